@@ -1,0 +1,1 @@
+"""Targets: PyTorch source, ONNX graphs, and ONNX Runtime to run and check them."""

@@ -1,0 +1,1 @@
+"""ONNX: graphs built through onnx-ir and written to files."""

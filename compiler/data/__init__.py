@@ -1,0 +1,1 @@
+"""Data sources and the row-wise column expressions on them."""

@@ -1,0 +1,66 @@
+"""What a data source is: a class that tells its columns before it loads them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from compiler.signature import Described, Registry
+from compiler.tensor import TensorType
+
+
+@dataclass(frozen=True)
+class Column:
+    """A raw column: its type per row, without the row axis. A column of words has `words` True
+    and dtype i64: the codes of its categories, in sorted order. `missing` says that cells may
+    be empty (NaN)."""
+
+    name: str
+    type: TensorType
+    words: bool = False
+    missing: bool = False
+    categories: tuple[str, ...] = ()
+
+
+class DataSource(Described):
+    """Base of data sources. Subclasses are frozen dataclasses that register with
+    `@SOURCES.register`; their fields are their options. Paths are relative to `folder`."""
+
+    @abstractmethod
+    def schema(self, folder: Path) -> tuple[Column, ...]:
+        """The columns, read from headers and a look at the cells; no heavy package is imported.
+
+        Raises:
+            Fault: a file is missing or is not what its format promises.
+        """
+
+    @abstractmethod
+    def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
+        """All rows of every column, as arrays of the schema's types with a leading row axis.
+
+        Raises:
+            Fault: a cell does not fit the schema.
+        """
+
+    def given_splits(self, folder: Path) -> Mapping[str, int] | None:
+        """Numbers of rows of splits that the source itself defines (`train`, `test`), in the
+        order in which `load` returns them; None where it defines none."""
+        return None
+
+    @abstractmethod
+    def imports(self) -> Sequence[str]:
+        """Import lines of the generated loading code."""
+
+    @abstractmethod
+    def code(self, columns: Sequence[Column]) -> Sequence[str]:
+        """Body lines of the generated `load_columns(folder)` that return a dict of NumPy arrays
+        with these columns."""
+
+
+SOURCES: Registry[DataSource] = Registry("data source")
+"""Every data source by name."""

@@ -1,0 +1,1 @@
+"""From syntax trees to typed programs: names, compile-time evaluation, blocks and nets."""

@@ -1,0 +1,1 @@
+"""The graph that all passes and backends share: flat, ordered, immutable SSA."""

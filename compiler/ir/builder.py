@@ -1,0 +1,153 @@
+"""The one way to make nodes: append-only, every node type-checked as it is added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compiler.dims import Dim
+from compiler.initializers import Initializer
+from compiler.ir.graph import (
+    Condition,
+    Frame,
+    Graph,
+    Input,
+    Node,
+    Output,
+    Parameter,
+    Site,
+    Value,
+)
+from compiler.ops.base import Op
+from compiler.source import Span
+from compiler.tensor import TensorType
+
+
+class Builder:
+    """Builds one graph. Names are made unique here; types are inferred here and nowhere else."""
+
+    def __init__(self, name: str, frame: Frame, doc: str = "") -> None:
+        self.name = name
+        self.frame = frame
+        self.doc = doc
+        self.conditions: dict[tuple[Dim, str, Dim], Condition] = {}
+        self._inputs: list[Input] = []
+        self._outputs: list[Output] = []
+        self._parameters: dict[str, Parameter] = {}
+        self._nodes: list[Node] = []
+        self._values: dict[str, Value] = {}
+        self._serial = 0
+
+    def input(
+        self, name: str, type: TensorType, doc: str = "", origin: Span | None = None
+    ) -> Value:
+        """Declares an input of the graph."""
+        value = self._new_value(name, type)
+        self._inputs.append(Input(value, doc, origin))
+        return value
+
+    def parameter(
+        self,
+        path: str,
+        type: TensorType,
+        initializer: Initializer,
+        *,
+        trainable: bool = True,
+        origin: Span | None = None,
+    ) -> Value:
+        """Declares a weight or buffer under a path.
+
+        Raises:
+            ValueError: the path is taken (callers look with `has_parameter` first).
+        """
+        if path in self._parameters:
+            raise ValueError(f"parameter {path} is declared twice")
+        value = self._new_value(path, type)
+        self._parameters[path] = Parameter(value, initializer, trainable, origin)
+        return value
+
+    def get_parameter(self, path: str) -> Parameter | None:
+        """The parameter under a path, if it is declared."""
+        return self._parameters.get(path)
+
+    def apply(
+        self,
+        op: Op,
+        inputs: Sequence[Value | None],
+        scope: Frame,
+        origin: Site,
+        names: Sequence[str] = (),
+    ) -> tuple[Value, ...]:
+        """Adds a node and returns its outputs. `inputs` are operands, then weights; `names` are
+        wished names of the outputs.
+
+        Raises:
+            Fault: the inputs do not fit the op.
+        """
+        types = [v.type if v is not None else None for v in inputs]
+
+        def assume(left: Dim, relation: str, right: Dim) -> None:
+            key = (left, relation, right)
+            self.conditions.setdefault(key, Condition(left, relation, right, origin.span))
+
+        made = op.infer(types, assume)
+        outputs = tuple(
+            self._new_value(names[i] if i < len(names) else "", type) for i, type in enumerate(made)
+        )
+        self._nodes.append(Node(op, tuple(inputs), outputs, scope, origin))
+        return outputs
+
+    def rename(self, value: Value, name: str) -> Value:
+        """Gives an unnamed value (`%12`) the name its author bound it to; the value under its
+        new name. A value that has a name keeps it. Costs one pass over the nodes of its scope's
+        tail, because values are named right after they are made."""
+        if not value.name.startswith("%"):
+            return value
+        renamed = Value(self._free_name(name), value.type)
+        del self._values[value.name]
+        self._values[renamed.name] = renamed
+        for index in range(len(self._nodes) - 1, -1, -1):
+            node = self._nodes[index]
+            if any(v is value for v in (*node.inputs, *node.outputs)):
+                self._nodes[index] = Node(
+                    node.op,
+                    tuple(renamed if v is value else v for v in node.inputs),
+                    tuple(renamed if v is value else v for v in node.outputs),
+                    node.scope,
+                    node.origin,
+                )
+            if any(v is renamed for v in self._nodes[index].outputs):
+                break
+        return renamed
+
+    def output(self, name: str, value: Value, doc: str = "", origin: Span | None = None) -> None:
+        """Declares an output of the graph."""
+        self._outputs.append(Output(name, value, doc, origin))
+
+    def graph(self) -> Graph:
+        """The finished graph."""
+        return Graph(
+            self.name,
+            tuple(self._inputs),
+            tuple(self._outputs),
+            tuple(self._parameters.values()),
+            tuple(self._nodes),
+            self.frame,
+            tuple(self.conditions.values()),
+            self.doc,
+        )
+
+    def _new_value(self, name: str, type: TensorType) -> Value:
+        value = Value(self._free_name(name), type)
+        self._values[value.name] = value
+        return value
+
+    def _free_name(self, name: str) -> str:
+        if not name:
+            self._serial += 1
+            return f"%{self._serial}"
+        if name not in self._values:
+            return name
+        count = 2
+        while f"{name}.{count}" in self._values:
+            count += 1
+        return f"{name}.{count}"

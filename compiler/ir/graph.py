@@ -1,0 +1,209 @@
+"""Values, nodes, frames and graphs: the flat SSA form between elaboration and the backends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from compiler.dims import Dim
+from compiler.ir.hint import Hint
+from compiler.source import Span
+from compiler.tensor import TensorType
+
+if TYPE_CHECKING:
+    from compiler.initializers import Initializer
+    from compiler.ops.base import Op
+
+
+class NoDefault(Enum):
+    """Marks a parameter that has no default value."""
+
+    NO_DEFAULT = "no default"
+
+
+NO_DEFAULT = NoDefault.NO_DEFAULT
+
+
+@dataclass(frozen=True)
+class Value:
+    """One tensor. `name` is unique in its graph: the user's name where there is one
+    (`features`, then `features.2` when shadowed), the parameter's path, or `%12`."""
+
+    name: str
+    type: TensorType
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A weight or buffer: its value is named by its path (`layer1.0.conv1.weight`)."""
+
+    value: Value
+    initializer: Initializer
+    trainable: bool  # False for a buffer, which no optimizer touches
+    origin: Span | None = None
+
+    @property
+    def path(self) -> str:
+        """Where it lives in checkpoints."""
+        return self.value.name
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One compile-time argument of the call of a block: what it was, and how it was written.
+
+    `hint` is in the caller's names. `dim` is (formal, axis) for a name that the signature binds
+    to a dimension: it is no constructor argument by itself.
+    """
+
+    name: str
+    value: object
+    hint: Hint | None = None
+    default: object = NO_DEFAULT
+    dim: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One call of a block, model or net. Nodes point at it; nothing else holds it.
+
+    Two calls of one net share `path` and differ in `call`. `tensors` maps the block's tensor
+    parameters to value names at the call; `guard` is the compile-time `if` around the call, in
+    the caller's names. Frames are compared by identity.
+    """
+
+    block: str
+    path: str
+    call: int
+    parent: Frame | None = None
+    arguments: tuple[Argument, ...] = ()
+    tensors: tuple[tuple[str, str], ...] = ()
+    guard: Hint | None = None
+    doc: str = ""
+    origin: Span | None = None
+
+    @cached_property
+    def chain(self) -> tuple[Frame, ...]:
+        """This frame and all around it, outermost first."""
+        return (*self.parent.chain, self) if self.parent else (self,)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a node comes from; a pass copies it whole from the node it replaces.
+
+    `name` is the path of its parameters inside the frame (`downsample.0`), empty where it has
+    none. `hints` maps a field of the op to the expression it came from, in the frame's names
+    (`out` -> `2 * width`; an element of a tuple field is `kernel.0`). `guard` is the
+    compile-time `if` around the node.
+    """
+
+    span: Span | None = None
+    name: str = ""
+    hints: tuple[tuple[str, Hint], ...] = ()
+    guard: Hint | None = None
+
+    @cached_property
+    def hint(self) -> Mapping[str, Hint]:
+        """The hints by field."""
+        return dict(self.hints)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One application of a primitive op. Inputs are the op's operands in order (left-out
+    optional ones are None) and then its weights."""
+
+    op: Op
+    inputs: tuple[Value | None, ...]
+    outputs: tuple[Value, ...]
+    scope: Frame
+    origin: Site
+
+    @property
+    def output(self) -> Value:
+        """The only output."""
+        (value,) = self.outputs
+        return value
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A promise that could not be decided when compiling: `left == right` (or `left <= right`),
+    to be checked at run time."""
+
+    left: Dim
+    relation: str  # "==" or "<="
+    right: Dim
+    origin: Span | None = None
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of a graph: its value and its documentation."""
+
+    value: Value
+    doc: str = ""
+    origin: Span | None = None
+
+    @property
+    def name(self) -> str:
+        """The name a caller gives it by."""
+        return self.value.name
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output: the name a caller knows it by, and its value."""
+
+    name: str
+    value: Value
+    doc: str = ""
+    origin: Span | None = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network: flat, ordered, immutable. `frame` is the root frame (the model's own call)."""
+
+    name: str
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    parameters: tuple[Parameter, ...]
+    nodes: tuple[Node, ...]
+    frame: Frame
+    conditions: tuple[Condition, ...] = ()
+    doc: str = ""
+    constants: Mapping[str, object] = field(default_factory=dict)
+    """Weights whose numbers a pass computed (`numpy.ndarray` by parameter path)."""
+
+    @cached_property
+    def producers(self) -> Mapping[str, Node]:
+        """The node that makes each value, by the value's name."""
+        return {value.name: node for node in self.nodes for value in node.outputs}
+
+    @cached_property
+    def users(self) -> Mapping[str, tuple[Node, ...]]:
+        """The nodes that read each value, by the value's name, in order."""
+        users: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(v.name for v in node.inputs if v is not None):
+                users.setdefault(name, []).append(node)
+        return {name: tuple(nodes) for name, nodes in users.items()}
+
+    @cached_property
+    def parameter(self) -> Mapping[str, Parameter]:
+        """Parameters by path."""
+        return {p.path: p for p in self.parameters}
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        """Symbolic dimensions of the inputs, in order of appearance."""
+        names: dict[str, None] = {}
+        for item in self.inputs:
+            for dim in item.value.type.shape:
+                names.update(dict.fromkeys(sorted(dim.symbols)))
+        return tuple(names)

@@ -1,0 +1,147 @@
+"""What a primitive op is: one class with its types, its meaning, its cost and its spellings."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.dims import Dim
+from compiler.initializers import Initializer
+from compiler.ir.graph import Node
+from compiler.ops.spelling import Spelling
+from compiler.signature import Described, Registry
+from compiler.tensor import TensorType
+
+Array = NDArray[Any]
+Types = Sequence[TensorType | None]
+"""Types of a node's inputs: operands (None where an optional one is left out), then weights."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A weight that an application of an op makes; its path is `<slot>.<name>`."""
+
+    name: str
+    type: TensorType
+    initializer: Initializer
+    trainable: bool = True
+
+
+class Assume(Protocol):
+    """Records a promise that a type rule could not decide; raises `Fault` itself where it is
+    certainly broken is the rule's business, not this one's."""
+
+    def __call__(self, left: Dim, relation: str, right: Dim) -> None:
+        """`relation` is "==" or "<="."""
+
+
+class OnnxValue(Protocol):
+    """A tensor of the ONNX graph under construction; opaque to ops."""
+
+
+class OnnxBuilder(Protocol):
+    """What an op needs to write itself as ONNX nodes."""
+
+    @property
+    def opset(self) -> int:
+        """Version of the default operator set."""
+
+    def op(
+        self,
+        op_type: str,
+        inputs: Sequence[Any],
+        attributes: Mapping[str, object] | None = None,
+        *,
+        outputs: int = 1,
+        domain: str = "",
+    ) -> Any:
+        """Adds a node; one value, or a tuple of them for `outputs` > 1. None inputs are left
+        out. Attribute values are ints, floats, strings, lists of them, arrays or `DType`s."""
+
+    def constant(self, array: Array) -> Any:
+        """An initializer with these numbers; equal ones are shared."""
+
+    def shape(self, dims: Sequence[Dim]) -> Any:
+        """A 1-D i64 tensor of sizes: constant where all are known, computed from the graph's
+        inputs where they are symbolic. One symbolic entry that can be inferred becomes -1 only
+        through `reshape`."""
+
+    def reshape(self, value: Any, source: Sequence[Dim], target: Sequence[Dim]) -> Any:
+        """`value` (of shape `source`) reshaped to `target`, with 0 and -1 in the constant shape
+        where that says it; nothing is added where the shapes are equal."""
+
+
+class Op(Described):
+    """A primitive operation. Subclasses are `@final @dataclass(frozen=True)`, live in
+    `compiler/ops/<family>.py` and register with `@OPS.register`."""
+
+    scalar: ClassVar[bool] = False
+    """Whether it also acts on compile-time numbers (`sqrt(64)`), through `evaluate`."""
+    random: ClassVar[bool] = False
+    """Whether two applications to the same inputs may differ."""
+    multiple: ClassVar[bool] = False
+    """Whether it returns a tuple of tensors however many there are (`split`, `unbind`)."""
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        """The weights an application to operands of these types makes, in the order in which
+        they follow the operands in `Node.inputs`.
+
+        Raises:
+            Fault: the operands have types that no weight fits.
+        """
+        return ()
+
+    @abstractmethod
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        """Types of the outputs.
+
+        Raises:
+            Fault: the inputs do not fit.
+        """
+
+    @abstractmethod
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        """The meaning, in NumPy, in evaluation mode. Symbolic dims in fields are numbers here
+        (`substitute`)."""
+
+    def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        """Multiply-accumulate operations of one application (0 for memory movement)."""
+        return Dim.of(0)
+
+    @abstractmethod
+    def torch(self, node: Node) -> Spelling:
+        """The PyTorch spelling of a node of this op."""
+
+    @abstractmethod
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        """Writes the node with `build` and returns one ONNX value per output."""
+
+    def substitute(self, sizes: Mapping[str, int | Dim]) -> Self:
+        """The op with symbols replaced in every field that holds dims."""
+        changed = {}
+        for item in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            new = _substitute(value, sizes)
+            if new is not value:
+                changed[item.name] = new
+        return replace(self, **changed) if changed else self  # type: ignore[type-var]
+
+
+def _substitute(value: object, sizes: Mapping[str, int | Dim]) -> object:
+    if isinstance(value, Dim):
+        return value.substitute(sizes) if value.symbols & sizes.keys() else value
+    if isinstance(value, tuple):
+        new = tuple(_substitute(item, sizes) for item in value)
+        return new if any(a is not b for a, b in zip(new, value, strict=True)) else value
+    return value
+
+
+OPS: Registry[Op] = Registry("op")
+"""Every primitive op; filled as the families in `compiler.ops` are imported."""

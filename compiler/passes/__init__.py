@@ -1,0 +1,1 @@
+"""Passes over graphs: one file per pass, one per analysis."""

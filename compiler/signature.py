@@ -1,0 +1,104 @@
+"""Signatures derived from dataclass fields: one class is the signature, the options, the
+defaults and the manual of an op, loss, optimizer, schedule, metric, initializer or data source."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar, Generic, TypeVar
+
+from compiler.ir.graph import NO_DEFAULT
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor that a call supplies. `optional` may be left out, `variadic` is a list of
+    tensors (always the only operand)."""
+
+    name: str
+    optional: bool = False
+    variadic: bool = False
+
+
+@dataclass(frozen=True)
+class Option:
+    """A compile-time parameter: a dataclass field. `annotation` is the evaluated type hint."""
+
+    name: str
+    annotation: object
+    default: object = NO_DEFAULT
+
+    @property
+    def required(self) -> bool:
+        """Whether a call must give it."""
+        return self.default is NO_DEFAULT
+
+
+class Described:
+    """Base of every class that specs can name. A subclass is a frozen dataclass with a `name`;
+    `operands` are the tensors it takes first, its fields are its options in order."""
+
+    name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    operands: ClassVar[tuple[Operand, ...]] = ()
+
+    @classmethod
+    def options(cls) -> tuple[Option, ...]:
+        """The fields as options, in order."""
+        return _options(cls)
+
+    @classmethod
+    def summary(cls) -> str:
+        """First sentence of the docstring."""
+        return (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
+
+    @classmethod
+    def manual(cls) -> str:
+        """The whole docstring."""
+        return inspect.getdoc(cls) or ""
+
+
+@cache
+def _options(cls: type[Described]) -> tuple[Option, ...]:
+    hints = typing.get_type_hints(cls)
+    options = []
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        default: object = NO_DEFAULT
+        if field.default is not dataclasses.MISSING:
+            default = field.default
+        options.append(Option(field.name, hints[field.name], default))
+    return tuple(options)
+
+
+T = TypeVar("T", bound=Described)
+
+
+class Registry(Generic[T]):
+    """Classes of one kind by the name that specs use."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._classes: dict[str, type[T]] = {}
+
+    def register(self, cls: type[T]) -> type[T]:
+        """Class decorator: adds a class under its name and aliases."""
+        for name in (cls.name, *cls.aliases):
+            if name in self._classes:
+                raise ValueError(f"{self.kind} {name} is defined twice")
+            self._classes[name] = cls
+        return cls
+
+    def get(self, name: str) -> type[T] | None:
+        """The class of that name, if there is one."""
+        return self._classes.get(name)
+
+    def names(self) -> list[str]:
+        """Every name, sorted."""
+        return sorted(self._classes)
+
+    def classes(self) -> list[type[T]]:
+        """Every class once, by name."""
+        return sorted(set(self._classes.values()), key=lambda c: c.name)

@@ -1,0 +1,1 @@
+"""What training is made of: optimizers, schedules and metrics, one class each."""
