@@ -1,0 +1,1 @@
+"""Weft source that ships with Weft: the standard library, published models, examples."""
