@@ -48,7 +48,7 @@ class Described:
     @classmethod
     def options(cls) -> tuple[Option, ...]:
         """The fields as options, in order."""
-        return _options(cls)
+        return _read_options(cls)
 
     @classmethod
     def summary(cls) -> str:
@@ -62,10 +62,10 @@ class Described:
 
 
 @cache
-def _options(cls: type[Described]) -> tuple[Option, ...]:
+def _read_options(cls: type) -> tuple[Option, ...]:
     hints = typing.get_type_hints(cls)
     options = []
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+    for field in dataclasses.fields(cls):
         default: object = NO_DEFAULT
         if field.default is not dataclasses.MISSING:
             default = field.default

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
@@ -44,12 +45,12 @@ class DType(Enum):
         return {"64": 8, "32": 4, "16": 2}.get(self.value[-2:], 1)
 
     @property
-    def numpy(self) -> np.dtype:  # type: ignore[type-arg]
+    def numpy(self) -> np.dtype[Any]:
         """The NumPy dtype of its meaning; bf16 is computed as float32, which contains it."""
         return np.dtype(_NUMPY[self])
 
     @staticmethod
-    def of_numpy(dtype: np.dtype) -> DType | None:  # type: ignore[type-arg]
+    def of_numpy(dtype: np.dtype[Any]) -> DType | None:
         """The dtype of a NumPy array, if Weft has it."""
         return next(
             (d for d, n in _NUMPY.items() if np.dtype(n) == dtype and d is not DType.BF16), None

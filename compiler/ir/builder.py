@@ -91,7 +91,8 @@ class Builder:
 
         made = op.infer(types, assume)
         outputs = tuple(
-            self._new_value(names[i] if i < len(names) else "", type) for i, type in enumerate(made)
+            self._new_value(names[i] if i < len(names) else "", made_type)
+            for i, made_type in enumerate(made)
         )
         self._nodes.append(Node(op, tuple(inputs), outputs, scope, origin))
         return outputs

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 Scalar = int | float | bool | str | None
 
@@ -60,7 +61,7 @@ class HintError(Exception):
     """A hint that cannot be evaluated: a name without value, a division by zero."""
 
 
-_APPLY: dict[str, Callable[[object, object], object]] = {
+_APPLY: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
@@ -75,8 +76,16 @@ _APPLY: dict[str, Callable[[object, object], object]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_LEVELS = (("or",), ("and",), ("not",), ("==", "!=", "<", "<=", ">", ">="), ("+", "-"))
-_LEVELS += (("*", "/", "//", "%"), ("neg",), ("**",))
+_LEVELS: tuple[tuple[str, ...], ...] = (
+    ("or",),
+    ("and",),
+    ("not",),
+    ("==", "!=", "<", "<=", ">", ">="),
+    ("+", "-"),
+    ("*", "/", "//", "%"),
+    ("neg",),
+    ("**",),
+)
 _LEVEL = {op: level for level, ops in enumerate(_LEVELS) for op in ops}
 
 

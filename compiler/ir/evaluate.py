@@ -1,0 +1,110 @@
+"""The meaning of a graph, in NumPy: the judge of every backend and of every pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.dims import Dim
+from compiler.ir.graph import Graph, Node
+
+Array = NDArray[Any]
+
+
+class InputError(ValueError):
+    """Arrays that do not fit the inputs of a graph."""
+
+
+def evaluate(
+    graph: Graph,
+    weights: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    *,
+    watch: Callable[[Node, tuple[Array, ...]], None] | None = None,
+) -> dict[str, Array]:
+    """Outputs of a graph by name, in evaluation mode.
+
+    Args:
+        graph: what to compute.
+        weights: one array per parameter path.
+        inputs: one array per input name; their shapes give the symbolic dims their sizes.
+        watch: called with every node and its outputs, in order.
+
+    Raises:
+        InputError: an input is missing or its shape contradicts the graph's types.
+    """
+    sizes = bind_sizes(graph, inputs)
+    values: dict[str, Array] = {}
+    for item in graph.inputs:
+        values[item.name] = np.asarray(inputs[item.name], dtype=item.value.type.dtype.numpy)
+    for parameter in graph.parameters:
+        values[parameter.path] = np.asarray(weights[parameter.path])
+    last_use = _find_last_uses(graph)
+    for index, node in enumerate(graph.nodes):
+        operands = [values[v.name] if v is not None else None for v in node.inputs]
+        results = node.op.substitute(sizes).evaluate(*operands)
+        if watch is not None:
+            watch(node, results)
+        for value, array in zip(node.outputs, results, strict=True):
+            values[value.name] = np.asarray(array, dtype=value.type.dtype.numpy)
+        for name in last_use.get(index, ()):
+            del values[name]
+    return {output.name: values[output.value.name] for output in graph.outputs}
+
+
+def bind_sizes(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, int]:
+    """Sizes of the symbolic dims, read off the shapes of the inputs.
+
+    Raises:
+        InputError: an input is missing, its rank or a known size differs, one symbol would have
+            two sizes, or a condition of the graph does not hold.
+    """
+    sizes: dict[str, int] = {}
+    for item in graph.inputs:
+        if item.name not in inputs:
+            raise InputError(f"input {item.name} is missing")
+        shape = np.shape(inputs[item.name])
+        if len(shape) != item.value.type.rank:
+            raise InputError(f"input {item.name} has shape {shape}, not {item.value.type}")
+        for dim, size in zip(item.value.type.shape, shape, strict=True):
+            name = _plain_symbol(dim)
+            if name is not None and sizes.setdefault(name, size) != size:
+                raise InputError(f"{name} is {sizes[name]} and {size} at once")
+    for item in graph.inputs:
+        shape = np.shape(inputs[item.name])
+        expected = tuple(d.evaluate(sizes) for d in item.value.type.shape)
+        if expected != shape:
+            raise InputError(f"input {item.name} has shape {shape}, not {expected}")
+    for condition in graph.conditions:
+        left, right = condition.left.evaluate(sizes), condition.right.evaluate(sizes)
+        if not (left == right if condition.relation == "==" else left <= right):
+            text = f"{condition.left} {condition.relation} {condition.right}"
+            raise InputError(f"{text} does not hold: {left} and {right}")
+    return sizes
+
+
+def _plain_symbol(dim: Dim) -> str | None:
+    """The name of a dim that is one symbol and nothing else."""
+    names = dim.symbols
+    if len(names) != 1:
+        return None
+    (name,) = names
+    return name if dim == Dim.of(name) else None
+
+
+def _find_last_uses(graph: Graph) -> dict[int, list[str]]:
+    """Names of values that may be dropped after the node of that index."""
+    last: dict[str, int] = {}
+    for index, node in enumerate(graph.nodes):
+        for value in (*node.inputs, *node.outputs):
+            if value is not None:
+                last[value.name] = index
+    kept = {o.value.name for o in graph.outputs}
+    drops: dict[int, list[str]] = {}
+    for name, index in last.items():
+        if name not in kept:
+            drops.setdefault(index, []).append(name)
+    return drops

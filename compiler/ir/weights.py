@@ -1,0 +1,143 @@
+"""Weights beside the graph: drawn, read and written by parameter path, memory-mapped."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from compiler.files import replacing
+from compiler.ir.graph import Graph, Parameter
+
+Array = NDArray[Any]
+
+_DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U8": "u1",
+    "BOOL": "?",
+}
+
+
+class WeightsError(ValueError):
+    """A weights file that is not what its format promises, or does not fit the graph."""
+
+
+def draw_weights(graph: Graph, seed: int = 0) -> dict[str, Array]:
+    """Fresh weights from each parameter's initializer; a parameter's numbers depend on the seed
+    and its own path only, so that a new layer leaves the others as they were."""
+    drawn: dict[str, Array] = {}
+    for parameter in graph.parameters:
+        if parameter.path in graph.constants:
+            drawn[parameter.path] = np.asarray(graph.constants[parameter.path])
+            continue
+        shape = parameter.value.type.known_shape
+        assert shape is not None, f"{parameter.path} has an unknown shape"
+        entropy = [seed, *parameter.path.encode()]
+        generator = np.random.default_rng(entropy)
+        numbers = parameter.initializer.draw(shape, generator)
+        drawn[parameter.path] = numbers.astype(parameter.value.type.dtype.numpy)
+    return drawn
+
+
+def read_weights(path: Path) -> dict[str, Array]:
+    """Every tensor of a safetensors file as a read-only memory map; bf16 is widened to f32.
+
+    Raises:
+        WeightsError: the file is missing, cut short or malformed.
+    """
+    # safetensors' own NumPy loader copies every tensor and refuses bf16; the format is a header
+    # and plain memory (https://huggingface.co/docs/safetensors), so it is mapped here.
+    try:
+        with path.open("rb") as file:
+            header, start = _read_header(file, path)
+        data = np.memmap(path, dtype=np.uint8, mode="r")
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror or error}") from error
+    return {
+        name: _map_tensor(path, name, entry, data, start)
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+
+
+def _read_header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
+    size = os.fstat(file.fileno()).st_size
+    prefix = file.read(8)
+    if len(prefix) < 8:
+        raise WeightsError(f"{path} is no safetensors file: it has {size} bytes")
+    (length,) = struct.unpack("<Q", prefix)
+    if length > size - 8:
+        raise WeightsError(f"{path} is no safetensors file, or it is cut short")
+    try:
+        header = json.loads(file.read(length))
+    except ValueError as error:
+        raise WeightsError(f"{path} is no safetensors file: its header is no JSON") from error
+    if not isinstance(header, dict):
+        raise WeightsError(f"{path} is no safetensors file: its header is no object")
+    return header, 8 + length
+
+
+def _map_tensor(path: Path, name: str, entry: Any, data: Array, start: int) -> Array:
+    try:
+        dtype, shape = entry["dtype"], tuple(int(n) for n in entry["shape"])
+        begin, end = (int(n) for n in entry["data_offsets"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: the entry of {name} is malformed") from error
+    if not 0 <= begin <= end <= len(data) - start:
+        raise WeightsError(f"{path} is cut short: {name} lies outside the file")
+    raw = data[start + begin : start + end]
+    if dtype == "BF16":
+        wide = raw.view("<u2").astype("<u4") << 16
+        return wide.view("<f4").reshape(shape)
+    if dtype not in _DTYPES:
+        raise WeightsError(f"{path}: {name} has the dtype {dtype}, which Weft does not read")
+    return np.asarray(raw).view(_DTYPES[dtype]).reshape(shape)
+
+
+def write_weights(path: Path, weights: Mapping[str, Array], note: Mapping[str, str]) -> None:
+    """Writes a safetensors file whole or not at all; `note` becomes its metadata.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+    with replacing(path) as temporary:
+        save_file(arrays, temporary, dict(note) or None)
+
+
+def match_paths(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    """The parameter paths that match any of the patterns (`*.bias`, `layer1.*`); a pattern
+    without a wildcard also names everything below it."""
+    chosen = tuple(patterns)
+    return [p for p in paths if any(path_matches(p, pattern) for pattern in chosen)]
+
+
+def path_matches(path: str, pattern: str) -> bool:
+    """Whether a pattern names a parameter path, by the rule of `match_paths`."""
+    return fnmatch.fnmatchcase(path, pattern) or path.startswith(pattern + ".")
+
+
+def find_misfits(
+    parameters: Iterable[Parameter], weights: Mapping[str, Array]
+) -> Iterator[tuple[Parameter, tuple[int, ...] | None]]:
+    """Parameters that the weights do not serve: each with the shape found, None where missing."""
+    for parameter in parameters:
+        array = weights.get(parameter.path)
+        if array is None:
+            yield parameter, None
+        elif array.shape != parameter.value.type.known_shape:
+            yield parameter, tuple(array.shape)
