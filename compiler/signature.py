@@ -48,7 +48,7 @@ class Described:
     @classmethod
     def options(cls) -> tuple[Option, ...]:
         """The fields as options, in order."""
-        return _read_options(cls)
+        return _read_options(cls)  # type: ignore[arg-type]  # a class hashes, whatever its instances do
 
     @classmethod
     def summary(cls) -> str:

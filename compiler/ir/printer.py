@@ -1,0 +1,206 @@
+"""Graph -> text: the form that `--print-after` shows; `compiler.ir.reader` reads it back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+
+from compiler.dims import Dim
+from compiler.ir.graph import NO_DEFAULT, Argument, Frame, Graph, Node, Parameter, Site
+from compiler.ir.hint import (
+    Hint,
+    HintBinary,
+    HintChoose,
+    HintConst,
+    HintName,
+    HintUnary,
+)
+from compiler.source import Span
+from compiler.tensor import DType
+
+
+def print_graph(graph: Graph) -> str:
+    """The text of a graph. Spans are printed as character offsets. Numbers that a pass computed
+    are not part of it.
+
+    Raises:
+        TypeError: an op has a field that the textual form has no spelling for.
+    """
+    return "\n".join(_Printer(graph).lines(graph, "")) + "\n"
+
+
+class _Printer:
+    """Numbers frames over a graph and the graphs nested in its ops."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.frames: dict[Frame, int] = {}
+        for frame in _find_frames(graph):
+            self.frames.setdefault(frame, len(self.frames))
+        self.printed: set[Frame] = set()
+
+    def lines(self, graph: Graph, indent: str) -> Iterator[str]:
+        inner = indent + "    "
+        yield f"{indent}graph {_text(graph.name)}{_doc(graph.doc)} {{"
+        for frame, number in self.frames.items():
+            if frame not in self.printed:
+                self.printed.add(frame)
+                yield inner + self.frame_line(frame, number)
+        for item in graph.inputs:
+            head = f"input {_value(item.name)}: {item.value.type}"
+            yield f"{inner}{head}{_doc(item.doc)}{_span(item.origin)}"
+        for parameter in graph.parameters:
+            yield inner + self.parameter_line(parameter)
+        for condition in graph.conditions:
+            text = f"{condition.left} {condition.relation} {condition.right}"
+            yield f"{inner}assume {text}{_span(condition.origin)}"
+        for node in graph.nodes:
+            yield inner + self.node_line(node, inner)
+        for output in graph.outputs:
+            head = f"output {_text(output.name)} = {_value(output.value.name)}"
+            yield f"{inner}{head}{_doc(output.doc)}{_span(output.origin)}"
+        yield f"{indent}}}"
+
+    def frame_line(self, frame: Frame, number: int) -> str:
+        parent = f"@{self.frames[frame.parent]}" if frame.parent else "none"
+        parts = [f"@{number} = {_text(frame.block)} in {parent} path={_text(frame.path)}"]
+        parts.append(f"call={frame.call}")
+        parts += [self.argument(a) for a in frame.arguments]
+        parts += [f"tensor {formal}={_value(name)}" for formal, name in frame.tensors]
+        guard = f" guard {_hint(frame.guard)}" if frame.guard is not None else ""
+        return " ".join(parts) + guard + _doc(frame.doc) + _span(frame.origin)
+
+    def argument(self, argument: Argument) -> str:
+        text = f"argument {argument.name}={self.literal(argument.value, '')}"
+        if argument.hint is not None:
+            text += f" hint {_hint(argument.hint)}"
+        if argument.default is not NO_DEFAULT:
+            text += f" default {self.literal(argument.default, '')}"
+        if argument.dim is not None:
+            text += f" dim={argument.dim[0]}.{argument.dim[1]}"
+        return text
+
+    def parameter_line(self, parameter: Parameter) -> str:
+        kind = "param" if parameter.trainable else "buffer"
+        head = f"{kind} {_value(parameter.path)}: {parameter.value.type}"
+        made = self.record(parameter.initializer.name, parameter.initializer, "")
+        return f"{head} = {made}{_span(parameter.origin)}"
+
+    def node_line(self, node: Node, indent: str) -> str:
+        made = ", ".join(f"{_value(v.name)}: {v.type}" for v in node.outputs)
+        read = ", ".join(_value(v.name) if v is not None else "none" for v in node.inputs)
+        options = ", ".join(self.changed_fields(node.op, indent))
+        text = f"{made} = {node.op.name}({read})"
+        text += f" {{{options}}}" if options else ""
+        return text + f" in @{self.frames[node.scope]}" + _site(node.origin)
+
+    def changed_fields(self, item: object, indent: str) -> Iterator[str]:
+        """`field=value` of a dataclass, without fields that stand at their default."""
+        for field in dataclasses.fields(item):  # type: ignore[arg-type]
+            value = getattr(item, field.name)
+            same = value == field.default and type(value) is type(field.default)
+            if not same:
+                yield f"{field.name}={self.literal(value, indent)}"
+
+    def record(self, name: str, item: object, indent: str) -> str:
+        return f"{name}({', '.join(self.changed_fields(item, indent))})"
+
+    def literal(self, value: object, indent: str) -> str:
+        match value:
+            case None | True | False:
+                return str(value).lower()
+            case DType():
+                return f"dtype {value}"
+            case Dim():
+                return f"<{value}>"
+            case int() | float():
+                return repr(value)
+            case str():
+                return _text(value)
+            case tuple():
+                items = ", ".join(self.literal(item, indent) for item in value)
+                return f"({items}{',' if len(value) == 1 else ''})"
+            case list():
+                return f"[{', '.join(self.literal(item, indent) for item in value)}]"
+            case Graph():
+                return "\n".join(self.lines(value, indent)).lstrip()
+            case _ if dataclasses.is_dataclass(value):
+                # Ops, initializers and their like go by the name that specs use.
+                name = getattr(value, "name", None)
+                return self.record(
+                    name if isinstance(name, str) else type(value).__name__, value, indent
+                )
+        raise TypeError(f"the textual form has no spelling for {value!r}")
+
+
+def _find_frames(graph: Graph) -> Iterator[Frame]:
+    """Every frame, parents first, nested graphs included."""
+    yield from graph.frame.chain
+    for node in graph.nodes:
+        yield from node.scope.chain
+        for nested in find_nested_graphs(node):
+            yield from _find_frames(nested)
+
+
+def find_nested_graphs(node: Node) -> Iterator[Graph]:
+    """Graphs that are fields of a node's op: the body of a `scan`."""
+    for field in dataclasses.fields(node.op):  # type: ignore[arg-type]
+        value = getattr(node.op, field.name)
+        if isinstance(value, Graph):
+            yield value
+
+
+def _site(site: Site) -> str:
+    text = f" as {_text(site.name)}" if site.name else ""
+    for name, hint in site.hints:
+        text += f" hint {_text(name)}={_hint(hint)}"
+    if site.guard is not None:
+        text += f" guard {_hint(site.guard)}"
+    return text + _span(site.span)
+
+
+def _hint(hint: Hint) -> str:
+    match hint:
+        case HintConst(tuple() as values):
+            return f"(list {' '.join(map(_scalar, values))})"
+        case HintConst(value):
+            return _scalar(value)
+        case HintName(name):
+            return name
+        case HintUnary(symbol, operand):
+            return f"(`{symbol}` {_hint(operand)})"
+        case HintBinary(symbol, left, right):
+            return f"(`{symbol}` {_hint(left)} {_hint(right)})"
+        case HintChoose(condition, then, otherwise):
+            return f"(if {_hint(condition)} {_hint(then)} {_hint(otherwise)})"
+
+
+def _scalar(value: object) -> str:
+    match value:
+        case None | True | False:
+            return str(value).lower()
+        case str():
+            return _text(value)
+    return repr(value)
+
+
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _value(name: str) -> str:
+    """`%features` for a name, `%12` for a value without one; quoted where it is no plain path."""
+    if name.startswith("%") and name[1:].isdigit():
+        return name
+    plain = name[:1].isalpha() and all(
+        part.isidentifier() or part.isdigit() for part in name.split(".")
+    )
+    return f"%{name}" if plain and name.isascii() else f"%{_text(name)}"
+
+
+def _doc(doc: str) -> str:
+    return f" doc={_text(doc)}" if doc else ""
+
+
+def _span(span: Span | None) -> str:
+    return f" at {span.start}:{span.end}" if span is not None else ""

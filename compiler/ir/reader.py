@@ -1,0 +1,212 @@
+"""Text -> graph: reads what `compiler.ir.printer` writes, and the cases that tests of passes are
+written in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+
+from lark import Lark, Token, Tree
+from lark.exceptions import UnexpectedInput
+
+from compiler.initializers import INITIALIZERS
+from compiler.ir.graph import (
+    NO_DEFAULT,
+    Argument,
+    Condition,
+    Frame,
+    Graph,
+    Input,
+    Node,
+    Output,
+    Parameter,
+    Site,
+    Value,
+)
+from compiler.ir.hint import Hint
+from compiler.ir.literals import (
+    GraphSyntaxError,
+    Record,
+    make_record,
+    read_dim,
+    read_fields,
+    read_hint,
+    read_literal,
+    read_type,
+)
+from compiler.ops.base import OPS
+from compiler.ops.registry import load_ops
+from compiler.source import Source, Span
+from compiler.tensor import TensorType
+
+Branch = Tree[Token]
+
+
+def read_graph(text: str, source: Source | None = None) -> Graph:
+    """The graph a text stands for. `source` is what its spans point into; without one the
+    nodes have no spans.
+
+    Raises:
+        GraphSyntaxError: the text is not in the textual form, or names what does not exist.
+    """
+    load_ops()
+    try:
+        tree = _parser().parse(text)
+    except UnexpectedInput as error:
+        context = error.get_context(text).rstrip()
+        raise GraphSyntaxError(f"line {error.line}: unexpected text\n{context}") from error
+    return _Reader(source).graph(_child(tree, "graph"))
+
+
+@cache
+def _parser() -> Lark:
+    grammar = (files("grammar") / "ir.lark").read_text(encoding="utf-8")
+    return Lark(grammar, parser="lalr", maybe_placeholders=False)
+
+
+class _Reader:
+    """Reads lines in order: frames and values are known before they are used."""
+
+    def __init__(self, source: Source | None) -> None:
+        self.source = source
+        self.frames: dict[str, Frame] = {}
+        self.root: Frame | None = None
+
+    def graph(self, tree: Branch) -> Graph:
+        values: dict[str, Value] = {}
+        for line in _children(tree, "frame"):
+            self.frame(line)
+        inputs = tuple(self.input(line, values) for line in _children(tree, "input"))
+        parameters = tuple(self.parameter(line, values) for line in _children(tree, "parameter"))
+        nodes = tuple(self.node(line, values) for line in _children(tree, "node"))
+        if self.root is None:
+            raise GraphSyntaxError("a graph needs a frame")
+        return Graph(
+            _string(tree.children[0]),
+            inputs,
+            tuple(self.output(line, values) for line in _children(tree, "output")),
+            parameters,
+            nodes,
+            nodes[0].scope.chain[0] if nodes else self.root,
+            tuple(self.condition(line) for line in _children(tree, "condition")),
+            self.doc(tree),
+        )
+
+    def frame(self, tree: Branch) -> None:
+        number, block, parent, path, call = (str(t) for t in tree.children[:5])
+        frame = Frame(
+            json.loads(block),
+            json.loads(path),
+            int(call),
+            None if parent == "none" else self.frames[parent],
+            tuple(self.argument(line) for line in _children(tree, "argument")),
+            tuple((_word(t), _value_name(t.children[1])) for t in _children(tree, "tensor")),
+            self.guard(tree),
+            self.doc(tree),
+            self.span(tree),
+        )
+        self.frames[number] = frame
+        self.root = self.root or frame
+
+    def argument(self, tree: Branch) -> Argument:
+        hint = next((read_hint(t.children[0]) for t in _children(tree, "written")), None)
+        default = next((self.value(t.children[0]) for t in _children(tree, "default")), NO_DEFAULT)
+        bound = next(((_word(t), int(str(t.children[1]))) for t in _children(tree, "bound")), None)
+        return Argument(_word(tree), self.value(tree.children[1]), hint, default, bound)
+
+    def input(self, tree: Branch, values: dict[str, Value]) -> Input:
+        return Input(_make_value(tree, values), self.doc(tree), self.span(tree))
+
+    def parameter(self, tree: Branch, values: dict[str, Value]) -> Parameter:
+        kind, name, type_, record = tree.children[:4]
+        value = _make_value(Tree("made", [name, type_]), values)
+        made = self.value(record)
+        assert isinstance(made, Record)
+        classes = {cls.name: cls for cls in INITIALIZERS.classes()}
+        initializer = make_record(made, classes, "the set of initializers")
+        return Parameter(value, initializer, kind == "param", self.span(tree))
+
+    def condition(self, tree: Branch) -> Condition:
+        left, relation, right = tree.children[:3]
+        return Condition(read_dim(left), str(relation), read_dim(right), self.span(tree))
+
+    def output(self, tree: Branch, values: dict[str, Value]) -> Output:
+        name, value = tree.children[:2]
+        return Output(_string(name), _use(value, values), self.doc(tree), self.span(tree))
+
+    def node(self, tree: Branch, values: dict[str, Value]) -> Node:
+        name = _word(_child(tree, "word"), depth=0)
+        cls = OPS.get(name)
+        if cls is None:
+            raise GraphSyntaxError(f"there is no op {name}")
+        operands = _child(tree, "operands").children
+        inputs = tuple(None if t == "none" else _use(t, values) for t in operands)
+        fields = next((read_fields(t, self.graph) for t in _children(tree, "fields")), {})
+        op = make_record(Record(name, fields), {name: cls}, "the set of ops")
+        scope = next(t for t in tree.children if isinstance(t, Token) and t.type == "FRAME")
+        hints = tuple(
+            (_string(t.children[0]), read_hint(t.children[1])) for t in _children(tree, "hinted")
+        )
+        slot = next((_string(t.children[0]) for t in _children(tree, "slot")), "")
+        site = Site(self.span(tree), slot, hints, self.guard(tree))
+        made = tuple(_make_value(t, values) for t in _children(tree, "made"))
+        return Node(op, inputs, made, self.frames[str(scope)], site)
+
+    def value(self, tree: Branch | Token) -> object:
+        return read_literal(tree, self.graph)
+
+    def doc(self, tree: Branch) -> str:
+        return next((_string(t.children[0]) for t in _children(tree, "doc")), "")
+
+    def guard(self, tree: Branch) -> Hint | None:
+        return next((read_hint(t.children[0]) for t in _children(tree, "guard")), None)
+
+    def span(self, tree: Branch) -> Span | None:
+        if self.source is None:
+            return None
+        for place in _children(tree, "span"):
+            start, end = (int(str(t)) for t in place.children)
+            return Span(self.source, start, end)
+        return None
+
+
+def _children(tree: Branch, rule: str) -> Iterator[Branch]:
+    return (t for t in tree.children if isinstance(t, Tree) and t.data == rule)
+
+
+def _child(tree: Branch, rule: str) -> Branch:
+    return next(_children(tree, rule))
+
+
+def _word(tree: Branch, depth: int = 1) -> str:
+    """The word a line starts with (`depth` 0: the tree is the word itself)."""
+    word = tree.children[0]
+    return str(word if depth == 0 or isinstance(word, Token) else word.children[0])
+
+
+def _string(token: Branch | Token) -> str:
+    return str(json.loads(str(token)))
+
+
+def _value_name(token: Branch | Token) -> str:
+    text = str(token)
+    if text.startswith('%"'):
+        return str(json.loads(text[1:]))
+    return text if text[1:].isdigit() else text[1:]
+
+
+def _make_value(tree: Branch, values: dict[str, Value]) -> Value:
+    name, made_type = tree.children[:2]
+    type_: TensorType = read_type(made_type)
+    value = Value(_value_name(name), type_)
+    values[value.name] = value
+    return value
+
+
+def _use(token: Branch | Token, values: dict[str, Value]) -> Value:
+    name = _value_name(token)
+    if name not in values:
+        raise GraphSyntaxError(f"{token} is read before it is made")
+    return values[name]
