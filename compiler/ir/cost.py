@@ -1,0 +1,96 @@
+"""What a graph costs, by block: parameters, multiply-adds, bytes of weights and activations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from compiler.dims import Dim
+from compiler.ir.graph import Frame, Graph, Node, Parameter
+from compiler.tensor import TensorType
+
+
+@dataclass
+class Summary:
+    """One row: a block's call or one op, with the rows inside it.
+
+    `parameters` counts weights (buffers are not trained and not counted), each where it is read
+    first; `multiply_adds` and the types keep symbolic dims.
+    """
+
+    path: str
+    kind: str
+    output: TensorType | None = None
+    parameters: int = 0
+    weight_bytes: int = 0
+    multiply_adds: Dim = field(default_factory=lambda: Dim.of(0))
+    activation_bytes: Dim = field(default_factory=lambda: Dim.of(0))
+    children: list[Summary] = field(default_factory=list)
+    is_op: bool = False
+
+
+def summarize(graph: Graph) -> Summary:
+    """The tree of rows of a graph. FLOPs are twice the multiply-adds."""
+    root = Summary("", graph.frame.block or graph.name)
+    rows: dict[Frame, Summary] = {graph.frame: root}
+    counted: set[str] = set()
+    for node in graph.nodes:
+        parents = [_find_row(frame, rows) for frame in node.scope.chain]
+        row = _summarize_node(graph, node, counted)
+        parents[-1].children.append(row)
+        for parent in parents:
+            parent.parameters += row.parameters
+            parent.weight_bytes += row.weight_bytes
+            parent.multiply_adds += row.multiply_adds
+            parent.activation_bytes += row.activation_bytes
+            parent.output = row.output
+    for parameter in graph.parameters:  # weights that only leave through an output
+        if parameter.path not in counted:
+            _count(root, parameter)
+    if len(graph.outputs) == 1:
+        root.output = graph.outputs[0].value.type
+    return root
+
+
+def _find_row(frame: Frame, rows: dict[Frame, Summary]) -> Summary:
+    """The row of a frame, made under its parent's on first sight (parents come first)."""
+    if frame not in rows:
+        rows[frame] = Summary(frame.path, frame.block)
+        if frame.parent is not None:
+            rows[frame.parent].children.append(rows[frame])
+    return rows[frame]
+
+
+def _summarize_node(graph: Graph, node: Node, counted: set[str]) -> Summary:
+    path = ".".join(part for part in (node.scope.path, node.origin.name) if part)
+    row = Summary(path if node.origin.name else "", node.op.name, node.outputs[0].type, is_op=True)
+    for value in node.inputs:
+        parameter = graph.parameter.get(value.name) if value is not None else None
+        if parameter is not None and parameter.path not in counted:
+            counted.add(parameter.path)
+            _count(row, parameter)
+    types = [v.type if v is not None else None for v in node.inputs]
+    row.multiply_adds = node.op.multiply_adds(types, [v.type for v in node.outputs])
+    for value in node.outputs:
+        row.activation_bytes += value.type.size * value.type.dtype.bytes
+    return row
+
+
+def _count(row: Summary, parameter: Parameter) -> None:
+    size = parameter.value.type.size.known or 0
+    row.parameters += size if parameter.trainable else 0
+    row.weight_bytes += size * parameter.value.type.dtype.bytes
+
+
+def walk(summary: Summary, depth: int) -> Iterator[tuple[int, Summary]]:
+    """Rows in order with their level, down to `depth` levels of blocks below the root; ops are
+    rows where they hold weights or where they stand beside blocks."""
+    yield from _walk(summary, 0, depth)
+
+
+def _walk(summary: Summary, level: int, depth: int) -> Iterator[tuple[int, Summary]]:
+    yield level, summary
+    if level >= depth:
+        return
+    for child in summary.children:
+        yield from _walk(child, level + 1, depth)

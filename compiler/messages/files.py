@@ -1,0 +1,206 @@
+"""Messages about files, weights and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from compiler.diagnostics import Message
+
+
+@dataclass(frozen=True)
+class FileMissing(Message):
+    """A file that a command or a spec names does not exist.
+
+    Paths inside a spec are relative to the folder of the spec, paths on the command line to the
+    current folder.
+    """
+
+    code: ClassVar[str] = "W0901"
+    bad: ClassVar[str] = 'use "no_such_file.weft"\n'
+    good: ClassVar[str] = "use std.vision\n"
+
+    path: str
+    suggestion: str | None = None
+
+    def title(self) -> str:
+        return f"there is no file `{self.path}`"
+
+    def help(self) -> str | None:
+        return f"did you mean `{self.suggestion}`?" if self.suggestion else None
+
+
+@dataclass(frozen=True)
+class FileUnreadable(Message):
+    """A file exists but cannot be read: it is a folder, it is not text in UTF-8, or the system
+    refuses it."""
+
+    code: ClassVar[str] = "W0902"
+
+    path: str
+    reason: str
+
+    def title(self) -> str:
+        return f"`{self.path}` cannot be read: {self.reason}"
+
+
+@dataclass(frozen=True)
+class BadAssignment(Message):
+    """`--set` takes NAME=VALUE, e.g. `--set fit.lr=1e-3`."""
+
+    code: ClassVar[str] = "W0903"
+
+    text: str
+
+    def title(self) -> str:
+        return f"`--set {self.text}` is no assignment"
+
+    def help(self) -> str:
+        return "write `--set NAME=VALUE`, e.g. `--set fit.lr=1e-3`"
+
+
+@dataclass(frozen=True)
+class UnknownItem(Message):
+    """A command was asked for an item that the file does not have."""
+
+    code: ClassVar[str] = "W0904"
+
+    kind: str  # what was asked for: "model", "train"
+    name: str
+    known: tuple[str, ...]
+    suggestion: str | None = None
+
+    def title(self) -> str:
+        return f"the file has no {self.kind} `{self.name}`"
+
+    def help(self) -> str:
+        if self.suggestion:
+            return f"did you mean `{self.suggestion}`?"
+        return f"it has {', '.join(f'`{n}`' for n in self.known)}" if self.known else "it has none"
+
+
+@dataclass(frozen=True)
+class NothingToDo(Message):
+    """A command needs an item of a kind that the file does not have at all: `weft train` needs
+    a `train`, `weft build` a `deploy` or a `train`."""
+
+    code: ClassVar[str] = "W0905"
+
+    command: str
+    needs: str
+
+    def title(self) -> str:
+        return f"`weft {self.command}` finds nothing to do: the file has no {self.needs}"
+
+
+@dataclass(frozen=True)
+class WeightsUnreadable(Message):
+    """A weights file is missing, cut short, or no safetensors file.
+
+    Weft reads weights only from safetensors: unlike a pickle, such a file can run no code.
+    """
+
+    code: ClassVar[str] = "W0906"
+
+    reason: str
+
+    def title(self) -> str:
+        return f"the weights cannot be read: {self.reason}"
+
+    def help(self) -> str:
+        return "save them with `safetensors.torch.save_file(model.state_dict(), path)`"
+
+
+@dataclass(frozen=True)
+class WeightMissing(Message):
+    """The net has a parameter for which the weights file has nothing. Load a part with `only=`
+    or `except=`, and rename paths with `rename=["old.*" -> "new.*"]`."""
+
+    code: ClassVar[str] = "W0907"
+
+    file: str
+    paths: tuple[str, ...]
+    suggestion: str | None = None
+
+    def title(self) -> str:
+        shown = ", ".join(f"`{p}`" for p in self.paths[:3])
+        more = f" and {len(self.paths) - 3} more" if len(self.paths) > 3 else ""
+        return f"`{self.file}` has no {shown}{more}"
+
+    def help(self) -> str | None:
+        return f"the file has `{self.suggestion}`" if self.suggestion else None
+
+
+@dataclass(frozen=True)
+class WeightShape(Message):
+    """A weight in the file has another shape than the parameter of that path."""
+
+    code: ClassVar[str] = "W0908"
+
+    file: str
+    path: str
+    found: tuple[int, ...]
+    expected: str
+
+    def title(self) -> str:
+        return f"`{self.path}` has the shape {list(self.found)} in `{self.file}`"
+
+    def label(self) -> str:
+        return f"the net has {self.expected}"
+
+
+@dataclass(frozen=True)
+class BadFile(Message):
+    """A file could not be written: the folder cannot be made, or the disk refuses."""
+
+    code: ClassVar[str] = "W0909"
+
+    path: str
+    reason: str
+
+    def title(self) -> str:
+        return f"`{self.path}` cannot be written: {self.reason}"
+
+
+@dataclass(frozen=True)
+class UnknownCode(Message):
+    """`weft explain` was asked for a code that no message has."""
+
+    code: ClassVar[str] = "W0910"
+
+    asked: str
+    suggestion: str | None = None
+
+    def title(self) -> str:
+        return f"there is no message `{self.asked}`"
+
+    def help(self) -> str:
+        hint = f"did you mean `{self.suggestion}`? " if self.suggestion else ""
+        return f"{hint}`weft explain` without a code lists all"
+
+
+@dataclass(frozen=True)
+class SizeMissing(Message):
+    """A figure depends on a symbolic dimension whose size was not given."""
+
+    code: ClassVar[str] = "W0911"
+
+    symbols: tuple[str, ...]
+
+    def title(self) -> str:
+        return f"the size of {', '.join(f'`{s}`' for s in self.symbols)} is not known"
+
+    def help(self) -> str:
+        return "give it: " + " ".join(f"--size {s}=224" for s in self.symbols)
+
+
+@dataclass(frozen=True)
+class BadInput(Message):
+    """An array given to `weft run` is missing, or does not fit the input of the model."""
+
+    code: ClassVar[str] = "W0912"
+
+    reason: str
+
+    def title(self) -> str:
+        return self.reason

@@ -1,0 +1,43 @@
+"""`weft explain`: the page of a message."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from compiler.diagnostics import MESSAGES, CompileError, did_you_mean
+from compiler.messages import load_messages
+from compiler.messages.files import UnknownCode
+from compiler.render import explain
+from weft.cli.reporting import use_color
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command("explain")
+    def explain_command(
+        code: Annotated[
+            str | None, typer.Argument(metavar="CODE", help="A code, e.g. W0312; none: list all.")
+        ] = None,
+    ) -> None:
+        """Explain a message: what it means, a spec that causes it, and the same spec mended.
+
+        Examples:
+
+            weft explain W0312
+
+            weft explain
+        """
+        load_messages()
+        if code is None:
+            for known in sorted(MESSAGES):
+                print(f"{known}  {(MESSAGES[known].__doc__ or '').strip().splitlines()[0]}")
+            return
+        page = explain(code.upper(), color=use_color(sys.stdout.isatty()))
+        if page is None:
+            suggestion = did_you_mean(code.upper(), sorted(MESSAGES))
+            raise CompileError([UnknownCode(None, code, suggestion)])
+        print(page)

@@ -1,0 +1,103 @@
+"""What every command shares: options, printing of diagnostics, checking a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compiler.diagnostics import CompileError, Message, Severity, Sink
+from compiler.driver import check
+from compiler.messages.files import BadAssignment
+from compiler.program import Program
+from compiler.render import render, render_json
+
+
+class OutputFormat(StrEnum):
+    """How diagnostics and tables are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Device(StrEnum):
+    """Where sessions and training run."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+SpecFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .weft file.", show_default=False)]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Override a parameter of an item, e.g. --set fit.lr=1e-3. Can be repeated.",
+    ),
+]
+Format = Annotated[
+    OutputFormat, typer.Option("--format", help="How diagnostics are printed.", show_default=True)
+]
+OutputFolder = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder for what is made.")
+]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to run.")]
+
+
+def use_color(stream_is_terminal: bool | None = None) -> bool:
+    """Whether diagnostics are coloured: on a terminal, unless NO_COLOR is set
+    (https://no-color.org)."""
+    terminal = sys.stderr.isatty() if stream_is_terminal is None else stream_is_terminal
+    return terminal and not os.environ.get("NO_COLOR")
+
+
+def print_messages(messages: Sequence[Message], form: OutputFormat = OutputFormat.TEXT) -> None:
+    """Prints diagnostics: text to standard error, JSON to standard output."""
+    if form is OutputFormat.JSON:
+        print(render_json(messages))
+    elif messages:
+        print(render(messages, color=use_color()), file=sys.stderr)
+
+
+def split_assignments(assignments: Iterable[str] | None) -> Mapping[str, str]:
+    """`NAME=VALUE` pairs as a mapping.
+
+    Raises:
+        CompileError: one has no `=`, or a name stands twice.
+    """
+    pairs: dict[str, str] = {}
+    faults: list[Message] = []
+    for text in assignments or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            faults.append(BadAssignment(None, text))
+        pairs[name.strip()] = value.strip()
+    if faults:
+        raise CompileError(faults)
+    return pairs
+
+
+def check_file(
+    path: Path, assignments: Iterable[str] | None, form: OutputFormat = OutputFormat.TEXT
+) -> Program:
+    """The checked program of a file; prints its warnings.
+
+    Raises:
+        typer.Exit: there were errors (status 1), which are printed.
+    """
+    sink = Sink()
+    program = check(path, overrides=split_assignments(assignments), sink=sink)
+    if program is None or sink.has_errors or form is OutputFormat.JSON:
+        print_messages(sink.messages, form)
+    else:
+        print_messages([m for m in sink.messages if m.severity is Severity.WARNING])
+    if program is None or sink.has_errors:
+        raise typer.Exit(1)
+    return program

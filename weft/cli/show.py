@@ -1,0 +1,163 @@
+"""`weft show`: a net as a table of its blocks, or as a drawing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compiler.diagnostics import CompileError, did_you_mean
+from compiler.files import write_text
+from compiler.ir.cost import Summary, summarize, walk
+from compiler.ir.drawing import draw_graph
+from compiler.ir.graph import Graph
+from compiler.messages.files import BadAssignment, UnknownItem
+from compiler.program import Program
+from weft.cli.reporting import Assignments, Format, OutputFormat, SpecFile, check_file
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command("show")
+    def show_command(
+        file: SpecFile,
+        item: Annotated[
+            str | None, typer.Argument(metavar="[NAME]", help="A model, net or train; none: all.")
+        ] = None,
+        assignments: Assignments = None,
+        depth: Annotated[int, typer.Option("--depth", help="Levels of blocks to open.", min=0)] = 1,
+        sizes: Annotated[
+            list[str] | None,
+            typer.Option("--size", metavar="DIM=N", help="Size of a symbolic dim; batch is 1."),
+        ] = None,
+        graph: Annotated[
+            Path | None, typer.Option("--graph", metavar="SVG", help="Draw the net into a file.")
+        ] = None,
+        form: Format = OutputFormat.TEXT,
+    ) -> None:
+        """Show shapes, parameters, FLOPs and memory of a net, block by block.
+
+        FLOPs count a multiply-add as two operations. Memory is that of the outputs of all ops
+        in the row, as training would keep them.
+
+        Examples:
+
+            weft show net.weft
+
+            weft show resnet.weft ResNet18 --depth 2 --size h=224 --size w=224
+
+            weft show net.weft DigitNet --graph net.svg
+        """
+        graphs = _choose(check_file(file, assignments), item)
+        given = _read_sizes(sizes)
+        if graph is not None:
+            for index, (name, chosen) in enumerate(graphs.items()):
+                path = graph if index == 0 else graph.with_stem(f"{graph.stem}_{name}")
+                write_text(path, draw_graph(chosen, depth=depth))
+                print(f"wrote {path}")
+        elif form is OutputFormat.JSON:
+            print(json.dumps({name: _to_json(g, given) for name, g in graphs.items()}, indent=2))
+        else:
+            for name, chosen in graphs.items():
+                _print_table(name, chosen, depth, given)
+
+
+def _choose(program: Program, item: str | None) -> Mapping[str, Graph]:
+    graphs = {name: net.graph for name, net in (program.models | program.nets).items()}
+    graphs |= {
+        f"{train.name}.{trained.name}": trained.net.graph
+        for train in program.trains.values()
+        for trained in train.nets
+        if trained.net.graph not in graphs.values()
+    }
+    if item is None:
+        # A net that is its model with default arguments would only repeat the model's table.
+        return {n: g for n, g in graphs.items() if n in program.models} or graphs
+    if item in graphs:
+        return {item: graphs[item]}
+    if item in program.trains:
+        return {t.name: t.net.graph for t in program.trains[item].nets}
+    known = (*graphs, *program.trains)
+    raise CompileError(
+        [UnknownItem(None, "model, net or train", item, known, did_you_mean(item, known))]
+    )
+
+
+def _read_sizes(texts: list[str] | None) -> dict[str, int]:
+    sizes = {"batch": 1}
+    for text in texts or ():
+        for pair in text.split(","):
+            name, _, number = pair.partition("=")
+            if not number.strip().isdigit():
+                raise CompileError([BadAssignment(None, text)])
+            sizes[name.strip()] = int(number)
+    return sizes
+
+
+def _print_table(name: str, graph: Graph, depth: int, sizes: Mapping[str, int]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    summary = summarize(graph)
+    table = Table(title=name, caption=_caption(graph, sizes), title_justify="left", box=None)
+    table.add_column("block")
+    table.add_column("output")
+    for heading in ("parameters", "FLOPs", "memory"):
+        table.add_column(heading, justify="right")
+    for level, row in walk(summary, depth):
+        label = f"{row.path}: {row.kind}" if row.path and level else row.kind
+        table.add_row(
+            "  " * level + label,
+            str(row.output.substitute(sizes)) if row.output else "",
+            f"{row.parameters:,}" if row.parameters else "",
+            _scale(_count(row, sizes, "flops"), 1000, ("", " k", " M", " G", " T")),
+            _scale(_count(row, sizes, "memory"), 1024, (" B", " KiB", " MiB", " GiB")),
+        )
+    console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True, highlight=False)
+    console.print(table, end="\n\n")
+
+
+def _caption(graph: Graph, sizes: Mapping[str, int]) -> str:
+    used = ", ".join(f"{s}={sizes[s]}" for s in graph.symbols if s in sizes)
+    missing = [s for s in graph.symbols if s not in sizes]
+    text = f"at {used}" if used else ""
+    if missing:
+        text += "; " if text else ""
+        text += "give " + " ".join(f"--size {s}=N" for s in missing) + " for the missing figures"
+    return text
+
+
+def _count(row: Summary, sizes: Mapping[str, int], what: str) -> int | None:
+    figure = 2 * row.multiply_adds if what == "flops" else row.activation_bytes
+    return figure.substitute(sizes).known
+
+
+def _scale(number: int | None, step: int, units: tuple[str, ...]) -> str:
+    if number is None:
+        return "?"
+    if number == 0:
+        return ""
+    size, unit = float(number), 0
+    while size >= step and unit < len(units) - 1:
+        size, unit = size / step, unit + 1
+    return f"{size:,.0f}{units[unit]}" if unit == 0 else f"{size:,.1f}{units[unit]}"
+
+
+def _to_json(graph: Graph, sizes: Mapping[str, int]) -> object:
+    def encode(row: Summary) -> dict[str, object]:
+        return {
+            "path": row.path,
+            "kind": row.kind,
+            "output": str(row.output) if row.output else None,
+            "parameters": row.parameters,
+            "flops": _count(row, sizes, "flops"),
+            "memory_bytes": _count(row, sizes, "memory"),
+            "children": [encode(child) for child in row.children],
+        }
+
+    return encode(summarize(graph))
