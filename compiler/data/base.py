@@ -52,6 +52,11 @@ class DataSource(Described):
         order in which `load` returns them; None where it defines none."""
         return None
 
+    def files(self, folder: Path) -> Sequence[Path]:
+        """The files it reads, so that a build knows when they changed; none for data that a
+        package brings."""
+        return ()
+
     @abstractmethod
     def imports(self) -> Sequence[str]:
         """Import lines of the generated loading code."""
