@@ -1,0 +1,1 @@
+"""The build: stages from a checked program to verified files, cached by content."""

@@ -1,0 +1,81 @@
+"""Remembers by content what each stage of a build made, so that nothing is made twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from compiler.files import write_text
+
+_CHUNK = 1 << 20
+_HASH_LIMIT = 256 << 20
+
+
+def hash_text(*parts: str) -> str:
+    """Hash of texts; their borders count."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.encode()
+        digest.update(f"{len(raw)}:".encode())
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Hash of a file's content; of its size and time of change where it is larger than 256 MiB,
+    because a build must not read gigabytes to find that it has nothing to do."""
+    status = path.stat()
+    if status.st_size > _HASH_LIMIT:
+        return hash_text(str(status.st_size), str(status.st_mtime_ns))
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+class Cache:
+    """The record of a build folder: for each stage the key it ran under, and hashes of the files
+    it made. A stage is fresh when its key is the same and its files are as it left them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / ".weft" / "build.json"
+        self._stages: dict[str, dict[str, Any]] = self._read()
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        try:
+            stages = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}  # no record, or one cut short: everything is made again
+        return stages if isinstance(stages, dict) else {}
+
+    def is_fresh(self, stage: str, key: str) -> bool:
+        """Whether a stage need not run."""
+        entry = self._stages.get(stage)
+        if not isinstance(entry, dict) or entry.get("key") != key:
+            return False
+        files = entry.get("files")
+        if not isinstance(files, dict):
+            return False
+        return all(self._is_unchanged(name, known) for name, known in files.items())
+
+    def _is_unchanged(self, name: str, known: str) -> bool:
+        path = self.folder / name
+        return path.is_file() and hash_file(path) == known
+
+    def get_facts(self, stage: str) -> Mapping[str, Any]:
+        """What a stage measured when it ran."""
+        facts = self._stages.get(stage, {}).get("facts", {})
+        return facts if isinstance(facts, dict) else {}
+
+    def record(
+        self, stage: str, key: str, files: Iterable[Path], facts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Notes that a stage has run: written at once, so that an interrupted build goes on."""
+        hashes = {str(f.relative_to(self.folder)): hash_file(f) for f in files}
+        self._stages[stage] = {"key": key, "files": hashes, "facts": dict(facts or {})}
+        write_text(self.path, json.dumps(self._stages, indent=1, sort_keys=True) + "\n")

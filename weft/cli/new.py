@@ -1,0 +1,47 @@
+"""`weft new`: a commented spec to start from."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compiler.diagnostics import CompileError, did_you_mean
+from compiler.files import write_text
+from compiler.messages.files import BadFile, UnknownItem
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command("new")
+    def new_command(
+        name: Annotated[str, typer.Argument(metavar="NAME", help="The file to write: NAME.weft.")],
+        template: Annotated[
+            str, typer.Option("--template", "-t", help="image, table or text.")
+        ] = "image",
+    ) -> None:
+        """Write a commented starter spec that builds as it is.
+
+        Examples:
+
+            weft new mynet
+
+            weft new prices --template table
+        """
+        folder = files("specs") / "templates"
+        known = tuple(sorted(p.name.removesuffix(".weft") for p in folder.iterdir()))
+        if template not in known:
+            suggestion = did_you_mean(template, known)
+            raise CompileError([UnknownItem(None, "template", template, known, suggestion)])
+        path = Path(name if name.endswith(".weft") else f"{name}.weft")
+        if path.exists():
+            raise CompileError([BadFile(None, str(path), "it exists already")])
+        text = (folder / f"{template}.weft").read_text(encoding="utf-8")
+        try:
+            write_text(path, text)
+        except OSError as error:
+            raise CompileError([BadFile(None, str(path), error.strerror or str(error))]) from error
+        print(f"wrote {path}; next: weft build {path}")

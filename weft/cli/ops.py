@@ -1,0 +1,73 @@
+"""`weft ops`: list and search the vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from compiler.data.base import SOURCES
+from compiler.diagnostics import CompileError, did_you_mean
+from compiler.initializers import INITIALIZERS
+from compiler.messages.files import UnknownItem
+from compiler.ops.base import OPS
+from compiler.ops.manual import write_entry, write_signature
+from compiler.ops.registry import load_ops
+from compiler.signature import Described
+from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command("ops")
+    def ops_command(
+        query: Annotated[
+            str | None, typer.Argument(metavar="[WORD]", help="A name, or a word to search for.")
+        ] = None,
+    ) -> None:
+        """List ops, losses, optimizers, schedules, metrics, initializers and data sources.
+
+        With the name of one, its manual; with another word, those whose description has it.
+
+        Examples:
+
+            weft ops
+
+            weft ops conv
+
+            weft ops pool
+        """
+        load_ops()
+        entries = list(_find_entries())
+        if query is None:
+            _print_lines(entries)
+            return
+        exact = [cls for _, cls in entries if query in (cls.name, *cls.aliases)]
+        if exact:
+            print("\n\n".join(write_entry(cls) for cls in exact))
+            return
+        word = query.lower()
+        found = [e for e in entries if word in e[1].name or word in e[1].manual().lower()]
+        if not found:
+            known = tuple(cls.name for _, cls in entries)
+            suggestion = did_you_mean(query, known)
+            raise CompileError([UnknownItem(None, "vocabulary entry", query, (), suggestion)])
+        _print_lines(found)
+
+
+def _find_entries() -> Iterator[tuple[str, type[Described]]]:
+    registries = (OPS, OPTIMIZERS, SCHEDULES, METRICS, INITIALIZERS, SOURCES)
+    for registry in registries:
+        for cls in registry.classes():  # type: ignore[attr-defined]
+            yield registry.kind, cls  # type: ignore[attr-defined]
+
+
+def _print_lines(entries: list[tuple[str, type[Described]]]) -> None:
+    kind = ""
+    for heading, cls in entries:
+        if heading != kind:
+            print(f"{heading}s" if not kind else f"\n{heading}s")
+            kind = heading
+        print(f"  {write_signature(cls)}\n      {cls.summary()}")
