@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from compiler.initializers import Initializer
 from compiler.ir.graph import Node
 from compiler.ops.spelling import Spelling
 from compiler.signature import Described, Registry
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
 
 Array = NDArray[Any]
 Types = Sequence[TensorType | None]
@@ -63,8 +63,9 @@ class OnnxBuilder(Protocol):
         """Adds a node; one value, or a tuple of them for `outputs` > 1. None inputs are left
         out. Attribute values are ints, floats, strings, lists of them, arrays or `DType`s."""
 
-    def constant(self, array: Array) -> Any:
-        """An initializer with these numbers; equal ones are shared."""
+    def constant(self, array: Array, dtype: DType | None = None) -> Any:
+        """An initializer with these numbers; equal ones are shared. `dtype` says what NumPy's
+        cannot: bf16, whose numbers are float32 here."""
 
     def shape(self, dims: Sequence[Dim]) -> Any:
         """A 1-D i64 tensor of sizes: constant where all are known, computed from the graph's
@@ -74,6 +75,14 @@ class OnnxBuilder(Protocol):
     def reshape(self, value: Any, source: Sequence[Dim], target: Sequence[Dim]) -> Any:
         """`value` (of shape `source`) reshaped to `target`, with 0 and -1 in the constant shape
         where that says it; nothing is added where the shapes are equal."""
+
+
+@runtime_checkable
+class Substitutable(Protocol):
+    """A part of a field that holds dims: one index of a subscript, the body of a loop."""
+
+    def substitute(self, sizes: Mapping[str, int | Dim]) -> object:
+        """The same with symbols replaced."""
 
 
 class Op(Described):
@@ -86,6 +95,8 @@ class Op(Described):
     """Whether two applications to the same inputs may differ."""
     multiple: ClassVar[bool] = False
     """Whether it returns a tuple of tensors however many there are (`split`, `unbind`)."""
+    broadcasts: ClassVar[bool] = False
+    """Whether it acts element by element on operands that are broadcast to one shape."""
 
     def weights(self, operands: Types) -> tuple[Weight, ...]:
         """The weights an application to operands of these types makes, in the order in which
@@ -108,6 +119,33 @@ class Op(Described):
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         """The meaning, in NumPy, in evaluation mode. Symbolic dims in fields are numbers here
         (`substitute`)."""
+
+    def compute(self, *numbers: float) -> float:
+        """The meaning on compile-time numbers, for ops with `scalar`: ints stay ints where the
+        result is whole by nature, bools come from comparisons."""
+        (result,) = self.evaluate(*(np.asarray(n) for n in numbers))
+        return result.item()  # type: ignore[no-any-return]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
+        """The op that does to `rows` stacked rows what this one does to a row of these types.
+
+        Every operand gets a new leading axis of size `rows`; so axes counted from the front
+        move by one, axes counted from the end stay. None: it cannot be applied to every row at
+        once, or its meaning per row would change.
+
+        Ranks are aligned beforehand by the caller. Where `broadcasts` is set, operands that
+        have rows need the rank of the longest operand: `[rows, 3]` beside `[rows, 8, 3]` is
+        reshaped to `[rows, 1, 3]` (`row_ranks` says which rank each needs). Operands of such
+        an op that are the same for all rows (constants) are left as they are; any other op
+        needs them expanded to `[rows, ...]` first.
+        """
+        return self if self.broadcasts else None
+
+    def row_ranks(self, operands: Types) -> tuple[int, ...]:
+        """The rank, without the axis of rows, that each operand needs under `over_rows`; axes
+        of size 1 are put right behind the rows."""
+        ranks = [t.rank if t is not None else 0 for t in operands]
+        return (max(ranks, default=0),) * len(ranks) if self.broadcasts else tuple(ranks)
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         """Multiply-accumulate operations of one application (0 for memory movement)."""
@@ -140,6 +178,8 @@ def _substitute(value: object, sizes: Mapping[str, int | Dim]) -> object:
     if isinstance(value, tuple):
         new = tuple(_substitute(item, sizes) for item in value)
         return new if any(a is not b for a, b in zip(new, value, strict=True)) else value
+    if isinstance(value, Substitutable):
+        return value.substitute(sizes)
     return value
 
 

@@ -29,9 +29,14 @@ class Leaf:
 
 @dataclass(frozen=True)
 class In:
-    """The node's input of that index (operands first, then weights)."""
+    """The node's input of that index (operands first, then weights).
+
+    `number` says that a plain number may stand here: an input made by a `constant` op then
+    prints as its `Spelling.number` (`x * 0.5`), not as a tensor.
+    """
 
     index: int
+    number: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,12 @@ class Index:
 
 
 @dataclass(frozen=True)
+class Device:
+    """The device of the tensors at hand (`x.device` of a tensor in scope), for tensors that an
+    expression makes from nothing: `torch.arange(8, device=x.device)`."""
+
+
+@dataclass(frozen=True)
 class Sequence:
     """`(a, b)` or `[a, b]`."""
 
@@ -117,7 +128,20 @@ class Attribute:
     name: str
 
 
-Term = Leaf | In | Own | Call | Method | Infix | Prefix | Name | Index | Sequence | Attribute
+Term = (
+    Leaf
+    | In
+    | Own
+    | Call
+    | Method
+    | Infix
+    | Prefix
+    | Name
+    | Index
+    | Device
+    | Sequence
+    | Attribute
+)
 
 
 @dataclass(frozen=True)
@@ -126,9 +150,11 @@ class Spelling:
 
     `expression` computes the outputs from `In(k)` and `Own()`; `constructor` makes `self.<slot>`
     (None for stateless ops); `module` is how a stateless op is written inside `nn.Sequential`
-    (None where it cannot be).
+    (None where it cannot be); `number` is how a `constant` is written where a plain number may
+    stand (`In.number`).
     """
 
     expression: Term
     constructor: Term | None = None
     module: Term | None = None
+    number: Term | None = None
