@@ -17,6 +17,7 @@ from compiler.ir.graph import (
     Site,
     Value,
 )
+from compiler.ir.hint import Hint
 from compiler.ops.base import Op
 from compiler.source import Span
 from compiler.tensor import TensorType
@@ -38,11 +39,16 @@ class Builder:
         self._serial = 0
 
     def input(
-        self, name: str, type: TensorType, doc: str = "", origin: Span | None = None
+        self,
+        name: str,
+        type: TensorType,
+        doc: str = "",
+        origin: Span | None = None,
+        hints: tuple[tuple[str, Hint], ...] = (),
     ) -> Value:
         """Declares an input of the graph."""
         value = self._new_value(name, type)
-        self._inputs.append(Input(value, doc, origin))
+        self._inputs.append(Input(value, doc, origin, hints))
         return value
 
     def parameter(
@@ -53,6 +59,7 @@ class Builder:
         *,
         trainable: bool = True,
         origin: Span | None = None,
+        hints: tuple[tuple[str, Hint], ...] = (),
     ) -> Value:
         """Declares a weight or buffer under a path.
 
@@ -62,7 +69,7 @@ class Builder:
         if path in self._parameters:
             raise ValueError(f"parameter {path} is declared twice")
         value = self._new_value(path, type)
-        self._parameters[path] = Parameter(value, initializer, trainable, origin)
+        self._parameters[path] = Parameter(value, initializer, trainable, origin, hints)
         return value
 
     def get_parameter(self, path: str) -> Parameter | None:

@@ -44,6 +44,8 @@ class Parameter:
     initializer: Initializer
     trainable: bool  # False for a buffer, which no optimizer touches
     origin: Span | None = None
+    hints: tuple[tuple[str, Hint], ...] = ()
+    """How its author wrote a size of its shape (`"2"` -> `width`), in the owner's names."""
 
     @property
     def path(self) -> str:
@@ -56,7 +58,9 @@ class Argument:
     """One compile-time argument of the call of a block: what it was, and how it was written.
 
     `hint` is in the caller's names. `dim` is (formal, axis) for a name that the signature binds
-    to a dimension: it is no constructor argument by itself.
+    to a dimension: it is no constructor argument by itself. `untraced` says that the body uses
+    it where no hint follows (bounds of loops, lengths of lists): generated code that took it as
+    an argument would honour only part of it, so where it is constant it is printed as literals.
     """
 
     name: str
@@ -64,6 +68,7 @@ class Argument:
     hint: Hint | None = None
     default: object = NO_DEFAULT
     dim: tuple[str, int] | None = None
+    untraced: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +153,8 @@ class Input:
     value: Value
     doc: str = ""
     origin: Span | None = None
+    hints: tuple[tuple[str, Hint], ...] = ()
+    """How its author wrote a known size of its shape (`"2"` -> `size`)."""
 
     @property
     def name(self) -> str:

@@ -47,7 +47,7 @@ class _Printer:
                 self.printed.add(frame)
                 yield inner + self.frame_line(frame, number)
         for item in graph.inputs:
-            head = f"input {_value(item.name)}: {item.value.type}"
+            head = f"input {_value(item.name)}: {item.value.type}{_hinted(item.hints)}"
             yield f"{inner}{head}{_doc(item.doc)}{_span(item.origin)}"
         for parameter in graph.parameters:
             yield inner + self.parameter_line(parameter)
@@ -78,13 +78,15 @@ class _Printer:
             text += f" default {self.literal(argument.default, '')}"
         if argument.dim is not None:
             text += f" dim={argument.dim[0]}.{argument.dim[1]}"
+        if argument.untraced:
+            text += " untraced"
         return text
 
     def parameter_line(self, parameter: Parameter) -> str:
         kind = "param" if parameter.trainable else "buffer"
         head = f"{kind} {_value(parameter.path)}: {parameter.value.type}"
         made = self.record(parameter.initializer.name, parameter.initializer, "")
-        return f"{head} = {made}{_span(parameter.origin)}"
+        return f"{head} = {made}{_hinted(parameter.hints)}{_span(parameter.origin)}"
 
     def node_line(self, node: Node, indent: str) -> str:
         made = ", ".join(f"{_value(v.name)}: {v.type}" for v in node.outputs)
@@ -152,11 +154,14 @@ def find_nested_graphs(node: Node) -> Iterator[Graph]:
 
 def _site(site: Site) -> str:
     text = f" as {_text(site.name)}" if site.name else ""
-    for name, hint in site.hints:
-        text += f" hint {_text(name)}={_hint(hint)}"
+    text += _hinted(site.hints)
     if site.guard is not None:
         text += f" guard {_hint(site.guard)}"
     return text + _span(site.span)
+
+
+def _hinted(hints: tuple[tuple[str, Hint], ...]) -> str:
+    return "".join(f" hint {_text(name)}={_hint(hint)}" for name, hint in hints)
 
 
 def _hint(hint: Hint) -> str:

@@ -114,10 +114,12 @@ class _Reader:
         hint = next((read_hint(t.children[0]) for t in _children(tree, "written")), None)
         default = next((self.value(t.children[0]) for t in _children(tree, "default")), NO_DEFAULT)
         bound = next(((_word(t), int(str(t.children[1]))) for t in _children(tree, "bound")), None)
-        return Argument(_word(tree), self.value(tree.children[1]), hint, default, bound)
+        untraced = any(True for _ in _children(tree, "untraced"))
+        return Argument(_word(tree), self.value(tree.children[1]), hint, default, bound, untraced)
 
     def input(self, tree: Branch, values: dict[str, Value]) -> Input:
-        return Input(_make_value(tree, values), self.doc(tree), self.span(tree))
+        made = _make_value(tree, values)
+        return Input(made, self.doc(tree), self.span(tree), _read_hints(tree))
 
     def parameter(self, tree: Branch, values: dict[str, Value]) -> Parameter:
         kind, name, type_, record = tree.children[:4]
@@ -126,7 +128,9 @@ class _Reader:
         assert isinstance(made, Record)
         classes = {cls.name: cls for cls in INITIALIZERS.classes()}
         initializer = make_record(made, classes, "the set of initializers")
-        return Parameter(value, initializer, kind == "param", self.span(tree))
+        return Parameter(
+            value, initializer, kind == "param", self.span(tree), _read_hints(tree)
+        )
 
     def condition(self, tree: Branch) -> Condition:
         left, relation, right = tree.children[:3]
@@ -146,11 +150,8 @@ class _Reader:
         fields = next((read_fields(t, self.graph) for t in _children(tree, "fields")), {})
         op = make_record(Record(name, fields), {name: cls}, "the set of ops")
         scope = next(t for t in tree.children if isinstance(t, Token) and t.type == "FRAME")
-        hints = tuple(
-            (_string(t.children[0]), read_hint(t.children[1])) for t in _children(tree, "hinted")
-        )
         slot = next((_string(t.children[0]) for t in _children(tree, "slot")), "")
-        site = Site(self.span(tree), slot, hints, self.guard(tree))
+        site = Site(self.span(tree), slot, _read_hints(tree), self.guard(tree))
         made = tuple(_make_value(t, values) for t in _children(tree, "made"))
         return Node(op, inputs, made, self.frames[str(scope)], site)
 
@@ -178,6 +179,12 @@ def _children(tree: Branch, rule: str) -> Iterator[Branch]:
 
 def _child(tree: Branch, rule: str) -> Branch:
     return next(_children(tree, rule))
+
+
+def _read_hints(tree: Branch) -> tuple[tuple[str, Hint], ...]:
+    return tuple(
+        (_string(t.children[0]), read_hint(t.children[1])) for t in _children(tree, "hinted")
+    )
 
 
 def _word(tree: Branch, depth: int = 1) -> str:
