@@ -1,0 +1,288 @@
+"""What a syntax error means: the message for it, and the change that would mend it."""
+
+from __future__ import annotations
+
+from compiler.diagnostics import Message
+from compiler.messages.syntax import (
+    LoneWord,
+    MismatchedBracket,
+    MissingComma,
+    MissingName,
+    MissingSymbol,
+    MissingValue,
+    NestedItem,
+    ReservedWord,
+    UnclosedBracket,
+    UnexpectedToken,
+    UnmatchedClose,
+)
+from compiler.messages.syntax_text import HalfNumber, SpacedUnit
+from compiler.mistakes import find_example, find_foreign_word
+from compiler.recover import ITEM_WORDS, NAMES, Edit, Trouble
+from compiler.units import UNITS
+
+Diagnosis = tuple[Message, Edit | None]
+
+CLOSING = ("RPAR", "RSQB", "RBRACE")
+ENDS_VALUE = (*NAMES, "NUMBER", "STRING", "RPAR", "RSQB", "TRUE", "FALSE", "NONE")
+STARTS_VALUE = (*NAMES, "NUMBER", "STRING", "LPAR", "LSQB", "TRUE", "FALSE", "NONE", "IF", "NOT")
+NEEDS_VALUE = (
+    *("EQUAL", "COMPARE", "PLUS", "MINUS", "STAR", "TIMES", "POWER", "ARROW", "RANGE"),
+    *("AND", "OR", "NOT", "IN", "IF", "THEN", "ELSE", "RETURN", "WITH", "OVER"),
+)
+LINKS = ("THEN", "ELSE", "OF", "IN", "AS", "LBRACE", "LPAR", "EQUAL")
+"""Words and symbols that may be missing between two parts, in the order they are thought of."""
+
+
+def diagnose(trouble: Trouble) -> Diagnosis:
+    """The message for a syntax error, and the edit after which the text can be read on."""
+    for rule in RULES:
+        diagnosis = rule(trouble)
+        if diagnosis is not None:
+            return diagnosis
+    return report_unexpected(trouble)
+
+
+# --- brackets -----------------------------------------------------------------------------------
+
+
+def find_wrong_closer(trouble: Trouble) -> Diagnosis | None:
+    """A closing bracket that does not belong to the one that is open."""
+    if not trouble.is_kind(trouble.index, *CLOSING):
+        return None
+    place = trouble.tokens.span(trouble.index)
+    openers = trouble.openers
+    if not openers or (trouble.in_braces and not trouble.is_kind(trouble.index, "RBRACE")):
+        return UnmatchedClose(place), keep_if_read(trouble, drop=1)
+    wanted = trouble.closer(openers[-1])
+    if trouble.kind == wanted:
+        return None
+    closes_outer = len(openers) > 1 and trouble.closer(openers[-2]) == trouble.kind
+    if trouble.is_kind(trouble.index, "RBRACE") or (closes_outer and trouble.reads(wanted)):
+        return report_unclosed(trouble, openers[-1], trouble.closers)
+    opener = trouble.tokens.span(openers[-1])
+    return MismatchedBracket(place, opener), keep_if_read(trouble, wanted, drop=1)
+
+
+def find_open_bracket(trouble: Trouble) -> Diagnosis | None:
+    """A bracket still open at the end, or where a line begins a new statement."""
+    openers = trouble.openers
+    if not openers:
+        return None
+    if trouble.at_end:
+        opener = blame_brace(trouble) if trouble.in_braces else openers[-1]
+        closers = tuple(trouble.closer(opener) for opener in reversed(openers))
+        message = UnclosedBracket(trouble.place, trouble.tokens.span(opener))
+        readable = trouble.automaton.accepted([*closers, trouble.kind]) == len(closers) + 1
+        return message, Edit(0, closers) if readable else None
+    if trouble.in_bracket and trouble.starts_line:
+        return report_unclosed(trouble, openers[-1], trouble.closers)
+    return None
+
+
+def report_unclosed(trouble: Trouble, opener: int, closers: tuple[int, ...]) -> Diagnosis:
+    """A bracket is not closed before the token found."""
+    message = UnclosedBracket(trouble.place, trouble.tokens.span(opener))
+    return message, keep_if_read(trouble, *closers)
+
+
+def blame_brace(trouble: Trouble) -> int:
+    """The brace that lacks its partner, as far as indentation tells: else the innermost one."""
+    tokens = trouble.tokens
+    open_braces: list[int] = []
+    for index in range(trouble.index):
+        if trouble.is_kind(index, "LBRACE"):
+            open_braces.append(index)
+        elif trouble.is_kind(index, "RBRACE") and open_braces:
+            opener = open_braces.pop()
+            margin = tokens.column(tokens.first_on_line(opener))
+            if tokens.fresh[index] and tokens.column(index) < margin:
+                return opener
+    return open_braces[-1] if open_braces else trouble.openers[-1]
+
+
+def find_item_in_body(trouble: Trouble) -> Diagnosis | None:
+    """An item begins where a body is still open: a brace is missing, or the item is misplaced."""
+    tokens, word = trouble.tokens, trouble.index - 1
+    if not trouble.in_body or not trouble.is_kind(word, *ITEM_WORDS):
+        return None
+    if not trouble.is_kind(trouble.index, *NAMES, "STRING"):
+        return None
+    braces = [opener for opener in trouble.openers if trouble.is_kind(opener, "LBRACE")]
+    margin = tokens.column(tokens.first_on_line(braces[0]))
+    if tokens.fresh[word] and tokens.column(word) <= margin:
+        end = tokens.place(word)
+        closers = (trouble.kinds["RBRACE"],) * len(braces)
+        return UnclosedBracket(end, tokens.span(blame_brace(trouble))), Edit(0, closers, word)
+    if word != trouble.head:
+        return None
+    drops_let = Edit(1, (), word) if trouble.is_kind(word, "LET") else None
+    return NestedItem(tokens.span(word), trouble.found, tokens.text(word)), drops_let
+
+
+# --- values -------------------------------------------------------------------------------------
+
+
+def find_broken_number(trouble: Trouble) -> Diagnosis | None:
+    """A number with half a point, or set apart from its unit."""
+    tokens, index = trouble.tokens, trouble.index
+    found, head = trouble.found, tokens.text(trouble.head)
+    if found == "." and trouble.is_kind(index + 1, "NUMBER"):
+        place = tokens.span(index).to(tokens.span(index + 1))
+        return HalfNumber(place, found, head), keep_if_read(trouble, drop=1)
+    if index < 2:
+        return None
+    before = tokens.text(index - 1)
+    if trouble.is_kind(index - 2, "NUMBER"):
+        if before == ".":
+            return HalfNumber(tokens.span(index - 2).to(tokens.span(index - 1)), found, head), None
+        if before == "%" or (trouble.head == index - 1 and before in UNITS):
+            drop = Edit(1, (), index - 1) if trouble.head == index - 1 else None
+            return SpacedUnit(tokens.span(index - 1), found, head, before), drop
+    if found in UNITS and trouble.is_kind(index - 1, "NUMBER"):
+        message = SpacedUnit(tokens.span(index), found, head, found)
+        return message, keep_if_read(trouble, drop=1)
+    return None
+
+
+def find_lone_word(trouble: Trouble) -> Diagnosis | None:
+    """A statement that is one word."""
+    tokens, head = trouble.tokens, trouble.head
+    ends = trouble.at_end or tokens.fresh[trouble.index] or trouble.found == "}"
+    if head != trouble.index - 1 or not trouble.is_kind(head, "NAME") or not ends:
+        return None
+    message = LoneWord(tokens.span(head), trouble.found, tokens.text(head))
+    return message, Edit(1, (), head)
+
+
+def find_missing_value(trouble: Trouble) -> Diagnosis | None:
+    """Nothing, or the next statement, stands where a value is due."""
+    tokens, index = trouble.tokens, trouble.index
+    head = tokens.text(trouble.head)
+    begins_next = trouble.is_kind(index, "EQUAL", "COLON") and index > 1 and tokens.fresh[index - 1]
+    if begins_next and trouble.is_kind(index - 2, *NEEDS_VALUE):
+        place, after = tokens.place(index - 1), tokens.text(index - 2)
+        return MissingValue(place, trouble.found, head, after), Edit(0, (), index - 1)
+    if not index or not trouble.is_kind(index - 1, *NEEDS_VALUE):
+        return None
+    if not trouble.accepts(trouble.kinds["NUMBER"]) or is_reserved(trouble):
+        return None
+    message = MissingValue(trouble.place, trouble.found, head, tokens.text(index - 1))
+    return message, keep_if_read(trouble, trouble.kinds["NAME"])
+
+
+# --- words and commas ---------------------------------------------------------------------------
+
+
+def find_missing_comma(trouble: Trouble) -> Diagnosis | None:
+    """Two elements side by side."""
+    tokens, index = trouble.tokens, trouble.index
+    if not trouble.in_bracket or not trouble.is_kind(index, *STARTS_VALUE):
+        return None
+    comma = trouble.kinds["COMMA"]
+    if not trouble.is_kind(index - 1, *ENDS_VALUE) or not trouble.accepts(comma):
+        return None
+    message = MissingComma(trouble.place, trouble.found, tokens.text(trouble.head))
+    return message, keep_if_read(trouble, comma)
+
+
+def find_reserved_word(trouble: Trouble) -> Diagnosis | None:
+    """A reserved word where a name is due."""
+    name = trouble.kinds["NAME"]
+    if not is_reserved(trouble) or not trouble.reads(name, drop=1):
+        return None
+    place = trouble.tokens.span(trouble.index)
+    message = ReservedWord(place, trouble.found, trouble.tokens.text(trouble.head))
+    return message, Edit(1, (name,))
+
+
+def is_reserved(trouble: Trouble) -> bool:
+    """Whether the token found is a word that can never be a name."""
+    return trouble.found in trouble.table.words and not trouble.is_kind(trouble.index, *NAMES)
+
+
+def find_missing_link(trouble: Trouble) -> Diagnosis | None:
+    """A word or symbol such as `then`, `of` or `{` is missing between two parts."""
+    ends_value = trouble.accepts(trouble.kinds["PLUS"])
+    for name in LINKS:
+        kind = trouble.kinds[name]
+        if not trouble.accepts(kind) or trouble.accepts(trouble.kinds["NUMBER"]):
+            continue
+        if ends_value and name not in ("THEN", "ELSE") and not trouble.reads(kind):
+            continue
+        head, missing = trouble.tokens.text(trouble.head), trouble.table.texts[kind]
+        message = MissingSymbol(trouble.place, trouble.found, head, missing)
+        return message, keep_if_read(trouble, kind)
+    return None
+
+
+def find_missing_name(trouble: Trouble) -> Diagnosis | None:
+    """A name is due, and nothing else would do."""
+    name = trouble.kinds["NAME"]
+    if not trouble.accepts(name) or trouble.accepts(trouble.kinds["NUMBER"]):
+        return None
+    if trouble.accepts(trouble.kinds["IF"]) or trouble.accepts(trouble.kinds["$END"]):
+        return None
+    message = MissingName(trouble.place, trouble.found, trouble.tokens.text(trouble.head))
+    return message, keep_if_read(trouble, name)
+
+
+# --- the rest -----------------------------------------------------------------------------------
+
+
+def report_unexpected(trouble: Trouble) -> Diagnosis:
+    """Nothing fits: say what was found and what could have stood there."""
+    head = trouble.tokens.text(trouble.head)
+    message = UnexpectedToken(trouble.place, trouble.found, head, describe_expected(trouble))
+    return message, keep_if_read(trouble, drop=1)
+
+
+def describe_expected(trouble: Trouble) -> str:
+    """What could stand here, in words."""
+    accepted = {
+        trouble.table.symbols[kind]
+        for kind in trouble.table.rows[trouble.state]
+        if kind < trouble.table.terminals and trouble.accepts(kind)
+    }
+    parts = []
+    if "NUMBER" in accepted:
+        parts.append("a value")
+    elif "RETURN" in accepted:
+        parts.append("a statement")
+    elif "PLUS" in accepted:
+        parts.append("an operator")
+    elif "NAME" in accepted:
+        parts.append("a name")
+    if "NUMBER" not in accepted and "STRING" in accepted:
+        parts.append("a string")
+    for name in ("COMMA", "RPAR", "RSQB", "LBRACE", "RBRACE", "EQUAL", "COLON", "OF", "ON", "AS"):
+        if name in accepted and not (name == "LBRACE" and "NUMBER" in accepted):
+            parts.append(f"`{trouble.table.texts[trouble.kinds[name]]}`")
+    return join_words(parts[:4])
+
+
+def join_words(parts: list[str]) -> str:
+    """`a, b or c`."""
+    return " or ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def keep_if_read(trouble: Trouble, *insert: int, drop: int = 0) -> Edit | None:
+    """An edit, if the text can be read on after it."""
+    return Edit(drop, insert) if trouble.reads(*insert, drop=drop) else None
+
+
+RULES = (
+    find_foreign_word,
+    find_wrong_closer,
+    find_open_bracket,
+    find_item_in_body,
+    find_broken_number,
+    find_example,
+    find_lone_word,
+    find_missing_value,
+    find_missing_comma,
+    find_reserved_word,
+    find_missing_link,
+    find_missing_name,
+)
+"""Tried in this order: what is surely meant comes before what is only likely."""

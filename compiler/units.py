@@ -1,0 +1,67 @@
+"""The units a number may carry, and what a number with one is worth."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one of a unit is worth, and whether it counts things that come whole."""
+
+    worth: Fraction
+    counts: bool
+
+
+UNITS: dict[str, Unit] = {
+    "%": Unit(Fraction(1, 100), counts=False),
+    "B": Unit(Fraction(1), counts=True),
+    "KB": Unit(Fraction(10**3), counts=True),
+    "MB": Unit(Fraction(10**6), counts=True),
+    "GB": Unit(Fraction(10**9), counts=True),
+    "TB": Unit(Fraction(10**12), counts=True),
+    "KiB": Unit(Fraction(2**10), counts=True),
+    "MiB": Unit(Fraction(2**20), counts=True),
+    "GiB": Unit(Fraction(2**30), counts=True),
+    "TiB": Unit(Fraction(2**40), counts=True),
+    "ns": Unit(Fraction(1, 10**9), counts=False),
+    "us": Unit(Fraction(1, 10**6), counts=False),
+    "ms": Unit(Fraction(1, 10**3), counts=False),
+    "s": Unit(Fraction(1), counts=False),
+    "min": Unit(Fraction(60), counts=False),
+    "h": Unit(Fraction(3600), counts=False),
+    "epoch": Unit(Fraction(1), counts=True),
+    "epochs": Unit(Fraction(1), counts=True),
+    "step": Unit(Fraction(1), counts=True),
+    "steps": Unit(Fraction(1), counts=True),
+}
+"""Sizes are in bytes, times in seconds; `epochs` and `steps` say what is counted."""
+
+DIGITS = 40
+"""More digits than any quantity of a network has; Python refuses to read thousands of them."""
+
+_NUMBER = re.compile(r"([\d_]+(?:\.[\d_]+)?(?:[eE][+-]?\d+)?)(.*)", re.DOTALL)
+
+
+def split_number(text: str) -> tuple[str, str | None]:
+    """The digits of a number as written, and the unit behind them."""
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not a number: {text!r}")
+    return match[1].replace("_", ""), match[2] or None
+
+
+def read_quantity(digits: str, unit: Unit | None) -> int | float:
+    """The value of a number: whole without point, exponent or fractional unit, nearest otherwise.
+
+    Raises OverflowError for a number beyond the reach of a 64-bit float or of `DIGITS` digits.
+    """
+    mantissa, _, exponent = digits.lower().partition("e")
+    if len(mantissa) > DIGITS or len(exponent) > 4:
+        raise OverflowError(digits)
+    if unit is None:
+        return int(digits) if digits.isdecimal() else float(Fraction(digits))
+    value = Fraction(digits) * unit.worth
+    return int(value) if unit.counts and value.denominator == 1 else float(value)
