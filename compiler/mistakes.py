@@ -1,4 +1,4 @@
-"""Finds the message for a syntax error: by the rules below, then by the examples of mistakes.toml."""
+"""Mistakes by example: finds the entry of mistakes.toml that speaks of a syntax error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the syntax tree: one method per production of the grammar, named as the grammar names it."""
+"""Builds the syntax tree: one method per production, named as the grammar names it."""
 
 from __future__ import annotations
 

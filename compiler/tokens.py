@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from compiler.diagnostics import Message
 from compiler.messages.syntax import NestedTooDeep
-from compiler.messages.syntax_habits import Backslash, ForeignOperator, Semicolon
+from compiler.messages.syntax_symbols import Backslash, ForeignOperator, Semicolon
 from compiler.messages.syntax_text import (
     SingleQuotes,
     StrayCharacter,

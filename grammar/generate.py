@@ -98,9 +98,9 @@ def encode_rule(rule: LarkRule, symbols: dict[str, int]) -> list[Any]:
     """A rule as [symbol, action, size, recipe, lifts]; Lark's way of shaping trees, spelled out."""
     origin = str(rule.origin.name)
     lifts = rule.options.expand1 and rule.alias is None
-    helper = origin.startswith("_")
-    action = "" if helper else str(rule.alias or origin)
     recipe = make_recipe(rule)
+    builds = not origin.startswith("_") and not (lifts and len(recipe) == 1)
+    action = str(rule.alias or origin) if builds else ""
     return [symbols[origin], action, len(rule.expansion), recipe, int(lifts)]
 
 

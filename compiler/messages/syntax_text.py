@@ -127,7 +127,7 @@ class SingleQuotes(Message):
 @final
 @dataclass(frozen=True)
 class TripleQuotes(Message):
-    """A string over several lines. Strings end on their line; text about an item begins with `##`."""
+    """A string over several lines. Strings end on their line; text about items begins `##`."""
 
     code: ClassVar[str] = "W0136"
     bad: ClassVar[str] = 'block f(x) {\n    about """the same"""\n    return x\n}\n'
