@@ -1,1 +1,1 @@
-"""ONNX: graphs built through onnx-ir and written to files."""
+"""Graphs as ONNX files: a builder over onnx-ir, streamed writing, and checks."""

@@ -1,0 +1,126 @@
+"""Checks an ONNX file without reading its weights: ONNX's full check and strict inference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx.shape_inference import InferenceError
+
+LARGE = 1024
+"""Initializers with more bytes than this are weights; smaller ones may be shapes that shape
+inference reads."""
+
+_MODEL_GRAPH = 7
+_GRAPH_INITIALIZER = 5
+_BYTES = 2
+_TENSOR_LARGE_FIELDS = (4, 5, 6, 7, 9, 10, 11)  # every field that holds an array's numbers
+
+
+class MalformedModel(Exception):
+    """A file that is no valid ONNX model."""
+
+
+def check_onnx(path: Path) -> onnx.ModelProto:
+    """Runs `onnx.checker` with full check and strict shape inference with data propagation on a
+    file; weights are declared as inputs instead of being read (0.9 s on ViT-B/16 otherwise).
+    Returns the checked model without its weights, its shapes inferred.
+
+    Raises:
+        MalformedModel: the file breaks a rule of ONNX, or types contradict what is declared.
+        OSError: the file cannot be read.
+    """
+    model = read_structure(path)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        return onnx.shape_inference.infer_shapes(
+            model, check_type=True, strict_mode=True, data_prop=True
+        )
+    except (onnx.checker.ValidationError, InferenceError) as error:
+        raise MalformedModel(f"{path}: {error}") from error
+
+
+def read_structure(path: Path) -> onnx.ModelProto:
+    """The model of a file with every large initializer turned into a graph input.
+
+    Raises:
+        MalformedModel: the bytes are no ONNX model.
+        OSError: the file cannot be read.
+    """
+    try:
+        return _read_model(np.memmap(path, dtype=np.uint8, mode="r").data)
+    except (ValueError, IndexError, DecodeError) as error:
+        raise MalformedModel(f"{path} is no ONNX model: {error}") from error
+
+
+def _read_model(data: memoryview) -> onnx.ModelProto:
+    model = onnx.ModelProto()
+    for number, whole, content in _fields(data):
+        if number == _MODEL_GRAPH:
+            _read_graph(content, model.graph)
+        else:
+            model.MergeFromString(bytes(whole))
+    return model
+
+
+def _read_graph(data: memoryview, graph: onnx.GraphProto) -> None:
+    for number, whole, content in _fields(data):
+        if number == _GRAPH_INITIALIZER:
+            _read_tensor(content, graph)
+        else:
+            graph.MergeFromString(bytes(whole))
+
+
+def _read_tensor(data: memoryview, graph: onnx.GraphProto) -> None:
+    if len(data) <= LARGE:
+        tensor = onnx.TensorProto.FromString(bytes(data))
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            graph.initializer.append(tensor)
+            return
+    else:
+        tensor = onnx.TensorProto()
+        for number, whole, _ in _fields(data):
+            if number not in _TENSOR_LARGE_FIELDS:
+                tensor.MergeFromString(bytes(whole))
+    graph.input.append(
+        onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+    )
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
+    """Fields of a protobuf message: number, tag and content together, and content alone.
+    (https://protobuf.dev/programming-guides/encoding/)"""
+    position = 0
+    while position < len(data):
+        start = position
+        tag, position = _varint(data, position)
+        match tag & 7:
+            case 0:
+                _, end = _varint(data, position)
+            case 1:
+                end = position + 8
+            case 2:
+                size, position = _varint(data, position)
+                end = position + size
+            case 5:
+                end = position + 4
+            case kind:
+                raise ValueError(f"a field of wire type {kind}")
+        if end > len(data):
+            raise ValueError("the file is cut short")
+        yield tag >> 3, data[start:end], data[position:end]
+        position = end
+
+
+def _varint(data: memoryview, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[position]
+        value |= (byte & 0x7F) << shift
+        position += 1
+        if not byte & 0x80:
+            return value, position
+        shift += 7

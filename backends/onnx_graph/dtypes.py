@@ -1,0 +1,44 @@
+"""Element types of Weft and of ONNX, and arrays in the form in which files hold them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from compiler.tensor import DType, TensorType
+
+Array = NDArray[Any]
+
+_TO_ONNX = {
+    DType.F64: ir.DataType.DOUBLE,
+    DType.F32: ir.DataType.FLOAT,
+    DType.F16: ir.DataType.FLOAT16,
+    DType.BF16: ir.DataType.BFLOAT16,
+    DType.I64: ir.DataType.INT64,
+    DType.I32: ir.DataType.INT32,
+    DType.I16: ir.DataType.INT16,
+    DType.I8: ir.DataType.INT8,
+    DType.U8: ir.DataType.UINT8,
+    DType.BOOL: ir.DataType.BOOL,
+}
+
+
+def onnx_dtype(dtype: DType) -> ir.DataType:
+    """The ONNX element type of a Weft dtype."""
+    return _TO_ONNX[dtype]
+
+
+def onnx_shape(type: TensorType) -> ir.Shape:
+    """The shape with symbolic dims as text: `["batch", 3, "h // 2"]`."""
+    return ir.Shape([d.known if d.known is not None else str(d) for d in type.shape])
+
+
+def stored_array(array: Array, dtype: DType) -> Array:
+    """The array as a file holds it: contiguous, little-endian, of exactly this dtype. What is
+    stored so already is returned as it is, not copied."""
+    wanted = np.dtype(ml_dtypes.bfloat16) if dtype is DType.BF16 else dtype.numpy
+    return np.asarray(array, dtype=wanted.newbyteorder("<"), order="C")

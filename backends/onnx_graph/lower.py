@@ -1,0 +1,175 @@
+"""Lowers a graph to an ONNX model: every op writes itself, names and metadata are added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+
+from backends.onnx_graph.attributes import FixedDimension
+from backends.onnx_graph.builder import GraphBuilder, Initializer
+from backends.onnx_graph.dtypes import Array, onnx_dtype, onnx_shape
+from backends.onnx_graph.metadata import (
+    OnnxOptions,
+    model_metadata,
+    node_metadata,
+    node_path,
+    weft_version,
+)
+from backends.onnx_graph.opsets import IR_VERSIONS, UnavailableOp
+from backends.onnx_graph.sizes import UnboundSymbol
+from compiler.diagnostics import CompileError, Message
+from compiler.ir.graph import Graph, Node, Output
+from compiler.messages.lowering import DimensionFixed, DimensionNotReadable, OpsetTooOld
+
+
+@dataclass(frozen=True)
+class LoweredModel:
+    """An ONNX model without its initializers, and they beside it."""
+
+    proto: onnx.ModelProto
+    initializers: tuple[Initializer, ...]
+
+    def whole(self) -> onnx.ModelProto:
+        """The model with its initializers inside; for small models and tests."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.proto)
+        for item in self.initializers:
+            tensor = ir.Tensor(item.array, dtype=onnx_dtype(item.dtype), name=item.value.name)
+            model.graph.initializer.append(ir.serde.serialize_tensor(tensor))
+        return model
+
+
+def lower_graph(
+    graph: Graph, weights: Mapping[str, Array], *, opset: int, options: OnnxOptions
+) -> LoweredModel:
+    """Writes a graph as an ONNX model.
+
+    Args:
+        graph: what to write; what passes should do to it has been done.
+        weights: an array per parameter path; the graph's own constants go before them.
+        opset: version of the default operator set.
+        options: labels and the spec's hash for the metadata.
+
+    Raises:
+        CompileError: ONNX, or this opset, cannot say what a node means.
+    """
+    build = GraphBuilder(opset)
+    values = _declare(build, graph, weights)
+    faults: list[Message] = []
+    for node in graph.nodes:
+        try:
+            _lower_node(build, graph, node, values)
+        except (UnavailableOp, FixedDimension, UnboundSymbol) as error:
+            faults.append(_explain(error, node, opset))
+            break  # what follows reads values that do not exist
+    if faults:
+        raise CompileError(faults)
+    outputs = _name_outputs(build, graph.outputs, values)
+    nodes = _find_live(build.nodes, outputs)
+    read = {value for node in nodes for value in _values_read(node)}
+    kept = [i for i in build.initializers.values() if i.value in read or i.value in outputs]
+    inputs = [values[item.name] for item in graph.inputs]
+    proto = _assemble(graph, opset, options, inputs, outputs, nodes)
+    return LoweredModel(proto, tuple(kept))
+
+
+def _declare(
+    build: GraphBuilder, graph: Graph, weights: Mapping[str, Array]
+) -> dict[str, ir.Value]:
+    values = {}
+    for item in graph.inputs:
+        values[item.name] = build.input(item.name, item.value.type, item.doc)
+    for output in graph.outputs:
+        build.names.hold(output.name)
+    for parameter in graph.parameters:
+        array: Any = graph.constants.get(parameter.path, weights.get(parameter.path))
+        values[parameter.path] = build.weight(parameter.path, parameter.value.type, array)
+    return values
+
+
+def _lower_node(build: GraphBuilder, graph: Graph, node: Node, values: dict[str, ir.Value]) -> None:
+    operands = [values[v.name] if v is not None else None for v in node.inputs]
+    types = [v.type if v is not None else None for v in node.inputs]
+    results = [v.type for v in node.outputs]
+    build.begin(node_path(node), dict(node_metadata(node, graph)))
+    made: Sequence[ir.Value] = node.op.onnx(build, operands, types, results)
+    names = ["" if v.name.startswith("%") else v.name for v in node.outputs]
+    build.finish(made, names, results)
+    values.update((v.name, value) for v, value in zip(node.outputs, made, strict=True))
+
+
+def _explain(
+    error: UnavailableOp | FixedDimension | UnboundSymbol, node: Node, opset: int
+) -> Message:
+    span, layer = node.origin.span, node.op.name
+    match error:
+        case UnavailableOp():
+            return OpsetTooOld(span, layer, error.op_type, error.needed, opset)
+        case FixedDimension():
+            return DimensionFixed(span, layer, str(error.dim))
+        case UnboundSymbol():
+            return DimensionNotReadable(span, layer, error.name)
+
+
+def _name_outputs(
+    build: GraphBuilder, outputs: Sequence[Output], values: Mapping[str, ir.Value]
+) -> list[ir.Value]:
+    """The outputs under the names that callers know them by. An input, a weight or a value that
+    is an output already gets an Identity, because a value has one name."""
+    made: list[ir.Value] = []
+    for output in outputs:
+        value = values[output.value.name]
+        if value.producer() is None or value in made:
+            value = build.add_plain("Identity", [value], {}, output.name)
+        value.name = output.name
+        value.type = ir.TensorType(onnx_dtype(output.value.type.dtype))
+        value.shape = onnx_shape(output.value.type)
+        value.doc_string = output.doc or None
+        made.append(value)
+    return made
+
+
+def _find_live(nodes: Sequence[ir.Node], outputs: Iterable[ir.Value]) -> list[ir.Node]:
+    """The nodes that an output depends on, in order."""
+    needed = set(outputs)
+    live = []
+    for node in reversed(nodes):
+        if any(value in needed for value in node.outputs):
+            live.append(node)
+            needed.update(_values_read(node))
+    return live[::-1]
+
+
+def _values_read(node: ir.Node) -> Iterable[ir.Value]:
+    """The inputs of a node, and what the graphs inside it read."""
+    yield from (value for value in node.inputs if value is not None)
+    for attribute in node.attributes.values():
+        if attribute.type is ir.AttributeType.GRAPH:
+            for inner in attribute.as_graph():
+                yield from _values_read(inner)
+            yield from attribute.as_graph().outputs
+
+
+def _assemble(
+    graph: Graph,
+    opset: int,
+    options: OnnxOptions,
+    inputs: Sequence[ir.Value],
+    outputs: Sequence[ir.Value],
+    nodes: Sequence[ir.Node],
+) -> onnx.ModelProto:
+    domains = {"": opset, **{node.domain: 1 for node in nodes if node.domain}}
+    made = ir.Graph(inputs, outputs, nodes=nodes, opset_imports=domains, name=graph.name)
+    model = ir.Model(
+        made,
+        ir_version=IR_VERSIONS[opset],
+        producer_name="weft",
+        producer_version=weft_version(),
+        doc_string=graph.doc or None,
+        metadata_props=dict(model_metadata(graph, options)),
+    )
+    return ir.serde.serialize_model(model)

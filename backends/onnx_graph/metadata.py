@@ -1,0 +1,82 @@
+"""What an ONNX model says about where it comes from: spec lines, versions, labels, conditions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+from compiler.ir.graph import Frame, Graph, Node
+from compiler.source import Source, Span
+
+
+@dataclass(frozen=True)
+class OnnxOptions:
+    """What a deployment asks of its ONNX file.
+
+    `labels` are the names of the classes, `spec_hash` identifies the spec's text, `dynamic` are
+    the dims that stay symbolic (None: all of them), `fixed` the sizes of others.
+    """
+
+    labels: tuple[str, ...] = ()
+    spec_hash: str = ""
+    dynamic: tuple[str, ...] | None = None
+    fixed: tuple[tuple[str, int], ...] = ()
+
+
+def node_path(node: Node) -> str:
+    """A readable name: the path of the node's parameters, else its block's path and its op."""
+    return ".".join(part for part in (node.scope.path, node.origin.name or node.op.name) if part)
+
+
+def node_metadata(node: Node, graph: Graph) -> Iterator[tuple[str, str]]:
+    """`source`: the line of the spec that asked for the node; `library`: the line of a library
+    block that it stands in, where that is another file; `scope`: the blocks around it."""
+    spec = graph.frame.origin.source if graph.frame.origin else None
+    spans = [node.origin.span, *(f.origin for f in reversed(node.scope.chain))]
+    found = [span for span in spans if span is not None]
+    own = next((span for span in found if span.source is spec), None)
+    if own is not None or found:
+        yield "source", _line(own or found[0])
+    if own is not None and found[0].source is not own.source:
+        yield "library", _line(found[0])
+    yield "scope", " / ".join(_describe(frame) for frame in node.scope.chain)
+
+
+def model_metadata(graph: Graph, options: OnnxOptions) -> Iterator[tuple[str, str]]:
+    """The model's own properties; labels as a JSON list under `labels`."""
+    yield "weft_version", weft_version()
+    if options.spec_hash:
+        yield "spec_hash", options.spec_hash
+    source = _spec_source(graph)
+    if source is not None:
+        yield "spec", source.path
+    if options.labels:
+        yield "labels", json.dumps(list(options.labels), ensure_ascii=False)
+    for number, condition in enumerate(graph.conditions, 1):
+        text = f"{condition.left} {condition.relation} {condition.right}"
+        yield f"condition_{number}", text
+
+
+@cache
+def weft_version() -> str:
+    """The installed version of Weft, `uninstalled` in a bare checkout."""
+    try:
+        return version("weft")
+    except PackageNotFoundError:
+        return "uninstalled"
+
+
+def _spec_source(graph: Graph) -> Source | None:
+    return graph.frame.origin.source if graph.frame.origin else None
+
+
+def _describe(frame: Frame) -> str:
+    return f"{frame.path}: {frame.block}" if frame.path else frame.block
+
+
+def _line(span: Span) -> str:
+    line, _ = span.source.position(span.start)
+    return f"{span.source.path}:{line}"

@@ -1,0 +1,85 @@
+"""Nodes that need not exist: identities, casts, transposes and reshapes of their own kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from compiler.dims import Dim
+from compiler.tensor import DType
+
+Call = tuple[str, Sequence[ir.Value | None], Mapping[str, object]]
+
+
+class Simplifier:
+    """Remembers what values were made from, and finds the smaller way to make the next one."""
+
+    def __init__(self) -> None:
+        self._dtypes: dict[ir.Value, DType] = {}
+        self._transposed: dict[ir.Value, tuple[ir.Value, tuple[int, ...]]] = {}
+        self._reshaped: dict[ir.Value, tuple[ir.Value, tuple[Dim, ...]]] = {}
+        self._reshapes: dict[tuple[ir.Value, tuple[Dim, ...]], ir.Value] = {}
+
+    def learn(self, value: ir.Value, dtype: DType) -> None:
+        """Remembers the element type of a value."""
+        self._dtypes[value] = dtype
+
+    def find(
+        self, op_type: str, inputs: Sequence[ir.Value | None], attributes: Mapping[str, object]
+    ) -> Call | None:
+        """A smaller call that means the same, `Identity` where nothing is left to do."""
+        source = inputs[0] if inputs else None
+        if source is None:
+            return None
+        if op_type == "Cast" and self._dtypes.get(source) is attributes.get("to"):
+            return "Identity", [source], {}
+        if op_type == "Transpose":
+            return self._find_transpose(source, attributes.get("perm"))
+        return None
+
+    def record(
+        self,
+        node: ir.Node,
+        inputs: Sequence[ir.Value | None],
+        attributes: Mapping[str, object],
+    ) -> None:
+        """Remembers what a new node does."""
+        source = inputs[0] if inputs else None
+        if node.op_type == "Cast":
+            target = attributes.get("to")
+            assert isinstance(target, DType), "Cast says its type as a DType"
+            self._dtypes[node.outputs[0]] = target
+        perm = attributes.get("perm")
+        if node.op_type == "Transpose" and source is not None and isinstance(perm, list | tuple):
+            self._transposed[node.outputs[0]] = (source, tuple(perm))
+
+    def before_reshapes(
+        self, value: ir.Value, shape: tuple[Dim, ...]
+    ) -> tuple[ir.Value, tuple[Dim, ...]]:
+        """The value and shape that a chain of reshapes began with."""
+        return self._reshaped.get(value, (value, shape))
+
+    def find_reshape(self, origin: ir.Value, shape: tuple[Dim, ...]) -> ir.Value | None:
+        """The value with this shape, if it was made before."""
+        return self._reshapes.get((origin, shape))
+
+    def record_reshape(
+        self, origin: ir.Value, source: tuple[Dim, ...], made: ir.Value, shape: tuple[Dim, ...]
+    ) -> None:
+        """Remembers a reshape."""
+        self._reshaped[made] = (origin, source)
+        self._reshapes[origin, shape] = made
+        if origin in self._dtypes:
+            self._dtypes[made] = self._dtypes[origin]
+
+    def _find_transpose(self, source: ir.Value, perm: object) -> Call | None:
+        if not isinstance(perm, list | tuple):
+            return None
+        order = tuple(int(axis) for axis in perm)
+        if source in self._transposed:
+            first, inner = self._transposed[source]
+            source, order = first, tuple(inner[axis] for axis in order)
+        if order == tuple(range(len(order))):
+            return "Identity", [source], {}
+        return "Transpose", [source], {"perm": order}

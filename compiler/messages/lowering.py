@@ -1,0 +1,141 @@
+"""Messages of the backends: what cannot be written as ONNX, and what verification found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from compiler.diagnostics import Message
+
+
+@final
+@dataclass(frozen=True)
+class OpsetTooOld(Message):
+    """A layer needs an ONNX operator that the chosen opset does not have.
+
+    Every opset adds operators. Most of what older ones lack Weft writes with several older
+    operators; this one it does not. Choose a newer `opset`, if the runtime you deploy to reads
+    it, or say the layer with others.
+    """
+
+    code: ClassVar[str] = "W0801"
+    layer: str
+    operator: str
+    needed: int
+    opset: int
+
+    def title(self) -> str:
+        return f"`{self.layer}` needs ONNX opset {self.needed}"
+
+    def label(self) -> str:
+        return f"is written as {self.operator}, which opset {self.opset} does not have"
+
+    def help(self) -> str:
+        return f"write `opset {self.needed}` in the `deploy` item, or give `--opset {self.needed}`"
+
+
+@final
+@dataclass(frozen=True)
+class OpsetOutOfRange(Message):
+    """The opset is older or newer than the ones Weft writes.
+
+    Opset 18 is the oldest whose reductions and resizing mean what they mean today. The newest is
+    the newest that ONNX Runtime runs, so that every file can be verified.
+    """
+
+    code: ClassVar[str] = "W0802"
+    opset: int
+    oldest: int
+    newest: int
+
+    def title(self) -> str:
+        return f"there is no opset {self.opset} to write"
+
+    def label(self) -> str:
+        return f"choose an opset from {self.oldest} to {self.newest}"
+
+
+@final
+@dataclass(frozen=True)
+class DimensionFixed(Message):
+    """A dimension that is to stay free would become a number in the ONNX file.
+
+    A dynamic dimension is a promise: the file accepts every size of it. Here the ONNX operator
+    has an attribute that must be a number, and the number depends on the dimension. Give the
+    dimension a size (`fixed h=224`), or say the layer so that its arguments do not depend on it.
+    """
+
+    code: ClassVar[str] = "W0803"
+    layer: str
+    dim: str
+
+    def title(self) -> str:
+        return f"ONNX would fix the dynamic dimension `{self.dim}`"
+
+    def label(self) -> str:
+        return f"`{self.layer}` needs the number that `{self.dim}` stands for"
+
+    def help(self) -> str:
+        return "leave the dimension out of `dynamic` and give it a size"
+
+
+@final
+@dataclass(frozen=True)
+class UnknownDimension(Message):
+    """A name given as a dynamic or fixed dimension is no dimension of the model's inputs."""
+
+    code: ClassVar[str] = "W0804"
+    name: str
+    known: tuple[str, ...]
+
+    def title(self) -> str:
+        return f"`{self.name}` is no dimension of the inputs"
+
+    def label(self) -> str:
+        return (
+            f"the free ones are {', '.join(self.known)}" if self.known else "none of them is free"
+        )
+
+
+@final
+@dataclass(frozen=True)
+class DimensionWithoutSize(Message):
+    """`dynamic` names the dimensions that stay free, and this one is not among them.
+
+    What is not dynamic must have a size in the ONNX file. Name it too, or give it a size.
+    """
+
+    code: ClassVar[str] = "W0805"
+    name: str
+
+    def title(self) -> str:
+        return f"`{self.name}` is neither dynamic nor of a known size"
+
+    def label(self) -> str:
+        return f"leaves `{self.name}` without a size"
+
+    def help(self) -> str:
+        return f"write `dynamic {self.name}`, or give it a size"
+
+
+@final
+@dataclass(frozen=True)
+class DimensionNotReadable(Message):
+    """A dimension is needed at run time, and no input has an axis of exactly that size.
+
+    Sizes are read off the shapes of the inputs. A name that occurs only inside an expression
+    (`f32[batch, 2 * n]`) cannot be read off.
+    """
+
+    code: ClassVar[str] = "W0806"
+    layer: str
+    name: str
+
+    def title(self) -> str:
+        return f"no input shows the size of `{self.name}`"
+
+    def label(self) -> str:
+        return f"`{self.layer}` needs `{self.name}` at run time"
+
+    def help(self) -> str:
+        return f"give an input an axis of size `{self.name}` alone"

@@ -1,0 +1,65 @@
+"""What a pass is: a frozen dataclass that makes a graph from a graph and says what it left."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from compiler.ir.graph import Graph, Node
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a pass left a site alone."""
+
+    name: str  # of the pass
+    node: Node
+    reason: str
+
+    def __str__(self) -> str:
+        span = self.node.origin.span
+        place = span.location if span is not None else self.node.outputs[0].name
+        return f"{place}: {self.name} left {self.node.op.name} alone: {self.reason}"
+
+
+@dataclass
+class Context:
+    """What passes need from the world. `weights` is an array per parameter path, None while
+    they are not known; a pass that needs them then leaves everything alone."""
+
+    weights: Mapping[str, Array] | None = None
+    explanations: list[Explanation] = field(default_factory=list)
+
+    def numbers(self, graph: Graph, path: str) -> Array | None:
+        """The numbers of a parameter: those a pass computed, else the weights'."""
+        computed: Any = graph.constants.get(path)
+        if computed is not None or self.weights is None:
+            return computed  # type: ignore[no-any-return]
+        return self.weights.get(path)
+
+
+@dataclass(frozen=True)
+class Pass(ABC):
+    """Base of passes. Fields are the options, in the spec, in Python and on the command line.
+
+    A pass gets a valid graph and returns a valid one, the same object where it changes nothing.
+    It keeps the inputs and outputs, copies `scope` and `origin` from the node it replaces, gives
+    a new value the name of the one it replaces, and keeps the parameters of a node under one
+    prefix.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def run(self, graph: Graph, context: Context) -> Graph:
+        """The graph after the pass."""
+
+    def leave(self, context: Context, node: Node, reason: str) -> None:
+        """Records why a site was left alone (`--explain PASS`)."""
+        context.explanations.append(Explanation(self.name, node, reason))

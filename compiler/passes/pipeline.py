@@ -1,0 +1,40 @@
+"""The order of passes, with the reason for it, and what runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compiler.ir.graph import Graph
+from compiler.ir.verify import verify_graph
+from compiler.passes.base import Context, Pass
+from compiler.passes.common_subexpressions import CommonSubexpressions
+from compiler.passes.constant_folding import ConstantFolding
+from compiler.passes.dead_code import DeadCode
+
+CLEAN_PASSES: tuple[Pass, ...] = (
+    # First, so that no other pass works on what is thrown away.
+    DeadCode(),
+    # Before common_subexpressions: equal constants computed in two ways become equal inputs.
+    ConstantFolding(),
+    CommonSubexpressions(),
+)
+
+ONNX_PASSES: tuple[Pass, ...] = (
+    *CLEAN_PASSES,
+    # Weights that folding superseded, and nodes that only they fed.
+    DeadCode(),
+)
+
+
+def run_passes(graph: Graph, passes: Sequence[Pass], context: Context) -> Graph:
+    """Runs passes in order; the graph is verified after every one that changed it.
+
+    Raises:
+        InvalidGraph: a pass broke the graph.
+    """
+    for step in passes:
+        made = step.run(graph, context)
+        if made is not graph:
+            verify_graph(made)
+        graph = made
+    return graph

@@ -1,0 +1,141 @@
+"""Makes a new graph out of an old one, node by node, with replaced values carried along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from compiler.dims import Dim
+from compiler.initializers import Zeros
+from compiler.ir.graph import Condition, Graph, Node, Output, Parameter, Value
+from compiler.ops.base import Op
+from compiler.passes.base import Array
+from compiler.tensor import TensorType
+
+
+class Rewriter:
+    """Nodes are added in order; `replace` redirects what reads an old value to another one.
+
+    A kept node whose inputs have the types they had is kept as it is; otherwise its op infers
+    its types anew, so they cannot go stale. New values may take the names of old ones only where
+    the old ones are not kept.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._nodes: list[Node] = []
+        self._replaced: dict[str, Value] = {}
+        self._parameters = dict(graph.parameter)
+        self._constants = dict(graph.constants)
+        self._conditions = {(c.left, c.relation, c.right): c for c in graph.conditions}
+        self._names = {i.name for i in graph.inputs} | set(graph.parameter)
+        self._names |= set(graph.producers)
+        self._changed = False
+
+    def current(self, value: Value) -> Value:
+        """What stands for an old value now."""
+        return self._replaced.get(value.name, value)
+
+    def keep(self, node: Node) -> None:
+        """Adds an old node, reading what its inputs were replaced by."""
+        inputs = tuple(self.current(v) if v is not None else None for v in node.inputs)
+        if inputs == node.inputs:
+            self._nodes.append(node)
+            return
+        self._changed = True
+        if _types(inputs) == _types(node.inputs):
+            self._nodes.append(replace(node, inputs=inputs))
+            return
+        names = [v.name for v in node.outputs]
+        made = self._append(node.op, inputs, node, self._infer(node.op, inputs, node), names)
+        for old, value in zip(node.outputs, made, strict=True):
+            self._replaced[old.name] = value
+
+    def apply(
+        self, op: Op, inputs: Sequence[Value | None], like: Node, names: Sequence[str] = ()
+    ) -> tuple[Value, ...]:
+        """Adds a new node at the place of an old one and returns its values. `names` are taken
+        from old values that are not kept; without them, fresh ones are made."""
+        given = tuple(inputs)
+        return self._append(op, given, like, self._infer(op, given, like), names)
+
+    def replace(self, old: Value, new: Value) -> None:
+        """Lets whatever reads `old` read `new`."""
+        self._changed = True
+        self._replaced[old.name] = new
+
+    def constant(self, path: str, array: Array, like: Parameter | None = None) -> Value:
+        """Declares a parameter whose numbers are computed; a parameter of that path is
+        superseded. Initializer and origin come from `like`.
+
+        Raises:
+            KeyError: there is nothing to be like.
+        """
+        model = like or self._parameters[path]
+        dtype = model.value.type.dtype
+        value = Value(path, TensorType(dtype, tuple(Dim.of(n) for n in array.shape)))
+        assert array.dtype == dtype.numpy, f"{path}: {array.dtype} for {dtype}"
+        self._parameters[path] = replace(model, value=value)
+        self._constants[path] = array
+        self._names.add(path)
+        self._changed = True
+        return value
+
+    def buffer(self, path: str, type: TensorType, array: Array) -> Value:
+        """Declares a buffer whose numbers are computed."""
+        value = Value(path, type)
+        self._parameters[path] = Parameter(value, Zeros(), trainable=False)
+        self._constants[path] = array
+        self._names.add(path)
+        self._changed = True
+        return value
+
+    def free_name(self, wish: str) -> str:
+        """The wish, with a number where it is taken."""
+        name, count = wish, 2
+        while name in self._names:
+            name, count = f"{wish}.{count}", count + 1
+        return name
+
+    def graph(self) -> Graph:
+        """The new graph; the old one where nothing changed. Parameters that nothing reads stay
+        until `dead_code` takes them."""
+        if not self._changed:
+            return self._graph
+        outputs = tuple(
+            Output(o.name, self.current(o.value), o.doc, o.origin) for o in self._graph.outputs
+        )
+        return replace(
+            self._graph,
+            outputs=outputs,
+            parameters=tuple(self._parameters.values()),
+            nodes=tuple(self._nodes),
+            conditions=tuple(self._conditions.values()),
+            constants=self._constants,
+        )
+
+    def _infer(self, op: Op, inputs: Sequence[Value | None], like: Node) -> tuple[TensorType, ...]:
+        def assume(left: Dim, relation: str, right: Dim) -> None:
+            key = (left, relation, right)
+            self._conditions.setdefault(key, Condition(left, relation, right, like.origin.span))
+
+        return op.infer([v.type if v is not None else None for v in inputs], assume)
+
+    def _append(
+        self,
+        op: Op,
+        inputs: tuple[Value | None, ...],
+        like: Node,
+        types: Sequence[TensorType],
+        names: Sequence[str],
+    ) -> tuple[Value, ...]:
+        self._changed = True
+        wishes = names or [self.free_name(f"%{op.name}") for _ in types]
+        outputs = tuple(Value(n, t) for n, t in zip(wishes, types, strict=True))
+        self._names.update(wishes)
+        self._nodes.append(Node(op, inputs, outputs, like.scope, like.origin))
+        return outputs
+
+
+def _types(values: Iterable[Value | None]) -> list[TensorType | None]:
+    return [v.type if v is not None else None for v in values]
