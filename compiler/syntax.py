@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from compiler.source import Source, Span
 
@@ -11,7 +11,7 @@ from compiler.source import Source, Span
 class Node:
     """Anything that stands in the text. Two nodes are equal when they say the same elsewhere."""
 
-    span: Span
+    span: Span = field(compare=False)
 
 
 # --- expressions ------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ class Binary(Node):
     operator: str
     left: Expr
     right: Expr
-    operator_span: Span
+    operator_span: Span = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -430,5 +430,5 @@ TopLevel = Use | Let | Block | Model | Data | Train | Variant | Sweep | Deploy |
 class File:
     """A parsed file."""
 
-    source: Source
+    source: Source = field(compare=False)
     items: tuple[TopLevel, ...]
