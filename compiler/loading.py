@@ -1,0 +1,140 @@
+"""Weights of a net: those that its `load(…)` calls name, and fresh ones for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from compiler.diagnostics import CompileError, Message, did_you_mean
+from compiler.ir.graph import Graph, Parameter
+from compiler.ir.weights import (
+    WeightsError,
+    draw_weights,
+    find_misfits,
+    match_paths,
+    path_matches,
+    read_weights,
+)
+from compiler.messages.files import WeightMissing, WeightShape, WeightsUnreadable
+from compiler.program import LoadWeights, Net
+from compiler.source import Span
+
+Array = NDArray[Any]
+
+
+def find_weights(net: Net, folder: Path, seed: int = 0) -> dict[str, Array]:
+    """Weights of every parameter of a net: loaded where a `load(…)` asks for it, else drawn.
+
+    Args:
+        net: the net and its loads, in order; a later one wins.
+        folder: what the paths of the files are relative to.
+        seed: of the fresh weights.
+
+    Raises:
+        CompileError: a file cannot be read, lacks a weight, or has one of another shape.
+    """
+    weights: dict[str, Array] = {}
+    faults: list[Message] = []
+    for load in net.loads:
+        try:
+            weights |= _load(net.graph, load, folder)
+        except CompileError as error:
+            faults += error.messages
+    if faults:
+        raise CompileError(faults)
+    if weights.keys() >= {p.path for p in net.graph.parameters}:
+        return weights
+    return draw_weights(net.graph, seed) | weights
+
+
+def read_all_weights(graph: Graph, path: Path) -> dict[str, Array]:
+    """Weights of every parameter of a graph from one file; what else is in it is left out.
+
+    Raises:
+        CompileError: the file cannot be read, lacks a weight, or has one of another shape.
+    """
+    found = _read([path], None)
+    return _choose(graph.parameters, found, str(path), None)
+
+
+def _load(graph: Graph, load: LoadWeights, folder: Path) -> dict[str, Array]:
+    files = sorted(folder.glob(load.file)) if any(c in load.file for c in "*?[") else []
+    found = _read(files or [folder / load.file], load.span)
+    renamed = {rename_path(path, load.rename): array for path, array in found.items()}
+    paths = [p.path for p in graph.parameters]
+    wanted = set(match_paths(paths, load.only) if load.only else paths)
+    wanted -= set(match_paths(paths, load.excluded))
+    parameters = [p for p in graph.parameters if p.path in wanted]
+    return _choose(parameters, renamed, load.file, load.span)
+
+
+def _read(files: Iterable[Path], span: Span | None) -> dict[str, Array]:
+    found: dict[str, Array] = {}
+    for file in files:
+        try:
+            found |= read_weights(file)
+        except WeightsError as error:
+            raise CompileError([WeightsUnreadable(span, str(error))]) from error
+    return found
+
+
+def _choose(
+    parameters: Iterable[Parameter], found: Mapping[str, Array], file: str, span: Span | None
+) -> dict[str, Array]:
+    wanted = tuple(parameters)
+    missing: list[str] = []
+    faults: list[Message] = []
+    for parameter, shape in find_misfits(wanted, found):
+        if shape is None:
+            missing.append(parameter.path)
+        else:
+            expected = str(parameter.value.type)
+            faults.append(WeightShape(span, file, parameter.path, shape, expected))
+    if missing:
+        unused = sorted(found.keys() - {p.path for p in wanted})
+        suggestion = did_you_mean(missing[0], unused)
+        faults.insert(0, WeightMissing(span, file, tuple(missing), suggestion))
+    if faults:
+        raise CompileError(faults)
+    return {
+        p.path: found[p.path].astype(p.value.type.dtype.numpy, copy=False) for p in wanted
+    }
+
+
+def rename_path(path: str, rules: Iterable[tuple[str, str]]) -> str:
+    """A path of the file as the net calls it. In each rule `old -> new` a `*` stands for the
+    same text on both sides, in order, and a pattern without `*` for everything below it; rules
+    apply one after another, each at most once."""
+    for old, new in rules:
+        if "*" not in old:
+            path = new + path[len(old) :] if path_matches(path, old) else path
+            continue
+        texts = _match_stars(path, old)
+        if texts is None:
+            continue
+        parts = new.split("*")
+        filled = parts[0]
+        for text, part in zip(texts, parts[1:], strict=False):
+            filled += text + part
+        path = filled
+    return path
+
+
+def _match_stars(path: str, pattern: str) -> list[str] | None:
+    """What each `*` of a pattern stands for, earlier ones as short as can be; None where it does
+    not match."""
+    head, *rest = pattern.split("*")
+    if not path.startswith(head):
+        return None
+    position, texts = len(head), []
+    for index, part in enumerate(rest):
+        last = index == len(rest) - 1
+        end = len(path) - len(part) if last else path.find(part, position)
+        if end < position or not path.startswith(part, end):
+            return None
+        texts.append(path[position:end])
+        position = end + len(part)
+    return texts if position == len(path) else None

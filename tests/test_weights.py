@@ -1,0 +1,109 @@
+"""Weights files: mapped, refused where malformed, renamed by pattern."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compiler.ir.weights import WeightsError, match_paths, read_weights, write_weights
+from compiler.loading import rename_path
+
+
+
+def test_reads_what_it_writes(tmp_path: Path) -> None:
+    weights = {
+        "head.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "step": np.array(7, dtype=np.int64),
+        "empty": np.zeros((0, 4), dtype=np.float16),
+        "mask": np.array([True, False]),
+    }
+    path = tmp_path / "folder" / "w.safetensors"
+    write_weights(path, weights, {"spec": "x"})
+    found = read_weights(path)
+    assert found.keys() == weights.keys()
+    for name, array in weights.items():
+        assert found[name].dtype == array.dtype
+        assert found[name].shape == array.shape
+        assert np.array_equal(found[name], array)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_reads_what_torch_writes_bf16_included(tmp_path: Path) -> None:
+    import torch
+
+    tensors = {
+        "a": torch.randn(3, 5, generator=torch.manual_seed(0)),
+        "b": torch.randn(7, generator=torch.manual_seed(1)).to(torch.bfloat16),
+        "c": torch.arange(4),
+    }
+    path = tmp_path / "w.safetensors"
+    safetensors.torch.save_file(tensors, path)
+    found = read_weights(path)
+    for name, tensor in tensors.items():
+        expected = tensor.float().numpy() if tensor.dtype is torch.bfloat16 else tensor.numpy()
+        assert np.array_equal(found[name], expected), name
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "0 bytes"),
+        (b"PK\x03\x04 a zip file, as torch.save writes", "cut short"),
+        (struct.pack("<Q", 4) + b"nope", "no JSON"),
+        (struct.pack("<Q", 2) + b"[]", "no object"),
+        (struct.pack("<Q", 20) + b'{"a":{"dtype":"F32"}', "no JSON"),
+    ],
+)
+def test_refuses_what_is_no_safetensors_file(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=reason):
+        read_weights(path)
+
+
+def test_refuses_offsets_outside_the_file(tmp_path: Path) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 8)
+    with pytest.raises(WeightsError, match="a lies outside the file"):
+        read_weights(path)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"gone\.safetensors"):
+        read_weights(tmp_path / "gone.safetensors")
+
+
+def test_patterns_name_paths_and_what_is_below_them() -> None:
+    paths = ["layer1.0.conv1.weight", "layer1.0.bn1.bias", "layer10.0.conv1.weight", "fc.bias"]
+    assert match_paths(paths, ["layer1"]) == paths[:2]
+    assert match_paths(paths, ["*.bias"]) == [paths[1], paths[3]]
+    assert match_paths(paths, []) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "rules", "expected"),
+    [
+        ("enc.a.b", [("enc.*", "body.*")], "body.a.b"),
+        ("enc", [("enc.*", "body.*")], "enc"),
+        ("encoder.layers.encoder_layer_3.ln_1", [("*.encoder_layer_*", "*.*")], "encoder.layers.3.ln_1"),
+        ("x.in_proj_bias", [("*.in_proj_bias", "*.in_proj.bias")], "x.in_proj.bias"),
+        ("old.w", [("old", "new")], "new.w"),
+        ("older.w", [("old", "new")], "older.w"),
+        ("a.w", [("a.*", "b.*"), ("b.*", "c.*")], "c.w"),
+    ],
+)
+def test_renames_by_pattern(path: str, rules: list[tuple[str, str]], expected: str) -> None:
+    assert rename_path(path, rules) == expected
+
+
+@given(st.text("ab.", min_size=1, max_size=8))
+def test_a_star_keeps_the_text_it_stands_for(path: str) -> None:
+    assert rename_path(path, [("*", "new.*")]) == f"new.{path}"
