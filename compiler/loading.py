@@ -99,9 +99,7 @@ def _choose(
         faults.insert(0, WeightMissing(span, file, tuple(missing), suggestion))
     if faults:
         raise CompileError(faults)
-    return {
-        p.path: found[p.path].astype(p.value.type.dtype.numpy, copy=False) for p in wanted
-    }
+    return {p.path: found[p.path].astype(p.value.type.dtype.numpy, copy=False) for p in wanted}
 
 
 def rename_path(path: str, rules: Iterable[tuple[str, str]]) -> str:

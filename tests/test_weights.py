@@ -16,7 +16,6 @@ from compiler.ir.weights import WeightsError, match_paths, read_weights, write_w
 from compiler.loading import rename_path
 
 
-
 def test_reads_what_it_writes(tmp_path: Path) -> None:
     weights = {
         "head.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -93,7 +92,11 @@ def test_patterns_name_paths_and_what_is_below_them() -> None:
     [
         ("enc.a.b", [("enc.*", "body.*")], "body.a.b"),
         ("enc", [("enc.*", "body.*")], "enc"),
-        ("encoder.layers.encoder_layer_3.ln_1", [("*.encoder_layer_*", "*.*")], "encoder.layers.3.ln_1"),
+        (
+            "encoder.layers.encoder_layer_3.ln_1",
+            [("*.encoder_layer_*", "*.*")],
+            "encoder.layers.3.ln_1",
+        ),
         ("x.in_proj_bias", [("*.in_proj_bias", "*.in_proj.bias")], "x.in_proj.bias"),
         ("old.w", [("old", "new")], "new.w"),
         ("older.w", [("old", "new")], "older.w"),

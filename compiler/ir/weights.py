@@ -114,7 +114,7 @@ def write_weights(path: Path, weights: Mapping[str, Array], note: Mapping[str, s
     Raises:
         OSError: the folder cannot be written.
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in weights.items()}
     with replacing(path) as temporary:
         save_file(arrays, temporary, dict(note) or None)
 
