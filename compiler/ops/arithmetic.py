@@ -1,0 +1,294 @@
+"""Arithmetic on tensors, element by element: what `+ - * / // % **` and unary `-` stand for."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.ir.graph import Node
+from compiler.messages.tensor_operands import WrongDtype
+from compiler.ops.axes import need_number, operand_type
+from compiler.ops.base import OPS, Array, OnnxBuilder, Types
+from compiler.ops.broadcasting import Elementwise, cast, cast_operands, pair_terms, promoted
+from compiler.ops.spelling import In, Infix, Prefix, Spelling
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+
+class Arithmetic(Elementwise):
+    """Base of operations with two operands and a sign of their own."""
+
+    operands = (Operand("a"), Operand("b"))
+    scalar = True
+    sign: ClassVar[str]
+    onnx_type: ClassVar[str]
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        """Raises `Fault` where both operands are truth values."""
+        if all(t.dtype is DType.BOOL for t in types):
+            hint = "join truth values with `and` or `or`, or convert them: `cast(…, f32)`"
+            _refuse_bool(self.name, types, 0, hint)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        left, right = promoted(*inputs)
+        with np.errstate(all="ignore"):
+            return (np.asarray(self.calculate(left, right)),)
+
+    @abstractmethod
+    def calculate(self, left: Array, right: Array) -> Array:
+        """The meaning for arrays of one dtype."""
+
+    def torch(self, node: Node) -> Spelling:
+        left, right = pair_terms(node)
+        return Spelling(Infix(self.sign, left, right))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [build.op(self.onnx_type, cast_operands(build, inputs, types, outputs[0].dtype))]
+
+
+def _refuse_bool(op: str, types: Sequence[TensorType], index: int, hint: str) -> None:
+    raise Fault(
+        lambda where: WrongDtype(
+            where.call, op, "numbers", types[index], (where.operand(index),), hint
+        )
+    )
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Add(Arithmetic):
+    """The sum `a + b`, element by element.
+
+    Shapes broadcast, dtypes promote as in PyTorch: `f32[batch, 3] + f32[3]` is `f32[batch, 3]`.
+    A plain number takes the dtype of the tensor it meets.
+
+    Example: `y = x + 1`
+    Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    """
+
+    name = "add"
+    sign = "+"
+    onnx_type = "Add"
+
+    def calculate(self, left: Array, right: Array) -> Array:
+        return np.add(left, right)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Sub(Arithmetic):
+    """The difference `a - b`, element by element.
+
+    Shapes broadcast, dtypes promote as in PyTorch; truth values cannot be subtracted.
+
+    Example: `y = x - mean(x, axis=0)`
+    Errors: W0375 where the shapes do not broadcast, W0382 where one is bool.
+    """
+
+    name = "sub"
+    aliases = ("subtract",)
+    sign = "-"
+    onnx_type = "Sub"
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        for index, found in enumerate(types):
+            if found.dtype is DType.BOOL:
+                hint = "to turn a mask round, write `not mask`; else convert it: `cast(…, f32)`"
+                _refuse_bool(self.name, types, index, hint)
+
+    def calculate(self, left: Array, right: Array) -> Array:
+        return np.subtract(left, right)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Mul(Arithmetic):
+    """The product `a * b`, element by element (`@` is the matrix product).
+
+    Shapes broadcast, dtypes promote as in PyTorch.
+
+    Example: `y = x * gate[:, :, none, none]`
+    Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    """
+
+    name = "mul"
+    aliases = ("multiply",)
+    sign = "*"
+    onnx_type = "Mul"
+
+    def calculate(self, left: Array, right: Array) -> Array:
+        return np.multiply(left, right)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Div(Arithmetic):
+    """The quotient `a / b`, element by element; of whole numbers it is f32.
+
+    Shapes broadcast, dtypes promote as in PyTorch. Division by zero gives inf or nan.
+
+    Example: `y = x / 255`
+    Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    """
+
+    name = "div"
+    aliases = ("divide",)
+    sign = "/"
+    onnx_type = "Div"
+
+    def result_dtype(self, types: Sequence[TensorType]) -> DType:
+        common = super().result_dtype(types)
+        return common if common.is_float else DType.F32
+
+    def calculate(self, left: Array, right: Array) -> Array:
+        if left.dtype.kind != "f":
+            left, right = left.astype(np.float32), right.astype(np.float32)
+        return np.divide(left, right)
+
+    def compute(self, *numbers: float) -> float:
+        left, right = numbers
+        return super().compute(float(left), float(right))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class FloorDivide(Arithmetic):
+    """The quotient `a // b`, rounded towards minus infinity.
+
+    Shapes broadcast, dtypes promote as in PyTorch; whole numbers stay whole.
+
+    Example: `row = position // width`
+    Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    """
+
+    name = "floor_divide"
+    sign = "//"
+    onnx_type = "Div"
+
+    def calculate(self, left: Array, right: Array) -> Array:
+        return np.floor_divide(left, right)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        dtype = outputs[0].dtype
+        left, right = cast_operands(build, inputs, types, dtype)
+        # ONNX's Div cuts off whole numbers towards zero, and Floor of a rounded quotient can be
+        # one too high: what is left after taking off the remainder is divided without rest.
+        rest = _write_remainder(build, left, right, dtype)
+        whole = build.op("Div", [build.op("Sub", [left, rest]), right])
+        return [build.op("Round", [whole]) if dtype.is_float else whole]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Remainder(Arithmetic):
+    """The remainder `a % b`, with the sign of `b`: `a - (a // b) * b`.
+
+    Shapes broadcast, dtypes promote as in PyTorch.
+
+    Example: `angle = remainder(phi + pi, 2 * pi) - pi`
+    Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    """
+
+    name = "remainder"
+    sign = "%"
+    onnx_type = "Mod"
+
+    def calculate(self, left: Array, right: Array) -> Array:
+        return np.remainder(left, right)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        dtype = outputs[0].dtype
+        left, right = cast_operands(build, inputs, types, dtype)
+        return [_write_remainder(build, left, right, dtype)]
+
+
+def _write_remainder(build: OnnxBuilder, left: Any, right: Any, dtype: DType) -> Any:
+    """The remainder with the sign of the divisor; ONNX has it for whole numbers only, and for
+    fractions the one with the sign of the dividend."""
+    if not dtype.is_float:
+        return build.op("Mod", [left, right])
+    rest = build.op("Mod", [left, right], {"fmod": 1})
+    zero = build.constant(np.zeros((), dtype.numpy), dtype)
+    opposite = build.op("Less", [build.op("Mul", [rest, build.op("Sign", [right])]), zero])
+    return build.op("Where", [opposite, build.op("Add", [rest, right]), rest])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Pow(Arithmetic):
+    """The power `a ** b`, element by element.
+
+    Shapes broadcast, dtypes promote as in PyTorch. Whole numbers need exponents of at least 0;
+    a negative base with a fractional exponent gives nan.
+
+    Example: `y = mean(x ** 2, axis=-1)`
+    Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    """
+
+    name = "pow"
+    sign = "**"
+    onnx_type = "Pow"
+
+    def calculate(self, left: Array, right: Array) -> Array:
+        return np.power(left, right)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        dtype = outputs[0].dtype
+        wide = DType.I32 if dtype in (DType.I16, DType.I8, DType.U8) else dtype
+        power = build.op("Pow", cast_operands(build, inputs, types, wide))
+        return [cast(build, power, wide, dtype)]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Neg(Elementwise):
+    """The negative `-x`, element by element.
+
+    The shape and dtype stay. Truth values have no negative (`not x` turns them round).
+
+    Example: `half = concat([-x[..., 4:], x[..., :4]], axis=-1)`
+    Errors: W0382 where x is bool.
+    """
+
+    name = "neg"
+    aliases = ("negative",)
+    operands = (Operand("x"),)
+    scalar = True
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        need_number(self.name, types[0])
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.negative(np.asarray(inputs[0])),)
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Prefix("-", In(0)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        dtype = operand_type(types, 0).dtype
+        if dtype is DType.U8:  # Neg is for signed numbers
+            return [build.op("Sub", [build.constant(np.zeros((), np.uint8)), inputs[0]])]
+        return [build.op("Neg", [inputs[0]])]

@@ -1,0 +1,177 @@
+"""Axes as specs write them (-1 is the last) and as graphs need them, with the faults of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from compiler.diagnostics import Fault, Label, Where
+from compiler.messages.tensor_operands import SizeUnknown, WrongDtype
+from compiler.messages.tensor_shapes import NoSuchAxis, RepeatedAxis, WrongRank
+from compiler.ops.base import OnnxBuilder, Types
+from compiler.tensor import DType, TensorType
+
+
+def operand_type(types: Types, index: int) -> TensorType:
+    """The type of an operand that is never left out."""
+    found = types[index]
+    assert found is not None, f"operand {index} is required"
+    return found
+
+
+def resolve_axis(op: str, axis: int, type: TensorType, *, added: int = 0, operand: int = 0) -> int:
+    """The axis counted from 0.
+
+    Args:
+        op: the function's name, for the message.
+        axis: counted from 0, or below 0 from the end.
+        type: whose axis it is.
+        added: how many axes the result has beyond the operand's, if it is an axis of the result.
+        operand: which operand has that type.
+
+    Raises:
+        Fault: there is no such axis.
+    """
+    rank = type.rank + added
+    if -rank <= axis < rank:
+        return axis % rank
+    raise Fault(
+        lambda where: NoSuchAxis(
+            where.argument("axis"), op, axis, type, added, (where.operand(operand),)
+        )
+    )
+
+
+def resolve_axes(op: str, axes: int | tuple[int, ...] | None, type: TensorType) -> tuple[int, ...]:
+    """The axes counted from 0, in order; all of them for None.
+
+    Raises:
+        Fault: an axis does not exist or is named twice.
+    """
+    if axes is None:
+        return tuple(range(type.rank))
+    found = [resolve_axis(op, a, type) for a in ((axes,) if isinstance(axes, int) else axes)]
+    twice = next((a for i, a in enumerate(found) if a in found[:i]), None)
+    if twice is not None:
+        raise Fault(lambda where: RepeatedAxis(where.argument("axis"), op, twice, type))
+    return tuple(sorted(found))
+
+
+def count_axes(axes: int | tuple[int, ...] | None, rank: int) -> tuple[int, ...]:
+    """The axes of a shape that was checked before, counted from 0, in order."""
+    if axes is None:
+        return tuple(range(rank))
+    return tuple(sorted(a % rank for a in ((axes,) if isinstance(axes, int) else axes)))
+
+
+def shift_axis(axis: int) -> int:
+    """The axis once the rows stand before it: counted from the front it moves by one."""
+    return axis + 1 if axis >= 0 else axis
+
+
+def places(where: Where, count: int) -> tuple[Label, ...]:
+    """Where the first operands were made."""
+    return tuple(where.operand(index) for index in range(count))
+
+
+def need_rank(op: str, type: TensorType, least: int, *, operand: int = 0) -> None:
+    """Raises `Fault` if the tensor has fewer axes."""
+    if type.rank < least:
+        count = "one axis" if least == 1 else f"{least} axes"
+        raise Fault(
+            lambda where: WrongRank(
+                where.call, op, f"a tensor of at least {count}", type, (where.operand(operand),)
+            )
+        )
+
+
+def need_float(op: str, type: TensorType, *, operand: int = 0) -> None:
+    """Raises `Fault` if the elements are not fractions."""
+    if not type.dtype.is_float:
+        raise Fault(
+            lambda where: WrongDtype(
+                where.call,
+                op,
+                "fractions",
+                type,
+                (where.operand(operand),),
+                "convert it: `cast(…, f32)`",
+            )
+        )
+
+
+def need_bool(op: str, type: TensorType, *, operand: int = 0) -> None:
+    """Raises `Fault` if the elements are not truth values."""
+    if type.dtype is not DType.BOOL:
+        raise Fault(
+            lambda where: WrongDtype(
+                where.call,
+                op,
+                "truth values",
+                type,
+                (where.operand(operand),),
+                "compare it with something: `… != 0`",
+            )
+        )
+
+
+def need_number(op: str, type: TensorType, *, operand: int = 0) -> None:
+    """Raises `Fault` if the elements are truth values."""
+    if type.dtype is DType.BOOL:
+        raise Fault(
+            lambda where: WrongDtype(
+                where.call,
+                op,
+                "numbers",
+                type,
+                (where.operand(operand),),
+                "convert it: `cast(…, i64)`",
+            )
+        )
+
+
+def need_index(op: str, type: TensorType, *, operand: int) -> None:
+    """Raises `Fault` if the elements are no positions (i64 or i32)."""
+    if type.dtype in (DType.I64, DType.I32):
+        return
+    hint = "positions are whole numbers: `cast(…, i64)`"
+    if type.dtype is DType.BOOL:
+        hint = "how many entries a mask takes is not known: `where` keeps the shape"
+    raise Fault(
+        lambda where: WrongDtype(
+            where.call, op, "positions (i64 or i32)", type, (where.operand(operand),), hint
+        )
+    )
+
+
+def known_size(op: str, type: TensorType, axis: int) -> int:
+    """The size of an axis as a number.
+
+    Raises:
+        Fault: it is symbolic.
+    """
+    size = type.shape[axis].known
+    if size is not None:
+        return size
+    raise Fault(
+        lambda where: SizeUnknown(
+            where.call, op, f"the size of axis {axis}", str(type.shape[axis]), places(where, 1)
+        )
+    )
+
+
+def axes_constant(build: OnnxBuilder, axes: Iterable[int]) -> Any:
+    """The 1-D i64 constant that ONNX wants for axes."""
+    return build.constant(np.array(tuple(axes), dtype=np.int64))
+
+
+def squeeze(build: OnnxBuilder, value: Any, axes: Sequence[int]) -> Any:
+    """`value` without these axes of size 1."""
+    return build.op("Squeeze", [value, axes_constant(build, axes)])
+
+
+def unsqueeze(build: OnnxBuilder, value: Any, axes: Sequence[int]) -> Any:
+    """`value` with new axes of size 1 at these places of the result."""
+    return build.op("Unsqueeze", [value, axes_constant(build, axes)]) if axes else value

@@ -1,0 +1,188 @@
+"""Broadcasting and promotion: what element by element means when shapes and dtypes differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, equal
+from compiler.ir.graph import Node
+from compiler.messages.tensor_shapes import ShapesDoNotBroadcast
+from compiler.ops.axes import operand_type
+from compiler.ops.base import Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.spelling import In
+from compiler.tensor import DType, TensorType, promote
+
+
+class Elementwise(Op):
+    """Base of ops that act on each element: operands are broadcast and promoted as in PyTorch."""
+
+    broadcasts = True
+
+    def result_dtype(self, types: Sequence[TensorType]) -> DType:
+        """The dtype of the result."""
+        return promote_types(types)
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        """Raises `Fault` if the dtypes have no meaning here."""
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        types = [operand_type(inputs, i) for i in range(len(inputs))]
+        self.check(types)
+        return (TensorType(self.result_dtype(types), broadcast_shapes(types, assume)),)
+
+
+def broadcast_shapes(types: Sequence[TensorType], assume: Assume) -> tuple[Dim, ...]:
+    """The common shape. Sizes of which it is not known whether they are equal are assumed to be.
+
+    Raises:
+        Fault: two sizes differ and neither is 1.
+    """
+    shape = types[0].shape
+    for position, other in enumerate(types[1:], start=1):
+        if other.shape == shape:
+            continue
+        if len(shape) < other.rank:
+            shape = (*other.shape[: other.rank - len(shape)], *shape)
+        merged = list(shape)
+        for axis in range(-other.rank, 0):
+            joined = _join(shape[axis], other.shape[axis], assume)
+            if joined is None:
+                _refuse(types, position, axis)
+            else:
+                merged[axis] = joined
+        shape = tuple(merged)
+    return shape
+
+
+def _join(left: Dim, right: Dim, assume: Assume) -> Dim | None:
+    if left == right or right == 1:
+        return left
+    if left == 1:
+        return right
+    same = equal(left, right)
+    if same is None:
+        assume(left, "==", right)
+        return left if left.known is not None else right if right.known is not None else left
+    return left if same else None
+
+
+def _refuse(types: Sequence[TensorType], position: int, axis: int) -> None:
+    """Raises the fault, naming the operand that brought the size which does not fit."""
+    right = types[position]
+    index = next(
+        i
+        for i, left in enumerate(types[:position])
+        if left.rank >= -axis
+        and left.shape[axis] != 1
+        and equal(left.shape[axis], right.shape[axis]) is False
+    )
+    raise Fault(
+        lambda where: ShapesDoNotBroadcast(
+            where.call,
+            types[index],
+            right,
+            axis,
+            (where.operand(index), where.operand(position)),
+        )
+    )
+
+
+def promote_types(types: Iterable[TensorType]) -> DType:
+    """The dtype of arithmetic between tensors. A tensor without axes only lifts the others to
+    another kind (whole numbers to fractions), not to a wider dtype of the same kind.
+
+    Source: https://docs.pytorch.org/docs/stable/tensor_attributes.html, `c10::promoteTypes` and
+    `at::native::result_type`.
+    """
+    tall: DType | None = None
+    flat: DType | None = None
+    for item in types:
+        if item.rank:
+            tall = item.dtype if tall is None else promote(tall, item.dtype)
+        else:
+            flat = item.dtype if flat is None else promote(flat, item.dtype)
+    if tall is None or flat is None:
+        found = flat if tall is None else tall
+        assert found is not None, "promotion needs a tensor"
+        return found
+    return promote(tall, flat) if _kind(flat) > _kind(tall) else tall
+
+
+def _kind(dtype: DType) -> int:
+    return 2 if dtype.is_float else 1 if dtype.is_integer else 0
+
+
+def literal_dtype(value: float, met: Iterable[TensorType]) -> DType:
+    """The dtype of a plain number beside tensors: theirs, unless it is of a higher kind.
+
+    `i64 * 0.5` is f32 (the build's float), `u8 + 1` is u8, `bool + 1` is i64.
+    """
+    own = (
+        DType.BOOL
+        if isinstance(value, bool)
+        else DType.I64
+        if isinstance(value, int)
+        else DType.F32
+    )
+    others = list(met)
+    if not others:
+        return own
+    beside = promote_types(others)
+    return own if _kind(own) > _kind(beside) else beside
+
+
+def promoted(*arrays: Any) -> tuple[Array, ...]:
+    """The arrays in their common dtype, as PyTorch promotes (NumPy would widen i64 and f32 to
+    f64)."""
+    found = [np.asarray(a) for a in arrays]
+    if all(a.dtype == found[0].dtype for a in found):
+        return tuple(found)
+    target = promote_types([array_type(a) for a in found]).numpy
+    return tuple(a.astype(target) for a in found)
+
+
+def array_type(array: Array) -> TensorType:
+    """The type of an array."""
+    dtype = DType.of_numpy(array.dtype)
+    assert dtype is not None, f"no Weft dtype for {array.dtype}"
+    return TensorType.of(dtype, array.shape)
+
+
+def cast(build: OnnxBuilder, value: Any, source: DType, target: DType) -> Any:
+    """`value` in another dtype; nothing is added where it has it."""
+    return value if source is target else build.op("Cast", [value], {"to": target})
+
+
+def cast_operands(
+    build: OnnxBuilder, inputs: Sequence[Any], types: Types, target: DType
+) -> list[Any]:
+    """Every operand in one dtype: ONNX does not promote."""
+    return [
+        cast(build, value, operand_type(types, i).dtype, target) for i, value in enumerate(inputs)
+    ]
+
+
+def pair_terms(node: Node, *, first: int = 0) -> tuple[In, In]:
+    """Two operands of an expression, the inputs from `first`; a constant may print as a number
+    where PyTorch would give the number the dtype that the constant has."""
+    left, right = (v.type for v in node.inputs[first : first + 2] if v is not None)
+    both_flat = left.rank == 0 and right.rank == 0
+    return (
+        In(first, number=not both_flat and _is_plain(left, right)),
+        In(first + 1, number=_is_plain(right, left)),
+    )
+
+
+def _is_plain(constant: TensorType, beside: TensorType) -> bool:
+    if constant.rank:
+        return False
+    dtype = constant.dtype
+    if dtype is beside.dtype:
+        return True
+    if dtype is DType.F32:
+        return not beside.dtype.is_float
+    return dtype is DType.I64 and beside.dtype is DType.BOOL

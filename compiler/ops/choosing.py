@@ -1,0 +1,261 @@
+"""Choosing and converting elements: where, maximum, minimum, clip and cast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.ir.graph import Node
+from compiler.messages.tensor_operands import BadOption
+from compiler.ops.axes import need_bool, need_number, operand_type
+from compiler.ops.base import OPS, Array, OnnxBuilder, Types
+from compiler.ops.broadcasting import (
+    Elementwise,
+    array_type,
+    cast,
+    cast_operands,
+    literal_dtype,
+    pair_terms,
+    promote_types,
+    promoted,
+)
+from compiler.ops.spelling import Call, In, Leaf, Method, Name, Spelling
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Where(Elementwise):
+    """Elements of `a` where the condition is true, of `b` elsewhere.
+
+    The three shapes broadcast; the condition is bool; `a` and `b` promote as in PyTorch, and
+    one of them or both may be plain numbers.
+
+    Example: `score = where(valid[:, none, :], score, -inf)`
+    Errors: W0375 where the shapes do not broadcast, W0382 where the condition is not bool.
+    """
+
+    name = "where"
+    operands = (Operand("condition"), Operand("a"), Operand("b"))
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        need_bool(self.name, types[0])
+
+    def result_dtype(self, types: Sequence[TensorType]) -> DType:
+        return promote_types(types[1:])
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        left, right = promoted(*inputs[1:])
+        return (np.where(np.asarray(inputs[0]), left, right),)
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Call("torch.where", (In(0), *pair_terms(node, first=1))))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        chosen = cast_operands(build, inputs[1:], types[1:], outputs[0].dtype)
+        return [build.op("Where", [inputs[0], *chosen])]
+
+
+class Extreme(Elementwise):
+    """Base of the larger and the smaller of two tensors."""
+
+    operands = (Operand("a"), Operand("b"))
+    scalar = True
+    onnx_type: ClassVar[str]
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        """Raises `Fault` where both operands are truth values."""
+        if all(t.dtype is DType.BOOL for t in types):
+            need_number(self.name, types[0])
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Call(f"torch.{self.name}", (In(0), In(1))))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        dtype = outputs[0].dtype
+        wide = DType.I32 if dtype is DType.I16 else dtype  # ONNX Runtime has no kernel for i16
+        made = build.op(self.onnx_type, cast_operands(build, inputs, types, wide))
+        return [cast(build, made, wide, dtype)]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Maximum(Extreme):
+    """The larger of `a` and `b`, element by element (`max(x, axis=…)` reduces).
+
+    Shapes broadcast, dtypes promote as in PyTorch; nan where one of them is nan.
+
+    Example: `y = maximum(x, floor)`
+    Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    """
+
+    name = "maximum"
+    onnx_type = "Max"
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.asarray(np.maximum(*promoted(*inputs))),)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Minimum(Extreme):
+    """The smaller of `a` and `b`, element by element (`min(x, axis=…)` reduces).
+
+    Shapes broadcast, dtypes promote as in PyTorch; nan where one of them is nan.
+
+    Example: `least = minimum(pt[:, :, none], pt[:, none, :])`
+    Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
+    """
+
+    name = "minimum"
+    onnx_type = "Min"
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.asarray(np.minimum(*promoted(*inputs))),)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Clip(Elementwise):
+    """Each element, but at least `minimum` and at most `maximum`.
+
+    The shape stays; whole numbers become f32 where a bound is a fraction. Left-out bounds do
+    not bind. Where `minimum` is above `maximum`, the result is `maximum`.
+
+    Example: `image = clip(x, -1, 1)`
+    Errors: W0382 where x is bool, W0392 where no bound is given.
+    """
+
+    name = "clip"
+    aliases = ("clamp",)
+    operands = (Operand("x"),)
+    scalar = True
+
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        need_number(self.name, types[0])
+        if self.minimum is None and self.maximum is None:
+            raise Fault(
+                lambda where: BadOption(
+                    where.call, "clip", "minimum", "there is neither a minimum nor a maximum"
+                )
+            )
+
+    def result_dtype(self, types: Sequence[TensorType]) -> DType:
+        dtype = types[0].dtype
+        for bound in (self.minimum, self.maximum):
+            if bound is not None:
+                dtype = literal_dtype(bound, [TensorType(dtype, types[0].shape)])
+        return dtype
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])
+        x = x.astype(self.result_dtype([array_type(x)]).numpy, copy=False)
+        if self.minimum is not None:
+            x = np.maximum(x, x.dtype.type(self.minimum))
+        if self.maximum is not None:
+            x = np.minimum(x, x.dtype.type(self.maximum))
+        return (np.asarray(x),)
+
+    def compute(self, *numbers: float) -> float:
+        bounds = [b for b in (self.minimum, self.maximum) if b is not None]
+        whole = all(isinstance(n, int) for n in (*numbers, *bounds))
+        return super().compute(*(numbers if whole else map(float, numbers)))
+
+    def torch(self, node: Node) -> Spelling:
+        low = Leaf(self.minimum, "minimum", None, "minimum")
+        high = Leaf(self.maximum, "maximum", None, "maximum")
+        if self.minimum is not None and self.maximum is not None:
+            return Spelling(Method(In(0), "clamp", (low, high)))
+        return Spelling(Method(In(0), "clamp", (), (("min", low), ("max", high))))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        dtype = outputs[0].dtype
+        wide = DType.I32 if dtype is DType.I16 else dtype  # ONNX has no Clip for i16
+        bounds = [
+            None if b is None else build.constant(np.array(b, wide.numpy), wide)
+            for b in (self.minimum, self.maximum)
+        ]
+        x = cast(build, inputs[0], operand_type(types, 0).dtype, wide)
+        return [cast(build, build.op("Clip", [x, *bounds]), wide, dtype)]
+
+
+_CONVERSIONS = {
+    DType.F64: "double",
+    DType.F32: "float",
+    DType.F16: "half",
+    DType.BF16: "bfloat16",
+    DType.I64: "long",
+    DType.I32: "int",
+    DType.BOOL: "bool",
+}
+_TORCH_NAMES = {
+    DType.F64: "float64",
+    DType.F32: "float32",
+    DType.F16: "float16",
+    DType.BF16: "bfloat16",
+    DType.I64: "int64",
+    DType.I32: "int32",
+    DType.I16: "int16",
+    DType.I8: "int8",
+    DType.U8: "uint8",
+    DType.BOOL: "bool",
+}
+
+
+def torch_dtype(dtype: DType) -> Name:
+    """PyTorch's name of a dtype, as a term."""
+    return Name(f"torch.{_TORCH_NAMES[dtype]}")
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Cast(Elementwise):
+    """The same numbers in another dtype.
+
+    The shape stays. Fractions become whole numbers by cutting off; everything but 0 becomes
+    true. Numbers that do not fit into the new dtype have no defined result.
+
+    Example: `y = cast(tokens, f32)`
+    """
+
+    name = "cast"
+    operands = (Operand("x"),)
+
+    dtype: DType
+
+    def result_dtype(self, types: Sequence[TensorType]) -> DType:
+        return self.dtype
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        with np.errstate(all="ignore"):
+            return (np.asarray(inputs[0]).astype(self.dtype.numpy),)
+
+    def torch(self, node: Node) -> Spelling:
+        short = _CONVERSIONS.get(self.dtype)
+        if short is not None:
+            return Spelling(Method(In(0), short))
+        return Spelling(Method(In(0), "to", (torch_dtype(self.dtype),)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [cast(build, inputs[0], operand_type(types, 0).dtype, self.dtype)]

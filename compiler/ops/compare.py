@@ -1,0 +1,272 @@
+"""Comparisons and logic, element by element: what `== != < <= > >=` and `and or not` stand for."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from compiler.ir.graph import Node
+from compiler.ops.axes import need_bool, operand_type
+from compiler.ops.base import OPS, Array, OnnxBuilder, Types
+from compiler.ops.broadcasting import (
+    Elementwise,
+    cast_operands,
+    pair_terms,
+    promote_types,
+    promoted,
+)
+from compiler.ops.spelling import In, Infix, Prefix, Spelling
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+
+class Comparison(Elementwise):
+    """Base of comparisons: two tensors in, truth values out."""
+
+    operands = (Operand("a"), Operand("b"))
+    scalar = True
+    sign: ClassVar[str]
+    onnx_type: ClassVar[str]
+
+    def result_dtype(self, types: Sequence[TensorType]) -> DType:
+        return DType.BOOL
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        left, right = promoted(*inputs)
+        return (np.asarray(self.calculate(left, right)),)
+
+    @abstractmethod
+    def calculate(self, left: Array, right: Array) -> Array:
+        """The meaning for arrays of one dtype."""
+
+    def torch(self, node: Node) -> Spelling:
+        left, right = pair_terms(node)
+        return Spelling(Infix(self.sign, left, right))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        common = promote_types([operand_type(types, i) for i in (0, 1)])
+        if common is DType.BOOL and self.onnx_type != "Equal":
+            common = DType.U8  # ONNX orders numbers only
+        return [build.op(self.onnx_type, cast_operands(build, inputs, types, common))]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Equal(Comparison):
+    """Whether `a == b`, element by element.
+
+    Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
+
+    Example: `hit = argmax(logits, axis=-1) == label`
+    Errors: W0375 where the shapes do not broadcast.
+    """
+
+    name = "equal"
+    sign = "=="
+    onnx_type = "Equal"
+
+    def calculate(self, left: Array, right: Array) -> Array:
+        return np.equal(left, right)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class NotEqual(Comparison):
+    """Whether `a != b`, element by element.
+
+    Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
+
+    Example: `mask = tokens != 0`
+    Errors: W0375 where the shapes do not broadcast.
+    """
+
+    name = "not_equal"
+    sign = "!="
+    onnx_type = "Equal"
+
+    def calculate(self, left: Array, right: Array) -> Array:
+        return np.not_equal(left, right)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [build.op("Not", super().onnx(build, inputs, types, outputs))]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Less(Comparison):
+    """Whether `a < b`, element by element.
+
+    Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
+
+    Example: `early = arange(t) < length[:, none]`
+    Errors: W0375 where the shapes do not broadcast.
+    """
+
+    name = "less"
+    sign = "<"
+    onnx_type = "Less"
+
+    def calculate(self, left: Array, right: Array) -> Array:
+        return np.less(left, right)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class LessEqual(Comparison):
+    """Whether `a <= b`, element by element.
+
+    Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
+
+    Example: `seen = arange(t)[none, :] <= arange(t)[:, none]`
+    Errors: W0375 where the shapes do not broadcast.
+    """
+
+    name = "less_equal"
+    sign = "<="
+    onnx_type = "LessOrEqual"
+
+    def calculate(self, left: Array, right: Array) -> Array:
+        return np.less_equal(left, right)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Greater(Comparison):
+    """Whether `a > b`, element by element.
+
+    Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
+
+    Example: `active = x > 0`
+    Errors: W0375 where the shapes do not broadcast.
+    """
+
+    name = "greater"
+    sign = ">"
+    onnx_type = "Greater"
+
+    def calculate(self, left: Array, right: Array) -> Array:
+        return np.greater(left, right)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class GreaterEqual(Comparison):
+    """Whether `a >= b`, element by element.
+
+    Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
+
+    Example: `late = position >= start`
+    Errors: W0375 where the shapes do not broadcast.
+    """
+
+    name = "greater_equal"
+    sign = ">="
+    onnx_type = "GreaterOrEqual"
+
+    def calculate(self, left: Array, right: Array) -> Array:
+        return np.greater_equal(left, right)
+
+
+class Logic(Elementwise):
+    """Base of `and` and `or`: truth values in, truth values out."""
+
+    operands = (Operand("a"), Operand("b"))
+    sign: ClassVar[str]
+    onnx_type: ClassVar[str]
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        for index, found in enumerate(types):
+            need_bool(self.name, found, operand=index)
+
+    def torch(self, node: Node) -> Spelling:
+        left, right = pair_terms(node)
+        return Spelling(Infix(self.sign, left, right))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [build.op(self.onnx_type, list(inputs))]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class LogicalAnd(Logic):
+    """Whether both are true, element by element: `a and b`.
+
+    Shapes broadcast; both operands are bool.
+
+    Example: `valid = seen and mask[:, none]`
+    Errors: W0375 where the shapes do not broadcast, W0382 where one is not bool.
+    """
+
+    name = "logical_and"
+    sign = "&"
+    onnx_type = "And"
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.logical_and(inputs[0], inputs[1]),)  # type: ignore[arg-type]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class LogicalOr(Logic):
+    """Whether one at least is true, element by element: `a or b`.
+
+    Shapes broadcast; both operands are bool.
+
+    Example: `done = done or token == stop`
+    Errors: W0375 where the shapes do not broadcast, W0382 where one is not bool.
+    """
+
+    name = "logical_or"
+    sign = "|"
+    onnx_type = "Or"
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.logical_or(inputs[0], inputs[1]),)  # type: ignore[arg-type]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class LogicalNot(Elementwise):
+    """The opposite, element by element: `not x`.
+
+    x is bool; the shape stays.
+
+    Example: `padding = not valid`
+    Errors: W0382 where x is not bool.
+    """
+
+    name = "logical_not"
+    operands = (Operand("x"),)
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        need_bool(self.name, types[0])
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.logical_not(np.asarray(inputs[0])),)
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Prefix("~", In(0)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [build.op("Not", [inputs[0]])]

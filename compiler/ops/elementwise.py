@@ -1,0 +1,264 @@
+"""Functions of one tensor, element by element: exp, log, sqrt, sin and their like."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from compiler.ir.graph import Node
+from compiler.ops.axes import need_number, operand_type
+from compiler.ops.base import OPS, Array, OnnxBuilder, Types
+from compiler.ops.broadcasting import Elementwise, cast
+from compiler.ops.spelling import Call, In, Spelling
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+
+class Function(Elementwise):
+    """Base of functions of one tensor that keep its dtype."""
+
+    operands = (Operand("x"),)
+    scalar = True
+    onnx_type: ClassVar[str]
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        need_number(self.name, types[0])
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        with np.errstate(all="ignore"):
+            return (np.asarray(self.calculate(np.asarray(inputs[0]))),)
+
+    @abstractmethod
+    def calculate(self, x: Array) -> Array:
+        """The meaning for an array."""
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Call(f"torch.{self.name}", (In(0),)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        source = operand_type(types, 0).dtype
+        return [self.write(build, cast(build, inputs[0], source, outputs[0].dtype), outputs[0])]
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        """The ONNX nodes for a value of this type."""
+        return build.op(self.onnx_type, [x])
+
+
+class FloatFunction(Function):
+    """Base of functions whose results are fractions: whole numbers become f32 first."""
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        """Every number has a result."""
+
+    def result_dtype(self, types: Sequence[TensorType]) -> DType:
+        return types[0].dtype if types[0].dtype.is_float else DType.F32
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])
+        return super().evaluate(x if x.dtype.kind == "f" else x.astype(np.float32))
+
+    def compute(self, *numbers: float) -> float:
+        return super().compute(*map(float, numbers))
+
+
+def erf(x: Array) -> Array:
+    """The error function, exact to double precision."""
+    values = np.fromiter(map(math.erf, x.ravel().tolist()), np.float64, x.size)
+    return values.reshape(x.shape).astype(x.dtype)
+
+
+def _one(build: OnnxBuilder, dtype: DType) -> Any:
+    return build.constant(np.ones((), dtype.numpy), dtype)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Exp(FloatFunction):
+    """e to the power of each element.
+
+    The shape stays; whole numbers become f32 first.
+
+    Example: `scale = exp(0.5 * logvar)`
+    """
+
+    name = "exp"
+    onnx_type = "Exp"
+
+    def calculate(self, x: Array) -> Array:
+        return np.exp(x)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Expm1(FloatFunction):
+    """`exp(x) - 1`, exact near 0.
+
+    The shape stays; whole numbers become f32 first.
+
+    Example: `price = expm1(predicted)`
+    """
+
+    name = "expm1"
+
+    def calculate(self, x: Array) -> Array:
+        return np.expm1(x)
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        return build.op("Sub", [build.op("Exp", [x]), _one(build, type.dtype)])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Log(FloatFunction):
+    """The natural logarithm of each element; -inf at 0, nan below.
+
+    The shape stays; whole numbers become f32 first.
+
+    Example: `y = log(x + 1e-8)`
+    """
+
+    name = "log"
+    onnx_type = "Log"
+
+    def calculate(self, x: Array) -> Array:
+        return np.log(x)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Log1p(FloatFunction):
+    """`log(1 + x)`, exact near 0; nan below -1.
+
+    The shape stays; whole numbers become f32 first.
+
+    Example: `feature = log1p(population)`
+    """
+
+    name = "log1p"
+
+    def calculate(self, x: Array) -> Array:
+        return np.log1p(x)
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        return build.op("Log", [build.op("Add", [x, _one(build, type.dtype)])])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Sqrt(FloatFunction):
+    """The square root of each element; nan below 0.
+
+    The shape stays; whole numbers become f32 first.
+
+    Example: `y = sqrt(sum(x ** 2, axis=-1))`
+    """
+
+    name = "sqrt"
+    onnx_type = "Sqrt"
+
+    def calculate(self, x: Array) -> Array:
+        return np.sqrt(x)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Rsqrt(FloatFunction):
+    """One over the square root of each element: `1 / sqrt(x)`.
+
+    The shape stays; whole numbers become f32 first.
+
+    Example: `y = x * rsqrt(mean(x ** 2, axis=-1, keep=true) + 1e-5)`
+    """
+
+    name = "rsqrt"
+
+    def calculate(self, x: Array) -> Array:
+        return np.reciprocal(np.sqrt(x))
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        return build.op("Reciprocal", [build.op("Sqrt", [x])])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Reciprocal(FloatFunction):
+    """One over each element: `1 / x`; inf at 0.
+
+    The shape stays; whole numbers become f32 first.
+
+    Example: `y = reciprocal(1 + x)`
+    """
+
+    name = "reciprocal"
+    onnx_type = "Reciprocal"
+
+    def calculate(self, x: Array) -> Array:
+        return np.reciprocal(x)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Sin(FloatFunction):
+    """The sine of each element, in radians.
+
+    The shape stays; whole numbers become f32 first.
+
+    Example: `y = concat([sin(angle), cos(angle)], axis=-1)`
+    """
+
+    name = "sin"
+    onnx_type = "Sin"
+
+    def calculate(self, x: Array) -> Array:
+        return np.sin(x)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Cos(FloatFunction):
+    """The cosine of each element, in radians.
+
+    The shape stays; whole numbers become f32 first.
+
+    Example: `y = concat([sin(angle), cos(angle)], axis=-1)`
+    """
+
+    name = "cos"
+    onnx_type = "Cos"
+
+    def calculate(self, x: Array) -> Array:
+        return np.cos(x)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Erf(FloatFunction):
+    """The error function: `2 / sqrt(pi)` times the integral of `exp(-t ** 2)` from 0 to x.
+
+    The shape stays; whole numbers become f32 first.
+
+    Example: `normal_cdf = 0.5 * (1 + erf(x / sqrt(2)))`
+    """
+
+    name = "erf"
+    onnx_type = "Erf"
+
+    def calculate(self, x: Array) -> Array:
+        return erf(x)

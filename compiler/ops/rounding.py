@@ -1,0 +1,171 @@
+"""Rounding and magnitudes, element by element: floor, ceil, round, abs, sign, square, isnan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from compiler.ops.axes import need_float
+from compiler.ops.base import OPS, Array, OnnxBuilder, Types
+from compiler.ops.elementwise import Function
+from compiler.tensor import DType, TensorType
+
+
+class Rounding(Function):
+    """Base of functions that round; whole numbers stay as they are, and of a compile-time
+    number they make an int."""
+
+    def compute(self, *numbers: float) -> float:
+        return int(super().compute(*numbers))
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        return super().write(build, x, type) if type.dtype.is_float else x
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Square(Function):
+    """The square of each element: `x * x`.
+
+    The shape and dtype stay; truth values have none.
+
+    Example: `loss = mean(square(a - b))`
+    Errors: W0382 where x is bool.
+    """
+
+    name = "square"
+
+    def calculate(self, x: Array) -> Array:
+        return np.square(x)
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        return build.op("Mul", [x, x])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Abs(Function):
+    """The absolute value of each element.
+
+    The shape and dtype stay; truth values have none.
+
+    Example: `distance = abs(a - b)`
+    Errors: W0382 where x is bool.
+    """
+
+    name = "abs"
+    onnx_type = "Abs"
+
+    def calculate(self, x: Array) -> Array:
+        return np.abs(x)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Sign(Function):
+    """The sign of each element: -1, 0 or 1.
+
+    The shape and dtype stay; truth values have none.
+
+    Example: `direction = sign(x)`
+    Errors: W0382 where x is bool.
+    """
+
+    name = "sign"
+    onnx_type = "Sign"
+
+    def calculate(self, x: Array) -> Array:
+        return np.sign(x)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Floor(Rounding):
+    """The largest whole number at most x.
+
+    The shape and dtype stay; of a compile-time number it makes an int.
+
+    Example: `cell = floor(x * 8)`
+    Errors: W0382 where x is bool.
+    """
+
+    name = "floor"
+    onnx_type = "Floor"
+
+    def calculate(self, x: Array) -> Array:
+        return np.floor(x)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Ceil(Rounding):
+    """The smallest whole number at least x.
+
+    The shape and dtype stay; of a compile-time number it makes an int.
+
+    Example: `cells = ceil(width / 8)`
+    Errors: W0382 where x is bool.
+    """
+
+    name = "ceil"
+    onnx_type = "Ceil"
+
+    def calculate(self, x: Array) -> Array:
+        return np.ceil(x)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Round(Rounding):
+    """The nearest whole number; halves go to the even one.
+
+    The shape and dtype stay; of a compile-time number it makes an int.
+
+    Example: `level = round(x / scale)`
+    Errors: W0382 where x is bool.
+    """
+
+    name = "round"
+    onnx_type = "Round"
+
+    def calculate(self, x: Array) -> Array:
+        return np.round(x)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class IsNan(Function):
+    """Whether each element is nan (not a number): the result is bool.
+
+    The shape stays.
+
+    Example: `filled = where(isnan(x), 0, x)`
+    Errors: W0382 where x holds no fractions.
+    """
+
+    name = "isnan"
+    onnx_type = "IsNaN"
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        need_float(self.name, types[0])
+
+    def result_dtype(self, types: Sequence[TensorType]) -> DType:
+        return DType.BOOL
+
+    def calculate(self, x: Array) -> Array:
+        return np.isnan(x)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [build.op(self.onnx_type, [inputs[0]])]
