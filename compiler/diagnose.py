@@ -165,7 +165,9 @@ def find_missing_value(trouble: Trouble) -> Diagnosis | None:
         return MissingValue(place, trouble.found, head, after), Edit(0, (), index - 1)
     if not index or not trouble.is_kind(index - 1, *NEEDS_VALUE):
         return None
-    if not trouble.accepts(trouble.kinds["NUMBER"]) or is_reserved(trouble):
+    if not trouble.accepts(trouble.kinds["NUMBER"]):
+        return None
+    if is_reserved(trouble) and not tokens.fresh[index] and find_reserved_word(trouble):
         return None
     message = MissingValue(trouble.place, trouble.found, head, tokens.text(index - 1))
     return message, keep_if_read(trouble, trouble.kinds["NAME"])
@@ -189,10 +191,12 @@ def find_missing_comma(trouble: Trouble) -> Diagnosis | None:
 def find_reserved_word(trouble: Trouble) -> Diagnosis | None:
     """A reserved word where a name is due."""
     name = trouble.kinds["NAME"]
+    tokens, index = trouble.tokens, trouble.index
     if not is_reserved(trouble) or not trouble.reads(name, drop=1):
         return None
-    place = trouble.tokens.span(trouble.index)
-    message = ReservedWord(place, trouble.found, trouble.tokens.text(trouble.head))
+    if index and trouble.is_kind(index - 1, *ENDS_VALUE) and not tokens.fresh[index]:
+        return None
+    message = ReservedWord(tokens.span(index), trouble.found, tokens.text(trouble.head))
     return message, Edit(1, (name,))
 
 
@@ -206,7 +210,8 @@ def find_missing_link(trouble: Trouble) -> Diagnosis | None:
     ends_value = trouble.accepts(trouble.kinds["PLUS"])
     for name in LINKS:
         kind = trouble.kinds[name]
-        if not trouble.accepts(kind) or trouble.accepts(trouble.kinds["NUMBER"]):
+        is_name = name in NAMES and trouble.accepts(trouble.kinds["NAME"])
+        if is_name or not trouble.accepts(kind) or trouble.accepts(trouble.kinds["NUMBER"]):
             continue
         if ends_value and name not in ("THEN", "ELSE") and not trouble.reads(kind):
             continue
@@ -255,8 +260,10 @@ def describe_expected(trouble: Trouble) -> str:
         parts.append("a name")
     if "NUMBER" not in accepted and "STRING" in accepted:
         parts.append("a string")
+    if "NAME" in accepted:
+        accepted -= {"OF", "ON"}
     for name in ("COMMA", "RPAR", "RSQB", "LBRACE", "RBRACE", "EQUAL", "COLON", "OF", "ON", "AS"):
-        if name in accepted and not (name == "LBRACE" and "NUMBER" in accepted):
+        if name in accepted:
             parts.append(f"`{trouble.table.texts[trouble.kinds[name]]}`")
     return join_words(parts[:4])
 

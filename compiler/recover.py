@@ -77,10 +77,15 @@ class Trouble:
     @cached_property
     def openers(self) -> list[int]:
         """Brackets that are open here, the outermost first."""
-        opening = {self.kinds[name] for name in ("LPAR", "LSQB", "LBRACE")}
-        values = self.automaton.values
-        indices = [value for value in values if isinstance(value, int)]
-        return [index for index in indices if self.tokens.kinds[index] in opening]
+        found: list[int] = []
+        for value in self.automaton.values:
+            if not isinstance(value, int):
+                continue
+            if self.is_kind(value, "LPAR", "LSQB", "LBRACE"):
+                found.append(value)
+            elif self.is_kind(value, "RPAR", "RSQB", "RBRACE"):
+                found.pop()
+        return found
 
     @property
     def closers(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from compiler.source import Source, Span
 class Node:
     """Anything that stands in the text. Two nodes are equal when they say the same elsewhere."""
 
-    span: Span = field(compare=False)
+    span: Span = field(compare=False, repr=False)
 
 
 # --- expressions ------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ class Binary(Node):
     operator: str
     left: Expr
     right: Expr
-    operator_span: Span = field(compare=False)
+    operator_span: Span = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)

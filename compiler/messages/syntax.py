@@ -31,8 +31,8 @@ class UnexpectedToken(Mistake):
     """
 
     code: ClassVar[str] = "W0101"
-    bad: ClassVar[str] = "block f(x) {\n    return x -> relu..\n}\n"
-    good: ClassVar[str] = "block f(x) {\n    return x -> relu\n}\n"
+    bad: ClassVar[str] = "block f(x) {\n    return x -> relu as act as last\n}\n"
+    good: ClassVar[str] = "block f(x) {\n    return x -> relu as act\n}\n"
 
     expected: str
 
@@ -205,8 +205,10 @@ class MissingSymbol(Mistake):
     """A word or symbol that has to stand here is missing: `of`, `then`, `in`, `{` and their kin."""
 
     code: ClassVar[str] = "W0108"
-    bad: ClassVar[str] = "block f(x, n: int) {\n    y = if n > 2 x else x -> relu\n}\n"
-    good: ClassVar[str] = "block f(x, n: int) {\n    y = if n > 2 then x else relu(x)\n}\n"
+    bad: ClassVar[str] = "block f(x, n: int) {\n    y = if n > 2 x else relu(x)\n    return y\n}\n"
+    good: ClassVar[str] = (
+        "block f(x, n: int) {\n    y = if n > 2 then x else relu(x)\n    return y\n}\n"
+    )
 
     missing: str
 

@@ -151,7 +151,7 @@ class SelfHabit(Mistake):
     """`self`. A layer needs no field: it owns its weights where it stands, `net` shares them."""
 
     code: ClassVar[str] = "W0166"
-    bad: ClassVar[str] = "block f(x) {\n    self.fc = dense(8)\n    return x -> self.fc\n}\n"
+    bad: ClassVar[str] = "block f(x) {\n    self.fc = dense(8)\n    return x -> fc\n}\n"
     good: ClassVar[str] = "block f(x) {\n    net fc = dense(8)\n    return x -> fc\n}\n"
 
     def title(self) -> str:
