@@ -1,0 +1,330 @@
+"""Reductions along axes: sum, mean, max, min, prod, any and all."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim
+from compiler.ir.graph import Node
+from compiler.messages.tensor_operands import BadOption
+from compiler.ops.axes import (
+    axes_constant,
+    count_axes,
+    need_bool,
+    need_float,
+    operand_type,
+    resolve_axes,
+    shift_axis,
+)
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.broadcasting import cast
+from compiler.ops.spelling import In, Leaf, Method, Spelling, Term
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+
+@dataclass(frozen=True)
+class Reduction(Op):
+    """Base of ops that take axes away."""
+
+    operands = (Operand("x"),)
+    onnx_type: ClassVar[str]
+    method: ClassVar[str]
+
+    axis: int | tuple[int, ...] | None = None
+    keep: bool = False
+
+    def check(self, type: TensorType) -> None:
+        """Raises `Fault` if the elements have no meaning here."""
+
+    def result_dtype(self, dtype: DType) -> DType:
+        """The dtype of the result."""
+        return dtype
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        self.check(x)
+        if self.axis == ():
+            raise Fault(
+                lambda where: BadOption(
+                    where.argument("axis"), self.name, "axis", "the list names no axis"
+                )
+            )
+        axes = resolve_axes(self.name, self.axis, x)
+        if self.keep:
+            shape = tuple(Dim.of(1) if i in axes else d for i, d in enumerate(x.shape))
+        else:
+            shape = tuple(d for i, d in enumerate(x.shape) if i not in axes)
+        return (TensorType(self.result_dtype(x.dtype), shape),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])
+        with np.errstate(all="ignore"):
+            made = np.asarray(self.calculate(_widen(x), count_axes(self.axis, x.ndim)))
+        return (made.astype(x.dtype) if x.dtype == np.float16 else made,)
+
+    @abstractmethod
+    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
+        """The meaning for an array."""
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Method(In(0), self.method, self.axis_terms(node), self.keep_terms()))
+
+    def axis_terms(self, node: Node) -> tuple[Term, ...]:
+        """The axis as PyTorch's first argument; left out where all axes go."""
+        axis = self.axis
+        if axis is None and self.keep:
+            axis = tuple(range(_rank(node)))
+        if isinstance(axis, tuple) and len(axis) == 1:
+            axis = axis[0]
+        return () if axis is None else (Leaf(axis, "axis", field="axis"),)
+
+    def keep_terms(self) -> tuple[tuple[str, Term], ...]:
+        """`keepdim=True` where the axes stay."""
+        return (("keepdim", Leaf(self.keep, "keep", False, "keep")),)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        inner = self.onnx_dtype(build, x.dtype)
+        value = cast(build, inputs[0], x.dtype, inner)
+        made = self.write(build, value, count_axes(self.axis, x.rank), x.rank)
+        return [cast(build, made, inner, outputs[0].dtype)]
+
+    def onnx_dtype(self, build: OnnxBuilder, dtype: DType) -> DType:
+        """The dtype in which ONNX reduces tensors of this dtype."""
+        return self.result_dtype(dtype)
+
+    def write(self, build: OnnxBuilder, x: Any, axes: tuple[int, ...], rank: int) -> Any:
+        """The ONNX nodes."""
+        return reduce_axes(build, self.onnx_type, x, axes, rank, keep=self.keep)
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self | None:
+        rank = operand_type(operands, 0).rank
+        if rank == 0:
+            return None
+        match self.axis:
+            case None:
+                return replace(self, axis=tuple(range(1, rank + 1)))
+            case int() as axis:
+                return replace(self, axis=shift_axis(axis))
+            case axes:
+                return replace(self, axis=tuple(map(shift_axis, axes)))
+
+
+def reduce_axes(
+    build: OnnxBuilder, op_type: str, x: Any, axes: tuple[int, ...], rank: int, *, keep: bool
+) -> Any:
+    """An ONNX reduction; its axes are left out where it reduces all of them."""
+    inputs = [x] if len(axes) == rank else [x, axes_constant(build, axes)]
+    return build.op(op_type, inputs, {} if keep else {"keepdims": 0})
+
+
+def _rank(node: Node) -> int:
+    value = node.inputs[0]
+    assert value is not None
+    return value.type.rank
+
+
+def _widen(x: Array) -> Array:
+    """f16 is summed in f32, as PyTorch and ONNX Runtime do."""
+    return x.astype(np.float32) if x.dtype == np.float16 else x
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Sum(Reduction):
+    """The sum along axes; of whole numbers and truth values it is i64.
+
+    `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1:
+    `f32[n, c, h, w]` and `axis=[2, 3]` give `f32[n, c]`, or `f32[n, c, 1, 1]`.
+
+    Example: `y = sum(x ** 2, axis=-1)`
+    Errors: W0376 where there is no such axis, W0377 where one is named twice.
+    """
+
+    name = "sum"
+    method = "sum"
+    onnx_type = "ReduceSum"
+
+    def result_dtype(self, dtype: DType) -> DType:
+        return dtype if dtype.is_float else DType.I64
+
+    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
+        dtype = x.dtype if x.dtype.kind == "f" else np.int64
+        return np.sum(x, axis=axes, keepdims=self.keep, dtype=dtype)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Mean(Reduction):
+    """The mean along axes, of fractions.
+
+    `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1:
+    `f32[n, c, h, w]` and `axis=[2, 3]` give `f32[n, c]`, or `f32[n, c, 1, 1]`.
+
+    Example: `y = x - mean(x, axis=-1, keep=true)`
+    Errors: W0376, W0377 for the axes, W0382 where x holds no fractions.
+    """
+
+    name = "mean"
+    method = "mean"
+    onnx_type = "ReduceMean"
+
+    def check(self, type: TensorType) -> None:
+        need_float(self.name, type)
+
+    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
+        return np.asarray(np.mean(x, axis=axes, keepdims=self.keep))
+
+    def write(self, build: OnnxBuilder, x: Any, axes: tuple[int, ...], rank: int) -> Any:
+        if self.keep and rank > 2 and axes == tuple(range(2, rank)):
+            return build.op("GlobalAveragePool", [x])  # the faster of two ways to say it
+        return super().write(build, x, axes, rank)
+
+
+class Extremum(Reduction):
+    """Base of the largest and the smallest element."""
+
+    def onnx_dtype(self, build: OnnxBuilder, dtype: DType) -> DType:
+        if dtype is DType.BOOL:
+            return DType.BOOL if build.opset >= 20 else DType.U8
+        return DType.I32 if dtype is DType.I16 else dtype
+
+    def torch(self, node: Node) -> Spelling:
+        axes = self.axis_terms(node)
+        method = f"a{self.method}" if axes else self.method
+        return Spelling(Method(In(0), method, axes, self.keep_terms()))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Max(Extremum):
+    """The largest element along axes (`maximum(a, b)` compares two tensors).
+
+    `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1.
+
+    Example: `y = x - max(x, axis=-1, keep=true)`
+    Errors: W0376 where there is no such axis, W0377 where one is named twice.
+    """
+
+    name = "max"
+    method = "max"
+    onnx_type = "ReduceMax"
+
+    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
+        return np.asarray(np.max(x, axis=axes, keepdims=self.keep))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Min(Extremum):
+    """The smallest element along axes (`minimum(a, b)` compares two tensors).
+
+    `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1.
+
+    Example: `y = x - min(x, axis=-1, keep=true)`
+    Errors: W0376 where there is no such axis, W0377 where one is named twice.
+    """
+
+    name = "min"
+    method = "min"
+    onnx_type = "ReduceMin"
+
+    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
+        return np.asarray(np.min(x, axis=axes, keepdims=self.keep))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Prod(Reduction):
+    """The product along axes; of whole numbers and truth values it is i64.
+
+    `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1.
+
+    Example: `y = prod(x, axis=-1)`
+    Errors: W0376 where there is no such axis, W0377 where one is named twice.
+    """
+
+    name = "prod"
+    method = "prod"
+    onnx_type = "ReduceProd"
+
+    def result_dtype(self, dtype: DType) -> DType:
+        return dtype if dtype.is_float else DType.I64
+
+    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
+        dtype = x.dtype if x.dtype.kind == "f" else np.int64
+        return np.asarray(np.prod(x, axis=axes, keepdims=self.keep, dtype=dtype))
+
+    def torch(self, node: Node) -> Spelling:
+        if not isinstance(self.axis, tuple) and not (self.axis is None and self.keep):
+            return super().torch(node)
+        made: Term = In(0)  # PyTorch multiplies along one axis at a time
+        for axis in reversed(count_axes(self.axis, _rank(node))):
+            made = Method(made, self.method, (Leaf(axis),), self.keep_terms())
+        return Spelling(made)
+
+
+class Quantifier(Reduction):
+    """Base of `any` and `all`."""
+
+    def check(self, type: TensorType) -> None:
+        need_bool(self.name, type)
+
+    def onnx_dtype(self, build: OnnxBuilder, dtype: DType) -> DType:
+        return DType.BOOL if build.opset >= 20 else DType.U8
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class AnyTrue(Quantifier):
+    """Whether any element along axes is true.
+
+    x is bool; `axis` is one axis, a list of them, or none for all; with `keep` they stay with
+    size 1.
+
+    Example: `found = any(tokens == stop, axis=1)`
+    Errors: W0376, W0377 for the axes, W0382 where x is not bool.
+    """
+
+    name = "any"
+    method = "any"
+    onnx_type = "ReduceMax"
+
+    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
+        return np.asarray(np.any(x, axis=axes, keepdims=self.keep))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class AllTrue(Quantifier):
+    """Whether every element along axes is true.
+
+    x is bool; `axis` is one axis, a list of them, or none for all; with `keep` they stay with
+    size 1.
+
+    Example: `finished = all(done)`
+    Errors: W0376, W0377 for the axes, W0382 where x is not bool.
+    """
+
+    name = "all"
+    method = "all"
+    onnx_type = "ReduceMin"
+
+    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
+        return np.asarray(np.all(x, axis=axes, keepdims=self.keep))

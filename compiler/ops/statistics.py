@@ -1,0 +1,351 @@
+"""Statistics along axes: variance, deviation, norms, log-sum-exp, and the place of an extremum."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, product
+from compiler.ir.graph import Node
+from compiler.messages.tensor_operands import BadOption
+from compiler.ops.axes import (
+    axes_constant,
+    count_axes,
+    need_float,
+    need_number,
+    operand_type,
+    resolve_axis,
+    shift_axis,
+)
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.broadcasting import cast
+from compiler.ops.reduction import Reduction, reduce_axes
+from compiler.ops.spelling import Call, In, Leaf, Method, Name, Spelling, Term
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+
+@dataclass(frozen=True)
+class Spread(Reduction):
+    """Base of variance and standard deviation."""
+
+    unbiased: bool = True
+
+    def check(self, type: TensorType) -> None:
+        need_float(self.name, type)
+
+    def torch(self, node: Node) -> Spelling:
+        terms = (("unbiased", Leaf(self.unbiased, "unbiased", True, "unbiased")),)
+        axes = self.axis_terms(node)
+        return Spelling(Method(In(0), self.method, axes, (*terms, *self.keep_terms())))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        axes = count_axes(self.axis, x.rank)
+        mean = reduce_axes(build, "ReduceMean", inputs[0], axes, x.rank, keep=True)
+        away = build.op("Sub", [inputs[0], mean])
+        if not self.unbiased:
+            square = build.op("Mul", [away, away])
+            return [self.finish(build, self.write_mean(build, square, axes, x.rank))]
+        total = reduce_axes(build, "ReduceSumSquare", away, axes, x.rank, keep=self.keep)
+        count = _count(build, product(x.shape[a] for a in axes) - 1, x.dtype)
+        return [self.finish(build, build.op("Div", [total, count]))]
+
+    def write_mean(self, build: OnnxBuilder, x: Any, axes: tuple[int, ...], rank: int) -> Any:
+        """The mean of squares."""
+        return reduce_axes(build, "ReduceMean", x, axes, rank, keep=self.keep)
+
+    def finish(self, build: OnnxBuilder, variance: Any) -> Any:
+        """The result from the variance."""
+        return variance
+
+
+def _count(build: OnnxBuilder, count: Dim, dtype: DType) -> Any:
+    """A number of elements as a constant, or computed as a tensor of one element."""
+    if count.known is not None:
+        return build.constant(np.array(count.known, dtype.numpy), dtype)
+    whole = build.op("Squeeze", [build.shape([count])])
+    return cast(build, whole, DType.I64, dtype)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Var(Spread):
+    """The variance along axes: the mean squared distance from the mean.
+
+    With `unbiased` (as in PyTorch) the sum of squares is divided by n - 1, else by n. `axis`
+    is one axis, a list of them, or none for all; with `keep` they stay with size 1.
+
+    Example: `v = var(x, axis=-1, unbiased=false)`
+    Errors: W0376, W0377 for the axes, W0382 where x holds no fractions.
+    """
+
+    name = "var"
+    method = "var"
+
+    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
+        return np.asarray(np.var(x, axis=axes, keepdims=self.keep, ddof=int(self.unbiased)))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Std(Spread):
+    """The standard deviation along axes: the root of the variance.
+
+    With `unbiased` (as in PyTorch) the sum of squares is divided by n - 1, else by n. `axis`
+    is one axis, a list of them, or none for all; with `keep` they stay with size 1.
+
+    Example: `disagreement = p -> std(axis=0)`
+    Errors: W0376, W0377 for the axes, W0382 where x holds no fractions.
+    """
+
+    name = "std"
+    method = "std"
+
+    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
+        return np.asarray(np.std(x, axis=axes, keepdims=self.keep, ddof=int(self.unbiased)))
+
+    def finish(self, build: OnnxBuilder, variance: Any) -> Any:
+        return build.op("Sqrt", [variance])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class LogSumExp(Reduction):
+    """The logarithm of the sum of exponentials along axes, without overflow.
+
+    `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1.
+
+    Example: `energy = -logsumexp(logits, axis=-1)`
+    Errors: W0376, W0377 for the axes, W0382 where x holds no fractions.
+    """
+
+    name = "logsumexp"
+    method = "logsumexp"
+    onnx_type = "ReduceLogSumExp"
+
+    def check(self, type: TensorType) -> None:
+        need_float(self.name, type)
+
+    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
+        if not axes:
+            return x
+        top = np.max(x, axis=axes, keepdims=True)
+        top = np.where(np.isfinite(top), top, np.zeros_like(top))
+        total = np.log(np.sum(np.exp(x - top), axis=axes, keepdims=True)) + top
+        return np.asarray(total if self.keep else np.squeeze(total, axis=axes))
+
+    def axis_terms(self, node: Node) -> tuple[Term, ...]:
+        value = node.inputs[0]
+        assert value is not None
+        given = super().axis_terms(node)
+        return given or (Leaf(tuple(range(value.type.rank))),)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Norm(Reduction):
+    """The length of vectors along axes: `sum(abs(x) ** order) ** (1 / order)`.
+
+    `order` 2 is Euclid's, 1 the sum of sizes, inf the largest size. `axis` is one axis, a list
+    of them, or none for all; with `keep` they stay with size 1.
+
+    Example: `slope = norm(gradient -> flatten, axis=1)`
+    Errors: W0376, W0377 for the axes, W0382 where x holds no fractions, W0392 for an order
+    that is not above 0.
+    """
+
+    name = "norm"
+    method = "norm"
+
+    order: float = 2.0
+
+    def check(self, type: TensorType) -> None:
+        need_float(self.name, type)
+        if not self.order > 0:
+            raise Fault(
+                lambda where: BadOption(
+                    where.argument("order"), "norm", "order", f"{self.order} is not above 0"
+                )
+            )
+
+    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
+        size = np.abs(x)
+        if math.isinf(self.order):
+            return np.asarray(np.max(size, axis=axes, keepdims=self.keep))
+        total = np.sum(size**self.order, axis=axes, keepdims=self.keep)
+        return np.asarray(total ** (1 / self.order), dtype=x.dtype)
+
+    def torch(self, node: Node) -> Spelling:
+        order: Term = Leaf(self.order, "order", 2.0, "order")
+        if math.isinf(self.order):
+            order = Name("torch.inf")
+        axes = tuple(("dim", term) for term in self.axis_terms(node))
+        named = (("ord", order), *axes, *self.keep_terms())
+        return Spelling(Call("torch.linalg.vector_norm", (In(0),), named))
+
+    def write(self, build: OnnxBuilder, x: Any, axes: tuple[int, ...], rank: int) -> Any:
+        simple = {1.0: "ReduceL1", 2.0: "ReduceL2"}.get(float(self.order))
+        if simple is not None:
+            return reduce_axes(build, simple, x, axes, rank, keep=self.keep)
+        size = build.op("Abs", [x])
+        if math.isinf(self.order):
+            return reduce_axes(build, "ReduceMax", size, axes, rank, keep=self.keep)
+        order = build.constant(np.array(self.order, np.float32))
+        inverse = build.constant(np.array(1 / self.order, np.float32))
+        powers = build.op("Pow", [size, order])
+        total = reduce_axes(build, "ReduceSum", powers, axes, rank, keep=self.keep)
+        return build.op("Pow", [total, inverse])
+
+
+@dataclass(frozen=True)
+class Position(Op):
+    """Base of the place of the largest or smallest element."""
+
+    operands = (Operand("x"),)
+    onnx_type: ClassVar[str]
+
+    axis: int | None = None
+    keep: bool = False
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        need_number(self.name, x)
+        if self.axis is None:
+            return (TensorType(DType.I64, (Dim.of(1),) * (x.rank if self.keep else 0)),)
+        axis = resolve_axis(self.name, self.axis, x)
+        kept = (Dim.of(1),) if self.keep else ()
+        return (TensorType(DType.I64, (*x.shape[:axis], *kept, *x.shape[axis + 1 :])),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])
+        return (np.asarray(self.calculate(x), dtype=np.int64),)
+
+    @abstractmethod
+    def calculate(self, x: Array) -> Array:
+        """The meaning for an array."""
+
+    def torch(self, node: Node) -> Spelling:
+        axis = () if self.axis is None else (Leaf(self.axis, "axis", field="axis"),)
+        keep = (("keepdim", Leaf(self.keep, "keep", False, "keep")),)
+        return Spelling(Method(In(0), self.name, axis, keep))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        wide = DType.I32 if x.dtype is DType.I16 else x.dtype
+        value = cast(build, inputs[0], x.dtype, wide)
+        if self.axis is not None:
+            axis = self.axis % x.rank
+            return [build.op(self.onnx_type, [value], {"axis": axis, "keepdims": int(self.keep)})]
+        flat = build.reshape(value, x.shape, [x.size])
+        made = build.op(self.onnx_type, [flat], {"axis": 0, "keepdims": int(self.keep)})
+        return [build.reshape(made, [Dim.of(1)], outputs[0].shape) if self.keep else made]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self | None:
+        if self.axis is None and operand_type(operands, 0).rank != 1:
+            return None  # the place in a flattened row is no place along one axis
+        return replace(self, axis=1 if self.axis is None else shift_axis(self.axis))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class ArgMax(Position):
+    """The index of the largest element along an axis, as i64; of equals the first.
+
+    Without an axis it is the index in the flattened tensor; with `keep` the axis stays with
+    size 1.
+
+    Example: `class_index = argmax(logits, axis=-1)`
+    Errors: W0376 where there is no such axis, W0382 where x is bool.
+    """
+
+    name = "argmax"
+    onnx_type = "ArgMax"
+
+    def calculate(self, x: Array) -> Array:
+        return np.asarray(np.argmax(x, axis=self.axis, keepdims=self.keep))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class ArgMin(Position):
+    """The index of the smallest element along an axis, as i64; of equals the first.
+
+    Without an axis it is the index in the flattened tensor; with `keep` the axis stays with
+    size 1.
+
+    Example: `nearest = argmin(distance, axis=-1)`
+    Errors: W0376 where there is no such axis, W0382 where x is bool.
+    """
+
+    name = "argmin"
+    onnx_type = "ArgMin"
+
+    def calculate(self, x: Array) -> Array:
+        return np.asarray(np.argmin(x, axis=self.axis, keepdims=self.keep))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class L2Normalize(Op):
+    """Vectors along an axis, scaled to length 1: `x / max(norm(x), eps)`.
+
+    The shape stays; `eps` keeps a vector of zeros from becoming nan.
+
+    Example: `direction = x -> l2_normalize(axis=-1)`
+    Errors: W0376 where there is no such axis, W0382 where x holds no fractions.
+    """
+
+    name = "l2_normalize"
+    operands = (Operand("x"),)
+
+    axis: int = -1
+    eps: float = 1e-12
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        need_float(self.name, x)
+        resolve_axis(self.name, self.axis, x)
+        return (x,)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])
+        wide = x.astype(np.float64)
+        length = np.sqrt(np.sum(wide * wide, axis=self.axis, keepdims=True))
+        return ((wide / np.maximum(length, self.eps)).astype(x.dtype),)
+
+    def torch(self, node: Node) -> Spelling:
+        named = (
+            ("dim", Leaf(self.axis, "axis", 1, "axis")),
+            ("eps", Leaf(self.eps, "eps", 1e-12, "eps")),
+        )
+        return Spelling(Call("F.normalize", (In(0),), named))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = outputs[0]
+        axes = axes_constant(build, [self.axis % x.rank])
+        length = build.op("ReduceL2", [inputs[0], axes])
+        least = build.constant(np.array(self.eps, x.dtype.numpy), x.dtype)
+        return [build.op("Div", [inputs[0], build.op("Max", [length, least])])]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, axis=shift_axis(self.axis))
