@@ -139,3 +139,42 @@ class DimensionNotReadable(Message):
 
     def help(self) -> str:
         return f"give an input an axis of size `{self.name}` alone"
+
+
+@final
+@dataclass(frozen=True)
+class DeviceMissing(Message):
+    """CUDA was asked for and cannot be used.
+
+    ONNX Runtime needs the package `onnxruntime-gpu` and CUDA's libraries. `--device auto` takes
+    CUDA where it works and the CPU elsewhere.
+    """
+
+    code: ClassVar[str] = "W0820"
+    reason: str
+
+    def title(self) -> str:
+        return f"CUDA cannot be used: {self.reason}"
+
+    def help(self) -> str:
+        return "install `weft[gpu]`, or give `--device cpu`"
+
+
+@final
+@dataclass(frozen=True)
+class ModelRefused(Message):
+    """ONNX Runtime does not load the model.
+
+    The file is damaged, it needs a newer ONNX Runtime, or one of its operators has no
+    implementation for these element types on this device.
+    """
+
+    code: ClassVar[str] = "W0821"
+    model: str
+    reason: str
+
+    def title(self) -> str:
+        return f"ONNX Runtime refuses {self.model}: {self.reason}"
+
+    def help(self) -> str:
+        return "a lower `opset`, another device or `f32` may be what it knows"

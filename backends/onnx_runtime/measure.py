@@ -1,0 +1,84 @@
+"""Measures latencies without lying: interleaved rounds, medians, and how sure they are."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one call, sample by sample, in the order measured."""
+
+    samples: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median, in seconds."""
+        return median(self.samples)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """A 95 % confidence interval of the median, in seconds."""
+        return median_interval(self.samples)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Timings of several callables that took turns."""
+
+    timings: Mapping[str, Timing]
+
+    def ratio(self, name: str, base: str) -> float:
+        """Time of one as a fraction of another's: the ratio of their medians."""
+        return self.timings[name].median / self.timings[base].median
+
+    def ratio_interval(self, name: str, base: str) -> tuple[float, float]:
+        """A 95 % confidence interval of the median ratio within a round. What disturbs a whole
+        round disturbs both and cancels."""
+        pairs = zip(self.timings[name].samples, self.timings[base].samples, strict=True)
+        return median_interval([a / b for a, b in pairs])
+
+
+def measure(
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int = 30,
+    warmup: int = 5,
+    repeat: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Comparison:
+    """Times callables in turns, each round beginning with another one.
+
+    Args:
+        calls: what to time, by name.
+        rounds: samples of each.
+        warmup: rounds before that, not counted.
+        repeat: calls per sample, for calls near the clock's resolution.
+        clock: seconds since some moment.
+    """
+    order = list(calls)
+    samples: dict[str, list[float]] = {name: [] for name in order}
+    for turn in range(-warmup, rounds):
+        shift = turn % len(order)
+        for name in order[shift:] + order[:shift]:
+            call = calls[name]
+            start = clock()
+            for _ in range(repeat):
+                call()
+            if turn >= 0:
+                samples[name].append((clock() - start) / repeat)
+    return Comparison({name: Timing(tuple(times)) for name, times in samples.items()})
+
+
+def median_interval(samples: Sequence[float]) -> tuple[float, float]:
+    """A 95 % confidence interval of the median that assumes no distribution: order statistics,
+    by the normal approximation of the binomial (Conover, Practical Nonparametric Statistics)."""
+    ordered = sorted(samples)
+    half = 1.96 * math.sqrt(len(ordered)) / 2
+    low = max(0, math.floor(len(ordered) / 2 - half))
+    high = min(len(ordered) - 1, math.ceil(len(ordered) / 2 + half))
+    return ordered[low], ordered[high]

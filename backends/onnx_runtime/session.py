@@ -1,0 +1,131 @@
+"""Sessions of ONNX Runtime on the CPU and on CUDA, chosen by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from compiler.diagnostics import CompileError
+from compiler.messages.lowering import DeviceMissing, ModelRefused
+
+Array = NDArray[Any]
+
+
+class Device(StrEnum):
+    """Where a model runs; `auto` is CUDA where it works and the CPU elsewhere."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@dataclass(frozen=True)
+class Session:
+    """An ONNX model that is ready to run. `device` is where it runs, never `auto`."""
+
+    runtime: ort.InferenceSession
+    device: Device
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs, in order."""
+        return tuple(item.name for item in self.runtime.get_inputs())
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return tuple(item.name for item in self.runtime.get_outputs())
+
+    @property
+    def fixed_shapes(self) -> Mapping[str, tuple[int | None, ...]]:
+        """Sizes of the axes of each input, None where any size will do."""
+        return {
+            item.name: tuple(d if isinstance(d, int) else None for d in item.shape)
+            for item in self.runtime.get_inputs()
+        }
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs by name.
+
+        Raises:
+            RuntimeError: ONNX Runtime refuses the inputs, or a node of the model fails.
+        """
+        given = {name: np.asarray(inputs[name]) for name in self.inputs}
+        try:
+            results = self.runtime.run(None, given)
+        except Exception as error:  # its exceptions share no base but this one
+            raise RuntimeError(str(error)) from error
+        return dict(zip(self.outputs, results, strict=True))
+
+
+def open_session(
+    model: Path | bytes,
+    *,
+    device: Device = Device.AUTO,
+    threads: int | None = None,
+    spinning: bool = True,
+    optimize: bool = True,
+) -> Session:
+    """A session for a model file, or for a serialised model.
+
+    Args:
+        model: path of the `.onnx` file, or its bytes.
+        device: where to run it.
+        threads: threads of an operator on the CPU; None is one per core.
+        spinning: whether idle threads wait actively: faster alone, but two sessions in one
+            process then steal each other's cores.
+        optimize: whether ONNX Runtime may rewrite the graph.
+
+    Raises:
+        CompileError: CUDA is asked for and not there, or the model is refused.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # errors arrive as exceptions; warnings are for its makers
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if not spinning:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not optimize:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    wanted = _choose_device(device)
+    providers = [_PROVIDERS[wanted]]
+    if wanted is Device.CUDA:
+        # On devices that compute f32 products in tf32 by default, results would have 10 bits.
+        providers = [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
+    source = model if isinstance(model, bytes) else str(model)
+    try:
+        runtime = ort.InferenceSession(source, options, providers=providers)
+    except Exception as error:  # its exceptions share no base but this one
+        name = "the model" if isinstance(model, bytes) else str(model)
+        raise CompileError([ModelRefused(None, name, str(error))]) from error
+    if _PROVIDERS[wanted] not in runtime.get_providers():
+        if device is Device.CUDA:
+            raise CompileError([DeviceMissing(None, "its libraries do not load")])
+        wanted = Device.CPU
+    return Session(runtime, wanted)
+
+
+_PROVIDERS: dict[Device, Any] = {
+    Device.CPU: "CPUExecutionProvider",
+    Device.CUDA: "CUDAExecutionProvider",
+}
+
+
+def _choose_device(device: Device) -> Device:
+    """The device to try. CUDA's libraries come from the packages `nvidia-*`, which ONNX Runtime
+    finds only after `preload_dlls`."""
+    if device is Device.CPU:
+        return Device.CPU
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        if device is Device.CUDA:
+            raise CompileError([DeviceMissing(None, "this ONNX Runtime is built for the CPU")])
+        return Device.CPU
+    ort.preload_dlls()
+    return Device.CUDA
