@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -50,6 +51,17 @@ class Session:
             item.name: tuple(d if isinstance(d, int) else None for d in item.shape)
             for item in self.runtime.get_inputs()
         }
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes that the model carries; none if it carries none."""
+        text = self.runtime.get_modelmeta().custom_metadata_map.get("labels", "[]")
+        return tuple(map(str, json.loads(text)))
+
+    def cast_inputs(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Arrays in the dtypes that the model's inputs have."""
+        kinds = {item.name: _NUMPY.get(item.type) for item in self.runtime.get_inputs()}
+        return {name: np.asarray(array, dtype=kinds.get(name)) for name, array in arrays.items()}
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name.
@@ -115,6 +127,19 @@ def open_session(
 _PROVIDERS: dict[Device, Any] = {
     Device.CPU: "CPUExecutionProvider",
     Device.CUDA: "CUDAExecutionProvider",
+}
+
+
+_NUMPY = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(int16)": np.int16,
+    "tensor(int8)": np.int8,
+    "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
 }
 
 

@@ -204,3 +204,20 @@ class BadInput(Message):
 
     def title(self) -> str:
         return self.reason
+
+
+@dataclass(frozen=True)
+class NotAnArray(Message):
+    """A file given as input of a model is no array and no image: `weft run` reads .npy and .npz
+    files (without pickled objects) and images."""
+
+    code: ClassVar[str] = "W0913"
+
+    path: str
+    reason: str
+
+    def title(self) -> str:
+        return f"`{self.path}` is no array: {self.reason}"
+
+    def help(self) -> str:
+        return "save one with `numpy.save(path, array)`"

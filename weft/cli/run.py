@@ -1,0 +1,127 @@
+"""`weft run`: an ONNX model on arrays from files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from compiler.diagnostics import CompileError, did_you_mean
+from compiler.messages.files import BadInput, FileMissing, NotAnArray, UnknownItem
+from weft.cli.reporting import Device, DeviceOption, OutputFormat
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from backends.onnx_runtime.session import Session
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command("run")
+    def run_command(
+        model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="An ONNX file.")],
+        inputs: Annotated[
+            list[str], typer.Argument(metavar="NAME=FILE...", help=".npy, .npz or image files.")
+        ],
+        output: Annotated[
+            Path | None, typer.Option("--output", "-o", metavar="NPZ", help="Save the outputs.")
+        ] = None,
+        device: DeviceOption = Device.AUTO,
+        form: Annotated[OutputFormat, typer.Option("--format", help="How to print.")] = (
+            OutputFormat.TEXT
+        ),
+    ) -> None:
+        """Run an ONNX model on arrays and print what comes out, with labels where it has them.
+
+        Examples:
+
+            weft run digits.onnx image=digit.npy
+
+            weft run resnet18.onnx image=batch.npz -o logits.npz --device cuda
+        """
+        import numpy as np
+
+        from backends.onnx_runtime import session as sessions
+
+        if not model.is_file():
+            raise CompileError([FileMissing(None, str(model))])
+        session = sessions.open_session(model, device=sessions.Device(device.value))
+        arrays = _read_inputs(inputs, session)
+        try:
+            results = session.run(arrays)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise CompileError(
+                [BadInput(None, f"the model refuses the inputs: {reason}")]
+            ) from error
+        if output is not None:
+            from compiler.files import replacing
+
+            with replacing(output) as temporary:
+                np.savez(temporary.open("wb"), allow_pickle=False, **results)
+            print(f"wrote {output}")
+        elif form is OutputFormat.JSON:
+            print(json.dumps({name: array.tolist() for name, array in results.items()}))
+        else:
+            _print(results, session.labels)
+
+
+def _read_inputs(pairs: Iterable[str], session: Session) -> Mapping[str, NDArray[Any]]:
+    known = session.inputs
+    arrays = {}
+    for pair in pairs:
+        name, equals, file = pair.partition("=")
+        if not equals:  # the only input needs no name
+            name, file = (known[0], pair) if len(known) == 1 else ("", pair)
+        if name not in known:
+            fault = UnknownItem(None, "input", name, known, did_you_mean(name, known))
+            raise CompileError([fault])
+        arrays[name] = _read_array(Path(file), name)
+    missing = [name for name in known if name not in arrays]
+    if missing:
+        raise CompileError(
+            [BadInput(None, f"input `{missing[0]}` is missing: give {missing[0]}=FILE")]
+        )
+    return session.cast_inputs(arrays)
+
+
+def _read_array(path: Path, name: str) -> NDArray[Any]:
+    import numpy as np
+
+    if not path.is_file():
+        raise CompileError([FileMissing(None, str(path))])
+    try:
+        if path.suffix == ".npy":
+            return np.asarray(np.load(path, allow_pickle=False))
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                key = name if name in archive.files else archive.files[0]
+                return np.asarray(archive[key])
+        from PIL import Image
+
+        with Image.open(path) as image:
+            return np.asarray(image)
+    except (ValueError, OSError, IndexError) as error:
+        raise CompileError([NotAnArray(None, str(path), str(error))]) from error
+
+
+def _print(results: Mapping[str, NDArray[Any]], labels: tuple[str, ...]) -> None:
+    import numpy as np
+
+    for name, array in results.items():
+        print(f"{name}: {array.dtype}{list(array.shape)}")
+        rows = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
+        for row in rows[:10]:
+            if labels and len(labels) == len(row):
+                best = int(np.argmax(row))
+                print(f"  {labels[best]}  ({row[best]:.4g})")
+            else:
+                shown = ", ".join(f"{x:.5g}" for x in row[:10])
+                print(f"  {shown}{', …' if len(row) > 10 else ''}")
+        if len(rows) > 10:
+            print(f"  … {len(rows) - 10} more rows")
