@@ -10,7 +10,7 @@ import typer
 from compiler.diagnostics import MESSAGES, CompileError, did_you_mean
 from compiler.messages import load_messages
 from compiler.messages.files import UnknownCode
-from compiler.render import explain
+from compiler.explain import explain
 from weft.cli.reporting import use_color
 
 
