@@ -10,33 +10,59 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from compiler.signature import Described, Registry
+from compiler.tensor import TensorType
+from compiler.training.duration import Duration
 
 
 class Schedule(Described):
     """Learning rate over time, as a factor of the optimizer's `lr`."""
 
+    def check(self) -> None:
+        """Refuses settings that mean nothing.
+
+        Raises:
+            Fault: which setting, and why.
+        """
+
     @abstractmethod
-    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+    def multiplier(self, step: int, steps: int, steps_per_epoch: int) -> float:
         """The factor at a step (from 0) of a training of `steps` steps in all."""
 
     @abstractmethod
     def code(self, steps: str, steps_per_epoch: str) -> Sequence[str]:
-        """Body lines of the generated `learning_rate(step) -> float`, equal to `factor`."""
+        """Body lines of the generated `learning_rate(step) -> float`, equal to `multiplier`. They
+        may use `math`; `steps` and `steps_per_epoch` are expressions."""
 
 
 class Optimizer(Described):
     """An optimizer; its fields are its options, `schedule` among them."""
 
+    lr: float
+    schedule: Schedule
+
+    def check(self) -> None:
+        """Refuses settings that mean nothing.
+
+        Raises:
+            Fault: which setting, and why.
+        """
+
     @abstractmethod
     def torch(self) -> tuple[str, tuple[tuple[str, object], ...]]:
-        """The class under `torch.optim` and its keyword arguments that differ from PyTorch's."""
+        """The class under `torch.optim` and its keyword arguments: `lr`, and those that differ
+        from PyTorch's defaults."""
 
 
 @dataclass(frozen=True)
 class MetricCode:
-    """Generated lines of a metric: each is a Python expression over the names of its arguments
-    (tensors of one batch). `sums` are added over the batches of a split, `result` combines the
-    sums (by name) and `rows` (the number of rows) into a float."""
+    """Generated lines of a metric.
+
+    `sums` are (name, Python expression) over the names of the arguments, which are tensors of
+    one batch; each gives a tensor without axes, or a number, to be added over the batches of a
+    split. `rows` in such an expression is the number of rows of the batch. `result` combines the
+    sums, as Python floats by name, and `rows`, which is now the number of rows of the split; it
+    may use `math`.
+    """
 
     sums: tuple[tuple[str, str], ...]
     result: str
@@ -48,12 +74,17 @@ class Metric(Described):
     higher_is_better: ClassVar[bool] = True
 
     @abstractmethod
-    def check(self, types: Sequence[Any]) -> None:
+    def check(self, types: Sequence[TensorType]) -> None:
         """Refuses argument types that do not fit.
 
         Raises:
             Fault: what does not fit.
         """
+
+    def resolve(self, types: Sequence[TensorType]) -> Metric:
+        """The metric that is meant for arguments of these types (`accuracy` of two classes is
+        `binary_accuracy`); what a checked train holds."""
+        return self
 
     @abstractmethod
     def evaluate(self, *arrays: NDArray[Any]) -> float:
@@ -72,6 +103,7 @@ __all__ = [
     "METRICS",
     "OPTIMIZERS",
     "SCHEDULES",
+    "Duration",
     "Metric",
     "MetricCode",
     "Optimizer",

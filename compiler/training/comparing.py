@@ -1,0 +1,78 @@
+"""How a metric lines up its two tensors: equal shapes, or class numbers against scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, equal
+from compiler.messages.items import MetricArguments
+from compiler.tensor import DType, TensorType
+
+
+def refuse(metric: str, reason: str, advice: str = "") -> Fault:
+    """The fault of arguments that a metric cannot compare."""
+    return Fault(
+        lambda where: MetricArguments(
+            where.call, metric, reason, advice, (where.operand(0), where.operand(1))
+        )
+    )
+
+
+def require_same_shape(metric: str, types: Sequence[TensorType]) -> None:
+    """Raises `Fault` unless both tensors have one shape, and neither is bool."""
+    left, right = types
+    if not _may_equal(left.shape, right.shape):
+        raise refuse(metric, f"the shapes differ: {left} and {right}", _advise(left, right))
+    for tensor in types:
+        if tensor.dtype is DType.BOOL:
+            raise refuse(metric, f"{tensor} holds no numbers", "`cast(x, f32)` makes numbers")
+
+
+def find_class_axis(metric: str, types: Sequence[TensorType], axis: int | None) -> int:
+    """The axis of the classes: the one without which scores have the shape of the labels. Where
+    two would do, axis 1, as in PyTorch.
+
+    Raises:
+        Fault: there is none, or labels are no whole numbers.
+    """
+    scores, labels = types
+    if not scores.dtype.is_float:
+        raise refuse(metric, f"{scores} are no scores", "the first argument is what the net says")
+    if not labels.dtype.is_integer:
+        raise refuse(
+            metric,
+            f"{labels} are no class numbers",
+            "class numbers are whole: a column of words or ints, or `cast(label, i64)`",
+        )
+    if scores.rank != labels.rank + 1:
+        raise refuse(
+            metric,
+            f"{scores} has {scores.rank} axes and {labels} has {labels.rank}",
+            "scores have one axis more than labels: their classes",
+        )
+    wanted = (1, scores.rank - 1) if axis is None else (axis % scores.rank,)
+    for candidate in wanted:
+        if _may_equal(scores.shape[:candidate] + scores.shape[candidate + 1 :], labels.shape):
+            return candidate
+    raise refuse(
+        metric,
+        f"no axis of {scores} leaves {labels}",
+        "scores are `[n, classes]` for labels `[n]`, or `[n, classes, …]` for `[n, …]`",
+    )
+
+
+def _may_equal(left: Sequence[Dim], right: Sequence[Dim]) -> bool:
+    return len(left) == len(right) and all(
+        equal(a, b) is not False for a, b in zip(left, right, strict=True)
+    )
+
+
+def _advise(left: TensorType, right: TensorType) -> str:
+    if left.rank == right.rank + 1 and left.shape[-1] == 1:
+        return "the first has an axis of size 1 at its end: `x[:, 0]` drops it"
+    if right.rank == left.rank + 1 and right.shape[-1] == 1:
+        return "the second has an axis of size 1 at its end: `x[:, 0]` drops it"
+    if right.dtype.is_integer and left.rank == right.rank + 1:
+        return "class numbers are compared with scores by `accuracy` or `top_k`"
+    return ""

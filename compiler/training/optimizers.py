@@ -1,0 +1,155 @@
+"""Optimizers with PyTorch's names, meanings and defaults: sgd, adam and adamw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from compiler.training.base import OPTIMIZERS, Optimizer, Schedule
+from compiler.training.schedules import CONSTANT
+from compiler.training.settings import (
+    refuse,
+    refuse_together,
+    require_at_least_zero,
+    require_positive,
+    require_share,
+)
+
+Arguments = tuple[tuple[str, object], ...]
+
+
+def _differing(lr: float, settings: Iterable[tuple[str, object, object]]) -> Arguments:
+    """`lr`, and the (name, value, default) whose value is not the default."""
+    kept = tuple((name, value) for name, value, default in settings if value != default)
+    return (("lr", lr), *kept)
+
+
+@OPTIMIZERS.register
+@final
+@dataclass(frozen=True)
+class Sgd(Optimizer):
+    """Stochastic gradient descent, with momentum where it is given: `torch.optim.SGD`.
+
+    lr: learning rate; the schedule multiplies it.
+    momentum: share of the last step that is taken again; 0.9 is usual.
+    nesterov: looks ahead along the momentum (Sutskever et al. 2013).
+    weight_decay: added to the gradient as `weight_decay * parameter`.
+    dampening: share of the gradient that the momentum leaves out.
+    schedule: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+    """
+
+    name: ClassVar[str] = "sgd"
+    lr: float = 1e-3
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    dampening: float = 0.0
+    schedule: Schedule = CONSTANT
+
+    def check(self) -> None:
+        require_positive(self.name, "lr", self.lr)
+        require_at_least_zero(self.name, "momentum", self.momentum)
+        require_at_least_zero(self.name, "weight_decay", self.weight_decay)
+        require_at_least_zero(self.name, "dampening", self.dampening)
+        if self.nesterov and self.momentum == 0:
+            advice = "give `momentum=0.9`, or leave out `nesterov`"
+            refuse_together(self.name, "nesterov", "Nesterov needs momentum", advice)
+        if self.nesterov and self.dampening != 0:
+            advice = "leave out one of them"
+            refuse_together(self.name, "dampening", "Nesterov takes no dampening", advice)
+
+    def torch(self) -> tuple[str, Arguments]:
+        return "SGD", _differing(
+            self.lr,
+            (
+                ("momentum", self.momentum, 0.0),
+                ("dampening", self.dampening, 0.0),
+                ("weight_decay", self.weight_decay, 0.0),
+                ("nesterov", self.nesterov, False),
+            ),
+        )
+
+
+@OPTIMIZERS.register
+@final
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2014): `torch.optim.Adam`. Weight decay is added to the gradient; use
+    `adamw` for decay that the step size does not touch.
+
+    lr: learning rate; the schedule multiplies it.
+    betas: how slowly the means of the gradient and of its square forget.
+    eps: keeps the step finite where gradients vanish.
+    weight_decay: added to the gradient as `weight_decay * parameter`.
+    amsgrad: divides by the largest mean square so far (Reddi et al. 2018).
+    schedule: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+    """
+
+    name: ClassVar[str] = "adam"
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    amsgrad: bool = False
+    schedule: Schedule = CONSTANT
+
+    def check(self) -> None:
+        _check_adam(self.name, self.lr, self.betas, self.eps, self.weight_decay)
+
+    def torch(self) -> tuple[str, Arguments]:
+        return "Adam", _adam_arguments(self, decay=0.0)
+
+
+@OPTIMIZERS.register
+@final
+@dataclass(frozen=True)
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2017): `torch.optim.AdamW`.
+
+    lr: learning rate; the schedule multiplies it.
+    betas: how slowly the means of the gradient and of its square forget.
+    eps: keeps the step finite where gradients vanish.
+    weight_decay: each step shrinks parameters by `lr * weight_decay`.
+    amsgrad: divides by the largest mean square so far (Reddi et al. 2018).
+    schedule: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+    """
+
+    name: ClassVar[str] = "adamw"
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+    amsgrad: bool = False
+    schedule: Schedule = CONSTANT
+
+    def check(self) -> None:
+        _check_adam(self.name, self.lr, self.betas, self.eps, self.weight_decay)
+
+    def torch(self) -> tuple[str, Arguments]:
+        return "AdamW", _adam_arguments(self, decay=0.01)
+
+
+def _check_adam(
+    owner: str, lr: float, betas: tuple[float, ...], eps: float, weight_decay: float
+) -> None:
+    require_positive(owner, "lr", lr)
+    if len(betas) != 2:
+        refuse(owner, "betas", list(betas), "two numbers, such as [0.9, 0.999]")
+    for beta in betas:
+        require_share(owner, "betas", beta)
+    require_at_least_zero(owner, "eps", eps)
+    require_at_least_zero(owner, "weight_decay", weight_decay)
+
+
+def _adam_arguments(optimizer: Adam | AdamW, *, decay: float) -> Arguments:
+    """Keyword arguments of Adam and AdamW, whose defaults differ in the decay only."""
+    return _differing(
+        optimizer.lr,
+        (
+            ("betas", optimizer.betas, (0.9, 0.999)),
+            ("eps", optimizer.eps, 1e-8),
+            ("weight_decay", optimizer.weight_decay, decay),
+            ("amsgrad", optimizer.amsgrad, False),
+        ),
+    )

@@ -1,0 +1,181 @@
+"""Learning rate schedules: constant, step, exponential and cosine, each with a warm-up.
+
+The warm-up is linear and never starts at zero: its factor at step s of w is (s + 1) / (w + 1),
+which is `torch.optim.lr_scheduler.LinearLR(start_factor=1 / (w + 1), total_iters=w)`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from compiler.training.base import SCHEDULES, Schedule
+from compiler.training.duration import NO_TIME, ONE_EPOCH, Duration
+from compiler.training.settings import require_duration, require_positive, require_share
+
+
+def _warmup_code(warmup: Duration, steps: str, steps_per_epoch: str) -> list[str]:
+    """Lines that set `warmup` and return during it; none where there is no warm-up."""
+    if warmup.value == 0:
+        return []
+    return [
+        f"warmup = {warmup.code(steps, steps_per_epoch)}",
+        "if step < warmup:",
+        "    return (step + 1) / (warmup + 1)",
+    ]
+
+
+def _since(warmup: Duration) -> str:
+    return "step" if warmup.value == 0 else "(step - warmup)"
+
+
+@SCHEDULES.register
+@final
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The learning rate stays as it is, after a linear warm-up.
+
+    warmup: a share of all steps (`5%`), `2epochs` or `500steps`.
+    """
+
+    name: ClassVar[str] = "constant"
+    warmup: Duration = NO_TIME
+
+    def check(self) -> None:
+        require_duration(self.name, "warmup", self.warmup)
+
+    def multiplier(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        warmup = self.warmup.steps(steps, steps_per_epoch)
+        return (step + 1) / (warmup + 1) if step < warmup else 1.0
+
+    def code(self, steps: str, steps_per_epoch: str) -> Sequence[str]:
+        return [*_warmup_code(self.warmup, steps, steps_per_epoch), "return 1.0"]
+
+
+@SCHEDULES.register
+@final
+@dataclass(frozen=True)
+class Step(Schedule):
+    """Multiplies the learning rate by `factor` after every stretch of `every`.
+
+    Stretches are counted from the first step of the training, warm-up included, so that
+    `every=30epochs` cuts at epochs 30, 60 and 90 whatever the warm-up; during the warm-up both
+    factors are multiplied. Without warm-up it is `torch.optim.lr_scheduler.StepLR`.
+
+    every: `30epochs`, `10_000steps`, or a share of all steps.
+    factor: what is left of the learning rate at each cut; PyTorch's gamma.
+    warmup: a share of all steps (`5%`), `2epochs` or `500steps`.
+    """
+
+    name: ClassVar[str] = "step"
+    every: Duration
+    factor: float = 0.1
+    warmup: Duration = NO_TIME
+
+    def check(self) -> None:
+        require_duration(self.name, "every", self.every, least=1e-9)
+        require_positive(self.name, "factor", self.factor)
+        require_duration(self.name, "warmup", self.warmup)
+
+    def multiplier(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        every = max(1, self.every.steps(steps, steps_per_epoch))
+        warmup = self.warmup.steps(steps, steps_per_epoch)
+        ramp = (step + 1) / (warmup + 1) if step < warmup else 1.0
+        return ramp * self.factor ** (step // every)
+
+    def code(self, steps: str, steps_per_epoch: str) -> Sequence[str]:
+        every = self.every.code(steps, steps_per_epoch)
+        if self.every.unit == "steps":
+            lines = [f"factor = {self.factor!r} ** (step // {every})"]
+        else:
+            lines = [f"every = max(1, {every})", f"factor = {self.factor!r} ** (step // every)"]
+        if self.warmup.value == 0:
+            lines[-1] = lines[-1].replace("factor =", "return", 1)
+            return lines
+        ramp = _warmup_code(self.warmup, steps, steps_per_epoch)
+        ramp[-1] += " * factor"
+        return [*lines, *ramp, "return factor"]
+
+
+@SCHEDULES.register
+@final
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """The learning rate falls smoothly by `factor` in every stretch of `every`, after a warm-up.
+
+    At the borders of epochs it is `torch.optim.lr_scheduler.ExponentialLR(gamma=factor)` stepped
+    once an epoch.
+
+    factor: what is left of the learning rate after each stretch; PyTorch's gamma.
+    every: `1epoch`, `1000steps`, or a share of all steps.
+    warmup: a share of all steps (`5%`), `2epochs` or `500steps`.
+    """
+
+    name: ClassVar[str] = "exponential"
+    factor: float
+    every: Duration = ONE_EPOCH
+    warmup: Duration = NO_TIME
+
+    def check(self) -> None:
+        require_positive(self.name, "factor", self.factor)
+        require_duration(self.name, "every", self.every, least=1e-9)
+        require_duration(self.name, "warmup", self.warmup)
+
+    def multiplier(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        warmup = self.warmup.steps(steps, steps_per_epoch)
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        every = max(1, self.every.steps(steps, steps_per_epoch))
+        return float(self.factor ** ((step - warmup) / every))
+
+    def code(self, steps: str, steps_per_epoch: str) -> Sequence[str]:
+        every = self.every.code(steps, steps_per_epoch)
+        lines = _warmup_code(self.warmup, steps, steps_per_epoch)
+        if self.every.unit != "steps":
+            lines.append(f"every = max(1, {every})")
+            every = "every"
+        return [*lines, f"return {self.factor!r} ** ({_since(self.warmup)} / {every})"]
+
+
+@SCHEDULES.register
+@final
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """Half a cosine from the full learning rate down to `minimum` of it, after a warm-up
+    (Loshchilov & Hutter 2016, without restarts).
+
+    After the warm-up it is `torch.optim.lr_scheduler.CosineAnnealingLR(T_max=remaining steps)`.
+
+    warmup: a share of all steps (`5%`), `2epochs` or `500steps`.
+    minimum: share of the learning rate at the end.
+    """
+
+    name: ClassVar[str] = "cosine"
+    warmup: Duration = NO_TIME
+    minimum: float = 0.0
+
+    def check(self) -> None:
+        require_duration(self.name, "warmup", self.warmup)
+        require_share(self.name, "minimum", self.minimum)
+
+    def multiplier(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        warmup = self.warmup.steps(steps, steps_per_epoch)
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        progress = (step - warmup) / max(1, steps - warmup)
+        return self.minimum + (1 - self.minimum) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def code(self, steps: str, steps_per_epoch: str) -> Sequence[str]:
+        lines = _warmup_code(self.warmup, steps, steps_per_epoch)
+        rest = steps if self.warmup.value == 0 else f"max(1, {steps} - warmup)"
+        lines.append(f"progress = {_since(self.warmup)} / {rest}")
+        wave = "0.5 * (1 + math.cos(math.pi * progress))"
+        if self.minimum:
+            wave = f"{self.minimum!r} + {1 - self.minimum!r} * {wave}"
+        return [*lines, f"return {wave}"]
+
+
+CONSTANT = Constant()
+"""The schedule of an optimizer that is given none."""
