@@ -21,7 +21,15 @@ def operand_type(types: Types, index: int) -> TensorType:
     return found
 
 
-def resolve_axis(op: str, axis: int, type: TensorType, *, added: int = 0, operand: int = 0) -> int:
+def resolve_axis(
+    op: str,
+    axis: int,
+    type: TensorType,
+    *,
+    added: int = 0,
+    operand: int = 0,
+    option: str = "axis",
+) -> int:
     """The axis counted from 0.
 
     Args:
@@ -30,6 +38,7 @@ def resolve_axis(op: str, axis: int, type: TensorType, *, added: int = 0, operan
         type: whose axis it is.
         added: how many axes the result has beyond the operand's, if it is an axis of the result.
         operand: which operand has that type.
+        option: the option that names it.
 
     Raises:
         Fault: there is no such axis.
@@ -39,7 +48,7 @@ def resolve_axis(op: str, axis: int, type: TensorType, *, added: int = 0, operan
         return axis % rank
     raise Fault(
         lambda where: NoSuchAxis(
-            where.argument("axis"), op, axis, type, added, (where.operand(operand),)
+            where.argument(option), op, axis, type, added, (where.operand(operand),)
         )
     )
 

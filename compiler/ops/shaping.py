@@ -1,0 +1,357 @@
+"""Axes moved, added, dropped and repeated: transpose, permute, squeeze, unsqueeze, expand, flip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, equal
+from compiler.ir.graph import Node
+from compiler.messages.tensor_operands import BadOption
+from compiler.messages.tensor_shapes import CannotExpand, NotSizeOne
+from compiler.ops.axes import (
+    axes_constant,
+    count_axes,
+    operand_type,
+    places,
+    resolve_axes,
+    resolve_axis,
+    shift_axis,
+    squeeze,
+    unsqueeze,
+)
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.items import Rest, ShapeItem
+from compiler.ops.reshaping import shape_text
+from compiler.ops.spelling import In, Leaf, Method, Spelling
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Transpose(Op):
+    """Two axes exchanged: `f32[n, t, d]` with axes 1 and 2 is `f32[n, d, t]`.
+
+    Example: `y = x -> transpose(1, 2)`
+    Errors: W0376 where there is no such axis.
+    """
+
+    name = "transpose"
+    operands = (Operand("x"),)
+
+    a: int
+    b: int
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        resolve_axis(self.name, self.a, x, option="a")
+        resolve_axis(self.name, self.b, x, option="b")
+        return (TensorType(x.dtype, tuple(x.shape[i] for i in self._order(x.rank))),)
+
+    def _order(self, rank: int) -> tuple[int, ...]:
+        a, b = self.a % rank, self.b % rank
+        return tuple(b if i == a else a if i == b else i for i in range(rank))
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.swapaxes(np.asarray(inputs[0]), self.a, self.b),)
+
+    def torch(self, node: Node) -> Spelling:
+        axes = (Leaf(self.a, "a", field="a"), Leaf(self.b, "b", field="b"))
+        return Spelling(Method(In(0), "transpose", axes))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        order = self._order(outputs[0].rank)
+        return [build.op("Transpose", [inputs[0]], {"perm": order})]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, a=shift_axis(self.a), b=shift_axis(self.b))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Permute(Op):
+    """All axes in another order: axis i of the result is axis `axes[i]` of x.
+
+    `f32[n, h, w, c]` with `[0, 3, 1, 2]` is `f32[n, c, h, w]`.
+
+    Example: `y = x -> permute([0, 3, 1, 2])`
+    Errors: W0376, W0377 for the axes, W0392 where some are left out.
+    """
+
+    name = "permute"
+    operands = (Operand("x"),)
+
+    axes: tuple[int, ...]
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        if len(self.axes) != x.rank:
+            reason = f"{len(self.axes)} axes are named, {x} has {x.rank}"
+            raise Fault(lambda where: BadOption(where.argument("axes"), "permute", "axes", reason))
+        resolve_axes(self.name, self.axes, x)
+        return (TensorType(x.dtype, tuple(x.shape[i] for i in self.axes)),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.transpose(np.asarray(inputs[0]), self.axes),)
+
+    def torch(self, node: Node) -> Spelling:
+        axes = tuple(Leaf(a, field=f"axes.{i}") for i, a in enumerate(self.axes))
+        return Spelling(Method(In(0), "permute", axes))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        rank = len(self.axes)
+        return [build.op("Transpose", [inputs[0]], {"perm": tuple(a % rank for a in self.axes)})]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, axes=(0, *map(shift_axis, self.axes)))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Squeeze(Op):
+    """Axes of size 1 dropped.
+
+    `axis` is one axis or a list of them; without it every axis goes whose size is known to be
+    1 when compiling.
+
+    Example: `score = x -> dense(1) -> squeeze(1)`
+    Errors: W0376, W0377 for the axes, W0389 where one is not of size 1.
+    """
+
+    name = "squeeze"
+    operands = (Operand("x"),)
+
+    axis: int | tuple[int, ...] | None = None
+
+    def _axes(self, x: TensorType) -> tuple[int, ...]:
+        if self.axis is None:
+            return tuple(i for i, d in enumerate(x.shape) if d == 1)
+        return count_axes(self.axis, x.rank)
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        resolve_axes(self.name, self.axis, x)
+        axes = self._axes(x)
+        for axis in axes:
+            same = equal(x.shape[axis], 1)
+            if same is None:
+                assume(x.shape[axis], "==", Dim.of(1))
+            elif not same:
+                raise Fault(
+                    lambda where, axis=axis: NotSizeOne(  # type: ignore[misc]
+                        where.argument("axis"), axis, x, places(where, 1)
+                    )
+                )
+        return (TensorType(x.dtype, tuple(d for i, d in enumerate(x.shape) if i not in axes)),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])
+        return (np.squeeze(x, self._axes(TensorType.of(DType.F32, x.shape))),)
+
+    def torch(self, node: Node) -> Spelling:
+        value = node.inputs[0]
+        assert value is not None
+        axes: int | tuple[int, ...] = self._axes(value.type) if self.axis is None else self.axis
+        if axes == ():
+            return Spelling(In(0))
+        if isinstance(axes, tuple) and len(axes) == 1:
+            axes = axes[0]
+        return Spelling(Method(In(0), "squeeze", (Leaf(axes, "axis", field="axis"),)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        axes = self._axes(operand_type(types, 0))
+        return [squeeze(build, inputs[0], axes) if axes else inputs[0]]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        axes = self._axes(operand_type(operands, 0))
+        return replace(self, axis=tuple(a + 1 for a in axes))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Unsqueeze(Op):
+    """A new axis of size 1, at place `axis` of the result.
+
+    `f32[n, t]` with axis 1 is `f32[n, 1, t]`, with axis -1 `f32[n, t, 1]`. `x[:, none]` says
+    the same.
+
+    Example: `y = x -> unsqueeze(1)`
+    Errors: W0376 where the result has no such axis.
+    """
+
+    name = "unsqueeze"
+    operands = (Operand("x"),)
+
+    axis: int
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        axis = resolve_axis(self.name, self.axis, x, added=1)
+        return (TensorType(x.dtype, (*x.shape[:axis], Dim.of(1), *x.shape[axis:])),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.expand_dims(np.asarray(inputs[0]), self.axis),)
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Method(In(0), "unsqueeze", (Leaf(self.axis, "axis", field="axis"),)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [unsqueeze(build, inputs[0], [self.axis % outputs[0].rank])]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, axis=shift_axis(self.axis))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Expand(Op):
+    """Axes of size 1 repeated, without copying: `f32[1, d]` with `[n, d]` is `f32[n, d]`.
+
+    Sizes are lined up from the last axis; new axes come in front. -1 and `...` keep what is
+    there.
+
+    Example: `tokens = class_token -> expand([batch, 1, d])`
+    Errors: W0390 where an axis is neither of size 1 nor of the new size.
+    """
+
+    name = "expand"
+    operands = (Operand("x"),)
+
+    shape: tuple[ShapeItem, ...]
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        target = self._target(x)
+        shape = list(target)
+        for axis in range(-x.rank, 0):
+            shape[axis] = self._fit(x, axis, target[axis], assume)
+        return (TensorType(x.dtype, tuple(shape)),)
+
+    def _target(self, x: TensorType) -> tuple[Dim, ...]:
+        """The new sizes, -1 where one is kept, `...` written out."""
+        sizes: list[Dim] = []
+        for item in self.shape:
+            if isinstance(item, Rest):
+                sizes += [Dim.of(-1)] * max(x.rank - len(self.shape) + 1, 0)
+            else:
+                sizes.append(Dim.of(item))
+        fresh = len(sizes) - x.rank
+        if fresh < 0:
+            self._refuse(x, f"{x} has more axes")
+        if Dim.of(-1) in sizes[:fresh]:
+            self._refuse(x, "-1 stands for an axis that is not there")
+        return tuple(sizes)
+
+    def _fit(self, x: TensorType, axis: int, wanted: Dim, assume: Assume) -> Dim:
+        found = x.shape[axis]
+        if wanted in (-1, found):
+            return found
+        if found == 1:
+            return wanted
+        same = equal(found, wanted)
+        if same is None:
+            assume(found, "==", wanted)
+        elif not same:
+            self._refuse(x, f"axis {axis} is {found}, which cannot become {wanted}")
+        return wanted
+
+    def _refuse(self, x: TensorType, reason: str) -> None:
+        text = shape_text(self.shape)
+        raise Fault(
+            lambda where: CannotExpand(where.argument("shape"), x, text, reason, places(where, 1))
+        )
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])
+        (made,) = self.infer([TensorType.of(DType.F32, x.shape)], lambda *_: None)
+        return (np.broadcast_to(x, [d.evaluate({}) for d in made.shape]),)
+
+    def torch(self, node: Node) -> Spelling:
+        value = node.inputs[0]
+        assert value is not None
+        source, target = value.type.shape, node.output.type.shape
+        fresh = len(target) - len(source)
+        if source == target:
+            return Spelling(In(0))
+        sizes = []
+        for axis, dim in enumerate(target):
+            kept = axis >= fresh and source[axis - fresh] == dim
+            place = ("out", 0, axis)
+            sizes.append(Leaf(-1) if kept else Leaf(dim, f"dim{axis}", dim=place))
+        return Spelling(Method(In(0), "expand", tuple(sizes)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        source, target = operand_type(types, 0).shape, outputs[0].shape
+        if source == target:
+            return [inputs[0]]
+        fresh = len(target) - len(source)
+        # Expand broadcasts both ways: 1 says that an axis stays, and costs no computed size.
+        sizes = [
+            Dim.of(1) if i >= fresh and source[i - fresh] == d else d for i, d in enumerate(target)
+        ]
+        return [build.op("Expand", [inputs[0], build.shape(sizes)])]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, shape=(rows, *self.shape))
+
+    def row_ranks(self, operands: Types) -> tuple[int, ...]:
+        return (len(self._target(operand_type(operands, 0))),)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Flip(Op):
+    """The order of entries turned round along axes.
+
+    Example: `mirrored = image -> flip(-1)`
+    Errors: W0376, W0377 for the axes.
+    """
+
+    name = "flip"
+    operands = (Operand("x"),)
+
+    axis: int | tuple[int, ...]
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        resolve_axes(self.name, self.axis, x)
+        return (x,)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.flip(np.asarray(inputs[0]), self.axis),)
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Method(In(0), "flip", (Leaf(self.axis, "axis", field="axis"),)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        axes = count_axes(self.axis, outputs[0].rank)
+        starts = axes_constant(build, [-1] * len(axes))
+        ends = axes_constant(build, [np.iinfo(np.int64).min] * len(axes))
+        return [build.op("Slice", [inputs[0], starts, ends, axes_constant(build, axes), starts])]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
+        return replace(self, axis=tuple(map(shift_axis, axes)))
