@@ -122,6 +122,7 @@ class Train:
     seed: int = 0
     precision: str = "f32"  # or "bf16", "f16"
     clip: float | None = None  # norm of all gradients together
+    layout: str = "contiguous"  # or "channels_last": how images lie in memory while training
     until: EarlyStop | None = None
     freeze: tuple[str, ...] = ()
     doc: str = ""
