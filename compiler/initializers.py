@@ -2,28 +2,395 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.ops.spelling import Term
+from compiler.ops.spelling import Call, Leaf, Term
 from compiler.signature import Described, Registry
+
+Numbers = NDArray[np.float32]
+Fan = Literal["fan_in", "fan_out"]
+Nonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]
 
 
 class Initializer(Described):
     """Base of initializers. Subclasses are frozen dataclasses that register with
     `@INITIALIZERS.register`."""
 
-    @abstractmethod
-    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[np.float32]:
-        """Fresh numbers of the given shape."""
+    least_axes: ClassVar[int] = 0
+    """Number of axes that a weight must have: those that count inputs and outputs need two."""
+    by_module: ClassVar[bool] = False
+    """Whether a PyTorch module that owns such a weight draws it by itself."""
 
     @abstractmethod
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        """Fresh numbers of the given shape.
+
+        Raises:
+            ValueError: the shape has fewer than `least_axes` axes.
+        """
+
+    @abstractmethod
+    def spell(self, target: Term) -> Term:
+        """The statement that initialises `target` in place (`nn.init.normal_(target, std=…)`),
+        whoever owns it."""
+
     def torch(self, target: Term) -> Term | None:
-        """The statement that initialises `target` in place (`nn.init.normal_(target, std=…)`);
-        None where the module that owns the weight draws from this distribution by itself."""
+        """The statement that initialises `target` in place; None where the module that owns the
+        weight draws from this distribution by itself."""
+        return None if self.by_module else self.spell(target)
 
 
 INITIALIZERS: Registry[Initializer] = Registry("initializer")
 """Every initializer by name."""
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class Zeros(Initializer):
+    """All 0.
+
+    Example: `param token: f32[1, 1, d] = zeros`
+    """
+
+    name = "zeros"
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        return np.zeros(shape, np.float32)
+
+    def spell(self, target: Term) -> Term:
+        return Call("nn.init.zeros_", (target,))
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class Ones(Initializer):
+    """All 1.
+
+    Example: `param scale: f32[d] = ones`
+    """
+
+    name = "ones"
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        return np.ones(shape, np.float32)
+
+    def spell(self, target: Term) -> Term:
+        return Call("nn.init.ones_", (target,))
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class Constant(Initializer):
+    """One number everywhere.
+
+    Example: `param temperature: f32[] = constant(0.07)`
+    """
+
+    name = "constant"
+    value: float
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        return np.full(shape, self.value, np.float32)
+
+    def spell(self, target: Term) -> Term:
+        return Call("nn.init.constant_", (target, Leaf(self.value, "value")))
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class Normal(Initializer):
+    """The normal distribution with standard deviation `std` around `mean`.
+
+    Example: `param position: f32[1, t, d] = normal(0.02)`
+    """
+
+    name = "normal"
+    std: float = 1.0
+    mean: float = 0.0
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        return generator.normal(self.mean, self.std, shape).astype(np.float32)
+
+    def spell(self, target: Term) -> Term:
+        options = (("mean", Leaf(self.mean, "mean", 0.0)), ("std", Leaf(self.std, "std", 1.0)))
+        return Call("nn.init.normal_", (target,), options)
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class Uniform(Initializer):
+    """The uniform distribution from `low` to `high`.
+
+    Example: `param shift: f32[d] = uniform(-0.1, 0.1)`
+    """
+
+    name = "uniform"
+    low: float = 0.0
+    high: float = 1.0
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        return generator.uniform(self.low, self.high, shape).astype(np.float32)
+
+    def spell(self, target: Term) -> Term:
+        bounds = (Leaf(self.low, "low"), Leaf(self.high, "high"))
+        return Call("nn.init.uniform_", (target, *bounds))
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class TruncNormal(Initializer):
+    """The normal distribution around `mean`, drawn anew wherever it falls outside `low` to
+    `high`. As in PyTorch the bounds are values, not multiples of `std`.
+
+    Example: `param prototypes: f32[k, 256] = trunc_normal(0.02)`
+    """
+
+    name = "trunc_normal"
+    std: float = 1.0
+    mean: float = 0.0
+    low: float = -2.0
+    high: float = 2.0
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        numbers = np.full(shape, min(max(self.mean, self.low), self.high))
+        missing = np.ones(shape, bool)
+        while missing.any() and self.low < self.high:
+            drawn, kept = self._propose(int(missing.sum()), generator)
+            places = np.flatnonzero(missing)[kept]
+            numbers.flat[places] = drawn[kept]
+            missing.flat[places] = False
+        return numbers.astype(np.float32)
+
+    def _propose(
+        self, count: int, generator: np.random.Generator
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Candidates, and which of them to keep (rejection sampling). Candidates are normal
+        where the bounds leave room for a standard deviation, else uniform between the bounds."""
+        if self.low <= self.mean <= self.high and self.high - self.low >= self.std:
+            drawn = generator.normal(self.mean, self.std, count)
+            return drawn, (drawn >= self.low) & (drawn <= self.high)
+        drawn = generator.uniform(self.low, self.high, count)
+        nearest = min(max(self.mean, self.low), self.high)
+        exponent = ((nearest - self.mean) ** 2 - (drawn - self.mean) ** 2) / (2 * self.std**2)
+        return drawn, generator.uniform(size=count) < np.exp(exponent)
+
+    def spell(self, target: Term) -> Term:
+        options = (
+            ("mean", Leaf(self.mean, "mean", 0.0)),
+            ("std", Leaf(self.std, "std", 1.0)),
+            ("a", Leaf(self.low, "low", -2.0)),
+            ("b", Leaf(self.high, "high", 2.0)),
+        )
+        return Call("nn.init.trunc_normal_", (target,), options)
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class XavierUniform(Initializer):
+    """Uniform within ±gain * √(6 / (inputs + outputs)) (Glorot and Bengio 2010).
+
+    A weight is `[outputs, inputs, window…]`; the window multiplies both counts.
+
+    Example: `param w: f32[64, d] = xavier_uniform`
+    """
+
+    name = "xavier_uniform"
+    least_axes = 2
+    gain: float = 1.0
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        bound = self.gain * math.sqrt(6 / sum(count_fans(shape)))
+        return generator.uniform(-bound, bound, shape).astype(np.float32)
+
+    def spell(self, target: Term) -> Term:
+        return Call("nn.init.xavier_uniform_", (target,), (("gain", Leaf(self.gain, "gain", 1.0)),))
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class XavierNormal(Initializer):
+    """Normal with standard deviation gain * √(2 / (inputs + outputs)) (Glorot and Bengio 2010).
+
+    A weight is `[outputs, inputs, window…]`; the window multiplies both counts.
+
+    Example: `param w: f32[64, d] = xavier_normal(gain=0.5)`
+    """
+
+    name = "xavier_normal"
+    least_axes = 2
+    gain: float = 1.0
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        std = self.gain * math.sqrt(2 / sum(count_fans(shape)))
+        return generator.normal(0, std, shape).astype(np.float32)
+
+    def spell(self, target: Term) -> Term:
+        return Call("nn.init.xavier_normal_", (target,), (("gain", Leaf(self.gain, "gain", 1.0)),))
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class KaimingUniform(Initializer):
+    """Uniform within ±gain * √(3 / fan) (He et al. 2015).
+
+    `mode` says whether the fan counts inputs or outputs of a weight `[outputs, inputs,
+    window…]`; `nonlinearity` and, for `leaky_relu`, the slope `a` set the gain: √(2 / (1 + a²)).
+
+    Example: `param w: f32[64, d] = kaiming_uniform(nonlinearity="relu")`
+    """
+
+    name = "kaiming_uniform"
+    least_axes = 2
+    a: float = 0.0
+    mode: Fan = "fan_in"
+    nonlinearity: Nonlinearity = "leaky_relu"
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        bound = math.sqrt(3) * find_deviation(shape, self.a, self.mode, self.nonlinearity)
+        return generator.uniform(-bound, bound, shape).astype(np.float32)
+
+    def spell(self, target: Term) -> Term:
+        options = _spell_kaiming(self.a, self.mode, self.nonlinearity)
+        return Call("nn.init.kaiming_uniform_", (target,), options)
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class KaimingNormal(Initializer):
+    """Normal with standard deviation gain / √fan (He et al. 2015).
+
+    `mode` says whether the fan counts inputs or outputs of a weight `[outputs, inputs,
+    window…]`; `nonlinearity` and, for `leaky_relu`, the slope `a` set the gain: √(2 / (1 + a²)).
+
+    Example: `param w: f32[64, d] = kaiming_normal(mode="fan_out", nonlinearity="relu")`
+    """
+
+    name = "kaiming_normal"
+    least_axes = 2
+    a: float = 0.0
+    mode: Fan = "fan_in"
+    nonlinearity: Nonlinearity = "leaky_relu"
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        std = find_deviation(shape, self.a, self.mode, self.nonlinearity)
+        return generator.normal(0, std, shape).astype(np.float32)
+
+    def spell(self, target: Term) -> Term:
+        options = _spell_kaiming(self.a, self.mode, self.nonlinearity)
+        return Call("nn.init.kaiming_normal_", (target,), options)
+
+
+def _spell_kaiming(a: float, mode: str, nonlinearity: str) -> tuple[tuple[str, Term], ...]:
+    return (
+        ("a", Leaf(a, "a", 0.0)),
+        ("mode", Leaf(mode, "mode", "fan_in")),
+        ("nonlinearity", Leaf(nonlinearity, "nonlinearity", "leaky_relu")),
+    )
+
+
+def count_fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Inputs and outputs that a weight `[outputs, inputs, window…]` connects.
+
+    Raises:
+        ValueError: it has fewer than two axes.
+    """
+    if len(shape) < 2:
+        raise ValueError(f"a weight of shape {shape} has no inputs and outputs")
+    window = math.prod(shape[2:])
+    return shape[1] * window, shape[0] * window
+
+
+def find_deviation(shape: tuple[int, ...], a: float, mode: Fan, nonlinearity: str) -> float:
+    """gain(nonlinearity) / √fan.
+
+    Source of the gains: `torch.nn.init.calculate_gain`.
+    """
+    gains = {
+        "linear": 1.0,
+        "sigmoid": 1.0,
+        "tanh": 5 / 3,
+        "relu": math.sqrt(2),
+        "leaky_relu": math.sqrt(2 / (1 + a**2)),
+        "selu": 3 / 4,
+    }
+    return gains[nonlinearity] / math.sqrt(count_fans(shape)[mode == "fan_out"])
+
+
+# --- what PyTorch's modules draw by themselves ------------------------------------------------
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class ModuleUniform(Initializer):
+    """PyTorch's own default of `nn.Linear`, `nn.Conv2d` and their like, weight and bias alike:
+    uniform within ±1 / √inputs. (PyTorch writes it as `kaiming_uniform_` with a = √5.)"""
+
+    name = "module_uniform"
+    by_module = True
+    inputs: int
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        bound = 1 / math.sqrt(self.inputs)
+        return generator.uniform(-bound, bound, shape).astype(np.float32)
+
+    def spell(self, target: Term) -> Term:
+        bound = 1 / math.sqrt(self.inputs)
+        return Call("nn.init.uniform_", (target, Leaf(-bound, "low"), Leaf(bound, "high")))
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class ModuleConstant(Initializer):
+    """PyTorch's own default of the weights of normalisations, `nn.PReLU` and their like: one
+    number everywhere."""
+
+    name = "module_constant"
+    by_module = True
+    value: float
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        return np.full(shape, self.value, np.float32)
+
+    def spell(self, target: Term) -> Term:
+        return Call("nn.init.constant_", (target, Leaf(self.value, "value")))
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class ModuleEmbedding(Initializer):
+    """PyTorch's own default of `nn.Embedding`: normal with standard deviation 1, and zeros in
+    the row that stands for padding."""
+
+    name = "module_embedding"
+    by_module = True
+    padding_idx: int | None = None
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        numbers = generator.normal(0, 1, shape).astype(np.float32)
+        if self.padding_idx is not None:
+            numbers[self.padding_idx] = 0
+        return numbers
+
+    def spell(self, target: Term) -> Term:
+        # An embedding has no second weight, so one that is made is owned, and its module puts
+        # the zeros.
+        return Call("nn.init.normal_", (target,))

@@ -1,0 +1,370 @@
+"""What goes wrong in layers with channels and windows: convolution, pooling, normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from compiler.diagnostics import Label, Message
+
+
+@final
+@dataclass(frozen=True)
+class ChannelsDoNotMatch(Message):
+    """Channels are divided into groups of equal size, so `groups` must divide their number.
+
+    A convolution with `groups` groups divides its input and its output channels; `group_norm`
+    divides the channels of its input. `groups` equal to the input channels is a depthwise
+    convolution.
+    """
+
+    code: ClassVar[str] = "W0312"
+    bad: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 1, 28, 28]\n"
+        "    x = image -> conv(16, kernel=3)\n"
+        "    output y = x -> conv(32, kernel=3, groups=3)\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 1, 28, 28]\n"
+        "    x = image -> conv(16, kernel=3)\n"
+        "    output y = x -> conv(32, kernel=3, groups=4)\n}\n"
+    )
+
+    groups: int
+    channels: int
+    made: Label | None = None  # where the input was made; None: output channels are meant
+
+    def title(self) -> str:
+        return "channels do not match"
+
+    def label(self) -> str:
+        if self.made is None:
+            return f"`groups={self.groups}` must divide the output channels, {self.channels}"
+        return f"`groups={self.groups}` must divide the input channels"
+
+    def labels(self) -> Sequence[Label]:
+        if self.made is None:
+            return ()
+        return (Label(self.made.span, f"which are {self.channels} here: {self.made.text}"),)
+
+    def help(self) -> str:
+        divisors = [str(d) for d in range(1, self.channels + 1) if self.channels % d == 0]
+        *first, last = divisors
+        text = f"{', '.join(first)} and {last}" if first else last
+        return f"{self.channels} is divisible by {text}"
+
+
+@final
+@dataclass(frozen=True)
+class WrongLayout(Message):
+    """A layer reads the axes of its input as batch, channels and then space; this input has
+    another number of axes.
+
+    `conv`, the poolings and `instance_norm` take `[batch, channels, length]`,
+    `[batch, channels, height, width]` or `[batch, channels, depth, height, width]`.
+    """
+
+    code: ClassVar[str] = "W0350"
+    bad: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 64]\n    output y = x -> conv(8, kernel=3)\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 1, 64]\n    output y = x -> conv(8, kernel=3)\n}\n"
+    )
+
+    op: str
+    needed: str  # "[batch, channels, length], …"
+    made: Label
+    hint: str | None = None
+
+    def title(self) -> str:
+        return f"`{self.op}` cannot read the axes of its input"
+
+    def label(self) -> str:
+        return f"takes {self.needed}"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.made.span, f"this is {self.made.text}"),)
+
+    def help(self) -> str | None:
+        return self.hint
+
+
+@final
+@dataclass(frozen=True)
+class WindowTooLarge(Message):
+    """A window of a convolution or pooling is larger than what it slides over.
+
+    A kernel of size k with dilation d spans d * (k - 1) + 1 entries; along each axis the input
+    with its padding must have as many.
+    """
+
+    code: ClassVar[str] = "W0351"
+    bad: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 1, 8, 8]\n"
+        "    output y = image -> max_pool(4) -> conv(8, kernel=5)\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 1, 8, 8]\n"
+        "    output y = image -> max_pool(4) -> conv(8, kernel=5, padding=2)\n}\n"
+    )
+
+    span_size: int
+    kernel: int
+    dilation: int
+    axis: int
+    size: str
+    padding: str  # both sides together
+    made: Label
+
+    def title(self) -> str:
+        return "the window is larger than its input"
+
+    def label(self) -> str:
+        text = f"`kernel={self.kernel}`"
+        if self.dilation != 1:
+            text += f" with `dilation={self.dilation}` spans {self.span_size} entries and"
+        text += f" needs {self.span_size} along axis {self.axis}"
+        return (
+            text if self.dilation == 1 else text.replace(f" needs {self.span_size}", " needs them")
+        )
+
+    def labels(self) -> Sequence[Label]:
+        padded = "" if self.padding == "0" else f", with {self.padding} of padding"
+        return (Label(self.made.span, f"which is {self.size}{padded}: {self.made.text}"),)
+
+    def help(self) -> str:
+        return "pad the input (`padding=`), or take a smaller kernel or fewer strides before it"
+
+
+@final
+@dataclass(frozen=True)
+class WrongCount(Message):
+    """A list gives one number for each axis of space, and its length is not their number."""
+
+    code: ClassVar[str] = "W0352"
+    bad: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 1, 8, 8]\n"
+        "    output y = image -> conv(8, kernel=[3, 3, 3])\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 1, 8, 8]\n"
+        "    output y = image -> conv(8, kernel=[3, 5])\n}\n"
+    )
+
+    option: str
+    values: tuple[int, ...]
+    axes: int
+    made: Label
+
+    def title(self) -> str:
+        return f"`{self.option}` has the wrong length"
+
+    def label(self) -> str:
+        wanted = "one number" if self.axes == 1 else f"{self.axes} numbers"
+        found = f"{len(self.values)} number" + ("" if len(self.values) == 1 else "s")
+        return f"{found} where {wanted} would do, one for each axis after the channels"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.made.span, f"this is {self.made.text}"),)
+
+    def help(self) -> str:
+        return f"`{self.option}={self.values[0] if self.values else 1}` counts for every axis"
+
+
+@final
+@dataclass(frozen=True)
+class OptionOutOfRange(Message):
+    """A number given to a layer lies outside what the layer has a meaning for.
+
+    Sizes come from the input: `batch_norm`, `layer_norm` and `instance_norm` take no number of
+    channels. Rates are between 0 and 1; `50%` is 0.5.
+    """
+
+    code: ClassVar[str] = "W0353"
+    bad: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dropout(50)\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dropout(50%)\n}\n"
+    )
+
+    op: str
+    option: str
+    value: object
+    needed: str  # "at least 1"
+    hint: str | None = None
+
+    def title(self) -> str:
+        return f"`{self.option}` of `{self.op}` is out of range"
+
+    def label(self) -> str:
+        return f"must be {self.needed}, not {self.value}"
+
+    def help(self) -> str | None:
+        return self.hint
+
+
+@final
+@dataclass(frozen=True)
+class WeightShapeUnknown(Message):
+    """A layer's weights would have a size that is known only when the network runs.
+
+    Weights are made before anything runs. Pool over the axes whose size may vary
+    (`global_avg_pool`), or give them numbers in the type of the input.
+    """
+
+    code: ClassVar[str] = "W0354"
+    bad: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 1, h, w]\n"
+        "    output y = image -> conv(8, kernel=3) -> flatten -> dense(10)\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 1, h, w]\n"
+        "    output y = image -> conv(8, kernel=3) -> global_avg_pool -> dense(10)\n}\n"
+    )
+
+    op: str
+    what: str  # "the last axis", "the channels, axis 1"
+    size: str
+    made: Label
+
+    def title(self) -> str:
+        return f"the weights of `{self.op}` would have no fixed shape"
+
+    def label(self) -> str:
+        return f"needs a known size of {self.what}"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.made.span, f"it is {self.size} here: {self.made.text}"),)
+
+    def help(self) -> str:
+        return "pool over axes that vary (`global_avg_pool`), or give the input's type numbers"
+
+
+@final
+@dataclass(frozen=True)
+class WeightDoesNotFit(Message):
+    """A weight is given to a layer by keyword, and it does not have the shape that the layer
+    needs.
+
+    `dense(n)` on `[..., d]` needs a weight `[n, d]`, `embedding(n, d)` has `[n, d]`: an output
+    layer tied to an embedding is `dense(n, weight=embed.weight, bias=false)`.
+    """
+
+    code: ClassVar[str] = "W0355"
+    bad: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    param w: f32[8, 4] = normal(0.02)\n"
+        "    output y = x -> dense(4, weight=w, bias=false)\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    param w: f32[4, 8] = normal(0.02)\n"
+        "    output y = x -> dense(4, weight=w, bias=false)\n}\n"
+    )
+
+    op: str
+    weight: str
+    found: str
+    wanted: str
+
+    def title(self) -> str:
+        return f"the `{self.weight}` given to `{self.op}` does not fit"
+
+    def label(self) -> str:
+        return f"is {self.found}, and {self.wanted} is needed"
+
+
+@final
+@dataclass(frozen=True)
+class PaddingUndecided(Message):
+    """`padding="same"` with a stride pads by an amount that depends on the size of the input,
+    and here the rule has no closed form for a size that is not known.
+
+    That is so when the kernel spans fewer entries than the stride.
+    """
+
+    code: ClassVar[str] = "W0356"
+    bad: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 1, h, w]\n"
+        '    output y = image -> conv(8, kernel=2, stride=4, padding="same")\n}\n'
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 1, h, w]\n"
+        '    output y = image -> conv(8, kernel=4, stride=4, padding="same")\n}\n'
+    )
+
+    what: str  # 'padding="same"', "ceil_mode=true"
+    rule: str  # "kernel < stride"
+    axis: int
+    size: str
+    made: Label
+
+    def title(self) -> str:
+        return f"`{self.what}` cannot be decided for this size"
+
+    def label(self) -> str:
+        return f"{self.rule} needs a known size of axis {self.axis}"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.made.span, f"it is {self.size} here: {self.made.text}"),)
+
+    def help(self) -> str:
+        return "give the padding as numbers, or the input's type numbers"
+
+
+@final
+@dataclass(frozen=True)
+class HalvesDiffer(Message):
+    """`glu` cuts an axis into two halves, so its size must be even."""
+
+    code: ClassVar[str] = "W0357"
+    bad: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 7]\n    output y = x -> glu(axis=-1)\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> glu(axis=-1)\n}\n"
+    )
+
+    axis: int
+    size: str
+    made: Label
+
+    def title(self) -> str:
+        return "an odd axis has no halves"
+
+    def label(self) -> str:
+        return f"cuts axis {self.axis} into two halves"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.made.span, f"which is {self.size} here: {self.made.text}"),)
+
+
+@final
+@dataclass(frozen=True)
+class NothingLeft(Message):
+    """The padding of a transposed convolution or of a pooling cuts off the whole output."""
+
+    code: ClassVar[str] = "W0358"
+    bad: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 1, 1, 1]\n"
+        "    output y = image -> conv_transpose(8, kernel=2, padding=1)\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 1, 1, 1]\n"
+        "    output y = image -> conv_transpose(8, kernel=4, padding=1)\n}\n"
+    )
+
+    option: str
+    axis: int
+    size: str
+    made: Label
+
+    def title(self) -> str:
+        return "nothing is left of the output"
+
+    def label(self) -> str:
+        return f"with this `{self.option}`, axis {self.axis} would have size {self.size}"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.made.span, f"the input is {self.made.text}"),)

@@ -1,0 +1,363 @@
+"""Convolution and transposed convolution over one, two or three axes of space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from compiler.dims import Dim, product
+from compiler.initializers import ModuleUniform
+from compiler.ir.graph import Node
+from compiler.ops.axes import need_float, operand_type
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
+from compiler.ops.layers import (
+    given,
+    input_type,
+    known,
+    need_channels,
+    need_divisor,
+    need_least,
+    need_output_divisor,
+    need_weights,
+    owns_weights,
+    refuse_option,
+    widen,
+)
+from compiler.ops.spelling import Call, In, Leaf, Own, Spelling, Term
+from compiler.ops.spelling import Sequence as Items
+from compiler.ops.windows import (
+    Padding,
+    Sizes,
+    Window,
+    array_sizes,
+    collapse,
+    count_windows,
+    make_windows,
+    need_layout,
+    need_positive,
+    pad_space,
+    spell_sizes,
+    spread,
+    view_windows,
+    write_windows,
+)
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Conv(Op):
+    """Convolution (cross-correlation) over the axes of space.
+
+        y[n, o, p] = bias[o] + Σ_{c, k} weight[o, c, k] * x[n, c, q]
+        q = stride * p + dilation * k - padding
+
+    The number of axes of space, one to three, is read from the input.
+
+    Shapes: x `f32[n, c, size…]` -> `f32[n, out, (size + 2 * padding - dilation * (kernel - 1)
+    - 1) // stride + 1 …]`; weight `[out, c / groups, kernel…]`, bias `[out]`.
+
+    - `out`: output channels.
+    - `kernel`, `stride`, `dilation`: one number, or a list with one for each axis of space.
+    - `padding`: zeros on both sides; `"valid"` is 0; `"same"` gives ceil(size / stride) outputs,
+      with the odd zero after (for a stride over 1 this is the rule of TensorFlow and Keras;
+      PyTorch has none).
+    - `groups`: divides channels into groups that do not see each other; `groups=c` is depthwise.
+    - `bias`: whether a number per output channel is added.
+
+    Example: `y = x -> conv(64, kernel=3, padding=1) -> relu`
+    Errors: W0312 where `groups` does not divide the channels, W0350 for another number of axes,
+    W0351 where the kernel is larger than its input, W0354 where the channels are not known.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv2d.html
+    """
+
+    name = "conv"
+    operands = (Operand("x"),)
+    out: int
+    kernel: Sizes
+    stride: Sizes = 1
+    padding: Padding = 0
+    dilation: Sizes = 1
+    groups: int = 1
+    bias: bool = True
+
+    def windows(self, sizes: Sequence[Dim]) -> tuple[Window, ...]:
+        """One window for each axis of space of these sizes; raises `Fault` where an option does
+        not fit them."""
+        axes = len(sizes)
+        kernel = spread("kernel", self.kernel, axes)
+        stride = spread("stride", self.stride, axes)
+        dilation = spread("dilation", self.dilation, axes)
+        return make_windows(kernel, stride, dilation, self.padding, sizes)
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        x = operand_type(operands, 0)
+        need_float(self.name, x)
+        axes = need_layout(self.name, x)
+        _need_options(self, x.rank - 2)
+        channels = need_channels(self.name, x)
+        need_divisor(self.groups, channels)
+        need_output_divisor(self.groups, self.out)
+        shape = (self.out, channels // self.groups, *spread("kernel", self.kernel, axes))
+        draw = ModuleUniform(math.prod(shape[1:]))
+        weight = Weight("weight", TensorType.of(x.dtype, shape), draw)
+        if not self.bias:
+            return (weight,)
+        return weight, Weight("bias", TensorType.of(x.dtype, (self.out,)), draw)
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        need_weights(self, inputs)
+        x = operand_type(inputs, 0)
+        space = count_windows(self.windows(x.shape[2:]), x.shape[2:], x, assume)
+        return (TensorType(x.dtype, (x.shape[0], Dim.of(self.out), *space)),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x, weight = widen(given(inputs[0])), widen(given(inputs[1]))
+        windows = self.windows(array_sizes(x))
+        view = view_windows(pad_space(x, windows), windows)
+        y = convolve(view, weight, self.groups)
+        if self.bias:
+            y = y + widen(given(inputs[2])).reshape(-1, *[1] * (x.ndim - 2))
+        return (y.astype(given(inputs[0]).dtype, copy=False),)
+
+    def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        return outputs[0].size * product(operand_type(inputs, 1).shape[1:])
+
+    def torch(self, node: Node) -> Spelling:
+        x = input_type(node)
+        axes = x.rank - 2
+        source, padding = self._spell_padding(x)
+        options = (
+            ("stride", spell_sizes("stride", self.stride, 1)),
+            ("padding", padding),
+            ("dilation", spell_sizes("dilation", self.dilation, 1)),
+            ("groups", Leaf(self.groups, "groups", 1, "groups")),
+        )
+        if not owns_weights(node):
+            bias: tuple[Term, ...] = (In(2),) if self.bias else ()
+            return Spelling(Call(f"F.conv{axes}d", (source, In(1), *bias), options))
+        sizes = (
+            Leaf(known(x.shape[1]), "in_channels", dim=("in", 0, 1)),
+            Leaf(self.out, "channels", field="out", dim=("out", 0, 1)),
+            spell_sizes("kernel", self.kernel, role="kernel_size"),
+        )
+        made = Call(
+            f"nn.Conv{axes}d", sizes, (*options, ("bias", Leaf(self.bias, "bias", True, "bias")))
+        )
+        return Spelling(Call(Own(), (source,)), made)
+
+    def _spell_padding(self, x: TensorType) -> tuple[Term, Term]:
+        """The input, padded where the module cannot do it, and the module's padding."""
+        if self.padding == "valid":
+            return In(0), Leaf(0, "padding", 0)
+        if self.padding != "same":
+            return In(0), spell_sizes("padding", self.padding, 0)
+        windows = self.windows(x.shape[2:])
+        if all(w.stride == 1 for w in windows):
+            return In(0), Leaf("same", "padding", 0, "padding")
+        if all(w.low == w.high and w.low.known is not None for w in windows):
+            return In(0), Leaf(collapse(tuple(known(w.low) for w in windows)), "padding", 0)
+        # F.pad counts axes from the last.
+        pads = [w for window in reversed(windows) for w in (window.low, window.high)]
+        amounts = tuple(Leaf(p if p.known is None else p.known, "pad") for p in pads)
+        return Call("F.pad", (In(0), Items(amounts))), Leaf(0, "padding", 0)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        windows = self.windows(x.shape[2:])
+        attributes = write_windows(windows)
+        if self.groups != 1:
+            attributes["group"] = self.groups
+        return [build.op("Conv", list(inputs), attributes)]
+
+
+def convolve(view: Array, weight: Array, groups: int) -> Array:
+    """Multiplies windows `[n, c, *out, *kernel]` with a weight `[o, c / groups, *kernel]`: one
+    matrix product per sample and group."""
+    axes = weight.ndim - 2
+    n, _, *sizes = view.shape
+    out, window = sizes[:axes], sizes[axes:]
+    inner = weight.shape[1] * math.prod(window)
+    split = view.reshape(n, groups, weight.shape[1], *out, *window)
+    order = (1, 0, 2, *range(3 + axes, 3 + 2 * axes), *range(3, 3 + axes))
+    columns = split.transpose(order).reshape(groups, n, inner, math.prod(out))
+    rows = weight.reshape(groups, 1, weight.shape[0] // groups, inner)
+    product: Array = np.matmul(rows, columns)
+    return product.swapaxes(0, 1).reshape(n, weight.shape[0], *out)
+
+
+def _need_options(op: Conv | ConvTranspose, axes: int) -> None:
+    """Raises `Fault` for numbers that no convolution has."""
+    for option, value, least in (
+        ("out", op.out, 1),
+        ("kernel", op.kernel, 1),
+        ("stride", op.stride, 1),
+        ("padding", op.padding, 0),
+        ("dilation", op.dilation, 1),
+        ("groups", op.groups, 1),
+    ):
+        if not isinstance(value, str):
+            need_least(op.name, option, spread(option, value, axes), least)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class ConvTranspose(Op):
+    """Transposed convolution: every input entry adds its multiple of the kernel to the output.
+
+        y[n, o, stride * p + dilation * k - padding] += weight[c, o, k] * x[n, c, p]
+
+    It is the gradient of `conv` by its input, and learns to enlarge. The number of axes of
+    space, one to three, is read from the input.
+
+    Shapes: x `f32[n, c, size…]` -> `f32[n, out, (size - 1) * stride - 2 * padding + dilation *
+    (kernel - 1) + output_padding + 1 …]`; weight `[c, out / groups, kernel…]`, bias `[out]`.
+
+    - `out`: output channels.
+    - `kernel`, `stride`, `dilation`: one number, or a list with one for each axis of space.
+    - `padding`: entries cut off both sides of the output.
+    - `output_padding`: entries added after the output; smaller than the stride or dilation.
+    - `groups`: divides channels into groups that do not see each other.
+    - `bias`: whether a number per output channel is added.
+
+    Example: `y = x -> conv_transpose(32, kernel=2, stride=2)`
+    Errors: W0312 where `groups` does not divide the channels, W0350 for another number of axes,
+    W0353 where `output_padding` is too large, W0354 where the channels are not known.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ConvTranspose2d.html
+    """
+
+    name = "conv_transpose"
+    operands = (Operand("x"),)
+    out: int
+    kernel: Sizes
+    stride: Sizes = 1
+    padding: Sizes = 0
+    output_padding: Sizes = 0
+    groups: int = 1
+    bias: bool = True
+    dilation: Sizes = 1
+
+    def windows(self, axes: int) -> tuple[Window, ...]:
+        """The windows of the convolution that this one turns round."""
+        kernel, stride = spread("kernel", self.kernel, axes), spread("stride", self.stride, axes)
+        dilation = spread("dilation", self.dilation, axes)
+        return make_windows(kernel, stride, dilation, self.padding, [Dim.of(1)] * axes)
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        x = operand_type(operands, 0)
+        need_float(self.name, x)
+        axes = need_layout(self.name, x)
+        _need_options(self, axes)
+        self._need_output_padding(axes)
+        channels = need_channels(self.name, x)
+        need_divisor(self.groups, channels)
+        need_output_divisor(self.groups, self.out)
+        shape = (channels, self.out // self.groups, *spread("kernel", self.kernel, axes))
+        draw = ModuleUniform(math.prod(shape[1:]))
+        weight = Weight("weight", TensorType.of(x.dtype, shape), draw)
+        if not self.bias:
+            return (weight,)
+        return weight, Weight("bias", TensorType.of(x.dtype, (self.out,)), draw)
+
+    def _need_output_padding(self, axes: int) -> None:
+        extra = spread("output_padding", self.output_padding, axes)
+        need_least(self.name, "output_padding", extra, 0)
+        for window, added in zip(self.windows(axes), extra, strict=True):
+            most = max(window.stride, window.dilation) - 1
+            if added > most:
+                refuse_option(self.name, "output_padding", added, f"at most {most}", _SMALLER)
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        need_weights(self, inputs)
+        x = operand_type(inputs, 0)
+        axes = x.rank - 2
+        extra = spread("output_padding", self.output_padding, axes)
+        space = []
+        for axis, (window, added) in enumerate(zip(self.windows(axes), extra, strict=True), 2):
+            full = (x.shape[axis] - 1) * window.stride + window.span + added
+            size = full - window.low - window.high
+            need_positive(size, "padding", axis, x, assume)
+            space.append(size)
+        return (TensorType(x.dtype, (x.shape[0], Dim.of(self.out), *space)),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x, weight = widen(given(inputs[0])), widen(given(inputs[1]))
+        axes = x.ndim - 2
+        windows = self.windows(axes)
+        extra = spread("output_padding", self.output_padding, axes)
+        pieces = _spread_entries(x, weight, self.groups)
+        sizes = [
+            (s - 1) * w.stride + w.span + e
+            for s, w, e in zip(x.shape[2:], windows, extra, strict=True)
+        ]
+        y = np.zeros((x.shape[0], self.out, *sizes), x.dtype)
+        for offset in np.ndindex(*weight.shape[2:]):
+            place = tuple(
+                slice(w.dilation * k, w.dilation * k + (s - 1) * w.stride + 1, w.stride)
+                for k, w, s in zip(offset, windows, x.shape[2:], strict=True)
+            )
+            y[:, :, *place] += pieces[:, :, *offset]
+        cut = [slice(known(w.low), s - known(w.high)) for w, s in zip(windows, sizes, strict=True)]
+        y = y[:, :, *cut]
+        if self.bias:
+            y = y + widen(given(inputs[2])).reshape(-1, *[1] * axes)
+        return (y.astype(given(inputs[0]).dtype, copy=False),)
+
+    def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        return operand_type(inputs, 0).size * product(operand_type(inputs, 1).shape[1:])
+
+    def torch(self, node: Node) -> Spelling:
+        x, weight = input_type(node), input_type(node, 1)
+        axes = x.rank - 2
+        stride = ("stride", spell_sizes("stride", self.stride, 1))
+        padding = ("padding", spell_sizes("padding", self.padding, 0))
+        extra = ("output_padding", spell_sizes("output_padding", self.output_padding, 0))
+        groups = ("groups", Leaf(self.groups, "groups", 1, "groups"))
+        dilation = ("dilation", spell_sizes("dilation", self.dilation, 1))
+        if not owns_weights(node):
+            bias: tuple[Term, ...] = (In(2),) if self.bias else ()
+            called = (stride, padding, extra, groups, dilation)
+            return Spelling(Call(f"F.conv_transpose{axes}d", (In(0), In(1), *bias), called))
+        sizes = (
+            Leaf(known(weight.shape[0]), "in_channels", dim=("in", 0, 1)),
+            Leaf(self.out, "channels", field="out", dim=("out", 0, 1)),
+            spell_sizes("kernel", self.kernel, role="kernel_size"),
+        )
+        bias_leaf = ("bias", Leaf(self.bias, "bias", True, "bias"))
+        options = (stride, padding, extra, groups, bias_leaf, dilation)
+        return Spelling(Call(Own(), (In(0),)), Call(f"nn.ConvTranspose{axes}d", sizes, options))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        axes = operand_type(types, 0).rank - 2
+        attributes = write_windows(self.windows(axes))
+        if self.groups != 1:
+            attributes["group"] = self.groups
+        extra = spread("output_padding", self.output_padding, axes)
+        if any(extra):
+            attributes["output_padding"] = extra
+        return [build.op("ConvTranspose", list(inputs), attributes)]
+
+
+_SMALLER = "it must be smaller than the stride or the dilation"
+
+
+def _spread_entries(x: Array, weight: Array, groups: int) -> Array:
+    """Every input entry times the kernel: `[n, out, *kernel, *size]`."""
+    n, channels, *sizes = x.shape
+    inner = channels // groups
+    entries = x.reshape(n, groups, inner, math.prod(sizes)).swapaxes(0, 1)
+    columns = weight.reshape(groups, inner, -1).swapaxes(1, 2)[:, None]
+    out = weight.shape[1] * groups
+    pieces: Array = np.matmul(columns, entries)
+    return pieces.swapaxes(0, 1).reshape(n, out, *weight.shape[2:], *sizes)

@@ -1,0 +1,147 @@
+"""What layers with weights share: guards of their types, and the terms of their modules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, equal
+from compiler.ir.graph import Node
+from compiler.messages.layers import (
+    ChannelsDoNotMatch,
+    OptionOutOfRange,
+    WeightDoesNotFit,
+    WeightShapeUnknown,
+)
+from compiler.ops.axes import operand_type
+from compiler.ops.base import Array, Op, Types, Weight
+from compiler.tensor import TensorType
+
+
+def need_known(op: str, type: TensorType, axis: int, what: str) -> int:
+    """The size of an axis that weights depend on.
+
+    Raises:
+        Fault: it is symbolic.
+    """
+    size = type.shape[axis].known
+    if size is None:
+        text = str(type.shape[axis])
+        raise Fault(lambda where: WeightShapeUnknown(where.call, op, what, text, where.operand(0)))
+    return size
+
+
+def need_channels(op: str, type: TensorType) -> int:
+    """The number of channels, the size of axis 1; raises `Fault` if it is symbolic."""
+    return need_known(op, type, 1, "the channels, axis 1")
+
+
+def need_divisor(groups: int, channels: int) -> None:
+    """Raises `Fault` unless `groups` divides the input channels."""
+    if channels % groups:
+        raise Fault(
+            lambda where: ChannelsDoNotMatch(where.call, groups, channels, where.operand(0))
+        )
+
+
+def need_output_divisor(groups: int, out: int) -> None:
+    """Raises `Fault` unless `groups` divides the output channels."""
+    if out % groups:
+        raise Fault(lambda where: ChannelsDoNotMatch(where.call, groups, out))
+
+
+def refuse_option(
+    op: str, option: str, value: object, needed: str, hint: str | None = None
+) -> NoReturn:
+    """Raises `Fault` for a number that an option cannot have."""
+    raise Fault(
+        lambda where: OptionOutOfRange(where.argument(option), op, option, value, needed, hint)
+    )
+
+
+def need_least(op: str, option: str, values: int | Sequence[int], least: int) -> None:
+    """Raises `Fault` if a number of an option is smaller than `least`."""
+    found = (values,) if isinstance(values, int) else tuple(values)
+    small = next((v for v in found if v < least), None)
+    if small is not None:
+        refuse_option(op, option, small, f"at least {least}")
+
+
+def need_small(op: str, option: str, value: float) -> None:
+    """Raises `Fault` for an `eps` that is no small number: someone gave a number of channels."""
+    if not 0 <= value < 1:
+        hint = f"`{op}` takes its sizes from its input: leave the number out"
+        refuse_option(op, option, value, "a small number below 1", hint)
+
+
+def need_rate(op: str, option: str, value: float) -> None:
+    """Raises `Fault` unless a rate is between 0 and 1."""
+    if not 0 <= value <= 1:
+        hint = f"write `{value:g}%`" if 1 < value <= 100 else None
+        refuse_option(op, option, value, "between 0 and 1", hint)
+
+
+def need_weights(op: Op, inputs: Types) -> tuple[Weight, ...]:
+    """The weights that the op makes for its operands, after checking those it got: one given by
+    keyword (tied, or computed) may have another shape.
+
+    Raises:
+        Fault: a weight does not have the shape that the op makes.
+    """
+    count = len(op.operands)
+    made = op.weights(inputs[:count])
+    for index, weight in enumerate(made, start=count):
+        found = operand_type(inputs, index)
+        if found.dtype is weight.type.dtype and found.rank == weight.type.rank:
+            pairs = zip(found.shape, weight.type.shape, strict=True)
+            if all(equal(a, b) is True for a, b in pairs):
+                continue
+        _refuse_weight(op, weight, found)
+    return made
+
+
+def _refuse_weight(op: Op, weight: Weight, found: TensorType) -> None:
+    raise Fault(
+        lambda where: WeightDoesNotFit(
+            where.argument(weight.name), op.name, weight.name, str(found), str(weight.type)
+        )
+    )
+
+
+def owns_weights(node: Node) -> bool:
+    """Whether every weight of a node is its own, so that a module can hold them: none is tied
+    to another layer's or computed. Own weights have the paths `<slot>.<name>`."""
+    slot = ".".join(part for part in (node.scope.path, node.origin.name) if part)
+    count = len(node.op.operands)
+    made = node.op.weights([v.type if v is not None else None for v in node.inputs[:count]])
+    given = node.inputs[count:]
+    return all(
+        value is not None and value.name == f"{slot}.{weight.name}"
+        for weight, value in zip(made, given, strict=True)
+    )
+
+
+def input_type(node: Node, index: int = 0) -> TensorType:
+    """The type of an input of a node."""
+    return operand_type([v.type if v is not None else None for v in node.inputs], index)
+
+
+def known(size: Dim) -> int:
+    """The number of a size that a guard has found to be one."""
+    number = size.known
+    assert number is not None, f"{size} is not known"
+    return number
+
+
+def widen(x: Array) -> Array:
+    """Half precision as f32, in which its meaning is computed; anything else as it is."""
+    return x.astype(np.float32) if x.dtype == np.float16 else x
+
+
+def given(array: Array | None) -> Array:
+    """An array that is never left out."""
+    assert array is not None, "this input is required"
+    return array

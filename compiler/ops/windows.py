@@ -1,0 +1,237 @@
+"""Sliding windows over the axes after batch and channels: sizes, padding and NumPy views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, at_most
+from compiler.ir.graph import NO_DEFAULT
+from compiler.messages.layers import (
+    NothingLeft,
+    PaddingUndecided,
+    WindowTooLarge,
+    WrongCount,
+    WrongLayout,
+)
+from compiler.ops.base import Array, Assume
+from compiler.ops.spelling import Leaf
+from compiler.tensor import TensorType
+
+Sizes = int | tuple[int, ...]
+Padding = int | tuple[int, ...] | Literal["same", "valid"]
+
+LAYOUTS = (
+    "[batch, channels, length], [batch, channels, height, width] or "
+    "[batch, channels, depth, height, width]"
+)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window along one axis, and the padding before (`low`) and after (`high`) the axis."""
+
+    kernel: int
+    stride: int
+    dilation: int
+    low: Dim
+    high: Dim
+
+    @property
+    def span(self) -> int:
+        """Entries from the first to the last that the window touches."""
+        return self.dilation * (self.kernel - 1) + 1
+
+    def count(self, size: Dim) -> Dim:
+        """How many windows fit into an axis of that size: floor((size + padding - span) /
+        stride) + 1."""
+        return (size + self.low + self.high - self.span) // self.stride + 1
+
+    @property
+    def pads(self) -> tuple[int, int] | None:
+        """The padding as numbers, if it is known."""
+        low, high = self.low.known, self.high.known
+        return None if low is None or high is None else (low, high)
+
+
+def need_layout(op: str, type: TensorType, hint: str | None = None) -> int:
+    """The number of axes of space, 1 to 3.
+
+    Raises:
+        Fault: the tensor has no such layout.
+    """
+    if 3 <= type.rank <= 5:
+        return type.rank - 2
+    raise Fault(lambda where: WrongLayout(where.call, op, LAYOUTS, where.operand(0), hint))
+
+
+def spread(option: str, value: Sizes, axes: int) -> tuple[int, ...]:
+    """One number for each axis of space.
+
+    Raises:
+        Fault: a list has another length.
+    """
+    if isinstance(value, int):
+        return (value,) * axes
+    if len(value) != axes:
+        raise Fault(
+            lambda where: WrongCount(where.argument(option), option, value, axes, where.operand(0))
+        )
+    return value
+
+
+def collapse(values: tuple[int, ...]) -> Sizes:
+    """One number where all are equal: how a person writes it."""
+    return values[0] if len(set(values)) == 1 else values
+
+
+def make_windows(
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    padding: Padding,
+    sizes: Sequence[Dim],
+) -> tuple[Window, ...]:
+    """One window for each axis of space, with the padding resolved.
+
+    Raises:
+        Fault: the padding is a list of another length, or cannot be decided.
+    """
+    axes = len(sizes)
+    if padding == "same":
+        pads = [
+            pad_same(size, d * (k - 1) + 1, s, axis)
+            for axis, (size, k, s, d) in enumerate(
+                zip(sizes, kernel, stride, dilation, strict=True), start=2
+            )
+        ]
+    else:
+        numbers = spread("padding", 0 if padding == "valid" else padding, axes)
+        pads = [(Dim.of(p), Dim.of(p)) for p in numbers]
+    return tuple(
+        Window(k, s, d, low, high)
+        for k, s, d, (low, high) in zip(kernel, stride, dilation, pads, strict=True)
+    )
+
+
+def pad_same(size: Dim, span: int, stride: int, axis: int) -> tuple[Dim, Dim]:
+    """Padding before and after an axis so that ceil(size / stride) windows fit, the odd one
+    after: PyTorch's rule for stride 1, TensorFlow's and Keras's for any.
+
+    Raises:
+        Fault: the size is symbolic and the rule has no closed form.
+    """
+    windows = (size + stride - 1) // stride
+    total = (windows - 1) * stride + span - size
+    if span == 1:
+        total = Dim.of(0)
+    elif total.known is not None:
+        total = Dim.of(max(total.known, 0))
+    elif span < stride:
+        raise Fault(
+            lambda where: PaddingUndecided(
+                where.argument("padding"),
+                'padding="same"',
+                "a kernel shorter than the stride",
+                axis,
+                str(size),
+                where.operand(0),
+            )
+        )
+    low = total // 2
+    return low, total - low
+
+
+def count_windows(
+    windows: Sequence[Window], sizes: Sequence[Dim], type: TensorType, assume: Assume
+) -> tuple[Dim, ...]:
+    """The sizes of the output; that a window fits into a symbolic size is assumed.
+
+    Raises:
+        Fault: a window is larger than its padded axis.
+    """
+    for axis, (window, size) in enumerate(zip(windows, sizes, strict=True), start=2):
+        padded = size + window.low + window.high
+        fits = at_most(window.span, padded)
+        if fits is None:
+            assume(Dim.of(window.span), "<=", padded)
+        elif not fits:
+            _refuse_window(window, axis, type)
+    return tuple(w.count(s) for w, s in zip(windows, sizes, strict=True))
+
+
+def _refuse_window(window: Window, axis: int, type: TensorType) -> None:
+    raise Fault(
+        lambda where: WindowTooLarge(
+            where.argument("kernel"),
+            window.span,
+            window.kernel,
+            window.dilation,
+            axis,
+            str(type.shape[axis]),
+            str(window.low + window.high),
+            where.operand(0),
+        )
+    )
+
+
+def need_positive(size: Dim, option: str, axis: int, type: TensorType, assume: Assume) -> None:
+    """Records that an output has a size of at least 1, or raises `Fault` where it has not."""
+    holds = at_most(1, size)
+    if holds is None:
+        assume(Dim.of(1), "<=", size)
+    elif not holds:
+        raise Fault(
+            lambda where: NothingLeft(
+                where.argument(option), option, axis, str(size), where.operand(0)
+            )
+        )
+
+
+def write_windows(windows: Sequence[Window]) -> dict[str, object]:
+    """The attributes of ONNX's convolutions and poolings, without those that are as by default.
+    Padding of a size that is not known is "same" padding, which ONNX computes at run time."""
+    attributes: dict[str, object] = {"kernel_shape": [w.kernel for w in windows]}
+    if any(w.stride != 1 for w in windows):
+        attributes["strides"] = [w.stride for w in windows]
+    if any(w.dilation != 1 for w in windows):
+        attributes["dilations"] = [w.dilation for w in windows]
+    pads = [w.pads for w in windows]
+    known = [p for p in pads if p is not None]
+    if len(known) < len(pads):
+        attributes["auto_pad"] = "SAME_UPPER"
+    elif any(low or high for low, high in known):
+        attributes["pads"] = [low for low, _ in known] + [high for _, high in known]
+    return attributes
+
+
+def spell_sizes(field: str, value: Padding, default: object = NO_DEFAULT, role: str = "") -> Leaf:
+    """The leaf of an option with one number for each axis of space."""
+    plain = collapse(value) if isinstance(value, tuple) else value
+    return Leaf(plain, role or field, default, field)
+
+
+def array_sizes(x: Array) -> tuple[Dim, ...]:
+    """The sizes of an array's axes of space."""
+    return tuple(Dim.of(size) for size in x.shape[2:])
+
+
+def pad_space(x: Array, windows: Sequence[Window], value: float = 0.0) -> Array:
+    """An array padded along its axes of space."""
+    pads = [(0, 0), (0, 0)] + [w.pads or (0, 0) for w in windows]
+    if not any(low or high for low, high in pads):
+        return x
+    return np.pad(x, pads, constant_values=value)
+
+
+def view_windows(x: Array, windows: Sequence[Window]) -> Array:
+    """A view `[n, c, *windows, *kernel]` of a padded array."""
+    axes = tuple(range(2, x.ndim))
+    view = np.lib.stride_tricks.sliding_window_view(x, [w.span for w in windows], axis=axes)
+    steps = [slice(None, None, w.stride) for w in windows]
+    inner = [slice(None, None, w.dilation) for w in windows]
+    return view[:, :, *steps, *inner]

@@ -1,0 +1,1 @@
+"""Laws of ops: type rule, NumPy meaning, PyTorch, ONNX Runtime and onnx.reference agree."""

@@ -1,0 +1,150 @@
+"""The laws: for every op, type rule = meaning = PyTorch = ONNX Runtime = onnx.reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compiler.ops.base import OPS
+from compiler.ops.registry import load_ops
+from tests.laws.harness import (
+    LAWS,
+    Applied,
+    Case,
+    apply_op,
+    compare,
+    feeds,
+    load_cases,
+    lower,
+    run_numpy,
+    run_onnx_runtime,
+    run_reference,
+    run_torch,
+)
+
+load_ops()
+NAMES = [cls.name for cls in OPS.classes()]
+OPSETS = (18, 20, 21, 23)
+
+every_op = pytest.mark.parametrize("name", NAMES)
+
+
+def draw_case(data: st.DataObject, name: str) -> Case:
+    strategies = load_cases()
+    assert name in strategies, f"`{name}` has no strategy in tests/laws/strategies_*.py"
+    return data.draw(strategies[name], label=name)
+
+
+def meaning(applied: Applied) -> list[np.ndarray]:
+    """What NumPy computes; where draws are random, only its shape and dtype count."""
+    return run_numpy(applied)
+
+
+def test_strategies_belong_to_ops() -> None:
+    assert set(load_cases()) <= set(NAMES)
+
+
+@every_op
+@LAWS
+@given(data=st.data())
+def test_types_are_those_of_the_meaning(name: str, data: st.DataObject) -> None:
+    applied = apply_op(draw_case(data, name))
+    sizes = applied.case.sizes
+    for left, relation, right in applied.promises:
+        a, b = left.evaluate(sizes), right.evaluate(sizes)
+        assert a == b if relation == "==" else a <= b, f"{left} {relation} {right} is broken"
+    results = meaning(applied)
+    assert len(results) == len(applied.outputs)
+    for array, wanted in zip(results, applied.outputs, strict=True):
+        assert array.shape == tuple(d.evaluate(sizes) for d in wanted.shape), f"{wanted}"
+        assert array.dtype == wanted.dtype.numpy, f"{wanted} is {array.dtype}"
+    fixed = Case(
+        applied.case.op.substitute(sizes),
+        applied.case.arrays,
+        tuple(None if t is None else t.substitute(sizes) for t in applied.case.types),
+    )
+    assert apply_op(fixed).outputs == tuple(t.substitute(sizes) for t in applied.outputs)
+
+
+@every_op
+@LAWS
+@given(data=st.data())
+def test_pytorch_agrees(name: str, data: st.DataObject) -> None:
+    applied = apply_op(draw_case(data, name))
+    if "torch" in applied.case.skip:
+        return
+    expected = meaning(applied)
+    found, module = run_torch(applied)
+    if applied.case.op.random:
+        assert [a.shape for a in found] == [a.shape for a in expected]
+        return
+    compare(applied, found, expected, "PyTorch")
+    if module is not None:
+        compare(applied, module, expected, "the PyTorch module")
+
+
+@every_op
+@LAWS
+@given(data=st.data())
+def test_onnx_runtime_agrees(name: str, data: st.DataObject) -> None:
+    applied = apply_op(draw_case(data, name))
+    if "onnxruntime" in applied.case.skip:
+        return
+    model = lower(applied, data.draw(st.sampled_from(OPSETS), label="opset"))
+    found = run_onnx_runtime(model, feeds(applied))
+    expected = meaning(applied)
+    if applied.case.op.random:
+        assert [a.shape for a in found] == [a.shape for a in expected]
+        return
+    compare(applied, found, expected, "ONNX Runtime")
+
+
+@every_op
+@LAWS
+@given(data=st.data())
+def test_onnx_reference_agrees(name: str, data: st.DataObject) -> None:
+    applied = apply_op(draw_case(data, name))
+    if "reference" in applied.case.skip:
+        return
+    model = lower(applied, data.draw(st.sampled_from(OPSETS), label="opset"))
+    found = run_reference(model, feeds(applied))
+    expected = meaning(applied)
+    if applied.case.op.random:
+        assert [np.shape(a) for a in found] == [a.shape for a in expected]
+        return
+    compare(applied, found, expected, "onnx.reference")
+
+
+@every_op
+@LAWS
+@given(data=st.data())
+def test_rows_are_independent(name: str, data: st.DataObject) -> None:
+    """`over_rows` does to stacked rows what the op does to each."""
+    case = draw_case(data, name)
+    sizes = case.sizes
+    op = case.op.substitute(sizes)
+    types = [None if t is None else t.substitute(sizes) for t in case.types]
+    from compiler.dims import Dim
+
+    over = op.over_rows(types, Dim.of(2))
+    if over is None or "rows" in case.skip or op.random or op.weights(types):
+        return
+    ranks = op.row_ranks(types)
+    first = case.arrays
+    second = tuple(None if a is None else np.flip(a).copy() for a in first)
+    expected = [
+        np.stack(pair) for pair in zip(op.evaluate(*first), op.evaluate(*second), strict=True)
+    ]
+    stacked: list[np.ndarray | None] = []
+    for a, b, rank in zip(first, second, ranks, strict=True):
+        if a is None or b is None:
+            stacked.append(None)
+            continue
+        both = np.stack([a, b])
+        stacked.append(both.reshape(2, *[1] * (rank - a.ndim), *a.shape))
+    found = over.evaluate(*stacked)
+    for left, right in zip(found, expected, strict=True):
+        assert left.shape == right.shape
+        np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
