@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from compiler.data.base import Column, DataSource
+from compiler.data.statistics import Statistic
 from compiler.ir.graph import Graph
 from compiler.source import Source, Span
 from compiler.training.base import Metric, Optimizer
@@ -39,7 +40,7 @@ class Split:
     fractions is at most 1."""
 
     method: str  # "random", "in_order" or "given" (the source brings its own test rows)
-    shares: tuple[tuple[str, float], ...]  # in order: train, val, test
+    shares: tuple[tuple[str, float], ...]  # in order: train, val, test; cut from train if given
     seed: int = 0
     stratify: str | None = None
     span: Span | None = None
@@ -51,7 +52,8 @@ class DataSet:
 
     `columns` runs on whole batches: its inputs are raw columns with a leading symbolic dim
     `rows`, its outputs the columns a train may use. Its buffers are statistics fitted on the
-    training split (`standardize`, `fill`).
+    training split (`standardize`, `fill`); `statistics` says how, in the order in which they can
+    be fitted.
     """
 
     name: str
@@ -59,6 +61,7 @@ class DataSet:
     schema: tuple[Column, ...]
     columns: Graph
     split: Split
+    statistics: tuple[Statistic, ...] = ()
     doc: str = ""
     span: Span | None = None
 

@@ -39,6 +39,22 @@ class DataSource(Described):
             Fault: a file is missing or is not what its format promises.
         """
 
+    def check(self) -> None:
+        """Refuses settings that mean nothing, before any file is opened.
+
+        Raises:
+            Fault: which setting, and why.
+        """
+
+    def facts(self, folder: Path) -> Mapping[str, int]:
+        """Numbers of the data that a spec may use when compiling: `tiny.vocab`."""
+        return {}
+
+    def overlap(self) -> int:
+        """How many of the rows after a row share cells with it: windows over one text. A split
+        in order leaves that many rows out behind each border, a random one is refused."""
+        return 0
+
     @abstractmethod
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         """All rows of every column, as arrays of the schema's types with a leading row axis.

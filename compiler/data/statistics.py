@@ -1,0 +1,63 @@
+"""Figures of a column that are fitted on the training rows and kept as buffers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One fitted buffer of the columns of a data set.
+
+    `path` is the buffer's path in the graph of the columns; `of` names the value of that graph
+    of whose training rows it is a figure, element by element; NaN is left out. `method` is
+    "mean", "median" or "scale": the standard deviation with n, and 1 for what does not vary, as
+    in scikit-learn's StandardScaler.
+    """
+
+    path: str
+    method: str
+    of: str
+
+    def fit(self, rows: Array) -> Array:
+        """The figure of `[rows, …]`, as f32 of shape `[…]`; NaN where a column has no number."""
+        values = np.asarray(rows, dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            if self.method == "median":
+                return _median(values).astype(np.float32)
+            mean = _mean(values)
+            if self.method == "mean":
+                return mean.astype(np.float32)
+            scale = np.sqrt(_mean(np.square(values - mean)))
+        return np.where(scale == 0, 1.0, scale).astype(np.float32)
+
+    def code(self, rows: str) -> tuple[str, ...]:
+        """Expressions of torch that give the same of a tensor of that name: each but the last
+        is bound to the name of the method, and read by the next."""
+        if self.method == "median":
+            return (f"{rows}.float().nanquantile(0.5, dim=0)",)
+        if self.method == "mean":
+            return (f"{rows}.float().nanmean(0)",)
+        spread = f"({rows} - {rows}.float().nanmean(0)).square().nanmean(0).sqrt()"
+        return (spread, "scale.where(scale > 0, 1)")
+
+
+def _mean(values: Array) -> Array:
+    """Mean over axis 0 without NaN, and without NumPy's warning where nothing is left."""
+    known = ~np.isnan(values)
+    return np.asarray(np.where(known, values, 0).sum(0) / known.sum(0))
+
+
+def _median(values: Array) -> Array:
+    ordered = np.sort(values, axis=0)  # NaN goes to the end
+    known = (~np.isnan(values)).sum(0)
+    last = len(values) - 1
+    low, high = np.clip((known - 1) // 2, 0, last), np.clip(known // 2, 0, last)
+    pair = [np.take_along_axis(ordered, index[None], 0)[0] for index in (low, high)]
+    return np.asarray((pair[0] + pair[1]) / 2)
