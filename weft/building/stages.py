@@ -1,0 +1,223 @@
+"""The stages of a build: train, compile, verify, measure; each runs only when what it reads changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from backends.onnx_graph.compile import compile_onnx
+from backends.onnx_graph.metadata import OnnxOptions
+from backends.onnx_runtime.session import Device, open_session
+from backends.pytorch.running import run_training
+from backends.pytorch.script.write import write_training
+from compiler.diagnostics import CompileError, Sink
+from compiler.ir.printer import print_graph
+from compiler.loading import find_weights, read_all_weights
+from compiler.program import Deploy, Program, Train
+from weft.building.cache import Cache, hash_file, hash_text
+from weft.building.plan import plan_build
+from weft.building.report import Report, Section, format_bytes, format_metrics
+from weft.measuring import measure_deployed, measure_latency
+from weft.verifying import verify_file
+
+Array = NDArray[Any]
+Echo = Callable[[str], None]
+
+
+@dataclass
+class Build:
+    """One run of a build into a folder."""
+
+    program: Program
+    folder: Path
+    device: Device = Device.AUTO
+    force: bool = False
+    echo: Echo = print
+    cache: Cache = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.force:
+            shutil.rmtree(self.folder / ".weft", ignore_errors=True)
+        self.cache = Cache(self.folder)
+
+    def run(self) -> Report:
+        """Makes everything the program asks for, and the report.
+
+        Raises:
+            CompileError: a stage failed; what earlier stages made is kept.
+        """
+        plan = plan_build(self.program)
+        sections = [self.train(train) for train in plan.trains]
+        sections += [self.deploy(deploy) for deploy in plan.deploys]
+        report = Report(Path(self.program.source.path).name, tuple(sections))
+        report.write(self.folder)
+        return report
+
+    # --- training -------------------------------------------------------------------------
+
+    def train(self, train: Train) -> Section:
+        """Trains, or goes on with a training that was interrupted, or finds it done."""
+        folder = self.folder / train.name
+        write_training(train, folder)
+        texts = [(folder / name).read_text(encoding="utf-8") for name in ("model.py", "train.py")]
+        root = self.program.source.folder
+        data = [hash_file(path) for path in train.data.source.files(root) if path.is_file()]
+        key = hash_text(*texts, *data)
+        stage = f"train {train.name}"
+        if self.cache.is_fresh(stage, key):
+            self.echo(f"{stage}: up to date")
+        else:
+            resume = self.cache.get_facts(f"{stage} (begun)").get("key") == key
+            self.cache.record(f"{stage} (begun)", key, (), {"key": key})
+            self.echo(f"{stage}: {'going on' if resume else 'training'}")
+            results = run_training(
+                folder, data_root=root, resume=resume, device=self.device.value
+            )
+            made = [folder / "best.safetensors", folder / "results.json"]
+            self.cache.record(stage, key, made, {"seconds": results.seconds})
+        return self.describe_training(train, folder, self.cache.get_facts(stage))
+
+    def describe_training(
+        self, train: Train, folder: Path, facts: Mapping[str, Any]
+    ) -> Section:
+        """The rows of a train: figures by split, best epoch, time, files."""
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        names = [use.name for use in train.metrics]
+        parameters = sum(p.value.type.size.known or 0 for p in train.step.parameters if p.trainable)
+        rows = [("parameters", f"{parameters:,}")]
+        rows += [
+            (split, format_metrics(results[split], names))
+            for split in ("train", "val", "test")
+            if split in results
+        ]
+        rows.append(("best epoch", f"{results['best_epoch']} of {train.epochs}"))
+        rows.append(("time", f"{facts.get('seconds', 0.0):.1f} s"))
+        rows.append(("code", str(folder / "model.py")))
+        return Section(f"train {train.name}", tuple(rows), {"results": results})
+
+    # --- deployment -----------------------------------------------------------------------
+
+    def deploy(self, deploy: Deploy) -> Section:
+        """Compiles, verifies and measures one file."""
+        weights = self.find_weights(deploy)
+        path = self.folder / f"{deploy.name}.onnx"
+        key = hash_text(
+            print_graph(deploy.graph),
+            repr((deploy.opset, deploy.dynamic, deploy.fixed, deploy.labels)),
+            self.weights_key(deploy),
+        )
+        self.compile(deploy, weights, path, key)
+        self.verify(deploy, weights, path)
+        self.measure(deploy, path)
+        return self.describe_deployment(deploy, path)
+
+    def find_weights(self, deploy: Deploy) -> dict[str, Array]:
+        """Trained weights, or those the net loads or draws."""
+        if deploy.train is not None:
+            return read_all_weights(deploy.graph, self.folder / deploy.train / "best.safetensors")
+        assert deploy.net is not None
+        return find_weights(deploy.net, self.program.source.folder)
+
+    def weights_key(self, deploy: Deploy) -> str:
+        """What tells whether the weights are still the same."""
+        if deploy.train is not None:
+            return hash_file(self.folder / deploy.train / "best.safetensors")
+        assert deploy.net is not None
+        root = self.program.source.folder
+        files = [root / load.file for load in deploy.net.loads]
+        return hash_text(*(hash_file(path) for path in files if path.is_file()))
+
+    def compile(
+        self, deploy: Deploy, weights: Mapping[str, Array], path: Path, key: str
+    ) -> None:
+        """Writes the ONNX file."""
+        stage = f"compile {deploy.name}"
+        if self.cache.is_fresh(stage, key):
+            self.echo(f"{stage}: up to date")
+            return
+        self.echo(f"{stage}: {path}")
+        options = OnnxOptions(
+            deploy.labels, hash_text(self.program.source.text)[:16], deploy.dynamic, deploy.fixed
+        )
+        report = compile_onnx(deploy.graph, weights, path, opset=deploy.opset, options=options)
+        facts = {"bytes": report.bytes, "nodes": report.nodes, "parameters": report.parameters}
+        self.cache.record(stage, key, report.files, facts)
+
+    def verify(self, deploy: Deploy, weights: Mapping[str, Array], path: Path) -> None:
+        """Holds the file against the meaning of the graph and the generated PyTorch."""
+        stage = f"verify {deploy.name}"
+        key = hash_text(hash_file(path), print_graph(deploy.graph))
+        if self.cache.is_fresh(stage, key):
+            self.echo(f"{stage}: up to date")
+            return
+        self.echo(f"{stage}: NumPy, PyTorch, ONNX Runtime")
+        sink = Sink()
+        report = verify_file(deploy.graph, weights, path, deploy.fixed, self.device, sink)
+        if not report.passed:
+            raise CompileError(sink.messages)
+        worst = report.worst
+        facts = {
+            "cases": len({r.case for r in report.results}),
+            "backends": sorted({r.backend for r in report.results}),
+            "error": worst.error if worst else 0.0,
+            "tolerance": report.tolerance,
+        }
+        self.cache.record(stage, key, (), facts)
+
+    def measure(self, deploy: Deploy, path: Path) -> None:
+        """Metrics of the file itself on the test split, and its latency."""
+        stage = f"measure {deploy.name}"
+        train = self.program.trains.get(deploy.train or "")
+        key = hash_text(hash_file(path), self.device.value)
+        if self.cache.is_fresh(stage, key):
+            return
+        session = open_session(path, device=self.device)
+        facts: dict[str, Any] = {"latency": measure_latency(deploy, path, self.device)}
+        facts["device"] = session.device.value
+        if train is not None:
+            facts["metrics"] = measure_deployed(
+                deploy, train, session, self.program.source.folder, "test"
+            )
+        self.cache.record(stage, key, (), facts)
+
+    def describe_deployment(self, deploy: Deploy, path: Path) -> Section:
+        """The rows of a deployment."""
+        compiled = self.cache.get_facts(f"compile {deploy.name}")
+        verified = self.cache.get_facts(f"verify {deploy.name}")
+        measured = self.cache.get_facts(f"measure {deploy.name}")
+        fixed = dict(deploy.fixed)
+        inputs = ", ".join(
+            f"{i.name}: {i.value.type.substitute(fixed)}" for i in deploy.graph.inputs
+        )
+        rows = [
+            ("file", str(path)),
+            ("size", f"{format_bytes(compiled['bytes'])}, {compiled['nodes']} nodes"),
+            ("inputs", inputs),
+            ("verified", _describe_verification(verified)),
+        ]
+        metrics = measured.get("metrics")
+        if metrics:
+            rows.append(("test, ONNX file", format_metrics(metrics)))
+        latency = measured["latency"]
+        rows.append(
+            (
+                "latency",
+                f"{latency['seconds'] * 1e3:.3f} ms at {latency['sizes']}"
+                f" ({measured['device']}, {latency['threads']} threads)",
+            )
+        )
+        facts = {"compiled": compiled, "verified": verified, "measured": measured}
+        return Section(f"deploy {deploy.name} as {deploy.target}", tuple(rows), facts)
+
+
+def _describe_verification(facts: Mapping[str, Any]) -> str:
+    return (
+        f"{', '.join(facts['backends'])} on {facts['cases']} inputs:"
+        f" largest difference {facts['error']:.1e} (allowed {facts['tolerance']:.0e})"
+    )
