@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from compiler.data.base import Column, DataSource
+from compiler.data.splitting import Split
 from compiler.data.statistics import Statistic
 from compiler.ir.graph import Graph
 from compiler.source import Source, Span
@@ -31,18 +32,6 @@ class Net:
     model: str
     graph: Graph
     loads: tuple[LoadWeights, ...] = ()
-    span: Span | None = None
-
-
-@dataclass(frozen=True)
-class Split:
-    """How rows are divided. Shares are fractions, or numbers of rows where > 1; the sum of
-    fractions is at most 1."""
-
-    method: str  # "random", "in_order" or "given" (the source brings its own test rows)
-    shares: tuple[tuple[str, float], ...]  # in order: train, val, test; cut from train if given
-    seed: int = 0
-    stratify: str | None = None
     span: Span | None = None
 
 
@@ -160,3 +149,18 @@ class Program:
     data: Mapping[str, DataSet] = field(default_factory=dict)
     trains: Mapping[str, Train] = field(default_factory=dict)
     deploys: tuple[Deploy, ...] = ()
+
+
+__all__ = [
+    "DataSet",
+    "Deploy",
+    "EarlyStop",
+    "LoadWeights",
+    "MetricUse",
+    "Net",
+    "ParameterGroup",
+    "Program",
+    "Split",
+    "Train",
+    "TrainedNet",
+]

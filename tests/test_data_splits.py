@@ -10,38 +10,37 @@ import torch
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
-from compiler.data.splitting import Rows, count_rows, split_code, split_rows
+from compiler.data.splitting import Split, count_rows
 from compiler.data.statistics import Statistic
 
 SHARES = (("train", 0.7), ("val", 0.2), ("test", 0.1))
-CASES: list[tuple[str, tuple[tuple[str, float], ...], Rows]] = [
-    ("random", SHARES, Rows(103)),
-    ("random", (("train", 24.0), ("val", 3.0), ("test", 3.0)), Rows(30)),
-    ("random", (("train", 0.5), ("test", 10.0)), Rows(100)),
-    ("in_order", SHARES, Rows(103)),
-    ("in_order", (("train", 0.9), ("val", 0.1)), Rows(100, overlap=3)),
-    ("given", (), Rows(70, {"train": 60, "test": 10})),
-    ("given", (("val", 0.1),), Rows(70, {"train": 60, "test": 10})),
-    ("given", (("val", 5.0),), Rows(70, {"train": 60, "test": 10})),
-    ("given", (("val", 0.1),), Rows(70, {"test": 10, "train": 60})),
+GIVEN = (("train", 60), ("test", 10))
+CASES: list[tuple[Split, int]] = [
+    (Split("random", SHARES), 103),
+    (Split("random", SHARES, seed=7), 103),
+    (Split("random", (("train", 24.0), ("val", 3.0), ("test", 3.0))), 30),
+    (Split("random", (("train", 0.5), ("test", 10.0))), 100),
+    (Split("in_order", SHARES), 103),
+    (Split("in_order", (("train", 0.9), ("val", 0.1)), overlap=3), 100),
+    (Split("given", (), given=GIVEN), 70),
+    (Split("given", (("val", 0.1),), given=GIVEN), 70),
+    (Split("given", (("val", 5.0),), seed=3, given=GIVEN), 70),
+    (Split("given", (("val", 0.1),), given=(("test", 10), ("train", 60))), 70),
 ]
 
 
-def run_code(lines: list[str], rows: int, label: Any = None) -> dict[str, Any]:
+def run_code(split: Split, rows: int, labels: Any = None) -> dict[str, Any]:
     names: dict[str, Any] = {"np": np}
-    body = "\n    ".join(lines)
-    exec(f"def split(rows, label):\n    {body}", names)
-    return names["split"](rows, label)  # type: ignore[no-any-return]
+    body = "\n    ".join(split.code())
+    exec(f"def split_rows(rows, labels):\n    {body}", names)
+    return names["split_rows"](rows, labels)  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize(("method", "shares", "rows"), CASES, ids=str)
-@pytest.mark.parametrize("seed", [0, 7])
-def test_generated_split_is_its_meaning(
-    method: str, shares: tuple[tuple[str, float], ...], rows: Rows, seed: int
-) -> None:
-    parts = split_rows(method, shares, seed, rows)
-    generated = run_code(split_code(method, shares, seed, rows), rows.count)
-    assert list(parts) == list(generated)
+@pytest.mark.parametrize(("split", "rows"), CASES, ids=str)
+def test_generated_split_is_its_meaning(split: Split, rows: int) -> None:
+    parts = split.divide(rows)
+    generated = run_code(split, rows)
+    assert list(parts) == list(generated) == list(split.names)
     for name in parts:
         np.testing.assert_array_equal(parts[name], generated[name])
     together = np.concatenate(list(parts.values()))
@@ -57,25 +56,25 @@ def test_shares_of_one_hundred_percent_leave_no_row_out() -> None:
 
 def test_stratified_split_keeps_proportions() -> None:
     labels = np.repeat([0, 1, 2], [10, 20, 170])
-    parts = split_rows("random", SHARES, 3, Rows(200), labels)
+    split = Split("random", SHARES, 3, "label")
+    parts = split.divide(200, labels)
     for name, share in SHARES:
         counts = np.bincount(labels[parts[name]], minlength=3)
         assert np.abs(counts - share * np.array([10, 20, 170])).max() <= 1
-    lines = split_code("random", SHARES, 3, Rows(200), "label")
-    generated = run_code(lines, 200, labels)
+    generated = run_code(split, 200, labels)
     for name in parts:
         np.testing.assert_array_equal(parts[name], generated[name])
 
 
 def test_split_in_order_shares_no_cell_across_borders() -> None:
     """Windows of 4 over a sequence with stride 1: row i covers i .. i + 3."""
-    parts = split_rows("in_order", (("train", 0.8), ("val", 0.2)), 0, Rows(50, overlap=3))
+    parts = Split("in_order", (("train", 0.8), ("val", 0.2)), overlap=3).divide(50)
     assert parts["train"].max() + 3 < parts["val"].min()
 
 
 def test_different_seeds_draw_differently() -> None:
-    first = split_rows("random", SHARES, 0, Rows(100))["test"]
-    second = split_rows("random", SHARES, 1, Rows(100))["test"]
+    first = Split("random", SHARES, 0).divide(100)["test"]
+    second = Split("random", SHARES, 1).divide(100)["test"]
     assert set(first) != set(second)
 
 

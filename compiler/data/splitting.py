@@ -2,68 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.source import Span
+
 Array = NDArray[Any]
+ORDER = ("train", "val", "test")
+"""Names of splits, in order."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What a source says about its rows: how many there are, how many belong to the splits that
-    it defines itself, and how many of the rows after a row share cells with it."""
+class Split:
+    """How rows are divided. Shares are fractions, or numbers of rows where > 1; the sum of
+    fractions is at most 1.
 
-    count: int
-    given: Mapping[str, int] | None = None
+    With the method "given" the source brings its own splits: `given` holds their numbers of
+    rows in the order of the rows, and `shares` are cut from the rows of `train`, drawn at
+    random. `overlap` is how many of the rows after a row share cells with it (windows over one
+    text): a split in order leaves that many out behind each border.
+    """
+
+    method: str  # "random", "in_order" or "given"
+    shares: tuple[tuple[str, float], ...]  # in order: train, val, test
+    seed: int = 0
+    stratify: str | None = None
+    span: Span | None = None
+    given: tuple[tuple[str, int], ...] = ()
     overlap: int = 0
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The splits there are, training first."""
+        known = {name for name, _ in (*self.shares, *self.given)}
+        return tuple(name for name in ORDER if name in known)
 
-def split_rows(
-    method: str,
-    shares: Sequence[tuple[str, float]],
-    seed: int,
-    rows: Rows,
-    labels: Array | None = None,
-) -> dict[str, Array]:
-    """Row numbers of each split, in the order train, val, test.
+    def divide(self, rows: int, labels: Array | None = None) -> dict[str, Array]:
+        """Row numbers of each split. `labels` is the column `stratify`: its classes are kept in
+        proportion."""
+        if self.method == "given":
+            return self._divide_given()
+        if self.method == "in_order":
+            order = np.arange(rows)
+        else:
+            order = np.random.default_rng(self.seed).permutation(rows)
+            if labels is not None:
+                order = _interleave(order, labels)
+        borders = count_rows([share for _, share in self.shares], rows)
+        parts = {}
+        for (name, _), start, stop in zip(self.shares, borders, borders[1:], strict=False):
+            skipped = self.overlap if self.method == "in_order" and start > 0 else 0
+            parts[name] = order[start + skipped : stop]
+        return parts
 
-    `labels` are the classes that a stratified split keeps in proportion. Of a source's given
-    splits, `shares` are cut from the rows of `train`, drawn at random.
-    """
-    if method == "given":
-        return _split_given(shares, seed, rows)
-    if method == "in_order":
-        order = np.arange(rows.count)
-    else:
-        order = np.random.default_rng(seed).permutation(rows.count)
-        if labels is not None:
-            order = _interleave(order, labels)
-    borders = count_rows([share for _, share in shares], rows.count)
-    parts = {}
-    for (name, _), start, stop in zip(shares, borders, borders[1:], strict=False):
-        skipped = rows.overlap if method == "in_order" and start > 0 else 0
-        parts[name] = order[start + skipped : stop]
-    return parts
+    def _divide_given(self) -> dict[str, Array]:
+        parts: dict[str, Array] = {}
+        start = 0
+        for name, count in self.given:
+            parts[name] = np.arange(start, start + count)
+            start += count
+        if self.shares:
+            order = np.random.default_rng(self.seed).permutation(parts["train"])
+            borders = count_rows([share for _, share in self.shares], len(order))
+            for (name, _), low, high in zip(self.shares, borders, borders[1:], strict=False):
+                parts[name] = order[low:high]
+            parts["train"] = order[borders[-1] :]
+        return {name: parts[name] for name in self.names}
 
+    def code(self) -> list[str]:
+        """Body lines of the generated `split_rows(rows) -> dict[str, np.ndarray]`, equal to
+        `divide`; where the split is stratified, of `split_rows(rows, labels)`, `labels` being an
+        array."""
+        if self.method == "given":
+            return self._code_given()
+        lines = []
+        if self.method == "random":
+            lines.append(f"order = np.random.default_rng({self.seed}).permutation(rows)")
+        if self.method == "random" and self.stratify is not None:
+            lines += _INTERLEAVE.splitlines()
+        borders = _border_code([share for _, share in self.shares], "rows")
+        entries = []
+        for index, (name, _) in enumerate(self.shares):
+            low, high = borders[index], borders[index + 1]
+            if self.method == "in_order" and index and self.overlap:
+                low = f"{low} + {self.overlap}"
+            stretch = f"np.arange({low}, {high})" if low else f"np.arange({high})"
+            part = stretch if self.method == "in_order" else f"order[{low}:{high}]"
+            entries.append(f'    "{name}": {part},')
+        return [*lines, "return {", *entries, "}"]
 
-def _split_given(shares: Sequence[tuple[str, float]], seed: int, rows: Rows) -> dict[str, Array]:
-    assert rows.given is not None
-    parts: dict[str, Array] = {}
-    start = 0
-    for name, count in rows.given.items():
-        parts[name] = np.arange(start, start + count)
-        start += count
-    if shares:
-        order = np.random.default_rng(seed).permutation(parts["train"])
-        borders = count_rows([share for _, share in shares], len(order))
-        for (name, _), low, high in zip(shares, borders, borders[1:], strict=False):
-            parts[name] = order[low:high]
-        parts["train"] = order[borders[-1] :]
-    return {name: parts[name] for name in ("train", "val", "test") if name in parts}
+    def _code_given(self) -> list[str]:
+        ranges: dict[str, str] = {}
+        start = 0
+        for name, count in self.given:
+            ranges[name] = (
+                f"np.arange({start}, {start + count})" if start else f"np.arange({count})"
+            )
+            start += count
+        lines = []
+        if self.shares:
+            train = dict(self.given)["train"]
+            drawn = str(train) if self.given[0][0] == "train" else ranges["train"]
+            lines.append(f"order = np.random.default_rng({self.seed}).permutation({drawn})")
+            borders = count_rows([share for _, share in self.shares], train)
+            for (name, _), low, high in zip(self.shares, borders, borders[1:], strict=False):
+                ranges[name] = f"order[{low or ''}:{high}]"
+            ranges["train"] = f"order[{borders[-1]}:]"
+        return [*lines, "return {", *(f'    "{n}": {ranges[n]},' for n in self.names), "}"]
 
 
 def count_rows(shares: Sequence[float], rows: int) -> list[int]:
@@ -89,62 +138,12 @@ def _interleave(order: Array, labels: Array) -> Array:
     return order[np.argsort((place + 0.5) / counts[classes], kind="stable")]
 
 
-def split_code(
-    method: str,
-    shares: Sequence[tuple[str, float]],
-    seed: int,
-    rows: Rows,
-    stratify: str | None = None,
-) -> list[str]:
-    """Body lines of the generated `split_rows(rows) -> dict[str, np.ndarray]`, or of
-    `split_rows(rows, label)` where it is stratified; equal to the function above."""
-    if method == "given":
-        return _given_code(shares, seed, rows)
-    lines = []
-    if method == "random":
-        lines.append(f"order = np.random.default_rng({seed}).permutation(rows)")
-    if method == "random" and stratify is not None:
-        lines += _INTERLEAVE.format(label=stratify).splitlines()
-    borders = _border_code([share for _, share in shares], "rows")
-    entries = []
-    for index, (name, _) in enumerate(shares):
-        low, high = borders[index], borders[index + 1]
-        if method == "in_order" and index and rows.overlap:
-            low = f"{low} + {rows.overlap}"
-        stretch = f"np.arange({low}, {high})" if low else f"np.arange({high})"
-        part = stretch if method == "in_order" else f"order[{low}:{high}]"
-        entries.append(f'    "{name}": {part},')
-    return [*lines, "return {", *entries, "}"]
-
-
 _INTERLEAVE = """\
-_, classes, counts = np.unique({label}[order], return_inverse=True, return_counts=True)
+_, classes, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
 by_class = np.argsort(classes, kind="stable")
 place = np.empty(rows)
 place[by_class] = np.arange(rows) - np.repeat(np.cumsum(counts) - counts, counts)
 order = order[np.argsort((place + 0.5) / counts[classes], kind="stable")]"""
-
-
-def _given_code(shares: Sequence[tuple[str, float]], seed: int, rows: Rows) -> list[str]:
-    assert rows.given is not None
-    ranges: dict[str, str] = {}
-    start = 0
-    for name, count in rows.given.items():
-        ranges[name] = f"np.arange({start}, {start + count})" if start else f"np.arange({count})"
-        start += count
-    lines = []
-    if shares:
-        train = rows.given["train"]
-        drawn = str(train)
-        if next(iter(rows.given)) != "train":
-            drawn = ranges["train"]
-        lines.append(f"order = np.random.default_rng({seed}).permutation({drawn})")
-        borders = count_rows([share for _, share in shares], train)
-        for (name, _), low, high in zip(shares, borders, borders[1:], strict=False):
-            ranges[name] = f"order[{low or ''}:{high}]"
-        ranges["train"] = f"order[{borders[-1]}:]"
-    entries = [f'    "{n}": {ranges[n]},' for n in ("train", "val", "test") if n in ranges]
-    return [*lines, "return {", *entries, "}"]
 
 
 def _border_code(shares: Sequence[float], rows: str) -> list[str]:
