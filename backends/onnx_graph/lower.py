@@ -28,10 +28,12 @@ from compiler.messages.lowering import DimensionFixed, DimensionNotReadable, Ops
 
 @dataclass(frozen=True)
 class LoweredModel:
-    """An ONNX model without its initializers, and they beside it."""
+    """An ONNX model without its initializers, and they beside it. `values` are the names of the
+    graph's values in the model, as far as the model has them."""
 
     proto: onnx.ModelProto
     initializers: tuple[Initializer, ...]
+    values: Mapping[str, str]
 
     def whole(self) -> onnx.ModelProto:
         """The model with its initializers inside; for small models and tests."""
@@ -74,7 +76,9 @@ def lower_graph(
     kept = [i for i in build.initializers.values() if i.value in read or i.value in outputs]
     inputs = [values[item.name] for item in graph.inputs]
     proto = _assemble(graph, opset, options, inputs, outputs, nodes)
-    return LoweredModel(proto, tuple(kept))
+    made = {value for node in nodes for value in node.outputs}
+    names = {name: v.name for name, v in values.items() if v in made and v.name is not None}
+    return LoweredModel(proto, tuple(kept), names)
 
 
 def _declare(

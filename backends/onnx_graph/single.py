@@ -10,23 +10,10 @@ from backends.onnx_graph.dtypes import Array
 from backends.onnx_graph.lower import lower_graph
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_graph.opsets import DEFAULT
-from compiler.initializers import Initializer
+from compiler.initializers import Zeros
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Site, Value
 from compiler.ops.base import Op, Types
-from compiler.ops.spelling import Term
-
-
-class _Given(Initializer):
-    """Stands for numbers that are given and never drawn."""
-
-    name = "given"
-
-    def draw(self, shape: tuple[int, ...], generator: object) -> Array:
-        raise AssertionError("the numbers are given")
-
-    def torch(self, target: Term) -> Term | None:
-        raise AssertionError("the numbers are given")
 
 
 def lower_op(
@@ -57,7 +44,7 @@ def lower_op(
             inputs.append(build.input(f"x{k}", given))
         else:
             weights[f"w{k}"] = array
-            inputs.append(build.parameter(f"w{k}", given, _Given()))
+            inputs.append(build.parameter(f"w{k}", given, Zeros()))
     for k, value in enumerate(build.apply(op, inputs, frame, Site())):
         build.output(f"y{k}", value)
     return lower_graph(build.graph(), weights, opset=opset, options=OnnxOptions()).whole()
