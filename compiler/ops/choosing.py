@@ -23,7 +23,7 @@ from compiler.ops.broadcasting import (
     promote_types,
     promoted,
 )
-from compiler.ops.spelling import Call, In, Leaf, Method, Name, Spelling
+from compiler.ops.spelling import Call, In, Leaf, Method, Name, Spelling, Term
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 
@@ -225,6 +225,12 @@ def torch_dtype(dtype: DType) -> Name:
     return Name(f"torch.{_TORCH_NAMES[dtype]}")
 
 
+def spell_cast(term: Term, dtype: DType) -> Term:
+    """A term in another dtype: `x.float()`."""
+    short = _CONVERSIONS.get(dtype)
+    return Method(term, short) if short else Method(term, "to", (torch_dtype(dtype),))
+
+
 @OPS.register
 @final
 @dataclass(frozen=True)
@@ -250,10 +256,7 @@ class Cast(Elementwise):
             return (np.asarray(inputs[0]).astype(self.dtype.numpy),)
 
     def torch(self, node: Node) -> Spelling:
-        short = _CONVERSIONS.get(self.dtype)
-        if short is not None:
-            return Spelling(Method(In(0), short))
-        return Spelling(Method(In(0), "to", (torch_dtype(self.dtype),)))
+        return Spelling(spell_cast(In(0), self.dtype))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]

@@ -54,7 +54,8 @@ def resolve_shape(x: TensorType, shape: Sequence[ShapeItem], assume: Assume) -> 
     try:
         return (*before, x.size / others, *after)
     except DimError:
-        raise _refusal(x, shape, f"{x.size} elements are not provably a multiple of {others}")
+        reason = f"{x.size} elements are not provably a multiple of {others}"
+        raise _refusal(x, shape, reason) from None
 
 
 def _is_size(item: int | Dim) -> bool:

@@ -1,0 +1,317 @@
+"""Tensors from nothing: constants, zeros, ones, and tensors filled with one number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, at_most
+from compiler.ir.graph import Node
+from compiler.messages.tensor_operands import BadOption
+from compiler.ops.axes import operand_type
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.broadcasting import literal_dtype
+from compiler.ops.choosing import torch_dtype
+from compiler.ops.spelling import Call, Device, In, Leaf, Name, Prefix, Spelling, Term
+from compiler.ops.spelling import Sequence as Items
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+Number = int | float | bool
+LARGEST = 4096
+"""Elements of the largest tensor that ONNX gets as numbers where it could compute it."""
+
+
+def spell_number(value: Number) -> Term:
+    """A number as Python writes it; inf, nan and pi by their names in PyTorch."""
+    if isinstance(value, float) and not math.isfinite(value):
+        name = Name("torch.nan" if math.isnan(value) else "torch.inf")
+        return Prefix("-", name) if value < 0 else name
+    return Name("torch.pi") if value == math.pi else Leaf(value, "value", field="value")
+
+
+def _refuse(op: str, option: str, reason: str) -> Fault:
+    return Fault(lambda where: BadOption(where.argument(option), op, option, reason))
+
+
+def check_sizes(op: str, shape: Sequence[int | Dim]) -> tuple[Dim, ...]:
+    """The sizes of a new tensor.
+
+    Raises:
+        Fault: one is below 1.
+    """
+    bad = next((d for d in shape if at_most(1, d) is False), None)
+    if bad is not None:
+        raise _refuse(op, "shape", f"{bad} is no size")
+    return tuple(Dim.of(d) for d in shape)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Constant(Op):
+    """Numbers known when compiling, as a tensor.
+
+    One number fills the shape; a list holds the elements, row by row. Elaboration makes a
+    constant of every plain number that meets a tensor, with the dtype it has there.
+
+    Example: `mean = tensor([0.485, 0.456, 0.406])`
+    """
+
+    name = "constant"
+
+    value: Number | tuple[Number, ...]
+    dtype: DType = DType.F32
+    shape: tuple[int, ...] = ()
+
+    @staticmethod
+    def of(array: Array, dtype: DType) -> Constant:
+        """A constant with the numbers of an array."""
+        if array.ndim == 0:
+            return Constant(array.item(), dtype)
+        return Constant(tuple(array.ravel().tolist()), dtype, array.shape)
+
+    @staticmethod
+    def beside(value: Number, types: Sequence[TensorType]) -> Constant:
+        """The constant for a plain number that meets tensors of these types."""
+        return Constant(value, literal_dtype(value, types))
+
+    @property
+    def array(self) -> Array:
+        """The numbers."""
+        numbers = np.array(self.value, dtype=self.dtype.numpy)
+        if isinstance(self.value, tuple):
+            return numbers.reshape(self.shape)
+        return np.broadcast_to(numbers, self.shape)
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        if isinstance(self.value, tuple) and len(self.value) != math.prod(self.shape):
+            reason = f"{len(self.value)} numbers do not fill {list(self.shape)}"
+            raise _refuse(self.name, "value", reason)
+        return (TensorType.of(self.dtype, self.shape),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (self.array,)
+
+    def torch(self, node: Node) -> Spelling:
+        values = self.value if isinstance(self.value, tuple) else (self.value,)
+        dtype = () if _infers(values, self.dtype) else (("dtype", torch_dtype(self.dtype)),)
+        named = (*dtype, ("device", Device()))
+        if isinstance(self.value, tuple):
+            return Spelling(Call("torch.tensor", (_nest(self.value, self.shape),), named))
+        number = spell_number(self.value)
+        if self.shape:
+            sizes = Items(tuple(Leaf(n) for n in self.shape))
+            return Spelling(Call("torch.full", (sizes, number), named))
+        return Spelling(Call("torch.tensor", (number,), named), number=number)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [build.constant(self.array, self.dtype)]
+
+
+def _infers(values: Sequence[Number], dtype: DType) -> bool:
+    """Whether PyTorch finds this dtype by itself for these numbers."""
+    kinds = {type(v) for v in values}
+    if dtype is DType.F32:
+        return float in kinds
+    return (kinds == {int} and dtype is DType.I64) or (kinds == {bool} and dtype is DType.BOOL)
+
+
+def _nest(values: Sequence[Number], shape: tuple[int, ...]) -> Term:
+    """The numbers as nested lists."""
+    if len(shape) > 1:
+        step = math.prod(shape[1:])
+        parts = (values[i * step : (i + 1) * step] for i in range(shape[0]))
+        return Items(tuple(_nest(part, shape[1:]) for part in parts), "[]")
+    terms = (spell_number(v) for v in values)
+    return Items(tuple(Leaf(t.value) if isinstance(t, Leaf) else t for t in terms), "[]")
+
+
+@dataclass(frozen=True)
+class Filled(Op):
+    """Base of tensors filled with one number."""
+
+    shape: tuple[int | Dim, ...]
+    dtype: DType = DType.F32
+
+    fill: ClassVar[int]
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        return (TensorType(self.dtype, check_sizes(self.name, self.shape)),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        sizes = [Dim.of(d).evaluate({}) for d in self.shape]
+        return (np.full(sizes, self.fill, self.dtype.numpy),)
+
+    def torch(self, node: Node) -> Spelling:
+        named = (*_dtype_term(self.dtype, DType.F32), ("device", Device()))
+        sizes = size_terms(node)
+        if len(sizes) == 0:
+            sizes = (Items(()),)
+        return Spelling(Call(f"torch.{self.name}", sizes, named))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [write_full(build, self.fill, outputs[0])]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, shape=(rows, *self.shape))
+
+
+def size_terms(node: Node) -> tuple[Term, ...]:
+    """The sizes of the result as terms."""
+    return tuple(
+        Leaf(d, f"dim{i}", field=f"shape.{i}", dim=("out", 0, i))
+        for i, d in enumerate(node.output.type.shape)
+    )
+
+
+def _dtype_term(dtype: DType, default: DType) -> tuple[tuple[str, Term], ...]:
+    return () if dtype is default else (("dtype", torch_dtype(dtype)),)
+
+
+def write_full(build: OnnxBuilder, value: Number, type: TensorType) -> Any:
+    """A tensor of one number in ONNX: as numbers where it is small and its shape known, made
+    when the graph runs where not."""
+    known = type.size.known
+    if known is not None and known <= LARGEST:
+        sizes = [d.known or 0 for d in type.shape]
+        return build.constant(np.full(sizes, value, type.dtype.numpy), type.dtype)
+    if type.dtype is DType.BF16:  # ConstantOfShape has no bf16 before opset 20
+        single = build.constant(np.full((), value, np.float32), type.dtype)
+        return build.op("Expand", [single, build.shape(type.shape)])
+    filling = {"value": np.array([value], type.dtype.numpy)}
+    return build.op("ConstantOfShape", [build.shape(type.shape)], filling)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Zeros(Filled):
+    """A tensor of zeros: `zeros([n, hidden])`.
+
+    Example: `h = zeros([n, hidden])`
+    Errors: W0392 where a size is below 1.
+    """
+
+    name = "zeros"
+    fill = 0
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Ones(Filled):
+    """A tensor of ones: `ones([n, t], dtype=bool)`.
+
+    Example: `mask = ones([n, t], dtype=bool)`
+    Errors: W0392 where a size is below 1.
+    """
+
+    name = "ones"
+    fill = 1
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Full(Op):
+    """A tensor filled with one number; without `dtype` the number says it: `true` makes bool,
+    a whole number i64, a fraction f32. A number that is a tensor is repeated by `expand`.
+
+    Example: `done = full([batch], false)`
+    Errors: W0392 where a size is below 1.
+    """
+
+    name = "full"
+
+    shape: tuple[int | Dim, ...]
+    value: Number
+    dtype: DType | None = None
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        dtype = self.dtype or literal_dtype(self.value, ())
+        return (TensorType(dtype, check_sizes(self.name, self.shape)),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        sizes = [Dim.of(d).evaluate({}) for d in self.shape]
+        dtype = self.dtype or literal_dtype(self.value, ())
+        return (np.full(sizes, self.value, dtype.numpy),)
+
+    def torch(self, node: Node) -> Spelling:
+        dtype = () if self.dtype is None else _dtype_term(self.dtype, literal_dtype(self.value, ()))
+        named = (*dtype, ("device", Device()))
+        args = (Items(size_terms(node)), spell_number(self.value))
+        return Spelling(Call("torch.full", args, named))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [write_full(build, self.value, outputs[0])]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, shape=(rows, *self.shape))
+
+
+@dataclass(frozen=True)
+class FilledLike(Op):
+    """Base of tensors filled with one number, in the shape of another."""
+
+    operands = (Operand("x"),)
+    fill: ClassVar[int]
+
+    dtype: DType | None = None
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        return (TensorType(self.dtype or x.dtype, x.shape),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])
+        return (np.full(x.shape, self.fill, self.dtype.numpy if self.dtype else x.dtype),)
+
+    def torch(self, node: Node) -> Spelling:
+        named = () if self.dtype is None else (("dtype", torch_dtype(self.dtype)),)
+        return Spelling(Call(f"torch.{self.name}", (In(0),), named))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [write_full(build, self.fill, outputs[0])]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return self
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class ZerosLike(FilledLike):
+    """Zeros in the shape, and unless `dtype` is given the dtype, of x.
+
+    Example: `h = zeros_like(x)`
+    """
+
+    name = "zeros_like"
+    fill = 0
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class OnesLike(FilledLike):
+    """Ones in the shape, and unless `dtype` is given the dtype, of x.
+
+    Example: `mask = ones_like(x, dtype=bool)`
+    """
+
+    name = "ones_like"
+    fill = 1

@@ -1,0 +1,365 @@
+"""Entries picked and placed by tensors of positions: gather, take_along, put, one_hot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, at_most, equal
+from compiler.ir.graph import Node
+from compiler.messages.tensor_operands import BadOption, DtypesDiffer, SizesDisagree, WrongDtype
+from compiler.messages.tensor_shapes import WrongRank
+from compiler.ops.axes import need_index, operand_type, places, resolve_axis, shift_axis, unsqueeze
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.broadcasting import cast
+from compiler.ops.choosing import spell_cast
+from compiler.ops.spelling import (
+    Call,
+    Device,
+    In,
+    Index,
+    Infix,
+    Leaf,
+    Method,
+    Name,
+    SliceTerm,
+    Spelling,
+    Term,
+)
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+
+def gather_together(
+    build: OnnxBuilder,
+    x: Any,
+    rank: int,
+    axis: int,
+    indices: Sequence[Any],
+    types: Sequence[TensorType],
+    shape: Sequence[Dim],
+) -> Any:
+    """`x[:, …, i, j]` in ONNX: tensors of positions along the axes from `axis` on.
+
+    Args:
+        build: where nodes go.
+        x: a tensor of that rank.
+        rank: number of its axes.
+        axis: the first axis that a tensor indexes.
+        indices: one tensor for it and each axis after it.
+        types: their types.
+        shape: what their shapes broadcast to.
+    """
+    if len(indices) == 1:
+        return build.op("Gather", [x, indices[0]], {"axis": axis})
+    columns = []
+    for index, found in zip(indices, types, strict=True):
+        column = cast(build, index, found.dtype, DType.I64)
+        if found.shape != tuple(shape):
+            column = build.op("Expand", [column, build.shape(shape)])
+        columns.append(unsqueeze(build, column, [len(shape)]))
+    where = build.op("Concat", columns, {"axis": len(shape)})
+    front = list(range(axis, axis + len(indices)))
+    behind = list(range(axis + len(indices), rank))
+    before = list(range(axis))
+    turned = build.op("Transpose", [x], {"perm": (*front, *before, *behind)}) if axis else x
+    made = build.op("GatherND", [turned, where])
+    if not axis:
+        return made
+    picked = list(range(len(shape)))
+    kept = [len(shape) + i for i in range(len(before) + len(behind))]
+    order = (*kept[:axis], *picked, *kept[axis:])
+    return build.op("Transpose", [made], {"perm": order})
+
+
+def _long(node: Node, index: int) -> Term:
+    """An operand as positions: PyTorch's gather takes i64 only."""
+    value = node.inputs[index]
+    assert value is not None
+    return In(index) if value.type.dtype is DType.I64 else Method(In(index), "long")
+
+
+def _need_one_dtype(op: str, left: TensorType, right: TensorType) -> None:
+    if left.dtype is not right.dtype:
+        raise Fault(lambda where: DtypesDiffer(where.call, op, left, right, places(where, 2)))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Gather(Op):
+    """Entries along an axis, each picked by a position of its own, as `torch.gather`.
+
+    The index has as many axes as x, and the result has its shape:
+    `y[i, j] = x[i, index[i, j]]` for axis 1. Positions are at least 0.
+
+    Example: `chosen = probability -> gather(label[:, none], axis=1)`
+    Errors: W0376 where there is no such axis, W0380 where the ranks differ, W0382 where the
+    index holds no positions, W0387 where the index is larger than x beside the axis.
+    """
+
+    name = "gather"
+    operands = (Operand("x"), Operand("index"))
+
+    axis: int
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x, index = operand_type(inputs, 0), operand_type(inputs, 1)
+        axis = resolve_axis(self.name, self.axis, x)
+        need_index(self.name, index, operand=1)
+        if index.rank != x.rank:
+            needed = f"an index with as many axes as {x}"
+            raise Fault(lambda where: WrongRank(where.call, "gather", needed, index))
+        for i, (wanted, size) in enumerate(zip(index.shape, x.shape, strict=True)):
+            fits = True if i == axis else at_most(wanted, size)
+            if fits is None:
+                assume(wanted, "<=", size)
+            elif not fits:
+                reason = f"axis {i} is {wanted} in the index and only {size} in {x}"
+                raise Fault(
+                    lambda where, reason=reason: SizesDisagree(  # type: ignore[misc]
+                        where.call, "gather", reason, places(where, 2)
+                    )
+                )
+        return (TensorType(x.dtype, index.shape),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x, index = np.asarray(inputs[0]), np.asarray(inputs[1])
+        cut = [slice(None if i == self.axis % x.ndim else n) for i, n in enumerate(index.shape)]
+        return (np.take_along_axis(x[tuple(cut)], index, axis=self.axis),)
+
+    def torch(self, node: Node) -> Spelling:
+        axis = Leaf(self.axis, "axis", field="axis")
+        return Spelling(Method(In(0), "gather", (axis, _long(node, 1))))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        attributes = {"axis": self.axis % outputs[0].rank}
+        return [build.op("GatherElements", list(inputs), attributes)]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, axis=shift_axis(self.axis))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class TakeAlong(Op):
+    """Along an axis, the entry that stands at a position given for each place before it.
+
+    The index repeats the axes of x before `axis`: `f32[n, t, d]`, `i64[n]` and axis 1 give
+    `f32[n, d]`, `y[i] = x[i, index[i]]`. With one axis more, several are taken: `i64[n, k]`
+    gives `f32[n, k, d]`. Positions are at least 0.
+
+    Example: `last = take_along(states, length - 1, axis=1)`
+    Errors: W0376 where there is no such axis, W0380 where the index has too few or too many
+    axes, W0382 where it holds no positions, W0387 where its first axes are not those of x.
+    """
+
+    name = "take_along"
+    operands = (Operand("x"), Operand("index"))
+
+    axis: int
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x, index = operand_type(inputs, 0), operand_type(inputs, 1)
+        axis = resolve_axis(self.name, self.axis, x)
+        need_index(self.name, index, operand=1)
+        if index.rank not in (axis, axis + 1):
+            needed = f"an index of {axis} or {axis + 1} axes here"
+            raise Fault(lambda where: WrongRank(where.call, "take_along", needed, index))
+        for i, (found, size) in enumerate(zip(index.shape[:axis], x.shape, strict=False)):
+            same = equal(found, size)
+            if same is None:
+                assume(found, "==", size)
+            elif not same:
+                reason = f"axis {i} is {found} in the index and {size} in {x}"
+                raise Fault(
+                    lambda where, reason=reason: SizesDisagree(  # type: ignore[misc]
+                        where.call, "take_along", reason, places(where, 2)
+                    )
+                )
+        return (TensorType(x.dtype, (*x.shape[:axis], *index.shape[axis:], *x.shape[axis + 1 :])),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x, index = np.asarray(inputs[0]), np.asarray(inputs[1])
+        axis = self.axis % x.ndim
+        single = index.ndim == axis
+        wide = index.reshape(*index.shape, *[1] * (x.ndim - index.ndim))
+        made = np.take_along_axis(x, wide, axis=axis)
+        return (np.squeeze(made, axis) if single else made,)
+
+    def torch(self, node: Node) -> Spelling:
+        x, index = (v.type for v in node.inputs if v is not None)
+        axis = self.axis % x.rank
+        if index.rank == axis == 1:
+            rows = Leaf(x.shape[0], "rows", dim=("in", 0, 0))
+            every = Call("torch.arange", (rows,), (("device", Device()),))
+            return Spelling(Index(In(0), (every, In(1))))
+        wide = _long(node, 1)
+        if index.rank < x.rank:
+            items: list[Term | SliceTerm] = [SliceTerm()] * index.rank
+            items += [Name("None")] * (x.rank - index.rank)
+            wide = Index(wide, tuple(items))
+        dim = (("dim", Leaf(self.axis, "axis", field="axis")),)
+        made = Method(In(0), "take_along_dim", (wide,), dim)
+        return Spelling(made if index.rank > axis else Method(made, "squeeze", (Leaf(axis),)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x, index = operand_type(types, 0), operand_type(types, 1)
+        places = unsqueeze(build, cast(build, inputs[1], index.dtype, DType.I64), [index.rank])
+        return [build.op("GatherND", [inputs[0], places], {"batch_dims": self.axis % x.rank})]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, axis=shift_axis(self.axis))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Put(Op):
+    """x with a piece replaced by `update`, from position `at` along an axis on.
+
+    `at` is a whole number or a tensor without axes; the update has the shape of x but for the
+    axis, along which it is not longer, and it lies inside.
+
+    Example: `cache = past -> put(key, at=position, axis=2)`
+    Errors: W0376 where there is no such axis, W0380, W0382 for `at`, W0387 where the update
+    does not fit, W0397 where the dtypes differ.
+    """
+
+    name = "put"
+    operands = (Operand("x"), Operand("update"), Operand("at"))
+
+    axis: int
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x, update, at = (operand_type(inputs, i) for i in range(3))
+        axis = resolve_axis(self.name, self.axis, x)
+        _need_one_dtype(self.name, x, update)
+        need_index(self.name, at, operand=2)
+        if at.rank:
+            needed = "one position as `at`, a tensor without axes"
+            raise Fault(lambda where: WrongRank(where.argument("at"), "put", needed, at))
+        if update.rank != x.rank:
+            needed = f"an update with as many axes as {x}"
+            raise Fault(lambda where: WrongRank(where.argument("update"), "put", needed, update))
+        for i, (found, size) in enumerate(zip(update.shape, x.shape, strict=True)):
+            self._check_size(x, i, found, size, assume, inside=i == axis)
+        return (x,)
+
+    def _check_size(
+        self, x: TensorType, axis: int, found: Dim, size: Dim, assume: Assume, *, inside: bool
+    ) -> None:
+        fits = at_most(found, size) if inside else equal(found, size)
+        if fits is None:
+            assume(found, "<=" if inside else "==", size)
+        elif not fits:
+            reason = f"axis {axis} is {found} in the update and {size} in {x}"
+            raise Fault(
+                lambda where: SizesDisagree(
+                    where.argument("update"), "put", reason, places(where, 2)
+                )
+            )
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x, update, at = (np.asarray(i) for i in inputs)
+        axis = self.axis % x.ndim
+        made = x.copy()
+        place = slice(int(at), int(at) + update.shape[axis])
+        made[(*[slice(None)] * axis, place)] = update
+        return (made,)
+
+    def torch(self, node: Node) -> Spelling:
+        update = node.inputs[1]
+        assert update is not None
+        axis = self.axis % update.type.rank
+        count = Leaf(update.type.shape[axis], "count", dim=("in", 1, axis))
+        steps = Call("torch.arange", (count,), (("device", Device()),))
+        rows = Infix("+", In(2, number=True), steps)
+        return Spelling(
+            Method(In(0), "index_copy", (Leaf(self.axis, "axis", field="axis"), rows, In(1)))
+        )
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        update, at = operand_type(types, 1), operand_type(types, 2)
+        axis = self.axis % update.rank
+        rows = build.op(
+            "Add", [cast(build, inputs[2], at.dtype, DType.I64), _steps(build, update.shape[axis])]
+        )
+        column = [i for i in range(update.rank) if i != axis]
+        indices = build.op("Expand", [unsqueeze(build, rows, column), build.shape(update.shape)])
+        return [build.op("ScatterElements", [inputs[0], indices, inputs[1]], {"axis": axis})]
+
+
+def _steps(build: OnnxBuilder, count: Dim) -> Any:
+    """0, 1, 2 … as a tensor of that length."""
+    if count.known is not None:
+        return build.constant(np.arange(count.known, dtype=np.int64))
+    zero, one = (build.constant(np.array(n, np.int64)) for n in (0, 1))
+    return build.op("Range", [zero, build.op("Squeeze", [build.shape([count])]), one])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class OneHot(Op):
+    """Whole numbers as vectors with a single 1: `i64[n]` becomes `i64[n, classes]`.
+
+    Every number is at least 0 and below `classes`; `dtype` is that of the result.
+
+    Example: `kind = one_hot(ocean_proximity, 5, dtype=f32)`
+    Errors: W0382 where x holds no whole numbers, W0392 where there is no class.
+    """
+
+    name = "one_hot"
+    operands = (Operand("x"),)
+
+    classes: int
+    dtype: DType = DType.I64
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        if not x.dtype.is_integer:
+            hint = "convert it: `cast(…, i64)`"
+            raise Fault(
+                lambda where: WrongDtype(
+                    where.call, "one_hot", "whole numbers", x, places(where, 1), hint
+                )
+            )
+        if self.classes < 1:
+            reason = f"{self.classes} is no number of classes"
+            raise Fault(
+                lambda where: BadOption(where.argument("classes"), "one_hot", "classes", reason)
+            )
+        return (TensorType(self.dtype, (*x.shape, Dim.of(self.classes))),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])[..., None]
+        return ((x == np.arange(self.classes)).astype(self.dtype.numpy),)
+
+    def torch(self, node: Node) -> Spelling:
+        classes = Leaf(self.classes, "classes", field="classes")
+        made = Call("F.one_hot", (_long(node, 0), classes))
+        return Spelling(made if self.dtype is DType.I64 else spell_cast(made, self.dtype))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        index = cast(build, inputs[0], operand_type(types, 0).dtype, DType.I64)
+        made = self.dtype if self.dtype in (DType.F32, DType.I64) else DType.I64
+        depth = build.constant(np.array(self.classes, np.int64))
+        values = build.constant(np.array([0, 1], made.numpy))
+        return [cast(build, build.op("OneHot", [index, depth, values]), made, self.dtype)]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return self

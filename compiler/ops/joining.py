@@ -1,0 +1,357 @@
+"""Tensors joined and cut: concat, stack, split, chunk, unbind, repeat and repeat_interleave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, equal
+from compiler.ir.graph import Node
+from compiler.messages.tensor_operands import BadOption, UnevenSplit
+from compiler.messages.tensor_shapes import CannotJoin
+from compiler.ops import spelling
+from compiler.ops.axes import (
+    known_size,
+    need_rank,
+    operand_type,
+    places,
+    resolve_axis,
+    shift_axis,
+    unsqueeze,
+)
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.broadcasting import cast_operands, promote_types, promoted
+from compiler.ops.spelling import Call, In, Leaf, Method, Spelling, Term
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+
+
+def _check_alike(
+    op: str, types: Sequence[TensorType], skipped: int | None, assume: Assume
+) -> list[Dim]:
+    """The common shape; `skipped` is an axis on which sizes may differ.
+
+    Raises:
+        Fault: the ranks or the sizes of another axis differ.
+    """
+    first = types[0]
+    shape = list(first.shape)
+    for index, other in enumerate(types[1:], start=1):
+        if other.rank != first.rank:
+            raise _cannot_join(op, types, index, None)
+        for axis, size in enumerate(other.shape):
+            if axis == skipped or size == shape[axis]:
+                continue
+            same = equal(size, shape[axis])
+            if same is None:
+                assume(shape[axis], "==", size)
+                shape[axis] = size if size.known is not None else shape[axis]
+            elif not same:
+                raise _cannot_join(op, types, index, axis)
+    return shape
+
+
+def _cannot_join(op: str, types: Sequence[TensorType], index: int, axis: int | None) -> Fault:
+    return Fault(
+        lambda where: CannotJoin(
+            where.call,
+            op,
+            types[0],
+            types[index],
+            axis,
+            (where.operand(0), where.operand(index)),
+        )
+    )
+
+
+def _list_terms(node: Node) -> Term:
+    return spelling.Sequence(tuple(In(i) for i in range(len(node.inputs))), "[]")
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Concat(Op):
+    """Tensors joined along an axis that they have.
+
+    All other axes have equal sizes: `f32[n, 3, d]` and `f32[n, 5, d]` with axis 1 make
+    `f32[n, 8, d]`. Dtypes promote as in PyTorch.
+
+    Example: `y = concat([skip, x], axis=1)`
+    Errors: W0376 where there is no such axis, W0381 where the shapes do not fit.
+    """
+
+    name = "concat"
+    aliases = ("cat",)
+    operands = (Operand("tensors", variadic=True),)
+
+    axis: int = 0
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        types = [operand_type(inputs, i) for i in range(len(inputs))]
+        for index, found in enumerate(types):
+            need_rank(self.name, found, 1, operand=index)
+        axis = resolve_axis(self.name, self.axis, types[0])
+        shape = _check_alike(self.name, types, axis, assume)
+        for other in types[1:]:
+            shape[axis] = shape[axis] + other.shape[axis]
+        return (TensorType(promote_types(types), tuple(shape)),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.concatenate(promoted(*inputs), axis=self.axis),)
+
+    def torch(self, node: Node) -> Spelling:
+        if len(node.inputs) == 1:
+            return Spelling(In(0))
+        axis = Leaf(self.axis, "axis", 0, "axis")
+        return Spelling(Call("torch.cat", (_list_terms(node),), (("dim", axis),)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        values = cast_operands(build, inputs, types, outputs[0].dtype)
+        if len(values) == 1:
+            return values
+        return [build.op("Concat", values, {"axis": self.axis % outputs[0].rank})]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, axis=shift_axis(self.axis))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Stack(Op):
+    """Tensors of equal shape side by side along a new axis.
+
+    Three of `f32[n, d]` make `f32[3, n, d]` with axis 0, `f32[n, d, 3]` with axis -1. Dtypes
+    promote as in PyTorch.
+
+    Example: `p = stack([m(image) for m in members])`
+    Errors: W0376 where the result has no such axis, W0381 where the shapes differ.
+    """
+
+    name = "stack"
+    operands = (Operand("tensors", variadic=True),)
+
+    axis: int = 0
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        types = [operand_type(inputs, i) for i in range(len(inputs))]
+        axis = resolve_axis(self.name, self.axis, types[0], added=1)
+        shape = _check_alike(self.name, types, None, assume)
+        made = (*shape[:axis], Dim.of(len(types)), *shape[axis:])
+        return (TensorType(promote_types(types), made),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.stack(promoted(*inputs), axis=self.axis),)
+
+    def torch(self, node: Node) -> Spelling:
+        axis = Leaf(self.axis, "axis", 0, "axis")
+        return Spelling(Call("torch.stack", (_list_terms(node),), (("dim", axis),)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        axis = self.axis % outputs[0].rank
+        values = cast_operands(build, inputs, types, outputs[0].dtype)
+        layers = [unsqueeze(build, value, [axis]) for value in values]
+        return [build.op("Concat", layers, {"axis": axis})] if len(layers) > 1 else layers
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, axis=shift_axis(self.axis))
+
+
+def _uneven(op: str, axis: int, x: TensorType, option: str, reason: str) -> Fault:
+    return Fault(
+        lambda where: UnevenSplit(where.argument(option), op, axis, x, reason, places(where, 1))
+    )
+
+
+def _cut(x: TensorType, axis: int, sizes: Sequence[Dim]) -> tuple[TensorType, ...]:
+    return tuple(
+        TensorType(x.dtype, (*x.shape[:axis], size, *x.shape[axis + 1 :])) for size in sizes
+    )
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Split(Op):
+    """A tensor cut along an axis into pieces of given sizes.
+
+    `sizes` is a list that adds up to the axis, or one number: the size of every piece (the
+    last may be smaller), as in PyTorch. `chunk` cuts into a number of equal pieces.
+
+    Example: `a, b = x -> split([4, 6], axis=1)`
+    Errors: W0376 where there is no such axis, W0383 where the sizes do not add up, W0391 where
+    the number of pieces would not be known.
+    """
+
+    name = "split"
+    operands = (Operand("x"),)
+    multiple = True
+
+    sizes: int | Dim | tuple[int | Dim, ...]
+    axis: int = 0
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        axis = resolve_axis(self.name, self.axis, x)
+        if not isinstance(self.sizes, tuple):
+            return _cut(x, axis, self._equal_pieces(x, axis, self.sizes))
+        sizes = [Dim.of(s) for s in self.sizes]
+        bad = next((s for s in sizes if s.known is not None and s.known < 1), None)
+        if bad is not None or not sizes:
+            raise _uneven(self.name, axis, x, "sizes", f"{bad} is no size of a piece")
+        total = sum(sizes, start=Dim.of(0))
+        same = equal(total, x.shape[axis])
+        if same is None:
+            assume(total, "==", x.shape[axis])
+        elif not same:
+            reason = f"the pieces add up to {total}, the axis is {x.shape[axis]}"
+            raise _uneven(self.name, axis, x, "sizes", reason)
+        return _cut(x, axis, sizes)
+
+    def _equal_pieces(self, x: TensorType, axis: int, size: int | Dim) -> list[Dim]:
+        whole, piece = known_size(self.name, x, axis), Dim.of(size).known
+        if piece is None or piece < 1:
+            raise _uneven(self.name, axis, x, "sizes", f"{size} is no size of a piece")
+        return [Dim.of(min(piece, whole - at)) for at in range(0, whole, piece)]
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])
+        if isinstance(self.sizes, tuple):
+            bounds = np.cumsum([Dim.of(s).evaluate({}) for s in self.sizes])[:-1]
+        else:
+            piece = Dim.of(self.sizes).evaluate({})
+            bounds = np.arange(piece, x.shape[self.axis], piece)
+        return tuple(np.split(x, bounds, axis=self.axis))
+
+    def torch(self, node: Node) -> Spelling:
+        sizes: Term = Leaf(self.sizes, "size", field="sizes")
+        if isinstance(self.sizes, tuple):
+            leaves = (Leaf(s, f"size{i}", field=f"sizes.{i}") for i, s in enumerate(self.sizes))
+            sizes = spelling.Sequence(tuple(leaves), "[]")
+        return Spelling(
+            Method(In(0), "split", (sizes,), (("dim", Leaf(self.axis, "axis", 0, "axis")),))
+        )
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        axis = self.axis % outputs[0].rank
+        if len(outputs) == 1:
+            return [inputs[0]]
+        sizes = build.shape([o.shape[axis] for o in outputs])
+        made = build.op("Split", [inputs[0], sizes], {"axis": axis}, outputs=len(outputs))
+        return tuple(made)
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, axis=shift_axis(self.axis))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Chunk(Op):
+    """A tensor cut along an axis into a number of equal pieces.
+
+    Where the axis is no multiple of `parts`, the last piece is smaller, as in PyTorch.
+
+    Example: `q, k, v = x -> dense(3 * d) -> chunk(3, axis=-1)`
+    Errors: W0376 where there is no such axis, W0383 where there would be fewer pieces than
+    `parts`, or a size that is not known is not provably a multiple of it.
+    """
+
+    name = "chunk"
+    operands = (Operand("x"),)
+    multiple = True
+
+    parts: int
+    axis: int = 0
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        axis = resolve_axis(self.name, self.axis, x)
+        if self.parts < 1:
+            reason = f"{self.parts} is no number of pieces"
+            raise Fault(lambda where: BadOption(where.argument("parts"), "chunk", "parts", reason))
+        whole = x.shape[axis]
+        if whole.known is None:
+            piece = whole // self.parts
+            if piece * self.parts != whole:
+                reason = f"{whole} is not provably a multiple of {self.parts}"
+                raise _uneven(self.name, axis, x, "parts", reason)
+            return _cut(x, axis, [piece] * self.parts)
+        size = -(-whole.known // self.parts)
+        sizes = [Dim.of(min(size, whole.known - at)) for at in range(0, whole.known, size)]
+        if len(sizes) != self.parts:
+            reason = f"{whole} makes {len(sizes)} pieces of {size}, not {self.parts}"
+            raise _uneven(self.name, axis, x, "parts", reason)
+        return _cut(x, axis, sizes)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])
+        size = -(-x.shape[self.axis] // self.parts)
+        return tuple(np.split(x, np.arange(size, x.shape[self.axis], size), axis=self.axis))
+
+    def torch(self, node: Node) -> Spelling:
+        parts = Leaf(self.parts, "parts", field="parts")
+        return Spelling(
+            Method(In(0), "chunk", (parts,), (("dim", Leaf(self.axis, "axis", 0, "axis")),))
+        )
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        if self.parts == 1:
+            return [inputs[0]]
+        attributes = {"axis": self.axis % outputs[0].rank, "num_outputs": self.parts}
+        return tuple(build.op("Split", [inputs[0]], attributes, outputs=self.parts))
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, axis=shift_axis(self.axis))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Unbind(Op):
+    """The entries along an axis, one tensor each, without that axis.
+
+    Example: `pt, eta, phi, energy = unbind(v, -1)`
+    Errors: W0376 where there is no such axis, W0391 where its size is not known.
+    """
+
+    name = "unbind"
+    operands = (Operand("x"),)
+    multiple = True
+
+    axis: int = 0
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        axis = resolve_axis(self.name, self.axis, x)
+        entry = TensorType(x.dtype, (*x.shape[:axis], *x.shape[axis + 1 :]))
+        return (entry,) * known_size(self.name, x, axis)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return tuple(np.moveaxis(np.asarray(inputs[0]), self.axis, 0))
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Method(In(0), "unbind", (Leaf(self.axis, "axis", field="axis"),)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        attributes = {"axis": self.axis % (outputs[0].rank + 1)}
+        places = [build.constant(np.array(i, np.int64)) for i in range(len(outputs))]
+        return [build.op("Gather", [inputs[0], place], attributes) for place in places]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, axis=shift_axis(self.axis))

@@ -1,0 +1,238 @@
+"""Products of matrices and vectors: matmul and einsum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, equal, product
+from compiler.ir.graph import Node
+from compiler.messages.tensor_operands import BadEquation, DtypesDiffer, SizesDisagree
+from compiler.ops.axes import need_number, need_rank, operand_type, places
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.broadcasting import broadcast_shapes
+from compiler.ops.spelling import Call, In, Infix, Leaf, Spelling
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+
+
+def _need_one_dtype(op: str, types: Sequence[TensorType]) -> None:
+    for index, found in enumerate(types):
+        need_number(op, found, operand=index)
+        if found.dtype is not types[0].dtype:
+            raise Fault(
+                lambda where, found=found, index=index: DtypesDiffer(  # type: ignore[misc]
+                    where.call, op, types[0], found, (where.operand(0), where.operand(index))
+                )
+            )
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class MatMul(Op):
+    """The matrix product `a @ b` of the last two axes; the axes before them broadcast.
+
+    `f32[n, t, d] @ f32[n, d, s]` is `f32[n, t, s]`. A tensor of one axis is a row on the left
+    and a column on the right, and its axis disappears. Both have one dtype.
+
+    Example: `score = q @ transpose(k, -2, -1)`
+    Errors: W0375 where the first axes do not broadcast, W0380 for a tensor without axes, W0387
+    where the inner sizes differ, W0397 where the dtypes differ.
+    """
+
+    name = "matmul"
+    operands = (Operand("a"), Operand("b"))
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        a, b = operand_type(inputs, 0), operand_type(inputs, 1)
+        need_rank(self.name, a, 1)
+        need_rank(self.name, b, 1, operand=1)
+        _need_one_dtype(self.name, (a, b))
+        inner = b.shape[-2] if b.rank > 1 else b.shape[0]
+        same = equal(a.shape[-1], inner)
+        if same is None:
+            assume(a.shape[-1], "==", inner)
+        elif not same:
+            raise _refuse_inner(a, b, inner)
+        rows = a.shape[-2:-1] if a.rank > 1 else ()
+        columns = b.shape[-1:] if b.rank > 1 else ()
+        heads = [TensorType(t.dtype, t.shape[:-2]) for t in (a, b)]
+        return (TensorType(a.dtype, (*broadcast_shapes(heads, assume), *rows, *columns)),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        a, b = (np.asarray(i) for i in inputs)
+        if a.dtype == np.float16:  # sums of products are kept in f32, as on every device
+            wide = np.matmul(a.astype(np.float32), b.astype(np.float32))
+            return (np.asarray(wide, dtype=a.dtype),)
+        return (np.asarray(np.matmul(a, b)),)
+
+    def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        return outputs[0].size * operand_type(inputs, 0).shape[-1]
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Infix("@", In(0), In(1)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [build.op("MatMul", list(inputs))]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
+        a, b = operand_type(operands, 0).rank, operand_type(operands, 1).rank
+        match a, b:
+            case 1, 1:
+                return Einsum("ri,ri->r")
+            case 1, 2:
+                return Einsum("ri,rij->rj")
+            case 2, 1:
+                return Einsum("rij,rj->ri")
+            case _:
+                return self if min(a, b) > 1 else None
+
+    def row_ranks(self, operands: Types) -> tuple[int, ...]:
+        ranks = tuple(operand_type(operands, i).rank for i in (0, 1))
+        return (max(ranks),) * 2 if min(ranks) > 1 else ranks
+
+
+def _refuse_inner(a: TensorType, b: TensorType, inner: Dim) -> Fault:
+    """The fault of inner sizes that differ; says so where a transpose would mend it."""
+    hint = None
+    if b.rank > 1 and b.shape[-1] == a.shape[-1]:
+        hint = "`a @ transpose(b, -2, -1)` multiplies by the transposed matrix"
+    reason = f"the last axis of {a} is {a.shape[-1]}, the rows of {b} are {inner}"
+    return Fault(lambda where: SizesDisagree(where.call, "@", reason, places(where, 2), hint))
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A parsed equation: letters of each operand and of the result; `.` stands for `...`."""
+
+    inputs: tuple[str, ...]
+    output: str
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Einsum(Op):
+    """Sums of products, written with a letter per axis: `"nij,njk->nik"` is a matrix product.
+
+    One group of letters per operand; letters that the result leaves out are summed over, equal
+    letters have equal sizes; `...` stands for axes that are not named. Without `->` the result
+    has the letters that occur once, in alphabetical order.
+
+    Example: `y = einsum([q, k], "bhid,bhjd->bhij")`
+    Errors: W0387 where two sizes of a letter differ, W0388 for an equation that does not
+    describe the operands, W0397 where the dtypes differ.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.einsum.html
+    """
+
+    name = "einsum"
+    operands = (Operand("tensors", variadic=True),)
+
+    equation: str
+
+    def _parse(self, types: Sequence[TensorType]) -> Equation:
+        text = self.equation.replace(" ", "")
+        left, arrow, right = text.partition("->")
+        groups = tuple(g.replace("...", ".") for g in left.split(","))
+        if len(groups) != len(types):
+            raise self._refuse(f"it has {len(groups)} groups for {len(types)} tensors")
+        for group, found in zip(groups, types, strict=True):
+            self._check_group(group, found)
+        letters = "".join(groups)
+        if arrow:
+            output = right.replace("...", ".")
+        else:
+            single = sorted(c for c in set(letters) - {"."} if letters.count(c) == 1)
+            output = ("." if "." in letters else "") + "".join(single)
+        unknown = next((c for c in output if c not in letters), None)
+        if unknown is not None:
+            raise self._refuse(f"`{unknown}` of the result stands in no operand")
+        twice = next((c for c in output if output.count(c) > 1), None)
+        if twice is not None:
+            raise self._refuse(f"`{twice}` stands twice in the result")
+        return Equation(groups, output)
+
+    def _check_group(self, group: str, found: TensorType) -> None:
+        named = group.replace(".", "")
+        if (named and not (named.isalpha() and named.isascii())) or group.count(".") > 1:
+            raise self._refuse(f'"{group.replace(".", "...")}" is no group of letters')
+        twice = next((c for c in named if named.count(c) > 1), None)
+        if twice is not None:
+            raise self._refuse(f"`{twice}` stands twice in one group: there are no diagonals")
+        if len(named) > found.rank or (len(named) < found.rank and "." not in group):
+            raise self._refuse(f"`{group}` names {len(named)} axes of {found}")
+
+    def _refuse(self, reason: str) -> Fault:
+        equation = self.equation
+        return Fault(lambda where: BadEquation(where.argument("equation"), equation, reason))
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        types = [operand_type(inputs, i) for i in range(len(inputs))]
+        _need_one_dtype(self.name, types)
+        parsed = self._parse(types)
+        sizes, rest = self._sizes(parsed, types, assume)
+        shape: list[Dim] = []
+        for letter in parsed.output:
+            shape += rest if letter == "." else [sizes[letter]]
+        return (TensorType(types[0].dtype, tuple(shape)),)
+
+    def _sizes(
+        self, parsed: Equation, types: Sequence[TensorType], assume: Assume
+    ) -> tuple[Mapping[str, Dim], tuple[Dim, ...]]:
+        """The size of each letter, and the axes that `...` stands for."""
+        sizes: dict[str, Dim] = {}
+        rests = []
+        for index, (group, found) in enumerate(zip(parsed.inputs, types, strict=True)):
+            front, dots, back = group.partition(".")
+            if dots:
+                shape = found.shape[len(front) : found.rank - len(back)]
+                rests.append(TensorType(found.dtype, shape))
+            dims = (*found.shape[: len(front)], *found.shape[found.rank - len(back) :])
+            for letter, dim in zip(front + back, dims, strict=True):
+                known = sizes.setdefault(letter, dim)
+                same = equal(known, dim)
+                if same is None:
+                    assume(known, "==", dim)
+                elif not same:
+                    raise _refuse_letter(letter, known, dim, index)
+        return sizes, broadcast_shapes(rests, assume) if rests else ()
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        arrays = [np.asarray(i) for i in inputs]
+        made = np.einsum(self.equation, *arrays, optimize=len(arrays) > 1)
+        return (np.asarray(made, dtype=arrays[0].dtype),)
+
+    def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        types = [operand_type(inputs, i) for i in range(len(inputs))]
+        sizes, rest = self._sizes(self._parse(types), types, lambda *_: None)
+        return product((*sizes.values(), *rest)) * max(len(types) - 1, 0)
+
+    def torch(self, node: Node) -> Spelling:
+        equation = Leaf(self.equation, "equation", field="equation")
+        return Spelling(Call("torch.einsum", (equation, *map(In, range(len(node.inputs))))))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [build.op("Einsum", list(inputs), {"equation": self.equation})]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
+        types = [operand_type(operands, i) for i in range(len(operands))]
+        parsed = self._parse(types)
+        free = next((c for c in "rbnzyxwvuts" if c not in self.equation), None)
+        if free is None:
+            return None
+        groups = (free + g.replace(".", "...") for g in parsed.inputs)
+        return Einsum(f"{','.join(groups)}->{free}{parsed.output.replace('.', '...')}")
+
+
+def _refuse_letter(letter: str, known: Dim, dim: Dim, index: int) -> Fault:
+    reason = f"`{letter}` is {known} and {dim}"
+    return Fault(lambda where: SizesDisagree(where.call, "einsum", reason, (where.operand(index),)))

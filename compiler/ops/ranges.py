@@ -1,0 +1,149 @@
+"""Tensors that count: arange and linspace."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, at_most
+from compiler.ir.graph import Node
+from compiler.messages.tensor_operands import BadOption
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.broadcasting import cast
+from compiler.ops.choosing import torch_dtype
+from compiler.ops.creation import LARGEST
+from compiler.ops.spelling import Call, Device, Leaf, Spelling, Term
+from compiler.tensor import DType, TensorType
+
+
+def _refuse(op: str, option: str, reason: str) -> Fault:
+    return Fault(lambda where: BadOption(where.argument(option), op, option, reason))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Arange(Op):
+    """Numbers in equal steps: `arange(t)` is 0, 1 … t - 1; `arange(start, stop, step)` goes
+    from `start` up to and without `stop`.
+
+    Whole numbers make i64, fractions f32, unless `dtype` is given.
+
+    Example: `position = arange(t)`
+    Errors: W0392 where the step is 0 or there is no number.
+    """
+
+    name = "arange"
+
+    start: int | float | Dim
+    stop: int | float | Dim | None = None
+    step: int | float = 1
+    dtype: DType | None = None
+
+    @property
+    def bounds(self) -> tuple[int | float | Dim, int | float | Dim]:
+        """Start and stop; a single number is the stop."""
+        return (0, self.start) if self.stop is None else (self.start, self.stop)
+
+    @property
+    def natural(self) -> DType:
+        """The dtype without a wish."""
+        fraction = any(isinstance(n, float) for n in (*self.bounds, self.step))
+        return DType.F32 if fraction else DType.I64
+
+    def _length(self) -> Dim:
+        start, stop = self.bounds
+        if self.step == 0:
+            raise _refuse(self.name, "step", "the step is 0")
+        if isinstance(start, Dim) or isinstance(stop, Dim):
+            if isinstance(start, float) or isinstance(stop, float) or isinstance(self.step, float):
+                raise _refuse(self.name, "step", "with sizes, all numbers must be whole")
+            way = Dim.of(stop) - start if self.step > 0 else Dim.of(start) - stop
+            size = abs(self.step)
+            return way if size == 1 else (way + size - 1) // size
+        return Dim.of(max(math.ceil((stop - start) / self.step), 0))
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        length = self._length()
+        some = at_most(1, length)
+        if some is False:
+            start, stop = self.bounds
+            reason = f"no number lies between {start} and {stop} in steps of {self.step}"
+            raise _refuse(self.name, "start" if self.stop is None else "stop", reason)
+        if some is None:
+            assume(Dim.of(1), "<=", length)
+        return (TensorType(self.dtype or self.natural, (length,)),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        start, stop = (n.evaluate({}) if isinstance(n, Dim) else n for n in self.bounds)
+        count = max(math.ceil((stop - start) / self.step), 0)
+        return ((start + np.arange(count) * self.step).astype((self.dtype or self.natural).numpy),)
+
+    def torch(self, node: Node) -> Spelling:
+        first = Leaf(self.start, "start", field="start")
+        args: tuple[Term, ...] = (first,)
+        if self.stop is not None:
+            args = (first, Leaf(self.stop, "stop", field="stop"))
+            if self.step != 1:
+                args = (*args, Leaf(self.step, "step", field="step"))
+        dtype = self.dtype or self.natural
+        named = () if dtype is self.natural else (("dtype", torch_dtype(dtype)),)
+        return Spelling(Call("torch.arange", args, (*named, ("device", Device()))))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        known = outputs[0].size.known
+        dtype = outputs[0].dtype
+        if known is not None and known <= LARGEST:
+            return [build.constant(self.evaluate()[0], dtype)]
+        natural = self.natural
+        start, stop = (_scalar(build, n, natural) for n in self.bounds)
+        step = build.constant(np.array(self.step, natural.numpy))
+        return [cast(build, build.op("Range", [start, stop, step]), natural, dtype)]
+
+
+def _scalar(build: OnnxBuilder, number: int | float | Dim, dtype: DType) -> Any:
+    if isinstance(number, Dim) and number.known is None:
+        return build.op("Squeeze", [build.shape([number])])
+    value = number.known if isinstance(number, Dim) else number
+    return build.constant(np.array(value, dtype.numpy))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Linspace(Op):
+    """`steps` numbers at equal distances from `start` to `stop`, both included, as f32.
+
+    Example: `beta = linspace(1e-4, 0.02, 1000)`
+    Errors: W0392 where `steps` is below 1.
+    """
+
+    name = "linspace"
+
+    start: float
+    stop: float
+    steps: int
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        if self.steps < 1:
+            raise _refuse(self.name, "steps", f"{self.steps} is no number of steps")
+        return (TensorType.of(DType.F32, [self.steps]),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.linspace(self.start, self.stop, self.steps).astype(np.float32),)
+
+    def torch(self, node: Node) -> Spelling:
+        args = tuple(Leaf(getattr(self, f), f, field=f) for f in ("start", "stop", "steps"))
+        return Spelling(Call("torch.linspace", args, (("device", Device()),)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [build.constant(self.evaluate()[0])]

@@ -1,0 +1,137 @@
+"""Tensors repeated along their axes: whole copies, or every entry several times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim
+from compiler.ir.graph import Node
+from compiler.messages.tensor_operands import BadOption
+from compiler.ops.axes import operand_type, resolve_axis, shift_axis, unsqueeze
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.spelling import In, Leaf, Method, Spelling
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+
+
+def _need_times(op: str, times: Sequence[int | Dim]) -> None:
+    """Raises `Fault` for a number of copies below 1."""
+    bad = next((t for t in times if (Dim.of(t).known or 1) < 1 or t == 0), None)
+    if bad is not None:
+        raise Fault(
+            lambda where: BadOption(
+                where.argument("times"), op, "times", f"{bad} is no number of copies"
+            )
+        )
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Repeat(Op):
+    """Whole copies of a tensor side by side, `times[i]` of them along axis i.
+
+    `f32[2, 3]` with `[1, 4]` is `f32[2, 12]`. More numbers than axes make new axes in front;
+    fewer leave the first axes as they are. `expand` repeats axes of size 1 without copying.
+
+    Example: `y = x -> repeat([1, 4])`
+    Errors: W0392 for a number of copies below 1.
+    """
+
+    name = "repeat"
+    aliases = ("tile",)
+    operands = (Operand("x"),)
+
+    times: tuple[int | Dim, ...]
+
+    def _padded(self, rank: int) -> tuple[Dim, ...]:
+        ones = (1,) * max(rank - len(self.times), 0)
+        return tuple(Dim.of(t) for t in (*ones, *self.times))
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        _need_times(self.name, self.times)
+        times = self._padded(x.rank)
+        shape = (*(Dim.of(1),) * (len(times) - x.rank), *x.shape)
+        return (TensorType(x.dtype, tuple(t * d for t, d in zip(times, shape, strict=True))),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.tile(np.asarray(inputs[0]), [Dim.of(t).evaluate({}) for t in self.times]),)
+
+    def torch(self, node: Node) -> Spelling:
+        rank = node.output.type.rank
+        ones = rank - len(self.times)
+        leaves = [Leaf(1)] * max(ones, 0)
+        leaves += [Leaf(t, f"times{i}", field=f"times.{i}") for i, t in enumerate(self.times)]
+        return Spelling(Method(In(0), "repeat", tuple(leaves)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        times = self._padded(x.rank)
+        if not times:
+            return [inputs[0]]
+        value = unsqueeze(build, inputs[0], range(len(times) - x.rank))
+        return [build.op("Tile", [value, build.shape(times)])]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, times=(1, *self._padded(operand_type(operands, 0).rank)))
+
+    def row_ranks(self, operands: Types) -> tuple[int, ...]:
+        return (max(operand_type(operands, 0).rank, len(self.times)),)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class RepeatInterleave(Op):
+    """Every entry along an axis several times in a row: `[a, b]` twice is `[a, a, b, b]`.
+
+    `f32[n, groups, t, d]` with 4 times along axis 1 is `f32[n, 4 * groups, t, d]`.
+
+    Example: `k = k -> repeat_interleave(heads / groups, axis=1)`
+    Errors: W0376 where there is no such axis, W0392 for a number of copies below 1.
+    """
+
+    name = "repeat_interleave"
+    operands = (Operand("x"),)
+
+    times: int
+    axis: int
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        _need_times(self.name, [self.times])
+        axis = resolve_axis(self.name, self.axis, x)
+        size = x.shape[axis] * self.times
+        return (TensorType(x.dtype, (*x.shape[:axis], size, *x.shape[axis + 1 :])),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.repeat(np.asarray(inputs[0]), self.times, axis=self.axis),)
+
+    def torch(self, node: Node) -> Spelling:
+        times = Leaf(self.times, "times", field="times")
+        axis = Leaf(self.axis, "axis", field="axis")
+        return Spelling(Method(In(0), "repeat_interleave", (times,), (("dim", axis),)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        if self.times == 1:
+            return [inputs[0]]
+        behind = self.axis % x.rank + 1
+        ones = [Dim.of(1)] * x.rank
+        copies = build.shape((*ones[:behind], Dim.of(self.times), *ones[behind:]))
+        spread = build.op("Expand", [unsqueeze(build, inputs[0], [behind]), copies])
+        full = (*x.shape[:behind], Dim.of(self.times), *x.shape[behind:])
+        return [build.reshape(spread, full, outputs[0].shape)]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, axis=shift_axis(self.axis))

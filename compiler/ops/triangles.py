@@ -1,0 +1,127 @@
+"""Triangles of matrices: the mask of causal attention, triu and tril."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, final
+
+import numpy as np
+
+from compiler.dims import Dim
+from compiler.ir.graph import Node
+from compiler.ops.axes import need_rank, operand_type
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.broadcasting import cast
+from compiler.ops.creation import LARGEST, check_sizes, write_full
+from compiler.ops.spelling import Call, Device, In, Leaf, Method, Name, Spelling
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Causal(Op):
+    """The mask of causal attention: `bool[size, size]`, true at and below the diagonal.
+
+    Row i says what position i may see: itself and what stands before it.
+
+    Example: `y = (q, k, v) -> scaled_dot_product_attention(mask=causal(t))`
+    Errors: W0392 where the size is below 1.
+    """
+
+    name = "causal"
+
+    size: int | Dim
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        return (TensorType(DType.BOOL, check_sizes(self.name, [self.size]) * 2),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        size = Dim.of(self.size).evaluate({})
+        return (np.tri(size, dtype=bool),)
+
+    def torch(self, node: Node) -> Spelling:
+        size = Leaf(self.size, "size", field="size")
+        named = (("dtype", Name("torch.bool")), ("device", Device()))
+        return Spelling(Method(Call("torch.ones", (size, size), named), "tril"))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        known = outputs[0].size.known
+        if known is not None and known <= LARGEST:
+            return [build.constant(self.evaluate()[0])]
+        return [build.op("Trilu", [write_full(build, True, outputs[0])], {"upper": 0})]
+
+
+@dataclass(frozen=True)
+class Triangle(Op):
+    """Base of matrices with one triangle set to 0."""
+
+    operands = (Operand("x"),)
+    upper: ClassVar[int]
+
+    diagonal: int = 0
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        need_rank(self.name, x, 2)
+        return (x,)
+
+    def torch(self, node: Node) -> Spelling:
+        diagonal = Leaf(self.diagonal, "diagonal", field="diagonal")
+        return Spelling(Method(In(0), self.name, (diagonal,) if self.diagonal else ()))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        dtype = outputs[0].dtype
+        wide = DType.I32 if dtype in (DType.I16, DType.I8, DType.U8) else dtype
+        given = [cast(build, inputs[0], dtype, wide)]
+        if self.diagonal:
+            given.append(build.constant(np.array(self.diagonal, np.int64)))
+        made = build.op("Trilu", given, {"upper": self.upper})
+        return [cast(build, made, wide, dtype)]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return self
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Triu(Triangle):
+    """The upper triangle of matrices (the last two axes): 0 below the diagonal.
+
+    `diagonal` 1 is the one above the main diagonal, -1 the one below it.
+
+    Example: `later = triu(ones([t, t]), diagonal=1)`
+    Errors: W0380 for fewer than two axes.
+    """
+
+    name = "triu"
+    upper = 1
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.triu(np.asarray(inputs[0]), self.diagonal),)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Tril(Triangle):
+    """The lower triangle of matrices (the last two axes): 0 above the diagonal.
+
+    `diagonal` 1 is the one above the main diagonal, -1 the one below it.
+
+    Example: `earlier = tril(ones([t, t]), diagonal=-1)`
+    Errors: W0380 for fewer than two axes.
+    """
+
+    name = "tril"
+    upper = 0
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.tril(np.asarray(inputs[0]), self.diagonal),)
