@@ -368,3 +368,35 @@ class NothingLeft(Message):
 
     def labels(self) -> Sequence[Label]:
         return (Label(self.made.span, f"the input is {self.made.text}"),)
+
+
+@final
+@dataclass(frozen=True)
+class NoVariance(Message):
+    """`instance_norm` takes mean and variance over space, and space is a single entry: every
+    result would be 0."""
+
+    code: ClassVar[str] = "W0359"
+    bad: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 8, 1, 1]\n"
+        "    output y = image -> instance_norm\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 8, 1, 1]\n"
+        "    output y = image -> group_norm(2)\n}\n"
+    )
+
+    op: str
+    made: Label
+
+    def title(self) -> str:
+        return "one entry has no variance"
+
+    def label(self) -> str:
+        return f"`{self.op}` needs more than one entry of space"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.made.span, f"this is {self.made.text}"),)
+
+    def help(self) -> str:
+        return "`group_norm` and `layer_norm` take in the channels as well"

@@ -1,0 +1,279 @@
+"""Normalisations within a sample over space or groups of channels, and by root mean square."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, equal, product
+from compiler.ir.graph import Node
+from compiler.messages.layers import NoVariance
+from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
+from compiler.ops.layers import (
+    given,
+    input_type,
+    known,
+    need_channels,
+    need_divisor,
+    need_known,
+    need_least,
+    need_small,
+    need_weights,
+    owns_weights,
+    widen,
+)
+from compiler.ops.normalization import (
+    channels_leaf,
+    constant_affine,
+    make_affine,
+    normalize,
+    scale_channels,
+    spell_last,
+)
+from compiler.ops.spelling import Call, In, Leaf, Own, Spelling
+from compiler.ops.spelling import Sequence as Items
+from compiler.ops.windows import need_layout
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class GroupNorm(Op):
+    """Group normalisation: within each sample, groups of channels get mean 0 and variance 1,
+    then every channel a learned scale and shift (Wu and He 2018).
+
+        y = (x - mean) / √(variance + eps) * weight + bias
+
+    Shapes: x `f32[n, c, ...]` -> the same; weight and bias `[c]`.
+
+    - `groups`: number of groups; it divides the channels.
+    - `eps`: added to the variance.
+    - `affine`: whether there are weight and bias.
+
+    Example: `y = x -> group_norm(8) -> silu`
+    Errors: W0312 where `groups` does not divide the channels, W0354 where they are not known.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.GroupNorm.html
+    """
+
+    name = "group_norm"
+    operands = (Operand("x"),)
+    groups: int
+    eps: float = 1e-5
+    affine: bool = True
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        x = operand_type(operands, 0)
+        need_float(self.name, x)
+        need_small(self.name, "eps", self.eps)
+        need_least(self.name, "groups", self.groups, 1)
+        need_rank(self.name, x, 2)
+        channels = need_channels(self.name, x)
+        need_divisor(self.groups, channels)
+        return make_affine(x, (channels,)) if self.affine else ()
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        need_weights(self, inputs)
+        return (operand_type(inputs, 0),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        grouped = widen(x).reshape(x.shape[0], self.groups, -1)
+        y = normalize(grouped, (2,), self.eps).reshape(x.shape)
+        return (scale_channels(y, inputs[1:]).astype(x.dtype, copy=False),)
+
+    def torch(self, node: Node) -> Spelling:
+        x = input_type(node)
+        groups = Leaf(self.groups, "groups", field="groups")
+        eps = ("eps", Leaf(self.eps, "eps", 1e-5, "eps"))
+        made = Call(
+            "nn.GroupNorm",
+            (groups, channels_leaf(x)),
+            (eps, ("affine", Leaf(self.affine, "affine", True, "affine"))),
+        )
+        if self.affine and owns_weights(node):
+            return Spelling(Call(Own(), (In(0),)), made)
+        rest = tuple(In(i) for i in range(1, len(node.inputs)))
+        called = Call("F.group_norm", (In(0), groups, *rest), (eps,))
+        return Spelling(called, module=None if self.affine else made)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        channels = known(x.shape[1])
+        if build.opset >= 21:
+            affine = inputs[1:] if self.affine else constant_affine(build, x, (channels,))
+            attributes = {"num_groups": self.groups, "epsilon": self.eps}
+            return [build.op("GroupNormalization", [inputs[0], *affine], attributes)]
+        # Before opset 21 the scale counts groups, not channels: normalise groups as if they were
+        # the channels of InstanceNormalization, then scale.
+        flat = (x.shape[0], Dim.of(self.groups), product(x.shape[1:]) // self.groups)
+        grouped = build.reshape(inputs[0], x.shape, flat)
+        plain = constant_affine(build, x, (self.groups,))
+        made = build.op("InstanceNormalization", [grouped, *plain], {"epsilon": self.eps})
+        y = build.reshape(made, flat, x.shape)
+        if not self.affine:
+            return [y]
+        one = [Dim.of(channels)]
+        lined = [Dim.of(channels), *[Dim.of(1)] * (x.rank - 2)]
+        weight, bias = (build.reshape(a, one, lined) for a in inputs[1:])
+        return [build.op("Add", [build.op("Mul", [y, weight]), bias])]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class InstanceNorm(Op):
+    """Instance normalisation: within each sample, each channel gets mean 0 and variance 1 over
+    space (Ulyanov et al. 2016).
+
+        y = (x - mean) / √(variance + eps) * weight + bias
+
+    Shapes: x `f32[n, c, size…]` with one to three axes of space -> the same; weight and bias
+    `[c]` with `affine=true`.
+
+    - `eps`: added to the variance.
+    - `affine`: whether there are weight and bias; as in PyTorch there are none by default.
+
+    Example: `y = x -> instance_norm(affine=true) -> leaky_relu(0.2)`
+    Errors: W0350 for another number of axes, W0354 where the channels are not known, W0359 where
+    space is a single entry.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.InstanceNorm2d.html
+    """
+
+    name = "instance_norm"
+    operands = (Operand("x"),)
+    eps: float = 1e-5
+    affine: bool = False
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        x = operand_type(operands, 0)
+        need_float(self.name, x)
+        need_small(self.name, "eps", self.eps)
+        need_layout(self.name, x)
+        channels = need_channels(self.name, x)
+        return make_affine(x, (channels,)) if self.affine else ()
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        need_weights(self, inputs)
+        x = operand_type(inputs, 0)
+        entries = product(x.shape[2:])
+        if equal(entries, 1) is True:
+            raise Fault(lambda where: NoVariance(where.call, self.name, where.operand(0)))
+        if equal(entries, 1) is None:
+            assume(Dim.of(2), "<=", entries)
+        return (x,)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        y = normalize(widen(x), tuple(range(2, x.ndim)), self.eps)
+        return (scale_channels(y, inputs[1:]).astype(x.dtype, copy=False),)
+
+    def torch(self, node: Node) -> Spelling:
+        x = input_type(node)
+        eps = ("eps", Leaf(self.eps, "eps", 1e-5, "eps"))
+        made = Call(
+            f"nn.InstanceNorm{x.rank - 2}d",
+            (channels_leaf(x),),
+            (eps, ("affine", Leaf(self.affine, "affine", False, "affine"))),
+        )
+        if self.affine and owns_weights(node):
+            return Spelling(Call(Own(), (In(0),)), made)
+        affine = (("weight", In(1)), ("bias", In(2))) if self.affine else ()
+        called = Call("F.instance_norm", (In(0),), (*affine, eps))
+        return Spelling(called, module=None if self.affine else made)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        affine = inputs[1:] if self.affine else constant_affine(build, x, (known(x.shape[1]),))
+        attributes = {"epsilon": self.eps}
+        return [build.op("InstanceNormalization", [inputs[0], *affine], attributes)]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class RmsNorm(Op):
+    """Normalisation by the root mean square of the last axis, with a learned scale (Zhang and
+    Sennrich 2019).
+
+        y = x / √(mean(x²) + eps) * weight
+
+    Shapes: x `f32[..., d]` -> the same; weight `[d]`.
+
+    - `eps`: added to the mean square; left out, it is the spacing of numbers at 1 (1.19e-7 for
+      f32), as in PyTorch.
+    - `affine`: whether there is a weight.
+
+    Example: `y = x -> rms_norm(eps=1e-6)`
+    Errors: W0353 for a size given as `eps`, W0354 where the last axis is not known.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.RMSNorm.html
+    """
+
+    name = "rms_norm"
+    operands = (Operand("x"),)
+    eps: float | None = None
+    affine: bool = True
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        x = operand_type(operands, 0)
+        need_float(self.name, x)
+        need_rank(self.name, x, 1)
+        if self.eps is not None:
+            need_small(self.name, "eps", self.eps)
+        if not self.affine:
+            return ()
+        size = need_known(self.name, x, -1, "the last axis")
+        return make_affine(x, (size,), bias=False)
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        need_weights(self, inputs)
+        return (operand_type(inputs, 0),)
+
+    def epsilon(self, x: TensorType | Array) -> float:
+        """The number added to the mean square."""
+        if self.eps is not None:
+            return self.eps
+        dtype = x.dtype.numpy if isinstance(x, TensorType) else x.dtype
+        return float(np.finfo(np.float64 if dtype == np.float64 else np.float32).eps)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        wide = widen(x)
+        square = np.square(wide).mean(axis=-1, keepdims=True)
+        y = wide / np.sqrt(square + np.asarray(self.epsilon(x), wide.dtype))
+        if self.affine:
+            y = y * widen(given(inputs[1]))
+        return (y.astype(x.dtype, copy=False),)
+
+    def torch(self, node: Node) -> Spelling:
+        size = spell_last(input_type(node), 1)
+        eps = ("eps", Leaf(self.eps, "eps", None, "eps"))
+        if self.affine and owns_weights(node):
+            return Spelling(Call(Own(), (In(0),)), Call("nn.RMSNorm", (size,), (eps,)))
+        rest = tuple(In(i) for i in range(1, len(node.inputs)))
+        called = Call("F.rms_norm", (In(0), Items((size,)), *rest), (eps,))
+        plain = Call("nn.RMSNorm", (size,), (eps, ("elementwise_affine", Leaf(False))))
+        return Spelling(called, module=None if self.affine else plain)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        eps = self.epsilon(x)
+        if build.opset >= 23 and self.affine:
+            return [build.op("RMSNormalization", list(inputs), {"axis": -1, "epsilon": eps})]
+        squares = build.op("Mul", [inputs[0], inputs[0]])
+        mean = build.op("ReduceMean", [squares, axes_constant(build, [-1])])
+        moved = build.op("Add", [mean, build.constant(np.array(eps, x.dtype.numpy), x.dtype)])
+        y = build.op("Div", [inputs[0], build.op("Sqrt", [moved])])
+        return [build.op("Mul", [y, inputs[1]]) if self.affine else y]

@@ -1,0 +1,163 @@
+"""Dense layers and embeddings: products with a weight matrix, and look-ups in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from compiler.dims import Dim, product
+from compiler.initializers import ModuleEmbedding, ModuleUniform
+from compiler.ir.graph import Node
+from compiler.ops.axes import need_float, need_index, need_rank, operand_type
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
+from compiler.ops.layers import (
+    given,
+    input_type,
+    known,
+    need_known,
+    need_least,
+    need_weights,
+    owns_weights,
+    refuse_option,
+    widen,
+)
+from compiler.ops.spelling import Call, In, Leaf, Own, Spelling, Term
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Dense(Op):
+    """Dense (fully connected) layer on the last axis: `y = x @ weightᵀ + bias`.
+
+    Shapes: x `f32[..., d]` -> `f32[..., out]`; weight `[out, d]`, bias `[out]`.
+
+    - `out`: size of the last axis of the result.
+    - `bias`: whether a number per output is added.
+
+    A weight can be given: `dense(vocab, weight=embed.weight, bias=false)` shares the one of an
+    embedding.
+
+    Example: `logits = x -> dense(120) -> relu -> dense(10)`
+    Errors: W0354 where the last axis is not known, W0355 where a given weight does not fit.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html
+    """
+
+    name = "dense"
+    operands = (Operand("x"),)
+    out: int
+    bias: bool = True
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        x = operand_type(operands, 0)
+        need_float(self.name, x)
+        need_rank(self.name, x, 1)
+        need_least(self.name, "out", self.out, 1)
+        size = need_known(self.name, x, -1, "the last axis")
+        draw = ModuleUniform(size)
+        weight = Weight("weight", TensorType.of(x.dtype, (self.out, size)), draw)
+        if not self.bias:
+            return (weight,)
+        return weight, Weight("bias", TensorType.of(x.dtype, (self.out,)), draw)
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        need_weights(self, inputs)
+        x = operand_type(inputs, 0)
+        return (TensorType(x.dtype, (*x.shape[:-1], Dim.of(self.out))),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        y = np.matmul(widen(x), widen(given(inputs[1])).T)
+        if self.bias:
+            y = y + widen(given(inputs[2]))
+        return (y.astype(x.dtype, copy=False),)
+
+    def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        return operand_type(inputs, 0).size * self.out
+
+    def torch(self, node: Node) -> Spelling:
+        x = input_type(node)
+        if not owns_weights(node):
+            bias: tuple[Term, ...] = (In(2),) if self.bias else ()
+            return Spelling(Call("F.linear", (In(0), In(1), *bias)))
+        last = x.rank - 1
+        sizes = (
+            Leaf(known(x.shape[last]), "in_features", dim=("in", 0, last)),
+            Leaf(self.out, "features", field="out", dim=("out", 0, last)),
+        )
+        made = Call("nn.Linear", sizes, (("bias", Leaf(self.bias, "bias", True, "bias")),))
+        return Spelling(Call(Own(), (In(0),)), made)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        # MatMul would need the checkpoint's weight transposed, so rows are brought to rank 2.
+        x, y = operand_type(types, 0).shape, outputs[0].shape
+        rows = product(x[:-1])
+        flat = build.reshape(inputs[0], x, (rows, x[-1]))
+        made = build.op("Gemm", [flat, *inputs[1:]], {"transB": 1})
+        return [build.reshape(made, (rows, y[-1]), y)]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Embedding(Op):
+    """A learned vector for each of `count` whole numbers: `y[…, :] = weight[x[…], :]`.
+
+    Shapes: x `i64[...]` with entries from 0 to count - 1 -> `f32[..., size]`; weight
+    `[count, size]`.
+
+    - `count`: how many vectors there are.
+    - `size`: the length of each.
+    - `padding_idx`: an entry whose vector starts as zeros and is not trained.
+
+    Example: `x = tokens -> embedding(50_257, 768) as wte`
+    Errors: W0382 where x does not hold whole numbers, W0353 where `padding_idx` is none of them.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Embedding.html
+    """
+
+    name = "embedding"
+    operands = (Operand("x"),)
+    count: int
+    size: int
+    padding_idx: int | None = None
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        need_index(self.name, operand_type(operands, 0), operand=0)
+        need_least(self.name, "count", self.count, 1)
+        need_least(self.name, "size", self.size, 1)
+        if self.padding_idx is not None and not -self.count <= self.padding_idx < self.count:
+            last = f"from 0 to {self.count - 1}"
+            refuse_option(self.name, "padding_idx", self.padding_idx, last)
+        shape = TensorType.of(DType.F32, (self.count, self.size))
+        return (Weight("weight", shape, ModuleEmbedding(self.padding_idx)),)
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        need_weights(self, inputs)
+        x = operand_type(inputs, 0)
+        return (TensorType(operand_type(inputs, 1).dtype, (*x.shape, Dim.of(self.size))),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (given(inputs[1])[given(inputs[0])],)
+
+    def torch(self, node: Node) -> Spelling:
+        last = input_type(node).rank
+        padding = ("padding_idx", Leaf(self.padding_idx, "padding_idx", None, "padding_idx"))
+        if not owns_weights(node):
+            return Spelling(Call("F.embedding", (In(0), In(1)), (padding,)))
+        sizes = (
+            Leaf(self.count, "count", field="count"),
+            Leaf(self.size, "dim", field="size", dim=("out", 0, last)),
+        )
+        return Spelling(Call(Own(), (In(0),)), Call("nn.Embedding", sizes, (padding,)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [build.op("Gather", [inputs[1], inputs[0]])]

@@ -1,0 +1,252 @@
+"""Normalisation by the mean and variance of a batch or of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from compiler.initializers import ModuleConstant
+from compiler.ir.graph import Node
+from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
+from compiler.ops.layers import (
+    given,
+    input_type,
+    need_channels,
+    need_known,
+    need_least,
+    need_small,
+    need_weights,
+    owns_weights,
+    refuse_option,
+    widen,
+)
+from compiler.ops.spelling import Call, In, Leaf, Name, Own, Spelling, Term
+from compiler.ops.spelling import Sequence as Items
+from compiler.ops.windows import need_layout
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+
+
+def normalize(x: Array, axes: tuple[int, ...], eps: float) -> Array:
+    """(x - mean) / √(variance + eps) over axes, with the variance of the population."""
+    centred = x - x.mean(axis=axes, keepdims=True)
+    variance = np.square(centred).mean(axis=axes, keepdims=True)
+    result: Array = centred / np.sqrt(variance + np.asarray(eps, x.dtype))
+    return result
+
+
+def scale_channels(y: Array, inputs: Sequence[Array | None]) -> Array:
+    """`y * weight + bias` along axis 1, where they are given."""
+    shape = (-1, *[1] * (y.ndim - 2))
+    if inputs:
+        y = y * widen(given(inputs[0])).reshape(shape)
+        y = y + widen(given(inputs[1])).reshape(shape)
+    return y
+
+
+def make_affine(x: TensorType, shape: Sequence[int], *, bias: bool = True) -> tuple[Weight, ...]:
+    """A weight that begins as ones and a bias that begins as zeros."""
+    kind = TensorType.of(x.dtype, shape)
+    weight = Weight("weight", kind, ModuleConstant(1.0))
+    return (weight, Weight("bias", kind, ModuleConstant(0.0))) if bias else (weight,)
+
+
+def constant_affine(build: OnnxBuilder, x: TensorType, shape: Sequence[int]) -> list[Any]:
+    """Ones and zeros, for ONNX operators that cannot do without a scale."""
+    ones, zeros = np.ones(tuple(shape), x.dtype.numpy), np.zeros(tuple(shape), x.dtype.numpy)
+    return [build.constant(ones, x.dtype), build.constant(zeros, x.dtype)]
+
+
+def channels_leaf(x: TensorType) -> Leaf:
+    """The number of channels as a constructor argument."""
+    return Leaf(x.shape[1].known, "channels", dim=("in", 0, 1))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class BatchNorm(Op):
+    """Batch normalisation: each channel gets mean 0 and variance 1, then a learned scale and
+    shift (Ioffe and Szegedy 2015).
+
+        y = (x - mean) / √(variance + eps) * weight + bias
+
+    In training, mean and variance are those of the batch, and running ones are kept; in
+    evaluation the running ones are used.
+
+    Shapes: x `f32[n, c, ...]` -> the same; weight, bias, and the buffers running_mean and
+    running_var `[c]`.
+
+    - `eps`: added to the variance.
+    - `momentum`: share of the batch in the running figures (as in PyTorch; Keras means the rest).
+    - `affine`: whether there are weight and bias.
+
+    Example: `y = x -> conv(64, kernel=3, bias=false) -> batch_norm -> relu`
+    Errors: W0353 for a number of channels given as `eps`, W0354 where channels are not known.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html
+    """
+
+    name = "batch_norm"
+    operands = (Operand("x"),)
+    eps: float = 1e-5
+    momentum: float = 0.1
+    affine: bool = True
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        x = operand_type(operands, 0)
+        need_float(self.name, x)
+        need_small(self.name, "eps", self.eps)
+        need_rank(self.name, x, 2)
+        if x.rank > 3:
+            need_layout(self.name, x)
+        channels = need_channels(self.name, x)
+        kind = TensorType.of(x.dtype, (channels,))
+        return (
+            *(make_affine(x, (channels,)) if self.affine else ()),
+            Weight("running_mean", kind, ModuleConstant(0.0), trainable=False),
+            Weight("running_var", kind, ModuleConstant(1.0), trainable=False),
+        )
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        need_weights(self, inputs)
+        return (operand_type(inputs, 0),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        shape = (-1, *[1] * (x.ndim - 2))
+        mean, variance = (widen(given(a)).reshape(shape) for a in inputs[-2:])
+        y = (widen(x) - mean) / np.sqrt(variance + np.asarray(self.eps, variance.dtype))
+        return (scale_channels(y, inputs[1:-2]).astype(x.dtype, copy=False),)
+
+    def torch(self, node: Node) -> Spelling:
+        x = input_type(node)
+        eps = ("eps", Leaf(self.eps, "eps", 1e-5, "eps"))
+        momentum = ("momentum", Leaf(self.momentum, "momentum", 0.1, "momentum"))
+        if not owns_weights(node):
+            last = len(node.inputs) - 1
+            affine: tuple[Term, ...] = (In(1), In(2)) if self.affine else ()
+            training = ("training", Name("self.training"))
+            called = Call(
+                "F.batch_norm",
+                (In(0), In(last - 1), In(last), *affine),
+                (training, momentum, eps),
+            )
+            return Spelling(called)
+        options = (eps, momentum, ("affine", Leaf(self.affine, "affine", True, "affine")))
+        module = f"nn.BatchNorm{max(x.rank - 2, 1)}d"
+        return Spelling(Call(Own(), (In(0),)), Call(module, (channels_leaf(x),), options))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        affine = list(inputs[1:3])
+        if not self.affine:
+            affine = constant_affine(build, x, operand_type(types, 1).known_shape or ())
+        tensors = [inputs[0], *affine, *inputs[-2:]]
+        return [build.op("BatchNormalization", tensors, {"epsilon": self.eps})]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class LayerNorm(Op):
+    """Layer normalisation: the last axis gets mean 0 and variance 1, then a learned scale and
+    shift (Ba et al. 2016).
+
+        y = (x - mean) / √(variance + eps) * weight + bias
+
+    Shapes: x `f32[..., d]` -> the same; weight and bias `[d]`. With `axes=2` the last two axes
+    are normalised together, and weight and bias have both.
+
+    - `eps`: added to the variance.
+    - `affine`: whether there is a weight; `bias`: whether there is a bias beside it.
+    - `axes`: how many of the last axes are normalised together.
+
+    Example: `y = x -> layer_norm(eps=1e-6) -> dense(4 * d)`
+    Errors: W0353 for a size given as `eps`, W0354 where the size of the weight is not known.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LayerNorm.html
+    """
+
+    name = "layer_norm"
+    operands = (Operand("x"),)
+    eps: float = 1e-5
+    affine: bool = True
+    bias: bool = True
+    axes: int = 1
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        x = operand_type(operands, 0)
+        need_float(self.name, x)
+        need_small(self.name, "eps", self.eps)
+        need_least(self.name, "axes", self.axes, 1)
+        if self.axes > x.rank:
+            refuse_option(self.name, "axes", self.axes, f"at most {x.rank}, the axes of {x}")
+        if not self.affine:
+            return ()
+        axes = range(-self.axes, 0)
+        shape = [need_known(self.name, x, a, f"axis {x.rank + a}") for a in axes]
+        return make_affine(x, shape, bias=self.bias)
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        need_weights(self, inputs)
+        return (operand_type(inputs, 0),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        y = normalize(widen(x), tuple(range(-self.axes, 0)), self.eps)
+        if self.affine:
+            y = y * widen(given(inputs[1]))
+        if self.affine and self.bias:
+            y = y + widen(given(inputs[2]))
+        return (y.astype(x.dtype, copy=False),)
+
+    def torch(self, node: Node) -> Spelling:
+        x = input_type(node)
+        eps = ("eps", Leaf(self.eps, "eps", 1e-5, "eps"))
+        shape = spell_last(x, self.axes)
+        if not (self.affine and owns_weights(node)):
+            size = Items((shape,)) if self.axes == 1 else shape
+            rest: tuple[Term, ...] = tuple(In(i) for i in range(1, len(node.inputs)))
+            module = None
+            if not self.affine:
+                module = Call("nn.LayerNorm", (shape,), (eps, ("elementwise_affine", Leaf(False))))
+            return Spelling(Call("F.layer_norm", (In(0), size, *rest), (eps,)), module=module)
+        made = Call(
+            "nn.LayerNorm", (shape,), (eps, ("bias", Leaf(self.bias, "bias", True, "bias")))
+        )
+        return Spelling(Call(Own(), (In(0),)), made)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        attributes = {"axis": -self.axes, "epsilon": self.eps}
+        if self.affine:
+            return [build.op("LayerNormalization", list(inputs), attributes)]
+        shape = TensorType(x.dtype, x.shape[-self.axes :]).known_shape
+        if shape is not None:
+            ones, _ = constant_affine(build, x, shape)
+            return [build.op("LayerNormalization", [inputs[0], ones], attributes)]
+        axes = axes_constant(build, range(-self.axes, 0))
+        centred = build.op("Sub", [inputs[0], build.op("ReduceMean", [inputs[0], axes])])
+        squares = build.op("ReduceMean", [build.op("Mul", [centred, centred]), axes])
+        eps = build.constant(np.array(self.eps, x.dtype.numpy), x.dtype)
+        return [build.op("Div", [centred, build.op("Sqrt", [build.op("Add", [squares, eps])])])]
+
+
+def spell_last(x: TensorType, axes: int) -> Term:
+    """The sizes of the last axes: a number where it is one, else a tuple."""
+    leaves = tuple(
+        Leaf(
+            x.shape[axis] if x.shape[axis].known is None else x.shape[axis].known,
+            "dim",
+            dim=("in", 0, axis),
+        )
+        for axis in range(x.rank - axes, x.rank)
+    )
+    return leaves[0] if axes == 1 else Items(leaves)
