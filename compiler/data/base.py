@@ -17,14 +17,16 @@ from compiler.tensor import TensorType
 @dataclass(frozen=True)
 class Column:
     """A raw column: its type per row, without the row axis. A column of words has `words` True
-    and dtype i64: the codes of its categories, in sorted order. `missing` says that cells may
-    be empty (NaN)."""
+    and dtype i64: the codes of its categories, in sorted order. `missing` says that cells are
+    empty (NaN); a source that reads headers only does not know it. `parts` are the names under
+    which the source stores the rows, where these are several (`x_train`, `x_test`)."""
 
     name: str
     type: TensorType
     words: bool = False
     missing: bool = False
     categories: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 class DataSource(Described):

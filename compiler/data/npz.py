@@ -1,0 +1,184 @@
+"""NumPy archives: npz files whose arrays are columns."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, ClassVar, final
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from compiler.data.base import SOURCES, Column, DataSource
+from compiler.data.files import find_file, refuse_column, refuse_file
+from compiler.diagnostics import Fault
+from compiler.messages.data import ArraysDiffer
+from compiler.tensor import DType, TensorType
+
+PARTS = ("train", "val", "test")
+"""Endings of arrays that hold the rows of one split: `x_train`, `x_test`."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an array of the archive says about itself."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def column(self) -> DType | None:
+        """The dtype of its column; None where it can be none (words, complex numbers)."""
+        if self.dtype == np.uint8 and len(self.shape) > 1:
+            return DType.U8
+        return {"b": DType.BOOL, "i": DType.I64, "u": DType.I64, "f": DType.F32}.get(
+            self.dtype.kind
+        )
+
+
+@SOURCES.register
+@final
+@dataclass(frozen=True)
+class Npz(DataSource):
+    """The arrays of an npz file, one row per entry of the first axis.
+
+    Arrays `x_train`, `x_test` (and `x_val`) are one column `x`, and the file's own splits:
+    `split given`. Floats become f32; whole numbers i64, but bytes of images stay u8. Pickled
+    arrays are not read, because a pickle can run code.
+
+    path: the file, relative to the spec's folder.
+    columns: the arrays to read; all that have rows where it is not given.
+    """
+
+    name: ClassVar[str] = "npz"
+    path: str
+    columns: tuple[str, ...] = ()
+
+    def schema(self, folder: Path) -> tuple[Column, ...]:
+        headers = self._read_headers(folder)
+        columns = []
+        for name, parts in self._arrange(headers).items():
+            first = headers[parts[0]]
+            for other in (headers[part] for part in parts[1:]):
+                if other.shape[1:] != first.shape[1:] or other.column != first.column:
+                    reason = f"rows of `{first.name}` and `{other.name}` differ in shape or dtype"
+                    refuse_file(self.path, reason)
+            assert first.column is not None
+            row = TensorType.of(first.column, first.shape[1:])
+            columns.append(Column(name, row, parts=parts if len(parts) > 1 else ()))
+        return tuple(columns)
+
+    def given_splits(self, folder: Path) -> Mapping[str, int] | None:
+        headers = self._read_headers(folder)
+        arranged = self._arrange(headers)
+        parts = next(iter(arranged.values()))
+        if len(parts) == 1:
+            return None
+        return {part.rpartition("_")[2]: headers[part].shape[0] for part in parts}
+
+    def files(self, folder: Path) -> Sequence[Path]:
+        return [find_file(folder, self.path)]
+
+    def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
+        headers = self._read_headers(folder)
+        loaded = {}
+        with np.load(find_file(folder, self.path), allow_pickle=False) as file:
+            for name, parts in self._arrange(headers).items():
+                dtype = headers[parts[0]].column
+                assert dtype is not None
+                arrays = [file[part].astype(dtype.numpy, copy=False) for part in parts]
+                loaded[name] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        return loaded
+
+    def imports(self) -> Sequence[str]:
+        return []
+
+    def code(self, columns: Sequence[Column]) -> Sequence[str]:
+        entries = []
+        for column in columns:
+            dtype = f"np.{column.type.dtype.numpy.name}".replace("np.bool", "bool")
+            entries.append(f'        "{column.name}": {self._expression(column)}.astype({dtype}),')
+        head = f'with np.load(folder / "{self.path}") as file:'
+        return [head, "    return {", *entries, "    }"]
+
+    def _expression(self, column: Column) -> str:
+        if not column.parts:
+            return f'file["{column.name}"]'
+        names = ", ".join(f'file["{part}"]' for part in column.parts)
+        return f"np.concatenate([{names}])"
+
+    def _read_headers(self, folder: Path) -> dict[str, Header]:
+        """Names, shapes and dtypes; the numbers are not read."""
+        path = find_file(folder, self.path)
+        headers = {}
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for entry in archive.namelist():
+                    with archive.open(entry) as stream:
+                        header = _read_header(entry.removesuffix(".npy"), stream)
+                    headers[header.name] = header
+        except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+            refuse_file(self.path, f"it is no npz file: {error}")
+        return headers
+
+    def _arrange(self, headers: Mapping[str, Header]) -> dict[str, tuple[str, ...]]:
+        """Names of columns, and the arrays that hold their rows, in order."""
+        usable = {n: h for n, h in headers.items() if h.column is not None and h.shape}
+        if not usable:
+            refuse_file(self.path, "it holds no arrays of numbers with rows")
+        split = _pair_parts(usable)
+        if split and not set(self.columns) - set(split):
+            chosen = {n: p for n, p in split.items() if not self.columns or n in self.columns}
+        else:
+            chosen = {n: (n,) for n in usable if not self.columns or n in self.columns}
+        self._refuse_unknown(usable, split)
+        lengths = {n: sum(usable[part].shape[0] for part in p) for n, p in chosen.items()}
+        if len(set(lengths.values())) > 1:
+            self._refuse_lengths(lengths)
+        return chosen
+
+    def _refuse_unknown(
+        self, usable: Mapping[str, Header], split: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        known = (*split, *usable)
+        for name in self.columns:
+            if name not in known:
+                refuse_column(name, known)
+
+    def _refuse_lengths(self, lengths: Mapping[str, int]) -> None:
+        longest = max(lengths.values(), key=list(lengths.values()).count)
+        names = ", ".join(f'"{n}"' for n, length in lengths.items() if length == longest)
+        advice = f"choose those that belong together: `columns=[{names}]`"
+        raise Fault(
+            lambda where: ArraysDiffer(
+                where.argument("path"), self.path, tuple(lengths.items()), advice
+            )
+        )
+
+
+def _read_header(name: str, stream: IO[bytes]) -> Header:
+    """Name, shape and dtype of one array.
+
+    Raises:
+        ValueError: it is no array in NumPy's format.
+    """
+    version = npy.read_magic(stream)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    return Header(name, shape, dtype)
+
+
+def _pair_parts(headers: Mapping[str, Header]) -> dict[str, tuple[str, ...]]:
+    """Columns that are stored split by split, if there are any: `x` -> `x_train`, `x_test`."""
+    columns: dict[str, tuple[str, ...]] = {}
+    for name in headers:
+        stem, _, part = name.rpartition("_")
+        if stem and part == "train":
+            parts = tuple(f"{stem}_{p}" for p in PARTS if f"{stem}_{p}" in headers)
+            if len(parts) > 1:
+                columns[stem] = parts
+    return columns

@@ -1,0 +1,253 @@
+"""Messages about files of data: what is missing, broken, or not what it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from compiler.diagnostics import Message
+from compiler.messages.wording import count, list_words
+
+
+@final
+@dataclass(frozen=True)
+class DataFileMissing(Message):
+    """The file or folder of a data source does not exist.
+
+    Paths are relative to the folder of the spec; `--set NAME.path=…` gives another for one run.
+    """
+
+    code: ClassVar[str] = "W0701"
+    bad: ClassVar[str] = (
+        'data prices {\n    source csv("no_such_file.csv")\n'
+        "    split random(seed=0), train=80%, val=20%\n}\n"
+    )
+    good: ClassVar[str] = (
+        'data digits {\n    source sklearn("digits")\n'
+        "    split random(seed=0), train=80%, val=20%\n}\n"
+    )
+
+    path: str  # as written
+    looked_in: str
+    suggestion: str | None = None
+    folder: bool = False
+
+    def title(self) -> str:
+        return f"there is no {'folder' if self.folder else 'file'} `{self.path}`"
+
+    def label(self) -> str:
+        return f"looked for in `{self.looked_in}`"
+
+    def help(self) -> str | None:
+        return f"did you mean `{self.suggestion}`?" if self.suggestion else None
+
+
+@final
+@dataclass(frozen=True)
+class DataFileBroken(Message):
+    """A file of data is not what its format promises: cut short, another format, no text."""
+
+    code: ClassVar[str] = "W0702"
+
+    path: str
+    reason: str
+    advice: str = ""
+
+    def title(self) -> str:
+        return f"`{self.path}` cannot be read"
+
+    def label(self) -> str:
+        return self.reason
+
+    def help(self) -> str | None:
+        return self.advice or None
+
+
+@final
+@dataclass(frozen=True)
+class RaggedRow(Message):
+    """A line of a csv file has more or fewer cells than its first line."""
+
+    code: ClassVar[str] = "W0703"
+
+    path: str
+    line: int
+    found: int
+    expected: int
+    separator: str
+
+    def title(self) -> str:
+        return f"line {self.line} of `{self.path}` has {count(self.found, 'cell')}"
+
+    def label(self) -> str:
+        return f"its first line has {self.expected}"
+
+    def help(self) -> str:
+        shown = {"\t": "a tab", ",": "a comma", ";": "a semicolon"}.get(
+            self.separator, f"`{self.separator}`"
+        )
+        return f"cells are separated by {shown}; quotes keep a separator inside a cell"
+
+
+@final
+@dataclass(frozen=True)
+class UnknownSet(Message):
+    """scikit-learn does not bring a data set of this name.
+
+    Only sets that are part of the package are offered: a build never downloads.
+    """
+
+    code: ClassVar[str] = "W0704"
+    bad: ClassVar[str] = (
+        'data flowers {\n    source sklearn("irs")\n'
+        "    split random(seed=0), train=80%, val=20%\n}\n"
+    )
+    good: ClassVar[str] = (
+        'data flowers {\n    source sklearn("iris")\n'
+        "    split random(seed=0), train=80%, val=20%\n}\n"
+    )
+
+    name: str
+    known: tuple[str, ...]
+    suggestion: str | None = None
+    downloaded: bool = False
+
+    def title(self) -> str:
+        if self.downloaded:
+            return f"scikit-learn downloads `{self.name}`, it does not bring it along"
+        return f"scikit-learn brings no data set `{self.name}`"
+
+    def help(self) -> str:
+        if self.downloaded:
+            return "save it once as npz, csv or parquet, and name that file"
+        hint = f"did you mean `{self.suggestion}`? " if self.suggestion else ""
+        return f"{hint}it brings {list_words(self.known)}"
+
+
+@final
+@dataclass(frozen=True)
+class BadSetting(Message):
+    """A setting of a data source has a value that means nothing."""
+
+    code: ClassVar[str] = "W0705"
+    bad: ClassVar[str] = (
+        'data letters {\n    source text("letters.txt", context=0)\n'
+        "    split in_order, train=90%, val=10%\n}\n"
+    )
+    good: ClassVar[str] = (
+        'data digits {\n    source sklearn("digits")\n'
+        "    split random(seed=0), train=80%, val=20%\n}\n"
+    )
+
+    owner: str
+    name: str
+    found: str
+    expected: str
+
+    def title(self) -> str:
+        return f"`{self.name}` of `{self.owner}` must be {self.expected}"
+
+    def label(self) -> str:
+        return f"is {self.found}"
+
+
+@final
+@dataclass(frozen=True)
+class ArraysDiffer(Message):
+    """The arrays of a source do not have one number of rows: they are no columns of one table.
+
+    In an npz file, arrays called `x_train`, `x_test`, `y_train` and `y_test` are read as columns
+    `x` and `y` with the file's own splits; other arrays must have as many rows as each other, or
+    be chosen by `columns=[…]`.
+    """
+
+    code: ClassVar[str] = "W0706"
+
+    path: str
+    lengths: tuple[tuple[str, int], ...]
+    advice: str
+
+    def title(self) -> str:
+        return f"the arrays of `{self.path}` differ in their number of rows"
+
+    def label(self) -> str:
+        shown = [f"`{name}` has {length:,}" for name, length in self.lengths[:4]]
+        return ", ".join(shown)
+
+    def help(self) -> str:
+        return self.advice
+
+
+@final
+@dataclass(frozen=True)
+class UnknownColumn(Message):
+    """A source is asked for a column or array that it does not have."""
+
+    code: ClassVar[str] = "W0707"
+
+    name: str
+    known: tuple[str, ...]
+    suggestion: str | None = None
+
+    def title(self) -> str:
+        return f"there is no column `{self.name}`"
+
+    def help(self) -> str:
+        if self.suggestion:
+            return f"did you mean `{self.suggestion}`?"
+        return f"it has {list_words(self.known)}" if self.known else "it has none"
+
+
+@final
+@dataclass(frozen=True)
+class ImagesDiffer(Message):
+    """Images of one folder differ in size, and a batch needs one size."""
+
+    code: ClassVar[str] = "W0708"
+
+    first: str
+    first_size: tuple[int, int]
+    other: str
+    other_size: tuple[int, int]
+
+    def title(self) -> str:
+        return "the images differ in size"
+
+    def label(self) -> str:
+        first, other = ("×".join(map(str, s)) for s in (self.first_size, self.other_size))
+        return f"`{self.first}` has {first} pixels, `{self.other}` {other}"
+
+    def help(self) -> str:
+        height, width = self.first_size
+        return f"bring them to one size (height, width): `size=[{height}, {width}]`"
+
+
+@final
+@dataclass(frozen=True)
+class NothingInFolder(Message):
+    """A folder holds no file that the source can read."""
+
+    code: ClassVar[str] = "W0709"
+
+    path: str
+    what: str  # "images (.png, .jpg, …)"
+
+    def title(self) -> str:
+        return f"`{self.path}` holds no {self.what}"
+
+
+@final
+@dataclass(frozen=True)
+class ImageWithoutMask(Message):
+    """An image has no mask: masks lie in their own folder, under the image's name."""
+
+    code: ClassVar[str] = "W0710"
+
+    image: str
+    folder: str
+
+    def title(self) -> str:
+        return f"`{self.image}` has no mask"
+
+    def label(self) -> str:
+        return f"there is none of that name in `{self.folder}`"

@@ -1,0 +1,23 @@
+"""How messages put lists and counts into words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+SHOWN = 8
+"""Words of a list that are shown; a longer one ends with how many more there are."""
+
+
+def list_words(words: Sequence[str]) -> str:
+    """`a`, `b` and `c`, as they are written in a spec."""
+    shown = [f"`{word}`" for word in words[:SHOWN]]
+    if len(words) > SHOWN:
+        return f"{', '.join(shown)} and {len(words) - SHOWN} more"
+    if len(shown) < 2:
+        return "".join(shown)
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def count(number: int, word: str) -> str:
+    """`1 row`, `3 rows`."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
