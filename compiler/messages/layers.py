@@ -400,3 +400,37 @@ class NoVariance(Message):
 
     def help(self) -> str:
         return "`group_norm` and `layer_norm` take in the channels as well"
+
+
+@final
+@dataclass(frozen=True)
+class PoolSizeUnknown(Message):
+    """`adaptive_avg_pool` cuts an axis into parts, and the size of the axis is known only when
+    the network runs. One part needs no known size."""
+
+    code: ClassVar[str] = "W0366"
+    bad: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 8, h, w]\n"
+        "    output y = image -> adaptive_avg_pool(2)\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 8, h, w]\n"
+        "    output y = image -> adaptive_avg_pool(1)\n}\n"
+    )
+
+    op: str
+    axis: int
+    size: str
+    made: Label
+
+    def title(self) -> str:
+        return f"`{self.op}` needs a known size"
+
+    def label(self) -> str:
+        return f"cuts axis {self.axis} into parts"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.made.span, f"which is {self.size} here: {self.made.text}"),)
+
+    def help(self) -> str:
+        return "`global_avg_pool` and `avg_pool` work for any size"

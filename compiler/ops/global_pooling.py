@@ -1,0 +1,189 @@
+"""Pooling to a fixed size: over all of space, or over as many equal parts as are asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim
+from compiler.ir.graph import Node
+from compiler.messages.layers import PoolSizeUnknown
+from compiler.ops.axes import need_float, operand_type
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.layers import given, input_type, known, need_least, widen
+from compiler.ops.spelling import Call, In, Leaf, Method, Spelling
+from compiler.ops.windows import Sizes, need_layout, spell_sizes, spread
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+
+
+class GlobalPool(Op):
+    """Base of poolings over all of space."""
+
+    operands = (Operand("x"),)
+    method: ClassVar[str]
+    onnx_type: ClassVar[str]
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        need_float(self.name, x)
+        need_layout(self.name, x)
+        return (TensorType(x.dtype, x.shape[:2]),)
+
+    def torch(self, node: Node) -> Spelling:
+        axes = Leaf(tuple(range(2, input_type(node).rank)), "axes")
+        return Spelling(Method(In(0), self.method, (axes,)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [build.op("Flatten", [build.op(self.onnx_type, [inputs[0]])])]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class GlobalAvgPool(GlobalPool):
+    """The mean over all of space: `y[n, c] = mean_p x[n, c, p]`. The axes of space go.
+
+    Shapes: x `f32[n, c, size…]` with one to three axes of space -> `f32[n, c]`.
+
+    Example: `logits = x -> global_avg_pool -> dense(10)`
+    Errors: W0350 for another number of axes.
+    Source: Lin et al. 2013, https://arxiv.org/abs/1312.4400
+    """
+
+    name = "global_avg_pool"
+    method = "mean"
+    onnx_type = "GlobalAveragePool"
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        y = widen(x).mean(axis=tuple(range(2, x.ndim)))
+        return (y.astype(x.dtype, copy=False),)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class GlobalMaxPool(GlobalPool):
+    """The maximum over all of space: `y[n, c] = max_p x[n, c, p]`. The axes of space go.
+
+    Shapes: x `f32[n, c, size…]` with one to three axes of space -> `f32[n, c]`.
+
+    Example: `y = x -> global_max_pool -> dense(10)`
+    Errors: W0350 for another number of axes.
+    Source: https://onnx.ai/onnx/operators/onnx__GlobalMaxPool.html
+    """
+
+    name = "global_max_pool"
+    method = "amax"
+    onnx_type = "GlobalMaxPool"
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        return (x.max(axis=tuple(range(2, x.ndim))),)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class AdaptiveAvgPool(Op):
+    """The mean over as many parts of each axis as are asked for.
+
+    Part i of an axis of size s, cut into k parts, goes from floor(i * s / k) to
+    ceil((i + 1) * s / k); neighbours overlap where k does not divide s.
+
+    Shapes: x `f32[n, c, size…]` with one to three axes of space -> `f32[n, c, k…]`. The sizes
+    must be known where k is not 1.
+
+    - `size`: the parts: one number, or a list with one for each axis of space.
+
+    Example: `y = x -> adaptive_avg_pool(7) -> flatten`
+    Errors: W0350 for another number of axes, W0366 where a size is not known.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveAvgPool2d.html
+    """
+
+    name = "adaptive_avg_pool"
+    operands = (Operand("x"),)
+    size: Sizes
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        need_float(self.name, x)
+        parts = spread("size", self.size, need_layout(self.name, x))
+        need_least(self.name, "size", parts, 1)
+        for axis, (part, size) in enumerate(zip(parts, x.shape[2:], strict=True), start=2):
+            if part != 1 and size.known is None:
+                self._refuse(axis, size)
+        return (TensorType(x.dtype, (*x.shape[:2], *map(Dim.of, parts))),)
+
+    def _refuse(self, axis: int, size: Dim) -> None:
+        raise Fault(
+            lambda where: PoolSizeUnknown(where.call, self.name, axis, str(size), where.operand(0))
+        )
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        y = widen(x)
+        for axis, parts in enumerate(spread("size", self.size, x.ndim - 2), start=2):
+            shares = divide_axis(x.shape[axis], parts).astype(y.dtype)
+            y = np.moveaxis(np.tensordot(y, shares, (axis, 1)), -1, axis)
+        return (y.astype(x.dtype, copy=False),)
+
+    def torch(self, node: Node) -> Spelling:
+        axes = input_type(node).rank - 2
+        size = spell_sizes("size", self.size)
+        called = Call(f"F.adaptive_avg_pool{axes}d", (In(0), size))
+        return Spelling(called, module=Call(f"nn.AdaptiveAvgPool{axes}d", (size,)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        parts = spread("size", self.size, x.rank - 2)
+        if all(part == 1 for part in parts):
+            return [build.op("GlobalAveragePool", [inputs[0]])]
+        sizes = [s.known for s in x.shape[2:]]
+        if all(s is not None and s % part == 0 for s, part in zip(sizes, parts, strict=True)):
+            window = [known(s) // part for s, part in zip(x.shape[2:], parts, strict=True)]
+            if math.prod(window) == 1:
+                return [build.op("Identity", [inputs[0]])]
+            attributes = {"kernel_shape": window, "strides": window}
+            return [build.op("AveragePool", [inputs[0]], attributes)]
+        return [self._write_products(build, inputs[0], x, parts)]
+
+    def _write_products(
+        self, build: OnnxBuilder, value: Any, x: TensorType, parts: Sequence[int]
+    ) -> Any:
+        """Overlapping parts as a product with the shares, axis by axis, the last one first."""
+        shape = list(x.shape)
+        for axis in range(x.rank - 1, 1, -1):
+            if shape[axis].known is None:  # a single part: its mean
+                axes = build.constant(np.array([axis], np.int64))
+                value = build.op("ReduceMean", [value, axes])
+                shape[axis] = Dim.of(1)
+                continue
+            shares = divide_axis(known(shape[axis]), parts[axis - 2]).astype(x.dtype.numpy)
+            after = shape[axis + 1 :]
+            rest = math.prod(known(d) for d in after)
+            rows = [*shape[: axis + 1], Dim.of(rest)]
+            value = build.reshape(value, shape, rows)
+            value = build.op("MatMul", [build.constant(shares, x.dtype), value])
+            shape[axis] = Dim.of(parts[axis - 2])
+            value = build.reshape(value, [*shape[: axis + 1], Dim.of(rest)], shape)
+        return value
+
+
+def divide_axis(size: int, parts: int) -> Array:
+    """`[parts, size]`: the share of each entry in the mean of each part."""
+    shares = np.zeros((parts, size))
+    for part in range(parts):
+        start, stop = part * size // parts, -(-(part + 1) * size // parts)
+        shares[part, start:stop] = 1 / (stop - start)
+    return shares

@@ -1,0 +1,274 @@
+"""Pooling: the maximum or the mean over sliding windows."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, at_most
+from compiler.ir.graph import Node
+from compiler.messages.layers import PaddingUndecided
+from compiler.ops.axes import need_float, operand_type
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.layers import given, input_type, need_least, refuse_option, widen
+from compiler.ops.spelling import Call, In, Leaf, Spelling, Term
+from compiler.ops.windows import (
+    Sizes,
+    Window,
+    array_sizes,
+    count_windows,
+    make_windows,
+    need_layout,
+    pad_space,
+    spell_sizes,
+    spread,
+    view_windows,
+    write_windows,
+)
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+
+
+class WindowPool(Op):
+    """Base of poolings over sliding windows; one window stands where the next would."""
+
+    operands = (Operand("x"),)
+    torch_name: ClassVar[str]  # "max_pool"
+    module_name: ClassVar[str]  # "nn.MaxPool"
+    kernel: Sizes
+    stride: Sizes | None
+    padding: Sizes
+    ceil_mode: bool
+
+    def dilations(self, axes: int) -> tuple[int, ...]:
+        """The dilation along each axis of space."""
+        return (1,) * axes
+
+    def windows(self, sizes: Sequence[Dim]) -> tuple[Window, ...]:
+        """One window for each axis of space of these sizes; with `ceil_mode`, the padding after
+        the axis makes room for the last window."""
+        axes = len(sizes)
+        kernel = spread("kernel", self.kernel, axes)
+        stride = kernel if self.stride is None else spread("stride", self.stride, axes)
+        made = make_windows(kernel, stride, self.dilations(axes), self.padding, sizes)
+        if not self.ceil_mode:
+            return made
+        return tuple(
+            _round_up(window, size, axis)
+            for axis, (window, size) in enumerate(zip(made, sizes, strict=True), start=2)
+        )
+
+    def check(self, x: TensorType) -> None:
+        """Raises `Fault` for a tensor or options that a pooling cannot have."""
+        need_float(self.name, x)
+        axes = need_layout(self.name, x)
+        kernel = spread("kernel", self.kernel, axes)
+        need_least(self.name, "kernel", kernel, 1)
+        if self.stride is not None:
+            need_least(self.name, "stride", spread("stride", self.stride, axes), 1)
+        padding = spread("padding", self.padding, axes)
+        need_least(self.name, "padding", padding, 0)
+        for size, pad in zip(kernel, padding, strict=True):
+            if 2 * pad > size:
+                hint = "a window must not lie in the padding alone"
+                refuse_option(self.name, "padding", pad, "at most half of the kernel", hint)
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        self.check(x)
+        plain = replace(self, ceil_mode=False).windows(x.shape[2:])  # type: ignore[type-var]
+        space = count_windows(plain, x.shape[2:], x, assume)
+        if self.ceil_mode:
+            windows = self.windows(x.shape[2:])
+            space = tuple(w.count(s) for w, s in zip(windows, x.shape[2:], strict=True))
+        return (TensorType(x.dtype, (*x.shape[:2], *space)),)
+
+    def torch(self, node: Node) -> Spelling:
+        axes = input_type(node).rank - 2
+        kernel = spell_sizes("kernel", self.kernel, role="kernel_size")
+        options = self.spell_options(self._spell_stride(axes))
+        return Spelling(
+            Call(f"F.{self.torch_name}{axes}d", (In(0), kernel), options),
+            module=Call(f"nn.{self.module_name}{axes}d", (kernel,), options),
+        )
+
+    def _spell_stride(self, axes: int) -> Leaf:
+        """The stride; it is PyTorch's default where it equals the kernel."""
+        kernel = spell_sizes("kernel", self.kernel).value
+        if self.stride is None:
+            return Leaf(kernel, "stride", kernel)
+        return spell_sizes("stride", self.stride, kernel)
+
+    @abstractmethod
+    def spell_options(self, stride: Leaf) -> tuple[tuple[str, Term], ...]:
+        """Keyword arguments of the function and the module alike."""
+
+
+def _round_up(window: Window, size: Dim, axis: int) -> Window:
+    """The window with enough padding after the axis that the entries left over get a window too.
+    As in PyTorch, a window that would begin behind the axis and its first padding is dropped.
+
+    Raises:
+        Fault: whether it is dropped cannot be decided for a symbolic size.
+    """
+    whole = (size + window.low + window.high - window.span + window.stride - 1) // window.stride
+    # The last window begins at whole * stride, which exceeds size + low only where the window
+    # can stride over what it spans.
+    if window.stride + (window.low.known or 0) > window.span:
+        begins = whole * window.stride
+        inside = at_most(begins + 1, size + window.low)
+        if inside is None:
+            raise Fault(
+                lambda where: PaddingUndecided(
+                    where.argument("ceil_mode"),
+                    "ceil_mode=true",
+                    "a stride that with the padding exceeds the kernel",
+                    axis,
+                    str(size),
+                    where.operand(0),
+                )
+            )
+        whole = whole if inside else whole - 1
+    high = whole * window.stride + window.span - size - window.low
+    # Where the last window was dropped, entries at the end are in none.
+    return replace(window, high=high if high.known is None else Dim.of(max(high.known, 0)))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class MaxPool(WindowPool):
+    """The maximum over sliding windows: `y[n, c, p] = max_k x[n, c, stride * p + dilation * k -
+    padding]`.
+
+    Shapes: x `f32[n, c, size…]` with one to three axes of space -> `f32[n, c, (size + 2 *
+    padding - dilation * (kernel - 1) - 1) // stride + 1 …]`.
+
+    - `kernel`, `stride`, `padding`, `dilation`: one number, or a list with one for each axis of
+      space. The stride is the kernel unless given; the padding never wins.
+    - `ceil_mode`: whether entries left over at the end get a window too.
+
+    Example: `y = x -> max_pool(3, stride=2, padding=1)`
+    Errors: W0350 for another number of axes, W0351 where the kernel is larger than its input,
+    W0353 where the padding exceeds half of the kernel.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html
+    """
+
+    name = "max_pool"
+    torch_name = "max_pool"
+    module_name = "MaxPool"
+    kernel: Sizes
+    stride: Sizes | None = None
+    padding: Sizes = 0
+    dilation: Sizes = 1
+    ceil_mode: bool = False
+
+    def dilations(self, axes: int) -> tuple[int, ...]:
+        return spread("dilation", self.dilation, axes)
+
+    def check(self, x: TensorType) -> None:
+        super().check(x)
+        need_least(self.name, "dilation", self.dilations(x.rank - 2), 1)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        windows = self.windows(array_sizes(x))
+        view = view_windows(pad_space(x, windows, -np.inf), windows)
+        return (view.max(axis=tuple(range(x.ndim, view.ndim))),)
+
+    def spell_options(self, stride: Leaf) -> tuple[tuple[str, Term], ...]:
+        return (
+            ("stride", stride),
+            ("padding", spell_sizes("padding", self.padding, 0)),
+            ("dilation", spell_sizes("dilation", self.dilation, 1)),
+            ("ceil_mode", Leaf(self.ceil_mode, "ceil_mode", False, "ceil_mode")),
+        )
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        sizes = operand_type(types, 0).shape[2:]
+        windows = self.windows(sizes)
+        if all(w.pads is not None for w in windows):  # what ceil_mode adds is padding like any
+            return [build.op("MaxPool", [inputs[0]], write_windows(windows))]
+        plain = replace(self, ceil_mode=False).windows(sizes)
+        return [build.op("MaxPool", [inputs[0]], {**write_windows(plain), "ceil_mode": 1})]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class AvgPool(WindowPool):
+    """The mean over sliding windows: `y[n, c, p] = mean_k x[n, c, stride * p + k - padding]`.
+
+    Shapes: x `f32[n, c, size…]` with one to three axes of space -> `f32[n, c, (size + 2 *
+    padding - kernel) // stride + 1 …]`.
+
+    - `kernel`, `stride`, `padding`: one number, or a list with one for each axis of space. The
+      stride is the kernel unless given.
+    - `ceil_mode`: whether entries left over at the end get a window too.
+    - `count_include_pad`: whether zeros of the padding count in the mean; what `ceil_mode` adds
+      never does.
+
+    Example: `y = x -> avg_pool(2)`
+    Errors: W0350 for another number of axes, W0351 where the kernel is larger than its input,
+    W0353 where the padding exceeds half of the kernel.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html
+    """
+
+    name = "avg_pool"
+    torch_name = "avg_pool"
+    module_name = "AvgPool"
+    kernel: Sizes
+    stride: Sizes | None = None
+    padding: Sizes = 0
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        windows = self.windows(array_sizes(x))
+        view = view_windows(pad_space(widen(x), windows), windows)
+        total = view.sum(axis=tuple(range(x.ndim, view.ndim)))
+        return ((total / self._count(x, windows)).astype(x.dtype, copy=False),)
+
+    def _count(self, x: Array, windows: Sequence[Window]) -> Array:
+        """How many entries each window averages, as a shape that broadcasts."""
+        padding = spread("padding", self.padding, x.ndim - 2)
+        count: Array = np.ones((1,) * x.ndim, widen(x).dtype)
+        for axis, (window, pad) in enumerate(zip(windows, padding, strict=True), start=2):
+            first = np.arange(int(window.count(Dim.of(x.shape[axis])).known or 0)) * window.stride
+            first = first - pad
+            extra = pad if self.count_include_pad else 0
+            stop = np.minimum(first + window.kernel, x.shape[axis] + extra)
+            along = stop - np.maximum(first, -extra)
+            shape = [1] * x.ndim
+            shape[axis] = -1
+            count = count * along.reshape(shape).astype(count.dtype)
+        return count
+
+    def spell_options(self, stride: Leaf) -> tuple[tuple[str, Term], ...]:
+        padded = Leaf(self.count_include_pad, "count_include_pad", True, "count_include_pad")
+        return (
+            ("stride", stride),
+            ("padding", spell_sizes("padding", self.padding, 0)),
+            ("ceil_mode", Leaf(self.ceil_mode, "ceil_mode", False, "ceil_mode")),
+            ("count_include_pad", padded),
+        )
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        sizes = operand_type(types, 0).shape[2:]
+        plain = replace(self, ceil_mode=False).windows(sizes)
+        attributes = write_windows(plain)
+        if self.count_include_pad and "pads" in attributes:
+            attributes["count_include_pad"] = 1
+        if self.ceil_mode:
+            attributes["ceil_mode"] = 1
+        return [build.op("AveragePool", [inputs[0]], attributes)]

@@ -1,0 +1,71 @@
+"""Cases of poolings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from compiler.ops.global_pooling import AdaptiveAvgPool, GlobalAvgPool, GlobalMaxPool
+from compiler.ops.pooling import AvgPool, MaxPool
+from tests.laws.harness import Case, cases, draw_numbers, make_case
+from tests.laws.strategies_convolution import draw_sizes, spatial_symbols
+
+
+def draw_image(draw: Any, axes: int, least: int, most: int) -> Any:
+    sizes = [draw(st.integers(least, most)) for _ in range(axes)]
+    return draw_numbers(draw, (draw(st.integers(1, 2)), draw(st.integers(1, 3)), *sizes))
+
+
+def draw_options(draw: Any, axes: int, symbolic: bool) -> dict[str, Any]:
+    """Kernel, stride, padding and ceil_mode that fit each other."""
+    kernel = draw_sizes(draw, axes, 1, 3)
+    smallest = kernel if isinstance(kernel, int) else min(kernel)
+    ceil_mode = draw(st.booleans())
+    padding = draw(st.integers(0, smallest // 2))
+    stride = draw(st.one_of(st.none(), st.just(draw_sizes(draw, axes, 1, 3))))
+    if ceil_mode and symbolic:  # a size must be known where the last window may be dropped
+        padding, stride = 0, draw(st.one_of(st.none(), st.integers(1, smallest)))
+    return {"kernel": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
+
+
+@cases("max_pool")
+def draw_max_pool(draw: Any) -> Case:
+    axes = draw(st.integers(1, 3))
+    symbols = spatial_symbols(draw, axes)
+    options = draw_options(draw, axes, bool(symbols))
+    dilation = draw_sizes(draw, axes, 1, 2)
+    return make_case(
+        MaxPool(**options, dilation=dilation), draw_image(draw, axes, 5, 8), symbols=symbols
+    )
+
+
+@cases("avg_pool")
+def draw_avg_pool(draw: Any) -> Case:
+    axes = draw(st.integers(1, 3))
+    symbols = spatial_symbols(draw, axes)
+    options = draw_options(draw, axes, bool(symbols))
+    op = AvgPool(**options, count_include_pad=draw(st.booleans()))
+    # The evaluator of onnx 1.23 shares the room for the last window between both sides.
+    skip = {"reference": "ceil_mode"} if op.ceil_mode else {}
+    return make_case(op, draw_image(draw, axes, 3, 8), symbols=symbols, skip=skip)
+
+
+@cases("global_avg_pool", "global_max_pool")
+def draw_global_pool(draw: Any, name: str) -> Case:
+    axes = draw(st.integers(1, 3))
+    op = GlobalAvgPool() if name == "global_avg_pool" else GlobalMaxPool()
+    # The evaluator of onnx 1.23 takes the maximum over axes n to n + 1 for n axes of space.
+    skip = {"reference": "axes"} if name == "global_max_pool" and axes != 2 else {}
+    image = draw_image(draw, axes, 1, 5)
+    return make_case(op, image, symbols=spatial_symbols(draw, axes), skip=skip)
+
+
+@cases("adaptive_avg_pool")
+def draw_adaptive_avg_pool(draw: Any) -> Case:
+    axes = draw(st.integers(1, 3))
+    size = draw_sizes(draw, axes, 1, 4)
+    symbols = spatial_symbols(draw, axes)
+    parts = (size,) * axes if isinstance(size, int) else size
+    kept = {key: name for key, name in symbols.items() if key[1] == 0 or parts[key[1] - 2] == 1}
+    return make_case(AdaptiveAvgPool(size), draw_image(draw, axes, 1, 7), symbols=kept)
