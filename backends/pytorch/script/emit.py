@@ -1,0 +1,213 @@
+"""Writes the training script of a train: the template, filled with what the spec asks for."""
+
+from __future__ import annotations
+
+from backends.pytorch.script import template
+from backends.pytorch.script.facts import Facts
+from backends.pytorch.script.filling import Slots, fill
+from backends.pytorch.script.functions import emit_column_function, emit_objective
+from backends.pytorch.script.imports import emit_imports
+from backends.pytorch.script.loading import (
+    emit_columns,
+    emit_loading,
+    emit_split,
+    reads_folder,
+)
+from backends.pytorch.script.measuring import (
+    emit_additions,
+    emit_figures,
+    emit_outputs,
+    measure,
+)
+from backends.pytorch.script.models import (
+    emit_model,
+    emit_replica,
+    find_class,
+    model_argument,
+)
+from backends.pytorch.script.names import write_literal
+from backends.pytorch.script.optimizing import (
+    emit_optimizers,
+    emit_rates,
+    emit_schedules,
+    emit_split_parameters,
+    emit_step,
+)
+from compiler.program import Train
+
+Lines = list[str]
+
+
+def emit_script(train: Train) -> str:
+    """The text of `train.py`: it stands alone beside `model.py`."""
+    facts = Facts(train)
+    blocks = [
+        fill(template.CONSTANTS, _constant_slots(facts), facts.switches),
+        fill(template.LOAD_COLUMNS, _data_slots(facts)),
+        emit_column_function(facts),
+        emit_split(facts),
+        fill(template.LOAD_SPLITS, _data_slots(facts)),
+        emit_objective(facts),
+        *emit_schedules(facts),
+        emit_split_parameters(facts),
+        fill(template.TRAIN_EPOCH, _epoch_slots(facts), facts.switches),
+        fill(template.EVALUATE, _evaluation_slots(facts), facts.switches),
+        fill(template.CHECKPOINTS, {}, facts.switches),
+        fill(template.TRAIN, _train_slots(facts), facts.switches),
+        fill(template.MAIN, _main_slots(facts), _main_switches(facts)),
+    ]
+    body = "\n\n\n".join("\n".join(block) for block in blocks if block)
+    models = ", ".join(dict.fromkeys(find_class(net) for net in train.nets))
+    imports = emit_imports(body, train.data.source.imports())
+    head = [*_docstring(facts), "", *imports, "", f"from model import {models}", ""]
+    return "\n".join(head) + "\n" + body + "\n"
+
+
+def _docstring(facts: Facts) -> Lines:
+    train = facts.train
+    about = train.doc.strip() or f"Trains {_names(facts)} on the data {train.data.name}."
+    usage = [
+        ("python train.py", "a line per epoch, results in ./run"),
+        ("python train.py --resume", "goes on after the last finished epoch"),
+        ("torchrun --nproc-per-node 2 train.py", "shares every batch among processes"),
+    ]
+    if reads_folder(facts):
+        usage.insert(1, ("python train.py --data DIR", "where paths of data start from"))
+    return [f'"""{about}', "", *(f"{command:39}{what}" for command, what in usage), '"""']
+
+
+def _names(facts: Facts) -> str:
+    return " and ".join(dict.fromkeys(net.net.model for net in facts.train.nets))
+
+
+def _model_type(facts: Facts) -> str:
+    return "nn.Module" if facts.single else "nn.ModuleDict"
+
+
+def _constant_slots(facts: Facts) -> Slots:
+    train, monitor = facts.train, facts.monitor
+    return {
+        "seed": str(train.seed),
+        "batch": str(train.batch),
+        "epochs": str(train.epochs),
+        "rate_constants": emit_rates(facts),
+        "clip": write_literal(train.clip),
+        "patience": str(train.until.epochs if train.until else 0),
+        "monitor": monitor.name,
+        "model_type": _model_type(facts),
+    }
+
+
+def _data_slots(facts: Facts) -> Slots:
+    folder = reads_folder(facts)
+    columns = [f"`{name}`" for name in facts.columns]
+    return {
+        "folder_parameter": "folder: Path" if folder else "",
+        "load_lines": emit_loading(facts),
+        "load_parameters": "folder: Path, device: torch.device"
+        if folder
+        else "device: torch.device",
+        "column_names": " and ".join(filter(None, [", ".join(columns[:-1]), columns[-1]])),
+        "folder_argument": "folder" if folder else "",
+        "columns_lines": emit_columns(facts),
+    }
+
+
+def _epoch_slots(facts: Facts) -> Slots:
+    train = facts.train
+    drawn = (
+        "The order and random draws follow" if "random" in facts.switches else "The order follows"
+    )
+    frozen = [
+        f'training.model["{net.name}"].eval()'
+        for net in train.nets
+        if net.prefix and facts.is_frozen(net)
+    ]
+    extra = len(facts.step.outputs) - 1
+    return {
+        "model_type": _model_type(facts),
+        "drawn_lines": [
+            f"{drawn} from the seed and the epoch, so that a resumed",
+            "training repeats them. Rows that fill no batch wait for another epoch.",
+        ],
+        "frozen_lines": frozen,
+        "autocast": _autocast(facts),
+        "loss": ("loss", "loss, _")[extra] if extra < 2 else "loss, *_",
+        "replica": "replica" if facts.single else "*replica.values()",
+        "step_lines": emit_step(facts),
+    }
+
+
+def _autocast(facts: Facts) -> str:
+    return {"bf16": "torch.bfloat16", "f16": "torch.float16"}.get(facts.train.precision, "")
+
+
+def _evaluation_slots(facts: Facts) -> Slots:
+    measured = measure(facts)
+    return {
+        "model_type": _model_type(facts),
+        "evaluated": "Loss and metrics" if facts.train.metrics else "The loss",
+        "sums": " = ".join(measured.names),
+        "autocast": _autocast(facts),
+        "outputs": emit_outputs(facts),
+        "model": model_argument(facts),
+        "addition_lines": emit_additions(facts),
+        "figure_lines": emit_figures(facts),
+    }
+
+
+def _train_slots(facts: Facts) -> Slots:
+    unfinished = "training.epoch < EPOCHS"
+    if facts.train.until is not None:
+        unfinished += " and training.epoch - training.best_epoch < PATIENCE"
+    evaluation = [
+        line
+        for split in facts.evaluated
+        for line in (
+            f'for name, value in evaluate(model, splits["{split}"]).items():',
+            f'    record[f"{split}.{{name}}"] = value',
+        )
+    ]
+    averaged = [
+        "for buffer in model.buffers():  # running statistics: each process has its own",
+        "    if buffer.is_floating_point():",
+        "        all_sum(buffer).div_(WORLD)",
+    ]
+    many = "groups" in facts.switches
+    return {
+        "replica_lines": emit_replica(facts),
+        "unfinished": unfinished,
+        "buffer_lines": averaged if facts.has_buffers else [],
+        "evaluation_lines": evaluation,
+        "first_optimizer": "training.optimizers[0]" if many else "training.optimizer",
+        "score": _score(facts),
+    }
+
+
+def _score(facts: Facts) -> str:
+    """A tuple that is greater for better weights: of equal metrics the lower loss wins."""
+    monitor = facts.monitor
+    loss = f'-record["{monitor.split}.loss"]'
+    if monitor.metric == "loss":
+        return f"({loss},)"
+    sign = "" if monitor.higher else "-"
+    return f'({sign}record["{monitor.name}"], {loss})'
+
+
+def _main_switches(facts: Facts) -> frozenset[str]:
+    return facts.switches | ({"folder"} if reads_folder(facts) else set())
+
+
+def _main_slots(facts: Facts) -> Slots:
+    optimizer = "optimizers" if "groups" in facts.switches else "optimizer"
+    scaler = ", torch.amp.GradScaler(device.type)" if "scaler" in facts.switches else ""
+    measured = tuple(name for name in facts.splits if name != "train") or ("train",)
+    folder = "options.data, " if reads_folder(facts) else ""
+    return {
+        "description": f"Trains {_names(facts)} on the data {facts.train.data.name}.",
+        "load_arguments": f"{folder}device",
+        "model_lines": emit_model(facts),
+        "optimizer_lines": emit_optimizers(facts),
+        "training_lines": [f"training = Training(model, {optimizer}{scaler})"],
+        "final_splits": write_literal(measured),
+    }

@@ -1,0 +1,157 @@
+"""What the text of a training script depends on, read off a train once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from backends.pytorch.script.names import to_identifier
+from compiler.ir.graph import Graph, Output
+from compiler.ir.weights import match_paths
+from compiler.passes.base import Context
+from compiler.passes.dead_code import DeadCode
+from compiler.program import Train, TrainedNet
+
+RESERVED = frozenset(
+    "batch columns device loss math model np nn rows size start sums torch dist F "
+    "BATCH CLIP EPOCHS PATIENCE RANK SEED WORLD".split()
+)
+"""Names that the script itself uses where it also uses names of outputs and columns."""
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """The figure that says which weights are best: `val.accuracy`, more is better."""
+
+    split: str
+    metric: str
+    higher: bool
+
+    @property
+    def name(self) -> str:
+        """As it stands in metrics.jsonl."""
+        return f"{self.split}.{self.metric}"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A train as its script sees it."""
+
+    train: Train
+
+    @cached_property
+    def step(self) -> Graph:
+        """The objective with nothing but the loss, first, and what metrics read."""
+        step = self.train.step
+        inputs = {item.value.name for item in step.inputs}
+        read = {name for use in self.train.metrics for name in use.arguments}
+        loss = next(o for o in step.outputs if o.name == "loss")
+        rest = [
+            o
+            for o in step.outputs
+            if o.name in read and o.name != "loss" and o.value.name not in inputs
+        ]
+        return DeadCode().run(replace(step, outputs=(loss, *rest)), Context())
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that the objective reads, in the order of its inputs."""
+        return tuple(item.name for item in self.step.inputs)
+
+    @cached_property
+    def column_graph(self) -> Graph:
+        """The column expressions of these columns and no others."""
+        graph = self.train.data.columns
+        outputs = {o.name: o for o in graph.outputs}
+        wanted: tuple[Output, ...] = tuple(outputs[name] for name in self.columns)
+        pruned = DeadCode().run(replace(graph, outputs=wanted), Context())
+        read = {v.name for node in pruned.nodes for v in node.inputs if v is not None}
+        read |= {o.value.name for o in wanted}
+        return replace(pruned, inputs=tuple(i for i in pruned.inputs if i.value.name in read))
+
+    @cached_property
+    def argument_names(self) -> Mapping[str, str]:
+        """Python names of the outputs that metrics read, by the outputs' names."""
+        names: dict[str, str] = {}
+        for use in self.train.metrics:
+            for name in use.arguments:
+                if name not in names:
+                    names[name] = to_identifier(name, RESERVED | set(names.values()))
+        return names
+
+    @cached_property
+    def column_of(self) -> Mapping[str, int]:
+        """Outputs of the objective that are columns, and which."""
+        places = {item.value.name: place for place, item in enumerate(self.step.inputs)}
+        outputs = self.train.step.outputs
+        return {o.name: places[o.value.name] for o in outputs if o.value.name in places}
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, training first."""
+        return tuple(name for name, _ in self.train.data.split.shares)
+
+    @cached_property
+    def monitor(self) -> Monitor:
+        """What `until` watches; else the first metric of the validation split, else its loss;
+        the training loss where nothing else is measured."""
+        until = self.train.until
+        if until is not None:
+            return self._monitor(until.split, until.metric)
+        if "val" not in self.splits:
+            return Monitor("train", "loss", higher=False)
+        return self._monitor("val", self.train.metrics[0].name if self.train.metrics else "loss")
+
+    def _monitor(self, split: str, metric: str) -> Monitor:
+        uses = {use.name: use for use in self.train.metrics}
+        higher = metric in uses and uses[metric].metric.higher_is_better
+        return Monitor(split, metric, higher=higher)
+
+    @cached_property
+    def evaluated(self) -> tuple[str, ...]:
+        """Splits that are evaluated after every epoch."""
+        splits = ["val"] if "val" in self.splits else []
+        monitor = self.monitor
+        if monitor.split not in splits and (monitor.split, monitor.metric) != ("train", "loss"):
+            splits.append(monitor.split)
+        return tuple(splits)
+
+    @cached_property
+    def single(self) -> bool:
+        """Whether the only net is the train itself (`train f of M`)."""
+        return len(self.train.nets) == 1 and not self.train.nets[0].prefix
+
+    def paths(self, net: TrainedNet) -> list[str]:
+        """Paths of the parameters of a net, as the train calls them."""
+        return [net.prefix + p.path for p in net.net.graph.parameters if p.trainable]
+
+    def is_frozen(self, net: TrainedNet) -> bool:
+        """Whether no parameter of a net is trained."""
+        paths = self.paths(net)
+        return len(match_paths(paths, self.train.freeze)) == len(paths)
+
+    @cached_property
+    def has_buffers(self) -> bool:
+        """Whether a net that is trained holds running statistics."""
+        return any(
+            not p.trainable
+            for net in self.train.nets
+            if not self.is_frozen(net)
+            for p in net.net.graph.parameters
+        )
+
+    @cached_property
+    def switches(self) -> frozenset[str]:
+        """Switches of the template that are on."""
+        train = self.train
+        on = {
+            "until": train.until is not None,
+            "clip": train.clip is not None,
+            "groups": len(train.groups) > 1,
+            "autocast": train.precision != "f32",
+            "scaler": train.precision == "f16",
+            "layout": train.layout == "channels_last",
+            "random": any(node.op.random for node in self.step.nodes),
+        }
+        return frozenset(name for name, value in on.items() if value)

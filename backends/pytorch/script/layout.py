@@ -1,0 +1,100 @@
+"""Breaks lines of Python that are too long, where `ruff format` would break them."""
+
+from __future__ import annotations
+
+import re
+
+WIDTH = 88
+_OPEN, _CLOSE = "([{", ")]}"
+
+
+def break_line(line: str) -> list[str]:
+    """One logical line as the lines a formatter makes of it.
+
+    A line with brackets is split at its last outermost pair (a definition at its parameters):
+    with all of the content on one line where it is no literal of several items and there is room,
+    else with one item a line and a trailing comma.
+    Lines without brackets stay as they are.
+    """
+    pair = _find_pair(line) if len(line) > WIDTH else None
+    if pair is None:
+        return [line]
+    start, end = pair
+    indent = " " * (len(line) - len(line.lstrip()))
+    head, body, tail = line[: start + 1], line[start + 1 : end].strip(), line[end:]
+    inner = f"{indent}    "
+    clauses = _split_clauses(body)
+    items = split_items(body) if len(clauses) == 1 else []
+    literal = re.search(r"[\w\])]$", head[:-1]) is None and len(items) > 1
+    if len(inner) + len(body) <= WIDTH and not literal:
+        return [head, inner + body, indent + tail]
+    if len(items) > 1:
+        parts = [part for item in items for part in _add_comma(break_line(inner + item))]
+    else:
+        parts = [part for clause in clauses for part in break_line(inner + clause)]
+    return [head, *parts, indent + tail]
+
+
+def _add_comma(lines: list[str]) -> list[str]:
+    return [*lines[:-1], lines[-1] + ","]
+
+
+def _find_pair(line: str) -> tuple[int, int] | None:
+    """The outermost pair of brackets to split: the last one with content, or the parameters."""
+    pairs = [(a, b) for a, b in find_pairs(line) if line[a + 1 : b].strip()]
+    if not pairs:
+        return None
+    return pairs[0] if line.lstrip().startswith("def ") else pairs[-1]
+
+
+def find_pairs(text: str) -> list[tuple[int, int]]:
+    """Positions of the outermost pairs of brackets."""
+    pairs, stack = [], []
+    for place in code_places(text):
+        if text[place] in _OPEN:
+            stack.append(place)
+        elif text[place] in _CLOSE and stack:
+            start = stack.pop()
+            if not stack:
+                pairs.append((start, place))
+    return pairs
+
+
+def split_items(text: str) -> list[str]:
+    """The parts between commas outside brackets and strings."""
+    items, depth, begin = [], 0, 0
+    for place in code_places(text):
+        depth += (text[place] in _OPEN) - (text[place] in _CLOSE)
+        if text[place] == "," and depth == 0:
+            items.append(text[begin:place].strip())
+            begin = place + 1
+    return [item for item in (*items, text[begin:].strip()) if item]
+
+
+def _split_clauses(text: str) -> list[str]:
+    """A comprehension as its element and its clauses."""
+    clauses, depth, begin = [], 0, 0
+    for place in code_places(text):
+        depth += (text[place] in _OPEN) - (text[place] in _CLOSE)
+        if depth == 0 and text[place:].startswith((" for ", " if ")):
+            clauses.append(text[begin:place].strip())
+            begin = place
+    return [*clauses, text[begin:].strip()]
+
+
+def code_places(text: str) -> list[int]:
+    """Positions outside string literals."""
+    places, quote, place = [], "", 0
+    while place < len(text):
+        char = text[place]
+        if quote:
+            if char == "\\":
+                place += 1
+            elif char == quote:
+                quote = ""
+        elif char in "\"'":
+            quote = char
+        else:
+            places.append(place)
+        place += 1
+    return places

@@ -1,0 +1,62 @@
+"""Nets in a training script: how they are made, frozen, given weights and shared."""
+
+from __future__ import annotations
+
+from backends.pytorch.script.facts import Facts
+from backends.pytorch.script.names import write_literal
+from backends.pytorch.script.optimizing import spell_match
+from compiler.program import TrainedNet
+
+Lines = list[str]
+
+
+def find_class(net: TrainedNet) -> str:
+    """The class of a net in model.py."""
+    return net.net.model
+
+
+def model_argument(facts: Facts) -> str:
+    """The nets as arguments of the objective."""
+    return "model" if facts.single else "*model.values()"
+
+
+def emit_model(facts: Facts) -> Lines:
+    """Lines that make `model` on the device, with loaded weights and without frozen ones."""
+    layout = ", memory_format=torch.channels_last" if "layout" in facts.switches else ""
+    nets = facts.train.nets
+    if facts.single:
+        lines = [f"model = {find_class(nets[0])}().to(device{layout})"]
+    else:
+        made = ", ".join(f"{write_literal(n.name)}: {find_class(n)}()" for n in nets)
+        lines = [f"model = nn.ModuleDict({{{made}}}).to(device{layout})"]
+    if any(net.net.loads for net in nets):
+        path = f'Path(__file__).with_name("{START}")'
+        lines.append(f"model.load_state_dict(load_file({path}), strict=False)")
+    if facts.train.freeze:
+        paths = [path for net in nets for path in facts.paths(net)]
+        frozen = spell_match(facts.train.freeze, paths)
+        if " or " in frozen:
+            frozen = f"({frozen})"
+        lines += [
+            "for name, parameter in model.named_parameters():",
+            f"    parameter.requires_grad = not {frozen}",
+        ]
+    return lines
+
+
+START = "start.safetensors"
+"""The file beside the script with the weights that its nets load."""
+
+
+def emit_replica(facts: Facts) -> Lines:
+    """Lines that make `replica`, which shares gradients among processes."""
+    option = ", broadcast_buffers=False" if facts.has_buffers else ""
+    lines = ["replica = model", "if WORLD > 1:"]
+    if facts.single:
+        return [*lines, f"    replica = DistributedDataParallel(model{option})"]
+    lines.append("    replica = nn.ModuleDict(model.items())")
+    for net in facts.train.nets:
+        if not facts.is_frozen(net):
+            place = f"replica[{write_literal(net.name)}]"
+            lines.append(f"    {place} = DistributedDataParallel({place}{option})")
+    return lines

@@ -1,0 +1,256 @@
+"""The text of a generated training script, with switches and slots.
+
+A line that ends in `#? NAME` (or `#? not NAME`) stands only where that switch is on (off). `$name`
+is a slot; on a line of its own it takes any number of lines at its indentation. Lines are written
+long: what passes 88 columns is broken where `ruff format` would break it.
+"""
+
+CONSTANTS = '''
+SEED = $seed
+BATCH = $batch  # rows a step, of all processes together
+EPOCHS = $epochs
+$rate_constants
+CLIP = $clip  # norm of all gradients together  #? clip
+PATIENCE = $patience  # epochs without a better $monitor  #? until
+
+RANK = int(os.environ.get("RANK", "0"))  # torchrun sets these
+WORLD = int(os.environ.get("WORLD_SIZE", "1"))
+
+
+@dataclass
+class Training:
+    """What changes while training: a checkpoint holds all of it."""
+
+    model: $model_type
+    optimizer: torch.optim.Optimizer  #? not groups
+    optimizers: list[torch.optim.Optimizer]  #? groups
+    scaler: torch.amp.GradScaler  #? scaler
+    epoch: int = 0
+    best_epoch: int = 0
+    best: tuple[float, ...] = (float("-inf"),)
+'''
+
+LOAD_COLUMNS = """
+def load_columns($folder_parameter) -> dict[str, np.ndarray]:
+    $load_lines
+"""
+
+LOAD_SPLITS = '''
+def load_splits($load_parameters) -> dict[str, list[Tensor]]:
+    """The columns $column_names of every split, on the device."""
+    values = load_columns($folder_argument)
+    raw = {name: torch.from_numpy(column) for name, column in values.items()}
+    $columns_lines
+    return {
+        split: [column[rows].to(device) for column in columns]
+        for split, rows in splits.items()
+    }
+'''
+
+TRAIN_EPOCH = '''
+def train_epoch(training: Training, replica: $model_type, columns: list[Tensor]) -> float:
+    """Trains on every row once and returns the mean loss.
+
+    $drawn_lines
+    """
+    replica.train()
+    $frozen_lines
+    epoch, rows, device = training.epoch, len(columns[0]), columns[0].device
+    torch.manual_seed(SEED + 1000 * epoch + RANK)  #? random
+    steps = max(1, rows // BATCH)
+    order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]
+    batches = torch.from_numpy(order).to(device).split(BATCH)
+    losses = torch.zeros(steps, device=device)
+    bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=RANK > 0 or None)
+    for step, chosen in enumerate(bar):
+        batch = [column[chosen[RANK::WORLD]] for column in columns]
+        with torch.autocast(device.type, $autocast):  #? autocast
+            $loss = compute_loss($replica, *batch)  #? autocast
+        $loss = compute_loss($replica, *batch)  #? not autocast
+        training.model.zero_grad()
+        $step_lines
+        losses[step] = loss.detach()  # read once an epoch: reading makes a GPU wait
+    losses = all_sum(losses) / WORLD
+    if not losses.isfinite().all():
+        step = int(losses.isfinite().logical_not().nonzero()[0])
+        sys.exit(f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}")
+    return losses.mean().item()
+'''
+
+EVALUATE = '''
+@torch.no_grad()
+def evaluate(model: $model_type, columns: list[Tensor]) -> dict[str, float]:
+    """$evaluated over a split."""
+    model.eval()
+    rows, device = len(columns[0]), columns[0].device
+    columns = [column[RANK::WORLD] for column in columns]
+    $sums = 0
+    for start in range(0, len(columns[0]), BATCH):
+        batch = [column[start : start + BATCH] for column in columns]
+        with torch.autocast(device.type, $autocast):  #? autocast
+            $outputs = compute_loss($model, *batch)  #? autocast
+        $outputs = compute_loss($model, *batch)  #? not autocast
+        $addition_lines
+    $figure_lines
+
+
+def all_sum(tensor: Tensor) -> Tensor:
+    """The tensor, added up over all processes."""
+    if WORLD > 1:
+        dist.all_reduce(tensor)
+    return tensor
+'''
+
+CHECKPOINTS = '''
+def save(path: Path, tensors: dict[str, Tensor], training: Training) -> None:
+    """Writes the file whole or not at all."""
+    progress = {"epoch": training.epoch, "best": training.best}
+    progress["best_epoch"] = training.best_epoch
+    progress["scaler"] = training.scaler.state_dict()  #? scaler
+    tensors = {name: value.contiguous() for name, value in tensors.items()}  #? layout
+    part = path.with_suffix(".part")
+    save_file(tensors, part, {"progress": json.dumps(progress)})
+    part.replace(path)
+
+
+def save_checkpoint(path: Path, training: Training) -> None:
+    """Saves what `--resume` needs: weights, state of the optimizer, progress."""
+    tensors = {f"model/{name}": value for name, value in training.model.state_dict().items()}
+    parameters = dict(training.model.named_parameters())  #? not groups
+    for name, parameter in parameters.items():  #? not groups
+        for key, value in training.optimizer.state[parameter].items():  #? not groups
+            tensors[f"{key}/{name}"] = value  #? not groups
+    names = {value: name for name, value in training.model.named_parameters()}  #? groups
+    for optimizer in training.optimizers:  #? groups
+        for parameter, state in optimizer.state.items():  #? groups
+            for key, value in state.items():  #? groups
+                tensors[f"{key}/{names[parameter]}"] = value  #? groups
+    save(path, tensors, training)
+
+
+def load_checkpoint(path: Path, training: Training) -> None:
+    """Restores what `save_checkpoint` saved."""
+    parameters = dict(training.model.named_parameters())
+    owners = {p: o for o in training.optimizers for p in o.param_groups[0]["params"]}  #? groups
+    weights = {}
+    for full_name, value in load_file(path).items():
+        key, name = full_name.split("/", 1)
+        if key == "model":
+            weights[name] = value
+        else:
+            parameter = parameters[name]
+            value = value.to(parameter.device)
+            if value.ndim:  # the fused step needs the layout of the parameter  #? layout
+                value = torch.empty_like(parameter).copy_(value)  #? layout
+            training.optimizer.state[parameter][key] = value  #? not groups
+            owners[parameter].state[parameter][key] = value  #? groups
+    training.model.load_state_dict(weights)
+    with safe_open(path, "pt") as file:
+        progress = json.loads(file.metadata()["progress"])
+    training.scaler.load_state_dict(progress["scaler"])  #? scaler
+    training.epoch, training.best = progress["epoch"], tuple(progress["best"])
+    training.best_epoch = progress["best_epoch"]
+'''
+
+TRAIN = '''
+def train(training: Training, splits: dict[str, list[Tensor]], out: Path) -> None:
+    """Trains with a line in metrics.jsonl and a checkpoint after every epoch."""
+    model = training.model
+    $replica_lines
+    while $unfinished:
+        started = time.perf_counter()
+        training.epoch += 1
+        record = {"epoch": training.epoch}
+        record["train.loss"] = train_epoch(training, replica, splits["train"])
+        $buffer_lines
+        $evaluation_lines
+        record["lr"] = $first_optimizer.param_groups[0]["lr"]
+        record["seconds"] = time.perf_counter() - started
+        score = $score
+        better = score > training.best
+        if better:
+            training.best, training.best_epoch = score, training.epoch
+        if RANK == 0:
+            show(record)
+            with (out / "metrics.jsonl").open("a") as log:
+                log.write(json.dumps(record) + "\\n")
+            if better:
+                save(out / "best.safetensors", model.state_dict(), training)
+            save_checkpoint(out / "last.safetensors", training)
+
+
+def show(record: dict[str, float]) -> None:
+    """Prints figures on one line."""
+    print("  ".join(f"{name} {value:.4g}" for name, value in record.items()), flush=True)
+'''
+
+MAIN = '''
+def start_process(device: str | None) -> torch.device:
+    """The device of this process, which is connected to the others."""
+    if device == "cuda" and not torch.cuda.is_available():
+        sys.exit("there is no CUDA device")
+    if BATCH % WORLD:
+        sys.exit(f"a batch of {BATCH} does not divide among {WORLD} processes")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    if WORLD > 1:
+        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    return torch.device(device)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="$description")
+    parser.add_argument("--data", type=Path, default=".", help="folder of the data")  #? folder
+    parser.add_argument("--out", type=Path, default="run", help="folder for results")
+    parser.add_argument("--resume", action="store_true", help="go on where it stopped")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="cuda where there is one")
+    options = parser.parse_args()
+    device, out = start_process(options.device), options.out
+    out.mkdir(parents=True, exist_ok=True)
+    splits = load_splits($load_arguments)
+
+    torch.manual_seed(SEED)
+    $model_lines
+    $optimizer_lines
+    $training_lines
+    if options.resume and (out / "last.safetensors").exists():
+        load_checkpoint(out / "last.safetensors", training)
+    if RANK == 0:
+        clear_folder(out, training.epoch)
+    train(training, splits, out)
+
+    if WORLD > 1:
+        dist.barrier()  # the best weights are written
+    model.load_state_dict(load_file(out / "best.safetensors"))
+    results = {"epochs": training.epoch, "best_epoch": training.best_epoch}
+    for split in $final_splits:
+        for name, value in evaluate(model, splits[split]).items():
+            results[f"{split}.{name}"] = value
+    if RANK == 0:
+        show(results)
+        (out / "results.json").write_text(json.dumps(results, indent=2) + "\\n")
+    if WORLD > 1:
+        dist.destroy_process_group()
+
+
+def clear_folder(out: Path, epochs: int) -> None:
+    """Leaves of an earlier training what belongs to its finished epochs."""
+    log = out / "metrics.jsonl"
+    if epochs:
+        log.write_text("".join(log.read_text().splitlines(keepends=True)[:epochs]))
+        return
+    for name in ("best.safetensors", "last.safetensors", "metrics.jsonl", "results.json"):
+        (out / name).unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except FileNotFoundError as error:
+        sys.exit(f"there is no file {error.filename}")
+    except torch.OutOfMemoryError:
+        sys.exit(f"the GPU is out of memory; a BATCH below {BATCH} takes less")
+    except KeyboardInterrupt:
+        sys.exit("stopped; --resume goes on after the last finished epoch")
+'''
