@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from compiler.ops.global_pooling import AdaptiveAvgPool, GlobalAvgPool, GlobalMaxPool
 from compiler.ops.pooling import AvgPool, MaxPool
+from compiler.ops.windows import spread
 from tests.laws.harness import Case, cases, draw_numbers, make_case
 from tests.laws.strategies_convolution import draw_sizes, spatial_symbols
 
@@ -34,10 +35,12 @@ def draw_max_pool(draw: Any) -> Case:
     axes = draw(st.integers(1, 3))
     symbols = spatial_symbols(draw, axes)
     options = draw_options(draw, axes, bool(symbols))
-    dilation = draw_sizes(draw, axes, 1, 2)
-    return make_case(
-        MaxPool(**options, dilation=dilation), draw_image(draw, axes, 5, 8), symbols=symbols
-    )
+    op = MaxPool(**options, dilation=draw_sizes(draw, axes, 1, 2))
+    # The evaluator of onnx 1.23 numbers the maxima of padded windows beyond the input where no
+    # axis has a stride or a dilation.
+    steps = (*spread("stride", op.stride or op.kernel, axes), *op.dilations(axes))
+    skip = {"reference": "padding"} if op.padding and set(steps) == {1} else {}
+    return make_case(op, draw_image(draw, axes, 5, 8), symbols=symbols, skip=skip)
 
 
 @cases("avg_pool")
