@@ -80,7 +80,19 @@ SETS: Mapping[str, Facts] = {
     "linnerud": Facts(("chins", "situps", "jumps"), targets=("weight", "waist", "pulse")),
 }
 DOWNLOADED = frozenset(
-    ["20newsgroups", "20newsgroups_vectorized", "california_housing", "covtype", "kddcup99", "lfw_pairs", "lfw_people", "olivetti_faces", "openml", "rcv1", "species_distributions"]
+    [
+        "20newsgroups",
+        "20newsgroups_vectorized",
+        "california_housing",
+        "covtype",
+        "kddcup99",
+        "lfw_pairs",
+        "lfw_people",
+        "olivetti_faces",
+        "openml",
+        "rcv1",
+        "species_distributions",
+    ]
 )
 """Sets that scikit-learn can only fetch over the network."""
 
