@@ -19,6 +19,7 @@ from compiler.messages.syntax import (
 from compiler.messages.syntax_text import HalfNumber, SpacedUnit
 from compiler.mistakes import find_example, find_foreign_word
 from compiler.recover import ITEM_WORDS, NAMES, Edit, Trouble
+from compiler.source import Span
 from compiler.units import UNITS
 
 Diagnosis = tuple[Message, Edit | None]
@@ -60,8 +61,8 @@ def find_wrong_closer(trouble: Trouble) -> Diagnosis | None:
     closes_outer = len(openers) > 1 and trouble.closer(openers[-2]) == trouble.kind
     if trouble.is_kind(trouble.index, "RBRACE") or (closes_outer and trouble.reads(wanted)):
         return report_unclosed(trouble, openers[-1], trouble.closers)
-    opener = trouble.tokens.span(openers[-1])
-    return MismatchedBracket(place, opener), keep_if_read(trouble, wanted, drop=1)
+    opener, bracket = trouble.tokens.span(openers[-1]), trouble.name(openers[-1])
+    return MismatchedBracket(place, opener, bracket), keep_if_read(trouble, wanted, drop=1)
 
 
 def find_open_bracket(trouble: Trouble) -> Diagnosis | None:
@@ -72,7 +73,7 @@ def find_open_bracket(trouble: Trouble) -> Diagnosis | None:
     if trouble.at_end:
         opener = blame_brace(trouble) if trouble.in_braces else openers[-1]
         closers = tuple(trouble.closer(opener) for opener in reversed(openers))
-        message = UnclosedBracket(trouble.place, trouble.tokens.span(opener))
+        message = name_unclosed(trouble, trouble.place, opener)
         readable = trouble.automaton.accepted([*closers, trouble.kind]) == len(closers) + 1
         return message, Edit(0, closers) if readable else None
     if trouble.in_bracket and trouble.starts_line:
@@ -82,8 +83,12 @@ def find_open_bracket(trouble: Trouble) -> Diagnosis | None:
 
 def report_unclosed(trouble: Trouble, opener: int, closers: tuple[int, ...]) -> Diagnosis:
     """A bracket is not closed before the token found."""
-    message = UnclosedBracket(trouble.place, trouble.tokens.span(opener))
-    return message, keep_if_read(trouble, *closers)
+    return name_unclosed(trouble, trouble.place, opener), keep_if_read(trouble, *closers)
+
+
+def name_unclosed(trouble: Trouble, place: Span, opener: int) -> Message:
+    """The message about an open bracket."""
+    return UnclosedBracket(place, trouble.tokens.span(opener), trouble.name(opener))
 
 
 def blame_brace(trouble: Trouble) -> int:
@@ -113,7 +118,7 @@ def find_item_in_body(trouble: Trouble) -> Diagnosis | None:
     if tokens.fresh[word] and tokens.column(word) <= margin:
         end = tokens.place(word)
         closers = (trouble.kinds["RBRACE"],) * len(braces)
-        return UnclosedBracket(end, tokens.span(blame_brace(trouble))), Edit(0, closers, word)
+        return name_unclosed(trouble, end, blame_brace(trouble)), Edit(0, closers, word)
     if word != trouble.head:
         return None
     drops_let = Edit(1, (), word) if trouble.is_kind(word, "LET") else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from compiler import syntax
 from compiler.diagnostics import Sink
 from compiler.format_expressions import ExpressionFormatter
@@ -73,14 +75,14 @@ class Formatter(ExpressionFormatter):
         """What stands before the body of an item."""
         parts = [self.take(), " ", self.take()]
         if self.peek() == "(":
-            parts.append(self.bracket([lambda p=p: self.parameter(p) for p in item.parameters]))
+            parts.append(self.bracket([partial(self.parameter, p) for p in item.parameters]))
         links: list[Doc] = []
         match item:
             case syntax.Train():
                 if item.of:
                     links.append(Fill(" ", [self.take("of"), " ", self.reference(item.of)]))
                 if item.on:
-                    makers = [lambda r=r: self.reference(r) for r in item.on]
+                    makers = [partial(self.reference, r) for r in item.on]
                     links.append(Fill(" ", self.comma_list(makers, after=self.take("on"))))
             case syntax.Variant() | syntax.Sweep():
                 links.append(Fill(" ", [self.take("of"), " ", self.reference(item.of)]))
@@ -193,12 +195,17 @@ class Formatter(ExpressionFormatter):
             if self.peek() == "{":
                 return [*parts, self.body(statement.otherwise)]
             parts.append(" ")
-            (statement,) = statement.otherwise  # `else if`: exactly one statement, an If
+            match statement.otherwise:
+                case (syntax.If() as following,):
+                    statement = following
+                case _:
+                    raise AssertionError("`else` stands before a body or an `if`")
 
     def scan(self, scan: syntax.Scan) -> Doc:
         """`scan x_t in x, axis=1 { … }`."""
         parts: list[Doc] = [self.take("scan"), " "]
-        written = sorted([*scan.over, *scan.options], key=lambda part: part.span.start)
+        both: list[syntax.ScanOver | syntax.Argument] = [*scan.over, *scan.options]
+        written = sorted(both, key=lambda part: part.span.start)
         for number, part in enumerate(written):
             separator = self.take(",") if number else ""
             if isinstance(part, syntax.ScanOver):

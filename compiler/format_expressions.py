@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from compiler import syntax
 from compiler.layout import Comma, Doc, Fill, Group, Hard, Line, Nest, Own, Trailing
@@ -147,13 +148,15 @@ class ExpressionFormatter:
             case syntax.Attribute():
                 return [self.expression(node.base), self.take("."), self.take()]
             case syntax.Call():
-                return [self.expression(node.function), self.arguments(node.arguments)]
+                # `50%(…)` would be read as a remainder
+                space = " " if isinstance(node.function, syntax.Number) else ""
+                return [self.expression(node.function), space, self.arguments(node.arguments)]
             case syntax.Subscript():
                 base = self.expression(node.base)
-                makers = [lambda i=i: self.index_part(i) for i in node.indices]
+                makers = [partial(self.index_part, i) for i in node.indices]
                 return [base, self.bracket(makers, fills=True, comma=False)]
             case syntax.Group():
-                return self.hug(lambda: self.expression(node.inner))
+                return self.hug(partial(self.expression, node.inner))
             case _:
                 return self.atom(node)
 
@@ -162,13 +165,11 @@ class ExpressionFormatter:
         match node:
             case syntax.ListExpr():
                 fills = all(isinstance(item, ATOMS) for item in node.items)
-                return self.bracket(
-                    [lambda i=i: self.expression(i) for i in node.items], fills=fills
-                )
+                return self.bracket([partial(self.expression, i) for i in node.items], fills=fills)
             case syntax.TupleExpr(items=(only,)):
                 return self.hug(lambda: [self.expression(only), self.take(",")])
             case syntax.TupleExpr():
-                return self.bracket([lambda i=i: self.expression(i) for i in node.items])
+                return self.bracket([partial(self.expression, i) for i in node.items])
             case syntax.Comprehension():
                 return self.comprehension(node)
             case _:
@@ -191,8 +192,8 @@ class ExpressionFormatter:
                 value = arguments[0].value
                 has_comma = self.tokens.source.text[value.span.end :].lstrip().startswith(",")
                 if not has_comma:
-                    return self.hug(lambda: self.expression(value))
-        return self.bracket([lambda a=a: self.argument(a) for a in arguments])
+                    return self.hug(partial(self.expression, value))
+        return self.bracket([partial(self.argument, a) for a in arguments])
 
     def argument(self, argument: Argument) -> Doc:
         """`name=value` or a value."""
@@ -223,7 +224,7 @@ class ExpressionFormatter:
         """The name behind `as`."""
         parts = [self.take()]
         for index in node.label.indices:
-            parts.append(self.hug(lambda index=index: self.expression(index)))
+            parts.append(self.hug(partial(self.expression, index)))
         return parts
 
     def pipe(self, node: syntax.Then) -> Doc:
@@ -287,5 +288,5 @@ class ExpressionFormatter:
         name = self.take()
         if node.dims is None:
             return name
-        makers = [lambda d=d: self.expression(d) for d in node.dims]
+        makers = [partial(self.expression, d) for d in node.dims]
         return [name, self.bracket(makers, fills=True, comma=False)]

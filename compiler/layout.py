@@ -11,7 +11,7 @@ INDENT = 4
 
 @dataclass(frozen=True)
 class Line:
-    """A place to break, taken by all of a group or by none; `flat` is what stands there unbroken."""
+    """A place to break, taken by all of a group or by none; unbroken, `flat` stands there."""
 
     flat: str = ""
 
@@ -30,7 +30,7 @@ class Comma:
 
 @dataclass(frozen=True)
 class Trailing:
-    """A comment behind what stands before it; nothing else may follow on its line."""
+    """A comment behind what stands before it; it ends the line."""
 
     text: str
 
@@ -99,6 +99,7 @@ class Printer:
                     self.line += "" if flat else ","
                 case Trailing():
                     self.put_trailing(doc.text)
+                    self.end_line(indent, blank=False)
                 case Own():
                     self.end_line(indent, blank=False)
                     self.line += doc.text
@@ -135,10 +136,12 @@ class Printer:
 
     def put_trailing(self, text: str) -> None:
         """A comment behind this line, or behind the line above where this one is still empty."""
-        if self.line.strip() or not self.lines:
+        code, comment = self.lines[-1] if self.lines else ("", "")
+        if self.line.strip() or not code:
             self.waiting = f"{self.waiting}  {text}".lstrip()
+        elif code.lstrip().startswith("#"):
+            self.line += text
         else:
-            code, comment = self.lines[-1]
             self.lines[-1] = code, f"{comment}  {text}".lstrip()
 
     def align_comments(self) -> list[str]:
@@ -154,7 +157,7 @@ class Printer:
         return found
 
     def fits(self, stack: list[Entry], entry: Entry, before: str) -> bool:
-        """Whether an entry fits on this line, with what follows it up to the next place to break."""
+        """Whether an entry fits on this line, with what follows up to the next place to break."""
         room = self.width - len(self.line) - len(before)
         todo = [entry]
         behind = len(stack)

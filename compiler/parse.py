@@ -7,7 +7,7 @@ from typing import Any
 from compiler.automaton import MAX_DEPTH, Automaton, DepthExceeded
 from compiler.diagnose import diagnose
 from compiler.diagnostics import Message, Sink
-from compiler.messages.syntax import NestedTooDeep
+from compiler.messages.syntax import NestedTooDeep, UnclosedBracket
 from compiler.mistakes import check_words
 from compiler.newlines import check_line_starts
 from compiler.parse_tree import TreeBuilder
@@ -84,8 +84,10 @@ class Reading:
         return value
 
     def report_mistake(self, message: Message) -> None:
-        """Keep a message unless its line has one already: it would most likely be a consequence."""
+        """Keep a message unless it is a consequence: its line has one, or its bracket was put in."""
         self.mistakes += 1
+        if isinstance(message, UnclosedBracket) and not message.opener.text:
+            return
         if message.span is None or self.line_of(message) not in map(self.line_of, self.messages):
             self.messages.append(message)
 

@@ -127,14 +127,20 @@ class Trouble:
         """Whether a token is of one of these kinds."""
         return self.tokens.kinds[index] in [self.kinds[name] for name in names]
 
+    def name(self, index: int) -> str:
+        """What a token of fixed text says, even where it was put in and has no text."""
+        return self.table.texts[self.tokens.kinds[index]]
+
     def closer(self, opener: int) -> int:
         """The kind of bracket that closes the one at `opener`."""
-        pairs = {"(": "RPAR", "[": "RSQB", "{": "RBRACE"}
-        return self.kinds[pairs[self.tokens.text(opener)]]
+        pairs = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
+        return self.kinds[pairs[self.table.symbols[self.tokens.kinds[opener]]]]
 
     def reads(self, *inserted: int, drop: int = 0) -> bool:
         """Whether the text could go on for a while with these tokens put in and some dropped."""
         begin = self.index + drop
+        if begin == len(self.tokens.kinds):
+            return False
         kinds = [*inserted, *self.tokens.kinds[begin : begin + LOOKAHEAD]]
         return self.automaton.accepted(kinds) == len(kinds)
 

@@ -58,7 +58,7 @@ def render_message(message: Message, palette: Palette = PLAIN) -> str:
     hue = palette.severity(message.severity)
     head = f"{hue}{message.severity}[{message.code}]{palette.end}"
     lines = [f"{head}{palette.bold}: {printable(message.title())}{palette.end}"]
-    labels = [label for label in message.labels()]
+    labels = list(message.labels())
     if message.span is None:
         lines += [f"   {note}" for note in note_lines("=", message.label())]
     else:

@@ -12,6 +12,7 @@ from compiler.syntax import Expr
 
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
 
+_WHOLE = re.compile(r'"([^"\\\n]|\\.)*"')
 _PIECE = re.compile(
     r"(?P<text>[^\\{}]+)|\\u(?P<code>[0-9a-fA-F]{4})|\\(?P<escape>.)|(?P<double>\{\{|\}\})|(?P<brace>[{}])"
 )
@@ -26,11 +27,11 @@ def read_string(
 ) -> Parts:
     """The parts of a string: text without escapes and expressions in turn, one text if plain.
 
-    `span` covers the quotes too. A string that is not in double quotes was reported before; it is
+    `span` covers the quotes too. A string that lacks its double quotes was reported before; it is
     taken as it stands.
     """
     source, text = span.source, span.text
-    if len(text) < 2 or text[0] != '"' or text[-1] != '"' or text.startswith('"""'):
+    if _WHOLE.fullmatch(text) is None:
         return (text.strip("\"'"),)
     parts: list[str | Expr] = []
     words: list[str] = []

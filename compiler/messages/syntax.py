@@ -57,12 +57,13 @@ class UnclosedBracket(Message):
     good: ClassVar[str] = "block f(x) {\n    return x -> conv(64, kernel=3)\n}\n"
 
     opener: Span
+    bracket: str
 
     def title(self) -> str:
-        return f"`{self.opener.text}` is never closed"
+        return f"`{self.bracket}` is never closed"
 
     def label(self) -> str:
-        return f"`{CLOSERS[self.opener.text]}` is missing here"
+        return f"`{CLOSERS[self.bracket]}` is missing here"
 
     def labels(self) -> Sequence[Label]:
         return (Label(self.opener, "opened here"),)
@@ -97,12 +98,13 @@ class MismatchedBracket(Message):
     good: ClassVar[str] = "block f(x) {\n    return x -> reshape([1, 8, 8])\n}\n"
 
     opener: Span
+    bracket: str
 
     def title(self) -> str:
-        return f"`{self.opener.text}` is closed by `{self.span.text if self.span else ''}`"
+        return f"`{self.bracket}` is closed by `{self.span.text if self.span else ''}`"
 
     def label(self) -> str:
-        return f"expected `{CLOSERS[self.opener.text]}`"
+        return f"expected `{CLOSERS[self.bracket]}`"
 
     def labels(self) -> Sequence[Label]:
         return (Label(self.opener, "opened here"),)
