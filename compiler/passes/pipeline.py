@@ -10,6 +10,10 @@ from compiler.passes.base import Context, Pass
 from compiler.passes.common_subexpressions import CommonSubexpressions
 from compiler.passes.constant_folding import ConstantFolding
 from compiler.passes.dead_code import DeadCode
+from compiler.passes.flatten_rows import FlattenRows
+from compiler.passes.fold_batch_norm import FoldBatchNorm
+from compiler.passes.slice_pull_up import SlicePullUp
+from compiler.passes.split_projections import SplitProjections
 
 CLEAN_PASSES: tuple[Pass, ...] = (
     # First, so that no other pass works on what is thrown away.
@@ -21,6 +25,15 @@ CLEAN_PASSES: tuple[Pass, ...] = (
 
 ONNX_PASSES: tuple[Pass, ...] = (
     *CLEAN_PASSES,
+    # After constant_folding, which may have computed the weights that it reads.
+    FoldBatchNorm(),
+    # Before slice_pull_up: a projection that makes more than the slice needs stands in its way.
+    SplitProjections(),
+    SlicePullUp(),
+    # After slice_pull_up: a slice of tokens is no slice of rows of a matrix.
+    FlattenRows(),
+    # Slices that several paths asked for.
+    CommonSubexpressions(),
     # Weights that folding superseded, and nodes that only they fed.
     DeadCode(),
 )
