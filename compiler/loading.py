@@ -36,6 +36,18 @@ def find_weights(net: Net, folder: Path, seed: int = 0) -> dict[str, Array]:
     Raises:
         CompileError: a file cannot be read, lacks a weight, or has one of another shape.
     """
+    weights = find_loaded(net, folder)
+    if weights.keys() >= {p.path for p in net.graph.parameters}:
+        return weights
+    return draw_weights(net.graph, seed) | weights
+
+
+def find_loaded(net: Net, folder: Path) -> dict[str, Array]:
+    """The weights that the `load(…)` calls of a net give, by path; those of no other parameter.
+
+    Raises:
+        CompileError: a file cannot be read, lacks a weight, or has one of another shape.
+    """
     weights: dict[str, Array] = {}
     faults: list[Message] = []
     for load in net.loads:
@@ -45,9 +57,7 @@ def find_weights(net: Net, folder: Path, seed: int = 0) -> dict[str, Array]:
             faults += error.messages
     if faults:
         raise CompileError(faults)
-    if weights.keys() >= {p.path for p in net.graph.parameters}:
-        return weights
-    return draw_weights(net.graph, seed) | weights
+    return weights
 
 
 def read_all_weights(graph: Graph, path: Path) -> dict[str, Array]:

@@ -178,3 +178,262 @@ class ModelRefused(Message):
 
     def help(self) -> str:
         return "a lower `opset`, another device or `f32` may be what it knows"
+
+
+@final
+@dataclass(frozen=True)
+class BackendsDiffer(Message):
+    """A backend computes something else than the spec means.
+
+    Verification runs the network's meaning in NumPy, the generated PyTorch and the ONNX file on
+    random and edge inputs. This is the first layer whose result differs although what goes in
+    agrees, so the fault is in how this layer is written for the backend, or in the backend
+    itself. It is no fault of the spec: please report it with the spec.
+    """
+
+    code: ClassVar[str] = "W0810"
+    backend: str
+    layer: str
+    case: str
+    error: float
+    allowed: float
+    found: float
+    expected: float
+    index: tuple[int, ...]
+    reason: str
+
+    def title(self) -> str:
+        return f"{self.backend} computes `{self.layer}` differently on {self.case}"
+
+    def label(self) -> str:
+        if self.reason:
+            return self.reason
+        place = f"at {list(self.index)}" if self.index else "here"
+        return f"{place} it gives {self.found:.7g}, which should be {self.expected:.7g}"
+
+    def help(self) -> str:
+        return (
+            f"the error is {self.error:.1e} of the largest number, {self.allowed:.1e} is allowed;"
+            " please report this with the spec"
+        )
+
+
+@final
+@dataclass(frozen=True)
+class PassChangedMeaning(Message):
+    """A pass of the compiler changed what the network computes.
+
+    Passes rewrite the network before it becomes an ONNX file, and none of them may change the
+    outputs by more than rounding. It is no fault of the spec: please report it with the spec.
+    """
+
+    code: ClassVar[str] = "W0811"
+    name: str
+    output: str
+    case: str
+    error: float
+
+    def title(self) -> str:
+        return f"the pass `{self.name}` changed the output `{self.output}` on {self.case}"
+
+    def label(self) -> str:
+        return f"the error is {self.error:.1e} of the largest number"
+
+
+@final
+@dataclass(frozen=True)
+class OptimizerDiffers(Message):
+    """ONNX Runtime's own optimizer changes the outputs.
+
+    The file computes what the spec means when ONNX Runtime runs it node by node, and something
+    else after ONNX Runtime has rewritten it. Another version of ONNX Runtime may behave.
+    """
+
+    code: ClassVar[str] = "W0812"
+    output: str
+    case: str
+    error: float
+
+    def title(self) -> str:
+        return f"ONNX Runtime's optimizer changes the output `{self.output}` on {self.case}"
+
+    def label(self) -> str:
+        return f"the error is {self.error:.1e} of the largest number"
+
+    def help(self) -> str:
+        return "try another version of ONNX Runtime, or disable its graph optimizations"
+
+
+@final
+@dataclass(frozen=True)
+class BackendFailed(Message):
+    """A backend raised an error on inputs that the spec's types allow."""
+
+    code: ClassVar[str] = "W0813"
+    backend: str
+    case: str
+    reason: str
+
+    def title(self) -> str:
+        return f"{self.backend} fails on {self.case}"
+
+    def label(self) -> str:
+        return self.reason
+
+
+@final
+@dataclass(frozen=True)
+class NoPossibleSizes(Message):
+    """No sizes of the dimensions were found at which the network could run.
+
+    Verification needs sizes at which every tensor has elements and every condition holds.
+    """
+
+    code: ClassVar[str] = "W0814"
+    model: str
+    names: tuple[str, ...]
+
+    def title(self) -> str:
+        return f"`{self.model}` cannot be verified: no sizes fit its conditions"
+
+    def label(self) -> str:
+        return f"no sizes up to 1024 of {', '.join(self.names)} were found"
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+@final
+@dataclass(frozen=True)
+class TrainingFileMissing(Message):
+    """The training script did not find a file that it reads.
+
+    Paths in a spec start from the folder of the spec. The file was there when the spec was
+    checked, or the script was run with another folder.
+    """
+
+    code: ClassVar[str] = "W0860"
+    path: str
+
+    def title(self) -> str:
+        return f"the training found no file {self.path}"
+
+    def label(self) -> str:
+        return "is what was trained"
+
+    def help(self) -> str:
+        return "put the file there; paths start from the folder of the spec"
+
+
+@final
+@dataclass(frozen=True)
+class LossNotFinite(Message):
+    """The loss became infinite or stopped being a number, and nothing can be learned from it.
+
+    Most often the learning rate is too high. A warm-up (`schedule=cosine(warmup=5%)`), a limit
+    on the gradients (`clip 1.0`) or `precision bf16` in place of `f16` helps too. A logarithm of
+    zero, a division by zero and missing values in the data have the same effect in the first
+    step.
+    """
+
+    code: ClassVar[str] = "W0861"
+    value: str
+    epoch: int
+    step: int
+
+    def title(self) -> str:
+        return f"the loss is {self.value} at epoch {self.epoch}, step {self.step}"
+
+    def label(self) -> str:
+        return "stopped there"
+
+    def help(self) -> str:
+        if self.epoch == 1 and self.step == 1:
+            return "look for missing values in the data, log(0) and division by zero in the spec"
+        return "try a lower `lr`, a warm-up, or `clip 1.0`"
+
+
+@final
+@dataclass(frozen=True)
+class TrainingOutOfMemory(Message):
+    """The training did not fit into the memory of the GPU.
+
+    The whole data set is held on the device beside the network, its gradients, the state of the
+    optimizer and the activations of one batch, which grow with `batch`.
+    """
+
+    code: ClassVar[str] = "W0862"
+    batch: str
+
+    def title(self) -> str:
+        return "the GPU is out of memory"
+
+    def label(self) -> str:
+        return f"with batches of {self.batch} rows"
+
+    def help(self) -> str:
+        return "use a smaller `batch`, `precision bf16`, or `--device cpu`"
+
+
+@final
+@dataclass(frozen=True)
+class TrainingDeviceMissing(Message):
+    """A training was asked to run on a CUDA device where PyTorch finds none.
+
+    Either there is no GPU, or the installed PyTorch is one for the CPU only.
+    """
+
+    code: ClassVar[str] = "W0863"
+
+    def title(self) -> str:
+        return "PyTorch finds no CUDA device"
+
+    def help(self) -> str:
+        return "give `--device cpu`, or install PyTorch for CUDA"
+
+
+@final
+@dataclass(frozen=True)
+class TrainingKilled(Message):
+    """The process of the training was ended from outside.
+
+    SIGKILL is most often the system, out of memory. Finished epochs are kept: the same command
+    goes on from there.
+    """
+
+    code: ClassVar[str] = "W0864"
+    signal: str
+
+    def title(self) -> str:
+        return f"the training was ended by {self.signal}"
+
+    def label(self) -> str:
+        return "goes on after its last finished epoch when it is run again"
+
+    def help(self) -> str | None:
+        if self.signal != "SIGKILL":
+            return None
+        return "if memory ran out, use a smaller `batch`"
+
+
+@final
+@dataclass(frozen=True)
+class TrainingFailed(Message):
+    """The training script ended with an error of its own.
+
+    The script that Weft writes runs alone (`python train.py`), and the whole of what it said
+    stands in the log that the message names.
+    """
+
+    code: ClassVar[str] = "W0865"
+    reason: str
+    log: str
+
+    def title(self) -> str:
+        return f"the training failed: {self.reason}"
+
+    def label(self) -> str:
+        return "is what was trained"
+
+    def help(self) -> str:
+        return f"what the script said is in {self.log}"

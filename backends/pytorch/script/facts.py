@@ -14,8 +14,30 @@ from compiler.passes.dead_code import DeadCode
 from compiler.program import Train, TrainedNet
 
 RESERVED = frozenset(
-    "batch columns device loss math model np nn rows size start sums torch dist F "
-    "BATCH CLIP EPOCHS PATIENCE RANK SEED WORLD".split()
+    {
+        "batch",
+        "columns",
+        "device",
+        "dist",
+        "loss",
+        "math",
+        "model",
+        "nn",
+        "np",
+        "rows",
+        "size",
+        "start",
+        "sums",
+        "torch",
+        "BATCH",
+        "CLIP",
+        "EPOCHS",
+        "F",
+        "PATIENCE",
+        "RANK",
+        "SEED",
+        "WORLD",
+    }
 )
 """Names that the script itself uses where it also uses names of outputs and columns."""
 

@@ -171,17 +171,12 @@ def train(training: Training, splits: dict[str, list[Tensor]], out: Path) -> Non
         if better:
             training.best, training.best_epoch = score, training.epoch
         if RANK == 0:
-            show(record)
             with (out / "metrics.jsonl").open("a") as log:
                 log.write(json.dumps(record) + "\\n")
+            print(*(f"{name} {value:.4g}" for name, value in record.items()), flush=True)
             if better:
                 save(out / "best.safetensors", model.state_dict(), training)
             save_checkpoint(out / "last.safetensors", training)
-
-
-def show(record: dict[str, float]) -> None:
-    """Prints figures on one line."""
-    print("  ".join(f"{name} {value:.4g}" for name, value in record.items()), flush=True)
 '''
 
 MAIN = '''
@@ -225,10 +220,9 @@ def main() -> None:
     model.load_state_dict(load_file(out / "best.safetensors"))
     results = {"epochs": training.epoch, "best_epoch": training.best_epoch}
     for split in $final_splits:
-        for name, value in evaluate(model, splits[split]).items():
-            results[f"{split}.{name}"] = value
+        results[split] = evaluate(model, splits[split])
     if RANK == 0:
-        show(results)
+        print(json.dumps(results, indent=2))
         (out / "results.json").write_text(json.dumps(results, indent=2) + "\\n")
     if WORLD > 1:
         dist.destroy_process_group()

@@ -1,0 +1,144 @@
+"""Runs a generated training script and reads what it leaves."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from compiler.diagnostics import CompileError, Message
+from compiler.messages.lowering import (
+    LossNotFinite,
+    TrainingDeviceMissing,
+    TrainingFailed,
+    TrainingFileMissing,
+    TrainingKilled,
+    TrainingOutOfMemory,
+)
+from compiler.source import Span
+
+Record = Mapping[str, float]
+"""A line of metrics.jsonl: `epoch`, `train.loss`, `val.loss`, `val.accuracy`, `lr`, `seconds`."""
+LOG = "train.log"
+"""The file with what the script wrote to its error output."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a finished training reached: figures of the weights of the best epoch by split, and
+    the seconds that its epochs took, those before an interruption included."""
+
+    epochs: int
+    best_epoch: int
+    figures: Mapping[str, Record]
+    seconds: float
+    weights: Path
+
+
+def run_training(
+    folder: Path,
+    *,
+    data_root: Path,
+    out: Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    on_progress: Callable[[Record], None] | None = None,
+    span: Span | None = None,
+) -> Results:
+    """Runs `train.py` to its end in a process of its own.
+
+    The process prints a line per epoch into a pipe, so it ends by itself, without having written
+    anything, soon after this one is killed.
+
+    Args:
+        folder: where `write_training` wrote.
+        data_root: what paths of data start from.
+        out: where results go; `folder` itself if None.
+        resume: whether to go on after the last finished epoch, if there is one.
+        device: "auto", "cpu" or "cuda".
+        on_progress: called with every finished epoch.
+        span: the train in the spec, for messages.
+
+    Raises:
+        CompileError: the training failed; finished epochs are kept.
+    """
+    out = (out or folder).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, str((folder / "train.py").resolve()), "--out", str(out)]
+    command += ["--resume"] if resume else []
+    command += ["--device", device] if device != "auto" else []
+    with (out / LOG).open("w+", encoding="utf-8", errors="replace") as log:
+        process = subprocess.Popen(
+            command, cwd=data_root, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        try:
+            assert process.stdout is not None
+            _follow(process.stdout, out / "metrics.jsonl", on_progress)
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+        log.seek(0)
+        said = log.read()
+    if status:
+        raise CompileError([_explain(status, said, out / LOG, span)])
+    return read_results(out)
+
+
+def _follow(output: IO[str], metrics: Path, on_progress: Callable[[Record], None] | None) -> None:
+    """Reports every epoch as soon as its line is printed and written."""
+    reported = 0
+    for _ in output:
+        if on_progress is None:
+            continue
+        records = read_metrics(metrics)
+        if not reported and records:
+            reported = int(records[-1]["epoch"]) - 1  # a resumed training has older lines
+        for record in records[reported:]:
+            on_progress(record)
+        reported = max(reported, len(records))
+
+
+def read_metrics(path: Path) -> list[Record]:
+    """The records of finished epochs, in order; none where there is no file yet."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def read_results(out: Path) -> Results:
+    """What a finished training left in its folder.
+
+    Raises:
+        OSError: it is not finished.
+    """
+    found = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    figures = {name: value for name, value in found.items() if isinstance(value, dict)}
+    seconds = sum(record["seconds"] for record in read_metrics(out / "metrics.jsonl"))
+    weights = out / "best.safetensors"
+    return Results(found["epochs"], found["best_epoch"], figures, seconds, weights)
+
+
+def _explain(status: int, said: str, log: Path, span: Span | None) -> Message:
+    """The message for what the script said before it ended with an error."""
+    if status < 0:
+        return TrainingKilled(span, signal.Signals(-status).name)
+    lines = [line for line in said.splitlines() if line.strip()]
+    reason = lines[-1].strip() if lines else f"exit status {status}"
+    if found := re.fullmatch(r"there is no file (.+)", reason):
+        return TrainingFileMissing(span, found[1])
+    if found := re.fullmatch(r"the loss is (\S+) at epoch (\d+), step (\d+)", reason):
+        return LossNotFinite(span, found[1], int(found[2]), int(found[3]))
+    if found := re.fullmatch(r"the GPU is out of memory; a BATCH below (\d+) .*", reason):
+        return TrainingOutOfMemory(span, found[1])
+    if reason == "there is no CUDA device":
+        return TrainingDeviceMissing(span)
+    return TrainingFailed(span, reason, str(log))

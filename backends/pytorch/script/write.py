@@ -1,0 +1,62 @@
+"""Writes the folder of a training: model.py, train.py, README.md and the weights it starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from backends.pytorch.modules import emit_module
+from backends.pytorch.script.emit import emit_script
+from backends.pytorch.script.facts import Facts
+from backends.pytorch.script.loading import reads_folder
+from backends.pytorch.script.models import START
+from compiler.files import write_text
+from compiler.ir.weights import write_weights
+from compiler.loading import find_loaded
+from compiler.program import Train
+
+
+def write_training(train: Train, folder: Path, *, root: Path | None = None) -> None:
+    """Writes what is needed to train, each file whole or not at all.
+
+    Args:
+        train: a checked train.
+        folder: where to; made if missing.
+        root: what the paths of weights that nets load start from; the spec's folder if None.
+
+    Raises:
+        CompileError: weights that a net loads cannot be read or do not fit.
+        OSError: the folder cannot be written.
+    """
+    graphs = [net.net.graph for net in train.nets]
+    texts = {
+        "model.py": emit_module(graphs, title=train.name),
+        "train.py": emit_script(train),
+        "README.md": describe(train),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    if root is None:
+        root = train.span.source.folder if train.span is not None else Path()
+    weights = {
+        net.prefix + path: array
+        for net in train.nets
+        for path, array in find_loaded(net.net, root).items()
+    }
+    if weights:
+        write_weights(folder / START, weights, {})
+
+
+def describe(train: Train) -> str:
+    """README.md: one paragraph about the files and how to use them."""
+    data = " --data FOLDER" if reads_folder(Facts(train)) else ""
+    where = ", where FOLDER is what the paths of the data start from" if data else ""
+    return (
+        f"# {train.name}\n\n"
+        f"`model.py` holds the networks as PyTorch modules, `train.py` trains them on the data "
+        f"`{train.data.name}`: run `python train.py{data} --out RUN`{where}. It needs torch, "
+        "numpy, safetensors, tqdm and what the data needs, and nothing of Weft. RUN then holds "
+        "`metrics.jsonl` (a line per epoch), `best.safetensors` (the weights of the best epoch), "
+        "`last.safetensors` (all that `--resume` needs to go on exactly where it stopped) and "
+        "`results.json` (the figures of the best weights). Under `torchrun` every batch is "
+        "divided among the processes; batch norms then see their own process's rows only.\n"
+    )
