@@ -91,7 +91,7 @@ class Split:
             if self.method == "in_order" and index and self.overlap:
                 low = f"{low} + {self.overlap}"
             stretch = f"np.arange({low}, {high})" if low else f"np.arange({high})"
-            part = stretch if self.method == "in_order" else f"order[{low}:{high}]"
+            part = stretch if self.method == "in_order" else _write_slice("order", low, high)
             entries.append(f'    "{name}": {part},')
         return [*lines, "return {", *entries, "}"]
 
@@ -110,7 +110,7 @@ class Split:
             lines.append(f"order = np.random.default_rng({self.seed}).permutation({drawn})")
             borders = count_rows([share for _, share in self.shares], train)
             for (name, _), low, high in zip(self.shares, borders, borders[1:], strict=False):
-                ranges[name] = f"order[{low or ''}:{high}]"
+                ranges[name] = _write_slice("order", str(low or ""), str(high))
             ranges["train"] = f"order[{borders[-1]}:]"
         return [*lines, "return {", *(f'    "{n}": {ranges[n]},' for n in self.names), "}"]
 
@@ -144,6 +144,13 @@ by_class = np.argsort(classes, kind="stable")
 place = np.empty(rows)
 place[by_class] = np.arange(rows) - np.repeat(np.cumsum(counts) - counts, counts)
 order = order[np.argsort((place + 0.5) / counts[classes], kind="stable")]"""
+
+
+def _write_slice(array: str, low: str, high: str) -> str:
+    """`array[low:high]` with the spaces that formatters put around bounds that are calls."""
+    if "(" not in low + high:
+        return f"{array}[{low}:{high}]"
+    return f"{array}[{low}{' ' if low else ''}:{' ' if high else ''}{high}]"
 
 
 def _border_code(shares: Sequence[float], rows: str) -> list[str]:
