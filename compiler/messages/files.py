@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from compiler.diagnostics import Message
+from compiler.diagnostics import Message, Severity
 
 
 @dataclass(frozen=True)
@@ -221,3 +221,37 @@ class NotAnArray(Message):
 
     def help(self) -> str:
         return "save one with `numpy.save(path, array)`"
+
+
+@dataclass(frozen=True)
+class WeightsNeeded(Message):
+    """A train was to be compiled to ONNX, but its weights are made by training and no file with
+    them was given."""
+
+    code: ClassVar[str] = "W0914"
+
+    name: str
+    spec: str
+
+    def title(self) -> str:
+        return f"`{self.name}` has no weights before it is trained"
+
+    def help(self) -> str:
+        return f"run `weft build {self.spec}`, or give a file with `--weights FILE`"
+
+
+@dataclass(frozen=True)
+class FreshWeights(Message):
+    """A net was compiled with the weights that its initializers draw: the file computes, but it
+    has learnt nothing. Give a file with `--weights`, or let the spec `load(…)` one."""
+
+    code: ClassVar[str] = "W0915"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    name: str
+
+    def title(self) -> str:
+        return f"`{self.name}` is compiled with fresh random weights"
+
+    def help(self) -> str:
+        return "give trained ones with `--weights FILE`"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device, open_session
-from backends.pytorch.running import run_training
+from backends.pytorch.running import read_results, run_training
 from backends.pytorch.script.write import write_training
 from compiler.diagnostics import CompileError, Sink
 from compiler.ir.printer import print_graph
@@ -23,6 +22,7 @@ from compiler.program import Deploy, Program, Train
 from weft.building.cache import Cache, hash_file, hash_text
 from weft.building.plan import plan_build
 from weft.building.report import Report, Section, format_bytes, format_metrics
+from weft.building.progress import follow_epochs
 from weft.measuring import measure_deployed, measure_latency
 from weft.verifying import verify_file
 
@@ -76,30 +76,33 @@ class Build:
             resume = self.cache.get_facts(f"{stage} (begun)").get("key") == key
             self.cache.record(f"{stage} (begun)", key, (), {"key": key})
             self.echo(f"{stage}: {'going on' if resume else 'training'}")
-            results = run_training(
-                folder, data_root=root, resume=resume, device=self.device.value
-            )
+            with follow_epochs(train.epochs) as on_progress:
+                run_training(
+                    folder,
+                    data_root=root,
+                    resume=resume,
+                    device=self.device.value,
+                    on_progress=on_progress,
+                    span=train.span,
+                )
             made = [folder / "best.safetensors", folder / "results.json"]
-            self.cache.record(stage, key, made, {"seconds": results.seconds})
-        return self.describe_training(train, folder, self.cache.get_facts(stage))
+            self.cache.record(stage, key, made)
+        return self.describe_training(train, folder)
 
-    def describe_training(
-        self, train: Train, folder: Path, facts: Mapping[str, Any]
-    ) -> Section:
+    def describe_training(self, train: Train, folder: Path) -> Section:
         """The rows of a train: figures by split, best epoch, time, files."""
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        results = read_results(folder)
         names = [use.name for use in train.metrics]
         parameters = sum(p.value.type.size.known or 0 for p in train.step.parameters if p.trainable)
         rows = [("parameters", f"{parameters:,}")]
         rows += [
-            (split, format_metrics(results[split], names))
-            for split in ("train", "val", "test")
-            if split in results
+            (split, format_metrics(figures, names)) for split, figures in results.figures.items()
         ]
-        rows.append(("best epoch", f"{results['best_epoch']} of {train.epochs}"))
-        rows.append(("time", f"{facts.get('seconds', 0.0):.1f} s"))
-        rows.append(("code", str(folder / "model.py")))
-        return Section(f"train {train.name}", tuple(rows), {"results": results})
+        rows.append(("best epoch", f"{results.best_epoch} of {results.epochs}"))
+        rows.append(("training time", f"{results.seconds:.1f} s"))
+        rows.append(("code", f"{folder / 'model.py'}, {folder / 'train.py'}"))
+        facts = {"figures": results.figures, "best_epoch": results.best_epoch}
+        return Section(f"train {train.name}", tuple(rows), facts)
 
     # --- deployment -----------------------------------------------------------------------
 
@@ -133,9 +136,7 @@ class Build:
         files = [root / load.file for load in deploy.net.loads]
         return hash_text(*(hash_file(path) for path in files if path.is_file()))
 
-    def compile(
-        self, deploy: Deploy, weights: Mapping[str, Array], path: Path, key: str
-    ) -> None:
+    def compile(self, deploy: Deploy, weights: Mapping[str, Array], path: Path, key: str) -> None:
         """Writes the ONNX file."""
         stage = f"compile {deploy.name}"
         if self.cache.is_fresh(stage, key):
@@ -158,7 +159,7 @@ class Build:
             return
         self.echo(f"{stage}: NumPy, PyTorch, ONNX Runtime")
         sink = Sink()
-        report = verify_file(deploy.graph, weights, path, deploy.fixed, self.device, sink)
+        report = verify_file(deploy.graph, weights, path, self.device, sink)
         if not report.passed:
             raise CompileError(sink.messages)
         worst = report.worst

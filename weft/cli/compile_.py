@@ -1,0 +1,88 @@
+"""`weft compile`: PyTorch source and ONNX files, verified against each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from weft.cli.reporting import (
+    Assignments,
+    Device,
+    DeviceOption,
+    SpecFile,
+    check_file,
+    print_messages,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command("compile")
+    def compile_command(
+        file: SpecFile,
+        output: Annotated[
+            Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")
+        ],
+        item: Annotated[
+            str | None, typer.Option("--item", help="A deployment, net, train or model; none: all.")
+        ] = None,
+        only_onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX only.")] = False,
+        only_pytorch: Annotated[
+            bool, typer.Option("--pytorch", help="Write PyTorch only.")
+        ] = False,
+        weights: Annotated[
+            Path | None, typer.Option("--weights", metavar="FILE", help="A safetensors file.")
+        ] = None,
+        opset: Annotated[
+            int | None, typer.Option("--opset", help="Default: the spec's, or 21.")
+        ] = None,
+        verify: Annotated[
+            bool, typer.Option("--verify/--no-verify", help="Run and compare what was written.")
+        ] = True,
+        device: DeviceOption = Device.AUTO,
+        assignments: Assignments = None,
+        explain: Annotated[
+            str | None,
+            typer.Option("--explain", metavar="PASS", help="Say why a pass left sites alone."),
+        ] = None,
+    ) -> None:
+        """Compile the deployments of a spec (or its nets and models, where it has none).
+
+        Weights come from --weights, else from the spec's `load(…)`, else they are fresh. What is
+        written is verified by default: NumPy, the PyTorch module and ONNX Runtime must agree at
+        several sizes of every symbolic dim.
+
+        Examples:
+
+            weft compile resnet18.weft -o out --weights resnet18.safetensors
+
+            weft compile net.weft -o out --pytorch
+
+            weft compile net.weft -o out --onnx --opset 18 --item fit
+        """
+        program = check_file(file, assignments)
+        from weft import compiling
+
+        targets = compiling.choose_targets(program, item)
+        both = only_onnx == only_pytorch
+        for target in targets:
+            if only_pytorch or both:
+                print(f"wrote {compiling.write_module(target, output)}")
+            if not (only_onnx or both):
+                continue
+            numbers, warnings = compiling.gather_weights(target, weights, program)
+            print_messages(warnings)
+            report = compiling.write_onnx(target, numbers, output, program, opset=opset)
+            print(f"wrote {report.files[0]} ({compiling.describe(report)})")
+            for explanation in report.explanations:
+                if explanation.name == explain:
+                    print(f"  {explanation}")
+            if verify:
+                print(
+                    compiling.verify_target(
+                        target, numbers, report.files[0], compiling.Device(device)
+                    )
+                )

@@ -1,0 +1,145 @@
+"""Compilation as commands run it: what to compile, with which weights, and where to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from backends.onnx_graph.compile import OnnxReport, compile_onnx
+from backends.onnx_graph.metadata import OnnxOptions
+from backends.onnx_runtime.session import Device
+from backends.pytorch.modules import emit_module
+from compiler.diagnostics import CompileError, Message, Sink, did_you_mean
+from compiler.files import write_text
+from compiler.ir.graph import Graph
+from compiler.loading import find_weights, read_all_weights
+from compiler.messages.files import FreshWeights, NothingToDo, UnknownItem, WeightsNeeded
+from compiler.program import Deploy, Net, Program
+from weft.building.cache import hash_text
+from weft.building.progress import follow_steps
+from weft.building.report import format_bytes
+from weft.verifying import verify_file
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One network to compile: `deploy` where the spec has an item for it; `net` where its
+    weights are not trained by the spec."""
+
+    name: str
+    graph: Graph
+    net: Net | None = None
+    deploy: Deploy | None = None
+
+
+def choose_targets(program: Program, item: str | None) -> Sequence[Target]:
+    """The deployments of a program; its nets, then its models, where it has none.
+
+    Raises:
+        CompileError: `item` names nothing, or there is nothing.
+    """
+    deploys = {d.name: Target(d.name, d.graph, d.net, d) for d in program.deploys}
+    nets = {name: Target(name, net.graph, net) for name, net in program.nets.items()}
+    models = {name: Target(name, net.graph, net) for name, net in program.models.items()}
+    trained = {
+        f"{train.name}.{part.name}" if len(train.nets) > 1 else train.name: Target(
+            train.name, part.net.graph
+        )
+        for train in program.trains.values()
+        for part in train.nets
+    }
+    if item is not None:
+        known = models | trained | nets | deploys
+        if item not in known:
+            names = tuple(known)
+            fault = UnknownItem(None, "item", item, names, did_you_mean(item, names))
+            raise CompileError([fault])
+        return [known[item]]
+    chosen = deploys or nets or models
+    if not chosen:
+        raise CompileError([NothingToDo(None, "compile", "`deploy`, `net` or `model`")])
+    return list(chosen.values())
+
+
+def gather_weights(
+    target: Target, file: Path | None, program: Program
+) -> tuple[dict[str, Array], Sequence[Message]]:
+    """Weights for a target, and warnings about them.
+
+    Raises:
+        CompileError: a file cannot be read or does not fit, or the weights are the result of a
+            training that has not run.
+    """
+    if file is not None:
+        return read_all_weights(target.graph, file), ()
+    if target.net is None:
+        raise CompileError([WeightsNeeded(None, target.name, program.source.path)])
+    weights = find_weights(target.net, program.source.folder)
+    if target.net.loads or not target.graph.parameters:
+        return weights, ()
+    return weights, (FreshWeights(target.net.span, target.name),)
+
+
+def write_module(target: Target, folder: Path) -> Path:
+    """Writes the PyTorch module of a target and returns its path."""
+    path = folder / f"{target.name}.py"
+    write_text(path, emit_module([target.graph], title=target.name))
+    return path
+
+
+def write_onnx(
+    target: Target,
+    weights: Mapping[str, Array],
+    folder: Path,
+    program: Program,
+    *,
+    opset: int | None = None,
+) -> OnnxReport:
+    """Writes the ONNX file of a target, as its deployment asks or with the defaults.
+
+    Raises:
+        CompileError: ONNX cannot say what the target asks.
+        OSError: the folder cannot be written.
+    """
+    deploy = target.deploy
+    spec_hash = hash_text(program.source.text)[:16]
+    options = (
+        OnnxOptions(deploy.labels, spec_hash, deploy.dynamic, deploy.fixed)
+        if deploy
+        else OnnxOptions(spec_hash=spec_hash)
+    )
+    wanted = opset or (deploy.opset if deploy else 21)
+    path = folder / f"{target.name}.onnx"
+    return compile_onnx(target.graph, weights, path, opset=wanted, options=options)
+
+
+def describe(report: OnnxReport) -> str:
+    """Size, nodes and opset of a file."""
+    return f"{format_bytes(report.bytes)}, {report.nodes} nodes, opset {report.opset}"
+
+
+def verify_target(target: Target, weights: Mapping[str, Array], path: Path, device: Device) -> str:
+    """Verifies a written file and says what was compared.
+
+    Raises:
+        CompileError: a backend differs; the message names the first line that diverges.
+    """
+    sink = Sink()
+    with follow_steps() as progress:
+        report = verify_file(target.graph, weights, path, device, sink, progress)
+    if not report.passed:
+        raise CompileError(sink.messages)
+    worst = report.worst
+    backends = sorted({r.backend for r in report.results})
+    cases = len({r.case for r in report.results})
+    error = worst.error if worst else 0.0
+    return (
+        f"verified {target.name}: NumPy, {', '.join(backends)} agree on {cases} inputs"
+        f" (largest difference {error:.1e}, allowed {report.tolerance:.0e})"
+    )

@@ -1,0 +1,41 @@
+"""Verification as commands run it: the file, the generated module, the meaning; with progress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from backends.onnx_runtime.session import Device
+from backends.onnx_runtime.verify import Progress, VerifyReport, verify
+from backends.pytorch.loading import assign_weights, load_module
+from backends.pytorch.modules import emit_module
+from compiler.diagnostics import Sink
+from compiler.ir.graph import Graph
+
+Array = NDArray[Any]
+
+
+def verify_file(
+    graph: Graph,
+    weights: Mapping[str, Array],
+    path: Path,
+    device: Device,
+    sink: Sink,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Compares an ONNX file and the PyTorch module generated from a graph with its meaning in
+    NumPy. Faults go to `sink`, with the line of the spec where the first value diverges."""
+    module = load_module(emit_module([graph], title=graph.name), graph)
+    assign_weights(module, weights)
+    return verify(
+        graph,
+        weights,
+        torch_module=module,
+        onnx_path=path,
+        device=device,
+        sink=sink,
+        progress=progress,
+    )
