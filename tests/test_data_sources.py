@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,11 +12,19 @@ import numpy as np
 import pandas
 import pytest
 import sklearn.datasets
+from PIL import Image
 
 from compiler.data.base import Column, DataSource
 from compiler.data.csv_table import Csv
+from compiler.data.images import Images
+from compiler.data.memory import Memory
+from compiler.data.mnist import Mnist
 from compiler.data.npz import Npz
+from compiler.data.parquet_table import Parquet
+from compiler.data.registry import load_sources
 from compiler.data.sklearn_sets import SETS, SklearnSet, plain_name
+from compiler.data.splitting import Split
+from compiler.data.text import Text
 from tests.faults import fault_of
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -267,3 +276,218 @@ def test_real_tables(path: str) -> None:
             np.testing.assert_array_equal(
                 arrays[str(name)], series.to_numpy(arrays[str(name)].dtype)
             )
+
+
+# --- parquet ------------------------------------------------------------------------------------
+
+
+def test_parquet_columns(tmp_path: Path) -> None:
+    table = pandas.DataFrame(
+        {
+            "size": [1.5, None, 2.0],
+            "rooms": [3, 4, 5],
+            "sold": [True, False, True],
+            "kind": ["house", "flat", None],
+            "points": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
+            "small": np.array([1, 2, 3], np.int8),
+        }
+    )
+    table.to_parquet(tmp_path / "t.parquet")
+    source = Parquet("t.parquet")
+    arrays = check_source(source, tmp_path)
+    types = {c.name: (str(c.type), c.missing) for c in source.schema(tmp_path)}
+    assert types == {
+        "size": ("f32[]", True),
+        "rooms": ("i64[]", False),
+        "sold": ("bool[]", False),
+        "kind": ("i64[]", False),
+        "points": ("f32[2]", False),
+        "small": ("i64[]", False),
+    }
+    assert arrays["kind"].tolist() == [2, 1, 0]
+
+
+def test_parquet_refusals(tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 nothing PAR1")
+    assert "no parquet" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).label()
+    pandas.DataFrame({"x": [[1.0], [1.0, 2.0]]}).to_parquet(tmp_path / "t.parquet")
+    assert "differ in length" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).label()
+    pandas.DataFrame({"x": pandas.to_datetime(["2020-01-01"])}).to_parquet(tmp_path / "t.parquet")
+    assert "no tensor" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).label()
+
+
+# --- mnist --------------------------------------------------------------------------------------
+
+
+def write_idx(path: Path, array: np.ndarray[Any, Any], *, packed: bool) -> None:
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+    data = header + array.astype(np.uint8).tobytes()
+    if packed:
+        path.with_name(path.name + ".gz").write_bytes(gzip.compress(data))
+    else:
+        path.write_bytes(data)
+
+
+def write_mnist(folder: Path, *, packed: bool = False, labels: int = 5) -> None:
+    folder.mkdir(exist_ok=True)
+    for part, rows in (("train", 5), ("t10k", 2)):
+        images = np.arange(rows * 12).reshape(rows, 4, 3)
+        write_idx(folder / f"{part}-images-idx3-ubyte", images, packed=packed)
+        count = labels if part == "train" else rows
+        write_idx(folder / f"{part}-labels-idx1-ubyte", np.arange(count), packed=packed)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_mnist_folder(tmp_path: Path, packed: bool) -> None:
+    write_mnist(tmp_path / "m", packed=packed)
+    arrays = check_source(Mnist("m"), tmp_path)
+    assert arrays["image"].shape == (7, 4, 3)
+    assert arrays["label"].tolist() == [0, 1, 2, 3, 4, 0, 1]
+    assert Mnist("m").given_splits(tmp_path) == {"train": 5, "test": 2}
+
+
+def test_mnist_refusals(tmp_path: Path) -> None:
+    assert "no folder" in fault_of(lambda: Mnist("m").schema(tmp_path)).title()
+    write_mnist(tmp_path / "m", labels=4)
+    assert "5 images and 4 labels" in fault_of(lambda: Mnist("m").schema(tmp_path)).label()
+    write_mnist(tmp_path / "m")
+    path = tmp_path / "m" / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-3])
+    assert "cut short" in fault_of(lambda: Mnist("m").load(tmp_path)).label()
+    path.write_bytes(b"\x00\x00\x0b\x03" + bytes(12))
+    assert "first bytes" in fault_of(lambda: Mnist("m").schema(tmp_path)).label()
+    path.rename(path.with_name("train-image-idx3-ubyte"))
+    message = fault_of(lambda: Mnist("m").schema(tmp_path))
+    assert "train-image-idx3-ubyte" in (message.help() or "")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is absent")
+def test_real_mnist() -> None:
+    arrays = check_source(Mnist("mnist"), SHARED)
+    assert arrays["image"].shape == (70000, 28, 28)
+    small = np.load(SHARED / "mnist" / "mnist_10k.npz")
+    np.testing.assert_array_equal(arrays["image"][:10000], small["x_train"])
+
+
+# --- images -------------------------------------------------------------------------------------
+
+
+def write_image(path: Path, *shape: int, mode: str | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    numbers = np.random.default_rng(len(path.name)).integers(0, 256, shape, dtype=np.uint8)
+    Image.fromarray(numbers, mode).save(path)
+
+
+def test_images_of_classes(tmp_path: Path) -> None:
+    write_image(tmp_path / "pets" / "dogs" / "b.png", 6, 4, 3)
+    write_image(tmp_path / "pets" / "cats" / "a.png", 6, 4)
+    write_image(tmp_path / "pets" / "cats" / "c.PNG", 6, 4)
+    source = Images("pets")
+    arrays = check_source(source, tmp_path)
+    assert arrays["image"].shape == (3, 3, 6, 4)
+    assert arrays["label"].tolist() == [0, 0, 1]
+    assert source.facts(tmp_path) == {"classes": 2}
+    assert len(source.files(tmp_path)) == 3
+    resized = check_source(Images("pets", size=(8, 5)), tmp_path)
+    assert resized["image"].shape == (3, 3, 8, 5)
+
+
+def test_images_with_masks(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / "raw" / f"{name}.png", 6, 4)
+        write_image(tmp_path / "masks" / f"{name}.bmp", 6, 4)
+    arrays = check_source(Images("raw", mask="masks"), tmp_path)
+    assert arrays["image"].shape == (2, 1, 6, 4)
+    assert arrays["mask"].shape == (2, 6, 4)
+    arrays = check_source(Images("raw", (3, 3), "masks"), tmp_path)
+    assert arrays["mask"].shape == (2, 3, 3)
+    (tmp_path / "masks" / "b.bmp").unlink()
+    assert "`b.png`" in fault_of(lambda: Images("raw", mask="masks").schema(tmp_path)).title()
+
+
+def test_images_refusals(tmp_path: Path) -> None:
+    (tmp_path / "pets").mkdir()
+    assert "holds no images" in fault_of(lambda: Images("pets").schema(tmp_path)).title()
+    write_image(tmp_path / "pets" / "a.png", 6, 4)
+    write_image(tmp_path / "pets" / "b.png", 6, 5)
+    message = fault_of(lambda: Images("pets").schema(tmp_path))
+    assert "size=[6, 4]" in (message.help() or "")
+    write_image(tmp_path / "pets" / "dogs" / "c.png", 6, 4)
+    assert "beside" in fault_of(lambda: Images("pets", (4, 4)).schema(tmp_path)).label()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "x.jpg").write_bytes(b"no image")
+    assert "no image" in fault_of(lambda: Images("bad").schema(tmp_path)).label()
+    fault_of(Images("pets", size=(4,)).check)
+
+
+# --- text ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stride", [None, 1, 3])
+def test_text_windows(tmp_path: Path, stride: int | None) -> None:
+    (tmp_path / "t.txt").write_text("hällo wörld\nagain", encoding="utf-8")
+    source = Text("t.txt", context=4, stride=stride)
+    arrays = check_source(source, tmp_path)
+    characters = source.schema(tmp_path)[0].categories
+    text = (tmp_path / "t.txt").read_text(encoding="utf-8")
+    step = stride or 4
+    for row, (tokens, target) in enumerate(zip(arrays["tokens"], arrays["target"], strict=True)):
+        start = row * step
+        assert "".join(characters[c] for c in tokens) == text[start : start + 4]
+        assert "".join(characters[c] for c in target) == text[start + 1 : start + 5]
+    assert len(arrays["tokens"]) == (len(text) - 5) // step + 1
+    assert source.facts(tmp_path) == {"vocab": len(set(text))}
+
+
+@pytest.mark.parametrize(("context", "stride"), [(4, None), (4, 1), (4, 3), (7, 2), (3, 9)])
+def test_text_splits_share_no_character(tmp_path: Path, context: int, stride: int | None) -> None:
+    (tmp_path / "t.txt").write_text("x" * 200, encoding="utf-8")
+    source = Text("t.txt", context, stride)
+    rows = len(source.load(tmp_path)["tokens"])
+    shares = (("train", 0.7), ("val", 0.3))
+    parts = Split("in_order", shares, overlap=source.overlap()).divide(rows)
+    last_character = parts["train"].max() * source.step + context
+    assert parts["val"].min() * source.step > last_character
+    wasted = parts["val"].min() * source.step - last_character
+    assert wasted <= source.step
+
+
+def test_text_refusals(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("abc", encoding="utf-8")
+    assert "3 characters" in fault_of(lambda: Text("t.txt").schema(tmp_path)).label()
+    (tmp_path / "t.txt").write_bytes(b"\xff\xfe\xfa")
+    assert "UTF-8" in fault_of(lambda: Text("t.txt").schema(tmp_path)).label()
+    fault_of(Text("t.txt", context=0).check)
+    fault_of(Text("t.txt", stride=0).check)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is absent")
+def test_real_text() -> None:
+    source = Text("tinyshakespeare/input.txt")
+    arrays = check_source(source, SHARED)
+    assert source.facts(SHARED) == {"vocab": 65}
+    assert arrays["tokens"].shape == ((1_115_394 - 1) // 64, 64)
+
+
+# --- arrays in memory ---------------------------------------------------------------------------
+
+
+def test_arrays_in_memory(tmp_path: Path) -> None:
+    columns: dict[str, Any] = {"x": np.zeros((3, 2)), "y": np.array([0, 1, 1], np.uint8)}
+    source = Memory(columns)
+    np.savez(tmp_path / "columns.npz", **dict[str, Any](source.load(tmp_path)))
+    arrays = check_source(source, tmp_path)
+    assert arrays["x"].dtype == np.float32
+    assert arrays["y"].dtype == np.int64
+    with pytest.raises(ValueError, match="one number of rows"):
+        Memory({"x": np.zeros(3), "y": np.zeros(4)}).schema(tmp_path)
+    with pytest.raises(ValueError, match="holds numbers"):
+        Memory({"x": np.array(["a"])}).schema(tmp_path)
+
+
+def test_sources_are_registered_and_documented() -> None:
+    names = {"sklearn", "npz", "csv", "parquet", "mnist", "idx", "images", "text"}
+    assert names == set(load_sources().names())
+    for cls in load_sources().classes():
+        for option in cls.options():
+            assert f"\n{option.name}:" in cls.manual(), (cls, option.name)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.data.cells import convert_cells, describe_cells
 from compiler.data.files import find_file, refuse_file, refuse_setting
+from compiler.data.quoting import quote, write_dtype, write_path
 from compiler.diagnostics import Fault
 from compiler.messages.data import RaggedRow
 
@@ -68,9 +69,9 @@ class Csv(DataSource):
         return ["import pandas as pd"]
 
     def code(self, columns: Sequence[Column]) -> Sequence[str]:
-        options = [f'folder / "{self.path}"']
+        options = [write_path(self.path)]
         if self.separator != ",":
-            options.append(f"sep={self.separator!r}".replace("'", '"'))
+            options.append(f"sep={quote(self.separator)}")
         if self.decimal != ".":
             options.append(f'decimal="{self.decimal}"')
         if not self.header:
@@ -94,14 +95,7 @@ def write_column(series: str, column: Column) -> str:
         words = f"[{', '.join(map(quote, column.categories))}]"
         filled = f'{series}.fillna("")' if "" in column.categories else series
         return f"pd.Categorical({filled}, {words}).codes.astype(np.int64)"
-    dtype = f"np.{column.type.dtype.numpy.name}".replace("np.bool", "bool")
-    return f"{series}.to_numpy({dtype})"
-
-
-def quote(text: str) -> str:
-    """A string literal of Python in double quotes."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    return f"{series}.to_numpy({write_dtype(column.type.dtype)})"
 
 
 @lru_cache(maxsize=4)  # the schema and the rows come from one reading

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.data.files import find_file, refuse_column, refuse_file
+from compiler.data.quoting import quote, write_dtype, write_path
 from compiler.diagnostics import Fault
 from compiler.messages.data import ArraysDiffer
 from compiler.tensor import DType, TensorType
@@ -100,15 +101,16 @@ class Npz(DataSource):
     def code(self, columns: Sequence[Column]) -> Sequence[str]:
         entries = []
         for column in columns:
-            dtype = f"np.{column.type.dtype.numpy.name}".replace("np.bool", "bool")
-            entries.append(f'        "{column.name}": {self._expression(column)}.astype({dtype}),')
-        head = f'with np.load(folder / "{self.path}") as file:'
+            dtype = write_dtype(column.type.dtype)
+            stored = self._expression(column)
+            entries.append(f"        {quote(column.name)}: {stored}.astype({dtype}),")
+        head = f"with np.load({write_path(self.path)}) as file:"
         return [head, "    return {", *entries, "    }"]
 
     def _expression(self, column: Column) -> str:
         if not column.parts:
-            return f'file["{column.name}"]'
-        names = ", ".join(f'file["{part}"]' for part in column.parts)
+            return f"file[{quote(column.name)}]"
+        names = ", ".join(f"file[{quote(part)}]" for part in column.parts)
         return f"np.concatenate([{names}])"
 
     def _read_headers(self, folder: Path) -> dict[str, Header]:
