@@ -1,0 +1,58 @@
+"""`weft build`: everything a spec asks for, in order, and nothing twice."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from weft.cli.reporting import Assignments, Device, DeviceOption, OutputFolder, SpecFile, check_file
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command("build")
+    def build_command(
+        file: SpecFile,
+        output: OutputFolder = None,
+        force: Annotated[bool, typer.Option("--force", help="Make everything anew.")] = False,
+        device: DeviceOption = Device.AUTO,
+        assignments: Assignments = None,
+    ) -> None:
+        """Train, compile, verify, measure: from a spec to a verified ONNX file and a report.
+
+        What is up to date is not made again; a build that was interrupted goes on where it
+        stopped. The folder is output/SPEC unless -o names one.
+
+        Examples:
+
+            weft build digits.weft
+
+            weft build digits.weft -o out --set fit.epochs=5 --force
+        """
+        program = check_file(file, assignments)
+        from backends.onnx_runtime.session import Device as Place
+        from weft.building.stages import Build
+
+        folder = output or Path("output") / file.stem
+        report = Build(program, folder, Place(device.value), force=force).run()
+        print_report(report.spec, [(s.title, s.rows) for s in report.sections])
+        print(f"report: {folder / 'report.md'}")
+
+
+def print_report(spec: str, sections: list[tuple[str, tuple[tuple[str, str], ...]]]) -> None:
+    """The report as a table on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=spec, title_justify="left", box=None, show_header=False)
+    for _ in range(2):
+        table.add_column(overflow="fold")
+    for title, rows in sections:
+        table.add_row(title, "", style="bold")
+        for what, figure in rows:
+            table.add_row(f"  {what}", figure)
+    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)

@@ -1,0 +1,89 @@
+"""`weft eval`: the metrics of a spec, measured on an ONNX file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compiler.diagnostics import CompileError, did_you_mean
+from compiler.messages.files import FileMissing, NothingToDo, UnknownItem
+from compiler.program import Deploy, Program
+from weft.cli.reporting import (
+    Assignments,
+    Device,
+    DeviceOption,
+    OutputFormat,
+    SpecFile,
+    check_file,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command("eval")
+    def eval_command(
+        file: SpecFile,
+        name: Annotated[
+            str | None, typer.Argument(metavar="[DEPLOY]", help="Which deployment; none: all.")
+        ] = None,
+        onnx: Annotated[
+            Path | None,
+            typer.Option("--onnx", metavar="FILE", help="Default: output/SPEC/DEPLOY.onnx."),
+        ] = None,
+        split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+        device: DeviceOption = Device.AUTO,
+        form: Annotated[OutputFormat, typer.Option("--format", help="How to print.")] = (
+            OutputFormat.TEXT
+        ),
+        assignments: Assignments = None,
+    ) -> None:
+        """Measure the metrics of a train on the ONNX file that was deployed from it.
+
+        Examples:
+
+            weft eval digits.weft
+
+            weft eval digits.weft --split val --onnx out/fit.onnx
+        """
+        program = check_file(file, assignments)
+        from backends.onnx_runtime.session import Device as Place
+        from backends.onnx_runtime.session import open_session
+        from weft.building.report import format_metrics
+        from weft.measuring import measure_deployed
+
+        figures = {}
+        for deploy in choose_deploys(program, name):
+            path = onnx or Path("output") / file.stem / f"{deploy.name}.onnx"
+            if not path.is_file():
+                raise CompileError([FileMissing(None, str(path))])
+            session = open_session(path, device=Place(device.value))
+            train = program.trains[deploy.train or ""]
+            figures[deploy.name] = measure_deployed(
+                deploy, train, session, program.source.folder, split
+            )
+        if form is OutputFormat.JSON:
+            print(json.dumps(figures, indent=2))
+        else:
+            for deployed, metrics in figures.items():
+                print(f"{deployed}, {split}: {format_metrics(metrics)}")
+
+
+def choose_deploys(program: Program, name: str | None) -> list[Deploy]:
+    """Deployments of trained nets: those have data and metrics.
+
+    Raises:
+        CompileError: there is none.
+    """
+    known = {d.name: d for d in program.deploys if d.train is not None}
+    if not known:
+        raise CompileError([NothingToDo(None, "eval", "`deploy` of a `train`")])
+    if name is None:
+        return list(known.values())
+    if name not in known:
+        names = tuple(known)
+        raise CompileError([UnknownItem(None, "deployment", name, names, did_you_mean(name, names))])
+    return [known[name]]

@@ -1,0 +1,97 @@
+"""`weft train`: write the training of a spec as PyTorch code and run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compiler.diagnostics import CompileError, did_you_mean
+from compiler.messages.files import NothingToDo, UnknownItem
+from compiler.program import Program, Train
+from weft.cli.reporting import (
+    Assignments,
+    Device,
+    DeviceOption,
+    SpecFile,
+    check_file,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command("train")
+    def train_command(
+        file: SpecFile,
+        name: Annotated[
+            str | None, typer.Argument(metavar="[TRAIN]", help="Which train; none: all of them.")
+        ] = None,
+        output: Annotated[
+            Path | None, typer.Option("--output", "-o", metavar="DIR", help="Default: output/SPEC.")
+        ] = None,
+        resume: Annotated[
+            bool, typer.Option("--resume", help="Go on after the last finished epoch.")
+        ] = False,
+        code_only: Annotated[
+            bool, typer.Option("--code-only", help="Write model.py and train.py, run nothing.")
+        ] = False,
+        device: DeviceOption = Device.AUTO,
+        assignments: Assignments = None,
+    ) -> None:
+        """Train nets: writes DIR/TRAIN/model.py and train.py, and runs them.
+
+        The code stands alone: it runs without Weft, and under torchrun. The folder then holds
+        best.safetensors, last.safetensors, metrics.jsonl and results.json.
+
+        Examples:
+
+            weft train digits.weft
+
+            weft train digits.weft fit --set fit.lr=1e-3 --resume
+
+            weft train digits.weft --code-only -o out && torchrun --nproc-per-node 2 out/fit/train.py
+        """
+        program = check_file(file, assignments)
+        from backends.pytorch.running import run_training
+        from backends.pytorch.script.write import write_training
+        from weft.building.progress import follow_epochs
+        from weft.building.report import format_metrics
+
+        root = program.source.folder
+        for train in choose_trains(program, name):
+            folder = (output or Path("output") / file.stem) / train.name
+            write_training(train, folder)
+            print(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
+            if code_only:
+                continue
+            with follow_epochs(train.epochs) as on_progress:
+                results = run_training(
+                    folder,
+                    data_root=root,
+                    resume=resume,
+                    device=device.value,
+                    on_progress=on_progress,
+                    span=train.span,
+                )
+            for split, figures in results.figures.items():
+                print(f"{split}: {format_metrics(figures, [m.name for m in train.metrics])}")
+            best = f"best epoch {results.best_epoch} of {results.epochs}"
+            print(f"{best}, {results.seconds:.1f} s; weights: {results.weights}")
+
+
+def choose_trains(program: Program, name: str | None) -> list[Train]:
+    """The train of that name, or all.
+
+    Raises:
+        CompileError: there is none.
+    """
+    known = tuple(program.trains)
+    if not known:
+        raise CompileError([NothingToDo(None, "train", "`train`")])
+    if name is None:
+        return list(program.trains.values())
+    if name not in program.trains:
+        raise CompileError([UnknownItem(None, "train", name, known, did_you_mean(name, known))])
+    return [program.trains[name]]

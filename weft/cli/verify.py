@@ -1,0 +1,65 @@
+"""`weft verify`: hold an ONNX file, and the generated PyTorch, against the meaning of the spec."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compiler.diagnostics import CompileError
+from compiler.messages.files import FileMissing
+from weft.cli.reporting import (
+    Assignments,
+    Device,
+    DeviceOption,
+    SpecFile,
+    check_file,
+    print_messages,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command("verify")
+    def verify_command(
+        file: SpecFile,
+        onnx: Annotated[
+            Path | None, typer.Argument(metavar="[MODEL.onnx]", help="None: a file made for this.")
+        ] = None,
+        weights: Annotated[
+            Path | None, typer.Option("--weights", metavar="FILE", help="A safetensors file.")
+        ] = None,
+        item: Annotated[
+            str | None, typer.Option("--item", help="A deployment, net, train or model; none: all.")
+        ] = None,
+        device: DeviceOption = Device.AUTO,
+        assignments: Assignments = None,
+    ) -> None:
+        """Compare the meaning in NumPy, the generated PyTorch and ONNX Runtime.
+
+        Random and edge inputs, at several sizes of every symbolic dim. On a difference, the
+        first node that diverges is named, with its line in the spec.
+
+        Examples:
+
+            weft verify resnet18.weft
+
+            weft verify digits.weft output/digits/fit.onnx --weights output/digits/fit/best.safetensors
+        """
+        program = check_file(file, assignments)
+        from backends.onnx_runtime.session import Device as Place
+        from weft import compiling
+
+        if onnx is not None and not onnx.is_file():
+            raise CompileError([FileMissing(None, str(onnx))])
+        with tempfile.TemporaryDirectory(prefix="weft-") as folder:
+            for target in compiling.choose_targets(program, item):
+                numbers, warnings = compiling.gather_weights(target, weights, program)
+                print_messages(warnings)
+                path = onnx
+                if path is None:
+                    path = compiling.write_onnx(target, numbers, Path(folder), program).files[0]
+                print(compiling.verify_target(target, numbers, path, Place(device.value)))
