@@ -87,9 +87,9 @@ class Parquet(DataSource):
             words = file.read([field.name]).column(0).combine_chunks().unique().to_pylist()
             categories = tuple(sorted({"" if word is None else str(word) for word in words}))
             return Column(field.name, WHOLE, words=True, categories=categories)
-        if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-            return Column(field.name, self._describe_list(file, field))
-        refuse_file(self.path, f"the column `{field.name}` is {kind}, which no tensor holds")
+        if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
+            refuse_file(self.path, f"the column `{field.name}` is {kind}, which no tensor holds")
+        return Column(field.name, self._describe_list(file, field))
 
     def _describe_list(self, file: Any, field: Any) -> TensorType:
         from pyarrow import compute, types
