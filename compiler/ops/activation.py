@@ -1,0 +1,381 @@
+"""Activations: fixed functions of each element, in PyTorch's definitions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+
+from compiler.ir.graph import Node
+from compiler.ops.axes import need_float
+from compiler.ops.base import OPS, Array, OnnxBuilder
+from compiler.ops.elementwise import Function, erf
+from compiler.ops.layers import given, refuse_option, widen
+from compiler.ops.spelling import Call, In, Leaf, Spelling, Term
+from compiler.tensor import TensorType
+
+
+class Activation(Function):
+    """Base of activations: fractions in, fractions of the same dtype out."""
+
+    function: ClassVar[str]  # "F.relu"
+    module: ClassVar[str]  # "nn.ReLU"
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        need_float(self.name, types[0])
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        with np.errstate(all="ignore"):
+            return (np.asarray(self.calculate(widen(x))).astype(x.dtype, copy=False),)
+
+    def compute(self, *numbers: float) -> float:
+        return super().compute(*map(float, numbers))
+
+    def settings(self) -> tuple[tuple[str, Term], ...]:
+        """Keyword arguments of the function and the module alike."""
+        return ()
+
+    def torch(self, node: Node) -> Spelling:
+        settings = self.settings()
+        return Spelling(
+            Call(self.function, (In(0),), settings), module=Call(self.module, (), settings)
+        )
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)) without overflow."""
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + small), small / (1 + small)).astype(x.dtype, copy=False)
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)) without overflow."""
+    result: Array = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return result
+
+
+def write_number(build: OnnxBuilder, value: float, type: TensorType) -> Any:
+    """A constant without axes in the dtype of a tensor."""
+    return build.constant(np.array(value, type.dtype.numpy), type.dtype)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Relu(Activation):
+    """Rectified linear unit: `y = max(x, 0)`.
+
+    Shapes: x `f32[...]` -> the same.
+
+    Example: `y = x -> conv(64, kernel=3) -> relu`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU.html
+    """
+
+    name = "relu"
+    function = "F.relu"
+    module = "nn.ReLU"
+    onnx_type = "Relu"
+
+    def calculate(self, x: Array) -> Array:
+        return np.maximum(x, 0)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Relu6(Activation):
+    """Rectified linear unit with an upper bound: `y = min(max(x, 0), 6)`.
+
+    Shapes: x `f32[...]` -> the same.
+
+    Example: `y = x -> conv(32, kernel=3) -> batch_norm -> relu6`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU6.html
+    """
+
+    name = "relu6"
+    function = "F.relu6"
+    module = "nn.ReLU6"
+
+    def calculate(self, x: Array) -> Array:
+        return np.clip(x, 0, 6)
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        return build.op("Clip", [x, write_number(build, 0, type), write_number(build, 6, type)])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class LeakyRelu(Activation):
+    """Rectified linear unit with a slope below 0: `y = x` where x > 0, else `negative_slope * x`.
+
+    Shapes: x `f32[...]` -> the same.
+
+    - `negative_slope`: the slope below 0.
+
+    Example: `y = x -> leaky_relu(0.2)`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LeakyReLU.html
+    """
+
+    name = "leaky_relu"
+    function = "F.leaky_relu"
+    module = "nn.LeakyReLU"
+    negative_slope: float = 0.01
+
+    def calculate(self, x: Array) -> Array:
+        return np.where(x > 0, x, x * x.dtype.type(self.negative_slope))
+
+    def settings(self) -> tuple[tuple[str, Term], ...]:
+        leaf = Leaf(self.negative_slope, "negative_slope", 0.01, "negative_slope")
+        return (("negative_slope", leaf),)
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        return build.op("LeakyRelu", [x], {"alpha": float(self.negative_slope)})
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Elu(Activation):
+    """Exponential linear unit: `y = x` where x > 0, else `alpha * (exp(x) - 1)`.
+
+    Shapes: x `f32[...]` -> the same.
+
+    - `alpha`: the bound below 0 is -alpha.
+
+    Example: `y = x -> elu`
+    Source: Clevert et al. 2015, https://arxiv.org/abs/1511.07289
+    """
+
+    name = "elu"
+    function = "F.elu"
+    module = "nn.ELU"
+    alpha: float = 1.0
+
+    def calculate(self, x: Array) -> Array:
+        return np.where(x > 0, x, x.dtype.type(self.alpha) * np.expm1(x))
+
+    def settings(self) -> tuple[tuple[str, Term], ...]:
+        return (("alpha", Leaf(self.alpha, "alpha", 1.0, "alpha")),)
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        return build.op("Elu", [x], {"alpha": float(self.alpha)})
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Selu(Activation):
+    """Scaled exponential linear unit: `y = scale * (x where x > 0, else alpha * (exp(x) - 1))`
+    with scale = 1.0507 and alpha = 1.67326, for which activations keep mean 0 and variance 1.
+
+    Shapes: x `f32[...]` -> the same.
+
+    Example: `y = x -> selu`
+    Source: Klambauer et al. 2017, https://arxiv.org/abs/1706.02515
+    """
+
+    name = "selu"
+    function = "F.selu"
+    module = "nn.SELU"
+    onnx_type = "Selu"
+
+    def calculate(self, x: Array) -> Array:
+        alpha, scale = 1.6732632423543772, 1.0507009873554805
+        kind = x.dtype.type
+        y: Array = kind(scale) * np.where(x > 0, x, kind(alpha) * np.expm1(x))
+        return y
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Gelu(Activation):
+    """Gaussian error linear unit: `y = x * Φ(x)`, Φ the distribution function of the normal
+    distribution.
+
+        Φ(x) = (1 + erf(x / √2)) / 2                           (approximate="none")
+        Φ(x) ≈ (1 + tanh(√(2 / π) * (x + 0.044715 * x³))) / 2    (approximate="tanh")
+
+    Shapes: x `f32[...]` -> the same.
+
+    - `approximate`: `"none"` is exact, `"tanh"` is the approximation that GPT-2 was trained with.
+
+    Example: `y = x -> dense(4 * d) -> gelu -> dense(d)`
+    Source: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415
+    """
+
+    name = "gelu"
+    function = "F.gelu"
+    module = "nn.GELU"
+    approximate: Literal["none", "tanh"] = "none"
+
+    def calculate(self, x: Array) -> Array:
+        kind = x.dtype.type
+        if self.approximate == "tanh":
+            bell = np.tanh(kind(math.sqrt(2 / math.pi)) * (x + kind(0.044715) * x**3))
+        else:
+            bell = erf(x / kind(math.sqrt(2)))
+        y: Array = kind(0.5) * x * (1 + bell)
+        return y
+
+    def settings(self) -> tuple[tuple[str, Term], ...]:
+        return (("approximate", Leaf(self.approximate, "approximate", "none", "approximate")),)
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        attributes = {} if self.approximate == "none" else {"approximate": self.approximate}
+        return build.op("Gelu", [x], attributes)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Silu(Activation):
+    """Sigmoid linear unit, also called swish: `y = x * sigmoid(x)`.
+
+    Shapes: x `f32[...]` -> the same.
+
+    Example: `y = x -> group_norm(8) -> silu`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.SiLU.html
+    """
+
+    name = "silu"
+    aliases = ("swish",)
+    function = "F.silu"
+    module = "nn.SiLU"
+
+    def calculate(self, x: Array) -> Array:
+        return x * sigmoid(x)
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        return build.op("Mul", [x, build.op("Sigmoid", [x])])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Sigmoid(Activation):
+    """Logistic function: `y = 1 / (1 + exp(-x))`.
+
+    Shapes: x `f32[...]` -> the same, between 0 and 1.
+
+    Example: `gate = x -> dense(c) -> sigmoid`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.sigmoid.html
+    """
+
+    name = "sigmoid"
+    function = "torch.sigmoid"
+    module = "nn.Sigmoid"
+    onnx_type = "Sigmoid"
+
+    def calculate(self, x: Array) -> Array:
+        return sigmoid(x)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """Hyperbolic tangent: `y = tanh(x)`.
+
+    Shapes: x `f32[...]` -> the same, between -1 and 1.
+
+    Example: `image = x -> conv_transpose(1, kernel=4, stride=2, padding=1) -> tanh`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.tanh.html
+    """
+
+    name = "tanh"
+    function = "torch.tanh"
+    module = "nn.Tanh"
+    onnx_type = "Tanh"
+
+    def calculate(self, x: Array) -> Array:
+        return np.tanh(x)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class HardSigmoid(Activation):
+    """Sigmoid in three straight pieces: `y = min(max(x / 6 + 1 / 2, 0), 1)`.
+
+    Shapes: x `f32[...]` -> the same, from 0 to 1.
+
+    Example: `gate = x -> dense(c) -> hard_sigmoid`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Hardsigmoid.html
+    """
+
+    name = "hard_sigmoid"
+    function = "F.hardsigmoid"
+    module = "nn.Hardsigmoid"
+
+    def calculate(self, x: Array) -> Array:
+        y: Array = np.clip(x / 6 + x.dtype.type(0.5), 0, 1)
+        return y
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        return build.op("HardSigmoid", [x], {"alpha": 1 / 6, "beta": 0.5})
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class HardSwish(Activation):
+    """Swish with the sigmoid in three straight pieces: `y = x * min(max(x / 6 + 1 / 2, 0), 1)`.
+
+    Shapes: x `f32[...]` -> the same.
+
+    Example: `y = x -> conv(16, kernel=3) -> batch_norm -> hard_swish`
+    Source: Howard et al. 2019 (MobileNetV3), https://arxiv.org/abs/1905.02244
+    """
+
+    name = "hard_swish"
+    function = "F.hardswish"
+    module = "nn.Hardswish"
+    onnx_type = "HardSwish"
+
+    def calculate(self, x: Array) -> Array:
+        y: Array = x * np.clip(x / 6 + x.dtype.type(0.5), 0, 1)
+        return y
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class HardTanh(Activation):
+    """The identity between two bounds: `y = min(max(x, low), high)`.
+
+    Shapes: x `f32[...]` -> the same.
+
+    - `low`, `high`: the bounds.
+
+    Example: `y = x -> hard_tanh`
+    Errors: W0353 where `high` is not above `low`.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Hardtanh.html
+    """
+
+    name = "hard_tanh"
+    function = "F.hardtanh"
+    module = "nn.Hardtanh"
+    low: float = -1.0
+    high: float = 1.0
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        super().check(types)
+        if self.high <= self.low:
+            refuse_option(self.name, "high", self.high, f"above `low`, {self.low}")
+
+    def calculate(self, x: Array) -> Array:
+        return np.clip(x, x.dtype.type(self.low), x.dtype.type(self.high))
+
+    def settings(self) -> tuple[tuple[str, Term], ...]:
+        low = ("min_val", Leaf(self.low, "low", -1.0, "low"))
+        return (low, ("max_val", Leaf(self.high, "high", 1.0, "high")))
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        bounds = [write_number(build, value, type) for value in (self.low, self.high)]
+        return build.op("Clip", [x, *bounds])

@@ -1,0 +1,59 @@
+"""Dropout: noise that acts in training only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from compiler.dims import Dim
+from compiler.ir.graph import Node
+from compiler.ops.axes import need_float, operand_type
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.layers import given, need_rate
+from compiler.ops.spelling import Call, In, Leaf, Name, Spelling
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Dropout(Op):
+    """Dropout: in training, each entry becomes 0 with probability p and the rest is divided by
+    1 - p; in evaluation nothing happens.
+
+    Shapes: x `f32[...]` -> the same.
+
+    - `p`: the probability, from 0 to 1: `dropout(25%)`.
+
+    Example: `y = x -> dropout(50%) -> dense(4096)`
+    Errors: W0353 where `p` is no probability.
+    Source: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html
+    """
+
+    name = "dropout"
+    operands = (Operand("x"),)
+    p: float = 0.5
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        need_float(self.name, x)
+        need_rate(self.name, "p", self.p)
+        return (x,)
+
+    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
+        return self
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (given(inputs[0]),)
+
+    def torch(self, node: Node) -> Spelling:
+        p = Leaf(self.p, "drop", 0.5, "p")
+        called = Call("F.dropout", (In(0),), (("p", p), ("training", Name("self.training"))))
+        return Spelling(called, module=Call("nn.Dropout", (p,)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [inputs[0]]

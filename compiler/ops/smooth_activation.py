@@ -1,0 +1,303 @@
+"""Activations around softplus, and those that own a weight or read pairs of entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, DimError
+from compiler.initializers import ModuleConstant
+from compiler.ir.graph import Node
+from compiler.messages.layers import HalvesDiffer
+from compiler.ops.activation import Activation, sigmoid, softplus, write_number
+from compiler.ops.axes import need_float, need_rank, operand_type, resolve_axis, shift_axis
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
+from compiler.ops.layers import (
+    given,
+    input_type,
+    need_channels,
+    need_weights,
+    owns_weights,
+    refuse_option,
+    widen,
+)
+from compiler.ops.spelling import Call, In, Leaf, Own, Spelling, Term
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Softplus(Activation):
+    """A smooth `relu`: `y = log(1 + exp(beta * x)) / beta`, and `x` itself where `beta * x`
+    exceeds `threshold`.
+
+    Shapes: x `f32[...]` -> the same, above 0.
+
+    - `beta`: how sharp the bend at 0 is.
+    - `threshold`: where the function becomes the identity.
+
+    Example: `scale = x -> dense(d) -> softplus`
+    Errors: W0353 where `beta` is not above 0.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Softplus.html
+    """
+
+    name = "softplus"
+    function = "F.softplus"
+    module = "nn.Softplus"
+    beta: float = 1.0
+    threshold: float = 20.0
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        super().check(types)
+        if self.beta <= 0:
+            refuse_option(self.name, "beta", self.beta, "above 0")
+
+    def calculate(self, x: Array) -> Array:
+        scaled = x * x.dtype.type(self.beta)
+        smooth = softplus(scaled) / x.dtype.type(self.beta)
+        return np.where(scaled > self.threshold, x, smooth)
+
+    def settings(self) -> tuple[tuple[str, Term], ...]:
+        beta = ("beta", Leaf(self.beta, "beta", 1.0, "beta"))
+        return (beta, ("threshold", Leaf(self.threshold, "threshold", 20.0, "threshold")))
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        scaled, beta = x, write_number(build, self.beta, type)
+        if self.beta != 1:
+            scaled = build.op("Mul", [x, beta])
+        smooth = build.op("Softplus", [scaled])
+        if self.beta != 1:
+            smooth = build.op("Div", [smooth, beta])
+        if self.threshold >= 20:  # there log(1 + exp(x)) is x to the last bit of f32
+            return smooth
+        beyond = build.op("Greater", [scaled, write_number(build, self.threshold, type)])
+        return build.op("Where", [beyond, x, smooth])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Softsign(Activation):
+    """A slow sigmoid: `y = x / (1 + |x|)`.
+
+    Shapes: x `f32[...]` -> the same, between -1 and 1.
+
+    Example: `y = x -> softsign`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Softsign.html
+    """
+
+    name = "softsign"
+    function = "F.softsign"
+    module = "nn.Softsign"
+    onnx_type = "Softsign"
+
+    def calculate(self, x: Array) -> Array:
+        return x / (1 + np.abs(x))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Mish(Activation):
+    """A smooth activation without upper bound: `y = x * tanh(softplus(x))`.
+
+    Shapes: x `f32[...]` -> the same.
+
+    Example: `y = x -> conv(32, kernel=3) -> batch_norm -> mish`
+    Source: Misra 2019, https://arxiv.org/abs/1908.08681
+    """
+
+    name = "mish"
+    function = "F.mish"
+    module = "nn.Mish"
+    onnx_type = "Mish"
+
+    def calculate(self, x: Array) -> Array:
+        y: Array = x * np.tanh(softplus(x))
+        return y
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class LogSigmoid(Activation):
+    """The logarithm of the sigmoid: `y = log(sigmoid(x)) = -softplus(-x)`, exact where the
+    sigmoid is nearly 0.
+
+    Shapes: x `f32[...]` -> the same, below 0.
+
+    Example: `loss = -mean(log_sigmoid(score))`
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LogSigmoid.html
+    """
+
+    name = "log_sigmoid"
+    function = "F.logsigmoid"
+    module = "nn.LogSigmoid"
+
+    def calculate(self, x: Array) -> Array:
+        return -softplus(-x)
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        return build.op("Neg", [build.op("Softplus", [build.op("Neg", [x])])])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Celu(Activation):
+    """Exponential linear unit with a continuous slope: `y = x` where x > 0, else `alpha *
+    (exp(x / alpha) - 1)`.
+
+    Shapes: x `f32[...]` -> the same.
+
+    - `alpha`: the bound below 0 is -alpha.
+
+    Example: `y = x -> celu(0.5)`
+    Errors: W0353 where `alpha` is not above 0.
+    Source: Barron 2017, https://arxiv.org/abs/1704.07483
+    """
+
+    name = "celu"
+    function = "F.celu"
+    module = "nn.CELU"
+    alpha: float = 1.0
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        super().check(types)
+        if self.alpha <= 0:
+            refuse_option(self.name, "alpha", self.alpha, "above 0")
+
+    def calculate(self, x: Array) -> Array:
+        alpha = x.dtype.type(self.alpha)
+        return np.where(x > 0, x, alpha * np.expm1(x / alpha))
+
+    def settings(self) -> tuple[tuple[str, Term], ...]:
+        return (("alpha", Leaf(self.alpha, "alpha", 1.0, "alpha")),)
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        alpha = write_number(build, self.alpha, type)
+        bent = build.op("Mul", [build.op("Elu", [build.op("Div", [x, alpha])]), alpha])
+        return build.op("Where", [build.op("Greater", [x, write_number(build, 0, type)]), x, bent])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Prelu(Op):
+    """Rectified linear unit with a learned slope below 0: `y = x` where x > 0, else `weight * x`.
+
+    Shapes: x `f32[n, c, ...]` -> the same; weight `[1]`, or `[c]` with `per_channel=true`.
+
+    - `per_channel`: whether each channel (axis 1) has a slope of its own.
+    - `init`: the slope at the beginning.
+
+    Example: `y = x -> conv(64, kernel=3) -> prelu`
+    Errors: W0354 where the channels are not known.
+    Source: He et al. 2015, https://arxiv.org/abs/1502.01852
+    """
+
+    name = "prelu"
+    operands = (Operand("x"),)
+    per_channel: bool = False
+    init: float = 0.25
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        x = operand_type(operands, 0)
+        need_float(self.name, x)
+        count = 1
+        if self.per_channel:
+            need_rank(self.name, x, 2)
+            count = need_channels(self.name, x)
+        shape = TensorType.of(x.dtype, (count,))
+        return (Weight("weight", shape, ModuleConstant(self.init)),)
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        need_weights(self, inputs)
+        return (operand_type(inputs, 0),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x, weight = given(inputs[0]), widen(given(inputs[1]))
+        wide = widen(x)
+        weight = weight.reshape((-1, *[1] * (x.ndim - 2)) if self.per_channel else ())
+        return (np.where(wide > 0, wide, wide * weight).astype(x.dtype, copy=False),)
+
+    def torch(self, node: Node) -> Spelling:
+        if not owns_weights(node):
+            return Spelling(Call("F.prelu", (In(0), In(1))))
+        count = Leaf(1, "channels", 1)
+        if self.per_channel:
+            channels = input_type(node).shape[1].known
+            count = Leaf(channels, "channels", 1, dim=("in", 0, 1))
+        init = ("init", Leaf(self.init, "init", 0.25, "init"))
+        return Spelling(Call(Own(), (In(0),)), Call("nn.PReLU", (count,), (init,)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x, weight = operand_type(types, 0), operand_type(types, 1).shape
+        slope = inputs[1]
+        if self.per_channel:
+            slope = build.reshape(slope, weight, (*weight, *[Dim.of(1)] * (x.rank - 2)))
+        elif x.rank == 0:
+            slope = build.reshape(slope, weight, ())
+        return [build.op("PRelu", [inputs[0], slope])]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Glu(Op):
+    """Gated linear unit: an axis is cut into halves a and b, `y = a * sigmoid(b)`.
+
+    Shapes: x `f32[..., 2 * d]` -> `f32[..., d]`.
+
+    - `axis`: the axis that is cut.
+
+    Example: `y = x -> dense(2 * d) -> glu`
+    Errors: W0357 where the axis is not even, W0376 where there is no such axis.
+    Source: Dauphin et al. 2016, https://arxiv.org/abs/1612.08083
+    """
+
+    name = "glu"
+    operands = (Operand("x"),)
+    axis: int = -1
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        need_float(self.name, x)
+        axis = resolve_axis(self.name, self.axis, x)
+        try:
+            half = x.shape[axis] / 2
+        except DimError:
+            raise self._refuse(axis, x) from None
+        return (TensorType(x.dtype, (*x.shape[:axis], half, *x.shape[axis + 1 :])),)
+
+    def _refuse(self, axis: int, x: TensorType) -> Fault:
+        return Fault(
+            lambda where: HalvesDiffer(where.call, axis, str(x.shape[axis]), where.operand(0))
+        )
+
+    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
+        return Glu(shift_axis(self.axis))
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        value, gate = np.split(widen(x), 2, axis=self.axis)
+        return ((value * sigmoid(gate)).astype(x.dtype, copy=False),)
+
+    def torch(self, node: Node) -> Spelling:
+        axis = ("dim", Leaf(self.axis, "dim", -1, "axis"))
+        return Spelling(Call("F.glu", (In(0),), (axis,)), module=Call("nn.GLU", (), (axis,)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        attributes = {"axis": self.axis, "num_outputs": 2}
+        value, gate = build.op("Split", [inputs[0]], attributes, outputs=2)
+        return [build.op("Mul", [value, build.op("Sigmoid", [gate])])]

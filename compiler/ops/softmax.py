@@ -1,0 +1,117 @@
+"""Softmax and its logarithm: shares of an axis that add up to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from compiler.dims import Dim
+from compiler.ir.graph import Node
+from compiler.ops.axes import need_float, operand_type, resolve_axis, shift_axis
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.layers import given, widen
+from compiler.ops.spelling import Call, In, Leaf, Spelling
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+
+
+class AxisShares(Op):
+    """Base of functions of an axis that keep the shape."""
+
+    operands = (Operand("x"),)
+    function: ClassVar[str]
+    module: ClassVar[str]
+    onnx_type: ClassVar[str]
+    axis: int
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        need_float(self.name, x)
+        resolve_axis(self.name, self.axis, x)
+        return (x,)
+
+    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
+        return replace(self, axis=shift_axis(self.axis))  # type: ignore[type-var]
+
+    def torch(self, node: Node) -> Spelling:
+        axis = ("dim", Leaf(self.axis, "dim", field="axis"))
+        return Spelling(
+            Call(self.function, (In(0),), (axis,)), module=Call(self.module, (), (axis,))
+        )
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [build.op(self.onnx_type, [inputs[0]], {"axis": self.axis})]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Softmax(AxisShares):
+    """Exponentials divided by their sum: `y = exp(x) / Σ exp(x)` along an axis.
+
+    Shapes: x `f32[...]` -> the same; along the axis the results add up to 1.
+
+    - `axis`: the axis, -1 for the last.
+
+    Example: `probability = softmax(logits, axis=-1)`
+    Errors: W0376 where there is no such axis, W0382 where x does not hold fractions.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html
+    """
+
+    name = "softmax"
+    function = "F.softmax"
+    module = "nn.Softmax"
+    onnx_type = "Softmax"
+    axis: int
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        return (softmax(widen(x), self.axis).astype(x.dtype, copy=False),)
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class LogSoftmax(AxisShares):
+    """The logarithm of `softmax`: `y = x - log(Σ exp(x))` along an axis, exact where the softmax
+    is nearly 0.
+
+    Shapes: x `f32[...]` -> the same.
+
+    - `axis`: the axis, -1 for the last.
+
+    Example: `score = log_softmax(logits, axis=-1)`
+    Errors: W0376 where there is no such axis, W0382 where x does not hold fractions.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html
+    """
+
+    name = "log_softmax"
+    function = "F.log_softmax"
+    module = "nn.LogSoftmax"
+    onnx_type = "LogSoftmax"
+    axis: int
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        return (log_softmax(widen(x), self.axis).astype(x.dtype, copy=False),)
+
+
+def softmax(x: Array, axis: int) -> Array:
+    """exp(x) / Σ exp(x) along an axis, without overflow; nan where the axis is all -inf."""
+    with np.errstate(invalid="ignore"):
+        shares = np.exp(x - x.max(axis=axis, keepdims=True))
+        result: Array = shares / shares.sum(axis=axis, keepdims=True)
+    return result
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    """x - log(Σ exp(x)) along an axis, without overflow."""
+    with np.errstate(invalid="ignore"):
+        centred = x - x.max(axis=axis, keepdims=True)
+        result: Array = centred - np.log(np.exp(centred).sum(axis=axis, keepdims=True))
+    return result
