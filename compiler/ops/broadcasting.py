@@ -34,6 +34,13 @@ class Elementwise(Op):
         self.check(types)
         return (TensorType(self.result_dtype(types), broadcast_shapes(types, assume)),)
 
+    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
+        """The op itself, unless stacking would change the dtype: a row's tensor without axes
+        does not widen the others, and the stack of them has an axis."""
+        types = [operand_type(operands, i) for i in range(len(operands))]
+        stacked = [TensorType(t.dtype, (rows, *t.shape)) for t in types]
+        return self if self.result_dtype(types) is self.result_dtype(stacked) else None
+
 
 def broadcast_shapes(types: Sequence[TensorType], assume: Assume) -> tuple[Dim, ...]:
     """The common shape. Sizes of which it is not known whether they are equal are assumed to be.

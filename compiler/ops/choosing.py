@@ -28,6 +28,10 @@ from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 
 
+_NO_KERNEL = {DType.I16: DType.I32, DType.BOOL: DType.U8}
+"""Dtypes that ONNX Runtime cannot choose between, and what they are chosen in."""
+
+
 @OPS.register
 @final
 @dataclass(frozen=True)
@@ -60,8 +64,10 @@ class Where(Elementwise):
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
-        chosen = cast_operands(build, inputs[1:], types[1:], outputs[0].dtype)
-        return [build.op("Where", [inputs[0], *chosen])]
+        dtype = outputs[0].dtype
+        wide = _NO_KERNEL.get(dtype, dtype)
+        chosen = cast_operands(build, inputs[1:], types[1:], wide)
+        return [cast(build, build.op("Where", [inputs[0], *chosen]), wide, dtype)]
 
 
 class Extreme(Elementwise):
@@ -83,7 +89,7 @@ class Extreme(Elementwise):
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
         dtype = outputs[0].dtype
-        wide = DType.I32 if dtype is DType.I16 else dtype  # ONNX Runtime has no kernel for i16
+        wide = DType.I32 if dtype is DType.I16 else dtype
         made = build.op(self.onnx_type, cast_operands(build, inputs, types, wide))
         return [cast(build, made, wide, dtype)]
 

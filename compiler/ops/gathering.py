@@ -355,7 +355,11 @@ class OneHot(Op):
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
-        index = cast(build, inputs[0], operand_type(types, 0).dtype, DType.I64)
+        x = operand_type(types, 0)
+        index = cast(build, inputs[0], x.dtype, DType.I64)
+        if not x.rank:  # OneHot wants an axis
+            classes = build.constant(np.arange(self.classes, dtype=np.int64))
+            return [cast(build, build.op("Equal", [classes, index]), DType.BOOL, self.dtype)]
         made = self.dtype if self.dtype in (DType.F32, DType.I64) else DType.I64
         depth = build.constant(np.array(self.classes, np.int64))
         values = build.constant(np.array([0, 1], made.numpy))

@@ -196,7 +196,8 @@ class Index(Op):
 
     def torch(self, node: Node) -> Spelling:
         items = list(enumerate(self.items))
-        while items and (items[-1][1] == FULL or isinstance(items[-1][1], Rest)):
+        rests = any(isinstance(item, Rest) for item in self.items[:-1])
+        while items and (isinstance(items[-1][1], Rest) or (items[-1][1] == FULL and not rests)):
             items.pop()
         if not items:
             return Spelling(In(0))
@@ -226,7 +227,8 @@ class Index(Op):
         if not tensors:
             return Index((FULL, *self.items))
         others = [i for i in self.items[1:] if i != FULL and not isinstance(i, Rest)]
-        return TakeAlong(axis=1) if tensors == [0] and not others else None
+        single = len(operands) == 2 and operand_type(operands, 1).rank < 2
+        return TakeAlong(axis=1) if single and tensors == [0] and not others else None
 
 
 def _numpy_item(item: object) -> Any:

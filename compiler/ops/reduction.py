@@ -270,10 +270,13 @@ class Prod(Reduction):
         return np.asarray(np.prod(x, axis=axes, keepdims=self.keep, dtype=dtype))
 
     def torch(self, node: Node) -> Spelling:
+        rank = _rank(node)
+        if not rank:
+            return Spelling(Method(In(0), self.method))
         if not isinstance(self.axis, tuple) and not (self.axis is None and self.keep):
             return super().torch(node)
         made: Term = In(0)  # PyTorch multiplies along one axis at a time
-        for axis in reversed(count_axes(self.axis, _rank(node))):
+        for axis in reversed(count_axes(self.axis, rank)):
             made = Method(made, self.method, (Leaf(axis),), self.keep_terms())
         return Spelling(made)
 

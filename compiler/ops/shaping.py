@@ -25,7 +25,6 @@ from compiler.ops.axes import (
     unsqueeze,
 )
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
-from compiler.ops.items import Rest, ShapeItem
 from compiler.ops.reshaping import shape_text
 from compiler.ops.spelling import In, Leaf, Method, Spelling
 from compiler.signature import Operand
@@ -123,8 +122,8 @@ class Permute(Op):
 class Squeeze(Op):
     """Axes of size 1 dropped.
 
-    `axis` is one axis or a list of them; without it every axis goes whose size is known to be
-    1 when compiling.
+    `axis` is one axis or a list of them: a size that happens to be 1 when the network runs
+    drops no axis.
 
     Example: `score = x -> dense(1) -> squeeze(1)`
     Errors: W0376, W0377 for the axes, W0389 where one is not of size 1.
@@ -133,17 +132,11 @@ class Squeeze(Op):
     name = "squeeze"
     operands = (Operand("x"),)
 
-    axis: int | tuple[int, ...] | None = None
-
-    def _axes(self, x: TensorType) -> tuple[int, ...]:
-        if self.axis is None:
-            return tuple(i for i, d in enumerate(x.shape) if d == 1)
-        return count_axes(self.axis, x.rank)
+    axis: int | tuple[int, ...]
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         x = operand_type(inputs, 0)
-        resolve_axes(self.name, self.axis, x)
-        axes = self._axes(x)
+        axes = resolve_axes(self.name, self.axis, x)
         for axis in axes:
             same = equal(x.shape[axis], 1)
             if same is None:
@@ -158,14 +151,10 @@ class Squeeze(Op):
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = np.asarray(inputs[0])
-        return (np.squeeze(x, self._axes(TensorType.of(DType.F32, x.shape))),)
+        return (np.squeeze(x, self.axis),)
 
     def torch(self, node: Node) -> Spelling:
-        value = node.inputs[0]
-        assert value is not None
-        axes: int | tuple[int, ...] = self._axes(value.type) if self.axis is None else self.axis
-        if axes == ():
-            return Spelling(In(0))
+        axes = self.axis
         if isinstance(axes, tuple) and len(axes) == 1:
             axes = axes[0]
         return Spelling(Method(In(0), "squeeze", (Leaf(axes, "axis", field="axis"),)))
@@ -173,12 +162,11 @@ class Squeeze(Op):
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
-        axes = self._axes(operand_type(types, 0))
-        return [squeeze(build, inputs[0], axes) if axes else inputs[0]]
+        return [squeeze(build, inputs[0], count_axes(self.axis, operand_type(types, 0).rank))]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
-        axes = self._axes(operand_type(operands, 0))
-        return replace(self, axis=tuple(a + 1 for a in axes))
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
+        return replace(self, axis=tuple(map(shift_axis, axes)))
 
 
 @OPS.register
@@ -225,8 +213,7 @@ class Unsqueeze(Op):
 class Expand(Op):
     """Axes of size 1 repeated, without copying: `f32[1, d]` with `[n, d]` is `f32[n, d]`.
 
-    Sizes are lined up from the last axis; new axes come in front. -1 and `...` keep what is
-    there.
+    Sizes are lined up from the last axis; new axes come in front. -1 keeps what is there.
 
     Example: `tokens = class_token -> expand([batch, 1, d])`
     Errors: W0390 where an axis is neither of size 1 nor of the new size.
@@ -235,7 +222,7 @@ class Expand(Op):
     name = "expand"
     operands = (Operand("x"),)
 
-    shape: tuple[ShapeItem, ...]
+    shape: tuple[int | Dim, ...]
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         x = operand_type(inputs, 0)
@@ -246,19 +233,14 @@ class Expand(Op):
         return (TensorType(x.dtype, tuple(shape)),)
 
     def _target(self, x: TensorType) -> tuple[Dim, ...]:
-        """The new sizes, -1 where one is kept, `...` written out."""
-        sizes: list[Dim] = []
-        for item in self.shape:
-            if isinstance(item, Rest):
-                sizes += [Dim.of(-1)] * max(x.rank - len(self.shape) + 1, 0)
-            else:
-                sizes.append(Dim.of(item))
+        """The new sizes, -1 where one is kept."""
+        sizes = tuple(Dim.of(item) for item in self.shape)
         fresh = len(sizes) - x.rank
         if fresh < 0:
             self._refuse(x, f"{x} has more axes")
         if Dim.of(-1) in sizes[:fresh]:
             self._refuse(x, "-1 stands for an axis that is not there")
-        return tuple(sizes)
+        return sizes
 
     def _fit(self, x: TensorType, axis: int, wanted: Dim, assume: Assume) -> Dim:
         found = x.shape[axis]
@@ -315,7 +297,7 @@ class Expand(Op):
         return replace(self, shape=(rows, *self.shape))
 
     def row_ranks(self, operands: Types) -> tuple[int, ...]:
-        return (len(self._target(operand_type(operands, 0))),)
+        return (len(self.shape),)
 
 
 @OPS.register

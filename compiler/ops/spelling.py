@@ -129,18 +129,7 @@ class Attribute:
 
 
 Term = (
-    Leaf
-    | In
-    | Own
-    | Call
-    | Method
-    | Infix
-    | Prefix
-    | Name
-    | Index
-    | Device
-    | Sequence
-    | Attribute
+    Leaf | In | Own | Call | Method | Infix | Prefix | Name | Index | Device | Sequence | Attribute
 )
 
 

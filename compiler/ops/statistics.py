@@ -40,6 +40,16 @@ class Spread(Reduction):
     def check(self, type: TensorType) -> None:
         need_float(self.name, type)
 
+    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
+        count = math.prod(x.shape[a] for a in axes) - int(self.unbiased)
+        away = x - np.mean(x, axis=axes, keepdims=True)
+        total = np.sum(away * away, axis=axes, keepdims=self.keep)
+        return self.finish_array(np.asarray(np.divide(total, count, dtype=x.dtype)))
+
+    def finish_array(self, variance: Array) -> Array:
+        """The result from the variance."""
+        return variance
+
     def torch(self, node: Node) -> Spelling:
         terms = (("unbiased", Leaf(self.unbiased, "unbiased", True, "unbiased")),)
         axes = self.axis_terms(node)
@@ -64,7 +74,7 @@ class Spread(Reduction):
         return reduce_axes(build, "ReduceMean", x, axes, rank, keep=self.keep)
 
     def finish(self, build: OnnxBuilder, variance: Any) -> Any:
-        """The result from the variance."""
+        """The same in ONNX."""
         return variance
 
 
@@ -92,9 +102,6 @@ class Var(Spread):
     name = "var"
     method = "var"
 
-    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
-        return np.asarray(np.var(x, axis=axes, keepdims=self.keep, ddof=int(self.unbiased)))
-
 
 @OPS.register
 @final
@@ -112,8 +119,8 @@ class Std(Spread):
     name = "std"
     method = "std"
 
-    def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
-        return np.asarray(np.std(x, axis=axes, keepdims=self.keep, ddof=int(self.unbiased)))
+    def finish_array(self, variance: Array) -> Array:
+        return np.sqrt(variance)
 
     def finish(self, build: OnnxBuilder, variance: Any) -> Any:
         return build.op("Sqrt", [variance])

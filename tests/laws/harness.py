@@ -104,7 +104,8 @@ def make_case(
                 assert sizes.setdefault(name, size) == size, f"{name} has two sizes"
             shape.append(Dim.of(name if name is not None else size))
         types.append(TensorType(dtype, tuple(shape)))
-    return Case(op, tuple(arrays), tuple(types), sizes, **options)
+    whole = tuple(None if a is None else np.asarray(a) for a in arrays)
+    return Case(op, whole, tuple(types), sizes, **options)
 
 
 def draw_numbers(
