@@ -50,7 +50,6 @@ def load_generated(
 
 def check_source(source: DataSource, folder: Path) -> dict[str, np.ndarray[Any, Any]]:
     """Holds a source to its schema and its generated code to its arrays."""
-    source.check()
     schema = source.schema(folder)
     arrays = dict(source.load(folder))
     assert [c.name for c in schema] == list(dict.fromkeys(c.name for c in schema))
@@ -103,8 +102,8 @@ def test_every_bundled_set_is_offered() -> None:
 
 
 def test_unknown_set_is_refused() -> None:
-    assert "did you mean `iris`?" in (fault_of(SklearnSet("irsi").check).help() or "")
-    assert "downloads" in fault_of(SklearnSet("fetch_california_housing").check).title()
+    assert "did you mean `iris`?" in (fault_of(lambda: SklearnSet("irsi")).help() or "")
+    assert "downloads" in fault_of(lambda: SklearnSet("fetch_california_housing")).title()
 
 
 # --- npz ----------------------------------------------------------------------------------------
@@ -246,8 +245,9 @@ def test_csv_ragged_row_is_named_by_its_line(tmp_path: Path) -> None:
 
 
 def test_csv_settings(tmp_path: Path) -> None:
-    for source in (Csv("t", separator=""), Csv("t", decimal="x"), Csv("t", ",", decimal=",")):
-        fault_of(source.check)
+    assert fault_of(lambda: Csv("t", separator="")).title()
+    assert fault_of(lambda: Csv("t", decimal="x")).title()
+    assert fault_of(lambda: Csv("t", ",", decimal=",")).title()
 
 
 def test_csv_follows_a_changed_file(tmp_path: Path) -> None:
@@ -417,7 +417,7 @@ def test_images_refusals(tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.jpg").write_bytes(b"no image")
     assert "no image" in fault_of(lambda: Images("bad").schema(tmp_path)).label()
-    fault_of(Images("pets", size=(4,)).check)
+    assert fault_of(lambda: Images("pets", size=(4,))).title()
 
 
 # --- text ---------------------------------------------------------------------------------------
@@ -457,8 +457,8 @@ def test_text_refusals(tmp_path: Path) -> None:
     assert "3 characters" in fault_of(lambda: Text("t.txt").schema(tmp_path)).label()
     (tmp_path / "t.txt").write_bytes(b"\xff\xfe\xfa")
     assert "UTF-8" in fault_of(lambda: Text("t.txt").schema(tmp_path)).label()
-    fault_of(Text("t.txt", context=0).check)
-    fault_of(Text("t.txt", stride=0).check)
+    assert fault_of(lambda: Text("t.txt", context=0)).title()
+    assert fault_of(lambda: Text("t.txt", stride=0)).title()
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is absent")

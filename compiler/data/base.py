@@ -41,8 +41,12 @@ class DataSource(Described):
             Fault: a file is missing or is not what its format promises.
         """
 
+    def __post_init__(self) -> None:
+        self.check()
+
     def check(self) -> None:
-        """Refuses settings that mean nothing, before any file is opened.
+        """Refuses settings that mean nothing, before any file is opened; called when an instance
+        is made.
 
         Raises:
             Fault: which setting, and why.

@@ -15,7 +15,11 @@ from compiler.training.duration import Duration
 
 
 class Schedule(Described):
-    """Learning rate over time, as a factor of the optimizer's `lr`."""
+    """Learning rate over time, as a factor of the optimizer's `lr`. None is made with settings
+    that mean nothing."""
+
+    def __post_init__(self) -> None:
+        self.check()
 
     def check(self) -> None:
         """Refuses settings that mean nothing.
@@ -35,10 +39,14 @@ class Schedule(Described):
 
 
 class Optimizer(Described):
-    """An optimizer; its fields are its options, `schedule` among them."""
+    """An optimizer; its fields are its options, `schedule` among them. None is made with
+    settings that mean nothing."""
 
     lr: float
     schedule: Schedule
+
+    def __post_init__(self) -> None:
+        self.check()
 
     def check(self) -> None:
         """Refuses settings that mean nothing.
