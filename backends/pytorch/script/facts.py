@@ -112,7 +112,7 @@ class Facts:
     @cached_property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits, training first."""
-        return tuple(name for name, _ in self.train.data.split.shares)
+        return self.train.data.split.names
 
     @cached_property
     def monitor(self) -> Monitor:

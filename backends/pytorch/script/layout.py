@@ -40,11 +40,15 @@ def _add_comma(lines: list[str]) -> list[str]:
 
 
 def _find_pair(line: str) -> tuple[int, int] | None:
-    """The outermost pair of brackets to split: the last one with content, or the parameters."""
+    """The outermost pair of brackets to split: the parameters of a definition, else the last one
+    with content before which the line is short enough."""
     pairs = [(a, b) for a, b in find_pairs(line) if line[a + 1 : b].strip()]
     if not pairs:
         return None
-    return pairs[0] if line.lstrip().startswith("def ") else pairs[-1]
+    if line.lstrip().startswith("def "):
+        return pairs[0]
+    short = [pair for pair in pairs if pair[0] < WIDTH]
+    return short[-1] if short else pairs[-1]
 
 
 def find_pairs(text: str) -> list[tuple[int, int]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.names import write_literal
-from compiler.program import Split
 
 Lines = list[str]
 
@@ -38,51 +39,25 @@ def emit_columns(facts: Facts) -> Lines:
         lines = [f"columns = [{computed}]"]
     else:
         lines = [f"columns = {computed}"]
-    return [*lines, f"splits = split_rows({_split_argument(facts.train.data.split)})"]
-
-
-def _split_argument(split: Split) -> str:
-    if split.stratify is None:
-        return "len(columns[0])"
-    return f"values[{write_literal(split.stratify)}]"
+    return [*lines, f"splits = split_rows({', '.join(_split_parameters(facts))})"]
 
 
 def emit_split(facts: Facts) -> Lines:
     """The function `split_rows`."""
-    split = facts.train.data.split
-    order = "np.arange(rows)"
-    if split.method == "random":
-        order = f"np.random.default_rng({split.seed}).permutation(rows)"
     return [
-        "def split_rows(rows: int) -> dict[str, np.ndarray]:",
+        f"def split_rows({', '.join(_split_parameters(facts).values())}) -> dict[str, np.ndarray]:",
         '    """Which rows belong to which split."""',
-        f"    order = {order}",
-        "    return {",
-        *(f"        {write_literal(name)}: {part}," for name, part in _parts(split)),
-        "    }",
+        *(f"    {line}" for line in facts.train.data.split.code()),
     ]
 
 
-def _parts(split: Split) -> list[tuple[str, str]]:
-    """Names of splits and slices of `order`."""
-    parts, begin, shares = [], "", 0.0
-    for number, (name, share) in enumerate(split.shares):
-        shares += share
-        last = number == len(split.shares) - 1
-        whole = last and abs(shares - 1) < 1e-9
-        end = "" if whole else _boundary(shares)
-        parts.append((name, _slice(begin, end)))
-        begin = end
-    return parts
-
-
-def _slice(begin: str, end: str) -> str:
-    complex_bound = any("(" in text for text in (begin, end))
-    middle = " : " if complex_bound and begin and end else ":"
-    if complex_bound and not (begin and end):
-        middle = " :" if begin else ": "
-    return f"order[{begin}{middle}{end}]"
-
-
-def _boundary(share: float) -> str:
-    return str(int(share)) if share > 1 else f"round({round(share, 12)!r} * rows)"
+def _split_parameters(facts: Facts) -> dict[str, str]:
+    """What `split_rows` needs: arguments of the call, and the parameters they are given for."""
+    split = facts.train.data.split
+    text = "\n".join(split.code())
+    found = {}
+    if re.search(r"\brows\b", text):
+        found["len(columns[0])"] = "rows: int"
+    if split.stratify is not None:
+        found[f"values[{write_literal(split.stratify)}]"] = "labels: np.ndarray"
+    return found
