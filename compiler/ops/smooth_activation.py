@@ -98,7 +98,8 @@ class Softsign(Activation):
     onnx_type = "Softsign"
 
     def calculate(self, x: Array) -> Array:
-        return x / (1 + np.abs(x))
+        y: Array = x / (1 + np.abs(x))
+        return y
 
 
 @OPS.register

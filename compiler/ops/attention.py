@@ -1,0 +1,278 @@
+"""Scaled dot-product attention, with masks, order in time and grouped heads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, DimError, equal, product
+from compiler.ir.graph import Node
+from compiler.messages.attention_and_losses import (
+    AttentionDoesNotMatch,
+    MaskDoesNotFit,
+    TwoMasks,
+)
+from compiler.ops.axes import need_float, need_rank, operand_type, places
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.creation import LARGEST, write_full
+from compiler.ops.layers import given, known, widen
+from compiler.ops.spelling import Call, In, Leaf, Spelling, Term
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class ScaledDotProductAttention(Op):
+    """Attention: every query takes the mean of the values, weighted by how well the keys match.
+
+        y = softmax(query @ keyᵀ * scale + mask) @ value
+
+    Shapes: query `f32[..., t, d]`, key `f32[..., s, d]`, value `f32[..., s, v]` -> `f32[..., t,
+    v]`; the leading axes (batch and heads) are the same in all three. The mask broadcasts to
+    the scores `[..., t, s]`.
+
+    - `mask`: truth values, `true` where a query may see a key; or fractions, added to the
+      scores. A query that sees nothing gets zeros.
+    - `causal`: whether query i sees keys 0 to i only.
+    - `scale`: what the products are multiplied by; 1 / √d if left out.
+    - `grouped`: whether key and value have fewer heads (axis -3), each for a group of
+      neighbouring heads of the query.
+
+    Example: `y = (q, k, v) -> scaled_dot_product_attention(causal=true)`
+    Errors: W0360 where query, key and value do not fit together, W0361 where the mask does not
+    fit, W0362 for `causal=true` beside a mask.
+    Source: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
+    """
+
+    name = "scaled_dot_product_attention"
+    operands = (
+        Operand("query"),
+        Operand("key"),
+        Operand("value"),
+        Operand("mask", optional=True),
+    )
+    causal: bool = False
+    scale: float | None = None
+    grouped: bool = False
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        query, key, value = (operand_type(inputs, i) for i in range(3))
+        need_float(self.name, query)
+        need_rank(self.name, query, 3 if self.grouped else 2)
+        for index, other in ((1, key), (2, value)):
+            if other.dtype is not query.dtype or other.rank != query.rank:
+                _refuse(f"the query is {query}, this is {other}", index)
+        _match(query, key, -1, "the size of a head", (0, 1), assume)
+        _match(key, value, -2, "the number of positions", (1, 2), assume)
+        for axis in range(-query.rank, -2):
+            _match(key, value, axis, f"axis {axis}", (1, 2), assume)
+            if axis == -3 and self.grouped:
+                _match_groups(query, key)
+            else:
+                _match(query, key, axis, f"axis {axis}", (0, 1), assume)
+        scores = (*query.shape[:-1], key.shape[-2])
+        mask = inputs[3]
+        if mask is not None:
+            if self.causal:
+                raise Fault(lambda where: TwoMasks(where.argument("causal"), where.operand(3)))
+            _need_mask(mask, TensorType(query.dtype, scores), assume)
+        return (TensorType(query.dtype, (*query.shape[:-1], value.shape[-1])),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        query, key, value = (widen(given(a)) for a in inputs[:3])
+        if self.grouped:
+            times = query.shape[-3] // key.shape[-3]
+            key, value = np.repeat(key, times, -3), np.repeat(value, times, -3)
+        scale = self.scale if self.scale is not None else 1 / math.sqrt(query.shape[-1])
+        scores = np.matmul(query, key.swapaxes(-1, -2)) * query.dtype.type(scale)
+        mask = inputs[3]
+        if self.causal:
+            mask = np.tri(*scores.shape[-2:], dtype=bool)
+        if mask is not None:
+            scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
+        y = np.matmul(_weigh(scores), value)
+        return (y.astype(given(inputs[0]).dtype, copy=False),)
+
+    def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        query, key = operand_type(inputs, 0), operand_type(inputs, 1)
+        sizes = query.shape[-1] + outputs[0].shape[-1]
+        return product(query.shape[:-1]) * key.shape[-2] * sizes
+
+    def torch(self, node: Node) -> Spelling:
+        masked: tuple[tuple[str, Term], ...] = ()
+        if node.inputs[3] is not None:
+            masked = (("attn_mask", In(3)),)
+        options = (
+            *masked,
+            ("is_causal", Leaf(self.causal, "causal", False, "causal")),
+            ("scale", Leaf(self.scale, "scale", None, "scale")),
+            ("enable_gqa", Leaf(self.grouped, "grouped", False, "grouped")),
+        )
+        operands = (In(0), In(1), In(2))
+        return Spelling(Call("F.scaled_dot_product_attention", operands, options))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        return [_Writer(self, build, types, outputs[0]).write(*inputs)]
+
+
+def _weigh(scores: Array) -> Array:
+    """Softmax of the last axis; zeros where all scores are -inf."""
+    highest = scores.max(axis=-1, keepdims=True)
+    weights = np.exp(scores - np.where(np.isneginf(highest), 0, highest))
+    total = weights.sum(axis=-1, keepdims=True)
+    shares: Array = weights / np.where(total == 0, 1, total)
+    return shares
+
+
+def _refuse(reason: str, *operands: int) -> None:
+    raise Fault(
+        lambda where: AttentionDoesNotMatch(
+            where.call, reason, tuple(where.operand(i) for i in operands)
+        )
+    )
+
+
+def _match(
+    left: TensorType,
+    right: TensorType,
+    axis: int,
+    what: str,
+    operands: tuple[int, int],
+    assume: Assume,
+) -> None:
+    """Two operands have one size; assumed where that cannot be decided."""
+    a, b = left.shape[axis], right.shape[axis]
+    same = equal(a, b)
+    if same is None:
+        assume(a, "==", b)
+    elif not same:
+        names = ("query", "key", "value")
+        hint = None
+        if axis == -3 and operands == (0, 1):
+            hint = "heads of the query that share a key: `grouped=true`"
+        raise Fault(
+            lambda where: AttentionDoesNotMatch(
+                where.call,
+                f"{what} is {a} in the {names[operands[0]]} and {b} in the {names[operands[1]]}",
+                tuple(where.operand(i) for i in operands),
+                hint,
+            )
+        )
+
+
+def _match_groups(query: TensorType, key: TensorType) -> None:
+    heads, groups = query.shape[-3], key.shape[-3]
+    try:
+        whole = (heads / groups).known is not None
+    except DimError:
+        whole = False
+    if not whole:
+        reason = f"{groups} heads of the key do not divide {heads} of the query evenly"
+        raise Fault(lambda where: AttentionDoesNotMatch(where.call, reason, places(where, 2)))
+
+
+def _need_mask(mask: TensorType, scores: TensorType, assume: Assume) -> None:
+    hint = None
+    fits = mask.dtype in (DType.BOOL, scores.dtype) and 2 <= mask.rank <= scores.rank
+    if mask.rank == 1:
+        hint = "a mask of keys is `mask[none, :]`"
+    elif mask.dtype.is_integer:
+        hint = "make truth values of it: `mask != 0`"
+    for axis in range(-min(mask.rank, scores.rank), 0):
+        if mask.shape[axis] == 1:
+            continue
+        same = equal(mask.shape[axis], scores.shape[axis])
+        if same is None:
+            assume(mask.shape[axis], "==", scores.shape[axis])
+        elif not same:
+            fits = False
+            if mask.rank == 2 and scores.rank == 4 and mask.shape[-1] == scores.shape[-1]:
+                hint = "a mask of keys is `mask[:, none, none, :]`"
+    if not fits:
+        raise Fault(
+            lambda where: MaskDoesNotFit(
+                where.argument("mask"), str(scores), where.operand(3), hint
+            )
+        )
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes one attention as ONNX nodes."""
+
+    op: ScaledDotProductAttention
+    build: OnnxBuilder
+    types: Types
+    output: TensorType
+
+    def write(self, query: Any, key: Any, value: Any, mask: Any = None) -> Any:
+        """softmax(query @ keyᵀ * scale + mask) @ value."""
+        build = self.build
+        q, k, v = (operand_type(self.types, i) for i in range(3))
+        scores = (*q.shape[:-1], k.shape[-2])
+        rows = q.shape
+        if self.op.grouped:
+            # Heads that share a key stand below each other as rows of one product.
+            times = known(q.shape[-3] / k.shape[-3])
+            rows = (*k.shape[:-2], q.shape[-2] * times, q.shape[-1])
+            query = build.reshape(query, q.shape, rows)
+        scaled = build.op("Mul", [query, self.number(self.scale(q))])
+        turned = build.op("Transpose", [key], {"perm": _swap_last(q.rank)})
+        made = build.op("MatMul", [scaled, turned])
+        made = build.reshape(made, (*rows[:-1], k.shape[-2]), scores)
+        shares = self.weigh(made, mask, scores)
+        shares = build.reshape(shares, scores, (*rows[:-1], k.shape[-2]))
+        y = build.op("MatMul", [shares, value])
+        return build.reshape(y, (*rows[:-1], v.shape[-1]), self.output.shape)
+
+    def scale(self, query: TensorType) -> Any:
+        """What the products are multiplied by."""
+        if self.op.scale is not None:
+            return self.op.scale
+        return 1 / math.sqrt(known(query.shape[-1]))
+
+    def weigh(self, scores: Any, mask: Any, shape: Sequence[Dim]) -> Any:
+        """Softmax of the masked scores; zeros where a query sees nothing. Truth values become
+        numbers while they are small: adding them broadcasts faster than choosing by them."""
+        build, given = self.build, self.types[3]
+        if self.op.causal:
+            scores = build.op("Add", [scores, self.order(shape[-2], shape[-1])])
+        if given is None:
+            return build.op("Softmax", [scores], {"axis": -1})
+        zero = self.number(0)
+        if given.dtype is DType.BOOL:
+            least = self.number(float(np.finfo(self.output.dtype.numpy).min))
+            added = build.op("Where", [mask, zero, least])
+            shares = build.op("Softmax", [build.op("Add", [scores, added])], {"axis": -1})
+            return build.op("Where", [mask, shares, zero])
+        shares = build.op("Softmax", [build.op("Add", [scores, mask])], {"axis": -1})
+        return build.op("Where", [build.op("IsNaN", [shares]), zero, shares])
+
+    def order(self, queries: Dim, keys: Dim) -> Any:
+        """0 where the key does not come after the query, else -inf."""
+        build, dtype = self.build, self.output.dtype
+        size = (queries * keys).known
+        if size is not None and size <= LARGEST:
+            seen = np.tri(known(queries), known(keys), dtype=bool)
+            return build.constant(np.where(seen, 0, -np.inf).astype(dtype.numpy), dtype)
+        whole = write_full(build, True, TensorType(DType.BOOL, (queries, keys)))
+        seen = build.op("Trilu", [whole], {"upper": 0})
+        return build.op("Where", [seen, self.number(0), self.number(-np.inf)])
+
+    def number(self, value: float) -> Any:
+        """A constant without axes in the dtype of the scores."""
+        dtype = self.output.dtype
+        return self.build.constant(np.array(value, dtype.numpy), dtype)
+
+
+def _swap_last(rank: int) -> list[int]:
+    return [*range(rank - 2), rank - 1, rank - 2]
