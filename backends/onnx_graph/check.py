@@ -43,6 +43,19 @@ def check_onnx(path: Path) -> onnx.ModelProto:
         raise MalformedModel(f"{path}: {error}") from error
 
 
+def read_opset(path: Path) -> int:
+    """The version of the default operator set that a file uses.
+
+    Raises:
+        MalformedModel: the bytes are no ONNX model.
+        OSError: the file cannot be read.
+    """
+    for entry in read_structure(path).opset_import:
+        if entry.domain in ("", "ai.onnx"):
+            return int(entry.version)
+    raise MalformedModel(f"{path} names no version of ONNX's operators")
+
+
 def read_structure(path: Path) -> onnx.ModelProto:
     """The model of a file with every large initializer turned into a graph input.
 

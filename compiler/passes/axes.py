@@ -13,8 +13,10 @@ from compiler.ops.joining import Chunk, Concat, Split
 from compiler.ops.linear import Dense, Embedding
 from compiler.ops.linear_algebra import MatMul
 from compiler.ops.normalization import LayerNorm
+from compiler.ops.regularization import Dropout
 from compiler.ops.reshaping import Flatten, Reshape
 from compiler.ops.shaping import Permute, Transpose
+from compiler.ops.softmax import LogSoftmax, Softmax
 
 Trace = tuple[int | None, ...]
 """For each input the axis whose entry i alone the output's entry i needs; None for an input
@@ -32,7 +34,9 @@ def trace_axis(node: Node, axis: int) -> Trace | None:
             return tuple(_align(value, axis, rank) for value in node.inputs)
         case Dense() | Embedding() | LayerNorm() | RmsNorm():
             return (axis, *whole) if axis < rank - _count_mixed(node.op) else None
-        case Chunk(_, over) | Split(_, over):
+        case Dropout():
+            return (axis,)
+        case Softmax(over) | LogSoftmax(over) | Chunk(_, over) | Split(_, over):
             return (axis,) if axis != over % rank else None
         case Concat(over):
             return (axis,) * len(node.inputs) if axis != over % rank else None

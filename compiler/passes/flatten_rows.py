@@ -16,6 +16,7 @@ from compiler.ops.base import Op
 from compiler.ops.joining import Chunk, Concat, Split
 from compiler.ops.linear import Dense
 from compiler.ops.reshaping import Flatten, Reshape
+from compiler.ops.softmax import LogSoftmax, Softmax
 from compiler.passes.axes import trace_axis
 from compiler.passes.base import Context, Pass
 from compiler.passes.rewrite import Rewriter
@@ -90,7 +91,10 @@ def find_row_inputs(node: Node) -> tuple[bool, ...] | None:
 
 def act_on_matrix(op: Op) -> Op:
     """The op for a matrix: its axis is the last one, however it was counted."""
-    return replace(op, axis=-1) if isinstance(op, Chunk | Split | Concat) else op
+    match op:
+        case Chunk() | Split() | Concat() | Softmax() | LogSoftmax():
+            return replace(op, axis=-1)
+    return op
 
 
 class _Flattener:

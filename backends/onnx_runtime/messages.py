@@ -1,0 +1,27 @@
+"""Findings of the verification as messages."""
+
+from __future__ import annotations
+
+from backends.onnx_runtime.cases import Case
+from backends.onnx_runtime.narrow import Divergence
+from compiler.diagnostics import Message
+from compiler.messages.lowering import BackendsDiffer
+
+
+def describe_divergence(
+    backend: str, divergence: Divergence, case: Case, tolerance: float
+) -> Message:
+    """The message about the first node that diverges."""
+    node, difference = divergence.node, divergence.difference
+    return BackendsDiffer(
+        node.origin.span,
+        backend,
+        node.op.name,
+        str(case),
+        difference.error,
+        tolerance,
+        difference.found,
+        difference.expected,
+        difference.index,
+        difference.reason,
+    )

@@ -1,0 +1,135 @@
+"""Chooses sizes of symbolic dimensions to verify a graph at: small, different, and possible."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from compiler.dims import Dim, Symbol
+from compiler.ir.graph import Graph
+
+LARGEST = 1024
+"""No size beyond this is tried."""
+TRIES = 20_000
+"""Random assignments tried where equal sizes are not possible."""
+
+
+@dataclass(frozen=True)
+class SizeSearch:
+    """The sizes that a graph can have. `pinned` are sizes that are not free."""
+
+    graph: Graph
+    pinned: Mapping[str, int]
+
+    @cached_property
+    def batch(self) -> str | None:
+        """The symbol that is the first axis of every input and output, if there is one."""
+        types = [i.value.type for i in self.graph.inputs]
+        types += [o.value.type for o in self.graph.outputs]
+        firsts = {t.shape[0] for t in types if t.shape}
+        if len(firsts) != 1 or any(not t.shape for t in types):
+            return None
+        name = _plain_symbol(firsts.pop())
+        return None if name in self.pinned else name
+
+    @cached_property
+    def free(self) -> tuple[str, ...]:
+        """The symbols to choose sizes for, without the batch."""
+        return tuple(s for s in self.graph.symbols if s not in self.pinned and s != self.batch)
+
+    def is_possible(self, sizes: Mapping[str, int]) -> bool:
+        """Whether every axis of every value has at least one element and every condition of
+        the graph holds."""
+        try:
+            if any(dim.evaluate(sizes) < 1 for dim in self._dims):
+                return False
+            for condition in self.graph.conditions:
+                left, right = condition.left.evaluate(sizes), condition.right.evaluate(sizes)
+                if not (left == right if condition.relation == "==" else left <= right):
+                    return False
+        except ZeroDivisionError:
+            return False
+        return True
+
+    def choose(self) -> list[dict[str, int]]:
+        """Assignments for all symbols but the batch: the smallest, and larger ones in which no
+        two symbols are equal where that is possible. Empty if none was found."""
+        smallest = self._find_smallest()
+        if smallest is None:
+            return []
+        if not self.free:
+            return [smallest]
+        least = min(smallest[name] for name in self.free)
+        found = [smallest]
+        for start in (least + 2, max(least + 2, 33)):
+            larger = self._spread(smallest, start)
+            if larger not in found:
+                found.append(larger)
+        return found
+
+    def count_multiply_adds(self, sizes: Mapping[str, int]) -> int:
+        """The work of one evaluation at these sizes."""
+        total = 0
+        for node in self.graph.nodes:
+            inputs = [v.type if v is not None else None for v in node.inputs]
+            count = node.op.multiply_adds(inputs, [v.type for v in node.outputs])
+            total += count.evaluate(sizes)
+        return total
+
+    @cached_property
+    def _dims(self) -> tuple[Dim, ...]:
+        values = [i.value for i in self.graph.inputs]
+        values += [v for node in self.graph.nodes for v in node.outputs]
+        return tuple({d: None for v in values for d in v.type.shape if d.known is None})
+
+    def _complete(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        batch = {self.batch: 1} if self.batch else {}
+        return {**self.pinned, **batch, **sizes}
+
+    def _find_smallest(self) -> dict[str, int] | None:
+        for sizes in self._candidates():
+            complete = self._complete(sizes)
+            if self.is_possible(complete):
+                return complete
+        return None
+
+    def _candidates(self) -> Iterator[dict[str, int]]:
+        for size in range(1, LARGEST + 1):
+            yield dict.fromkeys(self.free, size)
+            if not self.free:
+                return
+        draw = random.Random(0)  # noqa: S311 - sizes to try, no secret
+        for attempt in range(TRIES):
+            limit = min(LARGEST, 8 + attempt // 20)
+            yield {name: draw.randint(1, limit) for name in self.free}
+
+    def _spread(self, sizes: Mapping[str, int], start: int) -> dict[str, int]:
+        """Each free symbol raised in turn to the next possible size that no other has."""
+        spread = dict(sizes)
+        for name in self.free:
+            taken = {spread[other] for other in self.free if other != name}
+            for size in range(start, start + 65):
+                if size not in taken and self.is_possible({**spread, name: size}):
+                    spread[name] = size
+                    break
+        return spread
+
+
+def _plain_symbol(dim: Dim) -> str | None:
+    match dim.terms:
+        case ((((Symbol(name), 1),), 1),):
+            return name
+    return None
+
+
+def pin_sizes(graph: Graph, shapes: Mapping[str, Sequence[int | None]]) -> dict[str, int]:
+    """Sizes of symbols that a compiled model has fixed, from the shapes of its inputs."""
+    pinned: dict[str, int] = {}
+    for item in graph.inputs:
+        for dim, size in zip(item.value.type.shape, shapes.get(item.name, ()), strict=False):
+            name = _plain_symbol(dim)
+            if name is not None and size is not None:
+                pinned[name] = size
+    return pinned

@@ -1,0 +1,81 @@
+"""The generated PyTorch module under test: runs it, and finds the first node that differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.onnx_runtime.cases import Case
+from backends.onnx_runtime.messages import describe_divergence
+from backends.onnx_runtime.narrow import (
+    Divergence,
+    bisect_divergence,
+    cut_graph,
+    record_values,
+)
+from backends.onnx_runtime.tolerance import Difference
+from backends.pytorch.loading import assign_weights, load_module
+from backends.pytorch.modules import emit_module
+from compiler.diagnostics import Message
+from compiler.ir.graph import Graph, Value
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TorchSubject:
+    """A module generated from a graph, with its weights."""
+
+    graph: Graph
+    weights: Mapping[str, Array]
+    module: Any
+
+    name = "the generated PyTorch module"
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs by name."""
+        return run_module(self.module, self.graph, inputs)
+
+    def explain(self, case: Case, tolerance: float, output: str, found: Difference) -> Message:
+        """The first node at fault, found with modules for parts of the graph."""
+        expected = record_values(self.graph, self.weights, case.inputs)
+
+        def observe(values: Sequence[Value]) -> dict[str, Array]:
+            part = cut_graph(self.graph, values)
+            module = load_module(emit_module([part], title=part.name), part)
+            assign_weights(module, {p.path: self.weights[p.path] for p in part.parameters})
+            made = run_module(module, part, case.inputs)
+            return {v.name: made[o.name] for v, o in zip(values, part.outputs, strict=True)}
+
+        divergence = bisect_divergence(self.graph, expected, observe, tolerance)
+        if divergence is None:
+            value = next(o.value for o in self.graph.outputs if o.name == output)
+            divergence = Divergence(self.graph.producers[value.name], found)
+        return describe_divergence(self.name, divergence, case, tolerance)
+
+
+def run_module(module: Any, graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs of a module generated from a graph, in evaluation mode.
+
+    Raises:
+        RuntimeError: PyTorch refuses the inputs.
+    """
+    import torch
+
+    given = [torch.from_numpy(np.ascontiguousarray(inputs[i.name])) for i in graph.inputs]
+    try:
+        with torch.no_grad():
+            made = module.eval()(*given)
+    except (TypeError, ValueError, IndexError) as error:
+        raise RuntimeError(str(error)) from error
+    names = [output.name for output in graph.outputs]
+    match made:
+        case torch.Tensor():
+            return {names[0]: made.numpy()}
+        case Mapping():
+            return {name: made[name].numpy() for name in names}
+    return {name: tensor.numpy() for name, tensor in zip(names, made, strict=True)}
