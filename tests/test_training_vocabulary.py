@@ -343,7 +343,7 @@ def test_everything_is_registered_and_documented() -> None:
     assert OPTIMIZERS.names() == ["adam", "adamw", "sgd"]
     assert {"accuracy", "top_k", "mse", "r2"} <= set(METRICS.names())
     for registry in (SCHEDULES, OPTIMIZERS, METRICS):
-        for cls in registry.classes():  # type: ignore[attr-defined]
+        for cls in registry.classes():
             assert cls.summary().endswith((".", "."))
             for option in cls.options():
                 assert f"{option.name}:" in cls.manual(), (cls, option.name)

@@ -1,0 +1,139 @@
+"""Ops of column expressions whose buffers are fitted on the training rows."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+
+from compiler.dims import Dim
+from compiler.initializers import Ones, Zeros
+from compiler.ir.graph import Node
+from compiler.ops.axes import need_number, operand_type
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
+from compiler.ops.broadcasting import cast
+from compiler.ops.layers import given, input_type, need_known
+from compiler.ops.spelling import Call, In, Infix, Leaf, Method, Spelling, Term
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+
+class Fitted(Op):
+    """Base of ops that belong into `data`: `statistics` says what their buffers are of the
+    operand, by the names of `compiler.data.statistics`."""
+
+    operands = (Operand("x"),)
+
+    @property
+    @abstractmethod
+    def statistics(self) -> Mapping[str, str]:
+        """The figure that each buffer holds, by the buffer's name: "mean", "median", "scale"."""
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        x = operand_type(operands, 0)
+        need_number(self.name, x)
+        shape = [need_known(self.name, x, a, f"axis {a}") for a in range(x.rank)]
+        kind = TensorType.of(DType.F32, shape)
+        return tuple(
+            Weight(name, kind, Ones() if figure == "scale" else Zeros(), trainable=False)
+            for name, figure in self.statistics.items()
+        )
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        need_number(self.name, x)
+        return (TensorType(DType.F32, x.shape),)
+
+    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
+        return self
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Standardize(Fitted):
+    """A column with mean 0 and standard deviation 1 over the training rows, each element by
+    itself. Only in `data`: mean and deviation are fitted on the split `train` and stay as they
+    are for every other row. What does not vary becomes 0; NaN stays NaN.
+
+        y = (x - mean) / scale
+
+    Shapes: x of any number dtype -> f32 of the same shape; buffers mean and scale of that shape.
+
+    Example: `features = stack([age, bmi, bp]) -> standardize`
+    Errors: W0382 for a column of bools.
+    Source: scikit-learn's StandardScaler
+    """
+
+    name: ClassVar[str] = "standardize"
+
+    @property
+    def statistics(self) -> Mapping[str, str]:
+        return {"mean": "mean", "scale": "scale"}
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x, mean, scale = (given(a).astype(np.float32) for a in inputs)
+        return (np.asarray((x - mean) / scale),)
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Infix("/", Infix("-", _as_float(node), In(1)), In(2)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = cast(build, inputs[0], operand_type(types, 0).dtype, DType.F32)
+        return [build.op("Div", [build.op("Sub", [x, inputs[1]]), inputs[2]])]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Fill(Fitted):
+    """A column with its empty cells (NaN) replaced. Only in `data`: "median" and "mean" are those
+    of the training rows, each element by itself.
+
+    Shapes: x of any number dtype -> f32 of the same shape; a buffer value of that shape, unless a
+    number is given.
+
+    - `value`: "median", "mean" or a number.
+
+    Example: `rooms = fill(total_bedrooms, "median")`
+    Errors: W0382 for a column of bools.
+    Source: scikit-learn's SimpleImputer
+    """
+
+    name: ClassVar[str] = "fill"
+    value: float | Literal["median", "mean"]
+
+    @property
+    def statistics(self) -> Mapping[str, str]:
+        return {"value": self.value} if isinstance(self.value, str) else {}
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0]).astype(np.float32)
+        value = given(inputs[1]) if isinstance(self.value, str) else np.float32(self.value)
+        return (np.where(np.isnan(x), value, x).astype(np.float32),)
+
+    def torch(self, node: Node) -> Spelling:
+        value = In(1) if isinstance(self.value, str) else Leaf(self.value, "value", field="value")
+        x = _as_float(node)
+        return Spelling(Call("torch.where", (Method(In(0), "isnan"), value, x)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = cast(build, inputs[0], operand_type(types, 0).dtype, DType.F32)
+        value = (
+            inputs[1]
+            if isinstance(self.value, str)
+            else build.constant(np.asarray(self.value, np.float32))
+        )
+        return [build.op("Where", [build.op("IsNaN", [x]), value, x])]
+
+
+def _as_float(node: Node) -> Term:
+    """The operand as f32."""
+    return In(0) if input_type(node).dtype is DType.F32 else Method(In(0), "float")

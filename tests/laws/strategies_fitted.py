@@ -1,0 +1,27 @@
+"""Cases of the ops of column expressions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from compiler.ops.fitted import Fill, Standardize
+from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
+
+DTYPES = st.sampled_from(("float32", "int64", "uint8", "float64"))
+
+
+@cases("standardize")
+def draw_standardize(draw: Any) -> Case:
+    x = draw_numbers(draw, draw_shape(draw, 0, 3), draw(DTYPES), 0, 9)
+    return make_case(Standardize(), x)
+
+
+@cases("fill")
+def draw_fill(draw: Any) -> Case:
+    x = draw_numbers(draw, draw_shape(draw, 0, 3), draw(DTYPES), 0, 9)
+    if x.dtype.kind == "f":
+        x = np.where(draw_numbers(draw, x.shape, "bool"), np.asarray(np.nan, x.dtype), x)
+    return make_case(Fill(draw(st.sampled_from(("median", "mean", 0.0, 2.5)))), x)
