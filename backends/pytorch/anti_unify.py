@@ -1,0 +1,214 @@
+"""Anti-unification: one term graph for several bodies, differences as variables and choices.
+
+Bodies are walked from their outputs; a pair of references that disagree becomes a choice when one
+side is an ancestor of the other (an optional branch), and otherwise the bodies need two classes.
+Memoised on tuples of references, so that shared values stay shared.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+
+from backends.pytorch.items import Body, FromFormal, FromItem, FromOwn, Item, Ref
+from backends.pytorch.merged import Choice, Diverge, Formal, Made, Merged, MergedRef
+from backends.pytorch.terms import Form, Operand, Tree, skeleton
+
+Pairs = tuple[tuple[int, Ref], ...]
+"""A reference in each of some bodies, ordered by body."""
+
+UNSET = FromOwn("")
+"""Stands in a reference until the walk has reached it."""
+
+
+class AntiUnifier:
+    """Merges bodies, of which no two have the same structure.
+
+    Raises:
+        Diverge: one class cannot serve them.
+    """
+
+    def __init__(self, bodies: list[Body], *, functions_differ: bool) -> None:
+        self.bodies = bodies
+        self.functions_differ = functions_differ
+        self.items: list[Merged] = []
+        self.formals: list[dict[int, int]] = []
+        self.choices: list[Choice] = []
+        self._memo: dict[Pairs, MergedRef] = {}
+        self._merged: dict[tuple[int, Ref], list[MergedRef]] = {}
+        self._postponed: deque[tuple[Choice, Pairs]] = deque()
+        self._open: deque[tuple[Merged, int, Pairs]] = deque()
+        self._kinds: dict[tuple[int, int], Hashable] = {}
+        rows = self._match_outputs()
+        self.outputs = [self._merge(tuple(enumerate(row))) for row in rows]
+        while self._open or self._postponed:
+            if self._open:  # a list of what is left, because deep networks exceed the stack
+                merged, column, pairs = self._open.popleft()
+                merged.refs[column] = self._merge(pairs)
+            else:
+                choice, pairs = self._postponed.popleft()
+                choice.other = self._merge(pairs, choice)
+        self._merge_declarations()
+
+    # --- outputs and declarations -------------------------------------------------------------
+
+    def _match_outputs(self) -> list[tuple[Ref, ...]]:
+        rows = [b.outputs for b in self.bodies]
+        longest = max(rows, key=len)
+        if all(len(row) == len(longest) for row in rows):
+            return list(zip(*rows, strict=True))
+        model = next(b for b in self.bodies if b.outputs is longest)
+        return [tuple(self._find_like(b, model, ref) for b in self.bodies) for ref in longest]
+
+    def _find_like(self, body: Body, model: Body, ref: Ref) -> Ref:
+        """The counterpart of an output that only some instances pass out."""
+        if body is model:
+            return ref
+        if not isinstance(ref, FromItem):
+            raise Diverge("outputs")
+        wanted = find_kind(model.items[ref.item], functions_differ=False)
+        found = [
+            place
+            for place, item in enumerate(body.items)
+            if item.outputs and find_kind(item, functions_differ=False) == wanted
+        ]
+        if len(found) != 1:
+            raise Diverge("outputs")
+        return FromItem(found[0], ref.output)
+
+    def _merge_declarations(self) -> None:
+        declared: dict[str, dict[int, Item]] = {}
+        for number, body in enumerate(self.bodies):
+            for item in body.items:
+                if not item.outputs:
+                    declared.setdefault(item.slot, {})[number] = item
+        for slot, members in declared.items():
+            self.items.append(Merged(slot, members, [], frozenset(members)))
+
+    # --- references -----------------------------------------------------------------------------
+
+    def _kind(self, number: int, ref: Ref) -> Hashable:
+        match ref:
+            case FromItem(place, output):
+                key = (number, place)
+                if key not in self._kinds:
+                    item = self.bodies[number].items[place]
+                    self._kinds[key] = find_kind(item, functions_differ=self.functions_differ)
+                return self._kinds[key], output
+            case FromOwn(path):
+                return "own", path
+            case FromFormal():
+                return "formal"
+
+    def _note(self, pairs: Pairs, ref: MergedRef) -> None:
+        self._memo[pairs] = ref
+        for pair in pairs:
+            self._merged.setdefault(pair, []).append(ref)
+
+    def _merge(self, pairs: Pairs, except_for: Choice | None = None) -> MergedRef:
+        if pairs in self._memo and self._memo[pairs] is not except_for:
+            return self._memo[pairs]
+        for ref in self._merged.get(pairs[0], ()):  # part of what was merged for more bodies
+            if ref is not except_for and all(
+                ref in self._merged.get(pair, ()) for pair in pairs[1:]
+            ):
+                return ref
+        kinds = {self._kind(number, ref) for number, ref in pairs}
+        if len(kinds) > 1:
+            return self._choose(pairs)
+        match pairs[0][1]:
+            case FromOwn() as own:
+                return own
+            case FromFormal():
+                self.formals.append({n: r.formal for n, r in pairs if isinstance(r, FromFormal)})
+                formal = Formal(len(self.formals) - 1)
+                self._note(pairs, formal)
+                return formal
+            case FromItem():
+                return self._merge_items(pairs)
+
+    def _merge_items(self, pairs: Pairs) -> MergedRef:
+        places = {n: r.item for n, r in pairs if isinstance(r, FromItem)}
+        members = {n: self.bodies[n].items[place] for n, place in places.items()}
+        sample = next(iter(members.values()))
+        merged = Merged(sample.slot, members, [], frozenset(members))
+        for output in range(len(sample.outputs)):
+            note: Pairs = tuple((n, FromItem(place, output)) for n, place in places.items())
+            self._note(note, Made(merged, output))
+        for column in range(len(sample.refs)):
+            row = tuple((n, member.refs[column]) for n, member in members.items())
+            merged.refs.append(UNSET)
+            self._open.append((merged, column, row))
+        self.items.append(merged)
+        return self._memo[pairs]
+
+    # --- choices --------------------------------------------------------------------------------
+
+    def _choose(self, pairs: Pairs) -> Choice:
+        groups: dict[Hashable, list[tuple[int, Ref]]] = {}
+        for number, ref in pairs:
+            groups.setdefault(self._kind(number, ref), []).append((number, ref))
+        if len(groups) != 2:
+            raise Diverge(f"{len(groups)} alternatives for one value")
+        (first, few), (second, rest) = groups.items()
+        for in_step in (True, False):
+            for kind, same, longer in ((first, few, rest), (second, rest, few)):
+                found = self._find_bases(longer, kind, in_step=in_step)
+                if found is not None:
+                    return self._make_choice(pairs, tuple(sorted(same + found)), tuple(longer))
+        raise Diverge("two forms of a value without a common base")
+
+    def _make_choice(self, pairs: Pairs, base: Pairs, longer: Pairs) -> Choice:
+        choice = Choice(UNSET, UNSET, frozenset(number for number, _ in longer))
+        self._note(pairs, choice)
+        choice.base = self._merge(base)
+        self.choices.append(choice)
+        self._postponed.append((choice, longer))
+        return choice
+
+    def _find_bases(
+        self, pairs: list[tuple[int, Ref]], kind: Hashable, *, in_step: bool
+    ) -> list[tuple[int, Ref]] | None:
+        """Ancestors of the given kind: at one place for all bodies, or for each by itself."""
+        if in_step:
+            return self._climb(tuple(pairs), kind)
+        found = [self._climb((pair,), kind) for pair in pairs]
+        return [one[0] for one in found if one] if all(found) else None
+
+    def _climb(self, pairs: Pairs, kind: Hashable) -> list[tuple[int, Ref]] | None:
+        """Walks up from `pairs` in step until every body shows a reference of `kind`."""
+        frontier, seen = deque([pairs]), {pairs}
+        while frontier:
+            here = frontier.popleft()
+            if here is not pairs and all(self._kind(n, r) == kind for n, r in here):
+                return list(here)
+            items = [self.bodies[n].items[r.item] for n, r in here if isinstance(r, FromItem)]
+            if len(items) < len(here) or len({len(item.refs) for item in items}) > 1:
+                continue
+            for column in range(len(items[0].refs)):
+                above = tuple(
+                    (n, item.refs[column]) for (n, _), item in zip(here, items, strict=True)
+                )
+                if above not in seen:
+                    seen.add(above)
+                    frontier.append(above)
+        return None
+
+
+def find_kind(item: Item, *, functions_differ: bool) -> Hashable:
+    """What must agree for two items to be one: the slot of a module, the shape of an expression;
+    where an argument chooses functions, only that both are functions of one tensor."""
+    size = (len(item.refs), len(item.outputs))
+    if item.slot:
+        return ("slot", item.slot, *size)
+    if functions_differ and is_unary(item):
+        return ("unary",)
+    return (skeleton(item.expression), *size)
+
+
+def is_unary(item: Item) -> bool:
+    """Whether it is a plain function of one tensor: `F.relu(x)`."""
+    match item.expression:
+        case Tree(Form.CALL, parts=(Tree(Form.NAME), Operand(0)), keys=()):
+            return not item.slot
+    return False

@@ -1,0 +1,302 @@
+"""Bodies of one block -> one class: equal structures together, one anti-unified for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import pairwise
+
+from backends.pytorch.anti_unify import AntiUnifier, is_unary
+from backends.pytorch.index import sort_topologically
+from backends.pytorch.items import Body, FromFormal, FromItem
+from backends.pytorch.merged import (
+    Choice,
+    Class,
+    Diverge,
+    Formal,
+    Instances,
+    Made,
+    Merged,
+    MergedRef,
+    Variant,
+)
+from backends.pytorch.terms import (
+    IDENTITY,
+    CodeName,
+    Hole,
+    Many,
+    Part,
+    Tree,
+    holes,
+    rebuild,
+    skeleton,
+)
+
+Groups = list[list[int]]
+
+
+def merge_bodies(bodies: list[Body]) -> Class:
+    """One class for all bodies, its leaves not yet explained.
+
+    Raises:
+        Diverge: one class cannot serve them.
+    """
+    groups = group_by_structure(bodies)
+    merged = _copy(bodies) if len(groups) == 1 else _anti_unify(bodies, groups)
+    _check_formals(merged, groups)
+    for item in merged.items:
+        _merge_trees(item)
+    _absorb_optional_modules(merged)
+    _check_branches(merged)
+    merged.items = _order_items(merged, [group[0] for group in groups])
+    return merged
+
+
+def group_by_structure(bodies: list[Body]) -> Groups:
+    """Instances with equal structures together."""
+    groups: dict[object, list[int]] = {}
+    for number, body in enumerate(bodies):
+        groups.setdefault(body.structure(), []).append(number)
+    return list(groups.values())
+
+
+# --- making ---------------------------------------------------------------------------------
+
+
+def _copy(bodies: list[Body]) -> Class:
+    """The class of bodies that all have one structure."""
+    everyone = frozenset(range(len(bodies)))
+    model = bodies[0]
+    items = [
+        Merged(item.slot, {n: b.items[place] for n, b in enumerate(bodies)}, [], everyone)
+        for place, item in enumerate(model.items)
+    ]
+
+    def read(ref: object) -> MergedRef:
+        match ref:
+            case FromFormal(place):
+                return Formal(place)
+            case FromItem(place, output):
+                return Made(items[place], output)
+        return ref  # type: ignore[return-value]
+
+    for item, source in zip(items, model.items, strict=True):
+        item.refs = [read(ref) for ref in source.refs]
+    places = [dict.fromkeys(everyone, place) for place in range(len(model.formals))]
+    outputs = [read(ref) for ref in model.outputs]
+    return Class(model.frame.block, model.frame.doc, bodies, items, [], outputs, places)
+
+
+def _anti_unify(bodies: list[Body], groups: Groups) -> Class:
+    frames = [body.frame for body in bodies]
+    functions = [[a.value for a in f.arguments if not _is_scalar(a.value)] for f in frames]
+    differ = any(row != functions[0] for row in functions)
+    found = AntiUnifier([bodies[g[0]] for g in groups], functions_differ=differ)
+    if any(len(formal) != len(groups) for formal in found.formals):
+        raise Diverge("an input that only some instances have")
+
+    def spread(numbers: Iterable[int]) -> Instances:
+        return frozenset(i for number in numbers for i in groups[number])
+
+    position = {id(m): p for g in groups for p, m in enumerate(bodies[g[0]].items)}
+    for item in found.items:
+        ends = {n: position[id(m)] for n, m in item.members.items()}
+        item.members = {i: bodies[i].items[p] for n, p in ends.items() for i in groups[n]}
+        item.instances = spread(item.instances)
+    for choice in found.choices:
+        choice.instances = spread(choice.instances)
+    places = [{i: p for n, p in formal.items() for i in groups[n]} for formal in found.formals]
+    model = frames[0]
+    return Class(model.block, model.doc, bodies, found.items, found.choices, found.outputs, places)
+
+
+def _is_scalar(value: object) -> bool:
+    return value is None or isinstance(value, (int, float, tuple, list))
+
+
+def _check_formals(merged: Class, groups: Groups) -> None:
+    """Every input of every body must be a formal, and formals follow the first signature."""
+    if merged.is_root:
+        _add_unused_inputs(merged)
+    for group in groups:
+        body = merged.bodies[group[0]]
+        if len({places[group[0]] for places in merged.places}) != len(body.formals):
+            raise Diverge("an input that only some instances have")
+        if body.is_root and not merged.is_root and body.index.graph.conditions:
+            raise Diverge("conditions that only a whole graph checks")
+    if merged.is_root and len({_conditions(body) for body in merged.bodies}) > 1:
+        raise Diverge("conditions differ")
+    order = sorted(range(len(merged.places)), key=lambda place: merged.places[place][0])
+    new = {old: place for place, old in enumerate(order)}
+    merged.places = [merged.places[old] for old in order]
+    _replace_refs(merged, lambda r: Formal(new[r.place]) if isinstance(r, Formal) else r)
+
+
+def _conditions(body: Body) -> tuple[object, ...]:
+    return tuple((c.left, c.relation, c.right) for c in body.index.graph.conditions)
+
+
+def _add_unused_inputs(merged: Class) -> None:
+    """The inputs of a whole graph are arguments of `forward` whether they are read or not."""
+    used = {places[0] for places in merged.places}
+    for place in range(len(merged.bodies[0].formals)):
+        if place not in used:
+            merged.places.append(dict.fromkeys(range(len(merged.bodies)), place))
+
+
+def _replace_refs(merged: Class, change: Callable[[MergedRef], MergedRef]) -> None:
+    for item in merged.items:
+        item.refs = [change(ref) for ref in item.refs]
+    for choice in merged.choices:
+        choice.base, choice.other = change(choice.base), change(choice.other)
+    merged.outputs = [change(ref) for ref in merged.outputs]
+
+
+# --- trees over all instances ---------------------------------------------------------------
+
+
+def _merge_trees(item: Merged) -> None:
+    forms: dict[object, list[int]] = {}
+    for number, member in item.members.items():
+        if member.constructor is not None:
+            key = (skeleton(member.constructor), *map(skeleton, member.starts))
+            forms.setdefault(key, []).append(number)
+    item.variants = [_merge_variant(item, numbers) for numbers in forms.values()]
+    expressions = {n: m.expression for n, m in item.members.items() if m.expression is not None}
+    if not expressions:
+        return
+    if len({skeleton(e) for e in expressions.values()}) > 1:
+        if not all(is_unary(m) for m in item.members.values()):
+            raise Diverge(f"the expression of {item.slot or 'a node'}")
+        expressions = {n: _open_function(e) for n, e in expressions.items()}
+    item.expression = zip_trees(expressions, item.slot)
+
+
+def _merge_variant(item: Merged, numbers: list[int]) -> Variant:
+    members = {n: item.members[n] for n in numbers}
+    made = {n: m.constructor for n, m in members.items() if m.constructor is not None}
+    starts = tuple(
+        zip_trees({n: m.starts[place] for n, m in members.items()}, item.slot)
+        for place in range(len(item.members[numbers[0]].starts))
+    )
+    return Variant(frozenset(numbers), zip_trees(made, item.slot), starts)
+
+
+def _open_function(expression: Part) -> Part:
+    """`F.relu(x)` with a hole for the function."""
+    assert isinstance(expression, Tree)
+    head, *rest = expression.parts
+    assert isinstance(head, Tree)
+    return replace(expression, parts=(Hole(CodeName(head.label), "act"), *rest))
+
+
+def zip_trees(trees: Mapping[int, Part], slot: str) -> Part:
+    """Trees of one skeleton as one tree whose holes are variables over the instances."""
+    rows = {number: list(holes(tree)) for number, tree in trees.items()}
+    columns = iter(range(len(next(iter(rows.values())))))
+
+    def open_hole(part: Part) -> Part:
+        if not isinstance(part, Hole):
+            return part
+        column = next(columns)
+        found = {number: row[column] for number, row in rows.items()}
+        hints = tuple(dict.fromkeys(h.hint for h in found.values() if h.hint is not None))
+        dims = {h.dim for h in found.values()}
+        dim = dims.pop() if len(dims) == 1 else None
+        values = {number: hole.value for number, hole in found.items()}
+        return Many(values, part.role, part.default, hints, dim, slot)
+
+    return rebuild(next(iter(trees.values())), open_hole)
+
+
+# --- branches -------------------------------------------------------------------------------
+
+
+def _absorb_optional_modules(merged: Class) -> None:
+    """An optional branch that is one module is `nn.Identity` where it is absent."""
+    uses: dict[MergedRef, int] = {}
+    for ref in _all_refs(merged):
+        uses[ref] = uses.get(ref, 0) + 1
+    gone: dict[MergedRef, MergedRef] = {}
+    for choice in merged.choices:
+        match choice.other:
+            case Made(item, _) if (
+                item.slot
+                and item.variants
+                and item.instances == choice.instances
+                and item.refs == [choice.base]
+                and uses[choice.other] == 1
+            ):
+                rest = merged.everyone - choice.instances
+                item.variants.append(Variant(rest, IDENTITY))
+                item.instances = merged.everyone
+                gone[choice] = Made(item, 0)
+    merged.choices = [choice for choice in merged.choices if choice not in gone]
+    _replace_refs(merged, lambda ref: gone.get(ref, ref))
+
+
+def _all_refs(merged: Class) -> Iterator[MergedRef]:
+    for item in merged.items:
+        yield from item.refs
+    for choice in merged.choices:
+        yield choice.base
+        yield choice.other
+    yield from merged.outputs
+
+
+def _check_branches(merged: Class) -> None:
+    """What only some instances do must sit in one branch with one result."""
+
+    def reach(ref: MergedRef) -> Instances:
+        return ref.item.instances if isinstance(ref, Made) else merged.everyone
+
+    for item in merged.items:
+        for ref in item.refs:
+            if reach(ref) not in (merged.everyone, item.instances):
+                raise Diverge("a value of one branch is used outside it")
+            if isinstance(ref, Choice) and item.instances != merged.everyone:
+                raise Diverge("a branch inside a branch")
+    seen: dict[Instances, Choice] = {}
+    for choice in merged.choices:
+        ends = (choice.base, choice.other)
+        if reach(choice.base) != merged.everyone or reach(choice.other) != choice.instances:
+            raise Diverge("a branch whose ends do not match")
+        if any(isinstance(end, Choice) for end in ends):
+            raise Diverge("a branch inside a branch")
+        if seen.setdefault(choice.instances, choice) is not choice:
+            raise Diverge("a branch with two results")
+    if any(reach(ref) != merged.everyone for ref in merged.outputs):
+        raise Diverge("an output that only some instances have")
+
+
+# --- order ----------------------------------------------------------------------------------
+
+
+def _order_items(merged: Class, models: list[int]) -> list[Merged]:
+    """Data dependences first; then the order on which one body of each structure agrees."""
+    owner = {id(m): item for item in merged.items for m in item.members.values()}
+    rows = [[owner[id(i)] for i in merged.bodies[n].items if id(i) in owner] for n in models]
+    shares: dict[Merged, list[float]] = {}
+    for row in rows:
+        for place, item in enumerate(row):
+            shares.setdefault(item, []).append(place / len(row))
+    items = sorted(merged.items, key=lambda item: sum(shares[item]) / len(shares[item]))
+    rank = {item: number for number, item in enumerate(items)}
+    hard = [{rank[s] for ref in item.refs for s in _makers(ref)} for item in items]
+    soft = [set(one) for one in hard]
+    for row in rows:
+        for before, after in pairwise(row):
+            soft[rank[after]].add(rank[before])
+    order = sort_topologically(soft)
+    if len(order) < len(items):
+        order = sort_topologically(hard)
+    return [items[number] for number in order]
+
+
+def _makers(ref: MergedRef) -> Iterator[Merged]:
+    match ref:
+        case Made(item, _):
+            yield item
+        case Choice(base, other):
+            yield from _makers(base)
+            yield from _makers(other)

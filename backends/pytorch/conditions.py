@@ -1,0 +1,143 @@
+"""When an optional part of a class is there: each condition as a test on the class's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from backends.pytorch.merged import (
+    Choice,
+    Class,
+    Condition,
+    Diverge,
+    Instances,
+    Merged,
+    Setting,
+    Variant,
+)
+from backends.pytorch.settings import Settings
+from backends.pytorch.terms import IDENTITY, variables
+from compiler.ir.hint import Hint, HintBinary, HintChoose, HintName, HintUnary
+
+MOST_CONDITIONS = 4
+"""A class with more of them is harder to read than two classes."""
+
+
+class Conditions:
+    """Finds the tests of a class."""
+
+    def __init__(self, target: Class, settings: Settings) -> None:
+        self.target = target
+        self.settings = settings
+
+    def find(self) -> None:
+        """Sets the condition of every variant and choice.
+
+        Raises:
+            Diverge: one class would need too many of them, or more forms of one module than two.
+        """
+        target = self.target
+        count = sum(len(m.variants) > 1 for m in target.items) + len(target.choices)
+        if count > MOST_CONDITIONS:
+            raise Diverge("too many conditions")
+        for item in target.items:
+            self._find_variants(item)
+        for choice in target.choices:
+            self._find_choice(choice)
+        self._cover_branches()
+
+    def _find_variants(self, item: Merged) -> None:
+        variants = item.variants
+        partial = item.instances != self.target.everyone
+        if len(variants) > 2 or (len(variants) == 2 and partial):
+            raise Diverge("more than two forms of one module")
+        if "." in item.slot and variants and (len(variants) > 1 or partial):
+            raise Diverge("a member of a list that differs in form")
+        if len(variants) == 2:
+            first, second = variants
+            larger = len(first.instances) > len(second.instances)
+            if second.constructor is not IDENTITY and larger:
+                first, second = second, first
+            guards = _guards(item, first.instances)
+            first.condition = self._name(first.instances, guards, item.slot, first)
+            item.variants = [first, second]
+
+    def _find_choice(self, choice: Choice) -> None:
+        inside = [m for m in self.target.items if m.instances == choice.instances]
+        guards = [g for m in inside for g in _guards(m, choice.instances)]
+        slot = inside[-1].slot if inside else ""
+        choice.condition = self._name(choice.instances, guards, slot or "extra", None)
+
+    def _cover_branches(self) -> None:
+        """Modules inside a branch are made under the branch's condition."""
+        branches = {choice.instances: choice for choice in self.target.choices}
+        for item in self.target.items:
+            if item.instances == self.target.everyone:
+                continue
+            if item.instances not in branches:
+                raise Diverge("an item outside every branch")
+            for variant in item.variants:
+                variant.condition = branches[item.instances].condition
+
+    def _name(
+        self, instances: Instances, guards: Iterable[Hint], slot: str, variant: Variant | None
+    ) -> Condition:
+        """The first test that is true in exactly these instances: the author's guard, an
+        argument that is not None, an argument that is not 0, a new flag."""
+        wanted = {i: i in instances for i in sorted(self.target.everyone)}
+        settings = self.settings
+        for guard in self._with_renamed(guards):
+            test = settings.decides(guard, wanted)
+            if test is not None and not settings.is_runtime(test):
+                return Condition(settings.use(test))
+        chosen = self._find_setting(wanted, variant)
+        if chosen is None:
+            name = settings.free(slot.replace(".", "_"))
+            values: list[object] = [wanted[i] for i in sorted(wanted)]
+            chosen = settings.add(Setting(name, values, False, "bool", fresh=True))
+        is_set = chosen.annotation.endswith("None")
+        return Condition(settings.use(HintName(chosen.name)), is_set)
+
+    def _find_setting(self, wanted: dict[int, bool], variant: Variant | None) -> Setting | None:
+        """An argument that is given, or not 0, exactly where wanted."""
+        found = [s for s in self.settings.found.values() if s.fallback is None and not s.hidden]
+        leaves = variables(variant.constructor if variant is not None else None)
+        inside = {v.solution.name for v in leaves if isinstance(v.solution, HintName)}
+        for setting in sorted(found, key=lambda s: s.name not in inside):
+            given = all((setting.values[i] is not None) == w for i, w in wanted.items())
+            if setting.annotation.endswith("None") and given:
+                return setting
+        for setting in found:
+            plain = setting.dim is None and setting.annotation in ("int", "bool")
+            if plain and all(bool(setting.values[i]) == w for i, w in wanted.items()):
+                return setting
+        return None
+
+    def _with_renamed(self, guards: Iterable[Hint]) -> Iterable[Hint]:
+        """The author's conditions, also with the names that widths have now."""
+        unique = dict.fromkeys(guards)
+        yield from unique
+        for guard in unique:
+            for old, new in self.settings.renamed.items():
+                changed = _substitute(guard, old, HintName(new))
+                if changed != guard:
+                    yield changed
+
+
+def _guards(item: Merged, instances: Instances) -> list[Hint]:
+    members = (m for i, m in item.members.items() if i in instances)
+    return list(dict.fromkeys(m.guard for m in members if m.guard is not None))
+
+
+def _substitute(hint: Hint, old: Hint, new: HintName) -> Hint:
+    """The hint with one sub-expression replaced by a name."""
+    if hint == old:
+        return new
+    match hint:
+        case HintUnary(symbol, operand):
+            return HintUnary(symbol, _substitute(operand, old, new))
+        case HintBinary(symbol, left, right):
+            return HintBinary(symbol, _substitute(left, old, new), _substitute(right, old, new))
+        case HintChoose(condition, then, otherwise):
+            parts = (_substitute(h, old, new) for h in (condition, then, otherwise))
+            return HintChoose(*parts)
+    return hint

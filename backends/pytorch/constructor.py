@@ -1,0 +1,242 @@
+"""The body of `__init__`: arguments that are kept, modules, containers, and how weights start."""
+
+from __future__ import annotations
+
+from backends.pytorch.document import STEP, Doc, Group, lay_out, quote
+from backends.pytorch.expressions import Expressions, hint_tree, resolve
+from backends.pytorch.forward import write_test
+from backends.pytorch.merged import CHAIN, Class, Condition, Merged, Variant
+from backends.pytorch.naming import MODULE_ATTRIBUTES, is_plain, safe_name
+from backends.pytorch.paths import Kind, find_kind, find_members, is_buffer
+from backends.pytorch.polish import polish
+from backends.pytorch.terms import IDENTITY, Form, Part, Tree, call, name
+
+INDENT = 8
+LEAST_ALIKE = 3
+"""So many weights that start alike are started in a loop."""
+
+
+class Constructor:
+    """Writes one `__init__`."""
+
+    def __init__(self, target: Class, expressions: Expressions) -> None:
+        self.target = target
+        self.expressions = expressions
+        self.absent: set[str] = set()
+        """Modules of a branch that `forward` asks for: None where the branch is not taken."""
+        seen = set()
+        for item in target.items:
+            if item.slot and item.variants and item.instances != target.everyone:
+                if item.instances not in seen:
+                    self.absent.add(item.slot)
+                seen.add(item.instances)
+
+    def write(self, stored: dict[str, str]) -> list[str]:
+        """All statements after `super().__init__()`."""
+        lines = [
+            f"{' ' * INDENT}self.{attribute} = {safe_name(label)}"
+            for label, attribute in stored.items()
+        ]
+        defaults: list[str] = []
+        for setting in self.target.settings:
+            if setting.fallback is not None:
+                label = safe_name(setting.name)
+                test = hint_tree(setting.fallback, _argument)
+                text = f"{label} = {self.expressions.text(test)} if {label} is None else {label}"
+                defaults.append(f"{' ' * INDENT}{text}")
+        return defaults + lines + self._modules() + self._starts()
+
+    def chain(self) -> list[str]:
+        """`super().__init__(…)` of a class that is an `nn.Sequential`."""
+        tree = self._tree(self.target.items[0].variants[0].constructor)
+        assert isinstance(tree, Tree)
+        made = Tree(Form.CALL, "", (name("super().__init__"), *tree.parts[1:]))
+        return lay_out("", self.expressions.write(made), INDENT) + self._starts()
+
+    def _tree(self, tree: Part) -> Part:
+        return polish(resolve(tree, _argument))
+
+    # --- modules --------------------------------------------------------------------------------
+
+    def _modules(self) -> list[str]:
+        lines: list[str] = []
+        seen: set[str] = set()
+        last: str = ""
+        for item in self.target.items:
+            if not item.slot or not item.variants or item.slot in seen:
+                continue
+            seen.add(item.slot)
+            head, _, rest = item.slot.partition(".")
+            if rest:
+                if head not in seen:
+                    seen.add(head)
+                    lines += self._container(head)
+                continue
+            made = self._assign_variants(item)
+            test = next((x for x in made if x.startswith(f"{' ' * INDENT}if ")), "")
+            # Modules of one branch share its `if`.
+            lines += made[made.index(test) + 1 :] if test and test == last else made
+            last = test if test and made[-1].startswith(" " * (INDENT + STEP)) else ""
+        return lines
+
+    def _assign_variants(self, item: Merged) -> list[str]:
+        first, *others = item.variants
+        if not others:
+            if first.condition is None:
+                return self._assign(item, first, INDENT)
+            none = [f"{' ' * INDENT}self.{item.slot} = None"] if item.slot in self.absent else []
+            test = self._test(first.condition)
+            return [*none, *test, *self._assign(item, first, INDENT + STEP)]
+        (second,) = others
+        assert first.condition is not None
+        test = self._test(first.condition)
+        inner = self._assign(item, first, INDENT + STEP)
+        if second.constructor is IDENTITY:
+            return [*self._assign(item, second, INDENT), *test, *inner]
+        other = self._assign(item, second, INDENT + STEP)
+        return [*test, *inner, f"{' ' * INDENT}else:", *other]
+
+    def _test(self, condition: Condition) -> list[str]:
+        text = self.expressions.text(hint_tree(condition.test, _argument))
+        return write_test(text + (" is not None" if condition.is_set else ""), INDENT)
+
+    def _assign(self, item: Merged, variant: Variant, indent: int) -> list[str]:
+        return self._assign_member("self", item.slot, self._tree(variant.constructor), indent)
+
+    def _assign_member(self, owner: str, label: str, tree: Part, indent: int) -> list[str]:
+        """`owner.label = module`, or what it takes for a label that cannot follow a dot."""
+        plain = is_plain(label) and label not in MODULE_ATTRIBUTES
+        if is_buffer(tree):
+            assert isinstance(tree, Tree)
+            doc = self.expressions.write(tree.parts[1])
+            if label in MODULE_ATTRIBUTES:
+                return lay_out(f"{owner}._buffers[{quote(label)}] = ", doc, indent)
+            made = (f"{owner}.register_buffer", Group("(", (quote(label), doc), ")"))
+            return lay_out("", made, indent)
+        doc = self.expressions.write(tree)
+        if plain:
+            return lay_out(f"{owner}.{label} = ", doc, indent)
+        parameter = isinstance(tree, Tree) and tree.parts[:1] == (name("nn.Parameter"),)
+        if label in MODULE_ATTRIBUTES:
+            table = "_parameters" if parameter else "_modules"
+            return lay_out(f"{owner}.{table}[{quote(label)}] = ", doc, indent)
+        method = "register_parameter" if parameter else "add_module"
+        made = (f"{owner}.{method}", Group("(", (quote(label), doc), ")"))
+        return lay_out("", made, indent)
+
+    # --- containers -----------------------------------------------------------------------------
+
+    def _container(self, head: str) -> list[str]:
+        """Members with dotted slots that are called one by one."""
+        if find_kind(self.target, head) is Kind.ATTRIBUTE:
+            return self._namespace(head, f"self.{head}")
+        doc = self._container_doc(head)
+        return self._hold(head, doc)
+
+    def _hold(self, head: str, doc: Doc) -> list[str]:
+        if is_plain(head) and head not in MODULE_ATTRIBUTES:
+            return lay_out(f"self.{head} = ", doc, INDENT)
+        if head in MODULE_ATTRIBUTES:
+            return lay_out(f"self._modules[{quote(head)}] = ", doc, INDENT)
+        return lay_out("", ("self.add_module", Group("(", (quote(head), doc), ")")), INDENT)
+
+    def _container_doc(self, prefix: str) -> Doc:
+        labels, _ = find_members(self.target, prefix)
+        members = [(label, f"{prefix}.{label}") for label in labels]
+        if find_kind(self.target, prefix) is Kind.LIST:
+            trees = [self._member_tree(path) for _, path in members]
+            if all(isinstance(tree, Tree) for tree in trees):
+                parts = tuple(tree for tree in trees if isinstance(tree, Tree))
+                made = polish(call("nn.ModuleList", Tree(Form.LIST, "", parts)))
+                return self.expressions.write(made)
+            docs = tuple(self._member_doc(path) for _, path in members)
+            return ("nn.ModuleList", Group("(", (Group("[", docs, "]", display=True),), ")"))
+        rows = tuple((f"{quote(label)}: ", self._member_doc(path)) for label, path in members)
+        return ("nn.ModuleDict", Group("(", (Group("{", rows, "}", display=True),), ")"))
+
+    def _member_tree(self, path: str) -> Part | None:
+        """The constructor of a member; None for a container inside a container."""
+        tree = self.target.modules.get(path)
+        return None if tree is None else resolve(tree, _argument)
+
+    def _member_doc(self, path: str) -> Doc:
+        tree = self._member_tree(path)
+        return self._container_doc(path) if tree is None else self.expressions.write(polish(tree))
+
+    def _namespace(self, path: str, owner: str) -> list[str]:
+        """A module that only holds others, because parameters stand beside modules in it."""
+        lines = self._hold(path, call_text("nn.Module")) if "." not in path else []
+        labels, _ = find_members(self.target, path)
+        for label in labels:
+            inner = f"{path}.{label}"
+            tree = self.target.modules.get(inner) or self.target.declared.get(inner)
+            if tree is not None:
+                lines += self._assign_member(owner, label, self._tree(tree), INDENT)
+            elif find_kind(self.target, inner) is Kind.ATTRIBUTE:
+                made = call("nn.Module")
+                lines += self._assign_member(owner, label, made, INDENT)
+                lines += self._namespace(inner, f"{owner}.{label}")
+            else:
+                lines += lay_out(f"{owner}.{label} = ", self._container_doc(inner), INDENT)
+        return lines
+
+    # --- weights --------------------------------------------------------------------------------
+
+    def _starts(self) -> list[str]:
+        """Statements that draw weights otherwise than PyTorch's modules do."""
+        lines: list[str] = []
+        alike: dict[str, list[str]] = {}
+        seen: set[str] = set()
+        for item in self.target.items:
+            if item.slot in seen:
+                continue
+            seen.add(item.slot)
+            for variant in item.variants:
+                for start in variant.starts:
+                    tree = resolve(start, _argument)
+                    assert isinstance(tree, Tree)
+                    if variant.condition is not None:
+                        lines += self._test(variant.condition)
+                        lines += lay_out("", self.expressions.write(tree), INDENT + STEP)
+                        continue
+                    open_, weight = _open_start(tree)
+                    text = self.expressions.text(open_)
+                    alike.setdefault(text, []).append(self.expressions.text(weight))
+        for text, weights in alike.items():
+            lines += _start_alike(text, weights)
+        return lines
+
+
+def _open_start(tree: Tree) -> tuple[Tree, Part]:
+    """A start of `weight`, and the weight that it is for."""
+    head, weight, *rest = tree.parts
+    return Tree(tree.form, tree.label, (head, name("weight"), *rest), tree.keys), weight
+
+
+def _start_alike(text: str, weights: list[str]) -> list[str]:
+    """`nn.init.normal_(self.p, std=0.02)`, or a loop over many."""
+    head, _, rest = text.partition("(weight")
+    if len(weights) < LEAST_ALIKE:
+        return [line for w in weights for line in _start_one(head, w, rest)]
+    group = Group("[", tuple(weights), "]", display=True)
+    return [
+        *lay_out("for weight in ", group, INDENT, ":"),
+        f"{' ' * (INDENT + STEP)}{text}",
+    ]
+
+
+def _start_one(head: str, weight: str, rest: str) -> list[str]:
+    items = (weight, *(part for part in rest.removesuffix(")").removeprefix(", ").split(", ")))
+    return lay_out("", (head, Group("(", tuple(i for i in items if i), ")")), INDENT)
+
+
+def call_text(head: str) -> Doc:
+    """`head()`."""
+    return f"{head}()"
+
+
+def _argument(label: str) -> Part:
+    return name(safe_name(label))
+
+
+__all__ = ["CHAIN", "Constructor"]

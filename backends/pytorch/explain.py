@@ -1,0 +1,281 @@
+"""Why a literal has its value: each variable of a class becomes an expression in its arguments.
+
+The first that holds: the author's hint, the width of the tensor that comes in, an argument that
+only some instances have, a plain literal, a known argument or a multiple of one, a new argument.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from backends.pytorch.conditions import Conditions
+from backends.pytorch.merged import Class, Made, Merged, Setting, Variant
+from backends.pytorch.naming import safe_name
+from backends.pytorch.settings import Settings, annotate
+from backends.pytorch.sizes import Sizes
+from backends.pytorch.terms import CodeName, Many, same_value, variables
+from backends.pytorch.widths import Widths
+from compiler.dims import Dim
+from compiler.ir.graph import NO_DEFAULT
+from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names
+
+GENERAL_ROLES = frozenset(
+    {"", "channels", "features", "dim", "kernel_size", "stride", "padding", "bias", "count"}
+)
+"""Roles that many leaves of a class have: an argument made from one is named after its slot."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What is known about a class's names once it is solved."""
+
+    settings: Settings
+    widths: Widths
+
+
+def explain_class(target: Class) -> None:
+    """Solves every variable and condition of a class and chooses its arguments.
+
+    Raises:
+        Diverge: one class cannot serve all its instances.
+        Inexpressible: a symbolic size cannot be read off any tensor at hand.
+    """
+    _Explainer(target).run()
+
+
+class _Explainer:
+    def __init__(self, target: Class) -> None:
+        self.target = target
+        self.settings = Settings(target)
+        self.widths = Widths(target, self.settings)
+        self.sizes = Sizes(target, self.settings)
+        self.count = len(target.bodies)
+
+    def run(self) -> None:
+        target = self.target
+        for item in target.items:
+            self._widen(item)
+        for item in target.items:
+            for variant in item.variants:
+                self._explain_variant(item, variant)
+            for leaf in variables(item.expression):
+                self._explain_leaf(item, leaf, in_constructor=False)
+        Conditions(target, self.settings).find()
+        order = list(self.settings.found)
+        used = sorted(self.settings.used, key=order.index)
+        target.settings = [self.settings.found[n] for n in used]
+        target.widths = self._output_widths()
+        target.explained = Explained(self.settings, self.widths)
+
+    def _explain_variant(self, item: Merged, variant: Variant) -> None:
+        seen: list[Many] = []
+        for leaf in variables(variant.constructor):
+            if leaf.dim is not None and leaf.dim[0] == "inner in":
+                before = next((x for x in reversed(seen) if x.values == leaf.values), None)
+                if before is not None and not self._follow_hints(leaf, in_constructor=True):
+                    leaf.solution = before.solution
+                    seen.append(leaf)
+                    continue
+            self._explain_leaf(item, leaf, in_constructor=True)
+            if leaf.dim is not None:
+                seen.append(leaf)
+        for start in variant.starts:
+            for leaf in variables(start):
+                self._explain_leaf(item, leaf, in_constructor=True)
+
+    def _widen(self, item: Merged) -> None:
+        """A width belongs to a tensor, and the tensor exists in every instance of the item,
+        whatever makes it there."""
+        for leaf in item.leaves():
+            if leaf.dim is None or leaf.dim[0] not in ("in", "out"):
+                continue
+            side, index, axis = leaf.dim
+            if side == "in" and index >= len(item.refs):
+                continue
+            ref = Made(item, index) if side == "out" else item.refs[index]
+            sizes = {i: self.target.axis(ref, axis, i) for i in item.instances}
+            if None not in sizes.values() and all(sizes[i] == v for i, v in leaf.values.items()):
+                leaf.values = sizes
+
+    # --- one leaf -----------------------------------------------------------------------------
+
+    def _explain_leaf(self, item: Merged, leaf: Many, *, in_constructor: bool) -> None:
+        if not in_constructor and any(isinstance(v, Dim) for v in leaf.values.values()):
+            self.sizes.solve(item, leaf)
+            return
+        if self._follow_hints(leaf, in_constructor=in_constructor):
+            return
+        if leaf.dim is not None and leaf.dim[0] == "in" and leaf.dim[1] < len(item.refs):
+            width = self.widths.of(item.refs[leaf.dim[1]], leaf.dim[2])
+            if width is not None and self._accept_width(leaf, width.hint):
+                return
+        hint = self._find_optional(leaf)
+        if hint is None and leaf.varies:
+            hint = self._relate(leaf) or self._make_fresh(leaf)
+        if hint is not None:
+            leaf.solution = self.settings.use(hint)
+
+    def _follow_hints(self, leaf: Many, *, in_constructor: bool) -> bool:
+        for hint in leaf.hints:
+            found = self.settings.holds(hint, leaf.values)
+            if found is None or (in_constructor and self.settings.is_runtime(found)):
+                continue
+            names = any(True for _ in hint_names(found))
+            leaf.solution = self.settings.use(found) if names else None
+            return True
+        return False
+
+    def _accept_width(self, leaf: Many, hint: Hint | None) -> bool:
+        if hint is None:
+            return not leaf.varies
+        if self.settings.holds(hint, leaf.values) is None or self.settings.is_runtime(hint):
+            return False
+        leaf.solution = self.settings.use(hint)
+        return True
+
+    def _find_optional(self, leaf: Many) -> Hint | None:
+        """A named leaf that only some instances have: `rank: int | None = None`."""
+        if len(leaf.values) == self.count or not leaf.hints:
+            return None
+        hint = leaf.hints[0]
+        if not isinstance(hint, HintName) or self._is_required(hint.name):
+            return None
+        same = [x for item in self.target.items for x in item.leaves() if hint in x.hints]
+        owners = {id(x) for x in same}
+        name = hint.name
+        if len(owners) > 1:
+            name = f"{leaf.slot.partition('.')[0]}_{name}"
+        if name not in self.settings.found:
+            values = [leaf.values.get(i) for i in range(self.count)]
+            note = annotate([*leaf.values.values(), None])
+            self.settings.add(Setting(name, values, None, note, fresh=True))
+        return self.settings.holds(HintName(name), leaf.values)
+
+    def _is_required(self, name: str) -> bool:
+        found = self.settings.found.get(name)
+        return found is not None and found.dim is None and not found.annotation.endswith("None")
+
+    def _relate(self, leaf: Many) -> Hint | None:
+        """A known argument, or a small multiple of one, with these values."""
+        known = [s for s in self.settings.found.values() if not s.runtime and not s.hidden]
+        known.sort(key=lambda s: s.name not in self.settings.used)
+        known = [s for s in known if all(s.values[i] is not None for i in leaf.values)]
+        for setting in known:
+            if all(same_value(setting.values[i], v) for i, v in leaf.values.items()):
+                return HintName(setting.name)
+        if not all(type(v) is int for v in leaf.values.values()):
+            return None
+        if leaf.dim is None and leaf.role != "count":
+            return None
+        for setting in known:
+            differ = len({setting.values[i] for i in leaf.values}) > 1
+            if setting.name in self.settings.used and setting.annotation == "int" and differ:
+                for hint in _multiples(HintName(setting.name)):
+                    if (found := self.settings.holds(hint, leaf.values)) is not None:
+                        return found
+        return None
+
+    # --- new arguments --------------------------------------------------------------------------
+
+    def _make_fresh(self, leaf: Many) -> Hint:
+        if isinstance(leaf.literal, CodeName):
+            return self._make_function(leaf)
+        named = next(
+            (
+                h.name
+                for h in leaf.hints
+                if isinstance(h, HintName) and h.name not in self.settings.found
+            ),
+            None,
+        )
+        slot = leaf.slot.replace(".", "_")
+        if not leaf.slot.rpartition(".")[2].isdecimal():
+            slot = leaf.slot.partition(".")[0]
+        role = named or leaf.role
+        wish = role
+        if role in GENERAL_ROLES or (slot and (named or role.endswith("channels"))):
+            wish = "_".join(p for p in (slot, role) if p)
+        if wish in self.settings.found and slot:
+            wish = f"{slot}_{role}"
+        name = self.settings.free(wish or "size")
+        values = [leaf.values.get(i) for i in range(self.count)]
+        setting = Setting(name, values, NO_DEFAULT, annotate(leaf.values.values()), fresh=True)
+        self.settings.add(self._with_default(setting, leaf))
+        if setting.fallback is None:
+            self.settings.renamed.update((h, name) for h in leaf.hints)
+        return HintName(name)
+
+    def _with_default(self, setting: Setting, leaf: Many) -> Setting:
+        """Where most instances still follow the author's expression, the argument is None for
+        it; where some have no such leaf at all, None means that."""
+        optional = f"{setting.annotation} | None"
+        for hint in leaf.hints:
+            follows = [
+                i for i, v in leaf.values.items() if self.settings.holds(hint, {i: v}) is not None
+            ]
+            short = self.settings.holds(hint, {i: leaf.values[i] for i in follows})
+            if short is None or 2 * len(follows) <= len(leaf.values):
+                continue
+            if all(n in self.settings.found for n in hint_names(short)):
+                return replace(
+                    setting,
+                    default=None,
+                    annotation=optional,
+                    fallback=self.settings.use(short),
+                    followers=frozenset(follows),
+                )
+        if None in setting.values:
+            return replace(setting, default=None, annotation=optional)
+        return setting
+
+    def _make_function(self, leaf: Many) -> Hint:
+        """Functions that differ take the name of the argument that chooses them."""
+        values = [leaf.values.get(i) for i in range(self.count)]
+        name, default = self.settings.free(leaf.role), NO_DEFAULT
+        decided = self._find_choice(leaf)
+        found: object = default
+        if decided is not None:
+            name, found = decided
+        note = "Callable[[Tensor], Tensor]"
+        self.settings.add(Setting(name, values, found, note, fresh=decided is None))
+        return HintName(name)
+
+    def _find_choice(self, leaf: Many) -> tuple[str, object] | None:
+        """The recorded argument whose values go one to one with these functions, and the
+        function of its default."""
+        frames = [body.frame for body in self.target.bodies]
+        for argument in frames[0].arguments:
+            rows = [next((a for a in f.arguments if a.name == argument.name), None) for f in frames]
+            if argument.dim is not None or len(leaf.values) < self.count:
+                continue
+            table: list[tuple[object, object]] = []
+            for number, row in enumerate(rows):
+                pair = (None if row is None else row.value, leaf.values[number])
+                if not any(pair[0] == a and pair[1] == b for a, b in table):
+                    table.append(pair)
+            if len(table) == len({str(b) for _, b in table}) and all(
+                a != c for k, (a, _) in enumerate(table) for c, _ in table[:k]
+            ):
+                fits = (b for a, b in table if a == argument.default)
+                return safe_name(argument.name), next(fits, NO_DEFAULT)
+        return None
+
+    # --- results --------------------------------------------------------------------------------
+
+    def _output_widths(self) -> dict[tuple[int, int], str]:
+        found = {}
+        chosen = {s.name for s in self.target.settings if not s.runtime}
+        for output, ref in enumerate(self.target.outputs):
+            for axis in range(self.target.type_of(ref, 0).rank):
+                width = self.widths.of(ref, axis)
+                hint = width.hint if width is not None else None
+                if isinstance(hint, HintName) and hint.name in chosen:
+                    found[output, axis] = hint.name
+        return found
+
+
+def _multiples(name: HintName) -> list[Hint]:
+    near: list[Hint] = [HintBinary(sign, name, HintConst(1)) for sign in "-+"]
+    times: list[Hint] = [HintBinary("*", HintConst(k), name) for k in range(2, 9)]
+    shares: list[Hint] = [HintBinary("//", name, HintConst(k)) for k in (2, 4, 8)]
+    return near + times + shares

@@ -1,0 +1,116 @@
+"""Which value is read where: uses, names and what a name still holds while `forward` is printed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from backends.pytorch.merged import Class, Formal, Made, Merged, MergedRef
+from backends.pytorch.naming import safe_name, user_name
+from backends.pytorch.terms import Part, operands
+
+SPARE_NAMES = ("x", "y", "z", "u", "v")
+
+
+@dataclass
+class Pending:
+    """An expression that waits for its only reader."""
+
+    tree: Part
+    depth: int
+    reads: frozenset[str]
+
+
+class Flow:
+    """Tracks values and variables of one `forward`."""
+
+    def __init__(self, target: Class, extra: dict[Merged, list[MergedRef]]) -> None:
+        self.target = target
+        self.extra = extra
+        self.uses: Counter[MergedRef] = Counter()
+        self.readers: dict[MergedRef, list[Merged]] = {}
+        self.variables: dict[MergedRef, str] = {}
+        self.pending: dict[MergedRef, Pending] = {}
+        self.bound: dict[str, MergedRef] = {}
+        self.reserved: set[str] = set()
+        for item in target.items:
+            inputs = self.inputs(item)
+            for index in operands(item.expression):
+                self.uses[inputs[index]] += 1
+            self.uses.update(extra.get(item, ()))
+            for ref in inputs:
+                self.readers.setdefault(ref, []).append(item)
+        self.uses.update(target.outputs)
+        self.bases = {choice.base for choice in target.choices}
+        for choice in target.choices:
+            self.uses[choice.base] += 1
+            self.uses[choice.other] += 1
+        for place, label in enumerate(target.formals):
+            self.bind(label, Formal(place))
+
+    def inputs(self, item: Merged) -> list[MergedRef]:
+        """What an item reads, the tensors whose sizes it asks for included."""
+        return [*item.refs, *self.extra.get(item, ())]
+
+    def bind(self, name: str, ref: MergedRef) -> None:
+        """A variable holds a value from here on."""
+        self.variables[ref] = name
+        self.bound[name] = ref
+
+    # --- names --------------------------------------------------------------------------------
+
+    def is_live(self, name: str) -> bool:
+        """Whether what a variable holds is still needed."""
+        if name in self.reserved:
+            return True
+        ref = self.bound.get(name)
+        if ref is None:
+            return False
+        return self.uses[ref] > 0 or any(name in p.reads for p in self.pending.values())
+
+    def wish(self, ref: MergedRef) -> str:
+        """The author's name of a value; "" where there is none, or only the caller has one."""
+        if not isinstance(ref, Made):
+            return ""
+        target = self.target
+        if ref in target.outputs:
+            if target.is_root and len(target.outputs) > 1:
+                outputs = target.bodies[0].index.graph.outputs
+                return safe_name(outputs[target.outputs.index(ref)].name)
+            if self.uses[ref] <= 1:
+                return ""
+        for member in ref.item.members.values():
+            name = user_name(member.outputs[ref.output])
+            if name:
+                return name
+        return ""
+
+    def target_name(self, ref: MergedRef) -> str:
+        """The name at the end of the chain of single uses that this value feeds."""
+        here = ref
+        for _ in range(50):
+            name = self.wish(here)
+            readers = self.readers.get(here, [])
+            if name or self.uses[here] != 1 or len(readers) != 1 or readers[0].outputs != 1:
+                return name
+            here = Made(readers[0], 0)
+        return ""
+
+    def choose(self, ref: MergedRef, fallback: str = "") -> str:
+        """A variable for a value: its own name, the one it replaces, or a spare one."""
+        wish = self.target_name(ref) or fallback or "x"
+        numbered = (f"{wish}{k}" for k in range(2, 10_000))
+        for name in (wish, fallback, *SPARE_NAMES, *numbered):
+            if name and not self.is_live(name):
+                return name
+        raise AssertionError("ten thousand names are not enough")
+
+    # --- values ---------------------------------------------------------------------------------
+
+    def stays_inline(self, ref: MergedRef) -> bool:
+        """Whether an expression may wait for its reader instead of getting a name."""
+        readers = self.readers.get(ref, [])
+        if self.uses[ref] != 1 or self.wish(ref) or ref in self.bases:
+            return False
+        assert isinstance(ref, Made)
+        return not readers or readers[0].instances == ref.item.instances

@@ -1,0 +1,248 @@
+"""A flat graph under its frames: what each call holds, reads and returns, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from functools import cached_property
+from heapq import heappop, heappush
+from itertools import pairwise
+
+from backends.pytorch.spelled import Spelled, spell_graph
+from backends.pytorch.terms import Form, subtrees
+from compiler.ir.graph import Frame, Graph, Parameter
+from compiler.tensor import TensorType
+
+Child = Frame | Spelled
+
+
+class _Cycle(Exception):
+    """A frame whose nodes cannot be called at one place."""
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__(frame.path)
+        self.frame = frame
+
+
+class Index:
+    """Nodes of one graph under frames.
+
+    `dissolved` frames are left out: what they hold stands in the frame around them. Frames in
+    `nets` are calls of other modules: they are not looked into.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        nets: Collection[Frame] = (),
+        dissolved: Collection[Frame] = (),
+    ) -> None:
+        self.graph = graph
+        self.root = graph.frame
+        self.nets = frozenset(nets)
+        self.nodes = spell_graph(graph)
+        self.makers = {name: item for item in self.nodes for name in item.outputs}
+        self.dissolved = set(dissolved) | set(self._find_foreign_parents())
+        while True:
+            self._place_nodes()
+            try:
+                self.orders = {f: self._order(f) for f in self.children}
+            except _Cycle as cycle:
+                self.dissolved.add(cycle.frame)
+                continue
+            lost = self._find_deviceless()
+            if not lost:
+                return
+            self.dissolved.update(lost)
+
+    @cached_property
+    def types(self) -> dict[str, TensorType]:
+        """Types by value name."""
+        types = {i.name: i.value.type for i in self.graph.inputs}
+        types.update((p.path, p.value.type) for p in self.graph.parameters)
+        types.update((v.name, v.type) for node in self.graph.nodes for v in node.outputs)
+        return types
+
+    def chain(self, frame: Frame) -> tuple[Frame, ...]:
+        """The frame and all around it that are printed, outermost first."""
+        found = self._chains.get(frame)
+        if found is None:
+            found = tuple(f for f in frame.chain if f not in self.dissolved)
+            net = next((i for i, f in enumerate(found) if f in self.nets), None)
+            found = found if net is None else found[: net + 1]
+            self._chains[frame] = found
+        return found
+
+    def reads(self, child: Child) -> list[str]:
+        """Names of the values that a child of a frame reads."""
+        return list(self.entering[child]) if isinstance(child, Frame) else list(child.reads)
+
+    def formals(self, frame: Frame) -> list[str]:
+        """Names of the values that enter a frame: in the order of its signature, then of use."""
+        if frame is self.root:
+            return [i.name for i in self.graph.inputs]
+        places = {value: place for place, (_, value) in enumerate(frame.tensors)}
+        names = self.entering[frame]
+        return sorted(names, key=lambda name: places.get(name, len(places)))
+
+    def results(self, frame: Frame) -> list[str]:
+        """Names of the values that leave a frame, in the order in which they are made."""
+        if frame is self.root:
+            return [o.value.name for o in self.graph.outputs]
+        return sorted(self.leaving[frame], key=self._places.__getitem__)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        names = (name for item in self.nodes for name in item.outputs)
+        return {name: place for place, name in enumerate(names)}
+
+    @cached_property
+    def bare(self) -> dict[str, list[Parameter]]:
+        """Parameters that no module makes, by the path of the frame that declares them."""
+        covered = {name for item in self.nodes for name in item.owned}
+        covered.update(name for net in self.nets for name in self._paths_below(net))
+        paths = {f.path for f in self.children}
+        bare: dict[str, list[Parameter]] = {}
+        for parameter in self.graph.parameters:
+            if parameter.path not in covered:
+                owner = parameter.path
+                while owner and owner not in paths:
+                    owner = owner.rpartition(".")[0]
+                bare.setdefault(owner, []).append(parameter)
+        return bare
+
+    def _paths_below(self, net: Frame) -> Iterator[str]:
+        return (p.path for p in self.graph.parameters if owns(net, p.path))
+
+    @cached_property
+    def stateless(self) -> frozenset[Frame]:
+        """Frames that hold no module and no parameter: they print as functions."""
+        stateful = {self.root, *self.nets}
+        for item in self.nodes:
+            if item.constructor is not None:
+                stateful.update(self.chain(item.scope))
+        for frame in self.children:
+            if self.bare.get(frame.path) or not self.nets.isdisjoint(self.chain(frame)):
+                stateful.update(self.chain(frame))
+        return frozenset(self.children.keys() - stateful)
+
+    # --- building ---------------------------------------------------------------------------
+
+    def _find_foreign_parents(self) -> Iterator[Frame]:
+        """A frame cannot hold a module that lives elsewhere: such frames print inline."""
+        for frame in dict.fromkeys(item.scope for item in self.nodes):
+            for inner in frame.chain:
+                for outer in inner.chain[1:-1]:
+                    if not owns(outer, inner.path) and outer not in self.nets:
+                        yield outer
+
+    def _place_nodes(self) -> None:
+        self._chains: dict[Frame, tuple[Frame, ...]] = {}
+        self.children: dict[Frame, list[Child]] = {self.root: []}
+        self.entering: dict[Frame, dict[str, None]] = {self.root: {}}
+        self.leaving: dict[Frame, dict[str, None]] = {self.root: {}}
+        for item in self.nodes:
+            chain = self.chain(item.scope)
+            for outer, frame in pairwise(chain):
+                if frame not in self.children:
+                    self.children[frame] = []
+                    self.entering[frame], self.leaving[frame] = {}, {}
+                    self.children[outer].append(frame)
+            if chain[-1] not in self.nets:
+                self.children[chain[-1]].append(item)
+            for name in item.reads:
+                self._cross(name, chain)
+        for output in self.graph.outputs:
+            self._cross(output.value.name, (self.root,))
+
+    def _cross(self, name: str, chain: tuple[Frame, ...]) -> None:
+        """Lets a value in and out of the frames between its maker and its reader."""
+        if name in self.graph.parameter:
+            for frame in reversed(chain):
+                if owns(frame, name):
+                    return
+                self.entering[frame][name] = None
+            return
+        maker = self.makers.get(name)
+        source = self.chain(maker.scope) if maker is not None else (self.root,)
+        shared = 0
+        while shared < min(len(chain), len(source)) and chain[shared] is source[shared]:
+            shared += 1
+        for frame in chain[shared:]:
+            self.entering[frame][name] = None
+        for frame in source[shared:]:
+            self.leaving[frame][name] = None
+
+    def _maker_in(self, frame: Frame, name: str) -> Child | None:
+        """The child of a frame that makes a value; None where it comes from outside."""
+        maker = self.makers.get(name)
+        if maker is None:
+            return None
+        chain = self.chain(maker.scope)
+        depth = len(self.chain(frame))
+        if len(chain) < depth or chain[depth - 1] is not frame:
+            return None
+        return chain[depth] if len(chain) > depth else maker
+
+    def _order(self, frame: Frame) -> list[Child]:
+        """The children in topological order, as near to the graph's order as possible."""
+        children = self.children[frame]
+        places = {child: place for place, child in enumerate(children)}
+        makers = [
+            {places[m] for name in self.reads(c) if (m := self._maker_in(frame, name)) is not None}
+            for c in children
+        ]
+        order = sort_topologically(makers)
+        if len(order) < len(children):
+            stuck = set(range(len(children))) - set(order)
+            frames = [c for i in sorted(stuck) if isinstance(c := children[i], Frame)]
+            raise _Cycle(frames[-1])
+        return [children[i] for i in order]
+
+    def _find_deviceless(self) -> list[Frame]:
+        """Frames that make tensors from nothing and see no tensor to take the device from."""
+        return [
+            frame
+            for frame, children in self.children.items()
+            if frame is not self.root
+            and not self.entering[frame]
+            and not any(isinstance(c, Spelled) and c.owned for c in children)
+            and any(isinstance(c, Spelled) and needs_device(c) for c in children)
+        ]
+
+
+def needs_device(item: Spelled) -> bool:
+    """Whether its expression makes a tensor on the device at hand."""
+    return any(tree.form is Form.DEVICE for tree in subtrees(item.expression))
+
+
+def owns(frame: Frame, path: str) -> bool:
+    """Whether a path lies below the frame's own."""
+    return not frame.path or path.startswith(frame.path + ".")
+
+
+def relative_path(frame: Frame, path: str) -> str:
+    """A path below a frame as the frame's class says it."""
+    return path[len(frame.path) + 1 :] if frame.path else path
+
+
+def sort_topologically(needs: list[set[int]]) -> list[int]:
+    """An order in which everything follows what it needs, near to the given one; shorter than
+    `needs` where there is a cycle."""
+    if all(need < place for place, one in enumerate(needs) for need in one):
+        return list(range(len(needs)))
+    waiting = [len(one) for one in needs]
+    readers: dict[int, list[int]] = {}
+    for place, one in enumerate(needs):
+        for need in one:
+            readers.setdefault(need, []).append(place)
+    ready = [place for place, count in enumerate(waiting) if not count]
+    order: list[int] = []
+    while ready:
+        place = heappop(ready)
+        order.append(place)
+        for reader in readers.get(place, ()):
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                heappush(ready, reader)
+    return order

@@ -1,0 +1,222 @@
+"""Classes of generated code: what all instances of a block share, and where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from backends.pytorch.items import Body, FromOwn, Item
+from backends.pytorch.terms import Many, Part, same_value, variables
+from compiler.ir.graph import NO_DEFAULT
+from compiler.ir.hint import Hint
+from compiler.tensor import TensorType
+
+if TYPE_CHECKING:
+    from backends.pytorch.explain import Explained
+    from backends.pytorch.paths import Kind
+
+Instances = frozenset[int]
+
+CHAIN = "*"
+"""The slot of the only item of a class that is an `nn.Sequential` itself."""
+
+
+class Diverge(Exception):
+    """Instances that one class cannot serve."""
+
+
+class Formal(NamedTuple):
+    """A tensor argument of a class's `forward`."""
+
+    place: int
+
+
+class Made(NamedTuple):
+    """An output of a merged item."""
+
+    item: Merged
+    output: int
+
+
+@dataclass(eq=False)
+class Choice:
+    """`base`, or `other` in some instances."""
+
+    base: MergedRef
+    other: MergedRef
+    instances: Instances  # those that take `other`
+    condition: Condition | None = None
+
+
+MergedRef = Formal | Made | FromOwn | Choice
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A test on the arguments of a class; `is_set` asks whether it is not None."""
+
+    test: Hint
+    is_set: bool = False
+
+
+@dataclass(eq=False)
+class Variant:
+    """One way in which a module is made: by these instances, under this condition."""
+
+    instances: Instances
+    constructor: Part
+    starts: tuple[Part, ...] = ()
+    condition: Condition | None = None
+
+
+@dataclass(eq=False)
+class Merged:
+    """An item of a class: one item of each instance that has it."""
+
+    slot: str
+    members: dict[int, Item]
+    refs: list[MergedRef]
+    instances: Instances
+    variants: list[Variant] = field(default_factory=list)
+    expression: Part | None = None
+
+    @property
+    def sample(self) -> Item:
+        """The item of the first instance that has it."""
+        return next(iter(self.members.values()))
+
+    @property
+    def outputs(self) -> int:
+        """Number of values it makes."""
+        return len(self.sample.outputs)
+
+    def leaves(self) -> Iterator[Many]:
+        """Every variable of its trees."""
+        for variant in self.variants:
+            yield from variables(variant.constructor)
+            for start in variant.starts:
+                yield from variables(start)
+        yield from variables(self.expression)
+
+
+@dataclass(eq=False)
+class Setting:
+    """A compile-time argument of a class, with its value in each instance.
+
+    `dim` is (formal, axis) for a size of a tensor; `fallback` is the expression used where the
+    argument is None, as in the instances of `followers`; `fresh` says that the spec has no such
+    argument, so it is passed by name. `runtime` sizes are read off the tensor, because some
+    instance does not know them.
+    """
+
+    name: str
+    values: list[object]
+    default: object = NO_DEFAULT
+    annotation: str = "int"
+    dim: tuple[int, int] | None = None
+    fallback: Hint | None = None
+    followers: Instances = frozenset()
+    fresh: bool = False
+    runtime: bool = False
+    hidden: bool = False
+    """Constant, and used by the spec where no hint follows: never printed."""
+
+    def argument(self, instance: int) -> object:
+        """What a call passes."""
+        return None if instance in self.followers else self.values[instance]
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is the same in all instances."""
+        return all(same_value(v, self.values[0]) for v in self.values)
+
+
+@dataclass(eq=False)
+class Class:
+    """The class (or function, where nothing has state) of a block's calls."""
+
+    block: str
+    doc: str
+    bodies: list[Body]
+    items: list[Merged]
+    choices: list[Choice]
+    outputs: list[MergedRef]
+    places: list[dict[int, int]]  # per formal: where it stands in each body
+    is_function: bool = False
+    name: str = ""
+    formals: list[str] = field(default_factory=list)
+    settings: list[Setting] = field(default_factory=list)
+    widths: dict[tuple[int, int], str] = field(default_factory=dict)
+    """(output, axis) -> the setting that is its size."""
+    explained: Explained | None = None
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    """How members of the modules below it are read, as far as somebody has asked."""
+
+    @property
+    def everyone(self) -> Instances:
+        """All instances."""
+        return frozenset(range(len(self.bodies)))
+
+    @cached_property
+    def modules(self) -> dict[str, Part]:
+        """The constructor of each module, by slot."""
+        return {
+            item.slot: item.variants[0].constructor
+            for item in self.items
+            if item.slot and item.variants and item.sample.op != "declare"
+        }
+
+    @cached_property
+    def declared(self) -> dict[str, Part]:
+        """The declaration of each parameter, by slot."""
+        return {
+            item.slot: item.variants[0].constructor
+            for item in self.items
+            if item.sample.op == "declare"
+        }
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether it is an `nn.Sequential` of numbered stages, without a `forward` of its own."""
+        return len(self.items) == 1 and self.items[0].slot == CHAIN
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it is the class of whole graphs only."""
+        return all(body.is_root for body in self.bodies)
+
+    def formal_value(self, place: int, instance: int) -> str:
+        """The name of the value that is given for a formal."""
+        return self.bodies[instance].formals[self.places[place][instance]]
+
+    def value(self, ref: MergedRef, instance: int) -> str:
+        """The name of the value that a reference stands for in an instance."""
+        match ref:
+            case Choice(base, other, instances):
+                return self.value(other if instance in instances else base, instance)
+            case Formal(place):
+                return self.formal_value(place, instance)
+            case Made(item, output):
+                member = item.members.get(instance)
+                if member is None:  # an optional module that is absent here
+                    return self.value(item.refs[0], instance)
+                return member.outputs[output]
+            case FromOwn(path):
+                frame = self.bodies[instance].frame
+                return f"{frame.path}.{path}" if frame.path else path
+
+    def type_of(self, ref: MergedRef, instance: int) -> TensorType:
+        """The type of a reference in an instance."""
+        return self.bodies[instance].type_of(self.value(ref, instance))
+
+    def axis(self, ref: MergedRef, axis: int, instance: int) -> object:
+        """A size of a reference: an int where it is known, a `Dim` where not, None without
+        such an axis."""
+        shape = self.type_of(ref, instance).shape
+        if not -len(shape) <= axis < len(shape):
+            return None
+        size = shape[axis]
+        known = size.known
+        return size if known is None else known

@@ -1,0 +1,265 @@
+"""Candidates for the arguments of a class, and the question whether an expression in them holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from backends.pytorch.merged import Class, Formal, Setting
+from backends.pytorch.naming import free_name, safe_name, user_name
+from backends.pytorch.terms import Many, plain_value
+from compiler.dims import Dim
+from compiler.ir.graph import NO_DEFAULT, Argument
+from compiler.ir.hint import (
+    Hint,
+    HintBinary,
+    HintChoose,
+    HintConst,
+    HintError,
+    HintName,
+    HintUnary,
+    evaluate_hint,
+    hint_names,
+)
+
+
+class Settings:
+    """Names that expressions of a class may use, with their values in each instance."""
+
+    def __init__(self, target: Class) -> None:
+        self.target = target
+        self.count = len(target.bodies)
+        self.found: dict[str, Setting] = {}
+        self.used: dict[str, None] = {}
+        self.envs: list[dict[str, object]] = [{} for _ in target.bodies]
+        self.renamed: dict[Hint, str] = {}
+        """Hints that most leaves no longer follow, and the setting that has replaced them."""
+        self._name_formals()
+        self._add_sizes()
+        self._add_arguments()
+        self._rebind()
+
+    # --- asking -----------------------------------------------------------------------------
+
+    def holds(self, hint: Hint, values: Mapping[int, object]) -> Hint | None:
+        """The hint in its shortest form, if it gives these values in every instance."""
+        try:
+            short = simplify(hint, whole=_all_whole(values.values()))
+            for number, value in values.items():
+                if not _agree(evaluate_hint(short, self.envs[number]), value):
+                    return None
+        except HintError:
+            return None
+        return short
+
+    def decides(self, hint: Hint, wanted: Mapping[int, bool]) -> Hint | None:
+        """The hint, if it is true exactly where wanted."""
+        try:
+            short = simplify(hint, whole=True)
+            for number, value in wanted.items():
+                if bool(evaluate_hint(short, self.envs[number])) != value:
+                    return None
+        except HintError:
+            return None
+        return short
+
+    def use(self, hint: Hint) -> Hint:
+        """Notes that the class needs the names of an expression."""
+        self.used.update((n, None) for n in hint_names(hint) if n in self.found)
+        return hint
+
+    def add(self, setting: Setting) -> Setting:
+        """Adds a setting; values that are None are left out of its environment."""
+        self.found[setting.name] = setting
+        for env, value in zip(self.envs, setting.values, strict=True):
+            env.pop(setting.name, None)
+            if value is not None and not setting.hidden:
+                env[setting.name] = value
+        return setting
+
+    def is_runtime(self, hint: Hint) -> bool:
+        """Whether an expression needs sizes that are only known when running."""
+        return any(self.found[n].runtime for n in hint_names(hint) if n in self.found)
+
+    def free(self, wish: str) -> str:
+        """A name that no setting and no tensor has."""
+        return free_name(safe_name(wish), self.found.keys() | set(self.target.formals))
+
+    # --- candidates ---------------------------------------------------------------------------
+
+    def _name_formals(self) -> None:
+        target, names = self.target, list[str]()
+        for place, rows in enumerate(target.places):
+            wish = ""
+            for body, column in zip(target.bodies, range(self.count), strict=True):
+                value = body.formals[rows[column]]
+                formals = (f for f, v in body.frame.tensors if v == value)
+                wish = next((f for f in formals if safe_name(f) not in names), "")
+                if wish:
+                    break
+            first = target.formal_value(place, 0)
+            if not wish and first in target.bodies[0].index.graph.parameter:
+                wish = "_".join(p for p in first.split(".")[-2:] if p.isidentifier())
+            names.append(free_name(safe_name(wish or user_name(first) or "x"), names))
+        target.formals = names
+
+    def _add_sizes(self) -> None:
+        """Sizes that the signature names, then known input widths that modules need."""
+        target = self.target
+        for body in target.bodies:
+            for argument in body.frame.arguments:
+                if argument.dim is not None and argument.name not in self.found:
+                    self._add_named_size(argument.name, argument.dim)
+        if target.is_root:
+            self._add_symbols()
+            return
+        known = {s.dim for s in self.found.values()}
+        for place, axis in dict.fromkeys(self._needed_widths()):
+            if (place, axis) not in known:
+                rank = target.type_of(Formal(place), 0).rank
+                what = "channels" if axis == 1 and rank > 2 else "features"
+                self.add_size(self.free(f"in_{what}"), place, axis)
+
+    def _add_named_size(self, name: str, bound: tuple[str, int]) -> None:
+        formal, axis = safe_name(bound[0]), bound[1]
+        if formal in self.target.formals:
+            self.add_size(name, self.target.formals.index(formal), axis)
+
+    def add_size(self, name: str, place: int, axis: int) -> Setting | None:
+        """A setting for the size of a formal, if every instance has that axis."""
+        values = [self.target.axis(Formal(place), axis, i) for i in range(self.count)]
+        if any(value is None for value in values):
+            return None
+        runtime = any(isinstance(value, Dim) for value in values)
+        return self.add(Setting(name, values, dim=(place, axis), runtime=runtime))
+
+    def _add_symbols(self) -> None:
+        body = self.target.bodies[0]
+        for place, item in enumerate(body.index.graph.inputs):
+            for axis, size in enumerate(item.value.type.shape):
+                name = next(iter(size.symbols), "")
+                if size.known is None and size == Dim.of(name) and name not in self.found:
+                    self.add_size(name, place, axis)
+
+    def _needed_widths(self) -> Iterable[tuple[int, int]]:
+        for item in self.target.items:
+            for leaf in item.leaves():
+                if leaf.dim is not None and leaf.dim[0] == "in" and leaf.dim[1] < len(item.refs):
+                    ref = item.refs[leaf.dim[1]]
+                    if isinstance(ref, Formal) and _all_ints(leaf.values.values()):
+                        yield ref.place, leaf.dim[2]
+
+    def _add_arguments(self) -> None:
+        frames = [body.frame for body in self.target.bodies]
+        for argument in frames[0].arguments:
+            if argument.dim is not None or argument.name in self.found:
+                continue
+            rows = [_find_argument(f.arguments, argument.name) for f in frames]
+            values = [plain_value(row.value) if row is not None else None for row in rows]
+            if any(isinstance(value, Dim) for value in values):
+                continue
+            default = plain_value(argument.default)
+            setting = Setting(argument.name, values, default, annotate(values, default))
+            untraced = any(row is not None and row.untraced for row in rows)
+            setting.hidden = untraced and setting.constant
+            self.add(setting)
+
+    def _rebind(self) -> None:
+        """An argument whose recorded value explains nothing any more follows its leaves: the
+        width of an output first, then what most leaves have."""
+        claims: dict[str, list[Many]] = {}
+        for item in self.target.items:
+            for leaf in item.leaves():
+                for hint in leaf.hints:
+                    if isinstance(hint, HintName) and hint.name in self.found:
+                        claims.setdefault(hint.name, []).append(leaf)
+        widths = {tuple(row) for row in self._output_widths()}
+        for name, leaves in claims.items():
+            setting, hint = self.found[name], HintName(name)
+            full = [leaf for leaf in leaves if len(leaf.values) == self.count]
+            settled = any(self.holds(hint, leaf.values) is not None for leaf in leaves)
+            if setting.dim is not None or setting.hidden or not full or settled:
+                continue
+            groups = Counter(tuple(leaf.values[i] for i in range(self.count)) for leaf in full)
+            best = max(groups, key=lambda row: (row in widths, groups[row]))
+            self.add(replace(setting, values=list(best)))
+
+    def _output_widths(self) -> Iterable[list[object]]:
+        target = self.target
+        for ref in target.outputs:
+            for axis in range(target.type_of(ref, 0).rank):
+                yield [target.axis(ref, axis, i) for i in range(self.count)]
+
+
+def _find_argument(arguments: Iterable[Argument], name: str) -> Argument | None:
+    return next((a for a in arguments if a.name == name), None)
+
+
+def _all_ints(values: Iterable[object]) -> bool:
+    return all(isinstance(v, int) for v in values)
+
+
+def _all_whole(values: Iterable[object]) -> bool:
+    return all(isinstance(v, (int, Dim)) for v in values)
+
+
+def _agree(found: object, wanted: object) -> bool:
+    found = plain_value(found)
+    if isinstance(found, bool) != isinstance(wanted, bool):
+        return False
+    if isinstance(wanted, int) and not isinstance(found, int):
+        return False  # 8.0 in code is no size
+    return bool(found == wanted)
+
+
+def annotate(values: Iterable[object], default: object = NO_DEFAULT) -> str:
+    """The type of a parameter, from its values."""
+    kinds: dict[str, None] = {}
+    for value in (*values, *([] if default is NO_DEFAULT else [default])):
+        match value:
+            case None:
+                kinds["None"] = None
+            case tuple():
+                inner = annotate(value) if value else "int"
+                kinds[f"tuple[{inner}, ...]"] = None
+            case bool() | int() | float() | str():
+                kinds[type(value).__name__] = None
+    if "float" in kinds:
+        kinds.pop("int", None)
+    names = [k for k in kinds if k != "None"] or ["int"]
+    return " | ".join([*names, "None"] if "None" in kinds else names)
+
+
+def simplify(hint: Hint, *, whole: bool) -> Hint:
+    """The hint with constants folded, without factors 1 and terms 0; `whole` expressions divide
+    by `//`: sizes divide without a remainder, and code needs an int."""
+    match hint:
+        case HintUnary(symbol, operand):
+            hint = HintUnary(symbol, simplify(operand, whole=whole))
+        case HintChoose(condition, then, otherwise):
+            condition = simplify(condition, whole=True)
+            if isinstance(condition, HintConst):
+                return simplify(then if condition.value else otherwise, whole=whole)
+            parts = (simplify(h, whole=whole) for h in (then, otherwise))
+            return HintChoose(condition, *parts)
+        case HintBinary(symbol, left, right):
+            left, right = simplify(left, whole=whole), simplify(right, whole=whole)
+            symbol = "//" if symbol == "/" and whole else symbol
+            hint = _drop_neutral(HintBinary(symbol, left, right))
+    if not isinstance(hint, HintConst) and not any(True for _ in hint_names(hint)):
+        value = evaluate_hint(hint, {})
+        if isinstance(value, (int, float, str)) or value is None:
+            return HintConst(value)
+    return hint
+
+
+def _drop_neutral(hint: HintBinary) -> Hint:
+    match hint:
+        case HintBinary("*" | "//" | "**", left, HintConst(1)):
+            return left
+        case HintBinary("+" | "-", left, HintConst(0)):
+            return left
+        case HintBinary("*", HintConst(1), right) | HintBinary("+", HintConst(0), right):
+            return right
+    return hint

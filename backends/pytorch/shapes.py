@@ -1,0 +1,139 @@
+"""Shapes in comments: `[batch, channels, h / stride, w / stride]`."""
+
+from __future__ import annotations
+
+from backends.pytorch.merged import Class, Formal, MergedRef
+from backends.pytorch.naming import safe_name
+from backends.pytorch.sizes import AXIS_NAMES
+from compiler.dims import Dim, DimError
+from compiler.ir.hint import Hint, HintName, hint_names, hint_text, rename_hint
+
+LARGEST_FACTOR = 32
+
+
+class Shapes:
+    """Writes the shapes of a class's tensors in the names that its reader knows."""
+
+    def __init__(self, target: Class) -> None:
+        assert target.explained is not None
+        self.target = target
+        self.settings = target.explained.settings
+        self.widths = target.explained.widths
+        self.shown = {s.name for s in target.settings}
+        self.labels: dict[tuple[int, int], str] = {}
+        for place in range(len(target.places)):
+            for axis in range(self._rank(Formal(place))):
+                self.labels[place, axis] = self._label(place, axis)
+
+    def text(self, ref: MergedRef) -> str | None:
+        """The shape of a tensor; None where a size has no short description."""
+        rank = self._rank(ref)
+        if any(self.target.type_of(ref, i).rank != rank for i in self._instances()):
+            return None
+        sizes = [self._axis(ref, axis) for axis in range(rank)]
+        return None if None in sizes else f"[{', '.join(s for s in sizes if s is not None)}]"
+
+    def _instances(self) -> range:
+        return range(len(self.target.bodies))
+
+    def _rank(self, ref: MergedRef) -> int:
+        return self.target.type_of(ref, 0).rank
+
+    def _column(self, ref: MergedRef, axis: int) -> list[object]:
+        return [self.target.axis(ref, axis, i) for i in self._instances()]
+
+    def _label(self, place: int, axis: int) -> str:
+        """What a size of an input is called: by the signature, else its number, its symbol, or
+        the usual letter."""
+        target, column = self.target, self._column(Formal(place), axis)
+        first = column[0]
+        bound = target.formals[place]
+        for body in target.bodies:
+            for argument in body.frame.arguments:
+                if argument.dim is not None and (safe_name(argument.dim[0]), argument.dim[1]) == (
+                    bound,
+                    axis,
+                ):
+                    return safe_name(argument.name)
+        for setting in target.settings:
+            if setting.dim == (place, axis):
+                return safe_name(setting.name)
+        if target.is_root:
+            width = self.widths.of(Formal(place), axis)
+            hint = width.hint if width is not None else None
+            return self._write(hint) or str(first)
+        if all(size == first for size in column):
+            plain = isinstance(first, int) or (
+                isinstance(first, Dim) and first == Dim.of(next(iter(first.symbols), ""))
+            )
+            if plain:
+                return str(first)
+        rank = self._rank(Formal(place))
+        return AXIS_NAMES.get(rank, "")[axis : axis + 1] or f"size{axis}"
+
+    def _write(self, hint: Hint | None) -> str | None:
+        """An expression in names that the class has; None where it needs others."""
+        if hint is None or not set(hint_names(hint)) <= self.shown:
+            return None
+        names: dict[str, Hint] = {n: HintName(safe_name(n)) for n in hint_names(hint)}
+        return hint_text(rename_hint(hint, names))
+
+    def _axis(self, ref: MergedRef, axis: int) -> str | None:
+        source, width = self.widths.trace(ref, axis)
+        if isinstance(source, Formal):
+            return self.labels[source.place, axis]
+        column = self._column(ref, axis)
+        first = column[0]
+        known = self._write(width.hint) if width is not None else None
+        if known is not None:
+            return known
+        same = all(size == first for size in column)
+        if same and (isinstance(first, int) or self.target.is_root):
+            return str(first)
+        return self._find_equal(axis, column) or self._find_scaled(axis, column)
+
+    def _find_equal(self, axis: int, column: list[object]) -> str | None:
+        """The label of an input's size with the same values, where they are not plain numbers."""
+        if all(isinstance(size, int) for size in column) and len(set(column)) == 1:
+            return None
+        for (place, other), label in self.labels.items():
+            if self._column(Formal(place), other) == column:
+                return label
+        return None
+
+    def _find_scaled(self, axis: int, column: list[object]) -> str | None:
+        """`h / stride` where every instance divides its input by its own stride; `2 * h`."""
+        for (place, other), label in self.labels.items():
+            base = self._column(Formal(place), other)
+            if other != axis or base == column:
+                continue
+            for factor in range(2, LARGEST_FACTOR + 1):
+                if _is_multiple(column, base, factor):
+                    return f"{factor} * {label}"
+                if _is_multiple(base, column, factor):
+                    return f"{label} / {factor}"
+            for setting in self.target.settings:
+                if setting.dim is None and _is_quotient(column, base, setting.values):
+                    return f"{label} / {safe_name(setting.name)}"
+        return None
+
+
+def _is_multiple(column: list[object], base: list[object], factor: int) -> bool:
+    pairs = zip(column, base, strict=True)
+    return all(
+        isinstance(b, (int, Dim)) and isinstance(v, (int, Dim)) and b * factor == v
+        for v, b in pairs
+    )
+
+
+def _is_quotient(column: list[object], base: list[object], by: list[object]) -> bool:
+    """Whether every size is its base divided by its number, rounded up."""
+    for size, whole, divisor in zip(column, base, by, strict=True):
+        if type(divisor) is not int or not isinstance(whole, (int, Dim)):
+            return False
+        try:
+            if (whole - 1) // divisor + 1 != size:
+                return False
+        except (DimError, ZeroDivisionError):
+            return False
+    return len(set(by)) > 1

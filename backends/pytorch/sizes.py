@@ -1,0 +1,154 @@
+"""Sizes that are known only when running: which tensor at hand shows them."""
+
+from __future__ import annotations
+
+from backends.pytorch.items import FromOwn
+from backends.pytorch.merged import Class, Formal, Merged, Setting
+from backends.pytorch.settings import Settings
+from backends.pytorch.terms import Form, Many, Operand, Tree
+from compiler.dims import Dim, Quotient, Symbol
+from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, rename_hint
+
+AXIS_NAMES = {4: "nchw", 3: "ntd", 5: "ncdhw"}
+
+
+class Inexpressible(Exception):
+    """A symbolic size that no tensor of a class shows: its frames must print inline."""
+
+    def __init__(self, target: Class) -> None:
+        super().__init__(target.block)
+        self.target = target
+
+
+class Sizes:
+    """Expressions for symbolic sizes in the body of `forward`."""
+
+    def __init__(self, target: Class, settings: Settings) -> None:
+        self.target = target
+        self.settings = settings
+
+    def solve(self, item: Merged, leaf: Many) -> None:
+        """Finds what to print for a leaf whose value is symbolic in some instance.
+
+        Raises:
+            Inexpressible: nothing at hand shows it.
+        """
+        hint = next(
+            (h for hint in leaf.hints if (h := self.settings.holds(hint, leaf.values)) is not None),
+            None,
+        )
+        hint = hint or self._find_formal(leaf) or self._write_polynomial(leaf)
+        if hint is not None:
+            leaf.solution = self.settings.use(hint)
+            return
+        shown = self._find_operand(item, leaf)
+        if shown is None:
+            raise Inexpressible(self.target)
+        leaf.solution = shown
+
+    def _find_formal(self, leaf: Many) -> Hint | None:
+        """A size of an input that is the same in every instance."""
+        for place in range(len(self.target.places)):
+            for axis in range(self.target.type_of(Formal(place), 0).rank):
+                sizes = {i: self.target.axis(Formal(place), axis, i) for i in leaf.values}
+                if sizes == leaf.values:
+                    return HintName(self._name(place, axis).name)
+        return None
+
+    def _name(self, place: int, axis: int) -> Setting:
+        """The setting that stands for a size of an input."""
+        for setting in self.settings.found.values():
+            if setting.dim == (place, axis):
+                return setting
+        size = self.target.axis(Formal(place), axis, 0)
+        rank = self.target.type_of(Formal(place), 0).rank
+        wish = AXIS_NAMES.get(rank, "")[axis : axis + 1] or "size"
+        if isinstance(size, Dim) and size.symbols and size == Dim.of(next(iter(size.symbols))):
+            wish = str(size)
+        made = self.settings.add_size(self.settings.free(wish), place, axis)
+        assert made is not None
+        return made
+
+    def _write_polynomial(self, leaf: Many) -> Hint | None:
+        """The size as arithmetic on sizes of the inputs."""
+        first = leaf.literal
+        if not isinstance(first, Dim):
+            return None
+        instance = next(iter(leaf.values))
+        places: dict[Symbol | Quotient, tuple[int, int]] = {}
+        for place in range(len(self.target.places)):
+            shape = self.target.type_of(Formal(place), instance).shape
+            for axis, size in enumerate(shape):
+                match size.terms:
+                    case ((((atom, 1),), 1),):
+                        places.setdefault(atom, (place, axis))
+        used: dict[Symbol | Quotient, tuple[int, int]] = {}
+        draft = write_dim(first, places, used)
+        if draft is None:
+            return None
+        named: dict[str, Hint] = {
+            str(atom): HintName(self._name(*where).name) for atom, where in used.items()
+        }
+        return self.settings.holds(rename_hint(draft, named), leaf.values)
+
+    def _find_operand(self, item: Merged, leaf: Many) -> Tree | None:
+        """`x.shape[1]` of a tensor that the node reads."""
+        for index, ref in enumerate(item.refs):
+            if isinstance(ref, FromOwn):
+                continue
+            for axis in range(self.target.type_of(ref, min(leaf.values)).rank):
+                if {i: self.target.axis(ref, axis, i) for i in leaf.values} == leaf.values:
+                    return size_of(Operand(index), axis)
+        return None
+
+
+def size_of(tensor: Tree | Operand, axis: int) -> Tree:
+    """`tensor.shape[axis]`."""
+    shape = Tree(Form.ATTRIBUTE, "shape", (tensor,))
+    return Tree(Form.INDEX, "", (shape, Tree(Form.LITERAL, str(axis))))
+
+
+def write_dim(
+    dim: Dim,
+    places: dict[Symbol | Quotient, tuple[int, int]],
+    used: dict[Symbol | Quotient, tuple[int, int]],
+) -> Hint | None:
+    """A size as an expression in atoms that stand in `places` (as names of their text); notes
+    the ones it needs. None where an atom is nowhere."""
+    total: Hint | None = None
+    for monomial, coefficient in dim.terms:
+        product: Hint | None = None
+        for atom, power in monomial:
+            factor = _write_atom(atom, places, used)
+            if factor is None:
+                return None
+            factor = HintBinary("**", factor, HintConst(power)) if power > 1 else factor
+            product = factor if product is None else HintBinary("*", product, factor)
+        size = abs(coefficient)
+        if product is None:
+            product = HintConst(size)
+        elif size != 1:
+            product = HintBinary("*", HintConst(size), product)
+        sign = "-" if coefficient < 0 else "+"
+        if total is None:
+            total = product if coefficient > 0 else HintBinary("*", HintConst(-1), product)
+        else:
+            total = HintBinary(sign, total, product)
+    return total if total is not None else HintConst(0)
+
+
+def _write_atom(
+    atom: Symbol | Quotient,
+    places: dict[Symbol | Quotient, tuple[int, int]],
+    used: dict[Symbol | Quotient, tuple[int, int]],
+) -> Hint | None:
+    if atom in places:
+        used[atom] = places[atom]
+        return HintName(str(atom))
+    if isinstance(atom, Symbol):
+        return None
+    above = write_dim(atom.numerator, places, used)
+    below = write_dim(atom.denominator, places, used)
+    if above is None or below is None:
+        return None
+    return HintBinary("//", above, below)

@@ -1,0 +1,149 @@
+"""Classes -> the text of a Python module: the only code that prints Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from backends.pytorch.checks import find_checked, write_checks
+from backends.pytorch.constructor import INDENT, Constructor
+from backends.pytorch.document import STEP, WIDTH, Doc, Group, lay_docstring, lay_out
+from backends.pytorch.expressions import Expressions, write_literal
+from backends.pytorch.forward import Forward
+from backends.pytorch.merged import Class, Formal, Setting
+from backends.pytorch.naming import safe_name
+from backends.pytorch.paths import read_path
+from backends.pytorch.reading import Reading
+from backends.pytorch.shapes import Shapes
+from compiler.ir.graph import NO_DEFAULT
+from compiler.tensor import TensorType
+
+
+def write_class(target: Class) -> list[str]:
+    """The lines of a class, or of the function of a block without state."""
+    expressions = Expressions(lambda path: read_path(target, path))
+    reading = Reading(target, find_checked(target))
+    if target.is_function:
+        return _write_function(target, reading, expressions)
+    if target.is_chain:
+        return _write_chain(target, expressions)
+    body = _write_forward(target, reading, expressions)
+    made = Constructor(target, expressions).write(reading.stored)
+    lines = [f"class {target.name}(nn.Module):", *_docstring(target, STEP)]
+    if made:
+        lines += [*_signature(target), f"{' ' * INDENT}super().__init__()", *made, ""]
+    return lines + body
+
+
+def _write_chain(target: Class, expressions: Expressions) -> list[str]:
+    made = Constructor(target, expressions).chain()
+    head = [f"class {target.name}(nn.Sequential):", *_docstring(target, STEP)]
+    return [*head, *_signature(target), *made]
+
+
+def _write_function(target: Class, reading: Reading, expressions: Expressions) -> list[str]:
+    formals = [f"{label}: Tensor" for label in target.formals]
+    settings = [_argument(s) for s in sort_settings(target)]
+    head: Doc = (f"def {target.name}", Group("(", (*formals, *settings), ")"))
+    lines = lay_out("", head, 0, f" -> {_result(target)}:{_result_names(target)}")
+    doc = lay_docstring(target.doc, STEP)
+    top = reading.unpack(STEP)
+    return (
+        lines
+        + doc
+        + _shape_line(target, STEP)
+        + top
+        + Forward(target, reading, expressions).write(STEP)
+    )
+
+
+def _write_forward(target: Class, reading: Reading, expressions: Expressions) -> list[str]:
+    formals = [f"{label}: Tensor" for label in target.formals]
+    head: Doc = ("def forward", Group("(", ("self", *formals), ")"))
+    body = Forward(target, reading, expressions).write(INDENT)
+    lines = lay_out("", head, STEP, f" -> {_result(target)}:")
+    names = _result_names(target)
+    if len(lines[-1]) + len(names) <= WIDTH:
+        lines[-1] += names
+    top = reading.unpack(INDENT) + write_checks(target, reading, expressions, INDENT)
+    return lines + _shape_line(target, INDENT) + top + body
+
+
+def _docstring(target: Class, indent: int) -> list[str]:
+    lines = lay_docstring(target.doc, indent)
+    return [*lines, ""] if lines else []
+
+
+def sort_settings(target: Class) -> list[Setting]:
+    """Arguments of a class in the order of its signature: required ones first."""
+    chosen = [s for s in target.settings if not s.runtime]
+    return sorted(chosen, key=lambda s: (s.default is not NO_DEFAULT, s.fresh))
+
+
+def _argument(setting: Setting) -> str:
+    text = f"{safe_name(setting.name)}: {setting.annotation}"
+    return text if setting.default is NO_DEFAULT else f"{text} = {write_literal(setting.default)}"
+
+
+def _signature(target: Class) -> list[str]:
+    items: tuple[Doc, ...] = ("self", *map(_argument, sort_settings(target)))
+    return lay_out("", ("def __init__", Group("(", items, ")")), STEP, " -> None:")
+
+
+def _result(target: Class) -> str:
+    count = len(target.outputs)
+    return "Tensor" if count == 1 else f"tuple[{', '.join(['Tensor'] * count)}]"
+
+
+def _result_names(target: Class) -> str:
+    """Names of several outputs, behind the annotation of the result."""
+    if not target.is_root or len(target.outputs) == 1:
+        return ""
+    outputs = target.bodies[0].index.graph.outputs
+    return f"  # {', '.join(o.name for o in outputs)}"
+
+
+def _shape_line(target: Class, indent: int) -> list[str]:
+    """The shapes of the inputs, in a comment of one line."""
+    shapes = Shapes(target)
+    parts = []
+    for place, label in enumerate(target.formals):
+        shape = shapes.text(Formal(place))
+        if shape is not None:
+            parts.append(f"{label}: {_dtype(target, place)}{shape}")
+    text = f"{' ' * indent}# {'; '.join(parts)}"
+    return [text] if parts and len(text) <= WIDTH else []
+
+
+def _dtype(target: Class, place: int) -> str:
+    """The element type of an input where it is not the usual one."""
+    types: set[TensorType] = {target.type_of(Formal(place), 0)}
+    name = str(next(iter(types)).dtype)
+    return "" if name == "f32" else name
+
+
+def write_module(classes: Iterable[Class], title: str) -> str:
+    """A whole file: what it is, imports, classes."""
+    text = "\n\n\n".join("\n".join(write_class(target)) for target in classes)
+    doc = lay_docstring(f"{title}", 0)
+    return "\n".join([*doc, "", *write_imports(text), "", "", text]) + "\n"
+
+
+def write_imports(text: str) -> list[str]:
+    """The imports that generated code needs, as ruff sorts them."""
+    standard = []
+    if "OrderedDict(" in text:
+        standard.append("from collections import OrderedDict")
+    if "Callable[" in text:
+        standard.append("from collections.abc import Callable")
+    lines = [*standard, ""] if standard else []
+    if "math." in text and re.search(r"\bmath\.", text):
+        lines = ["import math", *lines] if lines else ["import math", ""]
+    if re.search(r"\btorch\.", text):
+        lines.append("import torch")
+    if re.search(r"\bF\.", text):
+        lines.append("import torch.nn.functional as F")
+    names = [n for n in ("Tensor", "nn") if re.search(rf"\b{n}\b", text)]
+    if names:
+        lines.append(f"from torch import {', '.join(names)}")
+    return lines
