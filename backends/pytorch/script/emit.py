@@ -6,11 +6,12 @@ from backends.pytorch.script import template
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.filling import Slots, fill
 from backends.pytorch.script.functions import emit_column_function, emit_objective
-from backends.pytorch.script.imports import emit_imports
+from backends.pytorch.script.imports import emit_imports, sort_names
 from backends.pytorch.script.loading import (
     emit_columns,
     emit_loading,
     emit_split,
+    load_arguments,
     reads_folder,
 )
 from backends.pytorch.script.measuring import (
@@ -22,7 +23,7 @@ from backends.pytorch.script.measuring import (
 from backends.pytorch.script.models import (
     emit_model,
     emit_replica,
-    find_class,
+    find_classes,
     model_argument,
 )
 from backends.pytorch.script.names import write_literal
@@ -57,7 +58,7 @@ def emit_script(train: Train) -> str:
         fill(template.MAIN, _main_slots(facts), _main_switches(facts)),
     ]
     body = "\n\n\n".join("\n".join(block) for block in blocks if block)
-    models = ", ".join(dict.fromkeys(find_class(net) for net in train.nets))
+    models = ", ".join(sort_names(set(find_classes(facts))))
     imports = emit_imports(body, train.data.source.imports())
     head = [*_docstring(facts), "", *imports, "", f"from model import {models}", ""]
     return "\n".join(head) + "\n" + body + "\n"
@@ -202,10 +203,9 @@ def _main_slots(facts: Facts) -> Slots:
     optimizer = "optimizers" if "groups" in facts.switches else "optimizer"
     scaler = ", torch.amp.GradScaler(device.type)" if "scaler" in facts.switches else ""
     measured = tuple(name for name in facts.splits if name != "train") or ("train",)
-    folder = "options.data, " if reads_folder(facts) else ""
     return {
         "description": f"Trains {_names(facts)} on the data {facts.train.data.name}.",
-        "load_arguments": f"{folder}device",
+        "load_arguments": ", ".join(load_arguments(facts)),
         "model_lines": emit_model(facts),
         "optimizer_lines": emit_optimizers(facts),
         "training_lines": [f"training = Training(model, {optimizer}{scaler})"],

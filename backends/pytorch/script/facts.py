@@ -93,6 +93,12 @@ class Facts:
         return replace(pruned, inputs=tuple(i for i in pruned.inputs if i.value.name in read))
 
     @cached_property
+    def statistics(self) -> tuple[str, ...]:
+        """Paths of the fitted figures of these columns, in the order in which they are fitted."""
+        fitted = self.column_graph.parameter
+        return tuple(s.path for s in self.train.data.statistics if s.path in fitted)
+
+    @cached_property
     def argument_names(self) -> Mapping[str, str]:
         """Python names of the outputs that metrics read, by the outputs' names."""
         names: dict[str, str] = {}
@@ -174,6 +180,7 @@ class Facts:
             "autocast": train.precision != "f32",
             "scaler": train.precision == "f16",
             "layout": train.layout == "channels_last",
+            "statistics": bool(self.statistics),
             "random": any(node.op.random for node in self.step.nodes),
         }
         return frozenset(name for name, value in on.items() if value)

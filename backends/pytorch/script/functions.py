@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backends.pytorch.modules import emit_function
 from backends.pytorch.script.facts import Facts
+from backends.pytorch.script.fitting import fit_inside
 
 
 def emit_objective(facts: Facts) -> list[str]:
@@ -16,4 +17,5 @@ def emit_column_function(facts: Facts) -> list[str]:
     """`compute_columns`, from raw columns; none where the train takes them as they are."""
     if not facts.column_graph.nodes:
         return []
-    return emit_function(facts.column_graph, name="compute_columns", nets={}).strip().split("\n")
+    graph = fit_inside(facts.column_graph, facts.train.data.statistics)
+    return emit_function(graph, name="compute_columns", nets={}).strip().split("\n")

@@ -15,6 +15,14 @@ def reads_folder(facts: Facts) -> bool:
     return any("folder" in line for line in emit_loading(facts))
 
 
+def load_arguments(facts: Facts) -> dict[str, str]:
+    """What `load_splits` needs: arguments of the call, and the parameters they are given for."""
+    found = {"options.data": "folder: Path"} if reads_folder(facts) else {}
+    if facts.statistics:
+        found["out"] = "out: Path"
+    return {**found, "device": "device: torch.device"}
+
+
 def emit_loading(facts: Facts) -> Lines:
     """Body of `load_columns`: the raw columns that the train needs."""
     data = facts.train.data
@@ -25,21 +33,29 @@ def emit_loading(facts: Facts) -> Lines:
 
 
 def emit_columns(facts: Facts) -> Lines:
-    """Lines of `load_splits` that compute the columns and divide the rows."""
+    """Lines of `load_splits` that divide the rows and compute the columns."""
     inputs = [f"raw[{write_literal(item.name)}]" for item in facts.column_graph.inputs]
-    computed = f"compute_columns({', '.join(inputs)})"
+    splits = f"splits = split_rows({', '.join(_split_parameters(facts))})"
     if not facts.column_graph.nodes:
-        by_value = {
-            item.value.name: text
-            for item, text in zip(facts.column_graph.inputs, inputs, strict=True)
-        }
-        given = [by_value[o.value.name] for o in facts.column_graph.outputs]
-        lines = [f"columns = [{', '.join(given)}]"]
-    elif len(facts.columns) == 1:
-        lines = [f"columns = [{computed}]"]
-    else:
-        lines = [f"columns = {computed}"]
-    return [*lines, f"splits = split_rows({', '.join(_split_parameters(facts))})"]
+        names = [item.value.name for item in facts.column_graph.inputs]
+        given = [inputs[names.index(o.value.name)] for o in facts.column_graph.outputs]
+        return [splits, f"columns = [{', '.join(given)}]"]
+    if facts.statistics:
+        inputs.append('torch.from_numpy(splits["train"])')
+    call = f"compute_columns({', '.join(inputs)})"
+    if not facts.statistics:
+        return [splits, f"columns = [{call}]" if len(facts.columns) == 1 else f"columns = {call}"]
+    count = len(facts.statistics)
+    figures = ", ".join(map(write_literal, facts.statistics))
+    return [
+        splits,
+        f"computed = {call}",
+        f"columns, figures = computed[:-{count}], computed[-{count}:]",
+        "if RANK == 0:",
+        f"    names = [{figures}]",
+        "    tensors = dict(zip(names, figures, strict=True))",
+        '    save_file(tensors, out / "columns.safetensors")',
+    ]
 
 
 def emit_split(facts: Facts) -> Lines:
@@ -57,7 +73,8 @@ def _split_parameters(facts: Facts) -> dict[str, str]:
     text = "\n".join(split.code())
     found = {}
     if re.search(r"\brows\b", text):
-        found["len(columns[0])"] = "rows: int"
+        first = facts.column_graph.inputs[0].name
+        found[f"len(raw[{write_literal(first)}])"] = "rows: int"
     if split.stratify is not None:
         found[f"values[{write_literal(split.stratify)}]"] = "labels: np.ndarray"
     return found

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from backends.pytorch.modules import constructor_call, root_class
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.names import write_literal
 from backends.pytorch.script.optimizing import spell_match
-from compiler.program import TrainedNet
 
 Lines = list[str]
 
 
-def find_class(net: TrainedNet) -> str:
-    """The class of a net in model.py."""
-    return net.net.model
+def find_classes(facts: Facts) -> list[str]:
+    """The classes of the nets in model.py."""
+    graphs = [net.net.graph for net in facts.train.nets]
+    return [root_class(graph, graphs) for graph in graphs]
+
+
+def construct_nets(facts: Facts) -> list[str]:
+    """The call that makes each net."""
+    graphs = [net.net.graph for net in facts.train.nets]
+    return [constructor_call(graph, graphs) for graph in graphs]
 
 
 def model_argument(facts: Facts) -> str:
@@ -25,9 +32,10 @@ def emit_model(facts: Facts) -> Lines:
     layout = ", memory_format=torch.channels_last" if "layout" in facts.switches else ""
     nets = facts.train.nets
     if facts.single:
-        lines = [f"model = {find_class(nets[0])}().to(device{layout})"]
+        lines = [f"model = {construct_nets(facts)[0]}.to(device{layout})"]
     else:
-        made = ", ".join(f"{write_literal(n.name)}: {find_class(n)}()" for n in nets)
+        calls = zip(nets, construct_nets(facts), strict=True)
+        made = ", ".join(f"{write_literal(net.name)}: {call}" for net, call in calls)
         lines = [f"model = nn.ModuleDict({{{made}}}).to(device{layout})"]
     if any(net.net.loads for net in nets):
         path = f'Path(__file__).with_name("{START}")'
