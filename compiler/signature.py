@@ -16,11 +16,13 @@ from compiler.ir.graph import NO_DEFAULT
 @dataclass(frozen=True)
 class Operand:
     """A tensor that a call supplies. `optional` may be left out, `variadic` is a list of
-    tensors (always the only operand)."""
+    tensors (always the only operand), `index` are positions: a plain number given for them is
+    i64, whatever it meets."""
 
     name: str
     optional: bool = False
     variadic: bool = False
+    index: bool = False
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ from compiler.ops.spelling import Call, In, Leaf, Method, Name, Spelling, Term
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 
-
 _NO_KERNEL = {DType.I16: DType.I32, DType.BOOL: DType.U8}
 """Dtypes that ONNX Runtime cannot choose between, and what they are chosen in."""
 

@@ -15,7 +15,7 @@ from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import BadOption
 from compiler.ops.axes import operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
-from compiler.ops.broadcasting import literal_dtype
+from compiler.ops.broadcasting import cast, literal_dtype
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.spelling import Call, Device, In, Leaf, Name, Prefix, Spelling, Term
 from compiler.ops.spelling import Sequence as Items
@@ -58,14 +58,15 @@ class Constant(Op):
     """Numbers known when compiling, as a tensor.
 
     One number fills the shape; a list holds the elements, row by row. Elaboration makes a
-    constant of every plain number that meets a tensor, with the dtype it has there.
+    constant of every plain number that meets a tensor, with the dtype it has there; a size
+    that is not known becomes a number when the network runs.
 
     Example: `mean = tensor([0.485, 0.456, 0.406])`
     """
 
     name = "constant"
 
-    value: Number | tuple[Number, ...]
+    value: Number | Dim | tuple[Number, ...]
     dtype: DType = DType.F32
     shape: tuple[int, ...] = ()
 
@@ -83,8 +84,9 @@ class Constant(Op):
 
     @property
     def array(self) -> Array:
-        """The numbers."""
-        numbers = np.array(self.value, dtype=self.dtype.numpy)
+        """The numbers; a size in them must be known."""
+        value = self.value.evaluate({}) if isinstance(self.value, Dim) else self.value
+        numbers = np.array(value, dtype=self.dtype.numpy)
         if isinstance(self.value, tuple):
             return numbers.reshape(self.shape)
         return np.broadcast_to(numbers, self.shape)
@@ -104,7 +106,7 @@ class Constant(Op):
         named = (*dtype, ("device", Device()))
         if isinstance(self.value, tuple):
             return Spelling(Call("torch.tensor", (_nest(self.value, self.shape),), named))
-        number = spell_number(self.value)
+        number = _spell_value(self.value)
         if self.shape:
             sizes = Items(tuple(Leaf(n) for n in self.shape))
             return Spelling(Call("torch.full", (sizes, number), named))
@@ -113,12 +115,22 @@ class Constant(Op):
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
-        return [build.constant(self.array, self.dtype)]
+        if not isinstance(self.value, Dim) or self.value.known is not None:
+            return [build.constant(self.array, self.dtype)]
+        size = build.op("Squeeze", [build.shape([self.value])])
+        number = cast(build, size, DType.I64, self.dtype)
+        if not self.shape:
+            return [number]
+        return [build.op("Expand", [number, build.shape(outputs[0].shape)])]
 
 
-def _infers(values: Sequence[Number], dtype: DType) -> bool:
+def _spell_value(value: Number | Dim) -> Term:
+    return Leaf(value, "value", field="value") if isinstance(value, Dim) else spell_number(value)
+
+
+def _infers(values: Sequence[Number | Dim], dtype: DType) -> bool:
     """Whether PyTorch finds this dtype by itself for these numbers."""
-    kinds = {type(v) for v in values}
+    kinds = {int if isinstance(v, Dim) else type(v) for v in values}
     if dtype is DType.F32:
         return float in kinds
     return (kinds == {int} and dtype is DType.I64) or (kinds == {bool} and dtype is DType.BOOL)

@@ -103,7 +103,7 @@ class Gather(Op):
     """
 
     name = "gather"
-    operands = (Operand("x"), Operand("index"))
+    operands = (Operand("x"), Operand("index", index=True))
 
     axis: int
 
@@ -162,7 +162,7 @@ class TakeAlong(Op):
     """
 
     name = "take_along"
-    operands = (Operand("x"), Operand("index"))
+    operands = (Operand("x"), Operand("index", index=True))
 
     axis: int
 
@@ -236,7 +236,7 @@ class Put(Op):
     """
 
     name = "put"
-    operands = (Operand("x"), Operand("update"), Operand("at"))
+    operands = (Operand("x"), Operand("update"), Operand("at", index=True))
 
     axis: int
 
