@@ -7,18 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from backends.onnx_runtime.cases import make_cases
 from backends.onnx_runtime.measure import measure
-from backends.onnx_runtime.session import Device, Session, open_session
+from backends.onnx_runtime.session import Device, open_session
 from backends.onnx_runtime.sizes import SizeSearch
-from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Graph, Output
-from compiler.ir.subgraph import extract_subgraph
-from compiler.ir.weights import draw_weights
-from compiler.program import Deploy, Train
+from compiler.ir.graph import Graph
 
 Array = NDArray[Any]
 _CHUNK = 256

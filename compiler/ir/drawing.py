@@ -53,9 +53,7 @@ def _merge(graph: Graph, depth: int) -> dict[str, _Box]:
         boxes[key] = _Box(key, "input", item.name, str(item.value.type), ())
     for index, node in enumerate(graph.nodes):
         key, kind, title = _name_box(node, index, depth)
-        reads = dict.fromkeys(
-            home[v.name] for v in node.inputs if v is not None and v.name in home
-        )
+        reads = dict.fromkeys(home[v.name] for v in node.inputs if v is not None and v.name in home)
         old = boxes.get(key)
         merged = (*(old.reads if old else ()), *(r for r in reads if r != key))
         detail = str(node.outputs[0].type)

@@ -137,6 +137,18 @@ def hint_names(hint: Hint) -> Iterator[str]:
             yield from hint_names(otherwise)
 
 
+def hint_size(hint: Hint) -> int:
+    """Number of terms in a hint."""
+    match hint:
+        case HintUnary(_, operand):
+            return 1 + hint_size(operand)
+        case HintBinary(_, left, right):
+            return 1 + hint_size(left) + hint_size(right)
+        case HintChoose(condition, then, otherwise):
+            return 1 + hint_size(condition) + hint_size(then) + hint_size(otherwise)
+    return 1
+
+
 def rename_hint(hint: Hint, names: Mapping[str, Hint]) -> Hint:
     """The hint with names replaced by other hints."""
     match hint:

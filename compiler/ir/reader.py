@@ -128,9 +128,7 @@ class _Reader:
         assert isinstance(made, Record)
         classes = {cls.name: cls for cls in INITIALIZERS.classes()}
         initializer = make_record(made, classes, "the set of initializers")
-        return Parameter(
-            value, initializer, kind == "param", self.span(tree), _read_hints(tree)
-        )
+        return Parameter(value, initializer, kind == "param", self.span(tree), _read_hints(tree))
 
     def condition(self, tree: Branch) -> Condition:
         left, relation, right = tree.children[:3]

@@ -1,10 +1,10 @@
-"""The stages of a build: train, compile, verify, measure; each runs only when what it reads changed."""
+"""Stages of a build: train, compile, verify, measure; each runs when what it reads changed."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from compiler.loading import find_weights, read_all_weights
 from compiler.program import Deploy, Program, Train
 from weft.building.cache import Cache, hash_file, hash_text
 from weft.building.plan import plan_build
-from weft.building.report import Report, Section, format_bytes, format_metrics
 from weft.building.progress import follow_epochs
+from weft.building.report import Report, Section, format_bytes, format_metrics
 from weft.measuring import measure_deployed, measure_latency
 from weft.verifying import verify_file
 
@@ -179,7 +179,9 @@ class Build:
         if self.cache.is_fresh(stage, key):
             return
         session = open_session(path, device=self.device)
-        facts: dict[str, Any] = {"latency": measure_latency(deploy, path, self.device)}
+        facts: dict[str, Any] = {
+            "latency": asdict(measure_latency(deploy.graph, path, self.device, dict(deploy.fixed)))
+        }
         facts["device"] = session.device.value
         if train is not None:
             facts["metrics"] = measure_deployed(

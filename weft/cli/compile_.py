@@ -64,6 +64,7 @@ def add_to(app: typer.Typer) -> None:
             weft compile net.weft -o out --onnx --opset 18 --item fit
         """
         program = check_file(file, assignments)
+        from backends.onnx_runtime.session import Device as Place
         from weft import compiling
 
         targets = compiling.choose_targets(program, item)
@@ -82,7 +83,5 @@ def add_to(app: typer.Typer) -> None:
                     print(f"  {explanation}")
             if verify:
                 print(
-                    compiling.verify_target(
-                        target, numbers, report.files[0], compiling.Device(device)
-                    )
+                    compiling.verify_target(target, numbers, report.files[0], Place(device.value))
                 )

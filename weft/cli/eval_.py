@@ -85,5 +85,6 @@ def choose_deploys(program: Program, name: str | None) -> list[Deploy]:
         return list(known.values())
     if name not in known:
         names = tuple(known)
-        raise CompileError([UnknownItem(None, "deployment", name, names, did_you_mean(name, names))])
+        fault = UnknownItem(None, "deployment", name, names, did_you_mean(name, names))
+        raise CompileError([fault])
     return [known[name]]

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from compiler.diagnostics import MESSAGES, CompileError, did_you_mean
+from compiler.explain import explain
 from compiler.messages import load_messages
 from compiler.messages.files import UnknownCode
-from compiler.explain import explain
 from weft.cli.reporting import use_color
 
 

@@ -38,7 +38,7 @@ for module in (new, check, fmt, show, compile_, train, eval_, run, verify, build
     module.add_to(app)
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the signature typer calls
+def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"weft {version('weft')}")
         raise typer.Exit
@@ -65,7 +65,7 @@ def main() -> None:
         print("weft: interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        # The reader went away (`weft ops | head`); what is left in the buffer has no one to read it.
+        # The reader went away (`weft ops | head`): what is left in the buffer has no reader.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 

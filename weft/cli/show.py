@@ -68,7 +68,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _choose(program: Program, item: str | None) -> Mapping[str, Graph]:
-    graphs = {name: net.graph for name, net in (program.models | program.nets).items()}
+    graphs = {n: net.graph for n, net in {**program.models, **program.nets}.items()}
     graphs |= {
         f"{train.name}.{trained.name}": trained.net.graph
         for train in program.trains.values()

@@ -51,7 +51,9 @@ def add_to(app: typer.Typer) -> None:
 
             weft train digits.weft fit --set fit.lr=1e-3 --resume
 
-            weft train digits.weft --code-only -o out && torchrun --nproc-per-node 2 out/fit/train.py
+            weft train digits.weft --code-only -o out
+
+            torchrun --nproc-per-node 2 out/fit/train.py
         """
         program = check_file(file, assignments)
         from backends.pytorch.running import run_training

@@ -47,7 +47,7 @@ def add_to(app: typer.Typer) -> None:
 
             weft verify resnet18.weft
 
-            weft verify digits.weft output/digits/fit.onnx --weights output/digits/fit/best.safetensors
+            weft verify digits.weft out/fit.onnx --weights out/fit/best.safetensors
         """
         program = check_file(file, assignments)
         from backends.onnx_runtime.session import Device as Place
