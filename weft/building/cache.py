@@ -69,7 +69,8 @@ class Cache:
 
     def get_facts(self, stage: str) -> Mapping[str, Any]:
         """What a stage measured when it ran."""
-        facts = self._stages.get(stage, {}).get("facts", {})
+        entry = self._stages.get(stage)
+        facts = entry.get("facts") if isinstance(entry, dict) else None
         return facts if isinstance(facts, dict) else {}
 
     def record(

@@ -1,0 +1,68 @@
+"""The record of a build: a stage is fresh while its key and its files are the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from compiler.files import replacing, write_text
+from weft.building.cache import Cache, hash_file, hash_text
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    path = tmp_path / "fit" / "best.safetensors"
+    write_text(path, "weights")
+    Cache(tmp_path).record("train fit", "key", [path], {"seconds": 1.5})
+    return path
+
+
+def test_a_stage_is_fresh_after_it_ran(tmp_path: Path, made: Path) -> None:
+    cache = Cache(tmp_path)
+    assert cache.is_fresh("train fit", "key")
+    assert cache.get_facts("train fit") == {"seconds": 1.5}
+
+
+def test_another_key_makes_it_stale(tmp_path: Path, made: Path) -> None:
+    assert not Cache(tmp_path).is_fresh("train fit", "another key")
+
+
+def test_a_changed_file_makes_it_stale(tmp_path: Path, made: Path) -> None:
+    made.write_text("other weights")
+    assert not Cache(tmp_path).is_fresh("train fit", "key")
+
+
+def test_a_lost_file_makes_it_stale(tmp_path: Path, made: Path) -> None:
+    made.unlink()
+    assert not Cache(tmp_path).is_fresh("train fit", "key")
+
+
+def test_an_unknown_stage_is_stale(tmp_path: Path, made: Path) -> None:
+    assert not Cache(tmp_path).is_fresh("verify fit", "key")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"train fit": 3}', '{"train fit": {"key": "key"}}']
+)
+def test_a_damaged_record_means_that_all_is_made_again(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".weft").mkdir()
+    (tmp_path / ".weft" / "build.json").write_text(text)
+    cache = Cache(tmp_path)
+    assert not cache.is_fresh("train fit", "key")
+    assert cache.get_facts("train fit") == {}
+
+
+def test_hashes_mind_the_borders_of_texts() -> None:
+    assert hash_text("ab", "c") != hash_text("a", "bc")
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "report.md"
+    write_text(path, "first")
+    before = hash_file(path)
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half of the sec")
+        raise RuntimeError
+    assert hash_file(path) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["report.md"]
