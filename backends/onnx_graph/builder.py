@@ -41,7 +41,8 @@ class GraphBuilder:
     """Implements `compiler.ops.base.OnnxBuilder`.
 
     Nodes are simplified as they are made: an Identity, a Cast to the type a value has, a
-    Transpose of a Transpose and a Reshape of a Reshape never come into being.
+    Transpose of a Transpose, a Reshape of a Reshape and a node that there is already never come
+    into being.
     """
 
     def __init__(self, opset: int) -> None:
@@ -88,10 +89,12 @@ class GraphBuilder:
             override = find_override(op_type, self._opset)
             if override is not None:
                 return override(self, inputs, given)
-        node = self._make(op_type, inputs, given, outputs, domain)
-        assert self._section is not None, "nodes are added between begin and finish"
-        self._section.nodes.append(node)
-        self._simplifier.record(node, inputs, given)
+        node = self._simplifier.find_equal(op_type, inputs, given, domain)
+        if node is None or len(node.outputs) != outputs:
+            node = self._make(op_type, inputs, given, outputs, domain)
+            assert self._section is not None, "nodes are added between begin and finish"
+            self._section.nodes.append(node)
+            self._simplifier.record(node, inputs, given)
         return node.outputs[0] if outputs == 1 else tuple(node.outputs)
 
     def constant(self, array: Array, dtype: DType | None = None) -> ir.Value:

@@ -71,7 +71,7 @@ def lower_graph(
     if faults:
         raise CompileError(faults)
     outputs = _name_outputs(build, graph.outputs, values)
-    nodes = _find_live(build.nodes, outputs)
+    nodes = find_live(build.nodes, outputs)
     read = {value for node in nodes for value in _values_read(node)}
     kept = [i for i in build.initializers.values() if i.value in read or i.value in outputs]
     inputs = [values[item.name] for item in graph.inputs]
@@ -137,7 +137,7 @@ def _name_outputs(
     return made
 
 
-def _find_live(nodes: Sequence[ir.Node], outputs: Iterable[ir.Value]) -> list[ir.Node]:
+def find_live(nodes: Sequence[ir.Node], outputs: Iterable[ir.Value]) -> list[ir.Node]:
     """The nodes that an output depends on, in order."""
     needed = set(outputs)
     live = []

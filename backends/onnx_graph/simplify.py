@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from compiler.dims import Dim
@@ -16,6 +17,7 @@ class Simplifier:
     """Remembers what values were made from, and finds the smaller way to make the next one."""
 
     def __init__(self) -> None:
+        self._nodes: dict[object, ir.Node] = {}
         self._dtypes: dict[ir.Value, DType] = {}
         self._transposed: dict[ir.Value, tuple[ir.Value, tuple[int, ...]]] = {}
         self._reshaped: dict[ir.Value, tuple[ir.Value, tuple[Dim, ...]]] = {}
@@ -38,6 +40,17 @@ class Simplifier:
             return self._find_transpose(source, attributes.get("perm"))
         return None
 
+    def find_equal(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        attributes: Mapping[str, object],
+        domain: str,
+    ) -> ir.Node | None:
+        """A node that does the same to the same values: two layers may each ask for a mask."""
+        key = _identify(op_type, inputs, attributes, domain)
+        return self._nodes.get(key) if key is not None else None
+
     def record(
         self,
         node: ir.Node,
@@ -45,6 +58,9 @@ class Simplifier:
         attributes: Mapping[str, object],
     ) -> None:
         """Remembers what a new node does."""
+        key = _identify(node.op_type, inputs, attributes, node.domain)
+        if key is not None:
+            self._nodes[key] = node
         source = inputs[0] if inputs else None
         if node.op_type == "Cast":
             target = attributes.get("to")
@@ -83,3 +99,17 @@ class Simplifier:
         if order == tuple(range(len(order))):
             return "Identity", [source], {}
         return "Transpose", [source], {"perm": order}
+
+
+def _identify(
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    attributes: Mapping[str, object],
+    domain: str,
+) -> object | None:
+    """What two nodes that do the same have in common; None where two never do."""
+    random = op_type.startswith("Random") or op_type in ("Bernoulli", "Dropout", "Multinomial")
+    if random or any(isinstance(a, ir.Graph | np.ndarray) for a in attributes.values()):
+        return None
+    values = tuple((name, repr(value)) for name, value in sorted(attributes.items()))
+    return domain, op_type, tuple(inputs), values

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from compiler.dims import Dim
 from compiler.ir.graph import Node, Value
+from compiler.ops.attention import ScaledDotProductAttention
 from compiler.ops.base import Op
 from compiler.ops.group_normalization import RmsNorm
 from compiler.ops.joining import Chunk, Concat, Split
@@ -45,6 +46,8 @@ def trace_axis(node: Node, axis: int) -> Trace | None:
             return (order.get(axis, axis),)
         case Permute(axes):
             return (axes[axis] % rank,)
+        case ScaledDotProductAttention():
+            return _trace_attention(node, axis)
         case MatMul():
             return _trace_product(node, axis)
         case Reshape() | Flatten():
@@ -70,6 +73,21 @@ def _align(value: Value | None, axis: int, rank: int) -> int | None:
 def _count_mixed(op: Op) -> int:
     """How many of the last axes a layer mixes."""
     return op.axes if isinstance(op, LayerNorm) else 1
+
+
+def _trace_attention(node: Node, axis: int) -> Trace | None:
+    """Each query has its own row of the result, unless its place among the others matters;
+    columns are those of the values; batch and heads are apart."""
+    op, rank = node.op, node.output.type.rank
+    assert isinstance(op, ScaledDotProductAttention), "the rule of this op alone"
+    mask = node.inputs[3]
+    if axis == rank - 1:
+        return None, None, axis, None
+    if axis == rank - 2:
+        return None if op.causal else (axis, None, None, _align(mask, axis, rank))
+    if axis == rank - 3 and op.grouped:
+        return None
+    return axis, axis, axis, _align(mask, axis, rank)
 
 
 def _trace_product(node: Node, axis: int) -> Trace | None:
