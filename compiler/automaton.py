@@ -12,6 +12,9 @@ from grammar.table import END, NONE, SPLICE, Rule, Table
 MAX_DEPTH = 200
 """Levels of nodes inside one another; code that walks the tree may recurse this deep."""
 
+STATEMENTS = ("item", "binding", "unpack", "clause", "choice", "if_", "for_", "scan", "return_")
+"""The rules that make a statement or an item."""
+
 
 class DepthExceeded(Exception):
     """A node is nested more deeply than `MAX_DEPTH`."""
@@ -27,6 +30,9 @@ class Automaton:
     A value is a node, a list of nodes, or the index of a token. `marks` holds where the text of an
     entry starts, `depths` how deep its nodes are nested. A chain of `->` counts as one level,
     however long: whoever walks it goes along its left side in a loop.
+
+    `beginnings` collects where statements and items start, `skipped` the stretches of text that
+    were given up after mistakes.
     """
 
     def __init__(self, table: Table, tokens: Tokens, builder: object, start: str) -> None:
@@ -41,16 +47,28 @@ class Automaton:
         self.marks: list[int] = []
         self.depths: list[int] = []
         self.index = 0
+        self.beginnings: set[int] = set()
+        self.skipped: list[tuple[int, int]] = []
+        self.begins = {table.kinds[name] for name in STATEMENTS}
 
-    def advance(self) -> bool:
+    def advance(self, *, careful: bool = False) -> bool:
         """Read tokens until the text is accepted (True) or cannot go on at `index` (False).
+
+        LALR(1) may reduce a few times before it sees that a token does not fit. If careful, every
+        token is tried on a copy of the states first, so that nothing is reduced in vain and what
+        could have stood there is known; that takes twice as long.
 
         Raises DepthExceeded.
         """
         rows, rules, tokens = self.table.rows, self.table.rules, self.tokens
         states, kinds = self.states, tokens.kinds
+        tried = -1
         while True:
             kind = kinds[self.index]
+            if careful and self.index != tried:
+                tried = self.index
+                if not self.accepted([kind]):
+                    return False
             action = rows[states[-1]].get(kind)
             if action is None:
                 return states[-1] == self.accept
@@ -96,6 +114,8 @@ class Automaton:
             end = tokens.ends[self.index - 1] if size else begin
             span = Span(tokens.source, begin, end)
             value = self.actions[number](span, *children)
+            if rule.symbol in self.begins:
+                self.beginnings.add(begin)
             depth = max(depth, self.depths[-1] + 1) if rule.action == "then" else depth + 1
             if depth > MAX_DEPTH:
                 raise DepthExceeded(span)
@@ -107,15 +127,15 @@ class Automaton:
 
     @property
     def result(self) -> Any:
-        """What was accepted."""
-        return self.values[-1]
+        """What was accepted; None if nothing was."""
+        return self.values[-1] if self.states[-1] == self.accept else None
 
     # --- looking ahead and stepping aside, for mistakes -------------------------------------------
 
-    def accepted(self, kinds: Sequence[int], keep: int | None = None) -> int:
-        """How many of these tokens could be read from here, or with only `keep` states left."""
+    def accepted(self, kinds: Sequence[int]) -> int:
+        """How many of these tokens could be read from here."""
         rows, rules = self.table.rows, self.table.rules
-        states = self.states[:keep]
+        states = list(self.states)
         for count, kind in enumerate(kinds):
             while True:
                 action = rows[states[-1]].get(kind)
@@ -129,6 +149,23 @@ class Automaton:
                 del states[len(states) - rule.size :]
                 states.append(rows[states[-1]][rule.symbol])
         return len(kinds)
+
+    def stuck_state(self, kind: int) -> int:
+        """The state in which the automaton stops when it is given a token that does not fit."""
+        rows, rules = self.table.rows, self.table.rules
+        states = list(self.states)
+        while True:
+            action = rows[states[-1]].get(kind)
+            if action is None or action >= 0:
+                return states[-1]
+            rule = rules[~action]
+            del states[len(states) - rule.size :]
+            states.append(rows[states[-1]][rule.symbol])
+
+    def reduce_before(self, kind: int) -> None:
+        """Make the reductions that come before a token of this kind, without reading it."""
+        while (action := self.table.rows[self.states[-1]][kind]) < 0:
+            self.reduce(~action)
 
     def drop(self, keep: int) -> None:
         """Forget what was begun after the first `keep` states."""

@@ -18,6 +18,7 @@ from compiler.messages.syntax import (
 )
 from compiler.messages.syntax_text import HalfNumber, SpacedUnit
 from compiler.mistakes import find_example, find_foreign_word
+from compiler.newlines import NEEDS_VALUE
 from compiler.recover import ITEM_WORDS, NAMES, Edit, Trouble
 from compiler.source import Span
 from compiler.units import UNITS
@@ -27,10 +28,6 @@ Diagnosis = tuple[Message, Edit | None]
 CLOSING = ("RPAR", "RSQB", "RBRACE")
 ENDS_VALUE = (*NAMES, "NUMBER", "STRING", "RPAR", "RSQB", "TRUE", "FALSE", "NONE")
 STARTS_VALUE = (*NAMES, "NUMBER", "STRING", "LPAR", "LSQB", "TRUE", "FALSE", "NONE", "IF", "NOT")
-NEEDS_VALUE = (
-    *("EQUAL", "COMPARE", "PLUS", "MINUS", "STAR", "TIMES", "POWER", "ARROW", "RANGE"),
-    *("AND", "OR", "NOT", "IN", "IF", "THEN", "ELSE", "RETURN", "WITH", "OVER"),
-)
 LINKS = ("THEN", "ELSE", "OF", "IN", "AS", "LBRACE", "LPAR", "EQUAL")
 """Words and symbols that may be missing between two parts, in the order they are thought of."""
 
@@ -70,14 +67,54 @@ def find_open_bracket(trouble: Trouble) -> Diagnosis | None:
     openers = trouble.openers
     if not openers:
         return None
-    if trouble.at_end:
+    if trouble.at_end and not trouble.is_kind(trouble.index - 1, *NEEDS_VALUE):
         opener = blame_brace(trouble) if trouble.in_braces else openers[-1]
         closers = tuple(trouble.closer(opener) for opener in reversed(openers))
         message = name_unclosed(trouble, trouble.place, opener)
         readable = trouble.automaton.accepted([*closers, trouble.kind]) == len(closers) + 1
         return message, Edit(0, closers) if readable else None
-    if trouble.in_bracket and trouble.starts_line:
+    if trouble.in_bracket and trouble.starts_line(trouble.index):
         return report_unclosed(trouble, openers[-1], trouble.closers)
+    return None
+
+
+def find_next_statement(trouble: Trouble) -> Diagnosis | None:
+    """The first word of the next statement was taken for a value: what ends this one is missing."""
+    tokens, index = trouble.tokens, trouble.index
+    word = index - 1
+    if word <= trouble.head or not trouble.is_kind(index, "EQUAL", "COLON", *NAMES):
+        return None
+    if not trouble.is_kind(word, *NAMES) or not trouble.starts_line(word):
+        return None
+    if trouble.in_bracket:
+        message = name_unclosed(trouble, tokens.place(word), trouble.openers[-1])
+        return message, Edit(0, (), word)
+    if not trouble.is_kind(word - 1, *NEEDS_VALUE):
+        return None
+    place, head = tokens.place(word), tokens.text(trouble.head)
+    message = MissingValue(place, tokens.text(word), head, tokens.text(word - 1))
+    return message, Edit(0, (), word)
+
+
+def find_open_list(trouble: Trouble) -> Diagnosis | None:
+    """`f([x, y, axis=1)`: the list is not closed before the next argument of the call."""
+    tokens, index = trouble.tokens, trouble.index
+    openers = trouble.openers
+    if trouble.found != "=" or len(openers) < 2 or tokens.text(openers[-1]) != "[":
+        return None
+    if tokens.text(openers[-2]) != "(" or not trouble.is_kind(index - 2, "COMMA"):
+        return None
+    depth = 0
+    for later in range(index, len(tokens.kinds) - 1):
+        if trouble.is_kind(later, "LPAR", "LSQB", "LBRACE"):
+            depth += 1
+        elif trouble.is_kind(later, *CLOSING):
+            depth -= 1
+        if depth < 0:
+            if not trouble.is_kind(later, "RPAR"):
+                return None
+            place = Span(tokens.source, tokens.ends[index - 3], tokens.ends[index - 3])
+            return name_unclosed(trouble, place, openers[-1]), None
     return None
 
 
@@ -164,18 +201,21 @@ def find_missing_value(trouble: Trouble) -> Diagnosis | None:
     """Nothing, or the next statement, stands where a value is due."""
     tokens, index = trouble.tokens, trouble.index
     head = tokens.text(trouble.head)
-    begins_next = trouble.is_kind(index, "EQUAL", "COLON") and index > 1 and tokens.fresh[index - 1]
-    if begins_next and trouble.is_kind(index - 2, *NEEDS_VALUE):
-        place, after = tokens.place(index - 1), tokens.text(index - 2)
-        return MissingValue(place, trouble.found, head, after), Edit(0, (), index - 1)
-    if not index or not trouble.is_kind(index - 1, *NEEDS_VALUE):
+    after_word = index - 1 == trouble.head and trouble.is_kind(index - 1, "NAME")
+    if not index or not (after_word or trouble.is_kind(index - 1, *NEEDS_VALUE)):
         return None
-    if not trouble.accepts(trouble.kinds["NUMBER"]):
+    if not trouble.accepts(trouble.kinds["NUMBER"]) or found_anew(trouble):
         return None
     if is_reserved(trouble) and not tokens.fresh[index] and find_reserved_word(trouble):
         return None
     message = MissingValue(trouble.place, trouble.found, head, tokens.text(index - 1))
     return message, keep_if_read(trouble, trouble.kinds["NAME"])
+
+
+def found_anew(trouble: Trouble) -> bool:
+    """Whether the token after a clause's word could only belong to a binding: `a.b = 3`, `a) `."""
+    after_word = trouble.index - 1 == trouble.head and trouble.is_kind(trouble.head, "NAME")
+    return after_word and trouble.is_kind(trouble.index, "DOT", *CLOSING)
 
 
 # --- words and commas ---------------------------------------------------------------------------
@@ -199,7 +239,8 @@ def find_reserved_word(trouble: Trouble) -> Diagnosis | None:
     tokens, index = trouble.tokens, trouble.index
     if not is_reserved(trouble) or not trouble.reads(name, drop=1):
         return None
-    if index and trouble.is_kind(index - 1, *ENDS_VALUE) and not tokens.fresh[index]:
+    begins = trouble.head == index and not trouble.is_kind(index + 1, "EQUAL")
+    if begins or (trouble.is_kind(index - 1, *ENDS_VALUE) and not tokens.fresh[index]):
         return None
     message = ReservedWord(tokens.span(index), trouble.found, tokens.text(trouble.head))
     return message, Edit(1, (name,))
@@ -218,7 +259,9 @@ def find_missing_link(trouble: Trouble) -> Diagnosis | None:
         is_name = name in NAMES and trouble.accepts(trouble.kinds["NAME"])
         if is_name or not trouble.accepts(kind) or trouble.accepts(trouble.kinds["NUMBER"]):
             continue
-        if ends_value and name not in ("THEN", "ELSE") and not trouble.reads(kind):
+        if ends_value and not (
+            name in ("THEN", "ELSE") or (name == "LBRACE" and trouble.reads(kind))
+        ):
             continue
         head, missing = trouble.tokens.text(trouble.head), trouble.table.texts[kind]
         message = MissingSymbol(trouble.place, trouble.found, head, missing)
@@ -251,7 +294,7 @@ def describe_expected(trouble: Trouble) -> str:
     """What could stand here, in words."""
     accepted = {
         trouble.table.symbols[kind]
-        for kind in trouble.table.rows[trouble.state]
+        for kind in trouble.table.rows[trouble.automaton.states[-1]]
         if kind < trouble.table.terminals and trouble.accepts(kind)
     }
     parts = []
@@ -287,6 +330,8 @@ RULES = (
     find_foreign_word,
     find_wrong_closer,
     find_open_bracket,
+    find_next_statement,
+    find_open_list,
     find_item_in_body,
     find_broken_number,
     find_example,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,7 +14,7 @@ from compiler.parse_tree import TreeBuilder
 from compiler.recover import Edit, Trouble
 from compiler.source import Source, Span
 from compiler.syntax import Clause
-from compiler.tokens import Tokens, tokenize
+from compiler.tokens import tokenize
 from grammar.table import MISTAKES, load_table
 
 OPERATORS = ("EQUAL", "COMPARE", "PLUS", "MINUS", "STAR", "TIMES", "POWER", "ARROW", "COLON")
@@ -143,7 +142,7 @@ def find_place(example: str) -> tuple[int, str]:
     tokens = tokenize(source, 0, len(text), ignore)
     builder = TreeBuilder(tokens, ignore, lambda span: ("",))
     automaton = Automaton(load_table(), tokens, builder, "start")
-    if automaton.advance():
+    if automaton.advance(careful=True):
         raise ValueError(f"mistakes.toml: no mistake in {example!r}")
     trouble = Trouble(automaton)
     return trouble.state, name_found(trouble)
@@ -176,13 +175,12 @@ def find_foreign_word(trouble: Trouble) -> tuple[Message, Edit | None] | None:
     return make(code, trouble, place, trouble.found), None
 
 
-def check_words(
-    tokens: Tokens, clauses: Iterable[Clause], report: Callable[[Message], None]
-) -> None:
-    """Report clauses that begin with a word of another language and happen to be readable."""
-    foreign = load_table().foreign
-    for clause in clauses:
-        word = clause.word
-        if word.text in foreign and word.span.text == word.text:
-            message: Any = MESSAGES[foreign[word.text]]
-            report(message(word.span, word.text, word.text))
+def find_foreign_clause(clause: Clause) -> Message | None:
+    """The message for a clause that can be read but begins with a word of another language."""
+    word = clause.word
+    code = load_table().foreign.get(word.span.text)
+    if code is None:
+        return None
+    message: Any = MESSAGES[code]
+    made: Mistake = message(word.span, word.text, word.text)
+    return made

@@ -2,61 +2,87 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 
 from compiler.diagnostics import Message
-from compiler.messages.syntax import BrokenLine, LoneWord
+from compiler.messages.syntax import BrokenLine, LoneWord, MissingValue
+from compiler.messages.syntax_text import HalfNumber, SpacedUnit
 from compiler.source import Span
 from compiler.tokens import Tokens
+from compiler.units import UNITS
 from grammar.table import load_table
 
-OPENERS, CLOSERS = ("LPAR", "LSQB", "LBRACE"), ("RPAR", "RSQB", "RBRACE")
+OPENING, CLOSING = ("LPAR", "LSQB", "LBRACE"), ("RPAR", "RSQB", "RBRACE")
+LINKS = ("AND", "OR", "NOT", "IN", "THEN", "ELSE", "AS", "WITH", "OVER")
+"""Reserved words that go on with a statement; `not` may be the one of `not in`."""
+VALUES = ("NAME", "NUMBER", "STRING", "LPAR", "LSQB")
+NEEDS_VALUE = (
+    *("EQUAL", "COMPARE", "PLUS", "MINUS", "STAR", "TIMES", "POWER", "ARROW", "RANGE", "DOT"),
+    *("AND", "OR", "NOT", "IN", "IF", "THEN", "ELSE", "RETURN", "WITH", "OVER"),
+)
+"""What cannot end a statement: a value or name has to follow."""
+
+Broken = tuple[int, Message]
+"""The token that a line may not begin with, and the message about it."""
 
 
-def check_line_starts(
-    tokens: Tokens, beginnings: set[int], report: Callable[[Message], None]
-) -> None:
-    """Report lines inside a statement and outside brackets that look as if they began a new one.
+def find_broken_lines(
+    tokens: Tokens, beginnings: set[int], skipped: list[tuple[int, int]]
+) -> Iterator[Broken]:
+    """Lines inside a statement and outside brackets that look as if they began a new one.
 
-    `beginnings` holds the offsets at which statements and items start.
+    `beginnings` holds the offsets at which statements and items start, `skipped` stretches that
+    were not read.
     """
     table = load_table()
     kinds = table.kinds
-    operands = {
-        kinds[name]
-        for name in ("NAME", "NUMBER", "STRING", "LPAR", "LSQB", "TRUE", "FALSE", "NONE", "IF")
-    } | set(table.words.values()) - {kinds[name] for name in CONNECTING}
-    links = {kinds["OF"], kinds["ON"]}
-    opening = {kinds[name] for name in OPENERS}
-    closing = {kinds[name] for name in CLOSERS}
+    refused = {kinds[name] for name in VALUES} | set(table.words.values())
+    refused -= {kinds[name] for name in LINKS}
+    opening, closing = ({kinds[name] for name in names} for names in (OPENING, CLOSING))
+    item_links = {kinds["OF"], kinds["ON"]}
     open_brackets: list[int] = []
     starts = sorted(beginnings)
     for index, kind in enumerate(tokens.kinds):
-        if tokens.fresh[index] and kind in operands and tokens.starts[index] not in beginnings:
-            in_body = bool(open_brackets) and open_brackets[-1] == kinds["LBRACE"]
-            links_item = kind in links and not open_brackets
-            if (in_body or not open_brackets) and not links_item and index:
-                report(describe(tokens, index, starts))
+        start = tokens.starts[index]
+        if tokens.fresh[index] and kind in refused and start not in beginnings and index:
+            inside = bool(open_brackets) and open_brackets[-1] != kinds["LBRACE"]
+            links_item = kind in item_links and not open_brackets
+            if not inside and not links_item and not any(a <= start < b for a, b in skipped):
+                yield index, describe(tokens, index, starts)
         if kind in opening:
             open_brackets.append(kind)
         elif kind in closing and open_brackets:
             open_brackets.pop()
 
 
-CONNECTING = ("AND", "OR", "NOT", "IN", "THEN", "ELSE", "AS", "WITH", "OVER")
-"""Reserved words that no statement and no value begins with; `not` may be the one of `not in`."""
-
-
 def describe(tokens: Tokens, index: int, starts: list[int]) -> Message:
     """The message for a line that may not begin with this token."""
     kinds = load_table().kinds
-    begin = starts[max(0, bisect_right(starts, tokens.starts[index]) - 1)] if starts else 0
-    first = tokens.starts.index(begin) if begin in tokens.starts else 0
-    if first == index - 1 and tokens.kinds[first] == kinds["NAME"]:
-        return LoneWord(tokens.span(first), tokens.text(index), tokens.text(first))
-    statement = Span(tokens.source, begin, tokens.ends[index - 1])
+    before = bisect_right(starts, tokens.starts[index]) - 1
+    first = bisect_left(tokens.starts, starts[before]) if before >= 0 else 0
+    found, head = tokens.text(index), tokens.text(first)
+    margin = tokens.column(tokens.first_on_line(first))
+    if tokens.column(index) <= margin:
+        if first == index - 1 and tokens.kinds[first] == kinds["NAME"]:
+            if head in UNITS and first and tokens.kinds[first - 1] == kinds["NUMBER"]:
+                return SpacedUnit(tokens.span(first), found, head, head)
+            return LoneWord(tokens.span(first), found, head)
+        if tokens.kinds[index - 1] in [kinds[name] for name in (*NEEDS_VALUE, "COMMA")]:
+            return describe_missing(tokens, index, head)
+    statement = Span(tokens.source, tokens.starts[first], tokens.ends[index - 1])
     return BrokenLine(tokens.span(index), first_line(statement))
+
+
+def describe_missing(tokens: Tokens, index: int, head: str) -> Message:
+    """The message for a statement that lacks its last value, before the token of the next line."""
+    found, last = tokens.text(index), tokens.text(index - 1)
+    if index > 1 and tokens.kinds[index - 2] == load_table().kinds["NUMBER"]:
+        if last == "%":
+            return SpacedUnit(tokens.span(index - 1), found, head, last)
+        if last == ".":
+            return HalfNumber(tokens.span(index - 2).to(tokens.span(index - 1)), found, head)
+    return MissingValue(tokens.place(index), found, head, last)
 
 
 def first_line(span: Span) -> Span:

@@ -8,8 +8,8 @@ from compiler.automaton import MAX_DEPTH, Automaton, DepthExceeded
 from compiler.diagnose import diagnose
 from compiler.diagnostics import Message, Sink
 from compiler.messages.syntax import NestedTooDeep, UnclosedBracket
-from compiler.mistakes import check_words
-from compiler.newlines import check_line_starts
+from compiler.mistakes import find_foreign_clause
+from compiler.newlines import find_broken_lines
 from compiler.parse_tree import TreeBuilder
 from compiler.recover import Trouble, apply_edit, skip
 from compiler.source import Source, Span
@@ -26,8 +26,8 @@ def parse(source: Source, sink: Sink) -> File:
     """The tree of a text. Mistakes are reported to `sink`; what stands around them is kept."""
     reading = Reading(source, 0, len(source.text))
     items = reading.run("start") or ()
-    reading.check_lines()
-    reading.deliver(sink)
+    for message in reading.select():
+        sink.report(message)
     return File(source, tuple(items))
 
 
@@ -35,42 +35,68 @@ def parse_expression(source: Source, sink: Sink) -> Expr | None:
     """The tree of a text that is one expression, such as a value given on the command line."""
     reading = Reading(source, 0, len(source.text))
     value: Expr | None = reading.run("inside")
-    reading.deliver(sink)
+    for message in reading.select():
+        sink.report(message)
     return value
 
 
 class Reading:
-    """One stretch of text on its way to a tree, with the messages about it."""
+    """One stretch of text on its way to a tree, with the messages about it.
+
+    `messages` are sure. `mistakes` are those at which the parser stumbled, each with the lines it
+    concerns; they may be consequences of one another.
+    """
 
     def __init__(self, source: Source, start: int, end: int) -> None:
         self.source = source
         self.messages: list[Message] = []
+        self.mistakes: list[tuple[set[int], Message]] = []
         self.tokens = tokenize(source, start, end, self.messages.append)
         self.builder = TreeBuilder(self.tokens, self.messages.append, self.read_string)
-        self.mistakes = 0
 
     def run(self, start: str) -> Any:
         """The tree, or None where none could be made."""
         if any(isinstance(message, NestedTooDeep) for message in self.messages):
             return None
-        automaton = Automaton(load_table(), self.tokens, self.builder, start)
-        stuck = -1
+        lexical = list(self.messages)
         try:
-            while not automaton.advance():
-                trouble = Trouble(automaton)
-                if self.mistakes == MAX_MISTAKES or (start == "inside" and self.mistakes):
-                    return None
-                message, edit = diagnose(trouble)
-                self.report_mistake(message)
-                if edit is not None and stuck < 0:
-                    apply_edit(automaton, edit)
-                else:
-                    skip(trouble, past=automaton.index <= stuck)
-                    stuck = automaton.index
+            automaton = Automaton(load_table(), self.tokens, self.builder, start)
+            if not automaton.advance():
+                self.messages[:] = lexical
+                automaton = Automaton(load_table(), self.tokens, self.builder, start)
+                self.run_carefully(automaton, most=MAX_MISTAKES if start == "start" else 1)
         except DepthExceeded as error:
             self.messages.append(NestedTooDeep(error.span, MAX_DEPTH))
             return None
+        if start == "start":
+            self.check_lines(automaton)
         return automaton.result
+
+    def run_carefully(self, automaton: Automaton, most: int) -> None:
+        """Read a text that has mistakes: report each, mend it or skip it, and go on."""
+        stuck = -1
+        for _ in range(most):
+            if automaton.advance(careful=True):
+                break
+            trouble = Trouble(automaton)
+            message, edit = diagnose(trouble)
+            self.report_mistake(message, None if edit else trouble.index)
+            if edit is not None:
+                apply_edit(automaton, edit)
+                continue
+            skip(trouble, past=automaton.index <= stuck)
+            stuck = automaton.index
+
+    def check_lines(self, automaton: Automaton) -> None:
+        """The checks that need the whole text."""
+        for clause in self.builder.clauses:
+            foreign = find_foreign_clause(clause)
+            if foreign is not None:
+                self.report_mistake(foreign, None)
+        for index, message in find_broken_lines(
+            self.tokens, automaton.beginnings, automaton.skipped
+        ):
+            self.report_mistake(message, index)
 
     def read_string(self, span: Span) -> Parts:
         """The parts of a string."""
@@ -80,28 +106,40 @@ class Reading:
         """The expression between the braces of a string."""
         inside = Reading(source, start, end)
         value: Expr | None = inside.run("inside")
-        self.messages += inside.messages
+        self.messages += inside.select()
         return value
 
-    def report_mistake(self, message: Message) -> None:
-        """Keep a message unless it is a consequence: its line has one, or its bracket was put in."""
-        self.mistakes += 1
-        if isinstance(message, UnclosedBracket) and not message.opener.text:
-            return
-        if message.span is None or self.line_of(message) not in map(self.line_of, self.messages):
-            self.messages.append(message)
+    def report_mistake(self, message: Message, index: int | None) -> None:
+        """Note a message, unless it is about a bracket that was put in.
 
-    def line_of(self, message: Message) -> int:
-        """The line a message points at."""
-        return self.source.position(message.span.start)[0] if message.span else 0
+        It also concerns the line of the token at `index`, where that could not be mended.
+        """
+        lines = set() if index is None else {self.line_of(self.tokens.starts[index])}
+        if message.span is not None:
+            lines.add(self.line_of(message.span.start))
+        if not (isinstance(message, UnclosedBracket) and not message.opener.text):
+            self.mistakes.append((lines, message))
 
-    def check_lines(self) -> None:
-        """The checks that need the whole text; broken lines only where every statement was read."""
-        check_words(self.tokens, self.builder.clauses, self.report_mistake)
-        if not self.mistakes:
-            check_line_starts(self.tokens, self.builder.beginnings, self.report_mistake)
+    def line_of(self, offset: int) -> int:
+        """The line of an offset."""
+        return self.source.position(offset)[0]
 
-    def deliver(self, sink: Sink) -> None:
-        """Hand the messages on, in the order of the text."""
-        for message in sorted(self.messages, key=lambda m: m.span.start if m.span else 0):
-            sink.report(message)
+    def select(self) -> list[Message]:
+        """The messages to show, in the order of the text: one mistake per line.
+
+        A second mistake on a line, or one on a line with a sure message, is most likely a
+        consequence.
+        """
+        sure = [message for message in self.messages if message.span is not None]
+        taken = {self.line_of(start_of(message)) for message in sure}
+        selected = list(sure)
+        for lines, message in sorted(self.mistakes, key=lambda entry: start_of(entry[1])):
+            if not lines & taken:
+                selected.append(message)
+            taken |= lines
+        return sorted(selected, key=start_of)
+
+
+def start_of(message: Message) -> int:
+    """The offset at which a message points."""
+    return message.span.start if message.span else 0

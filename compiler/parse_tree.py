@@ -33,10 +33,7 @@ Body = tuple[Statement, ...]
 
 
 class TreeBuilder:
-    """Makes nodes from the tokens of one text; a token is given by its index.
-
-    `beginnings` collects where statements and items start, for the check of line breaks.
-    """
+    """Makes nodes from the tokens of one text; a token is given by its index."""
 
     def __init__(
         self,
@@ -48,7 +45,6 @@ class TreeBuilder:
         self.source: Source = tokens.source
         self.report = report
         self.read_string = read_string
-        self.beginnings: set[int] = set()
         self.clauses: list[syntax.Clause] = []
 
     def doc(self, span: Span) -> str:
@@ -62,7 +58,6 @@ class TreeBuilder:
     # --- items ----------------------------------------------------------------------------------
 
     def start(self, span: Span, *items: syntax.TopLevel) -> tuple[syntax.TopLevel, ...]:
-        self.beginnings.update(item.span.start for item in items)
         return items
 
     def inside(self, span: Span, value: Expr) -> Expr:
@@ -154,7 +149,6 @@ class TreeBuilder:
     # --- statements -----------------------------------------------------------------------------
 
     def body(self, span: Span, *statements: Statement) -> Body:
-        self.beginnings.update(statement.span.start for statement in statements)
         return statements
 
     def binding(self, span: Span, name: Name, type: TypeExpr | None, value: Expr) -> syntax.Binding:
@@ -202,7 +196,6 @@ class TreeBuilder:
         self, span: Span, condition: Expr, then: Body, otherwise: Body | syntax.If | None
     ) -> syntax.If:
         if isinstance(otherwise, syntax.If):
-            self.beginnings.add(otherwise.span.start)
             otherwise = (otherwise,)
         return syntax.If(span, condition, then, otherwise)
 
@@ -245,13 +238,13 @@ class TreeBuilder:
             ):
                 return
             case syntax.Binary():
-                self.report(BareArithmetic(inner.operator_span, inner.operator, place))
+                self.report(BareArithmetic(inner.operator_span, inner.operator, 2, place))
             case syntax.Unary():
                 at = Span(self.source, inner.span.start, inner.span.start + len(inner.operator))
-                self.report(BareArithmetic(at, inner.operator, place))
+                self.report(BareArithmetic(at, inner.operator, 1, place))
             case syntax.Conditional() if is_first:
                 at = Span(self.source, inner.span.start, inner.span.start + 2)
-                self.report(BareArithmetic(at, "if", place))
+                self.report(BareArithmetic(at, "if", 3, place))
 
     def named(self, span: Span, expression: Expr, label: syntax.StageLabel) -> syntax.Named:
         return syntax.Named(span, expression, label)

@@ -10,7 +10,7 @@ from compiler.automaton import Automaton
 from compiler.source import Span
 from compiler.tokens import Tokens
 
-LOOKAHEAD = 4
+LOOKAHEAD = 2
 """Tokens that have to be readable after a mend before it is believed."""
 
 
@@ -35,11 +35,24 @@ class Trouble:
         self.table = automaton.table
         self.kinds = automaton.table.kinds
         self.index = automaton.index
+        self.finish_statement()
+
+    def finish_statement(self) -> None:
+        """Where a word or value begins a line and the statement above is whole, it ends there."""
+        if not self.tokens.fresh[self.index]:
+            return
+        is_word = self.kind in self.table.words.values()
+        if is_word or self.is_kind(
+            self.index, "NAME", "NUMBER", "STRING", "LPAR", "LSQB", "LBRACE"
+        ):
+            for name in ("RETURN", "USE"):
+                if self.accepts(self.kinds[name]):
+                    self.automaton.reduce_before(self.kinds[name])
 
     @property
     def state(self) -> int:
-        """The state of the automaton."""
-        return self.automaton.states[-1]
+        """The state in which the automaton stops at the token."""
+        return self.automaton.stuck_state(self.kind)
 
     @property
     def kind(self) -> int:
@@ -109,14 +122,19 @@ class Trouble:
 
     @property
     def place(self) -> Span:
-        """Where to point: at the token, or at the end of the line above if it begins a line."""
+        """Where to point: at the token, or at the end of the line above if it goes on with it."""
+        if self.head == self.index and not self.at_end:
+            return self.tokens.span(self.index)
         return self.tokens.place(self.index)
 
     @property
-    def starts_line(self) -> bool:
-        """Whether the token begins a line that is no further to the right than the statement's."""
-        margin = self.tokens.column(self.tokens.first_on_line(self.head))
-        return self.tokens.fresh[self.index] and self.tokens.column(self.index) <= margin
+    def margin(self) -> int:
+        """The column at which the line of the unfinished statement begins."""
+        return self.tokens.column(self.tokens.first_on_line(self.head))
+
+    def starts_line(self, index: int) -> bool:
+        """Whether a token begins a line that is no further to the right than the statement's."""
+        return self.tokens.fresh[index] and self.tokens.column(index) <= self.margin
 
     @property
     def at_end(self) -> bool:
@@ -152,8 +170,7 @@ class Trouble:
 def apply_edit(automaton: Automaton, edit: Edit) -> None:
     """Change the tokens at the automaton's index."""
     if edit.rewind is not None:
-        automaton.drop(Trouble(automaton).level)
-        automaton.index = edit.rewind
+        give_up(Trouble(automaton), edit.rewind)
     tokens, index = automaton.tokens, automaton.index
     end = tokens.ends[index - 1] if index else 0
     replaced = slice(index, index + edit.drop)
@@ -179,7 +196,11 @@ def skip(trouble: Trouble, *, past: bool) -> None:
     open are closed.
     """
     automaton, tokens = trouble.automaton, trouble.tokens
-    margin = tokens.column(tokens.first_on_line(trouble.head))
+    margin = trouble.margin
+    header = replace_header(trouble)
+    if header is not None and not past:
+        apply_edit(automaton, header)
+        return
     index = trouble.index + past
     opened = 0
     while index < len(tokens.kinds) - 1:
@@ -192,11 +213,39 @@ def skip(trouble: Trouble, *, past: bool) -> None:
         elif tokens.fresh[index] and is_landmark(trouble, index, margin, opened):
             break
         index += 1
-    automaton.drop(trouble.level)
-    automaton.index = index
+    give_up(trouble, index)
     at_end = index == len(tokens.kinds) - 1
     if at_end or (tokens.column(index) < margin and starts_item(trouble, index)):
         close_bodies(automaton)
+
+
+def replace_header(trouble: Trouble) -> Edit | None:
+    """An edit that puts a sound header before the body of what began unsoundly."""
+    tokens, kinds = trouble.tokens, trouble.kinds
+    sound: tuple[str, ...]
+    if trouble.is_kind(trouble.head, *ITEM_WORDS[2:]) and not trouble.in_body:
+        sound = ("BLOCK", "NAME", "LPAR", "RPAR")
+    elif trouble.is_kind(trouble.head, "IF", "FOR", "SCAN") and trouble.in_body:
+        sound = ("IF", "TRUE")
+    else:
+        return None
+    for index in range(trouble.head + 1, len(tokens.kinds) - 1):
+        if tokens.fresh[index] and tokens.column(index) <= trouble.margin:
+            return None
+        if trouble.is_kind(index, "LBRACE"):
+            header = tuple(kinds[name] for name in sound)
+            return (
+                Edit(index - trouble.head, header, trouble.head) if index > trouble.index else None
+            )
+    return None
+
+
+def give_up(trouble: Trouble, index: int) -> None:
+    """Forget the unfinished statement and go on at another token."""
+    automaton, starts = trouble.automaton, trouble.tokens.starts
+    automaton.skipped.append((starts[trouble.head], starts[index]))
+    automaton.drop(trouble.level)
+    automaton.index = index
 
 
 def is_landmark(trouble: Trouble, index: int, margin: int, opened: int) -> bool:

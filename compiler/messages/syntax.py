@@ -165,8 +165,8 @@ class BrokenLine(Message):
 
     def help(self) -> str | None:
         return (
-            "begin the line with an operator such as `->`, join it to the line above, or put the "
-            "expression in parentheses; a statement of its own is `name = value` or a clause"
+            "begin the line with an operator such as `->`, or put the expression in parentheses;\n"
+            "a statement of its own is `name = value` or a clause"
         )
 
 
@@ -184,6 +184,7 @@ class BareArithmetic(Message):
     good: ClassVar[str] = "block f(x) {\n    return x + (x -> relu)\n}\n"
 
     operator: str
+    operands: int
     arrow: Span
 
     def title(self) -> str:
@@ -196,9 +197,16 @@ class BareArithmetic(Message):
         return (Label(self.arrow, "next to this"),)
 
     def help(self) -> str | None:
-        if self.operator == "if":
+        word, arrow = self.operator, self.arrow.start
+        if word == "if":
             return "write `(if … then … else …) -> f`, or `if … then … else (x -> f)`"
-        return f"write `a {self.operator} (b -> f)` or `(a {self.operator} b) -> f`"
+        if self.operands == 1:
+            gap = " " if word.isalpha() else ""
+            return f"write `({word}{gap}a) -> f` or `{word}{gap}(a -> f)`"
+        if self.span is not None and self.span.start > arrow:
+            comment = "; a comment begins with `#`" if word == "//" else ""
+            return f"write `(a -> f) {word} b` or `a -> (f {word} b)`{comment}"
+        return f"write `a {word} (b -> f)` or `(a {word} b) -> f`"
 
 
 @final

@@ -1,1 +1,1 @@
-"""Fuzzing of the front end: whatever the text, the answer is a tree or diagnostics in short time."""
+"""Fuzzing of the front end: any text gives a tree or diagnostics, in short time."""

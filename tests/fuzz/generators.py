@@ -21,13 +21,64 @@ TOKEN = re.compile(r'\s+|#[^\n]*|"(?:[^"\\\n]|\\.)*"|`[^`\n]*`|\w+|->|\*\*|//|[=
 
 WORDS = [
     *(
-        ["x", "y", "z", "image", "label", "logits", "batch", "n", "c", "h", "w", "conv", "dense", "relu", "dropout", "flatten", "max_pool", "softmax", "sin"]
+        [
+            "x",
+            "y",
+            "z",
+            "image",
+            "label",
+            "logits",
+            "batch",
+            "n",
+            "c",
+            "h",
+            "w",
+            "conv",
+            "dense",
+            "relu",
+            "dropout",
+            "flatten",
+            "max_pool",
+            "softmax",
+            "sin",
+        ]
     ),
     *(
-        ["input", "output", "param", "buffer", "net", "metric", "minimize", "batch", "epochs", "seed", "until", "source", "split", "emit"]
+        [
+            "input",
+            "output",
+            "param",
+            "buffer",
+            "net",
+            "metric",
+            "minimize",
+            "batch",
+            "epochs",
+            "seed",
+            "until",
+            "source",
+            "split",
+            "emit",
+        ]
     ),
     *(
-        ["assert", "apply", "require", "target", "dynamic", "opset", "labels", "f32", "i64", "bool", "int", "float", "str", "list", "layer"]
+        [
+            "assert",
+            "apply",
+            "require",
+            "target",
+            "dynamic",
+            "opset",
+            "labels",
+            "f32",
+            "i64",
+            "bool",
+            "int",
+            "float",
+            "str",
+            "list",
+            "layer",
+        ]
     ),
 ]
 NUMBERS = [
