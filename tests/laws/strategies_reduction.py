@@ -25,7 +25,7 @@ def draw_axes(draw: Any, rank: int) -> int | tuple[int, ...] | None:
 
 def draw_symbols(draw: Any, rank: int) -> dict[tuple[int, int], str]:
     """Names for some sizes of the only operand."""
-    return {(0, a): "abcd"[a] for a in range(rank) if draw(st.booleans())}
+    return {(0, a): "abcde"[a] for a in range(rank) if draw(st.booleans())}
 
 
 @cases("sum", "prod", "max", "min")

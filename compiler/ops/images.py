@@ -1,0 +1,247 @@
+"""Functions of images: pixel_shuffle, pixel_unshuffle and normalize."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, DimError, equal
+from compiler.ir.graph import Node
+from compiler.messages.tensor_operands import BadOption, SizesDisagree
+from compiler.ops.axes import need_float, need_rank, operand_type, places, resolve_axis, shift_axis
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.spelling import (
+    Call,
+    Device,
+    In,
+    Index,
+    Infix,
+    Leaf,
+    Name,
+    SliceTerm,
+    Spelling,
+    Term,
+)
+from compiler.ops.spelling import Sequence as Items
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+
+
+def _need_factor(op: str, factor: int) -> None:
+    if factor < 1:
+        reason = f"{factor} is no factor"
+        raise Fault(lambda where: BadOption(where.argument("factor"), op, "factor", reason))
+
+
+def _divide(op: str, x: TensorType, axis: int, divisor: int) -> Dim:
+    """The exact quotient of a size; raises `Fault` where it is not provably whole."""
+    try:
+        return x.shape[axis] / divisor
+    except DimError:
+        reason = f"axis {axis} of {x} is not provably a multiple of {divisor}"
+        raise Fault(lambda where: SizesDisagree(where.call, op, reason, places(where, 1))) from None
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class PixelShuffle(Op):
+    """Channels laid out in space: `f32[n, c * r * r, h, w]` becomes `f32[n, c, h * r, w * r]`.
+
+    Any axes may stand before the channels; `factor` is r.
+
+    Example: `y = x -> conv(4 * c, kernel=3, padding="same") -> pixel_shuffle(2)`
+    Errors: W0380 for fewer than three axes, W0387 where the channels are no multiple of r * r.
+    Source: Shi et al. (2016), https://arxiv.org/abs/1609.05158
+    """
+
+    name = "pixel_shuffle"
+    operands = (Operand("x"),)
+
+    factor: int
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        need_rank(self.name, x, 3)
+        _need_factor(self.name, self.factor)
+        channels = _divide(self.name, x, -3, self.factor**2)
+        space = (x.shape[-2] * self.factor, x.shape[-1] * self.factor)
+        return (TensorType(x.dtype, (*x.shape[:-3], channels, *space)),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x, r = np.asarray(inputs[0]), self.factor
+        *front, c, h, w = x.shape
+        split = x.reshape(-1, c // r**2, r, r, h, w).transpose(0, 1, 4, 2, 5, 3)
+        return (split.reshape(*front, c // r**2, h * r, w * r),)
+
+    def torch(self, node: Node) -> Spelling:
+        factor = Leaf(self.factor, "factor", field="factor")
+        module = Call("nn.PixelShuffle", (factor,))
+        return Spelling(Call("F.pixel_shuffle", (In(0), factor)), module=module)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        source, target = operand_type(types, 0).shape, outputs[0].shape
+        if len(source) == 4:
+            attributes = {"blocksize": self.factor, "mode": "CRD"}
+            return [build.op("DepthToSpace", [inputs[0]], attributes)]
+        r, n = Dim.of(self.factor), len(source) - 3
+        split = (*source[:-3], target[-3], r, r, *source[-2:])
+        value = build.reshape(inputs[0], source, split)
+        order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
+        moved = build.op("Transpose", [value], {"perm": order})
+        return [build.reshape(moved, tuple(split[i] for i in order), target)]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return self
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class PixelUnshuffle(Op):
+    """Space laid out in channels: `f32[n, c, h * r, w * r]` becomes `f32[n, c * r * r, h, w]`.
+
+    Any axes may stand before the channels; `factor` is r. The inverse of `pixel_shuffle`.
+
+    Example: `y = x -> pixel_unshuffle(2)`
+    Errors: W0380 for fewer than three axes, W0387 where the space is no multiple of r.
+    """
+
+    name = "pixel_unshuffle"
+    operands = (Operand("x"),)
+
+    factor: int
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        need_rank(self.name, x, 3)
+        _need_factor(self.name, self.factor)
+        space = tuple(_divide(self.name, x, axis, self.factor) for axis in (-2, -1))
+        return (TensorType(x.dtype, (*x.shape[:-3], x.shape[-3] * self.factor**2, *space)),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x, r = np.asarray(inputs[0]), self.factor
+        *front, c, h, w = x.shape
+        split = x.reshape(-1, c, h // r, r, w // r, r).transpose(0, 1, 3, 5, 2, 4)
+        return (split.reshape(*front, c * r**2, h // r, w // r),)
+
+    def torch(self, node: Node) -> Spelling:
+        factor = Leaf(self.factor, "factor", field="factor")
+        module = Call("nn.PixelUnshuffle", (factor,))
+        return Spelling(Call("F.pixel_unshuffle", (In(0), factor)), module=module)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        # SpaceToDepth puts the block before the channels, PyTorch behind them.
+        source, target = operand_type(types, 0).shape, outputs[0].shape
+        r, n = Dim.of(self.factor), len(source) - 3
+        split = (*source[:-2], target[-2], r, target[-1], r)
+        value = build.reshape(inputs[0], source, split)
+        order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
+        moved = build.op("Transpose", [value], {"perm": order})
+        return [build.reshape(moved, tuple(split[i] for i in order), target)]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return self
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Normalize(Op):
+    """Channels shifted and scaled by known numbers: `(x - mean) / std`.
+
+    `mean` and `std` are a number for all channels or a list with one for each; `axis` is that
+    of the channels (-3 fits images with and without a batch). Statistics fitted on the data
+    are `standardize`.
+
+    Example: `image = image -> normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])`
+    Errors: W0376 where there is no such axis, W0382 where x holds no fractions, W0387 where the
+    lists have another length than the axis, W0392 where a `std` is 0.
+    """
+
+    name = "normalize"
+    operands = (Operand("x"),)
+
+    mean: float | tuple[float, ...]
+    std: float | tuple[float, ...]
+    axis: int = -3
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        need_float(self.name, x)
+        lists = {"mean": self.mean, "std": self.std}
+        if not any(isinstance(v, tuple) for v in lists.values()):
+            self._check_std()
+            return (x,)
+        axis = resolve_axis(self.name, self.axis, x)
+        for option, values in lists.items():
+            if isinstance(values, tuple):
+                self._check_length(option, len(values), x, axis, assume)
+        self._check_std()
+        return (x,)
+
+    def _check_std(self) -> None:
+        values = self.std if isinstance(self.std, tuple) else (self.std,)
+        if 0 in values:
+            reason = "a deviation of 0 divides by zero"
+            raise Fault(lambda where: BadOption(where.argument("std"), "normalize", "std", reason))
+
+    def _check_length(
+        self, option: str, count: int, x: TensorType, axis: int, assume: Assume
+    ) -> None:
+        same = equal(x.shape[axis], count)
+        if same is None:
+            assume(x.shape[axis], "==", Dim.of(count))
+        elif not same:
+            reason = f"`{option}` has {count} numbers, axis {axis} of {x} is {x.shape[axis]}"
+            raise Fault(
+                lambda where: SizesDisagree(
+                    where.argument(option), "normalize", reason, places(where, 1)
+                )
+            )
+
+    def _array(self, values: float | tuple[float, ...], x: TensorType) -> Array:
+        """The numbers, shaped so that they meet the channels."""
+        numbers = np.array(values, x.dtype.numpy)
+        behind = x.rank - 1 - self.axis % x.rank if isinstance(values, tuple) else 0
+        return numbers.reshape(numbers.shape + (1,) * behind)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])
+        found = TensorType.of("f32", x.shape)
+        mean, std = (self._array(v, found).astype(x.dtype) for v in (self.mean, self.std))
+        return ((x - mean) / std,)
+
+    def torch(self, node: Node) -> Spelling:
+        x = node.output.type
+        behind = x.rank - 1 - self.axis % x.rank if x.rank else 0
+        centred = Infix("-", In(0), _spell(self.mean, "mean", behind))
+        return Spelling(Infix("/", centred, _spell(self.std, "std", behind)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = outputs[0]
+        mean, std = (build.constant(self._array(v, x), x.dtype) for v in (self.mean, self.std))
+        return [build.op("Div", [build.op("Sub", [inputs[0], mean]), std])]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, axis=shift_axis(self.axis))
+
+
+def _spell(values: float | tuple[float, ...], field: str, behind: int) -> Term:
+    """A number, or a tensor with axes of size 1 behind the channels."""
+    if not isinstance(values, tuple):
+        return Leaf(values, field, field=field)
+    numbers = Items(tuple(Leaf(v) for v in values), "[]")
+    made = Call("torch.tensor", (numbers,), (("device", Device()),))
+    items: list[Term | SliceTerm] = [SliceTerm(), *[Name("None")] * behind]
+    return Index(made, tuple(items)) if behind else made

@@ -1,0 +1,89 @@
+"""The meaning of resizing in NumPy: each axis is a weighted sum of entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.ops.base import Array
+
+CUBIC = -0.75
+"""The coefficient of PyTorch's cubic kernel (Keys 1981 has -0.5)."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis that is resized to `size`; `scale` is the factor where one was given."""
+
+    axis: int
+    size: int
+    scale: float | None
+
+
+def interpolate(x: Array, axes: Sequence[Axis], kind: str, *, align_corners: bool) -> Array:
+    """`x` with its axes resized; `kind` is "nearest", "nearest-exact", "linear" or "bicubic".
+
+    Source: `aten/src/ATen/native/UpSample.h` of PyTorch.
+    """
+    made = x if kind.startswith("nearest") else x.astype(np.promote_types(x.dtype, np.float32))
+    for item in axes:
+        count = x.shape[item.axis]
+        if kind.startswith("nearest"):
+            made = np.take(made, _find_nearest(item, count, exact=kind != "nearest"), item.axis)
+            continue
+        places = _find_places(item, count, align_corners=align_corners)
+        matrix = _weigh_linear(places, count) if kind == "linear" else _weigh_cubic(places, count)
+        moved = np.moveaxis(made, item.axis, -1) @ matrix.T.astype(made.dtype)
+        made = np.moveaxis(moved, -1, item.axis)
+    return made.astype(x.dtype)
+
+
+def _step(item: Axis, count: int) -> float:
+    """How far apart new entries are, in old ones."""
+    return count / item.size if item.scale is None else 1 / item.scale
+
+
+def _find_nearest(item: Axis, count: int, *, exact: bool) -> Array:
+    at = np.arange(item.size, dtype=np.float32) + np.float32(0.5 if exact else 0)
+    places = np.floor(at * np.float32(_step(item, count))).astype(np.int64)
+    return np.asarray(np.minimum(places, count - 1))
+
+
+def _find_places(item: Axis, count: int, *, align_corners: bool) -> Array:
+    """Where new entries lie among the old ones."""
+    at = np.arange(item.size, dtype=np.float64)
+    if align_corners:
+        return at * ((count - 1) / (item.size - 1) if item.size > 1 else 0.0)
+    return (at + 0.5) * _step(item, count) - 0.5
+
+
+def _weigh_linear(places: Array, count: int) -> Array:
+    places = np.maximum(places, 0)
+    low = np.minimum(np.floor(places).astype(np.int64), count - 1)
+    part = places - low
+    matrix = np.zeros((len(places), count))
+    rows = np.arange(len(places))
+    np.add.at(matrix, (rows, low), 1 - part)
+    np.add.at(matrix, (rows, np.minimum(low + 1, count - 1)), part)
+    return matrix
+
+
+def _weigh_cubic(places: Array, count: int) -> Array:
+    low = np.floor(places).astype(np.int64)
+    part = places - low
+    matrix = np.zeros((len(places), count))
+    rows = np.arange(len(places))
+    for tap in range(-1, 3):
+        weight = _cubic_kernel(np.abs(part - tap))
+        np.add.at(matrix, (rows, np.clip(low + tap, 0, count - 1)), weight)
+    return matrix
+
+
+def _cubic_kernel(distance: Array) -> Array:
+    """Keys (1981), Cubic convolution interpolation for digital image processing."""
+    a, d = CUBIC, distance
+    near = (a + 2) * d**3 - (a + 3) * d**2 + 1
+    far = a * (d**3 - 5 * d**2 + 8 * d - 4)
+    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))

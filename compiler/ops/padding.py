@@ -1,0 +1,158 @@
+"""Tensors made larger at their edges: pad."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, at_most
+from compiler.ir.graph import Node
+from compiler.messages.tensor_operands import BadOption
+from compiler.messages.tensor_shapes import WrongRank
+from compiler.ops import spelling
+from compiler.ops.axes import axes_constant, need_float, operand_type, places
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.broadcasting import cast
+from compiler.ops.spelling import Call, In, Leaf, Spelling
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+_ONNX_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
+_NUMPY_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Pad(Op):
+    """Entries added before and behind the last axes.
+
+    `widths` goes from the last axis to the first, two numbers for each: `[1, 2]` adds one
+    entry before and two behind the last axis, `[1, 2, 3, 4]` also three above and four below
+    the one before it. Numbers below 0 cut off (mode "constant" only). "constant" adds `value`,
+    "reflect" mirrors without the edge, "replicate" repeats the edge, "circular" goes on with
+    the other end; the last three leave one or two axes in front unpadded, as in PyTorch.
+
+    Example: `y = x -> pad([1, 1, 1, 1], mode="reflect")`
+    Errors: W0392 for widths that do not suit the tensor, W0380 where it has too few or too
+    many axes, W0382 where a mode other than "constant" meets whole numbers.
+    """
+
+    name = "pad"
+    operands = (Operand("x"),)
+
+    widths: tuple[int | Dim, ...]
+    mode: Literal["constant", "reflect", "replicate", "circular"] = "constant"
+    value: float = 0.0
+
+    @property
+    def _pairs(self) -> list[tuple[Dim, Dim]]:
+        """(before, behind) of the padded axes, the last axis first."""
+        sizes = [Dim.of(w) for w in self.widths]
+        return list(zip(sizes[::2], sizes[1::2], strict=True))
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        if len(self.widths) % 2 or len(self.widths) > 2 * x.rank:
+            reason = f"{len(self.widths)} widths for {x}: two for each axis, from the last"
+            raise self._refuse(reason)
+        if self.mode != "constant":
+            self._check_rank(x)
+            need_float("pad", x)
+        shape = list(x.shape)
+        for back, (before, behind) in enumerate(self._pairs, start=1):
+            for width in (before, behind):
+                self._check_width(width, x, -back, assume)
+            shape[-back] = shape[-back] + before + behind
+            some = at_most(1, shape[-back])
+            if some is None:
+                assume(Dim.of(1), "<=", shape[-back])
+            elif not some:
+                raise self._refuse(f"nothing is left of axis {-back} of {x}")
+        return (TensorType(x.dtype, tuple(shape)),)
+
+    def _check_rank(self, x: TensorType) -> None:
+        padded = len(self.widths) // 2
+        if x.rank - padded not in (1, 2) or not 1 <= padded <= 3:
+            needed = f"{padded + 1} or {padded + 2} axes to pad {padded} of them"
+            raise Fault(
+                lambda where: WrongRank(
+                    where.call, f'pad(mode="{self.mode}")', needed, x, places(where, 1)
+                )
+            )
+
+    def _check_width(self, width: Dim, x: TensorType, axis: int, assume: Assume) -> None:
+        """Raises `Fault` where the mode cannot make that many entries from the axis."""
+        if self.mode == "constant":
+            return
+        if at_most(0, width) is False:
+            raise self._refuse(f'only mode "constant" cuts off, and {width} is below 0')
+        if self.mode == "replicate":
+            return
+        needed = width + 1 if self.mode == "reflect" else width
+        fits = at_most(needed, x.shape[axis])
+        if fits is None:
+            assume(needed, "<=", x.shape[axis])
+        elif not fits:
+            reason = f"axis {axis} of {x} is too short for {width} entries"
+            raise self._refuse(reason)
+
+    def _refuse(self, reason: str) -> Fault:
+        return Fault(lambda where: BadOption(where.argument("widths"), "pad", "widths", reason))
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])
+        widths = [(a.evaluate({}), b.evaluate({})) for a, b in reversed(self._pairs)]
+        full = [(0, 0)] * (x.ndim - len(widths)) + widths
+        cut = tuple(
+            slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(full, x.shape, strict=True)
+        )
+        grown = [(max(a, 0), max(b, 0)) for a, b in full]
+        if self.mode == "constant":
+            return (np.pad(x[cut], grown, constant_values=x.dtype.type(self.value)),)
+        return (np.pad(x, grown, mode=_NUMPY_MODES[self.mode]),)  # type: ignore[call-overload]
+
+    def torch(self, node: Node) -> Spelling:
+        widths = (Leaf(w, f"pad{i}", field=f"widths.{i}") for i, w in enumerate(self.widths))
+        mode = Leaf(self.mode, "mode", "constant", "mode")
+        value = Leaf(self.value, "value", 0.0, "value")
+        named = (("mode", mode), ("value", value))
+        return Spelling(Call("F.pad", (In(0), spelling.Sequence(tuple(widths))), named))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x, dtype = operand_type(types, 0), outputs[0].dtype
+        if self.mode == "circular":
+            return [self._write_circular(build, inputs[0], x)]
+        none = [Dim.of(0)] * (x.rank - len(self._pairs))
+        before, behind = ([pair[side] for pair in reversed(self._pairs)] for side in (0, 1))
+        wide = DType.I32 if dtype is DType.I16 else dtype  # ONNX Runtime has no kernel for i16
+        given = [cast(build, inputs[0], dtype, wide), build.shape([*none, *before, *none, *behind])]
+        if self.value:
+            given.append(build.constant(np.array(self.value, wide.numpy), wide))
+        mode = {} if self.mode == "constant" else {"mode": _ONNX_MODES[self.mode]}
+        return [cast(build, build.op("Pad", given, mode), wide, dtype)]
+
+    def _write_circular(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        """Ends joined to the other side: ONNX's own mode for it came with opset 19 only."""
+        for back, (before, behind) in enumerate(self._pairs, start=1):
+            axis = type.rank - back
+            parts = [x]
+            if before != 0:
+                end = axes_constant(build, [np.iinfo(np.int64).max])
+                tail = [x, build.shape([-before]), end, axes_constant(build, [axis])]
+                parts.insert(0, build.op("Slice", tail))
+            if behind != 0:
+                head = [x, axes_constant(build, [0]), build.shape([behind])]
+                parts.append(build.op("Slice", [*head, axes_constant(build, [axis])]))
+            x = build.op("Concat", parts, {"axis": axis}) if len(parts) > 1 else x
+        return x
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self | None:
+        free = operand_type(operands, 0).rank - len(self.widths) // 2
+        return self if self.mode == "constant" or free == 1 else None

@@ -1,0 +1,213 @@
+"""Images and sequences made larger or smaller: resize."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal, Self, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, at_most
+from compiler.ir.graph import Node
+from compiler.messages.tensor_operands import BadOption, WrongDtype
+from compiler.messages.tensor_shapes import WrongRank
+from compiler.ops import spelling
+from compiler.ops.axes import operand_type, places, squeeze, unsqueeze
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.interpolation import Axis, interpolate
+from compiler.ops.spelling import Call, In, Index, Leaf, Name, Spelling, Term
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+Mode = Literal["nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic"]
+_SPACE = {"bilinear": 2, "trilinear": 3, "bicubic": 2}
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+_ONNX: dict[str, tuple[str, str, dict[str, object]]] = {
+    "nearest": ("nearest", "asymmetric", {"nearest_mode": "floor"}),
+    "nearest-exact": ("nearest", "half_pixel", {"nearest_mode": "round_prefer_ceil"}),
+    "linear": ("linear", "half_pixel", {}),
+    "bicubic": ("cubic", "half_pixel", {"cubic_coeff_a": -0.75}),
+}
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Resize(Op):
+    """The axes of space made larger or smaller, with values between the old ones.
+
+    x is `[n, c, …]` with one to three axes of space; a list of sizes or scales also takes
+    `[c, …]` without a batch. `size` gives the new sizes, `scale` factors (the size is rounded
+    down); a single number is for all axes of space. "nearest" takes the nearest entry before
+    ("nearest-exact" the nearest), "linear" goes straight between neighbours ("bilinear" and
+    "trilinear" are its names for two and three axes), "bicubic" lays a cubic through four. With
+    `align_corners` the first and the last entries stay what they are. As in PyTorch's
+    `interpolate`.
+
+    Example: `y = x -> resize(scale=2, mode="nearest")`
+    Errors: W0380 for too few or too many axes, W0382 for whole numbers, W0392 where not exactly
+    one of `size` and `scale` is given, or one does not suit.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html
+    """
+
+    name = "resize"
+    operands = (Operand("x"),)
+
+    size: int | Dim | tuple[int | Dim, ...] | None = None
+    scale: float | tuple[float, ...] | None = None
+    mode: Mode = "nearest"
+    align_corners: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The mode without the number of axes in its name."""
+        return "linear" if self.mode in _LINEAR.values() else self.mode
+
+    def space(self, rank: int) -> int:
+        """How many last axes are resized."""
+        given = self.size if self.size is not None else self.scale
+        return len(given) if isinstance(given, tuple) else rank - 2
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        if (self.size is None) == (self.scale is None):
+            raise self._refuse("size", "give either `size` or `scale`")
+        space = self.space(x.rank)
+        wanted = _SPACE.get(self.mode, space)
+        if not 1 <= space <= 3 or space != wanted or x.rank not in (space + 1, space + 2):
+            least = f"{wanted + 2} axes" if 1 <= wanted <= 3 else "three to five axes"
+            needed = f'a tensor of {least} for mode "{self.mode}"'
+            raise Fault(lambda where: WrongRank(where.call, "resize", needed, x, places(where, 1)))
+        self._check_options(x)
+        sizes = self._sizes(x, space, assume)
+        return (TensorType(x.dtype, (*x.shape[: x.rank - space], *sizes)),)
+
+    def _check_options(self, x: TensorType) -> None:
+        if not x.dtype.is_float:
+            hint = "convert it: `cast(…, f32)`"
+            raise Fault(
+                lambda where: WrongDtype(
+                    where.call, "resize", "fractions", x, places(where, 1), hint
+                )
+            )
+        if self.align_corners and self.kind in ("nearest", "nearest-exact"):
+            raise self._refuse("align_corners", f'mode "{self.mode}" has no corners to align')
+
+    def _sizes(self, x: TensorType, space: int, assume: Assume) -> tuple[Dim, ...]:
+        if self.size is not None:
+            given = self.size if isinstance(self.size, tuple) else (self.size,) * space
+            sizes = tuple(Dim.of(s) for s in given)
+        else:
+            sizes = tuple(
+                self._scaled(d, s)
+                for d, s in zip(x.shape[-space:], self._scales(space), strict=True)
+            )
+        for size in sizes:
+            some = at_most(1, size)
+            if some is None:
+                assume(Dim.of(1), "<=", size)
+            elif not some:
+                option = "size" if self.size is not None else "scale"
+                raise self._refuse(option, f"an axis of {x} would have size {size}")
+        return sizes
+
+    def _scales(self, space: int) -> tuple[float, ...]:
+        assert self.scale is not None
+        return self.scale if isinstance(self.scale, tuple) else (self.scale,) * space
+
+    def _scaled(self, dim: Dim, scale: float) -> Dim:
+        """The size rounded down, as PyTorch computes it."""
+        if not (math.isfinite(scale) and scale > 0):
+            raise self._refuse("scale", f"{scale} is no factor")
+        if dim.known is not None:
+            return Dim.of(math.floor(dim.known * scale))
+        ratio = Fraction(scale)
+        if ratio.denominator > 64:
+            raise self._refuse("scale", f"{scale} times `{dim}`, which is not known, is not exact")
+        return dim * ratio.numerator // ratio.denominator
+
+    def _refuse(self, option: str, reason: str) -> Fault:
+        return Fault(lambda where: BadOption(where.argument(option), "resize", option, reason))
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])
+        (made,) = self.infer([TensorType.of(DType.F32, x.shape)], lambda *_: None)
+        space = self.space(x.ndim)
+        scales = (None,) * space if self.scale is None else self._scales(space)
+        axes = [
+            Axis(x.ndim - space + i, made.shape[x.ndim - space + i].evaluate({}), scales[i])
+            for i in range(space)
+        ]
+        return (interpolate(x, axes, self.kind, align_corners=self.align_corners),)
+
+    def torch(self, node: Node) -> Spelling:
+        value = node.inputs[0]
+        assert value is not None
+        space = self.space(value.type.rank)
+        named = (
+            ("size", _list_term(self.size, "size")),
+            ("scale_factor", _list_term(self.scale, "scale")),
+            (
+                "mode",
+                Leaf(_LINEAR[space] if self.kind == "linear" else self.mode, "mode", "nearest"),
+            ),
+            ("align_corners", Leaf(self.align_corners or None, "align_corners", None)),
+        )
+        if value.type.rank == space + 2:
+            module = Call("nn.Upsample", (), named)
+            return Spelling(Call("F.interpolate", (In(0),), named), module=module)
+        batched = Index(In(0), (Name("None"),))
+        return Spelling(Index(Call("F.interpolate", (batched,), named), (Leaf(0),)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x, made = operand_type(types, 0), outputs[0]
+        if x.shape == made.shape and self.size is not None:
+            return [inputs[0]]
+        if x.rank == self.space(x.rank) + 2:
+            return [self._write(build, inputs[0], x, made)]
+        one = (Dim.of(1),)
+        wide = [TensorType(t.dtype, one + t.shape) for t in (x, made)]
+        return [squeeze(build, self._write(build, unsqueeze(build, inputs[0], [0]), *wide), [0])]
+
+    def _write(self, build: OnnxBuilder, value: Any, x: TensorType, made: TensorType) -> Any:
+        """The Resize node, for a tensor with a batch."""
+        mode, coordinates, rest = _ONNX[self.kind]
+        if self.align_corners:
+            coordinates = "align_corners"
+        attributes = {"mode": mode, "coordinate_transformation_mode": coordinates, **rest}
+        if self.scale is None:
+            return build.op("Resize", [value, None, None, build.shape(made.shape)], attributes)
+        factors = [
+            _single(scale, before, after)
+            for scale, before, after in zip(
+                self._scales(x.rank - 2), x.shape[2:], made.shape[2:], strict=True
+            )
+        ]
+        scales = build.constant(np.array([1.0, 1.0, *factors], np.float32))
+        return build.op("Resize", [value, None, scales], attributes)
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self | None:
+        rank = operand_type(operands, 0).rank
+        return self if rank == self.space(rank) + 1 else None
+
+
+def _single(scale: float, before: Dim, after: Dim) -> float:
+    """The scale in single precision, which ONNX multiplies sizes by: the next one up where the
+    nearest would round a size down."""
+    single = np.float32(scale)
+    if before.known is not None and math.floor(before.known * float(single)) != after.known:
+        single = np.nextafter(single, np.float32(np.inf))
+    return float(single)
+
+
+def _list_term(value: object, field: str) -> Term:
+    if isinstance(value, tuple):
+        leaves = (Leaf(v, f"{field}{i}", field=f"{field}.{i}") for i, v in enumerate(value))
+        return spelling.Sequence(tuple(leaves))
+    return Leaf(value, field, None, field)
