@@ -200,7 +200,7 @@ class OptionOutOfRange(Message):
         return f"`{self.option}` of `{self.op}` is out of range"
 
     def label(self) -> str:
-        return f"must be {self.needed}, not {self.value}"
+        return f"is {self.value} and must be {self.needed}"
 
     def help(self) -> str | None:
         return self.hint

@@ -1,0 +1,282 @@
+"""Losses between two tensors of one shape, entry by entry: differences and their like."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, equal
+from compiler.ir.graph import Node
+from compiler.messages.attention_and_losses import TargetDoesNotFit
+from compiler.ops.axes import need_float, operand_type, places
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.broadcasting import cast
+from compiler.ops.layers import given, input_type, refuse_option, widen
+from compiler.ops.spelling import Attribute, Call, In, Leaf, Method, Spelling, Term
+from compiler.ops.spelling import Sequence as Items
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+def match_shapes(left: Sequence[Dim], right: Sequence[Dim], assume: Assume) -> bool:
+    """Whether two shapes are equal; sizes of which it is not known are assumed to be."""
+    if len(left) != len(right):
+        return False
+    found = [equal(a, b) for a, b in zip(left, right, strict=True)]
+    if False in found:
+        return False
+    for a, b, same in zip(left, right, found, strict=True):
+        if same is None:
+            assume(a, "==", b)
+    return True
+
+
+def spell_numbers(values: Sequence[float], role: str) -> Term:
+    """A tensor of these numbers on the device and in the dtype of the first operand."""
+    return Method(In(0), "new_tensor", (Items(tuple(Leaf(v, role) for v in values), "[]"),))
+
+
+def write_sum(build: OnnxBuilder, value: Any) -> Any:
+    """The sum of all elements, without axes."""
+    return build.op("ReduceSum", [value], {"keepdims": 0})
+
+
+def write_number(build: OnnxBuilder, value: float, type: TensorType) -> Any:
+    """A constant without axes in the dtype of a tensor."""
+    return build.constant(np.array(value, type.dtype.numpy), type.dtype)
+
+
+class PairLoss(Op):
+    """Base of losses of a prediction and a target of the same shape. A target of whole numbers
+    or truth values is converted to the prediction's dtype."""
+
+    operands = (Operand("prediction"), Operand("target"))
+    function: ClassVar[str]
+    reduction: str
+
+    @abstractmethod
+    def calculate(self, x: Array, target: Array) -> Array:
+        """The loss of each entry."""
+
+    @abstractmethod
+    def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
+        """The ONNX nodes for the loss of each entry; `type` is the prediction's."""
+
+    def settings(self, node: Node) -> tuple[tuple[str, Term], ...]:
+        """Keyword arguments of the function beside the reduction."""
+        return ()
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x, target = operand_type(inputs, 0), operand_type(inputs, 1)
+        need_float(self.name, x)
+        if not match_shapes(x.shape, target.shape, assume):
+            hint = None
+            if x.shape == (*target.shape, Dim.of(1)):
+                hint = f"drop the prediction's axis of size 1: `squeeze({target.rank})`"
+            elif target.shape == (*x.shape, Dim.of(1)):
+                hint = f"drop the target's axis of size 1: `squeeze({x.rank})`"
+            raise Fault(
+                lambda where: TargetDoesNotFit(
+                    where.call, self.name, f"of the shape of {x}", places(where, 2), hint
+                )
+            )
+        return (TensorType(x.dtype, x.shape if self.reduction == "none" else ()),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = given(inputs[0])
+        wide = widen(x)
+        with np.errstate(all="ignore"):
+            losses = self.calculate(wide, given(inputs[1]).astype(wide.dtype))
+        match self.reduction:
+            case "mean":
+                losses = np.asarray(losses.mean())
+            case "sum":
+                losses = np.asarray(losses.sum())
+            case "batchmean":
+                losses = np.asarray(losses.sum() / x.shape[0])
+        return (losses.astype(x.dtype, copy=False),)
+
+    def torch(self, node: Node) -> Spelling:
+        target: Term = In(1)
+        if input_type(node, 1).dtype is not input_type(node).dtype:
+            target = Method(target, "to", (Attribute(In(0), "dtype"),))
+        reduction = ("reduction", Leaf(self.reduction, "reduction", "mean", "reduction"))
+        options = (*self.settings(node), reduction)
+        return Spelling(Call(self.function, (In(0), target), options))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        target = cast(build, inputs[1], operand_type(types, 1).dtype, x.dtype)
+        losses = self.write(build, inputs[0], target, x)
+        match self.reduction:
+            case "mean":
+                return [build.op("ReduceMean", [losses], {"keepdims": 0})]
+            case "sum":
+                return [write_sum(build, losses)]
+            case "batchmean":
+                axes = build.constant(np.arange(1, x.rank))
+                if x.rank > 1:
+                    losses = build.op("ReduceSum", [losses, axes], {"keepdims": 0})
+                return [build.op("ReduceMean", [losses], {"keepdims": 0})]
+        return [losses]
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Mse(PairLoss):
+    """Squared error: `loss = (prediction - target)²`, and its mean.
+
+    Shapes: prediction and target `f32[...]` of one shape -> `f32[]`, or the shape with
+    `reduction="none"`.
+
+    - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
+
+    Example: `minimize mse(price, target) with adamw(lr=1e-3)`
+    Errors: W0363 where the shapes differ.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MSELoss.html
+    """
+
+    name = "mse"
+    function = "F.mse_loss"
+    reduction: Reduction = "mean"
+
+    def calculate(self, x: Array, target: Array) -> Array:
+        loss: Array = np.square(x - target)
+        return loss
+
+    def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
+        difference = build.op("Sub", [x, target])
+        return build.op("Mul", [difference, difference])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class L1(PairLoss):
+    """Absolute error: `loss = |prediction - target|`, and its mean.
+
+    Shapes: prediction and target `f32[...]` of one shape -> `f32[]`, or the shape with
+    `reduction="none"`.
+
+    - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
+
+    Example: `minimize l1(price, target) with adamw(lr=1e-3)`
+    Errors: W0363 where the shapes differ.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.L1Loss.html
+    """
+
+    name = "l1"
+    function = "F.l1_loss"
+    reduction: Reduction = "mean"
+
+    def calculate(self, x: Array, target: Array) -> Array:
+        loss: Array = np.abs(x - target)
+        return loss
+
+    def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
+        return build.op("Abs", [build.op("Sub", [x, target])])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class SmoothL1(PairLoss):
+    """Squared error near 0, absolute error beyond: with d = |prediction - target|, `loss = d² /
+    (2 * beta)` where d < beta, else `d - beta / 2`.
+
+    Shapes: prediction and target `f32[...]` of one shape -> `f32[]`, or the shape with
+    `reduction="none"`.
+
+    - `beta`: where one becomes the other; 0 is `l1`.
+    - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
+
+    Example: `minimize smooth_l1(box, target) with adamw(lr=1e-3)`
+    Errors: W0353 where `beta` is below 0, W0363 where the shapes differ.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.SmoothL1Loss.html
+    """
+
+    name = "smooth_l1"
+    function = "F.smooth_l1_loss"
+    beta: float = 1.0
+    reduction: Reduction = "mean"
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        if self.beta < 0:
+            refuse_option(self.name, "beta", self.beta, "at least 0")
+        return super().infer(inputs, assume)
+
+    def calculate(self, x: Array, target: Array) -> Array:
+        size: Array = np.abs(x - target)
+        beta = x.dtype.type(self.beta)
+        if self.beta == 0:
+            return size
+        return np.where(size < beta, size * size / (2 * beta), size - beta / 2)
+
+    def settings(self, node: Node) -> tuple[tuple[str, Term], ...]:
+        return (("beta", Leaf(self.beta, "beta", 1.0, "beta")),)
+
+    def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
+        size = build.op("Abs", [build.op("Sub", [x, target])])
+        if self.beta == 0:
+            return size
+        square = build.op("Mul", [size, size])
+        near = build.op("Mul", [square, write_number(build, 0.5 / self.beta, type)])
+        far = build.op("Sub", [size, write_number(build, self.beta / 2, type)])
+        inside = build.op("Less", [size, write_number(build, self.beta, type)])
+        return build.op("Where", [inside, near, far])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Huber(PairLoss):
+    """Squared error near 0, with a straight continuation: with d = |prediction - target|, `loss =
+    d² / 2` where d <= delta, else `delta * (d - delta / 2)`.
+
+    Shapes: prediction and target `f32[...]` of one shape -> `f32[]`, or the shape with
+    `reduction="none"`.
+
+    - `delta`: where one becomes the other.
+    - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
+
+    Example: `minimize huber(value, target, delta=0.5) with adamw(lr=1e-3)`
+    Errors: W0353 where `delta` is not above 0, W0363 where the shapes differ.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.HuberLoss.html
+    """
+
+    name = "huber"
+    function = "F.huber_loss"
+    delta: float = 1.0
+    reduction: Reduction = "mean"
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        if self.delta <= 0:
+            refuse_option(self.name, "delta", self.delta, "above 0")
+        return super().infer(inputs, assume)
+
+    def calculate(self, x: Array, target: Array) -> Array:
+        size: Array = np.abs(x - target)
+        delta = x.dtype.type(self.delta)
+        return np.where(size <= delta, size * size / 2, delta * (size - delta / 2))
+
+    def settings(self, node: Node) -> tuple[tuple[str, Term], ...]:
+        return (("delta", Leaf(self.delta, "delta", 1.0, "delta")),)
+
+    def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
+        size = build.op("Abs", [build.op("Sub", [x, target])])
+        delta = write_number(build, self.delta, type)
+        square = build.op("Mul", [size, size])
+        near = build.op("Mul", [square, write_number(build, 0.5, type)])
+        rest = build.op("Sub", [size, write_number(build, self.delta / 2, type)])
+        inside = build.op("LessOrEqual", [size, delta])
+        return build.op("Where", [inside, near, build.op("Mul", [rest, delta])])

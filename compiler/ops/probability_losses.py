@@ -1,0 +1,174 @@
+"""Losses of probabilities: binary cross-entropy and the Kullback-Leibler divergence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+
+from compiler.diagnostics import Fault
+from compiler.dims import equal
+from compiler.ir.graph import Node
+from compiler.messages.attention_and_losses import ClassWeightsDoNotFit
+from compiler.ops.activation import softplus
+from compiler.ops.axes import need_rank, operand_type
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Types
+from compiler.ops.losses import PairLoss, Reduction, spell_numbers, write_number
+from compiler.ops.spelling import In, Leaf, Method, Term
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Bce(PairLoss):
+    """Binary cross-entropy of a probability: `loss = -target * log(p) - (1 - target) * log(1 -
+    p)`. As in PyTorch, the logarithms are cut off at -100.
+
+    Shapes: probability and target `f32[...]` of one shape, both from 0 to 1 -> `f32[]`, or the
+    shape with `reduction="none"`.
+
+    - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
+
+    For scores before the sigmoid, `bce_with_logits` is exact where this one is cut off.
+
+    Example: `minimize bce(recon, image, reduction="sum") / batch with adam(lr=1e-3)`
+    Errors: W0363 where the shapes differ.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BCELoss.html
+    """
+
+    name = "bce"
+    operands = (Operand("probability"), Operand("target"))
+    function = "F.binary_cross_entropy"
+    reduction: Reduction = "mean"
+
+    def calculate(self, x: Array, target: Array) -> Array:
+        yes, no = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
+        loss: Array = (target - 1) * no - target * yes
+        return loss
+
+    def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
+        one, least = write_number(build, 1, type), write_number(build, -100, type)
+        yes = build.op("Max", [build.op("Log", [x]), least])
+        no = build.op("Max", [build.op("Log", [build.op("Sub", [one, x])]), least])
+        left = build.op("Mul", [build.op("Sub", [target, one]), no])
+        return build.op("Sub", [left, build.op("Mul", [target, yes])])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class BceWithLogits(PairLoss):
+    """Binary cross-entropy of a score before the sigmoid, without overflow:
+
+        loss = (1 - target) * x + (1 + (pos_weight - 1) * target) * log(1 + exp(-x))
+
+    Shapes: score and target `f32[...]` of one shape -> `f32[]`, or the shape with
+    `reduction="none"`.
+
+    - `pos_weight`: how much a target of 1 counts beside a target of 0: a number, or a list with
+      one for each entry of the last axis.
+    - `reduction`: `"mean"` over all entries, `"sum"` or `"none"`.
+
+    Example: `minimize bce_with_logits(score, label, pos_weight=3.0) with adamw(lr=1e-3)`
+    Errors: W0363 where the shapes differ, W0364 where `pos_weight` does not fit the last axis.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html
+    """
+
+    name = "bce_with_logits"
+    operands = (Operand("logits"), Operand("target"))
+    function = "F.binary_cross_entropy_with_logits"
+    pos_weight: float | tuple[float, ...] | None = None
+    reduction: Reduction = "mean"
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        if isinstance(self.pos_weight, tuple):
+            x, count = operand_type(inputs, 0), len(self.pos_weight)
+            need_rank(self.name, x, 1)
+            if equal(x.shape[-1], count) is not True:
+                raise Fault(
+                    lambda where: ClassWeightsDoNotFit(
+                        where.argument("pos_weight"),
+                        "pos_weight",
+                        count,
+                        str(x.shape[-1]),
+                        where.operand(0),
+                    )
+                )
+        return super().infer(inputs, assume)
+
+    def calculate(self, x: Array, target: Array) -> Array:
+        weight = np.asarray(1 if self.pos_weight is None else self.pos_weight, x.dtype)
+        loss: Array = (1 - target) * x + (1 + (weight - 1) * target) * softplus(-x)
+        return loss
+
+    def settings(self, node: Node) -> tuple[tuple[str, Term], ...]:
+        match self.pos_weight:
+            case None:
+                return ()
+            case tuple():
+                return (("pos_weight", spell_numbers(self.pos_weight, "pos_weight")),)
+        number = Leaf(self.pos_weight, "pos_weight", field="pos_weight")
+        return (("pos_weight", Method(In(0), "new_tensor", (number,))),)
+
+    def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
+        one = write_number(build, 1, type)
+        smooth = build.op("Softplus", [build.op("Neg", [x])])
+        if self.pos_weight is not None:
+            more = build.constant(np.array(self.pos_weight, type.dtype.numpy) - 1, type.dtype)
+            factor = build.op("Add", [one, build.op("Mul", [more, target])])
+            smooth = build.op("Mul", [factor, smooth])
+        rest = build.op("Mul", [build.op("Sub", [one, target]), x])
+        return build.op("Add", [rest, smooth])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Kl(PairLoss):
+    """Kullback-Leibler divergence from the logarithms of predicted probabilities to a target
+    distribution: `loss = target * (log(target) - x)`, 0 where the target is 0.
+
+    Shapes: x (logarithms) and target `f32[n, ...]` of one shape -> `f32[]`, or the shape with
+    `reduction="none"`.
+
+    - `log_target`: whether the target is given as logarithms too.
+    - `reduction`: `"mean"` over all entries, `"batchmean"` (the sum divided by the first axis,
+      which is the divergence proper), `"sum"` or `"none"`.
+
+    Example: `kl(log_softmax(score / 4, axis=-1), soft, reduction="batchmean")`
+    Errors: W0363 where the shapes differ.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.KLDivLoss.html
+    """
+
+    name = "kl"
+    operands = (Operand("log_probability"), Operand("target"))
+    function = "F.kl_div"
+    log_target: bool = False
+    reduction: Literal["mean", "batchmean", "sum", "none"] = "mean"
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        if self.reduction == "batchmean":
+            need_rank(self.name, operand_type(inputs, 0), 1)
+        return super().infer(inputs, assume)
+
+    def calculate(self, x: Array, target: Array) -> Array:
+        if self.log_target:
+            loss: Array = np.exp(target) * (target - x)
+            return loss
+        entropy = np.where(target > 0, target * np.log(np.where(target > 0, target, 1)), 0)
+        return (entropy - target * x).astype(x.dtype)  # type: ignore[no-any-return]
+
+    def settings(self, node: Node) -> tuple[tuple[str, Term], ...]:
+        return (("log_target", Leaf(self.log_target, "log_target", False, "log_target")),)
+
+    def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
+        if self.log_target:
+            difference = build.op("Sub", [target, x])
+            return build.op("Mul", [build.op("Exp", [target]), difference])
+        one, zero = write_number(build, 1, type), write_number(build, 0, type)
+        positive = build.op("Greater", [target, zero])
+        logarithm = build.op("Log", [build.op("Where", [positive, target, one])])
+        return build.op("Mul", [target, build.op("Sub", [logarithm, x])])

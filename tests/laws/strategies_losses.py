@@ -1,0 +1,91 @@
+"""Cases of losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from compiler.ops.class_losses import CrossEntropy, Nll
+from compiler.ops.losses import L1, Huber, Mse, SmoothL1
+from compiler.ops.probability_losses import Bce, BceWithLogits, Kl
+from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
+
+REDUCTIONS = st.sampled_from(("mean", "sum", "none"))
+
+
+def draw_pair_names(draw: Any, axes: int) -> dict[tuple[int, int], str]:
+    """Names for some of the first axes of two tensors of one shape."""
+    found = [a for a in range(axes) if draw(st.booleans())]
+    return {(operand, a): "abcd"[a] for a in found for operand in (0, 1)}
+
+
+@cases("cross_entropy", "nll")
+def draw_class_loss(draw: Any, name: str) -> Case:
+    classes = draw(st.integers(2, 5))
+    rest = draw_shape(draw, 1, 3)
+    axis = draw(st.integers(0, len(rest)))
+    shape = (*rest[:axis], classes, *rest[axis:])
+    x = draw_numbers(draw, shape)
+    ignored = draw(st.sampled_from((-100, 0)))
+    options = {
+        "weight": tuple(np.linspace(0.5, 2, classes).tolist()) if draw(st.booleans()) else None,
+        "ignore_index": ignored,
+        "reduction": draw(REDUCTIONS),
+        "axis": draw(st.sampled_from((axis, axis - len(shape)))),
+    }
+    target = draw_numbers(
+        draw, rest, draw(st.sampled_from(("int64", "int32", "uint8"))), 0, classes
+    )
+    target.flat[0] = classes - 1  # something counts
+    symbols = {(0, a): f"s{a}" for a in range(len(shape)) if a != axis and draw(st.booleans())}
+    symbols |= {(1, a - (a > axis)): n for (_, a), n in symbols.items()}
+    if name == "nll":
+        return make_case(Nll(**options), x, target, symbols=symbols)
+    options["label_smoothing"] = draw(st.sampled_from((0.0, 0.1)))
+    if draw(st.booleans()):
+        target = draw_numbers(draw, shape, low=0, high=1)
+        options["ignore_index"] = -100
+        symbols = {(operand, a): n for (o, a), n in symbols.items() if o == 0 for operand in (0, 1)}
+    return make_case(CrossEntropy(**options), x, target, symbols=symbols)
+
+
+@cases("mse", "l1", "smooth_l1", "huber")
+def draw_difference(draw: Any, name: str) -> Case:
+    shape = draw_shape(draw, 0, 3)
+    reduction = draw(REDUCTIONS)
+    op = {
+        "mse": Mse(reduction),
+        "l1": L1(reduction),
+        "smooth_l1": SmoothL1(draw(st.sampled_from((0.0, 0.5, 1.0))), reduction),
+        "huber": Huber(draw(st.sampled_from((0.5, 1.0))), reduction),
+    }[name]
+    x = draw_numbers(draw, shape)
+    target = draw_numbers(draw, shape, draw(st.sampled_from(("float32", "int64"))))
+    return make_case(op, x, target, symbols=draw_pair_names(draw, len(shape)))
+
+
+@cases("bce", "bce_with_logits")
+def draw_binary(draw: Any, name: str) -> Case:
+    shape = draw_shape(draw, 1, 3)
+    target = draw_numbers(draw, shape, draw(st.sampled_from(("float32", "bool"))), 0, 1)
+    names = draw_pair_names(draw, len(shape) - 1)
+    if name == "bce":
+        x = draw_numbers(draw, shape, low=0, high=1)
+        return make_case(Bce(draw(REDUCTIONS)), x, target, symbols=names)
+    weights = tuple(np.linspace(0.5, 2, shape[-1]).tolist())
+    op = BceWithLogits(draw(st.sampled_from((None, 3.0, weights))), draw(REDUCTIONS))
+    return make_case(op, draw_numbers(draw, shape, low=-8, high=8), target, symbols=names)
+
+
+@cases("kl")
+def draw_kl(draw: Any) -> Case:
+    shape = draw_shape(draw, 1, 3)
+    log_target = draw(st.booleans())
+    op = Kl(log_target, draw(st.sampled_from(("mean", "batchmean", "sum", "none"))))
+    x = draw_numbers(draw, shape, low=-3, high=0)
+    target = draw_numbers(draw, shape, low=-3, high=0)
+    if not log_target:
+        target = np.maximum(target + 2, 0)  # zeros among them
+    return make_case(op, x, target, symbols=draw_pair_names(draw, len(shape)))
