@@ -37,16 +37,6 @@ class Statistic:
             scale = np.sqrt(_mean(np.square(values - mean)))
         return np.where(scale == 0, 1.0, scale).astype(np.float32)
 
-    def code(self, rows: str) -> tuple[str, ...]:
-        """Expressions of torch that give the same of a tensor of that name: each but the last
-        is bound to the name of the method, and read by the next."""
-        if self.method == "median":
-            return (f"{rows}.float().nanquantile(0.5, dim=0)",)
-        if self.method == "mean":
-            return (f"{rows}.float().nanmean(0)",)
-        spread = f"({rows} - {rows}.float().nanmean(0)).square().nanmean(0).sqrt()"
-        return (spread, "scale.where(scale > 0, 1)")
-
 
 def _mean(values: Array) -> Array:
     """Mean over axis 0 without NaN, and without NumPy's warning where nothing is left."""
