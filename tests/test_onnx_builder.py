@@ -11,7 +11,7 @@ import pytest
 
 from backends.onnx_graph.attributes import FixedDimension
 from backends.onnx_graph.builder import GraphBuilder
-from backends.onnx_graph.lower import find_live
+from backends.onnx_graph.live import find_live
 from backends.onnx_graph.opsets import UnavailableOp
 from backends.onnx_graph.sizes import UnboundSymbol
 from compiler.dims import Dim

@@ -45,16 +45,28 @@ class GraphBuilder:
     into being.
     """
 
-    def __init__(self, opset: int) -> None:
-        self.names = Names()
+    def __init__(self, opset: int, around: GraphBuilder | None = None) -> None:
         self.nodes: list[ir.Node] = []
-        self.initializers: dict[str, Initializer] = {}
-        self.sizes = Sizes(self)
         self._opset = opset
-        self._types: dict[ir.Value, TensorType] = {}
-        self._constants: dict[tuple[DType, tuple[int, ...], bytes], ir.Value] = {}
-        self._simplifier = Simplifier()
+        self._around = around
         self._section: Section | None = None
+        if around is None:
+            self.names = Names()
+            self.initializers: dict[str, Initializer] = {}
+            self.sizes = Sizes(self)
+            self._types: dict[ir.Value, TensorType] = {}
+            self._constants: dict[tuple[DType, tuple[int, ...], bytes], ir.Value] = {}
+            self._simplifier = Simplifier()
+        else:
+            self.names, self.initializers = around.names, around.initializers
+            self.sizes, self._types = around.sizes, around._types
+            self._constants = around._constants
+            self._simplifier = around._simplifier.copy()
+
+    def inside(self) -> GraphBuilder:
+        """A builder for the body of a loop in this graph. It sees the values made so far;
+        constants and sizes that it needs are made outside, once."""
+        return GraphBuilder(self._opset, self)
 
     # --- the protocol that ops see --------------------------------------------------------
 
@@ -140,14 +152,11 @@ class GraphBuilder:
 
     def input(self, name: str, type: TensorType, doc: str = "") -> ir.Value:
         """Declares an input of the graph; its plain symbolic dims can be computed from it."""
-        value = ir.Value(
-            name=self.names.value(name),
-            type=ir.TensorType(onnx_dtype(type.dtype)),
-            shape=onnx_shape(type),
-            doc_string=doc or None,
-        )
+        value = ir.Value(name=self.names.value(name), doc_string=doc or None)
+        declare_type(value, type)
         self._learn(value, type)
-        self.sizes.bind(value, type)
+        if self._around is None:
+            self.sizes.bind(value, type)
         return value
 
     def weight(self, path: str, type: TensorType, array: Array) -> ir.Value:
@@ -175,6 +184,8 @@ class GraphBuilder:
             if value in made and value.name is None and name:
                 value.name = self.names.value(name)
             self._learn(value, known)
+            if self._around is None:
+                self.sizes.bind(value, known)
         single = len(section.nodes) == 1
         for node in section.nodes:
             label = section.label if single else f"{section.label}/{node.op_type}"
@@ -239,3 +250,9 @@ class GraphBuilder:
         if entries.count(-1) > 1:
             return self.shape(target)
         return self.constant(np.array(entries, dtype=np.int64))
+
+
+def declare_type(value: ir.Value, type: TensorType) -> None:
+    """Writes the type of an input or output into the model."""
+    value.type = ir.TensorType(onnx_dtype(type.dtype))
+    value.shape = onnx_shape(type)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import onnx
 import onnx_ir as ir
 
 from backends.onnx_graph.attributes import FixedDimension
-from backends.onnx_graph.builder import GraphBuilder, Initializer
-from backends.onnx_graph.dtypes import Array, onnx_dtype, onnx_shape
+from backends.onnx_graph.builder import GraphBuilder, Initializer, declare_type
+from backends.onnx_graph.dtypes import Array, onnx_dtype
+from backends.onnx_graph.live import find_live, values_read
 from backends.onnx_graph.metadata import (
     OnnxOptions,
     model_metadata,
@@ -20,10 +22,12 @@ from backends.onnx_graph.metadata import (
     weft_version,
 )
 from backends.onnx_graph.opsets import IR_VERSIONS, UnavailableOp
+from backends.onnx_graph.scans import write_scan
 from backends.onnx_graph.sizes import UnboundSymbol
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph, Node, Output
 from compiler.messages.lowering import DimensionFixed, DimensionNotReadable, OpsetTooOld
+from compiler.ops.scan import Scan
 
 
 @dataclass(frozen=True)
@@ -61,18 +65,10 @@ def lower_graph(
     """
     build = GraphBuilder(opset)
     values = _declare(build, graph, weights)
-    faults: list[Message] = []
-    for node in graph.nodes:
-        try:
-            _lower_node(build, graph, node, values)
-        except (UnavailableOp, FixedDimension, UnboundSymbol) as error:
-            faults.append(_explain(error, node, opset))
-            break  # what follows reads values that do not exist
-    if faults:
-        raise CompileError(faults)
+    lower_nodes(graph, build, graph.nodes, values)
     outputs = _name_outputs(build, graph.outputs, values)
     nodes = find_live(build.nodes, outputs)
-    read = {value for node in nodes for value in _values_read(node)}
+    read = {value for node in nodes for value in values_read(node)}
     kept = [i for i in build.initializers.values() if i.value in read or i.value in outputs]
     inputs = [values[item.name] for item in graph.inputs]
     proto = _assemble(graph, opset, options, inputs, outputs, nodes)
@@ -95,12 +91,32 @@ def _declare(
     return values
 
 
+def lower_nodes(
+    graph: Graph, build: GraphBuilder, nodes: Iterable[Node], values: dict[str, ir.Value]
+) -> None:
+    """Writes nodes of a graph, or of the body of a loop in it, and adds what they make to
+    `values`.
+
+    Raises:
+        CompileError: ONNX, or this opset, cannot say what a node means.
+    """
+    for node in nodes:
+        try:
+            _lower_node(build, graph, node, values)
+        except (UnavailableOp, FixedDimension, UnboundSymbol) as error:
+            raise CompileError([_explain(error, node, build.opset)]) from error
+
+
 def _lower_node(build: GraphBuilder, graph: Graph, node: Node, values: dict[str, ir.Value]) -> None:
     operands = [values[v.name] if v is not None else None for v in node.inputs]
     types = [v.type if v is not None else None for v in node.inputs]
     results = [v.type for v in node.outputs]
     build.begin(node_path(node), dict(node_metadata(node, graph)))
-    made: Sequence[ir.Value] = node.op.onnx(build, operands, types, results)
+    made: Sequence[ir.Value]
+    if isinstance(node.op, Scan):
+        made = write_scan(build, node, operands, partial(lower_nodes, graph))
+    else:
+        made = node.op.onnx(build, operands, types, results)
     names = ["" if v.name.startswith("%") else v.name for v in node.outputs]
     build.finish(made, names, results)
     values.update((v.name, value) for v, value in zip(node.outputs, made, strict=True))
@@ -130,32 +146,10 @@ def _name_outputs(
         if value.producer() is None or value in made:
             value = build.add_plain("Identity", [value], {}, output.name)
         value.name = output.name
-        value.type = ir.TensorType(onnx_dtype(output.value.type.dtype))
-        value.shape = onnx_shape(output.value.type)
+        declare_type(value, output.value.type)
         value.doc_string = output.doc or None
         made.append(value)
     return made
-
-
-def find_live(nodes: Sequence[ir.Node], outputs: Iterable[ir.Value]) -> list[ir.Node]:
-    """The nodes that an output depends on, in order."""
-    needed = set(outputs)
-    live = []
-    for node in reversed(nodes):
-        if any(value in needed for value in node.outputs):
-            live.append(node)
-            needed.update(_values_read(node))
-    return live[::-1]
-
-
-def _values_read(node: ir.Node) -> Iterable[ir.Value]:
-    """The inputs of a node, and what the graphs inside it read."""
-    yield from (value for value in node.inputs if value is not None)
-    for attribute in node.attributes.values():
-        if attribute.type is ir.AttributeType.GRAPH:
-            for inner in attribute.as_graph():
-                yield from _values_read(inner)
-            yield from attribute.as_graph().outputs
 
 
 def _assemble(

@@ -23,6 +23,13 @@ class Simplifier:
         self._reshaped: dict[ir.Value, tuple[ir.Value, tuple[Dim, ...]]] = {}
         self._reshapes: dict[tuple[ir.Value, tuple[Dim, ...]], ir.Value] = {}
 
+    def copy(self) -> Simplifier:
+        """One that knows the same, for the body of a loop: what it learns stays inside."""
+        inner = Simplifier()
+        for name, known in vars(self).items():
+            setattr(inner, name, known.copy())
+        return inner
+
     def learn(self, value: ir.Value, dtype: DType) -> None:
         """Remembers the element type of a value."""
         self._dtypes[value] = dtype

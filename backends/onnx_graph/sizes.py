@@ -54,7 +54,8 @@ class Sizes:
         self._vectors: dict[tuple[Dim, ...], ir.Value] = {}
 
     def bind(self, value: ir.Value, type: TensorType) -> None:
-        """Makes the plain symbols among the dims of an input known."""
+        """Makes the plain symbols among the dims of a value known: of an input, or of the first
+        value that has them."""
         for axis, dim in enumerate(type.shape):
             match dim.terms:
                 case ((((Symbol(name), 1),), 1),):

@@ -18,7 +18,7 @@ from backends.onnx_runtime.narrow import (
     record_values,
 )
 from backends.onnx_runtime.tolerance import Difference
-from backends.pytorch.loading import assign_weights, load_module
+from backends.pytorch.load import assign_weights, load_module
 from backends.pytorch.modules import emit_module
 from compiler.diagnostics import Message
 from compiler.ir.graph import Graph, Value
