@@ -160,9 +160,7 @@ class Sketch:
         before, guard = self.frame, self.guard
         self.guard = None
         names = tuple((formal, value.name) for formal, value in tensors)
-        self.frame = Frame(
-            block, path, self.calls, before, tuple(arguments), names, guard, doc
-        )
+        self.frame = Frame(block, path, self.calls, before, tuple(arguments), names, guard, doc)
         return before
 
 
@@ -184,9 +182,7 @@ def block(dims: dict[str, str] | None = None) -> Callable[[Callable[..., Any]], 
                     names = (dims or {}).get(key, "").split()
                     for axis, label in enumerate(names):
                         size = value.type.shape[axis]
-                        arguments.append(
-                            Argument(label, size.known or size, dim=(key, axis))
-                        )
+                        arguments.append(Argument(label, size.known or size, dim=(key, axis)))
                     inner[key] = value
                     continue
                 default = signature.parameters[key].default

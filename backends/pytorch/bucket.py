@@ -28,6 +28,7 @@ from backends.pytorch.terms import (
     Part,
     Tree,
     holes,
+    is_scalar,
     rebuild,
     skeleton,
 )
@@ -46,6 +47,7 @@ def merge_bodies(bodies: list[Body]) -> Class:
     _check_formals(merged, groups)
     for item in merged.items:
         _merge_trees(item)
+    _share_modules(merged)
     _absorb_optional_modules(merged)
     _check_branches(merged)
     merged.items = _order_items(merged, [group[0] for group in groups])
@@ -89,7 +91,7 @@ def _copy(bodies: list[Body]) -> Class:
 
 def _anti_unify(bodies: list[Body], groups: Groups) -> Class:
     frames = [body.frame for body in bodies]
-    functions = [[a.value for a in f.arguments if not _is_scalar(a.value)] for f in frames]
+    functions = [[a.value for a in f.arguments if not is_scalar(a.value)] for f in frames]
     differ = any(row != functions[0] for row in functions)
     found = AntiUnifier([bodies[g[0]] for g in groups], functions_differ=differ)
     if any(len(formal) != len(groups) for formal in found.formals):
@@ -108,10 +110,6 @@ def _anti_unify(bodies: list[Body], groups: Groups) -> Class:
     places = [{i: p for n, p in formal.items() for i in groups[n]} for formal in found.formals]
     model = frames[0]
     return Class(model.block, model.doc, bodies, found.items, found.choices, found.outputs, places)
-
-
-def _is_scalar(value: object) -> bool:
-    return value is None or isinstance(value, (int, float, tuple, list))
 
 
 def _check_formals(merged: Class, groups: Groups) -> None:
@@ -207,6 +205,17 @@ def zip_trees(trees: Mapping[int, Part], slot: str) -> Part:
         return Many(values, part.role, part.default, hints, dim, slot)
 
     return rebuild(next(iter(trees.values())), open_hole)
+
+
+def _share_modules(merged: Class) -> None:
+    """A module that is called twice is made once."""
+    first: dict[str, Merged] = {}
+    for item in merged.items:
+        owner = first.setdefault(item.slot, item) if item.slot else item
+        if owner is not item:
+            if owner.instances != item.instances or len(owner.variants) != len(item.variants):
+                raise Diverge("a shared module that only some instances call again")
+            item.variants, item.declares = owner.variants, False
 
 
 # --- branches -------------------------------------------------------------------------------

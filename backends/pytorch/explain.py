@@ -13,7 +13,7 @@ from backends.pytorch.merged import Class, Made, Merged, Setting, Variant
 from backends.pytorch.naming import safe_name
 from backends.pytorch.settings import Settings, annotate
 from backends.pytorch.sizes import Sizes
-from backends.pytorch.terms import CodeName, Many, same_value, variables
+from backends.pytorch.terms import CodeName, Many, is_scalar, same_value, variables
 from backends.pytorch.widths import Widths
 from compiler.dims import Dim
 from compiler.ir.graph import NO_DEFAULT
@@ -56,7 +56,7 @@ class _Explainer:
         for item in target.items:
             self._widen(item)
         for item in target.items:
-            for variant in item.variants:
+            for variant in item.variants if item.declares else ():
                 self._explain_variant(item, variant)
             for leaf in variables(item.expression):
                 self._explain_leaf(item, leaf, in_constructor=False)
@@ -246,7 +246,8 @@ class _Explainer:
         frames = [body.frame for body in self.target.bodies]
         for argument in frames[0].arguments:
             rows = [next((a for a in f.arguments if a.name == argument.name), None) for f in frames]
-            if argument.dim is not None or len(leaf.values) < self.count:
+            chooses = argument.dim is None and not is_scalar(argument.value)
+            if not chooses or len(leaf.values) < self.count:
                 continue
             table: list[tuple[object, object]] = []
             for number, row in enumerate(rows):

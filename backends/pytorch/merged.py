@@ -81,6 +81,8 @@ class Merged:
     instances: Instances
     variants: list[Variant] = field(default_factory=list)
     expression: Part | None = None
+    declares: bool = True
+    """Whether it makes its module: a shared one is made by the first of its calls."""
 
     @property
     def sample(self) -> Item:

@@ -46,14 +46,11 @@ class Shapes:
         """What a size of an input is called: by the signature, else its number, its symbol, or
         the usual letter."""
         target, column = self.target, self._column(Formal(place), axis)
-        first = column[0]
-        bound = target.formals[place]
+        first, bound = column[0], (target.formals[place], axis)
         for body in target.bodies:
             for argument in body.frame.arguments:
-                if argument.dim is not None and (safe_name(argument.dim[0]), argument.dim[1]) == (
-                    bound,
-                    axis,
-                ):
+                dim = argument.dim
+                if dim is not None and (safe_name(dim[0]), dim[1]) == bound:
                     return safe_name(argument.name)
         for setting in target.settings:
             if setting.dim == (place, axis):
@@ -62,14 +59,24 @@ class Shapes:
             width = self.widths.of(Formal(place), axis)
             hint = width.hint if width is not None else None
             return self._write(hint) or str(first)
-        if all(size == first for size in column):
-            plain = isinstance(first, int) or (
-                isinstance(first, Dim) and first == Dim.of(next(iter(first.symbols), ""))
-            )
-            if plain:
-                return str(first)
+        if all(size == first for size in column) and _is_plain(first):
+            return str(first)
+        return self._relate(place, axis, column) or self._letter(place, axis)
+
+    def _relate(self, place: int, axis: int, column: list[object]) -> str | None:
+        """A size of a further input in terms of what is named already."""
+        if not place:
+            return None
+        for setting in self.target.settings:
+            if setting.values == column:
+                return safe_name(setting.name)
+        return self._find_equal(axis, column) or self._find_scaled(axis, column)
+
+    def _letter(self, place: int, axis: int) -> str:
         rank = self._rank(Formal(place))
-        return AXIS_NAMES.get(rank, "")[axis : axis + 1] or f"size{axis}"
+        letter = AXIS_NAMES.get(rank, "")[axis : axis + 1] or f"size{axis}"
+        taken = set(self.labels.values()) | self.shown
+        return letter if letter not in taken else f"{self.target.formals[place]}_{letter}"
 
     def _write(self, hint: Hint | None) -> str | None:
         """An expression in names that the class has; None where it needs others."""
@@ -90,14 +97,20 @@ class Shapes:
         same = all(size == first for size in column)
         if same and (isinstance(first, int) or self.target.is_root):
             return str(first)
-        return self._find_equal(axis, column) or self._find_scaled(axis, column)
+        return (
+            self._find_equal(axis, column)
+            or self._find_scaled(axis, column)
+            or self._find_equal(None, column)
+        )
 
-    def _find_equal(self, axis: int, column: list[object]) -> str | None:
-        """The label of an input's size with the same values, where they are not plain numbers."""
+    def _find_equal(self, axis: int | None, column: list[object]) -> str | None:
+        """The label of an input's size with the same values (of any axis: None), where they are
+        not plain numbers."""
         if all(isinstance(size, int) for size in column) and len(set(column)) == 1:
             return None
         for (place, other), label in self.labels.items():
-            if self._column(Formal(place), other) == column:
+            same = axis is None or axis == other
+            if same and self._column(Formal(place), other) == column:
                 return label
         return None
 
@@ -116,6 +129,13 @@ class Shapes:
                 if setting.dim is None and _is_quotient(column, base, setting.values):
                     return f"{label} / {safe_name(setting.name)}"
         return None
+
+
+def _is_plain(size: object) -> bool:
+    """A number or one symbol."""
+    if isinstance(size, Dim):
+        return bool(size.symbols) and size == Dim.of(min(size.symbols))
+    return isinstance(size, int)
 
 
 def _is_multiple(column: list[object], base: list[object], factor: int) -> bool:

@@ -122,6 +122,11 @@ def same_value(left: object, right: object) -> bool:
     return type(left) is type(right) and left == right
 
 
+def is_scalar(value: object) -> bool:
+    """Whether an argument is a number or a list of them, and chooses no function."""
+    return value is None or isinstance(value, (int, float, tuple, list, Dim))
+
+
 def holes(part: Part) -> Iterator[Hole]:
     """Holes of a tree, in order."""
     if isinstance(part, Hole):
