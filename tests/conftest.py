@@ -1,11 +1,37 @@
-"""Options of the test suite."""
+"""What all tests share: the option that accepts new goldens."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--accept", action="store_true", help="write changed goldens instead of failing"
+        "--accept",
+        action="store_true",
+        help="write what was found to the golden files instead of comparing",
     )
+
+
+class Golden:
+    """Compares texts with golden files, or writes them there."""
+
+    def __init__(self, *, accepts: bool) -> None:
+        self.accepts = accepts
+
+    def check(self, path: Path, text: str) -> None:
+        """Fail where a text is not what its golden file holds."""
+        if self.accepts:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+            return
+        assert path.exists(), f"{path.name} is missing: run `make accept` and read what it wrote"
+        with path.open(encoding="utf-8", newline="") as file:
+            assert text == file.read(), f"{path.name} differs: read it, then `make accept`"
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    return Golden(accepts=request.config.getoption("--accept"))
