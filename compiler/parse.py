@@ -68,7 +68,7 @@ class Reading:
         except DepthExceeded as error:
             self.messages.append(NestedTooDeep(error.span, MAX_DEPTH))
             return None
-        if start == "start":
+        if start == "start" and automaton.result is not None:
             self.check_lines(automaton)
         return automaton.result
 
@@ -125,7 +125,7 @@ class Reading:
         return self.source.position(offset)[0]
 
     def select(self) -> list[Message]:
-        """The messages to show, in the order of the text: one mistake per line.
+        """The messages to show, in the order of the text and not too many: one mistake per line.
 
         A second mistake on a line, or one on a line with a sure message, is most likely a
         consequence.
@@ -137,7 +137,7 @@ class Reading:
             if not lines & taken:
                 selected.append(message)
             taken |= lines
-        return sorted(selected, key=start_of)
+        return sorted(selected, key=start_of)[:MAX_MISTAKES]
 
 
 def start_of(message: Message) -> int:
