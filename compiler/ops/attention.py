@@ -45,6 +45,7 @@ class ScaledDotProductAttention(Op):
     - `grouped`: whether key and value have fewer heads (axis -3), each for a group of
       neighbouring heads of the query.
 
+    Cost: s * (d + v) multiply-adds for each query, masked or not.
     Example: `y = (q, k, v) -> scaled_dot_product_attention(causal=true)`
     Errors: W0360 where query, key and value do not fit together, W0361 where the mask does not
     fit, W0362 for `causal=true` beside a mask.

@@ -60,8 +60,8 @@ class Conv(Op):
 
     The number of axes of space, one to three, is read from the input.
 
-    Shapes: x `f32[n, c, size…]` -> `f32[n, out, (size + 2 * padding - dilation * (kernel - 1)
-    - 1) // stride + 1 …]`; weight `[out, c / groups, kernel…]`, bias `[out]`.
+    Shapes: x `f32[n, c, size…]` -> `f32[n, out, result…]` with `result = (size + 2 * padding -
+    dilation * (kernel - 1) - 1) // stride + 1`; weight `[out, c / groups, kernel…]`, bias `[out]`.
 
     - `out`: output channels.
     - `kernel`, `stride`, `dilation`: one number, or a list with one for each axis of space.
@@ -71,6 +71,7 @@ class Conv(Op):
     - `groups`: divides channels into groups that do not see each other; `groups=c` is depthwise.
     - `bias`: whether a number per output channel is added.
 
+    Cost: c / groups * kernel… multiply-adds for each entry of the result.
     Example: `y = x -> conv(64, kernel=3, padding=1) -> relu`
     Errors: W0312 where `groups` does not divide the channels, W0350 for another number of axes,
     W0351 where the kernel is larger than its input, W0354 where the channels are not known.
@@ -219,8 +220,9 @@ class ConvTranspose(Op):
     It is the gradient of `conv` by its input, and learns to enlarge. The number of axes of
     space, one to three, is read from the input.
 
-    Shapes: x `f32[n, c, size…]` -> `f32[n, out, (size - 1) * stride - 2 * padding + dilation *
-    (kernel - 1) + output_padding + 1 …]`; weight `[c, out / groups, kernel…]`, bias `[out]`.
+    Shapes: x `f32[n, c, size…]` -> `f32[n, out, result…]` with `result = (size - 1) * stride - 2 *
+    padding + dilation * (kernel - 1) + output_padding + 1`; weight `[c, out / groups, kernel…]`,
+    bias `[out]`.
 
     - `out`: output channels.
     - `kernel`, `stride`, `dilation`: one number, or a list with one for each axis of space.
@@ -229,6 +231,7 @@ class ConvTranspose(Op):
     - `groups`: divides channels into groups that do not see each other.
     - `bias`: whether a number per output channel is added.
 
+    Cost: out / groups * kernel… multiply-adds for each entry of x.
     Example: `y = x -> conv_transpose(32, kernel=2, stride=2)`
     Errors: W0312 where `groups` does not divide the channels, W0350 for another number of axes,
     W0353 where `output_padding` is too large, W0354 where the channels are not known.

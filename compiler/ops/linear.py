@@ -43,6 +43,7 @@ class Dense(Op):
     A weight can be given: `dense(vocab, weight=embed.weight, bias=false)` shares the one of an
     embedding.
 
+    Cost: d multiply-adds for each entry of the result.
     Example: `logits = x -> dense(120) -> relu -> dense(10)`
     Errors: W0354 where the last axis is not known, W0355 where a given weight does not fit.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html

@@ -220,7 +220,8 @@ class SmoothL1(PairLoss):
         beta = x.dtype.type(self.beta)
         if self.beta == 0:
             return size
-        return np.where(size < beta, size * size / (2 * beta), size - beta / 2)
+        loss: Array = np.where(size < beta, size * size / (2 * beta), size - beta / 2)
+        return loss
 
     def settings(self, node: Node) -> tuple[tuple[str, Term], ...]:
         return (("beta", Leaf(self.beta, "beta", 1.0, "beta")),)

@@ -146,8 +146,8 @@ class MaxPool(WindowPool):
     """The maximum over sliding windows: `y[n, c, p] = max_k x[n, c, stride * p + dilation * k -
     padding]`.
 
-    Shapes: x `f32[n, c, size…]` with one to three axes of space -> `f32[n, c, (size + 2 *
-    padding - dilation * (kernel - 1) - 1) // stride + 1 …]`.
+    Shapes: x `f32[n, c, size…]` with one to three axes of space -> `f32[n, c, result…]` with
+    `result = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1`.
 
     - `kernel`, `stride`, `padding`, `dilation`: one number, or a list with one for each axis of
       space. The stride is the kernel unless given; the padding never wins.
@@ -206,8 +206,8 @@ class MaxPool(WindowPool):
 class AvgPool(WindowPool):
     """The mean over sliding windows: `y[n, c, p] = mean_k x[n, c, stride * p + k - padding]`.
 
-    Shapes: x `f32[n, c, size…]` with one to three axes of space -> `f32[n, c, (size + 2 *
-    padding - kernel) // stride + 1 …]`.
+    Shapes: x `f32[n, c, size…]` with one to three axes of space -> `f32[n, c, result…]` with
+    `result = (size + 2 * padding - kernel) // stride + 1`.
 
     - `kernel`, `stride`, `padding`: one number, or a list with one for each axis of space. The
       stride is the kernel unless given.

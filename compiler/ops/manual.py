@@ -1,0 +1,149 @@
+"""The manual of the vocabulary, derived from its classes: signatures, entries, `docs/ops.md`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from textwrap import fill
+
+from compiler.data.base import SOURCES
+from compiler.data.registry import load_sources
+from compiler.dims import Dim
+from compiler.initializers import INITIALIZERS
+from compiler.ops.base import OPS, Op
+from compiler.ops.registry import load_ops
+from compiler.signature import Described, Operand, Option
+from compiler.tensor import DType
+from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES
+from compiler.training.registry import load_training
+
+LABELS = ("Shapes:", "Cost:", "Example:", "Errors:", "Source:")
+"""Words that begin a line of their own in an entry."""
+
+TITLES = (
+    (OPTIMIZERS, "Optimizers"),
+    (SCHEDULES, "Schedules of the learning rate"),
+    (METRICS, "Metrics"),
+    (INITIALIZERS, "Initializers"),
+    (SOURCES, "Data sources"),
+)
+
+
+def write_signature(cls: type[Described]) -> str:
+    """How a call is written: operands, then options with their types and defaults."""
+    parts = [_write_operand(o) for o in cls.operands]
+    parts += [_write_option(o) for o in cls.options()]
+    return f"{cls.name}({', '.join(parts)})"
+
+
+def write_entry(cls: type[Described]) -> str:
+    """The manual of one word as plain text."""
+    lines = [write_signature(cls)]
+    if cls.aliases:
+        lines.append(f"also called {', '.join(cls.aliases)}")
+    return "\n".join([*lines, "", *cls.manual().split("\n")])
+
+
+def op_reference() -> str:
+    """`docs/ops.md`: every word of the vocabulary in Markdown."""
+    load_ops()
+    load_training()
+    load_sources()
+    parts = ["# Vocabulary", _INTRODUCTION]
+    for title, classes in _group_ops():
+        parts += [f"## {title}", *map(_write_section, classes)]
+    for registry, title in TITLES:
+        found: Sequence[type[Described]] = registry.classes()
+        shown = [cls for cls in found if not getattr(cls, "by_module", False)]
+        parts += [f"## {title}", *map(_write_section, shown)]
+    return "\n\n".join(parts) + "\n"
+
+
+_INTRODUCTION = (
+    "Generated from the classes in `compiler/`; `make accept` writes it anew. `weft ops WORD` "
+    "shows the same in a terminal.\n\n"
+    "Tensors come first in a signature and may be left out in a pipe: `x -> conv(64, kernel=3)`. "
+    "A tensor with `?` is optional. Shapes are written as types, `...` stands for any leading "
+    "axes. Costs are multiply-adds of one application; an entry without a cost has none, because "
+    "it moves memory or does less than one multiply-add per element of its result."
+)
+
+
+def _group_ops() -> Iterator[tuple[str, list[type[Op]]]]:
+    """Ops by the module that holds them, under the first sentence of its docstring."""
+    groups: dict[str, list[type[Op]]] = {}
+    for cls in OPS.classes():
+        groups.setdefault(cls.__module__, []).append(cls)
+    for module, classes in sorted(groups.items()):
+        summary = (inspect.getdoc(sys.modules[module]) or module).split("\n\n")[0]
+        yield summary.replace("\n", " ").rstrip("."), classes
+
+
+def _write_section(cls: type[Described]) -> str:
+    signature = fill(write_signature(cls), 96, subsequent_indent="    ", break_on_hyphens=False)
+    lines = [f"### `{cls.name}`", "", "```", signature, "```", ""]
+    if cls.aliases:
+        lines += [f"Also called {', '.join(f'`{a}`' for a in cls.aliases)}.", ""]
+    for line in cls.manual().split("\n"):
+        label = next((word for word in LABELS if line.startswith(word)), None)
+        if label is not None:
+            lines += ["", f"**{label[:-1]}**{line[len(label) :]}"]
+        else:
+            lines.append(line)
+    return "\n".join(_squeeze_blank(lines)).strip()
+
+
+def _squeeze_blank(lines: Iterable[str]) -> Iterator[str]:
+    """The lines with no two blank ones in a row."""
+    blank = False
+    for line in lines:
+        if line or not blank:
+            yield line
+        blank = not line
+
+
+def _write_operand(operand: Operand) -> str:
+    name = f"[{operand.name}, …]" if operand.variadic else operand.name
+    return f"{name}?" if operand.optional else name
+
+
+def _write_option(option: Option) -> str:
+    text = f"{option.name}: {write_type(option.annotation)}"
+    return text if option.required else f"{text} = {write_value(option.default)}"
+
+
+def write_type(annotation: object) -> str:
+    """The type of an option in the language's words."""
+    if annotation is type(None):
+        return "none"
+    if annotation is Dim:
+        return "size"
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return annotation.__name__.lower()
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " or ".join(write_value(a) for a in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(write_type(a) for a in arguments))
+    return "list"
+
+
+def write_value(value: object) -> str:
+    """A value as the language writes it."""
+    match value:
+        case None | True | False:
+            return str(value).lower()
+        case str():
+            return f'"{value}"'
+        case tuple() | list():
+            return f"[{', '.join(map(write_value, value))}]"
+        case DType():
+            return value.value
+        case Described():
+            return value.name
+        case float():
+            return repr(value).replace("e-0", "e-")  # 1e-5, as people write it
+    return str(value)
