@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from compiler.data.base import Column, DataSource
 from compiler.data.splitting import Split
+from compiler.data.statistics import Statistic
 from compiler.ir.graph import Graph
 from compiler.source import Source, Span
 from compiler.training.base import Metric, Optimizer
@@ -40,7 +41,8 @@ class DataSet:
 
     `columns` runs on whole batches: its inputs are raw columns with a leading symbolic dim
     `rows`, its outputs the columns a train may use. Its buffers are statistics fitted on the
-    training split (`standardize`, `fill`): `compiler.data.fitting` says how.
+    training split (`standardize`, `fill`); `statistics` says how, in the order in which they can
+    be fitted.
     """
 
     name: str
@@ -48,6 +50,7 @@ class DataSet:
     schema: tuple[Column, ...]
     columns: Graph
     split: Split
+    statistics: tuple[Statistic, ...] = ()
     doc: str = ""
     span: Span | None = None
 

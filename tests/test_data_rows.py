@@ -9,7 +9,7 @@ import pytest
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
-from compiler.data.fitting import find_statistics, fit_in_place, fit_statistics
+from compiler.data.fitting import find_statistics, fit_statistics
 from compiler.data.rows import NotBatched, stack_rows
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
@@ -134,7 +134,7 @@ def test_figures_are_fitted_on_training_rows_only() -> None:
     x[:, 2] = np.where(np.isnan(x[:, 2]), np.nan, 5)
     y = GENERATOR.integers(0, 9, 40)
     training = GENERATOR.permutation(40)[:25]
-    fitted = fit_statistics(graph, {"x": x, "y": y}, training)
+    fitted = fit_statistics(graph, find_statistics(graph), {"x": x, "y": y}, training)
     median = SimpleImputer(strategy="median").fit(x[training])
     scaler = StandardScaler().fit(median.transform(x[training]))
     np.testing.assert_allclose(fitted["fill.value"], median.statistics_, rtol=1e-6)
@@ -149,41 +149,3 @@ def test_figures_are_fitted_on_training_rows_only() -> None:
     np.testing.assert_array_equal(results["number"], np.nan_to_num(x, nan=7.0))
     whole = StandardScaler().fit(y[training, None]).transform(y[:, None])[:, 0]
     np.testing.assert_allclose(results["whole"], whole, rtol=1e-5, atol=1e-6)
-
-
-def test_the_fitting_graph_computes_the_same_columns() -> None:
-    graph = stack_rows(table_graph())
-    x = GENERATOR.normal(size=(9, 3)).astype(np.float32)
-    columns: dict[str, Any] = {"x": x, "y": np.arange(9)}
-    training = np.array([0, 3, 4, 8])
-    fitting = fit_in_place(graph)
-    assert not fitting.graph.parameters
-    both = evaluate(fitting.graph, {}, {**columns, fitting.rows: training})
-    fitted = fit_statistics(graph, columns, training)
-    for name, array in evaluate(graph, fitted, columns).items():
-        np.testing.assert_array_equal(both[name], array)
-    assert [s.path for s in find_statistics(graph)] == list(fitted)
-
-
-def test_figures_of_pytorch_are_those_of_numpy() -> None:
-    from tests.laws.torch_terms import run_spelling
-
-    x = GENERATOR.normal(3, 2, (12, 2)).astype(np.float32)
-    x[3, 0] = np.nan
-    columns = {"x": np.concatenate([x, x[:, :1]], 1), "y": np.arange(12)}
-    training = np.arange(9)
-    fitting = fit_in_place(stack_rows(table_graph()))
-    checked = 0
-
-    def compare(node: Any, results: tuple[Any, ...]) -> None:
-        nonlocal checked
-        if "figure" in node.op.name:
-            arrays = [seen[v.name] for v in node.inputs]
-            found, _ = run_spelling(node.op.torch(node), arrays, {}, {})
-            np.testing.assert_allclose(found[0], results[0], rtol=1e-6)
-            checked += 1
-        seen.update(zip([v.name for v in node.outputs], results, strict=True))
-
-    seen: dict[str, Any] = {**columns, fitting.rows: training}
-    evaluate(fitting.graph, {}, dict(seen), watch=compare)
-    assert checked == 6
