@@ -36,7 +36,14 @@ class Builder:
         self._parameters: dict[str, Parameter] = {}
         self._nodes: list[Node] = []
         self._values: dict[str, Value] = {}
+        self._reserved: set[str] = set()
+        self._counts: dict[str, int] = {}
         self._serial = 0
+
+    def reserve(self, path: str) -> None:
+        """Keeps a path free for a weight that is declared later: values that wish for the name
+        get another."""
+        self._reserved.add(path)
 
     def input(
         self,
@@ -66,15 +73,20 @@ class Builder:
         Raises:
             ValueError: the path is taken (callers look with `has_parameter` first).
         """
-        if path in self._parameters:
-            raise ValueError(f"parameter {path} is declared twice")
-        value = self._new_value(path, type)
+        if path in self._values:
+            raise ValueError(f"{path} is declared twice")
+        value = Value(path, type)
+        self._values[path] = value
         self._parameters[path] = Parameter(value, initializer, trainable, origin, hints)
         return value
 
     def get_parameter(self, path: str) -> Parameter | None:
         """The parameter under a path, if it is declared."""
         return self._parameters.get(path)
+
+    def parameter_paths(self) -> tuple[str, ...]:
+        """The paths of everything declared so far, in order."""
+        return tuple(self._parameters)
 
     def apply(
         self,
@@ -104,29 +116,6 @@ class Builder:
         self._nodes.append(Node(op, tuple(inputs), outputs, scope, origin))
         return outputs
 
-    def rename(self, value: Value, name: str) -> Value:
-        """Gives an unnamed value (`%12`) the name its author bound it to; the value under its
-        new name. A value that has a name keeps it. Costs one pass over the nodes of its scope's
-        tail, because values are named right after they are made."""
-        if not value.name.startswith("%"):
-            return value
-        renamed = Value(self._free_name(name), value.type)
-        del self._values[value.name]
-        self._values[renamed.name] = renamed
-        for index in range(len(self._nodes) - 1, -1, -1):
-            node = self._nodes[index]
-            if any(v is value for v in (*node.inputs, *node.outputs)):
-                self._nodes[index] = Node(
-                    node.op,
-                    tuple(renamed if v is value else v for v in node.inputs),
-                    tuple(renamed if v is value else v for v in node.outputs),
-                    node.scope,
-                    node.origin,
-                )
-            if any(v is renamed for v in self._nodes[index].outputs):
-                break
-        return renamed
-
     def output(self, name: str, value: Value, doc: str = "", origin: Span | None = None) -> None:
         """Declares an output of the graph."""
         self._outputs.append(Output(name, value, doc, origin))
@@ -153,9 +142,10 @@ class Builder:
         if not name:
             self._serial += 1
             return f"%{self._serial}"
-        if name not in self._values:
+        if name not in self._values and name not in self._reserved:
             return name
-        count = 2
+        count = self._counts.get(name, 1) + 1
         while f"{name}.{count}" in self._values:
             count += 1
+        self._counts[name] = count
         return f"{name}.{count}"

@@ -93,7 +93,10 @@ class Frame:
     @cached_property
     def chain(self) -> tuple[Frame, ...]:
         """This frame and all around it, outermost first."""
-        return (*self.parent.chain, self) if self.parent else (self,)
+        frames = [self]
+        while frames[-1].parent is not None:
+            frames.append(frames[-1].parent)
+        return tuple(reversed(frames))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,70 @@
+"""`assert`: checked when compiling, or kept for the run where sizes leave it open."""
+
+from __future__ import annotations
+
+from compiler.elaborate.context import Body
+from compiler.elaborate.tracing import walk
+from compiler.elaborate.types import assume
+from compiler.elaborate.values import Known, Poison, Tensor, Undecided, Val, describe
+from compiler.messages.names import MalformedClause
+from compiler.messages.values import AssertionFails, ConditionNotBool, ConditionUndecided
+from compiler.syntax import Clause, Declare, Expr, Name
+
+
+def run_assert(body: Body, clause: Clause) -> None:
+    """`assert condition, "text"`."""
+    expressions = [
+        o.value for o in clause.operands if o.name is None and not isinstance(o.value, Declare)
+    ]
+    if not 1 <= len(expressions) <= 2 or len(expressions) != len(clause.operands):
+        expected = "it takes a condition and a text"
+        form = 'assert condition, "text"'
+        body.report(MalformedClause(clause.word.span, "assert", expected, form))
+        return
+    condition = body.evaluate(expressions[0])
+    match condition:
+        case Known(True) | Poison():
+            return
+        case Known(False):
+            text = _text(body, expressions)
+            body.report(
+                AssertionFails(expressions[0].span, text, _show(body, expressions[0]), body.call)
+            )
+        case Undecided(relations, text):
+            if body.home is None or any(r not in ("==", "<=") for _, r, _ in relations):
+                body.report(ConditionUndecided(expressions[0].span, text))
+                return
+            for left, relation, right in relations:
+                assume(body, left, relation, right, expressions[0].span)
+        case _:
+            body.report(ConditionNotBool(expressions[0].span, describe(condition)))
+
+
+def _text(body: Body, expressions: list[Expr]) -> str:
+    if len(expressions) == 1:
+        return ""
+    text = body.evaluate(expressions[1])
+    return text.value if isinstance(text, Known) and isinstance(text.value, str) else ""
+
+
+def _show(body: Body, condition: Expr) -> str:
+    """The names in a condition with their values."""
+    shown: dict[str, str] = {}
+    for node in walk(condition):
+        if isinstance(node, Name) and node.text not in shown:
+            value = _find(body, node.text)
+            if isinstance(value, Known | Tensor):
+                shown[node.text] = _value_text(value)
+    return ", ".join(f"{name} is {text}" for name, text in shown.items())
+
+
+def _find(body: Body, name: str) -> Val | None:
+    return next((layer[name] for layer in reversed(body.names) if name in layer), None)
+
+
+def _value_text(value: Known | Tensor) -> str:
+    if isinstance(value, Tensor):
+        return str(value.type)
+    if isinstance(value.value, bool) or value.value is None:
+        return str(value.value).lower()
+    return str(value.value)

@@ -1,0 +1,126 @@
+"""Calls of blocks and models: parameters bound, a frame opened, the body run, results handed
+back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from compiler.elaborate.clauses import BLOCK_CLAUSES, MODEL_CLAUSES
+from compiler.elaborate.context import MAX_DEPTH, Abandoned, Application, Body, Ports
+from compiler.elaborate.files import holds_tensor
+from compiler.elaborate.frames import open_frame
+from compiler.elaborate.parameters import bind_parameters
+from compiler.elaborate.paths import join
+from compiler.elaborate.results import take_outputs, translate_result
+from compiler.elaborate.signatures import read_signature
+from compiler.elaborate.values import POISON, BlockLayer, Given, NetValue, Poison, Val
+from compiler.elaborate.weights import claim_path
+from compiler.messages.nets import ModelHasNo, NothingReturned
+from compiler.messages.values import RecursionTooDeep
+from compiler.syntax import Model
+
+
+def apply_block(
+    body: Body,
+    layer: BlockLayer,
+    given: Mapping[str, Given],
+    application: Application,
+    net: NetValue | None = None,
+) -> Val:
+    """The result of a block or model on everything that was given to it; for a net, whose
+    weights live under the net's path."""
+    if any(isinstance(g.value, Poison) for g in given.values()):
+        return POISON
+    session = body.session
+    session.spend(1, application.span)
+    if session.depth >= MAX_DEPTH:
+        name = layer.item.name
+        body.report(RecursionTooDeep(application.span, name.text, MAX_DEPTH, name.span))
+        raise Abandoned
+    session.depth += 1
+    try:
+        return _Call(body, layer, given, application, net).run()
+    finally:
+        session.depth -= 1
+
+
+class _Call:
+    """One call of a block or model."""
+
+    def __init__(
+        self,
+        caller: Body,
+        layer: BlockLayer,
+        given: Mapping[str, Given],
+        application: Application,
+        net: NetValue | None,
+    ) -> None:
+        self.caller = caller
+        self.layer = layer
+        self.given = given
+        self.application = application
+        self.net = net
+        self.signature = read_signature(layer.file, layer.item)
+        self.hinted = layer.frame is caller.frame
+        is_model = isinstance(layer.item, Model)
+        self.body = Body(
+            caller.session,
+            layer.file,
+            caller.home,
+            None,
+            MODEL_CLAUSES if is_model else BLOCK_CLAUSES,
+            reuse=caller.reuse if net is None else net.made,
+            wanted=application.names,
+            call=application.span,
+            ports=Ports(given) if is_model else None,
+        )
+
+    def run(self) -> Val:
+        """The result of the call."""
+        item = self.layer.item
+        if not bind_parameters(self.caller, self.body, item, self.signature, self.given):
+            return POISON
+        claimed = self.open_frame()
+        self.body.execute(item.body)
+        result = self.take_result()
+        if claimed is not None and not holds_tensor(result) and not isinstance(result, Poison):
+            own = join(self.caller.prefix, item.name.text)
+            self.caller.paths.release(claimed, own)
+        if self.net is not None and not self.net.nets:
+            self.net.nets.update(self.body.nets)
+        return translate_result(result, self.body, self.signature, self.given, hinted=self.hinted)
+
+    def open_frame(self) -> str | None:
+        """Opens the frame of the call, in a graph; the path that was claimed for it."""
+        caller, item, span = self.caller, self.layer.item, self.application.span
+        if caller.home is None or caller.frame is None:
+            return None
+        claimed = None
+        if self.net is not None:
+            path = self.net.path
+        else:
+            claimed = claim_path(caller, self.application.label, item.name.text, span)
+            path = join(caller.frame.path, claimed)
+        self.body.frame = open_frame(
+            caller,
+            self.body,
+            item,
+            self.signature,
+            self.given,
+            path=path,
+            hinted=self.hinted,
+            origin=span,
+        )
+        return claimed
+
+    def take_result(self) -> Val:
+        """What the body handed back."""
+        body, item, span = self.body, self.layer.item, self.application.span
+        if body.ports is not None:
+            if not body.ports.outputs and not body.ports.refused:
+                body.report(ModelHasNo(item.name.span, item.name.text, "output"))
+            return take_outputs(body.ports.outputs) if body.ports.outputs else POISON
+        if body.result is None:
+            body.report(NothingReturned(item.name.span, item.name.text, span))
+            return POISON
+        return body.result

@@ -1,0 +1,262 @@
+"""Where code is being elaborated: the session, the body, and what an application is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from compiler.diagnostics import Label as Place
+from compiler.diagnostics import Message, Sink
+from compiler.elaborate.graphs import GraphState
+from compiler.elaborate.paths import Paths
+from compiler.elaborate.values import Given, Known, Layer, Tensor, Val
+from compiler.ir.graph import Frame
+from compiler.ir.hint import Hint, HintBinary, HintUnary
+from compiler.messages.values import TooMuchWork
+from compiler.source import Span
+from compiler.syntax import Clause, Expr, Name, Statement
+
+if TYPE_CHECKING:
+    from compiler.elaborate.files import FileNet, FileScope
+    from compiler.syntax import Let
+
+MAX_WORK = 3_000_000
+"""Expressions, statements and list items that one item may cost when compiling."""
+
+MAX_DEPTH = 1_000
+"""Calls of blocks inside one another."""
+
+
+class Abandoned(Exception):
+    """Ends the elaboration of an item after its one diagnostic was reported: going on would
+    repeat the fault without end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """`as label`: the name of a stage and its parameters."""
+
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What the place of an expression wishes of its value: names of the tensors it makes, a
+    label for the layer that makes them, and how many tensors `->` brings to it."""
+
+    names: tuple[str, ...] = ()
+    label: Label | None = None
+    supplied: int = 0
+
+
+NOTHING = Want()
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """One use of a layer: where it stands, and what its place wishes.
+
+    `hint` is the parameter of the enclosing block that the layer came from (`act`); `inputs`
+    are the places of the tensors supplied.
+    """
+
+    span: Span
+    label: Label | None = None
+    names: tuple[str, ...] = ()
+    hint: Hint | None = None
+
+
+class Engine(Protocol):
+    """The parts of elaboration that need each other; `compiler.elaborate.engine` joins them."""
+
+    def evaluate(self, body: Body, expression: Expr, want: Want) -> Val:
+        """The value of an expression."""
+
+    def evaluate_entry(self, file: FileScope, entry: Let | FileNet, home: GraphState | None) -> Val:
+        """The value of a `let` or a net at file level."""
+
+    def apply(
+        self, body: Body, layer: Layer, inputs: Sequence[Given], application: Application
+    ) -> Val:
+        """The result of a layer on tensors."""
+
+    def execute(self, body: Body, statements: Sequence[Statement]) -> None:
+        """Runs statements in order, up to a `return`."""
+
+
+ClauseHandler = Callable[["Body", Clause], None]
+
+
+@dataclass(frozen=True)
+class ClauseTable:
+    """The clause words that mean something in a kind of body ("a model")."""
+
+    place: str
+    handlers: Mapping[str, ClauseHandler]
+    forms: Mapping[str, str] = field(default_factory=dict)
+    """How a clause is written, for messages, where `word …` says too little."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputEntry:
+    """One `output` of a model."""
+
+    name: str
+    tensor: Tensor
+    doc: str
+    span: Span
+
+
+@dataclass(eq=False)
+class Ports:
+    """What goes into a model and comes out. `given` are the tensors of a call; None where the
+    model stands alone and declares the graph's own inputs."""
+
+    given: Mapping[str, Given] | None
+    inputs: dict[str, Span] = field(default_factory=dict)
+    outputs: list[OutputEntry] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+
+
+@dataclass(eq=False)
+class Loop:
+    """What the body of a `scan` hands out: stacked tensors with their axes, and its end."""
+
+    axis: int
+    emits: dict[str, tuple[Val, int, Span]] = field(default_factory=dict)
+    until: tuple[Val, Span] | None = None
+
+
+@dataclass(eq=False)
+class Session:
+    """One run of the front end: where diagnostics go, and the files read so far.
+
+    `overrides` replaces defaults of the parameters of items, by (item, parameter).
+    """
+
+    sink: Sink
+    engine: Engine
+    overrides: Mapping[tuple[str, str], Expr] = field(default_factory=dict)
+    files: dict[str, FileScope] = field(default_factory=dict)
+    opening: list[str] = field(default_factory=list)
+    work: int = 0
+    depth: int = 0
+
+    def report(self, message: Message) -> None:
+        """Add a diagnostic."""
+        self.sink.report(message)
+
+    def spend(self, amount: int, span: Span) -> None:
+        """Counts compile-time work.
+
+        Raises:
+            Abandoned: an item costs more than any network needs.
+        """
+        self.work += amount
+        if self.work > MAX_WORK:
+            self.report(TooMuchWork(span, MAX_WORK))
+            raise Abandoned
+
+
+@dataclass(eq=False)
+class Body:
+    """The elaboration of one body: a call of a block, model or net, or the body of an item.
+
+    `names` is innermost last: the parameters, then what the body binds, then comprehensions.
+    `reuse` is true inside a later call of a net, which finds its weights instead of making them.
+    `sizes` says where each size in the signature came from, `bound` which axis of which
+    parameter it is, `unbound` which sizes have no value because their argument was not given. `nets` are the nets declared here. `result` is what
+    `return` gave; `call` is where the body was called. `loop` is set inside a `scan`.
+    """
+
+    session: Session
+    file: FileScope
+    home: GraphState | None
+    frame: Frame | None
+    clauses: ClauseTable
+    paths: Paths = field(default_factory=Paths)
+    names: list[dict[str, Val]] = field(default_factory=lambda: [{}, {}])
+    prefix: str = ""
+    guard: Hint | None = None
+    reuse: bool = False
+    sizes: dict[str, Place] = field(default_factory=dict)
+    bound: dict[str, tuple[str, int]] = field(default_factory=dict)
+    unbound: dict[str, Name] = field(default_factory=dict)
+    nets: dict[str, Val] = field(default_factory=dict)
+    ports: Ports | None = None
+    result: Val | None = None
+    wanted: tuple[str, ...] = ()
+    call: Span | None = None
+    loop: Loop | None = None
+
+    def evaluate(self, expression: Expr, want: Want = NOTHING) -> Val:
+        """The value of an expression."""
+        return self.session.engine.evaluate(self, expression, want)
+
+    def apply(self, layer: Layer, inputs: Sequence[Given], application: Application) -> Val:
+        """The result of a layer on tensors."""
+        return self.session.engine.apply(self, layer, inputs, application)
+
+    def execute(self, statements: Sequence[Statement]) -> None:
+        """Runs statements in order, up to a `return`."""
+        self.session.engine.execute(self, statements)
+
+    def report(self, message: Message) -> None:
+        """Add a diagnostic."""
+        self.session.report(message)
+
+    def bind(self, name: str, value: Val) -> None:
+        """Makes a name mean a value from here on."""
+        self.names[-1][name] = value
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Names bound inside are forgotten after it."""
+        self.names.append({})
+        try:
+            yield
+        finally:
+            self.names.pop()
+
+    @contextmanager
+    def under(self, prefix: str) -> Iterator[None]:
+        """Paths claimed inside stand under a prefix: a named composition."""
+        before, self.prefix = self.prefix, prefix
+        try:
+            yield
+        finally:
+            self.prefix = before
+
+    @contextmanager
+    def guarded(self, guard: Hint | None) -> Iterator[None]:
+        """Nodes made inside stand under a compile-time condition as well."""
+        before, self.guard = self.guard, join_guards(self.guard, guard)
+        try:
+            yield
+        finally:
+            self.guard = before
+
+
+def join_guards(outer: Hint | None, inner: Hint | None) -> Hint | None:
+    """Both conditions; an unreadable one adds nothing."""
+    if outer is None or inner is None:
+        return inner if outer is None else outer
+    return HintBinary("and", outer, inner)
+
+
+def negate(condition: Known) -> Hint | None:
+    """The hint of the opposite of a condition."""
+    match condition.hint:
+        case None:
+            return None
+        case HintUnary("not", operand):
+            return operand
+        case HintBinary(symbol, left, right) if symbol in _OPPOSITE:
+            return HintBinary(_OPPOSITE[symbol], left, right)
+    return HintUnary("not", condition.hint)
+
+
+_OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}

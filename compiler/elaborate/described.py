@@ -1,0 +1,143 @@
+"""Calls of what specs can name besides layers: initializers, optimizers, schedules, sources."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from compiler.diagnostics import Fault, did_you_mean
+from compiler.elaborate.binding import Actual, Formal, Signature, match_call
+from compiler.elaborate.context import Body
+from compiler.elaborate.options import Unfit, convert
+from compiler.elaborate.places import CallPlace
+from compiler.elaborate.values import POISON, Given, Poison, Val
+from compiler.initializers import INITIALIZERS, Initializer
+from compiler.messages.arguments import WrongArgument
+from compiler.signature import Described, Registry
+from compiler.syntax import Argument, Call, Expr, Group, Name
+from compiler.training.base import (
+    METRICS,
+    OPTIMIZERS,
+    SCHEDULES,
+    Metric,
+    Optimizer,
+    Schedule,
+)
+
+T = TypeVar("T", bound=Described)
+
+_REGISTRIES: tuple[tuple[type[Described], Registry[Any]], ...] = (
+    (Initializer, INITIALIZERS),
+    (Schedule, SCHEDULES),
+    (Optimizer, OPTIMIZERS),
+    (Metric, METRICS),
+)
+"""Which registry holds the values of a field annotated with a base class."""
+
+
+def find_class(expression: Expr, registry: Registry[T]) -> type[T] | None:
+    """The class that an expression names, `adamw` or `adamw(lr=1e-3)`; None for anything else."""
+    match expression:
+        case Group(inner=inner):
+            return find_class(inner, registry)
+        case Name(text=text) | Call(function=Name(text=text)):
+            return registry.get(text)
+    return None
+
+
+def build_described(body: Body, expression: Expr, cls: type[T]) -> T | None:
+    """The instance that an expression asks for; None where an argument was refused, which is
+    reported."""
+    while isinstance(expression, Group):
+        expression = expression.inner
+    if isinstance(expression, Call):
+        return build_from_arguments(body, expression.function, expression.arguments, cls)
+    return build_from_arguments(body, expression, (), cls)
+
+
+def build_from_arguments(
+    body: Body, callee: Expr, arguments: Sequence[Argument], cls: type[T]
+) -> T | None:
+    """An instance of a class from the arguments of its call."""
+    options = {option.name: option for option in cls.options()}
+    formals = tuple(Formal(o.name, False, o.required, lambda _: True) for o in options.values())
+    signature = Signature(cls.name, formals)
+    positions = [name for name in options]
+    actuals: list[Actual] = []
+    nested: dict[int, Described | None] = {}
+    for index, argument in enumerate(arguments):
+        name = argument.name.text if argument.name is not None else None
+        name = name or (positions[index] if index < len(positions) else None)
+        option = options.get(name) if name is not None else None
+        registry = _registry_of(option.annotation) if option is not None else None
+        inner = find_class(argument.value, registry) if registry is not None else None
+        if inner is not None:
+            nested[id(argument)] = build_described(body, argument.value, inner)
+            value: Val = POISON
+        else:
+            value = body.evaluate(argument.value)
+        actuals.append(Actual(argument.name, value, argument.value.span))
+    match = match_call(signature, actuals, 0)
+    if not match.holds:
+        for fault in match.find_faults(signature, callee.span):
+            body.report(fault)
+        return None
+    built = {
+        a.span: nested[id(g)] for a, g in zip(actuals, arguments, strict=True) if id(g) in nested
+    }
+    return _make(body, callee, cls, match.given, built)
+
+
+def _make(
+    body: Body,
+    callee: Expr,
+    cls: type[T],
+    given: Mapping[str, Given],
+    built: Mapping[Any, Described | None],
+) -> T | None:
+    fields: dict[str, object] = {}
+    refused = False
+    for option in cls.options():
+        item = given.get(option.name)
+        if item is None:
+            continue
+        if item.span in built:
+            fields[option.name] = built[item.span]
+            refused = refused or built[item.span] is None
+            continue
+        if isinstance(item.value, Poison):
+            refused = True
+            continue
+        try:
+            fields[option.name] = convert(item.value, option.annotation)
+        except Unfit as unfit:
+            refused = True
+            suggestion = unfit.suggestion
+            body.report(
+                WrongArgument(
+                    item.span, cls.name, option.name, unfit.expected, unfit.found, suggestion
+                )
+            )
+    if refused:
+        return None
+    try:
+        return cls(**fields)
+    except Fault as fault:
+        body.report(fault.make(CallPlace(callee.span, given)))
+        return None
+
+
+def _registry_of(annotation: Any) -> Registry[Any] | None:
+    """The registry whose classes a field takes."""
+    members = typing.get_args(annotation) or (annotation,)
+    for member in members:
+        for base, registry in _REGISTRIES:
+            if isinstance(member, type) and issubclass(member, base):
+                return registry
+    return None
+
+
+def suggest_class(word: str, registry: Registry[Any]) -> str | None:
+    """The name in a registry that may have been meant."""
+    return did_you_mean(word, registry.names())

@@ -1,0 +1,45 @@
+"""Joins the parts of elaboration that need each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compiler.elaborate import expressions, layers, statements
+from compiler.elaborate.clauses import BLOCK_CLAUSES, make_net
+from compiler.elaborate.context import Application, Body, Want
+from compiler.elaborate.files import FileNet, FileScope
+from compiler.elaborate.graphs import GraphState
+from compiler.elaborate.values import Given, Layer, Val
+from compiler.syntax import Expr, Let, Statement
+
+
+class Elaboration:
+    """Implements `Engine`."""
+
+    def evaluate(self, body: Body, expression: Expr, want: Want) -> Val:
+        """The value of an expression."""
+        return expressions.evaluate(body, expression, want)
+
+    def apply(
+        self, body: Body, layer: Layer, inputs: Sequence[Given], application: Application
+    ) -> Val:
+        """The result of a layer on tensors."""
+        return layers.apply_layer(body, layer, inputs, application)
+
+    def execute(self, body: Body, listed: Sequence[Statement]) -> None:
+        """Runs statements in order, up to a `return`."""
+        statements.execute(body, listed)
+
+    def evaluate_entry(self, file: FileScope, entry: Let | FileNet, home: GraphState | None) -> Val:
+        """The value of a `let` or a net at file level; tensors are made under the root frame of
+        the graph that asks for it."""
+        if isinstance(entry, Let):
+            root = home.root if home is not None else None
+            frame = root.frame if root is not None else None
+            outside = Body(file.session, file, root, frame, BLOCK_CLAUSES)
+            binding = entry.binding
+            return outside.evaluate(binding.value, Want((binding.name.text,)))
+        outside = Body(file.session, file, None, None, BLOCK_CLAUSES)
+        value = outside.evaluate(entry.value)
+        name = entry.name
+        return make_net(outside, name, name.text, name.text, value, entry.value.span)

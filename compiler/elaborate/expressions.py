@@ -1,0 +1,185 @@
+"""Expressions: each form to its value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compiler.elaborate.attributes import evaluate_attribute
+from compiler.elaborate.calls import evaluate_call
+from compiler.elaborate.conditions import decide, iterate
+from compiler.elaborate.context import Body, Want, negate
+from compiler.elaborate.lookup import look_up
+from compiler.elaborate.operators import evaluate_binary, evaluate_unary
+from compiler.elaborate.pipes import evaluate_named, evaluate_pipe
+from compiler.elaborate.subscripts import evaluate_subscript
+from compiler.elaborate.unpacking import bind_items
+from compiler.elaborate.values import (
+    POISON,
+    Known,
+    ListValue,
+    Poison,
+    Record,
+    Rest,
+    Val,
+    describe,
+)
+from compiler.ir.hint import HintChoose, HintConst
+from compiler.messages.values import NotText
+from compiler.syntax import (
+    Attribute,
+    Binary,
+    Bool,
+    Call,
+    Comprehension,
+    Conditional,
+    Expr,
+    Generator,
+    Group,
+    ListExpr,
+    Name,
+    Named,
+    NoneLiteral,
+    Number,
+    String,
+    Subscript,
+    Then,
+    TupleExpr,
+    Unary,
+)
+from compiler.syntax import Rest as RestSyntax
+
+
+def evaluate(body: Body, expression: Expr, want: Want) -> Val:
+    """The value of an expression; faults are reported and give poison."""
+    body.session.spend(1, expression.span)
+    match expression:
+        case Name():
+            return look_up(body, expression, applied=want.supplied > 0)
+        case Number(value=value, unit=unit):
+            return Known(value, HintConst(value), unit)
+        case Then():
+            return evaluate_pipe(body, expression, want)
+        case Call():
+            return evaluate_call(body, expression, want)
+        case Binary():
+            return evaluate_binary(body, expression, want)
+        case Named():
+            return evaluate_named(body, expression, want)
+        case Group(inner=inner):
+            return evaluate(body, inner, want)
+        case Subscript():
+            return evaluate_subscript(body, expression, want)
+        case Attribute():
+            return evaluate_attribute(body, expression)
+        case Unary():
+            return evaluate_unary(body, expression, want)
+        case Conditional():
+            return _choose(body, expression, want)
+    return _evaluate_literal(body, expression, want)
+
+
+def _evaluate_literal(body: Body, expression: Expr, want: Want) -> Val:
+    match expression:
+        case String():
+            return _join_string(body, expression)
+        case Bool(value=value):
+            return Known(value, HintConst(value))
+        case NoneLiteral():
+            return Known(None, HintConst(None))
+        case RestSyntax():
+            return Rest()
+        case ListExpr(items=items):
+            return ListValue(tuple(body.evaluate(item) for item in items))
+        case TupleExpr(items=items):
+            return _tuple(body, items)
+        case Comprehension():
+            made: list[Val] = []
+            with body.scope():
+                _comprehend(body, expression, expression.generators, made)
+            return POISON if any(isinstance(v, Poison) for v in made) else ListValue(tuple(made))
+    raise AssertionError(f"no meaning for {type(expression).__name__}")
+
+
+def _tuple(body: Body, items: Sequence[Expr]) -> Val:
+    """`(a, b)`: the results are named where they have names."""
+    return Record(tuple(("", body.evaluate(item)) for item in items))
+
+
+def _join_string(body: Body, expression: String) -> Val:
+    if all(isinstance(part, str) for part in expression.parts):
+        text = "".join(part for part in expression.parts if isinstance(part, str))
+        return Known(text, HintConst(text))
+    pieces: list[str] = []
+    for part in expression.parts:
+        if isinstance(part, str):
+            pieces.append(part)
+            continue
+        value = body.evaluate(part)
+        if isinstance(value, Poison):
+            return POISON
+        if not isinstance(value, Known):
+            body.report(NotText(part.span, describe(value)))
+            return POISON
+        pieces.append(spell(value))
+    return Known("".join(pieces))
+
+
+def spell(value: Known) -> str:
+    """A known value as it stands in a string."""
+    match value.value:
+        case bool() | None:
+            return str(value.value).lower()
+        case float() as number if number.is_integer() and abs(number) < 1e15:
+            return str(int(number))
+        case scalar:
+            return str(scalar)
+
+
+def _choose(body: Body, expression: Conditional, want: Want) -> Val:
+    """`if condition then a else b`: only the branch taken is evaluated."""
+    condition = body.evaluate(expression.condition)
+    decided = decide(body, condition, expression.condition.span)
+    if decided is None:
+        return POISON
+    assert isinstance(condition, Known)
+    taken = expression.then if decided else expression.otherwise
+    with body.guarded(condition.hint if decided else negate(condition)):
+        value = body.evaluate(taken, want)
+    if isinstance(value, Known):
+        return Known(value.value, _choice_hint(expression, condition, value), value.unit)
+    return value
+
+
+def _choice_hint(
+    expression: Conditional, condition: Known, value: Known
+) -> HintChoose | HintConst | None:
+    """The hint of a choice: of both branches where both are literals; else it is forgotten."""
+    branches = (expression.then, expression.otherwise)
+    literals = [b.value for b in branches if isinstance(b, Number | Bool)]
+    if condition.hint is None or len(literals) != 2 or value.hint is None:
+        return None
+    return HintChoose(condition.hint, HintConst(literals[0]), HintConst(literals[1]))
+
+
+def _comprehend(
+    body: Body, expression: Comprehension, generators: Sequence[Generator], made: list[Val]
+) -> None:
+    if not generators:
+        made.append(body.evaluate(expression.element))
+        return
+    generator = generators[0]
+    items = iterate(body, body.evaluate(generator.iterable), generator.iterable.span)
+    if items is None:
+        made.append(POISON)
+        return
+    for item in items:
+        bind_items(body, generator.names, item, generator.iterable.span)
+        if generator.condition is not None:
+            condition = body.evaluate(generator.condition)
+            decided = decide(body, condition, generator.condition.span)
+            if decided is None:
+                made.append(POISON)
+                return
+            if not decided:
+                continue
+        _comprehend(body, expression, generators[1:], made)

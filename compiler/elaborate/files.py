@@ -1,0 +1,244 @@
+"""The items of a file by name, what `use` brings, and the values of its `let`s and nets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compiler.diagnostics import did_you_mean
+from compiler.elaborate.values import (
+    POISON,
+    BlockLayer,
+    ItemValue,
+    ListValue,
+    Namespace,
+    Poison,
+    Record,
+    Tensor,
+    Val,
+)
+from compiler.messages.names import (
+    AmbiguousName,
+    CircularValue,
+    DefinedTwice,
+    UseCycle,
+    UseNotFound,
+)
+from compiler.parse import parse
+from compiler.source import Source, Span
+from compiler.syntax import (
+    Block,
+    Clause,
+    Expr,
+    File,
+    Item,
+    Let,
+    Model,
+    Name,
+    Node,
+    String,
+    TopLevel,
+    Use,
+)
+
+if TYPE_CHECKING:
+    from compiler.elaborate.context import Body, Session
+    from compiler.elaborate.graphs import GraphState
+    from compiler.elaborate.signatures import BlockSignature
+
+STD = "std"
+"""The first word of `use std.vision`: the library that comes with Weft."""
+
+
+@dataclass(frozen=True, eq=False)
+class FileNet:
+    """One name of a `net` clause at file level."""
+
+    name: Name
+    value: Expr
+
+
+Entry = Item | Let | FileNet
+
+
+@dataclass(eq=False)
+class FileScope:
+    """A parsed file: its items by name (values are made when they are first asked for)."""
+
+    session: Session
+    file: File
+    entries: dict[str, Entry] = field(default_factory=dict)
+    uses: list[tuple[Use, FileScope | None]] = field(default_factory=list)
+    values: dict[str, Val] = field(default_factory=dict)
+    computing: list[str] = field(default_factory=list)
+    signatures: dict[str, tuple[Item, BlockSignature]] = field(default_factory=dict)
+
+    def names(self) -> Iterator[str]:
+        """Every name that can be used here, for suggestions."""
+        yield from self.entries
+        for use, brought in self.uses:
+            if use.alias is not None:
+                yield use.alias.text
+            elif brought is not None:
+                yield from brought.entries
+
+    def find(self, name: str, span: Span) -> tuple[FileScope, Entry] | Namespace | None:
+        """What a name means in this file: an item of its own or of a file that it uses."""
+        own = self.entries.get(name)
+        if own is not None:
+            return self, own
+        found: list[tuple[FileScope, Entry, Span]] = []
+        for use, brought in self.uses:
+            if use.alias is not None:
+                if use.alias.text == name and brought is not None:
+                    return Namespace(brought, name)
+            elif brought is not None and name in brought.entries:
+                found.append((brought, brought.entries[name], use.span))
+        if len(found) > 1 and found[0][1] is not found[1][1]:
+            self.session.report(AmbiguousName(span, name, found[0][2], found[1][2]))
+        return found[0][:2] if found else None
+
+    def value(self, name: str, span: Span, home: GraphState | None) -> Val | None:
+        """The value of a name in this file; None where it has none. `home` is the graph under
+        construction, in which a `let` of tensors is computed."""
+        found = self.find(name, span)
+        match found:
+            case None | Namespace():
+                return found
+            case owner, entry:
+                return owner.entry_value(entry, span, home)
+
+    def entry_value(self, entry: Entry, span: Span, home: GraphState | None) -> Val:
+        """The value of an item of this file."""
+        match entry:
+            case Block() | Model():
+                return BlockLayer(entry, self, {}, entry.name.span)
+            case Let(binding=binding):
+                return self._compute(binding.name.text, entry, span, home)
+            case FileNet(name=name):
+                return self._compute(name.text, entry, span, home)
+        return ItemValue(type(entry).__name__.lower(), entry.name.text, entry.name.span)
+
+    def _compute(self, name: str, entry: Let | FileNet, span: Span, home: GraphState | None) -> Val:
+        known = self.values.get(name)
+        if known is None and home is not None:
+            known = home.root.lets.get((self, name))
+        if known is not None:
+            return known
+        if name in self.computing:
+            self.session.report(CircularValue(span, name))
+            return POISON
+        self.computing.append(name)
+        try:
+            value = self.session.engine.evaluate_entry(self, entry, home)
+        finally:
+            self.computing.pop()
+        if home is not None and holds_tensor(value):
+            home.root.lets[self, name] = value
+        elif home is not None or not isinstance(value, Poison):
+            self.values[name] = value
+        return value
+
+
+def holds_tensor(value: Val) -> bool:
+    """Whether a tensor is in it."""
+    match value:
+        case Tensor():
+            return True
+        case ListValue(items):
+            return any(map(holds_tensor, items))
+        case Record():
+            return any(map(holds_tensor, value.values))
+    return False
+
+
+# --- opening ----------------------------------------------------------------------------------
+
+
+def open_scope(session: Session, file: File) -> FileScope:
+    """The scope of a parsed file; the files that it uses are read."""
+    scope = FileScope(session, file)
+    session.files[file.source.path] = scope
+    session.opening.append(file.source.path)
+    for item in file.items:
+        _declare(scope, item)
+    session.opening.pop()
+    return scope
+
+
+def _declare(scope: FileScope, item: TopLevel) -> None:
+    match item:
+        case Use():
+            scope.uses.append((item, _open_use(scope, item)))
+        case Let(binding=binding):
+            _add(scope, binding.name, item)
+        case Item(name=name):
+            _add(scope, name, item)
+        case Clause(word=word, operands=operands) if word.text == "net":
+            for operand in operands:
+                if operand.name is not None and isinstance(operand.value, Node):
+                    _add(scope, operand.name, FileNet(operand.name, operand.value))  # type: ignore[arg-type]
+
+
+def _add(scope: FileScope, name: Name, entry: Entry) -> None:
+    first = scope.entries.get(name.text)
+    if first is None:
+        scope.entries[name.text] = entry
+        return
+    place = first.binding.name if isinstance(first, Let) else first.name
+    scope.session.report(DefinedTwice(name.span, name.text, "name", place.span))
+
+
+def _open_use(scope: FileScope, use: Use) -> FileScope | None:
+    source = _find_source(scope, use)
+    if source is None:
+        return None
+    session = scope.session
+    if source.path in session.opening:
+        start = session.opening.index(source.path)
+        names = tuple(Path(p).name for p in (*session.opening[start:], source.path))
+        session.report(UseCycle(use.span, names))
+        return None
+    known = session.files.get(source.path)
+    return known or open_scope(session, parse(source, session.sink))
+
+
+def _find_source(scope: FileScope, use: Use) -> Source | None:
+    if use.file is not None:
+        return _read_file(scope, use, use.file)
+    words = [part.text for part in use.path]
+    library = files("specs") / STD
+    if words[0] == STD and len(words) > 1:
+        entry = library.joinpath(*words[1:-1], f"{words[-1]}.weft")
+        if entry.is_file():
+            return Source("/".join([STD, *words[1:]]) + ".weft", entry.read_text(encoding="utf-8"))
+    known = [f"{STD}.{e.name[:-5]}" for e in library.iterdir() if e.name.endswith(".weft")]
+    name = ".".join(words)
+    span = use.path[0].span.to(use.path[-1].span)
+    reason = f"the library has {', '.join(sorted(known))}"
+    scope.session.report(UseNotFound(span, name, did_you_mean(name, known), reason))
+    return None
+
+
+def _read_file(scope: FileScope, use: Use, written: String) -> Source | None:
+    name = "".join(part for part in written.parts if isinstance(part, str))
+    path = scope.file.source.folder / name
+    try:
+        return Source(str(path), path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        near = sorted(p.name for p in path.parent.glob("*.weft")) if path.parent.is_dir() else []
+        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        suggestion = did_you_mean(path.name, near)
+        scope.session.report(UseNotFound(written.span, f'"{name}"', suggestion, reason))
+    return None
+
+
+def items_by_kind(scope: FileScope, kind: type[Item]) -> Mapping[str, Item]:
+    """The items of one kind in a file, in order."""
+    return {n: e for n, e in scope.entries.items() if isinstance(e, kind)}
+
+
+__all__ = ["Body", "Entry", "FileNet", "FileScope", "holds_tensor", "items_by_kind", "open_scope"]

@@ -1,0 +1,103 @@
+"""Frames: what a call of a block was given, recorded for the code that is generated from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from compiler.elaborate.context import Body
+from compiler.elaborate.signatures import BlockSignature
+from compiler.elaborate.values import Given, Known, Layer, Tensor, Val, is_layer, scalars
+from compiler.ir.graph import NO_DEFAULT, Argument, Frame
+from compiler.ir.hint import Hint
+from compiler.source import Span
+from compiler.syntax import Bool, Expr, Item, NoneLiteral, Number, String, Unary
+
+
+def open_frame(
+    caller: Body,
+    body: Body,
+    item: Item,
+    signature: BlockSignature,
+    given: Mapping[str, Given],
+    *,
+    path: str,
+    hinted: bool,
+    origin: Span,
+) -> Frame:
+    """The frame of a call whose parameters are bound in `body`. `hinted` says whether the
+    arguments were written in the caller's frame, so that their hints hold there."""
+    assert caller.home is not None
+    assert caller.frame is not None
+    arguments = (
+        *make_arguments(body, signature, given if hinted else {}),
+        *(
+            Argument(name, _plain(body.names[0][name]), dim=place)
+            for name, place in body.bound.items()
+        ),
+    )
+    tensors = tuple(
+        (name, caller.home.value_of(g.value).name)
+        for name, g in given.items()
+        if isinstance(g.value, Tensor)
+    )
+    return Frame(
+        item.name.text,
+        path,
+        caller.home.count_call(),
+        caller.frame,
+        arguments,
+        tensors,
+        caller.guard,
+        item.doc,
+        origin,
+    )
+
+
+def make_arguments(
+    body: Body, signature: BlockSignature, given: Mapping[str, Given]
+) -> Iterator[Argument]:
+    """The compile-time arguments of a call, in the order of the signature."""
+    for spec in signature.parameters:
+        value = body.names[0][spec.name]
+        if spec.is_tensor or isinstance(value, Tensor):
+            continue
+        source = given.get(spec.name)
+        yield Argument(
+            spec.name,
+            _plain(value),
+            _hint(source),
+            literal_default(spec.syntax.default),
+            untraced=spec.name in signature.untraced,
+        )
+
+
+def _hint(source: Given | None) -> Hint | None:
+    value = source.value if source is not None else None
+    return value.hint if isinstance(value, Known) else None
+
+
+def _plain(value: Val) -> object:
+    if is_layer(value):
+        return _layer_name(value)  # type: ignore[arg-type]
+    return scalars(value)
+
+
+def _layer_name(layer: Layer) -> str:
+    name = scalars(layer)
+    return name if isinstance(name, str) else "layer"
+
+
+def literal_default(default: Expr | None) -> object:
+    """A default that is a literal, as the generated constructor shows it."""
+    match default:
+        case Number(value=value) | Bool(value=value):
+            return value
+        case String(parts=(str() as text,)):
+            return text
+        case String(parts=()):
+            return ""
+        case NoneLiteral():
+            return None
+        case Unary(operator="-", operand=Number(value=value)):
+            return -value
+    return NO_DEFAULT

@@ -1,0 +1,41 @@
+"""`as "layer{i + 1}"[j]`: the path that a label stands for."""
+
+from __future__ import annotations
+
+import re
+
+from compiler.elaborate.arithmetic import whole
+from compiler.elaborate.context import Body, Label
+from compiler.elaborate.values import Known, Poison, describe
+from compiler.messages.functions import NotWhole
+from compiler.messages.nets import BadLabel
+from compiler.syntax import Name, StageLabel
+
+_PATH = re.compile(r"\w+(\.\w+)*")
+
+
+def read_label(body: Body, syntax: StageLabel) -> Label | None:
+    """The label, or None where it is refused, which is reported."""
+    if isinstance(syntax.base, Name):
+        text = syntax.base.text
+    else:
+        value = body.evaluate(syntax.base)
+        if not isinstance(value, Known) or not isinstance(value.value, str):
+            return None
+        text = value.value
+    for index in syntax.indices:
+        value = body.evaluate(index)
+        if isinstance(value, Poison):
+            return None
+        number = whole(value) if isinstance(value, Known) else None
+        if isinstance(value, Known) and isinstance(value.value, str):
+            text += f".{value.value}"
+        elif isinstance(number, int) and number >= 0:
+            text += f".{number}"
+        else:
+            body.report(NotWhole(index.span, "the index of a stage", describe(value)))
+            return None
+    if not _PATH.fullmatch(text):
+        body.report(BadLabel(syntax.span, text))
+        return None
+    return Label(text, syntax.span)

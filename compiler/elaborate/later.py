@@ -1,0 +1,54 @@
+"""Words of the language whose meaning a later version brings: refused, never left out."""
+
+from __future__ import annotations
+
+LATER: dict[str, str] = {
+    "training": "tell training from evaluation when compiling",
+    "step": "be the number of the training step at run time",
+    "epoch": "be the number of the epoch at run time",
+    "normal": "draw normal random numbers, one draw per call",
+    "uniform": "draw uniform random numbers, one draw per call",
+    "randint": "draw random whole numbers, one draw per call",
+    "bernoulli": "draw random truth values, one draw per call",
+    "normal_like": "draw normal random numbers in the shape of a tensor",
+    "uniform_like": "draw uniform random numbers in the shape of a tensor",
+    "sample_categorical": "draw from a categorical distribution",
+    "permutation": "draw a random order",
+    "grad": "differentiate one tensor by another",
+    "ema": "keep a moving average of a net's weights",
+    "linear": "change a number over the course of a training",
+    "prune": "remove the channels of a net that matter least",
+    "quantize": "store and compute a net in fewer bits",
+    "low_rank": "split layers of a net into two of lower rank",
+    "finetune": "go on training a compressed net",
+    "distill": "train a small net to follow a large one",
+    "search": "choose how to compress a net",
+    "random_flip": "flip images at random while training",
+    "random_crop": "crop images at random while training",
+    "random_resized_crop": "crop and resize images at random while training",
+    "random_gray": "drop the colours of images at random while training",
+    "color_jitter": "change the colours of images at random while training",
+    "gaussian_blur": "blur images at random while training",
+    "elastic": "deform images at random while training",
+    "lookahead": "wrap an optimizer that looks ahead",
+}
+"""Names in expressions, and what each will do."""
+
+LATER_CLAUSES: dict[str, str] = {
+    "step": "alternate between several objectives",
+    "update": "compute a buffer after the optimizer",
+    "sample": "draw samples while training",
+    "augment": "change the rows of a training at random",
+    "window": "cut a series into windows",
+    "pad": "bring rows of varying length to one",
+    "balance": "draw rows so that classes come equally often",
+    "apply": "compress a trained net",
+    "require": "state what the result must hold",
+    "target": "say where latency is measured",
+    "maximize": "say what a search is for",
+    "trials": "bound the number of trials of a search",
+    "sampler": "choose how a search draws its trials",
+    "pruner": "choose when a search gives up a trial",
+    "weights": "choose the dtype of stored weights",
+}
+"""Words of clauses, and what each will do."""

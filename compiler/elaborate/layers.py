@@ -1,0 +1,142 @@
+"""Applying layers to tensors: ops, blocks, nets, sequences, copies and labels alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from compiler.elaborate.binding import fill_inputs
+from compiler.elaborate.calls import apply_given, call_function
+from compiler.elaborate.context import Application, Body, Label
+from compiler.elaborate.loading import LOAD
+from compiler.elaborate.nets import apply_sequence
+from compiler.elaborate.signatures import given_of, sign
+from compiler.elaborate.values import (
+    POISON,
+    Compose,
+    FunctionLayer,
+    Given,
+    Labelled,
+    Layer,
+    Loaded,
+    LoadFunction,
+    NetValue,
+    Poison,
+    Record,
+    Repeat,
+    Val,
+)
+from compiler.elaborate.weights import claim_path
+from compiler.messages.arguments import MissingArgument, WrongInputs
+from compiler.messages.nets import OnlyOnNets
+from compiler.source import Span
+
+
+def apply_layer(body: Body, layer: Layer, inputs: Sequence[Given], application: Application) -> Val:
+    """The result of a layer on what `->` brings to it."""
+    if any(isinstance(i.value, Poison) for i in inputs):
+        return POISON
+    match layer:
+        case Labelled(inner, text, span):
+            return _apply_labelled(body, inner, Label(text, span), inputs, application)
+        case Compose(stages):
+            return _apply_stages(body, stages, inputs, application)
+        case Repeat():
+            return _apply_copies(body, layer, inputs, application)
+        case FunctionLayer(function):
+            return call_function(body, function, inputs, application.span)
+        case Loaded(span=span):
+            body.report(OnlyOnNets(span, LOAD))
+            return POISON
+        case LoadFunction():
+            body.report(OnlyOnNets(application.span, LOAD))
+            return POISON
+    if isinstance(layer, NetValue) and sign(layer) is None:
+        return apply_sequence(body, layer, inputs, application)
+    return _apply_signed(body, layer, inputs, application)
+
+
+def _apply_labelled(
+    body: Body, layer: Layer, label: Label, inputs: Sequence[Given], application: Application
+) -> Val:
+    if application.label is None:
+        return body.apply(layer, inputs, replace(application, label=label))
+    path = claim_path(body, application.label, application.label.text, application.span)
+    with body.under(path):
+        return body.apply(layer, inputs, replace(application, label=label))
+
+
+def _apply_stages(
+    body: Body, stages: Sequence[Layer], inputs: Sequence[Given], application: Application
+) -> Val:
+    """A sequence; a label makes it a scope."""
+    if application.label is not None:
+        path = claim_path(body, application.label, application.label.text, application.span)
+        with body.under(path):
+            return _apply_stages(body, stages, inputs, replace(application, label=None))
+    value: Val = POISON
+    for index, stage in enumerate(stages):
+        last = index == len(stages) - 1
+        span = stage.span if not isinstance(stage, Labelled) else _own_span(stage.layer)
+        place = Application(span, names=application.names if last else ())
+        value = body.apply(stage, inputs, place)
+        if isinstance(value, Poison):
+            return POISON
+        inputs = _inputs(value, span)
+    return value
+
+
+def _own_span(layer: Layer) -> Span:
+    while isinstance(layer, Labelled):
+        layer = layer.layer
+    return layer.span
+
+
+def _apply_copies(
+    body: Body, layer: Repeat, inputs: Sequence[Given], application: Application
+) -> Val:
+    """`n * layer`: copies in sequence, `label.0`, `label.1` … where it has a label."""
+    value: Val = POISON
+    span = _own_span(layer.layer)
+    for index in range(layer.count):
+        body.session.spend(1, application.span)
+        label = application.label
+        if label is not None:
+            label = Label(f"{label.text}.{index}", label.span)
+        names = application.names if index == layer.count - 1 else ()
+        value = body.apply(layer.layer, inputs, Application(span, label, names))
+        if isinstance(value, Poison):
+            return POISON
+        inputs = _inputs(value, span)
+    return value
+
+
+def _inputs(value: Val, span: Span) -> Sequence[Given]:
+    if isinstance(value, Record):
+        return tuple(Given(item, span) for item in value.values)
+    return (Given(value, span),)
+
+
+def _apply_signed(
+    body: Body, layer: Layer, inputs: Sequence[Given], application: Application
+) -> Val:
+    """An op, block, model or net: the tensors go into its open parameters, in order."""
+    signature = sign(layer)
+    assert signature is not None
+    before = given_of(layer)
+    given = fill_inputs(signature.formals, before, inputs)
+    if given is None:
+        takes = tuple(f.name for f in signature.formals if f.tensor and f.name not in before)
+        body.report(
+            WrongInputs(
+                application.span, signature.callee, len(inputs), takes, signature.definition
+            )
+        )
+        return POISON
+    missing = tuple(f.name for f in signature.formals if f.required and f.name not in given)
+    if missing:
+        body.report(
+            MissingArgument(application.span, signature.callee, missing, signature.definition)
+        )
+        return POISON
+    return apply_given(body, layer, given, application)

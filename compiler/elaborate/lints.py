@@ -1,0 +1,167 @@
+"""Warnings: names never read, statements never reached, a softmax before its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from compiler.diagnostics import Message
+from compiler.elaborate.context import Body
+from compiler.elaborate.tracing import walk
+from compiler.elaborate.values import Given, Tensor
+from compiler.messages.lints import (
+    NeverReached,
+    SoftmaxBeforeLoss,
+    UnusedBinding,
+    UnusedInput,
+    UnusedParameter,
+)
+from compiler.ops.base import Op
+from compiler.source import Span
+from compiler.syntax import (
+    Argument,
+    Attribute,
+    Binding,
+    Clause,
+    Declare,
+    For,
+    If,
+    Item,
+    Model,
+    Name,
+    Node,
+    Operand,
+    Return,
+    Scan,
+    StageLabel,
+    Statement,
+    Unpack,
+)
+
+_APPLIED_BY: dict[str, tuple[str, ...]] = {
+    "cross_entropy": ("softmax", "log_softmax"),
+    "bce_with_logits": ("sigmoid",),
+}
+"""What a loss applies by itself."""
+
+
+def check_loss_input(body: Body, op: Op, operands: Sequence[Given | None], span: Span) -> None:
+    """Warns where a loss gets the result of the function that it applies itself."""
+    functions = _APPLIED_BY.get(op.name)
+    first = operands[0] if operands else None
+    if functions is None or first is None or not isinstance(first.value, Tensor):
+        return
+    maker = first.value.home.makers.get(first.value.value.name, "")
+    if maker in functions:
+        body.report(SoftmaxBeforeLoss(span, op.name, maker, first.value.made))
+
+
+# --- names ------------------------------------------------------------------------------------
+
+
+def find_unused(item: Item) -> Iterator[Message]:
+    """Warnings about names of an item that nothing reads, and statements nothing reaches."""
+    read = reads(item.body)
+    for parameter in item.parameters:
+        read |= reads(parameter.default) | reads(parameter.type)
+    for parameter in item.parameters:
+        name = parameter.name
+        if name.text not in read and not name.text.startswith("_"):
+            yield UnusedParameter(name.span, name.text, item.name.text)
+    if isinstance(item, Model):
+        yield from _find_unused_inputs(item, read)
+    yield from _find_unused_bindings(item.body, read)
+    yield from _find_dead(item.body)
+
+
+def reads(tree: object) -> set[str]:
+    """Names that a tree of syntax reads: not those that it binds, nor attributes, labels and
+    names of arguments."""
+    found: set[str] = set()
+    waiting: list[object] = [tree]
+    while waiting:
+        node = waiting.pop()
+        match node:
+            case Name(text=text):
+                found.add(text)
+            case tuple():
+                waiting.extend(node)
+            case Node():
+                waiting.extend(_read_parts(node))
+    return found
+
+
+def _read_parts(node: Node) -> Sequence[object]:
+    """The parts of a node that are read."""
+    match node:
+        case Binding(type=type, value=value):
+            return (type.dims if type is not None else None, value)
+        case Declare(type=type, value=value):
+            return (type.dims, value)
+        case Unpack(value=value) | Attribute(base=value) | Operand(value=value):
+            return (value,)
+        case Argument(value=value):
+            return (value,)
+        case For(iterable=iterable, body=body):
+            return (iterable, body)
+        case StageLabel(base=base, indices=indices):
+            return (() if isinstance(base, Name) else base, indices)
+        case Clause(operands=operands, tails=tails, body=body):
+            return (operands, tails, body)
+    return _children(node)
+
+
+def _children(node: Node) -> Sequence[object]:
+    skipped = {"span", "operator_span", "doc"}
+    if type(node).__name__ in ("TypeExpr", "ScanOver"):
+        skipped.add("name")
+    if type(node).__name__ == "Generator":
+        skipped.add("names")
+    fields = (f for f in node.__dataclass_fields__ if f not in skipped)
+    return [getattr(node, f) for f in fields]
+
+
+def _find_unused_inputs(item: Model, read: set[str]) -> Iterator[Message]:
+    for node in walk(item.body):
+        if isinstance(node, Clause) and node.word.text == "input":
+            for operand in node.operands:
+                declare = operand.value
+                if isinstance(declare, Declare) and declare.name.text not in read:
+                    yield UnusedInput(declare.name.span, declare.name.text)
+
+
+def _find_unused_bindings(statements: Sequence[Statement], read: set[str]) -> Iterator[Message]:
+    """Names that nothing in the whole item reads, and last bindings at the outer level that
+    nothing after them reads."""
+    for name in _bindings(statements):
+        if name.text not in read and not name.text.startswith("_"):
+            yield UnusedBinding(name.span, name.text)
+    for index, statement in enumerate(statements):
+        if isinstance(statement, Binding) and statement.name.text in read:
+            name = statement.name.text
+            if name not in reads(tuple(statements[index + 1 :])):
+                yield UnusedBinding(statement.name.span, name)
+
+
+def _bindings(statements: Sequence[Statement]) -> Iterator[Name]:
+    for statement in statements:
+        match statement:
+            case Binding(name=name):
+                yield name
+            case If(then=then, otherwise=otherwise):
+                yield from _bindings((*then, *(otherwise or ())))
+            case For(body=body) | Scan(body=body):
+                yield from _bindings(body)
+
+
+def _find_dead(statements: Sequence[Statement]) -> Iterator[Message]:
+    for index, statement in enumerate(statements):
+        match statement:
+            case Return() if index + 1 < len(statements):
+                following = statements[index + 1]
+                yield NeverReached(following.span, statement.span)
+                return
+            case If(then=then, otherwise=otherwise):
+                yield from _find_dead(then)
+                yield from _find_dead(otherwise or ())
+            case For(body=body):
+                yield from _find_dead(body)

@@ -1,0 +1,109 @@
+"""What a name means where it stands: the body, its parameters, the file, `use`, built-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.diagnostics import did_you_mean
+from compiler.elaborate.context import Body
+from compiler.elaborate.functions import CONSTANTS, FUNCTIONS
+from compiler.elaborate.later import LATER
+from compiler.elaborate.values import (
+    POISON,
+    DTypeValue,
+    FunctionLayer,
+    ItemValue,
+    Known,
+    OpLayer,
+    Poison,
+    Val,
+    is_layer,
+)
+from compiler.initializers import INITIALIZERS
+from compiler.ir.hint import HintConst
+from compiler.messages.names import NotAvailable, NoValue, UnboundSize, UnknownName
+from compiler.ops.base import OPS
+from compiler.source import Span
+from compiler.syntax import Name
+from compiler.tensor import DType
+
+
+def look_up(body: Body, name: Name, *, applied: bool) -> Val:
+    """The value of a name. Where something is applied (`x -> NAME`, `NAME(…)`), values that
+    cannot be are passed over, so that a tensor called `mean` hides no function. An unknown name
+    is reported."""
+    passed: Val | None = None
+    for value in _meanings(body, name):
+        if isinstance(value, Poison) or not applied or is_layer(value):
+            return _check_value(body, name, value)
+        passed = passed if passed is not None else value
+    if passed is not None:
+        return _check_value(body, name, passed)
+    _report_unknown(body, name, applied=applied)
+    return POISON
+
+
+def _meanings(body: Body, name: Name) -> Iterator[Val]:
+    """Everything a name could mean, nearest first."""
+    word = name.text
+    for layer in reversed(body.names):
+        if word in layer:
+            yield layer[word]
+    found = body.file.value(word, name.span, body.home)
+    if found is not None:
+        yield found
+    built_in = find_built_in(body, word, name.span)
+    if built_in is not None:
+        yield built_in
+
+
+def find_built_in(body: Body, word: str, span: Span) -> Val | None:
+    """A layer, function, dtype or constant that every spec knows."""
+    op = OPS.get(word)
+    if op is not None:
+        return OpLayer(op, {}, span, body.frame)
+    if word in FUNCTIONS:
+        return FunctionLayer(FUNCTIONS[word], span)
+    if word in CONSTANTS:
+        return Known(CONSTANTS[word], HintConst(CONSTANTS[word]))
+    dtype = next((d for d in DType if d.value == word), None)
+    return DTypeValue(dtype) if dtype is not None else None
+
+
+def _check_value(body: Body, name: Name, value: Val) -> Val:
+    if isinstance(value, ItemValue):
+        body.report(NoValue(name.span, f"the {value.kind} {value.name}", value.span))
+        return POISON
+    return value
+
+
+def _report_unknown(body: Body, name: Name, *, applied: bool) -> None:
+    word = name.text
+    unbound = body.unbound.get(word)
+    if unbound is not None:
+        body.report(UnboundSize(name.span, word, unbound.text, unbound.span))
+        return
+    if word in LATER:
+        body.report(NotAvailable(name.span, word, LATER[word]))
+        return
+    kind = "layer" if applied else "name"
+    note = None
+    if INITIALIZERS.get(word) is not None:
+        note = f"`{word}` is an initialiser: it stands behind `=` in `param p: f32[…] = {word}`"
+    suggestion = did_you_mean(word, known_names(body, applied=applied))
+    body.report(UnknownName(name.span, word, kind, suggestion, note))
+
+
+def known_names(body: Body, *, applied: bool) -> list[str]:
+    """The names that could be meant, nearest first."""
+    names: dict[str, None] = {}
+    for layer in reversed(body.names):
+        for name, value in layer.items():
+            if not applied or is_layer(value):
+                names[name] = None
+    names.update(dict.fromkeys(body.file.names()))
+    names.update(dict.fromkeys(OPS.names()))
+    names.update(dict.fromkeys(FUNCTIONS))
+    if not applied:
+        names.update(dict.fromkeys((*CONSTANTS, *(d.value for d in DType))))
+    return list(names)

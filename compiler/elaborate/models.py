@@ -1,0 +1,115 @@
+"""Models and nets that stand alone: each becomes one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compiler.elaborate.clauses import MODEL_CLAUSES
+from compiler.elaborate.context import Abandoned, Body, Ports
+from compiler.elaborate.frames import make_arguments
+from compiler.elaborate.graphs import GraphState
+from compiler.elaborate.parameters import bind_parameters
+from compiler.elaborate.signatures import read_signature
+from compiler.elaborate.tracing import walk
+from compiler.elaborate.values import BlockLayer
+from compiler.ir.builder import Builder
+from compiler.ir.graph import Frame, Graph
+from compiler.messages.nets import ModelHasNo
+from compiler.program import LoadWeights, Net
+from compiler.source import Span
+from compiler.syntax import Clause, Declare, Item
+
+
+class ModelRun:
+    """The elaboration of a model as a graph of its own."""
+
+    def __init__(self, layer: BlockLayer, name: str, span: Span) -> None:
+        self.layer = layer
+        self.name = name
+        self.span = span
+        self.file = layer.file
+        self.item = layer.item
+        self.signature = read_signature(layer.file, layer.item)
+
+    def run(self) -> Graph | None:
+        """The graph, or None where something was refused."""
+        session = self.file.session
+        session.work = 0
+        errors = len(session.sink.messages)
+        body = self._open()
+        if body is None:
+            return None
+        body.execute(self.item.body)
+        graph = self._close(body)
+        refused = any(m.severity == "error" for m in session.sink.messages[errors:])
+        return None if refused else graph
+
+    def _open(self) -> Body | None:
+        """The body with its parameters bound, under the root frame."""
+        outside = Body(self.file.session, self.file, None, None, MODEL_CLAUSES)
+        body = Body(
+            self.file.session,
+            self.file,
+            None,
+            None,
+            MODEL_CLAUSES,
+            call=None,
+            ports=Ports(None),
+        )
+        if not self.signature.inputs:
+            body.report(ModelHasNo(self.item.name.span, self.item.name.text, "input"))
+            return None
+        if not bind_parameters(outside, body, self.item, self.signature, self.layer.given):
+            return None
+        frame = Frame(
+            self.item.name.text,
+            "",
+            0,
+            None,
+            tuple(make_arguments(body, self.signature, {})),
+            doc=self.item.doc,
+            origin=self.item.name.span,
+        )
+        builder = Builder(self.name, frame, self.item.doc)
+        for name in _weight_names(self.item):
+            builder.reserve(name)
+        body.home = GraphState(builder)
+        body.frame = frame
+        return body
+
+    def _close(self, body: Body) -> Graph | None:
+        """The graph with its outputs."""
+        assert body.home is not None
+        assert body.ports is not None
+        ports = body.ports
+        if not ports.outputs and not ports.refused:
+            body.report(ModelHasNo(self.item.name.span, self.item.name.text, "output"))
+        for output in ports.outputs:
+            value = body.home.value_of(output.tensor)
+            body.home.builder.output(output.name, value, output.doc, output.span)
+        return body.home.builder.graph()
+
+
+def _weight_names(item: Item) -> Sequence[str]:
+    """Names of weights that a model declares itself: no other value may take their paths."""
+    return [
+        operand.value.name.text
+        for node in walk(item.body)
+        if isinstance(node, Clause) and node.word.text in ("param", "buffer")
+        for operand in node.operands
+        if isinstance(operand.value, Declare)
+    ]
+
+
+def elaborate_layer(
+    layer: BlockLayer, name: str, span: Span, loads: tuple[LoadWeights, ...] = ()
+) -> Net | None:
+    """A model with its arguments as a net; None where something was refused, which is
+    reported."""
+    try:
+        graph = ModelRun(layer, name, span).run()
+    except Abandoned:
+        return None
+    if graph is None:
+        return None
+    return Net(name, layer.item.name.text, graph, loads, span)

@@ -1,0 +1,319 @@
+"""Applying a primitive op: operands, options, weights, and the node that comes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from compiler.diagnostics import Fault, did_you_mean
+from compiler.dims import Dim
+from compiler.elaborate.context import Application, Body
+from compiler.elaborate.lints import check_loss_input
+from compiler.elaborate.options import Unfit, convert, field_hints
+from compiler.elaborate.paths import join
+from compiler.elaborate.places import CallPlace
+from compiler.elaborate.values import (
+    POISON,
+    Given,
+    Known,
+    OpLayer,
+    Poison,
+    Record,
+    Tensor,
+    Val,
+    describe,
+    is_layer,
+    is_none,
+    plain_items,
+)
+from compiler.elaborate.weights import Slot, claim_slot, make_weight
+from compiler.ir.graph import Site, Value
+from compiler.ir.hint import Hint
+from compiler.messages.arguments import UnknownArgument, WrongArgument
+from compiler.messages.functions import NotALayerHere
+from compiler.messages.nets import ForeignTensor
+from compiler.ops.base import OPS, Op, Weight
+from compiler.ops.broadcasting import literal_dtype
+from compiler.tensor import TensorType
+
+
+@dataclass
+class Refused(Exception):
+    """An operand or option that was refused; the diagnostic is reported."""
+
+
+def apply_op(
+    body: Body,
+    layer: OpLayer,
+    given: Mapping[str, Given],
+    application: Application,
+    slot: Slot | None = None,
+) -> Val:
+    """The result of an op on everything that was given to it; `slot` is where its weights live
+    already, for a net. Faults are reported once; what follows from them is silent."""
+    if any(_is_poisoned(g.value) for g in given.values()):
+        return POISON
+    try:
+        operands = _collect_operands(body, layer.op, given, application)
+        if not any(g is not None and isinstance(g.value, Tensor) for g in operands):
+            number = _compute_number(layer.op, operands)
+            if number is not None:
+                return number
+        if body.home is None:
+            body.report(ForeignTensor(application.span))
+            return POISON
+        op = _make_op(body, layer.op, given, application)
+        operands = _make_constants(body, layer.op, operands, application)
+        return _add_node(_Call(body, layer, op, given, operands, application), slot)
+    except Refused:
+        return POISON
+
+
+def _is_poisoned(value: Val) -> bool:
+    items = plain_items(value) if not isinstance(value, Known | Tensor) else None
+    return isinstance(value, Poison) or any(map(_is_poisoned, items or ()))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One application with its parts settled."""
+
+    body: Body
+    layer: OpLayer
+    op: Op
+    given: Mapping[str, Given]
+    operands: Sequence[Given | None]
+    application: Application
+
+
+# --- operands ---------------------------------------------------------------------------------
+
+
+def _collect_operands(
+    body: Body, op: type[Op], given: Mapping[str, Given], application: Application
+) -> list[Given | None]:
+    """The operands in order; a variadic one is spread out, a left-out one is None."""
+    operands: list[Given | None] = []
+    for operand in op.operands:
+        item = given.get(operand.name)
+        if item is None or is_none(item.value):
+            if not operand.optional:
+                span = item.span if item is not None else application.span
+                body.report(WrongArgument(span, op.name, operand.name, "a tensor", "none"))
+                raise Refused
+            operands.append(None)
+        elif operand.variadic:
+            operands += _spread(body, op, operand.name, item)
+        else:
+            operands.append(_check_operand(body, op, operand.name, item))
+    return operands
+
+
+def _spread(body: Body, op: type[Op], name: str, item: Given) -> list[Given]:
+    items = (item.value,) if isinstance(item.value, Tensor) else plain_items(item.value)
+    if not items:
+        found = describe(item.value) if items is None else "an empty list"
+        body.report(WrongArgument(item.span, op.name, name, "a list of tensors", found))
+        raise Refused
+    return [_check_operand(body, op, name, Given(value, item.span)) for value in items]
+
+
+def _check_operand(body: Body, op: type[Op], name: str, item: Given) -> Given:
+    value = item.value
+    if isinstance(value, Record) and len(value.items) == 1:
+        return Given(value.values[0], item.span)
+    if isinstance(value, Tensor) or _is_scalar(value):
+        return item
+    if is_layer(value):
+        body.report(layer_for_tensor(item))
+        raise Refused
+    body.report(WrongArgument(item.span, op.name, name, "a tensor", describe(value)))
+    raise Refused
+
+
+def _is_scalar(value: Val) -> bool:
+    """Whether it is a number or a bool, which can meet a tensor."""
+    return isinstance(value, Known) and (value.is_number or isinstance(value.value, bool))
+
+
+def layer_for_tensor(item: Given) -> NotALayerHere:
+    """The message for a layer where a tensor is needed."""
+    value, waits = item.value, ""
+    if isinstance(value, OpLayer):
+        waits = " and ".join(f"`{o.name}`" for o in value.op.operands if not o.optional)
+    return NotALayerHere(item.span, describe(value), waits, None)
+
+
+def _compute_number(op: type[Op], operands: Sequence[Given | None]) -> Known | None:
+    """The result on compile-time numbers, for ops that act on them too."""
+    numbers = [g.value.value for g in operands if g is not None and isinstance(g.value, Known)]
+    if not op.scalar or len(numbers) != len(operands) or not numbers:
+        return None
+    known = [n for n in numbers if isinstance(n, int | float)]
+    if len(known) != len(numbers) or len(op.options()):
+        return None
+    return Known(op().compute(*known))
+
+
+def _make_constants(
+    body: Body, op: type[Op], operands: Sequence[Given | None], application: Application
+) -> list[Given | None]:
+    """The operands with numbers turned into constants of the dtype that they meet."""
+    met = [g.value.type for g in operands if g is not None and isinstance(g.value, Tensor)]
+    made: list[Given | None] = []
+    for item in operands:
+        if item is None or isinstance(item.value, Tensor):
+            made.append(item)
+            continue
+        assert isinstance(item.value, Known)
+        made.append(Given(make_constant(body, item.value, met, item), item.span))
+    return made
+
+
+def make_constant(body: Body, number: Known, met: Sequence[TensorType], item: Given) -> Tensor:
+    """A scalar constant of the dtype that a number takes beside tensors."""
+    value = number.value
+    assert isinstance(value, int | float | Dim)
+    dtype = literal_dtype(1 if isinstance(value, Dim) else value, met)
+    cls = OPS.get("constant")
+    assert cls is not None, "the op that holds a number is missing"
+    op = cls(value=value, dtype=dtype, shape=())  # type: ignore[call-arg]
+    hints = (("value", number.hint),) if number.hint is not None else ()
+    assert body.home is not None
+    assert body.frame is not None
+    (made,) = body.home.builder.apply(op, (), body.frame, Site(item.span, "", hints, body.guard))
+    return Tensor(made, body.home, item.span)
+
+
+# --- options ----------------------------------------------------------------------------------
+
+
+def _make_op(body: Body, cls: type[Op], given: Mapping[str, Given], application: Application) -> Op:
+    """The op with its fields, or the diagnostics of every field that does not fit."""
+    fields: dict[str, object] = {}
+    refused = False
+    for option in cls.options():
+        item = given.get(option.name)
+        if item is None:
+            continue
+        try:
+            fields[option.name] = convert(item.value, option.annotation)
+        except Unfit as unfit:
+            refused = True
+            body.report(
+                WrongArgument(
+                    item.span, cls.name, option.name, unfit.expected, unfit.found, unfit.suggestion
+                )
+            )
+    if refused:
+        raise Refused
+    try:
+        return cls(**fields)
+    except Fault as fault:
+        body.report(fault.make(CallPlace(application.span, given)))
+        raise Refused from fault
+
+
+# --- the node ---------------------------------------------------------------------------------
+
+
+def _add_node(call: _Call, slot: Slot | None) -> Val:
+    body, op, application = call.body, call.op, call.application
+    assert body.home is not None
+    assert body.frame is not None
+    place = CallPlace(application.span, call.given, call.operands)
+    inputs: list[Value | None] = [
+        body.home.value_of(g.value) if g is not None and isinstance(g.value, Tensor) else None
+        for g in call.operands
+    ]
+    try:
+        wanted = op.weights([v.type if v is not None else None for v in inputs])
+        _check_extra(call, wanted)
+        if slot is None and any(w.name not in call.given for w in wanted):
+            slot = claim_slot(body, application.label, op.name, application.span)
+        inputs += [_get_weight(call, weight, slot, place) for weight in wanted]
+        site = Site(application.span, slot.name if slot else "", _hints(call), body.guard)
+        frame = slot.frame if slot is not None else body.frame
+        made = body.home.builder.apply(op, inputs, frame, site, application.names)
+    except Fault as fault:
+        body.report(fault.make(place))
+        return POISON
+    check_loss_input(body, op, call.operands, application.span)
+    return _wrap(body, op, made, application)
+
+
+def apply_built(
+    body: Body,
+    op: Op,
+    operands: Sequence[Given],
+    application: Application,
+    hints: tuple[tuple[str, Hint], ...] = (),
+) -> Val:
+    """The result of an op that the compiler itself made, on tensors."""
+    if body.home is None or body.frame is None:
+        body.report(ForeignTensor(application.span))
+        return POISON
+    values = [body.home.value_of(g.value) for g in operands if isinstance(g.value, Tensor)]
+    site = Site(application.span, "", hints, body.guard)
+    try:
+        made = body.home.builder.apply(op, values, body.frame, site, application.names)
+    except Fault as fault:
+        body.report(fault.make(CallPlace(application.span, {}, operands)))
+        return POISON
+    return _wrap(body, op, made, application)
+
+
+def _wrap(body: Body, op: Op, made: Sequence[Value], application: Application) -> Val:
+    assert body.home is not None
+    home = body.home
+    tensors = tuple(Tensor(value, home, application.span) for value in made)
+    for tensor in tensors:
+        home.makers[tensor.value.name] = op.name
+    if op.multiple or len(tensors) != 1:
+        return Record(tuple(("", tensor) for tensor in tensors))
+    return tensors[0]
+
+
+def _check_extra(call: _Call, wanted: Sequence[Weight]) -> None:
+    """Names that were taken for weights must be weights."""
+    cls = type(call.op)
+    known = [*(o.name for o in cls.operands), *(o.name for o in cls.options())]
+    names = [*known, *(w.name for w in wanted)]
+    for name, item in call.given.items():
+        if name not in names:
+            call.body.report(
+                UnknownArgument(item.span, cls.name, name, tuple(names), did_you_mean(name, names))
+            )
+            raise Refused
+
+
+def _get_weight(call: _Call, weight: Weight, slot: Slot | None, place: CallPlace) -> Value:
+    """The value of a weight: given by keyword, found (a net's later use), or made."""
+    body, item = call.body, call.given.get(weight.name)
+    assert body.home is not None
+    if item is not None:
+        if not isinstance(item.value, Tensor):
+            name, found = call.op.name, describe(item.value)
+            body.report(WrongArgument(item.span, name, weight.name, "a tensor", found))
+            raise Refused
+        return body.home.value_of(item.value)
+    assert slot is not None
+    path = join(join(slot.frame.path, slot.name), weight.name)
+    made = make_weight(body, path, weight, call.application.span, reuse=slot.reuse)
+    if made is None:
+        raise Refused
+    return body.home.value_of(made)
+
+
+def _hints(call: _Call) -> tuple[tuple[str, Hint], ...]:
+    """How the fields were written, where that was in this block; `op` names the parameter that
+    the op itself came from."""
+    hints: list[tuple[str, Hint]] = []
+    if call.application.hint is not None:
+        hints.append(("op", call.application.hint))
+    if call.layer.frame is call.body.frame:
+        for option in type(call.op).options():
+            item = call.given.get(option.name)
+            if item is not None:
+                hints += field_hints(option.name, item)
+    return tuple(hints)

@@ -1,0 +1,452 @@
+"""`scan`: its body elaborated once, as a graph of its own, with carried names as states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from compiler.dims import Dim, equal
+from compiler.elaborate.context import Body, ClauseTable, Loop, Want
+from compiler.elaborate.graphs import GraphState
+from compiler.elaborate.primitives import make_constant
+from compiler.elaborate.types import assume
+from compiler.elaborate.values import (
+    POISON,
+    Given,
+    Known,
+    Poison,
+    Range,
+    Tensor,
+    Val,
+    describe,
+)
+from compiler.ir.builder import Builder
+from compiler.ir.graph import Site, Value
+from compiler.messages.arguments import UnknownArgument, WrongArgument
+from compiler.messages.names import MalformedClause
+from compiler.messages.nets import ForeignTensor, TwoOfAName
+from compiler.messages.scans import (
+    CarriedNotATensor,
+    CarriedTypeChanges,
+    LengthsDiffer,
+    NothingFromScan,
+    ScanAxis,
+    ScanOver,
+    UntilNotBool,
+)
+from compiler.ops.scan import COUNTER
+from compiler.ops.scan import Scan as ScanOp
+from compiler.source import Span
+from compiler.syntax import Binding, Clause, Declare, For, If, Scan, Statement, Unpack
+from compiler.tensor import DType, TensorType
+
+
+def run_scan(body: Body, statement: Scan) -> None:
+    """Elaborates a loop and binds what it carries and emits; where it is refused, to poison."""
+    if body.home is None or body.frame is None:
+        body.report(ForeignTensor(statement.span))
+        return
+    names = list(dict.fromkeys(_bound_names(statement.body)))
+    if not _Scan(body, statement, names).run():
+        for name in (*names, *_emitted_names(statement.body)):
+            body.bind(name, POISON)
+
+
+@dataclass(frozen=True)
+class _Over:
+    """A sequence of a scan: the tensor, or a range (`tensor` is None)."""
+
+    name: str
+    span: Span
+    tensor: Tensor | None
+    range: Range | None = None
+
+
+class _Scan:
+    """One `scan` statement."""
+
+    def __init__(self, body: Body, statement: Scan, names: Sequence[str]) -> None:
+        self.body = body
+        self.statement = statement
+        self.names = names
+        assert body.home is not None
+        assert body.frame is not None
+        self.outer = body.home
+        self.inner_home = GraphState(Builder("scan", body.frame), body.home)
+        self.axis = 0
+        self.reverse = False
+        self.over: list[_Over] = []
+        self.states: dict[str, Tensor] = {}
+        self.known: dict[str, Val] = {}
+
+    def run(self) -> bool:
+        """Whether the loop was accepted."""
+        if not self.read_options() or not self.read_sequences():
+            return False
+        inner = self.open_body()
+        inner.execute(self.statement.body)
+        assert inner.loop is not None
+        ends = self.close_states(inner)
+        emits = self.close_emits(inner.loop)
+        until = self.close_until(inner.loop)
+        if ends is None or emits is None or until is False:
+            return False
+        if not ends and not emits:
+            self.body.report(NothingFromScan(self.head))
+            return False
+        self.add_node(inner, ends, emits, until if isinstance(until, Tensor) else None)
+        return True
+
+    @property
+    def head(self) -> Span:
+        """The first line of the loop."""
+        span = self.statement.span
+        last = (self.statement.options or self.statement.over)[-1].span
+        return Span(span.source, span.start, last.end)
+
+    # --- what it goes over --------------------------------------------------------------------
+
+    def read_options(self) -> bool:
+        """`axis=` and `reverse=`."""
+        accepted = True
+        for option in self.statement.options:
+            name = option.name.text if option.name is not None else ""
+            value = self.body.evaluate(option.value)
+            match name, value:
+                case _, Poison():
+                    accepted = False
+                case "axis", Known(int() as axis) if not isinstance(axis, bool):
+                    self.axis = axis
+                case "reverse", Known(bool() as reverse):
+                    self.reverse = reverse
+                case "axis" | "reverse", _:
+                    expected = "a whole number" if name == "axis" else "true or false"
+                    span, found = option.value.span, describe(value)
+                    self.body.report(WrongArgument(span, "scan", name, expected, found))
+                    accepted = False
+                case _:
+                    known = ("axis", "reverse")
+                    self.body.report(UnknownArgument(option.span, "scan", name, known, None))
+                    accepted = False
+        return accepted
+
+    def read_sequences(self) -> bool:
+        """The sequences and ranges, all of one length."""
+        for item in self.statement.over:
+            value = self.body.evaluate(item.sequence)
+            span = item.sequence.span
+            match value:
+                case Poison():
+                    return False
+                case Tensor():
+                    if not -value.type.rank <= self.axis < value.type.rank:
+                        self.body.report(ScanAxis(span, self.axis, describe(value)))
+                        return False
+                    self.over.append(_Over(item.name.text, span, value))
+                case Range():
+                    self.over.append(_Over(item.name.text, span, None, value))
+                case _:
+                    self.body.report(ScanOver(span, describe(value)))
+                    return False
+        return self.check_lengths()
+
+    def check_lengths(self) -> bool:
+        """Whether all sequences have as many steps as the first."""
+        first = self.over[0]
+        for other in self.over[1:]:
+            same = equal(self.length(first), self.length(other))
+            if same is False:
+                count, expected = str(self.length(other)), str(self.length(first))
+                self.body.report(LengthsDiffer(other.span, count, expected, first.span))
+                return False
+            if same is None:
+                left, right = self.length(first), self.length(other)
+                assume(self.body, left, "==", right, other.span)
+        return True
+
+    def length(self, over: _Over) -> Dim:
+        """The number of steps of one sequence."""
+        if over.tensor is not None:
+            return over.tensor.type.shape[self.axis]
+        assert over.range is not None
+        return Dim.of(over.range.length)
+
+    # --- the body -----------------------------------------------------------------------------
+
+    def open_body(self) -> Body:
+        """The body with its inputs: the counter, slices, then states."""
+        inner = replace(
+            self.body,
+            home=self.inner_home,
+            names=[*self.body.names, {}],
+            clauses=_loop_clauses(self.body.clauses),
+            loop=Loop(self.axis),
+        )
+        self.over.sort(key=lambda o: o.tensor is not None)
+        for over in self.over:
+            inner.bind(over.name, self.add_input(over.name, self.slice_type(over), over.span))
+        for name in self.names:
+            value = self.find_outside(name)
+            if isinstance(value, Tensor):
+                self.states[name] = value
+                inner.bind(name, self.add_input(name, value.type, value.made))
+            elif value is not None:
+                self.known[name] = value
+        return inner
+
+    def add_input(self, name: str, type: TensorType, span: Span) -> Tensor:
+        """An input of the body's graph."""
+        value = self.inner_home.builder.input(name, type, "", span)
+        return Tensor(value, self.inner_home, span)
+
+    def slice_type(self, over: _Over) -> TensorType:
+        """What one step sees of a sequence."""
+        if over.tensor is None:
+            return COUNTER
+        shape = list(over.tensor.type.shape)
+        del shape[self.axis]
+        return TensorType(over.tensor.type.dtype, tuple(shape))
+
+    def find_outside(self, name: str) -> Val | None:
+        """What a name means before the loop, in the body and its parameters."""
+        if any(o.name == name for o in self.over):
+            return None
+        return next((layer[name] for layer in reversed(self.body.names) if name in layer), None)
+
+    # --- what comes out -----------------------------------------------------------------------
+
+    def close_states(self, inner: Body) -> dict[str, Tensor] | None:
+        """The states after a step, with the types that they had before."""
+        ends: dict[str, Tensor] = {}
+        accepted = True
+        for name, start in self.states.items():
+            end = inner.names[-1][name]
+            if isinstance(end, Poison):
+                accepted = False
+            elif not isinstance(end, Tensor):
+                found, outside = describe(end), describe(start)
+                self.body.report(CarriedNotATensor(self.head, name, found, outside))
+                accepted = False
+            elif not _same_type(start.type, end.type):
+                before, after = str(start.type), str(end.type)
+                place = _last_binding(self.statement.body, name) or end.made
+                self.body.report(CarriedTypeChanges(place, name, before, after, start.made))
+                accepted = False
+            else:
+                ends[name] = end
+        for name, before_loop in self.known.items():
+            end = inner.names[-1].get(name)
+            if end is not None and _is_read_first(self.statement.body, name):
+                if not isinstance(end, Poison):
+                    found, outside = describe(end), describe(before_loop)
+                    place = _last_binding(self.statement.body, name) or self.head
+                    self.body.report(CarriedNotATensor(place, name, found, outside))
+                accepted = False
+        return ends if accepted else None
+
+    def close_emits(self, loop: Loop) -> dict[str, tuple[Tensor, int]] | None:
+        """What is stacked, with its axis."""
+        emits: dict[str, tuple[Tensor, int]] = {}
+        for name, (value, axis, span) in loop.emits.items():
+            if isinstance(value, Known) and (value.is_number or isinstance(value.value, bool)):
+                value = make_constant(self.inner_body(), value, (), Given(value, span))
+            if not isinstance(value, Tensor):
+                if not isinstance(value, Poison):
+                    expected, found = "a tensor", describe(value)
+                    self.body.report(WrongArgument(span, "emit", name, expected, found))
+                return None
+            rank = value.type.rank + 1
+            if not -rank <= axis < rank:
+                self.body.report(ScanAxis(span, axis, f"{value.type}, stacked"))
+                return None
+            emits[name] = (value, axis)
+        return emits
+
+    def inner_body(self) -> Body:
+        """The body with the loop's graph as its home."""
+        return replace(self.body, home=self.inner_home)
+
+    def close_until(self, loop: Loop) -> Tensor | bool | None:
+        """The condition that ends the loop; False where it is refused."""
+        if loop.until is None:
+            return None
+        value, span = loop.until
+        if isinstance(value, Tensor) and value.type == TensorType(DType.BOOL, ()):
+            return value
+        if not isinstance(value, Poison):
+            self.body.report(UntilNotBool(span, describe(value)))
+        return False
+
+    def add_node(
+        self,
+        inner: Body,
+        ends: dict[str, Tensor],
+        emits: dict[str, tuple[Tensor, int]],
+        until: Tensor | None,
+    ) -> None:
+        """Closes the body's graph, adds the loop, and binds its results."""
+        home, builder = self.inner_home, self.inner_home.builder
+        for name, end in ends.items():
+            builder.output(name, home.value_of(end))
+        for name, (tensor, _) in emits.items():
+            builder.output(name, home.value_of(tensor))
+        if until is not None:
+            builder.output("until", home.value_of(until))
+        op = self.make_op(emits, until)
+        inputs: list[Value] = [
+            self.outer.value_of(t) for t in (o.tensor for o in self.over) if t is not None
+        ]
+        inputs += [self.outer.value_of(start) for start in self.states.values()]
+        inputs += [self.outer.value_of(tensor) for tensor, _ in home.captured.values()]
+        names = (*ends, *emits)
+        assert self.body.frame is not None
+        site = Site(self.head, "", (), self.body.guard)
+        made = self.outer.builder.apply(op, inputs, self.body.frame, site, names)
+        self.outer.root.builder.conditions.update(builder.conditions)
+        self.body.guard = inner.guard
+        for name, value in zip(names, made, strict=True):
+            self.body.bind(name, Tensor(value, self.outer, self.head))
+
+    def make_op(self, emits: dict[str, tuple[Tensor, int]], until: Tensor | None) -> ScanOp:
+        """The loop as an op."""
+        numbers = next((o.range for o in self.over if o.range is not None), None)
+        start: int | Dim = 0
+        step = 1
+        if numbers is not None:
+            start, step = numbers.start, numbers.step
+            if numbers.backwards:
+                start, step = start + (numbers.length - 1) * step, -step
+        return ScanOp(
+            self.inner_home.builder.graph(),
+            sum(o.tensor is not None for o in self.over),
+            len(self.states),
+            self.axis,
+            tuple(axis for _, axis in emits.values()),
+            self.reverse,
+            None if numbers is None else numbers.length,
+            start,
+            step,
+            until is not None,
+        )
+
+
+def _same_type(before: TensorType, after: TensorType) -> bool:
+    if before.dtype is not after.dtype or before.rank != after.rank:
+        return False
+    return all(equal(a, b) is True for a, b in zip(before.shape, after.shape, strict=True))
+
+
+# --- names in the body ------------------------------------------------------------------------
+
+
+def _bound_names(statements: Sequence[Statement]) -> Iterator[str]:
+    """Names that a body binds, in order, with repetitions."""
+    for statement in statements:
+        match statement:
+            case Binding(name=name):
+                yield name.text
+            case Unpack(names=names):
+                yield from (n.text for n in names)
+            case If(then=then, otherwise=otherwise):
+                yield from _bound_names((*then, *(otherwise or ())))
+            case For(names=names, body=inner):
+                yield from (n.text for n in names)
+                yield from _bound_names(inner)
+
+
+def _emitted_names(statements: Sequence[Statement]) -> Iterator[str]:
+    for statement in statements:
+        match statement:
+            case Clause(word=word, operands=operands) if word.text == "emit":
+                yield from (o.name.text for o in operands if o.name is not None)
+            case If(then=then, otherwise=otherwise):
+                yield from _emitted_names((*then, *(otherwise or ())))
+            case For(body=inner):
+                yield from _emitted_names(inner)
+
+
+def _last_binding(statements: Sequence[Statement], name: str) -> Span | None:
+    """Where a body binds a name last."""
+    found: Span | None = None
+    for statement in statements:
+        match statement:
+            case Binding(name=bound) if bound.text == name:
+                found = statement.span
+            case Unpack(names=names) if any(n.text == name for n in names):
+                found = statement.span
+            case If(then=then, otherwise=otherwise):
+                found = _last_binding((*then, *(otherwise or ())), name) or found
+            case For(body=inner):
+                found = _last_binding(inner, name) or found
+    return found
+
+
+def _is_read_first(statements: Sequence[Statement], name: str) -> bool:
+    """Whether a body reads a name before it binds it: then the value of the step before is
+    meant, and the name is carried."""
+    from compiler.elaborate.lints import reads
+
+    for statement in statements:
+        match statement:
+            case Binding(name=bound, value=value):
+                if name in reads(value):
+                    return True
+                if bound.text == name:
+                    return False
+            case Unpack(names=names, value=value):
+                if name in reads(value):
+                    return True
+                if any(n.text == name for n in names):
+                    return False
+            case _:
+                if name in reads(statement):
+                    return True
+    return False
+
+
+# --- clauses of the body ----------------------------------------------------------------------
+
+
+def _run_emit(body: Body, clause: Clause) -> None:
+    """`emit name = value, axis=1`: stacks a value of every step."""
+    assert body.loop is not None
+    axis = body.loop.axis
+    items = []
+    for operand in clause.operands:
+        if operand.name is None or isinstance(operand.value, Declare):
+            expected = "what is emitted has a name"
+            body.report(MalformedClause(operand.span, "emit", expected, "emit name = value"))
+        elif operand.name.text == "axis":
+            value = body.evaluate(operand.value)
+            if isinstance(value, Known) and isinstance(value.value, int):
+                axis = value.value
+            elif not isinstance(value, Poison):
+                found = describe(value)
+                span = operand.value.span
+                body.report(WrongArgument(span, "emit", "axis", "a whole number", found))
+        else:
+            value = body.evaluate(operand.value, Want((operand.name.text,)))
+            items.append((operand.name, value, operand.value.span))
+    for name, value, span in items:
+        if name.text in body.loop.emits:
+            first = body.loop.emits[name.text][2]
+            body.report(TwoOfAName(name.span, "result", name.text, first))
+        body.loop.emits[name.text] = (value, axis, span)
+
+
+def _run_until(body: Body, clause: Clause) -> None:
+    """`until condition`: ends the loop after the step in which it is true."""
+    assert body.loop is not None
+    operands = clause.operands
+    if len(operands) != 1 or operands[0].name is not None or isinstance(operands[0].value, Declare):
+        expected = "it takes one condition"
+        body.report(MalformedClause(clause.word.span, "until", expected, "until all(done)"))
+        return
+    body.loop.until = (body.evaluate(operands[0].value), operands[0].value.span)
+
+
+def _loop_clauses(outer: ClauseTable) -> ClauseTable:
+    """The clauses of the body around, with those of loops; ports and outputs stay outside."""
+    kept = {w: h for w, h in outer.handlers.items() if w in ("param", "buffer", "net", "assert")}
+    handlers = {"emit": _run_emit, "until": _run_until, **kept}
+    return ClauseTable("a scan", handlers, outer.forms)

@@ -1,0 +1,199 @@
+"""Statements of bodies, in order: bindings, clauses, compile-time `if` and `for`, `return`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compiler.diagnostics import did_you_mean
+from compiler.elaborate.clauses import check_declared
+from compiler.elaborate.conditions import decide, iterate
+from compiler.elaborate.context import Body, Want, join_guards, negate
+from compiler.elaborate.later import LATER_CLAUSES
+from compiler.elaborate.parameters import convert_known
+from compiler.elaborate.results import take_return
+from compiler.elaborate.scanning import run_scan
+from compiler.elaborate.types import read_type
+from compiler.elaborate.unpacking import bind_items, unpack
+from compiler.elaborate.values import (
+    POISON,
+    Known,
+    Poison,
+    Tensor,
+    Val,
+    describe,
+)
+from compiler.messages.names import ClauseWordBound, NotAvailable, UnknownClause
+from compiler.messages.scans import InsideScan
+from compiler.messages.shapes import NotATensor
+from compiler.syntax import (
+    Binding,
+    Choice,
+    Clause,
+    Declare,
+    For,
+    If,
+    Name,
+    Return,
+    Scan,
+    Statement,
+    Unpack,
+)
+
+
+def execute(body: Body, statements: Sequence[Statement]) -> None:
+    """Runs statements in order, up to a `return`; one that returns under a condition puts what
+    follows it under the opposite."""
+    for statement in statements:
+        if body.result is not None:
+            return
+        body.session.spend(1, statement.span)
+        match statement:
+            case Binding():
+                _run_binding(body, statement)
+            case Unpack():
+                _run_unpack(body, statement)
+            case Clause():
+                _run_clause(body, statement)
+            case If():
+                _run_if(body, statement)
+            case For():
+                _run_for(body, statement)
+            case Scan():
+                run_scan(body, statement)
+            case Return():
+                _run_return(body, statement)
+            case Choice():
+                _run_choice(body, statement)
+
+
+# --- bindings ---------------------------------------------------------------------------------
+
+
+def _run_binding(body: Body, statement: Binding) -> None:
+    name = statement.name
+    if name.text in body.clauses.handlers:
+        _refuse_clause_word(body, name, statement.value.span.text)
+    value = body.evaluate(statement.value, Want((name.text,)))
+    if statement.type is not None:
+        value = _check_type(body, statement, value)
+    body.bind(name.text, value)
+
+
+def _refuse_clause_word(body: Body, name: Name, value: str) -> None:
+    written = " ".join(f"{name.text} {value}".split())
+    if len(written) > 60:
+        written = f"{name.text} …"
+    body.report(ClauseWordBound(name.span, name.text, body.clauses.place, written))
+
+
+def _check_type(body: Body, statement: Binding, value: Val) -> Val:
+    assert statement.type is not None
+    kind = read_type(body.report, statement.type)
+    if isinstance(kind, Poison) or isinstance(value, Poison):
+        return POISON
+    subject = f"`{statement.name.text}`"
+    if not isinstance(kind, str):
+        declare = Declare(statement.span, statement.name, statement.type, statement.value)
+        if not isinstance(value, Tensor):
+            body.report(NotATensor(statement.value.span, subject, kind.text, describe(value)))
+            return POISON
+        return check_declared(body, declare, value, subject)
+    converted = convert_known(value, kind)
+    if converted is None:
+        body.report(NotATensor(statement.value.span, subject, kind, describe(value)))
+        return POISON
+    return converted
+
+
+def _run_unpack(body: Body, statement: Unpack) -> None:
+    names = statement.names
+    value = body.evaluate(statement.value, Want(tuple(n.text for n in names)))
+    unpack(body, names, value, statement.value.span)
+
+
+# --- clauses ----------------------------------------------------------------------------------
+
+
+def _run_clause(body: Body, statement: Clause) -> None:
+    word = statement.word
+    handler = body.clauses.handlers.get(word.text)
+    if handler is not None:
+        handler(body, statement)
+        return
+    if word.text in LATER_CLAUSES:
+        body.report(NotAvailable(word.span, word.text, LATER_CLAUSES[word.text]))
+        return
+    known = tuple(body.clauses.handlers)
+    suggestion = did_you_mean(word.text, known)
+    body.report(UnknownClause(word.span, word.text, body.clauses.place, known, suggestion))
+    for operand in statement.operands:
+        if isinstance(operand.value, Declare):
+            body.bind(operand.value.name.text, POISON)
+        elif operand.name is not None:
+            body.bind(operand.name.text, POISON)
+
+
+def _run_choice(body: Body, statement: Choice) -> None:
+    span = statement.name.span
+    body.report(NotAvailable(span, statement.name.text, "be searched by a sweep"))
+
+
+# --- control ----------------------------------------------------------------------------------
+
+
+def _run_if(body: Body, statement: If) -> None:
+    condition = body.evaluate(statement.condition)
+    decided = decide(body, condition, statement.condition.span)
+    if decided is None:
+        for name in _bound_names((*statement.then, *(statement.otherwise or ()))):
+            body.bind(name, POISON)
+        return
+    assert isinstance(condition, Known)
+    guard = condition.hint if decided else negate(condition)
+    branch = statement.then if decided else statement.otherwise or ()
+    returned = body.result is not None
+    with body.guarded(guard):
+        body.execute(branch)
+    other = statement.otherwise if decided else statement.then
+    if not returned and body.result is None and _may_return(other or ()):
+        body.guard = join_guards(body.guard, guard)
+
+
+def _may_return(statements: Sequence[Statement]) -> bool:
+    return any(isinstance(s, Return) for s in statements)
+
+
+def _bound_names(statements: Sequence[Statement]) -> list[str]:
+    """Names that statements bind, for branches that could not be chosen."""
+    names = []
+    for statement in statements:
+        match statement:
+            case Binding(name=name):
+                names.append(name.text)
+            case Unpack(names=several):
+                names += [n.text for n in several]
+            case If(then=then, otherwise=otherwise):
+                names += _bound_names((*then, *(otherwise or ())))
+            case For(body=inner) | Scan(body=inner):
+                names += _bound_names(inner)
+    return names
+
+
+def _run_for(body: Body, statement: For) -> None:
+    items = iterate(body, body.evaluate(statement.iterable), statement.iterable.span)
+    if items is None:
+        for name in (*(n.text for n in statement.names), *_bound_names(statement.body)):
+            body.bind(name, POISON)
+        return
+    for item in items:
+        bind_items(body, statement.names, item, statement.iterable.span)
+        body.execute(statement.body)
+        if body.result is not None:
+            return
+
+
+def _run_return(body: Body, statement: Return) -> None:
+    if body.loop is not None:
+        body.report(InsideScan(statement.span, "return"))
+        return
+    body.result = take_return(body, statement)

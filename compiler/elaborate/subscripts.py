@@ -1,0 +1,181 @@
+"""Subscripts: items and slices of lists, and `x[:, 0, none, ..., positions]` of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compiler.dims import Dim
+from compiler.elaborate.arithmetic import whole
+from compiler.elaborate.context import Application, Body, Want
+from compiler.elaborate.primitives import apply_built
+from compiler.elaborate.values import (
+    POISON,
+    Given,
+    Known,
+    ListValue,
+    Poison,
+    Tensor,
+    Val,
+    describe,
+    is_none,
+    plain_items,
+)
+from compiler.ir.hint import Hint
+from compiler.messages.functions import NotWhole, UnknownWhenCompiling
+from compiler.messages.values import NotAList, OutsideList
+from compiler.ops.base import OPS
+from compiler.ops.items import IndexItem, NewAxis, Rest, SliceItem, TensorIndex
+from compiler.syntax import Expr, Slice, Subscript
+from compiler.syntax import Rest as RestSyntax
+
+
+def evaluate_subscript(body: Body, expression: Subscript, want: Want) -> Val:
+    """The value of `base[indices]`."""
+    base = body.evaluate(expression.base)
+    if isinstance(base, Poison):
+        for index in expression.indices:
+            if not isinstance(index, Slice | RestSyntax):
+                body.evaluate(index)
+        return POISON
+    if isinstance(base, Tensor):
+        return _index_tensor(body, expression, base, want)
+    items = plain_items(base)
+    if isinstance(base, Known) and isinstance(base.value, str):
+        items = tuple(Known(char) for char in base.value)
+    if items is None:
+        body.report(NotAList(expression.base.span, describe(base)))
+        return POISON
+    picked = _index_list(body, expression, items)
+    if isinstance(base, Known) and isinstance(picked, ListValue):
+        return Known("".join(str(i.value) for i in picked.items if isinstance(i, Known)))
+    return picked
+
+
+# --- lists ------------------------------------------------------------------------------------
+
+
+def _index_list(body: Body, expression: Subscript, items: Sequence[Val]) -> Val:
+    if len(expression.indices) != 1 or isinstance(expression.indices[0], RestSyntax):
+        body.report(NotWhole(expression.indices[-1].span, "the index of a list", "several items"))
+        return POISON
+    index = expression.indices[0]
+    if isinstance(index, Slice):
+        bounds = [_bound(body, b) for b in (index.start, index.stop, index.step)]
+        if any(isinstance(b, Poison) for b in bounds) or bounds[2] == 0:
+            return POISON
+        start, stop, step = (b if isinstance(b, int) else None for b in bounds)
+        return ListValue(tuple(items[start:stop:step]))
+    number = _bound(body, index)
+    if isinstance(number, Poison):
+        return POISON
+    if not isinstance(number, int):
+        body.report(NotWhole(index.span, "the index of a list", "none"))
+        return POISON
+    if not -len(items) <= number < len(items):
+        body.report(OutsideList(index.span, number, len(items)))
+        return POISON
+    return items[number]
+
+
+def _bound(body: Body, expression: Expr | None) -> int | Poison | None:
+    """A bound of a slice of a list, or an index."""
+    if expression is None:
+        return None
+    value = body.evaluate(expression)
+    if isinstance(value, Poison):
+        return POISON
+    number = whole(value) if isinstance(value, Known) else None
+    if isinstance(number, int):
+        return number
+    if isinstance(value, Tensor) or isinstance(number, Dim):
+        body.report(UnknownWhenCompiling(expression.span, "an index of a list", describe(value)))
+    else:
+        body.report(NotWhole(expression.span, "an index of a list", describe(value)))
+    return POISON
+
+
+# --- tensors ----------------------------------------------------------------------------------
+
+
+class _Items:
+    """The items of a tensor's subscript, with the tensors among them and the hints."""
+
+    def __init__(self, body: Body, base: Given) -> None:
+        self.body = body
+        self.items: list[IndexItem] = []
+        self.operands: list[Given] = [base]
+        self.hints: list[tuple[str, Hint]] = []
+        self.refused = False
+
+    def add(self, index: Expr | Slice | RestSyntax) -> None:
+        """Reads one item."""
+        position = len(self.items)
+        if isinstance(index, RestSyntax):
+            self.items.append(Rest())
+            return
+        if isinstance(index, Slice):
+            self.add_slice(index, position)
+            return
+        value = self.body.evaluate(index)
+        if isinstance(value, Poison):
+            self.refused = True
+        elif is_none(value):
+            self.items.append(NewAxis())
+        elif isinstance(value, Tensor):
+            self.items.append(TensorIndex(len(self.operands)))
+            self.operands.append(Given(value, index.span))
+        else:
+            number = self.number(value, index, f"items.{position}")
+            if number is not None:
+                self.items.append(number)
+
+    def add_slice(self, index: Slice, position: int) -> None:
+        """Reads `start:stop:step`."""
+        start = self.bound(index.start, f"items.{position}.start")
+        stop = self.bound(index.stop, f"items.{position}.stop")
+        step = self.bound(index.step, f"items.{position}.step")
+        if isinstance(step, Dim):
+            assert index.step is not None
+            found = f"the size {step}"
+            self.body.report(UnknownWhenCompiling(index.step.span, "the step of a slice", found))
+            self.refused = True
+            return
+        self.items.append(SliceItem(start, stop, 1 if step is None else step))
+
+    def bound(self, expression: Expr | None, field: str) -> int | Dim | None:
+        """One bound of a slice; None where it is left out or refused."""
+        if expression is None:
+            return None
+        value = self.body.evaluate(expression)
+        if isinstance(value, Poison):
+            self.refused = True
+            return None
+        return None if is_none(value) else self.number(value, expression, field)
+
+    def number(self, value: Val, expression: Expr, field: str) -> int | Dim | None:
+        """A whole number; None where it is refused."""
+        number = whole(value) if isinstance(value, Known) else None
+        if number is None:
+            self.refused = True
+            if isinstance(value, Tensor):
+                what, found = "a bound of a slice", describe(value)
+                self.body.report(UnknownWhenCompiling(expression.span, what, found))
+            else:
+                self.body.report(NotWhole(expression.span, "an index", describe(value)))
+        elif isinstance(value, Known) and value.hint is not None:
+            self.hints.append((field, value.hint))
+        return number
+
+
+def _index_tensor(body: Body, expression: Subscript, base: Tensor, want: Want) -> Val:
+    items = _Items(body, Given(base, expression.base.span))
+    for index in expression.indices:
+        items.add(index)
+    if items.refused:
+        return POISON
+    cls = OPS.get("index")
+    assert cls is not None, "the op of subscripts is missing"
+    op = cls(items=tuple(items.items))  # type: ignore[call-arg]
+    span = expression.indices[0].span.to(expression.indices[-1].span)
+    application = Application(span, names=want.names)
+    return apply_built(body, op, items.operands, application, tuple(items.hints))

@@ -1,0 +1,459 @@
+"""What an expression can be while compiling: known numbers, lists, tensors, records, layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from compiler.dims import Dim
+from compiler.ir.graph import Frame, Value
+from compiler.ir.hint import Hint
+from compiler.ops.base import Op
+from compiler.program import LoadWeights
+from compiler.source import Span
+from compiler.syntax import Block, Item, Model
+from compiler.tensor import DType, TensorType
+
+if TYPE_CHECKING:
+    from compiler.elaborate.files import FileScope
+    from compiler.elaborate.functions import Function
+    from compiler.elaborate.graphs import GraphState
+
+MAX_ITEMS = 1_000_000
+"""Items of the longest range that is written out as a list."""
+
+Number = int | float | Dim
+"""A compile-time number; a `Dim` only where the size is not known."""
+
+
+class Poison(Enum):
+    """Stands for the value of something that was refused; silences what follows from it."""
+
+    POISON = "poison"
+
+
+POISON = Poison.POISON
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A compile-time scalar and how it was written, in the names of the block around it.
+
+    `unit` is the unit of a literal that has one (`3epochs`, `5%`); arithmetic drops it.
+    """
+
+    value: int | float | bool | str | Dim | None
+    hint: Hint | None = None
+    unit: str | None = None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is an int, a float or a dim (a bool is none)."""
+        return isinstance(self.value, int | float | Dim) and not isinstance(self.value, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """A comparison of sizes that only a run decides: all of these hold."""
+
+    relations: tuple[tuple[Dim, str, Dim], ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListValue:
+    """`[a, b]`. `rest` entries are `...` in a shape."""
+
+    items: tuple[Val, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """`...` inside a list: the dims that are not named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`a..b`: whole numbers from `start` up to and without `stop`; backwards when reversed."""
+
+    start: int | Dim
+    stop: int | Dim
+    step: int = 1
+    backwards: bool = False
+
+    @property
+    def values(self) -> range | None:
+        """The numbers, where both ends are known."""
+        if isinstance(self.start, Dim) or isinstance(self.stop, Dim):
+            return None
+        numbers = range(self.start, self.stop, self.step)
+        return numbers[::-1] if self.backwards else numbers
+
+    @property
+    def length(self) -> int | Dim:
+        """How many numbers there are (for a symbolic end: if the range is not empty)."""
+        count = (self.stop - self.start + self.step - (1 if self.step > 0 else -1)) // self.step
+        return max(count, 0) if isinstance(count, int) else count
+
+
+@dataclass(frozen=True, slots=True)
+class DTypeValue:
+    """`f32` as an argument."""
+
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensor:
+    """A run-time value. `made` is where, for messages; `result` the name it has as the only
+    result of a call (`encoder(x).mu`)."""
+
+    value: Value
+    home: GraphState
+    made: Span
+    result: str = ""
+
+    @property
+    def type(self) -> TensorType:
+        """Its element type and shape."""
+        return self.value.type
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Several results, by name or in order; a tuple `(a, b)` has empty names."""
+
+    items: tuple[tuple[str, Val], ...]
+
+    @property
+    def values(self) -> tuple[Val, ...]:
+        """The items in order."""
+        return tuple(value for _, value in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An argument: its value and where it stands."""
+
+    value: Val
+    span: Span
+
+
+# --- layers -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpLayer:
+    """A primitive op, with the arguments given so far. `frame` is where they were written: what
+    their hints are named after."""
+
+    op: type[Op]
+    given: Mapping[str, Given]
+    span: Span
+    frame: Frame | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockLayer:
+    """A block or a model, with the arguments given so far. `frame` is where they were written."""
+
+    item: Item
+    file: FileScope
+    given: Mapping[str, Given]
+    span: Span
+    frame: Frame | None = None
+
+    @property
+    def kind(self) -> str:
+        """The word that declares it."""
+        return "model" if isinstance(self.item, Model) else "block"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FunctionLayer:
+    """A function on compile-time values, such as `len`."""
+
+    function: Function
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compose:
+    """`f -> g`: applied in order."""
+
+    stages: tuple[Layer, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repeat:
+    """`n * layer`: independent copies in sequence."""
+
+    count: int
+    layer: Layer
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """`layer as label`."""
+
+    layer: Layer
+    label: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """`layer -> load("file")`: a net whose weights come from files, in that order."""
+
+    layer: Layer
+    loads: tuple[LoadWeights, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadFunction:
+    """`load("file")` before it is applied to a net."""
+
+    load: LoadWeights
+    span: Span
+
+
+@dataclass(eq=False)
+class NetValue:
+    """What `net e = …` declares: one set of weights for every use.
+
+    `path` is where the weights live in the graph of `home`; `home` is None for a net at file
+    level, which gets a place in each graph that uses it. `frame` is the frame that declares it.
+    `made` says whether its weights exist: after its first use, or inside a later use of a net
+    around it. `nets` are the nets that its body declares, known after its first use.
+    """
+
+    name: str
+    layer: Layer
+    path: str
+    home: GraphState | None
+    frame: Frame | None
+    span: Span
+    loads: tuple[LoadWeights, ...] = ()
+    made: bool = False
+    nets: dict[str, Val] = field(default_factory=dict)
+
+
+Layer = (
+    OpLayer
+    | BlockLayer
+    | FunctionLayer
+    | Compose
+    | Repeat
+    | Labelled
+    | Loaded
+    | LoadFunction
+    | NetValue
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Namespace:
+    """`t` of `use std.transformer as t`."""
+
+    file: FileScope
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemValue:
+    """An item that is no value by itself: a data set, a train, a variant, a sweep."""
+
+    kind: str
+    name: str
+    span: Span
+
+
+Val = (
+    Poison
+    | Known
+    | Undecided
+    | ListValue
+    | Rest
+    | Range
+    | DTypeValue
+    | Tensor
+    | Record
+    | Layer
+    | Namespace
+    | ItemValue
+)
+"""Whatever an expression can be."""
+
+NONE = Known(None)
+
+
+def is_none(value: Val) -> bool:
+    """Whether it is `none`."""
+    return isinstance(value, Known) and value.value is None
+
+
+def is_layer(value: Val) -> bool:
+    """Whether it can be applied with `->` or called."""
+    return isinstance(
+        value,
+        OpLayer
+        | BlockLayer
+        | FunctionLayer
+        | Compose
+        | Repeat
+        | Labelled
+        | Loaded
+        | LoadFunction
+        | NetValue,
+    )
+
+
+def strip_hints(value: Val) -> Val:
+    """The value without what its parts looked like: for lists that enter another block."""
+    match value:
+        case Known(scalar, _, unit):
+            return Known(scalar, None, unit)
+        case ListValue(items):
+            return ListValue(tuple(map(strip_hints, items)))
+    return value
+
+
+def describe(value: Val) -> str:
+    """What a value is, in a few words, for messages."""
+    match value:
+        case Poison():
+            return "something that was refused"
+        case Known():
+            return _describe_known(value)
+        case Undecided(_, text):
+            return f"a comparison of sizes, `{text}`"
+        case ListValue():
+            return "a list"
+        case Rest():
+            return "`...`"
+        case Range():
+            return "a range"
+        case DTypeValue(dtype):
+            return f"the dtype {dtype}"
+        case Tensor():
+            return f"a tensor {value.type}"
+        case Record(items):
+            return f"a record of {len(items)} results"
+        case Namespace(_, name):
+            return f"the namespace {name}"
+        case ItemValue(kind, name, _):
+            return f"the {kind} {name}"
+    return describe_layer(value)
+
+
+def _describe_known(value: Known) -> str:
+    match value.value:
+        case None:
+            return "none"
+        case bool():
+            return "true" if value.value else "false"
+        case int():
+            return f"the int {value.value}"
+        case float():
+            return f"the float {value.value!r}"
+        case str():
+            return f'the string "{value.value}"'
+    return f"the size {value.value}"
+
+
+def describe_layer(value: Layer) -> str:
+    """What a layer is, in a few words."""
+    match value:
+        case OpLayer(op):
+            return f"the layer {op.name}"
+        case BlockLayer(item):
+            return f"the {value.kind} {item.name.text}"
+        case FunctionLayer(function):
+            return f"the function {function.name}"
+        case NetValue(name):
+            return f"the net {name}"
+        case Labelled(layer) | Loaded(layer):
+            return describe_layer(layer)
+        case Repeat(count, layer):
+            return f"{count} copies of {describe_layer(layer)}"
+        case LoadFunction():
+            return "the function load"
+    return "a sequence of layers"
+
+
+def scalars(value: Val) -> object:
+    """A compile-time value as plain Python data; `Unfit` parts become their description."""
+    match value:
+        case Known(scalar):
+            return scalar
+        case ListValue(items):
+            return tuple(scalars(item) for item in items)
+        case Range():
+            items = plain_items(value)
+            return tuple(scalars(item) for item in items) if items is not None else describe(value)
+        case DTypeValue(dtype):
+            return dtype
+        case OpLayer(op):
+            return op.name
+        case BlockLayer(item):
+            return item.name.text
+        case NetValue(name):
+            return name
+    return describe(value)
+
+
+def plain_items(value: Val) -> Sequence[Val] | None:
+    """The items of something that can be gone through when compiling."""
+    match value:
+        case ListValue(items):
+            return items
+        case Record():
+            return value.values
+        case Range():
+            numbers, length = value.values, value.length
+            if numbers is not None and isinstance(length, int) and length <= MAX_ITEMS:
+                return tuple(Known(number) for number in numbers)
+    return None
+
+
+__all__ = [
+    "NONE",
+    "POISON",
+    "Block",
+    "BlockLayer",
+    "Compose",
+    "DTypeValue",
+    "FunctionLayer",
+    "Given",
+    "ItemValue",
+    "Known",
+    "Labelled",
+    "Layer",
+    "ListValue",
+    "LoadFunction",
+    "Loaded",
+    "Namespace",
+    "NetValue",
+    "Number",
+    "OpLayer",
+    "Poison",
+    "Range",
+    "Record",
+    "Repeat",
+    "Rest",
+    "Tensor",
+    "Undecided",
+    "Val",
+    "describe",
+    "describe_layer",
+    "is_layer",
+    "is_none",
+    "plain_items",
+    "scalars",
+    "strip_hints",
+]

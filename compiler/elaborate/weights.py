@@ -1,0 +1,81 @@
+"""Weights of ops, and `param` and `buffer`: where they live, made once or found again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compiler.elaborate.context import Body, Label
+from compiler.elaborate.paths import join
+from compiler.elaborate.values import Tensor
+from compiler.ir.graph import Frame
+from compiler.ir.hint import Hint
+from compiler.messages.nets import PathTaken, SharedWeightDiffers
+from compiler.ops.base import Weight
+from compiler.source import Span
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where the weights of one stage live: under a name in a frame. `reuse` says that they were
+    made before."""
+
+    name: str
+    frame: Frame
+    reuse: bool = False
+
+
+def claim_slot(body: Body, label: Label | None, own: str, span: Span) -> Slot:
+    """The place of a stage's weights in the body: its label, else its own name, numbered where
+    that is taken. A label that is taken is reported."""
+    assert body.frame is not None
+    return Slot(claim_path(body, label, own, span), body.frame, body.reuse)
+
+
+def claim_path(body: Body, label: Label | None, own: str, span: Span) -> str:
+    """A path in the body's frame for a stage."""
+    if label is None:
+        return body.paths.number(join(body.prefix, own), span)
+    path = join(body.prefix, label.text)
+    first = body.paths.claim(path, label.span)
+    if first is not None:
+        body.report(
+            PathTaken(label.span, _full(body, path), first if first is not label.span else None)
+        )
+    return path
+
+
+def _full(body: Body, path: str) -> str:
+    return join(body.frame.path, path) if body.frame is not None else path
+
+
+def make_weight(
+    body: Body,
+    path: str,
+    weight: Weight,
+    span: Span,
+    *,
+    reuse: bool,
+    hints: tuple[tuple[str, Hint], ...] = (),
+) -> Tensor | None:
+    """The weight under a path: made, or found where a net is used again. None where the path is
+    another stage's or the shapes differ, which is reported."""
+    assert body.home is not None
+    root = body.home.root
+    found = root.builder.get_parameter(path)
+    if found is None:
+        value = root.builder.parameter(
+            path,
+            weight.type,
+            weight.initializer,
+            trainable=weight.trainable,
+            origin=span,
+            hints=hints,
+        )
+        return Tensor(value, root, span)
+    if not reuse:
+        body.report(PathTaken(span, path, found.origin))
+        return None
+    if found.value.type != weight.type:
+        body.report(SharedWeightDiffers(span, path, found.value.type, weight.type, found.origin))
+        return None
+    return Tensor(found.value, root, span)

@@ -1,0 +1,144 @@
+"""Warnings: what is allowed and most likely not meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from compiler.diagnostics import Label, Message, Severity
+from compiler.source import Span
+
+
+@final
+@dataclass(frozen=True)
+class UnusedParameter(Message):
+    """A parameter of an item is never read."""
+
+    code: ClassVar[str] = "W1001"
+    severity: ClassVar[Severity] = Severity.WARNING
+    bad: ClassVar[str] = (
+        "model M(width: int = 8) {\n    input x: f32[batch, 8]\n    output y = x -> dense(16)\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M(width: int = 8) {\n    input x: f32[batch, 8]\n    output y = x -> dense(width)\n}\n"
+    )
+
+    name: str
+    owner: str
+
+    def title(self) -> str:
+        return f"`{self.name}` is never used"
+
+    def label(self) -> str:
+        return f"nothing in `{self.owner}` reads it"
+
+
+@final
+@dataclass(frozen=True)
+class UnusedBinding(Message):
+    """A value is bound to a name that nothing reads afterwards."""
+
+    code: ClassVar[str] = "W1002"
+    severity: ClassVar[Severity] = Severity.WARNING
+    bad: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    h = x -> dense(8)\n    output y = x -> relu\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    h = x -> dense(8)\n    output y = h -> relu\n}\n"
+    )
+
+    name: str
+
+    def title(self) -> str:
+        return f"`{self.name}` is never used"
+
+    def label(self) -> str:
+        return "nothing reads it after this"
+
+    def help(self) -> str | None:
+        return "remove it, or call it `_` if it only fills a place"
+
+
+@final
+@dataclass(frozen=True)
+class SoftmaxBeforeLoss(Message):
+    """`cross_entropy` applies a softmax itself; one before it is applied twice.
+
+    The network then learns slowly, because its loss is flat. Give the loss the plain scores
+    (logits), and use `softmax` only where probabilities are read.
+    """
+
+    code: ClassVar[str] = "W1003"
+    severity: ClassVar[Severity] = Severity.WARNING
+    bad: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    input label: i64[batch]\n"
+        "    output loss = cross_entropy(x -> dense(10) -> softmax(axis=-1), label)\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    input label: i64[batch]\n"
+        "    output loss = cross_entropy(x -> dense(10), label)\n}\n"
+    )
+
+    loss: str
+    function: str
+    place: Span | None
+
+    def title(self) -> str:
+        return f"`{self.loss}` gets the result of `{self.function}`"
+
+    def label(self) -> str:
+        return f"`{self.loss}` expects plain scores and applies the function itself"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.place, f"`{self.function}` is applied here"),) if self.place else ()
+
+    def help(self) -> str | None:
+        return f"leave out `{self.function}` before the loss"
+
+
+@final
+@dataclass(frozen=True)
+class NeverReached(Message):
+    """Statements stand behind a `return` and are never reached."""
+
+    code: ClassVar[str] = "W1004"
+    severity: ClassVar[Severity] = Severity.WARNING
+    bad: ClassVar[str] = (
+        "block f(x) {\n    return x -> relu\n    y = x -> tanh\n}\n"
+        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> f\n}\n"
+    )
+    good: ClassVar[str] = (
+        "block f(x) {\n    return x -> relu\n}\n"
+        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> f\n}\n"
+    )
+
+    after: Span
+
+    def title(self) -> str:
+        return "this is never reached"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.after, "the body ends here"),)
+
+
+@final
+@dataclass(frozen=True)
+class UnusedInput(Message):
+    """An input of a model is never read."""
+
+    code: ClassVar[str] = "W1005"
+    severity: ClassVar[Severity] = Severity.WARNING
+    bad: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    input z: f32[batch, 8]\n"
+        "    output y = x -> relu\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    input z: f32[batch, 8]\n"
+        "    output y = x + z\n}\n"
+    )
+
+    name: str
+
+    def title(self) -> str:
+        return f"the input `{self.name}` is never used"
