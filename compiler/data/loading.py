@@ -1,0 +1,88 @@
+"""Data in memory: raw rows of a source, the columns computed from them, and their splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from compiler.data.fitting import fit_statistics
+from compiler.diagnostics import CompileError, Fault, Label
+from compiler.ir.evaluate import evaluate
+from compiler.messages.columns import EmptySplit, TooFewRows
+from compiler.ops.base import Array
+from compiler.program import DataSet
+from compiler.source import Span
+
+
+@dataclass(frozen=True)
+class LoadedData:
+    """A data set with its numbers. `columns` holds every column for all rows, `rows` the row
+    numbers of each split, `statistics` the fitted buffers by path."""
+
+    data: DataSet
+    columns: Mapping[str, Array]
+    rows: Mapping[str, Array]
+    statistics: Mapping[str, Array]
+
+    def split(self, name: str) -> dict[str, Array]:
+        """The columns of one split."""
+        return {column: array[self.rows[name]] for column, array in self.columns.items()}
+
+
+@dataclass(frozen=True)
+class SourcePlace:
+    """Where a source that cannot be read stands: its clause, whatever the argument."""
+
+    call: Span
+
+    def argument(self, name: str) -> Span:
+        """The clause."""
+        return self.call
+
+    def operand(self, index: int) -> Label:
+        """The clause."""
+        return Label(self.call, "read here")
+
+
+def load_data(data: DataSet, folder: Path | None = None) -> LoadedData:
+    """Loads, splits and computes the columns of a data set.
+
+    Args:
+        data: the data set.
+        folder: what the paths of its source are relative to; the spec's folder.
+
+    Raises:
+        CompileError: a file is missing or broken, or a split holds no row.
+    """
+    assert data.span is not None
+    try:
+        raw = data.source.load(folder or data.span.source.folder)
+    except Fault as fault:
+        raise CompileError([fault.make(SourcePlace(data.span))]) from fault
+    used = {item.name: raw[item.name] for item in data.columns.inputs}
+    stratify = data.split.stratify
+    labels = raw[stratify] if stratify is not None else None
+    rows = _divide(data, len(next(iter(raw.values()))), labels)
+    statistics = fit_statistics(data.columns, data.statistics, used, rows["train"])
+    return LoadedData(data, evaluate_columns(data, used, statistics), rows, statistics)
+
+
+def _divide(data: DataSet, count: int, labels: Array | None) -> dict[str, Array]:
+    """The rows of each split, none of which is empty."""
+    split = data.split
+    wanted = sum(round(share) for _, share in split.shares if share > 1)
+    if wanted > count:
+        raise CompileError([TooFewRows(split.span, wanted, count)])
+    rows = split.divide(count, labels)
+    empty = [EmptySplit(split.span, name, count) for name, part in rows.items() if not len(part)]
+    if empty:
+        raise CompileError(empty)
+    return rows
+
+
+def evaluate_columns(
+    data: DataSet, raw: Mapping[str, Array], statistics: Mapping[str, Array]
+) -> dict[str, Array]:
+    """The columns of rows as they come from the source (`[rows, …]` by name)."""
+    return evaluate(data.columns, statistics, {i.name: raw[i.name] for i in data.columns.inputs})

@@ -1,0 +1,88 @@
+"""What only the numbers tell: empty splits, NaN, labels out of range, found before training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from compiler.data.loading import LoadedData, load_data
+from compiler.diagnostics import CompileError, Message, Sink
+from compiler.ir.graph import Graph, Node
+from compiler.messages.columns import LabelOutOfRange, NotANumber
+from compiler.ops.base import Array
+from compiler.ops.class_losses import ClassLoss
+from compiler.ops.linear import Embedding
+from compiler.program import DataSet, Train
+
+
+def validate_data(train: Train, sink: Sink) -> LoadedData | None:
+    """Loads the data of a train and reports what would make its training fail or mean nothing.
+    The loaded data, or None where it cannot be read."""
+    try:
+        loaded = load_data(train.data)
+    except CompileError as error:
+        for message in error.messages:
+            sink.report(message)
+        return None
+    for message in find_faults(train, loaded):
+        sink.report(message)
+    return loaded
+
+
+def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
+    """Everything wrong with the numbers that a train reads."""
+    data = loaded.data
+    used = np.concatenate(list(loaded.rows.values()))
+    for item in train.step.inputs:
+        column = loaded.columns[item.name][used]
+        if column.dtype.kind == "f":
+            yield from _check_finite(data, item.name, column, used)
+    yield from _check_labels(train.step, loaded, used)
+
+
+def _check_finite(data: DataSet, name: str, column: Array, rows: Array) -> Iterator[Message]:
+    if np.isfinite(column).all():
+        return
+    flat = column.reshape(len(column), -1)
+    broken = np.isnan(flat).any(1)
+    infinite = not broken.any()
+    if infinite:
+        broken = np.isinf(flat).any(1)
+    output = next(o for o in data.columns.outputs if o.name == name)
+    span = output.origin or data.span
+    yield NotANumber(span, name, int(broken.sum()), int(rows[broken].min()), infinite)
+
+
+def _check_labels(step: Graph, loaded: LoadedData, rows: Array) -> Iterator[Message]:
+    """Class numbers and entries of embeddings that come straight from a column."""
+    columns = {item.value.name: item.name for item in step.inputs}
+    for node in step.nodes:
+        limit, operand = _find_limit(node)
+        value = node.inputs[operand] if limit is not None else None
+        if limit is None or value is None or value.name not in columns:
+            continue
+        name = columns[value.name]
+        numbers = loaded.columns[name][rows].reshape(len(rows), -1)
+        if numbers.dtype.kind not in "iu":
+            continue
+        ignored = node.op.ignore_index if isinstance(node.op, ClassLoss) else None
+        outside = (numbers < 0) | (numbers >= limit)
+        if ignored is not None:
+            outside &= numbers != ignored
+        if outside.any():
+            first = int(np.flatnonzero(outside.any(1))[0])
+            found = int(numbers[first][outside[first]][0])
+            span = node.origin.span
+            yield LabelOutOfRange(span, name, int(rows[first]), found, limit, node.op.name)
+
+
+def _find_limit(node: Node) -> tuple[int | None, int]:
+    """The number of entries that an operand of a node may name, and which operand it is."""
+    scores = node.inputs[0]
+    match node.op:
+        case ClassLoss(axis=axis) if scores is not None:
+            return scores.type.shape[axis].known, 1
+        case Embedding(count=count):
+            return count, 0
+    return None, 0
