@@ -1,14 +1,10 @@
-"""Symbolic dimensions: exact integer polynomials over named sizes and floor quotients.
-
-A `Dim` is kept in canonical form, so that structural equality is equality of polynomials. Every
-symbol stands for a size of at least 1; that is what lets signs and inequalities be decided.
-"""
+"""Dims as polynomials: exact arithmetic over named sizes and quotients rounded down."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from math import gcd
 
 Monomial = tuple[tuple["Symbol | Quotient", int], ...]
@@ -44,15 +40,21 @@ class Dim:
     """A size: an int or a polynomial in symbols. Immutable; hashes and compares like an int
     when it is constant."""
 
-    __slots__ = ("_hash", "terms")
+    __slots__ = ("_hash", "known", "terms")
     terms: tuple[tuple[Monomial, int], ...]
+    """Monomials with their coefficients, none of them 0, highest degree first."""
+    known: int | None
+    """The number, if this is one."""
+    _hash: int
 
     def __init__(self, terms: Mapping[Monomial, int]) -> None:
         kept = [(m, c) for m, c in terms.items() if c]
-        kept.sort(key=lambda term: (-sum(p for _, p in term[0]), _monomial_text(term[0])))
+        if len(kept) > 1:
+            kept.sort(key=_rank_term)
+        known = 0 if not kept else kept[0][1] if len(kept) == 1 and not kept[0][0] else None
         object.__setattr__(self, "terms", tuple(kept))
-        known = self.known
-        object.__setattr__(self, "_hash", hash(known if known is not None else self.terms))
+        object.__setattr__(self, "known", known)
+        object.__setattr__(self, "_hash", hash(self.terms if known is None else known))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("a Dim is immutable")
@@ -66,20 +68,11 @@ class Dim:
             case Dim():
                 return value
             case int():
-                return Dim({(): value})
+                return _constant(value)
             case str():
-                return Dim({((Symbol(value), 1),): 1})
+                return _symbol(value)
 
     # --- asking ---------------------------------------------------------------------------
-
-    @property
-    def known(self) -> int | None:
-        """The number, if this is one."""
-        if not self.terms:
-            return 0
-        if len(self.terms) == 1 and not self.terms[0][0]:
-            return self.terms[0][1]
-        return None
 
     @property
     def symbols(self) -> frozenset[str]:
@@ -115,12 +108,16 @@ class Dim:
     # --- arithmetic -----------------------------------------------------------------------
 
     def __add__(self, other: int | Dim) -> Dim:
+        if other == 0:
+            return self
         terms = dict(self.terms)
         for monomial, coefficient in Dim.of(other).terms:
             terms[monomial] = terms.get(monomial, 0) + coefficient
         return Dim(terms)
 
     def __mul__(self, other: int | Dim) -> Dim:
+        if other == 1:
+            return self
         terms: dict[Monomial, int] = {}
         for left, a in self.terms:
             for right, b in Dim.of(other).terms:
@@ -141,6 +138,8 @@ class Dim:
         return Dim.of(other) - self
 
     def __pow__(self, power: int) -> Dim:
+        if power < 0:
+            raise DimError(f"{self} ** {power} is not whole")
         return reduce(lambda product, _: product * self, range(power), Dim.of(1))
 
     def __floordiv__(self, other: int | Dim) -> Dim:
@@ -172,14 +171,16 @@ class Dim:
     # --- comparing ------------------------------------------------------------------------
 
     def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
         if isinstance(other, Dim):
-            return self.terms == other.terms
+            return self._hash == other._hash and self.terms == other.terms
         if isinstance(other, int):
             return self.known == other
         return NotImplemented
 
     def __hash__(self) -> int:
-        return self._hash  # type: ignore[no-any-return, attr-defined]
+        return self._hash
 
     def __repr__(self) -> str:
         return f"Dim({self})"
@@ -191,46 +192,29 @@ class Dim:
         return Dim, (dict(self.terms),)
 
 
-def equal(left: int | Dim, right: int | Dim) -> bool | None:
-    """Whether two dims are equal: True or False where that is certain, None where it is not."""
-    difference = Dim.of(left) - right
-    if difference.known is not None:
-        return difference.known == 0
-    low, high = bounds(difference)
-    if (low is not None and low > 0) or (high is not None and high < 0):
-        return False
-    return None
-
-
-def at_most(left: int | Dim, right: int | Dim) -> bool | None:
-    """Whether `left <= right`: True or False where that is certain, None where it is not."""
-    low, high = bounds(Dim.of(right) - left)
-    if low is not None and low >= 0:
-        return True
-    if high is not None and high < 0:
-        return False
-    return None
-
-
-def bounds(dim: Dim) -> tuple[int | None, int | None]:
-    """A lower and an upper bound that hold for all sizes >= 1; None where there is none."""
-    low: int | None = 0
-    high: int | None = 0
-    for monomial, coefficient in dim.terms:
-        least, most = _monomial_bounds(monomial)
-        if coefficient < 0:
-            least, most = most, least
-        low = None if low is None or least is None else low + coefficient * least
-        high = None if high is None or most is None else high + coefficient * most
-    return low, high
-
-
 def product(dims: Iterable[int | Dim]) -> Dim:
     """The product of dims; 1 for none."""
     return reduce(lambda total, dim: total * dim, dims, Dim.of(1))
 
 
 # --- canonical form ---------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def _constant(value: int) -> Dim:
+    return Dim({(): int(value)})
+
+
+@lru_cache(maxsize=1024)
+def _symbol(name: str) -> Dim:
+    return Dim({((Symbol(name), 1),): 1})
+
+
+def _rank_term(term: tuple[Monomial, int]) -> tuple[int, tuple[tuple[str, int], ...]]:
+    """Orders terms by degree, then by atom: an order that products keep, which is what exact
+    division needs (graded lexicographic; Cox, Little and O'Shea, chapter 2)."""
+    monomial = term[0]
+    return -sum(p for _, p in monomial), tuple((str(a), -p) for a, p in monomial)
 
 
 def _multiply(left: Monomial, right: Monomial) -> Monomial:
@@ -240,6 +224,7 @@ def _multiply(left: Monomial, right: Monomial) -> Monomial:
     return tuple(sorted(powers.items(), key=lambda item: str(item[0])))
 
 
+@lru_cache(maxsize=4096)
 def _exact_divide(dividend: Dim, divisor: Dim) -> Dim | None:
     """Polynomial division that leaves no remainder, or None."""
     if not divisor.terms:
@@ -270,6 +255,7 @@ def _divide_monomial(dividend: Monomial, divisor: Monomial) -> Monomial | None:
     return tuple((atom, power) for atom, power in powers.items() if power)
 
 
+@lru_cache(maxsize=4096)
 def _floor_divide(dividend: Dim, divisor: Dim) -> Dim:
     if not divisor.terms:
         raise DimError(f"{dividend} // 0")
@@ -283,13 +269,13 @@ def _floor_divide(dividend: Dim, divisor: Dim) -> Dim:
         return _floor_divide(-dividend, Dim.of(-known))
     whole, rest = _split_by_divisor(dividend, known)
     inner = _single_quotient(rest)
-    if inner is not None:  # (x // a + c) // b == (x + a * c) // (a * b), for positive a and b
-        quotient, constant = inner
+    if inner is not None:  # (n // d + p) // k == (n + d * p) // (d * k), for positive d and k
+        quotient, others = inner
         factor = quotient.denominator.known or 1
-        return whole + _floor_divide(quotient.numerator + factor * constant, Dim.of(factor * known))
+        return whole + _floor_divide(quotient.numerator + others * factor, Dim.of(factor * known))
     if rest.known is not None:
         return whole + rest.known // known
-    shared = gcd(known, *(c for _, c in rest.terms))
+    shared = gcd(known, *(c for m, c in rest.terms if m))  # g p + c over g k: c counts by c // g
     if shared > 1:
         return whole + _floor_divide(
             Dim({m: c // shared for m, c in rest.terms}), Dim.of(known // shared)
@@ -303,21 +289,18 @@ def _split_by_divisor(dividend: Dim, divisor: int) -> tuple[Dim, Dim]:
     return whole, dividend - whole * divisor
 
 
-def _single_quotient(dim: Dim) -> tuple[Quotient, int] | None:
-    """`dim` as one quotient by a known number plus a constant, if it is that."""
-    constant = 0
-    quotient: Quotient | None = None
+def _single_quotient(dim: Dim) -> tuple[Quotient, Dim] | None:
+    """`dim` as one quotient by a known number plus what has no quotient, if it is that."""
+    found: Quotient | None = None
     for monomial, coefficient in dim.terms:
         match monomial:
-            case ():
-                constant = coefficient
-            case ((Quotient() as atom, 1),) if coefficient == 1 and quotient is None:
-                quotient = atom
-            case _:
+            case ((Quotient() as atom, 1),) if coefficient == 1 and found is None:
+                found = atom
+            case _ if any(isinstance(atom, Quotient) for atom, _ in monomial):
                 return None
-    if quotient is None or quotient.denominator.known is None:
+    if found is None or found.denominator.known is None:
         return None
-    return quotient, constant
+    return found, dim - Dim({((found, 1),): 1})
 
 
 # --- atoms ------------------------------------------------------------------------------------
@@ -343,29 +326,6 @@ def _substitute_atom(atom: Symbol | Quotient, sizes: Mapping[str, int | Dim]) ->
     if isinstance(atom, Symbol):
         return Dim.of(sizes.get(atom.name, atom.name))
     return atom.numerator.substitute(sizes) // atom.denominator.substitute(sizes)
-
-
-def _monomial_bounds(monomial: Monomial) -> tuple[int | None, int | None]:
-    """Bounds of a product of atoms; only products of atoms >= 0 are bounded."""
-    low, high = 1, True
-    for atom, power in monomial:
-        least = 1
-        if isinstance(atom, Quotient):
-            numerator, _ = bounds(atom.numerator)
-            divisor = atom.denominator.known
-            if numerator is None or divisor is None:
-                positive = numerator is not None and numerator >= 0
-                least_divisor, _ = bounds(atom.denominator)
-                if not (positive and least_divisor is not None and least_divisor > 0):
-                    return None, None
-                least = 0
-            else:
-                least = numerator // divisor
-        if least < 0 and (len(monomial) > 1 or power > 1):
-            return None, None
-        low *= least**power
-        high = False
-    return low, (1 if high else None)
 
 
 # --- text -------------------------------------------------------------------------------------

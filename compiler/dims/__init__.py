@@ -1,0 +1,20 @@
+"""Symbolic dimensions: exact integer polynomials over named sizes and floor quotients.
+
+A `Dim` is kept in canonical form, so that structural equality is equality of polynomials. Every
+symbol stands for a size of at least 1; that is what lets signs and inequalities be decided.
+"""
+
+from compiler.dims.bounds import at_most, bounds, equal
+from compiler.dims.polynomial import Dim, DimError, Monomial, Quotient, Symbol, product
+
+__all__ = [
+    "Dim",
+    "DimError",
+    "Monomial",
+    "Quotient",
+    "Symbol",
+    "at_most",
+    "bounds",
+    "equal",
+    "product",
+]
