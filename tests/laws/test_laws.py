@@ -26,7 +26,7 @@ from tests.laws.harness import (
 
 load_ops()
 NAMES = [cls.name for cls in OPS.classes()]
-OPSETS = (18, 20, 21, 23)
+OPSETS = (18, 20, 21, 23, 26)
 
 every_op = pytest.mark.parametrize("name", NAMES)
 
