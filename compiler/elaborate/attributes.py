@@ -32,7 +32,7 @@ def evaluate_attribute(body: Body, expression: Attribute) -> Val:
     match base:
         case Poison():
             return POISON
-        case Namespace(file):
+        case Namespace():
             return _read_namespace(body, base, expression)
         case NetValue():
             return read_net(body, base, expression)

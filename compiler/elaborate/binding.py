@@ -46,13 +46,13 @@ class Actual:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a call is matched with. `extra` says whether a name that is no parameter may still
+    """What a call is matched with. `admits` says whether a name that is no parameter may still
     be taken (the weights of an op); `definition` is where the callee stands in a spec."""
 
     callee: str
     formals: tuple[Formal, ...]
     definition: Span | None = None
-    extra: Callable[[str, Val], bool] = _refuse
+    admits: Callable[[str, Val], bool] = _refuse
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -160,7 +160,7 @@ def _take_named(
     before = match.given.get(name)
     if before is not None:
         match.faults.append(ArgumentTwice(span, signature.callee, name, before.span))
-    elif name in by_name or signature.extra(name, actual.value):
+    elif name in by_name or signature.admits(name, actual.value):
         match.given[name] = Given(actual.value, actual.span)
     else:
         known = signature.names

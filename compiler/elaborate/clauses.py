@@ -203,18 +203,18 @@ def _declare_weight(body: Body, clause: Clause, operand: Operand, *, trainable: 
     settled = _settle_type(body, declare)
     if settled is None:
         return
-    type, hints = settled
-    if trainable and not type.dtype.is_float:
+    weight_type, hints = settled
+    if trainable and not weight_type.dtype.is_float:
         body.report(
             ShapeNotSettled(
                 declare.type.span,
                 "a weight that is trained",
-                f"{type.dtype} holds no fractions",
+                f"{weight_type.dtype} holds no fractions",
                 "numbers that are not trained are a `buffer`",
             )
         )
         return
-    initializer = read_initializer(body, expression, type)
+    initializer = read_initializer(body, expression, weight_type)
     if initializer is None:
         return
     if body.home is None or body.frame is None:
@@ -222,7 +222,7 @@ def _declare_weight(body: Body, clause: Clause, operand: Operand, *, trainable: 
         return
     path = join(body.prefix, name.text)
     body.paths.claim(path, name.span)
-    weight = Weight(name.text, type, initializer, trainable)
+    weight = Weight(name.text, weight_type, initializer, trainable)
     full = join(body.frame.path, path)
     made = make_weight(body, full, weight, name.span, reuse=body.reuse, hints=hints)
     if made is not None:

@@ -168,8 +168,9 @@ class Body:
     `names` is innermost last: the parameters, then what the body binds, then comprehensions.
     `reuse` is true inside a later call of a net, which finds its weights instead of making them.
     `sizes` says where each size in the signature came from, `bound` which axis of which
-    parameter it is, `unbound` which sizes have no value because their argument was not given. `nets` are the nets declared here. `result` is what
-    `return` gave; `call` is where the body was called. `loop` is set inside a `scan`.
+    parameter it is, `unbound` which sizes have no value because their argument was not given.
+    `nets` are the nets declared here. `result` is what `return` gave; `call` is where the body
+    was called. `loop` is set inside a `scan`.
     """
 
     session: Session

@@ -63,7 +63,7 @@ def build_from_arguments(
     options = {option.name: option for option in cls.options()}
     formals = tuple(Formal(o.name, False, o.required, lambda _: True) for o in options.values())
     signature = Signature(cls.name, formals)
-    positions = [name for name in options]
+    positions = list(options)
     actuals: list[Actual] = []
     nested: dict[int, Described | None] = {}
     for index, argument in enumerate(arguments):

@@ -19,6 +19,7 @@ from compiler.elaborate.values import (
     Loaded,
     NetValue,
     OpLayer,
+    Record,
     Tensor,
     Val,
     describe,
@@ -61,6 +62,21 @@ def apply_net(
             raise AssertionError(f"{describe(layer)} takes no arguments by name")
     net.made = True
     return result
+
+
+def call_whole_net(
+    body: Body, net: NetValue, inputs: Mapping[str, Given], application: Application
+) -> dict[str, Tensor] | None:
+    """Every output of a model's net by name, on tensors by the names of its inputs; None where
+    it is refused, which is reported."""
+    given = {**given_of(net), **inputs}
+    result = apply_net(body, net, given, application)
+    match result:
+        case Tensor(result=name):
+            return {name: result}
+        case Record(items):
+            return {name: value for name, value in items if isinstance(value, Tensor)}
+    return None
 
 
 def apply_sequence(
@@ -169,10 +185,9 @@ def _report_missing(body: Body, net: NetValue, attribute: Attribute, layer: Laye
     signature = sign(layer)
     known = [n for n in (signature.names if signature else ()) if n not in given_of(layer)]
     known += list(net.nets)
-    if not net.made and name.text not in known:
-        if did_you_mean(name.text, known) is None:
-            body.report(NetNotUsed(name.span, net.name, name.text, net.span))
-            return
+    if not net.made and did_you_mean(name.text, known) is None:
+        body.report(NetNotUsed(name.span, net.name, name.text, net.span))
+        return
     if body.home is not None:
         prefix = net.path + "."
         paths = body.home.root.builder.parameter_paths()

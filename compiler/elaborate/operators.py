@@ -196,9 +196,9 @@ def _list_items(value: Val) -> tuple[Val, ...] | None:
 
 
 def _contains(body: Body, symbol: str, left: Val, right: Val, place: _Place) -> Val:
-    if isinstance(right, Known) and isinstance(right.value, str) and isinstance(left, Known):
-        if isinstance(left.value, str):
-            return Known((left.value in right.value) == (symbol == "in"))
+    match left, right:
+        case Known(str() as part), Known(str() as text):
+            return Known((part in text) == (symbol == "in"))
     items = plain_items(right)
     if items is None or not isinstance(left, Known | DTypeValue):
         _refuse(body, symbol, left, right, place)

@@ -33,7 +33,7 @@ from compiler.messages.arguments import WrongArgument
 from compiler.messages.shapes import NotATensor
 from compiler.ops.base import OPS
 from compiler.syntax import Expr, Item, Name
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
 
 
 def bind_parameters(
@@ -97,10 +97,10 @@ class _Binder:
             return value
         if is_none(value) and spec.syntax.default is not None:
             return Known(None, HintName(spec.name))
-        if isinstance(kind, TensorPattern) and kind.dims == () and kind.dtype is not None:
-            if isinstance(value, Known) and value.is_number and self.caller.home is not None:
-                met = [TensorType(kind.dtype, ())]
-                return make_constant(self.caller, value, met, item)
+        match kind, value:
+            case TensorPattern(DType() as dtype, ()), Known() if value.is_number:
+                if self.caller.home is not None:
+                    return make_constant(self.caller, value, [TensorType(dtype, ())], item)
         self.accepted = False
         if is_layer(value):
             self.body.report(layer_for_tensor(item))

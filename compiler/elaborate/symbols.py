@@ -38,14 +38,14 @@ def declare_input(body: Body, declare: Declare, pattern: TensorPattern, doc: str
         sizes.append(size)
         if hint is not None and size.known is not None:
             hints.append((str(axis), hint))
-    type = TensorType(pattern.dtype, tuple(sizes))
+    found = TensorType(pattern.dtype, tuple(sizes))
     for axis, dim in enumerate(pattern.dims):
         if isinstance(dim, Name) and dim.text in body.names[0]:
-            text = f"`{dim.text}` is axis {axis} of this input: {type}"
+            text = f"`{dim.text}` is axis {axis} of this input: {found}"
             body.sizes.setdefault(dim.text, Label(declare.name.span, text))
     assert body.home is not None
     name = declare.name
-    value = body.home.builder.input(name.text, type, doc, name.span, tuple(hints))
+    value = body.home.builder.input(name.text, found, doc, name.span, tuple(hints))
     return Tensor(value, body.home, name.span)
 
 

@@ -20,7 +20,8 @@ class FunctionRefuses(Message):
         "model M(n: int = 3) {\n    input x: f32[batch, 8]\n    output y = x -> dense(len(n))\n}\n"
     )
     good: ClassVar[str] = (
-        "model M(n: list = [3]) {\n    input x: f32[batch, 8]\n    output y = x -> dense(len(n))\n}\n"
+        "model M(n: list = [3]) {\n    input x: f32[batch, 8]\n"
+        "    output y = x -> dense(len(n))\n}\n"
     )
 
     function: str

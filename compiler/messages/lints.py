@@ -21,7 +21,8 @@ class UnusedParameter(Message):
         "model M(width: int = 8) {\n    input x: f32[batch, 8]\n    output y = x -> dense(16)\n}\n"
     )
     good: ClassVar[str] = (
-        "model M(width: int = 8) {\n    input x: f32[batch, 8]\n    output y = x -> dense(width)\n}\n"
+        "model M(width: int = 8) {\n    input x: f32[batch, 8]\n"
+        "    output y = x -> dense(width)\n}\n"
     )
 
     name: str
@@ -42,10 +43,12 @@ class UnusedBinding(Message):
     code: ClassVar[str] = "W1002"
     severity: ClassVar[Severity] = Severity.WARNING
     bad: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    h = x -> dense(8)\n    output y = x -> relu\n}\n"
+        "model M() {\n    input x: f32[batch, 8]\n    h = x -> dense(8)\n"
+        "    output y = x -> relu\n}\n"
     )
     good: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    h = x -> dense(8)\n    output y = h -> relu\n}\n"
+        "model M() {\n    input x: f32[batch, 8]\n    h = x -> dense(8)\n"
+        "    output y = h -> relu\n}\n"
     )
 
     name: str

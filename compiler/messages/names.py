@@ -173,7 +173,8 @@ class NotAvailable(Message):
 
     code: ClassVar[str] = "W0206"
     bad: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    output y = if training then x else x -> relu\n}\n"
+        "model M() {\n    input x: f32[batch, 8]\n"
+        "    output y = if training then x else x -> relu\n}\n"
     )
     good: ClassVar[str] = (
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dropout(10%)\n}\n"
@@ -225,7 +226,8 @@ class MalformedClause(Message):
         "model M() {\n    input x: f32[batch, 8]\n    param p = zeros\n    output y = x\n}\n"
     )
     good: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    param p: f32[8] = zeros\n    output y = x + p\n}\n"
+        "model M() {\n    input x: f32[batch, 8]\n    param p: f32[8] = zeros\n"
+        "    output y = x + p\n}\n"
     )
 
     word: str
@@ -314,7 +316,8 @@ class NoValue(Message):
 
     code: ClassVar[str] = "W0212"
     bad: ClassVar[str] = (
-        'data digits {\n    source sklearn("digits")\n    split random(seed=0), train=80%, val=20%\n}\n'
+        'data digits {\n    source sklearn("digits")\n'
+        "    split random(seed=0), train=80%, val=20%\n}\n"
         "model M() {\n    input x: f32[batch, 8]\n    output y = x + digits\n}\n"
     )
     good: ClassVar[str] = "model M() {\n    input x: f32[batch, 8]\n    output y = x + 1\n}\n"
@@ -365,10 +368,12 @@ class CircularValue(Message):
 
     code: ClassVar[str] = "W0214"
     bad: ClassVar[str] = (
-        "let a = b + 1\nlet b = a + 1\nmodel M() {\n    input x: f32[batch, 8]\n    output y = x * a\n}\n"
+        "let a = b + 1\nlet b = a + 1\nmodel M() {\n    input x: f32[batch, 8]\n"
+        "    output y = x * a\n}\n"
     )
     good: ClassVar[str] = (
-        "let a = b + 1\nlet b = 1\nmodel M() {\n    input x: f32[batch, 8]\n    output y = x * a\n}\n"
+        "let a = b + 1\nlet b = 1\nmodel M() {\n    input x: f32[batch, 8]\n"
+        "    output y = x * a\n}\n"
     )
 
     name: str

@@ -199,7 +199,8 @@ class InsideScan(Message):
     code: ClassVar[str] = "W0536"
     bad: ClassVar[str] = (
         "block f(x: f32[n, t, d]) {\n    h = zeros([n, d])\n"
-        "    scan x_t in x, axis=1 {\n        h = h + x_t\n        return h\n    }\n    return h\n}\n"
+        "    scan x_t in x, axis=1 {\n        h = h + x_t\n        return h\n    }\n"
+        "    return h\n}\n"
         "model M() {\n    input x: f32[batch, t, 8]\n    output y = x -> f\n}\n"
     )
     good: ClassVar[str] = (

@@ -88,10 +88,12 @@ class NoResult(Message):
 
     code: ClassVar[str] = "W0403"
     bad: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, h]\n    output y = x -> reshape([batch, h / 2, 2])\n}\n"
+        "model M() {\n    input x: f32[batch, h]\n"
+        "    output y = x -> reshape([batch, h / 2, 2])\n}\n"
     )
     good: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 64]\n    output y = x -> reshape([batch, 64 / 2, 2])\n}\n"
+        "model M() {\n    input x: f32[batch, 64]\n"
+        "    output y = x -> reshape([batch, 64 / 2, 2])\n}\n"
     )
 
     reason: str
@@ -147,12 +149,14 @@ class AssertionFails(Message):
 
     code: ClassVar[str] = "W0405"
     bad: ClassVar[str] = (
-        'block heads(x: f32[n, t, d], heads: int) {\n    assert d % heads == 0, "heads must divide d"\n'
+        "block heads(x: f32[n, t, d], heads: int) {\n"
+        '    assert d % heads == 0, "heads must divide d"\n'
         "    return x -> reshape([n, t, heads, d / heads])\n}\n"
         "model M() {\n    input x: f32[batch, 4, 10]\n    output y = x -> heads(3)\n}\n"
     )
     good: ClassVar[str] = (
-        'block heads(x: f32[n, t, d], heads: int) {\n    assert d % heads == 0, "heads must divide d"\n'
+        "block heads(x: f32[n, t, d], heads: int) {\n"
+        '    assert d % heads == 0, "heads must divide d"\n'
         "    return x -> reshape([n, t, heads, d / heads])\n}\n"
         "model M() {\n    input x: f32[batch, 4, 10]\n    output y = x -> heads(5)\n}\n"
     )
@@ -268,7 +272,8 @@ class UnpackMismatch(Message):
 
     code: ClassVar[str] = "W0409"
     bad: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 9]\n    a, b = chunk(x, 3, axis=1)\n    output y = a\n}\n"
+        "model M() {\n    input x: f32[batch, 9]\n    a, b = chunk(x, 3, axis=1)\n"
+        "    output y = a\n}\n"
     )
     good: ClassVar[str] = (
         "model M() {\n    input x: f32[batch, 9]\n    a, b, c = chunk(x, 3, axis=1)\n"
@@ -294,10 +299,12 @@ class OutsideList(Message):
 
     code: ClassVar[str] = "W0410"
     bad: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    w = [4, 5]\n    output y = x -> dense(w[2])\n}\n"
+        "model M() {\n    input x: f32[batch, 8]\n    w = [4, 5]\n"
+        "    output y = x -> dense(w[2])\n}\n"
     )
     good: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    w = [4, 5]\n    output y = x -> dense(w[1])\n}\n"
+        "model M() {\n    input x: f32[batch, 8]\n    w = [4, 5]\n"
+        "    output y = x -> dense(w[1])\n}\n"
     )
 
     index: int
@@ -321,7 +328,8 @@ class NotText(Message):
         'model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(4) as "{x}"\n}\n'
     )
     good: ClassVar[str] = (
-        'model M(i: int = 1) {\n    input x: f32[batch, 8]\n    output y = x -> dense(4) as "d{i}"\n}\n'
+        "model M(i: int = 1) {\n    input x: f32[batch, 8]\n"
+        '    output y = x -> dense(4) as "d{i}"\n}\n'
     )
 
     found: str

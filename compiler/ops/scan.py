@@ -96,10 +96,10 @@ class Scan(Op):
         states = [output.value.type for output in self.body.outputs[: self.states]]
         stacked = []
         for output, axis in zip(self.emitted, self.emit_axes, strict=True):
-            type = output.value.type
+            made = output.value.type
             steps = Dim.of(f"{output.name}_steps") if self.until else length
-            at = axis % (type.rank + 1)
-            stacked.append(TensorType(type.dtype, (*type.shape[:at], steps, *type.shape[at:])))
+            at = axis % (made.rank + 1)
+            stacked.append(TensorType(made.dtype, (*made.shape[:at], steps, *made.shape[at:])))
         return (*states, *stacked)
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
@@ -143,10 +143,10 @@ class Scan(Op):
             if stack:
                 yield np.stack(stack[::-1] if self.reverse else stack, axis=axis)
                 continue
-            type = output.value.type
-            shape = [d.evaluate({}) for d in type.shape]
-            shape.insert(axis % (type.rank + 1), 0)
-            yield np.zeros(shape, type.dtype.numpy)
+            made = output.value.type
+            shape = [d.evaluate({}) for d in made.shape]
+            shape.insert(axis % (made.rank + 1), 0)
+            yield np.zeros(shape, made.dtype.numpy)
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         total = Dim.of(0)

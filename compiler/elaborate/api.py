@@ -1,0 +1,287 @@
+"""What the items of a file are elaborated with: files, models, nets, and statements in a graph."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from compiler.diagnostics import Severity, Sink
+from compiler.elaborate.binding import Actual, match_call
+from compiler.elaborate.clauses import BLOCK_CLAUSES, make_net
+from compiler.elaborate.context import (
+    Abandoned,
+    Application,
+    Body,
+    ClauseTable,
+    Session,
+    Want,
+)
+from compiler.elaborate.engine import Elaboration
+from compiler.elaborate.files import FileNet, FileScope, open_scope
+from compiler.elaborate.frames import make_arguments
+from compiler.elaborate.graphs import GraphState
+from compiler.elaborate.lints import find_unused
+from compiler.elaborate.models import elaborate_layer
+from compiler.elaborate.nets import call_whole_net
+from compiler.elaborate.parameters import bind_parameters
+from compiler.elaborate.signatures import read_signature, sign
+from compiler.elaborate.values import (
+    POISON,
+    BlockLayer,
+    Given,
+    NetValue,
+    Tensor,
+    Val,
+)
+from compiler.ir.builder import Builder
+from compiler.ir.graph import Frame, Graph
+from compiler.ops.registry import load_ops
+from compiler.program import Net
+from compiler.source import Span
+from compiler.syntax import Argument, Block, Expr, File, Item, Model, Name, Statement
+from compiler.tensor import TensorType
+
+T = TypeVar("T")
+
+STACK = 512 * 2**20
+"""Bytes of stack for elaboration: a thousand blocks inside one another are a thousand times the
+depth of an expression. It is address space, not memory, until it is used."""
+
+
+def run_deep(work: Callable[[], T]) -> T:
+    """Runs something that recurses as deep as a spec asks for, on a stack that holds it."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    before, size = sys.getrecursionlimit(), threading.stack_size(STACK)
+    sys.setrecursionlimit(max(before, 400_000))
+    try:
+        thread = threading.Thread(target=target, name="elaboration")
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(size)
+        sys.setrecursionlimit(before)
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def open_file(
+    file: File, sink: Sink, overrides: Mapping[tuple[str, str], Expr] | None = None
+) -> FileScope:
+    """The names of a parsed file, and of the files that it uses. Nothing is elaborated yet.
+
+    `overrides` replaces the defaults of parameters, by (item, parameter): `--set lr=0.01`.
+    """
+    load_ops()
+    return open_scope(Session(sink, Elaboration(), overrides or {}), file)
+
+
+def check_names(scope: FileScope) -> None:
+    """Warns about parameters, bindings and inputs of the file's own items that nothing reads,
+    and statements that are never reached."""
+    for entry in scope.entries.values():
+        if isinstance(entry, Block | Model):
+            for message in find_unused(entry):
+                scope.session.report(message)
+
+
+def elaborate_models(scope: FileScope) -> dict[str, Net]:
+    """Every model of the file with its default arguments, by name. A model with a parameter
+    that has no default is left out: it appears through the nets that give it. One that is
+    refused is left out too, with its diagnostics."""
+    nets: dict[str, Net] = {}
+    for name, entry in scope.entries.items():
+        if not isinstance(entry, Model):
+            continue
+        layer = BlockLayer(entry, scope, {}, entry.name.span)
+        signature = read_signature(scope, entry)
+        key = scope.session.overrides
+        if any(
+            p.syntax.default is None and (name, p.name) not in key for p in signature.parameters
+        ):
+            continue
+        net = elaborate_layer(layer, name, entry.name.span)
+        if net is not None:
+            nets[name] = net
+    return nets
+
+
+def elaborate_nets(scope: FileScope) -> dict[str, Net]:
+    """Every `net name = Model(…)` at file level, by name. A net of a block has no inputs of its
+    own and is left out: it appears through the models that use it."""
+    nets: dict[str, Net] = {}
+    for name, entry in scope.entries.items():
+        if isinstance(entry, FileNet):
+            net = elaborate_net(scope, scope.entry_value(entry, entry.name.span, None))
+            if net is not None:
+                nets[name] = net
+    return nets
+
+
+def elaborate_net(scope: FileScope, value: Val) -> Net | None:
+    """A net of a model as a graph of its own; None where it is no such net, or was refused."""
+    if not isinstance(value, NetValue) or not isinstance(value.layer, BlockLayer):
+        return None
+    if not isinstance(value.layer.item, Model):
+        return None
+    return elaborate_layer(value.layer, value.name, value.span, value.loads)
+
+
+def evaluate_constant(scope: FileScope, expression: Expr) -> Val:
+    """The value of an expression at file level, known when compiling; poison where it was
+    refused."""
+    return Body(scope.session, scope, None, None, BLOCK_CLAUSES).evaluate(expression)
+
+
+# --- statements in a graph --------------------------------------------------------------------
+
+
+class GraphContext:
+    """A graph under construction in which statements and expressions of an item are elaborated.
+
+    Made by `open_graph`. Names that are bound with `bind` (columns, outputs of models) are seen
+    by what is elaborated afterwards.
+    """
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+
+    @property
+    def home(self) -> GraphState:
+        """The state of the graph."""
+        assert self.body.home is not None
+        return self.body.home
+
+    @property
+    def builder(self) -> Builder:
+        """The builder, for nodes that an item makes by itself."""
+        return self.home.builder
+
+    @property
+    def frame(self) -> Frame:
+        """The root frame, which nodes made by the item stand under."""
+        assert self.body.frame is not None
+        return self.body.frame
+
+    def add_input(
+        self, name: str, type: TensorType, span: Span, doc: str = "", *, bound: bool = True
+    ) -> Tensor:
+        """Declares an input of the graph (a column), and binds its name unless told not to."""
+        tensor = Tensor(self.builder.input(name, type, doc, span), self.home, span)
+        if bound:
+            self.bind(name, tensor)
+        return tensor
+
+    def bind(self, name: str, value: Val) -> None:
+        """Makes a name mean a value from here on."""
+        self.body.bind(name, value)
+
+    def find(self, name: str) -> Val | None:
+        """What a name is bound to in the item, if it is."""
+        return next((n[name] for n in reversed(self.body.names) if name in n), None)
+
+    def execute(self, statements: Sequence[Statement]) -> None:
+        """Elaborates statements; clauses go to the table that `open_graph` got."""
+        try:
+            self.body.execute(statements)
+        except Abandoned:
+            self.home.abandoned = True
+
+    def evaluate(self, expression: Expr, name: str = "") -> Val:
+        """The value of an expression; a tensor that it makes is called `name`."""
+        try:
+            return self.body.evaluate(expression, Want((name,) if name else ()))
+        except Abandoned:
+            self.home.abandoned = True
+            return POISON
+
+    def declare_net(self, name: Name, value: Val, span: Span, path: str | None = None) -> Val:
+        """The net of that name from here on; `path` is where its weights live (its name; empty
+        for `train f of M`)."""
+        own = name.text if path is None else path
+        net = make_net(self.body, name, name.text, own, value, span)
+        self.bind(name.text, net)
+        self.body.nets[name.text] = net
+        return net
+
+    def call_net(
+        self, net: NetValue, inputs: Mapping[str, Given], span: Span
+    ) -> dict[str, Tensor] | None:
+        """The outputs of a model's net by name, on tensors by the names of its inputs; None
+        where it is refused, which is reported."""
+        try:
+            return call_whole_net(self.body, net, inputs, Application(span))
+        except Abandoned:
+            self.home.abandoned = True
+            return None
+
+    def output(self, name: str, tensor: Tensor, span: Span, doc: str = "") -> None:
+        """Declares an output of the graph."""
+        self.builder.output(name, self.home.value_of(tensor), doc, span)
+
+    def graph(self) -> Graph | None:
+        """The finished graph; None where something was refused since `open_graph`."""
+        messages = self.body.session.sink.messages[self.home.messages :]
+        if self.home.abandoned or any(m.severity is Severity.ERROR for m in messages):
+            return None
+        return self.builder.graph()
+
+
+def open_graph(
+    scope: FileScope,
+    item: Item,
+    clauses: ClauseTable,
+    arguments: Sequence[Argument] = (),
+    caller: Body | None = None,
+    call: Span | None = None,
+) -> GraphContext | None:
+    """A graph for the statements of an item whose parameters are bound from the arguments of a
+    reference (`noisy(noise=0.1)`), evaluated in `caller` or at file level. None where an
+    argument was refused."""
+    outside = caller or Body(scope.session, scope, None, None, BLOCK_CLAUSES)
+    given = match_arguments(outside, scope, item, arguments, call or item.name.span)
+    if given is None:
+        return None
+    start = len(scope.session.sink.messages)
+    body = Body(scope.session, scope, None, None, clauses, call=call)
+    signature = read_signature(scope, item)
+    known = Body(scope.session, scope, None, None, BLOCK_CLAUSES)
+    if not bind_parameters(known, body, item, signature, given):
+        return None
+    scope.session.work = 0
+    name = item.name.text
+    frame_arguments = tuple(make_arguments(body, signature, {}))
+    frame = Frame(name, "", 0, None, frame_arguments, doc=item.doc, origin=item.name.span)
+    body.frame = frame
+    body.home = GraphState(Builder(name, frame, item.doc), messages=start)
+    return GraphContext(body)
+
+
+def match_arguments(
+    outside: Body, scope: FileScope, item: Item, arguments: Sequence[Argument], span: Span
+) -> dict[str, Given] | None:
+    """The arguments of a reference by parameter; None where they do not fit, which is reported."""
+    signature = sign(BlockLayer(item, scope, {}, item.name.span))
+    assert signature is not None
+    actuals = [Actual(a.name, outside.evaluate(a.value), a.value.span) for a in arguments]
+    match = match_call(signature, actuals, 0)
+    overrides = scope.session.overrides
+    match.missing = tuple(f for f in match.missing if (item.name.text, f.name) not in overrides)
+    if match.faults or match.missing:
+        for fault in match.find_faults(signature, span):
+            outside.report(fault)
+        return None
+    return match.given
