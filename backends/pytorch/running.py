@@ -93,17 +93,14 @@ def run_training(
 
 
 def _follow(output: IO[str], metrics: Path, on_progress: Callable[[Record], None] | None) -> None:
-    """Reports every epoch as soon as its line is printed and written."""
-    reported = 0
-    for _ in output:
-        if on_progress is None:
+    """Reports every epoch as soon as its line is printed, after it is in metrics.jsonl."""
+    for line in output:
+        found = re.match(r"epoch (\d+)\b", line)
+        if on_progress is None or found is None:
             continue
-        records = read_metrics(metrics)
-        if not reported and records:
-            reported = int(records[-1]["epoch"]) - 1  # a resumed training has older lines
-        for record in records[reported:]:
-            on_progress(record)
-        reported = max(reported, len(records))
+        for record in read_metrics(metrics):
+            if record["epoch"] == int(found[1]):
+                on_progress(record)
 
 
 def read_metrics(path: Path) -> list[Record]:

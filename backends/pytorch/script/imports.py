@@ -46,7 +46,8 @@ def _module(line: str) -> str:
 
 def _merge(lines: Iterable[str]) -> list[str]:
     """Plain imports first, then one `from` line per module, each sorted."""
-    plain, names = [], {}
+    plain: list[str] = []
+    names: dict[str, set[str]] = {}
     for line in sorted(lines):
         found = re.fullmatch(r"from (\S+) import (.+)", line)
         if found is None:

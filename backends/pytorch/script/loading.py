@@ -76,5 +76,5 @@ def _split_parameters(facts: Facts) -> dict[str, str]:
         first = facts.column_graph.inputs[0].name
         found[f"len(raw[{write_literal(first)}])"] = "rows: int"
     if split.stratify is not None:
-        found[f"values[{write_literal(split.stratify)}]"] = "labels: np.ndarray"
+        found[f"loaded[{write_literal(split.stratify)}]"] = "labels: np.ndarray"
     return found

@@ -38,8 +38,8 @@ def load_columns($folder_parameter) -> dict[str, np.ndarray]:
 LOAD_SPLITS = '''
 def load_splits($load_parameters) -> dict[str, list[Tensor]]:
     """The columns $column_names of every split, on the device."""
-    values = load_columns($folder_argument)
-    raw = {name: torch.from_numpy(column) for name, column in values.items()}
+    loaded = load_columns($folder_argument)
+    raw = {name: torch.tensor(values) for name, values in loaded.items()}
     $columns_lines
     return {
         split: [column[rows].to(device) for column in columns]

@@ -1,0 +1,118 @@
+"""The text of training scripts: templates are filled, and lines break where ruff breaks them."""
+# ruff: noqa: E501
+# Lines under test are too long on purpose.
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backends.pytorch.script.filling import fill
+from backends.pytorch.script.imports import emit_imports
+from backends.pytorch.script.layout import break_line, split_items
+from backends.pytorch.script.measuring import rename
+from backends.pytorch.script.names import to_identifier, write_literal
+from backends.pytorch.script.optimizing import spell_match
+
+LONG = [
+    "value = function(first_argument_of_it, second_argument_of_it, third_argument_of_it_too)",
+    "value = function(first_argument_of_it, second_argument_of_it, third_argument_of_it, fourth_of_it)",
+    "values = {name: compute_something_long(value) for name, value in long_mapping_of_names.items()}",
+    "values = [compute_something_long(value) for name, value in items_of_it() if name in the_wanted_names]",
+    "names = ['best.safetensors', 'last.safetensors', 'metrics.jsonl', 'results.json', 'train.log']",
+    "image = np.concatenate([read('train-images-idx3-ubyte', 16), read('t10k', 16)]).reshape(-1, 28, 28)",
+    "def function_with_a_name(first: torch.Tensor, second: torch.Tensor) -> tuple[Tensor, Tensor, Tensor]:\n    pass",
+    "call(outer(inner_one(alpha, beta), inner_two(gamma, delta)), other(epsilon, zeta), option=of_it)",
+    "short = call(a, b)",
+    "text = call('a string, with a comma (and a bracket', another_argument, a_third_argument_here)",
+]
+
+
+@pytest.mark.parametrize("line", LONG)
+def test_breaks_lines_as_ruff_does(line: str, tmp_path: Path) -> None:
+    head, *rest = line.replace("'", '"').split("\n")
+    text = "\n".join([*break_line(head), *rest]) + "\n"
+    path = tmp_path / "line.py"
+    path.write_text(text)
+    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--diff", str(path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
+
+
+def test_lines_inside_a_block_keep_their_indentation() -> None:
+    assert break_line("    f(" + "a" * 50 + ", " + "b" * 40 + ")") == [
+        "    f(",
+        "        " + "a" * 50 + ",",
+        "        " + "b" * 40 + ",",
+        "    )",
+    ]
+
+
+def test_items_are_split_outside_brackets_and_strings() -> None:
+    assert split_items('a, f(b, c), "d, e", [g, h]') == ["a", "f(b, c)", '"d, e"', "[g, h]"]
+
+
+def test_switches_choose_lines_and_slots_take_text() -> None:
+    template = "\na = $value\n    b = 1  #? on\n    c = 2  #? not on\n    $lines\n"
+    slots = {"value": "5", "lines": ["d", "", "e"]}
+    assert fill(template, slots, {"on"}) == ["a = 5", "    b = 1", "    d", "", "    e"]
+    assert fill(template, {"value": "5", "lines": []}) == ["a = 5", "    c = 2"]
+
+
+def test_a_slot_without_text_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        fill("a = $value", {})
+
+
+def test_imports_are_merged_and_sorted() -> None:
+    extra = ["from torch import Tensor", "import gzip", "import pandas as pd"]
+    lines = emit_imports("x = F.relu(math.pi)", extra)
+    assert "import math" in lines
+    assert "import gzip" in lines
+    assert lines.index("import pandas as pd") == lines.index("import numpy as np") + 1
+    assert lines.count("from torch import Tensor, nn") == 1
+    assert "from fnmatch import fnmatchcase" not in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("accuracy", "accuracy"),
+        ("PT08.S1(CO)", "PT08_S1_CO"),
+        ("2nd", "_2nd"),
+        ("class", "class_2"),
+        ("len", "len_2"),
+        ("taken", "taken_3"),
+        ("§", "value"),
+    ],
+)
+def test_names_become_python_names(name: str, expected: str) -> None:
+    assert to_identifier(name, {"taken", "taken_2"}) == expected
+
+
+def test_literals_are_python() -> None:
+    for value in ('a "b"\n\\', (1,), (1, 2.5), [True, None], 3e-4):
+        assert eval(write_literal(value)) == value
+
+
+def test_renaming_touches_whole_words_only() -> None:
+    assert rename("rows + x.rows + arrows", {"rows": "size"}) == "size + x.rows + arrows"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (("stem.*",), 'name.startswith("stem.")'),
+        (("stem.*", "neck.*"), 'name.startswith(("stem.", "neck."))'),
+        (("stem",), 'name.startswith("stem.")'),
+        (("head.bias",), 'name == "head.bias"'),
+        (("*.bias",), 'fnmatchcase(name, "*.bias")'),
+        (("stem.*", "*.bias"), 'name.startswith("stem.") or fnmatchcase(name, "*.bias")'),
+    ],
+)
+def test_patterns_become_readable_conditions(patterns: tuple[str, ...], expected: str) -> None:
+    paths = ["stem.0.weight", "stem.0.bias", "neck.weight", "head.weight", "head.bias"]
+    assert spell_match(patterns, paths) == expected
