@@ -10,12 +10,19 @@ import numpy as np
 import onnx_ir as ir
 
 from backends.onnx_graph.attributes import make_attribute
-from backends.onnx_graph.dtypes import Array, onnx_dtype, onnx_shape, stored_array
+from backends.onnx_graph.dtypes import (
+    Array,
+    onnx_dtype,
+    onnx_shape,
+    stored_array,
+    stored_dtype,
+)
 from backends.onnx_graph.names import Names
 from backends.onnx_graph.opsets import find_override
 from backends.onnx_graph.simplify import Simplifier
 from backends.onnx_graph.sizes import Sizes
 from compiler.dims import Dim
+from compiler.passes.scaled import ScaledArray
 from compiler.tensor import DType, TensorType
 
 
@@ -24,7 +31,7 @@ class Initializer:
     """A weight or constant of the graph: its value and its numbers as the file holds them."""
 
     value: ir.Value
-    array: Array
+    array: Array | ScaledArray
     dtype: DType
 
 
@@ -159,11 +166,15 @@ class GraphBuilder:
             self.sizes.bind(value, type)
         return value
 
-    def weight(self, path: str, type: TensorType, array: Array) -> ir.Value:
-        """Declares a weight under its parameter path."""
-        value = self._initialize(
-            self.names.value(path), stored_array(array, type.dtype), type.dtype
-        )
+    def weight(self, path: str, type: TensorType, array: Array | ScaledArray) -> ir.Value:
+        """Declares a weight under its parameter path. A product is computed when it is written,
+        if it has the dtype of the parameter."""
+        stored: Array | ScaledArray
+        if isinstance(array, ScaledArray) and array.dtype == stored_dtype(type.dtype):
+            stored = array
+        else:
+            stored = stored_array(np.asarray(array), type.dtype)
+        value = self._initialize(self.names.value(path), stored, type.dtype)
         self._learn(value, type)
         return value
 
@@ -227,7 +238,7 @@ class GraphBuilder:
         self.nodes.append(node)
         return node
 
-    def _initialize(self, name: str, stored: Array, dtype: DType) -> ir.Value:
+    def _initialize(self, name: str, stored: Array | ScaledArray, dtype: DType) -> ir.Value:
         value = ir.Value(
             name=name, type=ir.TensorType(onnx_dtype(dtype)), shape=ir.Shape(stored.shape)
         )

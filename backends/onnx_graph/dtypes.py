@@ -40,5 +40,10 @@ def onnx_shape(type: TensorType) -> ir.Shape:
 def stored_array(array: Array, dtype: DType) -> Array:
     """The array as a file holds it: contiguous, little-endian, of exactly this dtype. What is
     stored so already is returned as it is, not copied."""
+    return np.asarray(array, dtype=stored_dtype(dtype), order="C")
+
+
+def stored_dtype(dtype: DType) -> np.dtype[Any]:
+    """The NumPy dtype with the bytes of a file."""
     wanted = np.dtype(ml_dtypes.bfloat16) if dtype is DType.BF16 else dtype.numpy
-    return np.asarray(array, dtype=wanted.newbyteorder("<"), order="C")
+    return wanted.newbyteorder("<")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -44,7 +45,9 @@ class LoweredModel:
         model = onnx.ModelProto()
         model.CopyFrom(self.proto)
         for item in self.initializers:
-            tensor = ir.Tensor(item.array, dtype=onnx_dtype(item.dtype), name=item.value.name)
+            tensor = ir.Tensor(
+                np.asarray(item.array), dtype=onnx_dtype(item.dtype), name=item.value.name
+            )
             model.graph.initializer.append(ir.serde.serialize_tensor(tensor))
         return model
 

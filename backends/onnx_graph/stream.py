@@ -12,6 +12,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,8 +20,9 @@ import numpy as np
 import onnx
 
 from backends.onnx_graph.builder import Initializer
-from backends.onnx_graph.dtypes import onnx_dtype
+from backends.onnx_graph.dtypes import Array, onnx_dtype
 from compiler.files import replacing
+from compiler.passes.scaled import ScaledArray
 
 LARGEST_FILE = 2**31 - 1
 """Protobuf reads no message of this size or more."""
@@ -31,7 +33,26 @@ _MODEL_GRAPH = 7
 _GRAPH_INITIALIZER = 5
 _TENSOR_RAW_DATA = 9
 
-Piece = bytes | memoryview
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of an initializer, which are brought into memory when they are written."""
+
+    array: Array | ScaledArray
+
+    def __len__(self) -> int:
+        return self.array.nbytes
+
+    def memory(self, scratch: Array) -> memoryview:
+        """The bytes: the array's own, or those of a product computed in `scratch`."""
+        if isinstance(self.array, ScaledArray):
+            place = scratch[: len(self)].view(self.array.dtype).reshape(self.array.shape)
+            self.array.write(place)
+            return scratch[: len(self)].data
+        return self.array.reshape(-1).view(np.uint8).data
+
+
+Piece = bytes | Numbers
 
 
 def write_model(
@@ -78,10 +99,10 @@ def _model_pieces(model: onnx.ModelProto, initializers: list[Piece]) -> list[Pie
 
 def _tensor_pieces(initializers: Iterable[Initializer]) -> Iterator[Piece]:
     for item in initializers:
-        memory = _memory(item)
-        header = _describe(item).SerializeToString() + _field(_TENSOR_RAW_DATA, len(memory))
-        yield _field(_GRAPH_INITIALIZER, len(header) + len(memory)) + header
-        yield memory
+        numbers = Numbers(item.array)
+        header = _describe(item).SerializeToString() + _field(_TENSOR_RAW_DATA, len(numbers))
+        yield _field(_GRAPH_INITIALIZER, len(header) + len(numbers)) + header
+        yield numbers
 
 
 def _external_pieces(initializers: Iterable[Initializer], location: str) -> Iterator[Piece]:
@@ -100,7 +121,7 @@ def _external_pieces(initializers: Iterable[Initializer], location: str) -> Iter
 
 def _data_pieces(initializers: Iterable[Initializer]) -> Iterator[Piece]:
     for item in initializers:
-        yield _memory(item)
+        yield Numbers(item.array)
         yield bytes(_padding(item.array.nbytes))
 
 
@@ -109,11 +130,6 @@ def _describe(item: Initializer) -> onnx.TensorProto:
     return onnx.TensorProto(
         name=item.value.name, dims=item.array.shape, data_type=int(onnx_dtype(item.dtype))
     )
-
-
-def _memory(item: Initializer) -> memoryview:
-    """The bytes of an array, not copied."""
-    return item.array.reshape(-1).view(np.uint8).data
 
 
 def _padding(size: int) -> int:
@@ -137,8 +153,10 @@ def _varint(value: int) -> bytes:
 def _write_pieces(path: Path, pieces: Sequence[Piece]) -> None:
     with path.open("wb") as file:
         _reserve(file, sum(len(piece) for piece in pieces))
+        largest = max((len(p) for p in pieces if isinstance(p, Numbers)), default=0)
+        scratch = np.empty(largest, np.uint8)
         for piece in pieces:
-            file.write(piece)
+            file.write(piece if isinstance(piece, bytes) else piece.memory(scratch))
 
 
 def _reserve(file: BinaryIO, size: int) -> None:

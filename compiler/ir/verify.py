@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from compiler.diagnostics import Fault
 from compiler.dims import Dim, equal
@@ -15,16 +15,21 @@ class InvalidGraph(Exception):
     """A graph that breaks a rule of the form: a fault of the compiler, not of the spec."""
 
 
-def verify_graph(graph: Graph) -> None:
+def verify_graph(graph: Graph, before: Graph | None = None) -> None:
     """Raises `InvalidGraph` with every broken rule: names are unique, values are made before
     they are read, types are what each op infers, outputs exist, every parameter's numbers have
-    its shape, every node stands under the root frame."""
-    faults = list(_find_faults(graph))
+    its shape, every node stands under the root frame.
+
+    `before` is a valid graph that this one was made from: the types of nodes that it has too,
+    the same objects, are not inferred again.
+    """
+    known = {id(node) for node in before.nodes} if before is not None else set()
+    faults = list(_find_faults(graph, known))
     if faults:
         raise InvalidGraph(f"graph {graph.name}: " + "; ".join(faults))
 
 
-def _find_faults(graph: Graph) -> Iterator[str]:
+def _find_faults(graph: Graph, known: Set[int]) -> Iterator[str]:
     made: dict[str, Value] = {}
     declared = [i.value for i in graph.inputs] + [p.value for p in graph.parameters]
     everything = declared + [v for node in graph.nodes for v in node.outputs]
@@ -33,7 +38,7 @@ def _find_faults(graph: Graph) -> Iterator[str]:
             yield f"{name} is made {count} times"
     made.update((v.name, v) for v in declared)
     for node in graph.nodes:
-        yield from _find_node_faults(graph, node, made)
+        yield from _find_node_faults(graph, node, made, inferred=id(node) in known)
         made.update((v.name, v) for v in node.outputs)
     for output in graph.outputs:
         if made.get(output.value.name) != output.value:
@@ -49,7 +54,9 @@ def _find_faults(graph: Graph) -> Iterator[str]:
             yield f"the numbers of {path} do not have the shape {parameter.value.type}"
 
 
-def _find_node_faults(graph: Graph, node: Node, made: dict[str, Value]) -> Iterator[str]:
+def _find_node_faults(
+    graph: Graph, node: Node, made: dict[str, Value], *, inferred: bool
+) -> Iterator[str]:
     label = f"{node.op.name} -> {', '.join(v.name for v in node.outputs)}"
     for value in node.inputs:
         if value is not None and made.get(value.name) != value:
@@ -57,16 +64,18 @@ def _find_node_faults(graph: Graph, node: Node, made: dict[str, Value]) -> Itera
             return
     if node.scope.chain[0] is not graph.frame:
         yield f"{label} stands under the frame of another graph"
+    if inferred:
+        return
     try:
-        inferred = node.op.infer(
+        types = node.op.infer(
             [v.type if v is not None else None for v in node.inputs], _ignore_promise
         )
     except Fault:
         yield f"{label} refuses its inputs"
         return
     found = [v.type for v in node.outputs]
-    if len(inferred) != len(found) or not all(map(_agree, inferred, found)):
-        yield f"{label} has types {[*map(str, found)]}, inferred {[*map(str, inferred)]}"
+    if len(types) != len(found) or not all(map(_agree, types, found)):
+        yield f"{label} has types {[*map(str, found)]}, inferred {[*map(str, types)]}"
 
 
 def _agree(inferred: TensorType, found: TensorType) -> bool:

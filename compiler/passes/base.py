@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from compiler.ir.graph import Graph, Node
@@ -38,10 +39,10 @@ class Context:
 
     def numbers(self, graph: Graph, path: str) -> Array | None:
         """The numbers of a parameter: those a pass computed, else the weights'."""
-        computed: Any = graph.constants.get(path)
-        if computed is not None or self.weights is None:
-            return computed  # type: ignore[no-any-return]
-        return self.weights.get(path)
+        computed = graph.constants.get(path)
+        if computed is not None:
+            return np.asarray(computed)
+        return self.weights.get(path) if self.weights is not None else None
 
 
 @dataclass(frozen=True)

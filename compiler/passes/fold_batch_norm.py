@@ -16,6 +16,7 @@ from compiler.ops.linear import Dense
 from compiler.ops.normalization import BatchNorm
 from compiler.passes.base import Array, Context, Pass
 from compiler.passes.rewrite import Rewriter
+from compiler.passes.scaled import ScaledArray
 
 Layer = Conv | ConvTranspose | Dense
 
@@ -92,7 +93,10 @@ def _fold(graph: Graph, layer: Node, norm: Node, context: Context, rewriter: Rew
     assert kept is not None, "a layer has a weight"
     parameter = graph.parameter[kept.name]
     dtype = parameter.value.type.dtype.numpy
-    folded = (weight * _lay_scale(op, weight, scale)).astype(dtype, copy=False)
+    laid = _lay_scale(op, weight, scale)
+    # Half precision is multiplied in f32 and rounded once, which only an array can hold.
+    exact = weight.dtype == dtype and laid.dtype == dtype
+    folded = ScaledArray(weight, laid) if exact else (weight * laid).astype(dtype)
     given = layer.inputs[2] if bias else None
     path = given.name if given else rewriter.free_name(_bias_path(parameter.path))
     inputs = [

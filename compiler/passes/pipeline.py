@@ -48,6 +48,6 @@ def run_passes(graph: Graph, passes: Sequence[Pass], context: Context) -> Graph:
     for step in passes:
         made = step.run(graph, context)
         if made is not graph:
-            verify_graph(made)
+            verify_graph(made, graph)
         graph = made
     return graph

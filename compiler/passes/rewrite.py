@@ -10,6 +10,7 @@ from compiler.initializers import Zeros
 from compiler.ir.graph import Condition, Graph, Node, Output, Parameter, Value
 from compiler.ops.base import Op
 from compiler.passes.base import Array
+from compiler.passes.scaled import ScaledArray
 from compiler.tensor import TensorType
 
 
@@ -64,7 +65,9 @@ class Rewriter:
         self._changed = True
         self._replaced[old.name] = new
 
-    def constant(self, path: str, array: Array, like: Parameter | None = None) -> Value:
+    def constant(
+        self, path: str, array: Array | ScaledArray, like: Parameter | None = None
+    ) -> Value:
         """Declares a parameter whose numbers are computed; a parameter of that path is
         superseded. Initializer and origin come from `like`.
 
