@@ -22,6 +22,7 @@ from backends.pytorch.terms import (
     rebuild,
 )
 from compiler.ir.graph import Frame, Parameter
+from compiler.ops.scan import Scan
 from compiler.ops.spelling import Own
 from compiler.tensor import DType
 
@@ -100,6 +101,7 @@ class BodyMaker:
             module,
             tuple(s for s in starts if s is not None),
             node.node.op.name,
+            node.node.op if isinstance(node.node.op, Scan) else None,
         )
 
     def _starts(self, node: Spelled) -> list[Part]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from backends.pytorch.merged import Class, Formal, Made, Merged, MergedRef
@@ -96,12 +97,12 @@ class Flow:
             here = Made(readers[0], 0)
         return ""
 
-    def choose(self, ref: MergedRef, fallback: str = "") -> str:
+    def choose(self, ref: MergedRef, fallback: str = "", avoid: Collection[str] = ()) -> str:
         """A variable for a value: its own name, the one it replaces, or a spare one."""
         wish = self.target_name(ref) or fallback or "x"
         numbered = (f"{wish}{k}" for k in range(2, 10_000))
         for name in (wish, fallback, *SPARE_NAMES, *numbered):
-            if name and not self.is_live(name):
+            if name and name not in avoid and not self.is_live(name):
                 return name
         raise AssertionError("ten thousand names are not enough")
 

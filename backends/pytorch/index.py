@@ -10,7 +10,6 @@ from itertools import pairwise
 from backends.pytorch.spelled import Spelled, spell_graph
 from backends.pytorch.terms import Form, subtrees
 from compiler.ir.graph import Frame, Graph, Parameter
-from compiler.tensor import TensorType
 
 Child = Frame | Spelled
 
@@ -40,7 +39,7 @@ class Index:
         self.graph = graph
         self.root = graph.frame
         self.nets = frozenset(nets)
-        self.nodes = spell_graph(graph)
+        self.nodes, self.types = spell_graph(graph)
         self.makers = {name: item for item in self.nodes for name in item.outputs}
         self.dissolved = set(dissolved) | set(self._find_foreign_parents())
         while True:
@@ -54,14 +53,6 @@ class Index:
             if not lost:
                 return
             self.dissolved.update(lost)
-
-    @cached_property
-    def types(self) -> dict[str, TensorType]:
-        """Types by value name."""
-        types = {i.name: i.value.type for i in self.graph.inputs}
-        types.update((p.path, p.value.type) for p in self.graph.parameters)
-        types.update((v.name, v.type) for node in self.graph.nodes for v in node.outputs)
-        return types
 
     def chain(self, frame: Frame) -> tuple[Frame, ...]:
         """The frame and all around it that are printed, outermost first."""
@@ -119,7 +110,7 @@ class Index:
         """Frames that hold no module and no parameter: they print as functions."""
         stateful = {self.root, *self.nets}
         for item in self.nodes:
-            if item.constructor is not None:
+            if item.constructor is not None or _reads_self(item):
                 stateful.update(self.chain(item.scope))
         for frame in self.children:
             if self.bare.get(frame.path) or not self.nets.isdisjoint(self.chain(frame)):
@@ -214,6 +205,11 @@ class Index:
 def needs_device(item: Spelled) -> bool:
     """Whether its expression makes a tensor on the device at hand."""
     return any(tree.form is Form.DEVICE for tree in subtrees(item.expression))
+
+
+def _reads_self(item: Spelled) -> bool:
+    """Whether it asks for the mode of the module: `F.dropout(x, training=self.training)`."""
+    return any(tree.label.startswith("self.") for tree in subtrees(item.expression))
 
 
 def owns(frame: Frame, path: str) -> bool:

@@ -9,6 +9,7 @@ from backends.pytorch.index import Index
 from backends.pytorch.terms import Part, skeleton
 from compiler.ir.graph import Frame
 from compiler.ir.hint import Hint
+from compiler.ops.scan import Scan
 from compiler.tensor import TensorType
 
 
@@ -40,7 +41,8 @@ class Item:
 
     `slot` is the path of the module below the frame, "" for an expression. Operands of the
     expression index `reads`, names of values. `starts` are statements that draw its weights.
-    `module` is how an expression is written inside `nn.Sequential`.
+    `module` is how an expression is written inside `nn.Sequential`. `scan` is the loop that it
+    opens or closes.
     """
 
     slot: str
@@ -52,6 +54,7 @@ class Item:
     module: Part | None = None
     starts: tuple[Part, ...] = ()
     op: str = ""
+    scan: Scan | None = None
     refs: list[Ref] = field(default_factory=list)
 
 

@@ -66,7 +66,8 @@ def free_name(wish: str, taken: Collection[str], separator: str = "") -> str:
 
 def user_name(value: str) -> str:
     """The author's name of a value: `features.2` -> `features`; "" where there is none."""
-    if value.startswith("%"):
+    value = re.sub(r"(§\d+)+$", "", value)  # the loop that it is in
+    if not value or value.startswith("%"):
         return ""
     return safe_name(re.sub(r"(\.\d+)+$", "", value))
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from backends.pytorch.terms import Part, operands, read_term, shift_operands
+from backends.pytorch.terms import (
+    Form,
+    Hole,
+    Operand,
+    Part,
+    Tree,
+    operands,
+    plain_value,
+    read_term,
+    shift_operands,
+)
 from compiler.ir.graph import Frame, Graph, Node
 from compiler.ir.hint import Hint
+from compiler.ops.scan import COUNTER, Scan
 from compiler.ops.spelling import Spelling
+from compiler.tensor import TensorType
 
 
 @dataclass(frozen=True, eq=False)
 class Spelled:
     """A node as code. Operands of its trees index `reads`, the names of the values it reads;
-    `owned` are the parameters that its constructor makes; `OWN` trees are below `slot`."""
+    `owned` are the parameters that its constructor makes; `OWN` trees are below `slot`.
+
+    A `scan` node is two of them: what opens the loop and what closes it.
+    """
 
     node: Node
     slot: str  # absolute path; "" where it has none
@@ -23,29 +38,21 @@ class Spelled:
     module: Part | None
     reads: tuple[str, ...]
     owned: tuple[str, ...]
+    outputs: tuple[str, ...]
 
     @property
     def scope(self) -> Frame:
         """The frame it stands in."""
         return self.node.scope
 
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the values it makes."""
-        return tuple(v.name for v in self.node.outputs)
 
-
-def spell_graph(graph: Graph) -> list[Spelled]:
-    """Every node that an output needs, in order. Constants that are read only where a plain
-    number may stand have become part of their readers."""
-    spellings: dict[str, tuple[Node, Spelling]] = {}
-    spelled: list[Spelled] = []
-    for node in graph.nodes:
-        spelling = node.op.torch(node)
-        spelled.append(_spell(node, spelling, graph.parameter.keys(), spellings))
-        if spelling.number is not None:
-            spellings[node.output.name] = node, spelling
-    return _keep_live(spelled, (o.value.name for o in graph.outputs))
+def spell_graph(graph: Graph) -> tuple[list[Spelled], dict[str, TensorType]]:
+    """Every node that an output needs, in order, and the types of all values. Constants that
+    are read only where a plain number may stand have become part of their readers; bodies of
+    loops stand between the opening and the closing of their loop."""
+    speller = _Speller(graph)
+    spelled = list(speller.spell(graph.nodes, {}, ""))
+    return _keep_live(spelled, (o.value.name for o in graph.outputs)), speller.types
 
 
 def join_path(left: str, right: str) -> str:
@@ -53,30 +60,93 @@ def join_path(left: str, right: str) -> str:
     return f"{left}.{right}" if left and right else left or right
 
 
-def _spell(
-    node: Node,
-    spelling: Spelling,
-    parameters: Iterable[str],
-    numbers: Mapping[str, tuple[Node, Spelling]],
-) -> Spelled:
-    slot = join_path(node.scope.path, node.origin.name) if node.origin.name else ""
-    names = [v.name if v is not None else "" for v in node.inputs]
-    plain = {i: _number(node, *numbers[n]) for i, n in enumerate(names) if n in numbers}
-    hints = node.origin.hint
-    expression = read_term(spelling.expression, hints, plain)
-    used = sorted(set(operands(expression)))
-    owned: tuple[str, ...] = ()
-    if spelling.constructor is not None:
-        owned = tuple(n for n in names if n in parameters and n.rpartition(".")[0] == slot)
-    return Spelled(
-        node,
-        slot,
-        None if spelling.constructor is None else read_term(spelling.constructor, hints),
-        shift_operands(expression, {old: new for new, old in enumerate(used)}),
-        None if spelling.module is None else read_term(spelling.module, hints),
-        tuple(names[i] for i in used),
-        owned,
-    )
+class _Speller:
+    def __init__(self, graph: Graph) -> None:
+        self.parameters = graph.parameter.keys()
+        self.numbers: dict[str, tuple[Node, Spelling]] = {}
+        self.types = {i.name: i.value.type for i in graph.inputs}
+        self.types.update((p.path, p.value.type) for p in graph.parameters)
+        self.loops = 0
+
+    def spell(
+        self, nodes: Iterable[Node], names: Mapping[str, str], mark: str
+    ) -> Iterator[Spelled]:
+        """Nodes whose values go by `names`; those they make get the mark behind theirs."""
+        known = dict(names)
+        for node in nodes:
+            known.update((v.name, v.name + mark) for v in node.outputs)
+            self.types.update((v.name + mark, v.type) for v in node.outputs)
+            if isinstance(node.op, Scan):
+                yield from self._spell_scan(node, node.op, known)
+                continue
+            spelling = node.op.torch(node)
+            made = self._spell(node, spelling, known)
+            if spelling.number is not None:
+                self.numbers[made.outputs[0]] = node, spelling
+            yield made
+
+    def _spell(self, node: Node, spelling: Spelling, known: Mapping[str, str]) -> Spelled:
+        slot = join_path(node.scope.path, node.origin.name) if node.origin.name else ""
+        names = [known.get(v.name, v.name) if v is not None else "" for v in node.inputs]
+        found = {i: self.numbers[n] for i, n in enumerate(names) if n in self.numbers}
+        plain = {i: _number(node, *maker) for i, maker in found.items()}
+        hints = node.origin.hint
+        expression = read_term(spelling.expression, hints, plain)
+        used = sorted(set(operands(expression)))
+        owned: tuple[str, ...] = ()
+        if spelling.constructor is not None:
+            own = (n for n in names if n in self.parameters)
+            owned = tuple(n for n in own if n.rpartition(".")[0] == slot)
+        return Spelled(
+            node,
+            slot,
+            None if spelling.constructor is None else read_term(spelling.constructor, hints),
+            shift_operands(expression, {old: new for new, old in enumerate(used)}),
+            None if spelling.module is None else read_term(spelling.module, hints),
+            tuple(names[i] for i in used),
+            owned,
+            tuple(known[v.name] for v in node.outputs),
+        )
+
+    def _spell_scan(self, node: Node, scan: Scan, known: Mapping[str, str]) -> Iterator[Spelled]:
+        """The opening of a loop, its body, and its closing."""
+        self.loops += 1
+        mark = f"{LOOP_MARK}{self.loops}"
+        names = [known.get(v.name, v.name) if v is not None else "" for v in node.inputs]
+        outside = scan.sequences + scan.states
+        first = ([scan.counter] if scan.counter is not None else []) + [*scan.slices, *scan.carried]
+        inner = {i.name: i.name + mark for i in first}
+        inner.update((i.name, n) for i, n in zip(scan.captured, names[outside:], strict=True))
+        self.types.update((i.name + mark, i.value.type) for i in first)
+        token = f"{LOOP_MARK}{self.loops}"
+        self.types[token] = COUNTER
+        parts: tuple[Part, ...] = tuple(map(Operand, range(outside)))
+        if scan.count is not None:
+            hints = node.origin.hint
+            count = Hole(plain_value(scan.count), "count", hint=hints.get("count"))
+            start = Hole(plain_value(scan.start), "start", hint=hints.get("start"))
+            parts = (*parts, count, start, Tree(Form.DEVICE))
+        begin = Tree(Form.SCAN, _describe(scan), parts)
+        made = (*(inner[i.name] for i in first), token)
+        yield Spelled(node, "", None, begin, None, tuple(names[:outside]), (), made)
+        body = list(self.spell(scan.body.nodes, inner, mark))
+        yield from body
+        inner.update((v.name, v.name + mark) for n in scan.body.nodes for v in n.outputs)
+        results = tuple(inner[o.value.name] for o in scan.body.outputs)
+        reads = (token, *results)
+        end = Tree(Form.SCAN_END, _describe(scan), tuple(map(Operand, range(len(reads)))))
+        outputs = tuple(known[v.name] for v in node.outputs)
+        yield Spelled(node, "", None, end, None, reads, (), outputs)
+
+
+LOOP_MARK = "§"
+"""Stands between the name of a value inside a loop and the number of the loop."""
+
+
+def _describe(scan: Scan) -> str:
+    """What two loops must share to be one piece of code."""
+    fields = (scan.sequences, scan.states, scan.axis, scan.emit_axes, scan.reverse, scan.step)
+    return repr((*fields, scan.until, scan.count is not None))
 
 
 def _number(reader: Node, maker: Node, spelling: Spelling) -> Part:

@@ -53,14 +53,14 @@ def _write_function(target: Class, reading: Reading, expressions: Expressions) -
         + doc
         + _shape_line(target, STEP)
         + top
-        + Forward(target, reading, expressions).write(STEP)
+        + Forward(target, reading, expressions, STEP).write()
     )
 
 
 def _write_forward(target: Class, reading: Reading, expressions: Expressions) -> list[str]:
     formals = [f"{label}: Tensor" for label in target.formals]
     head: Doc = ("def forward", Group("(", ("self", *formals), ")"))
-    body = Forward(target, reading, expressions).write(INDENT)
+    body = Forward(target, reading, expressions, INDENT).write()
     lines = lay_out("", head, STEP, f" -> {_result(target)}:")
     names = _result_names(target)
     if len(lines[-1]) + len(names) <= WIDTH:

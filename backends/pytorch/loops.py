@@ -1,0 +1,273 @@
+"""Loops in `forward`: over a list of blocks, and over the steps of a `scan`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backends.pytorch.document import STEP, lay_out
+from backends.pytorch.expressions import substitute
+from backends.pytorch.flow import Pending
+from backends.pytorch.items import FromOwn
+from backends.pytorch.merged import Choice, Made, Merged, MergedRef
+from backends.pytorch.naming import free_name, singular
+from backends.pytorch.statements import Statements
+from backends.pytorch.terms import Form, Tree, call, name, operands
+from compiler.ops.scan import Scan
+
+
+def write_repeat(out: Statements, item: Merged, tree: Tree) -> None:
+    """`for block in self.blocks: x = block(x, memory)`."""
+    for ref in item.refs:
+        out.flush(ref)
+    parts = [out.read(ref)[0] for ref in item.refs]
+    place = int(tree.keys[0])
+    carried = out.text(parts[place])
+    ref = Made(item, 0)
+    variable = out.flow.choose(ref, carried)
+    out.put(variable, parts[place])
+    parts[place] = name(variable)
+    one = free_name(singular(tree.label), out.live_names() | {variable})
+    out.add(f"for {one} in {out.text(Tree(Form.OWN, tree.label))}:")
+    doc = out.expressions.write(call(one, *parts))
+    out.lines += lay_out(f"{variable} = ", doc, out.indent + STEP)
+    out.flow.bind(variable, ref)
+    out.last_shape = None
+
+
+# --- scans ------------------------------------------------------------------------------------
+
+
+def find_pairs(items: list[Merged]) -> dict[Merged, Merged]:
+    """The closing of each loop by its opening."""
+    pairs = {}
+    for item in items:
+        expression = item.expression
+        if isinstance(expression, Tree) and expression.form is Form.SCAN_END:
+            token = item.refs[0]
+            assert isinstance(token, Made)
+            pairs[token.item] = item
+    return pairs
+
+
+def find_region(begin: Merged, end: Merged, items: list[Merged]) -> list[Merged]:
+    """What depends on the steps of a loop, in order."""
+    needed: set[Merged] = set()
+    waiting = [end]
+    while waiting:
+        for source in _sources(waiting.pop().refs):
+            if source not in needed:
+                needed.add(source)
+                waiting.append(source)
+    turning = {begin}
+    region = []
+    for item in items:
+        if item in needed and item is not begin and turning.intersection(_sources(item.refs)):
+            turning.add(item)
+            region.append(item)
+    return region
+
+
+def _sources(refs: list[MergedRef]) -> list[Merged]:
+    found: list[Merged] = []
+    for ref in refs:
+        match ref:
+            case Made(item, _):
+                found.append(item)
+            case Choice(base, other):
+                found += _sources([base, other])
+    return found
+
+
+def arrange_loops(items: list[Merged]) -> list[Merged]:
+    """Items with the body of every loop right between its opening and its closing; what does
+    not change from step to step stands before the loop."""
+    pairs = find_pairs(items)
+    for begin, end in pairs.items():
+        region = find_region(begin, end, items)
+        moved = {begin, *region}
+        rest = [item for item in items if item not in moved]
+        place = rest.index(end)
+        items = [*rest[:place], begin, *region, *rest[place:]]
+    return items
+
+
+@dataclass
+class _Open:
+    """A loop whose body is being written."""
+
+    end: Merged
+    variables: list[str]
+    lists: list[str]
+    kept: list[MergedRef]
+
+
+class ScanWriter:
+    """Writes the loops over steps of one `forward`."""
+
+    def __init__(self, out: Statements, items: list[Merged]) -> None:
+        self.out = out
+        self.items = items
+        self.pairs = find_pairs(items)
+        self.opened: list[_Open] = []
+
+    # --- opening --------------------------------------------------------------------------------
+
+    def open(self, item: Merged, tree: Tree) -> None:
+        """First states, empty lists, and the line of the `for`."""
+        scan = item.sample.scan
+        assert scan is not None
+        out, end = self.out, self.pairs[item]
+        kept = self._keep_outside(item, end)
+        overs = [self._sequence(ref, scan) for ref in item.refs[: scan.sequences]]
+        if scan.count is not None:
+            overs.insert(0, self._range(item, tree, scan))
+        variables = self._start_states(item, scan)
+        lists = self._start_lists(end, scan)
+        self.opened.append(_Open(end, variables, lists, kept))
+        names = []
+        for number in range(len(overs)):
+            ref = Made(item, number)
+            names.append(out.flow.choose(ref) if out.flow.uses[ref] else "_")
+            out.flow.bind(names[-1], ref)
+        over = overs[0] if len(overs) == 1 else f"zip({', '.join(overs)})"
+        out.add(f"for {', '.join(names)} in {over}:")
+        out.indent += STEP
+        out.last_shape = None
+
+    def _keep_outside(self, begin: Merged, end: Merged) -> list[MergedRef]:
+        """Values from before the loop stay what they are until it ends, whatever step reads
+        them last."""
+        region = find_region(begin, end, self.items)
+        inner = {begin, *region}
+        refs = dict.fromkeys(
+            ref for item in (*region, end) for ref in self._leaves(self.out.flow.inputs(item))
+        )
+        kept = [r for r in refs if not (isinstance(r, Made) and r.item in inner)]
+        kept = [r for r in kept if not isinstance(r, FromOwn)]
+        for ref in kept:
+            self.out.flush(ref)
+            self.out.flow.uses[ref] += 1
+        return kept
+
+    def _leaves(self, refs: list[MergedRef]) -> list[MergedRef]:
+        """References, and both sides of those that are choices inside the loop."""
+        return [r for r in refs if not isinstance(r, Choice) or r in self.out.flow.variables] + [
+            side
+            for r in refs
+            if isinstance(r, Choice) and r not in self.out.flow.variables
+            for side in self._leaves([r.base, r.other])
+        ]
+
+    def _sequence(self, ref: MergedRef, scan: Scan) -> str:
+        """`x.unbind(1)`, from the last step to the first where the loop goes so."""
+        pending = self.out.flow.pending.get(ref)
+        if pending is not None and pending.depth > 1:
+            self.out.flush(ref)
+        made = Tree(
+            Form.METHOD, "unbind", (self.out.read(ref)[0], Tree(Form.LITERAL, str(scan.axis)))
+        )
+        text = self.out.text(made)
+        return f"reversed({text})" if scan.reverse else text
+
+    def _range(self, item: Merged, tree: Tree, scan: Scan) -> str:
+        """`torch.arange(n, device=x.device)`: the counter is a tensor, as in the graph."""
+        out = self.out
+        inputs = out.flow.inputs(item)
+        shown = Tree(Form.TUPLE, "", tree.parts[-3:])
+        for index in operands(shown):
+            out.flush(inputs[index])
+        parts = substitute(shown, list(map(out.peek, inputs)))
+        assert isinstance(parts, Tree)
+        for index in operands(shown):
+            out.flow.uses[inputs[index]] -= 1
+        count, first, device = map(out.text, parts.parts)
+        stop = count if scan.step == 1 else f"{scan.step} * {count}"
+        bounds = stop if first == "0" else f"{first}, {first} + {stop}"
+        if scan.step != 1:
+            bounds = f"{first}, {first} + {stop}" if first != "0" else f"0, {stop}"
+            bounds = f"{bounds}, {scan.step}"
+        made = f"torch.arange({bounds}, device={device})"
+        return f"{made}.flip(0)" if scan.reverse else made
+
+    def _start_states(self, item: Merged, scan: Scan) -> list[str]:
+        """`h = torch.zeros(…)`: one variable for a state through all steps."""
+        out = self.out
+        first = int(scan.count is not None) + scan.sequences
+        variables: list[str] = []
+        for number in range(scan.states):
+            carried = Made(item, first + number)
+            tree, reads = out.read(item.refs[scan.sequences + number])
+            fallback = next(iter(reads)) if len(reads) == 1 else ""
+            variable = out.flow.choose(carried, fallback, avoid=variables)
+            if out.text(tree) == variable:
+                out.flow.bind(variable, carried)
+            else:
+                out.assign(variable, tree, carried)
+            variables.append(variable)
+        return variables
+
+    def _start_lists(self, end: Merged, scan: Scan) -> list[str]:
+        lists = []
+        for number in range(len(scan.emit_axes)):
+            wish = self.out.flow.wish(Made(end, scan.states + number)) or "steps"
+            variable = free_name(wish, self.out.live_names())
+            self.out.add(f"{variable} = []")
+            self.out.flow.reserved.add(variable)
+            lists.append(variable)
+        return lists
+
+    # --- closing --------------------------------------------------------------------------------
+
+    def close(self, item: Merged) -> None:
+        """What a step appends and hands on, and what is left after the last."""
+        scan = item.sample.scan
+        assert scan is not None
+        loop = self.opened.pop()
+        out = self.out
+        results = item.refs[1:]
+        for ref in results[: scan.states]:
+            out.flush(ref)
+        for variable, ref in zip(loop.lists, results[scan.states :], strict=False):
+            out.add(f"{variable}.append({out.text(out.read(ref)[0])})")
+        if scan.until:
+            out.flush(results[-1])
+        pairs = [
+            (variable, out.text(out.read(ref)[0]))
+            for variable, ref in zip(loop.variables, results, strict=False)
+        ]
+        moved = [(variable, text) for variable, text in pairs if variable != text]
+        if moved:
+            left, right = (", ".join(side) for side in zip(*moved, strict=True))
+            out.add(f"{left} = {right}")
+        if scan.until:
+            out.add(f"if {out.text(out.read(results[-1])[0])}:")
+            out.add(f"{' ' * STEP}break")
+        out.indent -= STEP
+        out.flow.uses[item.refs[0]] -= 1
+        for ref in loop.kept:
+            out.flow.uses[ref] -= 1
+        self._finish(item, scan, loop)
+
+    def _finish(self, item: Merged, scan: Scan, loop: _Open) -> None:
+        """Last states under their variables; what was appended as one tensor."""
+        out = self.out
+        out.flow.reserved.difference_update(loop.lists)
+        for number, variable in enumerate(loop.variables):
+            if out.flow.uses[Made(item, number)]:
+                out.flow.bind(variable, Made(item, number))
+        for number, (variable, axis) in enumerate(zip(loop.lists, scan.emit_axes, strict=True)):
+            ref = Made(item, scan.states + number)
+            steps = f"{variable}[::-1]" if scan.reverse else variable
+            made = Tree(
+                Form.CALL,
+                "",
+                (name("torch.stack"), name(steps), Tree(Form.LITERAL, str(axis))),
+                ("dim",),
+            )
+            if not out.flow.uses[ref]:
+                continue
+            if out.flow.stays_inline(ref):
+                out.flow.pending[ref] = Pending(made, 1, frozenset({variable}))
+            else:
+                out.assign(variable, made, ref)
+        out.last_shape = None
