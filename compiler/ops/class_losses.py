@@ -55,7 +55,10 @@ class ClassLoss(Op):
             self._need_weight(x, x.shape[axis], assume)
         wanted = x.shape if target.dtype.is_float and self.takes_probabilities() else rest
         numbers = target.dtype.is_integer or wanted is x.shape
-        if not numbers or not match_shapes(wanted, target.shape, assume):
+        # Classes along the last axis could be promised to have the size of another axis; they
+        # were meant to be the last.
+        last = target.shape == x.shape[:-1] != wanted
+        if not numbers or last or not match_shapes(wanted, target.shape, assume):
             self._refuse(x, target, rest)
         return (TensorType(x.dtype, rest if self.reduction == "none" else ()),)
 

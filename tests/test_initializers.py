@@ -1,0 +1,90 @@
+"""Initializers draw from the distributions that their PyTorch statements draw from."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from compiler import initializers
+from compiler.initializers import INITIALIZERS, Initializer
+from compiler.ops.spelling import In
+from tests.laws.torch_terms import Runner
+
+SHAPE = (64, 96, 3, 3)
+MADE: list[Initializer] = [
+    initializers.Zeros(),
+    initializers.Ones(),
+    initializers.Constant(0.3),
+    initializers.Normal(0.02, 0.5),
+    initializers.Uniform(-0.1, 0.3),
+    initializers.TruncNormal(0.02),
+    initializers.TruncNormal(1.0, 0.0, -0.5, 2.0),
+    initializers.TruncNormal(1.0, 0.0, 0.2, 0.4),
+    initializers.XavierUniform(0.5),
+    initializers.XavierNormal(),
+    initializers.KaimingUniform(math.sqrt(5)),
+    initializers.KaimingUniform(mode="fan_out", nonlinearity="relu"),
+    initializers.KaimingNormal(nonlinearity="tanh"),
+    initializers.ModuleUniform(96 * 9),
+    initializers.ModuleConstant(0.25),
+    initializers.ModuleEmbedding(),
+]
+
+
+def test_every_initializer_is_tried() -> None:
+    assert {type(i) for i in MADE} == set(INITIALIZERS.classes())
+
+
+@pytest.mark.parametrize("initializer", MADE, ids=str)
+def test_same_distribution_as_pytorch(initializer: Initializer) -> None:
+    drawn = initializer.draw(SHAPE, np.random.default_rng(0))
+    assert drawn.dtype == np.float32
+    assert drawn.shape == SHAPE
+    torch.manual_seed(0)
+    target = torch.full(SHAPE, math.nan)
+    Runner([target], {}).run(initializer.spell(In(0)))
+    quantiles = np.linspace(0, 1, 21)
+    found = np.quantile(drawn, quantiles)
+    expected = np.quantile(target.numpy(), quantiles)
+    spread = max(float(expected[-1] - expected[0]), 1e-6)
+    # The tails of 55,296 normal draws differ; the quantiles between them do not.
+    np.testing.assert_allclose(found[1:-1], expected[1:-1], atol=0.01 * spread)
+    np.testing.assert_allclose(found[[0, -1]], expected[[0, -1]], atol=0.2 * spread)
+
+
+@pytest.mark.parametrize("initializer", MADE, ids=str)
+def test_draws_are_reproducible(initializer: Initializer) -> None:
+    first = initializer.draw((8, 4), np.random.default_rng(3))
+    second = initializer.draw((8, 4), np.random.default_rng(3))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_modules_draw_by_themselves() -> None:
+    assert initializers.ModuleUniform(8).torch(In(0)) is None
+    assert initializers.Normal(0.02).torch(In(0)) is not None
+
+
+def test_module_defaults_are_pytorchs() -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(64, 4096)
+    draw = initializers.ModuleUniform(64).draw((4096, 64), np.random.default_rng(0))
+    bound = 1 / math.sqrt(64)
+    for numbers in (layer.weight.detach().numpy(), layer.bias.detach().numpy(), draw):
+        assert np.abs(numbers).max() <= bound
+        assert numbers.std() == pytest.approx(bound / math.sqrt(3), rel=0.03)
+
+
+def test_padding_row_is_zero() -> None:
+    numbers = initializers.ModuleEmbedding(2).draw((5, 3), np.random.default_rng(0))
+    assert not numbers[2].any()
+    assert numbers[1].any()
+
+
+@pytest.mark.parametrize("initializer", [i for i in MADE if i.least_axes], ids=str)
+def test_fans_need_two_axes(initializer: Initializer) -> None:
+    with pytest.raises(ValueError, match="no inputs and outputs"):
+        initializer.draw((7,), np.random.default_rng(0))

@@ -1,0 +1,177 @@
+"""What layers, attention and losses refuse, and what they say."""
+
+from __future__ import annotations
+
+import pytest
+
+from compiler.messages import attention_and_losses as pairs
+from compiler.messages import layers
+from compiler.messages.tensor_operands import WrongDtype
+from compiler.messages.tensor_shapes import NoSuchAxis, WrongRank
+from compiler.ops.attention import ScaledDotProductAttention
+from compiler.ops.base import Op
+from compiler.ops.class_losses import CrossEntropy, Nll
+from compiler.ops.convolution import Conv, ConvTranspose
+from compiler.ops.global_pooling import AdaptiveAvgPool
+from compiler.ops.group_normalization import GroupNorm, InstanceNorm, RmsNorm
+from compiler.ops.linear import Dense, Embedding
+from compiler.ops.losses import Huber, Mse, SmoothL1
+from compiler.ops.normalization import BatchNorm, LayerNorm
+from compiler.ops.pooling import AvgPool, MaxPool
+from compiler.ops.probability_losses import BceWithLogits
+from compiler.ops.regularization import Dropout
+from compiler.ops.smooth_activation import Celu, Glu, Softplus
+from compiler.ops.softmax import Softmax
+from compiler.tensor import TensorType
+from tests.faults import fault_of
+
+
+def read(text: str) -> TensorType:
+    """A type from its text: `f32[batch, 3]`."""
+    dtype, _, dims = text.rstrip("]").partition("[")
+    parts = [d.strip() for d in dims.split(",") if d.strip()]
+    return TensorType.of(dtype, [int(d) if d.isdigit() else d for d in parts])
+
+
+def infer(op: Op, *texts: str | None) -> tuple[list[str], list[str]]:
+    """Types of the outputs and the promises made; weights are the op's own."""
+    operands = [None if t is None else read(t) for t in texts]
+    made = [w.type for w in op.weights(operands)]
+    promises: list[str] = []
+    types = op.infer((*operands, *made), lambda a, r, b: promises.append(f"{a} {r} {b}"))
+    return [str(t) for t in types], promises
+
+
+REFUSED = [
+    (Conv(32, 3, groups=3), ("f32[n, 16, 26, 26]",), layers.ChannelsDoNotMatch),
+    (Conv(32, 3, groups=3), ("f32[n, 6, 26, 26]",), layers.ChannelsDoNotMatch),
+    (Conv(32, 3), ("f32[n, 16]",), layers.WrongLayout),
+    (Conv(32, 3), ("f32[n, c, 8, 8]",), layers.WeightShapeUnknown),
+    (Conv(32, 9), ("f32[n, 3, 8, 8]",), layers.WindowTooLarge),
+    (Conv(32, 3, dilation=4), ("f32[n, 3, 8, 8]",), layers.WindowTooLarge),
+    (Conv(32, (3, 3, 3)), ("f32[n, 3, 8, 8]",), layers.WrongCount),
+    (Conv(0, 3), ("f32[n, 3, 8, 8]",), layers.OptionOutOfRange),
+    (Conv(8, 3, padding=-1), ("f32[n, 3, 8, 8]",), layers.OptionOutOfRange),
+    (Conv(8, 2, stride=4, padding="same"), ("f32[n, 3, h, 8]",), layers.PaddingUndecided),
+    (Conv(8, 3), ("i64[n, 3, 8, 8]",), WrongDtype),
+    (ConvTranspose(8, 2, padding=1), ("f32[n, 3, 1, 1]",), layers.NothingLeft),
+    (ConvTranspose(8, 2, 2, output_padding=2), ("f32[n, 3, 4, 4]",), layers.OptionOutOfRange),
+    (ConvTranspose(9, 2, groups=2), ("f32[n, 4, 4, 4]",), layers.ChannelsDoNotMatch),
+    (Dense(10), ("f32[n, d]",), layers.WeightShapeUnknown),
+    (Dense(10), ("f32[]",), WrongRank),
+    (Dense(10), ("u8[n, 4]",), WrongDtype),
+    (Embedding(10, 4), ("f32[n]",), WrongDtype),
+    (Embedding(10, 4, padding_idx=10), ("i64[n]",), layers.OptionOutOfRange),
+    (BatchNorm(64), ("f32[n, 64, 8, 8]",), layers.OptionOutOfRange),
+    (LayerNorm(768), ("f32[n, 768]",), layers.OptionOutOfRange),
+    (LayerNorm(axes=3), ("f32[n, 768]",), layers.OptionOutOfRange),
+    (LayerNorm(), ("f32[n, d]",), layers.WeightShapeUnknown),
+    (GroupNorm(3), ("f32[n, 8, 4]",), layers.ChannelsDoNotMatch),
+    (InstanceNorm(), ("f32[n, 8, 1, 1]",), layers.NoVariance),
+    (RmsNorm(4096), ("f32[n, 4096]",), layers.OptionOutOfRange),
+    (MaxPool(3), ("f32[n, 8]",), layers.WrongLayout),
+    (MaxPool(9), ("f32[n, 8, 8, 8]",), layers.WindowTooLarge),
+    (MaxPool(2, padding=2), ("f32[n, 8, 8, 8]",), layers.OptionOutOfRange),
+    (MaxPool(1, 2, ceil_mode=True), ("f32[n, 8, h, 8]",), layers.PaddingUndecided),
+    (AvgPool((2, 2)), ("f32[n, 8, 8]",), layers.WrongCount),
+    (AdaptiveAvgPool(2), ("f32[n, 8, h, 8]",), layers.PoolSizeUnknown),
+    (Dropout(50), ("f32[n, 8]",), layers.OptionOutOfRange),
+    (Softmax(2), ("f32[n, 8]",), NoSuchAxis),
+    (Glu(), ("f32[n, 7]",), layers.HalvesDiffer),
+    (Softplus(beta=0.0), ("f32[n]",), layers.OptionOutOfRange),
+    (Celu(0.0), ("f32[n]",), layers.OptionOutOfRange),
+    (CrossEntropy(), ("f32[n, 10]", "i64[n, 1]"), pairs.TargetDoesNotFit),
+    (CrossEntropy(), ("f32[n, t, 10]", "i64[n, t]"), pairs.TargetDoesNotFit),
+    (CrossEntropy(), ("f32[n, 10]", "bool[n]"), pairs.TargetDoesNotFit),
+    (CrossEntropy(label_smoothing=2.0), ("f32[n, 10]", "i64[n]"), layers.OptionOutOfRange),
+    (CrossEntropy(ignore_index=0), ("f32[n, 10]", "f32[n, 10]"), layers.OptionOutOfRange),
+    (CrossEntropy((1.0, 2.0)), ("f32[n, 3]", "i64[n]"), pairs.ClassWeightsDoNotFit),
+    (Nll(), ("f32[n, 3]", "f32[n, 3]"), pairs.TargetDoesNotFit),
+    (Mse(), ("f32[n, 1]", "f32[n]"), pairs.TargetDoesNotFit),
+    (SmoothL1(-1.0), ("f32[n]", "f32[n]"), layers.OptionOutOfRange),
+    (Huber(0.0), ("f32[n]", "f32[n]"), layers.OptionOutOfRange),
+    (BceWithLogits((1.0, 2.0)), ("f32[n, 3]", "f32[n, 3]"), pairs.ClassWeightsDoNotFit),
+]
+ATTENTION = [
+    ((), ("f32[n, 4, t, 16]", "f32[n, 4, t, 8]", "f32[n, 4, t, 8]"), pairs.AttentionDoesNotMatch),
+    ((), ("f32[n, 4, t, 16]", "f32[n, 2, t, 16]", "f32[n, 2, t, 8]"), pairs.AttentionDoesNotMatch),
+    ((), ("f32[n, 4, t, 16]", "f32[n, t, 16]", "f32[n, t, 16]"), pairs.AttentionDoesNotMatch),
+    ((), ("f32[4, 9, 16]", "f32[4, 9, 16]", "f32[4, 8, 16]"), pairs.AttentionDoesNotMatch),
+    ((), (*["f32[4, 9, 16]"] * 3, "bool[8, 9]"), pairs.MaskDoesNotFit),
+    ((), (*["f32[4, 9, 16]"] * 3, "i64[9, 9]"), pairs.MaskDoesNotFit),
+    ((), (*["f32[4, 9, 16]"] * 3, "bool[9]"), pairs.MaskDoesNotFit),
+    ((True,), (*["f32[4, 9, 16]"] * 3, "bool[9, 9]"), pairs.TwoMasks),
+    (
+        (False, None, True),
+        (*["f32[5, 9, 16]"], *["f32[2, 9, 16]"] * 2),
+        pairs.AttentionDoesNotMatch,
+    ),
+]
+
+
+@pytest.mark.parametrize(("op", "types", "expected"), REFUSED, ids=lambda v: getattr(v, "name", ""))
+def test_refused(op: Op, types: tuple[str, ...], expected: type) -> None:
+    message = fault_of(lambda: infer(op, *types))
+    assert isinstance(message, expected), message
+    assert message.title()
+    assert message.label()
+    assert all(label.text for label in message.labels())
+
+
+@pytest.mark.parametrize(("options", "types", "expected"), ATTENTION)
+def test_attention_refuses(
+    options: tuple[object, ...], types: tuple[str, ...], expected: type
+) -> None:
+    op = ScaledDotProductAttention(*options)  # type: ignore[arg-type]
+    filled = (*types, None) if len(types) == 3 else types
+    message = fault_of(lambda: infer(op, *filled))
+    assert isinstance(message, expected), message
+    assert message.label()
+
+
+def test_channels_message_names_the_divisors() -> None:
+    message = fault_of(lambda: infer(Conv(32, 3, groups=3), "f32[batch, 16, 26, 26]"))
+    assert message.title() == "channels do not match"
+    assert message.label() == "`groups=3` must divide the input channels"
+    assert message.labels()[0].text.startswith("which are 16 here: ")
+    assert message.help() == "16 is divisible by 1, 2, 4, 8 and 16"
+
+
+def test_weights_given_by_keyword_are_checked() -> None:
+    x, weight = read("f32[n, 8]"), read("f32[8, 4]")
+    op = Dense(4, bias=False)
+    message = fault_of(lambda: op.infer([x, weight], lambda *_: None))
+    assert isinstance(message, layers.WeightDoesNotFit)
+    assert message.label() == "is f32[8, 4], and f32[4, 8] is needed"
+    (found,) = op.infer([x, read("f32[4, 8]")], lambda *_: None)
+    assert str(found) == "f32[n, 4]"
+
+
+def test_hints_say_what_was_meant() -> None:
+    last = fault_of(lambda: infer(CrossEntropy(), "f32[n, t, 10]", "i64[n, t]"))
+    assert last.help() == "classes stand along the last axis here: `axis=-1`"
+    extra = fault_of(lambda: infer(Mse(), "f32[n, 1]", "f32[n]"))
+    assert extra.help() == "drop the prediction's axis of size 1: `squeeze(1)`"
+    rate = fault_of(lambda: infer(Dropout(50), "f32[n]"))
+    assert rate.help() == "write `50%`"
+    keys = fault_of(
+        lambda: infer(ScaledDotProductAttention(), *["f32[n, 4, 9, 16]"] * 3, "bool[n, 9]")
+    )
+    assert keys.help() == "a mask of keys is `mask[:, none, none, :]`"
+
+
+def test_sizes_stay_symbolic() -> None:
+    assert infer(Conv(8, 3, padding=1), "f32[n, 3, h, w]") == (["f32[n, 8, h, w]"], [])
+    assert infer(Conv(8, 7, 2, 3), "f32[n, 3, h, w]")[0] == [
+        "f32[n, 8, (h + 1) // 2, (w + 1) // 2]"
+    ]
+    assert infer(Conv(8, 3, 2, "same"), "f32[n, 3, h, w]")[0] == [
+        "f32[n, 8, (h + 1) // 2, (w + 1) // 2]"
+    ]
+    assert infer(MaxPool(2), "f32[n, 8, h, w]")[0] == ["f32[n, 8, h // 2, w // 2]"]
+    assert infer(ConvTranspose(8, 2, 2), "f32[n, 3, h, w]")[0] == ["f32[n, 8, 2 * h, 2 * w]"]
+
+
+def test_what_cannot_be_decided_is_promised() -> None:
+    assert infer(Conv(8, 5), "f32[n, 3, h, 8]")[1] == ["5 <= h"]
+    assert infer(Mse(), "f32[n, 3]", "f32[m, 3]")[1] == ["n == m"]
