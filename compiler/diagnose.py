@@ -16,6 +16,7 @@ from compiler.messages.syntax import (
     UnexpectedToken,
     UnmatchedClose,
 )
+from compiler.messages.syntax_symbols import LoneCall
 from compiler.messages.syntax_text import HalfNumber, SpacedUnit
 from compiler.mistakes import find_example, find_foreign_word
 from compiler.newlines import NEEDS_VALUE
@@ -55,8 +56,13 @@ def find_wrong_closer(trouble: Trouble) -> Diagnosis | None:
     wanted = trouble.closer(openers[-1])
     if trouble.kind == wanted:
         return None
-    closes_outer = len(openers) > 1 and trouble.closer(openers[-2]) == trouble.kind
-    if trouble.is_kind(trouble.index, "RBRACE") or (closes_outer and trouble.reads(wanted)):
+    outer = [opener for opener in openers if trouble.closer(opener) == trouble.kind]
+    line = trouble.tokens.first_on_line(trouble.index)
+    if trouble.found == "}":
+        closes_outer = bool(outer) and (outer[-1] >= line or line == trouble.index)
+    else:
+        closes_outer = outer[-1:] == openers[-2:-1] and trouble.reads(wanted)
+    if closes_outer:
         return report_unclosed(trouble, openers[-1], trouble.closers)
     opener, bracket = trouble.tokens.span(openers[-1]), trouble.name(openers[-1])
     return MismatchedBracket(place, opener, bracket), keep_if_read(trouble, wanted, drop=1)
@@ -73,7 +79,10 @@ def find_open_bracket(trouble: Trouble) -> Diagnosis | None:
         message = name_unclosed(trouble, trouble.place, opener)
         readable = trouble.automaton.accepted([*closers, trouble.kind]) == len(closers) + 1
         return message, Edit(0, closers) if readable else None
-    if trouble.in_bracket and trouble.starts_line(trouble.index):
+    ends_list = trouble.is_kind(trouble.index, "WITH", "OVER") or (
+        trouble.is_kind(trouble.index, "LBRACE") and trouble.reads(*trouble.closers)
+    )
+    if trouble.in_bracket and (ends_list or trouble.starts_line(trouble.index)):
         return report_unclosed(trouble, openers[-1], trouble.closers)
     return None
 
@@ -94,6 +103,16 @@ def find_next_statement(trouble: Trouble) -> Diagnosis | None:
     place, head = tokens.place(word), tokens.text(trouble.head)
     message = MissingValue(place, tokens.text(word), head, tokens.text(word - 1))
     return message, Edit(0, (), word)
+
+
+def find_lone_call(trouble: Trouble) -> Diagnosis | None:
+    """`x = y conv(64, kernel=3)`: a call was taken for a clause with a value in parentheses."""
+    tokens, head = trouble.tokens, trouble.head
+    if trouble.found != "=" or not trouble.in_bracket or trouble.openers[-1] != head + 1:
+        return None
+    if not trouble.is_kind(head, "NAME") or tokens.ends[head] != tokens.starts[head + 1]:
+        return None
+    return LoneCall(tokens.span(head), trouble.found, tokens.text(head)), None
 
 
 def find_open_list(trouble: Trouble) -> Diagnosis | None:
@@ -223,7 +242,10 @@ def found_anew(trouble: Trouble) -> bool:
 
 def find_missing_comma(trouble: Trouble) -> Diagnosis | None:
     """Two elements side by side."""
-    tokens, index = trouble.tokens, trouble.index
+    tokens, index, head = trouble.tokens, trouble.index, trouble.head
+    is_keyword = not tokens.fresh[head] and trouble.is_kind(head + 1, "EQUAL")
+    if is_keyword and trouble.found in (",", "{"):
+        return MissingComma(tokens.span(head), tokens.text(head), tokens.text(head)), None
     if not trouble.in_bracket or not trouble.is_kind(index, *STARTS_VALUE):
         return None
     comma = trouble.kinds["COMMA"]
@@ -265,7 +287,8 @@ def find_missing_link(trouble: Trouble) -> Diagnosis | None:
             continue
         head, missing = trouble.tokens.text(trouble.head), trouble.table.texts[kind]
         message = MissingSymbol(trouble.place, trouble.found, head, missing)
-        return message, keep_if_read(trouble, kind)
+        belongs = name == "LBRACE" or not trouble.tokens.fresh[trouble.index]
+        return message, keep_if_read(trouble, kind) if belongs else None
     return None
 
 
@@ -331,6 +354,7 @@ RULES = (
     find_wrong_closer,
     find_open_bracket,
     find_next_statement,
+    find_lone_call,
     find_open_list,
     find_item_in_body,
     find_broken_number,

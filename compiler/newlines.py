@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from compiler.diagnostics import Message
-from compiler.messages.syntax import BrokenLine, LoneWord, MissingValue
+from compiler.messages.syntax import BrokenLine, LoneWord, MissingName, MissingValue
 from compiler.messages.syntax_text import HalfNumber, SpacedUnit
 from compiler.source import Span
 from compiler.tokens import Tokens
@@ -22,6 +22,9 @@ NEEDS_VALUE = (
     *("AND", "OR", "NOT", "IN", "IF", "THEN", "ELSE", "RETURN", "WITH", "OVER"),
 )
 """What cannot end a statement: a value or name has to follow."""
+
+MOVABLE = tuple(name for name in NEEDS_VALUE if name not in ("EQUAL", "IF", "RETURN", "DOT", "NOT"))
+"""What may as well begin the next line."""
 
 Broken = tuple[int, Message]
 """The token that a line may not begin with, and the message about it."""
@@ -68,10 +71,14 @@ def describe(tokens: Tokens, index: int, starts: list[int]) -> Message:
             if head in UNITS and first and tokens.kinds[first - 1] == kinds["NUMBER"]:
                 return SpacedUnit(tokens.span(first), found, head, head)
             return LoneWord(tokens.span(first), found, head)
-        if tokens.kinds[index - 1] in [kinds[name] for name in (*NEEDS_VALUE, "COMMA")]:
+        if tokens.kinds[index - 1] in [kinds[name] for name in (*NEEDS_VALUE, "COMMA", "AS")]:
             return describe_missing(tokens, index, head)
     statement = Span(tokens.source, tokens.starts[first], tokens.ends[index - 1])
-    return BrokenLine(tokens.span(index), first_line(statement))
+    last = index - 1
+    can_move = tokens.kinds[last] in [kinds[name] for name in MOVABLE]
+    return BrokenLine(
+        tokens.span(index), first_line(statement), tokens.text(last) if can_move else ""
+    )
 
 
 def describe_missing(tokens: Tokens, index: int, head: str) -> Message:
@@ -82,6 +89,8 @@ def describe_missing(tokens: Tokens, index: int, head: str) -> Message:
             return SpacedUnit(tokens.span(index - 1), found, head, last)
         if last == ".":
             return HalfNumber(tokens.span(index - 2).to(tokens.span(index - 1)), found, head)
+    if last in (".", "as"):
+        return MissingName(tokens.place(index), found, head)
     return MissingValue(tokens.place(index), found, head, last)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from compiler.automaton import MAX_DEPTH, Automaton, DepthExceeded
 from compiler.diagnose import diagnose
 from compiler.diagnostics import Message, Sink
-from compiler.messages.syntax import NestedTooDeep, UnclosedBracket
+from compiler.messages.syntax import BareArithmetic, Mistake, NestedTooDeep, UnclosedBracket
 from compiler.mistakes import find_foreign_clause
 from compiler.newlines import find_broken_lines
 from compiler.parse_tree import TreeBuilder
@@ -52,7 +52,7 @@ class Reading:
         self.messages: list[Message] = []
         self.mistakes: list[tuple[set[int], Message]] = []
         self.tokens = tokenize(source, start, end, self.messages.append)
-        self.builder = TreeBuilder(self.tokens, self.messages.append, self.read_string)
+        self.builder = TreeBuilder(self.tokens, self.report, self.read_string)
 
     def run(self, start: str) -> Any:
         """The tree, or None where none could be made."""
@@ -63,6 +63,7 @@ class Reading:
             automaton = Automaton(load_table(), self.tokens, self.builder, start)
             if not automaton.advance():
                 self.messages[:] = lexical
+                self.mistakes.clear()
                 automaton = Automaton(load_table(), self.tokens, self.builder, start)
                 self.run_carefully(automaton, most=MAX_MISTAKES if start == "start" else 1)
         except DepthExceeded as error:
@@ -97,6 +98,13 @@ class Reading:
             self.tokens, automaton.beginnings, automaton.skipped
         ):
             self.report_mistake(message, index)
+
+    def report(self, message: Message) -> None:
+        """Note a message that is sure, or one that a mended token may have brought about."""
+        if isinstance(message, BareArithmetic | Mistake):
+            self.report_mistake(message, None)
+        else:
+            self.messages.append(message)
 
     def read_string(self, span: Span) -> Parts:
         """The parts of a string."""

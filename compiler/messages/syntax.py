@@ -148,6 +148,7 @@ class BrokenLine(Message):
     good: ClassVar[str] = "block f(x) {\n    y = x\n        -> relu\n    return y\n}\n"
 
     statement: Span
+    after: str
 
     def title(self) -> str:
         return f"this line goes on with the statement above it, so it cannot begin with {self.what}"
@@ -164,6 +165,8 @@ class BrokenLine(Message):
         return (Label(self.statement, "which begins here"),)
 
     def help(self) -> str | None:
+        if self.after:
+            return f"move the `{self.after}` before it to the beginning of this line"
         return (
             "begin the line with an operator such as `->`, or put the expression in parentheses;\n"
             "a statement of its own is `name = value` or a clause"

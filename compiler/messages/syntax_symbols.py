@@ -243,3 +243,26 @@ class BracesForValue(Mistake):
 
     def label(self) -> str:
         return "a list is written `[…]`; there are no sets or dictionaries"
+
+
+@final
+@dataclass(frozen=True)
+class LoneCall(Mistake):
+    """A call stands where a statement is due.
+
+    There are no expression statements. Most often the `->` before it is missing, which applies the
+    layer to what stands before; else its result needs a name.
+    """
+
+    code: ClassVar[str] = "W0175"
+    bad: ClassVar[str] = "block f(x) {\n    y = x conv(64, kernel=3)\n    return y\n}\n"
+    good: ClassVar[str] = "block f(x) {\n    y = x -> conv(64, kernel=3)\n    return y\n}\n"
+
+    def title(self) -> str:
+        return f"`{self.head}(…)` stands alone"
+
+    def label(self) -> str:
+        return "is `->` missing before this?"
+
+    def help(self) -> str | None:
+        return f"write `-> {self.head}(…)` to apply it, or `y = {self.head}(…)` to name its result"
