@@ -188,6 +188,8 @@ def _need_mask(mask: TensorType, scores: TensorType, assume: Assume) -> None:
         hint = "a mask of keys is `mask[none, :]`"
     elif mask.dtype.is_integer:
         hint = "make truth values of it: `mask != 0`"
+    elif _masks_keys(mask, scores):
+        fits, hint = False, f"a mask of keys is `mask[:, {'none, ' * (scores.rank - 2)}:]`"
     for axis in range(-min(mask.rank, scores.rank), 0):
         if mask.shape[axis] == 1:
             continue
@@ -196,14 +198,23 @@ def _need_mask(mask: TensorType, scores: TensorType, assume: Assume) -> None:
             assume(mask.shape[axis], "==", scores.shape[axis])
         elif not same:
             fits = False
-            if mask.rank == 2 and scores.rank == 4 and mask.shape[-1] == scores.shape[-1]:
-                hint = "a mask of keys is `mask[:, none, none, :]`"
     if not fits:
         raise Fault(
             lambda where: MaskDoesNotFit(
                 where.argument("mask"), str(scores), where.operand(3), hint
             )
         )
+
+
+def _masks_keys(mask: TensorType, scores: TensorType) -> bool:
+    """Whether a mask `[batch, s]` was meant for every query: its first axis could be promised to
+    have the number of queries."""
+    return (
+        mask.rank == 2 < scores.rank
+        and mask.shape[0] == scores.shape[0] != scores.shape[-2]
+        and mask.shape[0] != 1
+        and mask.shape[1] == scores.shape[-1]
+    )
 
 
 @dataclass(frozen=True)

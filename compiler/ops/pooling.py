@@ -109,6 +109,17 @@ class WindowPool(Op):
         """Keyword arguments of the function and the module alike."""
 
 
+def reduce_windows(function: np.ufunc, x: Array, windows: Sequence[Window]) -> Array:
+    """Joins the entries of each window, one place in the kernel after the other: that is several
+    times faster than reducing a view of windows."""
+    view = view_windows(x, windows)
+    places = np.ndindex(*view.shape[x.ndim :])
+    result = view[..., *next(places)].copy()
+    for place in places:
+        function(result, view[..., *place], out=result)
+    return result
+
+
 def _round_up(window: Window, size: Dim, axis: int) -> Window:
     """The window with enough padding after the axis that the entries left over get a window too.
     As in PyTorch, a window that would begin behind the axis and its first padding is dropped.
@@ -178,8 +189,7 @@ class MaxPool(WindowPool):
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0])
         windows = self.windows(array_sizes(x))
-        view = view_windows(pad_space(x, windows, -np.inf), windows)
-        return (view.max(axis=tuple(range(x.ndim, view.ndim))),)
+        return (reduce_windows(np.maximum, pad_space(x, windows, -np.inf), windows),)
 
     def spell_options(self, stride: Leaf) -> tuple[tuple[str, Term], ...]:
         return (
@@ -233,8 +243,7 @@ class AvgPool(WindowPool):
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0])
         windows = self.windows(array_sizes(x))
-        view = view_windows(pad_space(widen(x), windows), windows)
-        total = view.sum(axis=tuple(range(x.ndim, view.ndim)))
+        total = reduce_windows(np.add, pad_space(widen(x), windows), windows)
         return ((total / self._count(x, windows)).astype(x.dtype, copy=False),)
 
     def _count(self, x: Array, windows: Sequence[Window]) -> Array:
