@@ -27,7 +27,7 @@ class WrongDtype(Message):
     )
 
     op: str
-    needed: str  # "fractions (f32, f16 …)"
+    needed: str  # "a tensor of fractions"
     type: TensorType
     places: tuple[Label, ...] = ()
     hint: str | None = None

@@ -56,7 +56,7 @@ class Arithmetic(Elementwise):
 def _refuse_bool(op: str, types: Sequence[TensorType], index: int, hint: str) -> None:
     raise Fault(
         lambda where: WrongDtype(
-            where.call, op, "numbers", types[index], (where.operand(index),), hint
+            where.call, op, "tensors of numbers", types[index], (where.operand(index),), hint
         )
     )
 

@@ -103,7 +103,7 @@ def need_float(op: str, type: TensorType, *, operand: int = 0) -> None:
             lambda where: WrongDtype(
                 where.call,
                 op,
-                "fractions",
+                "a tensor of fractions",
                 type,
                 (where.operand(operand),),
                 "convert it: `cast(…, f32)`",
@@ -118,7 +118,7 @@ def need_bool(op: str, type: TensorType, *, operand: int = 0) -> None:
             lambda where: WrongDtype(
                 where.call,
                 op,
-                "truth values",
+                "a tensor of truth values",
                 type,
                 (where.operand(operand),),
                 "compare it with something: `… != 0`",
@@ -133,7 +133,7 @@ def need_number(op: str, type: TensorType, *, operand: int = 0) -> None:
             lambda where: WrongDtype(
                 where.call,
                 op,
-                "numbers",
+                "a tensor of numbers",
                 type,
                 (where.operand(operand),),
                 "convert it: `cast(…, i64)`",
@@ -150,7 +150,12 @@ def need_index(op: str, type: TensorType, *, operand: int) -> None:
         hint = "how many entries a mask takes is not known: `where` keeps the shape"
     raise Fault(
         lambda where: WrongDtype(
-            where.call, op, "positions (i64 or i32)", type, (where.operand(operand),), hint
+            where.call,
+            op,
+            "a tensor of positions (i64 or i32)",
+            type,
+            (where.operand(operand),),
+            hint,
         )
     )
 

@@ -333,7 +333,7 @@ class OneHot(Op):
             hint = "convert it: `cast(…, i64)`"
             raise Fault(
                 lambda where: WrongDtype(
-                    where.call, "one_hot", "whole numbers", x, places(where, 1), hint
+                    where.call, "one_hot", "a tensor of whole numbers", x, places(where, 1), hint
                 )
             )
         if self.classes < 1:

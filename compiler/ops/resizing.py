@@ -91,7 +91,7 @@ class Resize(Op):
             hint = "convert it: `cast(…, f32)`"
             raise Fault(
                 lambda where: WrongDtype(
-                    where.call, "resize", "fractions", x, places(where, 1), hint
+                    where.call, "resize", "a tensor of fractions", x, places(where, 1), hint
                 )
             )
         if self.align_corners and self.kind in ("nearest", "nearest-exact"):

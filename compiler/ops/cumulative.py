@@ -1,0 +1,119 @@
+"""Running totals along an axis: cumsum and cumprod."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, final
+
+import numpy as np
+
+from compiler.dims import Dim
+from compiler.ir.graph import Node
+from compiler.ops.axes import axes_constant, operand_type, resolve_axis, shift_axis, unsqueeze
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.broadcasting import cast
+from compiler.ops.creation import LARGEST, write_full
+from compiler.ops.spelling import In, Leaf, Method, Spelling
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+
+@dataclass(frozen=True)
+class Running(Op):
+    """Base of running totals; the shape stays, whole numbers and truth values become i64."""
+
+    operands = (Operand("x"),)
+
+    axis: int = -1
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        x = operand_type(inputs, 0)
+        resolve_axis(self.name, self.axis, x)
+        return (TensorType(x.dtype if x.dtype.is_float else DType.I64, x.shape),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x = np.asarray(inputs[0])
+        wide = {"f": np.promote_types(x.dtype, np.float32)}.get(x.dtype.kind, np.dtype(np.int64))
+        with np.errstate(all="ignore"):
+            made = self.calculate(x.astype(wide))
+        return (made.astype(x.dtype) if x.dtype.kind == "f" else made,)
+
+    @abstractmethod
+    def calculate(self, x: Array) -> Array:
+        """The meaning for an array."""
+
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Method(In(0), self.name, (Leaf(self.axis, "axis", field="axis"),)))
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        return [self.write(build, cast(build, inputs[0], x.dtype, outputs[0].dtype), outputs[0])]
+
+    @abstractmethod
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        """The ONNX nodes."""
+
+    def over_rows(self, operands: Types, rows: Dim) -> Self:
+        return replace(self, axis=shift_axis(self.axis))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class CumSum(Running):
+    """The sum of all entries up to each one, along an axis.
+
+    The shape stays; whole numbers and truth values become i64. The axis is the last one unless
+    it is given.
+
+    Example: `position = cumsum(mask, axis=1) - 1`
+    Errors: W0376 where there is no such axis.
+    """
+
+    name = "cumsum"
+
+    def calculate(self, x: Array) -> Array:
+        return np.cumsum(x, axis=self.axis)
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        axis = build.constant(np.array(self.axis % type.rank, np.int64))
+        return build.op("CumSum", [x, axis])
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class CumProd(Running):
+    """The product of all entries up to each one, along an axis.
+
+    The shape stays; whole numbers and truth values become i64. The axis is the last one unless
+    it is given.
+
+    Example: `alpha_bar = cumprod(1 - beta)`
+    Errors: W0376 where there is no such axis.
+    """
+
+    name = "cumprod"
+
+    def calculate(self, x: Array) -> Array:
+        return np.cumprod(x, axis=self.axis)
+
+    def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        # ONNX has no running product: a row for each entry, with 1 in place of what follows it.
+        axis = self.axis % type.rank
+        size = type.shape[axis]
+        if size.known is not None and size.known**2 <= LARGEST:
+            mask = build.constant(np.tri(size.known, dtype=bool))
+        else:
+            square = TensorType(DType.BOOL, (size, size))
+            mask = build.op("Trilu", [write_full(build, True, square)], {"upper": 0})
+        behind = range(2, type.rank - axis + 1)
+        one = build.constant(np.ones((), type.dtype.numpy), type.dtype)
+        rows = unsqueeze(build, x, [axis])
+        kept = build.op("Where", [unsqueeze(build, mask, behind), rows, one])
+        axes = axes_constant(build, [axis + 1])
+        return build.op("ReduceProd", [kept, axes], {"keepdims": 0})
