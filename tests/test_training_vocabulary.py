@@ -98,7 +98,7 @@ ORACLES: list[tuple[Schedule, Callable[[torch.optim.Optimizer], Any]]] = [
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize(("schedule", "oracle"), ORACLES, ids=lambda x: str(x))
+@pytest.mark.parametrize(("schedule", "oracle"), ORACLES, ids=[str(s) for s, _ in ORACLES])
 def test_schedule_equals_torch(schedule: Schedule, oracle: Callable[..., Any]) -> None:
     mine = [schedule.multiplier(step, STEPS, PER_EPOCH) for step in range(STEPS)]
     assert mine == pytest.approx(list(torch_factors(oracle)), abs=1e-6)
