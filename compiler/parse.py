@@ -81,7 +81,7 @@ class Reading:
                 break
             trouble = Trouble(automaton)
             message, edit = diagnose(trouble)
-            self.report_mistake(message, None if edit else trouble.index)
+            self.report_mistake(message)
             if edit is not None:
                 apply_edit(automaton, edit)
                 continue
@@ -93,7 +93,7 @@ class Reading:
         for clause in self.builder.clauses:
             foreign = find_foreign_clause(clause)
             if foreign is not None:
-                self.report_mistake(foreign, None)
+                self.report_mistake(foreign)
         for index, message in find_broken_lines(
             self.tokens, automaton.beginnings, automaton.skipped
         ):
@@ -102,7 +102,7 @@ class Reading:
     def report(self, message: Message) -> None:
         """Note a message that is sure, or one that a mended token may have brought about."""
         if isinstance(message, BareArithmetic | Mistake):
-            self.report_mistake(message, None)
+            self.report_mistake(message)
         else:
             self.messages.append(message)
 
@@ -117,10 +117,10 @@ class Reading:
         self.messages += inside.select()
         return value
 
-    def report_mistake(self, message: Message, index: int | None) -> None:
+    def report_mistake(self, message: Message, index: int | None = None) -> None:
         """Note a message, unless it is about a bracket that was put in.
 
-        It also concerns the line of the token at `index`, where that could not be mended.
+        It also concerns the line of the token at `index`, if given.
         """
         lines = set() if index is None else {self.line_of(self.tokens.starts[index])}
         if message.span is not None:
