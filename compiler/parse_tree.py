@@ -220,15 +220,15 @@ class TreeBuilder:
     # --- expressions ----------------------------------------------------------------------------
 
     def then(self, span: Span, left: Expr, arrow: int, right: Expr) -> syntax.Then:
-        if not isinstance(left, syntax.Then):
-            self.refuse_arithmetic(left, arrow, is_first=True)
-        self.refuse_arithmetic(right, arrow, is_first=False)
+        before = left.right if isinstance(left, syntax.Then) else left
+        self.refuse_arithmetic(before, arrow, is_last=False)
+        self.refuse_arithmetic(right, arrow, is_last=True)
         return syntax.Then(span, left, right)
 
-    def refuse_arithmetic(self, stage: Expr, arrow: int, *, is_first: bool) -> None:
+    def refuse_arithmetic(self, stage: Expr, arrow: int, *, is_last: bool) -> None:
         """Report an operator beside an arrow, except in `n * layer`.
 
-        A conditional may end a pipe but not begin one: its last branch would reach for the arrow.
+        A conditional may only end a pipe: else its last branch would reach for the arrow.
         """
         inner = stage.expression if isinstance(stage, syntax.Named) else stage
         place = self.tokens.span(arrow)
@@ -242,7 +242,7 @@ class TreeBuilder:
             case syntax.Unary():
                 at = Span(self.source, inner.span.start, inner.span.start + len(inner.operator))
                 self.report(BareArithmetic(at, inner.operator, 1, place))
-            case syntax.Conditional() if is_first:
+            case syntax.Conditional() if not is_last:
                 at = Span(self.source, inner.span.start, inner.span.start + 2)
                 self.report(BareArithmetic(at, "if", 3, place))
 
