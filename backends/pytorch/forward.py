@@ -67,7 +67,7 @@ class Forward:
             case Form.SCAN:
                 self.scans.open(item, tree)
             case Form.SCAN_END:
-                self.scans.close(item)
+                self.scans.close(item, tree)
             case _:
                 self._write_expression(item, tree)
 

@@ -10,8 +10,9 @@ from backends.pytorch.flow import Pending
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Choice, Made, Merged, MergedRef
 from backends.pytorch.naming import free_name, singular
+from backends.pytorch.spelled import LOOP_MARK
 from backends.pytorch.statements import Statements
-from backends.pytorch.terms import Form, Tree, call, name, operands
+from backends.pytorch.terms import Form, Part, Tree, call, name, operands
 from compiler.ops.scan import Scan
 
 
@@ -49,41 +50,26 @@ def find_pairs(items: list[Merged]) -> dict[Merged, Merged]:
     return pairs
 
 
-def find_region(begin: Merged, end: Merged, items: list[Merged]) -> list[Merged]:
-    """What depends on the steps of a loop, in order."""
-    needed: set[Merged] = set()
-    waiting = [end]
-    while waiting:
-        for source in _sources(waiting.pop().refs):
-            if source not in needed:
-                needed.add(source)
-                waiting.append(source)
-    turning = {begin}
-    region = []
-    for item in items:
-        if item in needed and item is not begin and turning.intersection(_sources(item.refs)):
-            turning.add(item)
-            region.append(item)
-    return region
+def find_region(begin: Merged, items: list[Merged]) -> list[Merged]:
+    """The body of a loop, in order: what makes values that carry its mark."""
+    mark = begin.sample.outputs[-1]
+    return [
+        item
+        for item in items
+        if item is not begin and any(_is_inside(v, mark) for v in item.sample.outputs)
+    ]
 
 
-def _sources(refs: list[MergedRef]) -> list[Merged]:
-    found: list[Merged] = []
-    for ref in refs:
-        match ref:
-            case Made(item, _):
-                found.append(item)
-            case Choice(base, other):
-                found += _sources([base, other])
-    return found
+def _is_inside(value: str, mark: str) -> bool:
+    found = value.find(LOOP_MARK)
+    return found >= 0 and f"{value[found:]}{LOOP_MARK}".startswith(f"{mark}{LOOP_MARK}")
 
 
 def arrange_loops(items: list[Merged]) -> list[Merged]:
-    """Items with the body of every loop right between its opening and its closing; what does
-    not change from step to step stands before the loop."""
+    """Items with the body of every loop right between its opening and its closing."""
     pairs = find_pairs(items)
     for begin, end in pairs.items():
-        region = find_region(begin, end, items)
+        region = find_region(begin, items)
         moved = {begin, *region}
         rest = [item for item in items if item not in moved]
         place = rest.index(end)
@@ -118,9 +104,11 @@ class ScanWriter:
         assert scan is not None
         out, end = self.out, self.pairs[item]
         kept = self._keep_outside(item, end)
-        overs = [self._sequence(ref, scan) for ref in item.refs[: scan.sequences]]
+        way = self._way(tree.parts[scan.sequences + scan.states])
+        overs = [f"{self._sequence(r, scan.axis)}{way}" for r in item.refs[: scan.sequences]]
         if scan.count is not None:
-            overs.insert(0, self._range(item, tree, scan))
+            counter = self._range(item, tree, scan)
+            overs.insert(0, f"list({counter}){way}" if way else counter)
         variables = self._start_states(item, scan)
         lists = self._start_lists(end, scan)
         self.opened.append(_Open(end, variables, lists, kept))
@@ -137,7 +125,7 @@ class ScanWriter:
     def _keep_outside(self, begin: Merged, end: Merged) -> list[MergedRef]:
         """Values from before the loop stay what they are until it ends, whatever step reads
         them last."""
-        region = find_region(begin, end, self.items)
+        region = find_region(begin, self.items)
         inner = {begin, *region}
         refs = dict.fromkeys(
             ref for item in (*region, end) for ref in self._leaves(self.out.flow.inputs(item))
@@ -158,16 +146,22 @@ class ScanWriter:
             for side in self._leaves([r.base, r.other])
         ]
 
-    def _sequence(self, ref: MergedRef, scan: Scan) -> str:
-        """`x.unbind(1)`, from the last step to the first where the loop goes so."""
+    def _way(self, part: Part) -> str:
+        """A slice that turns the order of steps round, where the loop goes backwards."""
+        match part:
+            case Tree(Form.LITERAL, "False"):
+                return ""
+            case Tree(Form.LITERAL, "True"):
+                return "[::-1]"
+        return f"[:: -1 if {self.out.text(part)} else 1]"
+
+    def _sequence(self, ref: MergedRef, axis: int) -> str:
+        """`x.unbind(1)`: one tensor for each step."""
         pending = self.out.flow.pending.get(ref)
         if pending is not None and pending.depth > 1:
             self.out.flush(ref)
-        made = Tree(
-            Form.METHOD, "unbind", (self.out.read(ref)[0], Tree(Form.LITERAL, str(scan.axis)))
-        )
-        text = self.out.text(made)
-        return f"reversed({text})" if scan.reverse else text
+        tree, _ = self.out.read(ref)
+        return self.out.text(Tree(Form.METHOD, "unbind", (tree, Tree(Form.LITERAL, str(axis)))))
 
     def _range(self, item: Merged, tree: Tree, scan: Scan) -> str:
         """`torch.arange(n, device=x.device)`: the counter is a tensor, as in the graph."""
@@ -186,8 +180,7 @@ class ScanWriter:
         if scan.step != 1:
             bounds = f"{first}, {first} + {stop}" if first != "0" else f"0, {stop}"
             bounds = f"{bounds}, {scan.step}"
-        made = f"torch.arange({bounds}, device={device})"
-        return f"{made}.flip(0)" if scan.reverse else made
+        return f"torch.arange({bounds}, device={device})"
 
     def _start_states(self, item: Merged, scan: Scan) -> list[str]:
         """`h = torch.zeros(…)`: one variable for a state through all steps."""
@@ -218,7 +211,7 @@ class ScanWriter:
 
     # --- closing --------------------------------------------------------------------------------
 
-    def close(self, item: Merged) -> None:
+    def close(self, item: Merged, tree: Tree) -> None:
         """What a step appends and hands on, and what is left after the last."""
         scan = item.sample.scan
         assert scan is not None
@@ -246,9 +239,9 @@ class ScanWriter:
         out.flow.uses[item.refs[0]] -= 1
         for ref in loop.kept:
             out.flow.uses[ref] -= 1
-        self._finish(item, scan, loop)
+        self._finish(item, scan, loop, self._way(tree.parts[-1]))
 
-    def _finish(self, item: Merged, scan: Scan, loop: _Open) -> None:
+    def _finish(self, item: Merged, scan: Scan, loop: _Open, way: str) -> None:
         """Last states under their variables; what was appended as one tensor."""
         out = self.out
         out.flow.reserved.difference_update(loop.lists)
@@ -257,11 +250,10 @@ class ScanWriter:
                 out.flow.bind(variable, Made(item, number))
         for number, (variable, axis) in enumerate(zip(loop.lists, scan.emit_axes, strict=True)):
             ref = Made(item, scan.states + number)
-            steps = f"{variable}[::-1]" if scan.reverse else variable
             made = Tree(
                 Form.CALL,
                 "",
-                (name("torch.stack"), name(steps), Tree(Form.LITERAL, str(axis))),
+                (name("torch.stack"), name(f"{variable}{way}"), Tree(Form.LITERAL, str(axis))),
                 ("dim",),
             )
             if not out.flow.uses[ref]:

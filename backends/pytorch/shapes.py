@@ -86,9 +86,9 @@ class Shapes:
         return hint_text(rename_hint(hint, names))
 
     def _axis(self, ref: MergedRef, axis: int) -> str | None:
-        source, width = self.widths.trace(ref, axis)
+        source, along, width = self.widths.trace(ref, axis)
         if isinstance(source, Formal):
-            return self.labels[source.place, axis]
+            return self.labels[source.place, along]
         column = self._column(ref, axis)
         first = column[0]
         known = self._write(width.hint) if width is not None else None

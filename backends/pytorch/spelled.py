@@ -77,7 +77,7 @@ class _Speller:
             known.update((v.name, v.name + mark) for v in node.outputs)
             self.types.update((v.name + mark, v.type) for v in node.outputs)
             if isinstance(node.op, Scan):
-                yield from self._spell_scan(node, node.op, known)
+                yield from self._spell_scan(node, node.op, known, mark)
                 continue
             spelling = node.op.torch(node)
             made = self._spell(node, spelling, known)
@@ -108,33 +108,33 @@ class _Speller:
             tuple(known[v.name] for v in node.outputs),
         )
 
-    def _spell_scan(self, node: Node, scan: Scan, known: Mapping[str, str]) -> Iterator[Spelled]:
+    def _spell_scan(
+        self, node: Node, scan: Scan, known: Mapping[str, str], around: str
+    ) -> Iterator[Spelled]:
         """The opening of a loop, its body, and its closing."""
         self.loops += 1
-        mark = f"{LOOP_MARK}{self.loops}"
+        token = mark = f"{around}{LOOP_MARK}{self.loops}"
         names = [known.get(v.name, v.name) if v is not None else "" for v in node.inputs]
         outside = scan.sequences + scan.states
         first = ([scan.counter] if scan.counter is not None else []) + [*scan.slices, *scan.carried]
         inner = {i.name: i.name + mark for i in first}
         inner.update((i.name, n) for i, n in zip(scan.captured, names[outside:], strict=True))
         self.types.update((i.name + mark, i.value.type) for i in first)
-        token = f"{LOOP_MARK}{self.loops}"
         self.types[token] = COUNTER
-        parts: tuple[Part, ...] = tuple(map(Operand, range(outside)))
+        hints = node.origin.hint
+        way = Hole(scan.reverse, "reverse", False, hints.get("reverse"))
+        parts: tuple[Part, ...] = (*map(Operand, range(outside)), way)
         if scan.count is not None:
-            hints = node.origin.hint
             count = Hole(plain_value(scan.count), "count", hint=hints.get("count"))
             start = Hole(plain_value(scan.start), "start", hint=hints.get("start"))
             parts = (*parts, count, start, Tree(Form.DEVICE))
         begin = Tree(Form.SCAN, _describe(scan), parts)
         made = (*(inner[i.name] for i in first), token)
         yield Spelled(node, "", None, begin, None, tuple(names[:outside]), (), made)
-        body = list(self.spell(scan.body.nodes, inner, mark))
-        yield from body
+        yield from self.spell(scan.body.nodes, inner, mark)
         inner.update((v.name, v.name + mark) for n in scan.body.nodes for v in n.outputs)
-        results = tuple(inner[o.value.name] for o in scan.body.outputs)
-        reads = (token, *results)
-        end = Tree(Form.SCAN_END, _describe(scan), tuple(map(Operand, range(len(reads)))))
+        reads = (token, *(inner[o.value.name] for o in scan.body.outputs))
+        end = Tree(Form.SCAN_END, _describe(scan), (*map(Operand, range(len(reads))), way))
         outputs = tuple(known[v.name] for v in node.outputs)
         yield Spelled(node, "", None, end, None, reads, (), outputs)
 
@@ -145,7 +145,7 @@ LOOP_MARK = "§"
 
 def _describe(scan: Scan) -> str:
     """What two loops must share to be one piece of code."""
-    fields = (scan.sequences, scan.states, scan.axis, scan.emit_axes, scan.reverse, scan.step)
+    fields = (scan.sequences, scan.states, scan.axis, scan.emit_axes, scan.step)
     return repr((*fields, scan.until, scan.count is not None))
 
 

@@ -38,8 +38,10 @@ class Form(Enum):
     REPEAT = "repeat"  # parts: count, body: `*[body for _ in range(count)]`
     EACH = "each"  # label: names; parts: body, list of rows: `*[body for names in rows]`
     LOOP = "loop"  # label: path; parts: operands; keys: index of the carried one
-    SCAN = "scan"  # opens a loop over steps; label: its options; parts: sequences, states, range
-    SCAN_END = "scan end"  # closes it; parts: token of the opening, results of the body
+    SCAN = (
+        "scan"  # opens a loop over steps; label: its options; parts: sequences, states, way, range
+    )
+    SCAN_END = "scan end"  # closes it; parts: token of the opening, results of the body, way
     DEVICE = "device"  # the device of a tensor in scope
     NOTHING = "nothing"
 

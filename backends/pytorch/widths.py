@@ -10,6 +10,7 @@ from backends.pytorch.merged import Choice, Class, Formal, Made, Merged, MergedR
 from backends.pytorch.settings import Settings
 from backends.pytorch.terms import Form, Many, Part, Tree, variables
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName
+from compiler.ops.scan import Scan
 
 DEEPEST = 50
 """Nested joins of tensors that are still written as a sum."""
@@ -27,27 +28,30 @@ class Widths:
     def __init__(self, target: Class, settings: Settings) -> None:
         self.target = target
         self.settings = settings
-        self.known: dict[tuple[MergedRef, int], tuple[MergedRef, Width | None]] = {}
+        self.known: dict[tuple[MergedRef, int], tuple[MergedRef, int, Width | None]] = {}
 
     def of(self, ref: MergedRef, axis: int, depth: int = 0) -> Width | None:
         """What one size of a tensor is called; None where nobody says. It holds in every
         instance that has the tensor."""
-        return self.trace(ref, axis, depth)[1]
+        return self.trace(ref, axis, depth)[2]
 
-    def trace(self, ref: MergedRef, axis: int, depth: int = 0) -> tuple[MergedRef, Width | None]:
-        """The tensor that a size comes from, as far as it is passed on, and what that calls it."""
-        visited: list[MergedRef] = []
-        here = ref
-        while (here, axis) not in self.known:
+    def trace(
+        self, ref: MergedRef, axis: int, depth: int = 0
+    ) -> tuple[MergedRef, int, Width | None]:
+        """The tensor and axis that a size comes from, as far as it is passed on, and what that
+        tensor calls it."""
+        visited: list[tuple[MergedRef, int]] = []
+        here = (ref, axis)
+        while here not in self.known:
             visited.append(here)
-            width = self._local(here, axis, depth)
-            above = None if width is not None else self._pass_on(here, axis)
-            if above is None:
-                self.known[here, axis] = here, width
+            width = self._local(*here, depth)
+            above = None if width is not None else pass_on(self.target, *here)
+            if above is None or above in visited:
+                self.known[here] = (*here, width)
             else:
                 here = above
-        found = self.known[here, axis]
-        self.known.update(((one, axis), found) for one in visited)
+        found = self.known[here]
+        self.known.update((one, found) for one in visited)
         return found
 
     def sizes(self, ref: MergedRef, axis: int) -> dict[int, object]:
@@ -116,20 +120,42 @@ class Widths:
         hint = self.settings.holds(total, wanted)
         return None if hint is None else Width(hint)
 
-    def _pass_on(self, ref: MergedRef, axis: int) -> MergedRef | None:
-        """The tensor whose size this one keeps, as far as can be seen."""
-        match ref:
-            case Choice(base, _, _):
-                return base
-            case Made(item, _):
-                wanted = self.sizes(ref, axis)
-                for source in item.refs:
-                    if isinstance(source, FromOwn):
-                        continue
-                    sizes = {i: self.target.axis(source, axis, i) for i in wanted}
-                    if sizes == wanted:
-                        return source
+
+def pass_on(target: Class, ref: MergedRef, axis: int) -> tuple[MergedRef, int] | None:
+    """The tensor and axis whose size this one keeps, as far as can be seen."""
+    match ref:
+        case Choice(base, _, _):
+            return base, axis
+        case Made(item, output) if item.sample.scan is not None:
+            return _pass_loop(target, item, item.sample.scan, output, axis)
+        case Made(item, _):
+            sizes = {i: target.axis(ref, axis, i) for i in sorted(item.instances)}
+            for source in item.refs:
+                if not isinstance(source, FromOwn) and sizes == {
+                    i: target.axis(source, axis, i) for i in sizes
+                }:
+                    return source, axis
+    return None
+
+
+def _pass_loop(
+    target: Class, item: Merged, scan: Scan, output: int, axis: int
+) -> tuple[MergedRef, int] | None:
+    """Slices have the sizes of their sequence, states those of the first, stacks those of what
+    is emitted."""
+    rank = target.type_of(Made(item, output), min(item.instances)).rank
+    if isinstance(item.expression, Tree) and item.expression.form is Form.SCAN_END:
+        if output < scan.states:
+            return item.refs[1 + output], axis
+        along = scan.emit_axes[output - scan.states] % rank
+        if axis == along:
+            return None
+        return item.refs[1 + output], axis - int(axis > along)
+    place = output - int(scan.count is not None)
+    if not 0 <= place < scan.sequences + scan.states:
         return None
+    along = scan.axis % (rank + 1)
+    return item.refs[place], axis + int(place < scan.sequences and axis >= along)
 
 
 def find_output_leaf(tree: Part | None, output: int, axis: int) -> Many | None:
