@@ -24,6 +24,7 @@ from compiler.elaborate.frames import make_arguments
 from compiler.elaborate.graphs import GraphState
 from compiler.elaborate.lints import find_unused
 from compiler.elaborate.models import elaborate_layer
+from compiler.elaborate.names import find_unknown_names
 from compiler.elaborate.nets import call_whole_net
 from compiler.elaborate.parameters import bind_parameters
 from compiler.elaborate.signatures import read_signature, sign
@@ -90,12 +91,27 @@ def open_file(
 
 
 def check_names(scope: FileScope) -> None:
-    """Warns about parameters, bindings and inputs of the file's own items that nothing reads,
-    and statements that are never reached."""
-    for entry in scope.entries.values():
-        if isinstance(entry, Block | Model):
-            for message in find_unused(entry):
-                scope.session.report(message)
+    """Reports what can be said of blocks and models without elaborating them: types and names
+    that mean nothing in those that nothing has called; then, where nothing is wrong, warnings
+    about what nothing reads and what is never reached."""
+    session = scope.session
+    items = [e for e in scope.entries.values() if isinstance(e, Block | Model)]
+    known = [m.span for m in session.sink.messages if m.span is not None]
+    for item in items:
+        read_signature(scope, item)
+        for message in find_unknown_names(scope, item):
+            if not any(_contains(span, message.span) for span in known):
+                session.report(message)
+    if not session.sink.has_errors:
+        for item in items:
+            for warning in find_unused(item):
+                session.report(warning)
+
+
+def _contains(outer: Span, inner: Span | None) -> bool:
+    if inner is None or outer.source is not inner.source:
+        return False
+    return outer.start <= inner.start and inner.end <= outer.end
 
 
 def elaborate_models(scope: FileScope) -> dict[str, Net]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler.elaborate.context import Body
 from compiler.elaborate.tracing import walk
 from compiler.elaborate.types import assume
-from compiler.elaborate.values import Known, Poison, Tensor, Undecided, Val, describe
+from compiler.elaborate.values import POISON, Known, Poison, Tensor, Undecided, Val, describe
 from compiler.messages.names import MalformedClause
 from compiler.messages.values import AssertionFails, ConditionNotBool, ConditionUndecided
 from compiler.syntax import Clause, Declare, Expr, Name
@@ -30,6 +30,7 @@ def run_assert(body: Body, clause: Clause) -> None:
             body.report(
                 AssertionFails(expressions[0].span, text, _show(body, expressions[0]), body.call)
             )
+            body.result = POISON  # what follows relies on it
         case Undecided(relations, text):
             if body.home is None or any(r not in ("==", "<=") for _, r, _ in relations):
                 body.report(ConditionUndecided(expressions[0].span, text))

@@ -97,7 +97,8 @@ def match_call(signature: Signature, actuals: Sequence[Actual], supplied: int) -
     if 0 < supplied <= len(tensors):
         counts.insert(0, supplied)
     first: Match | None = None
-    for loosely in (False, True):
+    run_time = supplied == 0 and any(isinstance(a.value, Tensor) for a in actuals)
+    for loosely in (False, True) if run_time else (False,):
         for count in counts:
             match = _match(signature, actuals, tuple(tensors[:count]), loosely=loosely)
             if match.holds:

@@ -80,7 +80,12 @@ class _Call:
         item = self.layer.item
         if not bind_parameters(self.caller, self.body, item, self.signature, self.given):
             return POISON
-        claimed = self.open_frame()
+        claimed = None
+        if self.caller.frame is not None:
+            claimed = self.claim()
+            if claimed is None and self.net is None:
+                return POISON
+            self.open_frame(claimed)
         self.body.execute(item.body)
         result = self.take_result()
         if claimed is not None and not holds_tensor(result) and not isinstance(result, Poison):
@@ -90,28 +95,31 @@ class _Call:
             self.net.nets.update(self.body.nets)
         return translate_result(result, self.body, self.signature, self.given, hinted=self.hinted)
 
-    def open_frame(self) -> str | None:
-        """Opens the frame of the call, in a graph; the path that was claimed for it."""
-        caller, item, span = self.caller, self.layer.item, self.application.span
-        if caller.home is None or caller.frame is None:
+    def claim(self) -> str | None:
+        """The path of the call in its caller's frame; None for a net, which has its own, and
+        where a label is taken."""
+        if self.net is not None:
             return None
-        claimed = None
+        application, own = self.application, self.layer.item.name.text
+        return claim_path(self.caller, application.label, own, application.span)
+
+    def open_frame(self, claimed: str | None) -> None:
+        """Opens the frame of the call, under its path or the net's."""
+        assert self.caller.frame is not None
         if self.net is not None:
             path = self.net.path
         else:
-            claimed = claim_path(caller, self.application.label, item.name.text, span)
-            path = join(caller.frame.path, claimed)
+            path = join(self.caller.frame.path, claimed or "")
         self.body.frame = open_frame(
-            caller,
+            self.caller,
             self.body,
-            item,
+            self.layer.item,
             self.signature,
             self.given,
             path=path,
             hinted=self.hinted,
-            origin=span,
+            origin=self.application.span,
         )
-        return claimed
 
     def take_result(self) -> Val:
         """What the body handed back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 
 from compiler.dims import Dim
@@ -43,7 +43,7 @@ from compiler.messages.shapes import NotATensor, ShapeNotSettled
 from compiler.ops.base import Weight
 from compiler.source import Span
 from compiler.syntax import Clause, Declare, Expr, Name, Operand, Rest
-from compiler.tensor import DType, TensorType
+from compiler.tensor import TensorType
 
 
 def _malformed(body: Body, clause: Clause, span: Span, expected: str) -> None:
@@ -266,7 +266,7 @@ def _settle_type(
 _NEEDS_DIMS = "needs a dtype and dims here, such as `f32[8, d]`"
 
 
-def size_hints(body: Body, dims: list[Expr]) -> tuple[tuple[str, Hint], ...]:
+def size_hints(body: Body, dims: Sequence[Expr]) -> tuple[tuple[str, Hint], ...]:
     """How the sizes of a shape were written."""
     hints = []
     for axis, dim in enumerate(dims):
@@ -347,15 +347,3 @@ MODEL_CLAUSES = ClauseTable(
     {"input": run_input, "output": run_output, **BLOCK_CLAUSES.handlers},
     _FORMS,
 )
-
-
-__all__ = [
-    "BLOCK_CLAUSES",
-    "MODEL_CLAUSES",
-    "DType",
-    "Iterator",
-    "check_declared",
-    "declare_net",
-    "make_net",
-    "size_hints",
-]

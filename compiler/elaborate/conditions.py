@@ -60,12 +60,12 @@ def iterate(body: Body, value: Val, span: Span) -> Sequence[Val] | None:
         return tuple(Known(number) for number in numbers)
     items = plain_items(value)
     if items is None:
-        hint = None
+        advice: str | None = None
         if isinstance(value, Known) and isinstance(value.value, int):
-            hint = f"to count, write `0..{value.value}`"
+            advice = f"to count, write `0..{value.value}`"
         elif isinstance(value, Tensor):
-            hint = "a loop over a tensor at run time is a `scan`; `unbind` takes it apart"
-        body.report(NotAList(span, describe(value), hint))
+            advice = "a loop over a tensor at run time is a `scan`; `unbind` takes it apart"
+        body.report(NotAList(span, describe(value), advice))
         return None
     body.session.spend(len(items), span)
     return items

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compiler.diagnostics import did_you_mean
+from compiler.elaborate.later import LATER_CLAUSES
 from compiler.elaborate.values import (
     POISON,
     BlockLayer,
@@ -24,6 +25,9 @@ from compiler.messages.names import (
     AmbiguousName,
     CircularValue,
     DefinedTwice,
+    MalformedClause,
+    NotAvailable,
+    UnknownClause,
     UseCycle,
     UseNotFound,
 )
@@ -32,13 +36,13 @@ from compiler.source import Source, Span
 from compiler.syntax import (
     Block,
     Clause,
+    Declare,
     Expr,
     File,
     Item,
     Let,
     Model,
     Name,
-    Node,
     String,
     TopLevel,
     Use,
@@ -51,6 +55,10 @@ if TYPE_CHECKING:
 
 STD = "std"
 """The first word of `use std.vision`: the library that comes with Weft."""
+
+
+FILE_WORDS = ("use", "let", "block", "model", "net", "data", "train", "deploy")
+"""Words that stand at file level."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,10 +185,26 @@ def _declare(scope: FileScope, item: TopLevel) -> None:
             _add(scope, binding.name, item)
         case Item(name=name):
             _add(scope, name, item)
-        case Clause(word=word, operands=operands) if word.text == "net":
-            for operand in operands:
-                if operand.name is not None and isinstance(operand.value, Node):
-                    _add(scope, operand.name, FileNet(operand.name, operand.value))  # type: ignore[arg-type]
+        case Clause():
+            _declare_clause(scope, item)
+
+
+def _declare_clause(scope: FileScope, clause: Clause) -> None:
+    """`net name = …` at file level; no other clause stands there."""
+    word, report = clause.word, scope.session.report
+    if word.text in LATER_CLAUSES:
+        report(NotAvailable(word.span, word.text, LATER_CLAUSES[word.text]))
+        return
+    if word.text != "net":
+        suggestion = did_you_mean(word.text, FILE_WORDS)
+        report(UnknownClause(word.span, word.text, "a file", FILE_WORDS, suggestion))
+        return
+    for operand in clause.operands:
+        if operand.name is None or isinstance(operand.value, Declare):
+            expected = "a net has a name and a layer"
+            report(MalformedClause(operand.span, "net", expected, "net name = Model()"))
+        else:
+            _add(scope, operand.name, FileNet(operand.name, operand.value))
 
 
 def _add(scope: FileScope, name: Name, entry: Entry) -> None:

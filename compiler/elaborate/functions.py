@@ -151,10 +151,10 @@ def _reversed(arguments: Sequence[Val]) -> Val:
 def _sorted(arguments: Sequence[Val]) -> Val:
     """The numbers of a list from the least to the greatest."""
     items = _items(arguments, 0)
-    numbers = [i for i in items if isinstance(i, Known) and isinstance(i.value, int | float)]
+    numbers = [i.value for i in items if isinstance(i, Known) and isinstance(i.value, int | float)]
     if len(numbers) != len(items):
         raise Refusal(0, "a list of numbers")
-    return ListValue(tuple(sorted(numbers, key=lambda n: n.value)))  # type: ignore[arg-type, return-value]
+    return ListValue(tuple(Known(number) for number in sorted(numbers)))
 
 
 def _items(arguments: Sequence[Val], index: int) -> Sequence[Val]:

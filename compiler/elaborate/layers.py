@@ -62,6 +62,8 @@ def _apply_labelled(
     if application.label is None:
         return body.apply(layer, inputs, replace(application, label=label))
     path = claim_path(body, application.label, application.label.text, application.span)
+    if path is None:
+        return POISON
     with body.under(path):
         return body.apply(layer, inputs, replace(application, label=label))
 
@@ -72,6 +74,8 @@ def _apply_stages(
     """A sequence; a label makes it a scope."""
     if application.label is not None:
         path = claim_path(body, application.label, application.label.text, application.span)
+        if path is None:
+            return POISON
         with body.under(path):
             return _apply_stages(body, stages, inputs, replace(application, label=None))
     value: Val = POISON

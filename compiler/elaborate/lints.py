@@ -86,11 +86,11 @@ def reads(tree: object) -> set[str]:
             case tuple():
                 waiting.extend(node)
             case Node():
-                waiting.extend(_read_parts(node))
+                waiting.extend(read_parts(node))
     return found
 
 
-def _read_parts(node: Node) -> Sequence[object]:
+def read_parts(node: Node) -> Sequence[object]:
     """The parts of a node that are read."""
     match node:
         case Binding(type=type, value=value):
@@ -137,9 +137,9 @@ def _find_unused_bindings(statements: Sequence[Statement], read: set[str]) -> It
             yield UnusedBinding(name.span, name.text)
     for index, statement in enumerate(statements):
         if isinstance(statement, Binding) and statement.name.text in read:
-            name = statement.name.text
-            if name not in reads(tuple(statements[index + 1 :])):
-                yield UnusedBinding(statement.name.span, name)
+            word = statement.name.text
+            if word not in reads(tuple(statements[index + 1 :])):
+                yield UnusedBinding(statement.name.span, word)
 
 
 def _bindings(statements: Sequence[Statement]) -> Iterator[Name]:

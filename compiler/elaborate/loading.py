@@ -75,17 +75,13 @@ def _renames(body: Body, item: Given | None) -> tuple[tuple[str, str], ...] | No
     items = item.value.items if isinstance(item.value, ListValue) else (item.value,)
     pairs = []
     for entry in items:
-        words = [v.value for v in entry.values if isinstance(v, Known)] if _is_pair(entry) else []
-        left, right = words if len(words) == 2 else (None, None)
-        if not isinstance(left, str) or not isinstance(right, str):
-            _refuse(body, "rename", 'a list of pairs such as "enc.*" -> "body.*"', item)
-            return None
-        pairs.append((left, right))
+        match entry:
+            case Record(items=((_, Known(str() as old)), (_, Known(str() as new)))):
+                pairs.append((old, new))
+            case _:
+                _refuse(body, "rename", 'a list of pairs such as "enc.*" -> "body.*"', item)
+                return None
     return tuple(pairs)
-
-
-def _is_pair(entry: Val) -> bool:
-    return isinstance(entry, Record) and len(entry.items) == 2
 
 
 def _refuse(body: Body, name: str, expected: str, item: Given) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from compiler.diagnostics import Severity
 from compiler.elaborate.clauses import MODEL_CLAUSES
 from compiler.elaborate.context import Abandoned, Body, Ports
 from compiler.elaborate.frames import make_arguments
@@ -40,9 +41,9 @@ class ModelRun:
         if body is None:
             return None
         body.execute(self.item.body)
-        graph = self._close(body)
-        refused = any(m.severity == "error" for m in session.sink.messages[errors:])
-        return None if refused else graph
+        if any(m.severity is Severity.ERROR for m in session.sink.messages[errors:]):
+            return None
+        return self._close(body)
 
     def _open(self) -> Body | None:
         """The body with its parameters bound, under the root frame."""
@@ -56,9 +57,6 @@ class ModelRun:
             call=None,
             ports=Ports(None),
         )
-        if not self.signature.inputs:
-            body.report(ModelHasNo(self.item.name.span, self.item.name.text, "input"))
-            return None
         if not bind_parameters(outside, body, self.item, self.signature, self.layer.given):
             return None
         frame = Frame(
@@ -81,9 +79,11 @@ class ModelRun:
         """The graph with its outputs."""
         assert body.home is not None
         assert body.ports is not None
-        ports = body.ports
-        if not ports.outputs and not ports.refused:
-            body.report(ModelHasNo(self.item.name.span, self.item.name.text, "output"))
+        ports, name = body.ports, self.item.name
+        for word, found in (("input", ports.inputs), ("output", ports.outputs)):
+            if not found:
+                body.report(ModelHasNo(name.span, name.text, word))
+                return None
         for output in ports.outputs:
             value = body.home.value_of(output.tensor)
             body.home.builder.output(output.name, value, output.doc, output.span)

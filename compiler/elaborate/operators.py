@@ -117,6 +117,10 @@ def combine(body: Body, symbol: str, left: Val, right: Val, place: _Place, want:
         return _apply_tensors(body, symbol, left, right, place, want)
     if isinstance(left, Known) and isinstance(right, Known):
         return _apply_known(body, symbol, left, right, place)
+    for value, span in ((left, place.left), (right, place.right)):
+        if is_layer(value):
+            body.report(layer_for_tensor(Given(value, span)))
+            return POISON
     lists = _combine_lists(symbol, left, right)
     if lists is not None:
         return lists

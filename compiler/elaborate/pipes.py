@@ -182,6 +182,8 @@ def _label_group(body: Body, expression: Named, inner: Expr, label: Label, want:
     else:
         before = len(body.paths.taken)
         path = claim_path(body, label, label.text, label.span)
+        if path is None:
+            return POISON
         with body.under(path):
             value = body.evaluate(inner, replace(want, label=None))
         if is_layer(value):

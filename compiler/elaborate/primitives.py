@@ -231,6 +231,8 @@ def _add_node(call: _Call, slot: Slot | None) -> Val:
         _check_extra(call, wanted)
         if slot is None and any(w.name not in call.given for w in wanted):
             slot = claim_slot(body, application.label, op.name, application.span)
+            if slot is None:
+                return POISON
         inputs += [_get_weight(call, weight, slot, place) for weight in wanted]
         site = Site(application.span, slot.name if slot else "", _hints(call), body.guard)
         frame = slot.frame if slot is not None else body.frame

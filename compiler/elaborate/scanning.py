@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from compiler.dims import Dim, equal
 from compiler.elaborate.context import Body, ClauseTable, Loop, Want
 from compiler.elaborate.graphs import GraphState
+from compiler.elaborate.lints import reads
 from compiler.elaborate.primitives import make_constant
 from compiler.elaborate.types import assume
 from compiler.elaborate.values import (
@@ -235,10 +236,10 @@ class _Scan:
             else:
                 ends[name] = end
         for name, before_loop in self.known.items():
-            end = inner.names[-1].get(name)
-            if end is not None and _is_read_first(self.statement.body, name):
-                if not isinstance(end, Poison):
-                    found, outside = describe(end), describe(before_loop)
+            ending = inner.names[-1].get(name)
+            if ending is not None and _is_read_first(self.statement.body, name):
+                if not isinstance(ending, Poison):
+                    found, outside = describe(ending), describe(before_loop)
                     place = _last_binding(self.statement.body, name) or self.head
                     self.body.report(CarriedNotATensor(place, name, found, outside))
                 accepted = False
@@ -384,8 +385,6 @@ def _last_binding(statements: Sequence[Statement], name: str) -> Span | None:
 def _is_read_first(statements: Sequence[Statement], name: str) -> bool:
     """Whether a body reads a name before it binds it: then the value of the step before is
     meant, and the name is carried."""
-    from compiler.elaborate.lints import reads
-
     for statement in statements:
         match statement:
             case Binding(name=bound, value=value):

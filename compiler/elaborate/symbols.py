@@ -25,8 +25,8 @@ def declare_input(body: Body, declare: Declare, pattern: TensorPattern, doc: str
         return POISON
     if pattern.rest is not None:
         dim = pattern.dims[pattern.rest]
-        found = "`...` leaves the number of axes open"
-        body.report(ShapeNotSettled(dim.span, "an input", found, "name every axis"))
+        reason = "`...` leaves the number of axes open"
+        body.report(ShapeNotSettled(dim.span, "an input", reason, "name every axis"))
         return POISON
     sizes: list[Dim] = []
     hints: list[tuple[str, Hint]] = []

@@ -394,8 +394,8 @@ def scalars(value: Val) -> object:
         case ListValue(items):
             return tuple(scalars(item) for item in items)
         case Range():
-            items = plain_items(value)
-            return tuple(scalars(item) for item in items) if items is not None else describe(value)
+            numbers = plain_items(value)
+            return describe(value) if numbers is None else tuple(map(scalars, numbers))
         case DTypeValue(dtype):
             return dtype
         case OpLayer(op):

@@ -24,24 +24,25 @@ class Slot:
     reuse: bool = False
 
 
-def claim_slot(body: Body, label: Label | None, own: str, span: Span) -> Slot:
+def claim_slot(body: Body, label: Label | None, own: str, span: Span) -> Slot | None:
     """The place of a stage's weights in the body: its label, else its own name, numbered where
-    that is taken. A label that is taken is reported."""
+    that is taken. None where a label is taken, which is reported."""
     assert body.frame is not None
-    return Slot(claim_path(body, label, own, span), body.frame, body.reuse)
+    path = claim_path(body, label, own, span)
+    return None if path is None else Slot(path, body.frame, body.reuse)
 
 
-def claim_path(body: Body, label: Label | None, own: str, span: Span) -> str:
-    """A path in the body's frame for a stage."""
+def claim_path(body: Body, label: Label | None, own: str, span: Span) -> str | None:
+    """A path in the body's frame for a stage; None where a label is taken, which is reported."""
     if label is None:
         return body.paths.number(join(body.prefix, own), span)
     path = join(body.prefix, label.text)
     first = body.paths.claim(path, label.span)
-    if first is not None:
-        body.report(
-            PathTaken(label.span, _full(body, path), first if first is not label.span else None)
-        )
-    return path
+    if first is None:
+        return path
+    place = first if first is not label.span else None
+    body.report(PathTaken(label.span, _full(body, path), place))
+    return None
 
 
 def _full(body: Body, path: str) -> str:

@@ -99,10 +99,10 @@ class NotWhole(Message):
 
     code: ClassVar[str] = "W0423"
     bad: ClassVar[str] = (
-        "model M(d: int = 10) {\n    input x: f32[batch, 8]\n    output y = x -> dense(d / 3)\n}\n"
+        "model M(d: int = 10) {\n    input x: f32[batch, 8]\n    output y = x -> (d / 3) * relu\n}\n"
     )
     good: ClassVar[str] = (
-        "model M(d: int = 10) {\n    input x: f32[batch, 8]\n    output y = x -> dense(d // 3)\n}\n"
+        "model M(d: int = 10) {\n    input x: f32[batch, 8]\n    output y = x -> (d // 3) * relu\n}\n"
     )
 
     what: str
@@ -151,20 +151,3 @@ class NotALayerHere(Message):
 
     def help(self) -> str | None:
         return "apply it: `x -> layer`"
-
-
-@final
-@dataclass(frozen=True)
-class UnknownInList(Message):
-    """`...` stands in a list that is no shape."""
-
-    code: ClassVar[str] = "W0425"
-    bad: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    n = len([..., 3])\n    output y = x * n\n}\n"
-    )
-    good: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> reshape([..., 4, 2])\n}\n"
-    )
-
-    def title(self) -> str:
-        return "`...` stands only in a shape, a type or a subscript"

@@ -108,7 +108,7 @@ class NeverReached(Message):
     code: ClassVar[str] = "W1004"
     severity: ClassVar[Severity] = Severity.WARNING
     bad: ClassVar[str] = (
-        "block f(x) {\n    return x -> relu\n    y = x -> tanh\n}\n"
+        "block f(x) {\n    return x -> relu\n    return x -> tanh\n}\n"
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> f\n}\n"
     )
     good: ClassVar[str] = (

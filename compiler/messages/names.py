@@ -51,11 +51,13 @@ class UnboundSize(Message):
 
     code: ClassVar[str] = "W0202"
     bad: ClassVar[str] = (
-        "block f(x: f32[n, d], mask: bool[n, t] = none) {\n    return x -> dense(t)\n}\n"
+        "block f(x: f32[n, d], mask: bool[n, t] = none) {\n    if mask == none { return x -> dense(t) }\n"
+        "    return x\n}\n"
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> f\n}\n"
     )
     good: ClassVar[str] = (
-        "block f(x: f32[n, d], mask: bool[n, t] = none) {\n    return x -> dense(d)\n}\n"
+        "block f(x: f32[n, d], mask: bool[n, t] = none) {\n    if mask == none { return x -> dense(d) }\n"
+        "    return x\n}\n"
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> f\n}\n"
     )
 
@@ -143,7 +145,7 @@ class UnknownClause(Message):
     """
 
     code: ClassVar[str] = "W0205"
-    bad: ClassVar[str] = "model M() {\n    inpt x: f32[batch, 8]\n    output y = 1\n}\n"
+    bad: ClassVar[str] = "model M() {\n    inpt x: f32[batch, 8]\n    output y = x\n}\n"
     good: ClassVar[str] = "model M() {\n    input x: f32[batch, 8]\n    output y = x\n}\n"
 
     word: str
@@ -174,7 +176,7 @@ class NotAvailable(Message):
     code: ClassVar[str] = "W0206"
     bad: ClassVar[str] = (
         "model M() {\n    input x: f32[batch, 8]\n"
-        "    output y = if training then x else x -> relu\n}\n"
+        "    output y = if training then x else (x -> relu)\n}\n"
     )
     good: ClassVar[str] = (
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dropout(10%)\n}\n"

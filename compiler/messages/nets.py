@@ -364,11 +364,11 @@ class ForeignTensor(Message):
 
     code: ClassVar[str] = "W0513"
     bad: ClassVar[str] = (
-        "let w = zeros([3]) -> relu\n"
-        "model M() {\n    input x: f32[batch, w]\n    output y = x -> relu\n}\n"
+        "model M(scale: float = mean(zeros([3]))) {\n    input x: f32[batch, 8]\n"
+        "    output y = x * scale\n}\n"
     )
     good: ClassVar[str] = (
-        "let w = 3\nmodel M() {\n    input x: f32[batch, w]\n    output y = x -> relu\n}\n"
+        "model M(scale: float = 0.5) {\n    input x: f32[batch, 8]\n    output y = x * scale\n}\n"
     )
 
     def title(self) -> str:

@@ -58,10 +58,10 @@ class ScanOver(Message):
 
     code: ClassVar[str] = "W0531"
     bad: ClassVar[str] = (
-        _HEAD + "    scan k in [1, 2] {\n        h = h * k\n    }\n    output y = h\n}\n"
+        _HEAD + "    scan k in [1, 2] {\n        h = h + x[:, 0] * k\n    }\n    output y = h\n}\n"
     )
     good: ClassVar[str] = (
-        _HEAD + "    scan k in 0..2 {\n        h = h + 1\n    }\n    output y = h\n}\n"
+        _HEAD + "    scan k in 0..2 {\n        h = h + x[:, 0] * k\n    }\n    output y = h\n}\n"
     )
 
     found: str
@@ -173,8 +173,9 @@ class CarriedNotATensor(Message):
         "    output y = h\n}\n"
     )
     good: ClassVar[str] = (
-        _HEAD + "    scan x_t in x, axis=1 {\n        h = h + x_t\n        k = 1\n    }\n"
-        "    output y = h\n}\n"
+        _HEAD + "    k = full([], 0)\n"
+        "    scan x_t in x, axis=1 {\n        h = h + x_t\n        k = k + 1\n    }\n"
+        "    output y = h * k\n}\n"
     )
 
     name: str

@@ -246,11 +246,11 @@ class SizeBoundElsewhere(Message):
 
     code: ClassVar[str] = "W0309"
     bad: ClassVar[str] = (
-        'block f(x: f32[n, mode], mode: str = "a") { return x -> relu }\n'
+        'block f(x: f32[n, mode], mode: str = "a") { return if mode == "a" then x else -x }\n'
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> f\n}\n"
     )
     good: ClassVar[str] = (
-        'block f(x: f32[n, d], mode: str = "a") { return x -> relu }\n'
+        'block f(x: f32[n, d], mode: str = "a") { return if mode == "a" then x else -x }\n'
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> f\n}\n"
     )
 

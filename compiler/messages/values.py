@@ -218,11 +218,11 @@ class ConditionUndecided(Message):
     code: ClassVar[str] = "W0407"
     bad: ClassVar[str] = (
         "model M() {\n    input x: f32[batch, t, 8]\n"
-        "    y = if t > 16 then x -> relu else x\n    output z = y\n}\n"
+        "    y = if t > 16 then (x -> relu) else x\n    output z = y\n}\n"
     )
     good: ClassVar[str] = (
         "model M(t: int = 16) {\n    input x: f32[batch, t, 8]\n"
-        "    y = if t > 16 then x -> relu else x\n    output z = y\n}\n"
+        "    y = if t > 16 then (x -> relu) else x\n    output z = y\n}\n"
     )
 
     text: str

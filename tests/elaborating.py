@@ -1,0 +1,53 @@
+"""Elaborates specs given as text, for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compiler.diagnostics import Message, Sink
+from compiler.elaborate.api import (
+    check_names,
+    elaborate_models,
+    elaborate_nets,
+    open_file,
+    run_deep,
+)
+from compiler.ir.verify import verify_graph
+from compiler.parse import parse
+from compiler.program import Net
+from compiler.source import Source
+
+
+def elaborate(text: str, path: str = "spec.weft") -> tuple[dict[str, Net], list[Message]]:
+    """The models and nets of a spec by name, and everything that was reported."""
+    sink = Sink()
+    file = parse(Source(path, text), sink)
+
+    def work() -> dict[str, Net]:
+        scope = open_file(file, sink)
+        nets = elaborate_models(scope)
+        nets.update(elaborate_nets(scope))
+        check_names(scope)
+        return nets
+
+    nets = run_deep(work)
+    for net in nets.values():
+        verify_graph(net.graph)
+    return nets, sink.messages
+
+
+def elaborate_file(path: Path) -> tuple[dict[str, Net], list[Message]]:
+    """The same for a file."""
+    return elaborate(path.read_text(encoding="utf-8"), str(path))
+
+
+def build(text: str, name: str = "M") -> Net:
+    """The one net that a good spec is about."""
+    nets, messages = elaborate(text)
+    assert not messages, [f"{m.code}: {m.title()} ({m.label()})" for m in messages]
+    return nets[name]
+
+
+def codes(text: str) -> list[str]:
+    """The codes of what a spec is refused for."""
+    return [m.code for m in elaborate(text)[1]]
