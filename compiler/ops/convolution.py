@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -173,11 +173,17 @@ class Conv(Op):
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
         x = operand_type(types, 0)
-        windows = self.windows(x.shape[2:])
+        value, windows = inputs[0], self.windows(x.shape[2:])
+        if any(w.pads is None for w in windows) and any(w.dilation != 1 for w in windows):
+            # ONNX Runtime pads nothing to the "same" size where there is a dilation.
+            zeros = [Dim.of(0)] * 2
+            pads = [*zeros, *(w.low for w in windows), *zeros, *(w.high for w in windows)]
+            value = build.op("Pad", [value, build.shape(pads)])
+            windows = tuple(replace(w, low=zeros[0], high=zeros[0]) for w in windows)
         attributes = write_windows(windows)
         if self.groups != 1:
             attributes["group"] = self.groups
-        return [build.op("Conv", list(inputs), attributes)]
+        return [build.op("Conv", [value, *inputs[1:]], attributes)]
 
 
 def convolve(view: Array, weight: Array, groups: int) -> Array:

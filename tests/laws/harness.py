@@ -165,7 +165,7 @@ def apply_op(case: Case) -> Applied:
         assert shape is not None, f"the weight {weight.name} has no known shape"
         noise = generator.uniform(0.1, 0.5, shape)
         drawn = weight.initializer.draw(shape, generator) + noise
-        weights[weight.name] = drawn.astype(weight.type.dtype.numpy)
+        weights[weight.name] = np.asarray(drawn, dtype=weight.type.dtype.numpy)
     promises: list[tuple[Dim, str, Dim]] = []
     types = tuple(w.type for w in made)
     outputs = case.op.infer(
@@ -181,12 +181,14 @@ def run_numpy(applied: Applied) -> list[Array]:
     return [np.asarray(a) for a in op.evaluate(*applied.arrays)]
 
 
-def run_torch(applied: Applied) -> tuple[list[Array], list[Array] | None]:
-    """Outputs of the PyTorch expression, and of the stateless module where there is one."""
+def run_torch(applied: Applied, *, given: bool = False) -> tuple[list[Array], list[Array] | None]:
+    """Outputs of the PyTorch expression, and of the stateless module where there is one. With
+    `given`, the weights are not the node's own but come from elsewhere."""
     from tests.laws.torch_terms import run_spelling
 
     case = applied.case
-    names = [f"x{i}" for i in range(len(case.types))] + [f"layer.{w}" for w in applied.weights]
+    owner = "elsewhere" if given else "layer"
+    names = [f"x{i}" for i in range(len(case.types))] + [f"{owner}.{w}" for w in applied.weights]
     inputs = tuple(
         None if made is None else Value(name, made)
         for name, made in zip(names, applied.types, strict=True)
@@ -196,18 +198,19 @@ def run_torch(applied: Applied) -> tuple[list[Array], list[Array] | None]:
     return run_spelling(case.op.torch(node), applied.arrays, applied.weights, case.sizes)
 
 
-def lower(applied: Applied, opset: int) -> Any:
-    """The case as an ONNX model: operands are inputs, weights are initializers."""
+def lower(applied: Applied, opset: int, *, given: bool = False) -> Any:
+    """The case as an ONNX model: operands are inputs, weights are initializers (or, with
+    `given`, inputs too)."""
     from backends.onnx_graph.single import lower_op
 
     count = len(applied.case.types)
-    arrays = (*[None] * count, *applied.weights.values())
+    arrays = () if given else (*[None] * count, *applied.weights.values())
     return lower_op(applied.case.op, applied.types, arrays, opset)
 
 
 def feeds(applied: Applied) -> dict[str, Array]:
-    """The operands by the name of the model's inputs."""
-    return {f"x{i}": a for i, a in enumerate(applied.case.arrays) if a is not None}
+    """The operands and weights by the name that they have where they are inputs of the model."""
+    return {f"x{i}": a for i, a in enumerate(applied.arrays) if a is not None}
 
 
 def run_onnx_runtime(model: Any, inputs: Mapping[str, Array]) -> list[Array]:

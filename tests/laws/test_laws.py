@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.ops.base import OPS
+from compiler.diagnostics import Fault
+from compiler.dims import Dim
+from compiler.ops.base import OPS, Op
 from compiler.ops.registry import load_ops
+from compiler.tensor import DType, TensorType
 from tests.laws.harness import (
     LAWS,
     Applied,
@@ -101,6 +106,43 @@ def test_onnx_runtime_agrees(name: str, data: st.DataObject) -> None:
     compare(applied, found, expected, "ONNX Runtime")
 
 
+WEIGHTED = [cls.name for cls in OPS.classes() if cls.weights is not Op.weights]
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+@LAWS
+@given(data=st.data())
+def test_weights_may_come_from_elsewhere(name: str, data: st.DataObject) -> None:
+    """A tied or computed weight means the same as the op's own."""
+    applied = apply_op(draw_case(data, name))
+    expected = meaning(applied)
+    found, _ = run_torch(applied, given=True)
+    compare(applied, found, expected, "PyTorch")
+    model = lower(applied, data.draw(st.sampled_from(OPSETS), label="opset"), given=True)
+    compare(applied, run_onnx_runtime(model, feeds(applied)), expected, "ONNX Runtime")
+
+
+@every_op
+@LAWS
+@given(data=st.data(), dtype=st.sampled_from((DType.F16, DType.F64)))
+def test_dtypes_are_kept(name: str, data: st.DataObject, dtype: DType) -> None:
+    """Half and double precision: the meaning has the dtypes that the type rule says."""
+    case = draw_case(data, name)
+    arrays = [
+        a.astype(dtype.numpy) if a is not None and a.dtype == np.float32 else a for a in case.arrays
+    ]
+    kinds = [
+        TensorType(dtype, t.shape) if t is not None and t.dtype is DType.F32 else t
+        for t in case.types
+    ]
+    try:
+        applied = apply_op(replace(case, arrays=tuple(arrays), types=tuple(kinds)))
+    except Fault:
+        return
+    for array, wanted in zip(meaning(applied), applied.outputs, strict=True):
+        assert array.dtype == wanted.dtype.numpy, f"{wanted} is {array.dtype}"
+
+
 @every_op
 @LAWS
 @given(data=st.data())
@@ -126,8 +168,6 @@ def test_rows_are_independent(name: str, data: st.DataObject) -> None:
     sizes = case.sizes
     op = case.op.substitute(sizes)
     types = [None if t is None else t.substitute(sizes) for t in case.types]
-    from compiler.dims import Dim
-
     over = op.over_rows(types, Dim.of(2))
     if over is None or "rows" in case.skip or op.random or op.weights(types):
         return
