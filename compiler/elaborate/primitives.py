@@ -158,15 +158,18 @@ def _compute_number(op: type[Op], operands: Sequence[Given | None]) -> Known | N
 def _make_constants(
     body: Body, op: type[Op], operands: Sequence[Given | None], application: Application
 ) -> list[Given | None]:
-    """The operands with numbers turned into constants of the dtype that they meet."""
+    """The operands with numbers turned into constants of the dtype that they meet; positions
+    meet nothing."""
     met = [g.value.type for g in operands if g is not None and isinstance(g.value, Tensor)]
+    positions = {place for place, operand in enumerate(op.operands) if operand.index}
     made: list[Given | None] = []
-    for item in operands:
+    for place, item in enumerate(operands):
         if item is None or isinstance(item.value, Tensor):
             made.append(item)
             continue
         assert isinstance(item.value, Known)
-        made.append(Given(make_constant(body, item.value, met, item), item.span))
+        beside = [] if place in positions else met
+        made.append(Given(make_constant(body, item.value, beside, item), item.span))
     return made
 
 
