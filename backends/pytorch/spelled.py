@@ -91,7 +91,8 @@ class _Speller:
         found = {i: self.numbers[n] for i, n in enumerate(names) if n in self.numbers}
         plain = {i: _number(node, *maker) for i, maker in found.items()}
         hints = node.origin.hint
-        expression = read_term(spelling.expression, hints, plain)
+        other = (term for index, term in spelling.with_number if index in plain)
+        expression = read_term(next(other, spelling.expression), hints, plain)
         used = sorted(set(operands(expression)))
         owned: tuple[str, ...] = ()
         if spelling.constructor is not None:

@@ -75,6 +75,7 @@ class Extreme(Elementwise):
     operands = (Operand("a"), Operand("b"))
     scalar = True
     onnx_type: ClassVar[str]
+    bound: ClassVar[str]
 
     def check(self, types: Sequence[TensorType]) -> None:
         """Raises `Fault` where both operands are truth values."""
@@ -82,7 +83,12 @@ class Extreme(Elementwise):
             need_number(self.name, types[0])
 
     def torch(self, node: Node) -> Spelling:
-        return Spelling(Call(f"torch.{self.name}", (In(0), In(1))))
+        made = Call(f"torch.{self.name}", (In(0), In(1)))
+        plain = [term for term in pair_terms(node) if term.number]
+        others = (
+            (t.index, Method(In(1 - t.index), "clamp", (), ((self.bound, t),))) for t in plain
+        )
+        return Spelling(made, with_number=tuple(others))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -107,6 +113,7 @@ class Maximum(Extreme):
 
     name = "maximum"
     onnx_type = "Max"
+    bound = "min"
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (np.asarray(np.maximum(*promoted(*inputs))),)
@@ -126,6 +133,7 @@ class Minimum(Extreme):
 
     name = "minimum"
     onnx_type = "Min"
+    bound = "max"
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (np.asarray(np.minimum(*promoted(*inputs))),)
@@ -149,8 +157,8 @@ class Clip(Elementwise):
     operands = (Operand("x"),)
     scalar = True
 
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
 
     def check(self, types: Sequence[TensorType]) -> None:
         need_number(self.name, types[0])

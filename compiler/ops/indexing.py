@@ -196,10 +196,7 @@ class Index(Op):
 
     def torch(self, node: Node) -> Spelling:
         items = list(enumerate(self.items))
-        rests = any(isinstance(item, Rest) for item in self.items[:-1])
-        while items and (isinstance(items[-1][1], Rest) or (items[-1][1] == FULL and not rests)):
-            items.pop()
-        if not items:
+        if all(item == FULL or isinstance(item, Rest) for _, item in items):
             return Spelling(In(0))
         return Spelling(IndexTerm(In(0), tuple(_torch_item(i, item) for i, item in items)))
 

@@ -47,7 +47,7 @@ class Pad(Op):
 
     widths: tuple[int | Dim, ...]
     mode: Literal["constant", "reflect", "replicate", "circular"] = "constant"
-    value: float = 0.0
+    value: int | float = 0
 
     @property
     def _pairs(self) -> list[tuple[Dim, Dim]]:
@@ -119,7 +119,7 @@ class Pad(Op):
     def torch(self, node: Node) -> Spelling:
         widths = (Leaf(w, f"pad{i}", field=f"widths.{i}") for i, w in enumerate(self.widths))
         mode = Leaf(self.mode, "mode", "constant", "mode")
-        value = Leaf(self.value, "value", 0.0, "value")
+        value = Leaf(self.value, "value", 0, "value")
         named = (("mode", mode), ("value", value))
         return Spelling(Call("F.pad", (In(0), spelling.Sequence(tuple(widths))), named))
 

@@ -58,7 +58,7 @@ class Resize(Op):
     operands = (Operand("x"),)
 
     size: int | Dim | tuple[int | Dim, ...] | None = None
-    scale: float | tuple[float, ...] | None = None
+    scale: int | float | tuple[int | float, ...] | None = None
     mode: Mode = "nearest"
     align_corners: bool = False
 

@@ -140,10 +140,12 @@ class Spelling:
     `expression` computes the outputs from `In(k)` and `Own()`; `constructor` makes `self.<slot>`
     (None for stateless ops); `module` is how a stateless op is written inside `nn.Sequential`
     (None where it cannot be); `number` is how a `constant` is written where a plain number may
-    stand (`In.number`).
+    stand (`In.number`); `with_number` are expressions to write instead where the input of that
+    index is such a number (`x.clamp(min=0.5)` for `torch.maximum`).
     """
 
     expression: Term
     constructor: Term | None = None
     module: Term | None = None
     number: Term | None = None
+    with_number: tuple[tuple[int, Term], ...] = ()

@@ -177,7 +177,7 @@ class Norm(Reduction):
     name = "norm"
     method = "norm"
 
-    order: float = 2.0
+    order: int | float = 2
 
     def check(self, type: TensorType) -> None:
         need_float(self.name, type)
@@ -196,7 +196,7 @@ class Norm(Reduction):
         return np.asarray(total ** (1 / self.order), dtype=x.dtype)
 
     def torch(self, node: Node) -> Spelling:
-        order: Term = Leaf(self.order, "order", 2.0, "order")
+        order: Term = Leaf(self.order, "order", 2, "order")
         if math.isinf(self.order):
             order = Name("torch.inf")
         axes = tuple(("dim", term) for term in self.axis_terms(node))
