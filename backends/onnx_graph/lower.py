@@ -75,7 +75,7 @@ def lower_graph(
     kept = [i for i in build.initializers.values() if i.value in read or i.value in outputs]
     inputs = [values[item.name] for item in graph.inputs]
     proto = _assemble(graph, opset, options, inputs, outputs, nodes)
-    made = {value for node in nodes for value in node.outputs}
+    made = {*inputs, *(value for node in nodes for value in node.outputs)}
     names = {name: v.name for name, v in values.items() if v in made and v.name is not None}
     return LoweredModel(proto, tuple(kept), names)
 

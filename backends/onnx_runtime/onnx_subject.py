@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from numpy.typing import NDArray
 
@@ -94,14 +95,16 @@ class OnnxSubject:
         lowered = lower_graph(prepared, self.weights, opset=self.opset, options=self.options)
         structure = read_structure(self.path)
         made = {name for node in structure.graph.node for name in node.output}
+        made |= set(self.session.inputs)
         found = {v.name: lowered.values[v.name] for v in values if v.name in lowered.values}
         names = {value: name for value, name in found.items() if name in made}
         types = {names[v.name]: v.type for v in values if v.name in names}
-        present = {output.name for output in structure.graph.output}
+        present = {output.name for output in structure.graph.output} | set(self.session.inputs)
         extra = [make_info(name, t) for name, t in types.items() if name not in present]
         with tempfile.TemporaryDirectory() as folder:
             probe = write_probe(self.path, Path(folder), extra)
             results = open_session(probe, device=self.session.device).run(case.inputs)
+        results |= {name: np.asarray(case.inputs[name]) for name in self.session.inputs}
         return {value: results[name] for value, name in names.items()}
 
     def _output_value(self, name: str) -> Value:

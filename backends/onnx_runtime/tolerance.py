@@ -73,7 +73,8 @@ def compare(expected: Array, found: Array, *, by_rows: bool = False) -> Differen
     sizes = np.abs(np.where(finite, left, 0.0))
     axes = tuple(range(1, left.ndim)) if by_rows and left.ndim else None
     scale = np.maximum(sizes.max(axis=axes, keepdims=True), np.finfo(np.float32).tiny)
-    error = np.where(finite, np.abs(np.where(finite, left - right, 0.0)), 0.0) / scale
+    apart = np.where(finite, left, 0.0) - np.where(finite, right, 0.0)
+    error = np.abs(apart) / scale
     return _describe(left, right, error, float(error.max()))
 
 

@@ -107,9 +107,10 @@ def verify(
         opset = read_opset(onnx_path)
         options = OnnxOptions(fixed=tuple(pinned.items()))
         subjects.append(OnnxSubject(graph, weights, onnx_path, session, opset, options))
-    return compare_subjects(
-        graph, weights, subjects, pinned=pinned, sink=sink, seed=seed, progress=progress
-    )
+    with np.errstate(all="ignore"):  # large inputs may overflow; results then agree on that
+        return compare_subjects(
+            graph, weights, subjects, pinned=pinned, sink=sink, seed=seed, progress=progress
+        )
 
 
 def compare_subjects(
