@@ -271,7 +271,7 @@ def _resolve(body: Body) -> None:
             where[value] = FromItem(place, output)
 
     def find(value: str) -> Ref:
-        if value in parameters and owns(body.frame, value):
+        if value in parameters and body.index.owns(body.frame, value):
             return FromOwn(relative_path(body.frame, value))
         return where[value]
 

@@ -36,6 +36,7 @@ def fold_graphs(
     graphs: Sequence[Graph],
     *,
     nets: Mapping[Frame, NetCall] | None = None,
+    as_function: bool = False,
     inline: Iterable[Frame] = (),
     taken: Iterable[str] = (),
 ) -> Folded:
@@ -44,12 +45,13 @@ def fold_graphs(
     Args:
         graphs: the graphs, each with its own root frame.
         nets: frames that are calls of modules made elsewhere.
+        as_function: whether the graphs themselves print as functions.
         inline: frames that print inside the frame around them.
         taken: names that classes and functions may not have.
     """
     dissolved = set(inline)
     while True:
-        folding = _Folding(graphs, nets or {}, dissolved, taken)
+        folding = _Folding(graphs, nets or {}, dissolved, taken, as_function=as_function)
         try:
             folding.run()
         except Inexpressible as error:
@@ -68,11 +70,18 @@ class _Folding:
         nets: Mapping[Frame, NetCall],
         dissolved: Iterable[Frame],
         taken: Iterable[str],
+        *,
+        as_function: bool,
     ) -> None:
         self.nets = nets
         self.indexes = [
-            Index(g, nets=[n for n in nets if n.chain[0] is g.frame], dissolved=set(dissolved))
-            for g in graphs
+            Index(
+                graph,
+                nets=[n for n in nets if n.chain[0] is graph.frame],
+                dissolved=set(dissolved),
+                as_function=as_function,
+            )
+            for graph in graphs
         ]
         self.classes: list[Class] = []
         self.calls: dict[Frame, Call] = {}
@@ -89,7 +98,8 @@ class _Folding:
 
     def _add(self, target: Class) -> None:
         frame = target.bodies[0].frame
-        target.is_function = frame in target.bodies[0].index.stateless
+        index = target.bodies[0].index
+        target.is_function = frame in index.stateless
         make = function_name if target.is_function else class_name
         target.name = free_name(make(target.block), self.names)
         self.names.add(target.name)
@@ -104,9 +114,9 @@ class _Folding:
             first: dict[str, tuple[object, ...]] = {}
             paths: set[str] = set()
             for frame in index.children:
-                call = self.calls[frame]
-                if frame in index.nets or call.target.is_function:
+                if frame in index.nets or self.calls[frame].target.is_function:
                     continue
+                call = self.calls[frame]
                 given = [s.argument(call.instance) for s in call.target.settings if not s.runtime]
                 row = (id(call.target), *map(repr, given))
                 if first.setdefault(frame.path, row) != row:

@@ -26,7 +26,8 @@ class Index:
     """Nodes of one graph under frames.
 
     `dissolved` frames are left out: what they hold stands in the frame around them. Frames in
-    `nets` are calls of other modules: they are not looked into.
+    `nets` are calls of other modules: they are not looked into. `as_function`: nothing has a
+    module, so parameters come in as tensors.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class Index:
         *,
         nets: Collection[Frame] = (),
         dissolved: Collection[Frame] = (),
+        as_function: bool = False,
     ) -> None:
         self.graph = graph
+        self.as_function = as_function
         self.root = graph.frame
         self.nets = frozenset(nets)
-        self.nodes, self.types = spell_graph(graph)
+        self.nodes, self.types = spell_graph(graph, self.nets if as_function else None)
         self.makers = {name: item for item in self.nodes for name in item.outputs}
         self.dissolved = set(dissolved) | set(self._find_foreign_parents())
         while True:
@@ -68,10 +71,14 @@ class Index:
         """Names of the values that a child of a frame reads."""
         return list(self.entering[child]) if isinstance(child, Frame) else list(child.reads)
 
+    def owns(self, frame: Frame, path: str) -> bool:
+        """Whether a parameter lives below the module of a frame."""
+        return owns(frame, path) and (not self.as_function or frame in self.nets)
+
     def formals(self, frame: Frame) -> list[str]:
         """Names of the values that enter a frame: in the order of its signature, then of use."""
         if frame is self.root:
-            return [i.name for i in self.graph.inputs]
+            return [*(i.name for i in self.graph.inputs), *self.entering[frame]]
         places = {value: place for place, (_, value) in enumerate(frame.tensors)}
         names = self.entering[frame]
         return sorted(names, key=lambda name: places.get(name, len(places)))
@@ -91,7 +98,8 @@ class Index:
     def bare(self) -> dict[str, list[Parameter]]:
         """Parameters that no module makes, by the path of the frame that declares them."""
         covered = {name for item in self.nodes for name in item.owned}
-        covered.update(name for net in self.nets for name in self._paths_below(net))
+        if self.as_function:
+            return {}
         paths = {f.path for f in self.children}
         bare: dict[str, list[Parameter]] = {}
         for parameter in self.graph.parameters:
@@ -102,18 +110,17 @@ class Index:
                 bare.setdefault(owner, []).append(parameter)
         return bare
 
-    def _paths_below(self, net: Frame) -> Iterator[str]:
-        return (p.path for p in self.graph.parameters if owns(net, p.path))
-
     @cached_property
     def stateless(self) -> frozenset[Frame]:
         """Frames that hold no module and no parameter: they print as functions."""
-        stateful = {self.root, *self.nets}
+        if self.as_function:
+            return frozenset(self.children.keys() - self.nets)
+        stateful = {self.root}
         for item in self.nodes:
             if item.constructor is not None or _reads_self(item):
                 stateful.update(self.chain(item.scope))
         for frame in self.children:
-            if self.bare.get(frame.path) or not self.nets.isdisjoint(self.chain(frame)):
+            if self.bare.get(frame.path):
                 stateful.update(self.chain(frame))
         return frozenset(self.children.keys() - stateful)
 
@@ -150,7 +157,7 @@ class Index:
         """Lets a value in and out of the frames between its maker and its reader."""
         if name in self.graph.parameter:
             for frame in reversed(chain):
-                if owns(frame, name):
+                if self.owns(frame, name):
                     return
                 self.entering[frame][name] = None
             return

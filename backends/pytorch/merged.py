@@ -147,6 +147,8 @@ class Class:
     outputs: list[MergedRef]
     places: list[dict[int, int]]  # per formal: where it stands in each body
     is_function: bool = False
+    modules_given: tuple[str, ...] = ()
+    """Arguments of a function that are modules."""
     name: str = ""
     formals: list[str] = field(default_factory=list)
     settings: list[Setting] = field(default_factory=list)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from backends.pytorch.document import flat
 from backends.pytorch.expressions import Expressions, literal
 from backends.pytorch.fold import Folded, fold_graphs
+from backends.pytorch.functions import emit_function, function_arguments
 from backends.pytorch.terms import Form, Tree
 from backends.pytorch.writer import sort_settings, write_module
 from compiler.ir.graph import NO_DEFAULT, Graph
@@ -76,3 +77,13 @@ class _Same:
 
 def _fold(graphs: tuple[Graph, ...]) -> Folded:
     return _fold_identical(tuple(map(_Same, graphs)))
+
+
+__all__ = [
+    "constructor_arguments",
+    "constructor_call",
+    "emit_function",
+    "emit_module",
+    "function_arguments",
+    "root_class",
+]

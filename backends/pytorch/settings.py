@@ -152,6 +152,8 @@ class Settings:
 
     def _add_arguments(self) -> None:
         frames = [body.frame for body in self.target.bodies]
+        if self.target.is_root and self.target.bodies[0].index.as_function:
+            return  # a function of the training script: its settings are constants
         for argument in frames[0].arguments:
             if argument.dim is not None or argument.name in self.found:
                 continue

@@ -26,9 +26,9 @@ class Shapes:
                 self.labels[place, axis] = self._label(place, axis)
 
     def text(self, ref: MergedRef) -> str | None:
-        """The shape of a tensor; None where a size has no short description."""
+        """The shape of a tensor; None for a number, and where a size has no short description."""
         rank = self._rank(ref)
-        if any(self.target.type_of(ref, i).rank != rank for i in self._instances()):
+        if not rank or any(self.target.type_of(ref, i).rank != rank for i in self._instances()):
             return None
         sizes = [self._axis(ref, axis) for axis in range(rank)]
         return None if None in sizes else f"[{', '.join(s for s in sizes if s is not None)}]"

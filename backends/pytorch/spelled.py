@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from backends.pytorch.terms import (
     Form,
@@ -46,11 +46,14 @@ class Spelled:
         return self.node.scope
 
 
-def spell_graph(graph: Graph) -> tuple[list[Spelled], dict[str, TensorType]]:
+def spell_graph(
+    graph: Graph, nets: Collection[Frame] | None = None
+) -> tuple[list[Spelled], dict[str, TensorType]]:
     """Every node that an output needs, in order, and the types of all values. Constants that
     are read only where a plain number may stand have become part of their readers; bodies of
-    loops stand between the opening and the closing of their loop."""
-    speller = _Speller(graph)
+    loops stand between the opening and the closing of their loop. With `nets`, only what stands
+    under one of these frames may own weights: all else reads them as tensors."""
+    speller = _Speller(graph, nets)
     spelled = list(speller.spell(graph.nodes, {}, ""))
     return _keep_live(spelled, (o.value.name for o in graph.outputs)), speller.types
 
@@ -61,7 +64,8 @@ def join_path(left: str, right: str) -> str:
 
 
 class _Speller:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, nets: Collection[Frame] | None) -> None:
+        self.nets = nets
         self.parameters = graph.parameter.keys()
         self.numbers: dict[str, tuple[Node, Spelling]] = {}
         self.types = {i.name: i.value.type for i in graph.inputs}
@@ -79,6 +83,8 @@ class _Speller:
             if isinstance(node.op, Scan):
                 yield from self._spell_scan(node, node.op, known, mark)
                 continue
+            if self.nets is not None and not any(f in self.nets for f in node.scope.chain):
+                node = replace(node, origin=replace(node.origin, name=""))
             spelling = node.op.torch(node)
             made = self._spell(node, spelling, known)
             if spelling.number is not None:

@@ -79,7 +79,8 @@ class Widths:
                     return Width(hint)
         if self.target.is_root:
             inputs = self.target.bodies[0].index.graph.inputs
-            hint = dict(inputs[place].hints).get(str(axis))
+            hints = dict(inputs[place].hints) if place < len(inputs) else {}
+            hint = hints.get(str(axis))
             if hint is not None and (found := self.settings.holds(hint, wanted)) is not None:
                 return Width(found)
         return None

@@ -42,10 +42,14 @@ def _write_chain(target: Class, expressions: Expressions) -> list[str]:
 
 
 def _write_function(target: Class, reading: Reading, expressions: Expressions) -> list[str]:
-    formals = [f"{label}: Tensor" for label in target.formals]
-    settings = [_argument(s) for s in sort_settings(target)]
-    head: Doc = (f"def {target.name}", Group("(", (*formals, *settings), ")"))
-    lines = lay_out("", head, 0, f" -> {_result(target)}:{_result_names(target)}")
+    given = [f"{label}: nn.Module" for label in target.modules_given]
+    given += [f"{label}: Tensor" for label in target.formals]
+    given += [_argument(s) for s in sort_settings(target)]
+    head: Doc = (f"def {target.name}", Group("(", tuple(given), ")"))
+    lines = lay_out("", head, 0, f" -> {_result(target)}:")
+    names = _result_names(target)
+    if len(lines[-1]) + len(names) <= WIDTH:
+        lines[-1] += names
     doc = lay_docstring(target.doc, STEP)
     top = reading.unpack(STEP)
     return (
