@@ -43,6 +43,8 @@ class Message(ABC):
     good: ClassVar[str] = ""
 
     span: Span | None
+    calls: tuple[Label, ...] = field(default=(), kw_only=True, repr=False)
+    """Calls that led to a place inside a block, nearest first."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -66,6 +68,12 @@ class Message(ABC):
     def labels(self) -> Sequence[Label]:
         """Secondary places, nearest first."""
         return ()
+
+    def all_labels(self) -> Sequence[Label]:
+        """Every secondary place: those that explain the message, then the calls around it."""
+        own = tuple(self.labels())
+        known = {label.span for label in own}
+        return (*own, *(call for call in self.calls if call.span not in known))
 
     def help(self) -> str | None:
         """How to mend it."""

@@ -58,7 +58,7 @@ def render_message(message: Message, palette: Palette = PLAIN) -> str:
     hue = palette.severity(message.severity)
     head = f"{hue}{message.severity}[{message.code}]{palette.end}"
     lines = [f"{head}{palette.bold}: {printable(message.title())}{palette.end}"]
-    labels = list(message.labels())
+    labels = list(message.all_labels())
     if message.span is None:
         lines += [f"   {note}" for note in note_lines("=", message.label())]
     else:
@@ -229,7 +229,7 @@ def encode_message(message: Message) -> dict[str, Any]:
         "title": message.title(),
         **encode_span(message.span),
         "label": message.label(),
-        "labels": [{**encode_span(label.span), "text": label.text} for label in message.labels()],
+        "labels": [{**encode_span(label.span), "text": label.text} for label in message.all_labels()],
         "help": message.help(),
     }
 

@@ -28,7 +28,7 @@ def run_assert(body: Body, clause: Clause) -> None:
         case Known(False):
             text = _text(body, expressions)
             body.report(
-                AssertionFails(expressions[0].span, text, _show(body, expressions[0]), body.call)
+                AssertionFails(expressions[0].span, text, _show(body, expressions[0]))
             )
             body.result = POISON  # what follows relies on it
         case Undecided(relations, text):

@@ -72,6 +72,8 @@ class _Call:
             reuse=caller.reuse if net is None else net.made,
             wanted=application.names,
             call=application.span,
+            item=layer.item,
+            caller=caller,
             ports=Ports(given) if is_model else None,
         )
 
@@ -123,12 +125,12 @@ class _Call:
 
     def take_result(self) -> Val:
         """What the body handed back."""
-        body, item, span = self.body, self.layer.item, self.application.span
+        body, item = self.body, self.layer.item
         if body.ports is not None:
             if not body.ports.outputs and not body.ports.refused:
                 body.report(ModelHasNo(item.name.span, item.name.text, "output"))
             return take_outputs(body.ports.outputs) if body.ports.outputs else POISON
         if body.result is None:
-            body.report(NothingReturned(item.name.span, item.name.text, span))
+            body.report(NothingReturned(item.name.span, item.name.text))
             return POISON
         return body.result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from compiler.diagnostics import Label as Place
@@ -16,7 +16,7 @@ from compiler.ir.graph import Frame
 from compiler.ir.hint import Hint, HintBinary, HintUnary
 from compiler.messages.values import TooMuchWork
 from compiler.source import Span
-from compiler.syntax import Clause, Expr, Name, Statement
+from compiler.syntax import Clause, Expr, Item, Name, Statement
 
 if TYPE_CHECKING:
     from compiler.elaborate.files import FileNet, FileScope
@@ -27,6 +27,10 @@ MAX_WORK = 3_000_000
 
 MAX_DEPTH = 1_000
 """Calls of blocks inside one another."""
+
+
+SHOWN_CALLS = 3
+"""Calls around a fault that are shown, nearest first."""
 
 
 class Abandoned(Exception):
@@ -144,10 +148,15 @@ class Session:
     opening: list[str] = field(default_factory=list)
     work: int = 0
     depth: int = 0
+    seen: set[tuple[str, Span | None]] = field(default_factory=set)
 
     def report(self, message: Message) -> None:
-        """Add a diagnostic."""
-        self.sink.report(message)
+        """Add a diagnostic; a fault of one place is reported once, however often its block is
+        called."""
+        key = (message.code, message.span)
+        if key not in self.seen:
+            self.seen.add(key)
+            self.sink.report(message)
 
     def spend(self, amount: int, span: Span) -> None:
         """Counts compile-time work.
@@ -169,8 +178,8 @@ class Body:
     `reuse` is true inside a later call of a net, which finds its weights instead of making them.
     `sizes` says where each size in the signature came from, `bound` which axis of which
     parameter it is, `unbound` which sizes have no value because their argument was not given.
-    `nets` are the nets declared here. `result` is what `return` gave; `call` is where the body
-    was called. `loop` is set inside a `scan`.
+    `nets` are the nets declared here. `result` is what `return` gave. `item` is whose body it is,
+    `call` where it was called, and `caller` the body of that call. `loop` is set inside a `scan`.
     """
 
     session: Session
@@ -191,6 +200,8 @@ class Body:
     result: Val | None = None
     wanted: tuple[str, ...] = ()
     call: Span | None = None
+    item: Item | None = None
+    caller: Body | None = None
     loop: Loop | None = None
 
     def evaluate(self, expression: Expr, want: Want = NOTHING) -> Val:
@@ -206,8 +217,21 @@ class Body:
         self.session.engine.execute(self, statements)
 
     def report(self, message: Message) -> None:
-        """Add a diagnostic."""
+        """Add a diagnostic; inside a block, with the calls that led there."""
+        calls = tuple(self.find_calls(message.span)) if message.span is not None else ()
+        if calls:
+            message = replace(message, calls=calls[:SHOWN_CALLS])
         self.session.report(message)
+
+    def find_calls(self, span: Span) -> Iterator[Place]:
+        """The calls around a place in a body, nearest first."""
+        body: Body | None = self
+        while body is not None and body.call is not None:
+            if body.item is not None and _contains(body.item.span, span):
+                name = body.item.name.text
+                yield Place(body.call, f"in this call of `{name}`")
+                span = body.call
+            body = body.caller
 
     def bind(self, name: str, value: Val) -> None:
         """Makes a name mean a value from here on."""
@@ -239,6 +263,12 @@ class Body:
             yield
         finally:
             self.guard = before
+
+
+def _contains(outer: Span, inner: Span) -> bool:
+    if outer.source is not inner.source:
+        return False
+    return outer.start <= inner.start and inner.end <= outer.end
 
 
 def join_guards(outer: Hint | None, inner: Hint | None) -> Hint | None:

@@ -103,6 +103,7 @@ def apply_sequence(
         NET_CLAUSES,
         reuse=net.made,
         call=application.span,
+        caller=body,
     )
     result = inner.apply(_innermost(net.layer), inputs, replace(application, label=None))
     net.made = True

@@ -268,16 +268,12 @@ class NothingReturned(Message):
     )
 
     name: str
-    call: Span | None
 
     def title(self) -> str:
         return f"`{self.name}` returns nothing"
 
     def label(self) -> str:
         return "its body ends without `return`"
-
-    def labels(self) -> Sequence[Label]:
-        return (Label(self.call, "called here"),) if self.call is not None else ()
 
 
 @final

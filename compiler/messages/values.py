@@ -163,16 +163,12 @@ class AssertionFails(Message):
 
     text: str
     values: str
-    call: Span | None
 
     def title(self) -> str:
         return self.text or "assertion does not hold"
 
     def label(self) -> str:
         return f"here {self.values}" if self.values else "this does not hold"
-
-    def labels(self) -> Sequence[Label]:
-        return (Label(self.call, "in this call"),) if self.call is not None else ()
 
 
 @final

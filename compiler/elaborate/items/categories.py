@@ -1,0 +1,48 @@
+"""`one_hot` in data items: of a column of words it knows the number of categories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compiler.data.base import Column
+from compiler.elaborate.arithmetic import whole
+from compiler.elaborate.context import Application, Body
+from compiler.elaborate.functions import Function, Refusal
+from compiler.elaborate.values import DTypeValue, FunctionLayer, Given, Known, OpLayer, Tensor, Val
+from compiler.ops.gathering import OneHot
+
+ONE_HOT = "one_hot"
+
+
+def bind_one_hot(body: Body, schema: Sequence[Column]) -> None:
+    """Lets `one_hot(kind)` stand for `one_hot(kind, N)` where `kind` is a raw column with N
+    categories. Any other use is the op's own."""
+    counts = {c.name: len(c.categories) for c in schema if c.categories}
+    if not counts:
+        return
+
+    def call(arguments: Sequence[Val]) -> Val:
+        """Whole numbers as vectors with a single 1."""
+        x, *rest = arguments
+        if not isinstance(x, Tensor):
+            raise Refusal(0, "a column of words or classes")
+        given: dict[str, Given] = {}
+        for index, value in enumerate(rest, 1):
+            number = whole(value) if isinstance(value, Known) else None
+            if isinstance(value, DTypeValue):
+                given["dtype"] = Given(value, x.made)
+            elif isinstance(number, int):
+                given["classes"] = Given(value, x.made)
+            else:
+                raise Refusal(index, "the number of classes")
+        if "classes" not in given:
+            count = counts.get(x.value.name)
+            if count is None:
+                raise Refusal(0, "a raw column with categories, or `one_hot(x, classes)`")
+            given["classes"] = Given(Known(count), x.made)
+        layer = OpLayer(OneHot, given, x.made, body.frame)
+        return body.apply(layer, [Given(x, x.made)], Application(x.made))
+
+    summary = "Whole numbers as vectors with a single 1."
+    function = Function(ONE_HOT, 1, 3, summary, call)
+    body.names[0].setdefault(ONE_HOT, FunctionLayer(function, body.file.file.items[0].span))

@@ -1,0 +1,244 @@
+"""Data items: a source, columns computed per row, and how the rows are divided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from compiler.data.base import SOURCES, Column, DataSource
+from compiler.data.fitting import find_statistics
+from compiler.data.registry import load_sources
+from compiler.data.rows import NotBatched, stack_rows
+from compiler.data.splitting import Split
+from compiler.diagnostics import Fault
+from compiler.elaborate.api import GraphContext, open_graph
+from compiler.elaborate.context import Body
+from compiler.elaborate.described import build_described, find_class
+from compiler.elaborate.files import FileScope
+from compiler.elaborate.items.categories import bind_one_hot
+from compiler.elaborate.items.operands import (
+    ClausePlace,
+    Once,
+    malformed,
+    read_single,
+    read_word,
+    refuse_word,
+)
+from compiler.elaborate.items.splits import read_split
+from compiler.elaborate.items.words import find_word, make_table
+from compiler.elaborate.options import Unfit, convert
+from compiler.elaborate.values import Tensor
+from compiler.ir.graph import Graph
+from compiler.messages.clauses import ClauseMissing
+from compiler.messages.columns import WeightsInData
+from compiler.messages.files import BadSettingValue
+from compiler.messages.names import DefinedTwice
+from compiler.ops.fitted import Fitted
+from compiler.program import DataSet
+from compiler.source import Span
+from compiler.syntax import Argument, Binding, Clause, Item
+
+
+class DataRun:
+    """The elaboration of one data item, with the arguments of a reference to it."""
+
+    def __init__(
+        self,
+        scope: FileScope,
+        item: Item,
+        arguments: Sequence[Argument] = (),
+        caller: Body | None = None,
+        call: Span | None = None,
+    ) -> None:
+        load_sources()
+        self.scope = scope
+        self.item = item
+        self.once = Once()
+        self.source: DataSource | None = None
+        self.place = ClausePlace(item.name.span, {})
+        self.split_clause: Clause | None = None
+        handlers = {"source": self.take_source, "split": self.take_split}
+        table = make_table("data", handlers)
+        self.context = open_graph(scope, item, table, arguments, caller, call)
+
+    @property
+    def body(self) -> Body:
+        """The body of the item."""
+        assert self.context is not None
+        return self.context.body
+
+    def run(self) -> DataSet | None:
+        """The data set; None where something was refused, which is reported."""
+        context = self.context
+        if context is None:
+            return None
+        schema = self.open_source(context)
+        if schema is None or self.source is None:
+            return None
+        if not self.declare_columns(context, schema):
+            return None
+        rest = [s for s in self.item.body if s is not self.source_clause]
+        context.execute(rest)
+        split = self.finish_split(schema)
+        columns = self.finish_columns(context, schema)
+        if columns is None or split is None:
+            return None
+        span = self.source_clause.span if self.source_clause is not None else self.item.span
+        return DataSet(
+            self.item.name.text,
+            self.source,
+            schema,
+            columns,
+            split,
+            find_statistics(columns),
+            self.item.doc,
+            span,
+        )
+
+    # --- the source -------------------------------------------------------------------------
+
+    @property
+    def source_clause(self) -> Clause | None:
+        """The clause that names the source; it is read before all others."""
+        clauses = (s for s in self.item.body if isinstance(s, Clause))
+        return next((c for c in clauses if c.word.text == "source"), None)
+
+    def open_source(self, context: GraphContext) -> tuple[Column, ...] | None:
+        """The source's columns."""
+        if self.source_clause is None:
+            self.report_missing("source")
+            return None
+        context.execute([self.source_clause])
+        if self.source is None:
+            return None
+        try:
+            return self.source.schema(self.folder)
+        except Fault as fault:
+            self.body.report(fault.make(self.place))
+            return None
+
+    @property
+    def folder(self) -> Path:
+        """What the source's paths are relative to: the folder of the file with the item."""
+        return self.item.span.source.folder
+
+    def take_source(self, body: Body, clause: Clause) -> None:
+        """`source csv("table.csv")`."""
+        if not self.once.allows(body, clause):
+            return
+        expression = read_single(body, clause)
+        if expression is None:
+            return
+        cls = find_class(expression, SOURCES)
+        if cls is None:
+            name = read_word(expression)
+            if name is None:
+                malformed(body, clause, expression.span, "a data source belongs here")
+            else:
+                refuse_word(body, name, "data source", SOURCES.names())
+            return
+        self.place = ClausePlace.of(expression, [o.name for o in cls.options()])
+        source = build_described(body, expression, cls)
+        self.source = self.override(source) if source is not None else None
+
+    def override(self, source: DataSource) -> DataSource | None:
+        """The source with options replaced that `--set digits.path=…` names."""
+        overrides = self.scope.session.overrides
+        for option in type(source).options():
+            given = overrides.get((self.item.name.text, option.name))
+            if given is None or option.name in self.parameters:
+                continue
+            value = self.body.evaluate(given)
+            try:
+                source = replace(source, **{option.name: convert(value, option.annotation)})  # type: ignore[arg-type]
+            except Unfit as unfit:
+                name = f"{self.item.name.text}.{option.name}"
+                self.body.report(
+                    BadSettingValue(given.span, name, unfit.expected, unfit.found)
+                )
+                return None
+            except Fault as fault:
+                self.body.report(fault.make(ClausePlace(given.span, {})))
+                return None
+        return source
+
+    @property
+    def parameters(self) -> dict[str, Span]:
+        """The item's own parameters, and where they stand."""
+        return {p.name.text: p.name.span for p in self.item.parameters}
+
+    # --- columns ----------------------------------------------------------------------------
+
+    def declare_columns(self, context: GraphContext, schema: Sequence[Column]) -> bool:
+        """Makes the raw columns inputs, per row; False where a name is taken."""
+        body = context.body
+        span = self.place.call
+        for column in schema:
+            if column.name in self.parameters:
+                parameter = self.parameters[column.name]
+                body.report(DefinedTwice(parameter, column.name, "name", span))
+                return False
+            tensor = context.add_input(column.name, column.type, span, bound=False)
+            body.names[0][column.name] = tensor
+        bind_one_hot(body, schema)
+        return True
+
+    def finish_columns(self, context: GraphContext, schema: Sequence[Column]) -> Graph | None:
+        """The graph of the columns over all rows."""
+        body = context.body
+        spans = _binding_spans(self.item)
+        bound = {n: v for n, v in body.names[-1].items() if isinstance(v, Tensor)}
+        for column in schema:
+            raw = body.names[0].get(column.name)
+            if column.name not in body.names[-1] and isinstance(raw, Tensor):
+                context.output(column.name, raw, self.place.call)
+        for name, tensor in bound.items():
+            context.output(name, tensor, spans.get(name, tensor.made))
+        graph = context.graph()
+        if graph is None or not self.check_weights(graph):
+            return None
+        try:
+            return stack_rows(graph)
+        except NotBatched as error:
+            body.report(error.message)
+            return None
+
+    def check_weights(self, graph: Graph) -> bool:
+        """Whether every weight is a fitted figure: nothing else in data is trained."""
+        fitted = {v.name for n in graph.nodes if isinstance(n.op, Fitted) for v in n.inputs[1:] if v}
+        for node in graph.nodes:
+            for value in node.inputs:
+                if value is not None and value.name in graph.parameter and value.name not in fitted:
+                    self.body.report(WeightsInData(node.origin.span, node.op.name))
+                    return False
+        return True
+
+    # --- the split --------------------------------------------------------------------------
+
+    def take_split(self, body: Body, clause: Clause) -> None:
+        """`split random(seed=0), train=80%, val=10%, test=10%`; read when the columns are known."""
+        if self.once.allows(body, clause):
+            self.split_clause = clause
+
+    def finish_split(self, schema: Sequence[Column]) -> Split | None:
+        """The split, or None where it was refused."""
+        if self.split_clause is None:
+            self.report_missing("split")
+            return None
+        assert self.source is not None
+        given = self.source.given_splits(self.folder)
+        return read_split(self.body, self.split_clause, schema, given, self.source.overlap())
+
+    def report_missing(self, word: str) -> None:
+        """Reports a clause that the item needs."""
+        name = self.item.name
+        form = find_word("data", word).form
+        self.body.report(ClauseMissing(name.span, f"the data item `{name.text}`", word, form))
+
+
+def _binding_spans(item: Item) -> dict[str, Span]:
+    """Where the item binds each name last."""
+    return {s.name.text: s.name.span for s in item.body if isinstance(s, Binding)}
+
+

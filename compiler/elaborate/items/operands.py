@@ -1,0 +1,157 @@
+"""Operands of clauses as the items read them: one number, names, patterns, keyword operands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from compiler.diagnostics import Label, did_you_mean
+from compiler.elaborate.arithmetic import whole
+from compiler.elaborate.context import Body
+from compiler.elaborate.values import Known, Poison, Val, describe, plain_items
+from compiler.messages.clauses import ClauseTwice
+from compiler.messages.items import SettingRange
+from compiler.messages.names import MalformedClause
+from compiler.messages.training import UnknownWord
+from compiler.source import Span
+from compiler.syntax import Argument, Call, Clause, Declare, Expr, Group, Name, Operand
+
+
+def malformed(body: Body, clause: Clause, span: Span, expected: str) -> None:
+    """Reports a clause that is not written in the form that its word asks for."""
+    word = clause.word.text
+    form = body.clauses.forms.get(word, f"{word} …")
+    body.report(MalformedClause(span, word, expected, form))
+
+
+@dataclass
+class Once:
+    """Clauses that may stand once: where each stood first."""
+
+    seen: dict[str, Span] = field(default_factory=dict)
+
+    def allows(self, body: Body, clause: Clause) -> bool:
+        """Whether this is the first; a second one is reported."""
+        first = self.seen.setdefault(clause.word.text, clause.word.span)
+        if first is clause.word.span:
+            return True
+        body.report(ClauseTwice(clause.word.span, clause.word.text, first))
+        return False
+
+
+def read_operands(body: Body, clause: Clause) -> tuple[Operand, ...]:
+    """The operands of a clause without tails and body; what else there is, is reported."""
+    for tail in clause.tails:
+        malformed(body, clause, tail.span, f"`{tail.word}` has no meaning here")
+    if clause.body is not None:
+        malformed(body, clause, clause.word.span, "it has no body")
+    if not clause.operands:
+        malformed(body, clause, clause.word.span, "something is missing behind it")
+    return clause.operands
+
+
+def read_single(body: Body, clause: Clause) -> Expr | None:
+    """The only operand, without a name; None where it is written otherwise, which is reported."""
+    operands = read_operands(body, clause)
+    if not operands:
+        return None
+    first = operands[0]
+    if first.name is not None:
+        malformed(body, clause, first.span, "it takes a value without a name")
+        return None
+    if isinstance(first.value, Declare):
+        malformed(body, clause, first.span, "it takes a value, no type")
+        return None
+    if len(operands) > 1:
+        malformed(body, clause, operands[1].span, "one value is enough")
+        return None
+    return first.value
+
+
+def read_whole(body: Body, clause: Clause, least: int, units: Sequence[str] = ()) -> int | None:
+    """The whole number of `batch 64`; None where it is none, which is reported."""
+    expression = read_single(body, clause)
+    if expression is None:
+        return None
+    value = body.evaluate(expression)
+    number = whole(value) if isinstance(value, Known) else None
+    if isinstance(value, Poison):
+        return None
+    word = clause.word.text
+    unit = value.unit if isinstance(value, Known) else None
+    if not isinstance(number, int) or (unit is not None and unit not in units):
+        malformed(body, clause, expression.span, f"a whole number belongs here, not {_say(value)}")
+        return None
+    if number < least:
+        expected = f"{least} or above"
+        body.report(SettingRange(expression.span, word, "", str(number), expected))
+        return None
+    return number
+
+
+def _say(value: Val) -> str:
+    if isinstance(value, Known) and value.unit is not None:
+        number = value.value
+        return f"{number * 100:g}%" if value.unit == "%" else f"{number} {value.unit}"  # type: ignore[operator]
+    return describe(value)
+
+
+def read_word(expression: Expr) -> Name | None:
+    """The word that `random` or `random(seed=0)` begins with."""
+    match expression:
+        case Group(inner=inner):
+            return read_word(inner)
+        case Name():
+            return expression
+        case Call(function=Name() as name):
+            return name
+    return None
+
+
+def read_arguments(expression: Expr) -> tuple[Argument, ...]:
+    """The arguments of `random(seed=0)`; none for a bare word."""
+    while isinstance(expression, Group):
+        expression = expression.inner
+    return expression.arguments if isinstance(expression, Call) else ()
+
+
+def refuse_word(body: Body, name: Name, kind: str, known: Sequence[str]) -> None:
+    """Reports a word of a fixed vocabulary that does not exist."""
+    words = tuple(known)
+    body.report(UnknownWord(name.span, kind, name.text, words, did_you_mean(name.text, words)))
+
+
+def read_texts(value: Val) -> tuple[str, ...] | None:
+    """A string or a list of strings; None for anything else."""
+    items = plain_items(value) if not isinstance(value, Known) else (value,)
+    texts = [i.value for i in items or () if isinstance(i, Known) and isinstance(i.value, str)]
+    return tuple(texts) if items is not None and len(texts) == len(items) else None
+
+
+@dataclass(frozen=True)
+class ClausePlace:
+    """Where the arguments of a described thing (`csv("a.csv", separator=";")`) stand, for faults
+    that are found after it was made."""
+
+    call: Span
+    arguments: Mapping[str, Span]
+
+    @staticmethod
+    def of(expression: Expr, options: Sequence[str]) -> ClausePlace:
+        """The place of a call whose positional arguments are these options, in order."""
+        word = read_word(expression)
+        spans = {}
+        for index, argument in enumerate(read_arguments(expression)):
+            name = argument.name.text if argument.name is not None else None
+            name = name or (options[index] if index < len(options) else None)
+            if name is not None:
+                spans[name] = argument.value.span
+        return ClausePlace(word.span if word is not None else expression.span, spans)
+
+    def argument(self, name: str) -> Span:
+        """The argument given for an option; the word where its default stands."""
+        return self.arguments.get(name, self.call)
+
+    def operand(self, index: int) -> Label:
+        """The word itself: it takes no tensors."""
+        return Label(self.call, "here")

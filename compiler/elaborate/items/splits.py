@@ -1,0 +1,226 @@
+"""The clause `split`: its method, its shares, and whether they fit the source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from compiler.data.base import Column
+from compiler.data.splitting import ORDER, Split
+from compiler.diagnostics import did_you_mean
+from compiler.elaborate.arithmetic import whole
+from compiler.elaborate.context import Body
+from compiler.elaborate.items.operands import malformed, read_arguments, read_word, refuse_word
+from compiler.elaborate.values import Known, Poison, describe
+from compiler.messages.arguments import UnknownArgument, WrongArgument
+from compiler.messages.columns import BadShares, CannotStratify, SplitDoesNotFit
+from compiler.messages.wording import list_words
+from compiler.source import Span
+from compiler.syntax import Argument, Clause, Declare, Expr, Name, Operand
+
+METHODS = ("random", "in_order", "given")
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "random": ("seed", "stratify"),
+    "in_order": (),
+    "given": ("seed",),
+}
+"""What stands in the brackets of each method."""
+
+
+def read_split(
+    body: Body,
+    clause: Clause,
+    schema: Sequence[Column],
+    given: Mapping[str, int] | None,
+    overlap: int,
+) -> Split | None:
+    """The split that a clause asks for; None where it was refused, which is reported.
+
+    `given` are the splits that the source brings, `overlap` how many of the rows after a row
+    share cells with it.
+    """
+    return _Reader(body, clause, schema, given, overlap).read()
+
+
+class _Reader:
+    """Reads one clause."""
+
+    def __init__(
+        self,
+        body: Body,
+        clause: Clause,
+        schema: Sequence[Column],
+        given: Mapping[str, int] | None,
+        overlap: int,
+    ) -> None:
+        self.body = body
+        self.clause = clause
+        self.schema = schema
+        self.given = given
+        self.overlap = overlap
+        self.seed = 0
+        self.stratify: str | None = None
+        self.accepted = True
+
+    def read(self) -> Split | None:
+        """The split."""
+        method = self.read_method()
+        if method is None:
+            return None
+        shares = self.read_shares(method.text)
+        self.check_source(method)
+        if shares is None or not self.accepted:
+            return None
+        given = tuple((self.given or {}).items()) if method.text == "given" else ()
+        return Split(
+            method.text, shares, self.seed, self.stratify, self.clause.span, given, self.overlap
+        )
+
+    def refuse(self) -> None:
+        """Notes that something was reported."""
+        self.accepted = False
+
+    # --- the method -------------------------------------------------------------------------
+
+    def read_method(self) -> Name | None:
+        """The word behind `split`, with its arguments read."""
+        operands = self.clause.operands
+        first = operands[0] if operands else None
+        if self.clause.tails or self.clause.body is not None:
+            malformed(self.body, self.clause, self.clause.span, "it has neither `with` nor a body")
+            return None
+        if first is None or first.name is not None or isinstance(first.value, Declare):
+            span = first.span if first is not None else self.clause.word.span
+            malformed(self.body, self.clause, span, f"first comes how: {list_words(METHODS)}")
+            return None
+        word = read_word(first.value)
+        if word is None:
+            malformed(self.body, self.clause, first.span, f"how is {list_words(METHODS)}")
+            return None
+        if word.text not in METHODS:
+            refuse_word(self.body, word, "way of splitting", METHODS)
+            return None
+        for index, argument in enumerate(read_arguments(first.value)):
+            self.read_option(word.text, index, argument)
+        return word
+
+    def read_option(self, method: str, index: int, argument: Argument) -> None:
+        """One argument of the method."""
+        options = OPTIONS[method]
+        name = argument.name.text if argument.name is not None else None
+        if name is None:
+            name = options[index] if index < len(options) else ""
+        span = argument.name.span if argument.name is not None else argument.value.span
+        match name:
+            case "seed" if name in options:
+                self.read_seed(method, argument.value)
+            case "stratify" if name in options:
+                self.read_stratify(argument.value)
+            case _:
+                self.refuse()
+                suggestion = did_you_mean(name, options)
+                self.body.report(UnknownArgument(span, method, name, options, suggestion))
+
+    def read_seed(self, method: str, expression: Expr) -> None:
+        """`seed=0`."""
+        value = self.body.evaluate(expression)
+        number = whole(value) if isinstance(value, Known) else None
+        if isinstance(number, int) and number >= 0:
+            self.seed = number
+            return
+        self.refuse()
+        if not isinstance(value, Poison):
+            expected = "a whole number, 0 or above"
+            found = describe(value)
+            self.body.report(WrongArgument(expression.span, method, "seed", expected, found))
+
+    def read_stratify(self, expression: Expr) -> None:
+        """`stratify=label`: a raw column."""
+        kinds = {c.name: c for c in self.schema}
+        classes = [c.name for c in self.schema if c.type.dtype.is_integer and c.type.rank == 0]
+        word = expression.text if isinstance(expression, Name) else expression.span.text
+        column = kinds.get(word)
+        if column is not None and word in classes:
+            self.stratify = word
+            return
+        self.refuse()
+        found = str(column.type) if column is not None else ""
+        suggestion = did_you_mean(word, classes)
+        self.body.report(
+            CannotStratify(expression.span, word, found, tuple(classes), suggestion)
+        )
+
+    # --- the shares -------------------------------------------------------------------------
+
+    def read_shares(self, method: str) -> tuple[tuple[str, float], ...] | None:
+        """The shares in the order train, val, test."""
+        shares: dict[str, float] = {}
+        for operand in self.clause.operands[1:]:
+            self.read_share(operand, shares)
+        if not self.accepted:
+            return None
+        if method == "given":
+            return self.check_cut(shares)
+        if "train" not in shares:
+            self.report(self.clause.word.span, "there is no share for `train`")
+            return None
+        total = sum(share for share in shares.values() if share <= 1)
+        if total > 1 + 1e-9:
+            self.report(self.clause.span, f"the shares add up to {100 * total:g}%")
+            return None
+        return tuple((name, shares[name]) for name in ORDER if name in shares)
+
+    def read_share(self, operand: Operand, shares: dict[str, float]) -> None:
+        """One `train=80%`."""
+        name = operand.name
+        if name is None or isinstance(operand.value, Declare):
+            self.report(operand.span, "a share has a name")
+            return
+        if name.text not in ORDER:
+            near = did_you_mean(name.text, ORDER)
+            meant = f"did you mean `{near}`?" if near else f"splits are {list_words(ORDER)}"
+            self.report(name.span, meant)
+            return
+        if name.text in shares:
+            self.report(name.span, f"`{name.text}` has two shares")
+            return
+        value = self.body.evaluate(operand.value)
+        number = value.value if isinstance(value, Known) and value.is_number else None
+        if isinstance(value, Poison):
+            self.refuse()
+        elif not isinstance(number, int | float) or number <= 0:
+            self.report(operand.value.span, f"this is {describe(value)}")
+        elif number > 1 and not float(number).is_integer():
+            self.report(operand.value.span, f"{number:g} is no number of rows")
+        else:
+            shares[name.text] = float(number)
+
+    def report(self, span: Span, reason: str) -> None:
+        """Reports shares that cannot be."""
+        self.refuse()
+        self.body.report(BadShares(span, reason))
+
+    def check_cut(self, shares: Mapping[str, float]) -> tuple[tuple[str, float], ...] | None:
+        """Shares that are cut from the source's own rows of `train`."""
+        for name in shares:
+            if name == "train" or name in (self.given or {}):
+                self.refuse()
+                reason = f"the source brings its own `{name}`"
+                advice = "a share that is new is cut from `train`: `split given, val=10%`"
+                self.body.report(BadShares(self.clause.span, reason, advice))
+                return None
+        return tuple((name, shares[name]) for name in ORDER if name in shares)
+
+    # --- the source -------------------------------------------------------------------------
+
+    def check_source(self, method: Name) -> None:
+        """Whether the source can be divided in this way."""
+        reason = advice = ""
+        if method.text == "given" and self.given is None:
+            reason = "the source brings no splits of its own"
+            advice = "write `split random(seed=0), train=80%, val=10%, test=10%`"
+        if method.text == "random" and self.overlap:
+            reason = "its rows overlap: the same cells would be trained on and tested"
+            advice = "write `split in_order, train=80%, val=10%, test=10%`"
+        if reason:
+            self.refuse()
+            self.body.report(SplitDoesNotFit(method.span, method.text, reason, advice))

@@ -1,0 +1,76 @@
+"""The clause words of data, train and deploy items: what each is for, and how it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from compiler.elaborate.context import ClauseHandler, ClauseTable
+
+
+@dataclass(frozen=True)
+class ClauseWord:
+    """One clause: its word, an example of it, and what it says, for the manual and the editor."""
+
+    word: str
+    form: str
+    doc: str
+    required: bool = False
+
+
+DATA = (
+    ClauseWord("source", 'source csv("table.csv")', "where the rows come from", required=True),
+    ClauseWord(
+        "split",
+        "split random(seed=0), train=80%, val=10%, test=10%",
+        "how the rows are divided: random, in_order, or as given by the source",
+        required=True,
+    ),
+)
+TRAIN = (
+    ClauseWord(
+        "minimize",
+        "minimize cross_entropy(logits, label) with adamw(lr=1e-3)",
+        "the objective, and the optimizers of groups of parameters",
+        required=True,
+    ),
+    ClauseWord("metric", "metric accuracy = accuracy(logits, label)", "a figure of every split"),
+    ClauseWord("batch", "batch 64", "rows per step", required=True),
+    ClauseWord("epochs", "epochs 30", "how often every training row is seen", required=True),
+    ClauseWord("seed", "seed 0", "what all random numbers follow from"),
+    ClauseWord("precision", "precision bf16", "mixed precision: bf16 or f16"),
+    ClauseWord("clip", "clip 1.0", "the longest gradient, as the norm over all parameters"),
+    ClauseWord(
+        "layout", 'layout "channels_last"', "how images lie in memory; faster for some networks"
+    ),
+    ClauseWord(
+        "until", "until stalled(val.loss, epochs=8)", "stops early, and keeps the best weights"
+    ),
+    ClauseWord("freeze", 'freeze "stem.*"', "parameters or nets that stay as they are"),
+    ClauseWord("net", "net m = Model()", "a net with its own weights"),
+    ClauseWord("assert", 'assert condition, "text"', "a condition that is checked when compiling"),
+)
+DEPLOY = (
+    ClauseWord("dynamic", "dynamic batch", "sizes that stay open; all of them without this clause"),
+    ClauseWord("fix", "fix h=224, w=224", "sizes that get a number"),
+    ClauseWord("opset", "opset 21", "version of the ONNX operator set"),
+    ClauseWord("labels", 'labels ["no", "yes"]', "names of the classes, stored in the file"),
+    ClauseWord("outputs", "outputs logits", "the outputs that are kept, in this order"),
+    ClauseWord("preprocess", "preprocess digits", "puts the columns of a data item before the net"),
+)
+CLAUSES: Mapping[str, tuple[ClauseWord, ...]] = {"data": DATA, "train": TRAIN, "deploy": DEPLOY}
+"""Every clause word by the kind of item."""
+
+
+def make_table(kind: str, handlers: Mapping[str, ClauseHandler]) -> ClauseTable:
+    """The table of an item's clauses; every word of the registry needs a handler."""
+    words = CLAUSES[kind]
+    assert {w.word for w in words} == set(handlers), f"handlers of {kind} items"
+    place = {"data": "a data item", "train": "a train", "deploy": "a deployment"}[kind]
+    ordered = {w.word: handlers[w.word] for w in words}
+    return ClauseTable(place, ordered, {w.word: w.form for w in words})
+
+
+def find_word(kind: str, word: str) -> ClauseWord:
+    """The entry of a clause word of an item."""
+    return next(w for w in CLAUSES[kind] if w.word == word)
