@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import chain, count
 
 from backends.pytorch.merged import Class, Formal, Made, Merged, MergedRef
 from backends.pytorch.naming import safe_name, user_name
@@ -100,11 +101,9 @@ class Flow:
     def choose(self, ref: MergedRef, fallback: str = "", avoid: Collection[str] = ()) -> str:
         """A variable for a value: its own name, the one it replaces, or a spare one."""
         wish = self.target_name(ref) or fallback or "x"
-        numbered = (f"{wish}{k}" for k in range(2, 10_000))
-        for name in (wish, fallback, *SPARE_NAMES, *numbered):
-            if name and name not in avoid and not self.is_live(name):
-                return name
-        raise AssertionError("ten thousand names are not enough")
+        numbered = (f"{wish}{k}" for k in count(2))
+        names = chain((wish, fallback, *SPARE_NAMES), numbered)
+        return next(n for n in names if n and n not in avoid and not self.is_live(n))
 
     # --- values ---------------------------------------------------------------------------------
 

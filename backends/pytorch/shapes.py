@@ -8,7 +8,8 @@ from backends.pytorch.sizes import AXIS_NAMES
 from compiler.dims import Dim, DimError
 from compiler.ir.hint import Hint, HintName, hint_names, hint_text, rename_hint
 
-LARGEST_FACTOR = 32
+FACTORS = (2, 3, 4, 5, 6, 7, 8, 16, 32)
+"""Multiples of an input's size that a comment names."""
 
 
 class Shapes:
@@ -120,7 +121,7 @@ class Shapes:
             base = self._column(Formal(place), other)
             if other != axis or base == column:
                 continue
-            for factor in range(2, LARGEST_FACTOR + 1):
+            for factor in FACTORS:
                 if _is_multiple(column, base, factor):
                     return f"{factor} * {label}"
                 if _is_multiple(base, column, factor):
