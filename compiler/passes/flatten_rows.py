@@ -86,7 +86,10 @@ def find_row_inputs(node: Node) -> tuple[bool, ...] | None:
     columns = [{trace[i] for trace in traces if trace} for i in range(len(node.inputs))]
     if any(None in column and len(column) > 1 for column in columns):
         return None
-    return tuple(None not in column for column in columns)
+    row_inputs = tuple(None not in column for column in columns)
+    ranks = [v.type.rank if v is not None else 0 for v in node.inputs]
+    same = all(r == rank for r, is_row in zip(ranks, row_inputs, strict=True) if is_row)
+    return row_inputs if same and any(row_inputs) else None
 
 
 def act_on_matrix(op: Op) -> Op:
