@@ -133,6 +133,7 @@ def _fit(
         if statistic.method != "scale":
             yield Node(Fit(statistic.method), (rows,), (fitted,), graph.frame, Site())
             continue
-        spread = replace(fitted, name=f"{fitted.name}.spread")
+        number = statistics.index(statistic)
+        spread = replace(fitted, name=f"spread.{number}" if number else "spread")
         yield Node(Fit("spread"), (rows,), (spread,), graph.frame, Site())
         yield Node(KeepPositive(), (spread,), (fitted,), graph.frame, Site())

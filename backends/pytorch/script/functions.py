@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from backends.pytorch.modules import emit_function
+from collections.abc import Mapping
+
+from backends.pytorch.functions import emit_function
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.fitting import fit_inside
+from backends.pytorch.script.models import find_classes
+from compiler.ir.graph import Graph
+
+OWN_NAMES = frozenset(
+    {
+        "Training",
+        "all_sum",
+        "clear_folder",
+        "compute_columns",
+        "compute_loss",
+        "evaluate",
+        "load_checkpoint",
+        "load_columns",
+        "load_splits",
+        "main",
+        "save",
+        "save_checkpoint",
+        "schedule",
+        "split_parameters",
+        "split_rows",
+        "start_process",
+        "train",
+        "train_epoch",
+    }
+)
+"""Names that the script defines; functions of blocks get others."""
 
 
 def emit_objective(facts: Facts) -> list[str]:
     """`compute_loss`: from nets and a batch to the loss and what metrics read."""
     nets = {net.prefix: net.name if net.prefix else "model" for net in facts.train.nets}
-    return emit_function(facts.step, name="compute_loss", nets=nets).strip().split("\n")
+    graphs = {net.prefix: net.net.graph for net in facts.train.nets}
+    return _emit(facts, facts.step, "compute_loss", nets, graphs)
 
 
 def emit_column_function(facts: Facts) -> list[str]:
@@ -18,4 +47,16 @@ def emit_column_function(facts: Facts) -> list[str]:
     if not facts.column_graph.nodes:
         return []
     graph = fit_inside(facts.column_graph, facts.train.data.statistics)
-    return emit_function(graph, name="compute_columns", nets={}).strip().split("\n")
+    return _emit(facts, graph, "compute_columns", {}, {})
+
+
+def _emit(
+    facts: Facts,
+    graph: Graph,
+    name: str,
+    nets: Mapping[str, str],
+    graphs: Mapping[str, Graph],
+) -> list[str]:
+    taken = (OWN_NAMES | set(find_classes(facts))) - {name}
+    text = emit_function(graph, name=name, nets=nets, graphs=graphs, taken=taken)
+    return text.strip().split("\n")
