@@ -73,9 +73,19 @@ def run_training(
     command = [sys.executable, str((folder / "train.py").resolve()), "--out", str(out)]
     command += ["--resume"] if resume else []
     command += ["--device", device] if device != "auto" else []
+    status, said = _run(command, data_root, out, on_progress)
+    if status:
+        raise CompileError([_explain(status, said, out / LOG, span)])
+    return read_results(out)
+
+
+def _run(
+    command: list[str], folder: Path, out: Path, on_progress: Callable[[Record], None] | None
+) -> tuple[int, str]:
+    """The exit status of a training, and what it wrote to its error output."""
     with (out / LOG).open("w+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(
-            command, cwd=data_root, stdout=subprocess.PIPE, stderr=log, text=True
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True
         )
         try:
             assert process.stdout is not None
@@ -86,10 +96,7 @@ def run_training(
             process.wait()
             raise
         log.seek(0)
-        said = log.read()
-    if status:
-        raise CompileError([_explain(status, said, out / LOG, span)])
-    return read_results(out)
+        return status, log.read()
 
 
 def _follow(output: IO[str], metrics: Path, on_progress: Callable[[Record], None] | None) -> None:
