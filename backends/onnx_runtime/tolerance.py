@@ -16,7 +16,7 @@ from compiler.tensor import DType
 Array = NDArray[Any]
 
 _STEP = {DType.F64: 2.0**-52, DType.F32: 2.0**-23, DType.F16: 2.0**-10, DType.BF16: 2.0**-7}
-ROUNDINGS = 32
+ROUNDINGS = 16
 """Rounding steps that one layer may lose: sums of some thousand products in another order."""
 
 
