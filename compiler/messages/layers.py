@@ -85,7 +85,7 @@ class WrongLayout(Message):
         return f"takes {self.needed}"
 
     def labels(self) -> Sequence[Label]:
-        return (Label(self.made.span, f"this is {self.made.text}"),)
+        return (self.made,)
 
     def help(self) -> str | None:
         return self.hint
@@ -167,7 +167,7 @@ class WrongCount(Message):
         return f"{found} where {wanted} would do, one for each axis after the channels"
 
     def labels(self) -> Sequence[Label]:
-        return (Label(self.made.span, f"this is {self.made.text}"),)
+        return (self.made,)
 
     def help(self) -> str:
         return f"`{self.option}={self.values[0] if self.values else 1}` counts for every axis"
@@ -307,7 +307,7 @@ class PaddingUndecided(Message):
         return f"{self.rule} needs a known size of axis {self.axis}"
 
     def labels(self) -> Sequence[Label]:
-        return (Label(self.made.span, f"it is {self.size} here: {self.made.text}"),)
+        return (Label(self.made.span, f"it is {self.size} here"),)
 
     def help(self) -> str:
         return "give the padding as numbers, or the input's type numbers"
@@ -396,7 +396,7 @@ class NoVariance(Message):
         return f"`{self.op}` needs more than one entry of space"
 
     def labels(self) -> Sequence[Label]:
-        return (Label(self.made.span, f"this is {self.made.text}"),)
+        return (self.made,)
 
     def help(self) -> str:
         return "`group_norm` and `layer_norm` take in the channels as well"

@@ -20,7 +20,7 @@ from compiler.messages.attention_and_losses import (
 from compiler.ops.axes import need_float, need_rank, operand_type, places
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.creation import LARGEST, write_full
-from compiler.ops.layers import given, known, widen
+from compiler.ops.layers import find_place, given, known, widen
 from compiler.ops.spelling import Call, In, Leaf, Spelling, Term
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
@@ -82,7 +82,9 @@ class ScaledDotProductAttention(Op):
         mask = inputs[3]
         if mask is not None:
             if self.causal:
-                raise Fault(lambda where: TwoMasks(where.argument("causal"), where.operand(3)))
+                raise Fault(
+                    lambda where: TwoMasks(where.argument("causal"), find_place(where, 3, mask))
+                )
             _need_mask(mask, TensorType(query.dtype, scores), assume)
         return (TensorType(query.dtype, (*query.shape[:-1], value.shape[-1])),)
 
@@ -201,7 +203,7 @@ def _need_mask(mask: TensorType, scores: TensorType, assume: Assume) -> None:
     if not fits:
         raise Fault(
             lambda where: MaskDoesNotFit(
-                where.argument("mask"), str(scores), where.operand(3), hint
+                where.argument("mask"), str(scores), find_place(where, 3, mask), hint
             )
         )
 

@@ -25,7 +25,7 @@ from compiler.ops.axes import (
 )
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
-from compiler.ops.layers import given, input_type, need_rate, refuse_option, widen
+from compiler.ops.layers import find_place, given, input_type, need_rate, refuse_option, widen
 from compiler.ops.losses import Reduction, match_shapes, spell_numbers, write_number, write_sum
 from compiler.ops.softmax import log_softmax
 from compiler.ops.spelling import Call, In, Leaf, Method, Spelling, Term
@@ -70,7 +70,7 @@ class ClassLoss(Op):
         elif not same:
             raise Fault(
                 lambda where: ClassWeightsDoNotFit(
-                    where.argument("weight"), "weight", count, str(classes), where.operand(0)
+                    where.argument("weight"), "weight", count, str(classes), find_place(where, 0, x)
                 )
             )
 

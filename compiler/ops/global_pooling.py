@@ -15,7 +15,7 @@ from compiler.ir.graph import Node
 from compiler.messages.layers import PoolSizeUnknown
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
-from compiler.ops.layers import given, input_type, known, need_least, widen
+from compiler.ops.layers import find_place, given, input_type, known, need_least, widen
 from compiler.ops.spelling import Call, In, Leaf, Method, Spelling
 from compiler.ops.windows import Sizes, need_layout, spell_sizes, spread
 from compiler.signature import Operand
@@ -120,12 +120,14 @@ class AdaptiveAvgPool(Op):
         need_least(self.name, "size", parts, 1)
         for axis, (part, size) in enumerate(zip(parts, x.shape[2:], strict=True), start=2):
             if part != 1 and size.known is None:
-                self._refuse(axis, size)
+                self._refuse(axis, size, x)
         return (TensorType(x.dtype, (*x.shape[:2], *map(Dim.of, parts))),)
 
-    def _refuse(self, axis: int, size: Dim) -> None:
+    def _refuse(self, axis: int, size: Dim, x: TensorType) -> None:
         raise Fault(
-            lambda where: PoolSizeUnknown(where.call, self.name, axis, str(size), where.operand(0))
+            lambda where: PoolSizeUnknown(
+                where.call, self.name, axis, str(size), find_place(where, 0, x)
+            )
         )
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:

@@ -75,7 +75,7 @@ class GroupNorm(Op):
         need_least(self.name, "groups", self.groups, 1)
         need_rank(self.name, x, 2)
         channels = need_channels(self.name, x)
-        need_divisor(self.groups, channels)
+        need_divisor(self.groups, channels, x)
         return make_affine(x, (channels,)) if self.affine else ()
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from compiler.diagnostics import Fault
+from compiler.diagnostics import Fault, Label, Where
 from compiler.dims import Dim, equal
 from compiler.ir.graph import Node
 from compiler.messages.layers import (
@@ -21,6 +21,11 @@ from compiler.ops.base import Array, Op, Types, Weight
 from compiler.tensor import TensorType
 
 
+def find_place(where: Where, index: int, type: TensorType) -> Label:
+    """Where an operand was made, with its type as the text."""
+    return Label(where.operand(index).span, str(type))
+
+
 def need_known(op: str, type: TensorType, axis: int, what: str) -> int:
     """The size of an axis that weights depend on.
 
@@ -30,7 +35,9 @@ def need_known(op: str, type: TensorType, axis: int, what: str) -> int:
     size = type.shape[axis].known
     if size is None:
         text = str(type.shape[axis])
-        raise Fault(lambda where: WeightShapeUnknown(where.call, op, what, text, where.operand(0)))
+        raise Fault(
+            lambda where: WeightShapeUnknown(where.call, op, what, text, find_place(where, 0, type))
+        )
     return size
 
 
@@ -39,11 +46,13 @@ def need_channels(op: str, type: TensorType) -> int:
     return need_known(op, type, 1, "the channels, axis 1")
 
 
-def need_divisor(groups: int, channels: int) -> None:
-    """Raises `Fault` unless `groups` divides the input channels."""
+def need_divisor(groups: int, channels: int, type: TensorType) -> None:
+    """Raises `Fault` unless `groups` divides the input channels, of a tensor of that type."""
     if channels % groups:
         raise Fault(
-            lambda where: ChannelsDoNotMatch(where.call, groups, channels, where.operand(0))
+            lambda where: ChannelsDoNotMatch(
+                where.call, groups, channels, find_place(where, 0, type)
+            )
         )
 
 

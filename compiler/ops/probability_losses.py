@@ -14,6 +14,7 @@ from compiler.messages.attention_and_losses import ClassWeightsDoNotFit
 from compiler.ops.activation import softplus
 from compiler.ops.axes import need_rank, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Types
+from compiler.ops.layers import find_place
 from compiler.ops.losses import PairLoss, Reduction, spell_numbers, write_number
 from compiler.ops.spelling import In, Leaf, Method, Term
 from compiler.signature import Operand
@@ -94,7 +95,7 @@ class BceWithLogits(PairLoss):
                         "pos_weight",
                         count,
                         str(x.shape[-1]),
-                        where.operand(0),
+                        find_place(where, 0, x),
                     )
                 )
         return super().infer(inputs, assume)

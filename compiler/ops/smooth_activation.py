@@ -17,6 +17,7 @@ from compiler.ops.activation import Activation, sigmoid, softplus, write_number
 from compiler.ops.axes import need_float, need_rank, operand_type, resolve_axis, shift_axis
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.layers import (
+    find_place,
     given,
     input_type,
     need_channels,
@@ -281,7 +282,9 @@ class Glu(Op):
 
     def _refuse(self, axis: int, x: TensorType) -> Fault:
         return Fault(
-            lambda where: HalvesDiffer(where.call, axis, str(x.shape[axis]), where.operand(0))
+            lambda where: HalvesDiffer(
+                where.call, axis, str(x.shape[axis]), find_place(where, 0, x)
+            )
         )
 
     def over_rows(self, operands: Types, rows: Dim) -> Op | None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from compiler.diagnostics import Fault
+from compiler.diagnostics import Fault, Label
 from compiler.dims import Dim, at_most
 from compiler.ir.graph import NO_DEFAULT
 from compiler.messages.layers import (
@@ -25,10 +25,7 @@ from compiler.tensor import TensorType
 Sizes = int | tuple[int, ...]
 Padding = int | tuple[int, ...] | Literal["same", "valid"]
 
-LAYOUTS = (
-    "[batch, channels, length], [batch, channels, height, width] or "
-    "[batch, channels, depth, height, width]"
-)
+LAYOUTS = "[batch, channels, size…] with one to three sizes"
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class Window:
         return None if low is None or high is None else (low, high)
 
 
-def need_layout(op: str, type: TensorType, hint: str | None = None) -> int:
+def need_layout(op: str, type: TensorType) -> int:
     """The number of axes of space, 1 to 3.
 
     Raises:
@@ -66,6 +63,7 @@ def need_layout(op: str, type: TensorType, hint: str | None = None) -> int:
     """
     if 3 <= type.rank <= 5:
         return type.rank - 2
+    hint = "`[:, none]` behind the input adds an axis for one channel" if type.rank == 2 else None
     raise Fault(lambda where: WrongLayout(where.call, op, LAYOUTS, where.operand(0), hint))
 
 
@@ -174,7 +172,7 @@ def _refuse_window(window: Window, axis: int, type: TensorType) -> None:
             axis,
             str(type.shape[axis]),
             str(window.low + window.high),
-            where.operand(0),
+            Label(where.operand(0).span, str(type)),
         )
     )
 
@@ -187,7 +185,11 @@ def need_positive(size: Dim, option: str, axis: int, type: TensorType, assume: A
     elif not holds:
         raise Fault(
             lambda where: NothingLeft(
-                where.argument(option), option, axis, str(size), where.operand(0)
+                where.argument(option),
+                option,
+                axis,
+                str(size),
+                Label(where.operand(0).span, str(type)),
             )
         )
 
