@@ -70,6 +70,7 @@ class Add(Arithmetic):
     Shapes broadcast, dtypes promote as in PyTorch: `f32[batch, 3] + f32[3]` is `f32[batch, 3]`.
     A plain number takes the dtype of the tensor it meets.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
     Example: `y = x + 1`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
     """
@@ -90,6 +91,7 @@ class Sub(Arithmetic):
 
     Shapes broadcast, dtypes promote as in PyTorch; truth values cannot be subtracted.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
     Example: `y = x - mean(x, axis=0)`
     Errors: W0375 where the shapes do not broadcast, W0382 where one is bool.
     """
@@ -117,6 +119,7 @@ class Mul(Arithmetic):
 
     Shapes broadcast, dtypes promote as in PyTorch.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
     Example: `y = x * gate[:, :, none, none]`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
     """
@@ -138,6 +141,7 @@ class Div(Arithmetic):
 
     Shapes broadcast, dtypes promote as in PyTorch. Division by zero gives inf or nan.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
     Example: `y = x / 255`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
     """
@@ -169,6 +173,7 @@ class FloorDivide(Arithmetic):
 
     Shapes broadcast, dtypes promote as in PyTorch; whole numbers stay whole.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
     Example: `row = position // width`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
     """
@@ -200,6 +205,7 @@ class Remainder(Arithmetic):
 
     Shapes broadcast, dtypes promote as in PyTorch.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
     Example: `angle = remainder(phi + pi, 2 * pi) - pi`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
     """
@@ -239,6 +245,7 @@ class Pow(Arithmetic):
     Shapes broadcast, dtypes promote as in PyTorch. Whole numbers need exponents of at least 0;
     a negative base with a fractional exponent gives nan.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
     Example: `y = mean(x ** 2, axis=-1)`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
     """
@@ -267,6 +274,7 @@ class Neg(Elementwise):
 
     The shape and dtype stay. Truth values have no negative (`not x` turns them round).
 
+    Shapes: x `f32[...]` -> the same.
     Example: `half = concat([-x[..., 4:], x[..., :4]], axis=-1)`
     Errors: W0382 where x is bool.
     """

@@ -40,6 +40,7 @@ class Where(Elementwise):
     The three shapes broadcast; the condition is bool; `a` and `b` promote as in PyTorch, and
     one of them or both may be plain numbers.
 
+    Shapes: condition `bool[...]`, a and b `f32[...]` -> their broadcast shape.
     Example: `score = where(valid[:, none, :], score, -inf)`
     Errors: W0375 where the shapes do not broadcast, W0382 where the condition is not bool.
     """
@@ -107,6 +108,7 @@ class Maximum(Extreme):
 
     Shapes broadcast, dtypes promote as in PyTorch; nan where one of them is nan.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
     Example: `y = maximum(x, floor)`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
     """
@@ -127,6 +129,7 @@ class Minimum(Extreme):
 
     Shapes broadcast, dtypes promote as in PyTorch; nan where one of them is nan.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
     Example: `least = minimum(pt[:, :, none], pt[:, none, :])`
     Errors: W0375 where the shapes do not broadcast, W0382 where both are bool.
     """
@@ -148,6 +151,7 @@ class Clip(Elementwise):
     The shape stays; whole numbers become f32 where a bound is a fraction. Left-out bounds do
     not bind. Where `minimum` is above `maximum`, the result is `maximum`.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `image = clip(x, -1, 1)`
     Errors: W0382 where x is bool, W0392 where no bound is given.
     """
@@ -253,6 +257,7 @@ class Cast(Elementwise):
     The shape stays. Fractions become whole numbers by cutting off; everything but 0 becomes
     true. Numbers that do not fit into the new dtype have no defined result.
 
+    Shapes: x `f32[...]` -> `dtype[...]`.
     Example: `y = cast(tokens, f32)`
     """
 

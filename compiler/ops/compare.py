@@ -64,6 +64,7 @@ class Equal(Comparison):
 
     Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> `bool[...]` of their broadcast shape.
     Example: `hit = argmax(logits, axis=-1) == label`
     Errors: W0375 where the shapes do not broadcast.
     """
@@ -84,6 +85,7 @@ class NotEqual(Comparison):
 
     Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> `bool[...]` of their broadcast shape.
     Example: `mask = tokens != 0`
     Errors: W0375 where the shapes do not broadcast.
     """
@@ -109,6 +111,7 @@ class Less(Comparison):
 
     Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> `bool[...]` of their broadcast shape.
     Example: `early = arange(t) < length[:, none]`
     Errors: W0375 where the shapes do not broadcast.
     """
@@ -129,6 +132,7 @@ class LessEqual(Comparison):
 
     Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> `bool[...]` of their broadcast shape.
     Example: `seen = arange(t)[none, :] <= arange(t)[:, none]`
     Errors: W0375 where the shapes do not broadcast.
     """
@@ -149,6 +153,7 @@ class Greater(Comparison):
 
     Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> `bool[...]` of their broadcast shape.
     Example: `active = x > 0`
     Errors: W0375 where the shapes do not broadcast.
     """
@@ -169,6 +174,7 @@ class GreaterEqual(Comparison):
 
     Shapes broadcast; the operands are compared in their promoted dtype; the result is bool.
 
+    Shapes: a `f32[...]`, b `f32[...]` -> `bool[...]` of their broadcast shape.
     Example: `late = position >= start`
     Errors: W0375 where the shapes do not broadcast.
     """
@@ -210,6 +216,7 @@ class LogicalAnd(Logic):
 
     Shapes broadcast; both operands are bool.
 
+    Shapes: a `bool[...]`, b `bool[...]` -> `bool[...]` of their broadcast shape.
     Example: `valid = seen and mask[:, none]`
     Errors: W0375 where the shapes do not broadcast, W0382 where one is not bool.
     """
@@ -230,6 +237,7 @@ class LogicalOr(Logic):
 
     Shapes broadcast; both operands are bool.
 
+    Shapes: a `bool[...]`, b `bool[...]` -> `bool[...]` of their broadcast shape.
     Example: `done = done or token == stop`
     Errors: W0375 where the shapes do not broadcast, W0382 where one is not bool.
     """
@@ -250,6 +258,7 @@ class LogicalNot(Elementwise):
 
     x is bool; the shape stays.
 
+    Shapes: x `bool[...]` -> the same.
     Example: `padding = not valid`
     Errors: W0382 where x is not bool.
     """

@@ -61,6 +61,7 @@ class Constant(Op):
     constant of every plain number that meets a tensor, with the dtype it has there; a size
     that is not known becomes a number when the network runs.
 
+    Shapes: -> `dtype[shape…]`.
     Example: `mean = tensor([0.485, 0.456, 0.406])`
     """
 
@@ -210,6 +211,7 @@ def write_full(build: OnnxBuilder, value: Number, type: TensorType) -> Any:
 class Zeros(Filled):
     """A tensor of zeros: `zeros([n, hidden])`.
 
+    Shapes: -> `dtype[shape…]`.
     Example: `h = zeros([n, hidden])`
     Errors: W0392 where a size is below 1.
     """
@@ -224,6 +226,7 @@ class Zeros(Filled):
 class Ones(Filled):
     """A tensor of ones: `ones([n, t], dtype=bool)`.
 
+    Shapes: -> `dtype[shape…]`.
     Example: `mask = ones([n, t], dtype=bool)`
     Errors: W0392 where a size is below 1.
     """
@@ -239,6 +242,7 @@ class Full(Op):
     """A tensor filled with one number; without `dtype` the number says it: `true` makes bool,
     a whole number i64, a fraction f32. A number that is a tensor is repeated by `expand`.
 
+    Shapes: -> `dtype[shape…]`.
     Example: `done = full([batch], false)`
     Errors: W0392 where a size is below 1.
     """
@@ -309,6 +313,7 @@ class FilledLike(Op):
 class ZerosLike(FilledLike):
     """Zeros in the shape, and unless `dtype` is given the dtype, of x.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `h = zeros_like(x)`
     """
 
@@ -322,6 +327,7 @@ class ZerosLike(FilledLike):
 class OnesLike(FilledLike):
     """Ones in the shape, and unless `dtype` is given the dtype, of x.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `mask = ones_like(x, dtype=bool)`
     """
 

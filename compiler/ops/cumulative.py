@@ -70,6 +70,7 @@ class CumSum(Running):
     The shape stays; whole numbers and truth values become i64. The axis is the last one unless
     it is given.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `position = cumsum(mask, axis=1) - 1`
     Errors: W0376 where there is no such axis.
     """
@@ -93,6 +94,7 @@ class CumProd(Running):
     The shape stays; whole numbers and truth values become i64. The axis is the last one unless
     it is given.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `alpha_bar = cumprod(1 - beta)`
     Errors: W0376 where there is no such axis.
     """

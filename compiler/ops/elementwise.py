@@ -86,6 +86,7 @@ class Exp(FloatFunction):
 
     The shape stays; whole numbers become f32 first.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `scale = exp(0.5 * logvar)`
     """
 
@@ -104,6 +105,7 @@ class Expm1(FloatFunction):
 
     The shape stays; whole numbers become f32 first.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `price = expm1(predicted)`
     """
 
@@ -124,6 +126,7 @@ class Log(FloatFunction):
 
     The shape stays; whole numbers become f32 first.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `y = log(x + 1e-8)`
     """
 
@@ -142,6 +145,7 @@ class Log1p(FloatFunction):
 
     The shape stays; whole numbers become f32 first.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `feature = log1p(population)`
     """
 
@@ -162,6 +166,7 @@ class Sqrt(FloatFunction):
 
     The shape stays; whole numbers become f32 first.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `y = sqrt(sum(x ** 2, axis=-1))`
     """
 
@@ -180,6 +185,7 @@ class Rsqrt(FloatFunction):
 
     The shape stays; whole numbers become f32 first.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `y = x * rsqrt(mean(x ** 2, axis=-1, keep=true) + 1e-5)`
     """
 
@@ -200,6 +206,7 @@ class Reciprocal(FloatFunction):
 
     The shape stays; whole numbers become f32 first.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `y = reciprocal(1 + x)`
     """
 
@@ -218,6 +225,7 @@ class Sin(FloatFunction):
 
     The shape stays; whole numbers become f32 first.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `y = concat([sin(angle), cos(angle)], axis=-1)`
     """
 
@@ -236,6 +244,7 @@ class Cos(FloatFunction):
 
     The shape stays; whole numbers become f32 first.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `y = concat([sin(angle), cos(angle)], axis=-1)`
     """
 
@@ -254,6 +263,7 @@ class Erf(FloatFunction):
 
     The shape stays; whole numbers become f32 first.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `normal_cdf = 0.5 * (1 + erf(x / sqrt(2)))`
     """
 

@@ -97,6 +97,7 @@ class Gather(Op):
     The index has as many axes as x, and the result has its shape:
     `y[i, j] = x[i, index[i, j]]` for axis 1. Positions are at least 0.
 
+    Shapes: x `f32[…, n, …]`, index `i64[…, k, …]` -> `f32[…, k, …]`.
     Example: `chosen = probability -> gather(label[:, none], axis=1)`
     Errors: W0376 where there is no such axis, W0380 where the ranks differ, W0382 where the
     index holds no positions, W0387 where the index is larger than x beside the axis.
@@ -156,6 +157,8 @@ class TakeAlong(Op):
     `f32[n, d]`, `y[i] = x[i, index[i]]`. With one axis more, several are taken: `i64[n, k]`
     gives `f32[n, k, d]`. Positions are at least 0.
 
+    Shapes: x `f32[b…, n, d…]`, index `i64[b…]` or `i64[b…, k]` -> `f32[b…, d…]` or `f32[b…, k,
+    d…]`.
     Example: `last = take_along(states, length - 1, axis=1)`
     Errors: W0376 where there is no such axis, W0380 where the index has too few or too many
     axes, W0382 where it holds no positions, W0387 where its first axes are not those of x.
@@ -230,6 +233,7 @@ class Put(Op):
     `at` is a whole number or a tensor without axes; the update has the shape of x but for the
     axis, along which it is not longer, and it lies inside.
 
+    Shapes: x `f32[…, n, …]`, update `f32[…, m, …]` with m <= n, at `i64[]` -> `f32[…, n, …]`.
     Example: `cache = past -> put(key, at=position, axis=2)`
     Errors: W0376 where there is no such axis, W0380, W0382 for `at`, W0387 where the update
     does not fit, W0397 where the dtypes differ.
@@ -317,6 +321,7 @@ class OneHot(Op):
 
     Every number is at least 0 and below `classes`; `dtype` is that of the result.
 
+    Shapes: x `i64[...]` -> `i64[..., classes]`.
     Example: `kind = one_hot(ocean_proximity, 5, dtype=f32)`
     Errors: W0382 where x holds no whole numbers, W0392 where there is no class.
     """

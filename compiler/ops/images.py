@@ -54,6 +54,7 @@ class PixelShuffle(Op):
 
     Any axes may stand before the channels; `factor` is r.
 
+    Shapes: x `f32[..., c * r * r, h, w]` -> `f32[..., c, h * r, w * r]`.
     Example: `y = x -> conv(4 * c, kernel=3, padding="same") -> pixel_shuffle(2)`
     Errors: W0380 for fewer than three axes, W0387 where the channels are no multiple of r * r.
     Source: Shi et al. (2016), https://arxiv.org/abs/1609.05158
@@ -109,6 +110,7 @@ class PixelUnshuffle(Op):
 
     Any axes may stand before the channels; `factor` is r. The inverse of `pixel_shuffle`.
 
+    Shapes: x `f32[..., c, h * r, w * r]` -> `f32[..., c * r * r, h, w]`.
     Example: `y = x -> pixel_unshuffle(2)`
     Errors: W0380 for fewer than three axes, W0387 where the space is no multiple of r.
     """
@@ -162,6 +164,7 @@ class Normalize(Op):
     of the channels (-3 fits images with and without a batch). Statistics fitted on the data
     are `standardize`.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `image = image -> normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])`
     Errors: W0376 where there is no such axis, W0382 where x holds no fractions, W0387 where the
     lists have another length than the axis, W0392 where a `std` is 0.

@@ -133,6 +133,7 @@ class Index(Op):
     tensor of whole numbers takes an entry for each of them: `f32[v, d]` indexed by `i64[n, t]`
     is `f32[n, t, d]`; several such tensors stand side by side and pick together.
 
+    Shapes: as the items say.
     Example: `y = x[:, 0]`, `y = x[..., 2:5]`, `y = table[tokens]`
     Errors: W0384 outside the axis, W0385 for too many items, W0386 for an empty slice, W0382
     for a tensor that holds no positions, W0396 for tensors that stand apart.

@@ -81,6 +81,7 @@ class Concat(Op):
     All other axes have equal sizes: `f32[n, 3, d]` and `f32[n, 5, d]` with axis 1 make
     `f32[n, 8, d]`. Dtypes promote as in PyTorch.
 
+    Shapes: `f32[…, n, …]`, `f32[…, m, …]` … -> `f32[…, n + m + …, …]`.
     Example: `y = concat([skip, x], axis=1)`
     Errors: W0376 where there is no such axis, W0381 where the shapes do not fit.
     """
@@ -131,6 +132,7 @@ class Stack(Op):
     Three of `f32[n, d]` make `f32[3, n, d]` with axis 0, `f32[n, d, 3]` with axis -1. Dtypes
     promote as in PyTorch.
 
+    Shapes: k tensors `f32[…, …]` -> `f32[…, k, …]`.
     Example: `p = stack([m(image) for m in members])`
     Errors: W0376 where the result has no such axis, W0381 where the shapes differ.
     """
@@ -187,6 +189,7 @@ class Split(Op):
     `sizes` is a list that adds up to the axis, or one number: the size of every piece (the
     last may be smaller), as in PyTorch. `chunk` cuts into a number of equal pieces.
 
+    Shapes: x `f32[…, n, …]` -> `f32[…, sizes[0], …]`, `f32[…, sizes[1], …]` …
     Example: `a, b = x -> split([4, 6], axis=1)`
     Errors: W0376 where there is no such axis, W0383 where the sizes do not add up, W0391 where
     the number of pieces would not be known.
@@ -263,6 +266,7 @@ class Chunk(Op):
 
     Where the axis is no multiple of `parts`, the last piece is smaller, as in PyTorch.
 
+    Shapes: x `f32[…, n, …]` -> `parts` tensors `f32[…, n / parts, …]`.
     Example: `q, k, v = x -> dense(3 * d) -> chunk(3, axis=-1)`
     Errors: W0376 where there is no such axis, W0383 where there would be fewer pieces than
     `parts`, or a size that is not known is not provably a multiple of it.
@@ -324,6 +328,7 @@ class Chunk(Op):
 class Unbind(Op):
     """The entries along an axis, one tensor each, without that axis.
 
+    Shapes: x `f32[…, n, …]` -> n tensors `f32[…, …]`.
     Example: `pt, eta, phi, energy = unbind(v, -1)`
     Errors: W0376 where there is no such axis, W0391 where its size is not known.
     """

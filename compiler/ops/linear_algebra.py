@@ -40,6 +40,7 @@ class MatMul(Op):
     `f32[n, t, d] @ f32[n, d, s]` is `f32[n, t, s]`. A tensor of one axis is a row on the left
     and a column on the right, and its axis disappears. Both have one dtype.
 
+    Shapes: a `f32[..., m, k]`, b `f32[..., k, n]` -> `f32[..., m, n]`.
     Cost: one multiply-add for each entry of the result and each of the inner size.
     Example: `score = q @ transpose(k, -2, -1)`
     Errors: W0375 where the first axes do not broadcast, W0380 for a tensor without axes, W0387
@@ -127,6 +128,7 @@ class Einsum(Op):
     letters have equal sizes; `...` stands for axes that are not named. Without `->` the result
     has the letters that occur once, in alphabetical order.
 
+    Shapes: as the equation says.
     Cost: one multiply-add for each choice of all letters, and each operand after the first.
     Example: `y = einsum([q, k], "bhid,bhjd->bhij")`
     Errors: W0387 where two sizes of a letter differ, W0388 for an equation that does not

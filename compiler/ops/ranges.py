@@ -34,6 +34,7 @@ class Arange(Op):
 
     Whole numbers make i64, fractions f32, unless `dtype` is given.
 
+    Shapes: -> `i64[n]` with `n = ceil((stop - start) / step)`.
     Example: `position = arange(t)`
     Errors: W0392 where the step is 0 or there is no number.
     """
@@ -121,6 +122,7 @@ def _scalar(build: OnnxBuilder, number: int | float | Dim, dtype: DType) -> Any:
 class Linspace(Op):
     """`steps` numbers at equal distances from `start` to `stop`, both included, as f32.
 
+    Shapes: -> `f32[steps]`.
     Example: `beta = linspace(1e-4, 0.02, 1000)`
     Errors: W0392 where `steps` is below 1.
     """

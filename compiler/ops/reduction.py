@@ -147,6 +147,7 @@ class Sum(Reduction):
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1:
     `f32[n, c, h, w]` and `axis=[2, 3]` give `f32[n, c]`, or `f32[n, c, 1, 1]`.
 
+    Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `y = sum(x ** 2, axis=-1)`
     Errors: W0376 where there is no such axis, W0377 where one is named twice.
     """
@@ -172,6 +173,7 @@ class Mean(Reduction):
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1:
     `f32[n, c, h, w]` and `axis=[2, 3]` give `f32[n, c]`, or `f32[n, c, 1, 1]`.
 
+    Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `y = x - mean(x, axis=-1, keep=true)`
     Errors: W0376, W0377 for the axes, W0382 where x holds no fractions.
     """
@@ -214,6 +216,7 @@ class Max(Extremum):
 
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1.
 
+    Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `y = x - max(x, axis=-1, keep=true)`
     Errors: W0376 where there is no such axis, W0377 where one is named twice.
     """
@@ -234,6 +237,7 @@ class Min(Extremum):
 
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1.
 
+    Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `y = x - min(x, axis=-1, keep=true)`
     Errors: W0376 where there is no such axis, W0377 where one is named twice.
     """
@@ -254,6 +258,7 @@ class Prod(Reduction):
 
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1.
 
+    Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `y = prod(x, axis=-1)`
     Errors: W0376 where there is no such axis, W0377 where one is named twice.
     """
@@ -300,6 +305,7 @@ class AnyTrue(Quantifier):
     x is bool; `axis` is one axis, a list of them, or none for all; with `keep` they stay with
     size 1.
 
+    Shapes: x `bool[...]` -> `bool[...]` without the axes, or with size 1 there.
     Example: `found = any(tokens == stop, axis=1)`
     Errors: W0376, W0377 for the axes, W0382 where x is not bool.
     """
@@ -321,6 +327,7 @@ class AllTrue(Quantifier):
     x is bool; `axis` is one axis, a list of them, or none for all; with `keep` they stay with
     size 1.
 
+    Shapes: x `bool[...]` -> `bool[...]` without the axes, or with size 1 there.
     Example: `finished = all(done)`
     Errors: W0376, W0377 for the axes, W0382 where x is not bool.
     """

@@ -39,6 +39,7 @@ class Repeat(Op):
     `f32[2, 3]` with `[1, 4]` is `f32[2, 12]`. More numbers than axes make new axes in front;
     fewer leave the first axes as they are. `expand` repeats axes of size 1 without copying.
 
+    Shapes: x `f32[d0, …]` -> `f32[times[0] * d0, …]`.
     Example: `y = x -> repeat([1, 4])`
     Errors: W0392 for a number of copies below 1.
     """
@@ -95,6 +96,7 @@ class RepeatInterleave(Op):
 
     `f32[n, groups, t, d]` with 4 times along axis 1 is `f32[n, 4 * groups, t, d]`.
 
+    Shapes: x `f32[…, n, …]` -> `f32[…, times * n, …]`.
     Example: `k = k -> repeat_interleave(heads / groups, axis=1)`
     Errors: W0376 where there is no such axis, W0392 for a number of copies below 1.
     """

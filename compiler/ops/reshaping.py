@@ -141,6 +141,7 @@ class Reshape(Op):
     the others. One `...` keeps leading axes: as many as leave what the sizes after it hold;
     sizes before it repeat those of x. `f32[n, t, 12]` with `[..., 3, 4]` is `f32[n, t, 3, 4]`.
 
+    Shapes: x `f32[...]` -> `f32[shape…]`.
     Example: `y = x -> reshape([n, t, heads, d / heads])`
     Errors: W0378 where the elements differ, W0379 where `...` or -1 stands for nothing whole.
     """
@@ -250,6 +251,7 @@ class Flatten(Op):
     With the defaults everything behind the first axis becomes one: `f32[n, c, h, w]` is
     `f32[n, c * h * w]` then.
 
+    Shapes: x `f32[a…, b…, c…]` -> `f32[a…, product of b…, c…]`.
     Example: `y = x -> flatten -> dense(10)`
     Errors: W0376 where there is no such axis, W0392 where `end` stands before `start`.
     """

@@ -33,6 +33,7 @@ class Square(Function):
 
     The shape and dtype stay; truth values have none.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `loss = mean(square(a - b))`
     Errors: W0382 where x is bool.
     """
@@ -54,6 +55,7 @@ class Abs(Function):
 
     The shape and dtype stay; truth values have none.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `distance = abs(a - b)`
     Errors: W0382 where x is bool.
     """
@@ -73,6 +75,7 @@ class Sign(Function):
 
     The shape and dtype stay; truth values have none.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `direction = sign(x)`
     Errors: W0382 where x is bool.
     """
@@ -92,6 +95,7 @@ class Floor(Rounding):
 
     The shape and dtype stay; of a compile-time number it makes an int.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `cell = floor(x * 8)`
     Errors: W0382 where x is bool.
     """
@@ -111,6 +115,7 @@ class Ceil(Rounding):
 
     The shape and dtype stay; of a compile-time number it makes an int.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `cells = ceil(width / 8)`
     Errors: W0382 where x is bool.
     """
@@ -130,6 +135,7 @@ class Round(Rounding):
 
     The shape and dtype stay; of a compile-time number it makes an int.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `level = round(x / scale)`
     Errors: W0382 where x is bool.
     """
@@ -149,6 +155,7 @@ class IsNan(Function):
 
     The shape stays.
 
+    Shapes: x `f32[...]` -> `bool[...]`.
     Example: `filled = where(isnan(x), 0, x)`
     Errors: W0382 where x holds no fractions.
     """

@@ -37,6 +37,7 @@ from compiler.tensor import DType, TensorType
 class Transpose(Op):
     """Two axes exchanged: `f32[n, t, d]` with axes 1 and 2 is `f32[n, d, t]`.
 
+    Shapes: x `f32[…, m, …, n, …]` -> `f32[…, n, …, m, …]`.
     Example: `y = x -> transpose(1, 2)`
     Errors: W0376 where there is no such axis.
     """
@@ -82,6 +83,7 @@ class Permute(Op):
 
     `f32[n, h, w, c]` with `[0, 3, 1, 2]` is `f32[n, c, h, w]`.
 
+    Shapes: x `f32[d0, d1, …]` -> `f32[d(axes[0]), d(axes[1]), …]`.
     Example: `y = x -> permute([0, 3, 1, 2])`
     Errors: W0376, W0377 for the axes, W0392 where some are left out.
     """
@@ -125,6 +127,7 @@ class Squeeze(Op):
     `axis` is one axis or a list of them: a size that happens to be 1 when the network runs
     drops no axis.
 
+    Shapes: x `f32[…, 1, …]` -> `f32[…, …]`.
     Example: `score = x -> dense(1) -> squeeze(1)`
     Errors: W0376, W0377 for the axes, W0389 where one is not of size 1.
     """
@@ -178,6 +181,7 @@ class Unsqueeze(Op):
     `f32[n, t]` with axis 1 is `f32[n, 1, t]`, with axis -1 `f32[n, t, 1]`. `x[:, none]` says
     the same.
 
+    Shapes: x `f32[…, …]` -> `f32[…, 1, …]`.
     Example: `y = x -> unsqueeze(1)`
     Errors: W0376 where the result has no such axis.
     """
@@ -215,6 +219,7 @@ class Expand(Op):
 
     Sizes are lined up from the last axis; new axes come in front. -1 keeps what is there.
 
+    Shapes: x `f32[…, 1, …]` -> `f32[new…, …, n, …]`.
     Example: `tokens = class_token -> expand([batch, 1, d])`
     Errors: W0390 where an axis is neither of size 1 nor of the new size.
     """
@@ -306,6 +311,7 @@ class Expand(Op):
 class Flip(Op):
     """The order of entries turned round along axes.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `mirrored = image -> flip(-1)`
     Errors: W0376, W0377 for the axes.
     """

@@ -95,6 +95,7 @@ class Var(Spread):
     With `unbiased` (as in PyTorch) the sum of squares is divided by n - 1, else by n. `axis`
     is one axis, a list of them, or none for all; with `keep` they stay with size 1.
 
+    Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `v = var(x, axis=-1, unbiased=false)`
     Errors: W0376, W0377 for the axes, W0382 where x holds no fractions.
     """
@@ -112,6 +113,7 @@ class Std(Spread):
     With `unbiased` (as in PyTorch) the sum of squares is divided by n - 1, else by n. `axis`
     is one axis, a list of them, or none for all; with `keep` they stay with size 1.
 
+    Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `disagreement = p -> std(axis=0)`
     Errors: W0376, W0377 for the axes, W0382 where x holds no fractions.
     """
@@ -134,6 +136,7 @@ class LogSumExp(Reduction):
 
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1.
 
+    Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `energy = -logsumexp(logits, axis=-1)`
     Errors: W0376, W0377 for the axes, W0382 where x holds no fractions.
     """
@@ -169,6 +172,7 @@ class Norm(Reduction):
     `order` 2 is Euclid's, 1 the sum of sizes, inf the largest size. `axis` is one axis, a list
     of them, or none for all; with `keep` they stay with size 1.
 
+    Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `slope = norm(gradient -> flatten, axis=1)`
     Errors: W0376, W0377 for the axes, W0382 where x holds no fractions, W0392 for an order
     that is not above 0.
@@ -277,6 +281,7 @@ class ArgMax(Position):
     Without an axis it is the index in the flattened tensor; with `keep` the axis stays with
     size 1.
 
+    Shapes: x `f32[...]` -> `i64[...]` without the axis, or with size 1 there.
     Example: `class_index = argmax(logits, axis=-1)`
     Errors: W0376 where there is no such axis, W0382 where x is bool.
     """
@@ -297,6 +302,7 @@ class ArgMin(Position):
     Without an axis it is the index in the flattened tensor; with `keep` the axis stays with
     size 1.
 
+    Shapes: x `f32[...]` -> `i64[...]` without the axis, or with size 1 there.
     Example: `nearest = argmin(distance, axis=-1)`
     Errors: W0376 where there is no such axis, W0382 where x is bool.
     """
@@ -316,6 +322,7 @@ class L2Normalize(Op):
 
     The shape stays; `eps` keeps a vector of zeros from becoming nan.
 
+    Shapes: x `f32[...]` -> the same.
     Example: `direction = x -> l2_normalize(axis=-1)`
     Errors: W0376 where there is no such axis, W0382 where x holds no fractions.
     """

@@ -27,6 +27,7 @@ class Causal(Op):
 
     Row i says what position i may see: itself and what stands before it.
 
+    Shapes: -> `bool[size, size]`.
     Example: `y = (q, k, v) -> scaled_dot_product_attention(mask=causal(t))`
     Errors: W0392 where the size is below 1.
     """
@@ -97,6 +98,7 @@ class Triu(Triangle):
 
     `diagonal` 1 is the one above the main diagonal, -1 the one below it.
 
+    Shapes: x `f32[..., m, n]` -> the same.
     Example: `later = triu(ones([t, t]), diagonal=1)`
     Errors: W0380 for fewer than two axes.
     """
@@ -116,6 +118,7 @@ class Tril(Triangle):
 
     `diagonal` 1 is the one above the main diagonal, -1 the one below it.
 
+    Shapes: x `f32[..., m, n]` -> the same.
     Example: `earlier = tril(ones([t, t]), diagonal=-1)`
     Errors: W0380 for fewer than two axes.
     """
