@@ -19,7 +19,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(BIN)/.installed-dev: $(BIN)/.installed
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]' onnxscript
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps torchvision==0.28.0
 	@touch $@
 
