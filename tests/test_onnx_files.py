@@ -156,9 +156,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     graph, weights = make_conv_net()
     path = tmp_path / "net.onnx"
     path.write_bytes(b"before")
-    broken = {**weights, "head.weight": np.zeros((2, 2), np.float32)[:, ::2]}
-    lowered = lower_graph(graph, broken, opset=21, options=OnnxOptions())
-    lowered.initializers[-1].array.setflags(write=False)
+    lowered = lower_graph(graph, weights, opset=21, options=OnnxOptions())
     object.__setattr__(lowered.initializers[-1], "dtype", None)
     with pytest.raises(KeyError):
         write_model(path, lowered.proto, lowered.initializers)
@@ -233,6 +231,18 @@ def test_refusals() -> None:
     (fault,) = refuse(OnnxOptions(fixed=(("height", 3),)))
     assert isinstance(fault, UnknownDimension)
     assert fault.known == ("batch",)
+
+
+def test_weights_that_do_not_fit_are_refused() -> None:
+    graph, weights = make_conv_net()
+    weights["head.bias"] = np.zeros(6, np.float32)
+    del weights["stem.conv.weight"]
+    with pytest.raises(CompileError) as error:
+        compile_onnx(graph, weights, Path("never.onnx"))
+    assert [(m.path, m.found) for m in error.value.messages] == [
+        ("stem.conv.weight", None),
+        ("head.bias", (6,)),
+    ]
 
 
 def test_an_operator_that_an_opset_lacks_is_refused_at_its_line() -> None:

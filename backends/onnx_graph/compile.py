@@ -13,10 +13,12 @@ from backends.onnx_graph.opsets import DEFAULT, NEWEST, OLDEST
 from backends.onnx_graph.stream import write_model
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph
+from compiler.ir.weights import find_misfits
 from compiler.messages.lowering import (
     DimensionWithoutSize,
     OpsetOutOfRange,
     UnknownDimension,
+    WeightDoesNotFit,
 )
 from compiler.passes.base import Context, Explanation
 from compiler.passes.pipeline import ONNX_PASSES, run_passes
@@ -54,11 +56,18 @@ def compile_onnx(
         options: dims that stay free, labels, the spec's hash.
 
     Raises:
-        CompileError: the opset is out of range, a dim is unknown or left without size, or ONNX
-            cannot say what a layer means.
+        CompileError: the opset is out of range, a dim is unknown or left without size, a weight
+            is missing or of another shape, or ONNX cannot say what a layer means.
         OSError: the folder cannot be written.
     """
     options = options or OnnxOptions()
+    needed = [p for p in graph.parameters if p.path not in graph.constants]
+    misfits = [
+        WeightDoesNotFit(p.origin, p.path, str(p.value.type), shape)
+        for p, shape in find_misfits(needed, weights)
+    ]
+    if misfits:
+        raise CompileError(misfits)
     context = Context(weights)
     lowered = lower_graph(
         prepare_graph(graph, opset, options, context), weights, opset=opset, options=options

@@ -89,7 +89,8 @@ def _declare(
     for output in graph.outputs:
         build.names.hold(output.name)
     for parameter in graph.parameters:
-        array: Any = graph.constants.get(parameter.path, weights.get(parameter.path))
+        path = parameter.path
+        array: Any = graph.constants[path] if path in graph.constants else weights[path]
         values[parameter.path] = build.weight(parameter.path, parameter.value.type, array)
     return values
 

@@ -143,6 +143,28 @@ class DimensionNotReadable(Message):
 
 @final
 @dataclass(frozen=True)
+class WeightDoesNotFit(Message):
+    """A weight handed to the compiler is missing, or has another shape than the parameter.
+
+    An ONNX file holds the numbers of every parameter, so all of them must be there.
+    """
+
+    code: ClassVar[str] = "W0807"
+    path: str
+    expected: str
+    found: tuple[int, ...] | None
+
+    def title(self) -> str:
+        if self.found is None:
+            return f"there are no numbers for the weight `{self.path}`"
+        return f"the weight `{self.path}` has the shape {list(self.found)}"
+
+    def label(self) -> str:
+        return f"needs {self.expected}"
+
+
+@final
+@dataclass(frozen=True)
 class DeviceMissing(Message):
     """CUDA was asked for and cannot be used.
 
