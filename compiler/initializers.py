@@ -10,7 +10,8 @@ from typing import ClassVar, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.ops.spelling import Call, Leaf, Term
+from compiler.ops.spelling import Attribute, Call, Leaf, Method, Term
+from compiler.ops.spelling import Sequence as Items
 from compiler.signature import Described, Registry
 
 Numbers = NDArray[np.float32]
@@ -103,6 +104,26 @@ class Constant(Initializer):
 
     def spell(self, target: Term) -> Term:
         return Call("nn.init.constant_", (target, Leaf(self.value, "value")))
+
+
+@INITIALIZERS.register
+@final
+@dataclass(frozen=True)
+class Values(Initializer):
+    """Given numbers, row by row: what a list stands for.
+
+    Example: `buffer mean: f32[3] = [0.485, 0.456, 0.406]`
+    """
+
+    name = "values"
+    numbers: tuple[float, ...]
+
+    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
+        return np.array(self.numbers, np.float32).reshape(shape)
+
+    def spell(self, target: Term) -> Term:
+        numbers = Call("torch.tensor", (Items(tuple(Leaf(n) for n in self.numbers), "[]"),))
+        return Method(Attribute(target, "data"), "copy_", (Method(numbers, "view_as", (target,)),))
 
 
 @INITIALIZERS.register

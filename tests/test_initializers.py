@@ -36,7 +36,16 @@ MADE: list[Initializer] = [
 
 
 def test_every_initializer_is_tried() -> None:
-    assert {type(i) for i in MADE} == set(INITIALIZERS.classes())
+    assert {type(i) for i in MADE} == set(INITIALIZERS.classes()) - {initializers.Values}
+
+
+def test_given_numbers_are_kept() -> None:
+    initializer = initializers.Values((1.0, 2.5, -3.0, 4.0, 0.0, 6.0))
+    drawn = initializer.draw((2, 3), np.random.default_rng(0))
+    target = torch.full((2, 3), math.nan)
+    Runner([target], {}).run(initializer.spell(In(0)))
+    np.testing.assert_array_equal(drawn, [[1.0, 2.5, -3.0], [4.0, 0.0, 6.0]])
+    np.testing.assert_array_equal(target.numpy(), drawn)
 
 
 @pytest.mark.parametrize("initializer", MADE, ids=str)

@@ -113,8 +113,14 @@ def _calculate_sizes(symbol: str, a: int | float | Dim, b: int | float | Dim) ->
         else:
             value = _APPLY[symbol](a, b)
     except DimError as error:
-        raise ArithmeticFault(str(error)) from error
+        reason = "is not provably whole" if symbol == "/" and b != 0 else "divides by zero"
+        raise ArithmeticFault(f"{_enclose(a)} {symbol} {_enclose(b)} {reason}") from error
     return "//" if symbol == "/" else symbol, simplify(value)
+
+
+def _enclose(size: int | float | Dim) -> str:
+    text = str(size)
+    return f"({text})" if " " in text else text
 
 
 def compare(symbol: str, left: Known, right: Known) -> Known | Undecided:

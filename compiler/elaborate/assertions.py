@@ -27,9 +27,7 @@ def run_assert(body: Body, clause: Clause) -> None:
             return
         case Known(False):
             text = _text(body, expressions)
-            body.report(
-                AssertionFails(expressions[0].span, text, _show(body, expressions[0]))
-            )
+            body.report(AssertionFails(expressions[0].span, text, _show(body, expressions[0])))
             body.result = POISON  # what follows relies on it
         case Undecided(relations, text):
             if body.home is None or any(r not in ("==", "<=") for _, r, _ in relations):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.arithmetic import simplify
 from compiler.elaborate.context import Body
+from compiler.elaborate.facts import find_data, read_fact
 from compiler.elaborate.nets import read_net
 from compiler.elaborate.values import (
     POISON,
@@ -27,6 +28,9 @@ from compiler.syntax import Attribute
 
 def evaluate_attribute(body: Body, expression: Attribute) -> Val:
     """The value of `base.name`."""
+    data = find_data(body, expression.base)
+    if data is not None:
+        return read_fact(body, *data, expression)
     base = body.evaluate(expression.base)
     name = expression.name.text
     match base:

@@ -106,7 +106,9 @@ def _call_numbers(
     if named is not None:
         if shared:
             return None
-        body.report(UnknownArgument(named.span, function.name, named.text, (), None))
+        body.report(
+            UnknownArgument(named.span, function.name, named.text, (), None, by_position=True)
+        )
         return POISON
     if word == "sum" and len(positional) == 1:
         total = sum_tensors(body, positional[0], span, want.names)
@@ -208,7 +210,9 @@ def _call_sequence(
     if named is not None:
         assert named.name is not None
         callee = describe_layer(layer)
-        body.report(UnknownArgument(named.name.span, callee, named.name.text, (), None))
+        body.report(
+            UnknownArgument(named.name.span, callee, named.name.text, (), None, by_position=True)
+        )
         return POISON
     if isinstance(layer, LoadFunction):
         body.report(OnlyOnNets(application.span, LOAD))

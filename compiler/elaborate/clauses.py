@@ -11,6 +11,7 @@ from compiler.elaborate.context import Body, ClauseTable, OutputEntry, Want
 from compiler.elaborate.initial import read_initializer
 from compiler.elaborate.loading import split_loads
 from compiler.elaborate.paths import join
+from compiler.elaborate.pipes import callee_span
 from compiler.elaborate.primitives import layer_for_tensor
 from compiler.elaborate.symbols import declare_input
 from compiler.elaborate.types import (
@@ -39,10 +40,10 @@ from compiler.elaborate.weights import make_weight
 from compiler.ir.hint import Hint
 from compiler.messages.names import MalformedClause, TypeHasNoDims
 from compiler.messages.nets import ForeignTensor, NotALayer, TwoOfAName
-from compiler.messages.shapes import NotATensor, ShapeNotSettled
+from compiler.messages.shapes import NotATensor, ShapeNotSettled, WeightNotTrainable
 from compiler.ops.base import Weight
 from compiler.source import Span
-from compiler.syntax import Clause, Declare, Expr, Name, Operand, Rest
+from compiler.syntax import Clause, Declare, Expr, Group, Name, Operand, Rest, Then
 from compiler.tensor import TensorType
 
 
@@ -77,6 +78,7 @@ def run_input(body: Body, clause: Clause) -> None:
             continue
         if declare.value is not None:
             _malformed(body, clause, declare.value.span, "an input has no value")
+            body.bind(declare.name.text, POISON)
             continue
         name = declare.name
         if name.text in ports.inputs:
@@ -170,6 +172,11 @@ def check_declared(body: Body, declared: Expr | Declare, value: Val, subject: st
 
 def _last_stage(expression: Expr) -> Span:
     """Where the carets of a type that does not hold stand: the last stage of a pipe."""
+    match expression:
+        case Then(right=right):
+            return callee_span(right)
+        case Group(inner=inner):
+            return _last_stage(inner)
     return expression.span
 
 
@@ -205,14 +212,7 @@ def _declare_weight(body: Body, clause: Clause, operand: Operand, *, trainable: 
         return
     weight_type, hints = settled
     if trainable and not weight_type.dtype.is_float:
-        body.report(
-            ShapeNotSettled(
-                declare.type.span,
-                "a weight that is trained",
-                f"{weight_type.dtype} holds no fractions",
-                "numbers that are not trained are a `buffer`",
-            )
-        )
+        body.report(WeightNotTrainable(declare.type.span, str(weight_type.dtype)))
         return
     initializer = read_initializer(body, expression, weight_type)
     if initializer is None:

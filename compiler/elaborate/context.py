@@ -138,7 +138,8 @@ class Loop:
 class Session:
     """One run of the front end: where diagnostics go, and the files read so far.
 
-    `overrides` replaces defaults of the parameters of items, by (item, parameter).
+    `overrides` replaces defaults of the parameters of items, by (item, parameter). `facts` are
+    the numbers that a data item tells when compiling; None where it was refused.
     """
 
     sink: Sink
@@ -149,6 +150,7 @@ class Session:
     work: int = 0
     depth: int = 0
     seen: set[tuple[str, Span | None]] = field(default_factory=set)
+    facts: Callable[[FileScope, Data], Mapping[str, int] | None] = lambda scope, item: {}
 
     def report(self, message: Message) -> None:
         """Add a diagnostic; a fault of one place is reported once, however often its block is
@@ -226,10 +228,13 @@ class Body:
     def find_calls(self, span: Span) -> Iterator[Place]:
         """The calls around a place in a body, nearest first."""
         body: Body | None = self
+        seen = {span}
         while body is not None and body.call is not None:
             if body.item is not None and _contains(body.item.span, span):
                 name = body.item.name.text
-                yield Place(body.call, f"in this call of `{name}`")
+                if body.call not in seen:
+                    yield Place(body.call, f"in this call of `{name}`")
+                seen.add(body.call)
                 span = body.call
             body = body.caller
 

@@ -113,11 +113,9 @@ def _make(
             fields[option.name] = convert(item.value, option.annotation)
         except Unfit as unfit:
             refused = True
-            suggestion = unfit.suggestion
+            suggestion, span = unfit.suggestion, unfit.place or item.span
             body.report(
-                WrongArgument(
-                    item.span, cls.name, option.name, unfit.expected, unfit.found, suggestion
-                )
+                WrongArgument(span, cls.name, option.name, unfit.expected, unfit.found, suggestion)
             )
     if refused:
         return None

@@ -89,7 +89,8 @@ def _evaluate_literal(body: Body, expression: Expr, want: Want) -> Val:
         case RestSyntax():
             return Rest()
         case ListExpr(items=items):
-            return ListValue(tuple(body.evaluate(item) for item in items))
+            made_items = tuple(body.evaluate(item) for item in items)
+            return ListValue(made_items, tuple(item.span for item in items))
         case TupleExpr(items=items):
             return _tuple(body, items)
         case Comprehension():

@@ -10,7 +10,7 @@ from compiler.elaborate.values import Given, Known, Layer, Tensor, Val, is_layer
 from compiler.ir.graph import NO_DEFAULT, Argument, Frame
 from compiler.ir.hint import Hint
 from compiler.source import Span
-from compiler.syntax import Bool, Expr, Item, NoneLiteral, Number, String, Unary
+from compiler.syntax import Bool, Expr, Item, Name, NoneLiteral, Number, String, Unary
 
 
 def open_frame(
@@ -35,10 +35,12 @@ def open_frame(
             for name, place in body.bound.items()
         ),
     )
+    formals = (*(i.name.text for i in signature.inputs), *(p.name for p in signature.parameters))
+    values = ((name, body.names[0].get(name) or _given(given, name)) for name in formals)
     tensors = tuple(
-        (name, caller.home.value_of(g.value).name)
-        for name, g in given.items()
-        if isinstance(g.value, Tensor)
+        (name, caller.home.value_of(value).name)
+        for name, value in values
+        if isinstance(value, Tensor)
     )
     return Frame(
         item.name.text,
@@ -51,6 +53,10 @@ def open_frame(
         item.doc,
         origin,
     )
+
+
+def _given(given: Mapping[str, Given], name: str) -> Val | None:
+    return given[name].value if name in given else None
 
 
 def make_arguments(
@@ -66,7 +72,7 @@ def make_arguments(
             spec.name,
             _plain(value),
             _hint(source),
-            literal_default(spec.syntax.default),
+            literal_default(spec.syntax.default, spec.kind),
             untraced=spec.name in signature.untraced,
         )
 
@@ -87,8 +93,11 @@ def _layer_name(layer: Layer) -> str:
     return name if isinstance(name, str) else "layer"
 
 
-def literal_default(default: Expr | None) -> object:
-    """A default that is a literal, as the generated constructor shows it."""
+def literal_default(default: Expr | None, kind: object = None) -> object:
+    """A default that is a literal, or the name of a layer, as the generated constructor shows
+    it."""
+    if kind == "layer" and isinstance(default, Name):
+        return default.text
     match default:
         case Number(value=value) | Bool(value=value):
             return value

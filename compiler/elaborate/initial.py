@@ -19,7 +19,8 @@ def read_initializer(body: Body, expression: Expr, type: TensorType) -> Initiali
     if cls is not None:
         made = build_described(body, expression, cls)
         if made is not None and type.rank < cls.least_axes:
-            found = f"`{cls.name}` counts inputs and outputs, and this has {type.rank} axes"
+            axes = "one axis" if type.rank == 1 else f"{type.rank} axes"
+            found = f"`{cls.name}` counts inputs and outputs, and this has {axes}"
             body.report(ShapeNotSettled(expression.span, "a weight drawn by its fan", found))
             return None
         return made
@@ -60,7 +61,7 @@ def _is_unknown_word(body: Body, expression: Expr) -> bool:
 
 
 def _refuse(body: Body, expression: Expr, found: str, suggestion: str | None = None) -> None:
-    names = tuple(INITIALIZERS.names())
+    names = tuple(n for n in INITIALIZERS.names() if not n.startswith("module_"))
     body.report(NoInitializer(expression.span, found, names, suggestion))
 
 

@@ -10,7 +10,7 @@ from compiler.elaborate.blocks import apply_block
 from compiler.elaborate.context import Application, Body, ClauseTable
 from compiler.elaborate.paths import join
 from compiler.elaborate.primitives import apply_op
-from compiler.elaborate.signatures import given_of, read_signature, sign
+from compiler.elaborate.signatures import given_of, read_signature
 from compiler.elaborate.values import (
     POISON,
     BlockLayer,
@@ -183,9 +183,10 @@ def _read_weight(body: Body, net: NetValue, name: str) -> Tensor | None:
 
 def _report_missing(body: Body, net: NetValue, attribute: Attribute, layer: Layer) -> None:
     name = attribute.name
-    signature = sign(layer)
-    known = [n for n in (signature.names if signature else ()) if n not in given_of(layer)]
-    known += list(net.nets)
+    known = list(net.nets)
+    if isinstance(layer, BlockLayer):
+        parameters = read_signature(layer.file, layer.item).parameters
+        known = [p.name for p in parameters if not p.is_tensor] + known
     if not net.made and did_you_mean(name.text, known) is None:
         body.report(NetNotUsed(name.span, net.name, name.text, net.span))
         return

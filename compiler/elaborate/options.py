@@ -16,6 +16,7 @@ from compiler.elaborate.values import Given, Known, Val, describe, plain_items
 from compiler.ir.hint import Hint
 from compiler.ops import items
 from compiler.signature import Described
+from compiler.source import Span
 from compiler.tensor import DType
 from compiler.training.duration import UNITS, Duration
 
@@ -27,6 +28,7 @@ class Unfit(Exception):
     expected: str
     found: str
     suggestion: str | None = None
+    place: Span | None = None
 
 
 def convert(value: Val, annotation: Any) -> object:
@@ -40,7 +42,29 @@ def convert(value: Val, annotation: Any) -> object:
         converted = _convert_one(value, choice, choices)
         if converted is not _NOTHING:
             return converted
-    raise Unfit(describe_annotation(annotation), _found(value), _suggest(value, choices))
+    expected = describe_annotation(annotation)
+    if isinstance(value, values.ListValue):
+        culprit = _find_culprit(value, choices)
+        if culprit is not None:
+            item, place = culprit
+            raise Unfit(expected, f"{_found(item)}", None, place)
+    raise Unfit(expected, _found(value), _suggest(value, choices))
+
+
+def _find_culprit(
+    value: values.ListValue, choices: Sequence[Any]
+) -> tuple[Val, Span | None] | None:
+    """The first item that keeps a list from being one of the tuples."""
+    for choice in choices:
+        parts = typing.get_args(choice) if typing.get_origin(choice) is tuple else ()
+        if len(parts) != 2 or parts[1] is not Ellipsis:
+            continue
+        for index, item in enumerate(value.items):
+            try:
+                convert(item, parts[0])
+            except Unfit:
+                return item, value.spans[index] if index < len(value.spans) else None
+    return None
 
 
 class _Nothing:

@@ -12,10 +12,13 @@ from compiler.elaborate.lints import check_loss_input
 from compiler.elaborate.options import Unfit, convert, field_hints
 from compiler.elaborate.paths import join
 from compiler.elaborate.places import CallPlace
+from compiler.elaborate.signatures import given_of, sign
 from compiler.elaborate.values import (
     POISON,
+    BlockLayer,
     Given,
     Known,
+    ListValue,
     OpLayer,
     Poison,
     Record,
@@ -115,7 +118,16 @@ def _spread(body: Body, op: type[Op], name: str, item: Given) -> list[Given]:
         found = describe(item.value) if items is None else "an empty list"
         body.report(WrongArgument(item.span, op.name, name, "a list of tensors", found))
         raise Refused
-    return [_check_operand(body, op, name, Given(value, item.span)) for value in items]
+    given = item.value
+    return [
+        _check_operand(
+            body,
+            op,
+            name,
+            Given(v, given.span_of(i, item.span) if isinstance(given, ListValue) else item.span),
+        )
+        for i, v in enumerate(items)
+    ]
 
 
 def _check_operand(body: Body, op: type[Op], name: str, item: Given) -> Given:
@@ -139,8 +151,11 @@ def _is_scalar(value: Val) -> bool:
 def layer_for_tensor(item: Given) -> NotALayerHere:
     """The message for a layer where a tensor is needed."""
     value, waits = item.value, ""
-    if isinstance(value, OpLayer):
-        waits = " and ".join(f"`{o.name}`" for o in value.op.operands if not o.optional)
+    signature = sign(value) if isinstance(value, OpLayer | BlockLayer) else None
+    if signature is not None:
+        given = given_of(value)  # type: ignore[arg-type]
+        open_tensors = (f for f in signature.formals if f.tensor and f.required)
+        waits = " and ".join(f"`{f.name}`" for f in open_tensors if f.name not in given)
     return NotALayerHere(item.span, describe(value), waits, None)
 
 
@@ -203,9 +218,10 @@ def _make_op(body: Body, cls: type[Op], given: Mapping[str, Given], application:
             fields[option.name] = convert(item.value, option.annotation)
         except Unfit as unfit:
             refused = True
+            span = unfit.place or item.span
             body.report(
                 WrongArgument(
-                    item.span, cls.name, option.name, unfit.expected, unfit.found, unfit.suggestion
+                    span, cls.name, option.name, unfit.expected, unfit.found, unfit.suggestion
                 )
             )
     if refused:
@@ -283,7 +299,7 @@ def _check_extra(call: _Call, wanted: Sequence[Weight]) -> None:
     """Names that were taken for weights must be weights."""
     cls = type(call.op)
     known = [*(o.name for o in cls.operands), *(o.name for o in cls.options())]
-    names = [*known, *(w.name for w in wanted)]
+    names = list(dict.fromkeys([*known, *(w.name for w in wanted)]))
     for name, item in call.given.items():
         if name not in names:
             call.body.report(

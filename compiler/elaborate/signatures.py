@@ -162,7 +162,9 @@ def _sign_op(op: type[Op]) -> Signature:
         op.name,
         tuple(formals),
         None,
-        lambda name, value: name not in names and isinstance(value, Tensor | Poison),
+        lambda name, value: (
+            name not in names and (name == "weight" or isinstance(value, Tensor | Poison))
+        ),
     )
 
 

@@ -80,7 +80,7 @@ def _run_binding(body: Body, statement: Binding) -> None:
 
 
 def _refuse_clause_word(body: Body, name: Name, value: str) -> None:
-    written = " ".join(f"{name.text} {value}".split())
+    written = body.clauses.forms.get(name.text) or " ".join(f"{name.text} {value}".split())
     if len(written) > 60:
         written = f"{name.text} …"
     body.report(ClauseWordBound(name.span, name.text, body.clauses.place, written))

@@ -64,9 +64,14 @@ class Undecided:
 
 @dataclass(frozen=True, slots=True)
 class ListValue:
-    """`[a, b]`. `rest` entries are `...` in a shape."""
+    """`[a, b]`; `spans` are the places of its items where it is written out."""
 
     items: tuple[Val, ...]
+    spans: tuple[Span, ...] = ()
+
+    def span_of(self, index: int, default: Span) -> Span:
+        """The place of an item; `default` where it is not known."""
+        return self.spans[index] if index < len(self.spans) else default
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class UnknownArgument(Message):
     known: tuple[str, ...]
     suggestion: str | None
     definition: Span | None = None
+    by_position: bool = False
 
     def title(self) -> str:
         return f"`{self.callee}` has no argument `{self.name}`"
@@ -61,6 +62,8 @@ class UnknownArgument(Message):
         return (Label(self.definition, "defined here"),) if self.definition is not None else ()
 
     def help(self) -> str | None:
+        if self.by_position:
+            return f"`{self.callee}` takes its arguments by position"
         if not self.known:
             return f"`{self.callee}` takes no arguments"
         return f"it takes {', '.join(f'`{k}`' for k in self.known)}"
@@ -234,7 +237,7 @@ class WrongInputs(Message):
 
     def title(self) -> str:
         count = "one value" if self.supplied == 1 else f"{self.supplied} values"
-        return f"{count} for `{self.callee}`"
+        return f"`{self.callee}` is given {count}"
 
     def label(self) -> str:
         if not self.takes:

@@ -99,10 +99,12 @@ class NotWhole(Message):
 
     code: ClassVar[str] = "W0423"
     bad: ClassVar[str] = (
-        "model M(d: int = 10) {\n    input x: f32[batch, 8]\n    output y = x -> (d / 3) * relu\n}\n"
+        "model M(d: int = 10) {\n    input x: f32[batch, 8]\n"
+        "    output y = x -> (d / 3) * relu\n}\n"
     )
     good: ClassVar[str] = (
-        "model M(d: int = 10) {\n    input x: f32[batch, 8]\n    output y = x -> (d // 3) * relu\n}\n"
+        "model M(d: int = 10) {\n    input x: f32[batch, 8]\n"
+        "    output y = x -> (d // 3) * relu\n}\n"
     )
 
     what: str

@@ -51,12 +51,14 @@ class UnboundSize(Message):
 
     code: ClassVar[str] = "W0202"
     bad: ClassVar[str] = (
-        "block f(x: f32[n, d], mask: bool[n, t] = none) {\n    if mask == none { return x -> dense(t) }\n"
+        "block f(x: f32[n, d], mask: bool[n, t] = none) {\n"
+        "    if mask == none { return x -> dense(t) }\n"
         "    return x\n}\n"
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> f\n}\n"
     )
     good: ClassVar[str] = (
-        "block f(x: f32[n, d], mask: bool[n, t] = none) {\n    if mask == none { return x -> dense(d) }\n"
+        "block f(x: f32[n, d], mask: bool[n, t] = none) {\n"
+        "    if mask == none { return x -> dense(d) }\n"
         "    return x\n}\n"
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> f\n}\n"
     )

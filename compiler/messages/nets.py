@@ -43,6 +43,8 @@ class PathTaken(Message):
         return (Label(self.first, "first taken here"),) if self.first is not None else ()
 
     def help(self) -> str | None:
+        if self.first is None:
+            return f"each turn of a loop needs its own path, such as `as {self.path}[i]`"
         return "name the stages apart with `as`; to share weights, declare a `net` and use it twice"
 
 

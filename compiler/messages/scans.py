@@ -189,7 +189,7 @@ class CarriedNotATensor(Message):
         return f"after a step it is {self.found}, before the loop it is {self.outside}"
 
     def help(self) -> str | None:
-        return "a loop at run time carries tensors; use another name for what is known"
+        return "a loop at run time carries tensors: start from `zeros([…])` or `full([…], value)`"
 
 
 @final

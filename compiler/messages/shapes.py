@@ -51,7 +51,7 @@ class WrongRankDeclared(DeclaredType):
 
     def title(self) -> str:
         count = "one axis" if self.axes == 1 else f"{self.axes or 'no'} axes"
-        return f"{self.subject} has {'at least ' if self.at_least else ''}{count}"
+        return f"{self.subject} must have {'at least ' if self.at_least else ''}{count}"
 
     def label(self) -> str:
         return f"this is {self.found}, declared is {self.declared}"
@@ -107,7 +107,7 @@ class WrongDtypeDeclared(DeclaredType):
     dtype: str
 
     def title(self) -> str:
-        return f"{self.subject} holds {self.dtype}"
+        return f"{self.subject} must hold {self.dtype}"
 
     def label(self) -> str:
         return f"this is {self.found}, declared is {self.declared}"
@@ -135,6 +135,8 @@ class NotATensor(Message):
     hint: str | None = None
 
     def title(self) -> str:
+        if self.declared == "a tensor":
+            return f"{self.subject} must be a tensor"
         return f"{self.subject} is declared {self.declared}"
 
     def label(self) -> str:
@@ -266,3 +268,33 @@ class SizeBoundElsewhere(Message):
 
     def labels(self) -> Sequence[Label]:
         return (Label(self.definition, "declared here"),) if self.definition is not None else ()
+
+
+@final
+@dataclass(frozen=True)
+class WeightNotTrainable(Message):
+    """A `param` holds whole numbers or truth values, which no optimizer can change in small steps.
+
+    Numbers that are stored with the weights and not trained are a `buffer`.
+    """
+
+    code: ClassVar[str] = "W0310"
+    bad: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    param p: i64[8] = zeros\n"
+        "    output y = x + p\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    buffer p: i64[8] = zeros\n"
+        "    output y = x + p\n}\n"
+    )
+
+    dtype: str
+
+    def title(self) -> str:
+        return "a weight that is trained must hold fractions"
+
+    def label(self) -> str:
+        return f"{self.dtype} holds none"
+
+    def help(self) -> str | None:
+        return "use f32; numbers that are not trained are a `buffer`"
