@@ -34,6 +34,7 @@ class _Printer:
     """Numbers frames over a graph and the graphs nested in its ops."""
 
     def __init__(self, graph: Graph) -> None:
+        self.source = graph.frame.origin.source if graph.frame.origin else None
         self.frames: dict[Frame, int] = {}
         for frame in _find_frames(graph):
             self.frames.setdefault(frame, len(self.frames))
@@ -48,17 +49,17 @@ class _Printer:
                 yield inner + self.frame_line(frame, number)
         for item in graph.inputs:
             head = f"input {_value(item.name)}: {item.value.type}{_hinted(item.hints)}"
-            yield f"{inner}{head}{_doc(item.doc)}{_span(item.origin)}"
+            yield f"{inner}{head}{_doc(item.doc)}{self.span(item.origin)}"
         for parameter in graph.parameters:
             yield inner + self.parameter_line(parameter)
         for condition in graph.conditions:
             text = f"{condition.left} {condition.relation} {condition.right}"
-            yield f"{inner}assume {text}{_span(condition.origin)}"
+            yield f"{inner}assume {text}{self.span(condition.origin)}"
         for node in graph.nodes:
             yield inner + self.node_line(node, inner)
         for output in graph.outputs:
             head = f"output {_text(output.name)} = {_value(output.value.name)}"
-            yield f"{inner}{head}{_doc(output.doc)}{_span(output.origin)}"
+            yield f"{inner}{head}{_doc(output.doc)}{self.span(output.origin)}"
         yield f"{indent}}}"
 
     def frame_line(self, frame: Frame, number: int) -> str:
@@ -68,7 +69,7 @@ class _Printer:
         parts += [self.argument(a) for a in frame.arguments]
         parts += [f"tensor {formal}={_value(name)}" for formal, name in frame.tensors]
         guard = f" guard {_hint(frame.guard)}" if frame.guard is not None else ""
-        return " ".join(parts) + guard + _doc(frame.doc) + _span(frame.origin)
+        return " ".join(parts) + guard + _doc(frame.doc) + self.span(frame.origin)
 
     def argument(self, argument: Argument) -> str:
         text = f"argument {argument.name}={self.literal(argument.value, '')}"
@@ -86,7 +87,7 @@ class _Printer:
         kind = "param" if parameter.trainable else "buffer"
         head = f"{kind} {_value(parameter.path)}: {parameter.value.type}"
         made = self.record(parameter.initializer.name, parameter.initializer, "")
-        return f"{head} = {made}{_hinted(parameter.hints)}{_span(parameter.origin)}"
+        return f"{head} = {made}{_hinted(parameter.hints)}{self.span(parameter.origin)}"
 
     def node_line(self, node: Node, indent: str) -> str:
         made = ", ".join(f"{_value(v.name)}: {v.type}" for v in node.outputs)
@@ -94,7 +95,7 @@ class _Printer:
         options = ", ".join(self.changed_fields(node.op, indent))
         text = f"{made} = {node.op.name}({read})"
         text += f" {{{options}}}" if options else ""
-        return text + f" in @{self.frames[node.scope]}" + _site(node.origin)
+        return text + f" in @{self.frames[node.scope]}" + self.site(node.origin)
 
     def changed_fields(self, item: object, indent: str) -> Iterator[str]:
         """`field=value` of a dataclass, without fields that stand at their default."""
@@ -106,6 +107,19 @@ class _Printer:
 
     def record(self, name: str, item: object, indent: str) -> str:
         return f"{name}({', '.join(self.changed_fields(item, indent))})"
+
+    def site(self, site: Site) -> str:
+        text = f" as {_text(site.name)}" if site.name else ""
+        text += _hinted(site.hints)
+        if site.guard is not None:
+            text += f" guard {_hint(site.guard)}"
+        return text + self.span(site.span)
+
+    def span(self, span: Span | None) -> str:
+        if span is None:
+            return ""
+        place = f" at {span.start}:{span.end}"
+        return place if span.source is self.source else f"{place} of {_text(span.source.path)}"
 
     def literal(self, value: object, indent: str) -> str:
         match value:
@@ -150,14 +164,6 @@ def find_nested_graphs(node: Node) -> Iterator[Graph]:
         value = getattr(node.op, field.name)
         if isinstance(value, Graph):
             yield value
-
-
-def _site(site: Site) -> str:
-    text = f" as {_text(site.name)}" if site.name else ""
-    text += _hinted(site.hints)
-    if site.guard is not None:
-        text += f" guard {_hint(site.guard)}"
-    return text + _span(site.span)
 
 
 def _hinted(hints: tuple[tuple[str, Hint], ...]) -> str:
@@ -205,7 +211,3 @@ def _value(name: str) -> str:
 
 def _doc(doc: str) -> str:
     return f" doc={_text(doc)}" if doc else ""
-
-
-def _span(span: Span | None) -> str:
-    return f" at {span.start}:{span.end}" if span is not None else ""

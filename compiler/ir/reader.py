@@ -4,7 +4,7 @@ written in."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -44,9 +44,9 @@ from compiler.tensor import TensorType
 Branch = Tree[Token]
 
 
-def read_graph(text: str, source: Source | None = None) -> Graph:
-    """The graph a text stands for. `source` is what its spans point into; without one the
-    nodes have no spans.
+def read_graph(text: str, *sources: Source) -> Graph:
+    """The graph a text stands for. `sources` are what its spans point into, the spec first;
+    what stands in others has no span.
 
     Raises:
         GraphSyntaxError: the text is not in the textual form, or names what does not exist.
@@ -57,7 +57,7 @@ def read_graph(text: str, source: Source | None = None) -> Graph:
     except UnexpectedInput as error:
         context = error.get_context(text).rstrip()
         raise GraphSyntaxError(f"line {error.line}: unexpected text\n{context}") from error
-    return _Reader(source).graph(_child(tree, "graph"))
+    return _Reader(sources).graph(_child(tree, "graph"))
 
 
 @cache
@@ -69,8 +69,9 @@ def _parser() -> Lark:
 class _Reader:
     """Reads lines in order: frames and values are known before they are used."""
 
-    def __init__(self, source: Source | None) -> None:
-        self.source = source
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.sources = {source.path: source for source in sources}
+        self.spec = sources[0] if sources else None
         self.frames: dict[str, Frame] = {}
         self.root: Frame | None = None
 
@@ -163,11 +164,10 @@ class _Reader:
         return next((read_hint(t.children[0]) for t in _children(tree, "guard")), None)
 
     def span(self, tree: Branch) -> Span | None:
-        if self.source is None:
-            return None
         for place in _children(tree, "span"):
-            start, end = (int(str(t)) for t in place.children)
-            return Span(self.source, start, end)
+            start, end, *path = place.children
+            source = self.sources.get(_string(path[0])) if path else self.spec
+            return Span(source, int(str(start)), int(str(end))) if source else None
         return None
 
 
