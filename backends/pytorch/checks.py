@@ -13,14 +13,6 @@ from compiler.ir.graph import Condition
 from compiler.ir.hint import Hint
 
 
-def find_checked(target: Class) -> set[str]:
-    """Symbols that the checks of a class read."""
-    if not target.is_root:
-        return set()
-    conditions = target.bodies[0].index.graph.conditions
-    return {s for c in conditions for s in c.left.symbols | c.right.symbols}
-
-
 def write_checks(
     target: Class, reading: Reading, expressions: Expressions, indent: int
 ) -> list[str]:

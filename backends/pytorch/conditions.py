@@ -22,6 +22,14 @@ MOST_CONDITIONS = 4
 """A class with more of them is harder to read than two classes."""
 
 
+def find_checked(target: Class) -> set[str]:
+    """Symbols that the run-time checks of a class read."""
+    if not target.is_root:
+        return set()
+    conditions = target.bodies[0].index.graph.conditions
+    return {s for c in conditions for s in c.left.symbols | c.right.symbols}
+
+
 class Conditions:
     """Finds the tests of a class."""
 

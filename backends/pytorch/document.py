@@ -107,4 +107,7 @@ def lay_docstring(text: str, indent: int) -> list[str]:
         start = False
     if len(line) + 3 <= WIDTH:
         return [*lines, f'{line}"""']
-    return [*lines, line, f'{margin}"""']
+    if lines:
+        return [*lines, line, f'{margin}"""']
+    head, _, last = line.rpartition(" ")  # ruff keeps the quotes behind a single line
+    return [head, f'{margin}{last}"""']

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from backends.pytorch.conditions import Conditions
+from backends.pytorch.conditions import Conditions, find_checked
 from backends.pytorch.merged import Class, Made, Merged, Setting, Variant
 from backends.pytorch.naming import safe_name
 from backends.pytorch.settings import Settings, annotate
 from backends.pytorch.sizes import Sizes
 from backends.pytorch.terms import CodeName, Many, is_scalar, same_value, variables
-from backends.pytorch.widths import Widths
+from backends.pytorch.widths import LEAST_TELLING, Widths
 from compiler.dims import Dim
 from compiler.ir.graph import NO_DEFAULT
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names
@@ -61,6 +61,8 @@ class _Explainer:
             for leaf in variables(item.expression):
                 self._explain_leaf(item, leaf, in_constructor=False)
         Conditions(target, self.settings).find()
+        for symbol in find_checked(target):
+            self.settings.use(HintName(symbol))
         order = list(self.settings.found)
         used = sorted(self.settings.used, key=order.index)
         target.settings = [self.settings.found[n] for n in used]
@@ -110,6 +112,8 @@ class _Explainer:
             if width is not None and self._accept_width(leaf, width.hint):
                 return
         hint = self._find_optional(leaf)
+        if hint is None and not leaf.varies:
+            hint = self._find_size(leaf)
         if hint is None and leaf.varies:
             hint = self._relate(leaf) or self._make_fresh(leaf)
         if hint is not None:
@@ -154,6 +158,18 @@ class _Explainer:
     def _is_required(self, name: str) -> bool:
         found = self.settings.found.get(name)
         return found is not None and found.dim is None and not found.annotation.endswith("None")
+
+    def _find_size(self, leaf: Many) -> Hint | None:
+        """A constant width behind a change of shape is called like the one input size that it
+        equals: what `flatten` makes of heads is the width that was split into them."""
+        if leaf.dim is None or leaf.dim[0] != "in" or not isinstance(leaf.literal, int):
+            return None
+        same = [
+            s
+            for s in self.settings.found.values()
+            if s.dim is not None and not s.runtime and s.constant and s.values[0] == leaf.literal
+        ]
+        return HintName(same[0].name) if len(same) == 1 and leaf.literal >= LEAST_TELLING else None
 
     def _relate(self, leaf: Many) -> Hint | None:
         """A known argument, or a small multiple of one, with these values."""

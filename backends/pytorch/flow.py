@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import chain, count
 
+from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Class, Formal, Made, Merged, MergedRef
 from backends.pytorch.naming import safe_name, user_name
 from backends.pytorch.terms import Part, operands
@@ -95,6 +96,8 @@ class Flow:
             readers = self.readers.get(here, [])
             if name or self.uses[here] != 1 or len(readers) != 1 or readers[0].outputs != 1:
                 return name
+            if sum(not isinstance(ref, FromOwn) for ref in readers[0].refs) > 1:
+                return ""  # what several tensors become is no name for one of them
             here = Made(readers[0], 0)
         return ""
 

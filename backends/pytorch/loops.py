@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backends.pytorch.document import STEP, lay_out
+from backends.pytorch.document import STEP, Doc, Group, lay_out
 from backends.pytorch.expressions import substitute
 from backends.pytorch.flow import Pending
 from backends.pytorch.items import FromOwn
@@ -95,6 +95,7 @@ class ScanWriter:
         self.items = items
         self.pairs = find_pairs(items)
         self.opened: list[_Open] = []
+        self.orders: dict[str, str] = {}
 
     # --- opening --------------------------------------------------------------------------------
 
@@ -117,8 +118,10 @@ class ScanWriter:
             ref = Made(item, number)
             names.append(out.flow.choose(ref) if out.flow.uses[ref] else "_")
             out.flow.bind(names[-1], ref)
-        over = overs[0] if len(overs) == 1 else f"zip({', '.join(overs)})"
-        out.add(f"for {', '.join(names)} in {over}:")
+        over: Doc = overs[0]
+        if len(overs) > 1:
+            over = ("zip", Group("(", tuple(overs), ")"))
+        out.lines += lay_out(f"for {', '.join(names)} in ", over, out.indent, ":")
         out.indent += STEP
         out.last_shape = None
 
@@ -153,7 +156,12 @@ class ScanWriter:
                 return ""
             case Tree(Form.LITERAL, "True"):
                 return "[::-1]"
-        return f"[:: -1 if {self.out.text(part)} else 1]"
+        text = f"-1 if {self.out.text(part)} else 1"
+        if text not in self.orders:
+            self.orders[text] = free_name("order", self.out.live_names())
+            self.out.flow.reserved.add(self.orders[text])
+            self.out.add(f"{self.orders[text]} = {text}")
+        return f"[::{self.orders[text]}]"
 
     def _sequence(self, ref: MergedRef, axis: int) -> str:
         """`x.unbind(1)`: one tensor for each step."""

@@ -87,9 +87,10 @@ class Shapes:
         return hint_text(rename_hint(hint, names))
 
     def _axis(self, ref: MergedRef, axis: int) -> str | None:
-        source, along, width = self.widths.trace(ref, axis)
-        if isinstance(source, Formal):
-            return self.labels[source.place, along]
+        origin = self.widths.trace(ref, axis)
+        width = origin.width
+        if isinstance(origin.ref, Formal):
+            return self.labels[origin.ref.place, origin.axis]
         column = self._column(ref, axis)
         first = column[0]
         known = self._write(width.hint) if width is not None else None

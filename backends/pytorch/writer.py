@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from backends.pytorch.checks import find_checked, write_checks
+from backends.pytorch.checks import write_checks
+from backends.pytorch.conditions import find_checked
 from backends.pytorch.constructor import INDENT, Constructor
 from backends.pytorch.document import STEP, WIDTH, Doc, Group, lay_docstring, lay_out
 from backends.pytorch.expressions import Expressions, write_literal
