@@ -45,6 +45,7 @@ from compiler.ops.elementwise import Exp
 from compiler.ops.indexing import Index
 from compiler.ops.items import TensorIndex
 from compiler.ops.linear import Dense, Embedding
+from compiler.ops.rounding import Abs
 from compiler.ops.statistics import ArgMax
 from compiler.passes.base import Context, Pass
 from compiler.passes.pipeline import ONNX_PASSES
@@ -442,3 +443,46 @@ def test_intervals_hold_the_median() -> None:
     low, high = median_interval(list(range(100)))
     assert 35 <= low < 50 < high <= 65
     assert median_interval([3.0]) == (3.0, 3.0)
+
+
+# --- the generated module ----------------------------------------------------------------------
+
+
+def load(graph: Graph, weights: Mapping[str, Any]) -> Any:
+    from backends.pytorch.load import assign_weights, load_module
+    from backends.pytorch.modules import emit_module
+
+    module = load_module(emit_module([graph], title=graph.name), graph)
+    assign_weights(module, weights)
+    return module
+
+
+def test_the_module_is_compared_too() -> None:
+    graph, weights = make_mlp(Relu())
+    sink = Sink()
+    report = verify(graph, weights, torch_module=load(graph, weights), sink=sink)
+    assert report.passed, sink.messages
+    assert {r.backend for r in report.results} == {"the generated PyTorch module"}
+
+
+def test_the_first_wrong_node_of_a_module_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Abs, "torch", lambda self, node: Relu().torch(node))
+    graph, weights = make_mlp(Abs())
+    sink = Sink()
+    report = verify(graph, weights, torch_module=load(graph, weights), sink=sink)
+    (message,) = sink.messages
+    assert not report.passed
+    assert isinstance(message, BackendsDiffer)
+    assert message.span == place("second")
+
+
+def test_several_outputs_of_a_module() -> None:
+    net = Net()
+    x = net.build.input("x", TensorType.of("f32", ["batch", 8]))
+    y = net.build.input("y", TensorType.of("f32", ["batch", 8]))
+    total = net.apply(Add(), x, y)
+    graph, weights = net.finish(total=total, high=net.apply(Exp(), total))
+    sink = Sink()
+    report = verify(graph, weights, torch_module=load(graph, weights), sink=sink)
+    assert report.passed, sink.messages
+    assert {r.output for r in report.results} <= {"total", "high"}

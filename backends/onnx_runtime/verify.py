@@ -17,6 +17,7 @@ from backends.onnx_runtime.onnx_subject import OnnxSubject
 from backends.onnx_runtime.session import Device, open_session
 from backends.onnx_runtime.sizes import SizeSearch, pin_sizes
 from backends.onnx_runtime.tolerance import Difference, compare_all, derive_tolerance
+from backends.onnx_runtime.torch_subject import TorchSubject
 from compiler.diagnostics import Message, Sink
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
@@ -98,8 +99,6 @@ def verify(
     subjects: list[Subject] = []
     pinned: dict[str, int] = {}
     if torch_module is not None:
-        from backends.onnx_runtime.torch_subject import TorchSubject
-
         subjects.append(TorchSubject(graph, weights, torch_module))
     if onnx_path is not None:
         session = open_session(onnx_path, device=device)
