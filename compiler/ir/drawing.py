@@ -8,7 +8,7 @@ from html import escape
 
 from compiler.ir.graph import Frame, Graph, Node
 
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 190, 40, 26, 34, 20
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 240, 40, 26, 34, 20
 _COLORS = {"input": "#e8f0fe", "output": "#e6f4ea", "block": "#fef7e0", "op": "#f8f9fa"}
 
 
@@ -125,7 +125,7 @@ def _draw_box(box: _Box, x: int, y: int) -> Iterator[str]:
         f'fill="{_COLORS[box.kind]}" stroke="#5f6368"/>'
     )
     for offset, size, text in ((17, 12, box.title), (32, 10, box.detail)):
-        short = text if len(text) <= 32 else text[:31] + "…"
+        short = text if len(text) <= 42 else text[:41] + "…"
         yield (
             f'<text x="{x + _WIDTH // 2}" y="{y + offset}" font-size="{size}" '
             f'text-anchor="middle">{escape(short)}<title>{escape(text)}</title></text>'
