@@ -155,9 +155,13 @@ class Div(Arithmetic):
         common = super().result_dtype(types)
         return common if common.is_float else DType.F32
 
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        a, b = (np.asarray(i) for i in inputs)
+        if a.dtype.kind != "f" and b.dtype.kind != "f":
+            a, b = a.astype(np.float32), b.astype(np.float32)
+        return super().evaluate(a, b)
+
     def calculate(self, left: Array, right: Array) -> Array:
-        if left.dtype.kind != "f":
-            left, right = left.astype(np.float32), right.astype(np.float32)
         return np.divide(left, right)
 
     def compute(self, *numbers: float) -> float:

@@ -26,6 +26,10 @@ class Elementwise(Op):
         """The dtype of the result."""
         return promote_types(types)
 
+    def inner_dtype(self, types: Sequence[TensorType]) -> DType:
+        """The dtype in which it is computed."""
+        return self.result_dtype(types)
+
     def check(self, types: Sequence[TensorType]) -> None:
         """Raises `Fault` if the dtypes have no meaning here."""
 
@@ -39,7 +43,7 @@ class Elementwise(Op):
         does not widen the others, and the stack of them has an axis."""
         types = [operand_type(operands, i) for i in range(len(operands))]
         stacked = [TensorType(t.dtype, (rows, *t.shape)) for t in types]
-        return self if self.result_dtype(types) is self.result_dtype(stacked) else None
+        return self if self.inner_dtype(types) is self.inner_dtype(stacked) else None
 
 
 def broadcast_shapes(types: Sequence[TensorType], assume: Assume) -> tuple[Dim, ...]:

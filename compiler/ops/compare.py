@@ -35,6 +35,9 @@ class Comparison(Elementwise):
     def result_dtype(self, types: Sequence[TensorType]) -> DType:
         return DType.BOOL
 
+    def inner_dtype(self, types: Sequence[TensorType]) -> DType:
+        return promote_types(types)
+
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         left, right = promoted(*inputs)
         return (np.asarray(self.calculate(left, right)),)
@@ -50,7 +53,7 @@ class Comparison(Elementwise):
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
-        common = promote_types([operand_type(types, i) for i in (0, 1)])
+        common = self.inner_dtype([operand_type(types, i) for i in (0, 1)])
         if common is DType.BOOL and self.onnx_type != "Equal":
             common = DType.U8  # ONNX orders numbers only
         return [build.op(self.onnx_type, cast_operands(build, inputs, types, common))]

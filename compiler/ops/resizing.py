@@ -182,7 +182,7 @@ class Resize(Op):
         if self.align_corners:
             coordinates = "align_corners"
         attributes = {"mode": mode, "coordinate_transformation_mode": coordinates, **rest}
-        if self.scale is None:
+        if self.scale is None or self.align_corners:  # corners depend on the sizes alone
             return build.op("Resize", [value, None, None, build.shape(made.shape)], attributes)
         factors = [
             _single(scale, before, after)
