@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.later import LATER_CLAUSES
@@ -260,7 +260,10 @@ def _read_file(scope: FileScope, use: Use, written: String) -> Source | None:
     return None
 
 
-def items_by_kind(scope: FileScope, kind: type[Item]) -> Mapping[str, Item]:
+K = TypeVar("K", bound=Item)
+
+
+def items_by_kind(scope: FileScope, kind: type[K]) -> Mapping[str, K]:
     """The items of one kind in a file, in order."""
     return {n: e for n, e in scope.entries.items() if isinstance(e, kind)}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from compiler.diagnostics import Message
-from compiler.messages.wording import count
+from compiler.messages.wording import count, list_words
 
 SPLIT = "    split random(seed=0), train=80%, val=20%\n}\n"
 
@@ -104,7 +104,7 @@ class NotANumber(Message):
 @final
 @dataclass(frozen=True)
 class LabelOutOfRange(Message):
-    """A class number in the data is below 0, or not below the number of scores that the net gives."""
+    """A class number in the data is below 0, or not below the number of scores of the net."""
 
     code: ClassVar[str] = "W0724"
 
@@ -124,3 +124,132 @@ class LabelOutOfRange(Message):
         if self.found < 0:
             return f"number the classes from 0: `{self.column} = {self.column} + {-self.found}`"
         return f"{self.found + 1} classes would take it"
+
+
+@final
+@dataclass(frozen=True)
+class WeightsInData(Message):
+    """A layer with weights stands in a column expression. Columns are computed before training
+    and are not trained: only `standardize` and `fill` hold figures there, fitted on the training
+    rows."""
+
+    code: ClassVar[str] = "W0725"
+    bad: ClassVar[str] = digits_spec("image = image / 16 -> flatten -> dense(3)")
+    good: ClassVar[str] = digits_spec("image = (image / 16) -> flatten")
+
+    op: str
+
+    def title(self) -> str:
+        return f"`{self.op}` has weights, and columns are not trained"
+
+    def help(self) -> str:
+        return "move it into the model"
+
+
+@final
+@dataclass(frozen=True)
+class BadShares(Message):
+    """The shares of a split are parts of the rows (`80%`, `0.8`) or numbers of rows (`500`), for
+    `train`, `val` and `test`, and parts add up to 100% at most."""
+
+    code: ClassVar[str] = "W0726"
+    bad: ClassVar[str] = digits_spec().replace("val=20%", "val=30%")
+    good: ClassVar[str] = digits_spec()
+
+    reason: str
+    advice: str = "write `train=80%, val=10%, test=10%`"
+
+    def title(self) -> str:
+        return "the rows cannot be divided like this"
+
+    def label(self) -> str:
+        return self.reason
+
+    def help(self) -> str | None:
+        return self.advice or None
+
+
+@final
+@dataclass(frozen=True)
+class SplitDoesNotFit(Message):
+    """The way of splitting does not fit the source: only some sources bring splits of their own,
+    and windows over one text must be divided in order, or the same characters would be trained on
+    and tested."""
+
+    code: ClassVar[str] = "W0727"
+    bad: ClassVar[str] = digits_spec().replace(
+        "split random(seed=0), train=80%, val=20%", "split given"
+    )
+    good: ClassVar[str] = digits_spec()
+
+    method: str
+    reason: str
+    advice: str
+
+    def title(self) -> str:
+        return f"`{self.method}` does not fit this source"
+
+    def label(self) -> str:
+        return self.reason
+
+    def help(self) -> str:
+        return self.advice
+
+
+@final
+@dataclass(frozen=True)
+class CannotStratify(Message):
+    """A split is stratified by a raw column of classes: whole numbers or words, one per row."""
+
+    code: ClassVar[str] = "W0728"
+    bad: ClassVar[str] = digits_spec().replace("seed=0", "seed=0, stratify=image")
+    good: ClassVar[str] = digits_spec().replace("seed=0", "seed=0, stratify=label")
+
+    column: str
+    found: str  # its type; empty where there is none
+    known: tuple[str, ...]
+    suggestion: str | None = None
+
+    def title(self) -> str:
+        if not self.found:
+            return f"the source has no column `{self.column}`"
+        return f"`{self.column}` holds no classes"
+
+    def label(self) -> str:
+        if self.found:
+            return f"it is {self.found}"
+        return f"did you mean `{self.suggestion}`?" if self.suggestion else ""
+
+    def help(self) -> str | None:
+        return f"columns with classes are {list_words(self.known)}" if self.known else None
+
+
+@final
+@dataclass(frozen=True)
+class UnknownFact(Message):
+    """`NAME.x` reads a number that the data tell when compiling: `vocab` of a text, `classes` of
+    data with labelled classes."""
+
+    code: ClassVar[str] = "W0729"
+    bad: ClassVar[str] = digits_spec() + (
+        "model M() {\n    input x: f32[batch, 64]\n    output y = x -> dense(digits.clases)\n}\n"
+    )
+    good: ClassVar[str] = digits_spec() + (
+        "model M() {\n    input x: f32[batch, 64]\n    output y = x -> dense(digits.classes)\n}\n"
+    )
+
+    data: str
+    name: str
+    known: tuple[str, ...]
+    suggestion: str | None
+
+    def title(self) -> str:
+        return f"the data item `{self.data}` tells no `{self.name}`"
+
+    def label(self) -> str:
+        return f"did you mean `{self.suggestion}`?" if self.suggestion else ""
+
+    def help(self) -> str:
+        if not self.known:
+            return "this source tells nothing when compiling"
+        return f"it tells {list_words(self.known)}"

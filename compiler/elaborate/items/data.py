@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from compiler.data.base import SOURCES, Column, DataSource
@@ -32,8 +31,8 @@ from compiler.elaborate.values import Tensor
 from compiler.ir.graph import Graph
 from compiler.messages.clauses import ClauseMissing
 from compiler.messages.columns import WeightsInData
-from compiler.messages.files import BadSettingValue
 from compiler.messages.names import DefinedTwice
+from compiler.messages.settings import BadSettingValue
 from compiler.ops.fitted import Fitted
 from compiler.program import DataSet
 from compiler.source import Span
@@ -151,12 +150,10 @@ class DataRun:
                 continue
             value = self.body.evaluate(given)
             try:
-                source = replace(source, **{option.name: convert(value, option.annotation)})  # type: ignore[arg-type]
+                source = _replace(source, option.name, convert(value, option.annotation))
             except Unfit as unfit:
                 name = f"{self.item.name.text}.{option.name}"
-                self.body.report(
-                    BadSettingValue(given.span, name, unfit.expected, unfit.found)
-                )
+                self.body.report(BadSettingValue(given.span, name, unfit.expected, unfit.found))
                 return None
             except Fault as fault:
                 self.body.report(fault.make(ClausePlace(given.span, {})))
@@ -189,12 +186,12 @@ class DataRun:
         body = context.body
         spans = _binding_spans(self.item)
         bound = {n: v for n, v in body.names[-1].items() if isinstance(v, Tensor)}
-        for column in schema:
-            raw = body.names[0].get(column.name)
-            if column.name not in body.names[-1] and isinstance(raw, Tensor):
-                context.output(column.name, raw, self.place.call)
-        for name, tensor in bound.items():
-            context.output(name, tensor, spans.get(name, tensor.made))
+        for name in dict.fromkeys((*(c.name for c in schema), *bound)):
+            raw = body.names[0].get(name) if name not in body.names[-1] else None
+            if name in bound:
+                context.output(name, bound[name], spans.get(name, bound[name].made))
+            elif isinstance(raw, Tensor):
+                context.output(name, raw, self.place.call)
         graph = context.graph()
         if graph is None or not self.check_weights(graph):
             return None
@@ -206,7 +203,9 @@ class DataRun:
 
     def check_weights(self, graph: Graph) -> bool:
         """Whether every weight is a fitted figure: nothing else in data is trained."""
-        fitted = {v.name for n in graph.nodes if isinstance(n.op, Fitted) for v in n.inputs[1:] if v}
+        fitted = {
+            v.name for n in graph.nodes if isinstance(n.op, Fitted) for v in n.inputs[1:] if v
+        }
         for node in graph.nodes:
             for value in node.inputs:
                 if value is not None and value.name in graph.parameter and value.name not in fitted:
@@ -237,8 +236,12 @@ class DataRun:
         self.body.report(ClauseMissing(name.span, f"the data item `{name.text}`", word, form))
 
 
+def _replace(source: DataSource, option: str, value: object) -> DataSource:
+    """The source with another value of an option."""
+    options = {o.name: getattr(source, o.name) for o in type(source).options()}
+    return type(source)(**{**options, option: value})
+
+
 def _binding_spans(item: Item) -> dict[str, Span]:
     """Where the item binds each name last."""
     return {s.name.text: s.name.span for s in item.body if isinstance(s, Binding)}
-
-

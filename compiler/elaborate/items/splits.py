@@ -145,9 +145,7 @@ class _Reader:
         self.refuse()
         found = str(column.type) if column is not None else ""
         suggestion = did_you_mean(word, classes)
-        self.body.report(
-            CannotStratify(expression.span, word, found, tuple(classes), suggestion)
-        )
+        self.body.report(CannotStratify(expression.span, word, found, tuple(classes), suggestion))
 
     # --- the shares -------------------------------------------------------------------------
 

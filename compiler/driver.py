@@ -1,0 +1,91 @@
+"""The whole compiler on one screen: from a text to its typed program, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from compiler.diagnostics import Sink, did_you_mean
+from compiler.elaborate.api import open_file, run_deep
+from compiler.elaborate.items.overrides import read_overrides
+from compiler.elaborate.items.program import elaborate_program
+from compiler.messages.files import FileMissing, FileUnreadable
+from compiler.parse import parse
+from compiler.program import Program
+from compiler.source import Source
+from compiler.stages import describe_graphs, describe_program, describe_tree
+
+STAGES = ("tree", "program", "graphs")
+"""What `--print-after=STAGE` can show: the syntax tree, the items with their settings, and the
+graph of every net, data set and objective."""
+
+Print = Callable[[str], None]
+
+
+def check(
+    path: Path | str,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    sink: Sink,
+    print_after: Mapping[str, Print] | None = None,
+) -> Program | None:
+    """The typed program of a file. What is wrong is in `sink` afterwards.
+
+    Args:
+        path: a `.weft` file.
+        overrides: values by NAME, which is `item.parameter` or a parameter alone where only one
+            item has it; `digits.path` is an option of a data item's source.
+        sink: takes the diagnostics.
+        print_after: what to do with the text of a stage of `STAGES`.
+
+    Returns:
+        The program, without the items that were refused; None where there is no text, or a text
+        with faults that leave no tree.
+    """
+    source = read_source(Path(path), sink)
+    if source is None:
+        return None
+    return check_source(source, overrides=overrides, sink=sink, print_after=print_after)
+
+
+def check_source(
+    source: Source,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    sink: Sink,
+    print_after: Mapping[str, Print] | None = None,
+) -> Program | None:
+    """The typed program of a text: see `check`."""
+    show = print_after or {}
+    file = parse(source, sink)
+    if "tree" in show:
+        show["tree"](describe_tree(file))
+    if sink.has_errors:
+        return None
+    values = read_overrides(file, overrides or {}, sink)
+    if sink.has_errors:
+        return None
+    scope = open_file(file, sink, values)
+    program = run_deep(lambda: elaborate_program(scope))
+    if "program" in show:
+        show["program"](describe_program(program))
+    if "graphs" in show:
+        show["graphs"](describe_graphs(program))
+    return program
+
+
+def read_source(path: Path, sink: Sink) -> Source | None:
+    """The text of a file; None where it cannot be read, which is reported."""
+    try:
+        return Source(str(path), path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        near = sorted(p.name for p in path.parent.glob("*.weft")) if path.parent.is_dir() else []
+        close = did_you_mean(path.name, near)
+        suggestion = str(path.with_name(close)) if close is not None else None
+        sink.report(FileMissing(None, str(path), suggestion))
+    except UnicodeDecodeError as error:
+        reason = f"it is no text in UTF-8 (byte {error.start})"
+        sink.report(FileUnreadable(None, str(path), reason))
+    except OSError as error:
+        sink.report(FileUnreadable(None, str(path), error.strerror or str(error)))
+    return None

@@ -1,0 +1,215 @@
+"""Deploy items: which net goes into a file, with which sizes, labels, outputs and preprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from compiler.diagnostics import did_you_mean
+from compiler.elaborate.arithmetic import whole
+from compiler.elaborate.context import Body
+from compiler.elaborate.files import FileScope
+from compiler.elaborate.items.operands import (
+    Once,
+    malformed,
+    read_operands,
+    read_single,
+    read_texts,
+    read_whole,
+)
+from compiler.elaborate.items.preprocess import put_before
+from compiler.elaborate.items.references import find_item
+from compiler.elaborate.items.subjects import Deployable, find_subject
+from compiler.elaborate.items.words import make_table
+from compiler.elaborate.values import Known, Poison, describe
+from compiler.ir.graph import Graph
+from compiler.messages.deployments import DimBothWays, LabelCount, UnknownDim, UnknownOutput
+from compiler.messages.items import SettingRange
+from compiler.passes.base import Context
+from compiler.passes.dead_code import DeadCode
+from compiler.program import DataSet, Deploy, Net
+from compiler.source import Span
+from compiler.syntax import Clause, Declare, Name, Reference
+from compiler.syntax import Data as DataItem
+from compiler.syntax import Deploy as DeployItem
+
+OLDEST_OPSET = 18
+"""The oldest operator set that the ONNX backend writes."""
+
+
+class DeployRun:
+    """The elaboration of one deploy item."""
+
+    def __init__(
+        self,
+        scope: FileScope,
+        item: DeployItem,
+        trains: Mapping[str, Deployable],
+        nets: Mapping[str, Net],
+        open_data: Callable[[FileScope, DataItem, Reference], DataSet | None],
+    ) -> None:
+        self.scope = scope
+        self.item = item
+        self.trains = trains
+        self.nets = nets
+        self.open_data = open_data
+        self.once = Once()
+        self.opset = 21
+        self.dynamic: list[Name] | None = None
+        self.fixed: list[tuple[Name, int]] = []
+        self.labels: tuple[tuple[str, ...], Span] | None = None
+        self.outputs: list[Name] = []
+        self.preprocess: tuple[DataSet, Span] | None = None
+        handlers = {
+            "dynamic": self.take_dynamic,
+            "fix": self.take_fix,
+            "opset": self.take_opset,
+            "labels": self.take_labels,
+            "outputs": self.take_outputs,
+            "preprocess": self.take_preprocess,
+        }
+        self.body = Body(scope.session, scope, None, None, make_table("deploy", handlers))
+
+    def run(self, name: str) -> Deploy | None:
+        """The deployment under a name; None where something was refused, which is reported."""
+        before = len(self.scope.session.sink.messages)
+        subject = find_subject(self.scope, self.item, self.trains, self.nets)
+        self.body.execute(self.item.body)
+        if subject is None:
+            return None
+        graph = self.choose_outputs(subject.graph)
+        if self.preprocess is not None and graph is not None:
+            data, span = self.preprocess
+            graph = put_before(self.body, data, graph, subject.columns, span)
+        if graph is None:
+            return None
+        self.check_dims(graph)
+        self.check_labels(graph)
+        if any(m.severity == "error" for m in self.scope.session.sink.messages[before:]):
+            return None
+        return Deploy(
+            name,
+            self.item.target.path[-1].text,
+            graph,
+            subject.net,
+            subject.train,
+            self.opset,
+            None if self.dynamic is None else tuple(n.text for n in self.dynamic),
+            tuple((n.text, size) for n, size in self.fixed),
+            self.labels[0] if self.labels is not None else (),
+            self.preprocess[0] if self.preprocess is not None else None,
+            self.item.subject.span,
+        )
+
+    # --- clauses ----------------------------------------------------------------------------
+
+    def take_dynamic(self, body: Body, clause: Clause) -> None:
+        """`dynamic batch, t`."""
+        if self.once.allows(body, clause):
+            self.dynamic = self.read_names(body, clause, "the name of a size")
+
+    def take_outputs(self, body: Body, clause: Clause) -> None:
+        """`outputs a, b`."""
+        if self.once.allows(body, clause):
+            self.outputs = self.read_names(body, clause, "the name of an output")
+
+    def read_names(self, body: Body, clause: Clause, what: str) -> list[Name]:
+        """Operands that are bare words."""
+        names = []
+        for operand in read_operands(body, clause):
+            if operand.name is None and isinstance(operand.value, Name):
+                names.append(operand.value)
+            else:
+                malformed(body, clause, operand.span, f"{what} belongs here")
+        return names
+
+    def take_fix(self, body: Body, clause: Clause) -> None:
+        """`fix h=224, w=224`."""
+        for operand in read_operands(body, clause):
+            if operand.name is None or isinstance(operand.value, Declare):
+                malformed(body, clause, operand.span, "a size gets a number: `h=224`")
+                continue
+            value = body.evaluate(operand.value)
+            size = whole(value) if isinstance(value, Known) else None
+            if not isinstance(size, int):
+                if not isinstance(value, Poison):
+                    found = describe(value)
+                    malformed(body, clause, operand.value.span, f"a size is no {found}")
+            elif size < 1:
+                name = operand.name.text
+                span = operand.value.span
+                body.report(SettingRange(span, "fix", name, str(size), "1 or above"))
+            else:
+                self.fixed.append((operand.name, size))
+
+    def take_opset(self, body: Body, clause: Clause) -> None:
+        """`opset 21`."""
+        if self.once.allows(body, clause):
+            self.opset = read_whole(body, clause, OLDEST_OPSET) or self.opset
+
+    def take_labels(self, body: Body, clause: Clause) -> None:
+        """`labels ["no", "yes"]`."""
+        if not self.once.allows(body, clause):
+            return
+        expression = read_single(body, clause)
+        value = body.evaluate(expression) if expression is not None else None
+        if expression is None or value is None or isinstance(value, Poison):
+            return
+        texts = read_texts(value)
+        if texts is None or isinstance(value, Known):
+            found = describe(value)
+            malformed(body, clause, expression.span, f"a list of strings, not {found}")
+            return
+        self.labels = (texts, expression.span)
+
+    def take_preprocess(self, body: Body, clause: Clause) -> None:
+        """`preprocess digits`."""
+        if not self.once.allows(body, clause):
+            return
+        names = self.read_names(body, clause, "the name of a data item")
+        if len(names) != 1:
+            return
+        reference = Reference(names[0].span, (names[0],), None)
+        found = find_item(self.scope, reference, DataItem, "data set")
+        data = self.open_data(found[0], found[1], reference) if found is not None else None
+        if data is not None:
+            self.preprocess = (data, names[0].span)
+
+    # --- checks -----------------------------------------------------------------------------
+
+    def choose_outputs(self, graph: Graph) -> Graph | None:
+        """The graph with the outputs that are kept."""
+        if not self.outputs:
+            return graph
+        outputs = {o.name: o for o in graph.outputs}
+        for name in self.outputs:
+            if name.text not in outputs:
+                known = tuple(outputs)
+                near = did_you_mean(name.text, known)
+                self.body.report(UnknownOutput(name.span, name.text, known, near))
+                return None
+        kept = tuple(outputs[n.text] for n in self.outputs)
+        return DeadCode().run(replace(graph, outputs=kept), Context())
+
+    def check_dims(self, graph: Graph) -> None:
+        """Whether the sizes that clauses name are open in the net."""
+        fixed = {n.text for n, _ in self.fixed}
+        for name in (*(self.dynamic or ()), *(n for n, _ in self.fixed)):
+            if name.text not in graph.symbols:
+                near = did_you_mean(name.text, graph.symbols)
+                self.body.report(UnknownDim(name.span, name.text, graph.symbols, near))
+        for name in self.dynamic or ():
+            if name.text in fixed:
+                self.body.report(DimBothWays(name.span, name.text))
+
+    def check_labels(self, graph: Graph) -> None:
+        """Whether there is a label for each class."""
+        if self.labels is None:
+            return
+        texts, span = self.labels
+        output = graph.outputs[0]
+        shape = output.value.type.shape
+        classes = shape[-1].known if shape else None
+        if classes is not None and classes != len(texts):
+            type_ = str(output.value.type)
+            self.body.report(LabelCount(span, len(texts), output.name, type_, classes))

@@ -1,0 +1,252 @@
+"""The clause `minimize`: the loss, and which parameters follow which optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from compiler.diagnostics import did_you_mean
+from compiler.elaborate.context import Body, Want
+from compiler.elaborate.described import build_described, find_class
+from compiler.elaborate.items.operands import malformed, read_word, refuse_word
+from compiler.elaborate.items.settings import Pattern, Settings, read_patterns
+from compiler.elaborate.later import LATER
+from compiler.elaborate.values import Poison, Record, Tensor, Val, describe
+from compiler.ir.graph import Graph
+from compiler.ir.weights import path_matches
+from compiler.messages.names import NotAvailable
+from compiler.messages.training import (
+    ClaimedTwice,
+    GroupIsEmpty,
+    LossIsNoNumber,
+    NoOptimizer,
+    NothingTrained,
+    PatternMatchesNothing,
+)
+from compiler.program import ParameterGroup, TrainedNet
+from compiler.source import Span
+from compiler.syntax import Clause, Declare, Expr, Tail
+from compiler.training.base import OPTIMIZERS, Optimizer
+from compiler.training.registry import load_training
+
+
+@dataclass
+class Group:
+    """`with OPT over "patterns"`, as it is written; without patterns the rest."""
+
+    optimizer: Optimizer | None
+    patterns: list[Pattern]
+    span: Span
+    limited: bool = False
+
+
+@dataclass(frozen=True)
+class Objective:
+    """`minimize LOSS over … with …`, as it is written. `whole` limits everything."""
+
+    loss: Tensor
+    span: Span
+    whole: tuple[Pattern, ...]
+    groups: tuple[Group, ...]
+
+
+def read_minimize(body: Body, clause: Clause) -> Objective | None:
+    """The objective of a clause; None where it was refused, which is reported."""
+    load_training()
+    loss = _read_loss(body, clause)
+    whole: list[Pattern] = []
+    groups: list[Group] = []
+    for tail in clause.tails:
+        if tail.word == "with":
+            groups.append(_read_group(body, clause, tail))
+            continue
+        patterns = _read_over(body, clause, tail)
+        if groups:
+            groups[-1].patterns += patterns
+            groups[-1].limited = True
+        else:
+            whole += patterns
+    if not groups:
+        body.report(NoOptimizer(clause.word.span))
+    if loss is None or not groups or any(g.optimizer is None for g in groups):
+        return None
+    return Objective(loss, clause.operands[0].span, tuple(whole), tuple(groups))
+
+
+def _read_loss(body: Body, clause: Clause) -> Tensor | None:
+    operands = clause.operands
+    if clause.body is not None:
+        malformed(body, clause, clause.word.span, "it has no body")
+    if not operands or operands[0].name is not None or isinstance(operands[0].value, Declare):
+        span = operands[0].span if operands else clause.word.span
+        malformed(body, clause, span, "the objective stands behind it, without a name")
+        return None
+    if len(operands) > 1:
+        malformed(body, clause, operands[1].span, "one objective; add several: `a + 0.5 * b`")
+        return None
+    value = _only(body.evaluate(operands[0].value, Want(("loss",))))
+    if isinstance(value, Poison):
+        return None
+    span = operands[0].span
+    if not isinstance(value, Tensor):
+        body.report(LossIsNoNumber(span, describe(value)))
+        return None
+    if value.type.rank:
+        advice = "take its mean: `mean(…)`"
+        body.report(LossIsNoNumber(span, f"a tensor {value.type}", advice))
+        return None
+    if not value.type.dtype.is_float:
+        body.report(LossIsNoNumber(span, f"a tensor {value.type}", "it has no gradient"))
+        return None
+    return value
+
+
+def _only(value: Val) -> Val:
+    if isinstance(value, Record) and len(value.items) == 1:
+        return value.values[0]
+    return value
+
+
+def _read_group(body: Body, clause: Clause, tail: Tail) -> Group:
+    """`with adamw(lr=1e-3)`."""
+    refused = Group(None, [], tail.span)
+    if len(tail.operands) != 1 or tail.operands[0].name is not None:
+        malformed(body, clause, tail.span, "one optimizer stands behind `with`")
+        return refused
+    expression = tail.operands[0].value
+    assert not isinstance(expression, Declare)
+    cls = find_class(expression, OPTIMIZERS)
+    if cls is None:
+        _refuse_optimizer(body, clause, expression)
+        return refused
+    return Group(build_described(body, expression, cls), [], tail.span)
+
+
+def _refuse_optimizer(body: Body, clause: Clause, expression: Expr) -> None:
+    word = read_word(expression)
+    if word is None:
+        malformed(body, clause, expression.span, "an optimizer belongs here")
+    elif word.text in LATER:
+        body.report(NotAvailable(word.span, word.text, LATER[word.text]))
+    else:
+        refuse_word(body, word, "optimizer", OPTIMIZERS.names())
+
+
+def _read_over(body: Body, clause: Clause, tail: Tail) -> list[Pattern]:
+    """`over "head.*"`, `over small`."""
+    patterns: list[Pattern] = []
+    for operand in tail.operands:
+        if operand.name is not None or isinstance(operand.value, Declare):
+            malformed(body, clause, operand.span, "a pattern in quotes, or a net, belongs here")
+        else:
+            patterns += read_patterns(body, clause, operand.value)
+    return patterns
+
+
+# --- parameters -------------------------------------------------------------------------------
+
+
+def settle_groups(
+    body: Body,
+    objective: Objective,
+    settings: Settings,
+    nets: Sequence[TrainedNet],
+    step: Graph,
+) -> tuple[tuple[ParameterGroup, ...] | None, tuple[str, ...]]:
+    """The groups of parameters, and the patterns of those that stay as they are. None in place
+    of the groups where one was refused, which is reported."""
+    paths = [net.prefix + p.path for net in nets for p in net.net.graph.parameters if p.trainable]
+    whole = [*objective.whole, *settings.freeze]
+    patterns = [*whole, *(p for g in objective.groups for p in g.patterns)]
+    if not _check_patterns(body, patterns, paths):
+        return None, ()
+    frozen = [p.text for p in settings.freeze]
+    if objective.whole:
+        frozen += _leave_out([p.text for p in objective.whole], nets)
+    trained = [p for p in paths if not any(path_matches(p, f) for f in frozen)]
+    if not _check_reached(body, objective, step, trained, paths):
+        return None, ()
+    if not _check_claims(body, objective.groups, trained):
+        return None, ()
+    groups = tuple(
+        ParameterGroup(g.optimizer, tuple(p.text for p in g.patterns), g.span)
+        for g in objective.groups
+        if g.optimizer is not None
+    )
+    return groups, tuple(dict.fromkeys(frozen))
+
+
+def _check_patterns(body: Body, patterns: Sequence[Pattern], paths: Sequence[str]) -> bool:
+    """Whether every pattern names a parameter."""
+    accepted = True
+    for pattern in patterns:
+        if not any(path_matches(path, pattern.text) for path in paths):
+            accepted = False
+            prefixes = dict.fromkeys(p for path in paths for p in _prefixes(path))
+            near = did_you_mean(pattern.text.removesuffix(".*"), list(prefixes))
+            if near is not None and pattern.text.endswith(".*") and near not in paths:
+                near += ".*"
+            shown = tuple(dict.fromkeys(paths))
+            body.report(PatternMatchesNothing(pattern.span, pattern.text, shown, near))
+    return accepted
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    """`a.b.c`, `a.b`, `a`."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
+
+
+def _leave_out(kept: Sequence[str], nets: Sequence[TrainedNet]) -> list[str]:
+    """Patterns of what `over` does not name: whole nets where nothing of them is named."""
+    patterns: list[str] = []
+    for net in nets:
+        paths = [net.prefix + p.path for p in net.net.graph.parameters if p.trainable]
+        out = [p for p in paths if not any(path_matches(p, k) for k in kept)]
+        if len(out) == len(paths) and net.prefix:
+            patterns.append(f"{net.prefix}*")
+        else:
+            patterns += out
+    return patterns
+
+
+def _check_reached(
+    body: Body, objective: Objective, step: Graph, trained: Sequence[str], paths: Sequence[str]
+) -> bool:
+    """Whether the loss depends on a weight that is trained."""
+    loss = next(o for o in step.outputs if o.name == "loss")
+    needed = {loss.value.name}
+    for node in reversed(step.nodes):
+        if any(v.name in needed for v in node.outputs):
+            needed |= {v.name for v in node.inputs if v is not None}
+    if needed & set(trained):
+        return True
+    reason = "no net is applied" if not paths else "no weight of a net reaches it"
+    if needed & set(paths):
+        reason = "every weight that reaches it is frozen"
+    body.report(NothingTrained(objective.span, reason))
+    return False
+
+
+def _check_claims(body: Body, groups: Sequence[Group], trained: Sequence[str]) -> bool:
+    """Whether every parameter follows one optimizer, and every optimizer has parameters."""
+    claimed: dict[str, Span] = {}
+    for group in groups:
+        if not group.limited:
+            continue
+        for pattern in group.patterns:
+            for path in trained:
+                if not path_matches(path, pattern.text):
+                    continue
+                first = claimed.setdefault(path, group.span)
+                if first is not group.span:
+                    body.report(ClaimedTwice(pattern.span, path, first))
+                    return False
+    rest = [g for g in groups if not g.limited]
+    left = [p for p in trained if p not in claimed]
+    for index, group in enumerate(rest):
+        if index > 0 or not left:
+            body.report(GroupIsEmpty(group.span))
+            return False
+    return True

@@ -1,0 +1,95 @@
+"""`--set NAME=VALUE`: which parameter a name means, and its value as an expression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from compiler.data.base import SOURCES
+from compiler.data.registry import load_sources
+from compiler.diagnostics import Sink, did_you_mean
+from compiler.elaborate.described import find_class
+from compiler.messages.settings import AmbiguousSetting, UnknownSetting
+from compiler.parse import parse_expression
+from compiler.source import Source, Span
+from compiler.syntax import Clause, Data, Declare, Expr, File, Item, String
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parameter of an item, or an option of a data item's source. `text` says that its value
+    is a string, which needs no quotes on a command line."""
+
+    item: str
+    name: str
+    text: bool
+
+
+def read_overrides(
+    file: File, assignments: Mapping[str, str], sink: Sink
+) -> dict[tuple[str, str], Expr]:
+    """The values that replace defaults, by item and parameter. Names that mean nothing, or more
+    than one parameter, are reported."""
+    targets = list(_find_targets(file))
+    found: dict[tuple[str, str], Expr] = {}
+    for name, text in assignments.items():
+        target = _choose(name, targets, sink)
+        if target is None:
+            continue
+        value = _read_value(target, text, sink)
+        if value is not None:
+            found[target.item, target.name] = value
+    return found
+
+
+def _find_targets(file: File) -> Iterator[Target]:
+    """Everything that can be set, in the order of the file."""
+    for item in file.items:
+        if not isinstance(item, Item):
+            continue
+        for parameter in item.parameters:
+            text = parameter.type is not None and parameter.type.name.text == "str"
+            yield Target(item.name.text, parameter.name.text, text)
+        if isinstance(item, Data):
+            yield from _find_options(item)
+
+
+def _find_options(item: Data) -> Iterator[Target]:
+    """Options of the source of a data item."""
+    load_sources()
+    own = {p.name.text for p in item.parameters}
+    for clause in item.body:
+        if not isinstance(clause, Clause) or clause.word.text != "source":
+            continue
+        for operand in clause.operands:
+            cls = None if isinstance(operand.value, Declare) else find_class(operand.value, SOURCES)
+            for option in cls.options() if cls is not None else ():
+                if option.name not in own:
+                    text = option.annotation is str or option.annotation == str | None
+                    yield Target(item.name.text, option.name, text)
+
+
+def _choose(name: str, targets: list[Target], sink: Sink) -> Target | None:
+    """The target that a name means; None where that is none or several, which is reported."""
+    full = {f"{t.item}.{t.name}": t for t in targets}
+    if name in full:
+        return full[name]
+    short = [t for t in targets if t.name == name]
+    if len(short) == 1:
+        return short[0]
+    if short:
+        sink.report(AmbiguousSetting(None, name, tuple(f"{t.item}.{t.name}" for t in short)))
+        return None
+    known = tuple(full)
+    near = did_you_mean(name, known) or did_you_mean(name, [t.name for t in targets])
+    sink.report(UnknownSetting(None, name, known, near))
+    return None
+
+
+def _read_value(target: Target, text: str, sink: Sink) -> Expr | None:
+    """The value as an expression of a text of its own, so that faults in it show it."""
+    source = Source(f"--set {target.item}.{target.name}", text)
+    if target.text:
+        plain = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+        return String(Span(source, 0, len(text)), (plain,))
+    return parse_expression(source, sink)

@@ -1,0 +1,195 @@
+"""All items of a file, in order of need: models, nets, data, trains, deployments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from compiler.data.base import DataSource
+from compiler.diagnostics import Fault, did_you_mean
+from compiler.elaborate.api import check_names, elaborate_models, elaborate_nets
+from compiler.elaborate.context import Body
+from compiler.elaborate.files import FileScope, items_by_kind
+from compiler.elaborate.items.data import DataRun
+from compiler.elaborate.items.deploy import DeployRun
+from compiler.elaborate.items.subjects import Deployable
+from compiler.elaborate.items.train import TrainRun
+from compiler.messages.clauses import ParameterWithoutDefault
+from compiler.messages.names import NotAvailable, UnknownClause
+from compiler.program import DataSet, Deploy, Net, Program
+from compiler.source import Span
+from compiler.syntax import (
+    Argument,
+    Clause,
+    Data,
+    Item,
+    Reference,
+    Sweep,
+    Train,
+    Variant,
+)
+from compiler.syntax import (
+    Deploy as DeployItem,
+)
+
+LATER_ITEMS: Mapping[type[Item], tuple[str, str]] = {
+    Variant: ("variant", "compress a trained net"),
+    Sweep: ("sweep", "search the parameters of a train"),
+}
+"""Items whose meaning a later version brings."""
+
+FILE_WORDS = ("use", "let", "block", "model", "net", "data", "train", "deploy")
+"""What a statement at file level begins with."""
+
+
+def elaborate_program(scope: FileScope) -> Program:
+    """The typed program of a file. What was refused is left out, with its diagnostics."""
+    return _Assembly(scope).run()
+
+
+@dataclass
+class _Assembly:
+    """One run: what has been elaborated so far."""
+
+    scope: FileScope
+    data: dict[int, DataSet | None] = field(default_factory=dict)
+    facts: dict[int, Mapping[str, int] | None] = field(default_factory=dict)
+
+    def run(self) -> Program:
+        """The program."""
+        scope = self.scope
+        scope.session.facts = self.find_facts
+        self.refuse_strangers()
+        check_names(scope)
+        models = elaborate_models(scope)
+        nets = elaborate_nets(scope)
+        data = self.elaborate_data()
+        trains = self.elaborate_trains()
+        deploys = self.elaborate_deploys(trains, nets)
+        return Program(
+            scope.file.source,
+            models,
+            nets,
+            data,
+            {name: found.train for name, found in trains.items()},
+            tuple(deploys),
+        )
+
+    def refuse_strangers(self) -> None:
+        """Reports items of a later version, and clauses that stand outside of an item."""
+        report = self.scope.session.report
+        for entry in self.scope.file.items:
+            if type(entry) in LATER_ITEMS:
+                word, purpose = LATER_ITEMS[type(entry)]  # type: ignore[index]
+                start = entry.span.start
+                span = Span(entry.span.source, start, start + len(word))
+                report(NotAvailable(span, word, purpose))
+            if isinstance(entry, Clause) and entry.word.text != "net":
+                word = entry.word.text
+                near = did_you_mean(word, FILE_WORDS)
+                report(UnknownClause(entry.word.span, word, "a file", FILE_WORDS, near))
+
+    # --- data -------------------------------------------------------------------------------
+
+    def elaborate_data(self) -> dict[str, DataSet]:
+        """Every data item with its default parameters; one whose parameters have none appears
+        only through the trains that give them."""
+        found = {}
+        for name, item in items_by_kind(self.scope, Data).items():
+            if not self.lacks_values(item):
+                data = self.open_plain(self.scope, item)
+                if data is not None:
+                    found[name] = data
+        return found
+
+    def lacks_values(self, item: Item) -> list[str]:
+        """Names of the parameters that have neither a default nor an override."""
+        overrides = self.scope.session.overrides
+        return [
+            p.name.text
+            for p in item.parameters
+            if p.default is None and (item.name.text, p.name.text) not in overrides
+        ]
+
+    def open_plain(self, scope: FileScope, item: Data) -> DataSet | None:
+        """A data item without arguments; elaborated once."""
+        if id(item) not in self.data:
+            self.data[id(item)] = DataRun(scope, item).run()
+        return self.data[id(item)]
+
+    def open_data(
+        self,
+        scope: FileScope,
+        item: Data,
+        arguments: Sequence[Argument],
+        caller: Body,
+        reference: Reference,
+    ) -> DataSet | None:
+        """A data item as a train refers to it."""
+        if not arguments and not self.lacks_values(item):
+            return self.open_plain(scope, item)
+        return DataRun(scope, item, arguments, caller, reference.span).run()
+
+    def open_named(self, scope: FileScope, item: Data, reference: Reference) -> DataSet | None:
+        """A data item as a deployment names it."""
+        return self.open_plain(scope, item)
+
+    def find_facts(self, scope: FileScope, item: Data) -> Mapping[str, int] | None:
+        """What the source of a data item tells when compiling; None where it was refused."""
+        if id(item) not in self.facts:
+            run = DataRun(scope, item)
+            self.facts[id(item)] = _read_facts(run)
+        return self.facts[id(item)]
+
+    # --- trains and deployments -------------------------------------------------------------
+
+    def elaborate_trains(self) -> dict[str, Deployable]:
+        """Every train with its default parameters."""
+        found = {}
+        for name, item in items_by_kind(self.scope, Train).items():
+            lacking = self.lacks_values(item)
+            for parameter in item.parameters:
+                if parameter.name.text in lacking:
+                    self.scope.session.report(
+                        ParameterWithoutDefault(
+                            parameter.name.span, f"the train `{name}`", parameter.name.text
+                        )
+                    )
+            if lacking:
+                continue
+            run = TrainRun(self.scope, item, self.open_data)
+            train = run.run()
+            if train is not None:
+                found[name] = Deployable(train, run.renamed)
+        return found
+
+    def elaborate_deploys(
+        self, trains: Mapping[str, Deployable], nets: Mapping[str, Net]
+    ) -> list[Deploy]:
+        """Every deployment, under the name of what it deploys; a second one gets a number."""
+        found: list[Deploy] = []
+        counts: dict[str, int] = {}
+        for item in self.scope.file.items:
+            if not isinstance(item, DeployItem):
+                continue
+            base = ".".join(part.text for part in item.subject.path)
+            counts[base] = counts.get(base, 0) + 1
+            name = base if counts[base] == 1 else f"{base}_{counts[base]}"
+            made = DeployRun(self.scope, item, trains, nets, self.open_named).run(name)
+            if made is not None:
+                found.append(made)
+        return found
+
+
+def _read_facts(run: DataRun) -> Mapping[str, int] | None:
+    """The facts of a data item's source; its faults are reported."""
+    context = run.context
+    if context is None or run.open_source(context) is None:
+        return None
+    source: DataSource | None = run.source
+    assert source is not None
+    try:
+        return source.facts(run.folder)
+    except Fault as fault:
+        run.body.report(fault.make(run.place))
+        return None

@@ -1,0 +1,204 @@
+"""References between items: `of Model(width=16)`, `on digits`, what `deploy` names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from compiler.diagnostics import did_you_mean
+from compiler.elaborate.api import GraphContext
+from compiler.elaborate.binding import Actual, match_call
+from compiler.elaborate.files import FileNet, FileScope, items_by_kind
+from compiler.elaborate.signatures import read_signature, sign
+from compiler.elaborate.values import (
+    BlockLayer,
+    Given,
+    Layer,
+    Namespace,
+    NetValue,
+    Poison,
+    Tensor,
+)
+from compiler.messages.clauses import NoSuchItem
+from compiler.messages.training import InputWithoutColumn, NameClash
+from compiler.program import DataSet
+from compiler.source import Span
+from compiler.syntax import Item, Model, Reference, Train
+
+T = TypeVar("T", bound=Item)
+
+
+def find_item(
+    scope: FileScope, reference: Reference, kind: type[T], what: str
+) -> tuple[FileScope, T] | None:
+    """The item of a kind that a reference names; None where there is none, which is reported."""
+    found = resolve(scope, reference)
+    if isinstance(found, tuple) and isinstance(found[1], kind):
+        return found[0], found[1]
+    report_missing(scope, reference, found, what, tuple(items_by_kind(scope, kind)))
+    return None
+
+
+def resolve(scope: FileScope, reference: Reference) -> tuple[FileScope, object] | None:
+    """What a path of names means: an entry of this file, or of a file that it uses."""
+    *spaces, last = reference.path
+    for name in spaces:
+        found = scope.find(name.text, name.span)
+        if not isinstance(found, Namespace):
+            return None
+        scope = found.file
+    found = scope.find(last.text, last.span)
+    return found if isinstance(found, tuple) else None
+
+
+def report_missing(
+    scope: FileScope,
+    reference: Reference,
+    found: tuple[FileScope, object] | None,
+    what: str,
+    known: tuple[str, ...],
+) -> None:
+    """Reports a reference to something that is not there, or of another kind."""
+    name = ".".join(part.text for part in reference.path)
+    span = reference.path[0].span.to(reference.path[-1].span)
+    other = ""
+    if found is not None:
+        entry = found[1]
+        kind = "net" if isinstance(entry, FileNet) else type(entry).__name__.lower()
+        other = f"the {kind} `{name}`"
+    near = did_you_mean(name, known)
+    scope.session.report(NoSuchItem(span, what, name, other, known, near))
+
+
+# --- train f of Model(…) on d -------------------------------------------------------------------
+
+
+def apply_model(
+    scope: FileScope, context: GraphContext, item: Train, reference: Reference, data: DataSet
+) -> dict[str, str] | None:
+    """Applies the net of `train f of Model on d` to the columns: its outputs become names. The
+    column of each input that is one; None where something was refused, which is reported."""
+    net = _find_net(scope, reference)
+    if net is None:
+        return None
+    layer = net.layer
+    assert isinstance(layer, BlockLayer)
+    given = _match(context, layer, reference)
+    if given is None:
+        return None
+    inputs = {s.name.text: s.name.span for s in read_signature(layer.file, layer.item).inputs}
+    known = {**layer.given, **{n: g for n, g in given.items() if n not in inputs}}
+    value = replace(net, layer=replace(layer, given=known))
+    made = context.declare_net(item.name, value, reference.span, "")
+    tensors = _choose_columns(context, layer, given, inputs, reference, data)
+    if tensors is None or not isinstance(made, NetValue):
+        return None
+    outputs = context.call_net(made, tensors, reference.path[-1].span)
+    if outputs is None or not _bind_outputs(context, layer, outputs, data):
+        return None
+    columns = {o.name: o.name for o in data.columns.outputs}
+    named = {n: _value_name(g) for n, g in tensors.items()}
+    return {name: value for name, value in named.items() if value in columns}
+
+
+def _value_name(item: Given) -> str:
+    return item.value.value.name if isinstance(item.value, Tensor) else ""
+
+
+def _find_net(scope: FileScope, reference: Reference) -> NetValue | None:
+    """The net of a model, or a net at file level."""
+    found = resolve(scope, reference)
+    if found is not None:
+        owner, entry = found
+        name, span = reference.path[-1].text, reference.span
+        if isinstance(entry, Model):
+            layer = BlockLayer(entry, owner, {}, entry.name.span)
+            return NetValue(name, layer, "", None, None, span)
+        if isinstance(entry, FileNet):
+            value = owner.entry_value(entry, span, None)
+            if isinstance(value, Poison):
+                return None
+            if isinstance(value, NetValue) and is_model(value.layer):
+                return value
+    report_missing(scope, reference, found, "model", tuple(items_by_kind(scope, Model)))
+    return None
+
+
+def is_model(layer: Layer) -> bool:
+    """Whether a layer is a model: it has named inputs, and stands alone."""
+    return isinstance(layer, BlockLayer) and layer.kind == "model"
+
+
+def _match(
+    context: GraphContext, layer: BlockLayer, reference: Reference
+) -> dict[str, Given] | None:
+    """The arguments of the reference by parameter or input."""
+    body = context.body
+    signature = sign(layer)
+    assert signature is not None
+    signature = replace(
+        signature, formals=tuple(f for f in signature.formals if f.name not in layer.given)
+    )
+    actuals = [
+        Actual(a.name, body.evaluate(a.value), a.value.span) for a in reference.arguments or ()
+    ]
+    match = match_call(signature, actuals, 0)
+    tensors = {f.name for f in signature.formals if f.tensor}
+    overrides = body.session.overrides
+    match.missing = tuple(
+        f
+        for f in match.missing
+        if f.name not in tensors and (layer.item.name.text, f.name) not in overrides
+    )
+    if match.faults or match.missing:
+        for fault in match.find_faults(signature, reference.path[-1].span):
+            body.report(fault)
+        return None
+    if any(isinstance(g.value, Poison) for g in match.given.values()):
+        return None
+    return match.given
+
+
+def _choose_columns(
+    context: GraphContext,
+    layer: BlockLayer,
+    given: Mapping[str, Given],
+    inputs: Mapping[str, Span],
+    reference: Reference,
+    data: DataSet,
+) -> dict[str, Given] | None:
+    """A tensor for every input: what the reference gives, else the column of the same name."""
+    columns = {o.name for o in data.columns.outputs}
+    chosen: dict[str, Given] = {}
+    accepted = True
+    for name, declared in inputs.items():
+        column = context.find(name) if name in columns else None
+        if name in given:
+            chosen[name] = given[name]
+        elif isinstance(column, Tensor):
+            chosen[name] = Given(column, reference.span)
+        else:
+            accepted = False
+            known = tuple(sorted(columns))
+            model, near = layer.item.name.text, did_you_mean(name, known)
+            context.body.report(
+                InputWithoutColumn(reference.span, model, name, data.name, known, near, declared)
+            )
+    return chosen if accepted else None
+
+
+def _bind_outputs(
+    context: GraphContext, layer: BlockLayer, outputs: Mapping[str, Tensor], data: DataSet
+) -> bool:
+    """Makes the outputs names of the body; False where one is a column's."""
+    columns = {o.name: o.origin or data.span for o in data.columns.outputs}
+    accepted = True
+    for name, tensor in outputs.items():
+        if name in columns:
+            accepted = False
+            span = columns[name]
+            model = layer.item.name.text
+            context.body.report(NameClash(span, name, model, data.name, tensor.made))
+        context.bind(name, tensor)
+    return accepted

@@ -1,0 +1,123 @@
+"""What a deploy item names: the net of a train, a net at file level, or a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from compiler.diagnostics import did_you_mean
+from compiler.elaborate.api import evaluate_constant
+from compiler.elaborate.files import FileNet, FileScope, items_by_kind
+from compiler.elaborate.items.preprocess import prefix_parameters
+from compiler.elaborate.items.references import report_missing, resolve
+from compiler.elaborate.models import elaborate_layer
+from compiler.elaborate.values import BlockLayer
+from compiler.ir.graph import Graph
+from compiler.messages.clauses import NoSuchItem
+from compiler.messages.deployments import SeveralNets
+from compiler.messages.names import NotAvailable
+from compiler.messages.training import UnknownWord
+from compiler.program import Net, Train
+from compiler.syntax import Attribute, Call, Expr, Model, Reference, Sweep, Variant
+from compiler.syntax import Deploy as DeployItem
+from compiler.syntax import Train as TrainItem
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is deployed: a graph whose weights are called as they are stored, and where they come
+    from. `columns` says which column of the train's data each input was given."""
+
+    graph: Graph
+    net: Net | None
+    train: str | None
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Deployable:
+    """A train that was elaborated, and the columns that the inputs of its net were given."""
+
+    train: Train
+    columns: Mapping[str, str]
+
+
+def find_subject(
+    scope: FileScope,
+    item: DeployItem,
+    trains: Mapping[str, Deployable],
+    nets: Mapping[str, Net],
+) -> Subject | None:
+    """What a deploy item names; None where it is nothing that can be deployed, or was refused."""
+    reference = item.subject
+    if not _check_target(scope, item.target):
+        return None
+    first = Reference(reference.span, reference.path[:1], None)
+    found = resolve(scope, first)
+    if found is not None and isinstance(found[1], TrainItem):
+        deployable = trains.get(reference.path[0].text)
+        return _find_trained(scope, reference, deployable) if deployable is not None else None
+    found = resolve(scope, reference)
+    if found is None or not isinstance(found[1], Model | FileNet | Variant | Sweep):
+        known = (*items_by_kind(scope, TrainItem), *nets, *items_by_kind(scope, Model))
+        report_missing(scope, reference, found, "train, net or model", tuple(dict.fromkeys(known)))
+        return None
+    if isinstance(found[1], Variant | Sweep):
+        return None  # refused where it is defined
+    return _find_untrained(scope, reference, found[1], nets)
+
+
+def _check_target(scope: FileScope, target: Reference) -> bool:
+    name = target.path[-1]
+    if len(target.path) == 1 and name.text == "onnx" and not target.arguments:
+        return True
+    known = ("onnx",)
+    scope.session.report(
+        UnknownWord(target.span, "target", name.text, known, did_you_mean(name.text, known))
+    )
+    return False
+
+
+def _find_trained(scope: FileScope, reference: Reference, deployable: Deployable) -> Subject | None:
+    """The net of a train: its only one, or `train.net`."""
+    train, report = deployable.train, scope.session.report
+    if reference.arguments is not None:
+        purpose = "train with other parameters for a deployment"
+        report(NotAvailable(reference.span, f"{train.name}(…)", purpose))
+        return None
+    names = tuple(n.name for n in train.nets)
+    if len(reference.path) == 1:
+        if len(train.nets) != 1:
+            report(SeveralNets(reference.span, train.name, names))
+            return None
+        chosen = train.nets[0]
+    else:
+        word = ".".join(part.text for part in reference.path[1:])
+        net = next((n for n in train.nets if n.name == word), None)
+        if net is None:
+            span = reference.path[-1].span
+            what = f"net in `{train.name}`"
+            report(NoSuchItem(span, what, word, "", names, did_you_mean(word, names)))
+            return None
+        chosen = net
+    graph = prefix_parameters(chosen.net.graph, chosen.prefix)
+    return Subject(graph, None, train.name, deployable.columns)
+
+
+def _find_untrained(
+    scope: FileScope, reference: Reference, entry: Model | FileNet, nets: Mapping[str, Net]
+) -> Subject | None:
+    """A net at file level, or a model with fresh weights."""
+    name = reference.path[-1].text
+    if isinstance(entry, FileNet) and reference.arguments is None:
+        net = nets.get(name)
+        return Subject(net.graph, net, None, {}) if net is not None else None
+    function: Expr = reference.path[0]
+    for part in reference.path[1:]:
+        function = Attribute(function.span.to(part.span), function, part)
+    called = Call(reference.span, function, reference.arguments or ())
+    value = evaluate_constant(scope, called if reference.arguments else function)
+    if not isinstance(value, BlockLayer):
+        return None
+    made = elaborate_layer(value, name, reference.span)
+    return Subject(made.graph, made, None, {}) if made is not None else None

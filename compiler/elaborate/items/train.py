@@ -1,0 +1,253 @@
+"""Train items: nets on columns, an objective, metrics and settings, as one step graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from compiler.dims import Dim
+from compiler.elaborate.api import GraphContext, elaborate_net, open_graph
+from compiler.elaborate.assertions import run_assert
+from compiler.elaborate.clauses import run_net
+from compiler.elaborate.context import Body
+from compiler.elaborate.files import FileScope
+from compiler.elaborate.items.metrics import MetricEntry, read_metrics
+from compiler.elaborate.items.objective import Objective, read_minimize, settle_groups
+from compiler.elaborate.items.operands import Once
+from compiler.elaborate.items.references import apply_model, find_item
+from compiler.elaborate.items.settings import Settings
+from compiler.elaborate.items.words import find_word, make_table
+from compiler.elaborate.values import BlockLayer, Known, ListValue, NetValue, Val, describe_layer
+from compiler.ir.graph import Graph
+from compiler.ir.hint import HintName
+from compiler.messages.clauses import ClauseMissing, ReferenceMissing
+from compiler.messages.names import NotAvailable
+from compiler.messages.training import NetIsNoModel
+from compiler.passes.base import Context
+from compiler.passes.dead_code import DeadCode
+from compiler.program import DataSet, EarlyStop, MetricUse, ParameterGroup, Train, TrainedNet
+from compiler.syntax import Argument, Clause, Reference
+from compiler.syntax import Data as DataItem
+from compiler.syntax import Train as TrainItem
+
+OpenData = Callable[[FileScope, DataItem, Sequence[Argument], Body, Reference], DataSet | None]
+"""Elaborates a data item with the arguments of a reference to it."""
+
+
+class TrainRun:
+    """The elaboration of one train item with its default parameters."""
+
+    def __init__(self, scope: FileScope, item: TrainItem, open_data: OpenData) -> None:
+        self.scope = scope
+        self.item = item
+        self.open_data = open_data
+        self.once = Once()
+        self.settings = Settings()
+        self.objective: Objective | None = None
+        self.metrics: list[MetricEntry] = []
+        self.renamed: dict[str, str] = {}
+        settings = self.settings
+        handlers = {
+            "minimize": self.take_minimize,
+            "metric": self.take_metric,
+            "batch": self.only_once(settings.take_batch),
+            "epochs": self.only_once(settings.take_epochs),
+            "seed": self.only_once(settings.take_seed),
+            "precision": self.only_once(settings.take_precision),
+            "clip": self.only_once(settings.take_clip),
+            "layout": self.only_once(settings.take_layout),
+            "until": self.only_once(settings.take_until),
+            "freeze": settings.take_freeze,
+            "net": run_net,
+            "assert": run_assert,
+        }
+        self.table = make_table("train", handlers)
+
+    def run(self) -> Train | None:
+        """The train; None where something was refused, which is reported."""
+        context = open_graph(self.scope, self.item, self.table)
+        if context is None:
+            return None
+        data = self.find_data(context)
+        if data is None:
+            return None
+        self.declare_columns(context, data)
+        if self.item.of is not None:
+            renamed = apply_model(self.scope, context, self.item, self.item.of, data)
+            if renamed is None:
+                return None
+            self.renamed = renamed
+        context.execute(self.item.body)
+        self.report_missing(context.body)
+        return self.finish(context, data)
+
+    # --- data -------------------------------------------------------------------------------
+
+    def find_data(self, context: GraphContext) -> DataSet | None:
+        """The data behind `on`."""
+        body, references = context.body, self.item.on
+        name = f"the train `{self.item.name.text}`"
+        if not references:
+            form = f"train {self.item.name.text} of Model on data {{ … }}"
+            body.report(ReferenceMissing(self.item.name.span, name, "has no data", form))
+            return None
+        if len(references) > 1:
+            body.report(NotAvailable(references[1].span, "on a, b", "train on several data sets"))
+            return None
+        found = find_item(self.scope, references[0], DataItem, "data set")
+        if found is None:
+            return None
+        owner, item = found
+        return self.open_data(owner, item, references[0].arguments or (), body, references[0])
+
+    def declare_columns(self, context: GraphContext, data: DataSet) -> None:
+        """Makes the columns inputs with a leading dim `batch`. Parameters of the item hide
+        columns of the same name."""
+        body = context.body
+        batch = Dim.of("batch")
+        for output in data.columns.outputs:
+            kind = output.value.type.substitute({"rows": batch})
+            span = output.origin or self.item.on[0].span
+            hidden = output.name in body.names[0]
+            context.add_input(output.name, kind, span, bound=not hidden)
+        body.names[0].setdefault("batch", Known(batch, HintName("batch")))
+
+    # --- clauses ----------------------------------------------------------------------------
+
+    def only_once(self, take: Callable[[Body, Clause], None]) -> Callable[[Body, Clause], None]:
+        """The handler of a clause that may stand once."""
+
+        def run(body: Body, clause: Clause) -> None:
+            if self.once.allows(body, clause):
+                take(body, clause)
+
+        return run
+
+    def take_minimize(self, body: Body, clause: Clause) -> None:
+        """`minimize LOSS with OPT`."""
+        if self.once.allows(body, clause):
+            self.objective = read_minimize(body, clause)
+
+    def take_metric(self, body: Body, clause: Clause) -> None:
+        """`metric accuracy = accuracy(logits, label)`."""
+        self.metrics += read_metrics(body, clause, self.metrics)
+
+    def report_missing(self, body: Body) -> None:
+        """Reports the clauses that are needed and not there."""
+        name = self.item.name
+        for word in ("minimize", "batch", "epochs"):
+            if word not in self.once.seen:
+                form = find_word("train", word).form
+                body.report(ClauseMissing(name.span, f"the train `{name.text}`", word, form))
+
+    # --- the result -------------------------------------------------------------------------
+
+    def finish(self, context: GraphContext, data: DataSet) -> Train | None:
+        """The train, where everything was accepted."""
+        nets = self.collect_nets(context)
+        if self.objective is None or nets is None:
+            return None
+        uses = self.add_outputs(context, self.objective)
+        graph = context.graph()
+        until = self.settings.settle_until(context.body, data.split.names, self.metrics)
+        if graph is None or uses is None:
+            return None
+        step = _keep_used(graph)
+        groups, frozen = settle_groups(context.body, self.objective, self.settings, nets, step)
+        if groups is None or context.graph() is None:
+            return None
+        return self.assemble(data, nets, step, groups, uses, frozen, until)
+
+    def assemble(
+        self,
+        data: DataSet,
+        nets: tuple[TrainedNet, ...],
+        step: Graph,
+        groups: tuple[ParameterGroup, ...],
+        uses: tuple[MetricUse, ...],
+        frozen: tuple[str, ...],
+        until: EarlyStop | None,
+    ) -> Train:
+        """The finished train."""
+        settings = self.settings
+        return Train(
+            self.item.name.text,
+            nets,
+            data,
+            step,
+            groups,
+            uses,
+            settings.batch,
+            settings.epochs,
+            settings.seed,
+            settings.precision,
+            settings.clip,
+            settings.layout,
+            until,
+            frozen,
+            self.item.doc,
+            self.item.name.span,
+        )
+
+    def add_outputs(
+        self, context: GraphContext, objective: Objective
+    ) -> tuple[MetricUse, ...] | None:
+        """Declares the loss and what metrics read as outputs; the metrics in their terms."""
+        context.output("loss", objective.loss, objective.span)
+        names: dict[str, str] = {}
+        uses = []
+        for entry in self.metrics:
+            arguments = []
+            for tensor in entry.arguments:
+                value = context.home.value_of(tensor)
+                if value.name not in names:
+                    names[value.name] = _choose_name(value.name, entry.name, names.values())
+                    context.output(names[value.name], tensor, tensor.made)
+                arguments.append(names[value.name])
+            uses.append(MetricUse(entry.name, entry.metric, tuple(arguments), entry.span))
+        return tuple(uses)
+
+    def collect_nets(self, context: GraphContext) -> tuple[TrainedNet, ...] | None:
+        """The nets of the train, each with a graph of its own."""
+        body = context.body
+        found: list[TrainedNet] = []
+        accepted = True
+        placed = [*_flatten(body.nets.values()), *context.home.nets.values()]
+        for net in placed:
+            if not isinstance(net.layer, BlockLayer) or net.layer.kind != "model":
+                body.report(NetIsNoModel(net.span, net.name, describe_layer(net.layer)))
+                accepted = False
+                continue
+            made = elaborate_net(self.scope, net)
+            if made is None:
+                accepted = False
+            else:
+                found.append(TrainedNet(net.name, made, f"{net.path}." if net.path else ""))
+        return tuple(found) if accepted else None
+
+
+def _flatten(values: Iterable[Val]) -> Iterator[NetValue]:
+    """Nets, and those in lists of nets."""
+    for value in values:
+        match value:
+            case NetValue():
+                yield value
+            case ListValue(items):
+                yield from _flatten(items)
+
+
+def _choose_name(value: str, metric: str, taken: Collection[str]) -> str:
+    """The output's name of a value: its own, or the metric's where it has none."""
+    base = value if not value.startswith("%") and value != "loss" else metric
+    name, count = base, 2
+    while name in taken or name == "loss":
+        name, count = f"{base}.{count}", count + 1
+    return name
+
+
+def _keep_used(graph: Graph) -> Graph:
+    """The graph without what no output needs, its inputs included."""
+    graph = DeadCode().run(graph, Context())
+    used = {v.name for node in graph.nodes for v in node.inputs if v is not None}
+    used |= {output.value.name for output in graph.outputs}
+    return replace(graph, inputs=tuple(i for i in graph.inputs if i.name in used))

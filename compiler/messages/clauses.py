@@ -1,0 +1,125 @@
+"""Messages about clauses and references of items: missing, repeated, naming what is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from compiler.diagnostics import Label, Message
+from compiler.messages.items import train_spec
+from compiler.messages.wording import list_words
+from compiler.source import Span
+
+
+@final
+@dataclass(frozen=True)
+class ClauseTwice(Message):
+    """A clause that says one thing stands twice in an item."""
+
+    code: ClassVar[str] = "W0605"
+    bad: ClassVar[str] = train_spec("seed 0", "seed 1")
+    good: ClassVar[str] = train_spec("seed 0")
+
+    word: str
+    first: Span
+
+    def title(self) -> str:
+        return f"`{self.word}` stands twice"
+
+    def label(self) -> str:
+        return "said again here"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.first, "first said here"),)
+
+
+@final
+@dataclass(frozen=True)
+class ClauseMissing(Message):
+    """An item lacks a clause that it cannot do without."""
+
+    code: ClassVar[str] = "W0606"
+    bad: ClassVar[str] = train_spec(sizes="epochs 10")
+    good: ClassVar[str] = train_spec()
+
+    item: str  # "the train `fit`"
+    word: str
+    form: str
+
+    def title(self) -> str:
+        return f"{self.item} has no `{self.word}`"
+
+    def help(self) -> str:
+        return f"add `{self.form}`"
+
+
+@final
+@dataclass(frozen=True)
+class NoSuchItem(Message):
+    """An item refers to another that does not exist, or is of another kind: `train f of MODEL on
+    DATA`, `deploy TRAIN as onnx`."""
+
+    code: ClassVar[str] = "W0607"
+    bad: ClassVar[str] = train_spec().replace("of Net on digits", "of Net on digit")
+    good: ClassVar[str] = train_spec()
+
+    kind: str  # "data set", "model"
+    name: str
+    found: str  # "the block `f`"; empty where nothing has this name
+    known: tuple[str, ...]
+    suggestion: str | None
+
+    def title(self) -> str:
+        if self.found:
+            return f"{self.found} is no {self.kind}"
+        return f"there is no {self.kind} `{self.name}`"
+
+    def label(self) -> str:
+        return f"did you mean `{self.suggestion}`?" if self.suggestion else ""
+
+    def help(self) -> str | None:
+        if self.known:
+            return f"the file has {list_words(self.known)}"
+        return f"the file has no {self.kind}"
+
+
+@final
+@dataclass(frozen=True)
+class ReferenceMissing(Message):
+    """A train needs data: `train f of MODEL on DATA`, or `train f on DATA` with its nets in the
+    body."""
+
+    code: ClassVar[str] = "W0608"
+    bad: ClassVar[str] = train_spec().replace(" on digits {", " {")
+    good: ClassVar[str] = train_spec()
+
+    item: str
+    reason: str
+    form: str
+
+    def title(self) -> str:
+        return f"{self.item} {self.reason}"
+
+    def help(self) -> str:
+        return f"write `{self.form}`"
+
+
+@final
+@dataclass(frozen=True)
+class ParameterWithoutDefault(Message):
+    """A train or data item that a command runs takes its parameters from their defaults or from
+    `--set`; this one has neither."""
+
+    code: ClassVar[str] = "W0609"
+    bad: ClassVar[str] = train_spec().replace("train fit of", "train fit(lr: float) of")
+    good: ClassVar[str] = train_spec().replace("train fit of", "train fit(lr: float = 1e-3) of")
+
+    item: str
+    name: str
+
+    def title(self) -> str:
+        return f"the parameter `{self.name}` of {self.item} has no value"
+
+    def help(self) -> str:
+        return f"give it a default, or a value for this run: `--set {self.name}=…`"

@@ -1,0 +1,143 @@
+"""Messages about deploy items: what is deployed, and with which dims, labels and outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from compiler.diagnostics import Message
+from compiler.messages.items import train_spec
+from compiler.messages.wording import list_words
+
+
+def deploy_spec(clauses: str, subject: str = "fit") -> str:
+    """A whole spec with this deployment."""
+    return train_spec() + f"deploy {subject} as onnx {{ {clauses} }}\n"
+
+
+@final
+@dataclass(frozen=True)
+class UnknownDim(Message):
+    """A clause of a deployment names a size that no input of the net has. Sizes are named where
+    the model declares its inputs: `input image: f32[batch, 3, h, w]`."""
+
+    code: ClassVar[str] = "W0640"
+    bad: ClassVar[str] = deploy_spec("dynamic bach")
+    good: ClassVar[str] = deploy_spec("dynamic batch")
+
+    dim: str
+    known: tuple[str, ...]
+    suggestion: str | None
+
+    def title(self) -> str:
+        return f"no input has a size `{self.dim}`"
+
+    def label(self) -> str:
+        return f"did you mean `{self.suggestion}`?" if self.suggestion else ""
+
+    def help(self) -> str:
+        return f"the open sizes are {list_words(self.known)}" if self.known else "no size is open"
+
+
+@final
+@dataclass(frozen=True)
+class DimBothWays(Message):
+    """A size is fixed and left open at once."""
+
+    code: ClassVar[str] = "W0641"
+    bad: ClassVar[str] = deploy_spec("dynamic batch  fix batch=1")
+    good: ClassVar[str] = deploy_spec("fix batch=1")
+
+    dim: str
+
+    def title(self) -> str:
+        return f"`{self.dim}` is fixed and dynamic at once"
+
+    def help(self) -> str:
+        return "leave it out of one of the clauses"
+
+
+@final
+@dataclass(frozen=True)
+class LabelCount(Message):
+    """There must be a label for each class: as many as the last axis of the first output."""
+
+    code: ClassVar[str] = "W0642"
+    bad: ClassVar[str] = deploy_spec('labels ["no", "yes"]')
+    good: ClassVar[str] = deploy_spec('labels ["{i}" for i in 0..10]')
+
+    found: int
+    output: str
+    type: str
+    classes: int
+
+    def title(self) -> str:
+        return f"{self.found} labels for {self.classes} classes"
+
+    def label(self) -> str:
+        return f"the output `{self.output}` is {self.type}"
+
+
+@final
+@dataclass(frozen=True)
+class UnknownOutput(Message):
+    """The net has no output of this name."""
+
+    code: ClassVar[str] = "W0643"
+    bad: ClassVar[str] = deploy_spec("outputs logit")
+    good: ClassVar[str] = deploy_spec("outputs logits")
+
+    name: str
+    known: tuple[str, ...]
+    suggestion: str | None
+
+    def title(self) -> str:
+        return f"the net has no output `{self.name}`"
+
+    def label(self) -> str:
+        return f"did you mean `{self.suggestion}`?" if self.suggestion else ""
+
+    def help(self) -> str:
+        return f"it has {list_words(self.known)}"
+
+
+@final
+@dataclass(frozen=True)
+class SeveralNets(Message):
+    """A train with several nets is no net by itself: name the one that is deployed."""
+
+    code: ClassVar[str] = "W0644"
+
+    train: str
+    nets: tuple[str, ...]
+
+    def title(self) -> str:
+        return f"the train `{self.train}` has {len(self.nets)} nets"
+
+    def label(self) -> str:
+        return "which of them?"
+
+    def help(self) -> str:
+        return f"name it: `deploy {self.train}.{self.nets[0]} as onnx`"
+
+
+@final
+@dataclass(frozen=True)
+class PreprocessDoesNotFit(Message):
+    """The columns of the data that `preprocess` names are not what the net takes."""
+
+    code: ClassVar[str] = "W0645"
+
+    input: str
+    expected: str
+    found: str  # the type of the column; empty where there is none
+
+    def title(self) -> str:
+        if not self.found:
+            return f"the data has no column for the input `{self.input}`"
+        return f"the column for the input `{self.input}` does not fit"
+
+    def label(self) -> str:
+        if not self.found:
+            return f"the net takes {self.expected}"
+        return f"it is {self.found} per row, the net takes {self.expected}"

@@ -1,0 +1,334 @@
+"""Messages about train items: objective, parameter groups, settings, early stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from compiler.diagnostics import Label, Message
+from compiler.messages.items import train_spec
+from compiler.messages.wording import list_words
+from compiler.source import Span
+
+
+@final
+@dataclass(frozen=True)
+class InputWithoutColumn(Message):
+    """`train f of M on d` gives every input of the model the column of the same name, and the
+    data has none of this name. Name another column in the reference: `of M(image=pixels)`."""
+
+    code: ClassVar[str] = "W0610"
+    bad: ClassVar[str] = (
+        train_spec()
+        .replace("input image", "input picture")
+        .replace("logits = image", "logits = picture")
+    )
+    good: ClassVar[str] = train_spec()
+
+    model: str
+    input: str
+    data: str
+    columns: tuple[str, ...]
+    suggestion: str | None
+    declared: Span
+
+    def title(self) -> str:
+        return f"no column for the input `{self.input}` of `{self.model}`"
+
+    def label(self) -> str:
+        return f"`{self.data}` has {list_words(self.columns)}"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.declared, "the input is declared here"),)
+
+    def help(self) -> str:
+        column = self.suggestion or (self.columns[0] if self.columns else "column")
+        return f"name the column: `of {self.model}({self.input}={column})`"
+
+
+@final
+@dataclass(frozen=True)
+class NameClash(Message):
+    """In `train f of M on d` columns and outputs of the model are names of the same body, and two
+    of them are called alike. Give the column or the output another name, or write the net in the
+    body: `net m = M()`, `y = m(x)`."""
+
+    code: ClassVar[str] = "W0611"
+    bad: ClassVar[str] = train_spec(
+        minimize="cross_entropy(label, label) with adamw(lr=1e-3)"
+    ).replace("output logits", "output label")
+    good: ClassVar[str] = train_spec()
+
+    name: str
+    model: str
+    data: str
+    declared: Span
+
+    def title(self) -> str:
+        return f"`{self.name}` is an output of `{self.model}` and a column of `{self.data}`"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.declared, "the output is declared here"),)
+
+    def help(self) -> str:
+        return (
+            f"rename one, or write the net in the body: `net m = {self.model}()`, `scores = m(…)`"
+        )
+
+
+@final
+@dataclass(frozen=True)
+class LossIsNoNumber(Message):
+    """What is minimised must be one number for the batch: an f32 tensor without axes. Losses take
+    the mean over the batch by themselves; of anything else take `mean(…)` or `sum(…)`."""
+
+    code: ClassVar[str] = "W0612"
+    bad: ClassVar[str] = train_spec(minimize="(logits - 1) ** 2 with adamw(lr=1e-3)")
+    good: ClassVar[str] = train_spec(minimize="mean((logits - 1) ** 2) with adamw(lr=1e-3)")
+
+    found: str
+    advice: str = ""
+
+    def title(self) -> str:
+        return "the objective is not one number"
+
+    def label(self) -> str:
+        return f"this is {self.found}"
+
+    def help(self) -> str | None:
+        return self.advice or None
+
+
+@final
+@dataclass(frozen=True)
+class NoOptimizer(Message):
+    """`minimize` says what, `with` says how: an optimizer and its learning rate."""
+
+    code: ClassVar[str] = "W0613"
+    bad: ClassVar[str] = train_spec(minimize="cross_entropy(logits, label)")
+    good: ClassVar[str] = train_spec()
+
+    def title(self) -> str:
+        return "`minimize` has no optimizer"
+
+    def help(self) -> str:
+        return "write `with adamw(lr=1e-3)` behind the objective"
+
+
+@final
+@dataclass(frozen=True)
+class UnknownWord(Message):
+    """No optimizer, schedule, data source, way of splitting or setting has this name; `weft ops`
+    lists them."""
+
+    code: ClassVar[str] = "W0614"
+    bad: ClassVar[str] = train_spec(minimize="cross_entropy(logits, label) with adam_w(lr=1e-3)")
+    good: ClassVar[str] = train_spec()
+
+    kind: str  # "optimizer", "data source"
+    word: str
+    known: tuple[str, ...]
+    suggestion: str | None
+
+    def title(self) -> str:
+        return f"unknown {self.kind} `{self.word}`"
+
+    def label(self) -> str:
+        return f"did you mean `{self.suggestion}`?" if self.suggestion else ""
+
+    def help(self) -> str | None:
+        return f"there is {list_words(self.known)}" if self.known else None
+
+
+@final
+@dataclass(frozen=True)
+class NothingTrained(Message):
+    """The objective depends on no weight that is trained: no net is applied, its outputs do not
+    reach the loss, or everything is frozen."""
+
+    code: ClassVar[str] = "W0615"
+    bad: ClassVar[str] = train_spec(
+        minimize="mean(image) with adamw(lr=1e-3)",
+    )
+    good: ClassVar[str] = train_spec()
+
+    reason: str
+
+    def title(self) -> str:
+        return "the objective trains nothing"
+
+    def label(self) -> str:
+        return self.reason
+
+
+@final
+@dataclass(frozen=True)
+class PatternMatchesNothing(Message):
+    """A pattern of parameter paths names no parameter. `weft show` lists the paths; `*` stands
+    for any text, and a path without `*` means everything below it."""
+
+    code: ClassVar[str] = "W0616"
+    bad: ClassVar[str] = train_spec('freeze "stem.*"')
+    good: ClassVar[str] = train_spec('freeze "dense.bias"')
+
+    pattern: str
+    paths: tuple[str, ...]
+    suggestion: str | None
+
+    def title(self) -> str:
+        return f'no parameter matches "{self.pattern}"'
+
+    def label(self) -> str:
+        return f'did you mean "{self.suggestion}"?' if self.suggestion else ""
+
+    def help(self) -> str | None:
+        return f"the parameters are {list_words(self.paths)}" if self.paths else None
+
+
+@final
+@dataclass(frozen=True)
+class ClaimedTwice(Message):
+    """Two groups of `minimize` claim the same parameter; it can follow one optimizer only."""
+
+    code: ClassVar[str] = "W0617"
+    bad: ClassVar[str] = train_spec(
+        minimize='cross_entropy(logits, label) with sgd(lr=0.1) over "dense.*" '
+        'with adamw(lr=1e-3) over "*.bias"'
+    )
+    good: ClassVar[str] = train_spec(
+        minimize='cross_entropy(logits, label) with sgd(lr=0.1) over "dense.weight" '
+        'with adamw(lr=1e-3) over "*.bias"'
+    )
+
+    path: str
+    first: Span
+
+    def title(self) -> str:
+        return f"two groups claim `{self.path}`"
+
+    def label(self) -> str:
+        return "claimed again here"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.first, "first claimed here"),)
+
+
+@final
+@dataclass(frozen=True)
+class GroupIsEmpty(Message):
+    """Nothing is left for this optimizer: other groups claim every parameter that is trained."""
+
+    code: ClassVar[str] = "W0618"
+    bad: ClassVar[str] = train_spec(
+        minimize='cross_entropy(logits, label) with sgd(lr=0.1) over "dense.*" with adamw(lr=1e-3)'
+    )
+    good: ClassVar[str] = train_spec(
+        minimize='cross_entropy(logits, label) with sgd(lr=0.1) over "*.bias" with adamw(lr=1e-3)'
+    )
+
+    def title(self) -> str:
+        return "this optimizer has no parameters"
+
+    def label(self) -> str:
+        return "the other groups claim all of them, or they are frozen"
+
+
+@final
+@dataclass(frozen=True)
+class BadUntil(Message):
+    """`until` stops a training early, by a figure of a split: `until stalled(val.accuracy,
+    epochs=8)` stops when it has not improved for that many epochs."""
+
+    code: ClassVar[str] = "W0619"
+    bad: ClassVar[str] = train_spec("metric top = accuracy(logits, label)", "until val.top >= 99%")
+    good: ClassVar[str] = train_spec(
+        "metric top = accuracy(logits, label)", "until stalled(val.top, epochs=8)"
+    )
+
+    expected: str
+
+    def title(self) -> str:
+        return "this cannot end a training"
+
+    def label(self) -> str:
+        return self.expected
+
+    def help(self) -> str:
+        return "write `until stalled(val.loss, epochs=8)`, with a metric of this train or `loss`"
+
+
+@final
+@dataclass(frozen=True)
+class UnknownFigure(Message):
+    """A figure is named that this train does not have: a split that the data is not divided into,
+    or a metric that is not declared."""
+
+    code: ClassVar[str] = "W0620"
+    bad: ClassVar[str] = train_spec("until stalled(val.accuracy, epochs=8)")
+    good: ClassVar[str] = train_spec("until stalled(val.loss, epochs=8)")
+
+    kind: str  # "split" or "metric"
+    word: str
+    known: tuple[str, ...]
+    suggestion: str | None
+
+    def title(self) -> str:
+        return f"this train has no {self.kind} `{self.word}`"
+
+    def label(self) -> str:
+        return f"did you mean `{self.suggestion}`?" if self.suggestion else ""
+
+    def help(self) -> str:
+        return f"it has {list_words(self.known)}"
+
+
+@final
+@dataclass(frozen=True)
+class NetIsNoModel(Message):
+    """A net that is trained is a model: it has named inputs, so that it can be stored, deployed
+    and shown by itself."""
+
+    code: ClassVar[str] = "W0621"
+    bad: ClassVar[str] = train_spec(minimize="cross_entropy(scores, label) with adamw(lr=1e-3)")
+    bad = bad.replace(
+        "train fit of Net on digits {",
+        "train fit on digits {\n    net head = dense(10)\n    scores = flatten(image) -> head",
+    )
+    good: ClassVar[str] = train_spec()
+
+    name: str
+    found: str
+
+    def title(self) -> str:
+        return f"the net `{self.name}` is no model"
+
+    def label(self) -> str:
+        return f"this is {self.found}"
+
+    def help(self) -> str:
+        return "put it into a model: `model Head() { input x: f32[batch, 64]  output y = … }`"
+
+
+@final
+@dataclass(frozen=True)
+class ReservedFigure(Message):
+    """A metric takes a name that means something else already: `loss` is the objective."""
+
+    code: ClassVar[str] = "W0622"
+    bad: ClassVar[str] = train_spec("metric loss = accuracy(logits, label)")
+    good: ClassVar[str] = train_spec("metric accuracy = accuracy(logits, label)")
+
+    name: str
+    first: Span | None = None
+
+    def title(self) -> str:
+        if self.first is not None:
+            return f"two metrics are called `{self.name}`"
+        return f"no metric can be called `{self.name}`"
+
+    def label(self) -> str:
+        return "" if self.first is not None else "this is the objective"
+
+    def labels(self) -> Sequence[Label]:
+        return () if self.first is None else (Label(self.first, "the first one"),)
