@@ -124,6 +124,11 @@ class ScaledDotProductAttention(Op):
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
+        if build.opset >= 23 and types[3] is None and outputs[0].rank == 4:
+            attributes: dict[str, object] = {"is_causal": 1} if self.causal else {}
+            if self.scale is not None:
+                attributes["scale"] = self.scale
+            return [build.op("Attention", list(inputs[:3]), attributes)]
         return [_Writer(self, build, types, outputs[0]).write(*inputs)]
 
 
