@@ -20,7 +20,7 @@ from compiler.syntax import Clause, Expr, Item, Name, Statement
 
 if TYPE_CHECKING:
     from compiler.elaborate.files import FileNet, FileScope
-    from compiler.syntax import Let
+    from compiler.syntax import Data, Let
 
 MAX_WORK = 3_000_000
 """Expressions, statements and list items that one item may cost when compiling."""
