@@ -137,7 +137,7 @@ def test_figures_are_fitted_on_training_rows_only() -> None:
     fitted = fit_statistics(graph, find_statistics(graph), {"x": x, "y": y}, training)
     median = SimpleImputer(strategy="median").fit(x[training])
     scaler = StandardScaler().fit(median.transform(x[training]))
-    np.testing.assert_allclose(fitted["fill.value"], median.statistics_, rtol=1e-6)
+    np.testing.assert_allclose(fitted["fill.median"], median.statistics_, rtol=1e-6)
     np.testing.assert_allclose(fitted["standardize.mean"], scaler.mean_, rtol=1e-5)
     np.testing.assert_allclose(fitted["standardize.scale"], scaler.scale_, rtol=1e-5)
     results = evaluate(graph, fitted, {"x": x, "y": y})

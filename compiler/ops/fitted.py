@@ -95,8 +95,8 @@ class Fill(Fitted):
     """A column with its empty cells (NaN) replaced. Only in `data`: "median" and "mean" are those
     of the training rows, each element by itself.
 
-    Shapes: x of any number dtype -> f32 of the same shape; a buffer value of that shape, unless a
-    number is given.
+    Shapes: x of any number dtype -> f32 of the same shape; a buffer median or mean of that shape,
+    unless a number is given.
 
     - `value`: "median", "mean" or a number.
 
@@ -110,7 +110,7 @@ class Fill(Fitted):
 
     @property
     def statistics(self) -> Mapping[str, str]:
-        return {"value": self.value} if isinstance(self.value, str) else {}
+        return {self.value: self.value} if isinstance(self.value, str) else {}
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0]).astype(np.float32)
