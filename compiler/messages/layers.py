@@ -200,7 +200,8 @@ class OptionOutOfRange(Message):
         return f"`{self.option}` of `{self.op}` is out of range"
 
     def label(self) -> str:
-        return f"is {self.value} and must be {self.needed}"
+        value = f"{self.value:g}" if isinstance(self.value, float) else str(self.value)
+        return f"is {value} and must be {self.needed}"
 
     def help(self) -> str | None:
         return self.hint
@@ -240,6 +241,8 @@ class WeightShapeUnknown(Message):
         return (Label(self.made.span, f"it is {self.size} here: {self.made.text}"),)
 
     def help(self) -> str:
+        if self.what.startswith("the channels"):
+            return "give the channels a number in the input's type, e.g. `f32[batch, 3, h, w]`"
         return "pool over axes that vary (`global_avg_pool`), or give the input's type numbers"
 
 
@@ -267,12 +270,16 @@ class WeightDoesNotFit(Message):
     weight: str
     found: str
     wanted: str
+    made: Label
 
     def title(self) -> str:
         return f"the `{self.weight}` given to `{self.op}` does not fit"
 
     def label(self) -> str:
         return f"is {self.found}, and {self.wanted} is needed"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.made.span, f"for the input {self.made.text}"),)
 
 
 @final

@@ -73,11 +73,12 @@ class ScaledDotProductAttention(Op):
         _match(query, key, -1, "the size of a head", (0, 1), assume)
         _match(key, value, -2, "the number of positions", (1, 2), assume)
         for axis in range(-query.rank, -2):
-            _match(key, value, axis, f"axis {axis}", (1, 2), assume)
+            what = "the number of heads" if axis == -3 else f"axis {axis + query.rank}"
+            _match(key, value, axis, what, (1, 2), assume)
             if axis == -3 and self.grouped:
                 _match_groups(query, key)
             else:
-                _match(query, key, axis, f"axis {axis}", (0, 1), assume)
+                _match(query, key, axis, what, (0, 1), assume)
         scores = (*query.shape[:-1], key.shape[-2])
         mask = inputs[3]
         if mask is not None:

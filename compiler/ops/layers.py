@@ -108,14 +108,19 @@ def need_weights(op: Op, inputs: Types) -> tuple[Weight, ...]:
             pairs = zip(found.shape, weight.type.shape, strict=True)
             if all(equal(a, b) is True for a, b in pairs):
                 continue
-        _refuse_weight(op, weight, found)
+        _refuse_weight(op, weight, found, operand_type(inputs, 0))
     return made
 
 
-def _refuse_weight(op: Op, weight: Weight, found: TensorType) -> None:
+def _refuse_weight(op: Op, weight: Weight, found: TensorType, x: TensorType) -> None:
     raise Fault(
         lambda where: WeightDoesNotFit(
-            where.argument(weight.name), op.name, weight.name, str(found), str(weight.type)
+            where.argument(weight.name),
+            op.name,
+            weight.name,
+            str(found),
+            str(weight.type),
+            find_place(where, 0, x),
         )
     )
 
