@@ -41,6 +41,8 @@ class Scan(Op):
     - `until`: whether the last output of the body ends the loop.
 
     Nodes of the body stand under the frames of the graph around it.
+
+    Cost: that of the body in every step.
     """
 
     name = "scan"
