@@ -20,6 +20,7 @@ from backends.pytorch.merged import (
     MergedRef,
     Variant,
 )
+from backends.pytorch.spelled import unmark
 from backends.pytorch.terms import (
     IDENTITY,
     CodeName,
@@ -51,6 +52,7 @@ def merge_bodies(bodies: list[Body]) -> Class:
     _absorb_optional_modules(merged)
     _check_branches(merged)
     merged.items = _order_items(merged, [group[0] for group in groups])
+    _order_outputs(merged)
     return merged
 
 
@@ -116,6 +118,8 @@ def _check_formals(merged: Class, groups: Groups) -> None:
     """Every input of every body must be a formal, and formals follow the first signature."""
     if merged.is_root:
         _add_unused_inputs(merged)
+    else:
+        _add_shown_inputs(merged)
     for group in groups:
         body = merged.bodies[group[0]]
         if len({places[group[0]] for places in merged.places}) != len(body.formals):
@@ -140,6 +144,19 @@ def _add_unused_inputs(merged: Class) -> None:
     for place in range(len(merged.bodies[0].formals)):
         if place not in used:
             merged.places.append(dict.fromkeys(range(len(merged.bodies)), place))
+
+
+def _add_shown_inputs(merged: Class) -> None:
+    """Tensors of which only the size is read: the same formal in every instance."""
+    unread: list[dict[str, int]] = []
+    for number, body in enumerate(merged.bodies):
+        used = {places[number] for places in merged.places}
+        names = {value: formal for formal, value in body.frame.tensors}
+        left = (p for p in range(len(body.formals)) if p not in used)
+        unread.append({names.get(unmark(body.formals[p]), ""): p for p in left})
+    for formal in unread[0]:
+        if formal and all(formal in row for row in unread):
+            merged.places.append({number: row[formal] for number, row in enumerate(unread)})
 
 
 def _replace_refs(merged: Class, change: Callable[[MergedRef], MergedRef]) -> None:
@@ -300,6 +317,14 @@ def _order_items(merged: Class, models: list[int]) -> list[Merged]:
     if len(order) < len(items):
         order = sort_topologically(hard)
     return [items[number] for number in order]
+
+
+def _order_outputs(merged: Class) -> None:
+    """Several outputs in the order in which the first caller uses them."""
+    body = merged.bodies[0]
+    if not body.is_root:
+        order = {name: place for place, name in enumerate(body.index.leaving[body.frame])}
+        merged.outputs.sort(key=lambda ref: order.get(merged.value(ref, 0), len(order)))
 
 
 def _makers(ref: MergedRef) -> Iterator[Merged]:

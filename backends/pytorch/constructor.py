@@ -130,8 +130,7 @@ class Constructor:
         """Members with dotted slots that are called one by one."""
         if find_kind(self.target, head) is Kind.ATTRIBUTE:
             return self._namespace(head, f"self.{head}")
-        doc = self._container_doc(head)
-        return self._hold(head, doc)
+        return self._hold(head, self.expressions.write(polish(self._container_tree(head))))
 
     def _hold(self, head: str, doc: Doc) -> list[str]:
         if is_plain(head) and head not in MODULE_ATTRIBUTES:
@@ -140,28 +139,18 @@ class Constructor:
             return lay_out(f"self._modules[{quote(head)}] = ", doc, INDENT)
         return lay_out("", ("self.add_module", Group("(", (quote(head), doc), ")")), INDENT)
 
-    def _container_doc(self, prefix: str) -> Doc:
+    def _container_tree(self, prefix: str) -> Tree:
+        """`nn.ModuleList([…])` or `nn.ModuleDict({…})`."""
         labels, _ = find_members(self.target, prefix)
-        members = [(label, f"{prefix}.{label}") for label in labels]
+        parts = tuple(self._member_tree(f"{prefix}.{label}") for label in labels)
         if find_kind(self.target, prefix) is Kind.LIST:
-            trees = [self._member_tree(path) for _, path in members]
-            if all(isinstance(tree, Tree) for tree in trees):
-                parts = tuple(tree for tree in trees if isinstance(tree, Tree))
-                made = polish(call("nn.ModuleList", Tree(Form.LIST, "", parts)))
-                return self.expressions.write(made)
-            docs = tuple(self._member_doc(path) for _, path in members)
-            return ("nn.ModuleList", Group("(", (Group("[", docs, "]", display=True),), ")"))
-        rows = tuple((f"{quote(label)}: ", self._member_doc(path)) for label, path in members)
-        return ("nn.ModuleDict", Group("(", (Group("{", rows, "}", display=True),), ")"))
+            return call("nn.ModuleList", Tree(Form.LIST, "", parts))
+        return call("nn.ModuleDict", Tree(Form.DICT, "", parts, tuple(labels)))
 
-    def _member_tree(self, path: str) -> Part | None:
-        """The constructor of a member; None for a container inside a container."""
+    def _member_tree(self, path: str) -> Part:
+        """The constructor of a member, or the container that it is."""
         tree = self.target.modules.get(path)
-        return None if tree is None else resolve(tree, _argument)
-
-    def _member_doc(self, path: str) -> Doc:
-        tree = self._member_tree(path)
-        return self._container_doc(path) if tree is None else self.expressions.write(polish(tree))
+        return self._container_tree(path) if tree is None else resolve(tree, _argument)
 
     def _namespace(self, path: str, owner: str) -> list[str]:
         """A module that only holds others, because parameters stand beside modules in it."""
@@ -177,7 +166,9 @@ class Constructor:
                 lines += self._assign_member(owner, label, made, INDENT)
                 lines += self._namespace(inner, f"{owner}.{label}")
             else:
-                lines += lay_out(f"{owner}.{label} = ", self._container_doc(inner), INDENT)
+                lines += self._assign_member(
+                    owner, label, polish(self._container_tree(inner)), INDENT
+                )
         return lines
 
     # --- weights --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from backends.pytorch.conditions import Conditions, find_checked
+from backends.pytorch.conditions import Conditions
 from backends.pytorch.merged import Class, Made, Merged, Setting, Variant
 from backends.pytorch.naming import safe_name
 from backends.pytorch.settings import Settings, annotate
@@ -61,8 +61,6 @@ class _Explainer:
             for leaf in variables(item.expression):
                 self._explain_leaf(item, leaf, in_constructor=False)
         Conditions(target, self.settings).find()
-        for symbol in find_checked(target):
-            self.settings.use(HintName(symbol))
         order = list(self.settings.found)
         used = sorted(self.settings.used, key=order.index)
         target.settings = [self.settings.found[n] for n in used]
@@ -109,7 +107,7 @@ class _Explainer:
             return
         if leaf.dim is not None and leaf.dim[0] == "in" and leaf.dim[1] < len(item.refs):
             width = self.widths.of(item.refs[leaf.dim[1]], leaf.dim[2])
-            if width is not None and self._accept_width(leaf, width.hint):
+            if width is not None and self._accept_width(leaf, width.hint, in_constructor):
                 return
         hint = self._find_optional(leaf)
         if hint is None and not leaf.varies:
@@ -117,7 +115,7 @@ class _Explainer:
         if hint is None and leaf.varies:
             hint = self._relate(leaf) or self._make_fresh(leaf)
         if hint is not None:
-            leaf.solution = self.settings.use(hint)
+            leaf.solution = self.settings.use(hint, in_forward=not in_constructor)
 
     def _follow_hints(self, leaf: Many, *, in_constructor: bool) -> bool:
         for hint in leaf.hints:
@@ -125,16 +123,17 @@ class _Explainer:
             if found is None or (in_constructor and self.settings.is_runtime(found)):
                 continue
             names = any(True for _ in hint_names(found))
-            leaf.solution = self.settings.use(found) if names else None
+            used = self.settings.use(found, in_forward=not in_constructor)
+            leaf.solution = used if names else None
             return True
         return False
 
-    def _accept_width(self, leaf: Many, hint: Hint | None) -> bool:
+    def _accept_width(self, leaf: Many, hint: Hint | None, in_constructor: bool) -> bool:
         if hint is None:
             return not leaf.varies
         if self.settings.holds(hint, leaf.values) is None or self.settings.is_runtime(hint):
             return False
-        leaf.solution = self.settings.use(hint)
+        leaf.solution = self.settings.use(hint, in_forward=not in_constructor)
         return True
 
     def _find_optional(self, leaf: Many) -> Hint | None:

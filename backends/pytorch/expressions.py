@@ -86,7 +86,7 @@ def hint_tree(hint: Hint, read: Callable[[str], Part]) -> Part:
 def resolve(part: Part, read: Callable[[str], Part]) -> Part:
     """The tree with every variable replaced by its solution or literal, and without keywords
     that stand at their default."""
-    if isinstance(part, Tree) and part.keys and part.form is not Form.BUILD:
+    if isinstance(part, Tree) and part.keys and part.form in (Form.CALL, Form.METHOD):
         part = _drop_defaults(part)
     if isinstance(part, Tree) and part.parts:
         return replace(part, parts=tuple(resolve(child, read) for child in part.parts))
@@ -175,6 +175,10 @@ class Expressions:
                 return self._display("[", tree.parts, "]")
             case Form.TUPLE:
                 return self._display("(", tree.parts, ")")
+            case Form.DICT:
+                rows = zip(tree.keys, tree.parts, strict=True)
+                pairs = tuple((f"{quote(key)}: ", self.write(part)) for key, part in rows)
+                return Group("{", pairs, "}", display=True)
             case Form.EACH:
                 return "*", self._comprehension(tree)
         raise AssertionError(f"{tree.form} is no expression")

@@ -14,7 +14,7 @@ from backends.pytorch.terms import Form, Operand, Tree, operands, subtrees
 
 DEEPEST = 4
 """Expressions nested deeper than this get a line of their own."""
-LONGEST_OPERANDS = 60
+LONGEST_OPERANDS = 72
 """Columns that expressions inside an expression may take together."""
 
 
@@ -134,6 +134,8 @@ class Forward:
     def _unclear(self, ref: MergedRef, place: int, tree: Tree) -> bool:
         """Whether an operator would stand before a dot or index, or nest in operators."""
         inner = self.out.peek(ref)
+        if isinstance(inner, Tree) and inner.label == "**" and self._depth(ref) == 1:
+            return False
         operators = (Form.INFIX, Form.PREFIX, Form.CHOOSE)
         if not isinstance(inner, Tree) or inner.form not in operators:
             return False

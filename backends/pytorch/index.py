@@ -7,9 +7,11 @@ from functools import cached_property
 from heapq import heappop, heappush
 from itertools import pairwise
 
-from backends.pytorch.spelled import Spelled, spell_graph
+from backends.pytorch.spelled import Spelled, spell_graph, unmark
 from backends.pytorch.terms import Form, subtrees
+from compiler.dims import Dim
 from compiler.ir.graph import Frame, Graph, Parameter
+from compiler.ir.hint import Hint, hint_names
 
 Child = Frame | Spelled
 
@@ -81,7 +83,7 @@ class Index:
             return [*(i.name for i in self.graph.inputs), *self.entering[frame]]
         places = {value: place for place, (_, value) in enumerate(frame.tensors)}
         names = self.entering[frame]
-        return sorted(names, key=lambda name: places.get(name, len(places)))
+        return sorted(names, key=lambda name: places.get(unmark(name), len(places)))
 
     def results(self, frame: Frame) -> list[str]:
         """Names of the values that leave a frame, in the order in which they are made."""
@@ -152,6 +154,28 @@ class Index:
                 self._cross(name, chain)
         for output in self.graph.outputs:
             self._cross(output.value.name, (self.root,))
+        for frame in list(self.children):
+            for name in self._find_shown(frame):
+                self._cross(name, self.chain(frame))
+
+    def _find_shown(self, frame: Frame) -> Iterator[str]:
+        """Tensors of a call that its nodes read the size of, if nothing else."""
+        symbolic = {
+            a.name: a.dim[0]
+            for a in frame.arguments
+            if a.dim is not None and isinstance(a.value, Dim) and a.value.known is None
+        }
+        if not symbolic:
+            return
+        hints = [
+            hint
+            for child in self.children[frame]
+            for _, hint in _written(child)
+            if not isinstance(child, Spelled) or child.scope is frame
+        ]
+        needed = {symbolic[n] for hint in hints for n in hint_names(hint) if n in symbolic}
+        values = dict(frame.tensors)
+        yield from (v for formal in sorted(needed) if (v := values.get(formal)) in self.types)
 
     def _cross(self, name: str, chain: tuple[Frame, ...]) -> None:
         """Lets a value in and out of the frames between its maker and its reader."""
@@ -207,6 +231,14 @@ class Index:
             and not any(isinstance(c, Spelled) and c.owned for c in children)
             and any(isinstance(c, Spelled) and needs_device(c) for c in children)
         ]
+
+
+def _written(child: Child) -> Iterator[tuple[str, Hint]]:
+    """What the author wrote for the fields of a node, or the arguments of a call."""
+    if isinstance(child, Spelled):
+        yield from child.node.origin.hints
+    else:
+        yield from ((a.name, a.hint) for a in child.arguments if a.hint is not None)
 
 
 def needs_device(item: Spelled) -> bool:

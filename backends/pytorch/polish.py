@@ -83,7 +83,9 @@ def _make_comprehension(run: list[Tree]) -> Tree | None:
     rows = [list(_literals(tree)) for tree in run]
     columns = list(zip(*rows, strict=True))
     vary = [k for k, column in enumerate(columns) if len(set(column)) > 1]
-    if not 0 < len(vary) <= MOST_COLUMNS:
+    if not vary:
+        return Tree(Form.EACH, "_", (run[0], call("range", Tree(Form.LITERAL, str(len(run))))))
+    if len(vary) > MOST_COLUMNS:
         return None
     names: dict[int, str] = {}
     wishes = list(_names(run[0]))

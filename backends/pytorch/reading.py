@@ -20,7 +20,8 @@ class Reading:
 
     def __init__(self, target: Class, checked: set[str]) -> None:
         self.target = target
-        self.settings = {s.name: s for s in target.settings}
+        assert target.explained is not None
+        self.settings = target.explained.settings.found
         self.stored: dict[str, str] = {}
         """Settings that `forward` needs, and the attribute that keeps each."""
         self.bound: dict[str, str] = {}

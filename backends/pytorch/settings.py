@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from backends.pytorch.merged import Class, Formal, Setting
 from backends.pytorch.naming import free_name, safe_name, user_name
+from backends.pytorch.spelled import unmark
 from backends.pytorch.terms import Many, plain_value
 from compiler.dims import Dim
 from compiler.ir.graph import NO_DEFAULT, Argument
@@ -64,9 +65,13 @@ class Settings:
             return None
         return short
 
-    def use(self, hint: Hint) -> Hint:
-        """Notes that the class needs the names of an expression."""
-        self.used.update((n, None) for n in hint_names(hint) if n in self.found)
+    def use(self, hint: Hint, *, in_forward: bool = False) -> Hint:
+        """Notes that the class needs the names of an expression; `forward` reads sizes off its
+        inputs."""
+        for label in hint_names(hint):
+            setting = self.found.get(label)
+            if setting is not None and not (in_forward and setting.dim is not None):
+                self.used[label] = None
         return hint
 
     def add(self, setting: Setting) -> Setting:
@@ -94,7 +99,7 @@ class Settings:
             wish = ""
             for body, column in zip(target.bodies, range(self.count), strict=True):
                 value = body.formals[rows[column]]
-                formals = (f for f, v in body.frame.tensors if v == value)
+                formals = (f for f, v in body.frame.tensors if v == unmark(value))
                 wish = next((f for f in formals if safe_name(f) not in names), "")
                 if wish:
                     break

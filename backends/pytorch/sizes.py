@@ -7,7 +7,7 @@ from backends.pytorch.merged import Class, Formal, Merged, Setting
 from backends.pytorch.settings import Settings
 from backends.pytorch.terms import Form, Many, Operand, Tree
 from compiler.dims import Dim, Quotient, Symbol
-from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, rename_hint
+from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, HintUnary, rename_hint
 
 AXIS_NAMES = {4: "nchw", 3: "ntd", 5: "ncdhw"}
 
@@ -39,7 +39,7 @@ class Sizes:
         )
         hint = hint or self._find_formal(leaf) or self._write_polynomial(leaf)
         if hint is not None:
-            leaf.solution = self.settings.use(hint)
+            leaf.solution = self.settings.use(hint, in_forward=True)
             return
         shown = self._find_operand(item, leaf)
         if shown is None:
@@ -116,7 +116,7 @@ def write_dim(
     """A size as an expression in atoms that stand in `places` (as names of their text); notes
     the ones it needs. None where an atom is nowhere."""
     total: Hint | None = None
-    for monomial, coefficient in dim.terms:
+    for monomial, coefficient in sorted(dim.terms, key=lambda term: term[1] < 0):
         product: Hint | None = None
         for atom, power in monomial:
             factor = _write_atom(atom, places, used)
@@ -131,7 +131,7 @@ def write_dim(
             product = HintBinary("*", HintConst(size), product)
         sign = "-" if coefficient < 0 else "+"
         if total is None:
-            total = product if coefficient > 0 else HintBinary("*", HintConst(-1), product)
+            total = product if coefficient > 0 else HintUnary("-", product)
         else:
             total = HintBinary(sign, total, product)
     return total if total is not None else HintConst(0)

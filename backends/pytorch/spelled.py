@@ -150,6 +150,11 @@ LOOP_MARK = "§"
 """Stands between the name of a value inside a loop and the number of the loop."""
 
 
+def unmark(name: str) -> str:
+    """The name of a value as the graph around it or the body of its loop says it."""
+    return name.partition(LOOP_MARK)[0]
+
+
 def _describe(scan: Scan) -> str:
     """What two loops must share to be one piece of code."""
     fields = (scan.sequences, scan.states, scan.axis, scan.emit_axes, scan.step)

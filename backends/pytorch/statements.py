@@ -135,15 +135,14 @@ class Statements:
                 return doc
             if tree.form in (Form.CALL, Form.BUILD, Form.LIST, Form.TUPLE):
                 return doc
-            inner = next((p for p in tree.parts if _is_compound(p)), None)
+            inner = next(_find_compounds(tree), None)
             if inner is None:
                 return doc
             used = {t.label for t in subtrees(tree) if t.form is Form.NAME} | self.live_names()
             spare = (n for n in SPARE_NAMES if n not in used)
             variable = next(spare, None) or free_name("x", used)
             self.put(variable, inner)
-            parts = tuple(name(variable) if p is inner else p for p in tree.parts)
-            tree = replace(tree, parts=parts)
+            tree = _replace_part(tree, inner, name(variable))
 
     def live_names(self) -> set[str]:
         """Variables that must not be overwritten."""
@@ -167,5 +166,25 @@ class Statements:
         self.lines += [text] if len(text) <= WIDTH else lay_out("return ", group, self.indent)
 
 
-def _is_compound(part: Part) -> bool:
-    return isinstance(part, Tree) and part.form not in (Form.NAME, Form.LITERAL, Form.OWN)
+def _find_compounds(tree: Tree) -> Iterator[Tree]:
+    """Parts of an expression that can have a line of their own."""
+    for part in tree.parts:
+        if isinstance(part, Tree) and part.form is Form.SLICE:
+            yield from _find_compounds(part)
+        elif isinstance(part, Tree) and part.form not in _SIMPLE:
+            yield part
+
+
+_SIMPLE = (Form.NAME, Form.LITERAL, Form.OWN, Form.NOTHING)
+
+
+def _replace_part(tree: Tree, old: Tree, new: Tree) -> Tree:
+    parts = tuple(
+        new
+        if part is old
+        else _replace_part(part, old, new)
+        if isinstance(part, Tree) and part.form is Form.SLICE
+        else part
+        for part in tree.parts
+    )
+    return replace(tree, parts=parts)

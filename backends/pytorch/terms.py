@@ -30,6 +30,7 @@ class Form(Enum):
     PREFIX = "prefix"  # label: operator; parts: operand
     CHOOSE = "choose"  # parts: condition, then, otherwise
     LIST = "list"
+    DICT = "dict"  # keys: its keys
     TUPLE = "tuple"
     NAME = "name"  # label: the text
     LITERAL = "literal"  # label: the text
