@@ -177,6 +177,8 @@ def call_layer(
     given = {**before, **match.given}
     if _waits(match, want):
         return _with_given(body, layer, given, application.span)
+    if not before and isinstance(layer, OpLayer | BlockLayer):
+        layer = replace(layer, frame=body.frame)
     return apply_given(body, layer, given, application)
 
 

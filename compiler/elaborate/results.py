@@ -31,7 +31,9 @@ def take_return(body: Body, statement: Return) -> Val:
     results: list[tuple[str, Val]] = []
     for index, operand in enumerate(operands):
         name = _result_name(operand)
-        wish = body.wanted[index : index + 1] or ((name,) if name else ())
+        wish = (name,) if name else ()
+        if len(body.wanted) == len(operands):
+            wish = body.wanted[index : index + 1]
         value = _take_one(body, operand, Want(wish))
         if name and name in items:
             first = next(o for o in operands if _result_name(o) == name)

@@ -303,7 +303,8 @@ class _Scan:
         assert self.body.frame is not None
         site = Site(self.head, "", (), self.body.guard)
         made = self.outer.builder.apply(op, inputs, self.body.frame, site, names)
-        self.outer.root.builder.conditions.update(builder.conditions)
+        for kept in builder.conditions.values():
+            self.outer.root.builder.assume(kept.left, kept.relation, kept.right, kept.origin)
         self.body.guard = inner.guard
         for name, value in zip(names, made, strict=True):
             self.body.bind(name, Tensor(value, self.outer, self.head))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from compiler.diagnostics import Label
 from compiler.dims import Dim
 from compiler.elaborate.context import Body
+from compiler.elaborate.lookup import find_built_in
 from compiler.elaborate.tracing import walk
 from compiler.elaborate.types import TensorPattern, evaluate_size, file_number
 from compiler.elaborate.values import POISON, Known, Tensor, Val
@@ -59,7 +60,7 @@ def _declare_size(
             body.names[0][symbol] = Known(Dim.of(symbol), HintName(symbol))
         return Dim.of(symbol), None
     for name in _names_in(dim):
-        if not _is_number(body, name):
+        if not _is_known(body, name):
             body.report(SizeNeverNamed(name.span, name.text))
             return None
     size = evaluate_size(body, dim)
@@ -82,3 +83,12 @@ def _is_number(body: Body, name: Name) -> bool:
         if isinstance(value, Known) and value.is_number:
             return True
     return file_number(body, name) is not None
+
+
+def _is_known(body: Body, name: Name) -> bool:
+    """Whether a name inside arithmetic means something already."""
+    if any(name.text in layer for layer in body.names):
+        return True
+    if body.file.find(name.text, name.span) is not None:
+        return True
+    return find_built_in(body, name.text, name.span) is not None

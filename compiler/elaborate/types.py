@@ -17,7 +17,6 @@ from compiler.elaborate.values import (
     Val,
     describe,
 )
-from compiler.ir.graph import Condition
 from compiler.ir.hint import HintName
 from compiler.messages.names import TypeHasNoDims, UnknownType
 from compiler.messages.shapes import (
@@ -246,8 +245,7 @@ def _check_size(
 def assume(body: Body, left: Dim, relation: str, right: Dim, span: Span) -> None:
     """Keeps a promise about sizes, to be checked at run time."""
     assert body.home is not None
-    conditions = body.home.root.builder.conditions
-    conditions.setdefault((left, relation, right), Condition(left, relation, right, span))
+    body.home.root.builder.assume(left, relation, right, span)
 
 
 def evaluate_size(body: Body, dim: Expr) -> int | Dim | None:

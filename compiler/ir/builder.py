@@ -84,6 +84,13 @@ class Builder:
         """The parameter under a path, if it is declared."""
         return self._parameters.get(path)
 
+    def assume(self, left: Dim, relation: str, right: Dim, origin: Span | None) -> None:
+        """Keeps a promise about sizes, to be checked at run time; the same one once."""
+        if relation == "==" and (right, relation, left) in self.conditions:
+            return
+        condition = Condition(left, relation, right, origin)
+        self.conditions.setdefault((left, relation, right), condition)
+
     def parameter_paths(self) -> tuple[str, ...]:
         """The paths of everything declared so far, in order."""
         return tuple(self._parameters)
@@ -97,7 +104,7 @@ class Builder:
         names: Sequence[str] = (),
     ) -> tuple[Value, ...]:
         """Adds a node and returns its outputs. `inputs` are operands, then weights; `names` are
-        wished names of the outputs.
+        wished names of the outputs, one for each.
 
         Raises:
             Fault: the inputs do not fit the op.
@@ -105,14 +112,11 @@ class Builder:
         types = [v.type if v is not None else None for v in inputs]
 
         def assume(left: Dim, relation: str, right: Dim) -> None:
-            key = (left, relation, right)
-            self.conditions.setdefault(key, Condition(left, relation, right, origin.span))
+            self.assume(left, relation, right, origin.span)
 
         made = op.infer(types, assume)
-        outputs = tuple(
-            self._new_value(names[i] if i < len(names) else "", made_type)
-            for i, made_type in enumerate(made)
-        )
+        wished = names if len(names) == len(made) else [""] * len(made)
+        outputs = tuple(map(self._new_value, wished, made))
         self._nodes.append(Node(op, tuple(inputs), outputs, scope, origin))
         return outputs
 
