@@ -1,0 +1,68 @@
+"""Latency of compiled ONNX files against exported ones, under ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from backends.onnx_graph.compile import compile_onnx
+from backends.onnx_runtime.measure import measure
+from backends.onnx_runtime.session import Device, Session, open_session
+from benchmarks.export import run_export
+from benchmarks.networks import NETWORKS, Network, elaborate, make_input, weft_paths
+from compiler.ir.weights import read_weights
+
+ROUNDS = 40
+THREADS = 2
+
+
+def compare(network: Network, folder: Path) -> bool:
+    """Prints a row of the table; whether the bound holds."""
+    run_export(network.name, folder)
+    weights = weft_paths(read_weights(folder / f"{network.name}.safetensors"))
+    path = folder / f"{network.name}.onnx"
+    compile_onnx(elaborate(network), weights, path)
+    example = make_input(network)
+    rival = _open(folder / f"{network.name}.torch.onnx")
+    own = _open(path)
+    given = [{session.inputs[0]: example} for session in (own, rival)]
+    expected, found = rival.run(given[1]), own.run(given[0])
+    for left, right in zip(expected.values(), found.values(), strict=True):
+        np.testing.assert_allclose(right, left, atol=1e-4 * max(1.0, float(np.abs(left).max())))
+    compared = measure(
+        {"weft": lambda: own.run(given[0]), "torch": lambda: rival.run(given[1])},
+        rounds=ROUNDS,
+        repeat=1 if network.torch_name else 5,
+    )
+    ratio = compared.ratio("weft", "torch")
+    low, high = compared.ratio_interval("weft", "torch")
+    holds = ratio <= network.latency_bound
+    own_ms, rival_ms = (compared.timings[name].median * 1e3 for name in ("weft", "torch"))
+    print(
+        f"{network.name:10} {own_ms:8.2f} ms {rival_ms:8.2f} ms {ratio:6.3f}"
+        f" [{low:.3f}, {high:.3f}] {'<=' if holds else '> '} {network.latency_bound:.2f}",
+        flush=True,
+    )
+    return holds
+
+
+def _open(path: Path) -> Session:
+    return open_session(path, device=Device.CPU, threads=THREADS, spinning=False)
+
+
+def main() -> int:
+    """Compares every network, or those named."""
+    print(f"batch 1, {THREADS} threads, spinning off, {ROUNDS} interleaved rounds, medians")
+    print("network        weft        torch      ratio [95 % interval]   bound")
+    held = []
+    for name in sys.argv[1:] or NETWORKS:
+        with tempfile.TemporaryDirectory() as folder:
+            held.append(compare(NETWORKS[name], Path(folder)))
+    return int(not all(held))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
