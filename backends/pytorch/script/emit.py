@@ -105,9 +105,7 @@ def _data_slots(facts: Facts) -> Slots:
     return {
         "folder_parameter": "folder: Path" if folder else "",
         "load_lines": emit_loading(facts),
-        "load_parameters": "folder: Path, device: torch.device"
-        if folder
-        else "device: torch.device",
+        "load_parameters": ", ".join(load_arguments(facts).values()),
         "column_names": " and ".join(filter(None, [", ".join(columns[:-1]), columns[-1]])),
         "folder_argument": "folder" if folder else "",
         "columns_lines": emit_columns(facts),

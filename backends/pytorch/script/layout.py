@@ -29,10 +29,19 @@ def break_line(line: str) -> list[str]:
     if len(inner) + len(body) <= WIDTH and not literal:
         return [head, inner + body, indent + tail]
     if len(items) > 1:
-        parts = [part for item in items for part in _add_comma(break_line(inner + item))]
+        parts = [part for item in items for part in _add_comma(_break_item(inner + item))]
     else:
         parts = [part for clause in clauses for part in break_line(inner + clause)]
     return [head, *parts, indent + tail]
+
+
+def _break_item(line: str) -> list[str]:
+    """An item inside brackets; a choice (`a if b else c`) is broken at its words."""
+    found = _split_words(line.strip(), (" if ", " else ")) if len(line) > WIDTH else []
+    if len(found) != 3:
+        return break_line(line)
+    indent = " " * (len(line) - len(line.lstrip()))
+    return [indent + part for part in found]
 
 
 def _add_comma(lines: list[str]) -> list[str]:
@@ -77,10 +86,16 @@ def split_items(text: str) -> list[str]:
 
 def _split_clauses(text: str) -> list[str]:
     """A comprehension as its element and its clauses."""
+    clauses = _split_words(text, (" for ", " if "))
+    return clauses if any(clause.startswith("for ") for clause in clauses) else [text]
+
+
+def _split_words(text: str, words: tuple[str, ...]) -> list[str]:
+    """The parts before these words outside brackets and strings."""
     clauses, depth, begin = [], 0, 0
     for place in code_places(text):
         depth += (text[place] in _OPEN) - (text[place] in _CLOSE)
-        if depth == 0 and text[place:].startswith((" for ", " if ")):
+        if depth == 0 and text[place:].startswith(words):
             clauses.append(text[begin:place].strip())
             begin = place
     return [*clauses, text[begin:].strip()]

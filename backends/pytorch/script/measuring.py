@@ -24,9 +24,9 @@ class Measured:
 def measure(facts: Facts) -> Measured:
     """The sums and figures of the loss and of every metric; equal sums are shared."""
     taken = set(RESERVED) | set(facts.argument_names.values())
-    sums: dict[str, str] = {"loss.double() * size": "total"}
-    taken.add("total")
-    figures = [("loss", "total / rows")]
+    sums: dict[str, str] = {"loss.double() * size": "total_loss"}
+    taken.add("total_loss")
+    figures = [("loss", "total_loss / rows")]
     for use in facts.train.metrics:
         code = use.metric.code([facts.argument_names[name] for name in use.arguments])
         renamed: dict[str, str] = {}
@@ -78,10 +78,7 @@ def emit_figures(facts: Facts) -> Lines:
         f"{targets} = all_sum(sums).tolist()",
     ]
     figures = [f"{write_literal(name)}: {text}" for name, text in measured.figures]
-    short = f"return {{{', '.join(figures)}}}"
-    if len(short) <= 84:
-        return [*lines, short]
-    return [*lines, "return {", *(f"    {text}," for text in figures), "}"]
+    return [*lines, f"return {{{', '.join(figures)}}}"]
 
 
 def emit_outputs(facts: Facts) -> str:

@@ -1,0 +1,373 @@
+"""Generated training scripts, run: deterministic, resumed exactly, divided among processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from backends.pytorch.running import read_metrics, run_training
+from backends.pytorch.script.emit import emit_script
+from backends.pytorch.script.write import write_training
+from compiler.diagnostics import CompileError, Sink
+from compiler.driver import check
+from compiler.program import Train
+
+RULES = "E4,E7,E9,F,I,UP,B"
+"""Ruff's default rules, import order, pyupgrade and likely bugs."""
+
+DIGITS = """
+model DigitNet(width: int = 8) {
+    input image: f32[batch, 1, 8, 8]
+    x = image -> conv(width, kernel=3, padding="same") -> batch_norm -> relu -> max_pool(2) -> flatten
+    output logits: f32[batch, 10] = x -> dropout(25%) -> dense(10) as head
+}
+data digits {
+    source sklearn("digits")
+    image = (image / 16) -> reshape([1, 8, 8])
+    split random(seed=0, stratify=label), train=80%, val=10%, test=10%
+}
+train fit of DigitNet on digits {
+    minimize cross_entropy(logits, label) with adamw(lr=3e-3, schedule=cosine(warmup=5%))
+    metric accuracy = accuracy(logits, label)
+    batch 64  epochs 5  seed 0
+}
+"""
+PLAIN = """
+model Net {
+    input features: f32[batch, 4]
+    output logits: f32[batch, 3] = features -> dense(16) as hidden -> tanh -> dense(3) as head
+}
+data iris {
+    source sklearn("iris")
+    features = features -> standardize
+    split random(seed=0), train=96, val=27, test=27
+}
+train fit of Net on iris {
+    minimize cross_entropy(logits, label) with OPTIMIZER
+    metric accuracy = accuracy(logits, label)
+    batch 24  epochs 6  seed 0
+}
+"""
+
+
+def open_train(text: str, folder: Path) -> Train:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "spec.weft"
+    path.write_text(text)
+    sink = Sink()
+    program = check(path, overrides={}, sink=sink)
+    assert program is not None
+    assert not sink.has_errors, [m.title() for m in sink.messages]
+    return program.trains["fit"]
+
+
+def write(text: str, folder: Path) -> Path:
+    write_training(open_train(text, folder), folder)
+    return folder
+
+
+def run(folder: Path, out: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "train.py", "--out", out, "--device", "cpu", *options],
+        cwd=folder,
+        env=one_thread(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def one_thread() -> Mapping[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def kill_after(folder: Path, out: str, epochs: int, how: signal.Signals, *options: str) -> None:
+    """Kills a training while it works on the epoch after the given number of epochs."""
+    command = [sys.executable, "train.py", "--out", out, "--device", "cpu", *options]
+    with subprocess.Popen(
+        command, cwd=folder, env=one_thread(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(epochs):
+            process.stdout.readline()
+        process.send_signal(how)
+    assert process.returncode == -how
+
+
+def check_equal(one: Path, other: Path) -> None:
+    for name in ("best.safetensors", "last.safetensors", "results.json"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    timeless = [
+        [{k: v for k, v in record.items() if k != "seconds"} for record in read_metrics(path)]
+        for path in (one / "metrics.jsonl", other / "metrics.jsonl")
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def lint(folder: Path) -> None:
+    for command in (["format", "--diff"], ["check", "--select", RULES]):
+        found = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--isolated", "train.py", "model.py"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert found.returncode == 0, found.stdout
+
+
+# --- whole runs -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the script of `DIGITS` and a finished run in it."""
+    folder = write(DIGITS, tmp_path_factory.mktemp("digits"))
+    done = run(folder, "whole")
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return folder
+
+
+def test_a_run_leaves_metrics_weights_and_results(digits: Path) -> None:
+    records = read_metrics(digits / "whole" / "metrics.jsonl")
+    assert [record["epoch"] for record in records] == [1, 2, 3, 4, 5]
+    assert set(records[0]) == {"epoch", "train.loss", "val.loss", "val.accuracy", "lr", "seconds"}
+    assert records[-1]["train.loss"] < records[0]["train.loss"]
+    results = json.loads((digits / "whole" / "results.json").read_text())
+    assert results["test"]["accuracy"] > 0.9
+    best = max(records, key=lambda r: (r["val.accuracy"], -r["val.loss"]))
+    assert results["best_epoch"] == best["epoch"]
+    assert results["val"]["accuracy"] == best["val.accuracy"]
+    weights = load_file(digits / "whole" / "best.safetensors")
+    train = open_train(DIGITS, digits)
+    paths = {p.path for p in train.nets[0].net.graph.parameters}
+    assert paths <= set(weights)
+    assert not list((digits / "whole").glob("*.part"))
+
+
+def test_the_script_is_clean(digits: Path) -> None:
+    lint(digits)
+
+
+def test_a_second_run_is_equal_bit_for_bit(digits: Path) -> None:
+    assert run(digits, "again").returncode == 0
+    check_equal(digits / "whole", digits / "again")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_goes_on_to_the_same_end(digits: Path, how: signal.Signals) -> None:
+    out = f"killed-{how.name}"
+    kill_after(digits, out, 2, how)
+    kill_after(digits, out, 1, how, "--resume")
+    done = run(digits, out, "--resume")
+    assert done.returncode == 0, done.stderr
+    check_equal(digits / "whole", digits / out)
+
+
+def test_a_finished_run_resumed_evaluates_only(digits: Path) -> None:
+    assert run(digits, "finished").returncode == 0
+    done = run(digits, "finished", "--resume")
+    assert "epoch 1" not in done.stdout
+    check_equal(digits / "whole", digits / "finished")
+
+
+def test_a_fresh_run_forgets_the_one_before(digits: Path) -> None:
+    assert run(digits, "twice").returncode == 0
+    kill_after(digits, "twice", 1, signal.SIGKILL)
+    assert not (digits / "twice" / "results.json").exists()
+    assert run(digits, "twice", "--resume").returncode == 0
+    check_equal(digits / "whole", digits / "twice")
+
+
+def test_run_training_gives_the_results(digits: Path) -> None:
+    epochs: list[float] = []
+    results = run_training(
+        digits,
+        data_root=digits,
+        out=digits / "called",
+        device="cpu",
+        on_progress=lambda record: epochs.append(record["epoch"]),
+    )
+    assert epochs == [1, 2, 3, 4, 5]
+    assert set(results.figures) == {"val", "test"}
+    assert results.weights.exists()
+
+
+# --- early stopping, options -------------------------------------------------------------------
+
+
+STOPPING = DIGITS.replace("epochs 5", "epochs 40").replace(
+    "seed 0\n}", "seed 0\n    until stalled(val.accuracy, epochs=2)\n}"
+)
+
+
+def test_early_stopping_survives_a_kill(tmp_path: Path) -> None:
+    folder = write(STOPPING, tmp_path)
+    assert run(folder, "whole").returncode == 0
+    results = json.loads((folder / "whole" / "results.json").read_text())
+    assert results["epochs"] == results["best_epoch"] + 2 < 40
+    kill_after(folder, "killed", results["epochs"] - 1, signal.SIGKILL)
+    assert run(folder, "killed", "--resume").returncode == 0
+    check_equal(folder / "whole", folder / "killed")
+
+
+OPTIONS = {
+    "clip": "clip 0.5",
+    "bf16": "precision bf16",
+    "f16": "precision f16  clip 0.5",
+    "layout": 'layout "channels_last"',
+    "freeze": 'freeze "conv.*"',
+    "until_loss": "until stalled(val.loss, epochs=3)",
+}
+
+
+@pytest.mark.parametrize(
+    "options", [("f16", "layout"), ("bf16", "clip", "freeze", "until_loss")], ids="-".join
+)
+def test_options_run_resume_and_are_clean(options: tuple[str, ...], tmp_path: Path) -> None:
+    clauses = "  ".join(OPTIONS[option] for option in options)
+    text = DIGITS.replace("epochs 5", "epochs 2").replace("seed 0\n}", f"seed 0  {clauses}\n}}")
+    folder = write(text, tmp_path)
+    lint(folder)
+    done = run(folder, "whole")
+    assert done.returncode == 0, done.stderr
+    kill_after(folder, "killed", 1, signal.SIGKILL)
+    assert run(folder, "killed", "--resume").returncode == 0
+    check_equal(folder / "whole", folder / "killed")
+
+
+def test_only_what_is_asked_for_is_written(tmp_path: Path) -> None:
+    words = {
+        "clip": "clip_grad_norm_",
+        "bf16": "torch.bfloat16",
+        "f16": "GradScaler",
+        "layout": "channels_last",
+        "freeze": "requires_grad",
+        "until_loss": "PATIENCE",
+    }
+    plain = emit_script(open_train(DIGITS, tmp_path))
+    for option, clause in OPTIONS.items():
+        text = emit_script(
+            open_train(DIGITS.replace("seed 0\n}", f"seed 0  {clause}\n}}"), tmp_path)
+        )
+        assert words[option] in text
+        assert words[option] not in plain
+    assert "--data" not in plain
+    assert "manual_seed(SEED + 1000 * epoch" in plain  # dropout
+    assert "manual_seed(SEED + 1000" not in emit_script(
+        open_train(PLAIN.replace("OPTIMIZER", "sgd(lr=0.1)"), tmp_path)
+    )
+
+
+def test_frozen_parameters_stay(tmp_path: Path) -> None:
+    text = DIGITS.replace("epochs 5", "epochs 1").replace("seed 0\n}", 'seed 0  freeze "conv.*"\n}')
+    folder = write(text, tmp_path)
+    assert run(folder, "run").returncode == 0
+    weights = load_file(folder / "run" / "best.safetensors")
+    sys.path.insert(0, str(folder))
+    sys.modules.pop("model", None)
+    try:
+        import model  # type: ignore[import-not-found]
+    finally:
+        sys.path.remove(str(folder))
+    torch.manual_seed(0)
+    fresh = model.DigitNet().state_dict()
+    assert torch.equal(weights["conv.weight"], fresh["conv.weight"])
+    assert not torch.equal(weights["head.weight"], fresh["head.weight"])
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "sgd(lr=0.1, momentum=0.9, nesterov=true, schedule=step(every=2epochs))",
+        "adam(lr=0.02, schedule=exponential(0.9))",
+        'adamw(lr=0.02) over "hidden.*" with sgd(lr=0.1, momentum=0.9, schedule=cosine)',
+    ],
+)
+def test_optimizers_run_and_resume(optimizer: str, tmp_path: Path) -> None:
+    folder = write(PLAIN.replace("OPTIMIZER", optimizer), tmp_path)
+    lint(folder)
+    done = run(folder, "whole")
+    assert done.returncode == 0, done.stderr
+    kill_after(folder, "killed", 2, signal.SIGKILL)
+    assert run(folder, "killed", "--resume").returncode == 0
+    check_equal(folder / "whole", folder / "killed")
+
+
+# --- several processes ----------------------------------------------------------------------
+
+
+def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
+    folder = write(PLAIN.replace("OPTIMIZER", "adamw(lr=0.02)"), tmp_path)
+    assert run(folder, "one").returncode == 0
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ]
+    done = subprocess.run(
+        [*launch, "train.py", "--out", "two", "--device", "cpu"],
+        cwd=folder,
+        env=one_thread(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    one, two = (load_file(folder / out / "last.safetensors") for out in ("one", "two"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+    records = [read_metrics(folder / out / "metrics.jsonl") for out in ("one", "two")]
+    for left, right in zip(*records, strict=True):
+        for name in ("train.loss", "val.loss", "val.accuracy"):
+            assert right[name] == pytest.approx(left[name], rel=1e-4)
+
+
+# --- failures ---------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_no_number_stops_with_epoch_and_step(tmp_path: Path) -> None:
+    folder = write(PLAIN.replace("OPTIMIZER", "sgd(lr=1e38)"), tmp_path)
+    with pytest.raises(CompileError) as caught:
+        run_training(folder, data_root=folder, out=folder / "run", device="cpu")
+    (message,) = caught.value.messages
+    assert message.code == "W0861"
+    assert "epoch 1, step" in message.title()
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "rows.npz", x=np.zeros((40, 3), np.float32), y=np.arange(40) % 2)
+    text = (
+        "model Net {\n    input x: f32[batch, 3]\n"
+        "    output logits: f32[batch, 2] = x -> dense(2) as head\n}\n"
+        'data rows { source npz("rows.npz")  split in_order, train=50%, val=50% }\n'
+        "train fit of Net on rows {\n    minimize cross_entropy(logits, y) with sgd(lr=0.1)\n"
+        "    batch 8  epochs 1  seed 0\n}\n"
+    )
+    folder = write(text, tmp_path)
+    lint(folder)
+    (folder / "rows.npz").rename(folder / "gone.npz")
+    with pytest.raises(CompileError) as caught:
+        run_training(folder, data_root=folder, device="cpu")
+    (message,) = caught.value.messages
+    assert message.code == "W0860"
+    assert "rows.npz" in message.title()
+    (folder / "gone.npz").rename(folder / "rows.npz")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = run(folder, str(elsewhere), "--data", str(folder))
+    assert done.returncode == 0, done.stderr
