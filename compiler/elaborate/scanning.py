@@ -354,6 +354,9 @@ def _bound_names(statements: Sequence[Statement]) -> Iterator[str]:
             case For(names=names, body=inner):
                 yield from (n.text for n in names)
                 yield from _bound_names(inner)
+            case Scan(body=inner):
+                yield from _bound_names(inner)
+                yield from _emitted_names(inner)
 
 
 def _emitted_names(statements: Sequence[Statement]) -> Iterator[str]:
