@@ -33,7 +33,7 @@ class Quotient:
     denominator: Dim
 
     def __str__(self) -> str:
-        return f"{_enclosed(self.numerator)} // {_enclosed(self.denominator)}"
+        return _quotient_text(self.numerator, self.denominator)
 
 
 class Dim:
@@ -108,22 +108,10 @@ class Dim:
     # --- arithmetic -----------------------------------------------------------------------
 
     def __add__(self, other: int | Dim) -> Dim:
-        if other == 0:
-            return self
-        terms = dict(self.terms)
-        for monomial, coefficient in Dim.of(other).terms:
-            terms[monomial] = terms.get(monomial, 0) + coefficient
-        return Dim(terms)
+        return self if other == 0 else _add(self, Dim.of(other))
 
     def __mul__(self, other: int | Dim) -> Dim:
-        if other == 1:
-            return self
-        terms: dict[Monomial, int] = {}
-        for left, a in self.terms:
-            for right, b in Dim.of(other).terms:
-                monomial = _multiply(left, right)
-                terms[monomial] = terms.get(monomial, 0) + a * b
-        return Dim(terms)
+        return self if other == 1 else _times(self, Dim.of(other))
 
     __radd__ = __add__
     __rmul__ = __mul__
@@ -208,6 +196,24 @@ def _constant(value: int) -> Dim:
 @lru_cache(maxsize=1024)
 def _symbol(name: str) -> Dim:
     return Dim({((Symbol(name), 1),): 1})
+
+
+@lru_cache(maxsize=4096)
+def _add(left: Dim, right: Dim) -> Dim:
+    terms = dict(left.terms)
+    for monomial, coefficient in right.terms:
+        terms[monomial] = terms.get(monomial, 0) + coefficient
+    return Dim(terms)
+
+
+@lru_cache(maxsize=4096)
+def _times(left: Dim, right: Dim) -> Dim:
+    terms: dict[Monomial, int] = {}
+    for first, a in left.terms:
+        for second, b in right.terms:
+            monomial = _multiply(first, second)
+            terms[monomial] = terms.get(monomial, 0) + a * b
+    return Dim(terms)
 
 
 def _rank_term(term: tuple[Monomial, int]) -> tuple[int, tuple[tuple[str, int], ...]]:
@@ -358,6 +364,11 @@ def _text(dim: Dim) -> str:
         else:
             text += f" - {body}" if coefficient < 0 else f" + {body}"
     return text
+
+
+@lru_cache(maxsize=4096)
+def _quotient_text(numerator: Dim, denominator: Dim) -> str:
+    return f"{_enclosed(numerator)} // {_enclosed(denominator)}"
 
 
 def _enclosed(dim: Dim) -> str:
