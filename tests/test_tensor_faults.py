@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.diagnostics import Message
+from compiler.diagnostics import MESSAGES, Message, Sink
 from compiler.dims import Dim
+from compiler.elaborate.api import elaborate_models, open_file, run_deep
 from compiler.messages import tensor_operands as operands
 from compiler.messages import tensor_shapes as shapes
 from compiler.ops.arithmetic import Add, Neg, Sub
@@ -29,6 +30,8 @@ from compiler.ops.resizing import Resize
 from compiler.ops.rounding import Square
 from compiler.ops.shaping import Expand, Permute, Squeeze, Transpose, Unsqueeze
 from compiler.ops.statistics import ArgMax, L2Normalize, Norm
+from compiler.parse import parse
+from compiler.source import Source
 from compiler.tensor import TensorType
 from tests.faults import fault_of
 
@@ -213,3 +216,24 @@ def test_what_is_promised(op: Op, types: tuple[str, ...], made: str, promises: l
     found, found_promises = infer(op, *types)
     assert found[0] == made
     assert found_promises == promises
+
+
+OWN = [
+    (code, cls)
+    for code, cls in sorted(MESSAGES.items())
+    if cls.__module__ in (shapes.__name__, operands.__name__)
+]
+
+
+def codes_of(text: str) -> list[str]:
+    sink = Sink()
+    file = parse(Source("spec.weft", text), sink)
+    if not sink.has_errors:
+        run_deep(lambda: elaborate_models(open_file(file, sink)))
+    return [message.code for message in sink.messages]
+
+
+@pytest.mark.parametrize(("code", "cls"), OWN, ids=[code for code, _ in OWN])
+def test_examples_of_messages(code: str, cls: type[Message]) -> None:
+    assert codes_of(cls.bad) == [code]
+    assert codes_of(cls.good) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -16,6 +15,7 @@ from compiler.ops.axes import need_number, operand_type
 from compiler.ops.base import OPS, Array, OnnxBuilder, Types
 from compiler.ops.broadcasting import Elementwise, cast, cast_operands, pair_terms, promoted
 from compiler.ops.spelling import In, Infix, Prefix, Spelling
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -14,6 +14,7 @@ from compiler.dims import Dim
 from compiler.initializers import Initializer
 from compiler.ir.graph import Node
 from compiler.ops.spelling import Spelling
+from compiler.records import dataclass
 from compiler.signature import Described, Registry
 from compiler.tensor import DType, TensorType
 

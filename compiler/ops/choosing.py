@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -24,6 +23,7 @@ from compiler.ops.broadcasting import (
     promoted,
 )
 from compiler.ops.spelling import Call, In, Leaf, Method, Name, Spelling, Term
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -20,6 +19,7 @@ from compiler.ops.broadcasting import (
     promoted,
 )
 from compiler.ops.spelling import In, Infix, Prefix, Spelling
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
@@ -19,6 +19,7 @@ from compiler.ops.broadcasting import cast, literal_dtype
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.spelling import Call, Device, In, Leaf, Name, Prefix, Spelling, Term
 from compiler.ops.spelling import Sequence as Items
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, final
 
@@ -16,6 +15,7 @@ from compiler.ops.axes import need_number, operand_type
 from compiler.ops.base import OPS, Array, OnnxBuilder, Types
 from compiler.ops.broadcasting import Elementwise, cast
 from compiler.ops.spelling import Call, In, Spelling
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 

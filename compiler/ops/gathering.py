@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self, final
 
 import numpy as np
@@ -30,6 +30,7 @@ from compiler.ops.spelling import (
     Spelling,
     Term,
 )
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 

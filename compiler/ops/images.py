@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self, final
 
 import numpy as np
@@ -27,6 +27,7 @@ from compiler.ops.spelling import (
     Term,
 )
 from compiler.ops.spelling import Sequence as Items
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -25,6 +24,7 @@ from compiler.ops.gathering import TakeAlong, gather_together
 from compiler.ops.items import IndexItem, NewAxis, Rest, SliceItem, TensorIndex
 from compiler.ops.spelling import In, Leaf, Name, SliceTerm, Spelling, Term
 from compiler.ops.spelling import Index as IndexTerm
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 

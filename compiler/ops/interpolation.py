@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from compiler.ops.base import Array
+from compiler.records import dataclass
 
 CUBIC = -0.75
 """The coefficient of PyTorch's cubic kernel (Keys 1981 has -0.5)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -16,6 +15,7 @@ from compiler.ops.axes import need_number, need_rank, operand_type, places
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import broadcast_shapes
 from compiler.ops.spelling import Call, In, Infix, Leaf, Spelling
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -18,6 +17,7 @@ from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.creation import LARGEST
 from compiler.ops.spelling import Call, Device, Leaf, Spelling, Term
+from compiler.records import dataclass
 from compiler.tensor import DType, TensorType
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self, final
 
 import numpy as np
@@ -15,6 +15,7 @@ from compiler.messages.tensor_operands import BadOption
 from compiler.ops.axes import operand_type, resolve_axis, shift_axis, unsqueeze
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.spelling import In, Leaf, Method, Spelling
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, Self, final
 
@@ -20,6 +19,7 @@ from compiler.ops.axes import operand_type, places, squeeze, unsqueeze
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.interpolation import Axis, interpolate
 from compiler.ops.spelling import Call, In, Index, Leaf, Name, Spelling, Term
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from compiler.ops.axes import need_float
 from compiler.ops.base import OPS, Array, OnnxBuilder, Types
 from compiler.ops.elementwise import Function
+from compiler.records import dataclass
 from compiler.tensor import DType, TensorType
 
 

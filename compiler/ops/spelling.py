@@ -5,9 +5,8 @@ The backend explains each leaf (a constructor argument, a literal, a width) befo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from compiler.ir.graph import NO_DEFAULT
+from compiler.records import dataclass
 
 
 @dataclass(frozen=True)
