@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import ClassVar, Protocol
 
+from compiler import records
 from compiler.source import Span
 
 
@@ -28,7 +29,7 @@ class Label:
     text: str
 
 
-@dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Message(ABC):
     """One diagnostic. A subclass is one code; its fields are typed, its methods return the text.
 

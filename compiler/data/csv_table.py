@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, final
@@ -17,6 +16,7 @@ from compiler.data.files import find_file, refuse_file, refuse_setting
 from compiler.data.quoting import quote, write_dtype, write_path
 from compiler.diagnostics import Fault
 from compiler.messages.data import RaggedRow
+from compiler.records import dataclass
 
 Table = tuple[tuple[Column, Sequence[str]], ...]
 """Columns and their cells as text."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -15,6 +14,7 @@ from compiler.data.files import find_folder, refuse_file, refuse_setting
 from compiler.data.quoting import quote, write_path
 from compiler.diagnostics import Fault
 from compiler.messages.data import ImagesDiffer, ImageWithoutMask, NothingInFolder
+from compiler.records import dataclass
 from compiler.tensor import TensorType
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from compiler.data.fitting import fit_statistics
@@ -12,6 +11,7 @@ from compiler.ir.evaluate import evaluate
 from compiler.messages.columns import EmptySplit, TooFewRows
 from compiler.ops.base import Array
 from compiler.program import DataSet
+from compiler.records import dataclass
 from compiler.source import Span
 
 

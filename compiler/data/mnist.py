@@ -6,7 +6,6 @@ import gzip
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, ClassVar, final
@@ -19,6 +18,7 @@ from compiler.data.files import find_folder, refuse_file
 from compiler.data.quoting import write_path
 from compiler.diagnostics import Fault, did_you_mean
 from compiler.messages.data import DataFileMissing
+from compiler.records import dataclass
 from compiler.tensor import TensorType
 
 PARTS = {"train": "train", "test": "t10k"}

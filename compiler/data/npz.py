@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, ClassVar, final
 
@@ -17,6 +16,7 @@ from compiler.data.files import find_file, refuse_column, refuse_file
 from compiler.data.quoting import quote, write_dtype, write_path
 from compiler.diagnostics import Fault
 from compiler.messages.data import ArraysDiffer
+from compiler.records import dataclass
 from compiler.tensor import DType, TensorType
 
 PARTS = ("train", "val", "test")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -14,6 +13,7 @@ from compiler.data.base import SOURCES, Column, DataSource
 from compiler.data.cells import NUMBER, WHOLE
 from compiler.data.files import find_file, refuse_file
 from compiler.data.quoting import quote, write_dtype, write_path
+from compiler.records import dataclass
 from compiler.tensor import TensorType
 
 FLAG = TensorType.of("bool", ())

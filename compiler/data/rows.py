@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from compiler.diagnostics import Fault, Message
 from compiler.dims import Dim
@@ -13,6 +12,7 @@ from compiler.messages.columns import NotPerRow
 from compiler.ops.base import Op
 from compiler.ops.reshaping import Reshape
 from compiler.ops.shaping import Expand
+from compiler.records import dataclass
 from compiler.tensor import TensorType
 
 ROWS = "rows"

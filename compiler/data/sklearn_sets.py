@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.diagnostics import Fault, did_you_mean
 from compiler.messages.data import UnknownSet
+from compiler.records import dataclass
 from compiler.tensor import TensorType
 
 NUMBER = TensorType.of("f32", ())

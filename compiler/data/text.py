@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.data.files import find_file, refuse_file, refuse_setting
 from compiler.data.quoting import write_path
+from compiler.records import dataclass
 from compiler.tensor import TensorType
 
 

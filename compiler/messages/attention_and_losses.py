@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, final
 
 from compiler.diagnostics import Label, Message
+from compiler.records import dataclass
 
 
 @final

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, final
 
 from compiler.diagnostics import Message
 from compiler.messages.items import train_spec
 from compiler.messages.wording import list_words
+from compiler.records import dataclass
 
 
 def deploy_spec(clauses: str, subject: str = "fit") -> str:

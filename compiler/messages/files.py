@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from compiler.diagnostics import Message, Severity
+from compiler.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, final
 
 from compiler.diagnostics import Label, Message, Severity
+from compiler.records import dataclass
 from compiler.source import Span
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, final
 
 from compiler.diagnostics import Message
+from compiler.records import dataclass
 
 
 @final

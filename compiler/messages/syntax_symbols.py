@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, final
 
 from compiler.diagnostics import Message
 from compiler.messages.syntax import Mistake
+from compiler.records import dataclass
 
 
 @final

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, final
 
 from compiler.diagnostics import Label, Message
 from compiler.messages.items import train_spec
 from compiler.messages.wording import list_words
+from compiler.records import dataclass
 from compiler.source import Span
 
 

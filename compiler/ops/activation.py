@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
@@ -15,6 +14,7 @@ from compiler.ops.base import OPS, Array, OnnxBuilder
 from compiler.ops.elementwise import Function, erf
 from compiler.ops.layers import given, refuse_option, widen
 from compiler.ops.spelling import Call, In, Leaf, Spelling, Term
+from compiler.records import dataclass
 from compiler.tensor import TensorType
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -22,6 +21,7 @@ from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.creation import LARGEST, write_full
 from compiler.ops.layers import find_place, given, known, widen
 from compiler.ops.spelling import Call, In, Leaf, Spelling, Term
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 

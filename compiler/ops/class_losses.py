@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -29,6 +28,7 @@ from compiler.ops.layers import find_place, given, input_type, need_rate, refuse
 from compiler.ops.losses import Reduction, match_shapes, spell_numbers, write_number, write_sum
 from compiler.ops.softmax import log_softmax
 from compiler.ops.spelling import Call, In, Leaf, Method, Spelling, Term
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
 
 from compiler.dims import Dim, product
-from compiler.initializers import ModuleUniform
 from compiler.ir.graph import Node
+from compiler.module_initializers import ModuleUniform
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.layers import (
@@ -45,6 +45,7 @@ from compiler.ops.windows import (
     view_windows,
     write_windows,
 )
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 

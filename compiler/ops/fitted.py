@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
@@ -17,6 +16,7 @@ from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import given, input_type, need_known
 from compiler.ops.spelling import Call, In, Infix, Leaf, Method, Spelling, Term
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 

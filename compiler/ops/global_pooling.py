@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -18,6 +17,7 @@ from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.layers import find_place, given, input_type, known, need_least, widen
 from compiler.ops.spelling import Call, In, Leaf, Method, Spelling
 from compiler.ops.windows import Sizes, need_layout, spell_sizes, spread
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 

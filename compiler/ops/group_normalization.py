@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -38,6 +37,7 @@ from compiler.ops.normalization import (
 from compiler.ops.spelling import Call, In, Leaf, Own, Spelling
 from compiler.ops.spelling import Sequence as Items
 from compiler.ops.windows import need_layout
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
 from compiler.dims import Dim, product
-from compiler.initializers import ModuleEmbedding, ModuleUniform
 from compiler.ir.graph import Node
+from compiler.module_initializers import ModuleEmbedding, ModuleUniform
 from compiler.ops.axes import need_float, need_index, need_rank, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.layers import (
@@ -25,6 +24,7 @@ from compiler.ops.layers import (
     widen,
 )
 from compiler.ops.spelling import Call, In, Leaf, Own, Spelling, Term
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 

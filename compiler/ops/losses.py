@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
@@ -19,6 +18,7 @@ from compiler.ops.broadcasting import cast
 from compiler.ops.layers import given, input_type, refuse_option, widen
 from compiler.ops.spelling import Attribute, Call, In, Leaf, Method, Spelling, Term
 from compiler.ops.spelling import Sequence as Items
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 

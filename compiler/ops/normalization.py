@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
-from compiler.initializers import ModuleConstant
 from compiler.ir.graph import Node
+from compiler.module_initializers import ModuleConstant
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.layers import (
@@ -27,6 +26,7 @@ from compiler.ops.layers import (
 from compiler.ops.spelling import Call, In, Leaf, Name, Own, Spelling, Term
 from compiler.ops.spelling import Sequence as Items
 from compiler.ops.windows import need_layout
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 

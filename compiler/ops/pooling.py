@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -30,6 +30,7 @@ from compiler.ops.windows import (
     view_windows,
     write_windows,
 )
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal, final
 
 import numpy as np
@@ -17,6 +16,7 @@ from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Types
 from compiler.ops.layers import find_place
 from compiler.ops.losses import PairLoss, Reduction, spell_numbers, write_number
 from compiler.ops.spelling import In, Leaf, Method, Term
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 

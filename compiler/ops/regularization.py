@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 from compiler.dims import Dim
@@ -12,6 +11,7 @@ from compiler.ops.axes import need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.layers import given, need_rate
 from compiler.ops.spelling import Call, In, Leaf, Name, Spelling
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 

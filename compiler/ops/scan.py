@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self, final
 
 import numpy as np
@@ -13,6 +13,7 @@ from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Input, Node, Output, Value
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.spelling import Spelling
+from compiler.records import dataclass
 from compiler.tensor import DType, TensorType
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
 from compiler.diagnostics import Fault
 from compiler.dims import Dim, DimError
-from compiler.initializers import ModuleConstant
 from compiler.ir.graph import Node
 from compiler.messages.layers import HalvesDiffer
+from compiler.module_initializers import ModuleConstant
 from compiler.ops.activation import Activation, sigmoid, softplus, write_number
 from compiler.ops.axes import need_float, need_rank, operand_type, resolve_axis, shift_axis
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
@@ -27,6 +26,7 @@ from compiler.ops.layers import (
     widen,
 )
 from compiler.ops.spelling import Call, In, Leaf, Own, Spelling, Term
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 

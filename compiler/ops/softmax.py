@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -14,6 +14,7 @@ from compiler.ops.axes import need_float, operand_type, resolve_axis, shift_axis
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.layers import given, widen
 from compiler.ops.spelling import Call, In, Leaf, Spelling
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 

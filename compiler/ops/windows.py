@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -20,6 +19,7 @@ from compiler.messages.layers import (
 )
 from compiler.ops.base import Array, Assume
 from compiler.ops.spelling import Leaf
+from compiler.records import dataclass
 from compiler.tensor import TensorType
 
 Sizes = int | tuple[int, ...]

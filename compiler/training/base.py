@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from compiler.records import dataclass
 from compiler.signature import Described, Registry
 from compiler.tensor import TensorType
 from compiler.training.duration import Duration

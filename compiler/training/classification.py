@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 from compiler.training.base import METRICS, Metric, MetricCode

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar, final
 
+from compiler.records import dataclass
 from compiler.training.base import OPTIMIZERS, Optimizer, Schedule
 from compiler.training.schedules import CONSTANT
 from compiler.training.settings import (

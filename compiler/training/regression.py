@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 from compiler.training.base import METRICS, Metric, MetricCode

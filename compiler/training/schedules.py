@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, final
 
+from compiler.records import dataclass
 from compiler.training.base import SCHEDULES, Schedule
 from compiler.training.duration import NO_TIME, ONE_EPOCH, Duration
 from compiler.training.settings import require_duration, require_positive, require_share

@@ -1,0 +1,111 @@
+"""Records behave as the frozen dataclasses of the standard library do."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from functools import cached_property
+from typing import Any, ClassVar
+
+import pytest
+
+from compiler.records import dataclass
+
+
+class Base:
+    """What classes of records often have: class variables and a check."""
+
+    kind: ClassVar[str] = "base"
+
+    def __post_init__(self) -> None:
+        if getattr(self, "size", 0) < 0:
+            raise ValueError("below zero")
+
+
+@dataclass(frozen=True)
+class Record(Base):
+    """A record."""
+
+    name: str
+    size: int = 3
+    items: tuple[int, ...] = dataclasses.field(default_factory=tuple)
+
+    @cached_property
+    def double(self) -> int:
+        return 2 * self.size
+
+
+@dataclasses.dataclass(frozen=True)
+class Standard(Base):
+    """The same with the standard decorator."""
+
+    name: str
+    size: int = 3
+    items: tuple[int, ...] = dataclasses.field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Longer(Record):
+    """A record with one more field."""
+
+    more: bool = False
+
+
+@pytest.mark.parametrize("cls", [Record, Standard])
+def test_like_the_standard_library(cls: Any) -> None:
+    one, two = cls("a"), cls(name="a", size=3)
+    assert one == two
+    assert hash(one) == hash(two)
+    assert one != cls("a", 4)
+    assert one != "a"
+    assert repr(one) == f"{cls.__name__}(name='a', size=3, items=())"
+    assert [f.name for f in dataclasses.fields(cls)] == ["name", "size", "items"]
+    assert dataclasses.replace(one, size=5) == cls("a", 5)
+    assert dataclasses.asdict(one) == {"name": "a", "size": 3, "items": ()}
+    assert copy.deepcopy(one) == pickle.loads(pickle.dumps(one)) == one
+    match one:
+        case cls(name, size):
+            assert (name, size) == ("a", 3)
+        case _:
+            pytest.fail("does not match by position")
+
+
+@pytest.mark.parametrize("cls", [Record, Standard])
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [((), {}), (("a", 1, (), 4), {}), (("a",), {"name": "b"}), (("a",), {"other": 1})],
+)
+def test_wrong_arguments_are_refused(cls: Any, args: Any, kwargs: Any) -> None:
+    with pytest.raises(TypeError):
+        cls(*args, **kwargs)
+
+
+@pytest.mark.parametrize("cls", [Record, Standard])
+def test_frozen_and_checked(cls: Any) -> None:
+    made = cls("a")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.size = 4
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del made.size
+    with pytest.raises(ValueError, match="below zero"):
+        cls("a", -1)
+
+
+def test_inheritance_and_cached_properties() -> None:
+    long = Longer("a", 3, (), True)
+    assert long.more
+    assert long != Record("a")
+    record = Record("a")
+    assert record.double == 6
+    assert record == Record("a")
+    assert dataclasses.replace(record, size=4).double == 8
+
+
+def test_identity_where_asked_for() -> None:
+    @dataclass(frozen=True, eq=False)
+    class Alone:
+        size: int = 1
+
+    assert Alone() != Alone()
+    assert len({Alone(), Alone()}) == 2
