@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from compiler.diagnostics import MESSAGES, Message
-from compiler.messages import arguments, functions, lints, names, nets, scans, shapes, values
+from compiler.messages import arguments, functions, lints, names, nets, scans, shapes, uses, values
 from tests.elaborating import codes
 
-THEMES = (arguments, functions, lints, names, nets, scans, shapes, values)
+THEMES = (arguments, functions, lints, names, nets, scans, shapes, uses, values)
 ALL = sorted(
     (code, cls)
     for code, cls in MESSAGES.items()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from compiler.elaborate.files import FileNet, FileScope
     from compiler.syntax import Data, Let
 
-MAX_WORK = 3_000_000
+MAX_WORK = 1_000_000
 """Expressions, statements and list items that one item may cost when compiling."""
 
 MAX_DEPTH = 1_000

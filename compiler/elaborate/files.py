@@ -22,15 +22,13 @@ from compiler.elaborate.values import (
     Val,
 )
 from compiler.messages.names import (
-    AmbiguousName,
     CircularValue,
     DefinedTwice,
     MalformedClause,
     NotAvailable,
     UnknownClause,
-    UseCycle,
-    UseNotFound,
 )
+from compiler.messages.uses import AmbiguousName, UseCycle, UseNotFound
 from compiler.parse import parse
 from compiler.source import Source, Span
 from compiler.syntax import (

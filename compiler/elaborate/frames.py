@@ -6,7 +6,22 @@ from collections.abc import Iterator, Mapping
 
 from compiler.elaborate.context import Body
 from compiler.elaborate.signatures import BlockSignature
-from compiler.elaborate.values import Given, Known, Layer, Tensor, Val, is_layer, scalars
+from compiler.elaborate.values import (
+    BlockLayer,
+    DTypeValue,
+    Given,
+    Known,
+    Layer,
+    ListValue,
+    NetValue,
+    OpLayer,
+    Range,
+    Tensor,
+    Val,
+    describe,
+    is_layer,
+    plain_items,
+)
 from compiler.ir.graph import NO_DEFAULT, Argument, Frame
 from compiler.ir.hint import Hint
 from compiler.source import Span
@@ -110,3 +125,24 @@ def literal_default(default: Expr | None, kind: object = None) -> object:
         case Unary(operator="-", operand=Number(value=value)):
             return -value
     return NO_DEFAULT
+
+
+def scalars(value: Val) -> object:
+    """A compile-time value as plain Python data; layers go by their names."""
+    match value:
+        case Known(scalar):
+            return scalar
+        case ListValue(items):
+            return tuple(scalars(item) for item in items)
+        case Range():
+            numbers = plain_items(value)
+            return describe(value) if numbers is None else tuple(map(scalars, numbers))
+        case DTypeValue(dtype):
+            return dtype
+        case OpLayer(op):
+            return op.name
+        case BlockLayer(item):
+            return item.name.text
+        case NetValue(name):
+            return name
+    return describe(value)

@@ -31,7 +31,7 @@ def take_return(body: Body, statement: Return) -> Val:
     results: list[tuple[str, Val]] = []
     for index, operand in enumerate(operands):
         name = _result_name(operand)
-        wish = (name,) if name else ()
+        wish: tuple[str, ...] = (name,) if name else ()
         if len(body.wanted) == len(operands):
             wish = body.wanted[index : index + 1]
         value = _take_one(body, operand, Want(wish))

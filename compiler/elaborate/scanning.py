@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from compiler.dims import Dim, equal
-from compiler.elaborate.context import Body, ClauseTable, Loop, Want
+from compiler.elaborate.context import Body, Loop
 from compiler.elaborate.graphs import GraphState
-from compiler.elaborate.lints import reads
+from compiler.elaborate.loops import (
+    bound_names,
+    emitted_names,
+    is_read_first,
+    last_binding,
+    loop_clauses,
+)
 from compiler.elaborate.primitives import make_constant
 from compiler.elaborate.types import assume
 from compiler.elaborate.values import (
@@ -24,8 +30,7 @@ from compiler.elaborate.values import (
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Site, Value
 from compiler.messages.arguments import UnknownArgument, WrongArgument
-from compiler.messages.names import MalformedClause
-from compiler.messages.nets import ForeignTensor, TwoOfAName
+from compiler.messages.nets import ForeignTensor
 from compiler.messages.scans import (
     CarriedNotATensor,
     CarriedTypeChanges,
@@ -38,7 +43,7 @@ from compiler.messages.scans import (
 from compiler.ops.scan import COUNTER
 from compiler.ops.scan import Scan as ScanOp
 from compiler.source import Span
-from compiler.syntax import Binding, Clause, Declare, For, If, Scan, Statement, Unpack
+from compiler.syntax import Scan
 from compiler.tensor import DType, TensorType
 
 
@@ -47,9 +52,9 @@ def run_scan(body: Body, statement: Scan) -> None:
     if body.home is None or body.frame is None:
         body.report(ForeignTensor(statement.span))
         return
-    names = list(dict.fromkeys(_bound_names(statement.body)))
+    names = list(dict.fromkeys(bound_names(statement.body)))
     if not _Scan(body, statement, names).run():
-        for name in (*names, *_emitted_names(statement.body)):
+        for name in (*names, *emitted_names(statement.body)):
             body.bind(name, POISON)
 
 
@@ -180,7 +185,7 @@ class _Scan:
             self.body,
             home=self.inner_home,
             names=[*self.body.names, {}],
-            clauses=_loop_clauses(self.body.clauses),
+            clauses=loop_clauses(self.body.clauses),
             loop=Loop(self.axis),
         )
         self.over.sort(key=lambda o: o.tensor is not None)
@@ -230,17 +235,17 @@ class _Scan:
                 accepted = False
             elif not _same_type(start.type, end.type):
                 before, after = str(start.type), str(end.type)
-                place = _last_binding(self.statement.body, name) or end.made
+                place = last_binding(self.statement.body, name) or end.made
                 self.body.report(CarriedTypeChanges(place, name, before, after, start.made))
                 accepted = False
             else:
                 ends[name] = end
         for name, before_loop in self.known.items():
             ending = inner.names[-1].get(name)
-            if ending is not None and _is_read_first(self.statement.body, name):
+            if ending is not None and is_read_first(self.statement.body, name):
                 if not isinstance(ending, Poison):
                     found, outside = describe(ending), describe(before_loop)
-                    place = _last_binding(self.statement.body, name) or self.head
+                    place = last_binding(self.statement.body, name) or self.head
                     self.body.report(CarriedNotATensor(place, name, found, outside))
                 accepted = False
         return ends if accepted else None
@@ -336,120 +341,3 @@ def _same_type(before: TensorType, after: TensorType) -> bool:
     if before.dtype is not after.dtype or before.rank != after.rank:
         return False
     return all(equal(a, b) is True for a, b in zip(before.shape, after.shape, strict=True))
-
-
-# --- names in the body ------------------------------------------------------------------------
-
-
-def _bound_names(statements: Sequence[Statement]) -> Iterator[str]:
-    """Names that a body binds, in order, with repetitions."""
-    for statement in statements:
-        match statement:
-            case Binding(name=name):
-                yield name.text
-            case Unpack(names=names):
-                yield from (n.text for n in names)
-            case If(then=then, otherwise=otherwise):
-                yield from _bound_names((*then, *(otherwise or ())))
-            case For(names=names, body=inner):
-                yield from (n.text for n in names)
-                yield from _bound_names(inner)
-            case Scan(body=inner):
-                yield from _bound_names(inner)
-                yield from _emitted_names(inner)
-
-
-def _emitted_names(statements: Sequence[Statement]) -> Iterator[str]:
-    for statement in statements:
-        match statement:
-            case Clause(word=word, operands=operands) if word.text == "emit":
-                yield from (o.name.text for o in operands if o.name is not None)
-            case If(then=then, otherwise=otherwise):
-                yield from _emitted_names((*then, *(otherwise or ())))
-            case For(body=inner):
-                yield from _emitted_names(inner)
-
-
-def _last_binding(statements: Sequence[Statement], name: str) -> Span | None:
-    """Where a body binds a name last."""
-    found: Span | None = None
-    for statement in statements:
-        match statement:
-            case Binding(name=bound) if bound.text == name:
-                found = statement.span
-            case Unpack(names=names) if any(n.text == name for n in names):
-                found = statement.span
-            case If(then=then, otherwise=otherwise):
-                found = _last_binding((*then, *(otherwise or ())), name) or found
-            case For(body=inner):
-                found = _last_binding(inner, name) or found
-    return found
-
-
-def _is_read_first(statements: Sequence[Statement], name: str) -> bool:
-    """Whether a body reads a name before it binds it: then the value of the step before is
-    meant, and the name is carried."""
-    for statement in statements:
-        match statement:
-            case Binding(name=bound, value=value):
-                if name in reads(value):
-                    return True
-                if bound.text == name:
-                    return False
-            case Unpack(names=names, value=value):
-                if name in reads(value):
-                    return True
-                if any(n.text == name for n in names):
-                    return False
-            case _:
-                if name in reads(statement):
-                    return True
-    return False
-
-
-# --- clauses of the body ----------------------------------------------------------------------
-
-
-def _run_emit(body: Body, clause: Clause) -> None:
-    """`emit name = value, axis=1`: stacks a value of every step."""
-    assert body.loop is not None
-    axis = body.loop.axis
-    items = []
-    for operand in clause.operands:
-        if operand.name is None or isinstance(operand.value, Declare):
-            expected = "what is emitted has a name"
-            body.report(MalformedClause(operand.span, "emit", expected, "emit name = value"))
-        elif operand.name.text == "axis":
-            value = body.evaluate(operand.value)
-            if isinstance(value, Known) and isinstance(value.value, int):
-                axis = value.value
-            elif not isinstance(value, Poison):
-                found = describe(value)
-                span = operand.value.span
-                body.report(WrongArgument(span, "emit", "axis", "a whole number", found))
-        else:
-            value = body.evaluate(operand.value, Want((operand.name.text,)))
-            items.append((operand.name, value, operand.value.span))
-    for name, value, span in items:
-        if name.text in body.loop.emits:
-            first = body.loop.emits[name.text][2]
-            body.report(TwoOfAName(name.span, "result", name.text, first))
-        body.loop.emits[name.text] = (value, axis, span)
-
-
-def _run_until(body: Body, clause: Clause) -> None:
-    """`until condition`: ends the loop after the step in which it is true."""
-    assert body.loop is not None
-    operands = clause.operands
-    if len(operands) != 1 or operands[0].name is not None or isinstance(operands[0].value, Declare):
-        expected = "it takes one condition"
-        body.report(MalformedClause(clause.word.span, "until", expected, "until all(done)"))
-        return
-    body.loop.until = (body.evaluate(operands[0].value), operands[0].value.span)
-
-
-def _loop_clauses(outer: ClauseTable) -> ClauseTable:
-    """The clauses of the body around, with those of loops; ports and outputs stay outside."""
-    kept = {w: h for w, h in outer.handlers.items() if w in ("param", "buffer", "net", "assert")}
-    handlers = {"emit": _run_emit, "until": _run_until, **kept}
-    return ClauseTable("a scan", handlers, outer.forms)

@@ -13,7 +13,7 @@ from compiler.ir.hint import Hint
 from compiler.ops.base import Op
 from compiler.program import LoadWeights
 from compiler.source import Span
-from compiler.syntax import Block, Item, Model
+from compiler.syntax import Item, Model
 from compiler.tensor import DType, TensorType
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 MAX_ITEMS = 1_000_000
 """Items of the longest range that is written out as a list."""
-
-Number = int | float | Dim
-"""A compile-time number; a `Dim` only where the size is not known."""
 
 
 class Poison(Enum):
@@ -391,27 +388,6 @@ def describe_layer(value: Layer) -> str:
     return "a sequence of layers"
 
 
-def scalars(value: Val) -> object:
-    """A compile-time value as plain Python data; `Unfit` parts become their description."""
-    match value:
-        case Known(scalar):
-            return scalar
-        case ListValue(items):
-            return tuple(scalars(item) for item in items)
-        case Range():
-            numbers = plain_items(value)
-            return describe(value) if numbers is None else tuple(map(scalars, numbers))
-        case DTypeValue(dtype):
-            return dtype
-        case OpLayer(op):
-            return op.name
-        case BlockLayer(item):
-            return item.name.text
-        case NetValue(name):
-            return name
-    return describe(value)
-
-
 def plain_items(value: Val) -> Sequence[Val] | None:
     """The items of something that can be gone through when compiling."""
     match value:
@@ -424,41 +400,3 @@ def plain_items(value: Val) -> Sequence[Val] | None:
             if numbers is not None and isinstance(length, int) and length <= MAX_ITEMS:
                 return tuple(Known(number) for number in numbers)
     return None
-
-
-__all__ = [
-    "NONE",
-    "POISON",
-    "Block",
-    "BlockLayer",
-    "Compose",
-    "DTypeValue",
-    "FunctionLayer",
-    "Given",
-    "ItemValue",
-    "Known",
-    "Labelled",
-    "Layer",
-    "ListValue",
-    "LoadFunction",
-    "Loaded",
-    "Namespace",
-    "NetValue",
-    "Number",
-    "OpLayer",
-    "Poison",
-    "Range",
-    "Record",
-    "Repeat",
-    "Rest",
-    "Tensor",
-    "Undecided",
-    "Val",
-    "describe",
-    "describe_layer",
-    "is_layer",
-    "is_none",
-    "plain_items",
-    "scalars",
-    "strip_hints",
-]
