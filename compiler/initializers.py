@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final
+from typing import ClassVar, Literal, NoReturn, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.diagnostics import Fault
+from compiler.messages.layers import OptionOutOfRange
 from compiler.ops.spelling import Attribute, Call, Leaf, Method, Term
 from compiler.ops.spelling import Sequence as Items
 from compiler.signature import Described, Registry
@@ -27,6 +29,28 @@ class Initializer(Described):
     """Number of axes that a weight must have: those that count inputs and outputs need two."""
     by_module: ClassVar[bool] = False
     """Whether a PyTorch module that owns such a weight draws it by itself."""
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuses options that no distribution has.
+
+        Raises:
+            Fault: what is out of range.
+        """
+
+    def refuse(self, option: str, value: float, needed: str) -> NoReturn:
+        """Raises the fault of an option that is out of range."""
+        name = self.name
+        raise Fault(
+            lambda where: OptionOutOfRange(where.argument(option), name, option, value, needed)
+        )
+
+    def need_positive(self, option: str, value: float) -> None:
+        """Raises the fault of an option that is not above 0."""
+        if not (math.isfinite(value) and value > 0):
+            self.refuse(option, value, "above 0")
 
     @abstractmethod
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
@@ -55,10 +79,7 @@ INITIALIZERS: Registry[Initializer] = Registry("initializer")
 @final
 @dataclass(frozen=True)
 class Zeros(Initializer):
-    """All 0.
-
-    Example: `param token: f32[1, 1, d] = zeros`
-    """
+    """All 0. Example: `param token: f32[1, 1, d] = zeros`"""
 
     name = "zeros"
 
@@ -73,10 +94,7 @@ class Zeros(Initializer):
 @final
 @dataclass(frozen=True)
 class Ones(Initializer):
-    """All 1.
-
-    Example: `param scale: f32[d] = ones`
-    """
+    """All 1. Example: `param scale: f32[d] = ones`"""
 
     name = "ones"
 
@@ -91,10 +109,7 @@ class Ones(Initializer):
 @final
 @dataclass(frozen=True)
 class Constant(Initializer):
-    """One number everywhere.
-
-    Example: `param temperature: f32[] = constant(0.07)`
-    """
+    """One number everywhere. Example: `param temperature: f32[] = constant(0.07)`"""
 
     name = "constant"
     value: float
@@ -139,6 +154,9 @@ class Normal(Initializer):
     std: float = 1.0
     mean: float = 0.0
 
+    def check(self) -> None:
+        self.need_positive("std", self.std)
+
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
         return generator.normal(self.mean, self.std, shape).astype(np.float32)
 
@@ -160,12 +178,15 @@ class Uniform(Initializer):
     low: float = 0.0
     high: float = 1.0
 
+    def check(self) -> None:
+        if self.high < self.low:
+            self.refuse("high", self.high, f"at least `low`, {self.low:g}")
+
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
         return generator.uniform(self.low, self.high, shape).astype(np.float32)
 
     def spell(self, target: Term) -> Term:
-        bounds = (Leaf(self.low, "low"), Leaf(self.high, "high"))
-        return Call("nn.init.uniform_", (target, *bounds))
+        return Call("nn.init.uniform_", (target, Leaf(self.low, "low"), Leaf(self.high, "high")))
 
 
 @INITIALIZERS.register
@@ -184,10 +205,15 @@ class TruncNormal(Initializer):
     low: float = -2.0
     high: float = 2.0
 
+    def check(self) -> None:
+        self.need_positive("std", self.std)
+        if self.high <= self.low:
+            self.refuse("high", self.high, f"above `low`, {self.low:g}")
+
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
         numbers = np.full(shape, min(max(self.mean, self.low), self.high))
         missing = np.ones(shape, bool)
-        while missing.any() and self.low < self.high:
+        while missing.any():
             drawn, kept = self._propose(int(missing.sum()), generator)
             places = np.flatnonzero(missing)[kept]
             numbers.flat[places] = drawn[kept]
@@ -217,10 +243,24 @@ class TruncNormal(Initializer):
         return Call("nn.init.trunc_normal_", (target,), options)
 
 
+class Xavier(Initializer):
+    """Base of the initializers of Glorot and Bengio 2010."""
+
+    least_axes = 2
+    gain: float
+
+    def check(self) -> None:
+        self.need_positive("gain", self.gain)
+
+    def settings(self) -> tuple[tuple[str, Term], ...]:
+        """Keyword arguments of PyTorch's function."""
+        return (("gain", Leaf(self.gain, "gain", 1.0)),)
+
+
 @INITIALIZERS.register
 @final
 @dataclass(frozen=True)
-class XavierUniform(Initializer):
+class XavierUniform(Xavier):
     """Uniform within ±gain * √(6 / (inputs + outputs)) (Glorot and Bengio 2010).
 
     A weight is `[outputs, inputs, window…]`; the window multiplies both counts.
@@ -229,7 +269,6 @@ class XavierUniform(Initializer):
     """
 
     name = "xavier_uniform"
-    least_axes = 2
     gain: float = 1.0
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
@@ -237,13 +276,13 @@ class XavierUniform(Initializer):
         return generator.uniform(-bound, bound, shape).astype(np.float32)
 
     def spell(self, target: Term) -> Term:
-        return Call("nn.init.xavier_uniform_", (target,), (("gain", Leaf(self.gain, "gain", 1.0)),))
+        return Call("nn.init.xavier_uniform_", (target,), self.settings())
 
 
 @INITIALIZERS.register
 @final
 @dataclass(frozen=True)
-class XavierNormal(Initializer):
+class XavierNormal(Xavier):
     """Normal with standard deviation gain * √(2 / (inputs + outputs)) (Glorot and Bengio 2010).
 
     A weight is `[outputs, inputs, window…]`; the window multiplies both counts.
@@ -252,7 +291,6 @@ class XavierNormal(Initializer):
     """
 
     name = "xavier_normal"
-    least_axes = 2
     gain: float = 1.0
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
@@ -260,13 +298,39 @@ class XavierNormal(Initializer):
         return generator.normal(0, std, shape).astype(np.float32)
 
     def spell(self, target: Term) -> Term:
-        return Call("nn.init.xavier_normal_", (target,), (("gain", Leaf(self.gain, "gain", 1.0)),))
+        return Call("nn.init.xavier_normal_", (target,), self.settings())
+
+
+class Kaiming(Initializer):
+    """Base of the initializers of He et al. 2015, https://arxiv.org/abs/1502.01852."""
+
+    least_axes = 2
+    a: float
+    mode: Fan
+    nonlinearity: Nonlinearity
+
+    def check(self) -> None:
+        if not math.isfinite(self.a):
+            self.refuse("a", self.a, "a finite number")
+
+    def find_deviation(self, shape: tuple[int, ...]) -> float:
+        """gain(nonlinearity) / √fan."""
+        fan = count_fans(shape)[self.mode == "fan_out"]
+        return find_gain(self.nonlinearity, self.a) / math.sqrt(fan)
+
+    def settings(self) -> tuple[tuple[str, Term], ...]:
+        """Keyword arguments of PyTorch's function."""
+        return (
+            ("a", Leaf(self.a, "a", 0.0)),
+            ("mode", Leaf(self.mode, "mode", "fan_in")),
+            ("nonlinearity", Leaf(self.nonlinearity, "nonlinearity", "leaky_relu")),
+        )
 
 
 @INITIALIZERS.register
 @final
 @dataclass(frozen=True)
-class KaimingUniform(Initializer):
+class KaimingUniform(Kaiming):
     """Uniform within ±gain * √(3 / fan) (He et al. 2015).
 
     `mode` says whether the fan counts inputs or outputs of a weight `[outputs, inputs,
@@ -276,24 +340,22 @@ class KaimingUniform(Initializer):
     """
 
     name = "kaiming_uniform"
-    least_axes = 2
     a: float = 0.0
     mode: Fan = "fan_in"
     nonlinearity: Nonlinearity = "leaky_relu"
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
-        bound = math.sqrt(3) * find_deviation(shape, self.a, self.mode, self.nonlinearity)
+        bound = math.sqrt(3) * self.find_deviation(shape)
         return generator.uniform(-bound, bound, shape).astype(np.float32)
 
     def spell(self, target: Term) -> Term:
-        options = _spell_kaiming(self.a, self.mode, self.nonlinearity)
-        return Call("nn.init.kaiming_uniform_", (target,), options)
+        return Call("nn.init.kaiming_uniform_", (target,), self.settings())
 
 
 @INITIALIZERS.register
 @final
 @dataclass(frozen=True)
-class KaimingNormal(Initializer):
+class KaimingNormal(Kaiming):
     """Normal with standard deviation gain / √fan (He et al. 2015).
 
     `mode` says whether the fan counts inputs or outputs of a weight `[outputs, inputs,
@@ -303,26 +365,15 @@ class KaimingNormal(Initializer):
     """
 
     name = "kaiming_normal"
-    least_axes = 2
     a: float = 0.0
     mode: Fan = "fan_in"
     nonlinearity: Nonlinearity = "leaky_relu"
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
-        std = find_deviation(shape, self.a, self.mode, self.nonlinearity)
-        return generator.normal(0, std, shape).astype(np.float32)
+        return generator.normal(0, self.find_deviation(shape), shape).astype(np.float32)
 
     def spell(self, target: Term) -> Term:
-        options = _spell_kaiming(self.a, self.mode, self.nonlinearity)
-        return Call("nn.init.kaiming_normal_", (target,), options)
-
-
-def _spell_kaiming(a: float, mode: str, nonlinearity: str) -> tuple[tuple[str, Term], ...]:
-    return (
-        ("a", Leaf(a, "a", 0.0)),
-        ("mode", Leaf(mode, "mode", "fan_in")),
-        ("nonlinearity", Leaf(nonlinearity, "nonlinearity", "leaky_relu")),
-    )
+        return Call("nn.init.kaiming_normal_", (target,), self.settings())
 
 
 def count_fans(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -337,81 +388,9 @@ def count_fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[1] * window, shape[0] * window
 
 
-def find_deviation(shape: tuple[int, ...], a: float, mode: Fan, nonlinearity: str) -> float:
-    """gain(nonlinearity) / √fan.
-
-    Source of the gains: `torch.nn.init.calculate_gain`.
-    """
-    gains = {
-        "linear": 1.0,
-        "sigmoid": 1.0,
-        "tanh": 5 / 3,
-        "relu": math.sqrt(2),
-        "leaky_relu": math.sqrt(2 / (1 + a**2)),
-        "selu": 3 / 4,
-    }
-    return gains[nonlinearity] / math.sqrt(count_fans(shape)[mode == "fan_out"])
-
-
-# --- what PyTorch's modules draw by themselves ------------------------------------------------
-
-
-@INITIALIZERS.register
-@final
-@dataclass(frozen=True)
-class ModuleUniform(Initializer):
-    """PyTorch's own default of `nn.Linear`, `nn.Conv2d` and their like, weight and bias alike:
-    uniform within ±1 / √inputs. (PyTorch writes it as `kaiming_uniform_` with a = √5.)"""
-
-    name = "module_uniform"
-    by_module = True
-    inputs: int
-
-    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
-        bound = 1 / math.sqrt(self.inputs)
-        return generator.uniform(-bound, bound, shape).astype(np.float32)
-
-    def spell(self, target: Term) -> Term:
-        bound = 1 / math.sqrt(self.inputs)
-        return Call("nn.init.uniform_", (target, Leaf(-bound, "low"), Leaf(bound, "high")))
-
-
-@INITIALIZERS.register
-@final
-@dataclass(frozen=True)
-class ModuleConstant(Initializer):
-    """PyTorch's own default of the weights of normalisations, `nn.PReLU` and their like: one
-    number everywhere."""
-
-    name = "module_constant"
-    by_module = True
-    value: float
-
-    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
-        return np.full(shape, self.value, np.float32)
-
-    def spell(self, target: Term) -> Term:
-        return Call("nn.init.constant_", (target, Leaf(self.value, "value")))
-
-
-@INITIALIZERS.register
-@final
-@dataclass(frozen=True)
-class ModuleEmbedding(Initializer):
-    """PyTorch's own default of `nn.Embedding`: normal with standard deviation 1, and zeros in
-    the row that stands for padding."""
-
-    name = "module_embedding"
-    by_module = True
-    padding_idx: int | None = None
-
-    def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
-        numbers = generator.normal(0, 1, shape).astype(np.float32)
-        if self.padding_idx is not None:
-            numbers[self.padding_idx] = 0
-        return numbers
-
-    def spell(self, target: Term) -> Term:
-        # An embedding has no second weight, so one that is made is owned, and its module puts
-        # the zeros.
-        return Call("nn.init.normal_", (target,))
+def find_gain(nonlinearity: Nonlinearity, slope: float) -> float:
+    """By how much weights must exceed 1 / √fan so that an activation keeps the variance, after
+    `torch.nn.init.calculate_gain`."""
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2 / (1 + slope**2))
+    return {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}.get(nonlinearity, 1.0)

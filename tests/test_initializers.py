@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from compiler import initializers
+from compiler import initializers, module_initializers
 from compiler.initializers import INITIALIZERS, Initializer
+from compiler.messages.layers import OptionOutOfRange
 from compiler.ops.spelling import In
+from tests.faults import fault_of
 from tests.laws.torch_terms import Runner
 
 SHAPE = (64, 96, 3, 3)
@@ -29,9 +32,9 @@ MADE: list[Initializer] = [
     initializers.KaimingUniform(math.sqrt(5)),
     initializers.KaimingUniform(mode="fan_out", nonlinearity="relu"),
     initializers.KaimingNormal(nonlinearity="tanh"),
-    initializers.ModuleUniform(96 * 9),
-    initializers.ModuleConstant(0.25),
-    initializers.ModuleEmbedding(),
+    module_initializers.ModuleUniform(96 * 9),
+    module_initializers.ModuleConstant(0.25),
+    module_initializers.ModuleEmbedding(),
 ]
 
 
@@ -73,14 +76,14 @@ def test_draws_are_reproducible(initializer: Initializer) -> None:
 
 
 def test_modules_draw_by_themselves() -> None:
-    assert initializers.ModuleUniform(8).torch(In(0)) is None
+    assert module_initializers.ModuleUniform(8).torch(In(0)) is None
     assert initializers.Normal(0.02).torch(In(0)) is not None
 
 
 def test_module_defaults_are_pytorchs() -> None:
     torch.manual_seed(0)
     layer = nn.Linear(64, 4096)
-    draw = initializers.ModuleUniform(64).draw((4096, 64), np.random.default_rng(0))
+    draw = module_initializers.ModuleUniform(64).draw((4096, 64), np.random.default_rng(0))
     bound = 1 / math.sqrt(64)
     for numbers in (layer.weight.detach().numpy(), layer.bias.detach().numpy(), draw):
         assert np.abs(numbers).max() <= bound
@@ -88,7 +91,7 @@ def test_module_defaults_are_pytorchs() -> None:
 
 
 def test_padding_row_is_zero() -> None:
-    numbers = initializers.ModuleEmbedding(2).draw((5, 3), np.random.default_rng(0))
+    numbers = module_initializers.ModuleEmbedding(2).draw((5, 3), np.random.default_rng(0))
     assert not numbers[2].any()
     assert numbers[1].any()
 
@@ -97,3 +100,21 @@ def test_padding_row_is_zero() -> None:
 def test_fans_need_two_axes(initializer: Initializer) -> None:
     with pytest.raises(ValueError, match="no inputs and outputs"):
         initializer.draw((7,), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("make", "option"),
+    [
+        (lambda: initializers.Normal(-1.0), "std"),
+        (lambda: initializers.Normal(math.inf), "std"),
+        (lambda: initializers.Uniform(1.0, 0.0), "high"),
+        (lambda: initializers.TruncNormal(1.0, low=3.0, high=2.0), "high"),
+        (lambda: initializers.TruncNormal(0.0), "std"),
+        (lambda: initializers.XavierNormal(0.0), "gain"),
+        (lambda: initializers.KaimingNormal(math.nan), "a"),
+    ],
+)
+def test_options_out_of_range_are_refused(make: Callable[[], Initializer], option: str) -> None:
+    message = fault_of(make)
+    assert isinstance(message, OptionOutOfRange)
+    assert message.option == option
