@@ -23,7 +23,7 @@ def dataclass(*, frozen: bool, eq: bool = True) -> Callable[[C], C]:
     assert frozen, "records are frozen; use dataclasses.dataclass for others"
 
     def decorate(cls: C) -> C:
-        dataclasses.dataclass(init=False, repr=False, eq=False)(cls)
+        _collect_fields(cls)
         methods: dict[str, Any] = {
             "__init__": _init,
             "__setattr__": _refuse_setting,
@@ -40,11 +40,30 @@ def dataclass(*, frozen: bool, eq: bool = True) -> Callable[[C], C]:
     return decorate
 
 
+def _collect_fields(cls: type) -> None:
+    """Lets the standard library read the fields, without a method of its own. It would refuse a
+    base that is frozen, because freezing is one of these methods: for the moment, none is."""
+    bases = [b.__dict__["__dataclass_params__"] for b in cls.__mro__[1:] if _is_made(b)]
+    for params in bases:
+        params.frozen = False
+    try:
+        dataclasses.dataclass(init=False, repr=False, eq=False)(cls)
+    finally:
+        for params in (*bases, cls.__dict__["__dataclass_params__"]):
+            params.frozen = True
+
+
+def _is_made(cls: type) -> bool:
+    return "__dataclass_params__" in cls.__dict__
+
+
 @cache
 def _describe(cls: Hashable) -> tuple[tuple[str, ...], dict[str, Any], frozenset[str]]:
-    """Names of the fields in order, their defaults, and those that have none."""
+    """Names of the fields in the order of the arguments, their defaults, and those that have
+    none."""
     names, defaults, required = [], {}, set()
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    for field in sorted(fields, key=lambda f: bool(f.kw_only)):
         names.append(field.name)
         if field.default is not dataclasses.MISSING:
             defaults[field.name] = field.default
@@ -97,7 +116,7 @@ def _values(self: Any) -> tuple[Any, ...]:
 
 
 def _repr(self: Any) -> str:
-    names, _, _ = _describe(_class_of(self))
+    names = [field.name for field in dataclasses.fields(self) if field.repr]
     shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
     return f"{type(self).__qualname__}({shown})"
 

@@ -102,6 +102,29 @@ def test_inheritance_and_cached_properties() -> None:
     assert dataclasses.replace(record, size=4).double == 8
 
 
+def test_keyword_fields_and_mixed_bases() -> None:
+    @dataclass(frozen=True)
+    class Named:
+        places: tuple[int, ...] = dataclasses.field(default=(), kw_only=True)
+        name: str
+
+    @dataclasses.dataclass(frozen=True)
+    class Below(Named):
+        size: int = 2
+
+    @dataclass(frozen=True)
+    class Again(Below):
+        last: int = 7
+
+    assert Named("a", places=(1,)).places == (1,)
+    assert Below("a", 3).size == 3
+    again = Again("a", 3, 8)
+    assert (again.name, again.size, again.last, again.places) == ("a", 3, 8, ())
+    for made in (Named("a"), Below("a"), again):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            made.name = "b"  # type: ignore[misc]
+
+
 def test_identity_where_asked_for() -> None:
     @dataclass(frozen=True, eq=False)
     class Alone:
