@@ -60,13 +60,16 @@ def find_loaded(net: Net, folder: Path) -> dict[str, Array]:
     return weights
 
 
-def read_all_weights(graph: Graph, path: Path) -> dict[str, Array]:
+def read_all_weights(
+    graph: Graph, path: Path, known: Mapping[str, Array] | None = None
+) -> dict[str, Array]:
     """Weights of every parameter of a graph from one file; what else is in it is left out.
+    `known` are weights that are no part of the file: statistics fitted on data.
 
     Raises:
         CompileError: the file cannot be read, lacks a weight, or has one of another shape.
     """
-    found = _read([path], None)
+    found = _read([path], None) | dict(known or {})
     return _choose(graph.parameters, found, str(path), None)
 
 

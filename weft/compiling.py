@@ -13,7 +13,9 @@ from backends.onnx_graph.compile import OnnxReport, compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device
 from backends.pytorch.modules import emit_module
+from compiler.data.loading import load_data
 from compiler.diagnostics import CompileError, Message, Sink, did_you_mean
+from compiler.elaborate.items.preprocess import PREFIX
 from compiler.files import write_text
 from compiler.ir.graph import Graph
 from compiler.loading import find_weights, read_all_weights
@@ -76,14 +78,25 @@ def gather_weights(
         CompileError: a file cannot be read or does not fit, or the weights are the result of a
             training that has not run.
     """
+    root = program.source.folder
+    fitted = fit_preprocessing(target.deploy, root) if target.deploy else {}
     if file is not None:
-        return read_all_weights(target.graph, file), ()
+        return read_all_weights(target.graph, file, fitted), ()
     if target.net is None:
         raise CompileError([WeightsNeeded(None, target.name, program.source.path)])
-    weights = find_weights(target.net, program.source.folder)
+    weights = find_weights(target.net, root) | fitted
     if target.net.loads or not target.graph.parameters:
         return weights, ()
     return weights, (FreshWeights(target.net.span, target.name),)
+
+
+def fit_preprocessing(deploy: Deploy, folder: Path) -> dict[str, Array]:
+    """Statistics of the columns that stand before a deployed net, by their path in its graph."""
+    if deploy.preprocess is None:
+        return {}
+    statistics = load_data(deploy.preprocess, folder).statistics
+    known = {PREFIX + path: array for path, array in statistics.items()}
+    return {path: array for path, array in known.items() if path in deploy.graph.parameter}
 
 
 def write_module(target: Target, folder: Path) -> Path:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backends.pytorch.loading import assign_weights, load_module
 from numpy.typing import NDArray
 
 from backends.onnx_runtime.session import Device
 from backends.onnx_runtime.verify import Progress, VerifyReport, verify
+from backends.pytorch.load import assign_weights, load_module
 from backends.pytorch.modules import emit_module
 from compiler.diagnostics import Sink
 from compiler.ir.graph import Graph

@@ -23,6 +23,7 @@ from weft.building.cache import Cache, hash_file, hash_text
 from weft.building.plan import plan_build
 from weft.building.progress import follow_epochs
 from weft.building.report import Report, Section, format_bytes, format_metrics
+from weft.compiling import fit_preprocessing
 from weft.measuring import measure_deployed, measure_latency
 from weft.verifying import verify_file
 
@@ -122,10 +123,13 @@ class Build:
 
     def find_weights(self, deploy: Deploy) -> dict[str, Array]:
         """Trained weights, or those the net loads or draws."""
+        root = self.program.source.folder
+        fitted = fit_preprocessing(deploy, root)
         if deploy.train is not None:
-            return read_all_weights(deploy.graph, self.folder / deploy.train / "best.safetensors")
+            path = self.folder / deploy.train / "best.safetensors"
+            return read_all_weights(deploy.graph, path, fitted)
         assert deploy.net is not None
-        return find_weights(deploy.net, self.program.source.folder)
+        return find_weights(deploy.net, root) | fitted
 
     def weights_key(self, deploy: Deploy) -> str:
         """What tells whether the weights are still the same."""

@@ -47,6 +47,7 @@ def print_report(spec: str, sections: list[tuple[str, tuple[tuple[str, str], ...
     """The report as a table on the terminal."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=spec, title_justify="left", box=None, show_header=False)
     for _ in range(2):
@@ -54,5 +55,5 @@ def print_report(spec: str, sections: list[tuple[str, tuple[tuple[str, str], ...
     for title, rows in sections:
         table.add_row(title, "", style="bold")
         for what, figure in rows:
-            table.add_row(f"  {what}", figure)
+            table.add_row(f"  {what}", Text(figure))
     Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)

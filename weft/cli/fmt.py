@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from compiler.driver import read_source
 
 from compiler.diagnostics import Sink
+from compiler.driver import read_source
 from compiler.files import write_text
 from compiler.format import format_source
 from compiler.source import Source

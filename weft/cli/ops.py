@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-from compiler.ops.manual import write_entry, write_signature
 
 from compiler.data.base import SOURCES
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.initializers import INITIALIZERS
 from compiler.messages.files import UnknownItem
 from compiler.ops.base import OPS
+from compiler.ops.manual import write_entry, write_signature
 from compiler.ops.registry import load_ops
 from compiler.signature import Described
 from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from compiler.driver import check
 
 from compiler.diagnostics import CompileError, Message, Severity, Sink
+from compiler.driver import check
 from compiler.messages.files import BadAssignment
 from compiler.program import Program
 from compiler.render import render, render_json
