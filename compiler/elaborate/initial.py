@@ -61,7 +61,8 @@ def _is_unknown_word(body: Body, expression: Expr) -> bool:
 
 
 def _refuse(body: Body, expression: Expr, found: str, suggestion: str | None = None) -> None:
-    names = tuple(n for n in INITIALIZERS.names() if not n.startswith("module_"))
+    hidden = ("module_", "values")
+    names = tuple(n for n in INITIALIZERS.names() if not n.startswith(hidden))
     body.report(NoInitializer(expression.span, found, names, suggestion))
 
 

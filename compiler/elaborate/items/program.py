@@ -60,12 +60,12 @@ class _Assembly:
         scope = self.scope
         scope.session.facts = self.find_facts
         self.refuse_strangers()
-        check_names(scope)
         models = elaborate_models(scope)
         nets = elaborate_nets(scope)
         data = self.elaborate_data()
         trains = self.elaborate_trains()
         deploys = self.elaborate_deploys(trains, nets)
+        check_names(scope)  # last: what was refused before is not reported again
         return Program(
             scope.file.source,
             models,
