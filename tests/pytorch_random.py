@@ -161,7 +161,15 @@ class _Maker:
 
         def step(sketch: Sketch, names: dict[str, Any], x: Value) -> Value:
             out = names["wide"] * names["channels"] if wide else names["channels"]
-            return self.project(sketch, x, self.mark(out, out.hint), f"layer{place}", kernel)
+            slot = f"layer{place}"
+            # Drawn by path, so that all calls of a shared net are changed alike.
+            own = random.Random(f"{self.name} {sketch.path(slot)}")
+            if own.random() < 0.1:  # as pruning leaves it
+                out = Sym(int(out) + 1, out.hint)
+            if own.random() < 0.1:  # as a split of low rank leaves it
+                x = self.project(sketch, x, Sym(own.randint(1, 3), "rank"), f"{slot}.0")
+                return self.project(sketch, x, out, f"{slot}.1", kernel)
+            return self.project(sketch, x, self.mark(out, out.hint), slot, kernel)
 
         return step
 

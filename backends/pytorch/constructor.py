@@ -42,8 +42,9 @@ class Constructor:
             if setting.fallback is not None:
                 label = safe_name(setting.name)
                 test = hint_tree(setting.fallback, _argument)
-                text = f"{label} = {self.expressions.text(test)} if {label} is None else {label}"
-                defaults.append(f"{' ' * INDENT}{text}")
+                defaults.append(f"{' ' * INDENT}if {label} is None:")
+                doc = self.expressions.write(test)
+                defaults += lay_out(f"{label} = ", doc, INDENT + STEP)
         return defaults + lines + self._modules() + self._starts()
 
     def chain(self) -> list[str]:

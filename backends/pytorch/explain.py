@@ -223,8 +223,8 @@ class _Explainer:
     def _with_default(self, setting: Setting, leaf: Many) -> Setting:
         """Where most instances still follow the author's expression, the argument is None for
         it; where some have no such leaf at all, None means that."""
-        optional = f"{setting.annotation} | None"
-        for hint in leaf.hints:
+        optional = annotate([*leaf.values.values(), None])
+        for hint in leaf.hints if None not in leaf.values.values() else ():
             follows = [
                 i for i, v in leaf.values.items() if self.settings.holds(hint, {i: v}) is not None
             ]
