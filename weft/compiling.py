@@ -14,13 +14,14 @@ from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device
 from backends.pytorch.modules import emit_module
 from compiler.data.loading import load_data
+from compiler.data.validation import validate_data
 from compiler.diagnostics import CompileError, Message, Sink, did_you_mean
 from compiler.elaborate.items.preprocess import PREFIX
 from compiler.files import write_text
 from compiler.ir.graph import Graph
 from compiler.loading import find_weights, read_all_weights
 from compiler.messages.files import FreshWeights, NothingToDo, UnknownItem, WeightsNeeded
-from compiler.program import Deploy, Net, Program
+from compiler.program import Deploy, Net, Program, Train
 from weft.building.cache import hash_text
 from weft.building.progress import follow_steps
 from weft.building.report import format_bytes
@@ -99,6 +100,17 @@ def fit_preprocessing(deploy: Deploy, folder: Path) -> dict[str, Array]:
     return {path: array for path, array in known.items() if path in deploy.graph.parameter}
 
 
+def check_data(train: Train) -> None:
+    """Looks at the numbers that a train reads, before it starts.
+
+    Raises:
+        CompileError: data that cannot be read, NaN, labels out of range, an empty split.
+    """
+    sink = Sink()
+    validate_data(train, sink)
+    sink.stop_on_errors()
+
+
 def write_module(target: Target, folder: Path) -> Path:
     """Writes the PyTorch module of a target and returns its path."""
     path = folder / f"{target.name}.py"
@@ -149,10 +161,9 @@ def verify_target(target: Target, weights: Mapping[str, Array], path: Path, devi
     if not report.passed:
         raise CompileError(sink.messages)
     worst = report.worst
-    backends = sorted({r.backend for r in report.results})
     cases = len({r.case for r in report.results})
     error = worst.error if worst else 0.0
     return (
-        f"verified {target.name}: NumPy, {', '.join(backends)} agree on {cases} inputs"
+        f"verified {target.name}: NumPy, PyTorch and ONNX Runtime agree on {cases} inputs"
         f" (largest difference {error:.1e}, allowed {report.tolerance:.0e})"
     )

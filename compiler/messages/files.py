@@ -61,7 +61,7 @@ class BadAssignment(Message):
 
 @dataclass(frozen=True)
 class UnknownItem(Message):
-    """A command was asked for an item that the file does not have."""
+    """A command was asked for something that is not there: an item of the file, a stage, a split."""
 
     code: ClassVar[str] = "W0904"
 
@@ -71,12 +71,12 @@ class UnknownItem(Message):
     suggestion: str | None = None
 
     def title(self) -> str:
-        return f"the file has no {self.kind} `{self.name}`"
+        return f"there is no {self.kind} `{self.name}`"
 
     def help(self) -> str:
         if self.suggestion:
             return f"did you mean `{self.suggestion}`?"
-        return f"it has {', '.join(f'`{n}`' for n in self.known)}" if self.known else "it has none"
+        return f"there is {', '.join(f'`{n}`' for n in self.known)}" if self.known else "there is none"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from weft.building.cache import Cache, hash_file, hash_text
 from weft.building.plan import plan_build
 from weft.building.progress import follow_epochs
 from weft.building.report import Report, Section, format_bytes, format_metrics
-from weft.compiling import fit_preprocessing
+from weft.compiling import check_data, fit_preprocessing
 from weft.measuring import measure_deployed, measure_latency
 from weft.verifying import verify_file
 
@@ -74,6 +74,7 @@ class Build:
         if self.cache.is_fresh(stage, key):
             self.echo(f"{stage}: up to date")
         else:
+            check_data(train)
             resume = self.cache.get_facts(f"{stage} (begun)").get("key") == key
             self.cache.record(f"{stage} (begun)", key, (), {"key": key})
             self.echo(f"{stage}: {'going on' if resume else 'training'}")
@@ -161,7 +162,7 @@ class Build:
         if self.cache.is_fresh(stage, key):
             self.echo(f"{stage}: up to date")
             return
-        self.echo(f"{stage}: NumPy, PyTorch, ONNX Runtime")
+        self.echo(f"{stage}: comparing NumPy, PyTorch and ONNX Runtime")
         sink = Sink()
         report = verify_file(deploy.graph, weights, path, self.device, sink)
         if not report.passed:
@@ -225,6 +226,6 @@ class Build:
 
 def _describe_verification(facts: Mapping[str, Any]) -> str:
     return (
-        f"{', '.join(facts['backends'])} on {facts['cases']} inputs:"
+        f"NumPy, PyTorch and ONNX Runtime agree on {facts['cases']} inputs:"
         f" largest difference {facts['error']:.1e} (allowed {facts['tolerance']:.0e})"
     )

@@ -60,8 +60,8 @@ def add_to(app: typer.Typer) -> None:
 def _find_entries() -> Iterator[tuple[str, type[Described]]]:
     registries = (OPS, OPTIMIZERS, SCHEDULES, METRICS, INITIALIZERS, SOURCES)
     for registry in registries:
-        for cls in registry.classes():  # type: ignore[attr-defined]
-            yield registry.kind, cls  # type: ignore[attr-defined]
+        for cls in registry.classes():
+            yield registry.kind, cls
 
 
 def _print_lines(entries: list[tuple[str, type[Described]]]) -> None:

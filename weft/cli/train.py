@@ -60,6 +60,7 @@ def add_to(app: typer.Typer) -> None:
         from backends.pytorch.script.write import write_training
         from weft.building.progress import follow_epochs
         from weft.building.report import format_metrics
+        from weft.compiling import check_data
 
         root = program.source.folder
         for train in choose_trains(program, name):
@@ -68,6 +69,7 @@ def add_to(app: typer.Typer) -> None:
             print(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
             if code_only:
                 continue
+            check_data(train)
             with follow_epochs(train.epochs) as on_progress:
                 results = run_training(
                     folder,
