@@ -94,6 +94,8 @@ class Op(Described):
     """Whether it also acts on compile-time numbers (`sqrt(64)`), through `evaluate`."""
     random: ClassVar[bool] = False
     """Whether two applications to the same inputs may differ."""
+    noisy: ClassVar[bool] = False
+    """Whether it draws random numbers while training, and not in evaluation."""
     multiple: ClassVar[bool] = False
     """Whether it returns a tuple of tensors however many there are (`split`, `unbind`)."""
     broadcasts: ClassVar[bool] = False

@@ -33,6 +33,7 @@ class Dropout(Op):
     """
 
     name = "dropout"
+    noisy = True
     operands = (Operand("x"),)
     p: float = 0.5
 

@@ -7,6 +7,7 @@ from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.filling import Slots, fill
 from backends.pytorch.script.functions import emit_column_function, emit_objective
 from backends.pytorch.script.imports import emit_imports, sort_names
+from backends.pytorch.script.layout import break_lines
 from backends.pytorch.script.loading import (
     emit_columns,
     emit_loading,
@@ -46,11 +47,11 @@ def emit_script(train: Train) -> str:
         fill(template.CONSTANTS, _constant_slots(facts), facts.switches),
         fill(template.LOAD_COLUMNS, _data_slots(facts)),
         emit_column_function(facts),
-        emit_split(facts),
+        break_lines(emit_split(facts)),
         fill(template.LOAD_SPLITS, _data_slots(facts)),
         emit_objective(facts),
-        *emit_schedules(facts),
-        emit_split_parameters(facts),
+        *map(break_lines, emit_schedules(facts)),
+        break_lines(emit_split_parameters(facts)),
         fill(template.TRAIN_EPOCH, _epoch_slots(facts), facts.switches),
         fill(template.EVALUATE, _evaluation_slots(facts), facts.switches),
         fill(template.CHECKPOINTS, {}, facts.switches),

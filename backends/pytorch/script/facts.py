@@ -181,6 +181,6 @@ class Facts:
             "scaler": train.precision == "f16",
             "layout": train.layout == "channels_last",
             "statistics": bool(self.statistics),
-            "random": any(node.op.random for node in self.step.nodes),
+            "random": any(node.op.random or node.op.noisy for node in self.step.nodes),
         }
         return frozenset(name for name, value in on.items() if value)

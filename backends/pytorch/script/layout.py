@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 WIDTH = 88
 _OPEN, _CLOSE = "([{", ")]}"
@@ -33,6 +34,11 @@ def break_line(line: str) -> list[str]:
     else:
         parts = [part for clause in clauses for part in break_line(inner + clause)]
     return [head, *parts, indent + tail]
+
+
+def break_lines(lines: Iterable[str]) -> list[str]:
+    """Lines of code with long ones broken."""
+    return [part for line in lines for part in break_line(line)]
 
 
 def _break_item(line: str) -> list[str]:
