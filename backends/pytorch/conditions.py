@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from backends.pytorch.merged import (
+    CHAIN,
     Choice,
     Class,
     Condition,
@@ -52,28 +53,46 @@ class Conditions:
         for choice in target.choices:
             self._find_choice(choice)
         self._cover_branches()
+        for condition in self._all_conditions():
+            self.settings.use(condition.test)
+
+    def _all_conditions(self) -> Iterator[Condition]:
+        for item in self.target.items:
+            yield from (v.condition for v in item.variants if v.condition is not None)
+        yield from (c.condition for c in self.target.choices if c.condition is not None)
 
     def _find_variants(self, item: Merged) -> None:
         variants = item.variants
         partial = item.instances != self.target.everyone
         if len(variants) > 2 or (len(variants) == 2 and partial):
             raise Diverge("more than two forms of one module")
-        if "." in item.slot and variants and (len(variants) > 1 or partial):
+        listed = "." in item.slot or item.slot == CHAIN
+        if listed and variants and (len(variants) > 1 or partial):
             raise Diverge("a member of a list that differs in form")
         if len(variants) == 2:
             first, second = variants
             larger = len(first.instances) > len(second.instances)
             if second.constructor is not IDENTITY and larger:
                 first, second = second, first
-            guards = _guards(item, first.instances)
-            first.condition = self._name(first.instances, guards, item.slot, first)
+            if second.constructor is not IDENTITY and self._find_known(item, first) is None:
+                first, second = (
+                    (second, first)
+                    if self._find_known(item, second) is not None
+                    else (first, second)
+                )
+            known = self._find_known(item, first)
+            first.condition = known or self._add_flag(first.instances, item.slot)
             item.variants = [first, second]
+
+    def _find_known(self, item: Merged, variant: Variant) -> Condition | None:
+        return self._find_test(variant.instances, _guards(item, variant.instances), variant)
 
     def _find_choice(self, choice: Choice) -> None:
         inside = [m for m in self.target.items if m.instances == choice.instances]
         guards = [g for m in inside for g in _guards(m, choice.instances)]
         slot = inside[-1].slot if inside else ""
-        choice.condition = self._name(choice.instances, guards, slot or "extra", None)
+        known = self._find_test(choice.instances, guards, None)
+        choice.condition = known or self._add_flag(choice.instances, slot or "extra")
 
     def _cover_branches(self) -> None:
         """Modules inside a branch are made under the branch's condition."""
@@ -86,24 +105,28 @@ class Conditions:
             for variant in item.variants:
                 variant.condition = branches[item.instances].condition
 
-    def _name(
-        self, instances: Instances, guards: Iterable[Hint], slot: str, variant: Variant | None
-    ) -> Condition:
+    def _find_test(
+        self, instances: Instances, guards: Iterable[Hint], variant: Variant | None
+    ) -> Condition | None:
         """The first test that is true in exactly these instances: the author's guard, an
-        argument that is not None, an argument that is not 0, a new flag."""
+        argument that is not None, an argument that is not 0."""
         wanted = {i: i in instances for i in sorted(self.target.everyone)}
         settings = self.settings
         for guard in self._with_renamed(guards):
             test = settings.decides(guard, wanted)
             if test is not None and not settings.is_runtime(test):
-                return Condition(settings.use(test))
+                return Condition(test)
         chosen = self._find_setting(wanted, variant)
         if chosen is None:
-            name = settings.free(slot.replace(".", "_"))
-            values: list[object] = [wanted[i] for i in sorted(wanted)]
-            chosen = settings.add(Setting(name, values, False, "bool", fresh=True))
-        is_set = chosen.annotation.endswith("None")
-        return Condition(settings.use(HintName(chosen.name)), is_set)
+            return None
+        return Condition(HintName(chosen.name), chosen.annotation.endswith("None"))
+
+    def _add_flag(self, instances: Instances, slot: str) -> Condition:
+        """A new argument that says it."""
+        name = self.settings.free(slot.replace(".", "_"))
+        values: list[object] = [i in instances for i in sorted(self.target.everyone)]
+        self.settings.add(Setting(name, values, False, "bool", fresh=True))
+        return Condition(HintName(name))
 
     def _find_setting(self, wanted: dict[int, bool], variant: Variant | None) -> Setting | None:
         """An argument that is given, or not 0, exactly where wanted."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from backends.pytorch.document import STEP, Doc, Group, lay_out, quote
 from backends.pytorch.expressions import Expressions, hint_tree, resolve
 from backends.pytorch.forward import write_test
@@ -14,6 +16,34 @@ from backends.pytorch.terms import IDENTITY, Form, Part, Tree, call, name
 INDENT = 8
 LEAST_ALIKE = 3
 """So many weights that start alike are started in a loop."""
+
+
+@dataclass
+class _Block:
+    """Statements, and an `if` that may follow them."""
+
+    before: list[str]
+    test: list[str] = field(default_factory=list)
+    inner: list[str] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """All of it."""
+        alternative = [f"{' ' * INDENT}else:", *self.other] if self.other else []
+        return [*self.before, *self.test, *self.inner, *alternative]
+
+
+def _join(blocks: list[_Block]) -> list[_Block]:
+    """Modules that stand one after the other under one test share its `if`."""
+    joined: list[_Block] = []
+    for block in blocks:
+        last = joined[-1] if joined else None
+        if last is not None and block.test and last.test == block.test and not block.before:
+            last.inner += block.inner
+            last.other += block.other
+        else:
+            joined.append(block)
+    return joined
 
 
 class Constructor:
@@ -60,42 +90,33 @@ class Constructor:
     # --- modules --------------------------------------------------------------------------------
 
     def _modules(self) -> list[str]:
-        lines: list[str] = []
+        blocks: list[_Block] = []
         seen: set[str] = set()
-        last: str = ""
         for item in self.target.items:
             if not item.slot or not item.variants or item.slot in seen:
                 continue
             seen.add(item.slot)
             head, _, rest = item.slot.partition(".")
-            if rest:
-                if head not in seen:
-                    seen.add(head)
-                    lines += self._container(head)
-                continue
-            made = self._assign_variants(item)
-            test = next((x for x in made if x.startswith(f"{' ' * INDENT}if ")), "")
-            # Modules of one branch share its `if`.
-            lines += made[made.index(test) + 1 :] if test and test == last else made
-            last = test if test and made[-1].startswith(" " * (INDENT + STEP)) else ""
-        return lines
+            if not rest:
+                blocks.append(self._assign_variants(item))
+            elif head not in seen:
+                seen.add(head)
+                blocks.append(_Block(self._container(head)))
+        return [line for block in _join(blocks) for line in block.lines()]
 
-    def _assign_variants(self, item: Merged) -> list[str]:
+    def _assign_variants(self, item: Merged) -> _Block:
         first, *others = item.variants
-        if not others:
-            if first.condition is None:
-                return self._assign(item, first, INDENT)
-            none = [f"{' ' * INDENT}self.{item.slot} = None"] if item.slot in self.absent else []
-            test = self._test(first.condition)
-            return [*none, *test, *self._assign(item, first, INDENT + STEP)]
-        (second,) = others
-        assert first.condition is not None
+        if first.condition is None:
+            return _Block(self._assign(item, first, INDENT))
         test = self._test(first.condition)
         inner = self._assign(item, first, INDENT + STEP)
+        if not others:
+            absent = [f"{' ' * INDENT}self.{item.slot} = None"]
+            return _Block(absent if item.slot in self.absent else [], test, inner)
+        (second,) = others
         if second.constructor is IDENTITY:
-            return [*self._assign(item, second, INDENT), *test, *inner]
-        other = self._assign(item, second, INDENT + STEP)
-        return [*test, *inner, f"{' ' * INDENT}else:", *other]
+            return _Block(self._assign(item, second, INDENT), test, inner)
+        return _Block([], test, inner, self._assign(item, second, INDENT + STEP))
 
     def _test(self, condition: Condition) -> list[str]:
         text = self.expressions.text(hint_tree(condition.test, _argument))
