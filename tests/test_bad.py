@@ -23,9 +23,13 @@ def find_messages(path: Path) -> list[Message]:
         text = path.read_bytes().decode("utf-8")
         parse(Source(path.name, text), sink)
     else:
+        from compiler.data.validation import validate_data
         from compiler.driver import check
 
-        check(Path(path.name), sink=sink)
+        program = check(Path(path.name), sink=sink)
+        if path.parent.name == "numbers" and program is not None:
+            for train in program.trains.values():
+                validate_data(train, sink)
     return sink.messages
 
 

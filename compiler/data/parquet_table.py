@@ -69,7 +69,7 @@ class Parquet(DataSource):
         try:
             file = parquet.ParquetFile(path)
         except (pyarrow.ArrowException, OSError) as error:
-            refuse_file(self.path, f"it is no parquet file: {error}")
+            refuse_file(self.path, f"it is no parquet file: {str(error).split('. ')[0]}")
         return file
 
     def _describe(self, file: Any, field: Any, nulls: Mapping[str, bool]) -> Column:

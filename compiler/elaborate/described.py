@@ -9,11 +9,15 @@ from typing import Any, TypeVar
 from compiler.diagnostics import Fault, did_you_mean
 from compiler.elaborate.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.context import Body
+from compiler.elaborate.functions import FUNCTIONS
+from compiler.elaborate.later import LATER
 from compiler.elaborate.options import Unfit, convert
 from compiler.elaborate.places import CallPlace
 from compiler.elaborate.values import POISON, Given, Poison, Val
 from compiler.initializers import INITIALIZERS, Initializer
 from compiler.messages.arguments import WrongArgument
+from compiler.messages.training import UnknownWord
+from compiler.ops.base import OPS
 from compiler.signature import Described, Registry
 from compiler.syntax import Argument, Call, Expr, Group, Name
 from compiler.training.base import (
@@ -75,6 +79,8 @@ def build_from_arguments(
         if inner is not None:
             nested[id(argument)] = build_described(body, argument.value, inner)
             value: Val = POISON
+        elif registry is not None and _refuse_unknown(body, argument.value, registry):
+            return None
         else:
             value = body.evaluate(argument.value)
         actuals.append(Actual(argument.name, value, argument.value.span))
@@ -87,6 +93,23 @@ def build_from_arguments(
         a.span: nested[id(g)] for a, g in zip(actuals, arguments, strict=True) if id(g) in nested
     }
     return _make(body, callee, cls, match.given, built)
+
+
+def _refuse_unknown(body: Body, expression: Expr, registry: Registry[Any]) -> bool:
+    """Whether an expression is a word, or the call of one, that means nothing here: then a name
+    of the registry was meant, and it is reported as an unknown one."""
+    match expression:
+        case (Name() as name) | Call(function=(Name() as name)):
+            text = name.text
+            known = text in OPS.names() or text in FUNCTIONS or text in LATER
+            bound = any(text in layer for layer in body.names)
+            if known or bound or body.file.find(text, name.span) is not None:
+                return False
+            names = tuple(registry.names())
+            near = did_you_mean(text, names)
+            body.report(UnknownWord(name.span, registry.kind, text, names, near))
+            return True
+    return False
 
 
 def _make(

@@ -21,7 +21,7 @@ class GraphState:
     value outside; `nets` places each net of file level that is used here; `lets` holds tensors
     that file-level `let`s made here; `makers` are the names of the ops that made each value;
     `messages` is how many diagnostics there were before it; `abandoned` says that its elaboration
-    was given up.
+    was given up; `of_rows` says that it computes columns of data, row by row.
     """
 
     builder: Builder
@@ -32,6 +32,7 @@ class GraphState:
     calls: int = 0
     messages: int = 0
     abandoned: bool = False
+    of_rows: bool = False
     makers: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -33,10 +33,12 @@ from compiler.elaborate.weights import Slot, claim_slot, make_weight
 from compiler.ir.graph import Site, Value
 from compiler.ir.hint import Hint
 from compiler.messages.arguments import UnknownArgument, WrongArgument
+from compiler.messages.columns import OnlyInData
 from compiler.messages.functions import NotALayerHere
 from compiler.messages.nets import ForeignTensor
 from compiler.ops.base import OPS, Op, Weight
 from compiler.ops.broadcasting import literal_dtype
+from compiler.ops.fitted import Fitted
 from compiler.tensor import TensorType
 
 
@@ -240,6 +242,9 @@ def _add_node(call: _Call, slot: Slot | None) -> Val:
     body, op, application = call.body, call.op, call.application
     assert body.home is not None
     assert body.frame is not None
+    if isinstance(op, Fitted) and not body.home.root.of_rows:
+        body.report(OnlyInData(application.span, op.name))
+        return POISON
     place = CallPlace(application.span, call.given, call.operands)
     inputs: list[Value | None] = [
         body.home.value_of(g.value) if g is not None and isinstance(g.value, Tensor) else None

@@ -37,21 +37,21 @@ class ClauseTwice(Message):
 @final
 @dataclass(frozen=True)
 class ClauseMissing(Message):
-    """An item lacks a clause that it cannot do without."""
+    """An item lacks clauses that it cannot do without."""
 
     code: ClassVar[str] = "W0606"
     bad: ClassVar[str] = train_spec(sizes="epochs 10")
     good: ClassVar[str] = train_spec()
 
     item: str  # "the train `fit`"
-    word: str
-    form: str
+    words: tuple[str, ...]
+    forms: tuple[str, ...]
 
     def title(self) -> str:
-        return f"{self.item} has no `{self.word}`"
+        return f"{self.item} has no {' and no '.join(f'`{word}`' for word in self.words)}"
 
     def help(self) -> str:
-        return f"add `{self.form}`"
+        return f"add {list_words(self.forms)}"
 
 
 @final
@@ -69,6 +69,7 @@ class NoSuchItem(Message):
     found: str  # "the block `f`"; empty where nothing has this name
     known: tuple[str, ...]
     suggestion: str | None
+    owner: str = "the file"
 
     def title(self) -> str:
         if self.found:
@@ -80,8 +81,8 @@ class NoSuchItem(Message):
 
     def help(self) -> str | None:
         if self.known:
-            return f"the file has {list_words(self.known)}"
-        return f"the file has no {self.kind}"
+            return f"{self.owner} has {list_words(self.known)}"
+        return f"{self.owner} has no {self.kind}"
 
 
 @final

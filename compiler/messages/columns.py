@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, final
 
-from compiler.diagnostics import Message
+from compiler.diagnostics import Label, Message
 from compiler.messages.wording import count, list_words
 from compiler.records import dataclass
+from compiler.source import Span
 
 SPLIT = "    split random(seed=0), train=80%, val=20%\n}\n"
 
@@ -253,3 +255,47 @@ class UnknownFact(Message):
         if not self.known:
             return "this source tells nothing when compiling"
         return f"it tells {list_words(self.known)}"
+
+
+@final
+@dataclass(frozen=True)
+class ParameterHidesColumn(Message):
+    """A parameter of a data item has the name of one of its raw columns, so that the name means
+    two things."""
+
+    code: ClassVar[str] = "W0730"
+    bad: ClassVar[str] = digits_spec().replace("data digits {", "data digits(label: int = 3) {")
+    good: ClassVar[str] = digits_spec().replace("data digits {", "data digits(shift: int = 3) {")
+
+    name: str
+    source: Span
+
+    def title(self) -> str:
+        return f"`{self.name}` is a parameter and a column"
+
+    def label(self) -> str:
+        return "the parameter needs another name"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.source, f"this source has a column `{self.name}`"),)
+
+
+@final
+@dataclass(frozen=True)
+class OnlyInData(Message):
+    """`standardize` and `fill` take figures of the training rows, which only a data item has. In
+    a model, `batch_norm` and `layer_norm` are their like."""
+
+    code: ClassVar[str] = "W0731"
+    bad: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 4]\n    output y = x -> standardize -> dense(3)\n}\n"
+    )
+    good: ClassVar[str] = digits_spec("image = image -> standardize")
+
+    op: str
+
+    def title(self) -> str:
+        return f"`{self.op}` belongs into a data item"
+
+    def label(self) -> str:
+        return "there are no training rows here"

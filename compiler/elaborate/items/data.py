@@ -30,8 +30,7 @@ from compiler.elaborate.options import Unfit, convert
 from compiler.elaborate.values import Tensor
 from compiler.ir.graph import Graph
 from compiler.messages.clauses import ClauseMissing
-from compiler.messages.columns import WeightsInData
-from compiler.messages.names import DefinedTwice
+from compiler.messages.columns import ParameterHidesColumn, WeightsInData
 from compiler.messages.settings import BadSettingValue
 from compiler.ops.fitted import Fitted
 from compiler.program import DataSet
@@ -108,6 +107,7 @@ class DataRun:
         if self.source_clause is None:
             self.report_missing("source")
             return None
+        context.home.of_rows = True
         context.execute([self.source_clause])
         if self.source is None:
             return None
@@ -174,7 +174,7 @@ class DataRun:
         for column in schema:
             if column.name in self.parameters:
                 parameter = self.parameters[column.name]
-                body.report(DefinedTwice(parameter, column.name, "name", span))
+                body.report(ParameterHidesColumn(parameter, column.name, span))
                 return False
             tensor = context.add_input(column.name, column.type, span, bound=False)
             body.names[0][column.name] = tensor
@@ -233,7 +233,8 @@ class DataRun:
         """Reports a clause that the item needs."""
         name = self.item.name
         form = find_word("data", word).form
-        self.body.report(ClauseMissing(name.span, f"the data item `{name.text}`", word, form))
+        item = f"the data item `{name.text}`"
+        self.body.report(ClauseMissing(name.span, item, (word,), (form,)))
 
 
 def _replace(source: DataSource, option: str, value: object) -> DataSource:

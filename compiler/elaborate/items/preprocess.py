@@ -48,7 +48,9 @@ def put_before(
         if found != expected or rows is None:
             accepted = False
             shown = str(found) if found is not None else ""
-            body.report(PreprocessDoesNotFit(span, item.name, str(expected), shown))
+            # Straight to the sink: several inputs may not fit at the same place.
+            message = PreprocessDoesNotFit(span, item.name, str(expected), shown)
+            body.session.sink.report(message)
     if not accepted or rows is None:
         return None
     kept = tuple(outputs[wanted[i.name]] for i in graph.inputs)

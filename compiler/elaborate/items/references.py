@@ -182,7 +182,9 @@ def _choose_columns(
             accepted = False
             known = tuple(sorted(columns))
             model, near = layer.item.name.text, did_you_mean(name, known)
-            context.body.report(
+            # Straight to the sink: a session reports a code once for a place, and two inputs may
+            # lack their columns at the same one.
+            context.body.session.sink.report(
                 InputWithoutColumn(reference.span, model, name, data.name, known, near, declared)
             )
     return chosen if accepted else None

@@ -96,8 +96,8 @@ def _find_trained(scope: FileScope, reference: Reference, deployable: Deployable
         net = next((n for n in train.nets if n.name == word), None)
         if net is None:
             span = reference.path[-1].span
-            what = f"net in `{train.name}`"
-            report(NoSuchItem(span, what, word, "", names, did_you_mean(word, names)))
+            near, owner = did_you_mean(word, names), f"the train `{train.name}`"
+            report(NoSuchItem(span, "net", word, "", names, near, owner))
             return None
         chosen = net
     graph = prefix_parameters(chosen.net.graph, chosen.prefix)

@@ -134,11 +134,12 @@ class TrainRun:
 
     def report_missing(self, body: Body) -> None:
         """Reports the clauses that are needed and not there."""
-        name = self.item.name
-        for word in ("minimize", "batch", "epochs"):
-            if word not in self.once.seen:
-                form = find_word("train", word).form
-                body.report(ClauseMissing(name.span, f"the train `{name.text}`", word, form))
+        name, taken = self.item.name, {*self.once.seen, *body.names[-1]}
+        missing = [w for w in ("minimize", "batch", "epochs") if w not in taken]
+        if missing:
+            forms = tuple(find_word("train", word).form for word in missing)
+            item = f"the train `{name.text}`"
+            body.report(ClauseMissing(name.span, item, tuple(missing), forms))
 
     # --- the result -------------------------------------------------------------------------
 
