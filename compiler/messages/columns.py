@@ -26,6 +26,8 @@ class NotPerRow(Message):
     few layers cannot be: those that mix values in a way that has no batched form."""
 
     code: ClassVar[str] = "W0720"
+    bad: ClassVar[str] = digits_spec("total = sum(cast(label, f32))")
+    good: ClassVar[str] = digits_spec("total = sum(cast(image, f32))")
 
     op: str
 
@@ -136,7 +138,7 @@ class WeightsInData(Message):
     rows."""
 
     code: ClassVar[str] = "W0725"
-    bad: ClassVar[str] = digits_spec("image = image / 16 -> flatten -> dense(3)")
+    bad: ClassVar[str] = digits_spec("image = (image / 16) -> flatten -> dense(3)")
     good: ClassVar[str] = digits_spec("image = (image / 16) -> flatten")
 
     op: str

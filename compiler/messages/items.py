@@ -87,34 +87,6 @@ class SettingsDisagree(Message):
 
 @final
 @dataclass(frozen=True)
-class DurationUnit(Message):
-    """A stretch of training needs a unit: `5%` of all steps, `2epochs`, `500steps`.
-
-    A bare number would be read as one of them by some and as another by others.
-    """
-
-    code: ClassVar[str] = "W0603"
-    bad: ClassVar[str] = train_spec(
-        minimize="cross_entropy(logits, label) with adamw(lr=1e-3, schedule=cosine(warmup=5))"
-    )
-    good: ClassVar[str] = train_spec(
-        minimize="cross_entropy(logits, label) with adamw(lr=1e-3, schedule=cosine(warmup=5%))"
-    )
-
-    found: str
-
-    def title(self) -> str:
-        return "a stretch of training needs a unit"
-
-    def label(self) -> str:
-        return f"`{self.found}` may be epochs, steps or a share"
-
-    def help(self) -> str:
-        return "write `5%` (of all steps), `2epochs` or `500steps`"
-
-
-@final
-@dataclass(frozen=True)
 class MetricArguments(Message):
     """A metric compares what the net says with what is true, and the two do not fit: their
     shapes differ, or one is of a kind that the metric cannot read.
