@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from compiler.dims import Dim
+from compiler.ir.evaluate import evaluate
 from compiler.ops.creation import Constant
 from tests.elaborating import build, codes
 
@@ -157,3 +159,13 @@ def test_names_of_a_used_file() -> None:
         "    output y = x -> v.conv_bn(4) -> v.squeeze_excite(2) as gate\n}\n"
     )
     assert "gate.fc1.weight" in net.graph.parameter
+
+
+def test_sizes_meet_tensors() -> None:
+    net = build(
+        "model M {\n    input x: f32[batch, t, 8]\n"
+        "    output y = x * t / (batch + 1) + x.shape[1]\n}\n"
+    )
+    x = np.random.default_rng(0).random((2, 3, 8)).astype(np.float32)
+    found = evaluate(net.graph, {}, {"x": x})["y"]
+    np.testing.assert_allclose(found, x + 3, rtol=1e-6)

@@ -36,8 +36,10 @@ from compiler.messages.arguments import UnknownArgument, WrongArgument
 from compiler.messages.columns import OnlyInData
 from compiler.messages.functions import NotALayerHere
 from compiler.messages.nets import ForeignTensor
-from compiler.ops.base import OPS, Op, Weight
+from compiler.ops.base import Op, Weight
 from compiler.ops.broadcasting import literal_dtype
+from compiler.ops.creation import Constant
+from compiler.ops.sizes import Size
 from compiler.ops.fitted import Fitted
 from compiler.tensor import TensorType
 
@@ -195,9 +197,7 @@ def make_constant(body: Body, number: Known, met: Sequence[TensorType], item: Gi
     value = number.value
     assert isinstance(value, int | float | Dim)
     dtype = literal_dtype(1 if isinstance(value, Dim) else value, met)
-    cls = OPS.get("constant")
-    assert cls is not None, "the op that holds a number is missing"
-    op = cls(value=value, dtype=dtype, shape=())  # type: ignore[call-arg]
+    op = Size(value, dtype) if isinstance(value, Dim) else Constant(value, dtype)
     hints = (("value", number.hint),) if number.hint is not None else ()
     assert body.home is not None
     assert body.frame is not None

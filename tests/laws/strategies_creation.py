@@ -7,9 +7,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from compiler.dims import Dim
 from compiler.ops.base import OPS
 from compiler.ops.creation import Constant, Full, OnesLike, ZerosLike
 from compiler.ops.ranges import Arange, Linspace
+from compiler.ops.sizes import Size
 from compiler.tensor import DType
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
 from tests.laws.strategies_arithmetic import NUMBERS
@@ -32,6 +34,12 @@ def draw_constant(draw: Any) -> Case:
         value = draw(VALUES) if dtype.is_float else draw(st.sampled_from((0, 1, 3)))
         return make_case(Constant(bool(value) if dtype is DType.BOOL else value, dtype, shape))
     return make_case(Constant.of(draw_numbers(draw, shape, dtype.numpy.name, 0, 6), dtype))
+
+
+@cases("size")
+def draw_size(draw: Any) -> Case:
+    dtype = draw(st.sampled_from((DType.I64, DType.F32, DType.I32, DType.F64)))
+    return make_case(Size(Dim.of(draw(st.integers(1, 1000))), dtype))
 
 
 @cases("zeros", "ones")

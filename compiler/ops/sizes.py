@@ -1,0 +1,56 @@
+"""Sizes as tensors: what `x / t` divides by where `t` is known only when the network runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+
+from compiler.dims import Dim
+from compiler.ir.graph import Node
+from compiler.ops.axes import squeeze
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.broadcasting import cast
+from compiler.ops.choosing import torch_dtype
+from compiler.ops.spelling import Call, Device, Leaf, Spelling
+from compiler.records import dataclass
+from compiler.tensor import DType, TensorType
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class Size(Op):
+    """A size of the inputs as a tensor without axes.
+
+    Elaboration makes one of every size that meets a tensor and is known only when the network
+    runs, with the dtype it has there.
+
+    Example: `count = size(t, dtype=f32)`
+    """
+
+    name = "size"
+
+    value: Dim
+    dtype: DType = DType.I64
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        return (TensorType(self.dtype, ()),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        return (np.asarray(self.value.evaluate({}), self.dtype.numpy),)
+
+    def torch(self, node: Node) -> Spelling:
+        value = Leaf(self.value, "value", field="value")
+        named = (("dtype", torch_dtype(self.dtype)), ("device", Device()))
+        return Spelling(Call("torch.tensor", (value,), named), number=value)
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        known = self.value.known
+        if known is not None:
+            return [build.constant(np.asarray(known, self.dtype.numpy), self.dtype)]
+        single = squeeze(build, build.shape((self.value,)), (0,))
+        return [cast(build, single, DType.I64, self.dtype)]
