@@ -23,7 +23,9 @@ def run_export(name: str, folder: Path) -> list[float]:
     """Exports a network in another process; the seconds of each warm export. Leaves
     `NAME.torch.onnx` and `NAME.safetensors` in the folder."""
     command = [sys.executable, "-m", "benchmarks.export", name, str(folder)]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the export of {name} failed:\n{done.stderr}")
     seconds: list[float] = json.loads(done.stdout.splitlines()[-1])
     return seconds
 
