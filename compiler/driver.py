@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from numpy.typing import NDArray
+
+from compiler.data.memory import Memory
 from compiler.diagnostics import Sink, did_you_mean
 from compiler.elaborate.api import open_file, run_deep
 from compiler.elaborate.items.overrides import read_overrides
@@ -20,6 +24,7 @@ STAGES = ("tree", "program", "graphs")
 graph of every net, data set and objective."""
 
 Print = Callable[[str], None]
+Arrays = Mapping[str, Mapping[str, NDArray[Any]]]
 
 
 def check(
@@ -28,6 +33,7 @@ def check(
     overrides: Mapping[str, str] | None = None,
     sink: Sink,
     print_after: Mapping[str, Print] | None = None,
+    arrays: Arrays | None = None,
 ) -> Program | None:
     """The typed program of a file. What is wrong is in `sink` afterwards.
 
@@ -37,6 +43,7 @@ def check(
             item has it; `digits.path` is an option of a data item's source.
         sink: takes the diagnostics.
         print_after: what to do with the text of a stage of `STAGES`.
+        arrays: columns in place of the sources of data items, by item.
 
     Returns:
         The program, without the items that were refused; None where there is no text, or a text
@@ -45,7 +52,9 @@ def check(
     source = read_source(Path(path), sink)
     if source is None:
         return None
-    return check_source(source, overrides=overrides, sink=sink, print_after=print_after)
+    return check_source(
+        source, overrides=overrides, sink=sink, print_after=print_after, arrays=arrays
+    )
 
 
 def check_source(
@@ -54,6 +63,7 @@ def check_source(
     overrides: Mapping[str, str] | None = None,
     sink: Sink,
     print_after: Mapping[str, Print] | None = None,
+    arrays: Arrays | None = None,
 ) -> Program | None:
     """The typed program of a text: see `check`."""
     show = print_after or {}
@@ -66,6 +76,7 @@ def check_source(
     if sink.has_errors:
         return None
     scope = open_file(file, sink, values)
+    scope.session.sources = {name: Memory(columns) for name, columns in (arrays or {}).items()}
     program = run_deep(lambda: elaborate_program(scope))
     if "program" in show:
         show["program"](describe_program(program))

@@ -19,6 +19,7 @@ from compiler.source import Span
 from compiler.syntax import Clause, Expr, Item, Name, Statement
 
 if TYPE_CHECKING:
+    from compiler.data.base import DataSource
     from compiler.elaborate.files import FileNet, FileScope
     from compiler.syntax import Data, Let
 
@@ -139,7 +140,8 @@ class Session:
     """One run of the front end: where diagnostics go, and the files read so far.
 
     `overrides` replaces defaults of the parameters of items, by (item, parameter). `facts` are
-    the numbers that a data item tells when compiling; None where it was refused.
+    the numbers that a data item tells when compiling; None where it was refused. `sources` take
+    the place of those that data items name, by item.
     """
 
     sink: Sink
@@ -150,6 +152,7 @@ class Session:
     work: int = 0
     depth: int = 0
     seen: set[tuple[str, Span | None]] = field(default_factory=set)
+    sources: Mapping[str, DataSource] = field(default_factory=dict)
     facts: Callable[[FileScope, Data], Mapping[str, int] | None] = lambda scope, item: {}
 
     def report(self, message: Message) -> None:
@@ -159,6 +162,11 @@ class Session:
         if key not in self.seen:
             self.seen.add(key)
             self.sink.report(message)
+
+    def has_seen(self, code: str, span: Span) -> bool:
+        """Whether a diagnostic of this code was reported at a place: to spare the search for
+        suggestions when a loop comes there again."""
+        return (code, span) in self.seen
 
     def spend(self, amount: int, span: Span) -> None:
         """Counts compile-time work.

@@ -124,7 +124,11 @@ class DataRun:
 
     def take_source(self, body: Body, clause: Clause) -> None:
         """`source csv("table.csv")`."""
+        given = self.scope.session.sources.get(self.item.name.text)
         if not self.once.allows(body, clause):
+            return
+        if given is not None:
+            self.source = given
             return
         expression = read_single(body, clause)
         if expression is None:
