@@ -17,7 +17,15 @@ from compiler.elaborate.items.operands import Once
 from compiler.elaborate.items.references import apply_model, find_item
 from compiler.elaborate.items.settings import Settings
 from compiler.elaborate.items.words import find_word, make_table
-from compiler.elaborate.values import BlockLayer, Known, ListValue, NetValue, Val, describe_layer
+from compiler.elaborate.values import (
+    BlockLayer,
+    Known,
+    ListValue,
+    NetValue,
+    Tensor,
+    Val,
+    describe_layer,
+)
 from compiler.ir.graph import Graph
 from compiler.ir.hint import HintName
 from compiler.messages.clauses import ClauseMissing, ReferenceMissing
@@ -196,13 +204,17 @@ class TrainRun:
         """Declares the loss and what metrics read as outputs; the metrics in their terms."""
         context.output("loss", objective.loss, objective.span)
         names: dict[str, str] = {}
+        bound = {
+            t.value.name: n for n, t in context.body.names[-1].items() if isinstance(t, Tensor)
+        }
         uses = []
         for entry in self.metrics:
             arguments = []
             for tensor in entry.arguments:
                 value = context.home.value_of(tensor)
                 if value.name not in names:
-                    names[value.name] = _choose_name(value.name, entry.name, names.values())
+                    wish = bound.get(value.name, value.name)
+                    names[value.name] = _choose_name(wish, entry.name, names.values())
                     context.output(names[value.name], tensor, tensor.made)
                 arguments.append(names[value.name])
             uses.append(MetricUse(entry.name, entry.metric, tuple(arguments), entry.span))

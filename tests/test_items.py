@@ -1,0 +1,423 @@
+"""Data, train and deploy items: what the typed program holds for what a spec says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from compiler.data.loading import evaluate_columns, load_data
+from compiler.diagnostics import Severity, Sink
+from compiler.driver import check_source
+from compiler.ir.evaluate import evaluate
+from compiler.ir.verify import verify_graph
+from compiler.ir.weights import draw_weights
+from compiler.program import Program
+from compiler.source import Source
+from compiler.training.classification import Accuracy, BinaryAccuracy, TopK
+from compiler.training.duration import Duration
+from compiler.training.optimizers import AdamW, Sgd
+from compiler.training.regression import R2, BatchMean, Mean
+from compiler.training.schedules import Cosine, Step
+
+NET = """
+model Net(classes: int = 10, width: int = 32) {
+    input image: f32[batch, 8, 8]
+    output logits = image -> flatten -> dense(width) as stem -> relu -> dense(classes) as head
+}
+"""
+DIGITS = """
+data digits(scale: float = 16.0) {
+    source sklearn("digits")
+    image = image / scale
+    split random(seed=3, stratify=label), train=80%, val=10%, test=10%
+}
+"""
+MINIMIZE = "minimize cross_entropy(logits, label) with adamw(lr=1e-3)"
+
+
+def check_text(text: str, overrides: dict[str, str] | None = None, folder: str = "") -> Program:
+    """The program of a spec without faults; every graph in it is verified."""
+    sink = Sink()
+    source = Source(f"{folder}/spec.weft" if folder else "spec.weft", text)
+    program = check_source(source, overrides=overrides, sink=sink)
+    errors = [m for m in sink.messages if m.severity is Severity.ERROR]
+    assert not errors, [(m.code, m.title(), m.label()) for m in errors]
+    assert program is not None
+    for train in program.trains.values():
+        verify_graph(train.step)
+    for data in program.data.values():
+        verify_graph(data.columns)
+    for deploy in program.deploys:
+        verify_graph(deploy.graph)
+    return program
+
+
+def train_text(*clauses: str, head: str = "train fit of Net on digits") -> str:
+    lines = "".join(f"    {clause}\n" for clause in clauses)
+    return f"{NET}{DIGITS}\n{head} {{\n{lines}    batch 64  epochs 5\n}}\n"
+
+
+# --- trains -------------------------------------------------------------------------------------
+
+
+def test_train_of_a_model() -> None:
+    head = "train fit(lr: float = 3e-3, width: int = 16) of Net(width=width) on digits"
+    program = check_text(
+        train_text(
+            "minimize cross_entropy(logits, label) with adamw(lr=lr, schedule=cosine(warmup=5%))",
+            "metric accuracy = accuracy(logits, label)",
+            "metric top = top_k(logits, label, k=3)",
+            "seed 7  precision bf16  clip 1.0",
+            'layout "channels_last"',
+            "until stalled(val.accuracy, epochs=8)",
+            head=head,
+        )
+    )
+    train = program.trains["fit"]
+    assert (train.batch, train.epochs, train.seed) == (64, 5, 7)
+    assert (train.precision, train.clip, train.layout) == ("bf16", 1.0, "channels_last")
+    (group,) = train.groups
+    assert group.optimizer == AdamW(lr=3e-3, schedule=Cosine(Duration(0.05, "share")))
+    assert group.patterns == ()
+    accuracy, top = train.metrics
+    assert (accuracy.metric, accuracy.arguments) == (Accuracy(1), ("logits", "label"))
+    assert top.metric == TopK(3, 1)
+    assert train.until is not None
+    assert (train.until.split, train.until.metric, train.until.epochs) == ("val", "accuracy", 8)
+    (net,) = train.nets
+    assert (net.name, net.prefix, net.net.model) == ("fit", "", "Net")
+    assert net.net.graph.parameter["stem.weight"].value.type.known_shape == (16, 64)
+    assert [o.name for o in train.step.outputs] == ["loss", "logits", "label"]
+    assert [i.name for i in train.step.inputs] == ["image", "label"]
+    paths = {p.path for p in train.step.parameters}
+    assert paths == {p.path for p in net.net.graph.parameters}
+
+
+def test_the_step_computes_the_loss() -> None:
+    program = check_text(train_text(MINIMIZE, "metric accuracy = accuracy(logits, label)"))
+    train = program.trains["fit"]
+    weights = draw_weights(train.step, 0)
+    image = np.random.default_rng(0).normal(size=(5, 8, 8)).astype(np.float32)
+    label = np.arange(5)
+    results = evaluate(train.step, weights, {"image": image, "label": label})
+    alone = evaluate(train.nets[0].net.graph, weights, {"image": image})
+    np.testing.assert_array_equal(results["logits"], alone["logits"])
+    scores = alone["logits"].astype(np.float64)
+    expected = np.mean(np.log(np.exp(scores).sum(1)) - scores[np.arange(5), label])
+    assert results["loss"] == pytest.approx(expected, abs=1e-5)
+    np.testing.assert_array_equal(results["label"], label)
+
+
+def test_inputs_from_named_columns() -> None:
+    head = "train fit of Net(image=pixels, classes=12) on digits"
+    text = train_text(MINIMIZE, head=head).replace(
+        "    image = image / scale", "    pixels = image / scale"
+    )
+    text += "deploy fit as onnx { preprocess digits }\n"
+    program = check_text(text)
+    step = program.trains["fit"].step
+    assert [i.name for i in step.inputs] == ["label", "pixels"]
+    assert program.trains["fit"].nets[0].net.graph.outputs[0].value.type.known_shape is None
+    (deploy,) = program.deploys
+    assert [i.name for i in deploy.graph.inputs] == ["image"]
+
+
+def test_nets_in_the_body() -> None:
+    program = check_text(
+        train_text(
+            "net a = Net(width=8)",
+            "net b = Net(width=4)",
+            'freeze "b.stem"',
+            "logits = a(image) + b(image)",
+            'minimize cross_entropy(logits, label) with sgd(lr=0.1, momentum=0.9) over "a.head"',
+            "    with adamw(lr=1e-3)",
+            "metric accuracy = accuracy(logits, label)",
+            head="train both on digits",
+        )
+    )
+    train = program.trains["both"]
+    assert [(n.name, n.prefix) for n in train.nets] == [("a", "a."), ("b", "b.")]
+    assert train.freeze == ("b.stem",)
+    head, rest = train.groups
+    assert head.optimizer == Sgd(lr=0.1, momentum=0.9)
+    assert (head.patterns, rest.patterns) == (("a.head",), ())
+    assert "a.stem.weight" in train.step.parameter
+    assert train.metrics[0].arguments == ("logits", "label")
+
+
+def test_over_before_with_limits_the_whole() -> None:
+    program = check_text(
+        train_text(
+            "net teacher = Net()",
+            "net small = Net(width=4)",
+            "soft = softmax(teacher(image), axis=-1)",
+            "minimize cross_entropy(small(image), soft) over small with adamw(lr=1e-3)",
+            head="train student on digits",
+        )
+    )
+    assert program.trains["student"].freeze == ("teacher.*",)
+
+
+def test_one_net_called_twice_shares_its_weights() -> None:
+    program = check_text(
+        train_text(
+            "net m = Net()",
+            "logits = m(image) + m(image * 0.5)",
+            MINIMIZE,
+            head="train twice on digits",
+        )
+    )
+    train = program.trains["twice"]
+    assert len(train.nets) == 1
+    assert {p.path for p in train.step.parameters} == {
+        "m.stem.weight",
+        "m.stem.bias",
+        "m.head.weight",
+        "m.head.bias",
+    }
+
+
+def test_a_net_of_the_file_is_trained_under_its_name() -> None:
+    text = (
+        train_text("logits = start(image)", MINIMIZE, head="train tuned on digits")
+        + 'net start = Net() -> load("start.safetensors", except=["head.*"])\n'
+    )
+    train = check_text(text).trains["tuned"]
+    (net,) = train.nets
+    assert (net.name, net.prefix) == ("start", "start.")
+    assert net.net.loads[0].excluded == ("head.*",)
+    of = check_text(
+        text.replace("train tuned on digits", "train tuned of start on digits").replace(
+            "    logits = start(image)\n", ""
+        )
+    )
+    assert of.trains["tuned"].nets[0].net.loads[0].file == "start.safetensors"
+
+
+def test_metrics_of_any_value() -> None:
+    program = check_text(
+        train_text(
+            MINIMIZE,
+            "metric margin = logits[:, 1] - logits[:, 0]",
+            "metric nll = cross_entropy(logits, label)",
+        )
+    )
+    margin, nll = program.trains["fit"].metrics
+    assert isinstance(margin.metric, Mean)
+    assert isinstance(nll.metric, BatchMean)
+
+
+def test_binary_accuracy_and_r2_by_shape() -> None:
+    text = """
+model Net() {
+    input features: f32[batch, 30]
+    output logit = features -> dense(1) -> squeeze(1)
+}
+data cancer {
+    source sklearn("breast_cancer")
+    features = features -> standardize
+    target = cast(label, f32)
+    split random(seed=0), train=80%, test=20%
+}
+train fit of Net on cancer {
+    minimize bce_with_logits(logit, target) with adamw(lr=1e-3)
+    metric accuracy = accuracy(logit, label)
+    metric r2 = r2(logit, target)
+    batch 32  epochs 2
+}
+"""
+    accuracy, r2 = check_text(text).trains["fit"].metrics
+    assert isinstance(accuracy.metric, BinaryAccuracy)
+    assert isinstance(r2.metric, R2)
+
+
+def test_parameters_of_items() -> None:
+    text = train_text(MINIMIZE, head="train fit(s: float = 8.0) of Net on digits(scale=s)")
+    program = check_text(text)
+    own = load_data(program.data["digits"]).columns["image"]
+    given = load_data(program.trains["fit"].data).columns["image"]
+    np.testing.assert_allclose(given, 2 * own, rtol=1e-6)
+
+
+def test_schedules_with_units() -> None:
+    text = train_text(
+        "minimize cross_entropy(logits, label)",
+        "    with sgd(lr=0.1, schedule=step(every=30epochs, factor=0.2, warmup=500steps))",
+    )
+    (group,) = check_text(text).trains["fit"].groups
+    schedule = Step(Duration(30, "epochs"), 0.2, Duration(500, "steps"))
+    assert group.optimizer == Sgd(lr=0.1, schedule=schedule)
+
+
+# --- data ---------------------------------------------------------------------------------------
+
+
+def test_data_item() -> None:
+    data = check_text(DIGITS).data["digits"]
+    assert [o.name for o in data.columns.outputs] == ["image", "label"]
+    assert data.split.shares == (("train", 0.8), ("val", 0.1), ("test", 0.1))
+    assert (data.split.method, data.split.seed, data.split.stratify) == ("random", 3, "label")
+    loaded = load_data(data)
+    assert loaded.columns["image"].dtype == np.float32
+    assert loaded.columns["image"].max() == 1.0
+    assert {name: len(rows) for name, rows in loaded.rows.items()} == {
+        "train": 1438,
+        "val": 179,
+        "test": 180,
+    }
+
+
+def test_fitted_columns(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b,kind\n1,5,x\n2,,y\n3,7,x\n4,9,z\n")
+    text = """
+data table {
+    source csv("t.csv")
+    b = fill(b, "median")
+    both = stack([a, b]) -> standardize
+    features = concat([both, one_hot(kind, dtype=f32)])
+    plain = kind -> one_hot
+    split in_order, train=3, test=1
+}
+"""
+    data = check_text(text, folder=str(tmp_path)).data["table"]
+    assert [(s.path, s.method) for s in data.statistics] == [
+        ("fill.median", "median"),
+        ("standardize.mean", "mean"),
+        ("standardize.scale", "scale"),
+    ]
+    loaded = load_data(data)
+    np.testing.assert_array_equal(loaded.columns["b"], [5, 6, 7, 9])
+    train = loaded.columns["both"][:3]
+    np.testing.assert_allclose(train.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(train.std(0), 1, atol=1e-6)
+    assert loaded.columns["features"].shape == (4, 5)
+    assert loaded.columns["plain"].tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]]
+    again = evaluate_columns(data, data.source.load(tmp_path), loaded.statistics)
+    np.testing.assert_array_equal(again["features"], loaded.columns["features"])
+
+
+def test_blocks_and_loops_in_columns() -> None:
+    text = """
+block waves(x, n: int) { return concat([sin(2 ** k * x) for k in 0..n]) }
+data flowers {
+    source sklearn("iris")
+    features = (features -> standardize) -> waves(3)
+    for name in ["a", "b"] { unused = features * 2 }
+    split random(seed=0), train=100, val=50
+}
+"""
+    data = check_text(text).data["flowers"]
+    types = {o.name: str(o.value.type) for o in data.columns.outputs}
+    assert types["features"] == "f32[rows, 12]"
+    loaded = load_data(data)
+    assert np.isfinite(loaded.columns["features"]).all()
+
+
+def test_given_splits_and_facts(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "d.npz",
+        x_train=np.zeros((20, 4), np.float32),
+        x_test=np.ones((5, 4), np.float32),
+        y_train=np.arange(20) % 3,
+        y_test=np.arange(5) % 3,
+    )
+    (tmp_path / "t.txt").write_text("hello world " * 20)
+    text = """
+data d { source npz("d.npz")  split given(seed=1), val=25% }
+data t { source text("t.txt", context=8)  split in_order, train=90%, val=10% }
+model M(vocab: int = t.vocab) {
+    input tokens: i64[batch, 8]
+    output logits = tokens -> embedding(vocab, 4) -> dense(t.vocab)
+}
+"""
+    program = check_text(text, folder=str(tmp_path))
+    split = program.data["d"].split
+    assert split.given == (("train", 20), ("test", 5))
+    assert split.names == ("train", "val", "test")
+    rows = load_data(program.data["d"]).rows
+    assert [len(rows[name]) for name in split.names] == [15, 5, 5]
+    assert program.data["t"].split.overlap == 1
+    assert str(program.models["M"].graph.outputs[0].value.type) == "f32[batch, 8, 8]"
+
+
+# --- deployments --------------------------------------------------------------------------------
+
+
+def test_deployments() -> None:
+    text = (
+        train_text(MINIMIZE)
+        + """
+net fresh = Net(classes=3)
+deploy fit as onnx { dynamic batch  opset 22  labels ["{i}" for i in 0..10] }
+deploy fit as onnx { fix batch=1 }
+deploy fresh as onnx
+deploy Net(classes=4) as onnx { outputs logits }
+deploy Net as onnx
+"""
+    )
+    deploys = {d.name: d for d in check_text(text).deploys}
+    assert list(deploys) == ["fit", "fit_2", "fresh", "Net", "Net_2"]
+    assert (deploys["fit"].train, deploys["fit"].net) == ("fit", None)
+    assert (deploys["fit"].opset, deploys["fit"].dynamic) == (22, ("batch",))
+    assert deploys["fit"].labels == tuple("0123456789")
+    assert (deploys["fit_2"].fixed, deploys["fit_2"].dynamic) == ((("batch", 1),), None)
+    assert deploys["fresh"].net is not None
+    assert str(deploys["fresh"].graph.outputs[0].value.type) == "f32[batch, 3]"
+    assert str(deploys["Net"].graph.outputs[0].value.type) == "f32[batch, 4]"
+    assert str(deploys["Net_2"].graph.outputs[0].value.type) == "f32[batch, 10]"
+
+
+def test_deployed_net_of_several_is_called_as_it_is_stored() -> None:
+    text = train_text(
+        "net a = Net(width=8)",
+        "net b = Net(width=4)",
+        "logits = a(image) + b(image)",
+        MINIMIZE,
+        head="train both on digits",
+    )
+    (deploy,) = check_text(text + "deploy both.b as onnx\n").deploys
+    assert deploy.name == "both.b"
+    assert {p.path for p in deploy.graph.parameters} == {
+        "b.stem.weight",
+        "b.stem.bias",
+        "b.head.weight",
+        "b.head.bias",
+    }
+
+
+def test_preprocessing_is_part_of_the_deployed_graph(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "a,b,kind,y\n1,5,x,0\n2,,y,1\n3,7,x,0\n4,9,y,1\n5,2,x,1\n6,3,y,0\n"
+    )
+    text = """
+model Net() {
+    input features: f32[batch, 4]
+    output logits = features -> dense(2)
+}
+data table {
+    source csv("t.csv")
+    features = concat([stack([a, fill(b, "mean")]) -> standardize, one_hot(kind, dtype=f32)])
+    split random(seed=0), train=4, test=2
+}
+train fit of Net on table {
+    minimize cross_entropy(logits, y) with adamw(lr=1e-3)
+    batch 2  epochs 1
+}
+deploy fit as onnx { dynamic batch  preprocess table }
+"""
+    program = check_text(text, folder=str(tmp_path))
+    (deploy,) = program.deploys
+    inputs = {i.name: str(i.value.type) for i in deploy.graph.inputs}
+    assert inputs == {"a": "i64[batch]", "b": "f32[batch]", "kind": "i64[batch]"}
+    loaded = load_data(program.data["table"])
+    net = program.trains["fit"].nets[0].net
+    weights: dict[str, Any] = draw_weights(net.graph, 0)
+    fitted = {f"preprocess.{path}": array for path, array in loaded.statistics.items()}
+    raw = dict(program.data["table"].source.load(tmp_path))
+    columns = {name: raw[name] for name in inputs}
+    found = evaluate(deploy.graph, {**weights, **fitted}, columns)
+    expected = evaluate(net.graph, weights, {"features": loaded.columns["features"]})
+    np.testing.assert_allclose(found["logits"], expected["logits"], rtol=1e-6)
