@@ -22,6 +22,7 @@ from backends.pytorch.terms import (
     rebuild,
 )
 from compiler.ir.graph import Frame, Parameter
+from compiler.ir.hint import HintName
 from compiler.ops.scan import Scan
 from compiler.ops.spelling import Own
 from compiler.tensor import DType
@@ -147,7 +148,11 @@ class BodyMaker:
         target, number = place.target, place.instance
         written = {a.name: a.hint for a in inner.arguments} if inner.parent is frame else {}
         settings = [s for s in target.settings if not s.runtime]
-        outward = {label: ("out", *ends) for ends, label in target.widths.items()}
+        outward = {
+            width.name: ("out", *ends)
+            for ends, width in target.widths.items()
+            if isinstance(width, HintName)
+        }
         holes = tuple(
             Hole(
                 setting.argument(number),

@@ -6,15 +6,17 @@ only some instances have, a plain literal, a known argument or a multiple of one
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from backends.pytorch.conditions import Conditions
+from backends.pytorch.honesty import find_lying
 from backends.pytorch.merged import Class, Made, Merged, Setting, Variant
 from backends.pytorch.naming import safe_name
-from backends.pytorch.settings import Settings, annotate
+from backends.pytorch.settings import FUNCTION, Settings, annotate
 from backends.pytorch.sizes import Sizes
-from backends.pytorch.terms import CodeName, Many, is_scalar, same_value, variables
-from backends.pytorch.widths import LEAST_TELLING, Widths
+from backends.pytorch.terms import CodeName, Many, Part, is_scalar, same_value, variables
+from backends.pytorch.widths import LEAST_TELLING, Widths, find_stages
 from compiler.dims import Dim
 from compiler.ir.graph import NO_DEFAULT
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names
@@ -40,13 +42,23 @@ def explain_class(target: Class) -> None:
         Diverge: one class cannot serve all its instances.
         Inexpressible: a symbolic size cannot be read off any tensor at hand.
     """
-    _Explainer(target).run()
+    hidden: set[str] = set()
+    while True:
+        for item in target.items:
+            for leaf in item.leaves():
+                leaf.solution = None
+        explainer = _Explainer(target, hidden)
+        explainer.run()
+        lying = find_lying(target, explainer.settings, explainer.widths)
+        if not lying:
+            return
+        hidden |= lying
 
 
 class _Explainer:
-    def __init__(self, target: Class) -> None:
+    def __init__(self, target: Class, hidden: Collection[str]) -> None:
         self.target = target
-        self.settings = Settings(target)
+        self.settings = Settings(target, hidden)
         self.widths = Widths(target, self.settings)
         self.sizes = Sizes(target, self.settings)
         self.count = len(target.bodies)
@@ -68,20 +80,26 @@ class _Explainer:
         target.explained = Explained(self.settings, self.widths)
 
     def _explain_variant(self, item: Merged, variant: Variant) -> None:
-        seen: list[Many] = []
-        for leaf in variables(variant.constructor):
-            if leaf.dim is not None and leaf.dim[0] == "inner in":
-                before = next((x for x in reversed(seen) if x.values == leaf.values), None)
-                if before is not None and not self._follow_hints(leaf, in_constructor=True):
-                    leaf.solution = before.solution
-                    seen.append(leaf)
-                    continue
-            self._explain_leaf(item, leaf, in_constructor=True)
-            if leaf.dim is not None:
-                seen.append(leaf)
+        stages = find_stages(variant.constructor)
+        for place, stage in enumerate(stages):
+            for leaf in variables(stage):
+                inner = leaf.dim is not None and leaf.dim[0] == "inner in"
+                if not inner or not self._explain_inner(leaf, stages[:place]):
+                    self._explain_leaf(item, leaf, in_constructor=True)
+        for leaf in variables(variant.constructor):  # numbers of repeats
+            if leaf.role == "count":
+                self._explain_leaf(item, leaf, in_constructor=True)
         for start in variant.starts:
             for leaf in variables(start):
                 self._explain_leaf(item, leaf, in_constructor=True)
+
+    def _explain_inner(self, leaf: Many, before: list[Part]) -> bool:
+        """An input width inside a chain is what the stages before it make of it."""
+        assert leaf.dim is not None
+        if self._follow_hints(leaf, in_constructor=True):
+            return True
+        width = self.widths.of_stages(before, leaf.dim[2], leaf.values)
+        return width is not None and self._accept_width(leaf, width.hint, in_constructor=True)
 
     def _widen(self, item: Merged) -> None:
         """A width belongs to a tensor, and the tensor exists in every instance of the item,
@@ -107,7 +125,9 @@ class _Explainer:
             return
         if leaf.dim is not None and leaf.dim[0] == "in" and leaf.dim[1] < len(item.refs):
             width = self.widths.of(item.refs[leaf.dim[1]], leaf.dim[2])
-            if width is not None and self._accept_width(leaf, width.hint, in_constructor):
+            if width is not None and self._accept_width(
+                leaf, width.hint, in_constructor=in_constructor
+            ):
                 return
         hint = self._find_optional(leaf)
         if hint is None and not leaf.varies:
@@ -128,7 +148,7 @@ class _Explainer:
             return True
         return False
 
-    def _accept_width(self, leaf: Many, hint: Hint | None, in_constructor: bool) -> bool:
+    def _accept_width(self, leaf: Many, hint: Hint | None, *, in_constructor: bool) -> bool:
         if hint is None:
             return not leaf.varies
         if self.settings.holds(hint, leaf.values) is None or self.settings.is_runtime(hint):
@@ -251,8 +271,7 @@ class _Explainer:
         found: object = default
         if decided is not None:
             name, found = decided
-        note = "Callable[[Tensor], Tensor]"
-        self.settings.add(Setting(name, values, found, note, fresh=decided is None))
+        self.settings.add(Setting(name, values, found, FUNCTION, fresh=decided is None))
         return HintName(name)
 
     def _find_choice(self, leaf: Many) -> tuple[str, object] | None:
@@ -278,15 +297,15 @@ class _Explainer:
 
     # --- results --------------------------------------------------------------------------------
 
-    def _output_widths(self) -> dict[tuple[int, int], str]:
+    def _output_widths(self) -> dict[tuple[int, int], Hint]:
         found = {}
         chosen = {s.name for s in self.target.settings if not s.runtime}
         for output, ref in enumerate(self.target.outputs):
             for axis in range(self.target.type_of(ref, 0).rank):
                 width = self.widths.of(ref, axis)
                 hint = width.hint if width is not None else None
-                if isinstance(hint, HintName) and hint.name in chosen:
-                    found[output, axis] = hint.name
+                if hint is not None and chosen.issuperset(hint_names(hint)):
+                    found[output, axis] = hint
         return found
 
 

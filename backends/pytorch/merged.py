@@ -152,8 +152,8 @@ class Class:
     name: str = ""
     formals: list[str] = field(default_factory=list)
     settings: list[Setting] = field(default_factory=list)
-    widths: dict[tuple[int, int], str] = field(default_factory=dict)
-    """(output, axis) -> the setting that is its size."""
+    widths: dict[tuple[int, int], Hint] = field(default_factory=dict)
+    """(output, axis) -> its size, in terms of the settings."""
     explained: Explained | None = None
     kinds: dict[str, Kind] = field(default_factory=dict)
     """How members of the modules below it are read, as far as somebody has asked."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from backends.pytorch.merged import Class, Formal, Setting
 from backends.pytorch.naming import free_name, safe_name, user_name
 from backends.pytorch.spelled import unmark
-from backends.pytorch.terms import Many, plain_value
+from backends.pytorch.terms import CodeName, Many, plain_value
 from compiler.dims import Dim
 from compiler.ir.graph import NO_DEFAULT, Argument
 from compiler.ir.hint import (
@@ -28,8 +28,9 @@ from compiler.ir.hint import (
 class Settings:
     """Names that expressions of a class may use, with their values in each instance."""
 
-    def __init__(self, target: Class) -> None:
+    def __init__(self, target: Class, hidden: Collection[str] = ()) -> None:
         self.target = target
+        self.hidden = hidden
         self.count = len(target.bodies)
         self.found: dict[str, Setting] = {}
         self.used: dict[str, None] = {}
@@ -169,7 +170,7 @@ class Settings:
             default = plain_value(argument.default)
             setting = Setting(argument.name, values, default, annotate(values, default))
             untraced = any(row is not None and row.untraced for row in rows)
-            setting.hidden = untraced and setting.constant
+            setting.hidden = setting.constant and (untraced or argument.name in self.hidden)
             self.add(setting)
 
     def _rebind(self) -> None:
@@ -197,6 +198,10 @@ class Settings:
         for ref in target.outputs:
             for axis in range(target.type_of(ref, 0).rank):
                 yield [target.axis(ref, axis, i) for i in range(self.count)]
+
+
+FUNCTION = "Callable[[Tensor], Tensor]"
+"""The annotation of an argument that is a function of a tensor."""
 
 
 def _find_argument(arguments: Iterable[Argument], name: str) -> Argument | None:
@@ -227,6 +232,8 @@ def annotate(values: Iterable[object], default: object = NO_DEFAULT) -> str:
         match value:
             case None:
                 kinds["None"] = None
+            case CodeName():
+                kinds[FUNCTION] = None
             case tuple():
                 inner = annotate(value) if value else "int"
                 kinds[f"tuple[{inner}, ...]"] = None

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Choice, Class, Formal, Made, Merged, MergedRef
 from backends.pytorch.settings import Settings
+from backends.pytorch.sizes import write_dim
 from backends.pytorch.terms import Form, Many, Part, Tree, variables
-from compiler.ir.hint import Hint, HintBinary, HintConst, HintName
+from compiler.dims import Dim, Quotient, Symbol
+from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names, rename_hint
 from compiler.ops.scan import Scan
 
 LEAST_TELLING = 8
 """Smaller sizes are equal by chance."""
 DEEPEST = 50
-"""Nested joins of tensors that are still written as a sum."""
+"""Tensors joined in tensors that are still written as a sum."""
 
 
 class Width(NamedTuple):
@@ -81,10 +84,7 @@ class Widths:
             case FromOwn(path):
                 return self._of_parameter(path, axis)
             case Made(item, output):
-                wanted = self.sizes(ref, axis)
-                return self._made(item, output, axis, wanted) or self._joined(
-                    item, axis, wanted, depth
-                )
+                return self._made(item, output, axis) or self._computed(item, ref, axis, depth)
         return None
 
     def _of_formal(self, place: int, axis: int) -> Width | None:
@@ -109,41 +109,134 @@ class Widths:
             return None
         return Width(sizes[axis].solution)  # type: ignore[arg-type]
 
-    def _made(
-        self, item: Merged, output: int, axis: int, wanted: Mapping[int, object]
-    ) -> Width | None:
+    # --- what makes a tensor --------------------------------------------------------------------
+
+    def _made(self, item: Merged, output: int, axis: int) -> Width | None:
+        wanted = self.sizes(Made(item, output), axis)
         trees: list[Part | None] = [v.constructor for v in item.variants]
-        for tree in trees or [item.expression]:
-            leaf = find_output_leaf(tree, output, axis)
-            if leaf is None or not all(leaf.values.get(i, v) == v for i, v in wanted.items()):
-                continue
-            return None if isinstance(leaf.solution, Tree) else Width(leaf.solution)
+        found = (self._of_tree(t, output, axis, wanted) for t in trees or [item.expression])
+        return next((width for width in found if width is not None), None)
+
+    def _of_tree(
+        self, tree: Part | None, output: int, axis: int, wanted: Mapping[int, object]
+    ) -> Width | None:
+        match tree:
+            case Tree(Form.BUILD):
+                return self._of_class(tree, output, axis, wanted)
+            case Tree(Form.CALL, "", (Tree(Form.NAME, "nn.Sequential"), *_)):
+                return self.of_stages(find_stages(tree), axis, wanted)
+        for leaf in variables(tree):
+            decides = leaf.dim in (("out", output, axis), ("inner out", output, axis))
+            agrees = all(leaf.values.get(i, v) == v for i, v in wanted.items())
+            if decides and agrees and not isinstance(leaf.solution, Tree):
+                return Width(leaf.solution)
         return None
 
-    def _joined(
-        self, item: Merged, axis: int, wanted: Mapping[int, object], depth: int
+    def of_stages(
+        self, stages: list[Part], axis: int, wanted: Mapping[int, object]
     ) -> Width | None:
-        """The sum of the sizes of joined tensors."""
-        if item.sample.op != "concat" or depth > DEEPEST:
+        """What the last stage of a chain that decides a size calls it."""
+        found = (self._of_tree(stage, 0, axis, wanted) for stage in reversed(stages))
+        return next((width for width in found if width is not None), None)
+
+    def _of_class(
+        self, tree: Tree, output: int, axis: int, wanted: Mapping[int, object]
+    ) -> Width | None:
+        """A width of a generated class in terms of what it is given."""
+        assert isinstance(tree.target, Class)
+        hint = tree.target.widths.get((output, axis))
+        if hint is None:
             return None
-        if any(self.sizes(ref, axis) == wanted for ref in item.refs):
-            return None  # joined along another axis
-        parts: list[Hint] = []
-        for ref in item.refs:
-            width = self.of(ref, axis, depth + 1)
-            if width is None or width.hint is None:
+        given = dict(zip(tree.keys, tree.parts[len(tree.parts) - len(tree.keys) :], strict=True))
+        names: dict[str, Hint] = {}
+        for label in hint_names(hint):
+            part = given.get(label)
+            if not isinstance(part, Many) or isinstance(part.solution, Tree):
                 return None
-            parts.append(width.hint)
-        if not parts:
+            if part.solution is None and (part.varies or not isinstance(part.literal, int)):
+                return None
+            names[label] = part.solution or HintConst(part.literal)  # type: ignore[arg-type]
+        return self._accept(rename_hint(hint, names), wanted)
+
+    def _accept(self, hint: Hint, wanted: Mapping[int, object]) -> Width | None:
+        """A derived expression in its shortest form, if it holds."""
+        found = self.settings.holds(shorten(hint), wanted)
+        if found is None or self.settings.is_runtime(found):
             return None
-        total = parts[0]
-        if len(parts) > 1 and all(part == total for part in parts):
-            total = HintBinary("*", HintConst(len(parts)), total)
-        else:
-            for part in parts[1:]:
-                total = HintBinary("+", total, part)
-        hint = self.settings.holds(total, wanted)
-        return None if hint is None else Width(hint)
+        return Width(found if any(True for _ in hint_names(found)) else None)
+
+    def _computed(self, item: Merged, ref: Made, axis: int, depth: int) -> Width | None:
+        """Sizes that an operation computes from others: sums and products of them."""
+        if depth > DEEPEST:
+            return None
+        wanted = self.sizes(ref, axis)
+        if item.sample.op == "concat" and all(self.sizes(r, axis) != wanted for r in item.refs):
+            return self._combine("+", [(r, axis) for r in item.refs], wanted, depth)
+        if item.sample.op in ("flatten", "reshape") and len(item.refs) == 1:
+            axes = find_merged_axes(self.target, item.refs[0], ref, axis)
+            if len(axes) > 1:
+                return self._combine("*", [(item.refs[0], k) for k in axes], wanted, depth)
+        return None
+
+    def _combine(
+        self,
+        sign: str,
+        places: list[tuple[MergedRef, int]],
+        wanted: Mapping[int, object],
+        depth: int,
+    ) -> Width | None:
+        total: Hint | None = None
+        for ref, axis in places:
+            sizes = list(self.sizes(ref, axis).values())
+            width = self.of(ref, axis, depth + 1)
+            part = width.hint if width is not None else None
+            if part is None:
+                if not isinstance(sizes[0], int) or any(size != sizes[0] for size in sizes):
+                    return None
+                part = HintConst(sizes[0])
+            total = part if total is None else HintBinary(sign, total, part)
+        return None if total is None else self._accept(total, wanted)
+
+
+def find_merged_axes(target: Class, source: MergedRef, made: Made, axis: int) -> range:
+    """The axes that one axis of a reshaped tensor is the product of, where all others stay."""
+    instance = min(made.item.instances)
+    old, new = target.type_of(source, instance).shape, target.type_of(made, instance).shape
+    count = len(old) - len(new) + 1
+    if count < 2 or old[:axis] != new[:axis] or old[axis + count :] != new[axis + 1 :]:
+        return range(0)
+    return range(axis, axis + count)
+
+
+def shorten(hint: Hint) -> Hint:
+    """Arithmetic on whole numbers in its shortest form: `2 * width + width` is `3 * width`."""
+    dim = _to_dim(hint)
+    if dim is None:
+        return hint
+    places: dict[Symbol | Quotient, tuple[int, int]] = {Symbol(s): (0, 0) for s in dim.symbols}
+    return write_dim(dim, places, {}) or hint
+
+
+def _to_dim(hint: Hint) -> Dim | None:
+    match hint:
+        case HintConst(int() as value):
+            return Dim.of(value)
+        case HintName(label):
+            return Dim.of(label)
+        case HintBinary("+" | "-" | "*" | "//" as sign, left, right):
+            first, second = _to_dim(left), _to_dim(right)
+            if first is None or second is None or (sign == "//" and second == 0):
+                return None
+            return _ARITHMETIC[sign](first, second)
+    return None
+
+
+_ARITHMETIC: dict[str, Callable[[Dim, Dim], Dim]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "//": operator.floordiv,
+}
 
 
 def pass_on(target: Class, ref: MergedRef, axis: int) -> list[tuple[MergedRef, int]]:
@@ -204,28 +297,18 @@ def _pass_loop(
     return [(item.refs[place], axis + int(place < scan.sequences and axis >= along))]
 
 
-def find_output_leaf(tree: Part | None, output: int, axis: int) -> Many | None:
-    """The variable that decides a size of an output of a module."""
+def find_stages(tree: Part | None) -> list[Part]:
+    """The modules of an `nn.Sequential`; any other module is one stage."""
     match tree:
-        case Tree(Form.BUILD, "", parts, keys, target):
-            label = target.widths.get((output, axis))  # type: ignore[attr-defined]
-            if label in keys:
-                part = parts[len(parts) - len(keys) + keys.index(label)]
-                return part if isinstance(part, Many) else None
-            return None
-        case Tree(Form.CALL, "", (Tree(Form.NAME, "nn.Sequential"), *_, last)):
-            found = find_output_leaf(_last_stage(last), output, axis)
-            if found is not None:
-                return found
-    wanted = ("out", output, axis)
-    return next((leaf for leaf in variables(tree) if leaf.dim == wanted), None)
+        case Tree(Form.CALL, "", (Tree(Form.NAME, "nn.Sequential"), *parts)):
+            match parts:
+                case [Tree(Form.CALL, "", (Tree(Form.NAME, "OrderedDict"), Tree(parts=pairs)))]:
+                    parts = [pair.parts[1] for pair in pairs if isinstance(pair, Tree)]
+            return [_repeated(part) for part in parts]
+        case None:
+            return []
+    return [tree]
 
 
-def _last_stage(part: Part) -> Part:
-    match part:
-        case Tree(Form.CALL, "", (Tree(Form.NAME, "OrderedDict"), Tree(Form.LIST, "", pairs))):
-            pair = pairs[-1]
-            return pair.parts[1] if isinstance(pair, Tree) else pair
-        case Tree(Form.REPEAT, "", (_, body)):
-            return body
-    return part
+def _repeated(part: Part) -> Part:
+    return part.parts[1] if isinstance(part, Tree) and part.form is Form.REPEAT else part
