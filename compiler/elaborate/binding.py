@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from compiler.diagnostics import Message, did_you_mean
 from compiler.elaborate.values import Given, Poison, Record, Tensor, Val
@@ -171,10 +172,15 @@ def _take_named(
                 signature.callee,
                 name,
                 known,
-                did_you_mean(name, known),
+                _suggest(name, known),
                 signature.definition,
             )
         )
+
+
+@cache
+def _suggest(name: str, known: tuple[str, ...]) -> str | None:
+    return did_you_mean(name, known)
 
 
 def fill_inputs(

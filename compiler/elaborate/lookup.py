@@ -79,6 +79,8 @@ def _check_value(body: Body, name: Name, value: Val) -> Val:
 
 def _report_unknown(body: Body, name: Name, *, applied: bool) -> None:
     word = name.text
+    if body.session.has_seen(UnknownName.code, name.span):
+        return
     unbound = body.unbound.get(word)
     if unbound is not None:
         body.report(UnboundSize(name.span, word, unbound.text, unbound.span))

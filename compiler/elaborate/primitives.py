@@ -39,8 +39,8 @@ from compiler.messages.nets import ForeignTensor
 from compiler.ops.base import Op, Weight
 from compiler.ops.broadcasting import literal_dtype
 from compiler.ops.creation import Constant
-from compiler.ops.sizes import Size
 from compiler.ops.fitted import Fitted
+from compiler.ops.sizes import Size
 from compiler.tensor import TensorType
 
 

@@ -18,6 +18,7 @@ from compiler.elaborate.values import (
     Val,
 )
 from compiler.ir.hint import Hint, hint_names, rename_hint
+from compiler.messages.names import MalformedClause
 from compiler.messages.nets import TwoOfAName
 from compiler.syntax import Declare, Name, Operand, Return
 
@@ -47,7 +48,10 @@ def take_return(body: Body, statement: Return) -> Val:
 
 
 def _take_one(body: Body, operand: Operand, want: Want) -> Val:
-    assert not isinstance(operand.value, Declare)
+    if isinstance(operand.value, Declare):
+        expected = "a result has a name and a value"
+        body.report(MalformedClause(operand.span, "return", expected, "return name=value"))
+        return POISON
     value = body.evaluate(operand.value, want)
     name = _result_name(operand)
     if isinstance(value, Tensor) and name:
