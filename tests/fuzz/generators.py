@@ -13,117 +13,46 @@ from lark import Lark
 from lark.grammar import Rule, Terminal
 
 from compiler.diagnostics import MESSAGES
+from compiler.messages import load_messages
+from compiler.ops.registry import load_ops
 from compiler.units import UNITS
 from grammar.table import GRAMMAR, load_table
+from tests.fuzz.programs import make_program
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = re.compile(r'\s+|#[^\n]*|"(?:[^"\\\n]|\\.)*"|`[^`\n]*`|\w+|->|\*\*|//|[=!<>]=|\.\.+|.')
 
-WORDS = [
-    *(
-        [
-            "x",
-            "y",
-            "z",
-            "image",
-            "label",
-            "logits",
-            "batch",
-            "n",
-            "c",
-            "h",
-            "w",
-            "conv",
-            "dense",
-            "relu",
-            "dropout",
-            "flatten",
-            "max_pool",
-            "softmax",
-            "sin",
-        ]
-    ),
-    *(
-        [
-            "input",
-            "output",
-            "param",
-            "buffer",
-            "net",
-            "metric",
-            "minimize",
-            "batch",
-            "epochs",
-            "seed",
-            "until",
-            "source",
-            "split",
-            "emit",
-        ]
-    ),
-    *(
-        [
-            "assert",
-            "apply",
-            "require",
-            "target",
-            "dynamic",
-            "opset",
-            "labels",
-            "f32",
-            "i64",
-            "bool",
-            "int",
-            "float",
-            "str",
-            "list",
-            "layer",
-        ]
-    ),
-]
-NUMBERS = [
-    "0",
-    "1",
-    "2",
-    "3",
-    "64",
-    "0.5",
-    "1e-4",
-    "20_000",
-    "50%",
-    "40KiB",
-    "5ms",
-    "3epochs",
-    "1e999",
-]
+WORDS = re.findall(
+    r"\w+",
+    """
+    x y z image label logits batch n c h w conv dense relu dropout flatten max_pool softmax sin
+    input output param buffer net metric minimize batch epochs seed until source split emit
+    assert apply require target dynamic opset labels f32 i64 bool int float str list layer
+    """,
+)
+NUMBERS = ["0", "1", "2", "3", "64", "0.5", "1e-4", "20_000", "50%", "40KiB", "5ms", "3epochs"]
+NUMBERS.append("1e999")
 STRINGS = ['"same"', '"layer{i + 1}"', '"a\\n"', '"{{}}"', '""', '"*.bias"', '"é{x}"']
-ODDITIES = [
-    "\t",
-    "\r\n",
-    "\x00",
-    "\ufeff",
-    "'",
-    '"',
-    "`",
-    "$",
-    "&&",
-    "→",
-    "é",
-    "日本",
-    "\u202e",
-    "🙂",
-    "\\",
-    ";",
-]
+MEANT_STRINGS = ['"mean"', '"table.csv"', '"digits"', '"head"', '"valid"', '"median"', '"long.txt"']
+ODDITIES = [*"\t\x00\ufeff'\"`$→é\u202e🙂\\;", "\r\n", "&&", "日本"]
 
 
 @cache
 def corpus() -> tuple[str, ...]:
-    """Specs to mutate: the programs, the library, and the examples of the syntax messages."""
-    files = [*ROOT.glob("tests/good/programs/*.weft"), *ROOT.glob("specs/**/*.weft")]
-    texts = [path.read_text(encoding="utf-8") for path in sorted(files)]
-    syntax_messages = [cls for code, cls in sorted(MESSAGES.items()) if code < "W02"]
-    return (*texts, *(text for cls in syntax_messages for text in (cls.bad, cls.good)))
+    """Specs to mutate: those of the library and of the tests, and the examples of messages."""
+    load_messages()
+    folders = ["specs", "tests/good", "tests/bad"]
+    files = sorted(path for folder in folders for path in ROOT.glob(f"{folder}/**/*.weft"))
+    texts = [path.read_bytes().decode("utf-8") for path in files]
+    pages = [text for _, cls in sorted(MESSAGES.items()) for text in (cls.bad, cls.good)]
+    return tuple(text for text in (*texts, *pages) if text)
+
+
+@cache
+def vocabulary() -> tuple[str, ...]:
+    """Every name that stands in the corpus or that an op has, as often as specs use it."""
+    names = [word for text in corpus() for word in re.findall(r"[A-Za-z_]\w*", text)]
+    return (*names, *load_ops().names() * 10)
 
 
 def make_text(rng: random.Random) -> str:
@@ -133,8 +62,10 @@ def make_text(rng: random.Random) -> str:
         make_tokens,
         mutate_spec,
         derive_spec,
+        mutate_meaning,
+        make_program,
     ]
-    return rng.choices(kinds, weights=[1, 2, 5, 4])[0](rng)
+    return rng.choices(kinds, weights=[1, 1, 4, 3, 6, 6])[0](rng)
 
 
 def make_noise(rng: random.Random) -> str:
@@ -165,6 +96,32 @@ def mutate_spec(rng: random.Random) -> str:
         text = text[text.find("\n", start) + 1 : start + rng.randrange(1, 1500)]
     for _ in range(rng.randrange(1, 5)):
         text = rng.choice(MUTATIONS)(rng, text)
+    return text
+
+
+def mutate_meaning(rng: random.Random) -> str:
+    """A whole spec in which a few names, numbers, strings or lines are others of their kind."""
+    text = rng.choice(corpus()).replace("../../../shared", ".")
+    for _ in range(rng.randrange(1, 4)):
+        parts = TOKEN.findall(text)
+        at = rng.randrange(len(parts))
+        at = next((i for i in range(at, len(parts)) if re.match(r'["\w]', parts[i])), 0)
+        found = parts[at]
+        if found[0] == '"':
+            parts[at] = rng.choice([*STRINGS, *MEANT_STRINGS])
+        elif found[0].isdigit():
+            parts[at] = rng.choice([*NUMBERS, "-1", "7", "1000000", "n", "0.1"])
+        elif rng.random() < 0.8:
+            parts[at] = rng.choice(vocabulary())
+        else:
+            parts[at] = rng.choice(["[1, 2]", "(x, y)", "relu", "conv(3, kernel=3)", "none", "5"])
+        text = "".join(parts)
+    if rng.random() < 0.3:
+        lines = text.split("\n")
+        at, other = rng.randrange(len(lines)), rng.randrange(len(lines))
+        lines[at:at] = [lines[other]] if rng.random() < 0.5 else []
+        del lines[other : other + rng.randrange(2)]
+        text = "\n".join(lines)
     return text
 
 

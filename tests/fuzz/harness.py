@@ -1,17 +1,23 @@
-"""Runs the front end on fuzzed texts and fails on anything but a tree or diagnostics in time."""
+"""Checks fuzzed texts and notes whatever is neither a program nor diagnostics in time."""
 
 from __future__ import annotations
 
 import random
+import shutil
 import signal
+import sys
+import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 
 from compiler.diagnostics import Sink
+from compiler.driver import check_source
 from compiler.format import format_source
 from compiler.parse import parse
 from compiler.render import render, render_json
@@ -20,10 +26,22 @@ from tests.fuzz.generators import make_text
 
 LIMIT = 5.0
 """Seconds one text may take; a spec of this size takes milliseconds."""
+FILES = Path(__file__).resolve().parents[1] / "bad" / "data" / "files"
+"""Small tables and texts, which the fuzzed specs find in their folder."""
 
 
-class FuzzFailure(AssertionError):
-    """A text on which the front end fell over."""
+@dataclass(frozen=True)
+class Failure:
+    """A text on which the compiler fell over: where to find it again, and what happened."""
+
+    seed: str
+    text: str
+    trace: str
+
+    @property
+    def place(self) -> str:
+        """The end of the traceback, which tells one bug from another."""
+        return "\n".join(self.trace.rstrip().split("\n")[-4:])
 
 
 @dataclass
@@ -34,14 +52,17 @@ class Tally:
     sound: int = 0
     codes: Counter[str] = field(default_factory=Counter)
     slowest: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raises TimeoutError when the body takes longer."""
+    """Raises TimeoutError when the body takes longer, with the stack of every thread."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"longer than {seconds} s")
+        stacks = sys._current_frames().values()
+        deepest = "\n".join("".join(traceback.format_stack(stack)[-4:]) for stack in stacks)
+        raise TimeoutError(f"longer than {seconds} s\n{deepest}")
 
     previous = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -52,45 +73,56 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, previous)
 
 
-def run_front_end(text: str) -> Sink:
-    """Parse a text, render what was found, and format it where it is sound."""
-    source = Source("fuzz.weft", text)
+@contextmanager
+def make_folder() -> Iterator[Path]:
+    """A fresh folder with a few data files, for specs; nothing but it lies in its parent."""
+    with tempfile.TemporaryDirectory() as outer:
+        inner = Path(outer) / "specs"
+        shutil.copytree(FILES, inner)
+        yield inner
+
+
+def run_compiler(text: str, folder: Path) -> Sink:
+    """Check a text as a spec of that folder; render what was found, and format sound syntax."""
+    source = Source(str(folder / "fuzz.weft"), text)
     sink = Sink()
-    parse(source, sink)
+    check_source(source, sink=sink)
     for message in sink.messages:
-        place = message.span
-        assert place is not None
-        assert 0 <= place.start <= place.end <= len(text), f"{message.code} points outside"
+        for place in (message.span, *(label.span for label in message.all_labels())):
+            assert place is not None
+            end = len(place.source.text)
+            assert 0 <= place.start <= place.end <= end, f"{message.code} points outside"
     render(sink.messages)
     render_json(sink.messages)
-    if not sink.has_errors:
-        check_format(source)
+    syntax = Sink()
+    tree = parse(source, syntax)
+    if not syntax.has_errors:
+        once = format_source(source, Sink())
+        sound = Sink()
+        again = Source(source.path, once)
+        assert format_source(again, sound) == once, "formatting twice differs"
+        assert not sound.messages, f"formatted text is refused: {sound.messages}"
+        assert parse(again, Sink()) == tree, "formatting changed the tree"
     return sink
 
 
-def check_format(source: Source) -> None:
-    """Formatting keeps the tree and does nothing the second time."""
-    once = format_source(source, Sink())
-    sink = Sink()
-    again = Source(source.path, once)
-    assert format_source(again, sink) == once, "formatting twice differs"
-    assert not sink.messages, f"formatted text is refused: {sink.messages}"
-    assert parse(again, Sink()) == parse(source, Sink()), "formatting changed the tree"
-
-
 def fuzz(count: int, seed: int) -> Tally:
-    """Run that many texts; raises FuzzFailure on the first that is not handled."""
+    """Run that many texts; those that are not handled are among the failures."""
     tally = Tally()
-    for number in range(count):
-        text = make_text(random.Random(f"{seed}:{number}"))
-        began = time.perf_counter()
-        try:
-            with time_limit(LIMIT):
-                sink = run_front_end(text)
-        except BaseException as error:
-            raise FuzzFailure(f"seed {seed}:{number}: {error!r} on {text!r}") from error
-        tally.texts += 1
-        tally.sound += not sink.has_errors
-        tally.codes.update(message.code for message in sink.messages)
-        tally.slowest = max(tally.slowest, time.perf_counter() - began)
+    with make_folder() as folder:
+        for number in range(count):
+            text = make_text(random.Random(f"{seed}:{number}"))
+            began = time.perf_counter()
+            try:
+                with time_limit(LIMIT):
+                    sink = run_compiler(text, folder)
+            except Exception:
+                trace = traceback.format_exc()
+                tally.failures.append(Failure(f"{seed}:{number}", text, trace))
+                continue
+            finally:
+                tally.texts += 1
+            tally.sound += not sink.has_errors
+            tally.codes.update(message.code for message in sink.messages)
+            tally.slowest = max(tally.slowest, time.perf_counter() - began)
     return tally
