@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from compiler.diagnostics import Severity, Sink
@@ -52,7 +53,8 @@ depth of an expression. It is address space, not memory, until it is used."""
 
 
 def run_deep(work: Callable[[], T]) -> T:
-    """Runs something that recurses as deep as a spec asks for, on a stack that holds it."""
+    """Runs something that recurses as deep as a spec asks for, on a stack that holds it. The
+    thread is a daemon, so that an interrupt ends the command and does not wait for it."""
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -65,7 +67,7 @@ def run_deep(work: Callable[[], T]) -> T:
     before, size = sys.getrecursionlimit(), threading.stack_size(STACK)
     sys.setrecursionlimit(max(before, 400_000))
     try:
-        thread = threading.Thread(target=target, name="elaboration")
+        thread = threading.Thread(target=target, name="elaboration", daemon=True)
         thread.start()
         thread.join()
     finally:
@@ -141,7 +143,9 @@ def elaborate_nets(scope: FileScope) -> dict[str, Net]:
     nets: dict[str, Net] = {}
     for name, entry in scope.entries.items():
         if isinstance(entry, FileNet):
-            net = elaborate_net(scope, scope.entry_value(entry, entry.name.span, None))
+            place = entry.name.span
+            value = scope.session.attempt(partial(scope.entry_value, entry, place, None))
+            net = elaborate_net(scope, value) if value is not None else None
             if net is not None:
                 nets[name] = net
     return nets

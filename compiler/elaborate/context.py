@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from compiler.diagnostics import Label as Place
 from compiler.diagnostics import Message, Sink
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from compiler.data.base import DataSource
     from compiler.elaborate.files import FileNet, FileScope
     from compiler.syntax import Data, Let
+
+T = TypeVar("T")
 
 MAX_WORK = 1_000_000
 """Expressions, statements and list items that one item may cost when compiling."""
@@ -167,6 +169,15 @@ class Session:
         """Whether a diagnostic of this code was reported at a place: to spare the search for
         suggestions when a loop comes there again."""
         return (code, span) in self.seen
+
+    def attempt(self, work: Callable[[], T]) -> T | None:
+        """What the elaboration of an item gives; None where it was abandoned. Its work is
+        counted from here."""
+        self.work = 0
+        try:
+            return work()
+        except Abandoned:
+            return None
 
     def spend(self, amount: int, span: Span) -> None:
         """Counts compile-time work.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from compiler.data.base import DataSource
 from compiler.diagnostics import Fault, did_you_mean
@@ -65,7 +66,9 @@ class _Assembly:
         data = self.elaborate_data()
         trains = self.elaborate_trains()
         deploys = self.elaborate_deploys(trains, nets)
-        check_names(scope)  # last: what was refused before is not reported again
+        scope.session.attempt(
+            partial(check_names, scope)
+        )  # last: what was refused before is not reported again
         return Program(
             scope.file.source,
             models,
@@ -114,7 +117,7 @@ class _Assembly:
     def open_plain(self, scope: FileScope, item: Data) -> DataSet | None:
         """A data item without arguments; elaborated once."""
         if id(item) not in self.data:
-            self.data[id(item)] = DataRun(scope, item).run()
+            self.data[id(item)] = scope.session.attempt(lambda: DataRun(scope, item).run())
         return self.data[id(item)]
 
     def open_data(
@@ -137,8 +140,7 @@ class _Assembly:
     def find_facts(self, scope: FileScope, item: Data) -> Mapping[str, int] | None:
         """What the source of a data item tells when compiling; None where it was refused."""
         if id(item) not in self.facts:
-            run = DataRun(scope, item)
-            self.facts[id(item)] = _read_facts(run)
+            self.facts[id(item)] = scope.session.attempt(lambda: _read_facts(DataRun(scope, item)))
         return self.facts[id(item)]
 
     # --- trains and deployments -------------------------------------------------------------
@@ -157,11 +159,16 @@ class _Assembly:
                     )
             if lacking:
                 continue
-            run = TrainRun(self.scope, item, self.open_data)
-            train = run.run()
+            train = self.scope.session.attempt(partial(self.elaborate_train, item))
             if train is not None:
-                found[name] = Deployable(train, run.renamed)
+                found[name] = train
         return found
+
+    def elaborate_train(self, item: Train) -> Deployable | None:
+        """A train with its default parameters; None where something was refused."""
+        run = TrainRun(self.scope, item, self.open_data)
+        train = run.run()
+        return Deployable(train, run.renamed) if train is not None else None
 
     def elaborate_deploys(
         self, trains: Mapping[str, Deployable], nets: Mapping[str, Net]
@@ -175,7 +182,8 @@ class _Assembly:
             base = ".".join(part.text for part in item.subject.path)
             counts[base] = counts.get(base, 0) + 1
             name = base if counts[base] == 1 else f"{base}_{counts[base]}"
-            made = DeployRun(self.scope, item, trains, nets, self.open_named).run(name)
+            run = DeployRun(self.scope, item, trains, nets, self.open_named)
+            made = self.scope.session.attempt(partial(run.run, name))
             if made is not None:
                 found.append(made)
         return found
