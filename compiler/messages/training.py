@@ -332,3 +332,28 @@ class ReservedFigure(Message):
 
     def labels(self) -> Sequence[Label]:
         return () if self.first is None else (Label(self.first, "the first one"),)
+
+
+@final
+@dataclass(frozen=True)
+class TooFewClasses(Message):
+    """A column of classes has more of them than the net has scores."""
+
+    code: ClassVar[str] = "W0623"
+    bad: ClassVar[str] = train_spec().replace("dense(10)", "dense(9)")
+    good: ClassVar[str] = train_spec()
+
+    column: str
+    categories: int
+    classes: int
+    loss: str
+    places: tuple[Label, ...] = ()
+
+    def title(self) -> str:
+        return f"`{self.column}` has {self.categories} classes, and the net scores {self.classes}"
+
+    def label(self) -> str:
+        return f"`{self.loss}` needs a score for each class"
+
+    def labels(self) -> Sequence[Label]:
+        return self.places

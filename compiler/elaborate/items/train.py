@@ -11,6 +11,7 @@ from compiler.elaborate.assertions import run_assert
 from compiler.elaborate.clauses import run_net
 from compiler.elaborate.context import Body
 from compiler.elaborate.files import FileScope
+from compiler.elaborate.items.classes import find_missing_classes
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_groups
 from compiler.elaborate.items.operands import Once
@@ -162,6 +163,8 @@ class TrainRun:
         if graph is None or uses is None:
             return None
         step = _keep_used(graph)
+        for message in find_missing_classes(step, data):
+            context.body.report(message)
         groups, frozen = settle_groups(context.body, self.objective, self.settings, nets, step)
         if groups is None or context.graph() is None:
             return None

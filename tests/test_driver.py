@@ -1,0 +1,230 @@
+"""The driver: files read, settings overridden, stages printed, and what a check may cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compiler.diagnostics import Sink
+from compiler.driver import STAGES, check, check_source
+from compiler.program import Program
+from compiler.source import Source
+
+ROOT = Path(__file__).resolve().parents[1]
+SPEC = """
+model Net(classes: int = 10, width: int = 32) {
+    input image: f32[batch, 8, 8]
+    output logits = image -> flatten -> dense(width) -> relu -> dense(classes)
+}
+data digits(name: str = "digits", scale: float = 16.0) {
+    source sklearn(name)
+    image = image / scale
+    split random(seed=0), train=80%, val=20%
+}
+train fit(lr: float = 3e-3, width: int = 16) of Net(width=width) on digits {
+    minimize cross_entropy(logits, label) with adamw(lr=lr)
+    batch 64  epochs 3
+}
+train other(lr: float = 1e-3, betas: list = [0.9, 0.99]) of Net on digits {
+    minimize cross_entropy(logits, label) with adamw(lr=lr, betas=betas)
+    batch 64  epochs 3
+}
+"""
+
+
+def run(overrides: dict[str, str]) -> tuple[Program | None, list[str]]:
+    sink = Sink()
+    program = check_source(Source("spec.weft", SPEC), overrides=overrides, sink=sink)
+    return program, [f"{m.code} {m.title()} {m.help() or ''}".strip() for m in sink.messages]
+
+
+def test_overrides_by_full_and_short_name() -> None:
+    program, messages = run({"fit.lr": "1e-2", "betas": "[0.5, 0.9]", "Net.classes": "12"})
+    assert not messages
+    assert program is not None
+    assert program.trains["fit"].groups[0].optimizer.lr == 1e-2
+    assert program.trains["other"].groups[0].optimizer.lr == 1e-3
+    assert program.trains["other"].groups[0].optimizer.betas == (0.5, 0.9)  # type: ignore[attr-defined]
+    assert program.models["Net"].graph.outputs[0].value.type.shape[1] == 12
+    assert program.trains["fit"].nets[0].net.graph.outputs[0].value.type.shape[1] == 12
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"fit.rl": "1"}, "W0950 `--set fit.rl=…` names no parameter did you mean `fit.lr`?"),
+        ({"scal": "1"}, "W0950 `--set scal=…` names no parameter did you mean `scale`?"),
+        ({"lr": "1"}, "W0951 `--set lr=…` could mean several parameters say which: `fit.lr`"),
+        ({"fit.lr": "fast"}, "W0201"),
+        ({"fit.lr": "1 +"}, "W01"),
+        ({"fit.width": '"wide"'}, "W0225 `width` of `fit` is a whole number"),
+        ({"fit.lr": "-1"}, "W0601 `lr` of `adamw` must be above 0"),
+        ({"digits.name": "digit"}, "W0704"),
+        ({"digits.set": "1"}, "W0704"),
+    ],
+)
+def test_faults_in_overrides(overrides: dict[str, str], message: str) -> None:
+    _, messages = run(overrides)
+    assert messages
+    assert messages[0].startswith(message), messages
+
+
+def test_text_needs_no_quotes() -> None:
+    for text in ("iris", '"iris"'):
+        sink = Sink()
+        spec = 'data d(name: str = "digits") {\n    source sklearn(name)\n'
+        spec += "    split random, train=80%, val=20%\n}\n"
+        program = check_source(Source("s.weft", spec), overrides={"name": text}, sink=sink)
+        assert not sink.messages
+        assert program is not None
+        assert len(program.data["d"].schema) == 6
+
+
+def test_options_of_a_source_can_be_set(tmp_path: Path) -> None:
+    for name, size in (("a.npz", 3), ("b.npz", 7)):
+        np.savez(tmp_path / name, x=np.zeros((size, 2), np.float32))
+    path = tmp_path / "spec.weft"
+    path.write_text(
+        'data d {\n    source npz("a.npz")\n    split in_order, train=50%, val=50%\n}\n'
+    )
+    for value in ("b.npz", str(tmp_path / "b.npz")):
+        sink = Sink()
+        program = check(path, overrides={"d.path": value}, sink=sink)
+        assert program is not None
+        assert not sink.messages
+        assert len(program.data["d"].source.load(tmp_path)["x"]) == 7
+    sink = Sink()
+    check(path, overrides={"path": "c.npz"}, sink=sink)
+    assert [m.code for m in sink.messages] == ["W0701"]
+    assert sink.messages[0].help() in ("did you mean `a.npz`?", "did you mean `b.npz`?")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "net.weft").write_text(SPEC)
+    (tmp_path / "binary.weft").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "mark.weft").write_text("\ufefflet a = 1\n")
+    cases = {"nett.weft": "W0901", "binary.weft": "W0902", "": "W0902", "mark.weft": ""}
+    for name, code in cases.items():
+        sink = Sink()
+        program = check(tmp_path / name, sink=sink)
+        assert [m.code for m in sink.messages] == ([code] if code else [])
+        assert (program is None) == bool(code)
+    sink = Sink()
+    check(tmp_path / "nett.weft", sink=sink)
+    assert "net.weft" in (sink.messages[0].help() or "")
+
+
+def test_stages_are_printed() -> None:
+    shown: dict[str, str] = {}
+    source = Source("spec.weft", SPEC)
+    printers = {stage: lambda text, stage=stage: shown.update({stage: text}) for stage in STAGES}
+    check_source(source, sink=Sink(), print_after=printers)  # type: ignore[arg-type]
+    assert list(shown) == list(STAGES)
+    assert "Model" in shown["tree"]
+    assert "train fit on digits" in shown["program"]
+    assert "cross_entropy" in shown["graphs"]
+
+
+def test_a_faulty_text_gives_no_program() -> None:
+    sink = Sink()
+    assert check_source(Source("spec.weft", "model {"), sink=sink) is None
+    assert sink.has_errors
+
+
+def test_one_refused_item_leaves_the_others() -> None:
+    sink = Sink()
+    text = SPEC.replace("adamw(lr=lr, betas", "adamv(lr=lr, betas")
+    program = check_source(Source("spec.weft", text), sink=sink)
+    assert program is not None
+    assert list(program.trains) == ["fit"]
+    assert [m.code for m in sink.messages] == ["W0614"]
+
+
+# --- what a check costs ---------------------------------------------------------------------------
+
+TIMED = """
+import json, sys, time
+start = time.process_time()
+from compiler.diagnostics import Sink
+from compiler.driver import check
+sink = Sink()
+program = check(sys.argv[1], sink=sink)
+assert program is not None and not sink.has_errors, sink.messages
+heavy = {"torch", "onnx", "onnx_ir", "onnxruntime", "pandas", "sklearn", "scipy", "PIL", "lark"}
+print(json.dumps([time.process_time(), sorted(heavy & set(sys.modules))]))
+"""
+
+
+def long_spec() -> str:
+    """A spec of 200 lines with everything in it: ten blocks, five models, data, three trains."""
+    parts = []
+    for index in range(10):
+        parts.append(
+            f"## Block number {index}.\n"
+            f"block b{index}(x: f32[n, c, h, w], width: int, act: layer = relu) {{\n"
+            '    y = x -> conv(width, kernel=3, padding="same", bias=false) as conv1\n'
+            "          -> batch_norm as bn1 -> act\n"
+            '    y = y -> conv(width, kernel=3, padding="same", bias=false) as conv2\n'
+            "          -> batch_norm as bn2\n"
+            "    if c != width { x = x -> conv(width, kernel=1) as skip }\n"
+            "    return (x + y) -> act\n}\n"
+        )
+    for index in range(5):
+        parts.append(
+            f"model M{index}(classes: int = 10, width: int = 8) {{\n"
+            "    input image: f32[batch, 1, 8, 8]\n"
+            "    x = image\n"
+            f'    for i in 0..3 {{ x = x -> b{index}(width * 2 ** i) as "a"[i] }}\n'
+            f'    for i in 0..3 {{ x = x -> b{index + 5}(width * 2 ** i) as "b"[i] }}\n'
+            "    pooled = x -> global_avg_pool\n"
+            "    hidden = pooled -> dense(64) as hidden -> gelu -> dropout(10%)\n"
+            "    output logits: f32[batch, classes] = hidden -> dense(classes) as head\n}\n"
+        )
+    parts.append(
+        'data digits {\n    source sklearn("digits")\n'
+        "    image = (image / 16) -> reshape([1, 8, 8])\n"
+        "    split random(seed=0, stratify=label), train=80%, val=10%, test=10%\n}\n"
+    )
+    for index in range(3):
+        parts.append(
+            f"train fit{index}(lr: float = 3e-3) of M{index} on digits {{\n"
+            "    minimize cross_entropy(logits, label)\n"
+            '        with adamw(lr=lr, weight_decay=0) over "*.bias"\n'
+            "        with adamw(lr=lr, schedule=cosine(warmup=5%))\n"
+            "    metric accuracy = accuracy(logits, label)\n"
+            "    metric top = top_k(logits, label, k=3)\n"
+            "    batch 64\n    epochs 30\n    seed 0\n    clip 1.0\n"
+            "    until stalled(val.accuracy, epochs=8)\n}\n"
+            f"deploy fit{index} as onnx {{ dynamic batch  preprocess digits }}\n"
+        )
+    return "\n".join(parts)
+
+
+def test_a_check_is_quick_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    text = long_spec()
+    assert 190 <= text.count("\n") <= 230
+    spec = tmp_path / "long.weft"
+    spec.write_text(text)
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    seconds = []
+    for _ in range(4):  # the first run writes the byte code
+        done = subprocess.run(
+            [sys.executable, "-c", TIMED, str(spec)],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        used, heavy = json.loads(done.stdout)
+        assert not heavy
+        seconds.append(used)
+    assert min(seconds[1:]) < 0.5, seconds
