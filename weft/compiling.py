@@ -135,7 +135,7 @@ def write_onnx(
     deploy = target.deploy
     spec_hash = hash_text(program.source.text)[:16]
     options = (
-        OnnxOptions(deploy.labels, spec_hash, deploy.dynamic, deploy.fixed)
+        OnnxOptions(deploy.labels, spec_hash, deploy.dynamic, deploy.fixed, deploy.span)
         if deploy
         else OnnxOptions(spec_hash=spec_hash)
     )

@@ -98,7 +98,7 @@ def prepare_graph(graph: Graph, opset: int, options: OnnxOptions, context: Conte
 
 
 def _find_faults(graph: Graph, opset: int, options: OnnxOptions) -> Iterator[Message]:
-    span = graph.frame.origin
+    span = options.span or graph.frame.origin
     if not OLDEST <= opset <= NEWEST:
         yield OpsetOutOfRange(span, opset, OLDEST, NEWEST)
     fixed = dict(options.fixed)

@@ -17,13 +17,15 @@ class OnnxOptions:
     """What a deployment asks of its ONNX file.
 
     `labels` are the names of the classes, `spec_hash` identifies the spec's text, `dynamic` are
-    the dims that stay symbolic (None: all of them), `fixed` the sizes of others.
+    the dims that stay symbolic (None: all of them), `fixed` the sizes of others. `span` is
+    where the spec asks for it.
     """
 
     labels: tuple[str, ...] = ()
     spec_hash: str = ""
     dynamic: tuple[str, ...] | None = None
     fixed: tuple[tuple[str, int], ...] = ()
+    span: Span | None = None
 
 
 def node_path(node: Node) -> str:

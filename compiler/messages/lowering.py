@@ -62,7 +62,7 @@ class DimensionFixed(Message):
 
     A dynamic dimension is a promise: the file accepts every size of it. Here the ONNX operator
     has an attribute that must be a number, and the number depends on the dimension. Give the
-    dimension a size (`fixed h=224`), or say the layer so that its arguments do not depend on it.
+    dimension a size (`fix h=224`), or say the layer so that its arguments do not depend on it.
     """
 
     code: ClassVar[str] = "W0803"
@@ -115,7 +115,7 @@ class DimensionWithoutSize(Message):
         return f"leaves `{self.name}` without a size"
 
     def help(self) -> str:
-        return f"write `dynamic {self.name}`, or give it a size"
+        return f"name it in `dynamic` too, or give it a size: `fix {self.name}=16`"
 
 
 @final
