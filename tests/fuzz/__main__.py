@@ -7,7 +7,6 @@ import resource
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 
 from tests.fuzz.harness import Failure, Tally, fuzz
 
@@ -26,9 +25,7 @@ def main() -> None:
     chunks = range(-(-options.count // CHUNK))
     total = Tally()
     known: dict[str, Failure] = {}
-    with ProcessPoolExecutor(
-        options.processes, mp_context=get_context("spawn"), initializer=limit_memory
-    ) as pool:
+    with ProcessPoolExecutor(options.processes, initializer=limit_memory) as pool:
         runs = [
             pool.submit(fuzz, min(CHUNK, options.count - CHUNK * chunk), options.seed + chunk)
             for chunk in chunks
