@@ -127,7 +127,7 @@ def write_spec(case: Case, folder: Path) -> Path:
     return path
 
 
-class _Captured(Exception):  # noqa: N818
+class _Captured(Exception):
     """Ends the generated `main` where it would begin to train."""
 
     def __init__(self, training: Any, splits: Mapping[str, list[Tensor]]) -> None:
