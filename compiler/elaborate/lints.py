@@ -61,11 +61,16 @@ def check_loss_input(body: Body, op: Op, operands: Sequence[Given | None], span:
 def find_unused(item: Item) -> Iterator[Message]:
     """Warnings about names of an item that nothing reads, and statements nothing reaches."""
     read = reads(item.body)
+    used = set(read)
+    bound: set[str] = set()
     for parameter in item.parameters:
         read |= reads(parameter.default) | reads(parameter.type)
     for parameter in item.parameters:
         name = parameter.name
-        if name.text not in read and not name.text.startswith("_"):
+        sizes = reads(parameter.type) - bound  # names that this parameter gives a size
+        bound |= sizes
+        shown = not used.isdisjoint(sizes)
+        if name.text not in read and not shown and not name.text.startswith("_"):
             yield UnusedParameter(name.span, name.text, item.name.text)
     if isinstance(item, Model):
         yield from _find_unused_inputs(item, read)

@@ -13,7 +13,7 @@ from compiler.elaborate.parameters import convert_known
 from compiler.elaborate.results import take_return
 from compiler.elaborate.scanning import run_scan
 from compiler.elaborate.types import read_type
-from compiler.elaborate.unpacking import bind_items, unpack
+from compiler.elaborate.unpacking import bind_items, note_name, unpack
 from compiler.elaborate.values import (
     POISON,
     Known,
@@ -77,6 +77,7 @@ def _run_binding(body: Body, statement: Binding) -> None:
     if statement.type is not None:
         value = _check_type(body, statement, value)
     body.bind(name.text, value)
+    note_name(body, name.text, value)
 
 
 def _refuse_clause_word(body: Body, name: Name, value: str) -> None:

@@ -20,7 +20,17 @@ def unpack(body: Body, names: Sequence[Name], value: Val, span: Span) -> None:
         items = None
     for index, name in enumerate(names):
         if name.text != "_":
-            body.bind(name.text, items[index] if items is not None else POISON)
+            item = items[index] if items is not None else POISON
+            body.bind(name.text, item)
+            note_name(body, name.text, item)
+
+
+def note_name(body: Body, name: str, value: Val) -> None:
+    """Keeps what the author calls a tensor that a block has named already."""
+    if isinstance(value, Tensor) and body.frame is not None:
+        made = value.value.name
+        if made.partition(".")[0] != name:
+            value.home.builder.note_name(body.frame, value.value, name)
 
 
 def _items(body: Body, value: Val, span: Span) -> Sequence[Val] | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from compiler.dims import Dim
 from compiler.initializers import Initializer
 from compiler.ir.graph import (
+    Alias,
     Condition,
     Frame,
     Graph,
@@ -39,6 +40,7 @@ class Builder:
         self._reserved: set[str] = set()
         self._counts: dict[str, int] = {}
         self._serial = 0
+        self._aliases: dict[tuple[Frame, str], Alias] = {}
 
     def reserve(self, path: str) -> None:
         """Keeps a path free for a weight that is declared later: values that wish for the name
@@ -135,7 +137,12 @@ class Builder:
             self.frame,
             tuple(self.conditions.values()),
             self.doc,
+            aliases=tuple(self._aliases.values()),
         )
+
+    def note_name(self, frame: Frame, value: Value, name: str) -> None:
+        """Notes what a frame calls a value; the first of several names stays."""
+        self._aliases.setdefault((frame, value.name), Alias(frame, value.name, name))
 
     def _new_value(self, name: str, type: TensorType) -> Value:
         value = Value(self._free_name(name), type)

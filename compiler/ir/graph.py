@@ -176,6 +176,16 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Alias:
+    """What a frame calls a value that a call inside it made: `skip = x -> block` binds a value
+    that the block's own author named otherwise. For readers of generated code only."""
+
+    frame: Frame
+    value: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Graph:
     """A network: flat, ordered, immutable. `frame` is the root frame (the model's own call)."""
 
@@ -189,6 +199,7 @@ class Graph:
     doc: str = ""
     constants: Mapping[str, object] = field(default_factory=dict)
     """Weights whose numbers a pass computed (`numpy.ndarray` by parameter path)."""
+    aliases: tuple[Alias, ...] = ()
 
     @cached_property
     def producers(self) -> Mapping[str, Node]:

@@ -57,6 +57,10 @@ class _Printer:
             yield f"{inner}assume {text}{self.span(condition.origin)}"
         for node in graph.nodes:
             yield inner + self.node_line(node, inner)
+        for alias in graph.aliases:
+            if alias.frame in self.frames:
+                place = f"@{self.frames[alias.frame]} {_value(alias.value)}"
+                yield f"{inner}known {place} = {_text(alias.name)}"
         for output in graph.outputs:
             head = f"output {_text(output.name)} = {_value(output.value.name)}"
             yield f"{inner}{head}{_doc(output.doc)}{self.span(output.origin)}"

@@ -14,6 +14,7 @@ from lark.exceptions import UnexpectedInput
 from compiler.initializers import INITIALIZERS
 from compiler.ir.graph import (
     NO_DEFAULT,
+    Alias,
     Argument,
     Condition,
     Frame,
@@ -93,7 +94,12 @@ class _Reader:
             nodes[0].scope.chain[0] if nodes else self.root,
             tuple(self.condition(line) for line in _children(tree, "condition")),
             self.doc(tree),
+            aliases=tuple(self.alias(line) for line in _children(tree, "alias")),
         )
+
+    def alias(self, tree: Branch) -> Alias:
+        frame, value, name = tree.children
+        return Alias(self.frames[str(frame)], _value_name(value), _string(name))
 
     def frame(self, tree: Branch) -> None:
         number, block, parent, path, call = (str(t) for t in tree.children[:5])
