@@ -82,11 +82,21 @@ class Flow:
                 return safe_name(outputs[target.outputs.index(ref)].name)
             if self.uses[ref] <= 1:
                 return ""
-        for member in ref.item.members.values():
-            name = user_name(member.outputs[ref.output])
+        for number, member in ref.item.members.items():
+            value = member.outputs[ref.output]
+            name = self._bound_name(number, value) or user_name(value)
             if name:
                 return name
         return ""
+
+    def _bound_name(self, instance: int, value: str) -> str:
+        """What the frame calls a value that a call inside it made."""
+        body = self.target.bodies[instance]
+        maker = body.index.makers.get(value)
+        name = body.index.names.get((body.frame, value), "")
+        if not name or maker is None or maker.scope is body.frame:
+            return ""
+        return safe_name(name)
 
     def target_name(self, ref: MergedRef) -> str:
         """The name at the end of the chain of single uses that this value feeds."""

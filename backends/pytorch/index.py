@@ -44,7 +44,8 @@ class Index:
         self.as_function = as_function
         self.root = graph.frame
         self.nets = frozenset(nets)
-        self.nodes, self.types = spell_graph(graph, self.nets if as_function else None)
+        spelled = spell_graph(graph, self.nets if as_function else None)
+        self.nodes, self.types, self.names = spelled
         self.makers = {name: item for item in self.nodes for name in item.outputs}
         self.dissolved = set(dissolved) | set(self._find_foreign_parents())
         while True:

@@ -9,7 +9,7 @@ from backends.pytorch.expressions import substitute
 from backends.pytorch.flow import Pending
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Choice, Made, Merged, MergedRef
-from backends.pytorch.naming import free_name, singular
+from backends.pytorch.naming import free_name, safe_name, singular
 from backends.pytorch.spelled import LOOP_MARK
 from backends.pytorch.statements import Statements
 from backends.pytorch.terms import Form, Part, Tree, call, name, operands
@@ -210,7 +210,7 @@ class ScanWriter:
     def _start_lists(self, end: Merged, scan: Scan) -> list[str]:
         lists = []
         for number in range(len(scan.emit_axes)):
-            wish = self.out.flow.wish(Made(end, scan.states + number)) or "steps"
+            wish = safe_name(scan.emitted[number].name)
             variable = free_name(wish, self.out.live_names())
             self.out.add(f"{variable} = []")
             self.out.flow.reserved.add(variable)

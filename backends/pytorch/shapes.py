@@ -60,9 +60,13 @@ class Shapes:
             width = self.widths.of(Formal(place), axis)
             hint = width.hint if width is not None else None
             return self._write(hint) or str(first)
-        if all(size == first for size in column) and _is_plain(first):
+        same = all(size == first for size in column)
+        if same and isinstance(first, int):
             return str(first)
-        return self._relate(place, axis, column) or self._letter(place, axis)
+        known = self._relate(place, axis, column)
+        if known is None and same and _is_plain(first):
+            return str(first)
+        return known or self._letter(place, axis)
 
     def _relate(self, place: int, axis: int, column: list[object]) -> str | None:
         """A size of a further input in terms of what is named already."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from backends.pytorch.terms import (
     Form,
@@ -46,16 +47,24 @@ class Spelled:
         return self.node.scope
 
 
-def spell_graph(
-    graph: Graph, nets: Collection[Frame] | None = None
-) -> tuple[list[Spelled], dict[str, TensorType]]:
-    """Every node that an output needs, in order, and the types of all values. Constants that
+class SpelledGraph(NamedTuple):
+    """The nodes of a graph as code, the types of all values, and what frames call values that
+    inner frames make."""
+
+    nodes: list[Spelled]
+    types: dict[str, TensorType]
+    names: dict[tuple[Frame, str], str]
+
+
+def spell_graph(graph: Graph, nets: Collection[Frame] | None = None) -> SpelledGraph:
+    """Every node that an output needs, in order. Constants that
     are read only where a plain number may stand have become part of their readers; bodies of
     loops stand between the opening and the closing of their loop. With `nets`, only what stands
     under one of these frames may own weights: all else reads them as tensors."""
     speller = _Speller(graph, nets)
     spelled = list(speller.spell(graph.nodes, {}, ""))
-    return _keep_live(spelled, (o.value.name for o in graph.outputs)), speller.types
+    live = _keep_live(spelled, (o.value.name for o in graph.outputs))
+    return SpelledGraph(live, speller.types, speller.names)
 
 
 def join_path(left: str, right: str) -> str:
@@ -71,6 +80,11 @@ class _Speller:
         self.types = {i.name: i.value.type for i in graph.inputs}
         self.types.update((p.path, p.value.type) for p in graph.parameters)
         self.loops = 0
+        self.names: dict[tuple[Frame, str], str] = {}
+        self._note(graph, "")
+
+    def _note(self, graph: Graph, mark: str) -> None:
+        self.names.update(((a.frame, a.value + mark), a.name) for a in graph.aliases)
 
     def spell(
         self, nodes: Iterable[Node], names: Mapping[str, str], mark: str
@@ -128,6 +142,7 @@ class _Speller:
         inner.update((i.name, n) for i, n in zip(scan.captured, names[outside:], strict=True))
         self.types.update((i.name + mark, i.value.type) for i in first)
         self.types[token] = COUNTER
+        self._note(scan.body, mark)
         hints = node.origin.hint
         way = Hole(scan.reverse, "reverse", False, hints.get("reverse"))
         parts: tuple[Part, ...] = (*map(Operand, range(outside)), way)
