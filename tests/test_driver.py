@@ -124,7 +124,7 @@ def test_stages_are_printed() -> None:
     shown: dict[str, str] = {}
     source = Source("spec.weft", SPEC)
     printers = {stage: lambda text, stage=stage: shown.update({stage: text}) for stage in STAGES}
-    check_source(source, sink=Sink(), print_after=printers)  # type: ignore[arg-type]
+    check_source(source, sink=Sink(), print_after=printers)
     assert list(shown) == list(STAGES)
     assert "Model" in shown["tree"]
     assert "train fit on digits" in shown["program"]

@@ -177,7 +177,8 @@ class Build:
         self.cache.record(stage, key, (), facts)
 
     def measure(self, deploy: Deploy, path: Path) -> None:
-        """Metrics of the file itself on the test split, and its latency."""
+        """Metrics of the file itself on the last split, which is `test` where there is one, and
+        its latency."""
         stage = f"measure {deploy.name}"
         train = self.program.trains.get(deploy.train or "")
         key = hash_text(hash_file(path), self.device.value)
@@ -189,8 +190,9 @@ class Build:
         }
         facts["device"] = session.device.value
         if train is not None:
+            facts["split"] = train.data.split.names[-1]
             facts["metrics"] = measure_deployed(
-                deploy, train, session, self.program.source.folder, "test"
+                deploy, train, session, self.program.source.folder, facts["split"]
             )
         self.cache.record(stage, key, (), facts)
 
@@ -211,7 +213,7 @@ class Build:
         ]
         metrics = measured.get("metrics")
         if metrics:
-            rows.append(("test, ONNX file", format_metrics(metrics)))
+            rows.append((f"{measured['split']}, ONNX file", format_metrics(metrics)))
         latency = measured["latency"]
         rows.append(
             (

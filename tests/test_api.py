@@ -1,0 +1,138 @@
+"""Weft from Python: checked specs, modules, files, data from arrays."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import weft
+
+SPEC = """
+model Net(classes: int = 10, width: int = 32) {
+    input image: f32[batch, 8, 8]
+    output logits = image -> flatten -> dense(width) as stem -> relu -> dense(classes) as head
+}
+data digits {
+    source sklearn("digits")
+    image = image / 16
+    split random(seed=0), train=80%, val=20%
+}
+train fit(width: int = 16) of Net(width=width) on digits {
+    minimize cross_entropy(logits, label) with adamw(lr=3e-3)
+    metric accuracy = accuracy(logits, label)
+    batch 64  epochs 2  seed 0
+}
+deploy fit as onnx { dynamic batch }
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    spec = tmp_path / "net.weft"
+    spec.write_text(SPEC)
+    return spec
+
+
+def test_a_model_in_pytorch_and_onnx(path: Path, tmp_path: Path) -> None:
+    import onnxruntime
+    import torch
+
+    spec = weft.load(path, {"Net.width": 20})
+    model = spec.model("Net")
+    assert model.parameters == 64 * 20 + 20 + 20 * 10 + 10
+    assert "class Net(nn.Module)" in model.source()
+    weights = model.weights(seed=3)
+    module = model.torch(weights)
+    image = np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32)
+    expected = module(torch.from_numpy(image)).detach().numpy()
+    file = spec.onnx("Net", tmp_path / "net.onnx", weights)
+    session = onnxruntime.InferenceSession(file)
+    (found,) = session.run(None, {"image": image})
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    other = model.torch(seed=4)
+    assert not torch.equal(other.state_dict()["stem.weight"], module.state_dict()["stem.weight"])
+
+
+def test_weights_from_a_file(path: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    spec = weft.load(path)
+    weights = spec.model("fit").weights(seed=1)
+    save_file(weights, tmp_path / "w.safetensors")
+    again = spec.model("fit").weights(tmp_path / "w.safetensors")
+    for name, array in weights.items():
+        np.testing.assert_array_equal(again[name], array)
+    with pytest.raises(weft.SpecError, match="W0908"):
+        spec.model("Net").weights(tmp_path / "w.safetensors")
+    with pytest.raises(weft.SpecError, match="W0906"):
+        spec.model("Net").weights("no_such_file.safetensors")
+
+
+def test_faults_are_raised_with_their_text(path: Path) -> None:
+    path.write_text(SPEC.replace("batch 64", "batch 0"))
+    with pytest.raises(weft.SpecError, match=r"W0601.*\n.*net.weft:14:11") as caught:
+        weft.load(path)
+    assert [m.code for m in caught.value.messages] == ["W0601"]
+    assert [m.code for m in weft.check(path)] == ["W0601"]
+    path.write_text(SPEC)
+    assert weft.check(path) == ()
+    with pytest.raises(weft.SpecError, match="did you mean `Net`"):
+        weft.load(path).model("Nett")
+    with pytest.raises(weft.SpecError, match="did you mean `digits`"):
+        weft.load(path).data("digit")
+    with pytest.raises(weft.SpecError, match="names no parameter"):
+        weft.load(path, {"fit.wdth": 3})
+
+
+def test_arrays_in_place_of_a_source(path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 17, (40, 8, 8)).astype(np.uint8)
+    columns = {"digits": {"image": image, "label": np.arange(40) % 10}}
+    spec = weft.load(path, data=columns)
+    data = spec.data("digits")
+    np.testing.assert_allclose(data.columns["image"], image / 16)
+    assert [len(data.rows[name]) for name in ("train", "val")] == [32, 8]
+    assert spec.check() == ()
+    columns["digits"]["label"] = np.arange(40)
+    (message,) = weft.load(path, data=columns).check()
+    assert message.code == "W0724"
+    with pytest.raises(ValueError, match="one number of rows"):
+        weft.load(path, data={"digits": {"image": image, "label": np.arange(3)}})
+
+
+def test_overrides_take_python_values(path: Path) -> None:
+    spec = weft.load(path, {"fit.width": 8, "classes": 11})
+    assert spec.graph("fit").parameter["stem.weight"].value.type.known_shape == (8, 64)
+    assert spec.graph("Net").outputs[0].value.type.shape[1] == 11
+
+
+def test_build(path: Path, tmp_path: Path) -> None:
+    report = weft.load(path).build(tmp_path / "out", device="cpu")
+    assert (tmp_path / "out" / "fit.onnx").is_file()
+    assert [section.title for section in report.sections] == ["train fit", "deploy fit as onnx"]
+
+
+def test_importing_weft_brings_nothing_heavy() -> None:
+    script = "import sys, weft; print(sorted({'numpy', 'torch', 'onnx'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).resolve().parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+    script = "import sys, weft; weft.load; print(sorted({'torch', 'onnx'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).resolve().parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+    with pytest.raises(AttributeError):
+        _ = weft.nothing  # type: ignore[attr-defined]
