@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_faults_are_raised_with_their_text(path: Path) -> None:
 
 def test_arrays_in_place_of_a_source(path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 17, (40, 8, 8)).astype(np.uint8)
-    columns = {"digits": {"image": image, "label": np.arange(40) % 10}}
+    columns: dict[str, Any] = {"digits": {"image": image, "label": np.arange(40) % 10}}
     spec = weft.load(path, data=columns)
     data = spec.data("digits")
     np.testing.assert_allclose(data.columns["image"], image / 16)
@@ -99,6 +100,8 @@ def test_arrays_in_place_of_a_source(path: Path) -> None:
     columns["digits"]["label"] = np.arange(40)
     (message,) = weft.load(path, data=columns).check()
     assert message.code == "W0724"
+    columns["digits"] = {"image": image.tolist(), "label": [0, 1] * 20}
+    assert weft.load(path, data=columns).data("digits").columns["image"].shape == (40, 8, 8)
     with pytest.raises(ValueError, match="one number of rows"):
         weft.load(path, data={"digits": {"image": image, "label": np.arange(3)}})
 
@@ -135,4 +138,4 @@ def test_importing_weft_brings_nothing_heavy() -> None:
     )
     assert done.stdout.strip() == "[]"
     with pytest.raises(AttributeError):
-        _ = weft.nothing  # type: ignore[attr-defined]
+        _ = weft.nothing

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from compiler.data.loading import LoadedData, load_data
 from compiler.data.validation import validate_data
@@ -28,7 +29,7 @@ Array = NDArray[Any]
 Weights = Mapping[str, Array] | Path | str | None
 """Weights of a net: an array per path, a safetensors file, or None for those that the spec loads
 and fresh ones for the rest."""
-Columns = Mapping[str, Mapping[str, Array]]
+Columns = Mapping[str, Mapping[str, ArrayLike]]
 """Arrays in place of the sources of data items: `{"digits": {"image": …, "label": …}}`."""
 
 
@@ -46,7 +47,7 @@ def check(
 ) -> Sequence[Message]:
     """Everything wrong with a spec, warnings included; nothing is raised."""
     sink = Sink()
-    check_file(path, overrides=_as_text(overrides), sink=sink, arrays=data)
+    check_file(path, overrides=_as_text(overrides), sink=sink, arrays=_as_arrays(data))
     return tuple(sink.messages)
 
 
@@ -68,7 +69,7 @@ def load(
         ValueError: arrays of one item differ in their number of rows, or hold no numbers.
     """
     sink = Sink()
-    program = check_file(path, overrides=_as_text(overrides), sink=sink, arrays=data)
+    program = check_file(path, overrides=_as_text(overrides), sink=sink, arrays=_as_arrays(data))
     if program is None or sink.has_errors:
         raise SpecError(sink.messages)
     return Spec(program, tuple(sink.messages))
@@ -77,6 +78,14 @@ def load(
 def _as_text(overrides: Mapping[str, object] | None) -> dict[str, str]:
     """Values as they are written in a spec."""
     return {name: _write(value) for name, value in (overrides or {}).items()}
+
+
+def _as_arrays(data: Columns | None) -> dict[str, dict[str, Array]]:
+    """Columns as arrays of NumPy: lists and tensors on the CPU become such."""
+    return {
+        item: {name: np.asarray(column) for name, column in columns.items()}
+        for item, columns in (data or {}).items()
+    }
 
 
 def _write(value: object) -> str:
