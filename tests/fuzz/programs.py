@@ -31,8 +31,23 @@ FILES = {
 }
 
 
+PLAIN_MODEL = """model Net(width: int = 4) {
+    input image: f32[batch, 8, 8]
+    x = image -> flatten -> dense(width) -> relu as stem
+    output logits = x -> dropout(10%) -> dense(10) as head
+    output other = x -> dense(1) -> sigmoid
+}"""
+PLAIN_DATA = """data rows(path: str = "table.csv") {
+    source sklearn("digits")
+    image = image / 16
+    split random(seed=0), train=80%, val=10%, test=10%
+}"""
+
+
 def make_program(rng: random.Random) -> str:
     """A model, and sometimes a block, data, a train and a deployment."""
+    if rng.random() < 0.4:
+        return make_training(rng)
     parts = []
     if rng.random() < 0.5:
         parts.append(make_block(rng))
@@ -45,6 +60,13 @@ def make_program(rng: random.Random) -> str:
         parts.append(f"net other = Net({make_arguments(rng, ())})")
     rng.shuffle(parts)
     return "\n".join(parts) + "\n"
+
+
+def make_training(rng: random.Random) -> str:
+    """A sound model and mostly sound data under a random train and deployments."""
+    data = PLAIN_DATA if rng.random() < 0.7 else make_data(rng)
+    deploys = [make_deploy(rng) for _ in range(rng.randrange(3))]
+    return "\n".join([PLAIN_MODEL, data, make_train(rng), *deploys]) + "\n"
 
 
 # --- models -------------------------------------------------------------------------------------
@@ -266,37 +288,61 @@ def make_data(rng: random.Random) -> str:
 
 def make_train(rng: random.Random) -> str:
     """A train with random losses, optimizers, metrics and clauses."""
-    losses = [c for c in load_ops().classes() if c.name.endswith(("entropy", "loss", "mse", "mae"))]
-    loss = make_call(rng, losses or load_ops().classes())
-    terms = ["logits, label", "logits, target", "logits, price", "x, y", "fit"]
-    loss = f"{loss.split('(')[0]}({rng.choice(terms)})"
+    durations = ["8", "3", "2epochs", "5%", "100steps", "-1", "1.5", "x", '"a"', "1e9"]
+    names = ['"*"', '"head.*"', '"stem.weight"', "Net", *STRINGS]
+    metric = f"{rng.choice(METRICS.classes()).name}({make_terms(rng)})"
+    spans = ["val.loss", "val.m", "val.m", "m", "x.y", "val.loss, epochs=3", "test.m, epochs=2"]
+    clauses = [
+        make_objective(rng),
+        f"batch {rng.choice(['64', *durations])}",
+        f"epochs {rng.choice(['3', *durations])}",
+        f"metric m = {metric}",
+        *(f"{word} {rng.choice(durations)}" for word in ("seed", "clip")),
+        f"precision {rng.choice(['bf16', 'f16', 'f32', '8'])}",
+        f"until stalled({rng.choice(spans)})",
+        f"freeze {rng.choice(names)}",
+        f"layout {rng.choice(STRINGS)}",
+        f"{make_objective(rng)} over {rng.choice(names)} with {make_optimizer(rng)}",
+        f"x = {make_tensor(rng, 1)}",
+        "net twin = Net(width=3)",
+    ]
+    kept = [c for i, c in enumerate(clauses) if rng.random() < (0.95 if i < 3 else 0.2)]
+    given = rng.choice(["", "", "", "(width=2)", "(x=image)", "(x=features)", "(image=image)"])
+    data = rng.choice([*["rows"] * 6, 'rows(path="long.txt")', "rows(1)", "Net"])
+    return "\n".join([f"train fit of Net{given} on {data} {{", *("    " + c for c in kept), "}"])
+
+
+def make_objective(rng: random.Random) -> str:
+    """A `minimize` clause up to its optimizer."""
+    words = ("entropy", "loss", "mse", "mae", "nll")
+    losses = [name for name in load_ops().names() if name.endswith(words)]
+    loss = f"{rng.choice([*losses, 'cross_entropy', 'sum'])}({make_terms(rng)})"
+    if rng.random() < 0.2:
+        loss = f"{loss} + {rng.choice(['0.1 * mean(logits)', 'x', 'sum(Net.head.weight)', '1'])}"
+    return f"minimize {loss} with {make_optimizer(rng)}"
+
+
+def make_terms(rng: random.Random) -> str:
+    """What a loss or metric compares."""
+    pairs = ["logits, label", "logits, target", "other, label", "other, image", "x, y", "fit"]
+    return rng.choice(["logits, label", *pairs])
+
+
+def make_optimizer(rng: random.Random) -> str:
+    """An optimizer, perhaps with a schedule."""
     load_training()
     optimizer = make_call(rng, OPTIMIZERS.classes())
-    if rng.random() < 0.3:
+    if rng.random() < 0.5:
         schedule = make_call(rng, SCHEDULES.classes())
         optimizer = f"{optimizer.split('(')[0]}(lr=1e-3, schedule={schedule})"
-    metric = f"{rng.choice(METRICS.classes()).name}({rng.choice(terms)})"
-    durations = ["8", "2epochs", "5%", "100steps", "-1", "1.5", "x", '"a"', "1e9"]
-    clauses = [
-        f"minimize {loss} with {optimizer}",
-        f"metric m = {metric}",
-        *(f"{word} {rng.choice(durations)}" for word in ("batch", "epochs", "seed", "clip")),
-        f"precision {rng.choice(['bf16', 'f16', 'f32', '8'])}",
-        f"until stalled({rng.choice(['val.loss', 'val.m', 'm', 'x.y'])}, epochs=2)",
-        f"freeze {rng.choice(STRINGS)}",
-        f"minimize {make_tensor(rng, 2)} over {rng.choice(STRINGS)} with {optimizer}",
-    ]
-    kept = [c for i, c in enumerate(clauses) if rng.random() < (0.95 if i in (0, 2, 3) else 0.3)]
-    given = rng.choice(["", "", "(width=2)", "(x=image)", "(x=features)", "(image=image, width=3)"])
-    data = rng.choice(["rows", "rows", 'rows(path="long.txt")', "rows(1)", "Net"])
-    return "\n".join([f"train fit of Net{given} on {data} {{", *("    " + c for c in kept), "}"])
+    return optimizer
 
 
 def make_deploy(rng: random.Random) -> str:
     """A deployment."""
     clauses = [
-        f"dynamic {rng.choice(['batch', 'n', 'h, w', '3', 'nothing'])}",
-        f"fix {rng.choice(['n=3', 'batch=0', 'h=-1, w=2', 'q=1', 'n'])}",
+        f"dynamic {rng.choice(['batch', 'batch', 'n', 'h, w', '3', 'nothing'])}",
+        f"fix {rng.choice(['n=3', 'batch=2', 'batch=0', 'h=-1, w=2', 'q=1', 'n'])}",
         f"opset {rng.choice(['21', '17', '3', '99', 'x'])}",
         f"labels {rng.choice(['[]', '[1, 2]', 'rows', '3'])}",
         f"outputs {rng.choice(['logits', 'other', 'logits, other', '1'])}",
