@@ -25,6 +25,7 @@ from compiler.passes.pipeline import ONNX_PASSES, run_passes
 from compiler.passes.set_sizes import SetSizes
 from compiler.passes.slice_pull_up import SlicePullUp
 from compiler.passes.split_projections import SplitProjections
+from tests.pytorch_random import make_network
 
 FOLDER = Path(__file__).parent / "passes"
 CASES = sorted(FOLDER.rglob("*.ir"))
@@ -107,3 +108,22 @@ def test_weights_are_not_needed_to_leave_alone() -> None:
     context = Context()
     assert FoldBatchNorm().run(graph, context) is graph
     assert {e.reason for e in context.explanations} == {"the weights are not known yet"}
+
+
+@pytest.mark.parametrize("seed", range(100, 116))
+def test_each_pass_keeps_random_networks(seed: int) -> None:
+    graph = make_network(seed)
+    weights = {
+        path: np.abs(array) + np.float32(0.5) if path.endswith("running_var") else array
+        for path, array in draw_weights(graph, seed).items()
+    }
+    for step in ONNX_PASSES:
+        after = step.run(graph, Context(weights))
+        verify_graph(after)
+        assert after.inputs == graph.inputs
+        expected, found = run_both(graph, after, weights)
+        for name, array in expected.items():
+            scale = max(1.0, float(np.abs(array).max()))
+            np.testing.assert_allclose(found[name], array, atol=2e-5 * scale, rtol=0)
+        graph = after
+        weights = {**weights, **{p: np.asarray(a) for p, a in after.constants.items()}}
