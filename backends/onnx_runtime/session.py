@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -152,5 +154,20 @@ def _choose_device(device: Device) -> Device:
         if device is Device.CUDA:
             raise CompileError([DeviceMissing(None, "this ONNX Runtime is built for the CPU")])
         return Device.CPU
+    if not _has_driver():
+        if device is Device.CUDA:
+            raise CompileError([DeviceMissing(None, "there is no driver of an NVIDIA GPU")])
+        return Device.CPU
     ort.preload_dlls()
     return Device.CUDA
+
+
+def _has_driver() -> bool:
+    """Whether the driver's library loads. Without it ONNX Runtime would look for CUDA's libraries
+    all the same, and say at length on every machine without a GPU that there are none."""
+    names = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
+    try:
+        ctypes.CDLL(names[sys.platform])
+    except (KeyError, OSError):
+        return False
+    return True
