@@ -9,7 +9,7 @@ import pytest
 
 from tests.elaborating import build, elaborate, elaborate_file
 
-PROGRAMS = Path(__file__).parents[2] / "shared" / "design" / "programs"
+PROGRAMS = Path(__file__).parent / "good" / "programs"
 
 
 def deep(layers: int) -> str:

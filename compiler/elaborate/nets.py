@@ -23,6 +23,7 @@ from compiler.elaborate.values import (
     Tensor,
     Val,
     describe,
+    strip_hints,
 )
 from compiler.elaborate.weights import Slot
 from compiler.ir.graph import Frame
@@ -145,7 +146,7 @@ def read_net(body: Body, net: NetValue, attribute: Attribute) -> Val:
     if isinstance(layer, BlockLayer):
         parameter = _read_parameter(body, layer, name)
         if parameter is not None:
-            return parameter
+            return parameter if body.frame is layer.frame else strip_hints(parameter)
     if name in net.nets:
         return net.nets[name]
     weight = _read_weight(body, net, name)

@@ -33,7 +33,7 @@ from compiler.elaborate.values import (
     is_none,
     plain_items,
 )
-from compiler.ir.hint import HintUnary
+from compiler.ir.hint import Hint, HintName, HintUnary
 from compiler.messages.functions import NotWhole, UnknownWhenCompiling
 from compiler.messages.nets import CopiesNegative
 from compiler.messages.values import NoResult, WrongOperand
@@ -110,8 +110,7 @@ def combine(body: Body, symbol: str, left: Val, right: Val, place: _Place, want:
         return _range(body, left, right, place)
     if symbol in ("==", "!=") and (is_none(left) or is_none(right)):
         same = is_none(left) and is_none(right)
-        hints = [v.hint for v in (left, right) if isinstance(v, Known)]
-        hint = combine_hints(symbol, *hints) if len(hints) == 2 else None
+        hint = combine_hints(symbol, _name_hint(body, left), _name_hint(body, right))
         return Known(same if symbol == "==" else not same, hint)
     if isinstance(left, Tensor) or isinstance(right, Tensor):
         return _apply_tensors(body, symbol, left, right, place, want)
@@ -130,6 +129,14 @@ def combine(body: Body, symbol: str, left: Val, right: Val, place: _Place, want:
         return left
     _refuse(body, symbol, left, right, place)
     return POISON
+
+
+def _name_hint(body: Body, value: Val) -> Hint | None:
+    """How a value beside `none` was written; a tensor goes by the parameter that it is."""
+    if isinstance(value, Known):
+        return value.hint
+    name = next((n for n, v in body.names[0].items() if v is value), None)
+    return HintName(name) if isinstance(value, Tensor) and name is not None else None
 
 
 def _join(left: Undecided | Known, right: Undecided) -> Val:
