@@ -19,6 +19,7 @@ from compiler.elaborate.items.categories import bind_one_hot
 from compiler.elaborate.items.operands import (
     ClausePlace,
     Once,
+    execute_strangers,
     malformed,
     read_single,
     read_word,
@@ -73,6 +74,7 @@ class DataRun:
             return None
         schema = self.open_source(context)
         if schema is None or self.source is None:
+            execute_strangers(context, self.item.body)
             return None
         if not self.declare_columns(context, schema):
             return None

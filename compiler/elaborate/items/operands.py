@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from compiler.diagnostics import Label, did_you_mean
+from compiler.elaborate.api import GraphContext
 from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Body
 from compiler.elaborate.values import Known, Poison, Val, describe, plain_items
@@ -14,7 +15,17 @@ from compiler.messages.items import SettingRange
 from compiler.messages.names import MalformedClause
 from compiler.messages.training import UnknownWord
 from compiler.source import Span
-from compiler.syntax import Argument, Call, Clause, Declare, Expr, Group, Name, Operand
+from compiler.syntax import (
+    Argument,
+    Call,
+    Clause,
+    Declare,
+    Expr,
+    Group,
+    Name,
+    Operand,
+    Statement,
+)
 
 
 def malformed(body: Body, clause: Clause, span: Span, expected: str) -> None:
@@ -22,6 +33,14 @@ def malformed(body: Body, clause: Clause, span: Span, expected: str) -> None:
     word = clause.word.text
     form = body.clauses.forms.get(word, f"{word} …")
     body.report(MalformedClause(span, word, expected, form))
+
+
+def execute_strangers(context: GraphContext, statements: Sequence[Statement]) -> None:
+    """Lets the clauses be refused whose words mean nothing in an item, or nothing yet: where the
+    item itself cannot be elaborated, they are still worth a message."""
+    handlers = context.body.clauses.handlers
+    clauses = [s for s in statements if isinstance(s, Clause) and s.word.text not in handlers]
+    context.execute(clauses)
 
 
 @dataclass

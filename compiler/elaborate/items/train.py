@@ -14,7 +14,7 @@ from compiler.elaborate.files import FileScope
 from compiler.elaborate.items.classes import find_missing_classes
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_groups
-from compiler.elaborate.items.operands import Once
+from compiler.elaborate.items.operands import Once, execute_strangers
 from compiler.elaborate.items.references import apply_model, find_item
 from compiler.elaborate.items.settings import Settings
 from compiler.elaborate.items.words import find_word, make_table
@@ -79,11 +79,13 @@ class TrainRun:
             return None
         data = self.find_data(context)
         if data is None:
+            execute_strangers(context, self.item.body)
             return None
         self.declare_columns(context, data)
         if self.item.of is not None:
             renamed = apply_model(self.scope, context, self.item, self.item.of, data)
             if renamed is None:
+                execute_strangers(context, self.item.body)
                 return None
             self.renamed = renamed
         context.execute(self.item.body)
