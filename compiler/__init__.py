@@ -1,1 +1,1 @@
-"""The compiler: from the text of a spec to graphs, weights and code; knows neither torch nor onnx."""
+"""Meaning: from text to a typed program and optimized graphs. Knows no torch and no onnx."""

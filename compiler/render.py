@@ -229,7 +229,9 @@ def encode_message(message: Message) -> dict[str, Any]:
         "title": message.title(),
         **encode_span(message.span),
         "label": message.label(),
-        "labels": [{**encode_span(label.span), "text": label.text} for label in message.all_labels()],
+        "labels": [
+            {**encode_span(label.span), "text": label.text} for label in message.all_labels()
+        ],
         "help": message.help(),
     }
 

@@ -1,4 +1,4 @@
-"""Arrows run one way: weft -> backends -> compiler -> grammar; heavy packages stay in their rooms."""
+"""Arrows run one way: weft -> backends -> compiler -> grammar; heavy packages keep their rooms."""
 
 from __future__ import annotations
 

@@ -43,7 +43,8 @@ def test_an_unknown_stage_is_stale(tmp_path: Path, made: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"train fit": 3}', '{"train fit": {"key": "key"}}']
+    "text",
+    ["", "{", "[]", '{"stages": {}}', '{"version": "", "stages": {"train fit": {"key": "key"}}}'],
 )
 def test_a_damaged_record_means_that_all_is_made_again(tmp_path: Path, text: str) -> None:
     (tmp_path / ".weft").mkdir()
@@ -51,6 +52,10 @@ def test_a_damaged_record_means_that_all_is_made_again(tmp_path: Path, text: str
     cache = Cache(tmp_path)
     assert not cache.is_fresh("train fit", "key")
     assert cache.get_facts("train fit") == {}
+
+
+def test_what_another_version_made_is_stale(tmp_path: Path, made: Path) -> None:
+    assert not Cache(tmp_path, "another").is_fresh("train fit", "key")
 
 
 def test_hashes_mind_the_borders_of_texts() -> None:
@@ -61,8 +66,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "report.md"
     write_text(path, "first")
     before = hash_file(path)
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
-        temporary.write_text("half of the sec")
-        raise RuntimeError
+    with pytest.raises(FileNotFoundError), replacing(path) as temporary:
+        temporary.rename(tmp_path / "gone").unlink()
     assert hash_file(path) == before
     assert [p.name for p in tmp_path.iterdir()] == ["report.md"]

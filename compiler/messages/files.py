@@ -17,8 +17,6 @@ class FileMissing(Message):
     """
 
     code: ClassVar[str] = "W0901"
-    bad: ClassVar[str] = 'use "no_such_file.weft"\n'
-    good: ClassVar[str] = "use std.vision\n"
 
     path: str
     suggestion: str | None = None
@@ -61,7 +59,8 @@ class BadAssignment(Message):
 
 @dataclass(frozen=True)
 class UnknownItem(Message):
-    """A command was asked for something that is not there: an item of the file, a stage, a split."""
+    """A command was asked for something that is not there: an item of the file, a stage of the
+    compiler, a split of the data."""
 
     code: ClassVar[str] = "W0904"
 
@@ -76,7 +75,8 @@ class UnknownItem(Message):
     def help(self) -> str:
         if self.suggestion:
             return f"did you mean `{self.suggestion}`?"
-        return f"there is {', '.join(f'`{n}`' for n in self.known)}" if self.known else "there is none"
+        known = ", ".join(f"`{name}`" for name in self.known)
+        return f"there is {known or 'none'}"
 
 
 @dataclass(frozen=True)

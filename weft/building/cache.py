@@ -39,18 +39,23 @@ def hash_file(path: Path) -> str:
 
 class Cache:
     """The record of a build folder: for each stage the key it ran under, and hashes of the files
-    it made. A stage is fresh when its key is the same and its files are as it left them."""
+    it made. A stage is fresh when its key is the same and its files are as it left them. What
+    another version of Weft recorded does not count."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, version: str = "") -> None:
         self.folder = folder
+        self.version = version
         self.path = folder / ".weft" / "build.json"
         self._stages: dict[str, dict[str, Any]] = self._read()
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
-            stages = json.loads(self.path.read_text(encoding="utf-8"))
+            record = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}  # no record, or one cut short: everything is made again
+        if not isinstance(record, dict) or record.get("version") != self.version:
+            return {}
+        stages = record.get("stages")
         return stages if isinstance(stages, dict) else {}
 
     def is_fresh(self, stage: str, key: str) -> bool:
@@ -79,4 +84,5 @@ class Cache:
         """Notes that a stage has run: written at once, so that an interrupted build goes on."""
         hashes = {str(f.relative_to(self.folder)): hash_file(f) for f in files}
         self._stages[stage] = {"key": key, "files": hashes, "facts": dict(facts or {})}
-        write_text(self.path, json.dumps(self._stages, indent=1, sort_keys=True) + "\n")
+        record = {"version": self.version, "stages": self._stages}
+        write_text(self.path, json.dumps(record, indent=1, sort_keys=True) + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from backends.onnx_graph.compile import compile_onnx
-from backends.onnx_graph.metadata import OnnxOptions
+from backends.onnx_graph.metadata import OnnxOptions, weft_version
 from backends.onnx_runtime.session import Device, open_session
 from backends.pytorch.running import read_results, run_training
+from backends.pytorch.script.models import START
 from backends.pytorch.script.write import write_training
 from compiler.diagnostics import CompileError, Sink
 from compiler.ir.printer import print_graph
@@ -45,7 +46,7 @@ class Build:
     def __post_init__(self) -> None:
         if self.force:
             shutil.rmtree(self.folder / ".weft", ignore_errors=True)
-        self.cache = Cache(self.folder)
+        self.cache = Cache(self.folder, weft_version())
 
     def run(self) -> Report:
         """Makes everything the program asks for, and the report.
@@ -66,10 +67,9 @@ class Build:
         """Trains, or goes on with a training that was interrupted, or finds it done."""
         folder = self.folder / train.name
         write_training(train, folder)
-        texts = [(folder / name).read_text(encoding="utf-8") for name in ("model.py", "train.py")]
         root = self.program.source.folder
-        data = [hash_file(path) for path in train.data.source.files(root) if path.is_file()]
-        key = hash_text(*texts, *data)
+        written = [folder / name for name in ("model.py", "train.py", START)]
+        key = hash_text(*map(hash_file, filter(Path.is_file, written)), *self.hash_data(train))
         stage = f"train {train.name}"
         if self.cache.is_fresh(stage, key):
             self.echo(f"{stage}: up to date")
@@ -181,7 +181,7 @@ class Build:
         its latency."""
         stage = f"measure {deploy.name}"
         train = self.program.trains.get(deploy.train or "")
-        key = hash_text(hash_file(path), self.device.value)
+        key = hash_text(hash_file(path), self.device.value, *self.describe_measures(train))
         if self.cache.is_fresh(stage, key):
             return
         session = open_session(path, device=self.device)
@@ -195,6 +195,19 @@ class Build:
                 deploy, train, session, self.program.source.folder, facts["split"]
             )
         self.cache.record(stage, key, (), facts)
+
+    def describe_measures(self, train: Train | None) -> Iterator[str]:
+        """What the metrics of a deployment follow from, besides its file."""
+        if train is not None:
+            yield repr([(use.name, use.metric, use.arguments) for use in train.metrics])
+            yield repr(train.data.split)
+            yield from (print_graph(graph) for graph in (train.step, train.data.columns))
+            yield from self.hash_data(train)
+
+    def hash_data(self, train: Train) -> Iterator[str]:
+        """Hashes of the files that a train's data is read from."""
+        files = train.data.source.files(self.program.source.folder)
+        return (hash_file(path) for path in files if path.is_file())
 
     def describe_deployment(self, deploy: Deploy, path: Path) -> Section:
         """The rows of a deployment."""

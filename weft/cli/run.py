@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zipfile import BadZipFile
 
 import typer
 
@@ -106,7 +107,7 @@ def _read_array(path: Path, name: str) -> NDArray[Any]:
 
         with Image.open(path) as image:
             return np.asarray(image)
-    except (ValueError, OSError, IndexError) as error:
+    except (ValueError, OSError, IndexError, EOFError, BadZipFile) as error:
         raise CompileError([NotAnArray(None, str(path), str(error))]) from error
 
 
