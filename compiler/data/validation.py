@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from compiler.data.limits import find_limit
 from compiler.data.loading import LoadedData, load_data
 from compiler.diagnostics import CompileError, Message, Sink
-from compiler.ir.graph import Graph, Node
+from compiler.ir.graph import Graph
 from compiler.messages.columns import LabelOutOfRange, NotANumber
 from compiler.ops.base import Array
 from compiler.ops.class_losses import ClassLoss
-from compiler.ops.linear import Embedding
 from compiler.program import DataSet, Train
 
 
@@ -58,7 +58,7 @@ def _check_labels(step: Graph, loaded: LoadedData, rows: Array) -> Iterator[Mess
     """Class numbers and entries of embeddings that come straight from a column."""
     columns = {item.value.name: item.name for item in step.inputs}
     for node in step.nodes:
-        limit, operand = _find_limit(node)
+        limit, operand = find_limit(node)
         value = node.inputs[operand] if limit is not None else None
         if limit is None or value is None or value.name not in columns:
             continue
@@ -75,14 +75,3 @@ def _check_labels(step: Graph, loaded: LoadedData, rows: Array) -> Iterator[Mess
             found = int(numbers[first][outside[first]][0])
             span = node.origin.span
             yield LabelOutOfRange(span, name, int(rows[first]), found, limit, node.op.name)
-
-
-def _find_limit(node: Node) -> tuple[int | None, int]:
-    """The number of entries that an operand of a node may name, and which operand it is."""
-    scores = node.inputs[0]
-    match node.op:
-        case ClassLoss(axis=axis) if scores is not None:
-            return scores.type.shape[axis].known, 1
-        case Embedding(count=count):
-            return count, 0
-    return None, 0

@@ -337,7 +337,8 @@ class ReservedFigure(Message):
 @final
 @dataclass(frozen=True)
 class TooFewClasses(Message):
-    """A column of classes has more of them than the net has scores."""
+    """A column has more categories than what reads it takes: a loss with fewer scores, or an
+    embedding with fewer entries. `NAME.classes` and `NAME.vocab` are the right numbers."""
 
     code: ClassVar[str] = "W0623"
     bad: ClassVar[str] = train_spec().replace("dense(10)", "dense(9)")
@@ -345,15 +346,18 @@ class TooFewClasses(Message):
 
     column: str
     categories: int
-    classes: int
-    loss: str
+    taken: int
+    reader: str  # "cross_entropy", "embedding"
     places: tuple[Label, ...] = ()
 
     def title(self) -> str:
-        return f"`{self.column}` has {self.categories} classes, and the net scores {self.classes}"
+        return f"`{self.column}` has {self.categories} categories, and `{self.reader}` takes fewer"
 
     def label(self) -> str:
-        return f"`{self.loss}` needs a score for each class"
+        return f"takes {self.taken}"
 
     def labels(self) -> Sequence[Label]:
         return self.places
+
+    def help(self) -> str:
+        return f"there must be {self.categories}, one for each category"

@@ -1,33 +1,38 @@
-"""Class numbers of the data against the scores of the net, as far as both are known."""
+"""Categories of the data against what the net has for them, as far as both are known."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from compiler.data.limits import find_limit
 from compiler.diagnostics import Label, Message
-from compiler.ir.graph import Graph
+from compiler.ir.graph import Graph, Node
 from compiler.messages.training import TooFewClasses
 from compiler.ops.class_losses import ClassLoss
 from compiler.program import DataSet
 
 
 def find_missing_classes(step: Graph, data: DataSet) -> Iterator[Message]:
-    """Losses whose net has fewer scores than a column has categories."""
+    """Losses with fewer scores, and embeddings with fewer entries, than a column has
+    categories."""
     raw = {i.value.name: i.name for i in data.columns.inputs}
     plain = {o.name: raw[o.value.name] for o in data.columns.outputs if o.value.name in raw}
     counts = {c.name: len(c.categories) for c in data.schema if c.categories}
-    columns = {i.value.name: plain.get(i.name) for i in step.inputs}
+    columns = {i.value.name: plain.get(i.name, "") for i in step.inputs}
     for node in step.nodes:
-        scores, target = (*node.inputs, None, None)[:2]
-        if not isinstance(node.op, ClassLoss) or scores is None or target is None:
+        limit, operand = find_limit(node)
+        value = node.inputs[operand] if limit is not None else None
+        column = columns.get(value.name, "") if value is not None else ""
+        if limit is None or limit >= counts.get(column, 0):
             continue
-        column = columns.get(target.name)
-        classes = scores.type.shape[node.op.axis].known
-        count = counts.get(column or "", 0)
-        if column is None or classes is None or classes >= count:
-            continue
-        span = node.origin.span
-        maker = step.producers.get(scores.name)
-        made = maker.origin.span if maker is not None else None
-        places = (Label(made, f"this is {scores.type}"),) if made is not None else ()
-        yield TooFewClasses(span, column, count, classes, node.op.name, places)
+        places = tuple(_find_scores(step, node))
+        yield TooFewClasses(node.origin.span, column, counts[column], limit, node.op.name, places)
+
+
+def _find_scores(step: Graph, node: Node) -> Iterator[Label]:
+    """Where the scores of a loss were made."""
+    scores = node.inputs[0]
+    maker = step.producers.get(scores.name) if scores is not None else None
+    if isinstance(node.op, ClassLoss) and scores is not None and maker is not None:
+        if maker.origin.span is not None:
+            yield Label(maker.origin.span, f"this is {scores.type}")

@@ -72,7 +72,7 @@ class DeployRun:
 
     def run(self, name: str) -> Deploy | None:
         """The deployment under a name; None where something was refused, which is reported."""
-        before = len(self.scope.session.sink.messages)
+        before = self.scope.session.faults
         subject = find_subject(self.scope, self.item, self.trains, self.nets)
         self.body.execute(self.item.body)
         if subject is None:
@@ -85,7 +85,7 @@ class DeployRun:
             return None
         self.check_dims(graph)
         self.check_labels(graph)
-        if any(m.severity == "error" for m in self.scope.session.sink.messages[before:]):
+        if self.scope.session.faults > before:
             return None
         return Deploy(
             name,
