@@ -74,4 +74,5 @@ def _check_labels(step: Graph, loaded: LoadedData, rows: Array) -> Iterator[Mess
             first = int(np.flatnonzero(outside.any(1))[0])
             found = int(numbers[first][outside[first]][0])
             span = node.origin.span
-            yield LabelOutOfRange(span, name, int(rows[first]), found, limit, node.op.name)
+            largest, row = int(numbers.max()), int(rows[first])
+            yield LabelOutOfRange(span, name, row, found, limit, node.op.name, largest)

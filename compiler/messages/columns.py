@@ -117,6 +117,7 @@ class LabelOutOfRange(Message):
     found: int
     classes: int
     reader: str  # "cross_entropy", "embedding"
+    largest: int
 
     def title(self) -> str:
         return f"the column `{self.column}` holds numbers that `{self.reader}` does not take"
@@ -127,7 +128,7 @@ class LabelOutOfRange(Message):
     def help(self) -> str | None:
         if self.found < 0:
             return f"number the classes from 0: `{self.column} = {self.column} + {-self.found}`"
-        return f"{self.found + 1} classes would take it"
+        return f"`{self.reader}` would have to take {self.largest + 1} numbers"
 
 
 @final

@@ -33,6 +33,7 @@ def _find_scores(step: Graph, node: Node) -> Iterator[Label]:
     """Where the scores of a loss were made."""
     scores = node.inputs[0]
     maker = step.producers.get(scores.name) if scores is not None else None
-    if isinstance(node.op, ClassLoss) and scores is not None and maker is not None:
-        if maker.origin.span is not None:
-            yield Label(maker.origin.span, f"this is {scores.type}")
+    if not isinstance(node.op, ClassLoss) or scores is None or maker is None:
+        return
+    if maker.origin.span is not None:
+        yield Label(maker.origin.span, f"this is {scores.type}")
