@@ -6,8 +6,8 @@ import re
 from inspect import cleandoc
 
 from compiler.diagnostics import MESSAGES, Message, Sink
+from compiler.driver import check_source
 from compiler.messages import load_messages
-from compiler.parse import parse
 from compiler.render import ANSI, PLAIN, Palette, render_message
 from compiler.source import Source
 
@@ -33,9 +33,9 @@ def explain(code: str, *, color: bool = False) -> str | None:
 
 
 def find_message(cls: type[Message]) -> list[Message]:
-    """The message that the bad example of a class gives, if checking it in memory can tell."""
+    """The message that checking the bad example of a class gives."""
     sink = Sink()
-    parse(Source(EXAMPLE, cls.bad), sink)
+    check_source(Source(EXAMPLE, cls.bad), sink=sink)
     return [message for message in sink.messages if type(message) is cls][:1]
 
 

@@ -26,6 +26,8 @@ from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Condition, Frame, Graph, Site, Value
 from compiler.ir.weights import draw_weights
 from compiler.messages.lowering import (
+    DimensionFixed,
+    DimensionNotReadable,
     DimensionWithoutSize,
     OpsetOutOfRange,
     OpsetTooOld,
@@ -262,6 +264,35 @@ def test_an_operator_that_an_opset_lacks_is_refused_at_its_line() -> None:
         compile_onnx(net.build.graph(), {}, Path("never.onnx"))
     (fault,) = error.value.messages
     assert fault == OpsetTooOld(span(SPEC, "second"), "rope", "RotaryEmbedding", 23, 21)
+
+
+def test_sizes_that_onnx_cannot_say_are_refused_at_their_line() -> None:
+    from dataclasses import dataclass
+
+    @dataclass(frozen=True)
+    class Told(Relu):  # type: ignore[misc]
+        name = "told"
+
+        def onnx(self, build: Any, inputs: Any, types: Any, outputs: Any) -> Any:
+            return [build.op("Split", list(inputs), {"num_outputs": types[0].shape[0]})]
+
+    @dataclass(frozen=True)
+    class Asked(Relu):  # type: ignore[misc]
+        name = "asked"
+
+        def onnx(self, build: Any, inputs: Any, types: Any, outputs: Any) -> Any:
+            return [build.op("Reshape", [inputs[0], build.shape([Dim.of("hidden")])])]
+
+    for op, expected in (
+        (Told(), DimensionFixed(span(SPEC, "second"), "told", "n")),
+        (Asked(), DimensionNotReadable(span(SPEC, "second"), "asked", "hidden")),
+    ):
+        net = Net()
+        x = net.build.input("x", TensorType.of("f32", ["n", 4]))
+        net.build.output("y", net.apply(op, x, span=span(SPEC, "second")))
+        with pytest.raises(CompileError) as error:
+            compile_onnx(net.build.graph(), {}, Path("never.onnx"))
+        assert list(error.value.messages) == [expected]
 
 
 def test_fixed_dims_become_numbers(tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ import pytest
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime import onnx_subject
+from backends.onnx_runtime import verify as verify_module
 from backends.onnx_runtime.cases import EDGES, make_cases
 from backends.onnx_runtime.measure import measure, median_interval
 from backends.onnx_runtime.narrow import bisect_divergence, cut_graph, record_values
 from backends.onnx_runtime.ranges import find_bounds
-from backends.onnx_runtime.session import Device, open_session
+from backends.onnx_runtime.session import Device, Session, open_session
 from backends.onnx_runtime.sizes import SizeSearch
 from backends.onnx_runtime.tolerance import compare, derive_tolerance, measure_depth
 from backends.onnx_runtime.verify import VerifyReport, verify
@@ -35,6 +36,7 @@ from compiler.messages.lowering import (
     DeviceMissing,
     ModelRefused,
     NoPossibleSizes,
+    OptimizerDiffers,
     PassChangedMeaning,
 )
 from compiler.ops.activation import Relu
@@ -200,6 +202,24 @@ def test_a_pass_that_changes_the_meaning_is_named(
     _, (message,) = check(graph, weights, tmp_path)
     assert isinstance(message, PassChangedMeaning)
     assert message.name == "wrong"
+
+
+def test_an_optimizer_that_changes_the_meaning_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Optimized(Session):
+        def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: 2 * array for name, array in super().run(inputs).items()}
+
+    def open_wrong(path: Path, *, device: Device) -> Session:
+        found = open_session(path, device=device)
+        return Optimized(found.runtime, found.device)
+
+    monkeypatch.setattr(verify_module, "open_session", open_wrong)
+    graph, weights = make_mlp(Relu())
+    _, (message,) = check(graph, weights, tmp_path)
+    assert isinstance(message, OptimizerDiffers)
+    assert message.output == "y"
 
 
 def test_weights_that_are_not_the_files_are_found(tmp_path: Path) -> None:

@@ -180,21 +180,6 @@ class UnknownCode(Message):
 
 
 @dataclass(frozen=True)
-class SizeMissing(Message):
-    """A figure depends on a symbolic dimension whose size was not given."""
-
-    code: ClassVar[str] = "W0911"
-
-    symbols: tuple[str, ...]
-
-    def title(self) -> str:
-        return f"the size of {', '.join(f'`{s}`' for s in self.symbols)} is not known"
-
-    def help(self) -> str:
-        return "give it: " + " ".join(f"--size {s}=224" for s in self.symbols)
-
-
-@dataclass(frozen=True)
 class BadInput(Message):
     """An array given to `weft run` is missing, or does not fit the input of the model."""
 

@@ -243,7 +243,7 @@ class ReservedWord(Mistake):
 
     code: ClassVar[str] = "W0109"
     bad: ClassVar[str] = "block f(x, in: int) {\n    return x\n}\n"
-    good: ClassVar[str] = "block f(x, `in`: int) {\n    return x\n}\n"
+    good: ClassVar[str] = "block f(x, `in`: int) {\n    return x * `in`\n}\n"
 
     def title(self) -> str:
         return f"`{self.found}` is a reserved word, not a name"
