@@ -1,80 +1,27 @@
-"""Data sources: schemas, arrays, the generated loading code, and what they refuse."""
+"""Data sources: bundled sets, archives, MNIST's files, images, texts, arrays in memory."""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas
 import pytest
 import sklearn.datasets
 from PIL import Image
 
-from compiler.data.base import Column, DataSource
-from compiler.data.csv_table import Csv
 from compiler.data.images import Images
 from compiler.data.memory import Memory
 from compiler.data.mnist import Mnist
 from compiler.data.npz import Npz
-from compiler.data.parquet_table import Parquet
 from compiler.data.registry import load_sources
 from compiler.data.sklearn_sets import SETS, SklearnSet, plain_name
 from compiler.data.splitting import Split
 from compiler.data.text import Text
 from tests.faults import fault_of
-
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-def load_generated(
-    source: DataSource, folder: Path, columns: Sequence[Column]
-) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays that the generated `load_columns(folder)` returns."""
-    body = "\n    ".join(source.code(columns))
-    text = "\n".join(
-        [
-            "from pathlib import Path",
-            "import numpy as np",
-            *source.imports(),
-            f"def load_columns(folder):\n    {body}",
-        ]
-    )
-    names: dict[str, Any] = {}
-    exec(text, names)
-    return names["load_columns"](folder)  # type: ignore[no-any-return]
-
-
-def check_source(source: DataSource, folder: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Holds a source to its schema and its generated code to its arrays."""
-    schema = source.schema(folder)
-    arrays = dict(source.load(folder))
-    assert [c.name for c in schema] == list(dict.fromkeys(c.name for c in schema))
-    rows = len(arrays[schema[0].name])
-    for column in schema:
-        array = arrays[column.name]
-        assert array.dtype == column.type.dtype.numpy, column.name
-        assert array.shape == (rows, *(column.type.known_shape or ())), column.name
-        assert not column.missing or np.isnan(array).any()
-        if column.categories and column.type.dtype.is_integer:
-            assert array.min() >= 0
-            assert array.max() < len(column.categories)
-    given = source.given_splits(folder)
-    assert given is None or sum(given.values()) == rows
-    generated = load_generated(source, folder, schema)
-    assert list(generated) == [c.name for c in schema]
-    for name, array in generated.items():
-        assert array.dtype == arrays[name].dtype, name
-        np.testing.assert_array_equal(array, arrays[name], err_msg=name)
-    single = load_generated(source, folder, schema[:1])
-    assert list(single) == [schema[0].name]
-    for path in source.files(folder):
-        assert path.is_file()
-    return arrays
-
+from tests.sources import SHARED, check_source
 
 # --- scikit-learn -------------------------------------------------------------------------------
 
@@ -182,138 +129,6 @@ def test_real_archives(path: str) -> None:
     given = source.given_splits(SHARED)
     assert given is not None
     assert list(given) == ["train", "test"]
-
-
-# --- csv ----------------------------------------------------------------------------------------
-
-TABLE = """\
-size,rooms,kind,`odd` "name",note
-1.5,3,house,1e-3,
-2,4,"flat, small",-7,a
-NA,5,house,+2.5,b
-"""
-
-
-def write_csv(folder: Path, text: str) -> None:
-    (folder / "table.csv").write_text(text, encoding="utf-8")
-
-
-def test_csv_columns(tmp_path: Path) -> None:
-    write_csv(tmp_path, TABLE)
-    source = Csv("table.csv")
-    arrays = check_source(source, tmp_path)
-    size, rooms, kind, odd, note = source.schema(tmp_path)
-    assert (str(size.type), size.missing) == ("f32[]", True)
-    assert (str(rooms.type), rooms.words) == ("i64[]", False)
-    assert kind.categories == ("flat, small", "house")
-    assert odd.name == '`odd` "name"'
-    assert note.categories == ("", "a", "b")
-    np.testing.assert_array_equal(arrays["size"], np.array([1.5, 2, np.nan], np.float32))
-    assert arrays["kind"].tolist() == [1, 0, 1]
-    assert arrays["note"].tolist() == [0, 1, 2]
-
-
-def test_csv_dialects(tmp_path: Path) -> None:
-    write_csv(tmp_path, "\ufeffa;b\n1,5;x\n\n2,25;y\n")
-    arrays = check_source(Csv("table.csv", separator=";", decimal=","), tmp_path)
-    assert arrays["a"].tolist() == [1.5, 2.25]
-    write_csv(tmp_path, "1\t2\n3\t4\n")
-    arrays = check_source(Csv("table.csv", separator="\t", header=False), tmp_path)
-    assert arrays["c1"].tolist() == [2, 4]
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "it is empty"),
-        ("a,b\n", "it holds no rows"),
-        ("a,a\n1,2\n", "twice"),
-        ("a,\n1,2\n", "no name"),
-    ],
-)
-def test_csv_refusals(tmp_path: Path, text: str, reason: str) -> None:
-    write_csv(tmp_path, text)
-    assert reason in fault_of(lambda: Csv("table.csv").schema(tmp_path)).label()
-
-
-def test_csv_ragged_row_is_named_by_its_line(tmp_path: Path) -> None:
-    write_csv(tmp_path, 'a,b\n1,2\n"x\ny",3\n4\n')
-    message = fault_of(lambda: Csv("table.csv").schema(tmp_path))
-    assert message.title() == "line 5 of `table.csv` has 1 cell"
-    (tmp_path / "table.csv").write_bytes(b"a\n\xff\n")
-    assert "UTF-8" in fault_of(lambda: Csv("table.csv").schema(tmp_path)).label()
-
-
-def test_csv_settings(tmp_path: Path) -> None:
-    assert fault_of(lambda: Csv("t", separator="")).title()
-    assert fault_of(lambda: Csv("t", decimal="x")).title()
-    assert fault_of(lambda: Csv("t", ",", decimal=",")).title()
-
-
-def test_csv_follows_a_changed_file(tmp_path: Path) -> None:
-    write_csv(tmp_path, "a\n1\n")
-    assert Csv("table.csv").load(tmp_path)["a"].tolist() == [1]
-    write_csv(tmp_path, "a\n12\n")
-    assert Csv("table.csv").load(tmp_path)["a"].tolist() == [12]
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is absent")
-@pytest.mark.parametrize(
-    "path",
-    [
-        "california_housing/housing.csv",
-        "timeseries/pollution.csv",
-        "timeseries/airline-passengers.csv",
-        "timeseries/daily-min-temperatures.csv",
-    ],
-)
-def test_real_tables(path: str) -> None:
-    arrays = check_source(Csv(path), SHARED)
-    table = pandas.read_csv(SHARED / path)
-    assert list(table) == list(arrays)
-    for name, series in table.items():
-        if series.dtype.kind in "if":
-            np.testing.assert_array_equal(
-                arrays[str(name)], series.to_numpy(arrays[str(name)].dtype)
-            )
-
-
-# --- parquet ------------------------------------------------------------------------------------
-
-
-def test_parquet_columns(tmp_path: Path) -> None:
-    table = pandas.DataFrame(
-        {
-            "size": [1.5, None, 2.0],
-            "rooms": [3, 4, 5],
-            "sold": [True, False, True],
-            "kind": ["house", "flat", None],
-            "points": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
-            "small": np.array([1, 2, 3], np.int8),
-        }
-    )
-    table.to_parquet(tmp_path / "t.parquet")
-    source = Parquet("t.parquet")
-    arrays = check_source(source, tmp_path)
-    types = {c.name: (str(c.type), c.missing) for c in source.schema(tmp_path)}
-    assert types == {
-        "size": ("f32[]", True),
-        "rooms": ("i64[]", False),
-        "sold": ("bool[]", False),
-        "kind": ("i64[]", False),
-        "points": ("f32[2]", False),
-        "small": ("i64[]", False),
-    }
-    assert arrays["kind"].tolist() == [2, 1, 0]
-
-
-def test_parquet_refusals(tmp_path: Path) -> None:
-    (tmp_path / "t.parquet").write_bytes(b"PAR1 nothing PAR1")
-    assert "no parquet" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).label()
-    pandas.DataFrame({"x": [[1.0], [1.0, 2.0]]}).to_parquet(tmp_path / "t.parquet")
-    assert "differ in length" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).label()
-    pandas.DataFrame({"x": pandas.to_datetime(["2020-01-01"])}).to_parquet(tmp_path / "t.parquet")
-    assert "no tensor" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).label()
 
 
 # --- mnist --------------------------------------------------------------------------------------

@@ -161,6 +161,21 @@ print(json.dumps([time.process_time(), sorted(heavy & set(sys.modules))]))
 """
 
 
+def long_train(index: int) -> str:
+    """Twelve lines of a train, and its deployment."""
+    return (
+        f"train fit{index}(lr: float = 3e-3) of M{index} on digits {{\n"
+        "    minimize cross_entropy(logits, label)\n"
+        '        with adamw(lr=lr, weight_decay=0) over "*.bias"\n'
+        "        with adamw(lr=lr, schedule=cosine(warmup=5%))\n"
+        "    metric accuracy = accuracy(logits, label)\n"
+        "    metric top = top_k(logits, label, k=3)\n"
+        "    batch 64\n    epochs 30\n    seed 0\n    clip 1.0\n"
+        "    until stalled(val.accuracy, epochs=8)\n}\n"
+        f"deploy fit{index} as onnx {{ dynamic batch  preprocess digits }}\n"
+    )
+
+
 def long_spec() -> str:
     """A spec of 200 lines with everything in it: ten blocks, five models, data, three trains."""
     parts = []
@@ -191,18 +206,7 @@ def long_spec() -> str:
         "    image = (image / 16) -> reshape([1, 8, 8])\n"
         "    split random(seed=0, stratify=label), train=80%, val=10%, test=10%\n}\n"
     )
-    for index in range(3):
-        parts.append(
-            f"train fit{index}(lr: float = 3e-3) of M{index} on digits {{\n"
-            "    minimize cross_entropy(logits, label)\n"
-            '        with adamw(lr=lr, weight_decay=0) over "*.bias"\n'
-            "        with adamw(lr=lr, schedule=cosine(warmup=5%))\n"
-            "    metric accuracy = accuracy(logits, label)\n"
-            "    metric top = top_k(logits, label, k=3)\n"
-            "    batch 64\n    epochs 30\n    seed 0\n    clip 1.0\n"
-            "    until stalled(val.accuracy, epochs=8)\n}\n"
-            f"deploy fit{index} as onnx {{ dynamic batch  preprocess digits }}\n"
-        )
+    parts += [long_train(index) for index in range(3)]
     return "\n".join(parts)
 
 

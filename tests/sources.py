@@ -1,0 +1,60 @@
+"""Holds data sources to their schemas, and their generated code to their arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compiler.data.base import Column, DataSource
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+"""Real data beside the project; tests that need it skip, saying so, where it is absent."""
+
+
+def load_generated(
+    source: DataSource, folder: Path, columns: Sequence[Column]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays that the generated `load_columns(folder)` returns."""
+    body = "\n    ".join(source.code(columns))
+    text = "\n".join(
+        [
+            "from pathlib import Path",
+            "import numpy as np",
+            *source.imports(),
+            f"def load_columns(folder):\n    {body}",
+        ]
+    )
+    names: dict[str, Any] = {}
+    exec(text, names)
+    return names["load_columns"](folder)  # type: ignore[no-any-return]
+
+
+def check_source(source: DataSource, folder: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Holds a source to its schema and its generated code to its arrays."""
+    schema = source.schema(folder)
+    arrays = dict(source.load(folder))
+    assert [c.name for c in schema] == list(dict.fromkeys(c.name for c in schema))
+    rows = len(arrays[schema[0].name])
+    for column in schema:
+        array = arrays[column.name]
+        assert array.dtype == column.type.dtype.numpy, column.name
+        assert array.shape == (rows, *(column.type.known_shape or ())), column.name
+        assert not column.missing or np.isnan(array).any()
+        if column.categories and column.type.dtype.is_integer:
+            assert array.min() >= 0
+            assert array.max() < len(column.categories)
+    given = source.given_splits(folder)
+    assert given is None or sum(given.values()) == rows
+    generated = load_generated(source, folder, schema)
+    assert list(generated) == [c.name for c in schema]
+    for name, array in generated.items():
+        assert array.dtype == arrays[name].dtype, name
+        np.testing.assert_array_equal(array, arrays[name], err_msg=name)
+    single = load_generated(source, folder, schema[:1])
+    assert list(single) == [schema[0].name]
+    for path in source.files(folder):
+        assert path.is_file()
+    return arrays
