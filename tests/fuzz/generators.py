@@ -65,7 +65,8 @@ def make_text(rng: random.Random) -> str:
         mutate_meaning,
         make_program,
     ]
-    return rng.choices(kinds, weights=[1, 1, 4, 3, 6, 6])[0](rng)
+    (kind,) = rng.choices(kinds, weights=[1, 1, 4, 3, 6, 6])
+    return kind(rng)
 
 
 def make_noise(rng: random.Random) -> str:
