@@ -241,3 +241,8 @@ def test_weights_keep_their_paths_beside_values_of_the_same_name() -> None:
     net = model("    scale = x -> relu\n    param scale: f32[8] = ones\n    output y = x * scale")
     assert [p.path for p in net.graph.parameters] == ["scale"]
     assert net.graph.nodes[0].output.name == "scale.2"
+
+
+def test_full_repeats_a_tensor() -> None:
+    net = model("    output y = full([batch, 8], max(x)) * full([batch], 2.0)[:, none]")
+    assert ops(net) == ["max", "expand", "full", "index", "mul"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
-from compiler.diagnostics import Severity, Sink
+from compiler.diagnostics import Sink
 from compiler.elaborate.binding import Actual, match_call
 from compiler.elaborate.clauses import BLOCK_CLAUSES, make_net
 from compiler.elaborate.context import (
@@ -254,8 +254,7 @@ class GraphContext:
 
     def graph(self) -> Graph | None:
         """The finished graph; None where something was refused since `open_graph`."""
-        messages = self.body.session.sink.messages[self.home.messages :]
-        if self.home.abandoned or any(m.severity is Severity.ERROR for m in messages):
+        if self.home.abandoned or self.body.session.faults > self.home.faults:
             return None
         return self.builder.graph()
 
@@ -275,7 +274,7 @@ def open_graph(
     given = match_arguments(outside, scope, item, arguments, call or item.name.span)
     if given is None:
         return None
-    start = len(scope.session.sink.messages)
+    before = scope.session.faults
     body = Body(scope.session, scope, None, None, clauses, call=call)
     signature = read_signature(scope, item)
     known = Body(scope.session, scope, None, None, BLOCK_CLAUSES)
@@ -286,7 +285,7 @@ def open_graph(
     frame_arguments = tuple(make_arguments(body, signature, {}))
     frame = Frame(name, "", 0, None, frame_arguments, doc=item.doc, origin=item.name.span)
     body.frame = frame
-    body.home = GraphState(Builder(name, frame, item.doc), messages=start)
+    body.home = GraphState(Builder(name, frame, item.doc), faults=before)
     return GraphContext(body)
 
 

@@ -6,6 +6,7 @@ from compiler.diagnostics import did_you_mean
 from compiler.elaborate.arithmetic import simplify
 from compiler.elaborate.context import Body
 from compiler.elaborate.facts import find_data, read_fact
+from compiler.elaborate.lookup import refuse_item
 from compiler.elaborate.nets import read_net
 from compiler.elaborate.values import (
     POISON,
@@ -22,7 +23,7 @@ from compiler.elaborate.values import (
     describe,
     is_layer,
 )
-from compiler.messages.names import NoValue, UnknownAttribute
+from compiler.messages.names import UnknownAttribute
 from compiler.syntax import Attribute
 
 
@@ -73,7 +74,7 @@ def _read_namespace(body: Body, base: Namespace, expression: Attribute) -> Val:
         known = tuple(base.file.entries)
         return _refuse(body, expression, base, known)
     if isinstance(value, ItemValue):
-        body.report(NoValue(name.span, f"the {value.kind} {value.name}", value.span))
+        refuse_item(body, value, name.span)
         return POISON
     return value
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from compiler.diagnostics import Label as Place
-from compiler.diagnostics import Message, Sink
+from compiler.diagnostics import Message, Severity, Sink
 from compiler.elaborate.graphs import GraphState
 from compiler.elaborate.paths import Paths
 from compiler.elaborate.values import Given, Known, Layer, Tensor, Val
@@ -154,12 +154,14 @@ class Session:
     work: int = 0
     depth: int = 0
     seen: set[tuple[str, Span | None]] = field(default_factory=set)
+    faults: int = 0
     sources: Mapping[str, DataSource] = field(default_factory=dict)
     facts: Callable[[FileScope, Data], Mapping[str, int] | None] = lambda scope, item: {}
 
     def report(self, message: Message) -> None:
         """Add a diagnostic; a fault of one place is reported once, however often its block is
         called."""
+        self.faults += message.severity is Severity.ERROR
         key = (message.code, message.span)
         if key not in self.seen:
             self.seen.add(key)

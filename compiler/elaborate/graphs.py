@@ -20,7 +20,7 @@ class GraphState:
     `captured` are the tensors of the graph around it that the body reads, by the name of their
     value outside; `nets` places each net of file level that is used here; `lets` holds tensors
     that file-level `let`s made here; `makers` are the names of the ops that made each value;
-    `messages` is how many diagnostics there were before it; `abandoned` says that its elaboration
+    `faults` is how many errors there were before it; `abandoned` says that its elaboration
     was given up; `of_rows` says that it computes columns of data, row by row.
     """
 
@@ -30,7 +30,7 @@ class GraphState:
     nets: dict[int, NetValue] = field(default_factory=dict)
     lets: dict[tuple[FileScope, str], Val] = field(default_factory=dict)
     calls: int = 0
-    messages: int = 0
+    faults: int = 0
     abandoned: bool = False
     of_rows: bool = False
     makers: dict[str, str] = field(default_factory=dict)

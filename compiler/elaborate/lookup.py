@@ -72,9 +72,18 @@ def find_built_in(body: Body, word: str, span: Span) -> Val | None:
 
 def _check_value(body: Body, name: Name, value: Val) -> Val:
     if isinstance(value, ItemValue):
-        body.report(NoValue(name.span, f"the {value.kind} {value.name}", value.span))
+        refuse_item(body, value, name.span)
         return POISON
     return value
+
+
+def refuse_item(body: Body, item: ItemValue, span: Span) -> None:
+    """Reports an item that stands where a value is needed: a train stands for the net that it
+    trained, which a later version brings into other items; the others are no values at all."""
+    if item.kind in ("train", "variant"):
+        body.report(NotAvailable(span, item.name, "stand for its trained net in other items"))
+    else:
+        body.report(NoValue(span, f"the {item.kind} {item.name}", item.span))
 
 
 def _report_unknown(body: Body, name: Name, *, applied: bool) -> None:

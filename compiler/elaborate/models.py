@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compiler.diagnostics import Severity
 from compiler.elaborate.clauses import MODEL_CLAUSES
 from compiler.elaborate.context import Abandoned, Body, Ports
 from compiler.elaborate.frames import make_arguments
@@ -36,12 +35,13 @@ class ModelRun:
         """The graph, or None where something was refused."""
         session = self.file.session
         session.work = 0
-        errors = len(session.sink.messages)
+        before = session.faults
         body = self._open()
         if body is None:
             return None
         body.execute(self.item.body)
-        if any(m.severity is Severity.ERROR for m in session.sink.messages[errors:]):
+        assert body.ports is not None
+        if session.faults > before or body.ports.refused:
             return None
         return self._close(body)
 

@@ -38,8 +38,10 @@ from compiler.messages.functions import NotALayerHere
 from compiler.messages.nets import ForeignTensor
 from compiler.ops.base import Op, Weight
 from compiler.ops.broadcasting import literal_dtype
-from compiler.ops.creation import Constant
+from compiler.ops.choosing import Cast
+from compiler.ops.creation import Constant, Full
 from compiler.ops.fitted import Fitted
+from compiler.ops.shaping import Expand
 from compiler.ops.sizes import Size
 from compiler.tensor import TensorType
 
@@ -60,6 +62,9 @@ def apply_op(
     already, for a net. Faults are reported once; what follows from them is silent."""
     if any(_is_poisoned(g.value) for g in given.values()):
         return POISON
+    filling = given.get("value")
+    if layer.op is Full and filling is not None and isinstance(filling.value, Tensor):
+        return _fill(body, layer, given, application)
     try:
         operands = _collect_operands(body, layer.op, given, application)
         if not any(g is not None and isinstance(g.value, Tensor) for g in operands):
@@ -74,6 +79,17 @@ def apply_op(
         return _add_node(_Call(body, layer, op, given, operands, application), slot)
     except Refused:
         return POISON
+
+
+def _fill(body: Body, layer: OpLayer, given: Mapping[str, Given], application: Application) -> Val:
+    """`full(shape, x)` of a tensor: x repeated to that shape, in that dtype."""
+    repeated = {"x": given["value"], **{n: g for n, g in given.items() if n == "shape"}}
+    if "dtype" in given:
+        cast = OpLayer(Cast, {}, layer.span, layer.frame)
+        converted = {"x": given["value"], "dtype": given["dtype"]}
+        value = apply_op(body, cast, converted, Application(application.span))
+        repeated["x"] = Given(value, given["value"].span)
+    return apply_op(body, OpLayer(Expand, {}, layer.span, layer.frame), repeated, application)
 
 
 def _is_poisoned(value: Val) -> bool:
