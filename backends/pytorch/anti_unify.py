@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
+from typing import NamedTuple
 
+from backends.pytorch.expressions import Expressions, resolve
 from backends.pytorch.items import Body, FromFormal, FromItem, FromOwn, Item, Ref
 from backends.pytorch.merged import Choice, Diverge, Formal, Made, Merged, MergedRef
-from backends.pytorch.terms import Form, Operand, Tree, skeleton
+from backends.pytorch.terms import CodeName, Form, Hole, Operand, Tree, name, skeleton
 
 Pairs = tuple[tuple[int, Ref], ...]
 """A reference in each of some bodies, ordered by body."""
 
+MOST_FORMS = 4
+"""Forms of one value that are still told apart by branches one after the other."""
 UNSET = FromOwn("")
 """Stands in a reference until the walk has reached it."""
 
@@ -47,7 +51,7 @@ class AntiUnifier:
                 merged.refs[column] = self._merge(pairs)
             else:
                 choice, pairs = self._postponed.popleft()
-                choice.other = self._merge(pairs, choice)
+                choice.other = self._merge(pairs, is_branch=True)
         self._merge_declarations()
 
     # --- outputs and declarations -------------------------------------------------------------
@@ -105,13 +109,14 @@ class AntiUnifier:
         for pair in pairs:
             self._merged.setdefault(pair, []).append(ref)
 
-    def _merge(self, pairs: Pairs, except_for: Choice | None = None) -> MergedRef:
-        if pairs in self._memo and self._memo[pairs] is not except_for:
-            return self._memo[pairs]
-        for ref in self._merged.get(pairs[0], ()):  # part of what was merged for more bodies
-            if ref is not except_for and all(
-                ref in self._merged.get(pair, ()) for pair in pairs[1:]
-            ):
+    def _merge(self, pairs: Pairs, *, is_branch: bool = False) -> MergedRef:
+        known: list[MergedRef] = [self._memo[pairs]] if pairs in self._memo else []
+        known += self._merged.get(pairs[0], [])
+        for ref in known:
+            # What was merged for more bodies serves these too; but what is inside of a branch
+            # must not be the choice that the branch is part of.
+            inside = is_branch and isinstance(ref, Choice)
+            if not inside and all(ref in self._merged.get(pair, ()) for pair in pairs[1:]):
                 return ref
         kinds = {self._kind(number, ref) for number, ref in pairs}
         if len(kinds) > 1:
@@ -148,15 +153,20 @@ class AntiUnifier:
         groups: dict[Hashable, list[tuple[int, Ref]]] = {}
         for number, ref in pairs:
             groups.setdefault(self._kind(number, ref), []).append((number, ref))
-        if len(groups) != 2:
+        if len(groups) > MOST_FORMS:
             raise Diverge(f"{len(groups)} alternatives for one value")
-        (first, few), (second, rest) = groups.items()
         for in_step in (True, False):
-            for kind, same, longer in ((first, few, rest), (second, rest, few)):
-                found = self._find_bases(longer, kind, in_step=in_step)
-                if found is not None:
-                    return self._make_choice(pairs, tuple(sorted(same + found)), tuple(longer))
-        raise Diverge("two forms of a value without a common base")
+            found: list[tuple[int, list[tuple[int, Ref]], Pairs]] = []
+            for kind in groups:
+                for other, longer in groups.items():
+                    bases = self._find_bases(longer, kind, in_step=in_step)
+                    if other != kind and bases is not None:
+                        found.append((bases.distance, longer, bases.pairs))
+            if found:  # the nearest base: other optional parts may stand before it
+                _, longer, base = min(found, key=lambda one: one[0])
+                same = [pair for group in groups.values() if group is not longer for pair in group]
+                return self._make_choice(pairs, tuple(sorted([*same, *base])), tuple(longer))
+        raise Diverge("forms of a value without a common base")
 
     def _make_choice(self, pairs: Pairs, base: Pairs, longer: Pairs) -> Choice:
         choice = Choice(UNSET, UNSET, frozenset(number for number, _ in longer))
@@ -168,20 +178,25 @@ class AntiUnifier:
 
     def _find_bases(
         self, pairs: list[tuple[int, Ref]], kind: Hashable, *, in_step: bool
-    ) -> list[tuple[int, Ref]] | None:
+    ) -> _Bases | None:
         """Ancestors of the given kind: at one place for all bodies, or for each by itself."""
         if in_step:
             return self._climb(tuple(pairs), kind)
         found = [self._climb((pair,), kind) for pair in pairs]
-        return [one[0] for one in found if one] if all(found) else None
+        known = [one for one in found if one is not None]
+        if len(known) < len(found):
+            return None
+        return _Bases(
+            max(one.distance for one in known), tuple(pair for one in known for pair in one.pairs)
+        )
 
-    def _climb(self, pairs: Pairs, kind: Hashable) -> list[tuple[int, Ref]] | None:
+    def _climb(self, pairs: Pairs, kind: Hashable) -> _Bases | None:
         """Walks up from `pairs` in step until every body shows a reference of `kind`."""
-        frontier, seen = deque([pairs]), {pairs}
+        frontier, seen = deque([_Bases(0, pairs)]), {pairs}
         while frontier:
-            here = frontier.popleft()
-            if here is not pairs and all(self._kind(n, r) == kind for n, r in here):
-                return list(here)
+            distance, here = frontier.popleft()
+            if distance and all(self._kind(n, r) == kind for n, r in here):
+                return _Bases(distance, here)
             items = [self.bodies[n].items[r.item] for n, r in here if isinstance(r, FromItem)]
             if len(items) < len(here) or len({len(item.refs) for item in items}) > 1:
                 continue
@@ -191,8 +206,15 @@ class AntiUnifier:
                 )
                 if above not in seen:
                     seen.add(above)
-                    frontier.append(above)
+                    frontier.append(_Bases(distance + 1, above))
         return None
+
+
+class _Bases(NamedTuple):
+    """References that some others were made from, and how many items lie between."""
+
+    distance: int
+    pairs: Pairs
 
 
 def find_kind(item: Item, *, functions_differ: bool) -> Hashable:
@@ -201,14 +223,20 @@ def find_kind(item: Item, *, functions_differ: bool) -> Hashable:
     size = (len(item.refs), len(item.outputs))
     if item.slot:
         return ("slot", item.slot, *size)
-    if functions_differ and is_unary(item):
+    if functions_differ and find_function(item) is not None:
         return ("unary",)
     return (skeleton(item.expression), *size)
 
 
-def is_unary(item: Item) -> bool:
-    """Whether it is a plain function of one tensor: `F.relu(x)`."""
+def find_function(item: Item) -> CodeName | None:
+    """An expression that is a function of one tensor as something to pass: `F.relu`, or
+    `nn.LeakyReLU(0.2)` where it has options; None for any other."""
     match item.expression:
-        case Tree(Form.CALL, parts=(Tree(Form.NAME), Operand(0)), keys=()):
-            return not item.slot
-    return False
+        case Tree(Form.CALL, parts=(Tree(Form.NAME, head), Operand(0), *options)) if not item.slot:
+            if all(isinstance(part, Hole) for part in options):
+                short = resolve(item.expression, name)
+                if isinstance(short, Tree) and len(short.parts) == 2:
+                    return CodeName(head)
+                if item.module is not None:
+                    return CodeName(Expressions(str).text(resolve(item.module, name)))
+    return None

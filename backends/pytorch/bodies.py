@@ -21,6 +21,7 @@ from backends.pytorch.terms import (
     read_term,
     rebuild,
 )
+from compiler.initializers import Constant, Initializer, Values
 from compiler.ir.graph import Frame, Parameter
 from compiler.ir.hint import HintName
 from compiler.ops.scan import Scan
@@ -202,8 +203,11 @@ class BodyMaker:
         """`torch.zeros(8, 16)`, and the statements that fill what zeros and ones do not."""
         starts: list[Part] = []
         initializer = parameter.initializer
+        given = _write_numbers(initializer, sizes)
         if initializer.name in ("zeros", "ones"):
             made = f"torch.{initializer.name}"
+        elif given is not None:
+            made = ""
         elif parameter.path in self.index.graph.constants:
             made = "torch.empty"  # a pass has computed its numbers: they are loaded
         else:
@@ -211,9 +215,24 @@ class BodyMaker:
             starts = [read_term(initializer.spell(Own()), {})]
         dtype = parameter.value.type.dtype
         keys = {} if dtype is DType.F32 else {"dtype": name(f"torch.{TORCH_DTYPES[dtype]}")}
+        if given is not None:
+            return replace(given, parts=(*given.parts, *keys.values()), keys=tuple(keys)), starts
         if not sizes:  # a scalar: `torch.zeros(())`
             return call(made, Tree(Form.TUPLE), keys=keys), starts
         return call(made, *sizes, keys=keys), starts
+
+
+def _write_numbers(initializer: Initializer, sizes: list[Hole]) -> Tree | None:
+    """`torch.tensor([0.1, 0.2])` or `torch.full((8,), 0.1)` for numbers that the spec gives."""
+    match initializer:
+        case Values(numbers) if len(sizes) <= 1:
+            items = tuple(Hole(number, "value") for number in numbers)
+            return call("torch.tensor", Tree(Form.LIST, "", items) if sizes else items[0])
+        case Constant(value) if sizes:
+            return call("torch.full", Tree(Form.TUPLE, "", tuple(sizes)), Hole(value, "value"))
+        case Constant(value):
+            return call("torch.tensor", Hole(value, "value"))
+    return None
 
 
 TORCH_DTYPES: dict[DType, str] = {

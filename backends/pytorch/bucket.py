@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from itertools import pairwise
 
-from backends.pytorch.anti_unify import AntiUnifier, is_unary
+from backends.pytorch.anti_unify import AntiUnifier, find_function
 from backends.pytorch.index import sort_topologically
 from backends.pytorch.items import Body, FromFormal, FromItem
 from backends.pytorch.merged import (
@@ -23,9 +22,10 @@ from backends.pytorch.merged import (
 from backends.pytorch.spelled import unmark
 from backends.pytorch.terms import (
     IDENTITY,
-    CodeName,
+    Form,
     Hole,
     Many,
+    Operand,
     Part,
     Tree,
     holes,
@@ -181,9 +181,13 @@ def _merge_trees(item: Merged) -> None:
     if not expressions:
         return
     if len({skeleton(e) for e in expressions.values()}) > 1:
-        if not all(is_unary(m) for m in item.members.values()):
+        functions = {n: find_function(m) for n, m in item.members.items()}
+        if None in functions.values():
             raise Diverge(f"the expression of {item.slot or 'a node'}")
-        expressions = {n: _open_function(e) for n, e in expressions.items()}
+        expressions = {
+            n: Tree(Form.CALL, "", (Hole(function, "act"), Operand(0)))
+            for n, function in functions.items()
+        }
     item.expression = zip_trees(expressions, item.slot)
 
 
@@ -195,14 +199,6 @@ def _merge_variant(item: Merged, numbers: list[int]) -> Variant:
         for place in range(len(item.members[numbers[0]].starts))
     )
     return Variant(frozenset(numbers), zip_trees(made, item.slot), starts)
-
-
-def _open_function(expression: Part) -> Part:
-    """`F.relu(x)` with a hole for the function."""
-    assert isinstance(expression, Tree)
-    head, *rest = expression.parts
-    assert isinstance(head, Tree)
-    return replace(expression, parts=(Hole(CodeName(head.label), "act"), *rest))
 
 
 def zip_trees(trees: Mapping[int, Part], slot: str) -> Part:
@@ -280,14 +276,11 @@ def _check_branches(merged: Class) -> None:
         for ref in item.refs:
             if reach(ref) not in (merged.everyone, item.instances):
                 raise Diverge("a value of one branch is used outside it")
-            if isinstance(ref, Choice) and item.instances != merged.everyone:
-                raise Diverge("a branch inside a branch")
     seen: dict[Instances, Choice] = {}
     for choice in merged.choices:
-        ends = (choice.base, choice.other)
         if reach(choice.base) != merged.everyone or reach(choice.other) != choice.instances:
             raise Diverge("a branch whose ends do not match")
-        if any(isinstance(end, Choice) for end in ends):
+        if isinstance(choice.other, Choice):
             raise Diverge("a branch inside a branch")
         if seen.setdefault(choice.instances, choice) is not choice:
             raise Diverge("a branch with two results")

@@ -7,7 +7,7 @@ from math import lcm
 
 import numpy as np
 
-from backends.pytorch.document import STEP, Group, lay_out
+from backends.pytorch.document import STEP, WIDTH, Group, lay_out
 from backends.pytorch.expressions import Expressions, hint_tree
 from backends.pytorch.merged import Class
 from backends.pytorch.reading import Reading
@@ -138,8 +138,14 @@ class _Checks:
         return self._raise(test, f"{left} must {relation} {right}; {shown}")
 
     def _raise(self, test: str, message: str) -> list[str]:
+        lines = [f"{' ' * self.indent}if {test}:"]
         error = ("raise ValueError", Group("(", (f'f"{message}"',), ")"))
-        return [f"{' ' * self.indent}if {test}:", *lay_out("", error, self.indent + STEP)]
+        made = lay_out("", error, self.indent + STEP)
+        first, sign, rest = message.partition("; ")
+        if max(map(len, made)) <= WIDTH or not sign:
+            return lines + made
+        inner = " " * (self.indent + 2 * STEP)
+        return [*lines, made[0], f'{inner}f"{first}; "', f'{inner}f"{rest}"', made[-1]]
 
     def _text(self, dim: Dim) -> str:
         places: dict[Symbol | Quotient, tuple[int, int]] = {Symbol(s): (0, 0) for s in dim.symbols}

@@ -154,8 +154,10 @@ class Forward:
     def _write_choice(self, choice: Choice) -> None:
         """`if cond:` around the items that only some instances have."""
         out = self.out
-        out.flush(choice.base)
         inside = self.inside[choice]
+        for ref in (r for item in inside for r in item.refs):
+            self._need(ref)
+        out.flush(choice.base)
         base = out.text(out.read(choice.base)[0])
         within = sum(
             list(operands(item.expression)).count(place)
