@@ -143,3 +143,18 @@ def test_parquet_refusals(tmp_path: Path) -> None:
     assert "differ in length" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).label()
     pandas.DataFrame({"x": pandas.to_datetime(["2020-01-01"])}).to_parquet(tmp_path / "t.parquet")
     assert "no tensor" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).label()
+
+
+def test_parquet_files_of_a_pattern(tmp_path: Path) -> None:
+    (tmp_path / "jets").mkdir()
+    for name, kind in (("b", "x"), ("a", "y")):
+        table = pandas.DataFrame({"size": [1.5, 2.5], "kind": [kind, "z"]})
+        table.to_parquet(tmp_path / "jets" / f"{name}.parquet")
+    source = Parquet("jets/*.parquet")
+    arrays = check_source(source, tmp_path)
+    assert arrays["kind"].tolist() == [1, 2, 0, 2]
+    assert len(source.files(tmp_path)) == 2
+    pandas.DataFrame({"other": [1]}).to_parquet(tmp_path / "jets" / "c.parquet")
+    assert "differ" in fault_of(lambda: source.schema(tmp_path)).label()
+    missing = Parquet("jetts/*.parquet")
+    assert "no file" in fault_of(lambda: missing.schema(tmp_path)).title()

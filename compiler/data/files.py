@@ -24,6 +24,23 @@ def find_file(folder: Path, path: str, option: str = "path") -> Path:
     return found
 
 
+def find_files(folder: Path, path: str, option: str = "path") -> list[Path]:
+    """The files that a source names, in the order of their names: one, or those that a pattern
+    such as `jets/*.parquet` matches.
+
+    Raises:
+        Fault: there is none, or it is a folder.
+    """
+    if not set("*?[") & set(path) or (folder / path).exists():
+        return [find_file(folder, path, option)]
+    root = Path(Path(path).anchor)  # empty where the path is relative
+    start = root if root.is_absolute() else folder
+    found = sorted(start.glob(str(Path(path).relative_to(root))))
+    if not found:
+        _refuse_missing(folder, path, option, is_folder=False)
+    return found
+
+
 def find_folder(folder: Path, path: str, option: str = "folder") -> Path:
     """The folder that a source names in its option.
 
