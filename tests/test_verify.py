@@ -30,7 +30,7 @@ from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Condition, Frame, Graph, Site, Value
 from compiler.ir.weights import draw_weights
-from compiler.messages.lowering import (
+from compiler.messages.verification import (
     BackendFailed,
     BackendsDiffer,
     DeviceMissing,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from backends.onnx_runtime.cases import Case
 from backends.onnx_runtime.narrow import Divergence
 from compiler.diagnostics import Message
-from compiler.messages.lowering import BackendsDiffer
+from compiler.messages.verification import BackendsDiffer
 
 
 def describe_divergence(

@@ -26,7 +26,7 @@ from backends.onnx_runtime.tolerance import Difference, compare_all
 from compiler.diagnostics import Message
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Value
-from compiler.messages.lowering import OptimizerDiffers, PassChangedMeaning
+from compiler.messages.verification import OptimizerDiffers, PassChangedMeaning
 from compiler.passes.base import Context
 from compiler.passes.pipeline import ONNX_PASSES
 from compiler.tensor import TensorType

@@ -16,7 +16,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from compiler.diagnostics import CompileError
-from compiler.messages.lowering import DeviceMissing, ModelRefused
+from compiler.messages.verification import DeviceMissing, ModelRefused
 
 Array = NDArray[Any]
 

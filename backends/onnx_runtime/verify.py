@@ -21,7 +21,7 @@ from backends.onnx_runtime.torch_subject import TorchSubject
 from compiler.diagnostics import Message, Sink
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
-from compiler.messages.lowering import BackendFailed, NoPossibleSizes
+from compiler.messages.verification import BackendFailed, NoPossibleSizes
 
 Array = NDArray[Any]
 Progress = Callable[[str, int, int], None]

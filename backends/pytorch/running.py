@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import IO
 
 from compiler.diagnostics import CompileError, Message
-from compiler.messages.verification import LossNotFinite, TrainingDeviceMissing, TrainingFailed, TrainingFileMissing, TrainingKilled, TrainingOutOfMemory
+from compiler.messages.training_runs import (
+    LossNotFinite,
+    TrainingDeviceMissing,
+    TrainingFailed,
+    TrainingFileMissing,
+    TrainingKilled,
+    TrainingOutOfMemory,
+)
 from compiler.source import Span
 
 Record = Mapping[str, float]

@@ -1,0 +1,144 @@
+"""Messages about training scripts that end before they are done."""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+from compiler.diagnostics import Message
+from compiler.records import dataclass
+
+
+@final
+@dataclass(frozen=True)
+class TrainingFileMissing(Message):
+    """The training script did not find a file that it reads.
+
+    Paths in a spec start from the folder of the spec. The file was there when the spec was
+    checked, or the script was run with another folder.
+    """
+
+    code: ClassVar[str] = "W0860"
+    path: str
+
+    def title(self) -> str:
+        return f"the training found no file {self.path}"
+
+    def label(self) -> str:
+        return "is what was trained"
+
+    def help(self) -> str:
+        return "put the file there; paths start from the folder of the spec"
+
+
+@final
+@dataclass(frozen=True)
+class LossNotFinite(Message):
+    """The loss became infinite or stopped being a number, and nothing can be learned from it.
+
+    Most often the learning rate is too high. A warm-up (`schedule=cosine(warmup=5%)`), a limit
+    on the gradients (`clip 1.0`) or `precision bf16` in place of `f16` helps too. A logarithm of
+    zero, a division by zero and missing values in the data have the same effect in the first
+    step.
+    """
+
+    code: ClassVar[str] = "W0861"
+    value: str
+    epoch: int
+    step: int
+
+    def title(self) -> str:
+        return f"the loss is {self.value} at epoch {self.epoch}, step {self.step}"
+
+    def label(self) -> str:
+        return "stopped there"
+
+    def help(self) -> str:
+        if self.epoch == 1 and self.step == 1:
+            return "look for missing values in the data, log(0) and division by zero in the spec"
+        return "try a lower `lr`, a warm-up, or `clip 1.0`"
+
+
+@final
+@dataclass(frozen=True)
+class TrainingOutOfMemory(Message):
+    """The training did not fit into the memory of the GPU.
+
+    The whole data set is held on the device beside the network, its gradients, the state of the
+    optimizer and the activations of one batch, which grow with `batch`.
+    """
+
+    code: ClassVar[str] = "W0862"
+    batch: str
+
+    def title(self) -> str:
+        return "the GPU is out of memory"
+
+    def label(self) -> str:
+        return f"with batches of {self.batch} rows"
+
+    def help(self) -> str:
+        return "use a smaller `batch`, `precision bf16`, or `--device cpu`"
+
+
+@final
+@dataclass(frozen=True)
+class TrainingDeviceMissing(Message):
+    """A training was asked to run on a CUDA device where PyTorch finds none.
+
+    Either there is no GPU, or the installed PyTorch is one for the CPU only.
+    """
+
+    code: ClassVar[str] = "W0863"
+
+    def title(self) -> str:
+        return "PyTorch finds no CUDA device"
+
+    def help(self) -> str:
+        return "give `--device cpu`, or install PyTorch for CUDA"
+
+
+@final
+@dataclass(frozen=True)
+class TrainingKilled(Message):
+    """The process of the training was ended from outside.
+
+    SIGKILL is most often the system, out of memory. Finished epochs are kept: the same command
+    goes on from there.
+    """
+
+    code: ClassVar[str] = "W0864"
+    signal: str
+
+    def title(self) -> str:
+        return f"the training was ended by {self.signal}"
+
+    def label(self) -> str:
+        return "goes on after its last finished epoch when it is run again"
+
+    def help(self) -> str | None:
+        if self.signal != "SIGKILL":
+            return None
+        return "if memory ran out, use a smaller `batch`"
+
+
+@final
+@dataclass(frozen=True)
+class TrainingFailed(Message):
+    """The training script ended with an error of its own.
+
+    The script that Weft writes runs alone (`python train.py`), and the whole of what it said
+    stands in the log that the message names.
+    """
+
+    code: ClassVar[str] = "W0865"
+    reason: str
+    log: str
+
+    def title(self) -> str:
+        return f"the training failed: {self.reason}"
+
+    def label(self) -> str:
+        return "is what was trained"
+
+    def help(self) -> str:
+        return f"what the script said is in {self.log}"

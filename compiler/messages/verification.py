@@ -1,0 +1,170 @@
+"""Messages about running what was compiled: devices, refusals, and what verification found."""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+from compiler.diagnostics import Message
+from compiler.records import dataclass
+
+
+@final
+@dataclass(frozen=True)
+class DeviceMissing(Message):
+    """CUDA was asked for and cannot be used.
+
+    ONNX Runtime needs the package `onnxruntime-gpu` and CUDA's libraries. `--device auto` takes
+    CUDA where it works and the CPU elsewhere.
+    """
+
+    code: ClassVar[str] = "W0820"
+    reason: str
+
+    def title(self) -> str:
+        return f"CUDA cannot be used: {self.reason}"
+
+    def help(self) -> str:
+        return "install `weft[gpu]`, or give `--device cpu`"
+
+
+@final
+@dataclass(frozen=True)
+class ModelRefused(Message):
+    """ONNX Runtime does not load the model.
+
+    The file is damaged, it needs a newer ONNX Runtime, or one of its operators has no
+    implementation for these element types on this device.
+    """
+
+    code: ClassVar[str] = "W0821"
+    model: str
+    reason: str
+
+    def title(self) -> str:
+        return f"ONNX Runtime refuses {self.model}: {self.reason}"
+
+    def help(self) -> str:
+        return "a lower `opset`, another device or `f32` may be what it knows"
+
+
+@final
+@dataclass(frozen=True)
+class BackendsDiffer(Message):
+    """A backend computes something else than the spec means.
+
+    Verification runs the network's meaning in NumPy, the generated PyTorch and the ONNX file on
+    random and edge inputs. This is the first layer whose result differs although what goes in
+    agrees, so the fault is in how this layer is written for the backend, or in the backend
+    itself. It is no fault of the spec: please report it with the spec.
+    """
+
+    code: ClassVar[str] = "W0810"
+    backend: str
+    layer: str
+    case: str
+    error: float
+    allowed: float
+    found: float
+    expected: float
+    index: tuple[int, ...]
+    reason: str
+
+    def title(self) -> str:
+        return f"{self.backend} computes `{self.layer}` differently on {self.case}"
+
+    def label(self) -> str:
+        if self.reason:
+            return self.reason
+        place = f"at {list(self.index)}" if self.index else "here"
+        return f"{place} it gives {self.found:.7g}, which should be {self.expected:.7g}"
+
+    def help(self) -> str:
+        return (
+            f"the error is {self.error:.1e} of the largest number, {self.allowed:.1e} is allowed;"
+            " please report this with the spec"
+        )
+
+
+@final
+@dataclass(frozen=True)
+class PassChangedMeaning(Message):
+    """A pass of the compiler changed what the network computes.
+
+    Passes rewrite the network before it becomes an ONNX file, and none of them may change the
+    outputs by more than rounding. It is no fault of the spec: please report it with the spec.
+    """
+
+    code: ClassVar[str] = "W0811"
+    name: str
+    output: str
+    case: str
+    error: float
+
+    def title(self) -> str:
+        return f"the pass `{self.name}` changed the output `{self.output}` on {self.case}"
+
+    def label(self) -> str:
+        return f"the error is {self.error:.1e} of the largest number"
+
+
+@final
+@dataclass(frozen=True)
+class OptimizerDiffers(Message):
+    """ONNX Runtime's own optimizer changes the outputs.
+
+    The file computes what the spec means when ONNX Runtime runs it node by node, and something
+    else after ONNX Runtime has rewritten it. Another version of ONNX Runtime may behave.
+    """
+
+    code: ClassVar[str] = "W0812"
+    output: str
+    case: str
+    error: float
+
+    def title(self) -> str:
+        return f"ONNX Runtime's optimizer changes the output `{self.output}` on {self.case}"
+
+    def label(self) -> str:
+        return f"the error is {self.error:.1e} of the largest number"
+
+    def help(self) -> str:
+        return "try another version of ONNX Runtime, or disable its graph optimizations"
+
+
+@final
+@dataclass(frozen=True)
+class BackendFailed(Message):
+    """A backend raised an error on inputs that the spec's types allow."""
+
+    code: ClassVar[str] = "W0813"
+    backend: str
+    case: str
+    reason: str
+
+    def title(self) -> str:
+        return f"{self.backend} fails on {self.case}"
+
+    def label(self) -> str:
+        return self.reason
+
+
+@final
+@dataclass(frozen=True)
+class NoPossibleSizes(Message):
+    """No sizes of the dimensions were found at which the network could run.
+
+    Verification needs sizes at which every tensor has elements and every condition holds.
+    """
+
+    code: ClassVar[str] = "W0814"
+    model: str
+    names: tuple[str, ...]
+
+    def title(self) -> str:
+        return f"`{self.model}` cannot be verified: no sizes fit its conditions"
+
+    def label(self) -> str:
+        return f"no sizes up to 1024 of {', '.join(self.names)} were found"
+
+
+# --- training -----------------------------------------------------------------------------------
