@@ -77,11 +77,14 @@ def _load(graph: Graph, load: LoadWeights, folder: Path) -> dict[str, Array]:
     files = sorted(folder.glob(load.file)) if any(c in load.file for c in "*?[") else []
     found = _read(files or [folder / load.file], load.span)
     renamed = {rename_path(path, load.rename): array for path, array in found.items()}
-    paths = [p.path for p in graph.parameters]
-    wanted = set(match_paths(paths, load.only) if load.only else paths)
-    wanted -= set(match_paths(paths, load.excluded))
-    parameters = [p for p in graph.parameters if p.path in wanted]
-    return _choose(parameters, renamed, load.file, load.span)
+    prefix = f"{load.prefix}." if load.prefix else ""
+    inside = [p.path.removeprefix(prefix) for p in graph.parameters if p.path.startswith(prefix)]
+    wanted = set(match_paths(inside, load.only) if load.only else inside)
+    wanted -= set(match_paths(inside, load.excluded))
+    full = {prefix + path for path in wanted}
+    parameters = [p for p in graph.parameters if p.path in full]
+    placed = {prefix + path: array for path, array in renamed.items()}
+    return _choose(parameters, placed, load.file, load.span)
 
 
 def _read(files: Iterable[Path], span: Span | None) -> dict[str, Array]:

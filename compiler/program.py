@@ -15,13 +15,18 @@ from compiler.training.base import Metric, Optimizer
 
 @dataclass(frozen=True)
 class LoadWeights:
-    """`-> load("file.safetensors", only=[…], except=[…], rename=["enc.*" -> "body.*"])`."""
+    """`-> load("file.safetensors", only=[…], except=[…], rename=["enc.*" -> "body.*"])`.
+
+    `prefix` is the path of the part of the net that it loads (`backbone`; empty for the whole):
+    the paths of the file and of the patterns are relative to it.
+    """
 
     file: str  # as written; relative to the spec's folder
     only: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     rename: tuple[tuple[str, str], ...] = ()
     span: Span | None = None
+    prefix: str = ""
 
 
 @dataclass(frozen=True)

@@ -246,3 +246,20 @@ def test_weights_keep_their_paths_beside_values_of_the_same_name() -> None:
 def test_full_repeats_a_tensor() -> None:
     net = model("    output y = full([batch, 8], max(x)) * full([batch], 2.0)[:, none]")
     assert ops(net) == ["max", "expand", "full", "index", "mul"]
+
+
+def test_loads_of_inner_nets_keep_their_place() -> None:
+    nets, messages = elaborate(
+        "model Body {\n    input x: f32[batch, 8]\n    output y = x -> dense(8) as fc\n}\n"
+        'net body = Body() -> load("body.safetensors", except=["fc.bias"])\n'
+        "model M {\n    input x: f32[batch, 8]\n    net first = body\n"
+        '    net second = dense(8) -> load("second.safetensors")\n'
+        "    output z = x -> first -> second -> second\n}\n"
+        'net m = M() -> load("m.safetensors")\n'
+    )
+    assert not messages
+    assert [(item.file, item.prefix) for item in nets["m"].loads] == [
+        ("body.safetensors", "first"),
+        ("second.safetensors", "second"),
+        ("m.safetensors", ""),
+    ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Value
+from compiler.program import LoadWeights
 
 if TYPE_CHECKING:
     from compiler.elaborate.files import FileScope
@@ -20,7 +21,7 @@ class GraphState:
     `captured` are the tensors of the graph around it that the body reads, by the name of their
     value outside; `nets` places each net of file level that is used here; `lets` holds tensors
     that file-level `let`s made here; `makers` are the names of the ops that made each value;
-    `faults` is how many errors there were before it; `abandoned` says that its elaboration
+    `loads` are those of the nets that it uses; `faults` is how many errors there were before it; `abandoned` says that its elaboration
     was given up; `of_rows` says that it computes columns of data, row by row.
     """
 
@@ -30,6 +31,7 @@ class GraphState:
     nets: dict[int, NetValue] = field(default_factory=dict)
     lets: dict[tuple[FileScope, str], Val] = field(default_factory=dict)
     calls: int = 0
+    loads: list[LoadWeights] = field(default_factory=list)
     faults: int = 0
     abandoned: bool = False
     of_rows: bool = False

@@ -31,8 +31,8 @@ class ModelRun:
         self.item = layer.item
         self.signature = read_signature(layer.file, layer.item)
 
-    def run(self) -> Graph | None:
-        """The graph, or None where something was refused."""
+    def run(self) -> tuple[Graph, tuple[LoadWeights, ...]] | None:
+        """The graph and what the nets inside it load, or None where something was refused."""
         session = self.file.session
         session.work = 0
         before = session.faults
@@ -43,7 +43,9 @@ class ModelRun:
         assert body.ports is not None
         if session.faults > before or body.ports.refused:
             return None
-        return self._close(body)
+        graph = self._close(body)
+        assert body.home is not None
+        return None if graph is None else (graph, tuple(body.home.loads))
 
     def _open(self) -> Body | None:
         """The body with its parameters bound, under the root frame."""
@@ -107,9 +109,10 @@ def elaborate_layer(
     """A model with its arguments as a net; None where something was refused, which is
     reported."""
     try:
-        graph = ModelRun(layer, name, span).run()
+        made = ModelRun(layer, name, span).run()
     except Abandoned:
         return None
-    if graph is None:
+    if made is None:
         return None
-    return Net(name, layer.item.name.text, graph, loads, span)
+    graph, inner = made
+    return Net(name, layer.item.name.text, graph, (*inner, *loads), span)

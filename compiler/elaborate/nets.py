@@ -61,8 +61,15 @@ def apply_net(
             result = apply_block(body, layer, given, application, net)
         case _:
             raise AssertionError(f"{describe(layer)} takes no arguments by name")
-    net.made = True
+    _note_made(body, net)
     return result
+
+
+def _note_made(body: Body, net: NetValue) -> None:
+    """After the first use of a net its weights exist, and what it loads is the graph's."""
+    if not net.made and body.home is not None:
+        body.home.root.loads += [replace(load, prefix=net.path) for load in net.loads]
+    net.made = True
 
 
 def call_whole_net(
@@ -107,7 +114,7 @@ def apply_sequence(
         caller=body,
     )
     result = inner.apply(_innermost(net.layer), inputs, replace(application, label=None))
-    net.made = True
+    _note_made(body, net)
     return result
 
 
