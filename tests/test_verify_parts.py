@@ -1,0 +1,183 @@
+"""The parts of the verification: sizes, inputs, comparing, sessions and clocks."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends.onnx_graph.compile import compile_onnx
+from backends.onnx_runtime.cases import EDGES, make_cases
+from backends.onnx_runtime.measure import measure, median_interval
+from backends.onnx_runtime.ranges import find_bounds
+from backends.onnx_runtime.session import Device, open_session
+from backends.onnx_runtime.sizes import SizeSearch
+from backends.onnx_runtime.tolerance import compare, derive_tolerance, measure_depth
+from compiler.diagnostics import CompileError
+from compiler.dims import Dim
+from compiler.ir.graph import Condition, Graph, Site
+from compiler.messages.verification import (
+    DeviceMissing,
+    ModelRefused,
+)
+from compiler.ops.activation import Relu
+from compiler.ops.convolution import Conv
+from compiler.ops.indexing import Index
+from compiler.ops.items import TensorIndex
+from compiler.ops.linear import Embedding
+from compiler.tensor import TensorType
+from tests.verifying import Net, make_mlp
+
+# --- sizes and inputs --------------------------------------------------------------------------
+
+
+def test_sizes_respect_conditions_and_windows() -> None:
+    net = Net()
+    x = net.build.input("x", TensorType.of("f32", ["batch", 3, "h", "w"]))
+    graph, _ = net.finish(y=net.apply(Conv(4, 5), x, name="c"))
+    condition = (Condition(Dim.of("h") * 2, "==", Dim.of("w")),)
+    graph = Graph(**{**graph.__dict__, "conditions": condition})
+    search = SizeSearch(graph, {})
+    assert search.batch == "batch"
+    found = search.choose()
+    assert found
+    for sizes in found:
+        assert sizes["h"] >= 5
+        assert sizes["w"] == 2 * sizes["h"]
+
+
+def test_sizes_differ_from_each_other() -> None:
+    net = Net()
+    x = net.build.input("x", TensorType.of("f32", ["batch", 3, "h", "w"]))
+    graph, _ = net.finish(y=net.apply(Relu(), x))
+    first, *rest = SizeSearch(graph, {}).choose()
+    assert first == {"batch": 1, "h": 1, "w": 1}
+    assert rest
+    assert all(sizes["h"] != sizes["w"] for sizes in rest)
+    assert SizeSearch(graph, {"h": 7}).choose()[0] == {"h": 7, "batch": 1, "w": 1}
+
+
+def test_indices_stay_inside_their_table() -> None:
+    net = Net()
+    tokens = net.build.input("tokens", TensorType.of("i64", ["batch", 6]))
+    picks = net.build.input("picks", TensorType.of("i64", ["batch"]))
+    x = net.apply(Embedding(11, 4), tokens, name="e")
+    (rows,) = net.build.apply(Index((TensorIndex(1),)), [x, picks], net.root, Site())
+    graph, _ = net.finish(y=rows)
+    search = SizeSearch(graph, {})
+    assert find_bounds(graph, {"batch": 3}) == {"tokens": 11, "picks": 3}
+    cases = list(make_cases(graph, search))
+    tables = [c.inputs["tokens"] for c in cases]
+    assert max(int(t.max()) for t in tables) == 10
+    assert min(int(t.min()) for t in tables) == 0
+    assert any((c.inputs["picks"] == c.sizes["batch"] - 1).all() for c in cases)
+
+
+def test_edges_cover_masks_and_magnitudes() -> None:
+    net = Net()
+    x = net.build.input("x", TensorType.of("f32", ["batch", 6]))
+    mask = net.build.input("mask", TensorType.of("bool", ["batch", 6]))
+    graph, _ = net.finish(y=net.apply(Relu(), x), mask=mask)
+    cases = {c.kind: c for c in make_cases(graph, SizeSearch(graph, {}))}
+    assert not cases["zeros"].inputs["x"].any()
+    assert not cases["zeros"].inputs["mask"].any()
+    assert cases["large"].inputs["mask"].all()
+    assert np.abs(cases["large"].inputs["x"]).max() > 50
+    assert (cases["negative"].inputs["x"] <= 0).all()
+    stacked = cases["/".join(EDGES)]
+    row = stacked.row(1, "batch")
+    assert row.kind == "large"
+    np.testing.assert_array_equal(row.inputs["x"], stacked.inputs["x"][1:2])
+
+
+# --- comparing ---------------------------------------------------------------------------------
+
+
+def test_errors_are_relative_to_the_largest_number() -> None:
+    expected = np.array([[1.0, 100.0], [0.001, 0.0]], np.float32)
+    found = expected + np.array([[0, 0.01], [0.0001, 0]], np.float32)
+    whole = compare(expected, found)
+    assert whole.error == pytest.approx(1e-4, rel=1e-2)
+    assert whole.index == (0, 1)
+    rows = compare(expected, found, by_rows=True)
+    assert rows.error == pytest.approx(0.1, rel=1e-3)
+    assert rows.index == (1, 0)
+    assert rows.found == pytest.approx(0.0011)
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "error"),
+    [
+        (np.array([np.nan, 1.0]), np.array([np.nan, 1.0]), 0),
+        (np.array([np.inf, 1.0]), np.array([np.inf, 1.0]), 0),
+        (np.array([np.inf, 1.0]), np.array([-np.inf, 1.0]), math.inf),
+        (np.array([np.nan, 1.0]), np.array([0.0, 1.0]), math.inf),
+        (np.array([1.0, 2.0]), np.array([1.0, np.nan]), math.inf),
+        (np.array([1, 2]), np.array([1, 2]), 0),
+        (np.array([1, 2]), np.array([1, 3]), math.inf),
+        (np.zeros(2), np.zeros(3), math.inf),
+        (np.zeros(2, np.float32), np.zeros(2), math.inf),
+        (np.zeros((0, 2)), np.zeros((0, 2)), 0),
+    ],
+)
+def test_strange_numbers(expected: Any, found: Any, error: float) -> None:
+    assert compare(expected, found).error == error
+
+
+def test_tolerance_grows_with_depth_and_coarseness() -> None:
+    shallow, _ = make_mlp(Relu())
+    assert measure_depth(shallow) == 3
+    net = Net()
+    x = net.build.input("x", TensorType.of("f16", ["batch", 8]))
+    half, _ = net.finish(y=net.apply(Relu(), x))
+    assert derive_tolerance(half) > 100 * derive_tolerance(shallow)
+    assert derive_tolerance(shallow) < 1e-5
+
+
+# --- sessions and clocks -----------------------------------------------------------------------
+
+
+def test_sessions_say_what_they_cannot_do(tmp_path: Path) -> None:
+    import onnxruntime as ort
+
+    (tmp_path / "bad.onnx").write_bytes(b"nonsense")
+    with pytest.raises(CompileError) as error:
+        open_session(tmp_path / "bad.onnx", device=Device.CPU)
+    assert isinstance(error.value.messages[0], ModelRefused)
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    with pytest.raises(CompileError) as error:
+        open_session(tmp_path / "bad.onnx", device=Device.CUDA)
+    assert isinstance(error.value.messages[0], DeviceMissing)
+
+
+def test_auto_is_a_device_that_works(tmp_path: Path) -> None:
+    graph, weights = make_mlp(Relu())
+    compile_onnx(graph, weights, tmp_path / "net.onnx")
+    session = open_session(tmp_path / "net.onnx")
+    assert session.device in (Device.CPU, Device.CUDA)
+    assert session.fixed_shapes == {"x": (None, None, 8)}
+
+
+def test_rounds_are_interleaved_and_warmed_up() -> None:
+    calls: list[str] = []
+    ticks = iter(range(1000))
+    compared = measure(
+        {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")},
+        rounds=4,
+        warmup=1,
+        clock=lambda: float(next(ticks)),
+    )
+    assert len(calls) == 10
+    assert calls[2:6] in (["a", "b", "b", "a"], ["b", "a", "a", "b"])
+    assert compared.ratio("a", "b") == 1
+    assert len(compared.timings["a"].samples) == 4
+
+
+def test_intervals_hold_the_median() -> None:
+    low, high = median_interval(list(range(100)))
+    assert 35 <= low < 50 < high <= 65
+    assert median_interval([3.0]) == (3.0, 3.0)
