@@ -104,10 +104,18 @@ def match_call(signature: Signature, actuals: Sequence[Actual], supplied: int) -
             match = _match(signature, actuals, tuple(tensors[:count]), loosely=loosely)
             if match.holds:
                 return match
-            if first is None or (match.fits and not first.fits):
+            if first is None or _explains_better(match, first, waiting=not (supplied or run_time)):
                 first = match
     assert first is not None
     return first
+
+
+def _explains_better(match: Match, other: Match, *, waiting: bool) -> bool:
+    """Whether a reading that does not hold is the likelier one: its arguments fit, and, where
+    the call may wait for its tensors, fewer are missing."""
+    if match.fits != other.fits:
+        return match.fits
+    return waiting and match.fits and len(match.missing) < len(other.missing)
 
 
 def _match(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from compiler.messages.names import NotAvailable
+from compiler.syntax import Name
+
 LATER: dict[str, str] = {
     "training": "tell training from evaluation when compiling",
     "step": "be the number of the training step at run time",
@@ -34,6 +37,9 @@ LATER: dict[str, str] = {
 }
 """Names in expressions, and what each will do."""
 
+OTHER_WORDS: dict[str, str] = {"linear": "for the layer, write `dense(n)`"}
+"""What to write where another meaning of such a word was meant."""
+
 LATER_CLAUSES: dict[str, str] = {
     "step": "alternate between several objectives",
     "update": "compute a buffer after the optimizer",
@@ -52,3 +58,11 @@ LATER_CLAUSES: dict[str, str] = {
     "weights": "choose the dtype of stored weights",
 }
 """Words of clauses, and what each will do."""
+
+
+def refuse_later(name: Name) -> NotAvailable:
+    """The message about a word of `LATER`."""
+    word, other = name.text, OTHER_WORDS.get(name.text)
+    if other is not None:
+        return NotAvailable(name.span, word, LATER[word], other)
+    return NotAvailable(name.span, word, LATER[word])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.context import Body
 from compiler.elaborate.functions import CONSTANTS, FUNCTIONS
-from compiler.elaborate.later import LATER
+from compiler.elaborate.later import LATER, refuse_later
 from compiler.elaborate.values import (
     POISON,
     DTypeValue,
@@ -95,7 +95,7 @@ def _report_unknown(body: Body, name: Name, *, applied: bool) -> None:
         body.report(UnboundSize(name.span, word, unbound.text, unbound.span))
         return
     if word in LATER:
-        body.report(NotAvailable(name.span, word, LATER[word]))
+        body.report(refuse_later(name))
         return
     kind = "layer" if applied else "name"
     note = None

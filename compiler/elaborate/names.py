@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from compiler.diagnostics import Message, did_you_mean
 from compiler.elaborate.files import FileScope
 from compiler.elaborate.functions import CONSTANTS, FUNCTIONS
-from compiler.elaborate.later import LATER
+from compiler.elaborate.later import LATER, refuse_later
 from compiler.elaborate.lints import read_parts
 from compiler.elaborate.loading import LOAD
 from compiler.elaborate.tracing import walk
 from compiler.initializers import INITIALIZERS
-from compiler.messages.names import NotAvailable, UnknownName
+from compiler.messages.names import UnknownName
 from compiler.ops.base import OPS
 from compiler.syntax import (
     Binding,
@@ -45,7 +45,7 @@ def find_unknown_names(scope: FileScope, item: Item) -> Iterator[Message]:
         if word in bound or _is_built_in(word) or scope.find(word, name.span) is not None:
             continue
         if word in LATER:
-            yield NotAvailable(name.span, word, LATER[word])
+            yield refuse_later(name)
             continue
         known = [*bound, *scope.names(), *OPS.names(), *FUNCTIONS]
         kind = "layer" if id(name) in applied else "name"

@@ -30,5 +30,8 @@ class CallPlace:
         if given is None:
             return Label(self.call, "left out here")
         if isinstance(given.value, Tensor):
-            return Label(given.value.made, f"this is {given.value.type}")
+            made, written = given.value.made, given.span.text
+            column = written.isidentifier() and made.text.isidentifier() and made != given.span
+            subject = f"`{written}`" if column and written != made.text else "this"
+            return Label(made, f"{subject} is {given.value.type}")
         return Label(given.span, f"this is {describe(given.value)}")

@@ -25,6 +25,7 @@ from compiler.elaborate.values import (
 from compiler.messages.names import ClauseWordBound, NotAvailable, UnknownClause
 from compiler.messages.scans import InsideScan
 from compiler.messages.shapes import NotATensor
+from compiler.ops.base import OPS
 from compiler.syntax import (
     Binding,
     Choice,
@@ -74,8 +75,7 @@ def _run_binding(body: Body, statement: Binding) -> None:
     if name.text in body.clauses.handlers:
         _refuse_clause_word(body, name, statement.value.span.text)
     value = body.evaluate(statement.value, Want((name.text,)))
-    if statement.type is not None:
-        value = _check_type(body, statement, value)
+    value = check_binding(body, statement, value)
     body.bind(name.text, value)
     note_name(body, name.text, value)
 
@@ -87,8 +87,10 @@ def _refuse_clause_word(body: Body, name: Name, value: str) -> None:
     body.report(ClauseWordBound(name.span, name.text, body.clauses.place, written))
 
 
-def _check_type(body: Body, statement: Binding, value: Val) -> Val:
-    assert statement.type is not None
+def check_binding(body: Body, statement: Binding, value: Val) -> Val:
+    """The value, checked against the type in `name: type = value`; poison where it differs."""
+    if statement.type is None:
+        return value
     kind = read_type(body.report, statement.type)
     if isinstance(kind, Poison) or isinstance(value, Poison):
         return POISON
@@ -126,7 +128,10 @@ def _run_clause(body: Body, statement: Clause) -> None:
         return
     known = tuple(body.clauses.handlers)
     suggestion = did_you_mean(word.text, known)
-    body.report(UnknownClause(word.span, word.text, body.clauses.place, known, suggestion))
+    form = body.clauses.forms.get(suggestion) if suggestion is not None else None
+    is_op = OPS.get(word.text) is not None
+    place = body.clauses.place
+    body.report(UnknownClause(word.span, word.text, place, known, suggestion, form, is_op))
     for operand in statement.operands:
         if isinstance(operand.value, Declare):
             body.bind(operand.value.name.text, POISON)

@@ -154,14 +154,24 @@ class UnknownClause(Message):
     place: str  # "a model"
     known: tuple[str, ...]
     suggestion: str | None
+    form: str | None = None
+    """How the suggested clause is written."""
+    layer: bool = False
+    """Whether the word names a layer."""
 
     def title(self) -> str:
         return f"`{self.word}` is no clause of {self.place}"
 
     def label(self) -> str:
-        return f"did you mean `{self.suggestion}`?" if self.suggestion else "unknown word"
+        if self.suggestion and not self.layer:
+            return f"did you mean `{self.suggestion}`?"
+        return "no statement begins with a layer" if self.layer else "unknown word"
 
     def help(self) -> str | None:
+        if self.layer:
+            return f"`{self.word}` is a layer: apply it and bind the result, `y = x -> {self.word}`"
+        if self.form is not None:
+            return f"write `{self.form}`"
         if self.suggestion or not self.known:
             return f"to bind a name, write `{self.word} = …`"
         return f"{self.place} has {', '.join(f'`{k}`' for k in self.known)}"
@@ -186,6 +196,7 @@ class NotAvailable(Message):
 
     word: str
     purpose: str  # "draws random numbers inside a graph"
+    advice: str = "this version of Weft refuses it rather than leave it out"
 
     def title(self) -> str:
         return f"`{self.word}` is not available yet"
@@ -194,7 +205,7 @@ class NotAvailable(Message):
         return f"`{self.word}` will {self.purpose}"
 
     def help(self) -> str | None:
-        return "this version of Weft refuses it rather than leave it out"
+        return self.advice
 
 
 @final

@@ -111,6 +111,23 @@ def need_float(op: str, type: TensorType, *, operand: int = 0) -> None:
         )
 
 
+def need_prediction(op: str, type: TensorType, target: TensorType) -> None:
+    """Raises `Fault` if a prediction's elements are not fractions: where the target's are, the
+    two were most likely given in the wrong order."""
+    if not type.dtype.is_float and target.dtype.is_float:
+        raise Fault(
+            lambda where: WrongDtype(
+                where.call,
+                op,
+                "a prediction of fractions first",
+                type,
+                (where.operand(0), where.operand(1)),
+                "the prediction comes first, then the target: exchange the two",
+            )
+        )
+    need_float(op, type)
+
+
 def need_bool(op: str, type: TensorType, *, operand: int = 0) -> None:
     """Raises `Fault` if the elements are not truth values."""
     if type.dtype is not DType.BOOL:

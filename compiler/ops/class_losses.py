@@ -14,7 +14,7 @@ from compiler.ir.graph import Node
 from compiler.messages.attention_and_losses import ClassWeightsDoNotFit, TargetDoesNotFit
 from compiler.ops.axes import (
     axes_constant,
-    need_float,
+    need_prediction,
     need_rank,
     operand_type,
     places,
@@ -47,7 +47,7 @@ class ClassLoss(Op):
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         x, target = operand_type(inputs, 0), operand_type(inputs, 1)
-        need_float(self.name, x)
+        need_prediction(self.name, x, target)
         need_rank(self.name, x, 2)
         axis = resolve_axis(self.name, self.axis, x)
         rest = (*x.shape[:axis], *x.shape[axis + 1 :])

@@ -12,7 +12,7 @@ from compiler.diagnostics import Fault
 from compiler.dims import Dim, equal
 from compiler.ir.graph import Node
 from compiler.messages.attention_and_losses import TargetDoesNotFit
-from compiler.ops.axes import need_float, operand_type, places
+from compiler.ops.axes import need_prediction, operand_type, places
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import given, input_type, refuse_option, widen
@@ -75,7 +75,7 @@ class PairLoss(Op):
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         x, target = operand_type(inputs, 0), operand_type(inputs, 1)
-        need_float(self.name, x)
+        need_prediction(self.name, x, target)
         if not match_shapes(x.shape, target.shape, assume):
             hint = None
             if x.shape == (*target.shape, Dim.of(1)):

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from compiler.diagnostics import Fault
 from compiler.elaborate.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.context import Body
-from compiler.elaborate.items.operands import malformed, read_operands
+from compiler.elaborate.items.operands import malformed, read_operands, refuse_word
+from compiler.elaborate.later import LATER
+from compiler.elaborate.lookup import find_built_in
 from compiler.elaborate.options import Unfit, convert
 from compiler.elaborate.places import CallPlace
 from compiler.elaborate.values import Given, Poison, Record, Tensor, Val, describe, is_layer
@@ -53,9 +55,16 @@ def read_metrics(body: Body, clause: Clause, before: Sequence[MetricEntry]) -> l
 
 def _read_metric(body: Body, clause: Clause, name: Name, operand: Operand) -> MetricEntry | None:
     assert not isinstance(operand.value, Declare)
-    call = _find_call(body, operand.value)
+    value = operand.value
+    while isinstance(value, Group):
+        value = value.inner
+    call = _find_call(body, value)
     if call is None:
-        return _read_value(body, clause, name, operand.value)
+        unknown = _find_unknown(body, value)
+        if unknown is not None:
+            refuse_word(body, unknown, "metric", METRICS.names())
+            return None
+        return _read_value(body, clause, name, value)
     cls, expression = call
     callee = expression.function.span
     match = _match(body, cls, expression)
@@ -78,8 +87,6 @@ def _read_metric(body: Body, clause: Clause, name: Name, operand: Operand) -> Me
 
 def _find_call(body: Body, expression: Expr) -> tuple[type[Metric], Call] | None:
     """The metric that a call names, unless the spec gives that name a meaning of its own."""
-    while isinstance(expression, Group):
-        expression = expression.inner
     if not isinstance(expression, Call) or not isinstance(expression.function, Name):
         return None
     word = expression.function.text
@@ -88,6 +95,17 @@ def _find_call(body: Body, expression: Expr) -> tuple[type[Metric], Call] | None
     if cls is None or own or body.file.find(word, expression.function.span) is not None:
         return None
     return cls, expression
+
+
+def _find_unknown(body: Body, expression: Expr) -> Name | None:
+    """The name that a call applies, where it means nothing: most likely a metric, misspelt."""
+    if not isinstance(expression, Call) or not isinstance(expression.function, Name):
+        return None
+    name = expression.function
+    word = name.text
+    known = any(word in layer for layer in body.names) or word in LATER
+    known = known or find_built_in(body, word, name.span) is not None
+    return None if known or body.file.find(word, name.span) is not None else name
 
 
 def _match(body: Body, cls: type[Metric], expression: Call) -> dict[str, Given] | None:
