@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from compiler.data.loading import load_data
+from compiler.elaborate.items.words import CLAUSES
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights
 from compiler.training.classification import Accuracy, BinaryAccuracy, TopK
@@ -309,3 +310,16 @@ deploy fit as onnx { dynamic batch  preprocess table }
     found = evaluate(deploy.graph, {**weights, **fitted}, columns)
     expected = evaluate(net.graph, weights, {"features": loaded.columns["features"]})
     np.testing.assert_allclose(found["logits"], expected["logits"], rtol=1e-6)
+
+
+# --- words --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", CLAUSES)
+def test_every_clause_is_in_the_reference(kind: str) -> None:
+    reference = (Path(__file__).resolve().parents[1] / "docs" / "language.md").read_text("utf-8")
+    (row,) = (line for line in reference.splitlines() if line.startswith(f"| `{kind} name"))
+    for word in CLAUSES[kind]:
+        assert f"`{word.word}`" in row
+        assert word.form.startswith(word.word)
+        assert not word.doc.endswith(".")

@@ -21,8 +21,6 @@ from compiler.program import Net, Program
 from compiler.render import render
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from weft.building.report import Report
 
 Array = NDArray[Any]
@@ -139,8 +137,8 @@ class Model:
             raise SpecError(error.messages) from error
         return dict(given)
 
-    def torch(self, weights: Weights = None, *, seed: int = 0) -> nn.Module:
-        """The generated PyTorch module with weights, in evaluation mode."""
+    def torch(self, weights: Weights = None, *, seed: int = 0) -> Any:
+        """The generated PyTorch module (an `nn.Module`) with weights, in evaluation mode."""
         from backends.pytorch.load import assign_weights, load_module
         from backends.pytorch.modules import emit_module
 

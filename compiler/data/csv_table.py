@@ -33,10 +33,10 @@ class Csv(DataSource):
     number of each word in sorted order, to be spread by `one_hot`. Write a name with spaces or
     brackets in backquotes.
 
-    path: the file, relative to the spec's folder.
-    separator: what stands between cells: `";"`, or `"\\t"` for tabs.
-    header: whether the first line names the columns; else they are `c0`, `c1`, …
-    decimal: what stands before the fraction of a number: `","` in much of Europe.
+    - `path`: the file, relative to the spec's folder.
+    - `separator`: what stands between cells: `";"`, or `"\\t"` for tabs.
+    - `header`: whether the first line names the columns; else they are `c0`, `c1`, …
+    - `decimal`: what stands before the fraction of a number: `","` in much of Europe.
     """
 
     name: ClassVar[str] = "csv"

@@ -36,10 +36,10 @@ class Images(DataSource):
     `mask: u8[height, width]` as well, from the file of the same name and subfolder there. Rows
     are in the order of the paths.
 
-    folder: where the images lie, relative to the spec's folder.
-    size: height and width that images are resized to (bilinear; masks to the nearest pixel);
-        needed where they differ.
-    mask: folder of the masks.
+    - `folder`: where the images lie, relative to the spec's folder.
+    - `size`: height and width that images are resized to (bilinear; masks to the nearest pixel);
+      needed where they differ.
+    - `mask`: folder of the masks.
     """
 
     name: ClassVar[str] = "images"

@@ -37,7 +37,7 @@ class Mnist(DataSource):
     The columns are `image: u8[28, 28]` and `label: i64`; the files bring their own splits `train`
     and `test`: `split given`.
 
-    folder: where the files lie, relative to the spec's folder.
+    - `folder`: where the files lie, relative to the spec's folder.
     """
 
     name: ClassVar[str] = "mnist"

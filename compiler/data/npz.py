@@ -51,8 +51,8 @@ class Npz(DataSource):
     `split given`. Floats become f32; whole numbers i64, but bytes of images stay u8. Pickled
     arrays are not read, because a pickle can run code.
 
-    path: the file, relative to the spec's folder.
-    columns: the arrays to read; all that have rows where it is not given.
+    - `path`: the file, relative to the spec's folder.
+    - `columns`: the arrays to read; all that have rows where it is not given.
     """
 
     name: ClassVar[str] = "npz"

@@ -30,7 +30,7 @@ class Parquet(DataSource):
     cells are f32 as well), truth values bool, lists of one length and of numbers f32[length].
     Text is a column of words: the number of each word in sorted order, empty cells the word `""`.
 
-    path: the file, relative to the spec's folder, or a pattern: `"jets/*.parquet"`.
+    - `path`: the file, relative to the spec's folder, or a pattern: `"jets/*.parquet"`.
     """
 
     name: ClassVar[str] = "parquet"

@@ -108,7 +108,7 @@ class SklearnSet(DataSource):
     spaces as `_`), `features` with all of them, and `label` with its classes, or the targets as
     numbers.
 
-    set: the name behind `sklearn.datasets.load_`.
+    - `set`: the name behind `sklearn.datasets.load_`.
     """
 
     name: ClassVar[str] = "sklearn"

@@ -28,10 +28,10 @@ class Text(DataSource):
     i starts at character `i * stride`. `split in_order` divides the text by position, and leaves
     out the rows that would share a character with the split before.
 
-    path: the file (UTF-8), relative to the spec's folder.
-    context: characters in a row.
-    stride: characters from the start of one row to the next; `context` where it is not given, so
-        that rows do not overlap.
+    - `path`: the file (UTF-8), relative to the spec's folder.
+    - `context`: characters in a row.
+    - `stride`: characters from the start of one row to the next; `context` where it is not given,
+      so that rows do not overlap.
     """
 
     name: ClassVar[str] = "text"

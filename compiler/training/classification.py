@@ -29,7 +29,7 @@ class Accuracy(Metric):
     counts alike. Where scores and labels have one shape, there are two classes: see
     `binary_accuracy`.
 
-    axis: the axis of the classes; found from the shapes where it is not given.
+    - `axis`: the axis of the classes; found from the shapes where it is not given.
     """
 
     name: ClassVar[str] = "accuracy"
@@ -104,8 +104,8 @@ class TopK(Metric):
 
     Scores are `[n, classes]` and labels `[n]`, or `[n, classes, …]` and `[n, …]`.
 
-    k: how many classes may be named.
-    axis: the axis of the classes; found from the shapes where it is not given.
+    - `k`: how many classes may be named.
+    - `axis`: the axis of the classes; found from the shapes where it is not given.
     """
 
     name: ClassVar[str] = "top_k"
@@ -151,7 +151,7 @@ class Perplexity(Metric):
     """`exp` of the mean cross-entropy: between how many classes the net still wavers (1 is
     best). Scores are logits `[n, classes]` for labels `[n]`, or `[n, …, classes]` for `[n, …]`.
 
-    axis: the axis of the classes; found from the shapes where it is not given.
+    - `axis`: the axis of the classes; found from the shapes where it is not given.
     """
 
     name: ClassVar[str] = "perplexity"

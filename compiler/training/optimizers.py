@@ -31,12 +31,12 @@ def _differing(lr: float, settings: Iterable[tuple[str, object, object]]) -> Arg
 class Sgd(Optimizer):
     """Stochastic gradient descent, with momentum where it is given: `torch.optim.SGD`.
 
-    lr: learning rate; the schedule multiplies it.
-    momentum: share of the last step that is taken again; 0.9 is usual.
-    nesterov: looks ahead along the momentum (Sutskever et al. 2013).
-    weight_decay: added to the gradient as `weight_decay * parameter`.
-    dampening: share of the gradient that the momentum leaves out.
-    schedule: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+    - `lr`: learning rate; the schedule multiplies it.
+    - `momentum`: share of the last step that is taken again; 0.9 is usual.
+    - `nesterov`: looks ahead along the momentum (Sutskever et al. 2013).
+    - `weight_decay`: added to the gradient as `weight_decay * parameter`.
+    - `dampening`: share of the gradient that the momentum leaves out.
+    - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
     """
 
     name: ClassVar[str] = "sgd"
@@ -78,12 +78,12 @@ class Adam(Optimizer):
     """Adam (Kingma & Ba 2014): `torch.optim.Adam`. Weight decay is added to the gradient; use
     `adamw` for decay that the step size does not touch.
 
-    lr: learning rate; the schedule multiplies it.
-    betas: how slowly the means of the gradient and of its square forget.
-    eps: keeps the step finite where gradients vanish.
-    weight_decay: added to the gradient as `weight_decay * parameter`.
-    amsgrad: divides by the largest mean square so far (Reddi et al. 2018).
-    schedule: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+    - `lr`: learning rate; the schedule multiplies it.
+    - `betas`: how slowly the means of the gradient and of its square forget.
+    - `eps`: keeps the step finite where gradients vanish.
+    - `weight_decay`: added to the gradient as `weight_decay * parameter`.
+    - `amsgrad`: divides by the largest mean square so far (Reddi et al. 2018).
+    - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
     """
 
     name: ClassVar[str] = "adam"
@@ -107,12 +107,12 @@ class Adam(Optimizer):
 class AdamW(Optimizer):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2017): `torch.optim.AdamW`.
 
-    lr: learning rate; the schedule multiplies it.
-    betas: how slowly the means of the gradient and of its square forget.
-    eps: keeps the step finite where gradients vanish.
-    weight_decay: each step shrinks parameters by `lr * weight_decay`.
-    amsgrad: divides by the largest mean square so far (Reddi et al. 2018).
-    schedule: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+    - `lr`: learning rate; the schedule multiplies it.
+    - `betas`: how slowly the means of the gradient and of its square forget.
+    - `eps`: keeps the step finite where gradients vanish.
+    - `weight_decay`: each step shrinks parameters by `lr * weight_decay`.
+    - `amsgrad`: divides by the largest mean square so far (Reddi et al. 2018).
+    - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
     """
 
     name: ClassVar[str] = "adamw"

@@ -37,7 +37,7 @@ def _since(warmup: Duration) -> str:
 class Constant(Schedule):
     """The learning rate stays as it is, after a linear warm-up.
 
-    warmup: a share of all steps (`5%`), `2epochs` or `500steps`.
+    - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
     """
 
     name: ClassVar[str] = "constant"
@@ -64,9 +64,9 @@ class Step(Schedule):
     `every=30epochs` cuts at epochs 30, 60 and 90 whatever the warm-up; during the warm-up both
     factors are multiplied. Without warm-up it is `torch.optim.lr_scheduler.StepLR`.
 
-    every: `30epochs`, `10_000steps`, or a share of all steps.
-    factor: what is left of the learning rate at each cut; PyTorch's gamma.
-    warmup: a share of all steps (`5%`), `2epochs` or `500steps`.
+    - `every`: `30epochs`, `10_000steps`, or a share of all steps.
+    - `factor`: what is left of the learning rate at each cut; PyTorch's gamma.
+    - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
     """
 
     name: ClassVar[str] = "step"
@@ -108,9 +108,9 @@ class Exponential(Schedule):
     At the borders of epochs it is `torch.optim.lr_scheduler.ExponentialLR(gamma=factor)` stepped
     once an epoch.
 
-    factor: what is left of the learning rate after each stretch; PyTorch's gamma.
-    every: `1epoch`, `1000steps`, or a share of all steps.
-    warmup: a share of all steps (`5%`), `2epochs` or `500steps`.
+    - `factor`: what is left of the learning rate after each stretch; PyTorch's gamma.
+    - `every`: `1epoch`, `1000steps`, or a share of all steps.
+    - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
     """
 
     name: ClassVar[str] = "exponential"
@@ -148,8 +148,8 @@ class Cosine(Schedule):
 
     After the warm-up it is `torch.optim.lr_scheduler.CosineAnnealingLR(T_max=remaining steps)`.
 
-    warmup: a share of all steps (`5%`), `2epochs` or `500steps`.
-    minimum: share of the learning rate at the end.
+    - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
+    - `minimum`: share of the learning rate at the end.
     """
 
     name: ClassVar[str] = "cosine"

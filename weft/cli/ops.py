@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from compiler.data.base import SOURCES
+from compiler.data.registry import load_sources
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.initializers import INITIALIZERS
 from compiler.messages.files import UnknownItem
@@ -16,6 +17,7 @@ from compiler.ops.manual import write_entry, write_signature
 from compiler.ops.registry import load_ops
 from compiler.signature import Described
 from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES
+from compiler.training.registry import load_training
 
 
 def add_to(app: typer.Typer) -> None:
@@ -40,6 +42,8 @@ def add_to(app: typer.Typer) -> None:
             weft ops pool
         """
         load_ops()
+        load_training()
+        load_sources()
         entries = list(_find_entries())
         if query is None:
             _print_lines(entries)
