@@ -42,7 +42,7 @@ from compiler.ir.graph import Frame, Graph
 from compiler.ops.registry import load_ops
 from compiler.program import Net
 from compiler.source import Span
-from compiler.syntax import Argument, Block, Expr, File, Item, Model, Name, Statement
+from compiler.syntax import Argument, Block, Expr, File, Item, Let, Model, Name, Statement
 from compiler.tensor import TensorType
 
 T = TypeVar("T")
@@ -97,6 +97,7 @@ def check_names(scope: FileScope) -> None:
     that mean nothing in those that nothing has called; then, where nothing is wrong, warnings
     about what nothing reads and what is never reached."""
     session = scope.session
+    _check_lets(scope)
     items = [e for e in scope.entries.values() if isinstance(e, Block | Model)]
     known = [m.span for m in session.sink.messages if m.span is not None]
     for item in items:
@@ -108,6 +109,15 @@ def check_names(scope: FileScope) -> None:
         for item in items:
             for warning in find_unused(item):
                 session.report(warning)
+
+
+def _check_lets(scope: FileScope) -> None:
+    """Computes every `let`, those that nothing uses too, for its diagnostics."""
+    frame = Frame("let", "", 0)
+    scratch = GraphState(Builder("let", frame))
+    for entry in scope.entries.values():
+        if isinstance(entry, Let):
+            scope.entry_value(entry, entry.binding.name.span, scratch)
 
 
 def _contains(outer: Span, inner: Span | None) -> bool:

@@ -38,7 +38,8 @@ class Elaboration:
             frame = root.frame if root is not None else None
             outside = Body(file.session, file, root, frame, BLOCK_CLAUSES)
             binding = entry.binding
-            return outside.evaluate(binding.value, Want((binding.name.text,)))
+            value = outside.evaluate(binding.value, Want((binding.name.text,)))
+            return statements.check_binding(outside, binding, value)
         outside = Body(file.session, file, None, None, BLOCK_CLAUSES)
         value = outside.evaluate(entry.value)
         name = entry.name

@@ -19,10 +19,11 @@ class GraphState:
     """A graph that is being built; the body of a `scan` is one inside another.
 
     `captured` are the tensors of the graph around it that the body reads, by the name of their
-    value outside; `nets` places each net of file level that is used here; `lets` holds tensors
-    that file-level `let`s made here; `makers` are the names of the ops that made each value;
-    `loads` are those of the nets that it uses; `faults` is how many errors there were before it; `abandoned` says that its elaboration
-    was given up; `of_rows` says that it computes columns of data, row by row.
+    value outside. `nets` places each net of file level that is used here, `loads` is what the
+    nets load. `lets` holds tensors that file-level `let`s made here. `makers` are the names of
+    the ops that made each value. `faults` is how many errors there were before it, `abandoned`
+    says that its elaboration was given up. `of_rows` says that it computes columns of data, row
+    by row.
     """
 
     builder: Builder
