@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits, load_iris
 
 from backends.pytorch.running import read_metrics, run_training
@@ -63,11 +63,43 @@ train fit of Net on iris {
 """
 
 
+NETS = """
+model Body(width: int = 16) {
+    input features: f32[batch, 4]
+    output h: f32[batch, width] = features -> dense(width) as fc -> tanh
+}
+model Head(width: int) {
+    input h: f32[batch, width]
+    output logits: f32[batch, 3] = h -> dense(3) as fc
+}
+net start = Head(width=24) -> load("old.safetensors", only=["fc.weight"], rename=["old" -> "fc"])
+data iris {
+    source npz("iris.npz")
+    split random(seed=0), train=96, val=27, test=27
+}
+train fit on iris {
+    net body = Body(width=24)
+    net frozen = Body()
+    net head = start
+    logits = features -> body -> head
+    twice = (2 * features) -> body -> head
+    rest = features -> frozen
+    minimize cross_entropy(logits, label) + mse(twice, logits) + mean(rest ** 2)
+        with adamw(lr=0.01) over "body.*" with sgd(lr=0.1)
+    metric accuracy = accuracy(logits, label)
+    metric top_2 = top_k(logits, label, k=2)
+    batch 24  epochs 4  seed 0
+    freeze frozen
+}
+"""
+
+
 def save_data(folder: Path) -> None:
     """Scikit-learn's sets as archives, which load sooner than scikit-learn."""
     digits, iris = load_digits(), load_iris()
     np.savez(folder / "digits.npz", image=digits.images.astype(np.uint8), label=digits.target)
     np.savez(folder / "iris.npz", features=iris.data.astype(np.float32), label=iris.target)
+    save_file({"old.weight": torch.full((3, 24), 0.1)}, folder / "old.safetensors")
 
 
 def open_train(text: str, folder: Path) -> Train:
@@ -320,9 +352,12 @@ def test_optimizers_run_and_resume(optimizer: str, tmp_path: Path) -> None:
 # --- several processes ----------------------------------------------------------------------
 
 
-def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
-    folder = write(PLAIN.replace("OPTIMIZER", "adamw(lr=0.02)"), tmp_path)
-    assert run(folder, "one").returncode == 0
+@pytest.mark.parametrize("text", [PLAIN.replace("OPTIMIZER", "adamw(lr=0.02)"), NETS])
+def test_two_processes_give_what_one_gives(text: str, tmp_path: Path) -> None:
+    folder = write(text, tmp_path)
+    lint(folder)
+    done = run(folder, "one")
+    assert done.returncode == 0, done.stderr
     launch = [
         sys.executable,
         "-m",
@@ -347,6 +382,16 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     for left, right in zip(*records, strict=True):
         for name in ("train.loss", "val.loss", "val.accuracy"):
             assert right[name] == pytest.approx(left[name], rel=1e-4)
+
+
+def test_several_nets_start_from_loaded_weights(tmp_path: Path) -> None:
+    folder = write(NETS, tmp_path)
+    start = load_file(folder / "start.safetensors")
+    assert set(start) == {"head.fc.weight"}
+    assert torch.equal(start["head.fc.weight"], torch.full((3, 24), 0.1))
+    text = (folder / "train.py").read_text()
+    assert '"start.safetensors"' in text
+    assert 'training.model["frozen"].eval()' in text
 
 
 # --- failures ---------------------------------------------------------------------------------
