@@ -305,4 +305,4 @@ def test_sources_are_registered_and_documented() -> None:
     assert names == set(load_sources().names())
     for cls in load_sources().classes():
         for option in cls.options():
-            assert f"\n{option.name}:" in cls.manual(), (cls, option.name)
+            assert f"\n- `{option.name}`:" in cls.manual(), (cls, option.name)

@@ -346,4 +346,4 @@ def test_everything_is_registered_and_documented() -> None:
         for cls in registry.classes():
             assert cls.summary().endswith((".", "."))
             for option in cls.options():
-                assert f"{option.name}:" in cls.manual(), (cls, option.name)
+                assert f"\n- `{option.name}`:" in cls.manual(), (cls, option.name)
