@@ -13,10 +13,11 @@ from backends.pytorch.conditions import Conditions
 from backends.pytorch.honesty import find_lying
 from backends.pytorch.merged import Class, Made, Merged, Setting, Variant
 from backends.pytorch.naming import safe_name
+from backends.pytorch.passing import LEAST_TELLING, find_stages
 from backends.pytorch.settings import FUNCTION, Settings, annotate
 from backends.pytorch.sizes import Sizes
 from backends.pytorch.terms import CodeName, Many, Part, is_scalar, same_value, variables
-from backends.pytorch.widths import LEAST_TELLING, Widths, find_stages
+from backends.pytorch.widths import Widths
 from compiler.dims import Dim
 from compiler.ir.graph import NO_DEFAULT
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names
@@ -49,7 +50,7 @@ def explain_class(target: Class) -> None:
                 leaf.solution = None
         explainer = _Explainer(target, hidden)
         explainer.run()
-        lying = find_lying(target, explainer.settings, explainer.widths)
+        lying = find_lying(target, explainer.widths)
         if not lying:
             return
         hidden |= lying

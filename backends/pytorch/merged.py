@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from backends.pytorch.items import Body, FromOwn, Item
-from backends.pytorch.terms import Many, Part, same_value, variables
+from backends.pytorch.terms import Form, Many, Part, same_value, subtrees, variables
 from compiler.ir.graph import NO_DEFAULT
 from compiler.ir.hint import Hint
 from compiler.tensor import TensorType
@@ -171,6 +171,13 @@ class Class:
             for item in self.items
             if item.slot and item.variants and item.sample.op != "declare"
         }
+
+    @cached_property
+    def functions(self) -> frozenset[str]:
+        """Names of the generated functions that it calls: no variable may have them."""
+        trees = (t for item in self.items for t in subtrees(item.expression))
+        targets = (t.target for t in trees if t.form is Form.BUILD)
+        return frozenset(t.name for t in targets if isinstance(t, Class))
 
     @cached_property
     def declared(self) -> dict[str, Part]:

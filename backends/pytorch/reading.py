@@ -40,7 +40,7 @@ class Reading:
                         counts[label] += 1
                         readers[label] = item
         counts.update(dict.fromkeys(checked, 2))
-        taken = set(self.target.formals)
+        taken = {*self.target.functions, *self.target.formals}
         for label, count in counts.items():
             if count > 1:
                 self.bound[label] = free_name(safe_name(label), taken)

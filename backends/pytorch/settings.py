@@ -89,13 +89,15 @@ class Settings:
         return any(self.found[n].runtime for n in hint_names(hint) if n in self.found)
 
     def free(self, wish: str) -> str:
-        """A name that no setting and no tensor has."""
-        return free_name(safe_name(wish), self.found.keys() | set(self.target.formals))
+        """A name that no setting, tensor or function has."""
+        taken = self.found.keys() | set(self.target.formals) | self.target.functions
+        return free_name(safe_name(wish), taken)
 
     # --- candidates ---------------------------------------------------------------------------
 
     def _name_formals(self) -> None:
         target, names = self.target, list[str]()
+        functions = target.functions
         for place, rows in enumerate(target.places):
             wish = ""
             for body, column in zip(target.bodies, range(self.count), strict=True):
@@ -107,7 +109,8 @@ class Settings:
             first = target.formal_value(place, 0)
             if not wish and first in target.bodies[0].index.graph.parameter:
                 wish = "_".join(p for p in first.split(".")[-2:] if p.isidentifier())
-            names.append(free_name(safe_name(wish or user_name(first) or "x"), names))
+            taken = functions.union(names)
+            names.append(free_name(safe_name(wish or user_name(first) or "x"), taken))
         target.formals = names
 
     def _add_sizes(self) -> None:

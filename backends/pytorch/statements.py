@@ -29,7 +29,7 @@ class Statements:
         self.indent = indent
         self.shapes = Shapes(target)
         self.flow = Flow(target, reading.extra)
-        self.flow.reserved.update(reading.bound.values())
+        self.flow.reserved.update(reading.bound.values(), target.functions)
         self.lines: list[str] = []
         self.last_shape: str | None = None
 

@@ -162,7 +162,7 @@ def variables(part: Part | None) -> Iterator[Many]:
             yield from variables(child)
 
 
-def subtrees(part: Part) -> Iterator[Tree]:
+def subtrees(part: Part | None) -> Iterator[Tree]:
     """A tree and every tree in it, outermost first."""
     if isinstance(part, Tree):
         yield part

@@ -6,25 +6,18 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from backends.pytorch.dependence import Dependence
 from backends.pytorch.items import FromOwn
-from backends.pytorch.merged import Choice, Class, Formal, Made, Merged, MergedRef
+from backends.pytorch.merged import Class, Formal, Made, Merged, MergedRef
+from backends.pytorch.passing import Width, find_stages, pass_on
 from backends.pytorch.settings import Settings
 from backends.pytorch.sizes import write_dim
 from backends.pytorch.terms import Form, Many, Part, Tree, variables
 from compiler.dims import Dim, Quotient, Symbol
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names, rename_hint
-from compiler.ops.scan import Scan
 
-LEAST_TELLING = 8
-"""Smaller sizes are equal by chance."""
 DEEPEST = 50
 """Tensors joined in tensors that are still written as a sum."""
-
-
-class Width(NamedTuple):
-    """What a size is called; None: a literal where it is made, so a literal here too."""
-
-    hint: Hint | None
 
 
 class Origin(NamedTuple):
@@ -42,6 +35,7 @@ class Widths:
         self.target = target
         self.settings = settings
         self.known: dict[tuple[MergedRef, int], Origin] = {}
+        self.dependence = Dependence(target, self.of)
 
     def of(self, ref: MergedRef, axis: int, depth: int = 0) -> Width | None:
         """What one size of a tensor is called; None where nobody says. It holds in every
@@ -191,11 +185,19 @@ class Widths:
             width = self.of(ref, axis, depth + 1)
             part = width.hint if width is not None else None
             if part is None:
-                if not isinstance(sizes[0], int) or any(size != sizes[0] for size in sizes):
+                if width is None and self._depends_on_arguments(ref, axis):
+                    return None
+                if not isinstance(sizes[0], int) or len(set(sizes)) > 1:
                     return None
                 part = HintConst(sizes[0])
             total = part if total is None else HintBinary(sign, total, part)
         return None if total is None else self._accept(total, wanted)
+
+    def _depends_on_arguments(self, ref: MergedRef, axis: int) -> bool:
+        """Whether a size may change with an argument of the spec; sizes of the inputs are what
+        they are."""
+        names = self.dependence.of(ref, axis)
+        return any(self.settings.found[label].dim is None for label in names)
 
 
 def find_merged_axes(target: Class, source: MergedRef, made: Made, axis: int) -> range:
@@ -237,78 +239,3 @@ _ARITHMETIC: dict[str, Callable[[Dim, Dim], Dim]] = {
     "*": operator.mul,
     "//": operator.floordiv,
 }
-
-
-def pass_on(target: Class, ref: MergedRef, axis: int) -> list[tuple[MergedRef, int]]:
-    """Tensors and axes whose size this one may have from them: they agree in every instance."""
-    match ref:
-        case Choice(base, _, _):
-            return [(base, axis)]
-        case Made(item, output) if item.sample.scan is not None:
-            return _pass_loop(target, item, item.sample.scan, output, axis)
-        case Made(item, _):
-            sizes = {i: target.axis(ref, axis, i) for i in sorted(item.instances)}
-            rank = target.type_of(ref, min(sizes)).rank
-            places = [p for source in item.refs for p in _alike(target, source, axis, rank, sizes)]
-            return places or _moved(target, item.refs, sizes)
-    return []
-
-
-def _alike(
-    target: Class, source: MergedRef, axis: int, rank: int, sizes: dict[int, object]
-) -> list[tuple[MergedRef, int]]:
-    """The same axis of a source, counted from the front or from the end."""
-    other = axis - rank + target.type_of(source, min(sizes)).rank
-    return [
-        (source, k)
-        for k in dict.fromkeys((axis, other))
-        if k >= 0 and {i: target.axis(source, k, i) for i in sizes} == sizes
-    ][:1]
-
-
-def _moved(
-    target: Class, refs: list[MergedRef], sizes: dict[int, object]
-) -> list[tuple[MergedRef, int]]:
-    """The only axis of the only source that has a telling size: `transpose` has moved it."""
-    if len(refs) != 1 or any(isinstance(s, int) and s < LEAST_TELLING for s in sizes.values()):
-        return []
-    rank = target.type_of(refs[0], min(sizes)).rank
-    same = [k for k in range(rank) if {i: target.axis(refs[0], k, i) for i in sizes} == sizes]
-    return [(refs[0], same[0])] if len(same) == 1 else []
-
-
-def _pass_loop(
-    target: Class, item: Merged, scan: Scan, output: int, axis: int
-) -> list[tuple[MergedRef, int]]:
-    """Slices have the sizes of their sequence, states those of the first, stacks those of what
-    is emitted."""
-    rank = target.type_of(Made(item, output), min(item.instances)).rank
-    if isinstance(item.expression, Tree) and item.expression.form is Form.SCAN_END:
-        if output < scan.states:
-            return [(item.refs[1 + output], axis)]
-        along = scan.emit_axes[output - scan.states] % rank
-        if axis == along:
-            return []
-        return [(item.refs[1 + output], axis - int(axis > along))]
-    place = output - int(scan.count is not None)
-    if not 0 <= place < scan.sequences + scan.states:
-        return []
-    along = scan.axis % (rank + 1)
-    return [(item.refs[place], axis + int(place < scan.sequences and axis >= along))]
-
-
-def find_stages(tree: Part | None) -> list[Part]:
-    """The modules of an `nn.Sequential`; any other module is one stage."""
-    match tree:
-        case Tree(Form.CALL, "", (Tree(Form.NAME, "nn.Sequential"), *parts)):
-            match parts:
-                case [Tree(Form.CALL, "", (Tree(Form.NAME, "OrderedDict"), Tree(parts=pairs)))]:
-                    parts = [pair.parts[1] for pair in pairs if isinstance(pair, Tree)]
-            return [_repeated(part) for part in parts]
-        case None:
-            return []
-    return [tree]
-
-
-def _repeated(part: Part) -> Part:
-    return part.parts[1] if isinstance(part, Tree) and part.form is Form.REPEAT else part

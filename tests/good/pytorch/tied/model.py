@@ -14,7 +14,7 @@ class SelfAttention(nn.Module):
         self.heads = heads
         self.causal = causal
         self.in_proj = nn.Linear(d, 3 * d)
-        self.out_proj = nn.Linear(48, d)
+        self.out_proj = nn.Linear(d, d)
 
     def forward(self, x: Tensor) -> Tensor:
         # x: [n, t, d]

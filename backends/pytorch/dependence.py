@@ -1,0 +1,87 @@
+"""Which arguments of a class a size may depend on, where nobody says what it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from backends.pytorch.merged import Choice, Class, Made, Merged, MergedRef
+from backends.pytorch.passing import Width, pass_on
+from backends.pytorch.terms import Part, Tree, variables
+from compiler.ir.hint import hint_names
+
+Names = frozenset[str]
+NONE: Names = frozenset()
+
+WINDOWED = frozenset(
+    {"conv", "conv_transpose", "max_pool", "avg_pool", "pad", "resize", "sequential", "call"}
+)
+"""Operations that make each axis from the same axis of their input and from their options."""
+
+
+class Dependence:
+    """Notes items in order, so that deep networks need no deep recursion."""
+
+    def __init__(self, target: Class, width: Callable[[MergedRef, int], Width | None]) -> None:
+        self.target = target
+        self.width = width
+        self.known: dict[tuple[MergedRef, int], Names] = {}
+        self.place = {item: place for place, item in enumerate(target.items)}
+        self.noted = 0
+
+    def of(self, ref: MergedRef, axis: int) -> Names:
+        """Arguments that a size of a tensor may depend on. All that the tensor is made from must
+        be explained."""
+        if isinstance(ref, Choice):
+            return self.of(ref.base, axis) | self.of(ref.other, axis)
+        if isinstance(ref, Made):
+            while self.noted <= self.place[ref.item]:
+                item = self.target.items[self.noted]
+                self.noted += 1
+                self._note(item)
+        if (ref, axis) in self.known:
+            return self.known[ref, axis]
+        return self._named(ref, axis) or NONE
+
+    def _note(self, item: Merged) -> None:
+        for output in range(item.outputs):
+            ref = Made(item, output)
+            for axis in range(self._rank(ref)):
+                self.known[ref, axis] = self._find(item, ref, axis)
+
+    def _named(self, ref: MergedRef, axis: int) -> Names | None:
+        width = self.width(ref, axis)
+        if width is None:
+            return None
+        return NONE if width.hint is None else frozenset(hint_names(width.hint))
+
+    def _find(self, item: Merged, ref: Made, axis: int) -> Names:
+        named = self._named(ref, axis)
+        if named is not None:
+            return named
+        sources = pass_on(self.target, ref, axis)
+        if sources:
+            return self.of(*sources[0])
+        return frozenset(self._all(item, axis, self._rank(ref)))
+
+    def _all(self, item: Merged, axis: int, rank: int) -> Iterator[str]:
+        """Everything that an operation may compute a size from."""
+        windowed = item.sample.op in WINDOWED
+        trees = [*(v.constructor for v in item.variants), item.expression]
+        for tree in trees:
+            yield from names_in(tree, sizes=not windowed)
+        for ref in item.refs:
+            own = self._rank(ref)
+            for other in (axis,) if windowed and own == rank else range(own):
+                yield from self.of(ref, other)
+
+    def _rank(self, ref: MergedRef) -> int:
+        instances = ref.item.instances if isinstance(ref, Made) else self.target.everyone
+        return self.target.type_of(ref, min(instances)).rank
+
+
+def names_in(tree: Part | None, *, sizes: bool = True) -> Iterator[str]:
+    """Arguments that stand in a tree; without `sizes`, those of its options only."""
+    for leaf in variables(tree):
+        solved = leaf.solution is not None and not isinstance(leaf.solution, Tree)
+        if solved and (sizes or leaf.dim is None):
+            yield from hint_names(leaf.solution)  # type: ignore[arg-type]

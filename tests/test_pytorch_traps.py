@@ -1,0 +1,493 @@
+"""What went wrong, or could, when flat graphs were folded back into classes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backends.pytorch.load import WeightsMisfit, assign_weights, load_module, run_source
+from backends.pytorch.modules import (
+    constructor_arguments,
+    constructor_call,
+    emit_function,
+    emit_module,
+    function_arguments,
+    root_class,
+)
+from compiler.ir.evaluate import evaluate
+from compiler.ir.graph import Graph
+from compiler.ir.hint import HintBinary, HintConst, HintName
+from tests.elaborating import build, elaborate
+from tests.pytorch_compare import (
+    assert_clean,
+    assert_means_the_same,
+    draw_inputs,
+    draw_lively,
+    run,
+)
+from tests.pytorch_sketch import Sketch, Sym, block, size
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+# --- hints and arguments ----------------------------------------------------------------------
+
+
+@block({"x": "n d"})
+def misled(sketch: Sketch, x, width):
+    wrong = Sym(int(width), HintBinary("+", HintName("width"), HintConst(1)))
+    return sketch.dense(x, out=wrong, name="fc")
+
+
+def test_hints_that_do_not_hold_are_not_printed() -> None:
+    sketch = Sketch("Misled")
+    x = sketch.input("x", "batch", 4)
+    for number, width in enumerate((6, 9)):
+        x = misled(sketch, x, width, name=f"part{number}")
+    sketch.output("y", x)
+    text = assert_means_the_same(sketch.graph(), {"batch": 2})
+    assert "width + 1" not in text
+
+
+HONEST = {
+    "digits": (
+        """
+model M(classes: int = 10, width: int = 4) {
+    input image: f32[batch, 1, 8, 8]
+    x = image -> conv(width, kernel=3, padding="same") -> batch_norm -> relu -> max_pool(2)
+    output logits = x -> flatten -> dropout(25%) -> dense(classes) as head
+}
+""",
+        {"width": 7, "classes": 3},
+    ),
+    "dense": (
+        """
+block layer(x: f32[n, c, h, w], growth: int) {
+    return concat([x, x -> relu -> conv(growth, kernel=3, padding=1) as conv], axis=1)
+}
+model M(growth: int = 4, count: int = 3) {
+    input image: f32[batch, 3, 8, 8]
+    x = image -> conv(2 * growth, kernel=1) as stem -> count * layer(growth) as stage
+    output y = x -> global_avg_pool -> dense(5) as head
+}
+""",
+        {"growth": 6},
+    ),
+    "transformer": (
+        """
+use std.transformer
+model M(d: int = 16, heads: int = 4, hidden: int = 24, classes: int = 5, size: int = 12) {
+    input image: f32[batch, 3, size, size]
+    param position: f32[1, (size / 4) ** 2, d] = normal(0.02)
+    x = image -> conv(d, kernel=4, stride=4) as patches -> flatten(2) -> transpose(1, 2)
+    x = x + position
+    x = x -> 2 * encoder_block(heads, hidden) as blocks
+    output logits = mean(x, axis=1) -> dense(classes) as head
+}
+""",
+        {"d": 24, "heads": 3, "hidden": 20, "classes": 2, "size": 16},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_arguments_of_a_class_are_honoured_for_other_values(name: str) -> None:
+    """The class that is printed for the defaults, made with other arguments, is the network that
+    the spec gives for them."""
+    text, others = HONEST[name]
+    graph = build(text).graph
+    module = run_source(emit_module([graph], title="x."))
+    given = ", ".join(f"{key}={value}" for key, value in others.items())
+    wanted = elaborate(f"{text}\nnet other = M({given})")[0]["other"].graph
+    made = getattr(module, root_class(graph))(**others)
+    shapes = {p.path: p.value.type.known_shape for p in wanted.parameters}
+    found = {path: tuple(t.shape) for path, t in made.state_dict().items()}
+    assert {p: s for p, s in found.items() if "num_batches" not in p} == shapes
+    inputs = draw_inputs(wanted, {"batch": 2})
+    weights = draw_lively(wanted)
+    assign_weights(made.eval(), weights)
+    (expected,) = evaluate(wanted, weights, inputs).values()
+    np.testing.assert_allclose(run(made, inputs)[0], expected, atol=1e-5)
+
+
+def test_arguments_that_cannot_be_honoured_are_not_offered() -> None:
+    graph = build(
+        """
+model M(depth: int = 3, kernel: int = 3) {
+    input image: f32[batch, 1, 8, 8]
+    x = image
+    for i in 0..depth { x = x -> conv(4, kernel=3, padding=1) as "c{i}" }
+    output y = x -> conv(2, kernel=kernel) as last -> flatten -> dense(5) as head
+}
+"""
+    ).graph
+    assert constructor_call(graph) == "M()"
+    assert "def __init__(self) -> None:" in emit_module([graph], title="x.")
+
+
+def test_calls_show_arguments_that_differ_from_the_default() -> None:
+    text = """
+model M(width: int = 4, classes: int = 3) {
+    input x: f32[batch, 6]
+    output y = x -> dense(width) as a -> relu -> dense(classes) as b
+}
+net wide = M(width=9)
+"""
+    nets, _ = elaborate(text)
+    graphs = [nets["M"].graph, nets["wide"].graph]
+    assert [constructor_call(g, graphs) for g in graphs] == ["M()", "M(width=9)"]
+    assert constructor_arguments(graphs[1], graphs) == {"width": 9}
+    source = emit_module(graphs, title="x.")
+    assert source.count("class ") == 1
+    for graph in graphs:
+        module = load_module(source, graph, graphs)
+        weights = draw_lively(graph)
+        assign_weights(module, weights)
+        inputs = draw_inputs(graph, {"batch": 2})
+        (expected,) = evaluate(graph, weights, inputs).values()
+        np.testing.assert_allclose(run(module, inputs)[0], expected, atol=1e-5)
+
+
+# --- structure --------------------------------------------------------------------------------
+
+
+def test_a_shared_net_is_one_attribute_called_twice() -> None:
+    graph = build(
+        """
+block enc(x: f32[n, d], k: int) { return x -> dense(k) as fc -> tanh }
+model M {
+    input a: f32[batch, 4]
+    input b: f32[batch, 4]
+    net e = enc(3)
+    output y = e(a) - e(b)
+}
+"""
+    ).graph
+    text = assert_means_the_same(graph, {"batch": 3})
+    assert text.count("self.e = Enc(4, 3)") == 1
+    assert "return self.e(a) - self.e(b)" in text
+
+
+def test_tied_weights_are_read_from_their_owner() -> None:
+    graph = build(
+        """
+model M {
+    input ids: i64[batch, t]
+    net embed = embedding(20, 8)
+    output y = embed(ids) -> dense(20, weight=embed.weight, bias=false) as head
+}
+"""
+    ).graph
+    text = assert_means_the_same(graph, {"batch": 2, "t": 3})
+    assert "F.linear(self.embed(ids), self.embed.weight)" in text
+
+
+def test_many_optional_parts_become_several_classes() -> None:
+    """More than four conditions in one class are harder to read than two classes."""
+    body = "\n".join(f"    if p{k} {{ x = x -> dense(d) as l{k} -> relu }}" for k in range(6))
+    flags = ", ".join(f"p{k}: bool = false" for k in range(6))
+    calls = " -> ".join(f"b(p{k}=true) as a{k}" for k in range(6))
+    graph = build(
+        f"block b(x: f32[n, d], {flags}) {{\n{body}\n    return x -> dense(d) as out\n}}\n"
+        f"model M {{\n    input x: f32[batch, 4]\n    output y = x -> {calls}\n}}\n"
+    ).graph
+    text = assert_means_the_same(graph, {"batch": 2})
+    assert "class B2(nn.Module):" in text
+
+
+def test_a_class_for_each_level_of_recursion() -> None:
+    graph = build(
+        """
+block level(x: f32[n, d], depth: int) {
+    x = x -> dense(d) as fc
+    return if depth > 0 then x -> level(depth - 1) as inner else x
+}
+model M { input x: f32[batch, 4]  output y = x -> level(2) as top }
+"""
+    ).graph
+    text = assert_means_the_same(graph, {"batch": 2})
+    assert text.count("(nn.Module):") == 4
+
+
+def test_functions_that_differ_are_passed() -> None:
+    graph = build(
+        """
+block f(x: f32[n, d], act: layer = relu) { return x -> dense(d) as a -> act }
+model M {
+    input x: f32[batch, 4]
+    output y = x -> f as a -> f(act=gelu) as b -> f(act=leaky_relu(0.2)) as c
+}
+"""
+    ).graph
+    text = assert_means_the_same(graph, {"batch": 2})
+    assert "F_(4, act=F.gelu)" in text
+    assert "F_(4, act=nn.LeakyReLU(negative_slope=0.2))" in text
+
+
+def test_a_block_without_state_is_a_function() -> None:
+    graph = build(
+        """
+block rotate(x: f32[n, t, d], base: float = 100.0) {
+    angle = cast(arange(t), f32)[:, none] / base
+    return x * cos(angle) + x * sin(angle)
+}
+model M { input x: f32[batch, t, 4]  output y = x -> rotate -> rotate(base=7.0) }
+"""
+    ).graph
+    text = assert_means_the_same(graph, {"batch": 2, "t": 5})
+    assert "def rotate(x: Tensor, base: float = 100.0) -> Tensor:" in text
+    assert "base=7.0" in text
+
+
+# --- sizes at run time ------------------------------------------------------------------------
+
+
+def test_promises_about_sizes_are_checked_when_running() -> None:
+    graph = build(
+        """
+model M {
+    input image: f32[batch, 1, h, w]
+    x = image -> conv(2, kernel=5) as a -> max_pool(2) -> conv(2, kernel=3) as b
+    output y = x -> global_avg_pool
+}
+"""
+    ).graph
+    text = assert_means_the_same(graph, {"batch": 2, "h": 10, "w": 13})
+    module = load_module(text, graph)
+    with pytest.raises(ValueError, match="h must be at least 10, not 9"):
+        module(torch.zeros(1, 1, 9, 30))
+    assert module(torch.zeros(1, 1, 10, 30)).shape == (1, 2)
+
+
+def test_symbolic_sizes_are_read_off_tensors() -> None:
+    graph = build(
+        """
+block grid(x: f32[n, c, h, w]) {
+    rows = cast(arange(h), f32) / h
+    return x + rows[:, none]
+}
+model M {
+    input image: f32[batch, 2, h, w]
+    x = image -> conv(3, kernel=3, stride=2, padding=1) as a -> grid
+    output y = x -> reshape([batch, -1])
+    output z = zeros([batch, h // 2])
+}
+"""
+    ).graph
+    text = assert_means_the_same(graph, {"batch": 2, "h": 6, "w": 8})
+    assert "x.shape[2]" in text or "h = x.shape[2]" in text
+
+
+def test_loops_over_steps_run_as_they_mean() -> None:
+    graph = build(
+        """
+block cell(x: f32[n, d], h: f32[n, k]) {
+    z = sigmoid(concat([x, h], axis=-1) -> dense(k) as gate)
+    return z * h + (1 - z) * tanh(x -> dense(k) as new)
+}
+model M {
+    input x: f32[batch, t, s, 4]
+    total = zeros([batch, 4])
+    scan row in x, axis=1 {
+        inner = total
+        scan one in row, axis=1, reverse=true {
+            inner = (one, inner) -> cell as cell
+            emit values = inner
+        }
+        total = total + mean(values, axis=1)
+        emit rows = total
+    }
+    y = total
+    scan i in 0..9 { y = y * 2.0 + cast(i, f32)  emit trace = y  until all(y > 40.0) }
+    output rows = rows
+    output trace = trace
+}
+"""
+    ).graph
+    assert_means_the_same(graph, {"batch": 2, "t": 3, "s": 4})
+
+
+# --- weights ----------------------------------------------------------------------------------
+
+
+def test_weights_are_assigned_strictly() -> None:
+    graph = build(
+        "model M { input x: f32[batch, 3]  output y = x -> dense(2) as a -> batch_norm as b }"
+    ).graph
+    module = load_module(emit_module([graph], title="x."), graph)
+    weights = draw_lively(graph)
+    assign_weights(module, weights)
+    missing = {p: a for p, a in weights.items() if p != "a.bias"}
+    with pytest.raises(WeightsMisfit, match=r"missing: a\.bias"):
+        assign_weights(module, missing)
+    with pytest.raises(WeightsMisfit, match=r"unknown: c"):
+        assign_weights(module, {**weights, "c": weights["a.bias"]})
+    with pytest.raises(WeightsMisfit, match=r"a\.bias has the shape"):
+        assign_weights(module, {**weights, "a.bias": np.zeros(5, np.float32)})
+
+
+def test_weights_start_as_the_spec_says() -> None:
+    graph = build(
+        """
+model M {
+    input x: f32[batch, 4]
+    param scale: f32[4] = constant(0.5)
+    param shift: f32[4] = normal(0.01)
+    buffer mean: f32[4] = [1, 2, 3, 4]
+    y = (x - mean) * scale + shift
+    output z = y -> dense(3) as fc
+}
+"""
+    ).graph
+    text = emit_module([graph], title="x.")
+    module = load_module(text, graph)
+    state = module.state_dict()
+    assert state["scale"].tolist() == [0.5] * 4
+    assert state["mean"].tolist() == [1, 2, 3, 4]
+    assert 0 < float(state["shift"].abs().max()) < 0.1
+    assert {name for name, _ in module.named_parameters()} == {
+        "scale",
+        "shift",
+        "fc.weight",
+        "fc.bias",
+    }
+    assert "nn.init" in text
+    assert "self.fc.weight" not in text, "PyTorch starts a linear layer as the spec does"
+
+
+# --- functions --------------------------------------------------------------------------------
+
+
+@block()
+def net(sketch: Sketch, image):
+    x = sketch.conv(image, out=4, kernel=3, name="stem")
+    return sketch.dense(sketch.global_avg_pool(x), out=3, name="fc", into=["logits"])
+
+
+@block({"x": "n k"})
+def overlap(sketch: Sketch, x, y, smooth):
+    both = sketch.sum(sketch.mul(x, y), axis=-1)
+    return sketch.mean(sketch.div(both, sketch.make("constant", value=float(smooth))))
+
+
+def make_step() -> Graph:
+    sketch = Sketch("fit", lr=0.1)
+    image = sketch.input("image", "batch", 3, 8, 8)
+    label = sketch.input("label", "batch", dtype="i64")
+    logits = net(sketch, image, name="m")
+    sketch.output("loss", sketch.cross_entropy(logits, label))
+    sketch.output("overlap", overlap(sketch, logits, sketch.softmax(logits, axis=-1), 2))
+    return sketch.graph()
+
+
+def test_an_objective_is_a_function_that_calls_its_net() -> None:
+    graph = make_step()
+    text = emit_function(graph, name="compute_loss", nets={"m.": "model"})
+    assert function_arguments(graph, {"m.": "model"}) == ("model", "image", "label")
+    assert "logits = model(image)" in text
+    source = "import torch.nn.functional as F\nfrom torch import Tensor, nn\n\n\n" + text
+    weights = draw_lively(graph)
+    inputs = draw_inputs(graph, {"batch": 5})
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        w = {path: torch.from_numpy(array) for path, array in weights.items()}
+        y = torch.nn.functional.conv2d(x, w["m.stem.weight"], w["m.stem.bias"])
+        y = y.mean((2, 3))
+        return torch.nn.functional.linear(y, w["m.fc.weight"], w["m.fc.bias"])
+
+    found = run_source(source).compute_loss(
+        model, *(torch.from_numpy(array) for array in inputs.values())
+    )
+    expected = evaluate(graph, weights, inputs)
+    for one, array in zip(found, expected.values(), strict=True):
+        np.testing.assert_allclose(one.numpy(), array, atol=1e-5)
+
+
+def test_columns_are_a_function_of_columns_and_statistics(tmp_path: Path) -> None:
+    sketch = Sketch("columns")
+    image = sketch.input("image", "rows", 4, 4)
+    mean = sketch.param("mean", 4, trainable=False)
+    y = sketch.sub(image, mean)
+    sketch.output("image", sketch.reshape(y, shape=(image.type.shape[0], 1, 4, 4)))
+    graph = sketch.graph()
+    assert function_arguments(graph, {}) == ("image", "mean")
+    text = emit_function(graph, name="compute_columns", nets={})
+    imports = "from torch import Tensor\n\n\n"
+    (tmp_path / "columns.py").write_text(imports + text, encoding="utf-8")
+    assert_clean(tmp_path)
+    inputs, weights = draw_inputs(graph, {"rows": 3}), draw_lively(graph)
+    given = [torch.from_numpy(a) for a in (*inputs.values(), *weights.values())]
+    found = run_source(imports + text).compute_columns(*given)
+    (expected,) = evaluate(graph, weights, inputs).values()
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
+# --- cost ---------------------------------------------------------------------------------------
+
+
+def make_deep(depth: int) -> Graph:
+    sketch = Sketch("Deep")
+    x = sketch.input("x", "batch", 4, 8, 8)
+    for _ in range(depth):
+        y = sketch.relu(sketch.batch_norm(sketch.conv(x, out=4, kernel=3, padding=1)))
+        x = sketch.add(x, y, into=["x"])
+    sketch.output("y", x)
+    return sketch.graph()
+
+
+def test_deep_networks_cost_as_much_per_layer_as_shallow_ones() -> None:
+    def measure(depth: int) -> float:
+        graph = make_deep(depth)
+        start = time.process_time()
+        emit_module([graph], title="x.")
+        return time.process_time() - start
+
+    measure(20)
+    shallow = min(measure(100) for _ in range(3))
+    assert min(measure(1000) for _ in range(2)) < 25 * shallow
+
+
+@block({"x": "n c h w"})
+def unit(sketch: Sketch, x, width):
+    c = size(x, 1, "c")
+    y = sketch.conv(x, out=width, kernel=3, padding=1, name="conv")
+    return y if c != width else sketch.add(x, y)
+
+
+def test_a_thousand_blocks_are_one_class() -> None:
+    sketch = Sketch("Tower")
+    x = sketch.input("x", "batch", 3, 4, 4)
+    for number in range(1001):
+        x = unit(sketch, x, 4, name=f"blocks.{number}")
+    sketch.output("y", x)
+    text = emit_module([sketch.graph()], title="x.")
+    assert len(text.splitlines()) < 50
+    assert "for _ in range(1000)" in text
+
+
+def test_the_text_is_the_same_every_time() -> None:
+    script = (
+        "from tests.pytorch_random import make_network\n"
+        "from backends.pytorch.modules import emit_module\n"
+        "import sys\n"
+        "print(''.join(emit_module([make_network(s)], title='x.') for s in range(8)))\n"
+        "assert 'torch' not in sys.modules, 'printing needs no torch'\n"
+    )
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env={"PYTHONHASHSEED": seed, "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(texts) == 1
