@@ -54,7 +54,8 @@ depth of an expression. It is address space, not memory, until it is used."""
 
 def run_deep(work: Callable[[], T]) -> T:
     """Runs something that recurses as deep as a spec asks for, on a stack that holds it. The
-    thread is a daemon, so that an interrupt ends the command and does not wait for it."""
+    thread is a daemon, so that an interrupt ends the command and does not wait for it; it then
+    still runs, and needs the limit on recursion until the end."""
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -66,13 +67,13 @@ def run_deep(work: Callable[[], T]) -> T:
 
     before, size = sys.getrecursionlimit(), threading.stack_size(STACK)
     sys.setrecursionlimit(max(before, 400_000))
+    thread = threading.Thread(target=target, name="elaboration", daemon=True)
     try:
-        thread = threading.Thread(target=target, name="elaboration", daemon=True)
         thread.start()
-        thread.join()
     finally:
         threading.stack_size(size)
-        sys.setrecursionlimit(before)
+    thread.join()
+    sys.setrecursionlimit(before)
     if errors:
         raise errors[0]
     return results[0]
