@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from compiler.diagnostics import did_you_mean
-from compiler.elaborate.later import LATER_CLAUSES
+from compiler.elaborate.later import CLAUSE_HOMES, LATER_CLAUSES
 from compiler.elaborate.values import (
     POISON,
     BlockLayer,
@@ -194,8 +194,10 @@ def _declare_clause(scope: FileScope, clause: Clause) -> None:
         report(NotAvailable(word.span, word.text, LATER_CLAUSES[word.text]))
         return
     if word.text != "net":
-        suggestion = did_you_mean(word.text, FILE_WORDS)
-        report(UnknownClause(word.span, word.text, "a file", FILE_WORDS, suggestion))
+        home = CLAUSE_HOMES.get(word.text)
+        near = did_you_mean(word.text, FILE_WORDS) if home is None else None
+        known, span = FILE_WORDS, word.span
+        report(UnknownClause(span, word.text, "a file", known, near, elsewhere=home))
         return
     for operand in clause.operands:
         if operand.name is None or isinstance(operand.value, Declare):

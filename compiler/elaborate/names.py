@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics import Message, did_you_mean
+from compiler.elaborate.clauses import MODEL_CLAUSES
 from compiler.elaborate.files import FileScope
 from compiler.elaborate.functions import CONSTANTS, FUNCTIONS
 from compiler.elaborate.later import LATER, refuse_later
@@ -17,6 +18,7 @@ from compiler.ops.base import OPS
 from compiler.syntax import (
     Binding,
     Call,
+    Clause,
     Declare,
     For,
     Generator,
@@ -79,12 +81,18 @@ def _bound_names(item: Item) -> Iterator[str]:
                 yield from (d.text for d in dims or () if isinstance(d, Name))
 
 
+_CLAUSES = frozenset((*MODEL_CLAUSES.handlers, "emit", "until"))
+"""Words of clauses in blocks and models."""
+
+
 def _read_names(item: Item) -> Iterator[Name]:
     waiting: list[object] = [item.body, tuple(p.default for p in item.parameters)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, Name):
             yield node
+        elif isinstance(node, Clause) and node.word.text not in _CLAUSES:
+            continue  # refused as a whole
         elif isinstance(node, tuple):
             waiting.extend(reversed(node))
         elif isinstance(node, Node):

@@ -8,7 +8,7 @@ from compiler.diagnostics import did_you_mean
 from compiler.elaborate.clauses import check_declared
 from compiler.elaborate.conditions import decide, iterate
 from compiler.elaborate.context import Body, Want, join_guards, negate
-from compiler.elaborate.later import LATER_CLAUSES
+from compiler.elaborate.later import CLAUSE_HOMES, LATER_CLAUSES
 from compiler.elaborate.parameters import convert_known
 from compiler.elaborate.results import take_return
 from compiler.elaborate.scanning import run_scan
@@ -127,11 +127,12 @@ def _run_clause(body: Body, statement: Clause) -> None:
         body.report(NotAvailable(word.span, word.text, LATER_CLAUSES[word.text]))
         return
     known = tuple(body.clauses.handlers)
-    suggestion = did_you_mean(word.text, known)
+    home = CLAUSE_HOMES.get(word.text)
+    suggestion = did_you_mean(word.text, known) if home is None else None
     form = body.clauses.forms.get(suggestion) if suggestion is not None else None
-    is_op = OPS.get(word.text) is not None
+    is_op = home is None and OPS.get(word.text) is not None
     place = body.clauses.place
-    body.report(UnknownClause(word.span, word.text, place, known, suggestion, form, is_op))
+    body.report(UnknownClause(word.span, word.text, place, known, suggestion, form, is_op, home))
     for operand in statement.operands:
         if isinstance(operand.value, Declare):
             body.bind(operand.value.name.text, POISON)

@@ -158,11 +158,15 @@ class UnknownClause(Message):
     """How the suggested clause is written."""
     layer: bool = False
     """Whether the word names a layer."""
+    elsewhere: str | None = None
+    """Where the word is a clause."""
 
     def title(self) -> str:
         return f"`{self.word}` is no clause of {self.place}"
 
     def label(self) -> str:
+        if self.elsewhere is not None:
+            return f"this is a clause of {self.elsewhere}"
         if self.suggestion and not self.layer:
             return f"did you mean `{self.suggestion}`?"
         return "no statement begins with a layer" if self.layer else "unknown word"
