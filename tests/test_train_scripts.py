@@ -134,7 +134,8 @@ def one_thread() -> Mapping[str, str]:
 
 
 def kill_after(folder: Path, out: str, epochs: int, how: signal.Signals, *options: str) -> None:
-    """Kills a training while it works on the epoch after the given number of epochs."""
+    """Kills a training while it works on the epoch after the given number of epochs. On a busy
+    machine the signal may come after the end."""
     command = [sys.executable, "train.py", "--out", out, "--device", "cpu", *options]
     with subprocess.Popen(
         command, cwd=folder, env=one_thread(), stdout=subprocess.PIPE, text=True
@@ -143,7 +144,7 @@ def kill_after(folder: Path, out: str, epochs: int, how: signal.Signals, *option
         for _ in range(epochs):
             process.stdout.readline()
         process.send_signal(how)
-    assert process.returncode == -how
+    assert process.returncode in (-how, 0)
 
 
 def check_equal(one: Path, other: Path) -> None:
