@@ -11,11 +11,11 @@ from tests.fuzz.harness import fuzz
 
 
 def test_compiler_survives() -> None:
-    tally = fuzz(600, seed=1)
-    assert tally.texts == 600
+    tally = fuzz(1500, seed=1)
+    assert tally.texts == 1500
     assert not tally.failures, tally.failures[0].text + tally.failures[0].trace
-    assert tally.sound > 40, "too few texts are sound to say anything about formatting"
-    assert len(tally.codes) > 80, "too few kinds of mistakes are met"
+    assert tally.sound > 100, "too few texts are sound to say anything about formatting"
+    assert len(tally.codes) > 120, "too few kinds of mistakes are met"
 
 
 def test_a_crash_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -331,3 +331,20 @@ def test_a_contradiction_in_types_is_found(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "bad.onnx")
     with pytest.raises(MalformedModel, match="6"):
         check_onnx(tmp_path / "bad.onnx")
+
+
+def test_a_free_dim_that_is_fixed_inside_is_found(tmp_path: Path) -> None:
+    sizes = onnx.numpy_helper.from_array(np.array([5, 2], np.int64), "sizes")
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Reshape", ["x", "sizes"], ["y"])],
+        "net",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 2])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 2])],
+        [sizes],
+    )
+    opsets = [onnx.helper.make_opsetid("", 21)]
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10), tmp_path / "net.onnx"
+    )
+    with pytest.raises(MalformedModel, match="`n` of output `y` is fixed to 5"):
+        check_onnx(tmp_path / "net.onnx")

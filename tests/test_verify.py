@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+import onnx
 import pytest
 
 from backends.onnx_graph.compile import compile_onnx
@@ -24,6 +25,7 @@ from compiler.ir.graph import Condition, Graph, Value
 from compiler.messages.verification import (
     BackendFailed,
     BackendsDiffer,
+    InvalidOnnx,
     NoPossibleSizes,
     OptimizerDiffers,
     PassChangedMeaning,
@@ -222,6 +224,18 @@ def test_impossible_sizes_are_reported() -> None:
     report = verify(graph, weights, sink=sink)
     assert not report.passed
     assert isinstance(sink.messages[0], NoPossibleSizes)
+
+
+def test_a_file_that_breaks_the_rules_is_reported(tmp_path: Path) -> None:
+    graph, weights = make_mlp(Relu())
+    compile_onnx(graph, weights, tmp_path / "net.onnx")
+    model = onnx.load(tmp_path / "net.onnx")
+    model.graph.node[0].op_type = "Nonsense"
+    onnx.save(model, tmp_path / "net.onnx")
+    sink = Sink()
+    report = verify(graph, weights, onnx_path=tmp_path / "net.onnx", sink=sink)
+    assert not report.passed
+    assert isinstance(sink.messages[0], InvalidOnnx)
 
 
 # --- narrowing ---------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +30,32 @@ def check_onnx(path: Path) -> onnx.ModelProto:
     Returns the checked model without its weights, its shapes inferred.
 
     Raises:
-        MalformedModel: the file breaks a rule of ONNX, or types contradict what is declared.
+        MalformedModel: the file breaks a rule of ONNX, types contradict what is declared, or a
+            dimension that is declared to be free is fixed.
         OSError: the file cannot be read.
     """
     model = read_structure(path)
     try:
         onnx.checker.check_model(model, full_check=True)
-        return onnx.shape_inference.infer_shapes(
+        inferred = onnx.shape_inference.infer_shapes(
             model, check_type=True, strict_mode=True, data_prop=True
         )
     except (onnx.checker.ValidationError, InferenceError) as error:
-        raise MalformedModel(f"{path}: {error}") from error
+        raise MalformedModel(str(error)) from error
+    _check_free_dims(model.graph.output, inferred.graph.output)
+    return inferred
+
+
+def _check_free_dims(
+    declared: Sequence[onnx.ValueInfoProto], inferred: Sequence[onnx.ValueInfoProto]
+) -> None:
+    """A dimension that an output declares to be free must not turn out to be a number."""
+    for before, after in zip(declared, inferred, strict=True):
+        dims = before.type.tensor_type.shape.dim, after.type.tensor_type.shape.dim
+        for free, found in zip(*dims, strict=True):
+            if free.dim_param and found.HasField("dim_value"):
+                size = f"`{free.dim_param}` of output `{before.name}`"
+                raise MalformedModel(f"the size {size} is fixed to {found.dim_value}")
 
 
 def read_opset(path: Path) -> int:

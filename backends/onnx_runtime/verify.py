@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.onnx_graph.check import read_opset
+from backends.onnx_graph.check import MalformedModel, check_onnx, read_opset
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.cases import Case, make_cases
 from backends.onnx_runtime.onnx_subject import OnnxSubject
@@ -21,7 +21,7 @@ from backends.onnx_runtime.torch_subject import TorchSubject
 from compiler.diagnostics import Message, Sink
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
-from compiler.messages.verification import BackendFailed, NoPossibleSizes
+from compiler.messages.verification import BackendFailed, InvalidOnnx, NoPossibleSizes
 
 Array = NDArray[Any]
 Progress = Callable[[str, int, int], None]
@@ -94,13 +94,17 @@ def verify(
 
     Raises:
         CompileError: ONNX Runtime refuses the file, or CUDA is asked for and not there.
-        MalformedModel: the file is no ONNX model.
     """
     subjects: list[Subject] = []
     pinned: dict[str, int] = {}
     if torch_module is not None:
         subjects.append(TorchSubject(graph, weights, torch_module))
     if onnx_path is not None:
+        try:
+            check_onnx(onnx_path)
+        except MalformedModel as error:
+            sink.report(InvalidOnnx(graph.frame.origin, str(onnx_path), str(error)))
+            return VerifyReport((), 0.0, passed=False)
         session = open_session(onnx_path, device=device)
         pinned = pin_sizes(graph, session.fixed_shapes)
         opset = read_opset(onnx_path)

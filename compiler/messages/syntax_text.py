@@ -213,7 +213,7 @@ class UnterminatedName(Message):
 
     code: ClassVar[str] = "W0140"
     bad: ClassVar[str] = "let x = `petal length\n"
-    good: ClassVar[str] = "let x = `petal length`\n"
+    good: ClassVar[str] = "let `petal length` = 4\nlet x = `petal length`\n"
 
     def title(self) -> str:
         return "this name in backquotes is never closed"

@@ -168,3 +168,24 @@ class NoPossibleSizes(Message):
 
 
 # --- training -----------------------------------------------------------------------------------
+
+
+@final
+@dataclass(frozen=True)
+class InvalidOnnx(Message):
+    """An ONNX file breaks a rule of ONNX.
+
+    Verification runs ONNX's own checker on the file, and its strict shape inference, which must
+    not find a number where the spec left a dimension free. For a file that Weft wrote it is no
+    fault of the spec: please report it with the spec.
+    """
+
+    code: ClassVar[str] = "W0815"
+    file: str
+    reason: str
+
+    def title(self) -> str:
+        return f"`{self.file}` is no valid ONNX model"
+
+    def label(self) -> str:
+        return self.reason
