@@ -15,7 +15,7 @@ from backends.onnx_runtime.cases import make_cases
 from backends.onnx_runtime.measure import measure
 from backends.onnx_runtime.session import Device, Session, open_session
 from backends.onnx_runtime.sizes import SizeSearch
-from compiler.data.loading import load_data
+from compiler.data.loading import LoadedData, load_data
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Frame, Graph, Input, Value
@@ -62,16 +62,8 @@ def measure_deployed(
         known = tuple(loaded.rows)
         raise CompileError([UnknownItem(None, "split", split, known, did_you_mean(split, known))])
     frame = _find_call(train)
-    columns = {**loaded.split(split)}
-    given = columns
-    if deploy.preprocess is not None:
-        raw = train.data.source.load(folder)
-        given = {name: array[loaded.rows[split]] for name, array in raw.items()}
-    sources = dict(frame.tensors)
-    inputs = {
-        item.name: given[item.name if deploy.preprocess is not None else sources[item.name]]
-        for item in deploy.graph.inputs
-    }
+    inputs = _take_inputs(deploy, train, loaded, folder, split)
+    columns = loaded.split(split)
     results = _run_in_chunks(session, inputs, train.batch)
     outputs = {o.value.name: o.name for o in train.nets[0].net.graph.outputs}
     made = {
@@ -80,6 +72,26 @@ def measure_deployed(
         if outputs.get(name) in results
     }
     return _compute_metrics(train, made, columns)
+
+
+def take_samples(deploy: Deploy, train: Train, folder: Path, rows: int = 8) -> dict[str, Array]:
+    """Inputs of a deployed file from the first rows of the training split."""
+    inputs = _take_inputs(deploy, train, load_data(train.data, folder), folder, "train")
+    types = {item.name: item.value.type.dtype.numpy for item in deploy.graph.inputs}
+    return {name: array[:rows].astype(types[name]) for name, array in inputs.items()}
+
+
+def _take_inputs(
+    deploy: Deploy, train: Train, loaded: LoadedData, folder: Path, split: str
+) -> dict[str, Array]:
+    """What a deployed file takes: the columns its net was given, or raw ones where the columns
+    stand before it."""
+    names = [item.name for item in deploy.graph.inputs]
+    if deploy.preprocess is not None:
+        raw = train.data.source.load(folder)
+        return {name: raw[name][loaded.rows[split]] for name in names}
+    columns, sources = loaded.split(split), dict(_find_call(train).tensors)
+    return {name: columns[sources[name]] for name in names}
 
 
 def _compute_metrics(

@@ -25,6 +25,7 @@ def verify_file(
     device: Device,
     sink: Sink,
     progress: Progress | None = None,
+    samples: Mapping[str, Array] | None = None,
 ) -> VerifyReport:
     """Compares an ONNX file and the PyTorch module generated from a graph with its meaning in
     NumPy. Faults go to `sink`, with the line of the spec where the first value diverges."""
@@ -38,4 +39,5 @@ def verify_file(
         device=device,
         sink=sink,
         progress=progress,
+        samples=samples,
     )

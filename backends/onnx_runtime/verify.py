@@ -19,7 +19,7 @@ from backends.onnx_runtime.sizes import SizeSearch, pin_sizes
 from backends.onnx_runtime.tolerance import Difference, compare_all, derive_tolerance
 from backends.onnx_runtime.torch_subject import TorchSubject
 from compiler.diagnostics import Message, Sink
-from compiler.ir.evaluate import evaluate
+from compiler.ir.evaluate import bind_sizes, evaluate
 from compiler.ir.graph import Graph
 from compiler.messages.verification import BackendFailed, InvalidOnnx, NoPossibleSizes
 
@@ -77,6 +77,7 @@ def verify(
     device: Device = Device.AUTO,
     sink: Sink,
     seed: int = 0,
+    samples: Mapping[str, Array] | None = None,
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Compares what was compiled from a graph with its meaning in NumPy, on random and edge
@@ -90,6 +91,8 @@ def verify(
         device: where ONNX Runtime runs.
         sink: gets a message per difference, at the spec line of the first node that diverges.
         seed: of the random inputs.
+        samples: inputs from real data, tried too where they are given: random numbers may
+            have no logarithm, and then all that backends can agree on is NaN.
         progress: called before each case.
 
     Raises:
@@ -112,7 +115,14 @@ def verify(
         subjects.append(OnnxSubject(graph, weights, onnx_path, session, opset, options))
     with np.errstate(all="ignore"):  # large inputs may overflow; results then agree on that
         return compare_subjects(
-            graph, weights, subjects, pinned=pinned, sink=sink, seed=seed, progress=progress
+            graph,
+            weights,
+            subjects,
+            pinned=pinned,
+            sink=sink,
+            seed=seed,
+            samples=samples,
+            progress=progress,
         )
 
 
@@ -124,11 +134,14 @@ def compare_subjects(
     pinned: Mapping[str, int],
     sink: Sink,
     seed: int = 0,
+    samples: Mapping[str, Array] | None = None,
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Runs backends on random and edge inputs and reports the first difference of each."""
     search = SizeSearch(graph, pinned)
     cases = list(make_cases(graph, search, seed))
+    if samples is not None:
+        cases.append(Case("real", bind_sizes(graph, samples), samples))
     if not cases:
         sink.report(NoPossibleSizes(graph.frame.origin, graph.name, graph.symbols))
         return VerifyReport((), 0.0, passed=False)

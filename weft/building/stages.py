@@ -25,7 +25,7 @@ from weft.building.plan import plan_build
 from weft.building.progress import follow_epochs
 from weft.building.report import Report, Section, format_bytes, format_metrics
 from weft.compiling import check_data, fit_preprocessing
-from weft.measuring import measure_deployed, measure_latency
+from weft.measuring import measure_deployed, measure_latency, take_samples
 from weft.verifying import verify_file
 
 Array = NDArray[Any]
@@ -164,7 +164,10 @@ class Build:
             return
         self.echo(f"{stage}: comparing NumPy, PyTorch and ONNX Runtime")
         sink = Sink()
-        report = verify_file(deploy.graph, weights, path, self.device, sink)
+        train = self.program.trains.get(deploy.train or "")
+        root = self.program.source.folder
+        samples = take_samples(deploy, train, root) if train is not None else None
+        report = verify_file(deploy.graph, weights, path, self.device, sink, samples=samples)
         if not report.passed:
             raise CompileError(sink.messages)
         worst = report.worst
