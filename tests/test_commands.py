@@ -1,0 +1,116 @@
+"""The commands as a user runs them: what they print, and the status they end with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LENET = str(ROOT / "specs" / "models" / "lenet5.weft")
+
+
+def weft(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "weft.cli.main", *arguments]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(cwd)}
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    path = tmp_path / "net.weft"
+    path.write_text("model M {\n    input x: f32[n, 4]\n    output y = x -> dens(3)\n}\n")
+    return path
+
+
+def test_check_is_silent_when_all_is_well() -> None:
+    done = weft("check", LENET)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_check_points_at_the_fault(broken: Path) -> None:
+    done = weft("check", str(broken))
+    assert done.returncode == 1
+    assert f"{broken}:3:21" in done.stderr
+    assert "did you mean `dense`?" in done.stderr
+
+
+def test_check_speaks_json(broken: Path) -> None:
+    done = weft("check", "--format=json", str(broken))
+    assert done.returncode == 1
+    assert "W0201" in json.dumps(json.loads(done.stdout))
+
+
+def test_check_names_a_missing_file() -> None:
+    done = weft("check", "specs/models/lenet.weft")
+    assert done.returncode == 1
+    assert "lenet5.weft" in done.stderr
+
+
+@pytest.mark.parametrize("assignment", ["lr", "LeNet5.clases=3", "LeNet5.classes=x y"])
+def test_set_refuses_what_is_no_assignment(assignment: str) -> None:
+    done = weft("check", "--set", assignment, LENET)
+    assert done.returncode == 1
+    assert "error[" in done.stderr
+
+
+def test_fmt_checks_and_formats(tmp_path: Path) -> None:
+    path = tmp_path / "a.weft"
+    path.write_text("let  x=3\n")
+    assert weft("fmt", "--check", str(path)).returncode == 1
+    assert path.read_text() == "let  x=3\n"
+    assert weft("fmt", str(path)).returncode == 0
+    assert path.read_text() == "let x = 3\n"
+    assert weft("fmt", "--check", str(path)).returncode == 0
+
+
+def test_fmt_leaves_a_broken_file_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.weft"
+    path.write_text("model M {\n")
+    assert weft("fmt", str(path)).returncode == 1
+    assert path.read_text() == "model M {\n"
+
+
+def test_explain_and_ops_answer_and_suggest() -> None:
+    assert "channels do not match" in weft("explain", "W0312").stdout
+    assert weft("explain", "W9999").returncode == 1
+    assert "max_pool" in weft("ops", "pool").stdout
+    assert "did you mean `conv`?" in weft("ops", "convv").stderr
+
+
+def test_show_counts_and_draws(tmp_path: Path) -> None:
+    assert "61,706" in weft("show", LENET).stdout
+    drawing = tmp_path / "net.svg"
+    assert weft("show", LENET, "LeNet5", "--graph", str(drawing)).returncode == 0
+    assert drawing.read_text().startswith("<svg ")
+    assert weft("show", LENET, "LeNet6").returncode == 1
+
+
+def test_compile_run_and_verify(tmp_path: Path) -> None:
+    done = weft("compile", LENET, "-o", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "verified lenet5" in done.stdout
+    assert "W0915" in done.stderr, "fresh weights are said to be fresh"
+    np.save(tmp_path / "x.npy", np.zeros((2, 1, 28, 28), np.float32))
+    model = str(tmp_path / "lenet5.onnx")
+    done = weft("run", model, f"image={tmp_path / 'x.npy'}", "--format=json")
+    assert np.shape(json.loads(done.stdout)["logits"]) == (2, 10)
+    np.save(tmp_path / "bad.npy", np.zeros((2, 3), np.float32))
+    assert weft("run", model, f"image={tmp_path / 'bad.npy'}").returncode == 1
+    assert weft("run", model, f"img={tmp_path / 'x.npy'}").returncode == 1
+    assert weft("verify", LENET, model).returncode == 0
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"PK")
+    done = weft("compile", LENET, "-o", str(tmp_path / "out"), "--weights", str(path))
+    assert done.returncode == 1
+    assert "error[W0906]" in done.stderr
+    assert not (tmp_path / "out" / "lenet5.onnx").exists()
