@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from compiler.compression.base import CompressionPass
+from compiler.compression.world import Target
 from compiler.data.base import Column, DataSource
 from compiler.data.splitting import Split
 from compiler.data.statistics import Statistic
@@ -127,6 +129,71 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A measured number in a `require`: `test.accuracy`, `latency`, `fit.size`. `owner` is a train
+    or variant (None: the variant itself), `split` None for what is no metric."""
+
+    owner: str | None
+    split: str | None
+    name: str
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number in a `require`, in base units: bytes, seconds, fractions. `text` is as written."""
+
+    value: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Computed:
+    """Arithmetic in a `require`: `0.5 * fit.latency`, `fit.test.accuracy - 0.5%`."""
+
+    operator: str  # one of + - * /
+    left: Bound
+    right: Bound
+
+
+Bound = Figure | Quantity | Computed
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One comparison of a `require` (those joined by `and` are several)."""
+
+    left: Bound
+    relation: str  # one of <= < >= >
+    right: Bound
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass of an `apply`, and where it is called."""
+
+    compression: CompressionPass
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """`variant tiny of fit { apply … require … }`. `net` names the net inside the train; `graph`
+    is its graph before any pass, with paths as the train stores them."""
+
+    name: str
+    train: str
+    net: str
+    graph: Graph
+    steps: tuple[Step, ...]
+    target: Target = field(default_factory=Target)
+    requires: tuple[Requirement, ...] = ()
+    doc: str = ""
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
 class Deploy:
     """`deploy subject as onnx { … }`: exactly one of `net` and `train` is set."""
 
@@ -153,19 +220,27 @@ class Program:
     nets: Mapping[str, Net] = field(default_factory=dict)
     data: Mapping[str, DataSet] = field(default_factory=dict)
     trains: Mapping[str, Train] = field(default_factory=dict)
+    variants: Mapping[str, Variant] = field(default_factory=dict)
     deploys: tuple[Deploy, ...] = ()
 
 
 __all__ = [
+    "Bound",
+    "Computed",
     "DataSet",
     "Deploy",
     "EarlyStop",
+    "Figure",
     "LoadWeights",
     "MetricUse",
     "Net",
     "ParameterGroup",
     "Program",
+    "Quantity",
+    "Requirement",
     "Split",
+    "Step",
     "Train",
     "TrainedNet",
+    "Variant",
 ]

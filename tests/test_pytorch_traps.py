@@ -20,9 +20,11 @@ from backends.pytorch.modules import (
     function_arguments,
     root_class,
 )
+from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.hint import HintBinary, HintConst, HintName
+from compiler.messages.lowering import PathIsWeightAndModule
 from tests.elaborating import build, elaborate
 from tests.pytorch_compare import (
     assert_clean,
@@ -330,6 +332,26 @@ def test_weights_are_assigned_strictly() -> None:
         assign_weights(module, {**weights, "c": weights["a.bias"]})
     with pytest.raises(WeightsMisfit, match=r"a\.bias has the shape"):
         assign_weights(module, {**weights, "a.bias": np.zeros(5, np.float32)})
+
+
+def test_a_path_is_a_weight_or_a_module() -> None:
+    graph = build(
+        """
+model M {
+    input x: f32[batch, 4]
+    param scale: f32[4] = ones
+    y = x * scale
+    output z = y -> dense(3) as "scale.inner"
+}
+"""
+    ).graph
+    with pytest.raises(CompileError) as caught:
+        emit_module([graph], title="x.")
+    message = caught.value.messages[0]
+    assert isinstance(message, PathIsWeightAndModule)
+    assert message.code == "W0840"
+    assert message.title() == "`scale` is a weight and holds another"
+    assert "scale.inner.weight" in message.label()
 
 
 def test_weights_start_as_the_spec_says() -> None:

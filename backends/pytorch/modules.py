@@ -11,7 +11,9 @@ from backends.pytorch.fold import Folded, fold_graphs
 from backends.pytorch.functions import emit_function, function_arguments
 from backends.pytorch.terms import Form, Tree
 from backends.pytorch.writer import sort_settings, write_module
+from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import NO_DEFAULT, Graph
+from compiler.messages.lowering import PathIsWeightAndModule
 
 
 def emit_module(graphs: Sequence[Graph], *, title: str) -> str:
@@ -20,7 +22,11 @@ def emit_module(graphs: Sequence[Graph], *, title: str) -> str:
     Args:
         graphs: the nets; classes that several of them need are written once.
         title: the first line of the file's docstring.
+
+    Raises:
+        CompileError: a path is a weight and holds others, which no PyTorch module can.
     """
+    check_paths(graphs)
     return write_module(_fold(tuple(graphs)).classes, title)
 
 
@@ -54,6 +60,21 @@ def constructor_call(graph: Graph, among: Sequence[Graph] = ()) -> str:
         call.target,
     )
     return flat(Expressions(str).write(tree))
+
+
+def check_paths(graphs: Sequence[Graph]) -> None:
+    """Raises `CompileError` where a path is both a weight and a module."""
+    faults: list[Message] = []
+    for graph in graphs:
+        for inner in graph.parameter:
+            outer = inner.rpartition(".")[0]
+            while outer and outer not in graph.parameter:
+                outer = outer.rpartition(".")[0]
+            if outer:
+                place = graph.parameter[outer].origin
+                faults.append(PathIsWeightAndModule(place, outer, inner))
+    if faults:
+        raise CompileError(faults)
 
 
 @lru_cache(maxsize=8)

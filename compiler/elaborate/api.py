@@ -47,9 +47,9 @@ from compiler.tensor import TensorType
 
 T = TypeVar("T")
 
-STACK = 512 * 2**20
-"""Bytes of stack for elaboration: a thousand blocks inside one another are a thousand times the
-depth of an expression. It is address space, not memory, until it is used."""
+STACK = 64 * 2**20
+"""Bytes of stack for elaboration: sixteen times what a thousand blocks inside one another took
+where that was measured. It is address space, not memory, until it is used."""
 
 
 def run_deep(work: Callable[[], T]) -> T:

@@ -172,7 +172,7 @@ def _op_formal(operand: Operand) -> Formal:
     def fits(value: Val) -> bool:
         if isinstance(value, Tensor | Poison):
             return True
-        if operand.variadic:
+        if operand.variadic or _holds_poison(value):
             return _is_tensor_list(value)
         return operand.optional and is_none(value)
 
@@ -180,6 +180,10 @@ def _op_formal(operand: Operand) -> Formal:
         return isinstance(value, Known) and value.is_number
 
     return Formal(operand.name, True, not operand.optional, fits, admits)
+
+
+def _holds_poison(value: Val) -> bool:
+    return isinstance(value, ListValue) and any(isinstance(i, Poison) for i in value.items)
 
 
 def _is_tensor_list(value: Val) -> bool:

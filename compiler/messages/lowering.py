@@ -1,4 +1,4 @@
-"""Messages about ONNX: what cannot be written, and why."""
+"""Messages about backends: what ONNX or PyTorch cannot say, and why."""
 
 from __future__ import annotations
 
@@ -161,3 +161,34 @@ class WeightDoesNotFit(Message):
 
     def label(self) -> str:
         return f"needs {self.expected}"
+
+
+@final
+@dataclass(frozen=True)
+class PathIsWeightAndModule(Message):
+    """A weight has a path below which other weights live.
+
+    In PyTorch a name in a module is a weight or another module, never both; a checkpoint with
+    `scale` and `scale.weight` could not be loaded into any module. Name one of them otherwise.
+    """
+
+    code: ClassVar[str] = "W0840"
+    good: ClassVar[str] = """\
+model M {
+    input x: f32[batch, 4]
+    param scale: f32[4] = ones
+    y = x * scale
+    output z = y -> dense(3) as "head.inner"
+}
+"""
+    path: str
+    inner: str
+
+    def title(self) -> str:
+        return f"`{self.path}` is a weight and holds another"
+
+    def label(self) -> str:
+        return f"this is a weight, and `{self.inner}` lives below it"
+
+    def help(self) -> str:
+        return "give one of them another name with `as`"

@@ -1,0 +1,1 @@
+"""Compression: passes on trained nets, what they need from the world, and what they report."""

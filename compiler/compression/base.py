@@ -1,0 +1,59 @@
+"""What a compression pass is: a function from a trained net to a smaller one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from compiler.compression.world import World
+from compiler.ir.graph import Graph
+from compiler.records import dataclass
+from compiler.signature import Described, Registry
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class WeightedNet:
+    """A graph and the numbers of its parameters, by path. Between passes `weights` has exactly
+    one array per parameter and `graph.constants` is empty: numbers are never in two places."""
+
+    graph: Graph
+    weights: Mapping[str, Array]
+
+
+class CompressionPass(Described):
+    """Base of compression passes. Subclasses are `@final @dataclass(frozen=True)`, live in
+    `compiler/compression/`, and register with `@COMPRESSION.register`; their fields are their
+    options in the spec (`prune(channels=50%)`), in Python and in the manual.
+
+    A pass keeps the inputs and outputs of the graph (names, types, symbolic dims), the paths of
+    parameters that it keeps, and copies `scope` and `origin` from the node it replaces. What it
+    does to each layer, and why not more, it says to `world.journal`.
+    """
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuses settings that mean nothing.
+
+        Raises:
+            Fault: which setting, and why.
+        """
+
+    @abstractmethod
+    def run(self, net: WeightedNet, world: World) -> WeightedNet:
+        """The net after the pass.
+
+        Raises:
+            CompileError: the net cannot be compressed like this, or the pass needs what the world
+                does not have (data, a trainer, a clock); the message says which.
+        """
+
+
+COMPRESSION: Registry[CompressionPass] = Registry("compression pass")
+"""Every compression pass by name; filled by `load_compression`."""

@@ -1,0 +1,1 @@
+"""Quantization: nets in fewer bits, in storage or in computation."""

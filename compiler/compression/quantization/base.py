@@ -1,0 +1,60 @@
+"""What a quantization scheme is: `int8`, `dynamic`, `weights4` … in `quantize(SCHEME)`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import final
+
+from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.world import World
+from compiler.records import dataclass
+from compiler.signature import Described, Registry
+
+
+class Scheme(Described):
+    """Base of quantization schemes; fields are options (`quantize(weights4(block=32))`), and the
+    bare word is the scheme with its defaults. Subclasses register with `@SCHEMES.register`."""
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuses settings that mean nothing.
+
+        Raises:
+            Fault: which setting, and why.
+        """
+
+    @abstractmethod
+    def quantize(
+        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+    ) -> WeightedNet:
+        """The net in fewer bits; see `CompressionPass.run`."""
+
+
+SCHEMES: Registry[Scheme] = Registry("quantization scheme")
+"""Every quantization scheme by name."""
+
+
+@COMPRESSION.register
+@final
+@dataclass(frozen=True)
+class Quantize(CompressionPass):
+    """Stores or computes the net in fewer bits.
+
+    - `scheme`: `int8`, `dynamic`, `weights8`, `weights4`, `stored8`, `stored4`, `float16`,
+      `bfloat16`, each with options of its own.
+    - `only`, `except`: path patterns of layers that may, or may not, be touched.
+
+    Example: `apply quantize(int8, except=["head"])`
+    """
+
+    name = "quantize"
+    scheme: Scheme
+    only: tuple[str, ...] | None = None
+    except_: tuple[str, ...] = ()
+
+    def run(self, net: WeightedNet, world: World) -> WeightedNet:
+        """The net as the scheme makes it."""
+        return self.scheme.quantize(net, world, self.only, self.except_)

@@ -1,0 +1,119 @@
+"""What compression passes need from the world: data, a judge, a clock, a trainer, a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from numpy.typing import NDArray
+
+from compiler.records import dataclass
+from compiler.source import Span
+
+if TYPE_CHECKING:
+    from compiler.compression.base import WeightedNet
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """`target cpu(threads=2), batch=1`: where latency is measured and what kernels exist.
+
+    `sizes` gives numbers to symbolic dims of the net's inputs where latency is measured; a dim
+    without one is measured at the size that verification tries first. `vnni` False means that
+    8-bit products saturate in 16 bits, so weights keep 7 bits (`reduce_range`).
+    """
+
+    device: str = "cpu"  # or "cuda"
+    threads: int | None = None  # None: as many as there are cores
+    sizes: tuple[tuple[str, int], ...] = ()
+    vnni: bool = True
+    span: Span | None = None
+
+
+class Samples(Protocol):
+    """Rows that a pass may look at. Calibration rows come from the training split and are
+    disjoint from what `Judge` reads; test rows are never seen by a pass."""
+
+    synthetic: bool
+    """Whether they were drawn because there is no data; reports say so."""
+
+    def batches(self, rows: int, size: int = 32) -> Iterator[Mapping[str, Array]]:
+        """Inputs of the net by name, `rows` in all (fewer where there are fewer), in batches."""
+
+
+class Judge(Protocol):
+    """Figures of a net on the rows held out for decisions (the validation split, or a part of
+    the training split that calibration does not use)."""
+
+    def score(self, net: WeightedNet) -> Mapping[str, float]:
+        """Metrics of the train by name, and `loss`."""
+
+
+class Clock(Protocol):
+    """Latency on the target."""
+
+    def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
+        """Median seconds of one call of each net, compiled to ONNX and run in turns in ONNX
+        Runtime on the target."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How `finetune`, `distill` and quantization-aware training train. `lr` is absolute; None is
+    a tenth of what the train used. `teacher` is the net to follow, with `alpha` the share of the
+    teacher's term and `temperature` of both softmaxes (Hinton et al. 2015)."""
+
+    epochs: int
+    lr: float | None = None
+    teacher: WeightedNet | None = None
+    alpha: float = 0.5
+    temperature: float = 4.0
+
+
+class Trainer(Protocol):
+    """Trains a net on as the train item says."""
+
+    def train(self, net: WeightedNet, tuning: Tuning, label: str) -> WeightedNet:
+        """The net with new numbers, of the epoch that judged best; the same graph. `label` names
+        the folder in which the generated code is kept."""
+
+    def gradients(self, net: WeightedNet, rows: int) -> Mapping[str, Array]:
+        """The loss's gradient by trainable parameter, averaged over that many training rows."""
+
+
+@dataclass(frozen=True)
+class LayerNote:
+    """What a pass did to one layer, or why it left it alone; `weft build --explain`, and a row of
+    the report. `figures` are numbers by name: `rank`, `sqnr`, `channels`, `bits`, `seconds`."""
+
+    step: str  # name of the pass
+    path: str  # of the layer (`layer1.0.conv1`)
+    done: str  # "64 -> 32 channels"; empty where nothing was done
+    reason: str = ""
+    figures: tuple[tuple[str, float], ...] = ()
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class World:
+    """The world as a pass sees it. What is None is not there: a pass that can do without does
+    (and says so in its notes), one that cannot refuses with a message."""
+
+    target: Target = field(default_factory=Target)
+    samples: Samples | None = None
+    judge: Judge | None = None
+    clock: Clock | None = None
+    trainer: Trainer | None = None
+    original: WeightedNet | None = None
+    """The net before any pass: the teacher of `distill`, and what errors are measured against."""
+    seed: int = 0
+    span: Span | None = None
+    """Of the pass's call in the spec, for messages."""
+    journal: list[LayerNote] = field(default_factory=list)
+
+    def note(self, note: LayerNote) -> None:
+        """Adds a note to the journal."""
+        self.journal.append(note)
