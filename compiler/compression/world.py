@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -60,6 +60,35 @@ class Clock(Protocol):
         Runtime on the target."""
 
 
+class Scale(Protocol):
+    """Size on disk."""
+
+    def weigh(self, net: WeightedNet) -> int:
+        """Bytes of the net compiled to an ONNX file, as the variant is deployed."""
+
+
+class Memory(Protocol):
+    """Figures of trials that outlive an interrupted search, by key."""
+
+    def recall(self, key: str) -> Mapping[str, float] | None:
+        """What was remembered; None where nothing was."""
+
+    def remember(self, key: str, figures: Mapping[str, float]) -> None:
+        """Keeps figures; they are on disk when this returns."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound that the finished net must keep, for passes that choose their settings: a `require`
+    with its figures put in. `figure` is "latency" (seconds), "size" (bytes), "params", "flops",
+    "error", or a metric, whose bound has been carried over to the judge's rows."""
+
+    figure: str
+    relation: str  # "<=" or ">="
+    bound: float
+    span: Span | None = None
+
+
 @dataclass(frozen=True)
 class Tuning:
     """How `finetune`, `distill` and quantization-aware training train. `lr` is absolute; None is
@@ -106,13 +135,18 @@ class World:
     samples: Samples | None = None
     judge: Judge | None = None
     clock: Clock | None = None
+    scale: Scale | None = None
     trainer: Trainer | None = None
+    memory: Memory | None = None
+    goals: tuple[Goal, ...] = ()
     original: WeightedNet | None = None
     """The net before any pass: the teacher of `distill`, and what errors are measured against."""
     seed: int = 0
     span: Span | None = None
     """Of the pass's call in the spec, for messages."""
     journal: list[LayerNote] = field(default_factory=list)
+    progress: Callable[[str, int, int], None] | None = None
+    """Told what a long pass is doing, how many parts are done, and of how many."""
 
     def note(self, note: LayerNote) -> None:
         """Adds a note to the journal."""
