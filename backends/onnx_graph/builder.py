@@ -116,9 +116,10 @@ class GraphBuilder:
             self._simplifier.record(node, inputs, given)
         return node.outputs[0] if outputs == 1 else tuple(node.outputs)
 
-    def constant(self, array: Array, dtype: DType | None = None) -> ir.Value:
-        """An initializer with these numbers; equal ones are shared. `dtype` says what NumPy's
-        cannot: bf16, whose numbers are float32 here."""
+    def constant(
+        self, array: Array, dtype: DType | None = None, like: ir.Value | None = None
+    ) -> ir.Value:
+        """An initializer with these numbers; see the protocol."""
         found = dtype or DType.of_numpy(np.asarray(array).dtype)
         if found is None:
             raise TypeError(f"no Weft dtype for {np.asarray(array).dtype}")
@@ -126,9 +127,16 @@ class GraphBuilder:
         key = (found, stored.shape, stored.tobytes())
         if key not in self._constants:
             whole = found is DType.I64 and stored.ndim == 1
-            name = self.names.value("sizes" if whole else "constant")
-            self._constants[key] = self._initialize(name, stored, found)
+            wish = "sizes" if whole else "constant"
+            if like is not None:
+                wish = f"{like.name}.{found}"
+            self._constants[key] = self._initialize(self.names.value(wish), stored, found)
         return self._constants[key]
+
+    def numbers(self, value: ir.Value) -> Array | None:
+        """The numbers of a weight or constant; None where the value is computed."""
+        item = self.initializers.get(value.name) if value.name is not None else None
+        return np.asarray(item.array) if item is not None and item.value is value else None
 
     def shape(self, dims: Sequence[Dim]) -> ir.Value:
         """A 1-D i64 tensor of sizes, constant or computed from the graph's inputs."""

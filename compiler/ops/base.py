@@ -64,9 +64,13 @@ class OnnxBuilder(Protocol):
         """Adds a node; one value, or a tuple of them for `outputs` > 1. None inputs are left
         out. Attribute values are ints, floats, strings, lists of them, arrays or `DType`s."""
 
-    def constant(self, array: Array, dtype: DType | None = None) -> Any:
+    def constant(self, array: Array, dtype: DType | None = None, like: Any = None) -> Any:
         """An initializer with these numbers; equal ones are shared. `dtype` says what NumPy's
-        cannot: bf16, whose numbers are float32 here."""
+        cannot: bf16, whose numbers are float32 here. It is named after the weight `like`, whose
+        numbers it holds in another form."""
+
+    def numbers(self, value: Any) -> Array | None:
+        """The numbers of a weight or constant; None where the value is computed."""
 
     def shape(self, dims: Sequence[Dim]) -> Any:
         """A 1-D i64 tensor of sizes: constant where all are known, computed from the graph's
@@ -98,6 +102,9 @@ class Op(Described):
     """Whether it draws random numbers while training, and not in evaluation."""
     multiple: ClassVar[bool] = False
     """Whether it returns a tuple of tensors however many there are (`split`, `unbind`)."""
+    foldable: ClassVar[bool] = True
+    """Whether its result may stand for it where its inputs are known; not where it says how a
+    weight is stored."""
     broadcasts: ClassVar[bool] = False
     """Whether it acts element by element on operands that are broadcast to one shape."""
 

@@ -14,6 +14,7 @@ from compiler.ops.joining import Chunk, Concat, Split
 from compiler.ops.linear import Dense, Embedding
 from compiler.ops.linear_algebra import MatMul
 from compiler.ops.normalization import LayerNorm
+from compiler.ops.quantization import FakeQuantize
 from compiler.ops.regularization import Dropout
 from compiler.ops.reshaping import Flatten, Reshape
 from compiler.ops.shaping import Permute, Transpose
@@ -37,6 +38,8 @@ def trace_axis(node: Node, axis: int) -> Trace | None:
             return (axis, *whole) if axis < rank - _count_mixed(node.op) else None
         case Dropout():
             return (axis,)
+        case FakeQuantize(_, own):
+            return (axis, *whole) if own is None or own % rank != axis else (axis, 0, 0)
         case Softmax(over) | LogSoftmax(over) | Chunk(_, over) | Split(_, over):
             return (axis,) if axis != over % rank else None
         case Concat(over):

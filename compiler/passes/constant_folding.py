@@ -61,6 +61,8 @@ class ConstantFolding(Pass):
     def _find_obstacle(self, graph: Graph, node: Node, operands: list[Array | None]) -> str:
         if node.op.random:
             return "it draws random numbers"
+        if not node.op.foldable:
+            return "it says how a weight is stored"
         shapes = [v.type.known_shape for v in node.outputs]
         if None in shapes or _has_symbols(node.op):
             return "its result depends on a dimension that is not known"

@@ -1,0 +1,164 @@
+"""Quantization as arithmetic on fractions: rounds to the levels that an integer type can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, final
+
+import numpy as np
+
+from compiler.initializers import Ones, Zeros
+from compiler.ir.graph import Node
+from compiler.ops.axes import need_float, operand_type, resolve_axis
+from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
+from compiler.ops.layers import given, input_type, need_known, need_weights
+from compiler.ops.spelling import Call, In, Leaf, Spelling
+from compiler.records import dataclass
+from compiler.signature import Operand
+from compiler.tensor import DType, TensorType
+
+IntegerName = Literal["i4", "u4", "i8", "u8", "i32"]
+
+LEVELS: dict[str, tuple[int, int]] = {
+    "i4": (-8, 7),
+    "u4": (0, 15),
+    "i8": (-128, 127),
+    "u8": (0, 255),
+    "i32": (-(2**31), 2**31 - 1),
+}
+"""The least and the greatest number of each integer type."""
+
+_STORED = {"i4": DType.I8, "u4": DType.U8, "i8": DType.I8, "u8": DType.U8, "i32": DType.I32}
+
+
+def quantize_array(x: Array, scale: Array, zero_point: Array, dtype: str) -> Array:
+    """The levels of numbers, as i64: `clip(round(x / scale) + zero_point)`, halves to even;
+    `scale` and `zero_point` broadcast to x."""
+    low, high = LEVELS[dtype]
+    # The sum is made in f64: f32 cannot hold every level of i32.
+    rounded = np.round(x / scale.astype(x.dtype)).astype(np.float64)
+    return np.clip(rounded + zero_point, low, high).astype(np.int64)
+
+
+def dequantize_array(levels: Array, scale: Array, zero_point: Array) -> Array:
+    """The numbers that levels stand for: `(levels - zero_point) * scale`, in scale's dtype."""
+    result: Array = (levels - zero_point).astype(scale.dtype) * scale
+    return result
+
+
+def _spread_axis(axis: int, rank: int) -> tuple[int, ...]:
+    """The shape in which one number for each entry along an axis broadcasts."""
+    return tuple(-1 if a == axis % rank else 1 for a in range(rank))
+
+
+@OPS.register
+@final
+@dataclass(frozen=True)
+class FakeQuantize(Op):
+    """Rounds to the levels of an integer type, and comes back: what a number is worth once it is
+    stored in few bits.
+
+        q = clip(round(x / scale) + zero_point, low, high)
+        y = (q - zero_point) * scale
+
+    Halves round to the even level. `low` and `high` are the least and greatest number of
+    `dtype`. Quantization passes write it; in ONNX it becomes `QuantizeLinear` and
+    `DequantizeLinear`, which runtimes fuse with their neighbours to integer kernels, and an
+    integer initializer where x is a weight. In PyTorch its gradient is that of the identity
+    inside the range (straight-through; Jacob et al. 2018).
+
+    Shapes: x `f32[...]` -> the same; buffers scale `f32[]` and zero_point `i32[]`, or both
+    `[c]` with one entry for each along `axis`.
+
+    - `dtype`: the integer type, "i4" to "i32"; "u8" for activations, "i8" for weights.
+    - `axis`: the axis whose entries have scales of their own; none: one scale for all.
+
+    Example: `y = x -> fake_quantize("u8")`
+    Errors: W0382 where x does not hold fractions, W0354 where the size along `axis` is not known.
+    Source: https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html,
+    https://docs.pytorch.org/docs/stable/generated/torch.fake_quantize_per_tensor_affine.html
+    """
+
+    name = "fake_quantize"
+    foldable = False
+    operands = (Operand("x"),)
+    dtype: IntegerName = "u8"
+    axis: int | None = None
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        """The least and the greatest level."""
+        return LEVELS[self.dtype]
+
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        x = operand_type(operands, 0)
+        need_float(self.name, x)
+        shape = []
+        if self.axis is not None:
+            axis = resolve_axis(self.name, self.axis, x)
+            shape.append(need_known(self.name, x, axis, f"axis {axis}"))
+        return (
+            Weight("scale", TensorType.of(x.dtype, shape), Ones(), trainable=False),
+            Weight("zero_point", TensorType.of(DType.I32, shape), Zeros(), trainable=False),
+        )
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        need_weights(self, inputs)
+        return (operand_type(inputs, 0),)
+
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        x, scale, zero_point = (given(a) for a in inputs)
+        shape = () if self.axis is None else _spread_axis(self.axis, x.ndim)
+        scale, zero_point = scale.reshape(shape), zero_point.reshape(shape)
+        levels = quantize_array(x, scale, zero_point, self.dtype)
+        return (dequantize_array(levels, scale, zero_point).astype(x.dtype, copy=False),)
+
+    def torch(self, node: Node) -> Spelling:
+        low, high = (Leaf(level) for level in self.levels)
+        if self.axis is None:
+            called = (In(0), In(1), In(2), low, high)
+            return Spelling(Call("torch.fake_quantize_per_tensor_affine", called))
+        axis = Leaf(self.axis % input_type(node).rank)
+        return Spelling(
+            Call("torch.fake_quantize_per_channel_affine", (In(0), In(1), In(2), axis, low, high))
+        )
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        kind = operand_type(types, 0)
+        shape = () if self.axis is None else _spread_axis(self.axis, kind.rank)
+        attributes = {} if self.axis is None else {"axis": self.axis}
+        numbers = [build.numbers(value) for value in inputs]
+        x, scale, zero_point = inputs
+        stored = _STORED[self.dtype]
+        if numbers[2] is not None:
+            zero_point = build.constant(numbers[2].astype(stored.numpy), stored)
+        elif stored is not DType.I32:
+            zero_point = build.op("Cast", [zero_point], {"to": stored})
+        if all(array is not None for array in numbers):
+            weight, *parts = (np.asarray(array) for array in numbers)
+            levels = quantize_array(weight, *(part.reshape(shape) for part in parts), self.dtype)
+            whole = build.constant(levels.astype(stored.numpy), stored, like=x)
+        elif self.dtype == "i32":
+            return [self._write_arithmetic(build, inputs, shape, kind.dtype)]
+        else:
+            whole = build.op("QuantizeLinear", [x, scale, zero_point], attributes)
+            if self.dtype in ("i4", "u4"):
+                low, high = (build.constant(np.array(n, stored.numpy)) for n in self.levels)
+                whole = build.op("Clip", [whole, low, high])
+        return [build.op("DequantizeLinear", [whole, scale, zero_point], attributes)]
+
+    def _write_arithmetic(
+        self, build: OnnxBuilder, inputs: Sequence[Any], shape: tuple[int, ...], dtype: DType
+    ) -> Any:
+        """The formula itself: ONNX has no operator that makes i32."""
+        x, scale, zero_point = inputs
+        zero_point = build.op("Cast", [zero_point], {"to": dtype})
+        if shape:
+            sizes = build.constant(np.array(shape, np.int64))
+            scale, zero_point = (build.op("Reshape", [part, sizes]) for part in (scale, zero_point))
+        low, high = (build.constant(np.array(n, dtype.numpy), dtype) for n in self.levels)
+        rounded = build.op("Round", [build.op("Div", [x, scale])])
+        levels = build.op("Clip", [build.op("Add", [rounded, zero_point]), low, high])
+        return build.op("Mul", [build.op("Sub", [levels, zero_point]), scale])
