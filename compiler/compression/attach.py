@@ -1,0 +1,349 @@
+"""Puts a changed net back into its train: every call of the net becomes the new graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from compiler.diagnostics import CompileError
+from compiler.dims import Dim
+from compiler.ir.graph import Alias, Frame, Graph, Input, Node, Output, Parameter, Value
+from compiler.ir.verify import verify_graph
+from compiler.messages.tuning import NetInsideLoop
+from compiler.ops.scan import Scan
+from compiler.passes.base import Context
+from compiler.passes.dead_code import DeadCode
+from compiler.program import Train, TrainedNet
+
+
+def attach(train: Train, name: str, graph: Graph, prefix: str | None = None) -> Train:
+    """The train with another graph in place of a net's.
+
+    Every call of the net in the step becomes a copy of the graph, under the frame of the call,
+    so that scripts are generated from the new net. What the net was to load is forgotten: the
+    numbers of a changed net come from elsewhere.
+
+    Args:
+        train: a checked train.
+        name: which of its nets.
+        graph: the new graph: inputs and outputs as the old one's.
+        prefix: where the parameters shall live in the train; where they did, if None.
+
+    Raises:
+        CompileError: the net is applied inside a loop of the step, or not at all.
+        KeyError: the train has no such net.
+    """
+    old = find_net(train, name)
+    new = TrainedNet(
+        old.name,
+        replace(old.net, graph=graph, loads=()),
+        old.prefix if prefix is None else prefix,
+    )
+    calls = find_calls(train.step, old)
+    if not calls:
+        raise CompileError([NetInsideLoop(train.span, name)])
+    step = _Replacement(train.step, old, new, calls).run()
+    nets = tuple(new if net is old else net for net in train.nets)
+    return replace(train, nets=nets, step=step)
+
+
+def find_net(train: Train, name: str) -> TrainedNet:
+    """A net of a train by name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    for net in train.nets:
+        if net.name == name:
+            return net
+    raise KeyError(f"the train {train.name} has no net {name}")
+
+
+@dataclass(frozen=True)
+class CallOfNet:
+    """One application of a net in the step of a train: its frame, its nodes, and the values of
+    the step by the name of their counterpart in the net's own graph."""
+
+    frame: Frame
+    nodes: tuple[Node, ...]
+    values: Mapping[str, Value]
+
+
+def find_calls(step: Graph, net: TrainedNet) -> tuple[CallOfNet, ...]:
+    """The applications of a net in a step, in order."""
+    nodes: dict[Frame, list[Node]] = {}
+    for node in step.nodes:
+        frame = _find_frame(node, net)
+        if frame is not None:
+            nodes.setdefault(frame, []).append(node)
+    known = {i.name: i.value for i in step.inputs} | {p.path: p.value for p in step.parameters}
+    known |= {v.name: v for node in step.nodes for v in node.outputs}
+    return tuple(
+        CallOfNet(frame, tuple(inside), _match_values(net, frame, inside, known))
+        for frame, inside in nodes.items()
+    )
+
+
+def _find_frame(node: Node, net: TrainedNet) -> Frame | None:
+    """The call of the net that a node belongs to."""
+    path = net.prefix.removesuffix(".")
+    block = net.net.graph.frame.block
+    calls = (f for f in node.scope.chain[1:] if f.path == path and f.block == block)
+    return next(calls, None)
+
+
+def _match_values(
+    net: TrainedNet, frame: Frame, inside: Sequence[Node], known: Mapping[str, Value]
+) -> dict[str, Value]:
+    """The counterparts of a net's values in one call. The nodes of the call are those of the net
+    in the same order, without those that no output of the step needs."""
+    graph = net.net.graph
+    found = {formal: known[name] for formal, name in frame.tensors if name in known}
+    sizes = find_sizes(graph, found)
+    for path in graph.parameter:
+        if net.prefix + path in known:
+            found[path] = known[net.prefix + path]
+    place = 0
+    for node in graph.nodes:
+        if place == len(inside):
+            break
+        if _is_copy(node, inside[place], found, sizes):
+            pairs = zip(node.outputs, inside[place].outputs, strict=True)
+            found |= {own.name: value for own, value in pairs}
+            place += 1
+    assert place == len(inside), f"a call of {net.name} has a node that the net does not have"
+    return found
+
+
+def _is_copy(own: Node, node: Node, found: Mapping[str, Value], sizes: Mapping[str, Dim]) -> bool:
+    """Whether a node of a step is a node of the net, applied to the counterparts of its inputs.
+    Loops are compared by what they read: their bodies stand under frames of their own graph."""
+    if any(v is not None and v.name not in found for v in own.inputs):
+        return False
+    inputs = tuple(found[v.name] if v is not None else None for v in own.inputs)
+    if inputs != node.inputs:
+        return False
+    if isinstance(own.op, Scan):
+        return isinstance(node.op, Scan)
+    return own.op.substitute(sizes) == node.op
+
+
+def find_sizes(graph: Graph, arguments: Mapping[str, Value]) -> dict[str, Dim]:
+    """What the symbolic dims of a net are in a call that gives it these tensors."""
+    sizes: dict[str, Dim] = {}
+    for item in graph.inputs:
+        given = arguments.get(item.name)
+        if given is None:
+            continue
+        for own, dim in zip(item.value.type.shape, given.type.shape, strict=True):
+            for symbol in own.symbols:
+                if own == Dim.of(symbol):
+                    sizes.setdefault(symbol, dim)
+    return sizes
+
+
+@dataclass
+class _Replacement:
+    """One run of `attach`: the step under construction."""
+
+    step: Graph
+    old: TrainedNet
+    new: TrainedNet
+    calls: Sequence[CallOfNet]
+    taken: set[str] = field(init=False)
+    aliases: list[Alias] = field(init=False)
+    serial: int = field(init=False)
+
+    def run(self) -> Graph:
+        """The step with the new graph at every call."""
+        replaced = {id(node) for call in self.calls for node in call.nodes}
+        kept = [node for node in self.step.nodes if id(node) not in replaced]
+        parameters = tuple(self._exchange_parameters())
+        self.taken = {i.name for i in self.step.inputs} | {p.path for p in parameters}
+        self.taken |= {v.name for node in kept for v in node.outputs}
+        frames = {call.frame for call in self.calls}
+        self.aliases = [a for a in self.step.aliases if not frames & set(a.frame.chain)]
+        self.serial = max((f.call for n in self.step.nodes for f in n.scope.chain), default=0)
+        current: dict[str, Value] = {p.path: p.value for p in parameters}
+        nodes = tuple(self._rebuild(replaced, current))
+        outputs = tuple(
+            Output(o.name, current.get(o.value.name, o.value), o.doc, o.origin)
+            for o in self.step.outputs
+        )
+        step = replace(
+            self.step,
+            outputs=outputs,
+            parameters=parameters,
+            nodes=nodes,
+            aliases=tuple(self.aliases),
+        )
+        step = DeadCode().run(step, Context())
+        verify_graph(step)
+        return step
+
+    def _exchange_parameters(self) -> Iterator[Parameter]:
+        """The parameters of the step, the new net's where the old one's began."""
+        old_paths = {self.old.prefix + path for path in self.old.net.graph.parameter}
+        new = list(prefixed_parameters(self.new))
+        for parameter in self.step.parameters:
+            if parameter.path not in old_paths:
+                yield parameter
+                continue
+            yield from new
+            new = []
+        yield from new
+
+    def _rebuild(self, replaced: set[int], current: dict[str, Value]) -> Iterator[Node]:
+        """All nodes in order; `current` maps names that are read to what stands for them."""
+        starts = {id(call.nodes[0]): call for call in self.calls}
+        for node in self.step.nodes:
+            if id(node) in starts:
+                yield from self._insert(starts[id(node)], current)
+            if id(node) in replaced:
+                continue
+            made = _renew(node, current)
+            for before, after in zip(node.outputs, made.outputs, strict=True):
+                current[before.name] = after
+            yield made
+
+    def _insert(self, call: CallOfNet, current: dict[str, Value]) -> Iterator[Node]:
+        """The nodes of the new graph in place of those of a call."""
+        path = self.new.prefix.removesuffix(".")
+        frame = replace(call.frame, path=path)
+        arguments = {
+            item.name: current.get(call.values[item.name].name, call.values[item.name])
+            for item in self.new.net.graph.inputs
+            if item.name in call.values
+        }
+        copy = GraphCopy(self.new, frame, arguments, call.values, self.taken, self.serial)
+        yield from copy.nodes()
+        self.serial = copy.serial
+        self.aliases += copy.aliases()
+        for output in self.new.net.graph.outputs:
+            before = next(o for o in self.old.net.graph.outputs if o.name == output.name)
+            if before.value.name in call.values:
+                current[call.values[before.value.name].name] = copy.value(output.value)
+
+
+def _renew(node: Node, current: Mapping[str, Value]) -> Node:
+    """A node that reads what stands for its inputs now, with types inferred where they changed."""
+    inputs = tuple(current.get(v.name, v) if v is not None else None for v in node.inputs)
+    if inputs == node.inputs:
+        return node
+    types = [v.type if v is not None else None for v in inputs]
+    if types == [v.type if v is not None else None for v in node.inputs]:
+        return replace(node, inputs=inputs)
+    made = node.op.infer(types, lambda left, relation, right: None)
+    outputs = tuple(Value(v.name, t) for v, t in zip(node.outputs, made, strict=True))
+    return replace(node, inputs=inputs, outputs=outputs)
+
+
+def prefixed_parameters(net: TrainedNet) -> Iterator[Parameter]:
+    """The parameters of a net as its train calls them."""
+    for parameter in net.net.graph.parameters:
+        value = replace(parameter.value, name=net.prefix + parameter.path)
+        yield replace(parameter, value=value)
+
+
+class GraphCopy:
+    """A net's graph copied into a step, under a frame, for given tensors.
+
+    Names of values are those of `before`, the counterparts of an older copy, where it has them;
+    fresh names are added to `taken`. `serial` is the number of the last call of the step.
+    """
+
+    def __init__(
+        self,
+        net: TrainedNet,
+        frame: Frame,
+        arguments: Mapping[str, Value],
+        before: Mapping[str, Value],
+        taken: set[str],
+        serial: int,
+    ) -> None:
+        self.graph = net.net.graph
+        self.prefix = net.prefix
+        self.before = before
+        self.taken = taken
+        self.serial = serial
+        self.sizes = find_sizes(self.graph, arguments)
+        self.frames: dict[Frame, Frame] = {self.graph.frame: frame}
+        self.names = {formal: value.name for formal, value in arguments.items()}
+        self.names |= {path: net.prefix + path for path in self.graph.parameter}
+
+    def nodes(self) -> Iterator[Node]:
+        """The nodes of the copy, in order."""
+        for node in self.graph.nodes:
+            for value in node.outputs:
+                self._choose(value.name)
+            yield self._node(node)
+
+    def value(self, value: Value) -> Value:
+        """What stands for a value of the graph."""
+        return Value(self.names[value.name], value.type.substitute(self.sizes))
+
+    def aliases(self) -> Iterator[Alias]:
+        """What the graph's frames call its values, for the copies of both."""
+        for alias in self.graph.aliases:
+            if alias.value in self.names:
+                yield Alias(self._frame(alias.frame), self.names[alias.value], alias.name)
+
+    def _choose(self, name: str) -> None:
+        wish = self.before[name].name if name in self.before else name
+        chosen, count = wish, 2
+        while chosen in self.taken:
+            chosen, count = f"{wish}.{count}", count + 1
+        self.names[name] = chosen
+        self.taken.add(chosen)
+
+    def _node(self, node: Node) -> Node:
+        op = node.op.substitute(self.sizes)
+        if isinstance(op, Scan):
+            op = replace(op, body=self._body(op.body, op.captured))
+        return replace(
+            node,
+            op=op,
+            inputs=tuple(self.value(v) if v is not None else None for v in node.inputs),
+            outputs=tuple(map(self.value, node.outputs)),
+            scope=self._frame(node.scope),
+        )
+
+    def _body(self, body: Graph, captured: Sequence[Input]) -> Graph:
+        """The body of a loop, which has names of its own: only what it reads from outside is
+        called as in the copy."""
+        frame = self._frame(body.frame)
+        outer, taken, before = self.names, self.taken, self.before
+        read = {i.name: outer[i.name] for i in captured}
+        self.names, self.taken, self.before = read, set(read.values()), {}
+        for item in body.inputs:
+            if item.name not in read:
+                self._choose(item.name)
+        nodes = []
+        for node in body.nodes:
+            for value in node.outputs:
+                self._choose(value.name)
+            nodes.append(self._node(node))
+        made = replace(
+            body,
+            inputs=tuple(replace(i, value=self.value(i.value)) for i in body.inputs),
+            outputs=tuple(replace(o, value=self.value(o.value)) for o in body.outputs),
+            nodes=tuple(nodes),
+            frame=frame,
+        )
+        self.names, self.taken, self.before = outer, taken, before
+        return made
+
+    def _frame(self, frame: Frame) -> Frame:
+        """The copy of a frame; one for all nodes under it."""
+        if frame not in self.frames:
+            assert frame.parent is not None
+            parent = self._frame(frame.parent)
+            self.serial += 1
+            self.frames[frame] = replace(
+                frame,
+                path=self.prefix + frame.path,
+                call=self.serial,
+                parent=parent,
+                tensors=tuple((f, self.names.get(v, v)) for f, v in frame.tensors),
+            )
+        return self.frames[frame]

@@ -1,0 +1,75 @@
+"""Messages about compressed nets that are trained on: fine-tuning, distillation, teachers."""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+from compiler.diagnostics import Message
+from compiler.records import dataclass
+
+
+@final
+@dataclass(frozen=True)
+class NetInsideLoop(Message):
+    """A compressed net takes the place of the original in the step of its train, to be trained
+    on, and there the net is applied only inside a `scan`, or not at all.
+
+    Apply the net outside of loops, or put the loop into the model.
+    """
+
+    code: ClassVar[str] = "W1100"
+    net: str
+
+    def title(self) -> str:
+        return f"the net `{self.net}` cannot be exchanged in its train"
+
+    def label(self) -> str:
+        return f"applies `{self.net}` nowhere, or inside a `scan`"
+
+    def help(self) -> str:
+        return "put the loop into the model, so that the train applies the net once a step"
+
+
+@final
+@dataclass(frozen=True)
+class NothingToTrainOn(Message):
+    """The pass trains the net on, or asks for gradients of its loss, and there is no train to
+    say with what data, which objective and which optimizer.
+
+    A net with weights from elsewhere is compressed without data where the method allows; to
+    fine-tune it, write a train that loads the weights: `train fit of Net -> load("net.safetensors")
+    on data`, and the variant `of fit`.
+    """
+
+    code: ClassVar[str] = "W1101"
+    step: str
+
+    def title(self) -> str:
+        return f"`{self.step}` has nothing to train on"
+
+    def label(self) -> str:
+        return "needs a train: data, an objective and an optimizer"
+
+    def help(self) -> str:
+        return "make the variant of a train; its net may start from loaded weights"
+
+
+@final
+@dataclass(frozen=True)
+class NoTeacher(Message):
+    """`distill` trains a net to follow the net that it was made from, and that is not known
+    here: the pass was run by itself, without the original.
+
+    In a variant the original is the net of the train, before any pass.
+    """
+
+    code: ClassVar[str] = "W1102"
+
+    def title(self) -> str:
+        return "`distill` has no teacher"
+
+    def label(self) -> str:
+        return "follows the net before any pass"
+
+    def help(self) -> str:
+        return "give the original net with the world, or `finetune` without a teacher"

@@ -1,0 +1,188 @@
+"""Changed nets put back into their trains: same meaning where nothing changed, new where it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from backends.pytorch.script.write import write_training
+from compiler.compression.attach import attach, find_calls, find_net
+from compiler.diagnostics import CompileError, Sink
+from compiler.driver import check
+from compiler.ir.evaluate import evaluate
+from compiler.ir.graph import Graph
+from compiler.ir.printer import print_graph
+from compiler.ir.verify import verify_graph
+from compiler.ir.weights import draw_weights
+from compiler.program import Program, Train
+
+Array = NDArray[Any]
+
+DATA = """
+data iris {
+    source npz("iris.npz")
+    split random(seed=0), train=80%, val=20%
+}
+"""
+CLASSIFIER = """
+model Net(width: int = 8) {
+    input features: f32[b, 4]
+    output logits: f32[b, 3] = features -> dense(width) as hidden -> tanh -> dense(3) as head
+}
+"""
+ONCE = f"""{CLASSIFIER}{DATA}
+train fit of Net on iris {{
+    minimize cross_entropy(logits, label) with adam(lr=1e-2)
+    metric accuracy = accuracy(logits, label)
+    batch 20  epochs 2
+}}
+"""
+TWICE = f"""{CLASSIFIER}{DATA}
+train fit on iris {{
+    net m = Net()
+    net other = Net(width=5)
+    left = m(features)
+    right = m(features * 2 + other(features)[:, 0:1])
+    minimize cross_entropy(left + right, label) + mean(other(features) ** 2) with adam(lr=1e-2)
+    metric accuracy = accuracy(left + right, label)
+    batch 20  epochs 2
+}}
+"""
+SEVERAL = f"""
+model Parts(width: int = 8) {{
+    input features: f32[b, 4]
+    h = features -> dense(width) as hidden -> tanh
+    output unused: f32[b, 2] = h -> dense(2) as spare
+    output logits: f32[b, 3] = h -> dense(3) as head
+    output energy: f32[b] = mean(h ** 2, axis=1)
+}}
+{DATA}
+train fit on iris {{
+    net m = Parts()
+    unused, logits, energy = m(features)
+    minimize cross_entropy(logits, label) + mean(energy) with adam(lr=1e-2)
+    batch 20  epochs 2
+}}
+"""
+LOOP = f"""
+model Walk(width: int = 6) {{
+    input features: f32[b, 4]
+    h = zeros([b, width])
+    scan i in 0..3 {{
+        h = ((features -> dense(width) as inward) + (h -> dense(width) as again)) -> tanh
+        emit states = h
+    }}
+    output logits: f32[b, 3] = states[-1] -> dense(3) as head
+}}
+{DATA}
+train fit of Walk on iris {{
+    minimize cross_entropy(logits, label) with adam(lr=1e-2)
+    batch 20  epochs 2
+}}
+"""
+SPECS = {"once": ONCE, "twice": TWICE, "several": SEVERAL}
+
+
+def open_program(text: str, folder: Path) -> Program:
+    rows = np.random.default_rng(0)
+    np.savez(
+        folder / "iris.npz",
+        features=rows.normal(size=(40, 4)).astype(np.float32),
+        label=rows.integers(0, 3, 40),
+    )
+    path = folder / "spec.weft"
+    path.write_text(text)
+    sink = Sink()
+    program = check(path, sink=sink)
+    assert program is not None
+    assert not sink.has_errors, [m.title() for m in sink.messages]
+    return program
+
+
+def open_train(text: str, folder: Path) -> Train:
+    return open_program(text, folder).trains["fit"]
+
+
+def run_step(step: Graph, weights: Mapping[str, Array]) -> dict[str, Array]:
+    rows = np.random.default_rng(1)
+    given = {
+        "features": rows.normal(size=(7, 4)).astype(np.float32),
+        "label": rows.integers(0, 3, 7),
+    }
+    taken = {i.name: given[i.name] for i in step.inputs}
+    return dict(evaluate(step, {p: weights[p] for p in step.parameter}, taken))
+
+
+def widen(text: str, folder: Path, width: int) -> Train:
+    """The same train of a net with another width: what `attach` should make."""
+    changed = text.replace("width: int = 8", f"width: int = {width}").replace(
+        "width: int = 6", f"width: int = {width}"
+    )
+    return open_train(changed, folder)
+
+
+@pytest.mark.parametrize("text", [*SPECS.values(), LOOP], ids=[*SPECS, "loop"])
+def test_the_own_graph_changes_nothing(text: str, tmp_path: Path) -> None:
+    train = open_train(text, tmp_path)
+    net = train.nets[0]
+    again = attach(train, net.name, net.net.graph)
+    assert print_graph(again.step).splitlines()[1:] == print_graph(train.step).splitlines()[1:]
+
+
+@pytest.mark.parametrize("text", [*SPECS.values(), LOOP], ids=[*SPECS, "loop"])
+def test_another_graph_computes_what_its_own_train_computes(text: str, tmp_path: Path) -> None:
+    train, wanted = open_train(text, tmp_path), widen(text, tmp_path, 3)
+    name = train.nets[0].name
+    made = attach(train, name, find_net(wanted, name).net.graph)
+    verify_graph(made.step)
+    weights = draw_weights(wanted.step)
+    expected, found = run_step(wanted.step, weights), run_step(made.step, weights)
+    assert expected.keys() == found.keys()
+    for output, array in expected.items():
+        np.testing.assert_array_equal(found[output], array, err_msg=output)
+
+
+@pytest.mark.parametrize("text", [*SPECS.values(), LOOP], ids=[*SPECS, "loop"])
+def test_generated_code_is_that_of_the_new_net(text: str, tmp_path: Path) -> None:
+    train, wanted = open_train(text, tmp_path), widen(text, tmp_path, 3)
+    name = train.nets[0].name
+    write_training(attach(train, name, find_net(wanted, name).net.graph), tmp_path / "made")
+    write_training(wanted, tmp_path / "wanted")
+    made, expected = (tmp_path / n / "train.py" for n in ("made", "wanted"))
+    assert made.read_text() == expected.read_text()
+
+
+def test_a_prefix_moves_the_weights(tmp_path: Path) -> None:
+    train = open_train(ONCE, tmp_path)
+    moved = attach(train, "fit", train.nets[0].net.graph, prefix="fit.")
+    weights = draw_weights(train.step)
+    renamed = {f"fit.{path}": array for path, array in weights.items()}
+    expected, found = run_step(train.step, weights), run_step(moved.step, renamed)
+    for output, array in expected.items():
+        np.testing.assert_array_equal(found[output], array, err_msg=output)
+    assert moved.nets[0].prefix == "fit."
+
+
+def test_calls_know_the_values_of_the_net(tmp_path: Path) -> None:
+    train = open_train(TWICE, tmp_path)
+    calls = find_calls(train.step, find_net(train, "m"))
+    assert len(calls) == 2
+    for call in calls:
+        assert call.values["logits"].type.known_shape is None
+        assert call.values["hidden.weight"].name == "m.hidden.weight"
+    assert calls[0].values["logits"] != calls[1].values["logits"]
+
+
+def test_a_net_that_is_not_applied_is_refused(tmp_path: Path) -> None:
+    train = open_train(ONCE, tmp_path)
+    step = replace(train.step, nodes=(), outputs=())
+    with pytest.raises(CompileError) as caught:
+        attach(replace(train, step=step), "fit", train.nets[0].net.graph)
+    assert [m.code for m in caught.value.messages] == ["W1100"]
+    assert "cannot be exchanged" in caught.value.messages[0].title()
