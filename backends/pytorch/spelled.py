@@ -109,6 +109,8 @@ class _Speller:
         slot = join_path(node.scope.path, node.origin.name) if node.origin.name else ""
         names = [known.get(v.name, v.name) if v is not None else "" for v in node.inputs]
         found = {i: self.numbers[n] for i, n in enumerate(names) if n in self.numbers}
+        if len(found) == len(names) > 1:
+            del found[0]  # two plain numbers would make a third, which is no tensor
         plain = {i: _number(node, *maker) for i, maker in found.items()}
         hints = node.origin.hint
         other = (term for index, term in spelling.with_number if index in plain)

@@ -181,9 +181,8 @@ def pair_terms(node: Node, *, first: int = 0) -> tuple[In, In]:
     """Two operands of an expression, the inputs from `first`; a constant may print as a number
     where PyTorch would give the number the dtype that the constant has."""
     left, right = (v.type for v in node.inputs[first : first + 2] if v is not None)
-    both_flat = left.rank == 0 and right.rank == 0
     return (
-        In(first, number=not both_flat and _is_plain(left, right)),
+        In(first, number=_is_plain(left, right)),
         In(first + 1, number=_is_plain(right, left)),
     )
 
