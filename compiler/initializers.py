@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import ClassVar, Literal, NoReturn, final
 
 import numpy as np
@@ -14,6 +13,7 @@ from compiler.diagnostics import Fault
 from compiler.messages.layers import OptionOutOfRange
 from compiler.ops.spelling import Attribute, Call, Leaf, Method, Term
 from compiler.ops.spelling import Sequence as Items
+from compiler.records import dataclass
 from compiler.signature import Described, Registry
 
 Numbers = NDArray[np.float32]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -11,6 +10,7 @@ from compiler.automaton import Automaton
 from compiler.diagnostics import MESSAGES, Message
 from compiler.messages.syntax import Mistake
 from compiler.parse_tree import TreeBuilder
+from compiler.records import dataclass
 from compiler.recover import Edit, Trouble
 from compiler.source import Source, Span
 from compiler.syntax import Clause

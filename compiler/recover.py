@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
 from functools import cached_property
 
 from compiler.automaton import Automaton
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.tokens import Tokens
 

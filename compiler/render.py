@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from compiler.diagnostics import Label, Message, Severity
+from compiler.records import dataclass
 from compiler.source import Span
 
 TAB = 4

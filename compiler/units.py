@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fractions import Fraction
+
+from compiler.records import dataclass
 
 
 @dataclass(frozen=True)

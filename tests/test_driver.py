@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -148,17 +148,39 @@ def test_one_refused_item_leaves_the_others() -> None:
 
 # --- what a check costs ---------------------------------------------------------------------------
 
-TIMED = """
-import json, sys, time
-start = time.process_time()
-from compiler.diagnostics import Sink
-from compiler.driver import check
-sink = Sink()
-program = check(sys.argv[1], sink=sink)
-assert program is not None and not sink.has_errors, sink.messages
-heavy = {"torch", "onnx", "onnx_ir", "onnxruntime", "pandas", "sklearn", "scipy", "PIL", "lark"}
-print(json.dumps([time.process_time(), sorted(heavy & set(sys.modules))]))
+CHECKED = """
+import sys
+from weft.cli.main import main
+try:
+    main()
+finally:
+    heavy = {"torch", "onnx", "onnx_ir", "onnxruntime", "pandas", "sklearn", "scipy", "PIL", "lark"}
+    print(*sorted(heavy & set(sys.modules)))
 """
+
+
+def seconds_of_check(spec: Path, folder: Path) -> float:
+    """Processor seconds of `weft check` as a process, from the start of the interpreter to its
+    end, with byte code as it lies on a disk: the best of some runs, of which the first writes it.
+    A loaded machine takes longer for the same work, so that a slow run is tried again."""
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "cache")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    seconds = []
+    while len(seconds) < 3 or (min(seconds) > 0.5 and len(seconds) < 8):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(
+            [sys.executable, "-c", CHECKED, "check", str(spec)],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "\n", f"imports {done.stdout}"
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(seconds)
 
 
 def long_train(index: int) -> str:
@@ -215,20 +237,17 @@ def test_a_check_is_quick_and_imports_nothing_heavy(tmp_path: Path) -> None:
     assert 190 <= text.count("\n") <= 230
     spec = tmp_path / "long.weft"
     spec.write_text(text)
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    seconds = []
-    for _ in range(4):  # the first run writes the byte code
-        done = subprocess.run(
-            [sys.executable, "-c", TIMED, str(spec)],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        used, heavy = json.loads(done.stdout)
-        assert not heavy
-        seconds.append(used)
-    assert min(seconds[1:]) < 0.5, seconds
+    assert seconds_of_check(spec, tmp_path) < 0.5
+
+
+def test_a_network_of_a_thousand_layers_is_checked_in_seconds(tmp_path: Path) -> None:
+    spec = tmp_path / "deep.weft"
+    spec.write_text(
+        "use std.vision\n\n"
+        "model Deep {\n"
+        "    input image: f32[batch, 3, h, w]\n"
+        "    x = image -> conv(16, kernel=3) as stem\n"
+        "    for i in 0..500 { x = x -> basic_block(16) as layer[i] }\n"
+        "    output y = x\n}\n"
+    )
+    assert seconds_of_check(spec, tmp_path) < 3

@@ -21,6 +21,8 @@ from compiler.syntax import Clause, Expr, Item, Name, Statement
 if TYPE_CHECKING:
     from compiler.data.base import DataSource
     from compiler.elaborate.files import FileNet, FileScope
+    from compiler.ir.graph import Graph
+    from compiler.program import LoadWeights
     from compiler.syntax import Data, Let
 
 T = TypeVar("T")
@@ -143,7 +145,8 @@ class Session:
 
     `overrides` replaces defaults of the parameters of items, by (item, parameter). `facts` are
     the numbers that a data item tells when compiling; None where it was refused. `sources` take
-    the place of those that data items name, by item.
+    the place of those that data items name, by item. `models` are the graphs of models with their
+    default arguments, by the id of their syntax, which is alive as long as its file.
     """
 
     sink: Sink
@@ -153,6 +156,7 @@ class Session:
     opening: list[str] = field(default_factory=list)
     work: int = 0
     depth: int = 0
+    models: dict[int, tuple[Graph, tuple[LoadWeights, ...]]] = field(default_factory=dict)
     seen: set[tuple[str, Span | None]] = field(default_factory=set)
     faults: int = 0
     sources: Mapping[str, DataSource] = field(default_factory=dict)

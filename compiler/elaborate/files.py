@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import specs
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.later import CLAUSE_HOMES, LATER_CLAUSES
 from compiler.elaborate.values import (
@@ -234,7 +234,7 @@ def _find_source(scope: FileScope, use: Use) -> Source | None:
     if use.file is not None:
         return _read_file(scope, use, use.file)
     words = [part.text for part in use.path]
-    library = files("specs") / STD
+    library = Path(specs.__path__[0]) / STD
     if words[0] == STD and len(words) > 1:
         entry = library.joinpath(*words[1:-1], f"{words[-1]}.weft")
         if entry.is_file():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from compiler.dims import Dim
@@ -28,6 +27,7 @@ from compiler.elaborate.values import (
     describe,
     plain_items,
 )
+from compiler.records import dataclass
 
 CONSTANTS: dict[str, float] = {"pi": math.pi, "inf": math.inf}
 """Numbers that every spec knows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from compiler.elaborate.clauses import MODEL_CLAUSES
 from compiler.elaborate.context import Abandoned, Body, Ports
@@ -108,11 +109,17 @@ def elaborate_layer(
 ) -> Net | None:
     """A model with its arguments as a net; None where something was refused, which is
     reported."""
-    try:
-        made = ModelRun(layer, name, span).run()
-    except Abandoned:
-        return None
+    known = layer.file.session.models
+    made = known.get(id(layer.item)) if not layer.given else None
     if made is None:
-        return None
+        try:
+            made = ModelRun(layer, name, span).run()
+        except Abandoned:
+            return None
+        if made is None:
+            return None
+        if not layer.given:
+            known[id(layer.item)] = made
     graph, inner = made
-    return Net(name, layer.item.name.text, graph, (*inner, *loads), span)
+    own = graph if graph.name == name else replace(graph, name=name)
+    return Net(name, layer.item.name.text, own, (*inner, *loads), span)

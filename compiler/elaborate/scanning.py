@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from compiler.dims import Dim, equal
 from compiler.elaborate.context import Body, Loop
@@ -42,6 +42,7 @@ from compiler.messages.scans import (
 )
 from compiler.ops.scan import COUNTER
 from compiler.ops.scan import Scan as ScanOp
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Scan
 from compiler.tensor import DType, TensorType

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from compiler.diagnostics import Message
 from compiler.elaborate.binding import Formal, Signature
@@ -27,6 +26,7 @@ from compiler.elaborate.values import (
 )
 from compiler.messages.names import DefinedTwice
 from compiler.ops.base import Op
+from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.syntax import (
     Clause,

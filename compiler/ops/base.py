@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from compiler.dims import Dim
 from compiler.initializers import Initializer
 from compiler.ir.graph import Node
+from compiler.ops.coupling import Coupling, CutTensor, tie_broadcast
 from compiler.ops.spelling import Spelling
-from compiler.records import dataclass
 from compiler.signature import Described, Registry
 from compiler.tensor import DType, TensorType
 
@@ -23,7 +23,7 @@ Types = Sequence[TensorType | None]
 """Types of a node's inputs: operands (None where an optional one is left out), then weights."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Weight:
     """A weight that an application of an op makes; its path is `<slot>.<name>`."""
 
@@ -68,6 +68,10 @@ class OnnxBuilder(Protocol):
         """An initializer with these numbers; equal ones are shared. `dtype` says what NumPy's
         cannot: bf16, whose numbers are float32 here. It is named after the weight `like`, whose
         numbers it holds in another form."""
+
+    def packed(self, codes: Array, bits: int, like: Any) -> Any:
+        """An initializer of i8 or u8 codes that takes `bits`, 4 or 8, for each in the file. Where
+        the opset has no integers of 4 bits, it takes 8. It is named after the weight `like`."""
 
     def numbers(self, value: Any) -> Array | None:
         """The numbers of a weight or constant; None where the value is computed."""
@@ -160,6 +164,15 @@ class Op(Described):
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         """Multiply-accumulate operations of one application (0 for memory movement)."""
         return Dim.of(0)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        """Which entries of the tensors' axes are the same channel, for structured pruning. An
+        axis that is not named cannot be cut."""
+        return Coupling(tie_broadcast(inputs, outputs[0])) if self.broadcasts else Coupling()
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        """The op once only some entries of its tensors are left, as `couple` allows."""
+        return self
 
     @abstractmethod
     def torch(self, node: Node) -> Spelling:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from compiler.diagnostics import Fault
 from compiler.elaborate.binding import Actual, Formal, Signature, match_call
@@ -16,6 +15,7 @@ from compiler.elaborate.places import CallPlace
 from compiler.elaborate.values import Given, Poison, Record, Tensor, Val, describe, is_layer
 from compiler.messages.arguments import WrongArgument
 from compiler.messages.training import ReservedFigure
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Call, Clause, Declare, Expr, Group, Name, Operand
 from compiler.training.base import METRICS, Metric

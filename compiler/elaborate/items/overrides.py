@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from compiler.data.base import SOURCES
 from compiler.data.registry import load_sources
@@ -11,6 +10,7 @@ from compiler.diagnostics import Sink, did_you_mean
 from compiler.elaborate.described import find_class
 from compiler.messages.settings import AmbiguousSetting, UnknownSetting
 from compiler.parse import parse_expression
+from compiler.records import dataclass
 from compiler.source import Source, Span
 from compiler.syntax import Clause, Data, Declare, Expr, File, Item, String
 

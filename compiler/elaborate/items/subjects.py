@@ -1,9 +1,8 @@
-"""What a deploy item names: the net of a train, a net at file level, or a model."""
+"""What deploy and variant items name: the net of a train, a variant, a net, or a model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.api import evaluate_constant
@@ -17,10 +16,13 @@ from compiler.messages.clauses import NoSuchItem
 from compiler.messages.deployments import SeveralNets
 from compiler.messages.names import NotAvailable
 from compiler.messages.training import UnknownWord
-from compiler.program import Net, Train
-from compiler.syntax import Attribute, Call, Expr, Model, Reference, Sweep, Variant
+from compiler.program import Net, Train, TrainedNet
+from compiler.program import Variant as MadeVariant
+from compiler.records import dataclass
+from compiler.syntax import Attribute, Call, Expr, Model, Reference, Sweep
 from compiler.syntax import Deploy as DeployItem
 from compiler.syntax import Train as TrainItem
+from compiler.syntax import Variant as VariantItem
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Subject:
     net: Net | None
     train: str | None
     columns: Mapping[str, str]
+    variant: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,54 @@ class Deployable:
     columns: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Base:
+    """What a variant changes: a net, and the train that made it, which stores its weights under
+    `prefix`. Without a train the net says where its weights come from."""
+
+    net: Net
+    train: Train | None
+    prefix: str
+    columns: Mapping[str, str]
+
+
+OpenVariant = Callable[[VariantItem, Reference], MadeVariant | None]
+"""The variant of an item, with the arguments of a reference to it."""
+
+
+def find_base(
+    scope: FileScope,
+    reference: Reference,
+    trains: Mapping[str, Deployable],
+    nets: Mapping[str, Net],
+) -> Base | None:
+    """What `variant … of REFERENCE` names; None where it is nothing that can be compressed, or
+    was refused."""
+    first = Reference(reference.span, reference.path[:1], None)
+    found = resolve(scope, first)
+    if found is not None and isinstance(found[1], TrainItem):
+        deployable = trains.get(reference.path[0].text)
+        chosen = _find_trained(scope, reference, deployable) if deployable is not None else None
+        if deployable is None or chosen is None:
+            return None
+        return Base(chosen.net, deployable.train, chosen.prefix, deployable.columns)
+    found = resolve(scope, reference)
+    if found is None or not isinstance(found[1], Model | FileNet):
+        known = (*items_by_kind(scope, TrainItem), *nets, *items_by_kind(scope, Model))
+        report_missing(scope, reference, found, "train, net or model", tuple(dict.fromkeys(known)))
+        return None
+    subject = _find_untrained(scope, reference, found[1], nets)
+    if subject is None or subject.net is None:
+        return None
+    return Base(subject.net, None, "", {})
+
+
 def find_subject(
     scope: FileScope,
     item: DeployItem,
     trains: Mapping[str, Deployable],
     nets: Mapping[str, Net],
+    open_variant: OpenVariant,
 ) -> Subject | None:
     """What a deploy item names; None where it is nothing that can be deployed, or was refused."""
     reference = item.subject
@@ -56,13 +102,21 @@ def find_subject(
     found = resolve(scope, first)
     if found is not None and isinstance(found[1], TrainItem):
         deployable = trains.get(reference.path[0].text)
-        return _find_trained(scope, reference, deployable) if deployable is not None else None
+        chosen = _find_trained(scope, reference, deployable) if deployable is not None else None
+        if deployable is None or chosen is None:
+            return None
+        graph = prefix_parameters(chosen.net.graph, chosen.prefix)
+        return Subject(graph, None, deployable.train.name, deployable.columns)
     found = resolve(scope, reference)
-    if found is None or not isinstance(found[1], Model | FileNet | Variant | Sweep):
-        known = (*items_by_kind(scope, TrainItem), *nets, *items_by_kind(scope, Model))
-        report_missing(scope, reference, found, "train, net or model", tuple(dict.fromkeys(known)))
+    if found is None or not isinstance(found[1], Model | FileNet | VariantItem | Sweep):
+        made_here = (*items_by_kind(scope, TrainItem), *items_by_kind(scope, VariantItem))
+        known = tuple(dict.fromkeys((*made_here, *nets, *items_by_kind(scope, Model))))
+        report_missing(scope, reference, found, "train, variant, net or model", known)
         return None
-    if isinstance(found[1], Variant | Sweep):
+    if isinstance(found[1], VariantItem):
+        made = open_variant(found[1], reference)
+        return Subject(made.graph, None, None, made.columns, made.name) if made else None
+    if isinstance(found[1], Sweep):
         return None  # refused where it is defined
     return _find_untrained(scope, reference, found[1], nets)
 
@@ -78,11 +132,13 @@ def _check_target(scope: FileScope, target: Reference) -> bool:
     return False
 
 
-def _find_trained(scope: FileScope, reference: Reference, deployable: Deployable) -> Subject | None:
+def _find_trained(
+    scope: FileScope, reference: Reference, deployable: Deployable
+) -> TrainedNet | None:
     """The net of a train: its only one, or `train.net`."""
     train, report = deployable.train, scope.session.report
     if reference.arguments is not None:
-        purpose = "train with other parameters for a deployment"
+        purpose = "train with other parameters than its own"
         report(NotAvailable(reference.span, f"{train.name}(…)", purpose))
         return None
     names = tuple(n.name for n in train.nets)
@@ -90,18 +146,14 @@ def _find_trained(scope: FileScope, reference: Reference, deployable: Deployable
         if len(train.nets) != 1:
             report(SeveralNets(reference.span, train.name, names))
             return None
-        chosen = train.nets[0]
-    else:
-        word = ".".join(part.text for part in reference.path[1:])
-        net = next((n for n in train.nets if n.name == word), None)
-        if net is None:
-            span = reference.path[-1].span
-            near, owner = did_you_mean(word, names), f"the train `{train.name}`"
-            report(NoSuchItem(span, "net", word, "", names, near, owner))
-            return None
-        chosen = net
-    graph = prefix_parameters(chosen.net.graph, chosen.prefix)
-    return Subject(graph, None, train.name, deployable.columns)
+        return train.nets[0]
+    word = ".".join(part.text for part in reference.path[1:])
+    net = next((n for n in train.nets if n.name == word), None)
+    if net is None:
+        span = reference.path[-1].span
+        near, owner = did_you_mean(word, names), f"the train `{train.name}`"
+        report(NoSuchItem(span, "net", word, "", names, near, owner))
+    return net
 
 
 def _find_untrained(
