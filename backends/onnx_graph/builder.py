@@ -12,6 +12,8 @@ import onnx_ir as ir
 from backends.onnx_graph.attributes import make_attribute
 from backends.onnx_graph.dtypes import (
     Array,
+    PackedArray,
+    element_type,
     onnx_dtype,
     onnx_shape,
     stored_array,
@@ -25,14 +27,22 @@ from compiler.dims import Dim
 from compiler.passes.scaled import ScaledArray
 from compiler.tensor import DType, TensorType
 
+PACKED_SINCE = 21
+"""The opset whose `Cast` reads integers of 4 bits."""
+
 
 @dataclass(frozen=True)
 class Initializer:
     """A weight or constant of the graph: its value and its numbers as the file holds them."""
 
     value: ir.Value
-    array: Array | ScaledArray
+    array: Array | ScaledArray | PackedArray
     dtype: DType
+
+    @property
+    def kind(self) -> ir.DataType:
+        """Its element type in the file."""
+        return element_type(self.dtype, self.array)
 
 
 @dataclass
@@ -133,10 +143,22 @@ class GraphBuilder:
             self._constants[key] = self._initialize(self.names.value(wish), stored, found)
         return self._constants[key]
 
+    def packed(self, codes: Array, bits: int, like: ir.Value) -> ir.Value:
+        """An initializer of small integers; see the protocol."""
+        if bits == 8 or self._opset < PACKED_SINCE:
+            return self.constant(codes, like=like)
+        array = PackedArray.pack(codes)
+        name = self.names.value(f"{like.name}.{array.kind.name.lower()}")
+        found = DType.of_numpy(codes.dtype)
+        assert found is not None, "codes are i8 or u8"
+        return self._initialize(name, array, found)
+
     def numbers(self, value: ir.Value) -> Array | None:
         """The numbers of a weight or constant; None where the value is computed."""
         item = self.initializers.get(value.name) if value.name is not None else None
-        return np.asarray(item.array) if item is not None and item.value is value else None
+        if item is None or item.value is not value or isinstance(item.array, PackedArray):
+            return None
+        return np.asarray(item.array)
 
     def shape(self, dims: Sequence[Dim]) -> ir.Value:
         """A 1-D i64 tensor of sizes, constant or computed from the graph's inputs."""
@@ -246,10 +268,11 @@ class GraphBuilder:
         self.nodes.append(node)
         return node
 
-    def _initialize(self, name: str, stored: Array | ScaledArray, dtype: DType) -> ir.Value:
-        value = ir.Value(
-            name=name, type=ir.TensorType(onnx_dtype(dtype)), shape=ir.Shape(stored.shape)
-        )
+    def _initialize(
+        self, name: str, stored: Array | ScaledArray | PackedArray, dtype: DType
+    ) -> ir.Value:
+        kind = element_type(dtype, stored)
+        value = ir.Value(name=name, type=ir.TensorType(kind), shape=ir.Shape(stored.shape))
         self.initializers[name] = Initializer(value, stored, dtype)
         return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -30,6 +31,42 @@ _TO_ONNX = {
 def onnx_dtype(dtype: DType) -> ir.DataType:
     """The ONNX element type of a Weft dtype."""
     return _TO_ONNX[dtype]
+
+
+def element_type(dtype: DType, array: object) -> ir.DataType:
+    """The ONNX element type of an initializer."""
+    return array.kind if isinstance(array, PackedArray) else onnx_dtype(dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedArray:
+    """Integers of 4 bits, two in a byte, the lower half first: INT4 or UINT4 of ONNX."""
+
+    memory: Array  # of bytes
+    shape: tuple[int, ...]
+    kind: ir.DataType
+
+    @staticmethod
+    def pack(codes: Array) -> PackedArray:
+        """Packs i8 codes from -8 to 7, or u8 codes from 0 to 15."""
+        signed = codes.dtype == np.int8
+        low, high = (-8, 7) if signed else (0, 15)
+        if codes.size and not (low <= codes.min() and codes.max() <= high):
+            raise ValueError(f"codes from {codes.min()} to {codes.max()} do not fit into 4 bits")
+        halves = np.zeros(codes.size + codes.size % 2, np.uint8)
+        halves[: codes.size] = codes.reshape(-1).view(np.uint8) & 15
+        kind = ir.DataType.INT4 if signed else ir.DataType.UINT4
+        return PackedArray(halves[0::2] | (halves[1::2] << 4), codes.shape, kind)
+
+    @property
+    def size(self) -> int:
+        """The number of integers."""
+        return int(np.prod(self.shape))
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that they take."""
+        return self.memory.nbytes
 
 
 def onnx_shape(type: TensorType) -> ir.Shape:

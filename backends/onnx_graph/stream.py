@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 
 from backends.onnx_graph.builder import Initializer
-from backends.onnx_graph.dtypes import Array, onnx_dtype
+from backends.onnx_graph.dtypes import Array, PackedArray
 from compiler.files import replacing
 from compiler.passes.scaled import ScaledArray
 
@@ -38,7 +38,7 @@ _TENSOR_RAW_DATA = 9
 class Numbers:
     """The numbers of an initializer, which are brought into memory when they are written."""
 
-    array: Array | ScaledArray
+    array: Array | ScaledArray | PackedArray
 
     def __len__(self) -> int:
         return self.array.nbytes
@@ -49,7 +49,8 @@ class Numbers:
             place = scratch[: len(self)].view(self.array.dtype).reshape(self.array.shape)
             self.array.write(place)
             return scratch[: len(self)].data
-        return self.array.reshape(-1).view(np.uint8).data
+        plain = self.array.memory if isinstance(self.array, PackedArray) else self.array
+        return plain.reshape(-1).view(np.uint8).data
 
 
 Piece = bytes | Numbers
@@ -127,9 +128,15 @@ def _data_pieces(initializers: Iterable[Initializer]) -> Iterator[Piece]:
 
 def _describe(item: Initializer) -> onnx.TensorProto:
     assert item.value.name is not None
-    return onnx.TensorProto(
-        name=item.value.name, dims=item.array.shape, data_type=int(onnx_dtype(item.dtype))
-    )
+    return onnx.TensorProto(name=item.value.name, dims=item.array.shape, data_type=int(item.kind))
+
+
+def serialize_initializer(item: Initializer) -> onnx.TensorProto:
+    """An initializer with its numbers as a message; for small models."""
+    proto = _describe(item)
+    numbers = Numbers(item.array)
+    proto.raw_data = bytes(numbers.memory(np.empty(len(numbers), np.uint8)))
+    return proto
 
 
 def _padding(size: int) -> int:

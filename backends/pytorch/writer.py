@@ -11,6 +11,7 @@ from backends.pytorch.constructor import INDENT, Constructor
 from backends.pytorch.document import STEP, WIDTH, Doc, Group, lay_docstring, lay_out
 from backends.pytorch.expressions import Expressions, write_literal
 from backends.pytorch.forward import Forward
+from backends.pytorch.helpers import find_helpers
 from backends.pytorch.merged import Class, Formal, Setting
 from backends.pytorch.naming import safe_name
 from backends.pytorch.paths import read_path
@@ -130,6 +131,7 @@ def _dtype(target: Class, place: int) -> str:
 def write_module(classes: Iterable[Class], title: str) -> str:
     """A whole file: what it is, imports, classes."""
     text = "\n\n\n".join("\n".join(write_class(target)) for target in classes)
+    text = "\n\n\n".join([*find_helpers(text), text])
     doc = lay_docstring(f"{title}", 0)
     return "\n".join([*doc, "", *write_imports(text), "", "", text]) + "\n"
 

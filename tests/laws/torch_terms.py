@@ -11,12 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from backends.pytorch.helpers import HELPERS
 from compiler.dims import Dim
 from compiler.ops import spelling
 from compiler.ops.base import Array
 from compiler.tensor import DType
 
-ROOTS = {"torch": torch, "nn": nn, "F": nn.functional, "math": __import__("math")}
+ROOTS: dict[str, Any] = {"torch": torch, "nn": nn, "F": nn.functional, "math": __import__("math")}
+for _source in HELPERS.values():
+    exec(_source, {"torch": torch, "Tensor": Tensor}, ROOTS)  # as a module that calls them has them
 WORDS = {"None": None, "True": True, "False": False, "...": ..., "self.training": False}
 INFIX = {
     "+": operator.add,
