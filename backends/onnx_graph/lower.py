@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
 from backends.onnx_graph.attributes import FixedDimension
 from backends.onnx_graph.builder import GraphBuilder, Initializer, declare_type
-from backends.onnx_graph.dtypes import Array, onnx_dtype
+from backends.onnx_graph.dtypes import Array
+from backends.onnx_graph.integer_bias import write_integer_biases
 from backends.onnx_graph.live import find_live, values_read
 from backends.onnx_graph.metadata import (
     OnnxOptions,
@@ -25,6 +25,7 @@ from backends.onnx_graph.metadata import (
 from backends.onnx_graph.opsets import IR_VERSIONS, UnavailableOp
 from backends.onnx_graph.scans import write_scan
 from backends.onnx_graph.sizes import UnboundSymbol
+from backends.onnx_graph.stream import serialize_initializer
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph, Node, Output
 from compiler.messages.lowering import DimensionFixed, DimensionNotReadable, OpsetTooOld
@@ -45,10 +46,7 @@ class LoweredModel:
         model = onnx.ModelProto()
         model.CopyFrom(self.proto)
         for item in self.initializers:
-            tensor = ir.Tensor(
-                np.asarray(item.array), dtype=onnx_dtype(item.dtype), name=item.value.name
-            )
-            model.graph.initializer.append(ir.serde.serialize_tensor(tensor))
+            model.graph.initializer.append(serialize_initializer(item))
         return model
 
 
@@ -69,6 +67,7 @@ def lower_graph(
     build = GraphBuilder(opset)
     values = _declare(build, graph, weights)
     lower_nodes(graph, build, graph.nodes, values)
+    write_integer_biases(build)
     outputs = _name_outputs(build, graph.outputs, values)
     nodes = find_live(build.nodes, outputs)
     read = {value for node in nodes for value in values_read(node)}

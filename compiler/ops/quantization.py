@@ -17,26 +17,24 @@ from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 
-IntegerName = Literal["i4", "u4", "i8", "u8", "i32"]
+IntegerName = Literal["i4", "u4", "i8", "u8"]
 
 LEVELS: dict[str, tuple[int, int]] = {
     "i4": (-8, 7),
     "u4": (0, 15),
     "i8": (-128, 127),
     "u8": (0, 255),
-    "i32": (-(2**31), 2**31 - 1),
 }
 """The least and the greatest number of each integer type."""
 
-_STORED = {"i4": DType.I8, "u4": DType.U8, "i8": DType.I8, "u8": DType.U8, "i32": DType.I32}
+_STORED = {"i4": DType.I8, "u4": DType.U8, "i8": DType.I8, "u8": DType.U8}
 
 
 def quantize_array(x: Array, scale: Array, zero_point: Array, dtype: str) -> Array:
     """The levels of numbers, as i64: `clip(round(x / scale) + zero_point)`, halves to even;
     `scale` and `zero_point` broadcast to x."""
     low, high = LEVELS[dtype]
-    # The sum is made in f64: f32 cannot hold every level of i32.
-    rounded = np.round(x / scale.astype(x.dtype)).astype(np.float64)
+    rounded = np.round(x / scale.astype(x.dtype))
     return np.clip(rounded + zero_point, low, high).astype(np.int64)
 
 
@@ -70,7 +68,7 @@ class FakeQuantize(Op):
     Shapes: x `f32[...]` -> the same; buffers scale `f32[]` and zero_point `i32[]`, or both
     `[c]` with one entry for each along `axis`.
 
-    - `dtype`: the integer type, "i4" to "i32"; "u8" for activations, "i8" for weights.
+    - `dtype`: the integer type, "i4", "u4", "i8" or "u8"; "u8" for activations, "i8" for weights.
     - `axis`: the axis whose entries have scales of their own; none: one scale for all.
 
     Example: `y = x -> fake_quantize("u8")`
@@ -134,31 +132,15 @@ class FakeQuantize(Op):
         stored = _STORED[self.dtype]
         if numbers[2] is not None:
             zero_point = build.constant(numbers[2].astype(stored.numpy), stored)
-        elif stored is not DType.I32:
+        else:
             zero_point = build.op("Cast", [zero_point], {"to": stored})
         if all(array is not None for array in numbers):
             weight, *parts = (np.asarray(array) for array in numbers)
             levels = quantize_array(weight, *(part.reshape(shape) for part in parts), self.dtype)
             whole = build.constant(levels.astype(stored.numpy), stored, like=x)
-        elif self.dtype == "i32":
-            return [self._write_arithmetic(build, inputs, shape, kind.dtype)]
         else:
             whole = build.op("QuantizeLinear", [x, scale, zero_point], attributes)
             if self.dtype in ("i4", "u4"):
                 low, high = (build.constant(np.array(n, stored.numpy)) for n in self.levels)
                 whole = build.op("Clip", [whole, low, high])
         return [build.op("DequantizeLinear", [whole, scale, zero_point], attributes)]
-
-    def _write_arithmetic(
-        self, build: OnnxBuilder, inputs: Sequence[Any], shape: tuple[int, ...], dtype: DType
-    ) -> Any:
-        """The formula itself: ONNX has no operator that makes i32."""
-        x, scale, zero_point = inputs
-        zero_point = build.op("Cast", [zero_point], {"to": dtype})
-        if shape:
-            sizes = build.constant(np.array(shape, np.int64))
-            scale, zero_point = (build.op("Reshape", [part, sizes]) for part in (scale, zero_point))
-        low, high = (build.constant(np.array(n, dtype.numpy), dtype) for n in self.levels)
-        rounded = build.op("Round", [build.op("Div", [x, scale])])
-        levels = build.op("Clip", [build.op("Add", [rounded, zero_point]), low, high])
-        return build.op("Mul", [build.op("Sub", [levels, zero_point]), scale])

@@ -1,0 +1,189 @@
+"""Watches a net at work on calibration rows: bounds, samples and means of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.quantization.ranges import Observation
+from compiler.compression.world import Target, World
+from compiler.diagnostics import CompileError
+from compiler.dims import Dim
+from compiler.ir.evaluate import InputError, bind_sizes, evaluate
+from compiler.ir.graph import Graph, Node
+from compiler.messages.quantization import NoCalibrationSizes
+from compiler.ops.linear import Embedding
+from compiler.tensor import TensorType
+
+Array = NDArray[Any]
+Batch = Mapping[str, Array]
+
+SAMPLE = 8192
+"""Elements of a value that are kept of each batch."""
+SIZES = (8, 32, 64, 224, 16, 28, 1, 2, 4)
+"""Sizes to try for dims that nobody gave one, when inputs are drawn."""
+
+
+def draw_batches(net: WeightedNet, world: World, rows: int) -> list[Batch]:
+    """Calibration inputs: rows of the training split, or random ones where there is no data
+    (normal numbers; whole numbers below what they index).
+
+    Raises:
+        CompileError: there is no data, and no sizes of the inputs are known to fit.
+    """
+    if world.samples is not None:
+        return list(world.samples.batches(rows))
+    sizes = _find_sizes(net.graph, world.target)
+    if sizes is None:
+        raise CompileError([NoCalibrationSizes(world.span, net.graph.name, net.graph.symbols)])
+    draw = np.random.default_rng(world.seed)
+    batched = bool(sizes) and "batch" in sizes
+    count = 1 if batched else rows
+    bounds = _find_bounds(net.graph)
+    if batched:
+        sizes = {**sizes, "batch": rows}
+    return [
+        {
+            item.name: _draw(item.value.type, sizes, bounds.get(item.name, 2), draw)
+            for item in net.graph.inputs
+        }
+        for _ in range(count)
+    ]
+
+
+def _find_sizes(graph: Graph, target: Target) -> dict[str, int] | None:
+    """A size for each symbolic dim: what the target says, else the first that fits."""
+    given = {name: size for name, size in target.sizes if name in graph.symbols}
+    free = [name for name in graph.symbols if name not in given and name != "batch"]
+    batch = {"batch": 1} if "batch" in graph.symbols else {}
+    for size in SIZES:
+        sizes = {**dict.fromkeys(free, size), **batch, **given}
+        shapes = {
+            item.name: np.empty([d.evaluate(sizes) for d in item.value.type.shape], np.int8)
+            for item in graph.inputs
+        }
+        values = [v for node in graph.nodes for v in node.outputs]
+        try:
+            bind_sizes(graph, shapes)
+            if all(d.evaluate(sizes) > 0 for v in values for d in v.type.shape):
+                return sizes
+        except (InputError, ValueError, ArithmeticError):
+            continue
+    return None
+
+
+def _find_bounds(graph: Graph) -> dict[str, int]:
+    """What whole-numbered inputs index: the length of the shortest table they reach."""
+    reached = {item.name: item.name for item in graph.inputs}
+    bounds: dict[str, int] = {}
+    for node in graph.nodes:
+        source = node.inputs[0] if node.inputs else None
+        if source is None or source.name not in reached:
+            continue
+        start = reached[source.name]
+        if isinstance(node.op, Embedding):
+            bounds[start] = min(bounds.get(start, node.op.count), node.op.count)
+        elif node.outputs[0].type.dtype.is_integer:
+            reached[node.outputs[0].name] = start
+    return bounds
+
+
+def _draw(
+    type: TensorType, sizes: Mapping[str, int], bound: int, draw: np.random.Generator
+) -> Array:
+    shape = [Dim.of(d).evaluate(sizes) for d in type.shape]
+    if type.dtype.is_float:
+        return draw.standard_normal(shape).astype(type.dtype.numpy)
+    return draw.integers(0, bound, shape).astype(type.dtype.numpy)
+
+
+@dataclass
+class _Running:
+    """What has been seen of one value so far."""
+
+    low: float = np.inf
+    high: float = -np.inf
+    samples: list[Array] = field(default_factory=list)
+    total: Array | None = None
+    count: int = 0
+
+    def add(self, array: Array, axis: int | None, draw: np.random.Generator) -> None:
+        if array.size == 0:
+            return
+        flat = array.reshape(-1)
+        self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
+        kept = flat if flat.size <= SAMPLE else flat[draw.integers(0, flat.size, SAMPLE)]
+        self.samples.append(kept.astype(np.float32))
+        if axis is not None:
+            others = tuple(a for a in range(array.ndim) if a != axis % array.ndim)
+            sums = array.sum(axis=others, dtype=np.float64)
+            self.total = sums if self.total is None else self.total + sums
+            self.count += array.size // array.shape[axis]
+
+    def finish(self) -> Observation:
+        sample = np.concatenate(self.samples) if self.samples else np.zeros(1, np.float32)
+        low, high = (self.low, self.high) if self.samples else (0.0, 0.0)
+        means = None if self.total is None else self.total / max(self.count, 1)
+        return Observation(low, high, sample, means)
+
+
+def observe(
+    net: WeightedNet, batches: list[Batch], values: Collection[str], channels: Mapping[str, int]
+) -> dict[str, Observation]:
+    """What values of a net are on calibration rows, by name. `channels` gives the axis along
+    which means are taken."""
+    running = {name: _Running() for name in values}
+    draw = np.random.default_rng(0)
+
+    def see(name: str, array: Array) -> None:
+        if name in running:
+            running[name].add(array, channels.get(name), draw)
+
+    def watch(node: Node, results: tuple[Array, ...]) -> None:
+        for value, array in zip(node.outputs, results, strict=True):
+            see(value.name, array)
+
+    for batch in batches:
+        for item in net.graph.inputs:
+            see(item.name, np.asarray(batch[item.name]))
+        evaluate(net.graph, net.weights, batch, watch=watch)
+    return {name: state.finish() for name, state in running.items()}
+
+
+def measure_sqnr(
+    net: WeightedNet, made: WeightedNet, batches: list[Batch], values: Collection[str] = ()
+) -> dict[str, float]:
+    """The ratio of signal to quantization noise in decibels, 10 log10(Σ x² / Σ (x - y)²), of
+    every output (by its name) and of values that both nets have (by theirs)."""
+    signal: dict[str, float] = {}
+    noise: dict[str, float] = {}
+    for batch in batches:
+        seen = dict(_record(net, batch, values))
+        for name, array in _record(made, batch, values):
+            if name in seen and array.dtype.kind == "f":
+                wanted = seen[name].astype(np.float64)
+                signal[name] = signal.get(name, 0.0) + float(np.square(wanted).sum())
+                error = float(np.square(wanted - array).sum())
+                noise[name] = noise.get(name, 0.0) + error
+    return {
+        name: float(10 * np.log10(max(power, 1e-30) / max(noise[name], 1e-30)))
+        for name, power in signal.items()
+    }
+
+
+def _record(net: WeightedNet, batch: Batch, values: Collection[str]) -> Iterator[tuple[str, Array]]:
+    found: dict[str, Array] = {}
+
+    def watch(node: Node, results: tuple[Array, ...]) -> None:
+        for value, array in zip(node.outputs, results, strict=True):
+            if value.name in values:
+                found[value.name] = array
+
+    outputs = evaluate(net.graph, net.weights, batch, watch=watch)
+    yield from found.items()
+    yield from ((f"output {name}", array) for name, array in outputs.items())

@@ -1,0 +1,159 @@
+"""Static int8: activations in u8 and weights in i8, with ranges found by calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, final
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.quantization.base import SCHEMES, Scheme
+from compiler.compression.quantization.calibrated import (
+    Calibrated,
+    Recipe,
+    calibrate,
+    fold_norms,
+)
+from compiler.compression.quantization.calibration import draw_batches, measure_sqnr
+from compiler.compression.quantization.choosing import Trial, choose_trial
+from compiler.compression.quantization.equalize import equalize_layers
+from compiler.compression.quantization.placement import (
+    CANDIDATES,
+    Layer,
+    Placement,
+    find_layers,
+    pick_by_rule,
+)
+from compiler.compression.quantization.ranges import Method
+from compiler.compression.quantization.sensitivity import measure_sensitivity
+from compiler.compression.selecting import is_selected, layer_path
+from compiler.compression.world import LayerNote, World
+from compiler.diagnostics import CompileError
+from compiler.messages.quantization import NothingToQuantize
+from compiler.records import dataclass
+
+STEP = "quantize(int8)"
+
+
+@SCHEMES.register
+@final
+@dataclass(frozen=True)
+class Int8(Scheme):
+    """Computes in 8-bit integers: weights in i8, activations in u8, with scales that are found
+    beforehand on calibration rows.
+
+    Batch norms are folded first. Every convolution and dense layer that may be touched is
+    considered; which of them compute in integers is measured on the target where it can be, and
+    decided by rules where not. What stays float, and why, is in the report.
+
+    - `calibration`: how ranges of activations are found: `mse` (least error), `minmax`,
+      `percentile` (all but one in ten thousand) or `entropy` (Kullback-Leibler).
+    - `rows`: calibration rows, from the training split.
+    - `per_channel`: a scale for each output of a weight, or one for all.
+    - `placement`: `auto`, or one of the placements that `auto` chooses from: `all`,
+      `float_stem`, `layers`, `float_depthwise`.
+    - `equalize`: moves scale between neighbouring layers (Nagel et al. 2019) where weights have
+      one scale, or are depthwise.
+    - `bias_correction`: takes the mean error of rounded weights out of the biases.
+    - `float_layers`: how many layers stay float: those that cost the outputs most alone.
+    - `sqnr`: the least ratio of signal to noise at the outputs, in decibels, that a placement
+      must have to be chosen.
+
+    Example: `apply quantize(int8(calibration=entropy, float_layers=1), except=["head"])`
+    Source: Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference; Nagel et al. 2021, A White Paper on Neural Network
+    Quantization
+    """
+
+    name = "int8"
+    calibration: Method = "mse"
+    rows: int = 128
+    per_channel: bool = True
+    placement: Literal["auto", "all", "float_stem", "layers", "float_depthwise"] = "auto"
+    equalize: bool = True
+    bias_correction: bool = True
+    float_layers: int = 0
+    sqnr: float = 10.0
+
+    def quantize(
+        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+    ) -> WeightedNet:
+        """The net with its rounding written out.
+
+        Raises:
+            CompileError: no layer can compute in integers, or there is nothing to calibrate on.
+        """
+        folded = fold_norms(net)
+        layers = self._find_layers(folded, world, only, excluded)
+        recipe = Recipe(self.calibration, self.per_channel, correct=self.bias_correction)
+        if self.equalize:
+            folded, pairs = equalize_layers(folded, layers, everywhere=not self.per_channel)
+            for first, second in pairs:
+                world.note(LayerNote(STEP, first.path, f"equalized with {second.path}"))
+        batches = draw_batches(folded, world, self.rows)
+        placements = self._list_placements(folded, layers)
+        known = calibrate(folded, recipe.suit(world.target), batches, layers, placements)
+        if self.float_layers:
+            layers = self._drop_sensitive(known, layers, world)
+            placements = self._list_placements(folded, layers)
+        trial = choose_trial(known, placements, world, self.sqnr, STEP)
+        _describe(known, trial, world)
+        return trial.net
+
+    def _find_layers(
+        self,
+        net: WeightedNet,
+        world: World,
+        only: Sequence[str] | None,
+        excluded: Sequence[str],
+    ) -> tuple[Layer, ...]:
+        """The layers to consider; a note for every other one with weights."""
+        found, obstacles = find_layers(net.graph)
+        for node, reason in obstacles:
+            world.note(LayerNote(STEP, layer_path(node), "", reason, span=node.origin.span))
+        layers = tuple(one for one in found if is_selected(one.path, only, excluded))
+        for layer in found:
+            if layer not in layers:
+                reason = "`only` or `except` says so"
+                world.note(LayerNote(STEP, layer.path, "", reason, span=layer.node.origin.span))
+        if not layers:
+            raise CompileError([NothingToQuantize(world.span, net.graph.name)])
+        return layers
+
+    def _list_placements(self, net: WeightedNet, layers: Sequence[Layer]) -> tuple[Placement, ...]:
+        """The placements to choose from, the likely best one first, each once."""
+        named = {candidate.name: candidate for candidate in CANDIDATES}
+        if self.placement != "auto":
+            return (named[self.placement].choose(net.graph, layers),)
+        first = pick_by_rule(net.graph, layers)
+        ordered = (first, *(c for c in CANDIDATES if c is not first))
+        made: dict[object, Placement] = {}
+        for candidate in ordered:
+            placement = candidate.choose(net.graph, layers)
+            if placement.layers:
+                made.setdefault(frozenset(placement.rounded.items()), placement)
+        return tuple(made.values())
+
+    def _drop_sensitive(
+        self, known: Calibrated, layers: Sequence[Layer], world: World
+    ) -> tuple[Layer, ...]:
+        """The layers without those that cost the outputs most."""
+        found = measure_sensitivity(known, layers)
+        order = sorted(layers, key=lambda layer: found[layer.name])
+        dropped = order[: min(self.float_layers, len(layers) - 1)]
+        for layer in dropped:
+            figures = (("sqnr", found[layer.name]),)
+            reason = "it is among the most sensitive layers"
+            world.note(LayerNote(STEP, layer.path, "", reason, figures, layer.node.origin.span))
+        return tuple(layer for layer in layers if layer not in dropped)
+
+
+def _describe(known: Calibrated, trial: Trial, world: World) -> None:
+    """A note for each integer layer: bits, and the signal to noise of what it makes."""
+    ends = {layer.name: layer for layer in trial.placement.layers}
+    found = measure_sqnr(known.net, trial.net, known.batches[:1], ends)
+    for name, layer in ends.items():
+        bits = known.recipe.bits
+        figures: Mapping[str, float] = {"bits": bits, "sqnr": found[name]}
+        done = f"weights i8, activations {known.recipe.activations}"
+        span = layer.node.origin.span
+        world.note(LayerNote(STEP, layer.path, done, "", tuple(figures.items()), span))

@@ -1,0 +1,249 @@
+"""Which layers compute in integers, and which values are rounded for them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
+from typing import final
+
+from compiler.compression.selecting import layer_path
+from compiler.ir.graph import Graph, Node, Value
+from compiler.ops.activation import LeakyRelu, Relu, Relu6, Sigmoid
+from compiler.ops.arithmetic import Add, Mul
+from compiler.ops.convolution import Conv
+from compiler.ops.global_pooling import GlobalAvgPool
+from compiler.ops.joining import Concat
+from compiler.ops.linear import Dense
+from compiler.ops.pooling import AvgPool, MaxPool
+from compiler.ops.reshaping import Flatten, Reshape
+from compiler.ops.shaping import Permute, Squeeze, Transpose, Unsqueeze
+from compiler.records import dataclass
+from compiler.tensor import DType
+
+Absorbed = Relu | Relu6
+"""Activations that clipping at the lowest (and highest) level does already."""
+Moving = MaxPool | Flatten | Reshape | Transpose | Permute | Squeeze | Unsqueeze
+"""Ops that only choose and move numbers: the result has the levels of the input."""
+Joining = Add | Mul | AvgPool | GlobalAvgPool | LeakyRelu | Sigmoid
+"""Ops between layers for which ONNX Runtime has integer kernels."""
+
+
+@final
+@dataclass(frozen=True)
+class Layer:
+    """A layer with weights that can compute in integers: its node, and the parameters' paths."""
+
+    node: Node
+    weight: str
+    bias: str | None
+
+    @property
+    def name(self) -> str:
+        """The name of what it makes, which identifies it."""
+        return self.node.output.name
+
+    @property
+    def path(self) -> str:
+        """Where its author finds it."""
+        return layer_path(self.node)
+
+    @property
+    def source(self) -> Value:
+        """What it reads."""
+        value = self.node.inputs[0]
+        assert value is not None, "a layer has an input"
+        return value
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of its input that its weight sums over."""
+        return 1 if isinstance(self.node.op, Conv) else -1
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each channel has a filter of its own."""
+        op = self.node.op
+        return isinstance(op, Conv) and op.groups > 1 and op.groups == self.source.type.shape[1]
+
+
+@final
+@dataclass(frozen=True)
+class Placement:
+    """The layers that compute in integers, by name, and the values that are rounded: each with
+    the value whose scale it has (itself, unless both must have one)."""
+
+    label: str
+    layers: tuple[Layer, ...]
+    rounded: Mapping[str, str]
+
+    @cached_property
+    def leaders(self) -> Mapping[str, tuple[str, ...]]:
+        """The values that share a scale, by the one that it is named after."""
+        groups: dict[str, list[str]] = {}
+        for name, leader in self.rounded.items():
+            groups.setdefault(leader, []).append(name)
+        return {leader: tuple(names) for leader, names in groups.items()}
+
+
+def find_layers(graph: Graph) -> tuple[tuple[Layer, ...], tuple[tuple[Node, str], ...]]:
+    """The layers that can compute in integers, and those with weights that cannot, with the
+    reason."""
+    layers, obstacles = [], []
+    for node in graph.nodes:
+        if not any(v is not None and v.name in graph.parameter for v in node.inputs[1:]):
+            continue
+        reason = _find_obstacle(graph, node)
+        if reason:
+            obstacles.append((node, reason))
+        elif isinstance(node.op, Conv | Dense):
+            names = [v.name for v in node.inputs[1:] if v is not None]
+            layers.append(Layer(node, names[0], names[1] if len(names) > 1 else None))
+    return tuple(layers), tuple(obstacles)
+
+
+def _find_obstacle(graph: Graph, node: Node) -> str:
+    if not isinstance(node.op, Conv | Dense):
+        return f"ONNX Runtime has no integer kernel for `{node.op.name}`"
+    source, *weights = node.inputs
+    if source is None or source.type.dtype is not DType.F32:
+        return "it does not compute in f32"
+    for value in weights:
+        if value is None or value.name not in graph.parameter:
+            return "its weight is computed"
+    weight = weights[0]
+    assert weight is not None, "weights are never left out"
+    if any(not isinstance(user.op, Conv | Dense) for user in graph.users[weight.name]):
+        return "another layer reads its weight as it is"
+    return ""
+
+
+def place(graph: Graph, layers: Collection[Layer], label: str, *, joins: bool) -> Placement:
+    """The values to round so that these layers run in integers, and with `joins` also the sums,
+    products, pools and concatenations between them.
+
+    A convolution runs in integers only where its result is rounded too, behind the activation
+    that follows; a dense layer gives fractions unless its reader rounds.
+    """
+    groups = _Groups()
+    chosen = {layer.name for layer in layers}
+    for layer in layers:
+        groups.add(layer.source.name)
+        if isinstance(layer.node.op, Conv):
+            groups.add(find_end(graph, layer.node).name)
+    for node in graph.nodes:
+        inputs = [v for v in node.inputs if v is not None]
+        if node.outputs[0].name in chosen or not inputs:
+            continue
+        if not all(v.name in groups for v in inputs) or inputs[0].type.dtype is not DType.F32:
+            continue
+        result = node.outputs[0].name
+        match node.op:
+            case MaxPool():
+                groups.tie(inputs[0].name, result)
+            case Flatten() | Reshape() | Transpose() | Permute() | Squeeze() | Unsqueeze():
+                if result in groups:
+                    groups.tie(inputs[0].name, result)
+            case Concat() if joins:
+                for value in inputs:
+                    groups.tie(result, value.name)
+            case Add() | Mul() | AvgPool() | GlobalAvgPool() | LeakyRelu() | Sigmoid() if joins:
+                groups.add(find_end(graph, node).name)
+    return Placement(label, tuple(layers), groups.named())
+
+
+def find_end(graph: Graph, node: Node) -> Value:
+    """What a layer makes together with the activation behind it that rounding absorbs."""
+    value = node.output
+    users = graph.users.get(value.name, ())
+    alone = len(users) == 1 and all(o.value != value for o in graph.outputs)
+    return users[0].output if alone and isinstance(users[0].op, Absorbed) else value
+
+
+class _Groups:
+    """Values that are rounded, and which of them have one scale."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._parents
+
+    def add(self, name: str) -> None:
+        """Rounds a value."""
+        self._parents.setdefault(name, name)
+
+    def tie(self, leader: str, name: str) -> None:
+        """Rounds two values with one scale."""
+        self.add(leader)
+        self.add(name)
+        self._parents[self.find(name)] = self.find(leader)
+
+    def find(self, name: str) -> str:
+        """The value that a scale is named after."""
+        while self._parents[name] != name:
+            name = self._parents[name]
+        return name
+
+    def named(self) -> dict[str, str]:
+        """Every rounded value, with the value that its scale is named after."""
+        return {name: self.find(name) for name in self._parents}
+
+
+def find_stem(graph: Graph, layers: Collection[Layer]) -> Iterator[Layer]:
+    """Convolutions that read an input of the net."""
+    inputs = {item.name for item in graph.inputs}
+    for layer in layers:
+        if isinstance(layer.node.op, Conv) and layer.source.name in inputs:
+            yield layer
+
+
+@final
+@dataclass(frozen=True)
+class Candidate:
+    """One way to place integers in a net: which layers stay float, and whether the ops between
+    layers are integer too."""
+
+    name: str
+    label: str
+    float_stem: bool = False
+    float_depthwise: bool = False
+    joins: bool = True
+
+    def choose(self, graph: Graph, layers: Collection[Layer]) -> Placement:
+        """The placement of these layers."""
+        stem = {layer.name for layer in find_stem(graph, layers)} if self.float_stem else set()
+        kept = [
+            layer
+            for layer in layers
+            if layer.name not in stem and not (self.float_depthwise and layer.is_depthwise)
+        ]
+        return place(graph, kept, self.label, joins=self.joins)
+
+
+CANDIDATES: tuple[Candidate, ...] = (
+    Candidate("all", "all layers and the ops between them"),
+    Candidate("float_stem", "all but the first convolution", float_stem=True),
+    Candidate("layers", "layers with weights alone", joins=False),
+    Candidate(
+        "float_depthwise", "all but depthwise convolutions", float_stem=True, float_depthwise=True
+    ),
+)
+"""Placements to measure. Which one is the fastest depends on the net and on the machine: a first
+convolution of three channels and 7 x 7 pays, one of 3 x 3 costs, and so on."""
+
+STEM_PAYS = 64
+"""Products per result from which a first convolution pays in integers: 147 (ResNet: 0.38 of fp32
+with it, 0.64 without), not 27 (MobileNet-v2: 0.65 with it, 0.57 without) or 25 (digits)."""
+
+
+def pick_by_rule(graph: Graph, layers: Collection[Layer]) -> Candidate:
+    """The placement that is most likely the fastest, where nothing can be measured."""
+    stem = list(find_stem(graph, layers))
+    pays = all(_count_products(graph, layer) >= STEM_PAYS for layer in stem)
+    return CANDIDATES[0] if pays else CANDIDATES[1]
+
+
+def _count_products(graph: Graph, layer: Layer) -> int:
+    """How many products a result of a layer is the sum of."""
+    weight = graph.parameter[layer.weight].value.type
+    return (weight.size.known or 0) // max(1, weight.shape[0].known or 1)

@@ -1,0 +1,30 @@
+"""Sensitivity: how much the outputs suffer when one layer alone computes in integers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from compiler.compression.quantization.calibrated import Calibrated
+from compiler.compression.quantization.calibration import Batch, measure_sqnr
+from compiler.compression.quantization.placement import Layer, place
+
+ROWS = 8
+"""Rows of the calibration set that each layer is tried on: one evaluation for every layer."""
+
+
+def measure_sensitivity(known: Calibrated, layers: Collection[Layer]) -> dict[str, float]:
+    """For each layer, by name: the ratio of signal to noise at the worst output, in decibels,
+    when only this layer is rounded. The lowest is the most sensitive."""
+    batches = [first_rows(batch, ROWS) for batch in known.batches[:1]]
+    found = {}
+    for layer in layers:
+        placement = place(known.net.graph, [layer], layer.path, joins=False)
+        ratios = measure_sqnr(known.net, known.build(placement), batches)
+        found[layer.name] = min(ratios.values(), default=0.0)
+    return found
+
+
+def first_rows(batch: Batch, rows: int) -> Mapping[str, object]:
+    """The first rows of a batch; whole where inputs have different numbers of rows."""
+    counts = {len(array) for array in batch.values() if array.ndim}
+    return {k: a[:rows] for k, a in batch.items()} if len(counts) == 1 else batch

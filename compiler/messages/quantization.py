@@ -1,0 +1,57 @@
+"""Messages about computing in few bits: calibration, and what a runtime does with the result."""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+from compiler.diagnostics import Message
+from compiler.records import dataclass
+
+
+@final
+@dataclass(frozen=True)
+class NoCalibrationSizes(Message):
+    """A net is to be calibrated without data, and Weft finds no sizes that its inputs can have.
+
+    Without training data, ranges of activations are measured on random inputs. Inputs need
+    sizes; where dimensions are symbolic, Weft tries some. Say them in the `target` of the
+    variant, or train the net on data in the same file.
+    """
+
+    code: ClassVar[str] = "W1140"
+    net: str
+    symbols: tuple[str, ...]
+
+    def title(self) -> str:
+        return f"`{self.net}` cannot be calibrated: its inputs have no known size"
+
+    def label(self) -> str:
+        return (
+            f"measures ranges on random inputs, for which {', '.join(self.symbols)} must be known"
+        )
+
+    def help(self) -> str:
+        return f"give sizes in the variant: `target cpu, {self.symbols[0]}=…`"
+
+
+@final
+@dataclass(frozen=True)
+class NothingToQuantize(Message):
+    """No layer of a net can compute in integers.
+
+    Integer kernels exist for convolutions and dense layers that compute in f32 with weights of
+    their own. Here there are none, or `only` and `except` leave none. To make the file smaller,
+    store weights in few bits: `quantize(weights8)`.
+    """
+
+    code: ClassVar[str] = "W1141"
+    net: str
+
+    def title(self) -> str:
+        return f"no layer of `{self.net}` can compute in integers"
+
+    def label(self) -> str:
+        return "needs a convolution or dense layer in f32 that it may touch"
+
+    def help(self) -> str:
+        return "look at `only` and `except`, or store weights in few bits: `quantize(weights8)`"
