@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from compiler.compression.base import CompressionPass
 from compiler.compression.world import Target
@@ -11,6 +11,7 @@ from compiler.data.base import Column, DataSource
 from compiler.data.splitting import Split
 from compiler.data.statistics import Statistic
 from compiler.ir.graph import Graph
+from compiler.records import dataclass
 from compiler.source import Source, Span
 from compiler.training.base import Metric, Optimizer
 
@@ -179,11 +180,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Variant:
-    """`variant tiny of fit { apply … require … }`. `net` names the net inside the train; `graph`
-    is its graph before any pass, with paths as the train stores them."""
+    """`variant tiny of fit { apply … require … }`, or `variant tiny of NET` with weights from
+    elsewhere: then there is no `train`, and `source` says where they come from.
+
+    `graph` is the net before any pass, with the paths of the net alone; the train stores its
+    weights under `prefix`. `columns` names the column of the train's data that each input of the
+    net was given.
+    """
 
     name: str
-    train: str
+    train: str | None
     net: str
     graph: Graph
     steps: tuple[Step, ...]
@@ -191,15 +197,23 @@ class Variant:
     requires: tuple[Requirement, ...] = ()
     doc: str = ""
     span: Span | None = None
+    source: Net | None = None
+    prefix: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Deploy:
-    """`deploy subject as onnx { … }`: exactly one of `net` and `train` is set."""
+    """`deploy subject as onnx { … }`: exactly one of `net`, `train` and `variant` is set.
+
+    `graph` is what is lowered: outputs pruned, preprocessing put before it. Of a variant it is
+    the net before any pass: `outputs` and `preprocess` are put to the net that comes out, whose
+    inputs were given the `columns`.
+    """
 
     name: str
     target: str
-    graph: Graph  # what is lowered: outputs pruned, preprocessing put before it
+    graph: Graph
     net: Net | None
     train: str | None
     opset: int = 21
@@ -208,6 +222,9 @@ class Deploy:
     labels: tuple[str, ...] = ()
     preprocess: DataSet | None = None
     span: Span | None = None
+    variant: str | None = None
+    outputs: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import keyword
 import typing
-from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from compiler.ir.graph import NO_DEFAULT
+from compiler.records import dataclass
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Option:
     def required(self) -> bool:
         """Whether a call must give it."""
         return self.default is NO_DEFAULT
+
+    @property
+    def field(self) -> str:
+        """The field that holds it: `except_` for `except`, which Python keeps for itself."""
+        return f"{self.name}_" if keyword.iskeyword(self.name) else self.name
 
 
 class Described:
@@ -71,7 +77,8 @@ def _read_options(cls: type) -> tuple[Option, ...]:
         default: object = NO_DEFAULT
         if field.default is not dataclasses.MISSING:
             default = field.default
-        options.append(Option(field.name, hints[field.name], default))
+        name = field.name.removesuffix("_")
+        options.append(Option(name, hints[field.name], default))
     return tuple(options)
 
 
@@ -81,9 +88,12 @@ T = TypeVar("T", bound=Described)
 class Registry(Generic[T]):
     """Classes of one kind by the name that specs use."""
 
+    every: ClassVar[list[Registry[Any]]] = []
+
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._classes: dict[str, type[T]] = {}
+        Registry.every.append(self)
 
     def register(self, cls: type[T]) -> type[T]:
         """Class decorator: adds a class under its name and aliases."""
@@ -104,3 +114,8 @@ class Registry(Generic[T]):
     def classes(self) -> list[type[T]]:
         """Every class once, by name."""
         return sorted(set(self._classes.values()), key=lambda c: c.name)
+
+
+def find_registry(base: type[Described]) -> Registry[Any] | None:
+    """The registry that holds the classes derived from a base."""
+    return next((r for r in Registry.every if any(issubclass(c, base) for c in r.classes())), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -14,30 +15,13 @@ from compiler.elaborate.later import LATER
 from compiler.elaborate.options import Unfit, convert
 from compiler.elaborate.places import CallPlace
 from compiler.elaborate.values import POISON, Given, Poison, Val
-from compiler.initializers import INITIALIZERS, Initializer
 from compiler.messages.arguments import WrongArgument
 from compiler.messages.training import UnknownWord
 from compiler.ops.base import OPS
-from compiler.signature import Described, Registry
-from compiler.syntax import Argument, Call, Expr, Group, Name
-from compiler.training.base import (
-    METRICS,
-    OPTIMIZERS,
-    SCHEDULES,
-    Metric,
-    Optimizer,
-    Schedule,
-)
+from compiler.signature import Described, Registry, find_registry
+from compiler.syntax import Argument, Call, Expr, Group, ListExpr, Name
 
 T = TypeVar("T", bound=Described)
-
-_REGISTRIES: tuple[tuple[type[Described], Registry[Any]], ...] = (
-    (Initializer, INITIALIZERS),
-    (Schedule, SCHEDULES),
-    (Optimizer, OPTIMIZERS),
-    (Metric, METRICS),
-)
-"""Which registry holds the values of a field annotated with a base class."""
 
 
 def find_class(expression: Expr, registry: Registry[T]) -> type[T] | None:
@@ -69,20 +53,15 @@ def build_from_arguments(
     signature = Signature(cls.name, formals)
     positions = list(options)
     actuals: list[Actual] = []
-    nested: dict[int, Described | None] = {}
+    nested: dict[int, object] = {}
     for index, argument in enumerate(arguments):
         name = argument.name.text if argument.name is not None else None
         name = name or (positions[index] if index < len(positions) else None)
         option = options.get(name) if name is not None else None
-        registry = _registry_of(option.annotation) if option is not None else None
-        inner = find_class(argument.value, registry) if registry is not None else None
-        if inner is not None:
-            nested[id(argument)] = build_described(body, argument.value, inner)
-            value: Val = POISON
-        elif registry is not None and _refuse_unknown(body, argument.value, registry):
-            return None
-        else:
-            value = body.evaluate(argument.value)
+        made = _build_nested(body, argument.value, option.annotation) if option else _PLAIN
+        if made is not _PLAIN:
+            nested[id(argument)] = made
+        value: Val = body.evaluate(argument.value) if made is _PLAIN else POISON
         actuals.append(Actual(argument.name, value, argument.value.span))
     match = match_call(signature, actuals, 0)
     if not match.holds:
@@ -93,6 +72,53 @@ def build_from_arguments(
         a.span: nested[id(g)] for a, g in zip(actuals, arguments, strict=True) if id(g) in nested
     }
     return _make(body, callee, cls, match.given, built)
+
+
+_PLAIN = object()
+"""Says of an argument that it is a plain value, to be evaluated."""
+
+
+def _build_nested(body: Body, expression: Expr, annotation: Any) -> object:
+    """What an expression makes for a field that takes instances of a described class (`int8`,
+    `cosine(warmup=5%)`), the class itself, or a list of them; None where it was refused."""
+    while isinstance(expression, Group):
+        expression = expression.inner
+    members = _members(annotation)
+    if isinstance(expression, ListExpr):
+        for member in members:
+            if typing.get_origin(member) is tuple and _registry_of(typing.get_args(member)[0]):
+                part = typing.get_args(member)[0]
+                made = [_build_entry(body, item, part) for item in expression.items]
+                return None if None in made else tuple(made)
+        return _PLAIN
+    registry = _registry_of(annotation)
+    inner = find_class(expression, registry) if registry is not None else None
+    if inner is not None:
+        if isinstance(expression, Name) and any(typing.get_origin(m) is type for m in members):
+            return inner
+        return build_described(body, expression, inner)
+    if registry is not None and _refuse_unknown(body, expression, registry):
+        return None
+    return _PLAIN
+
+
+def _build_entry(body: Body, expression: Expr, annotation: Any) -> object:
+    """One entry of a list of described things; None where it was refused, which is reported."""
+    made = _build_nested(body, expression, annotation)
+    if made is not _PLAIN:
+        return made
+    registry = _registry_of(annotation)
+    assert registry is not None
+    names = tuple(registry.names())
+    body.report(UnknownWord(expression.span, registry.kind, expression.span.text, names, None))
+    return None
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union; a class alone is its own."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return typing.get_args(annotation)
+    return (annotation,)
 
 
 def _refuse_unknown(body: Body, expression: Expr, registry: Registry[Any]) -> bool:
@@ -117,7 +143,7 @@ def _make(
     callee: Expr,
     cls: type[T],
     given: Mapping[str, Given],
-    built: Mapping[Any, Described | None],
+    built: Mapping[Any, object],
 ) -> T | None:
     fields: dict[str, object] = {}
     refused = False
@@ -126,14 +152,14 @@ def _make(
         if item is None:
             continue
         if item.span in built:
-            fields[option.name] = built[item.span]
+            fields[option.field] = built[item.span]
             refused = refused or built[item.span] is None
             continue
         if isinstance(item.value, Poison):
             refused = True
             continue
         try:
-            fields[option.name] = convert(item.value, option.annotation)
+            fields[option.field] = convert(item.value, option.annotation)
         except Unfit as unfit:
             refused = True
             suggestion, span = unfit.suggestion, unfit.place or item.span
@@ -151,10 +177,10 @@ def _make(
 
 def _registry_of(annotation: Any) -> Registry[Any] | None:
     """The registry whose classes a field takes."""
-    members = typing.get_args(annotation) or (annotation,)
-    for member in members:
-        for base, registry in _REGISTRIES:
-            if isinstance(member, type) and issubclass(member, base):
+    for member in _members(annotation):
+        if isinstance(member, type) and issubclass(member, Described):
+            registry = find_registry(member)
+            if registry is not None:
                 return registry
     return None
 

@@ -19,7 +19,7 @@ from compiler.elaborate.items.operands import (
 )
 from compiler.elaborate.items.preprocess import put_before
 from compiler.elaborate.items.references import find_item
-from compiler.elaborate.items.subjects import Deployable, find_subject
+from compiler.elaborate.items.subjects import Deployable, OpenVariant, find_subject
 from compiler.elaborate.items.words import make_table
 from compiler.elaborate.values import Known, Poison, describe
 from compiler.ir.graph import Graph
@@ -47,12 +47,14 @@ class DeployRun:
         trains: Mapping[str, Deployable],
         nets: Mapping[str, Net],
         open_data: Callable[[FileScope, DataItem, Reference], DataSet | None],
+        open_variant: OpenVariant,
     ) -> None:
         self.scope = scope
         self.item = item
         self.trains = trains
         self.nets = nets
         self.open_data = open_data
+        self.open_variant = open_variant
         self.once = Once()
         self.opset = 21
         self.dynamic: list[Name] | None = None
@@ -73,7 +75,7 @@ class DeployRun:
     def run(self, name: str) -> Deploy | None:
         """The deployment under a name; None where something was refused, which is reported."""
         before = self.scope.session.faults
-        subject = find_subject(self.scope, self.item, self.trains, self.nets)
+        subject = find_subject(self.scope, self.item, self.trains, self.nets, self.open_variant)
         self.body.execute(self.item.body)
         if subject is None:
             return None
@@ -99,6 +101,9 @@ class DeployRun:
             self.labels[0] if self.labels is not None else (),
             self.preprocess[0] if self.preprocess is not None else None,
             self.item.subject.span,
+            subject.variant,
+            tuple(n.text for n in self.outputs),
+            subject.columns,
         )
 
     # --- clauses ----------------------------------------------------------------------------

@@ -51,8 +51,17 @@ def put_before(
             # Straight to the sink: several inputs may not fit at the same place.
             message = PreprocessDoesNotFit(span, item.name, str(expected), shown)
             body.session.sink.report(message)
-    if not accepted or rows is None:
+    if not accepted:
         return None
+    return join_columns(data, graph, columns)
+
+
+def join_columns(data: DataSet, graph: Graph, columns: Mapping[str, str]) -> Graph:
+    """The graph behind the columns that its inputs are given; they fit."""
+    wanted = {i.name: columns.get(i.name, i.name) for i in graph.inputs}
+    outputs = {o.name: o for o in data.columns.outputs}
+    rows = _find_rows(graph)
+    assert rows is not None, "columns fit where the inputs share their leading dim"
     kept = tuple(outputs[wanted[i.name]] for i in graph.inputs)
     before = DeadCode().run(replace(data.columns, outputs=kept), Context())
     return _join(_prepare(before, graph, rows), graph, wanted)

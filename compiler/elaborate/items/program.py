@@ -15,6 +15,7 @@ from compiler.elaborate.items.data import DataRun
 from compiler.elaborate.items.deploy import DeployRun
 from compiler.elaborate.items.subjects import Deployable
 from compiler.elaborate.items.train import TrainRun
+from compiler.elaborate.items.variants import VariantAssembly
 from compiler.messages.clauses import ParameterWithoutDefault
 from compiler.messages.names import NotAvailable, UnknownClause
 from compiler.program import DataSet, Deploy, Net, Program
@@ -27,19 +28,17 @@ from compiler.syntax import (
     Reference,
     Sweep,
     Train,
-    Variant,
 )
 from compiler.syntax import (
     Deploy as DeployItem,
 )
 
 LATER_ITEMS: Mapping[type[Item], tuple[str, str]] = {
-    Variant: ("variant", "compress a trained net"),
     Sweep: ("sweep", "search the parameters of a train"),
 }
 """Items whose meaning a later version brings."""
 
-FILE_WORDS = ("use", "let", "block", "model", "net", "data", "train", "deploy")
+FILE_WORDS = ("use", "let", "block", "model", "net", "data", "train", "variant", "deploy")
 """What a statement at file level begins with."""
 
 
@@ -65,7 +64,9 @@ class _Assembly:
         nets = elaborate_nets(scope)
         data = self.elaborate_data()
         trains = self.elaborate_trains()
-        deploys = self.elaborate_deploys(trains, nets)
+        variants = VariantAssembly(scope, trains, nets)
+        variants.elaborate()
+        deploys = self.elaborate_deploys(trains, nets, variants)
         scope.session.attempt(
             partial(check_names, scope)
         )  # last: what was refused before is not reported again
@@ -75,6 +76,7 @@ class _Assembly:
             nets,
             data,
             {name: found.train for name, found in trains.items()},
+            variants.made,
             tuple(deploys),
         )
 
@@ -171,7 +173,10 @@ class _Assembly:
         return Deployable(train, run.renamed) if train is not None else None
 
     def elaborate_deploys(
-        self, trains: Mapping[str, Deployable], nets: Mapping[str, Net]
+        self,
+        trains: Mapping[str, Deployable],
+        nets: Mapping[str, Net],
+        variants: VariantAssembly,
     ) -> list[Deploy]:
         """Every deployment, under the name of what it deploys; a second one gets a number."""
         found: list[Deploy] = []
@@ -182,7 +187,7 @@ class _Assembly:
             base = ".".join(part.text for part in item.subject.path)
             counts[base] = counts.get(base, 0) + 1
             name = base if counts[base] == 1 else f"{base}_{counts[base]}"
-            run = DeployRun(self.scope, item, trains, nets, self.open_named)
+            run = DeployRun(self.scope, item, trains, nets, self.open_named, variants.open_named)
             made = self.scope.session.attempt(partial(run.run, name))
             if made is not None:
                 found.append(made)

@@ -1,11 +1,11 @@
-"""The clause words of data, train and deploy items: what each is for, and how it is written."""
+"""The clause words of items: what each is for, and how it is written."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from compiler.elaborate.context import ClauseHandler, ClauseTable
+from compiler.records import dataclass
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,43 @@ DEPLOY = (
     ClauseWord("outputs", "outputs logits", "the outputs that are kept, in this order"),
     ClauseWord("preprocess", "preprocess digits", "puts the columns of a data item before the net"),
 )
-CLAUSES: Mapping[str, tuple[ClauseWord, ...]] = {"data": DATA, "train": TRAIN, "deploy": DEPLOY}
+VARIANT = (
+    ClauseWord(
+        "apply",
+        "apply prune(channels=50%) -> finetune(epochs=8) -> quantize(int8)",
+        "the compression passes, in order",
+    ),
+    ClauseWord(
+        "target", "target cpu(threads=2), batch=1", "where latency is measured, at which sizes"
+    ),
+    ClauseWord(
+        "require",
+        "require test.accuracy >= fit.test.accuracy - 0.5% and size <= 24KiB",
+        "what the result must hold; a build in which it does not fails",
+    ),
+)
+CLAUSES: Mapping[str, tuple[ClauseWord, ...]] = {
+    "data": DATA,
+    "train": TRAIN,
+    "variant": VARIANT,
+    "deploy": DEPLOY,
+}
 """Every clause word by the kind of item."""
+
+
+_PLACES = {
+    "data": "a data item",
+    "train": "a train",
+    "variant": "a variant",
+    "deploy": "a deployment",
+}
 
 
 def make_table(kind: str, handlers: Mapping[str, ClauseHandler]) -> ClauseTable:
     """The table of an item's clauses; every word of the registry needs a handler."""
     words = CLAUSES[kind]
     assert {w.word for w in words} == set(handlers), f"handlers of {kind} items"
-    place = {"data": "a data item", "train": "a train", "deploy": "a deployment"}[kind]
+    place = _PLACES[kind]
     ordered = {w.word: handlers[w.word] for w in words}
     return ClauseTable(place, ordered, {w.word: w.form for w in words})
 

@@ -1,0 +1,61 @@
+"""Where latency is measured: `target cpu(threads=2)`, `target cuda`."""
+
+from __future__ import annotations
+
+from typing import final
+
+from compiler.compression.world import Target
+from compiler.records import dataclass
+from compiler.signature import Described, Registry
+from compiler.source import Span
+from compiler.training.settings import refuse
+
+
+class Device(Described):
+    """Base of devices; fields are options of `target`."""
+
+    def aim(self, sizes: tuple[tuple[str, int], ...], span: Span | None) -> Target:
+        """The target of a device with the sizes of the net's inputs."""
+        return Target(self.name, sizes=sizes, span=span)
+
+
+DEVICES: Registry[Device] = Registry("target")
+"""Every device by name."""
+
+
+@DEVICES.register
+@final
+@dataclass(frozen=True)
+class Cpu(Device):
+    """ONNX Runtime on the CPU of the machine that builds.
+
+    - `threads`: threads of one operator; all cores without it.
+    - `vnni`: whether the CPU multiplies 8-bit numbers exactly (AVX512-VNNI, AVX-VNNI, ARM dot
+      product). Without it products saturate in 16 bits, and weights keep 7 bits.
+
+    Example: `target cpu(threads=2), batch=1`
+    """
+
+    name = "cpu"
+    threads: int | None = None
+    vnni: bool = True
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            refuse(self.name, "threads", self.threads, "1 or above")
+
+    def aim(self, sizes: tuple[tuple[str, int], ...], span: Span | None) -> Target:
+        """The target of a device with the sizes of the net's inputs."""
+        return Target(self.name, self.threads, sizes, self.vnni, span)
+
+
+@DEVICES.register
+@final
+@dataclass(frozen=True)
+class Cuda(Device):
+    """ONNX Runtime on the first NVIDIA GPU.
+
+    Example: `target cuda, batch=8`
+    """
+
+    name = "cuda"

@@ -1,0 +1,272 @@
+"""The clause `require`: comparisons of figures, whose kinds must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from compiler.compression.figures import FIGURES, Kind
+from compiler.diagnostics import did_you_mean
+from compiler.elaborate.context import Body
+from compiler.elaborate.values import Known, Poison, describe
+from compiler.messages.clauses import NoSuchItem
+from compiler.messages.training import UnknownFigure
+from compiler.messages.variants import (
+    BadRequire,
+    ContractAboutItself,
+    KindsDiffer,
+    NoMetricsHere,
+    NoSuchFigure,
+)
+from compiler.program import Bound, Computed, Figure, Quantity, Requirement, Train
+from compiler.records import dataclass
+from compiler.source import Span
+from compiler.syntax import Attribute, Binary, Expr, Group, Name, Unary
+from compiler.units import UNITS
+
+RELATIONS = ("<=", "<", ">=", ">")
+Typed = tuple[Bound, Kind]
+"""A side of a comparison, and what it counts."""
+
+
+@dataclass(frozen=True)
+class Owners:
+    """What the figures of a variant's contract may belong to: the trains behind each name that
+    can stand before a dot (None: it has no data), and the train of the variant itself."""
+
+    name: str
+    train: Train | None
+    others: Mapping[str, Train | None]
+
+
+class RequireReader:
+    """Reads the comparisons of one variant."""
+
+    def __init__(self, body: Body, owners: Owners) -> None:
+        self.body = body
+        self.owners = owners
+
+    def read(self, expression: Expr) -> list[Requirement]:
+        """The comparisons of an expression; those that are refused are reported and left out."""
+        match expression:
+            case Group(inner=inner):
+                return self.read(inner)
+            case Binary(operator="and", left=left, right=right):
+                return [*self.read(left), *self.read(right)]
+            case Binary(operator=operator) if operator in RELATIONS:
+                found = self.read_comparison(expression)
+                return [found] if found is not None else []
+            case Binary(operator="==" | "!="):
+                advice = "measured figures are never exactly a number"
+                self.body.report(BadRequire(expression.operator_span, advice))
+            case Binary(operator="or"):
+                advice = "a contract holds or not: there is no `or`"
+                self.body.report(BadRequire(expression.operator_span, advice))
+            case _:
+                self.body.report(BadRequire(expression.span, "a comparison belongs here"))
+        return []
+
+    def read_comparison(self, expression: Binary) -> Requirement | None:
+        """`a <= b`."""
+        left, right = self.read_bound(expression.left), self.read_bound(expression.right)
+        if left is None or right is None:
+            return None
+        if not self.check_kinds(left, right, expression.left, expression.right):
+            return None
+        figures = [*find_figures(left[0]), *find_figures(right[0])]
+        if not any(figure.owner is None for figure in figures):
+            self.body.report(BadRequire(expression.span, "this names no figure of the variant"))
+            return None
+        return Requirement(left[0], expression.operator, right[0], expression.span)
+
+    # --- sides ------------------------------------------------------------------------------
+
+    def read_bound(self, expression: Expr) -> Typed | None:
+        """A figure, a number, or arithmetic with them; None where it is refused."""
+        match expression:
+            case Group(inner=inner):
+                return self.read_bound(inner)
+            case Binary(operator="+" | "-" | "*" | "/"):
+                return self.read_arithmetic(expression)
+            case Unary(operator="-", operand=operand):
+                found = self.read_bound(operand)
+                zero = Quantity(0.0, "0")
+                return found and (Computed("-", zero, found[0]), found[1])
+            case Name(text=text) if text in FIGURES:
+                return Figure(None, None, text, expression.span), FIGURES[text].kind
+            case Attribute():
+                names = _read_path(expression)
+                if names is not None and not self.is_value(names[0]):
+                    return self.read_figure(names, expression.span)
+            case Name() if not self.is_value(expression):
+                self.report_unknown(expression.text, expression.span)
+                return None
+        return self.read_number(expression)
+
+    def is_value(self, name: Name) -> bool:
+        """Whether a name is a parameter of the variant, or a `let` of the file."""
+        if any(name.text in layer for layer in self.body.names):
+            return True
+        known = (*self.owners.others, self.owners.name)
+        found = self.body.file.find(name.text, name.span)
+        return found is not None and name.text not in known
+
+    def read_number(self, expression: Expr) -> Typed | None:
+        """A number that is known when compiling."""
+        value = self.body.evaluate(expression)
+        if isinstance(value, Poison):
+            return None
+        number = value.value if isinstance(value, Known) and value.is_number else None
+        if not isinstance(value, Known) or not isinstance(number, int | float):
+            self.body.report(BadRequire(expression.span, f"this is {describe(value)}"))
+            return None
+        plain = isinstance(expression, Name | Attribute)
+        kind = _kind_of_unit(value.unit, Kind.OPEN if plain else Kind.PLAIN)
+        if kind is None:
+            self.body.report(BadRequire(expression.span, f"no figure counts {value.unit}"))
+            return None
+        text = f"{number:g}" if plain else expression.span.text
+        return Quantity(float(number), text), kind
+
+    def read_arithmetic(self, expression: Binary) -> Typed | None:
+        """`0.5 * fit.latency`, `fit.test.accuracy - 0.5%`."""
+        left, right = self.read_bound(expression.left), self.read_bound(expression.right)
+        if left is None or right is None:
+            return None
+        operator = expression.operator
+        kind = left[1]
+        if operator in "+-":
+            if not self.check_kinds(left, right, expression.left, expression.right):
+                return None
+            kind = right[1] if left[1] is Kind.OPEN else left[1]
+        else:
+            found = _multiply(left[1], right[1], operator)
+            if found is None:
+                text = f"{left[1]} {operator} {right[1]} is nothing that can be required"
+                self.body.report(BadRequire(expression.span, text))
+                return None
+            kind = found
+        return Computed(operator, left[0], right[0]), kind
+
+    def check_kinds(self, left: Typed, right: Typed, first: Expr, second: Expr) -> bool:
+        """Whether two sides count the same; what does not is reported."""
+        kinds = {left[1], right[1]} - {Kind.OPEN}
+        if len(kinds) < 2:
+            return True
+        advice = ""
+        for (bound, kind), (other, plain) in ((left, right), (right, left)):
+            if plain is Kind.PLAIN and isinstance(other, Quantity) and isinstance(bound, Figure):
+                unit = {Kind.BYTES: "KiB", Kind.SECONDS: "ms"}.get(kind)
+                advice = f"write `{other.value:g}{unit}` or another unit" if unit else ""
+        sides = [f"`{e.span.text}` is {kind}" for e, (_, kind) in ((first, left), (second, right))]
+        self.body.report(KindsDiffer(first.span.to(second.span), *sides, advice))
+        return False
+
+    # --- figures ----------------------------------------------------------------------------
+
+    def read_figure(self, names: list[Name], span: Span) -> Typed | None:
+        """`test.accuracy`, `fit.latency`, `fit.test.accuracy`."""
+        own, first = self.owners, names[0].text
+        if own.train is not None and first in own.train.data.split.names and len(names) == 2:
+            return self.read_metric(None, own.train, names, span)
+        if first == own.name:
+            self.body.report(ContractAboutItself(names[0].span, own.name))
+            return None
+        if first not in own.others:
+            self.report_owner(names, span)
+            return None
+        if len(names) == 2:
+            word = names[1].text
+            if word not in FIGURES:
+                self.report_unknown(word, names[1].span, owner=first)
+                return None
+            return Figure(first, None, word, span), FIGURES[word].kind
+        train = own.others[first]
+        if train is None:
+            self.body.report(NoMetricsHere(span, first))
+            return None
+        if len(names) > 3:
+            self.body.report(BadRequire(span, "a figure has a train, a split and a metric at most"))
+            return None
+        return self.read_metric(first, train, names[1:], span)
+
+    def read_metric(
+        self, owner: str | None, train: Train, names: list[Name], span: Span
+    ) -> Typed | None:
+        """`test.accuracy` of a train."""
+        split, metric = names
+        metrics = (*(use.name for use in train.metrics), "loss")
+        splits = train.data.split.names
+        for kind, name, known in (("split", split, splits), ("metric", metric, metrics)):
+            if name.text not in known:
+                near = did_you_mean(name.text, known)
+                self.body.report(UnknownFigure(name.span, kind, name.text, tuple(known), near))
+                return None
+        return Figure(owner, split.text, metric.text, span), Kind.PLAIN
+
+    def report_owner(self, names: list[Name], span: Span) -> None:
+        """Reports what stands before a dot and is no split, train or variant."""
+        own, first = self.owners, names[0]
+        if own.train is None and len(names) == 2 and first.text in ("train", "val", "test"):
+            self.body.report(NoMetricsHere(span, own.name))
+            return
+        splits = own.train.data.split.names if own.train is not None else ()
+        known = (*splits, *own.others)
+        near = did_you_mean(first.text, known)
+        what = "split, train or variant"
+        self.body.report(NoSuchItem(first.span, what, first.text, "", known, near))
+
+    def report_unknown(self, word: str, span: Span, owner: str | None = None) -> None:
+        """Reports a word that is no figure."""
+        train = self.owners.others.get(owner) if owner is not None else self.owners.train
+        metrics = [
+            f"{split}.{use.name}"
+            for split in (train.data.split.names if train is not None else ())
+            for use in (train.metrics if train is not None else ())
+        ]
+        known = (*FIGURES, *metrics)
+        near = did_you_mean(word, known)
+        if near is None:
+            near = next((m for m in reversed(metrics) if m.endswith(f".{word}")), None)
+        self.body.report(NoSuchFigure(span, word, known, near))
+
+
+def find_figures(bound: Bound) -> Iterator[Figure]:
+    """The figures in a side of a comparison."""
+    match bound:
+        case Figure():
+            yield bound
+        case Computed(left=left, right=right):
+            yield from find_figures(left)
+            yield from find_figures(right)
+
+
+def _read_path(expression: Expr) -> list[Name] | None:
+    """`a.b.c` as names; None where it is something else."""
+    match expression:
+        case Name():
+            return [expression]
+        case Attribute(base=base, name=name):
+            path = _read_path(base)
+            return [*path, name] if path is not None else None
+    return None
+
+
+def _kind_of_unit(unit: str | None, plain: Kind) -> Kind | None:
+    """What a number with a unit counts; None for epochs and steps."""
+    if unit is None:
+        return plain
+    if unit == "%":
+        return Kind.PLAIN
+    if unit.endswith("B"):
+        return Kind.BYTES
+    return Kind.SECONDS if unit in UNITS and not unit.startswith(("epoch", "step")) else None
+
+
+def _multiply(left: Kind, right: Kind, operator: str) -> Kind | None:
+    """What a product or quotient counts; None where it is nothing that a contract speaks of."""
+    scalars = (Kind.PLAIN, Kind.OPEN)
+    if right in scalars:
+        return Kind.PLAIN if left in scalars and Kind.PLAIN in (left, right) else left
+    if operator == "/":
+        return Kind.PLAIN if left is right else None
+    return right if left in scalars else None

@@ -1,0 +1,225 @@
+"""Variant items: which passes change which net, for which target, and what must hold after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from compiler.compression.base import COMPRESSION, CompressionPass
+from compiler.compression.devices import DEVICES
+from compiler.compression.registry import load_compression
+from compiler.compression.selecting import layer_path
+from compiler.compression.world import Target
+from compiler.diagnostics import did_you_mean
+from compiler.elaborate.api import open_graph
+from compiler.elaborate.arithmetic import whole
+from compiler.elaborate.context import Body
+from compiler.elaborate.described import build_described, find_class
+from compiler.elaborate.files import FileScope
+from compiler.elaborate.items.operands import (
+    Once,
+    malformed,
+    read_operands,
+    read_single,
+    read_texts,
+    read_word,
+    refuse_word,
+)
+from compiler.elaborate.items.requirements import Owners, RequireReader
+from compiler.elaborate.items.subjects import Base
+from compiler.elaborate.items.words import make_table
+from compiler.elaborate.values import Known, Poison, describe
+from compiler.ir.graph import Graph
+from compiler.ir.weights import path_matches
+from compiler.messages.deployments import UnknownDim
+from compiler.messages.variants import NoSuchLayer, TargetSize
+from compiler.program import Requirement, Step, Train, Variant
+from compiler.source import Span
+from compiler.syntax import Argument, Call, Clause, Declare, Expr, Group, ListExpr, Operand, Then
+from compiler.syntax import Variant as VariantItem
+
+PATTERNS = ("only", "except")
+"""Options of passes that hold patterns of layer paths."""
+
+
+class VariantRun:
+    """The elaboration of one variant item."""
+
+    def __init__(
+        self, scope: FileScope, item: VariantItem, base: Base, others: Mapping[str, Train | None]
+    ) -> None:
+        load_compression()
+        self.scope = scope
+        self.item = item
+        self.base = base
+        self.owners = Owners(item.name.text, base.train, others)
+        self.once = Once()
+        self.steps: list[Step] = []
+        self.target: Target | None = None
+        self.requires: list[Requirement] = []
+        handlers = {
+            "apply": self.take_apply,
+            "target": self.take_target,
+            "require": self.take_require,
+        }
+        self.table = make_table("variant", handlers)
+
+    def run(
+        self,
+        name: str,
+        arguments: Sequence[Argument] = (),
+        caller: Body | None = None,
+        call: Span | None = None,
+    ) -> Variant | None:
+        """The variant under a name, with its parameters from the arguments of a reference; None
+        where something was refused, which is reported."""
+        before = self.scope.session.faults
+        context = open_graph(self.scope, self.item, self.table, arguments, caller, call)
+        if context is None:
+            return None
+        context.execute(self.item.body)
+        if self.scope.session.faults > before:
+            return None
+        base, item = self.base, self.item
+        return Variant(
+            name,
+            base.train.name if base.train is not None else None,
+            base.net.name,
+            base.net.graph,
+            tuple(self.steps),
+            self.target or Target(span=item.name.span),
+            tuple(self.requires),
+            item.doc,
+            item.name.span,
+            base.net if base.train is None else None,
+            base.prefix,
+            base.columns,
+        )
+
+    # --- apply ------------------------------------------------------------------------------
+
+    def take_apply(self, body: Body, clause: Clause) -> None:
+        """`apply prune(channels=50%) -> quantize(int8)`."""
+        if not self.once.allows(body, clause):
+            return
+        expression = read_single(body, clause)
+        for stage in _find_stages(expression) if expression is not None else ():
+            cls = find_class(stage, COMPRESSION)
+            if cls is None:
+                _refuse_stage(body, clause, stage)
+                continue
+            made: CompressionPass | None = build_described(body, stage, cls)
+            if made is not None and _check_patterns(body, stage, self.base.net.graph):
+                self.steps.append(Step(made, stage.span))
+
+    # --- target -----------------------------------------------------------------------------
+
+    def take_target(self, body: Body, clause: Clause) -> None:
+        """`target cpu(threads=2), batch=1`."""
+        if not self.once.allows(body, clause):
+            return
+        operands = read_operands(body, clause)
+        if not operands:
+            return
+        first = operands[0]
+        if first.name is not None or isinstance(first.value, Declare):
+            malformed(body, clause, first.span, "a device stands first: `cpu` or `cuda`")
+            return
+        cls = find_class(first.value, DEVICES)
+        word = read_word(first.value)
+        if cls is None:
+            if word is not None:
+                refuse_word(body, word, "target", DEVICES.names())
+            else:
+                malformed(body, clause, first.span, "a device belongs here: `cpu` or `cuda`")
+            return
+        device = build_described(body, first.value, cls)
+        sizes = [self.read_size(body, clause, operand) for operand in operands[1:]]
+        found = tuple(size for size in sizes if size is not None)
+        if device is not None and len(found) == len(sizes):
+            self.target = device.aim(found, clause.span)
+
+    def read_size(self, body: Body, clause: Clause, operand: Operand) -> tuple[str, int] | None:
+        """`batch=1`; None where it is refused, which is reported."""
+        if operand.name is None or isinstance(operand.value, Declare):
+            malformed(body, clause, operand.span, "a size gets a number: `batch=1`")
+            return None
+        name, known = operand.name, self.base.net.graph.symbols
+        if name.text not in known:
+            near = did_you_mean(name.text, known)
+            body.report(UnknownDim(name.span, name.text, tuple(known), near))
+            return None
+        value = body.evaluate(operand.value)
+        size = whole(value) if isinstance(value, Known) and value.unit is None else None
+        if isinstance(value, Poison):
+            return None
+        if not isinstance(size, int) or size < 1:
+            number = value.value if isinstance(value, Known) and value.is_number else None
+            found = str(number) if number is not None else describe(value)
+            body.report(TargetSize(operand.value.span, name.text, found))
+            return None
+        return name.text, size
+
+    # --- require ----------------------------------------------------------------------------
+
+    def take_require(self, body: Body, clause: Clause) -> None:
+        """`require test.accuracy >= 96% and size <= 24KiB`; may stand more than once."""
+        for operand in read_operands(body, clause):
+            if operand.name is not None or isinstance(operand.value, Declare):
+                malformed(body, clause, operand.span, "a comparison belongs here")
+            else:
+                self.requires += RequireReader(body, self.owners).read(operand.value)
+
+
+def _find_stages(expression: Expr) -> Iterator[Expr]:
+    """The passes of `a -> b -> c`, in order."""
+    match expression:
+        case Then(left=left, right=right):
+            yield from _find_stages(left)
+            yield from _find_stages(right)
+        case Group(inner=inner):
+            yield from _find_stages(inner)
+        case _:
+            yield expression
+
+
+def _refuse_stage(body: Body, clause: Clause, stage: Expr) -> None:
+    """Reports what stands in `apply` and is no pass."""
+    word = read_word(stage)
+    if word is None:
+        malformed(body, clause, stage.span, "a compression pass belongs here")
+    else:
+        refuse_word(body, word, COMPRESSION.kind, COMPRESSION.names())
+
+
+# --- patterns ---------------------------------------------------------------------------------
+
+
+def _check_patterns(body: Body, stage: Expr, graph: Graph) -> bool:
+    """Whether every pattern of `only=` and `except=` names a layer of the net. A path below a
+    layer is accepted: an earlier pass may make it."""
+    paths = list(dict.fromkeys(layer_path(node) for node in graph.nodes))
+    accepted = True
+    for text, span in _find_patterns(body, stage):
+        if any(path_matches(path, text) or text.startswith(f"{path}.") for path in paths):
+            continue
+        accepted = False
+        owned = {p.path.rpartition(".")[0] for p in graph.parameters}
+        shown = tuple(path for path in paths if path in owned)
+        body.report(NoSuchLayer(span, text, shown, did_you_mean(text, paths)))
+    return accepted
+
+
+def _find_patterns(body: Body, stage: Expr) -> Iterator[tuple[str, Span]]:
+    """The patterns in a pass and in its options, and where each stands."""
+    while isinstance(stage, Group):
+        stage = stage.inner
+    if not isinstance(stage, Call):
+        return
+    for argument in stage.arguments:
+        if argument.name is None or argument.name.text not in PATTERNS:
+            yield from _find_patterns(body, argument.value)
+            continue
+        items = argument.value.items if isinstance(argument.value, ListExpr) else (argument.value,)
+        for item in items:
+            for text in read_texts(body.evaluate(item)) or ():
+                yield text, item.span
