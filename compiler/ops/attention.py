@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
@@ -18,6 +19,16 @@ from compiler.messages.attention_and_losses import (
 )
 from compiler.ops.axes import need_float, need_rank, operand_type, places
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.coupling import (
+    Coupling,
+    CutTensor,
+    Factors,
+    Port,
+    Reading,
+    result,
+    source,
+    tie_broadcast,
+)
 from compiler.ops.creation import LARGEST, write_full
 from compiler.ops.layers import find_place, given, known, widen
 from compiler.ops.spelling import Call, In, Leaf, Spelling, Term
@@ -108,6 +119,39 @@ class ScaledDotProductAttention(Op):
         query, key = operand_type(inputs, 0), operand_type(inputs, 1)
         sizes = query.shape[-1] + outputs[0].shape[-1]
         return product(query.shape[:-1]) * key.shape[-2] * sizes
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        rank, mask = outputs[0].rank, inputs[3]
+        query, key = operand_type(inputs, 0), operand_type(inputs, 1)
+        inner = Reading(source(0, rank - 1), source(1, rank - 1))
+        rows, columns = (
+            [source(0, rank - 2), result(rank - 2)],
+            [source(i, rank - 2) for i in (1, 2)],
+        )
+        if mask is not None and mask.shape[-2] != 1:
+            rows.append(source(3, mask.rank - 2))
+        if mask is not None and mask.shape[-1] != 1:
+            columns.append(source(3, mask.rank - 1))
+        ends = ((inner.operand, source(1, rank - 1)), (source(2, rank - 1), result(rank - 1)))
+        stacked = tie_broadcast(inputs, outputs[0], behind=3 if self.grouped else 2)
+        ties = (*stacked, tuple(rows), tuple(columns), *ends)
+        if not self.grouped:
+            return Coupling(ties, read=(inner,))
+        groups, heads = key.shape[-3], query.shape[-3]
+        shared = Port("inner", 0, known(heads / groups))
+        factors = Factors(source(0, rank - 3), (source(1, rank - 3), shared), kept=0)
+        pairs = (
+            (source(0, rank - 3), result(rank - 3)),
+            (source(1, rank - 3), source(2, rank - 3)),
+        )
+        return Coupling((*ties, *pairs), factors=(factors,), read=(inner,))
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        query = inputs[0]
+        assert query is not None, "attention has a query"
+        if self.scale is not None or not query.is_cut(query.old.rank - 1):
+            return self
+        return replace(self, scale=1 / math.sqrt(known(query.old.shape[-1])))
 
     def torch(self, node: Node) -> Spelling:
         masked: tuple[tuple[str, Term], ...] = ()

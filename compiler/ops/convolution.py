@@ -14,6 +14,7 @@ from compiler.ir.graph import Node
 from compiler.module_initializers import ModuleUniform
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
+from compiler.ops.coupling import Coupling, CutTensor, couple_convolution, cut_groups
 from compiler.ops.layers import (
     given,
     input_type,
@@ -130,6 +131,14 @@ class Conv(Op):
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return outputs[0].size * product(operand_type(inputs, 1).shape[1:])
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return couple_convolution(inputs, self.out, self.groups, made=0)
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        assert inputs[0] is not None, "a convolution has an input"
+        groups = cut_groups(inputs[0], 1, self.groups)
+        return replace(self, out=known(outputs[0].type.shape[1]), groups=groups)
 
     def torch(self, node: Node) -> Spelling:
         x = input_type(node)
@@ -324,6 +333,14 @@ class ConvTranspose(Op):
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return operand_type(inputs, 0).size * product(operand_type(inputs, 1).shape[1:])
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return couple_convolution(inputs, self.out, self.groups, made=1)
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        assert inputs[0] is not None, "a convolution has an input"
+        groups = cut_groups(inputs[0], 1, self.groups)
+        return replace(self, out=known(outputs[0].type.shape[1]), groups=groups)
 
     def torch(self, node: Node) -> Spelling:
         x, weight = input_type(node), input_type(node, 1)

@@ -17,6 +17,7 @@ from compiler.ops.axes import operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast, literal_dtype
 from compiler.ops.choosing import torch_dtype
+from compiler.ops.coupling import Coupling, CutTensor, cut_shape, result, tie_same
 from compiler.ops.spelling import Call, Device, In, Leaf, Name, Prefix, Spelling, Term
 from compiler.ops.spelling import Sequence as Items
 from compiler.records import dataclass
@@ -102,6 +103,17 @@ class Constant(Op):
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (self.array,)
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return Coupling(tuple((result(a),) for a in range(len(self.shape))))
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        array = self.array if isinstance(self.value, tuple) else None
+        if array is None:
+            return replace(self, shape=cut_shape(self.shape, outputs[0]))
+        for axis, kept in enumerate(outputs[0].kept):
+            array = array if kept is None else np.take(array, kept, axis)
+        return Constant.of(array, self.dtype)
+
     def torch(self, node: Node) -> Spelling:
         values = self.value if isinstance(self.value, tuple) else (self.value,)
         dtype = () if _infers(values, self.dtype) else (("dtype", torch_dtype(self.dtype)),)
@@ -163,6 +175,12 @@ class Filled(Op):
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         sizes = [Dim.of(d).evaluate({}) for d in self.shape]
         return (np.full(sizes, self.fill, self.dtype.numpy),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return Coupling(tuple((result(a),) for a in range(len(self.shape))))
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        return replace(self, shape=cut_shape(self.shape, outputs[0]))
 
     def torch(self, node: Node) -> Spelling:
         named = (*_dtype_term(self.dtype, DType.F32), ("device", Device()))
@@ -263,6 +281,12 @@ class Full(Op):
         dtype = self.dtype or literal_dtype(self.value, ())
         return (np.full(sizes, self.value, dtype.numpy),)
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return Coupling(tuple((result(a),) for a in range(len(self.shape))))
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        return replace(self, shape=cut_shape(self.shape, outputs[0]))
+
     def torch(self, node: Node) -> Spelling:
         dtype = () if self.dtype is None else _dtype_term(self.dtype, literal_dtype(self.value, ()))
         named = (*dtype, ("device", Device()))
@@ -294,6 +318,9 @@ class FilledLike(Op):
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = np.asarray(inputs[0])
         return (np.full(x.shape, self.fill, self.dtype.numpy if self.dtype else x.dtype),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return Coupling(tie_same(outputs[0].rank))
 
     def torch(self, node: Node) -> Spelling:
         named = () if self.dtype is None else (("dtype", torch_dtype(self.dtype)),)

@@ -14,6 +14,7 @@ from compiler.ir.graph import Node
 from compiler.ops.axes import axes_constant, operand_type, resolve_axis, shift_axis, unsqueeze
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
+from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.creation import LARGEST, write_full
 from compiler.ops.spelling import In, Leaf, Method, Spelling
 from compiler.records import dataclass
@@ -44,6 +45,10 @@ class Running(Op):
     @abstractmethod
     def calculate(self, x: Array) -> Array:
         """The meaning for an array."""
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        axis = self.axis % max(outputs[0].rank, 1)
+        return Coupling(tie_same(outputs[0].rank, without=(axis,)))
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Method(In(0), self.name, (Leaf(self.axis, "axis", field="axis"),)))

@@ -17,6 +17,7 @@ from compiler.ops.axes import need_index, operand_type, places, resolve_axis, sh
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import spell_cast
+from compiler.ops.coupling import Coupling, result, source
 from compiler.ops.spelling import (
     Call,
     Device,
@@ -198,6 +199,11 @@ class TakeAlong(Op):
         made = np.take_along_axis(x, wide, axis=axis)
         return (np.squeeze(made, axis) if single else made,)
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        x, y = operand_type(inputs, 0), outputs[0]
+        behind = range(1, x.rank - self.axis % x.rank)
+        return Coupling(tuple((source(0, x.rank - a), result(y.rank - a)) for a in behind))
+
     def torch(self, node: Node) -> Spelling:
         x, index = (v.type for v in node.inputs if v is not None)
         axis = self.axis % x.rank
@@ -281,6 +287,11 @@ class Put(Op):
         place = slice(int(at), int(at) + update.shape[axis])
         made[(*[slice(None)] * axis, place)] = update
         return (made,)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        axis = self.axis % outputs[0].rank
+        others = [a for a in range(outputs[0].rank) if a != axis]
+        return Coupling(tuple((source(0, a), source(1, a), result(a)) for a in others))
 
     def torch(self, node: Node) -> Spelling:
         update = node.inputs[1]

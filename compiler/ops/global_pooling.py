@@ -14,6 +14,7 @@ from compiler.ir.graph import Node
 from compiler.messages.layers import PoolSizeUnknown
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.layers import find_place, given, input_type, known, need_least, widen
 from compiler.ops.spelling import Call, In, Leaf, Method, Spelling
 from compiler.ops.windows import Sizes, need_layout, spell_sizes, spread
@@ -34,6 +35,9 @@ class GlobalPool(Op):
         need_float(self.name, x)
         need_layout(self.name, x)
         return (TensorType(x.dtype, x.shape[:2]),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return Coupling(tie_same(2))
 
     def torch(self, node: Node) -> Spelling:
         axes = Leaf(tuple(range(2, input_type(node).rank)), "axes")
@@ -137,6 +141,9 @@ class AdaptiveAvgPool(Op):
             shares = divide_axis(x.shape[axis], parts).astype(y.dtype)
             y = np.moveaxis(np.tensordot(y, shares, (axis, 1)), -1, axis)
         return (y.astype(x.dtype, copy=False),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return Coupling(tie_same(2))
 
     def torch(self, node: Node) -> Spelling:
         axes = input_type(node).rank - 2

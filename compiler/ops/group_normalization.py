@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
@@ -13,6 +14,15 @@ from compiler.ir.graph import Node
 from compiler.messages.layers import NoVariance
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
+from compiler.ops.coupling import (
+    Coupling,
+    CutTensor,
+    cut_groups,
+    group_axis,
+    source,
+    tie_channels,
+    tie_same,
+)
 from compiler.ops.layers import (
     given,
     input_type,
@@ -87,6 +97,14 @@ class GroupNorm(Op):
         grouped = widen(x).reshape(x.shape[0], self.groups, -1)
         y = normalize(grouped, (2,), self.eps).reshape(x.shape)
         return (scale_channels(y, inputs[1:]).astype(x.dtype, copy=False),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        ties = (*tie_same(outputs[0].rank, without=(1,)), tie_channels(inputs, 1))
+        factors = group_axis(source(0, 1), self.groups, known(outputs[0].shape[1]))
+        return Coupling(ties, factors=(factors,), mixed=(source(0, 1),) if factors.kept else ())
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        return replace(self, groups=cut_groups(outputs[0], 1, self.groups))
 
     def torch(self, node: Node) -> Spelling:
         x = input_type(node)
@@ -178,6 +196,10 @@ class InstanceNorm(Op):
         y = normalize(widen(x), tuple(range(2, x.ndim)), self.eps)
         return (scale_channels(y, inputs[1:]).astype(x.dtype, copy=False),)
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        channels = tie_channels(inputs, 1)
+        return Coupling((*tie_same(outputs[0].rank, without=(1,)), channels))
+
     def torch(self, node: Node) -> Spelling:
         x = input_type(node)
         eps = ("eps", Leaf(self.eps, "eps", 1e-5, "eps"))
@@ -256,6 +278,11 @@ class RmsNorm(Op):
         if self.affine:
             y = y * widen(given(inputs[1]))
         return (y.astype(x.dtype, copy=False),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        last = outputs[0].rank - 1
+        normed = tie_channels(inputs, last)
+        return Coupling((*tie_same(last), normed), mixed=normed[:1])
 
     def torch(self, node: Node) -> Spelling:
         size = spell_last(input_type(node), 1)

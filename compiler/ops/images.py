@@ -14,6 +14,7 @@ from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import BadOption, SizesDisagree
 from compiler.ops.axes import need_float, need_rank, operand_type, places, resolve_axis, shift_axis
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.coupling import Coupling, Factors, Port, result, source, tie_same
 from compiler.ops.spelling import (
     Call,
     Device,
@@ -80,6 +81,12 @@ class PixelShuffle(Op):
         split = x.reshape(-1, c // r**2, r, r, h, w).transpose(0, 1, 4, 2, 5, 3)
         return (split.reshape(*front, c // r**2, h * r, w * r),)
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        channels = outputs[0].rank - 3
+        block = Port("inner", 0, self.factor**2)
+        factors = Factors(source(0, channels), (result(channels), block), kept=0)
+        return Coupling(tie_same(channels), factors=(factors,))
+
     def torch(self, node: Node) -> Spelling:
         factor = Leaf(self.factor, "factor", field="factor")
         module = Call("nn.PixelShuffle", (factor,))
@@ -133,6 +140,12 @@ class PixelUnshuffle(Op):
         *front, c, h, w = x.shape
         split = x.reshape(-1, c, h // r, r, w // r, r).transpose(0, 1, 3, 5, 2, 4)
         return (split.reshape(*front, c * r**2, h // r, w // r),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        channels = outputs[0].rank - 3
+        block = Port("inner", 0, self.factor**2)
+        factors = Factors(result(channels), (source(0, channels), block), kept=0)
+        return Coupling(tie_same(channels), factors=(factors,))
 
     def torch(self, node: Node) -> Spelling:
         factor = Leaf(self.factor, "factor", field="factor")
@@ -223,6 +236,11 @@ class Normalize(Op):
         found = TensorType.of("f32", x.shape)
         mean, std = (self._array(v, found).astype(x.dtype) for v in (self.mean, self.std))
         return ((x - mean) / std,)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        listed = isinstance(self.mean, tuple) or isinstance(self.std, tuple)
+        rank = outputs[0].rank
+        return Coupling(tie_same(rank, without=(self.axis % rank,) if listed else ()))
 
     def torch(self, node: Node) -> Spelling:
         x = node.output.type

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
@@ -20,6 +21,7 @@ from compiler.messages.tensor_operands import (
 from compiler.ops.axes import need_index, operand_type, places, squeeze, unsqueeze
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import broadcast_shapes
+from compiler.ops.coupling import Coupling, CutTensor, Part, Port, result, source
 from compiler.ops.gathering import TakeAlong, gather_together
 from compiler.ops.items import IndexItem, NewAxis, Rest, SliceItem, TensorIndex
 from compiler.ops.spelling import In, Leaf, Name, SliceTerm, Spelling, Term
@@ -195,6 +197,50 @@ class Index(Op):
         ]
         return (basic[(*[slice(None)] * at[0], *tensors)],)
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        x, at = operand_type(inputs, 0), 0
+        ties: list[tuple[Port, ...]] = []
+        parts = []
+        for entry in lay_out(self.items, x):
+            match entry.item, entry.axis:
+                case SliceItem() as item, int() as axis:
+                    start, size = _first(item, x.shape[axis]), x.shape[axis].known
+                    if item == FULL:
+                        ties.append((source(0, axis), result(at)))
+                    elif item.step == 1 and start is not None and size is not None:
+                        parts.append(Part(source(0, axis), result(at), start))
+                    at += 1
+                case NewAxis(), _:
+                    at += 1
+                case TensorIndex(), _:
+                    return self._couple_rest(x, outputs[0])
+        return Coupling(tuple(ties), tuple(parts))
+
+    def _couple_rest(self, x: TensorType, y: TensorType) -> Coupling:
+        """The rule where tensors index: whole axes behind the last of them."""
+        entries = lay_out(self.items, x)
+        behind = 0
+        while (
+            isinstance(entries[-1 - behind].item, SliceItem) and entries[-1 - behind].item == FULL
+        ):
+            behind += 1
+        axes = range(1, behind + 1)
+        return Coupling(tuple((source(0, x.rank - a), result(y.rank - a)) for a in axes))
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        x = inputs[0]
+        assert x is not None, "a subscript has a tensor"
+        items = list(self.items)
+        places = [i for i, item in enumerate(items) if not isinstance(item, Rest)]
+        entries = lay_out(self.items, x.old)
+        rest = len(entries) - len(places)
+        for place in places:
+            hidden = any(isinstance(i, Rest) for i in items[:place])
+            entry = entries[place - 1 + rest if hidden else place]
+            if isinstance(entry.item, SliceItem) and entry.item != FULL and entry.axis is not None:
+                items[place] = _cut_slice(entry.item, x, entry.axis)
+        return replace(self, items=tuple(items))
+
     def torch(self, node: Node) -> Spelling:
         items = list(enumerate(self.items))
         if all(item == FULL or isinstance(item, Rest) for _, item in items):
@@ -227,6 +273,25 @@ class Index(Op):
         others = [i for i in self.items[1:] if i != FULL and not isinstance(i, Rest)]
         single = len(operands) == 2 and operand_type(operands, 1).rank < 2
         return TakeAlong(axis=1) if single and tensors == [0] and not others else None
+
+
+def _first(item: SliceItem, size: Dim) -> int | None:
+    """Where a slice of an axis begins, counted from the front; None where that is not known."""
+    start = Dim.of(item.start or 0)
+    least = start if start.known is None or start.known >= 0 else size + start
+    return None if least.known is None else max(least.known, 0)
+
+
+def _cut_slice(item: SliceItem, x: CutTensor, axis: int) -> SliceItem:
+    """The slice that takes what is left of what it took."""
+    if not x.is_cut(axis):
+        return item
+    size = x.old.shape[axis]
+    bounds = [
+        None if bound is None else x.count_before(axis, _first(SliceItem(bound), size) or 0)
+        for bound in (item.start, item.stop)
+    ]
+    return SliceItem(bounds[0], bounds[1], item.step)
 
 
 def _numpy_item(item: object) -> Any:

@@ -25,6 +25,16 @@ from compiler.ops.axes import (
 )
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast_operands, promote_types, promoted
+from compiler.ops.coupling import (
+    Coupling,
+    CutTensor,
+    couple_pieces,
+    cut_pieces,
+    lay_parts,
+    result,
+    source,
+    tie_broadcast,
+)
 from compiler.ops.spelling import Call, In, Leaf, Method, Spelling, Term
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -106,6 +116,13 @@ class Concat(Op):
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (np.concatenate(promoted(*inputs), axis=self.axis),)
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        axis = self.axis % outputs[0].rank
+        ties = [t for i, t in enumerate(tie_broadcast(inputs, outputs[0])) if i != axis]
+        sizes = [operand_type(inputs, i).shape[axis] for i in range(len(inputs))]
+        ports = [source(i, axis) for i in range(len(inputs))]
+        return Coupling(tuple(ties), lay_parts(result(axis), ports, sizes))
+
     def torch(self, node: Node) -> Spelling:
         if len(node.inputs) == 1:
             return Spelling(In(0))
@@ -152,6 +169,13 @@ class Stack(Op):
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (np.stack(promoted(*inputs), axis=self.axis),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        axis = self.axis % outputs[0].rank
+        others = [a for a in range(outputs[0].rank) if a != axis]
+        count = range(len(inputs))
+        ties = ((result(b), *(source(i, a) for i in count)) for a, b in enumerate(others))
+        return Coupling(tuple(ties))
 
     def torch(self, node: Node) -> Spelling:
         axis = Leaf(self.axis, "axis", 0, "axis")
@@ -236,6 +260,13 @@ class Split(Op):
             bounds = np.arange(piece, x.shape[self.axis], piece)
         return tuple(np.split(x, bounds, axis=self.axis))
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return couple_pieces(self.axis, outputs)
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        sizes = cut_pieces(self.axis, outputs)
+        return self if sizes is None else replace(self, sizes=sizes)
+
     def torch(self, node: Node) -> Spelling:
         sizes: Term = Leaf(self.sizes, "size", field="sizes")
         if isinstance(self.sizes, tuple):
@@ -305,6 +336,13 @@ class Chunk(Op):
         size = -(-x.shape[self.axis] // self.parts)
         return tuple(np.split(x, np.arange(size, x.shape[self.axis], size), axis=self.axis))
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return couple_pieces(self.axis, outputs)
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        sizes = cut_pieces(self.axis, outputs)
+        return self if sizes is None or len({*sizes}) == 1 else Split(sizes, self.axis)
+
     def torch(self, node: Node) -> Spelling:
         parts = Leaf(self.parts, "parts", field="parts")
         return Spelling(
@@ -348,6 +386,13 @@ class Unbind(Op):
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return tuple(np.moveaxis(np.asarray(inputs[0]), self.axis, 0))
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        rank = operand_type(inputs, 0).rank
+        kept = [a for a in range(rank) if a != self.axis % rank]
+        count = range(len(outputs))
+        ties = ((source(0, a), *(result(i, k) for k in count)) for i, a in enumerate(kept))
+        return Coupling(tuple(ties))
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Method(In(0), "unbind", (Leaf(self.axis, "axis", field="axis"),)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
@@ -12,6 +13,7 @@ from compiler.ir.graph import Node
 from compiler.module_initializers import ModuleEmbedding, ModuleUniform
 from compiler.ops.axes import need_float, need_index, need_rank, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
+from compiler.ops.coupling import Coupling, CutTensor, Reading, result, source, tie_same
 from compiler.ops.layers import (
     given,
     input_type,
@@ -81,6 +83,16 @@ class Dense(Op):
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return operand_type(inputs, 0).size * self.out
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        last = outputs[0].rank - 1
+        made, incoming, weight = source(1, 0), source(0, last), source(1, 1)
+        bias = (source(2, 0),) if self.bias else ()
+        ties = (*tie_same(last), (made, result(last), *bias), (incoming, weight))
+        return Coupling(ties, made=(made,), read=(Reading(incoming, weight),))
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        return replace(self, out=known(outputs[0].type.shape[-1]))
+
     def torch(self, node: Node) -> Spelling:
         x = input_type(node)
         if not owns_weights(node):
@@ -146,6 +158,14 @@ class Embedding(Op):
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (given(inputs[1])[given(inputs[0])],)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        last = outputs[0].rank - 1
+        made = source(1, 1)
+        return Coupling((*tie_same(last), (made, result(last))), made=(made,))
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        return replace(self, size=known(outputs[0].type.shape[-1]))
 
     def torch(self, node: Node) -> Spelling:
         last = input_type(node).rank

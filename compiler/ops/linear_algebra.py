@@ -14,6 +14,7 @@ from compiler.messages.tensor_operands import BadEquation, DtypesDiffer, SizesDi
 from compiler.ops.axes import need_number, need_rank, operand_type, places
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import broadcast_shapes
+from compiler.ops.coupling import Coupling, Port, Reading, result, source, tie_broadcast
 from compiler.ops.spelling import Call, In, Infix, Leaf, Spelling
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -75,6 +76,19 @@ class MatMul(Op):
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return outputs[0].size * operand_type(inputs, 0).shape[-1]
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        a, b = operand_type(inputs, 0), operand_type(inputs, 1)
+        rank = outputs[0].rank
+        left, right = source(0, a.rank - 1), source(1, max(b.rank - 2, 0))
+        reading = (Reading(left, right), Reading(right, left))
+        if a.rank < 2 or b.rank < 2:
+            return Coupling(((left, right),), read=reading)
+        rows = (source(0, a.rank - 2), result(rank - 2))
+        columns = (source(1, b.rank - 1), result(rank - 1))
+        stacked = tie_broadcast(inputs, outputs[0], behind=2)
+        made = (columns[0], rows[0])
+        return Coupling((*stacked, rows, columns, (left, right)), made=made, read=reading)
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Infix("@", In(0), In(1)))
@@ -217,6 +231,24 @@ class Einsum(Op):
         types = [operand_type(inputs, i) for i in range(len(inputs))]
         sizes, rest = self._sizes(self._parse(types), types, lambda *_: None)
         return product((*sizes.values(), *rest)) * max(len(types) - 1, 0)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        parsed = self._parse([operand_type(inputs, i) for i in range(len(inputs))])
+        if "." in self.equation:
+            return Coupling()
+        ports: dict[str, list[Port]] = {}
+        for index, group in enumerate(parsed.inputs):
+            for axis, letter in enumerate(group):
+                ports.setdefault(letter, []).append(source(index, axis))
+        read, made = [], []
+        for letter, found in ports.items():
+            if letter in parsed.output:
+                made += [found[0]] if len(found) == 1 else []
+                found.append(result(parsed.output.index(letter)))
+            else:
+                others = found[1:] or [None]
+                read += [Reading(found[0], other) for other in others]
+        return Coupling(tuple(map(tuple, ports.values())), made=tuple(made), read=tuple(read))
 
     def torch(self, node: Node) -> Spelling:
         equation = Leaf(self.equation, "equation", field="equation")

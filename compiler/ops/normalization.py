@@ -11,6 +11,7 @@ from compiler.ir.graph import Node
 from compiler.module_initializers import ModuleConstant
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
+from compiler.ops.coupling import Coupling, result, source, tie_channels, tie_same
 from compiler.ops.layers import (
     given,
     input_type,
@@ -122,6 +123,10 @@ class BatchNorm(Op):
         y = (widen(x) - mean) / np.sqrt(variance + np.asarray(self.eps, variance.dtype))
         return (scale_channels(y, inputs[1:-2]).astype(x.dtype, copy=False),)
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        channels = tie_channels(inputs, 1)
+        return Coupling((*tie_same(outputs[0].rank, without=(1,)), channels))
+
     def torch(self, node: Node) -> Spelling:
         x = input_type(node)
         eps = ("eps", Leaf(self.eps, "eps", 1e-5, "eps"))
@@ -204,6 +209,14 @@ class LayerNorm(Op):
         if self.affine and self.bias:
             y = y + widen(given(inputs[2]))
         return (y.astype(x.dtype, copy=False),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        rank, first = outputs[0].rank, outputs[0].rank - self.axes
+        normed = tuple(
+            (source(0, a), result(a), *(source(i, a - first) for i in range(1, len(inputs))))
+            for a in range(first, rank)
+        )
+        return Coupling((*tie_same(first), *normed), mixed=tuple(tie[0] for tie in normed))
 
     def torch(self, node: Node) -> Spelling:
         x = input_type(node)

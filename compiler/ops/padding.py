@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self, final
 
 import numpy as np
@@ -16,6 +17,8 @@ from compiler.ops import spelling
 from compiler.ops.axes import axes_constant, need_float, operand_type, places
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
+from compiler.ops.coupling import Coupling, CutTensor, Part, result, source, tie_same
+from compiler.ops.layers import known
 from compiler.ops.spelling import Call, In, Leaf, Spelling
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -116,6 +119,29 @@ class Pad(Op):
         if self.mode == "constant":
             return (np.pad(x[cut], grown, constant_values=x.dtype.type(self.value)),)
         return (np.pad(x, grown, mode=_NUMPY_MODES[self.mode]),)  # type: ignore[call-overload]
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        rank = outputs[0].rank
+        padded, parts = [], []
+        for back, (before, behind) in enumerate(self._pairs, start=1):
+            axis = rank - back
+            if before == 0 and behind == 0:
+                continue
+            padded.append(axis)
+            low = before.known
+            if self.mode == "constant" and low is not None and low >= 0 and at_most(0, behind):
+                parts.append(Part(result(axis), source(0, axis), low))
+        return Coupling(tie_same(rank, without=padded), tuple(parts))
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        y, widths = outputs[0], list(self.widths)
+        for back, (before, behind) in enumerate(self._pairs, start=1):
+            axis = y.old.rank - back
+            if y.is_cut(axis) and not before == behind == 0:
+                end = known(y.old.shape[axis] - behind)
+                widths[2 * back - 2] = y.count_before(axis, known(before))
+                widths[2 * back - 1] = known(y.type.shape[axis]) - y.count_before(axis, end)
+        return replace(self, widths=tuple(widths))
 
     def torch(self, node: Node) -> Spelling:
         widths = (Leaf(w, f"pad{i}", field=f"widths.{i}") for i, w in enumerate(self.widths))

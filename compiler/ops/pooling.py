@@ -15,6 +15,7 @@ from compiler.ir.graph import Node
 from compiler.messages.layers import PaddingUndecided
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.layers import given, input_type, need_least, refuse_option, widen
 from compiler.ops.spelling import Call, In, Leaf, Spelling, Term
 from compiler.ops.windows import (
@@ -88,6 +89,9 @@ class WindowPool(Op):
             windows = self.windows(x.shape[2:])
             space = tuple(w.count(s) for w, s in zip(windows, x.shape[2:], strict=True))
         return (TensorType(x.dtype, (*x.shape[:2], *space)),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return Coupling(tie_same(2))
 
     def torch(self, node: Node) -> Spelling:
         axes = input_type(node).rank - 2

@@ -24,6 +24,7 @@ from compiler.ops.axes import (
 )
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
+from compiler.ops.coupling import Coupling, Reading, result, source
 from compiler.ops.spelling import In, Leaf, Method, Spelling, Term
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -37,6 +38,8 @@ class Reduction(Op):
     operands = (Operand("x"),)
     onnx_type: ClassVar[str]
     method: ClassVar[str]
+    adds_zeros: ClassVar[bool] = False
+    """Whether an entry that is 0 adds nothing to the result."""
 
     axis: int | tuple[int, ...] | None = None
     keep: bool = False
@@ -73,6 +76,18 @@ class Reduction(Op):
     @abstractmethod
     def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
         """The meaning for an array."""
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        rank = operand_type(inputs, 0).rank
+        gone = count_axes(self.axis, rank)
+        kept = [a for a in range(rank) if a not in gone]
+        places = kept if self.keep else range(len(kept))
+        ties = [(source(0, a), result(b)) for a, b in zip(kept, places, strict=True)]
+        free = tuple(source(0, a) for a in gone)
+        if self.adds_zeros:
+            read = tuple(Reading(port) for port in free)
+            return Coupling((*ties, *((port,) for port in free)), read=read)
+        return Coupling((*ties, *((port,) for port in free)), mixed=free)
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Method(In(0), self.method, self.axis_terms(node), self.keep_terms()))
@@ -156,6 +171,7 @@ class Sum(Reduction):
     name = "sum"
     method = "sum"
     onnx_type = "ReduceSum"
+    adds_zeros = True
 
     def result_dtype(self, dtype: DType) -> DType:
         return dtype if dtype.is_float else DType.I64

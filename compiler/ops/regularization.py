@@ -9,6 +9,7 @@ from compiler.dims import Dim
 from compiler.ir.graph import Node
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.layers import given, need_rate
 from compiler.ops.spelling import Call, In, Leaf, Name, Spelling
 from compiler.records import dataclass
@@ -48,6 +49,9 @@ class Dropout(Op):
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (given(inputs[0]),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return Coupling(tie_same(outputs[0].rank))
 
     def torch(self, node: Node) -> Spelling:
         p = Leaf(self.p, "drop", 0.5, "p")

@@ -14,6 +14,7 @@ from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import BadOption
 from compiler.ops.axes import operand_type, resolve_axis, shift_axis, unsqueeze
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.coupling import Coupling, Factors, Port, result, source, tie_moved, tie_same
 from compiler.ops.spelling import In, Leaf, Method, Spelling
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -64,6 +65,12 @@ class Repeat(Op):
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (np.tile(np.asarray(inputs[0]), [Dim.of(t).evaluate({}) for t in self.times]),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        x, y = operand_type(inputs, 0), outputs[0]
+        fresh = y.rank - x.rank
+        same = [a for a in range(x.rank) if x.shape[a] == y.shape[a + fresh]]
+        return Coupling(tie_moved((a, a + fresh) for a in same))
 
     def torch(self, node: Node) -> Spelling:
         rank = node.output.type.rank
@@ -117,6 +124,12 @@ class RepeatInterleave(Op):
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (np.repeat(np.asarray(inputs[0]), self.times, axis=self.axis),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        axis = self.axis % outputs[0].rank
+        copies = Port("inner", 0, self.times)
+        factors = Factors(result(axis), (source(0, axis), copies), kept=0)
+        return Coupling(tie_same(outputs[0].rank, without=(axis,)), factors=(factors,))
 
     def torch(self, node: Node) -> Spelling:
         times = Leaf(self.times, "times", field="times")

@@ -16,6 +16,7 @@ from compiler.messages.tensor_shapes import ElementsDiffer, NoWholeRest
 from compiler.ops import spelling
 from compiler.ops.axes import operand_type, places, resolve_axis, shift_axis
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.coupling import Coupling, CutTensor, cut_shape, factor_shapes
 from compiler.ops.items import Rest, ShapeItem
 from compiler.ops.spelling import Call, In, Leaf, Method, Spelling, Term
 from compiler.records import dataclass
@@ -162,6 +163,13 @@ class Reshape(Op):
         target = resolve_shape(type_, self.shape, lambda *_: None)
         return (x.reshape([d.evaluate({}) for d in target]),)
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        ties, factors = factor_shapes(operand_type(inputs, 0).shape, outputs[0].shape)
+        return Coupling(ties, factors=factors)
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        return replace(self, shape=cut_shape(self.shape, outputs[0]))
+
     def torch(self, node: Node) -> Spelling:
         value = node.inputs[0]
         assert value is not None
@@ -277,6 +285,10 @@ class Flatten(Op):
         x = np.asarray(inputs[0])
         start, end = self.start % x.ndim, self.end % x.ndim
         return (x.reshape(*x.shape[:start], -1, *x.shape[end + 1 :]),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        ties, factors = factor_shapes(operand_type(inputs, 0).shape, outputs[0].shape)
+        return Coupling(ties, factors=factors)
 
     def torch(self, node: Node) -> Spelling:
         value = node.inputs[0]

@@ -17,6 +17,7 @@ from compiler.messages.tensor_shapes import WrongRank
 from compiler.ops import spelling
 from compiler.ops.axes import operand_type, places, squeeze, unsqueeze
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.interpolation import Axis, interpolate
 from compiler.ops.spelling import Call, In, Index, Leaf, Name, Spelling, Term
 from compiler.records import dataclass
@@ -144,6 +145,9 @@ class Resize(Op):
             for i in range(space)
         ]
         return (interpolate(x, axes, self.kind, align_corners=self.align_corners),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return Coupling(tie_same(2))
 
     def torch(self, node: Node) -> Spelling:
         value = node.inputs[0]

@@ -25,6 +25,7 @@ from compiler.ops.axes import (
     unsqueeze,
 )
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.coupling import Coupling, CutTensor, cut_shape, tie_moved, tie_same
 from compiler.ops.reshaping import shape_text
 from compiler.ops.spelling import In, Leaf, Method, Spelling
 from compiler.records import dataclass
@@ -61,6 +62,9 @@ class Transpose(Op):
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (np.swapaxes(np.asarray(inputs[0]), self.a, self.b),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return Coupling(tie_moved((a, i) for i, a in enumerate(self._order(outputs[0].rank))))
 
     def torch(self, node: Node) -> Spelling:
         axes = (Leaf(self.a, "a", field="a"), Leaf(self.b, "b", field="b"))
@@ -104,6 +108,10 @@ class Permute(Op):
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (np.transpose(np.asarray(inputs[0]), self.axes),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        rank = len(self.axes)
+        return Coupling(tie_moved((a % rank, i) for i, a in enumerate(self.axes)))
 
     def torch(self, node: Node) -> Spelling:
         axes = tuple(Leaf(a, field=f"axes.{i}") for i, a in enumerate(self.axes))
@@ -157,6 +165,12 @@ class Squeeze(Op):
         x = np.asarray(inputs[0])
         return (np.squeeze(x, self.axis),)
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        rank = operand_type(inputs, 0).rank
+        gone = count_axes(self.axis, rank)
+        kept = [a for a in range(rank) if a not in gone]
+        return Coupling(tie_moved((a, i) for i, a in enumerate(kept)))
+
     def torch(self, node: Node) -> Spelling:
         axes = self.axis
         if isinstance(axes, tuple) and len(axes) == 1:
@@ -199,6 +213,11 @@ class Unsqueeze(Op):
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (np.expand_dims(np.asarray(inputs[0]), self.axis),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        rank = outputs[0].rank
+        kept = [a for a in range(rank) if a != self.axis % rank]
+        return Coupling(tie_moved(enumerate(kept)))
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Method(In(0), "unsqueeze", (Leaf(self.axis, "axis", field="axis"),)))
@@ -272,6 +291,15 @@ class Expand(Op):
         (made,) = self.infer([TensorType.of(DType.F32, x.shape)], lambda *_: None)
         return (np.broadcast_to(x, [d.evaluate({}) for d in made.shape]),)
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        x, y = operand_type(inputs, 0), outputs[0]
+        fresh = y.rank - x.rank
+        same = [a for a in range(x.rank) if x.shape[a] == y.shape[a + fresh]]
+        return Coupling(tie_moved((a, a + fresh) for a in same))
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        return replace(self, shape=cut_shape(self.shape, outputs[0]))
+
     def torch(self, node: Node) -> Spelling:
         value = node.inputs[0]
         assert value is not None
@@ -329,6 +357,10 @@ class Flip(Op):
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (np.flip(np.asarray(inputs[0]), self.axis),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        turned = count_axes(self.axis, outputs[0].rank)
+        return Coupling(tie_same(outputs[0].rank, without=turned))
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Method(In(0), "flip", (Leaf(self.axis, "axis", field="axis"),)))

@@ -15,6 +15,7 @@ from compiler.module_initializers import ModuleConstant
 from compiler.ops.activation import Activation, sigmoid, softplus, write_number
 from compiler.ops.axes import need_float, need_rank, operand_type, resolve_axis, shift_axis
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
+from compiler.ops.coupling import Coupling, Part, result, source, tie_channels, tie_same
 from compiler.ops.layers import (
     find_place,
     given,
@@ -229,6 +230,12 @@ class Prelu(Op):
         weight = weight.reshape((-1, *[1] * (x.ndim - 2)) if self.per_channel else ())
         return (np.where(wide > 0, wide, wide * weight).astype(x.dtype, copy=False),)
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        rank = outputs[0].rank
+        if not self.per_channel:
+            return Coupling(tie_same(rank))
+        return Coupling((*tie_same(rank, without=(1,)), tie_channels(inputs, 1)))
+
     def torch(self, node: Node) -> Spelling:
         if not owns_weights(node):
             return Spelling(Call("F.prelu", (In(0), In(1))))
@@ -294,6 +301,16 @@ class Glu(Op):
         x = given(inputs[0])
         value, gate = np.split(widen(x), 2, axis=self.axis)
         return ((value * sigmoid(gate)).astype(x.dtype, copy=False),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        rank = outputs[0].rank
+        axis = self.axis % rank
+        ties = tie_same(rank, without=(axis,))
+        half = outputs[0].shape[axis].known
+        if half is None:
+            return Coupling(ties)
+        parts = tuple(Part(source(0, axis), result(axis), start) for start in (0, half))
+        return Coupling(ties, parts)
 
     def torch(self, node: Node) -> Spelling:
         axis = ("dim", Leaf(self.axis, "dim", -1, "axis"))

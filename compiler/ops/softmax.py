@@ -12,6 +12,7 @@ from compiler.dims import Dim
 from compiler.ir.graph import Node
 from compiler.ops.axes import need_float, operand_type, resolve_axis, shift_axis
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.layers import given, widen
 from compiler.ops.spelling import Call, In, Leaf, Spelling
 from compiler.records import dataclass
@@ -36,6 +37,10 @@ class AxisShares(Op):
 
     def over_rows(self, operands: Types, rows: Dim) -> Op | None:
         return replace(self, axis=shift_axis(self.axis))  # type: ignore[type-var]
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        axis = self.axis % max(outputs[0].rank, 1)
+        return Coupling(tie_same(outputs[0].rank, without=(axis,)))
 
     def torch(self, node: Node) -> Spelling:
         axis = ("dim", Leaf(self.axis, "dim", field="axis"))

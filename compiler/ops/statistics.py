@@ -25,6 +25,7 @@ from compiler.ops.axes import (
 )
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
+from compiler.ops.coupling import Coupling, Reading, source, tie_moved, tie_same
 from compiler.ops.reduction import Reduction, reduce_axes
 from compiler.ops.spelling import Call, In, Leaf, Method, Name, Spelling, Term
 from compiler.records import dataclass
@@ -249,6 +250,15 @@ class Position(Op):
     def calculate(self, x: Array) -> Array:
         """The meaning for an array."""
 
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        rank, axis = operand_type(inputs, 0).rank, self.axis
+        if axis is None:
+            return Coupling()
+        gone = axis % rank
+        places = [a if self.keep or a < gone else a - 1 for a in range(rank)]
+        pairs = ((a, places[a]) for a in range(rank) if a != gone)
+        return Coupling(tie_moved(pairs))
+
     def torch(self, node: Node) -> Spelling:
         axis = () if self.axis is None else (Leaf(self.axis, "axis", field="axis"),)
         keep = (("keepdim", Leaf(self.keep, "keep", False, "keep")),)
@@ -345,6 +355,10 @@ class L2Normalize(Op):
         wide = x.astype(np.float64)
         length = np.sqrt(np.sum(wide * wide, axis=self.axis, keepdims=True))
         return ((wide / np.maximum(length, self.eps)).astype(x.dtype),)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        axes = count_axes(self.axis, outputs[0].rank)
+        return Coupling(tie_same(outputs[0].rank), read=tuple(Reading(source(0, a)) for a in axes))
 
     def torch(self, node: Node) -> Spelling:
         named = (

@@ -12,6 +12,7 @@ from compiler.ir.graph import Node
 from compiler.ops.axes import need_rank, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
+from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.creation import LARGEST, check_sizes, write_full
 from compiler.ops.spelling import Call, Device, In, Leaf, Method, Name, Spelling
 from compiler.records import dataclass
@@ -70,6 +71,9 @@ class Triangle(Op):
         x = operand_type(inputs, 0)
         need_rank(self.name, x, 2)
         return (x,)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        return Coupling(tie_same(outputs[0].rank - 2))
 
     def torch(self, node: Node) -> Spelling:
         diagonal = Leaf(self.diagonal, "diagonal", field="diagonal")
