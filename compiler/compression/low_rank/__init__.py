@@ -1,0 +1,1 @@
+"""Low rank: layers whose weight is nearly a product of smaller ones become those."""

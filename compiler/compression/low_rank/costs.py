@@ -1,0 +1,105 @@
+"""What a layer and its factors cost: multiply-adds, and seconds where there is a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.low_rank.factoring import Factoring, Part, Setting
+from compiler.compression.low_rank.layers import Layer
+from compiler.compression.world import Clock, Target
+from compiler.dims import Dim
+from compiler.initializers import Zeros
+from compiler.ir.builder import Builder
+from compiler.ir.graph import Frame, Graph, Site
+from compiler.ops.base import Op
+from compiler.tensor import TensorType
+
+Array = NDArray[Any]
+
+UNKNOWN = 32
+"""Size of a dim that the target says nothing about, unless it is the first one: that is 1."""
+
+
+def choose_sizes(graph: Graph, target: Target) -> dict[str, int]:
+    """A size for every symbolic dim of a net: the target's, else 1 for rows and 32 for others."""
+    rows = {s for i in graph.inputs if i.value.type.rank for s in i.value.type.shape[0].symbols}
+    sizes = {s: 1 if s in rows else UNKNOWN for s in graph.symbols}
+    return sizes | {name: size for name, size in target.sizes if name in sizes}
+
+
+def fix_type(type: TensorType, sizes: Mapping[str, int]) -> TensorType:
+    """The type with numbers for symbols."""
+    return TensorType(type.dtype, tuple(d.substitute(sizes) for d in type.shape))
+
+
+def count_work(ops: Sequence[Op], source: TensorType) -> float:
+    """Multiply-adds of ops one after the other."""
+    work, current = 0, source
+    for op in ops:
+        types = [current, *(w.type for w in op.weights([current]))]
+        (made,) = op.infer(types, _ignore_promise)
+        work += op.multiply_adds(types, [made]).known or 0
+        current = made
+    return float(work)
+
+
+def _ignore_promise(left: Dim, relation: str, right: Dim) -> None:
+    """The layer that is replaced has made the same promises."""
+
+
+@dataclass
+class Costs:
+    """Prices layers and their factors on one net; what has been asked is remembered."""
+
+    weights: Mapping[str, Array]
+    sizes: Mapping[str, int]
+    clock: Clock | None
+    _seconds: dict[object, tuple[float, ...]] = field(default_factory=dict)
+
+    def whole_work(self, layer: Layer) -> float:
+        """Multiply-adds of one call of a layer."""
+        return count_work([layer.op], fix_type(layer.source, self.sizes))
+
+    def work(self, layer: Layer, factoring: Factoring, setting: Setting) -> float:
+        """Multiply-adds of one call of its factors."""
+        return count_work(factoring.ops(setting), fix_type(layer.source, self.sizes))
+
+    def seconds(
+        self, layer: Layer, factoring: Factoring, settings: Sequence[Setting]
+    ) -> tuple[float, ...] | None:
+        """Seconds of one call of the layer, then of its factors at each setting, measured in
+        turns; None without a clock. Layers alike are measured once."""
+        if self.clock is None:
+            return None
+        source = fix_type(layer.source, self.sizes)
+        ranks = tuple(setting.ranks for setting in settings)
+        key = (layer.op, str(source), factoring.method, ranks)
+        if key not in self._seconds:
+            nets = [self._isolate(source, [Part(layer.op, self.weights[layer.weight])])]
+            nets += [self._isolate(source, factoring.make(s).parts) for s in settings]
+            self._seconds[key] = tuple(self.clock.compare(nets))
+        return self._seconds[key]
+
+    def _isolate(self, source: TensorType, parts: Sequence[Part]) -> WeightedNet:
+        """Parts as a net of their own."""
+        frame = Frame("Layer", "", 0)
+        build = Builder("layer", frame)
+        value = build.input("x", source)
+        weights: dict[str, Array] = {}
+        for number, part in enumerate(parts):
+            inputs = [value]
+            for weight in part.op.weights([value.type]):
+                path = f"part.{number}.{weight.name}"
+                inputs.append(build.parameter(path, weight.type, Zeros()))
+                shape = weight.type.known_shape
+                given = part.weight if weight.name == "weight" else np.zeros(shape or ())
+                weights[path] = np.asarray(given, weight.type.dtype.numpy)
+            (value,) = build.apply(part.op, inputs, frame, Site(name=f"part.{number}"))
+        build.output("y", value)
+        return WeightedNet(build.graph(), weights)

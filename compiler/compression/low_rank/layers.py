@@ -1,0 +1,132 @@
+"""Finds the layers of a net that can be factored, and says why the others cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from compiler.compression.selecting import layer_path
+from compiler.ir.graph import Graph, Node
+from compiler.ops.convolution import Conv, ConvTranspose
+from compiler.ops.layers import owns_weights
+from compiler.ops.linear import Dense, Embedding
+from compiler.ops.scan import Scan
+from compiler.source import Span
+from compiler.tensor import TensorType
+
+LayerOp = Dense | Conv | ConvTranspose | Embedding
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One set of weights and every call of it. `in_loop`: it runs in the body of a `scan`."""
+
+    path: str
+    op: LayerOp
+    weight: str
+    bias: str | None
+    calls: tuple[Node, ...]
+    in_loop: bool
+    reason: str = ""
+    """Why it cannot be factored; empty where it can."""
+
+    @property
+    def source(self) -> TensorType:
+        """The type of the input of its first call."""
+        value = self.calls[0].inputs[0]
+        assert value is not None, "a layer has an input"
+        return value.type
+
+    @property
+    def axis(self) -> int:
+        """The axis of its inputs and outputs that the weight mixes."""
+        return 1 if isinstance(self.op, Conv | ConvTranspose) else -1
+
+    @property
+    def watches_outputs(self) -> bool:
+        """Whether its factors depend on the moments of its outputs: those of a dense layer are
+        smaller than its inputs', and say as much about the error of the product."""
+        value = self.calls[0].inputs[1]
+        assert value is not None, "a layer has a weight"
+        shape = value.type.known_shape
+        return isinstance(self.op, Dense) and shape is not None and shape[0] <= shape[1]
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Names of the values whose moments matter; none where they cannot be seen."""
+        if self.in_loop or isinstance(self.op, Embedding) or self.reason:
+            return ()
+        if self.watches_outputs:
+            return tuple(node.output.name for node in self.calls)
+        return tuple(node.inputs[0].name for node in self.calls if node.inputs[0] is not None)
+
+    @property
+    def span(self) -> Span | None:
+        """The line of the spec that it comes from."""
+        return self.calls[0].origin.span
+
+
+def find_layers(graph: Graph) -> list[Layer]:
+    """Every layer with a weight matrix, in the order of its first call."""
+    calls: dict[str, list[tuple[Node, bool]]] = {}
+    readers: dict[str, list[Node]] = {}
+    for node, in_loop in walk_nodes(graph):
+        for value in dict.fromkeys(v for v in node.inputs if v is not None):
+            if value.name in graph.parameter and not isinstance(node.op, Scan):
+                readers.setdefault(value.name, []).append(node)
+        if isinstance(node.op, LayerOp):
+            calls.setdefault(layer_path(node), []).append((node, in_loop))
+    return [_describe(graph, path, found, readers) for path, found in calls.items()]
+
+
+def walk_nodes(graph: Graph, *, in_loop: bool = False) -> Iterator[tuple[Node, bool]]:
+    """Every node, those in bodies of loops too; whether it stands in one."""
+    for node in graph.nodes:
+        yield node, in_loop
+        if isinstance(node.op, Scan):
+            yield from walk_nodes(node.op.body, in_loop=True)
+
+
+def _describe(
+    graph: Graph, path: str, found: list[tuple[Node, bool]], readers: dict[str, list[Node]]
+) -> Layer:
+    nodes = tuple(node for node, _ in found)
+    first = nodes[0]
+    op, weight, bias = first.op, first.inputs[1], None
+    assert isinstance(op, LayerOp), "only layers with a weight matrix are asked for"
+    assert weight is not None, "a layer has a weight"
+    if len(first.inputs) > 2 and first.inputs[2] is not None:
+        bias = first.inputs[2].name
+    reason = _find_obstacle(graph, path, nodes, readers)
+    in_loop = any(inside for _, inside in found)
+    return Layer(path, op, weight.name, bias, nodes, in_loop, reason)
+
+
+def _find_obstacle(
+    graph: Graph, path: str, nodes: tuple[Node, ...], readers: dict[str, list[Node]]
+) -> str:
+    """Why a layer cannot be replaced by factors; empty where it can."""
+    first = nodes[0]
+    for value in first.inputs[1:]:
+        if value is not None and value.name not in graph.parameter:
+            return f"its weight `{value.name}` is computed"
+    if not owns_weights(first):
+        return "its weight is another layer's"
+    own = {id(node) for node in nodes}
+    for value in first.inputs[1:]:
+        if value is not None and any(id(n) not in own for n in readers[value.name]):
+            return f"`{value.name}` is tied to another layer"
+    if any(node.op != first.op or node.inputs[1:] != first.inputs[1:] for node in nodes):
+        return "its calls differ"
+    taken = [p for p in graph.parameter if p.startswith((f"{path}.0.", f"{path}.1."))]
+    if taken:
+        return f"`{taken[0]}` has a path that its factors would need"
+    return _find_shape_obstacle(first)
+
+
+def _find_shape_obstacle(node: Node) -> str:
+    match node.op:
+        case Conv(groups=groups) | ConvTranspose(groups=groups) if groups > 1:
+            channels = node.output.type.shape[1].known
+            return "it is depthwise" if groups == channels else "its channels are in groups"
+    return ""

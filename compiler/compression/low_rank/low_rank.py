@@ -1,0 +1,192 @@
+"""The pass `low_rank`: layers become products of smaller ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, final
+
+from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.low_rank.allocation import climb_down
+from compiler.compression.low_rank.costs import Costs, choose_sizes
+from compiler.compression.low_rank.factoring import Factoring, Factors
+from compiler.compression.low_rank.layers import Layer, find_layers
+from compiler.compression.low_rank.moments import Moments, collect_moments
+from compiler.compression.low_rank.planning import (
+    Choice,
+    Verdict,
+    choose_by_energy,
+    choose_by_rank,
+    describe_ranks,
+    find_factorings,
+    judge,
+)
+from compiler.compression.low_rank.replacing import replace_layers
+from compiler.compression.selecting import is_selected
+from compiler.compression.world import LayerNote, World
+from compiler.diagnostics import CompileError, Fault
+from compiler.messages.layers import OptionOutOfRange
+from compiler.messages.low_rank import BudgetOutOfReach, OneGoalOnly
+from compiler.records import dataclass
+
+ENERGY = 0.95
+"""What is kept where neither a rank nor a budget is asked for."""
+
+
+@COMPRESSION.register
+@final
+@dataclass(frozen=True)
+class LowRank(CompressionPass):
+    """Replaces layers by products of smaller ones.
+
+    A dense layer of M outputs and N inputs becomes two, with K numbers between them: `W (M×N) ≈
+    A (M×K) B (K×N)`. A convolution becomes `k×k` to K channels and `1×1` (channel), `k×1` to K
+    channels and `1×k` (spatial), or `1×1`, `k×k`, `1×1` (tucker); an embedding becomes a smaller
+    one and a dense layer. Parameters of a layer at `fc` move to `fc.0.weight`, `fc.1.weight` and
+    `fc.1.bias`. With calibration rows the factors are the best for the inputs that the layer
+    gets, without any for inputs that vary evenly. A layer stays whole where the factors would
+    have as many weights or multiply-adds, or be no faster on the target; where its weight is
+    tied or computed; and where it is a convolution in groups.
+
+    - `rank`: K for every layer.
+    - `energy`: K is the least with which that share of the energy stays, the sum of squared
+      singular values (of the outputs about their mean, with calibration rows). 95% where neither
+      rank nor budget is given.
+    - `budget`: the share of the net's parameters that stays; ranks are spread over the layers so
+      that each gives way where it loses least for the time it saves.
+    - `method`: how convolutions are factored; "auto" takes for each layer the way that is
+      cheapest at this energy, or loses least at this rank or budget.
+    - `only`, `except`: path patterns of layers that may, or may not, be touched.
+
+    Example: `apply low_rank(energy=95%, except=["head"]) -> finetune(epochs=4)`
+    Errors: W1130 where two of `rank`, `energy` and `budget` are given, W1131 where a budget is out
+    of reach, W0353 for numbers out of range.
+    Source: Eckart and Young (1936); Jaderberg et al. (2014), https://arxiv.org/abs/1405.3866;
+    Zhang et al. (2015), https://arxiv.org/abs/1505.06798; Kim et al. (2016),
+    https://arxiv.org/abs/1511.06530.
+    """
+
+    name = "low_rank"
+    rank: int | None = None
+    energy: float | None = None
+    budget: float | None = None
+    method: Literal["auto", "channel", "spatial", "tucker"] = "auto"
+    only: tuple[str, ...] | None = None
+    except_: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        goals = [n for n in ("rank", "energy", "budget") if getattr(self, n) is not None]
+        if len(goals) > 1:
+            raise Fault(lambda where: OneGoalOnly(where.call, tuple(goals)))
+        if self.rank is not None and self.rank < 1:
+            self._refuse("rank", self.rank, "at least 1")
+        for option, share in (("energy", self.energy), ("budget", self.budget)):
+            if share is not None and not 0 < share <= 1:
+                self._refuse(option, share, "a share over 0% and up to 100%")
+
+    def _refuse(self, option: str, value: float, needed: str) -> None:
+        hint = f"write `{value:g}%`" if option != "rank" and 1 < value <= 100 else None
+        raise Fault(
+            lambda where: OptionOutOfRange(
+                where.argument(option), self.name, option, value, needed, hint
+            )
+        )
+
+    def run(self, net: WeightedNet, world: World) -> WeightedNet:
+        """The net with factored layers.
+
+        Raises:
+            CompileError: the budget cannot be reached.
+        """
+        layers = find_layers(net.graph)
+        chosen = [x for x in layers if is_selected(x.path, self.only, self.except_)]
+        sizes = choose_sizes(net.graph, world.target)
+        costs = Costs(net.weights, sizes, world.clock)
+        open_ = [layer for layer in chosen if not layer.reason]
+        moments = self._look(net, open_, world, costs)
+        for layer in chosen:
+            if layer.reason:
+                world.note(LayerNote(self.name, layer.path, "", layer.reason, (), layer.span))
+        if self.budget is not None:
+            verdicts = self._spread(net, open_, moments, world, costs)
+        else:
+            verdicts = [self._decide(layer, net, moments, costs) for layer in open_]
+        changes: list[tuple[Layer, Factors]] = []
+        for verdict in verdicts:
+            world.note(self._describe(verdict, net, moments, world))
+            if verdict.choice is not None:
+                way, setting = verdict.choice.factoring, verdict.choice.setting
+                changes.append((verdict.layer, way.make(setting)))
+        return replace_layers(net, changes)
+
+    def _look(
+        self, net: WeightedNet, layers: Sequence[Layer], world: World, costs: Costs
+    ) -> Mapping[str, Moments]:
+        """Moments of the layers' inputs or outputs, where there are rows."""
+        if world.samples is None or world.samples.synthetic or not layers:
+            return {}
+        work = sum(costs.whole_work(layer) for layer in layers)
+        return collect_moments(net, layers, world.samples, work)
+
+    def _decide(
+        self, layer: Layer, net: WeightedNet, moments: Mapping[str, Moments], costs: Costs
+    ) -> Verdict:
+        """What becomes of a layer by itself."""
+        ways = find_factorings(layer, net.weights, moments.get(layer.path), self.method)
+        if not ways:
+            return Verdict(layer, None, f"it has no {self.method} form")
+        if self.rank is not None:
+            choice = choose_by_rank(layer, ways, self.rank, costs)
+        else:
+            energy = self.energy if self.energy is not None else ENERGY
+            choice = choose_by_energy(layer, ways, energy, costs)
+        return judge(layer, choice, costs)
+
+    def _spread(
+        self,
+        net: WeightedNet,
+        layers: Sequence[Layer],
+        moments: Mapping[str, Moments],
+        world: World,
+        costs: Costs,
+    ) -> list[Verdict]:
+        """What becomes of all layers together, within the budget."""
+        assert self.budget is not None, "there is a budget"
+        ways: list[tuple[Layer, Sequence[Factoring]]] = [
+            (x, find_factorings(x, net.weights, moments.get(x.path), self.method)) for x in layers
+        ]
+        before = sum(w.size for p, w in net.weights.items() if net.graph.parameter[p].trainable)
+        fixed = before - sum(net.weights[layer.weight].size for layer in layers)
+        most = int(before * self.budget)
+        found = climb_down(ways, costs, fixed, most)
+        if found is None:
+            raise CompileError([BudgetOutOfReach(world.span, self.budget, before, most)])
+        return [_settle(layer, found.get(layer.path), costs) for layer in layers]
+
+    def _describe(
+        self, verdict: Verdict, net: WeightedNet, moments: Mapping[str, Moments], world: World
+    ) -> LayerNote:
+        layer, choice = verdict.layer, verdict.choice
+        if choice is None:
+            reason = verdict.reason or "others gave way for less"
+            return LayerNote(self.name, layer.path, "", reason, verdict.figures, layer.span)
+        whole = net.weights[layer.weight].size
+        done = (
+            f"{choice.factoring.method}, {describe_ranks(choice.setting)}: "
+            f"{whole:,} -> {choice.setting.parameters:,} weights"
+        )
+        reason = "" if layer.path in moments else _say_why_blind(layer, world)
+        return LayerNote(self.name, layer.path, done, reason, verdict.figures, layer.span)
+
+
+def _settle(layer: Layer, choice: Choice | None, costs: Costs) -> Verdict:
+    """The verdict on what a budget left for a layer: it is judged by parameters and clock too."""
+    return Verdict(layer, None) if choice is None else judge(layer, choice, costs)
+
+
+def _say_why_blind(layer: Layer, world: World) -> str:
+    """Why the factors of a layer do not depend on its inputs."""
+    if world.samples is None or world.samples.synthetic:
+        return "data-free: no rows to see its inputs with"
+    if layer.in_loop:
+        return "data-free: its inputs inside the loop are not seen"
+    return "its inputs are whole numbers"

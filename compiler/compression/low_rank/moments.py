@@ -1,0 +1,114 @@
+"""What calibration rows say about the inputs or outputs of layers: means and second moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.low_rank.layers import Layer
+from compiler.compression.world import Samples
+from compiler.ir.evaluate import evaluate
+from compiler.ir.graph import Node
+
+Array = NDArray[Any]
+
+MOST_ROWS = 512
+MOST_WORK = 2e10
+"""Multiply-adds that calibration may take: beyond, it looks at fewer rows."""
+
+
+@dataclass
+class Moments:
+    """Sums over rows of a value's vectors: how many, their sum, and the sum of outer products."""
+
+    count: int
+    total: Array
+    products: Array
+
+    @property
+    def mean(self) -> Array:
+        """The mean vector."""
+        average: Array = self.total / self.count
+        return average
+
+    @property
+    def second(self) -> Array:
+        """Mean of the outer products, about zero."""
+        average: Array = self.products / self.count
+        return average
+
+    @property
+    def covariance(self) -> Array:
+        """Mean of the outer products, about the mean."""
+        about: Array = self.second - np.outer(self.mean, self.mean)
+        return about
+
+    def add(self, rows: Array) -> None:
+        """Adds rows `[count, size]`."""
+        self.count += len(rows)
+        self.total += rows.sum(axis=0, dtype=np.float64)
+        self.products += rows.T @ rows
+
+
+@dataclass
+class _Watch:
+    """Collects moments while a graph is evaluated; `wanted` are axes by name of the value."""
+
+    wanted: Mapping[str, int]
+    found: dict[str, Moments] = field(default_factory=dict)
+
+    def __call__(self, node: Node, results: tuple[Array, ...]) -> None:
+        for value, array in zip(node.outputs, results, strict=True):
+            self.see(value.name, array)
+
+    def see(self, name: str, array: Array) -> None:
+        """Adds what a value is for a batch."""
+        axis = self.wanted.get(name)
+        if axis is None:
+            return
+        rows = np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis]).astype(np.float32)
+        size = rows.shape[1]
+        empty = Moments(0, np.zeros(size), np.zeros((size, size)))
+        self.found.setdefault(name, empty).add(rows)
+
+
+def collect_moments(
+    net: WeightedNet, layers: Sequence[Layer], samples: Samples, work: float
+) -> dict[str, Moments]:
+    """Moments by path of a layer, of what `Layer.watched` names; several calls are added up.
+    Layers inside loops and embeddings have none.
+
+    Args:
+        net: the net.
+        layers: the layers asked for.
+        samples: where rows come from.
+        work: multiply-adds of the net for one row.
+    """
+    wanted = {name: layer.axis for layer in layers for name in layer.watched}
+    watch = _Watch(wanted)
+    rows = int(max(1, min(MOST_ROWS, MOST_WORK / max(work, 1.0))))
+    for batch in samples.batches(rows):
+        for name, array in batch.items():
+            watch.see(name, np.asarray(array))
+        evaluate(net.graph, net.weights, batch, watch=watch)
+    made = {}
+    for layer in layers:
+        parts = [watch.found[name] for name in layer.watched if name in watch.found]
+        if parts:
+            made[layer.path] = _join(parts)
+    return made
+
+
+def _join(parts: Sequence[Moments]) -> Moments:
+    if len(parts) == 1:
+        return parts[0]
+    return Moments(
+        sum(p.count for p in parts),
+        np.sum([p.total for p in parts], axis=0),
+        np.sum([p.products for p in parts], axis=0),
+    )

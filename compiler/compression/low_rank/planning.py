@@ -1,0 +1,139 @@
+"""Chooses how each layer is factored: by rank, by energy, and only where it pays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from compiler.compression.low_rank.convolutions import (
+    ChannelFactoring,
+    Seen,
+    SpatialFactoring,
+    TuckerFactoring,
+)
+from compiler.compression.low_rank.costs import Costs
+from compiler.compression.low_rank.factoring import Factoring, Setting
+from compiler.compression.low_rank.layers import Layer
+from compiler.compression.low_rank.matrices import DenseFactoring, EmbeddingFactoring
+from compiler.compression.low_rank.moments import Moments
+from compiler.ops.convolution import Conv, ConvTranspose
+from compiler.ops.linear import Dense, Embedding
+from compiler.ops.windows import spread
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A way to factor a layer and its setting; `work` are multiply-adds of a call."""
+
+    factoring: Factoring
+    setting: Setting
+    work: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of a layer: a choice, or None and the reason why it stays whole. `figures`
+    are for the report."""
+
+    layer: Layer
+    choice: Choice | None
+    reason: str = ""
+    figures: tuple[tuple[str, float], ...] = ()
+
+
+def find_factorings(
+    layer: Layer, weights: Mapping[str, Array], moments: Moments | None, method: str
+) -> list[Factoring]:
+    """Every way to factor a layer that the method allows; none where it has no such form."""
+    weight = weights[layer.weight]
+    match layer.op:
+        case Embedding():
+            return [EmbeddingFactoring(layer.op, weight)]
+        case Dense():
+            bias = weights[layer.bias] if layer.bias is not None else None
+            return [DenseFactoring(layer.op, weight, bias, moments)]
+        case ConvTranspose():
+            # Its weight is [in, out, …]: the factors are those of the kernel turned round.
+            seen = Seen(weight.swapaxes(0, 1), moments)
+            return [ChannelFactoring(layer.op, seen)] if method in ("auto", "channel") else []
+        case Conv():
+            return list(_factor_conv(layer.op, Seen(weight, moments), method))
+
+
+def _factor_conv(op: Conv, seen: Seen, method: str) -> Iterator[Factoring]:
+    axes = seen.weight.ndim - 2
+    kernel = spread("kernel", op.kernel, axes)
+    point = all(size == 1 for size in kernel)
+    if method in ("auto", "channel") or point:
+        yield ChannelFactoring(op, seen)
+    if point:
+        return
+    if method in ("auto", "spatial") and axes == 2 and min(kernel) > 1:
+        yield SpatialFactoring(op, seen)
+    if method in ("auto", "tucker"):
+        yield TuckerFactoring(op, seen)
+
+
+def choose_by_energy(
+    layer: Layer, factorings: Sequence[Factoring], energy: float, costs: Costs
+) -> Choice:
+    """The way with the fewest multiply-adds among those that keep that share of the energy;
+    with as many, that with the fewest parameters."""
+    choices = [_price(layer, f, f.smallest(1.0 - energy), costs) for f in factorings]
+    return min(choices, key=lambda c: (c.work, c.setting.parameters))
+
+
+def choose_by_rank(
+    layer: Layer, factorings: Sequence[Factoring], rank: int, costs: Costs
+) -> Choice:
+    """The way that loses least with the parameters that the first way has at that rank."""
+    first = factorings[0].at_rank(rank)
+    choices = [_price(layer, factorings[0], first, costs)]
+    for other in factorings[1:]:
+        setting = other.within(first.parameters)
+        if setting is not None:
+            choices.append(_price(layer, other, setting, costs))
+    return min(choices, key=lambda c: c.setting.lost)
+
+
+def _price(layer: Layer, factoring: Factoring, setting: Setting, costs: Costs) -> Choice:
+    return Choice(factoring, setting, costs.work(layer, factoring, setting))
+
+
+def judge(layer: Layer, choice: Choice, costs: Costs) -> Verdict:
+    """Whether a choice pays: in parameters, in multiply-adds, and on the clock if there is one."""
+    setting, whole = choice.setting, costs.weights[layer.weight].size
+    figures: tuple[tuple[str, float], ...] = (
+        ("rank", setting.ranks[-1]),
+        ("lost", setting.lost),
+        ("parameters", setting.parameters),
+    )
+    ranks = describe_ranks(setting)
+    if setting.parameters >= whole:
+        reason = f"{ranks} would take {setting.parameters:,} weights, it has {whole:,}"
+        return Verdict(layer, None, reason, figures)
+    work = costs.whole_work(layer)
+    if choice.work >= work > 0:
+        reason = f"{ranks} would take {choice.work:,.0f} multiply-adds, it takes {work:,.0f}"
+        return Verdict(layer, None, reason, figures)
+    seconds = costs.seconds(layer, choice.factoring, [setting])
+    if seconds is None:
+        return Verdict(layer, choice, "", figures)
+    before, after = seconds
+    figures += (("seconds", after), ("seconds_before", before))
+    if after >= before:
+        reason = f"{ranks} takes {after * 1e6:.1f} µs, it takes {before * 1e6:.1f} µs whole"
+        return Verdict(layer, None, reason, figures)
+    return Verdict(layer, choice, "", figures)
+
+
+def describe_ranks(setting: Setting) -> str:
+    """`rank 12`, or `ranks 8 and 12`."""
+    if len(setting.ranks) == 1:
+        return f"rank {setting.ranks[0]}"
+    return f"ranks {' and '.join(map(str, setting.ranks))}"

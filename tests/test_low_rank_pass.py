@@ -1,0 +1,375 @@
+"""`low_rank` on whole nets: what is factored, what stays whole and why, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.low_rank.layers import find_layers
+from compiler.compression.low_rank.low_rank import LowRank
+from compiler.compression.low_rank.planning import find_factorings
+from compiler.compression.low_rank.replacing import replace_layers
+from compiler.compression.world import LayerNote, Target, World
+from compiler.diagnostics import CompileError, Fault
+from compiler.ir.evaluate import evaluate
+from compiler.ir.verify import verify_graph
+from compiler.messages.low_rank import BudgetOutOfReach
+from tests.elaborating import elaborate, elaborate_file
+from tests.pytorch_compare import draw_inputs, draw_lively
+
+Array = NDArray[Any]
+SPECS = Path(__file__).parents[1] / "specs"
+SIZES = {"batch": 2, "n": 2, "t": 5, "h": 64, "w": 64}
+
+
+def build(text: str, name: str = "M", seed: int = 0) -> WeightedNet:
+    nets, messages = elaborate(text)
+    assert not messages, messages
+    graph = nets[name].graph
+    return WeightedNet(graph, draw_lively(graph, seed))
+
+
+def run(net: WeightedNet, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    return evaluate(net.graph, net.weights, inputs)
+
+
+def apply(step: LowRank, net: WeightedNet, world: World | None = None) -> WeightedNet:
+    made = step.run(net, world or World())
+    verify_graph(made.graph)
+    assert set(made.weights) == {p.path for p in made.graph.parameters}
+    assert not made.graph.constants
+    assert made.graph.inputs == net.graph.inputs
+    assert [(o.name, o.value) for o in made.graph.outputs] == [
+        (o.name, o.value) for o in net.graph.outputs
+    ]
+    return made
+
+
+def factor_fully(net: WeightedNet, method: str = "auto") -> WeightedNet:
+    """Every layer by every way at full rank, though it does not pay."""
+    changes = []
+    for layer in find_layers(net.graph):
+        if not layer.reason:
+            way = find_factorings(layer, net.weights, None, method)[-1]
+            changes.append((layer, way.make(way.at_rank(10**6))))
+    made = replace_layers(net, changes)
+    verify_graph(made.graph)
+    return made
+
+
+def assert_close(net: WeightedNet, made: WeightedNet, tolerance: float = 1e-5) -> None:
+    inputs = draw_inputs(net.graph, SIZES, 3)
+    for name, array in run(net, inputs).items():
+        scale = max(1.0, float(np.abs(array).max()))
+        np.testing.assert_allclose(run(made, inputs)[name] / scale, array / scale, atol=tolerance)
+
+
+MLP = """
+model M() {
+    input x: f32[batch, 24]
+    output y = x -> dense(32) as fc1 -> relu -> dense(16) as fc2 -> relu -> dense(4) as head
+}
+"""
+CNN = """
+model M(c: int = 12) {
+    input image: f32[batch, 3, 16, 16]
+    x = image -> conv(c, kernel=3, padding=1) as stem -> batch_norm as bn -> relu
+    y = x -> conv(c, kernel=3, padding=1, groups=c) as depth -> conv(c, kernel=1) as point
+    z = x + (y -> relu -> conv(c, kernel=3, padding=1, bias=false) as body)
+    output logits = z -> conv_transpose(8, kernel=4, stride=2, padding=1) as up -> mean([2, 3])
+        -> dense(10) as head
+}
+"""
+TOKENS = """
+use std.transformer
+model M() {
+    input tokens: i64[batch, t]
+    x = tokens -> embedding(50, 16) as wte
+    x = x -> encoder_block(2, 24) as block
+    output logits = x -> dense(50, bias=false) as head
+}
+"""
+TIED = """
+model M() {
+    input tokens: i64[batch, t]
+    net embed = embedding(50, 16)
+    x = tokens -> embed
+    output logits = x -> dense(50, weight=embed.weight, bias=false)
+}
+"""
+LOOP = """
+block cell(x_t: f32[n, d], h: f32[n, k]) {
+    return ((x_t -> dense(k) as input) + (h -> dense(k, bias=false) as hidden)) -> tanh
+}
+model M(k: int = 12) {
+    input x: f32[batch, t, 8]
+    h = zeros([batch, k])
+    scan x_t in x, axis=1 {
+        h = (x_t, h) -> cell
+        emit states = h
+    }
+    output y = states -> dense(3) as head
+}
+"""
+SHARED = """
+model M() {
+    input a: f32[batch, 12]
+    input b: f32[batch, 12]
+    net tower = dense(12)
+    output y = (a -> tower) * (b -> tower)
+}
+"""
+
+
+@pytest.mark.parametrize("text", [MLP, CNN, TOKENS, LOOP, SHARED])
+def test_full_rank_changes_nothing(text: str) -> None:
+    net = build(text)
+    made = factor_fully(net)
+    assert len(made.graph.parameters) > len(net.graph.parameters)
+    assert_close(net, made)
+
+
+@pytest.mark.parametrize("text", [MLP, CNN, TOKENS, LOOP, SHARED, TIED])
+def test_what_does_not_pay_stays_whole(text: str) -> None:
+    net, world = build(text), World()
+    made = apply(LowRank(energy=1.0), net, world)
+    assert made.graph.nodes == net.graph.nodes
+    assert world.journal
+    assert all(not note.done and note.reason for note in world.journal)
+
+
+def test_what_has_low_rank_loses_nothing() -> None:
+    net, world = build(MLP), World()
+    rng = np.random.default_rng(0)
+    weights = dict(net.weights)
+    for path in ("fc1.weight", "fc2.weight"):
+        rows, columns = weights[path].shape
+        low = rng.standard_normal((rows, 3)) @ rng.standard_normal((3, columns))
+        weights[path] = low.astype(np.float32)
+    net = WeightedNet(net.graph, weights)
+    made = apply(LowRank(energy=1.0, except_=("head",)), net, world)
+    assert_close(net, made)
+    assert {n.path: dict(n.figures)["rank"] for n in world.journal} == {"fc1": 3, "fc2": 3}
+    shapes = {p.path: p.value.type.known_shape for p in made.graph.parameters}
+    assert shapes["fc1.0.weight"] == (3, 24)
+    assert shapes["fc1.1.weight"] == (32, 3)
+    assert shapes["fc1.1.bias"] == (32,)
+
+
+def notes_of(world: World) -> dict[str, LayerNote]:
+    return {note.path: note for note in world.journal}
+
+
+def test_reasons() -> None:
+    world = World()
+    apply(LowRank(rank=4), build(CNN), world)
+    notes = notes_of(world)
+    assert notes["depth"].reason == "it is depthwise"
+    assert notes["stem"].done == "channel, rank 4: 324 -> 156 weights"
+    assert notes["stem"].reason == "data-free: no rows to see its inputs with"
+    assert "spatial" in notes["body"].done or "tucker" in notes["body"].done
+    assert all(note.span is not None for note in world.journal)
+    world = World()
+    apply(LowRank(rank=4), build(TIED), world)
+    assert {n.reason for n in world.journal} == {
+        "`embed.weight` is tied to another layer",
+        "its weight is another layer's",
+    }
+    world = World()
+    apply(LowRank(rank=14, only=("wte", "head")), build(TOKENS), world)
+    assert notes_of(world).keys() == {"wte", "head"}
+    assert notes_of(world)["wte"].reason == "rank 14 would take 924 weights, it has 800"
+
+
+def test_paths_that_are_taken() -> None:
+    text = MLP.replace("as fc2 -> relu", 'as fc2 -> relu -> dense(16) as "fc2.1" -> relu')
+    net, world = build(text), World()
+    apply(LowRank(rank=2), net, world)
+    assert "path that its factors would need" in notes_of(world)["fc2"].reason
+
+
+def test_method_without_form() -> None:
+    world = World()
+    apply(LowRank(rank=2, method="spatial"), build(CNN), world)
+    notes = notes_of(world)
+    assert notes["up"].reason == "it has no spatial form"
+    assert notes["body"].done.startswith("spatial, rank 2")
+    assert notes["point"].done.startswith("channel, rank 2")
+
+
+def test_recurrent_weights_are_factored() -> None:
+    net, world = build(LOOP), World()
+    made = apply(LowRank(rank=2, except_=("head",)), net, world)
+    assert notes_of(world)["cell.hidden"].done == "svd, rank 2: 144 -> 48 weights"
+    assert {"cell.hidden.0.weight", "cell.hidden.1.weight"} <= made.weights.keys()
+    assert "cell.hidden.weight" not in made.weights
+    inputs = draw_inputs(net.graph, SIZES)
+    assert run(made, inputs)["y"].shape == run(net, inputs)["y"].shape
+
+
+def test_shared_weights_are_factored_in_every_call() -> None:
+    net = build(SHARED)
+    made = apply(LowRank(rank=2), net)
+    assert len(made.graph.nodes) == len(net.graph.nodes) + 2
+    assert [p.path for p in made.graph.parameters] == [
+        "tower.0.weight",
+        "tower.1.weight",
+        "tower.1.bias",
+    ]
+
+
+# --- the world -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Rows:
+    arrays: Mapping[str, Array]
+    synthetic: bool = False
+
+    def batches(self, rows: int, size: int = 32) -> Iterator[Mapping[str, Array]]:
+        for start in range(0, rows, size):
+            part = {k: v[start : min(start + size, rows)] for k, v in self.arrays.items()}
+            if len(next(iter(part.values()))):
+                yield part
+
+
+@dataclass
+class Ticker:
+    """A clock that counts multiply-adds and charges for every node."""
+
+    node: float = 0.0
+    asked: list[int] = field(default_factory=list)
+
+    def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
+        self.asked.append(len(nets))
+        return [self.time(net) for net in nets]
+
+    def time(self, net: WeightedNet) -> float:
+        seconds = self.node * len(net.graph.nodes)
+        for node in net.graph.nodes:
+            types = [v.type if v is not None else None for v in node.inputs]
+            work = node.op.multiply_adds(types, [v.type for v in node.outputs]).known
+            assert work is not None, "sizes are numbers where time is measured"
+            seconds += work * 1e-9
+        return seconds
+
+
+def test_the_clock_decides() -> None:
+    net = build(MLP)
+    quick, slow = World(clock=Ticker()), World(clock=Ticker(node=1.0))
+    assert "fc1.0.weight" in apply(LowRank(rank=4), net, quick).weights
+    assert apply(LowRank(rank=4), net, slow).weights.keys() == net.weights.keys()
+    note = notes_of(slow)["fc1"]
+    assert note.reason.startswith("rank 4 takes 2000000.2 µs, it takes 1000000.8 µs")
+    assert dict(note.figures)["seconds"] > dict(note.figures)["seconds_before"]
+
+
+def test_layers_alike_are_timed_once() -> None:
+    text = "model M() {\n    input x: f32[batch, 16]\n    output y = x -> 6 * dense(16)\n}\n"
+    ticker = Ticker()
+    apply(LowRank(rank=2), build(text), World(clock=ticker, target=Target(sizes=(("batch", 8),))))
+    assert ticker.asked == [2]
+
+
+@pytest.mark.parametrize("clock", [None, Ticker(node=1e-9)])
+def test_budget(clock: Ticker | None) -> None:
+    net, world = build(CNN), World(clock=clock)
+    before = sum(net.weights[p.path].size for p in net.graph.parameters if p.trainable)
+    made = apply(LowRank(budget=0.6), net, world)
+    after = sum(made.weights[p.path].size for p in made.graph.parameters if p.trainable)
+    assert 0.4 * before < after <= 0.6 * before
+    assert any(n.done for n in world.journal)
+
+
+def test_budget_takes_from_what_loses_least() -> None:
+    net = build(MLP)
+    weights = dict(net.weights)
+    rng = np.random.default_rng(0)
+    low = rng.standard_normal((32, 2)) @ rng.standard_normal((2, 24))
+    weights["fc1.weight"] = low.astype(np.float32)
+    world = World()
+    apply(LowRank(budget=0.6), WeightedNet(net.graph, weights), world)
+    notes = notes_of(world)
+    assert notes["fc1"].done
+    assert not notes["fc2"].done
+    assert notes["fc2"].reason == "others gave way for less"
+
+
+def test_budget_out_of_reach() -> None:
+    with pytest.raises(CompileError) as caught:
+        LowRank(budget=0.01).run(build(MLP), World())
+    (message,) = caught.value.messages
+    assert isinstance(message, BudgetOutOfReach)
+    assert message.title() == "low rank cannot bring the net down to 0.01 of its parameters"
+    assert message.label() == "13 of 1,396 parameters"
+
+
+def test_rows_lower_the_error() -> None:
+    net = build(MLP)
+    rng = np.random.default_rng(0)
+    mix = rng.standard_normal((24, 24)) * np.geomspace(1, 0.01, 24)
+    x = (rng.standard_normal((400, 24)) @ mix.T + 1).astype(np.float32)
+    step = LowRank(rank=6, except_=("head",))
+    world = World(samples=Rows({"x": x}))
+    expected = run(net, {"x": x})["y"]
+    blind = run(apply(step, net), {"x": x})["y"]
+    seeing = run(apply(step, net, world), {"x": x})["y"]
+    assert np.square(seeing - expected).sum() < 0.3 * np.square(blind - expected).sum()
+    assert all(note.reason == "" for note in world.journal if note.done)
+    drawn = World(samples=Rows({"x": x}, synthetic=True))
+    apply(step, net, drawn)
+    assert all("data-free" in note.reason for note in drawn.journal if note.done)
+
+
+def test_rows_lower_the_error_of_convolutions() -> None:
+    net = build(CNN)
+    rng = np.random.default_rng(0)
+    base = rng.standard_normal((64, 1, 16, 16))
+    image = base * [[[[1.0]], [[0.5]], [[-1.0]]]] + 0.1 * rng.standard_normal((64, 3, 16, 16))
+    rows = {"image": image.astype(np.float32)}
+    for method in ("channel", "spatial", "tucker"):
+        step = LowRank(rank=3, method=method, only=("stem", "body"))  # type: ignore[arg-type]
+        expected = run(net, rows)["logits"]
+        errors = [
+            float(np.square(run(apply(step, net, w), rows)["logits"] - expected).sum())
+            for w in (World(samples=Rows(rows)), World())
+        ]
+        assert errors[0] < errors[1], method
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"rank": 4, "energy": 0.9},
+        {"energy": 0.9, "budget": 0.5},
+        {"rank": 0},
+        {"energy": 0.0},
+        {"energy": 95},
+        {"budget": 1.5},
+    ],
+)
+def test_settings_that_mean_nothing(given: dict[str, Any]) -> None:
+    with pytest.raises(Fault):
+        LowRank(**given)
+
+
+@pytest.mark.parametrize("file", ["lenet5", "alexnet", "resnet18"])
+def test_published_models_survive(file: str) -> None:
+    nets, _ = elaborate_file(SPECS / "models" / f"{file}.weft")
+    graph = list(nets.values())[-1].graph
+    net = WeightedNet(graph, draw_lively(graph))
+    only = {"lenet5": None, "alexnet": ("features.*",), "resnet18": ("conv1", "layer1.*", "fc")}
+    world = World()
+    made = apply(LowRank(energy=0.6, only=only[file]), net, world)
+    assert any(note.done for note in world.journal)
+    assert len(made.graph.nodes) > len(net.graph.nodes)
