@@ -48,6 +48,7 @@ def test_exponential_recursion_is_given_up() -> None:
         ("for i in 0..10_000_000_000_000_000_000_000 { x = x -> relu }", "W0401"),
         ("z = sum([i for i in 0..100_000_000])", "W0401"),
         ("x = x -> 100_000_000 * relu", "W0401"),
+        ("x = x -> 100_000 * relu", "W0401"),
         ("z = 9 ** 9 ** 9", "W0403"),
         ("for i in 0..2000 { for j in 0..2000 { z = i * j } }", "W0401"),
     ],

@@ -46,6 +46,10 @@ from compiler.ops.sizes import Size
 from compiler.tensor import TensorType
 
 
+NODE_WORK = 10
+"""What making a node costs, in expressions evaluated."""
+
+
 @dataclass
 class Refused(Exception):
     """An operand or option that was refused; the diagnostic is reported."""
@@ -71,6 +75,7 @@ def apply_op(
             number = _compute_number(layer.op, operands)
             if number is not None:
                 return number
+        body.session.spend(NODE_WORK, application.span)
         if body.home is None:
             body.report(ForeignTensor(application.span))
             return POISON
