@@ -19,6 +19,7 @@ from sklearn.datasets import load_digits, load_iris
 
 from backends.pytorch.running import read_metrics, run_training
 from backends.pytorch.script.emit import emit_script
+from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.write import write_training
 from compiler.diagnostics import CompileError, Sink
 from compiler.driver import check
@@ -298,20 +299,20 @@ def test_only_what_is_asked_for_is_written(tmp_path: Path) -> None:
         "freeze": "requires_grad",
         "until_loss": "PATIENCE",
     }
-    plain = emit_script(open_train(DIGITS, tmp_path))
+    plain = emit_script(Facts(open_train(DIGITS, tmp_path)))
     for option, clause in OPTIONS.items():
         text = emit_script(
-            open_train(DIGITS.replace("seed 0\n}", f"seed 0  {clause}\n}}"), tmp_path)
+            Facts(open_train(DIGITS.replace("seed 0\n}", f"seed 0  {clause}\n}}"), tmp_path))
         )
         assert words[option] in text
         assert words[option] not in plain
     assert "--data" in plain
     assert "--data" not in emit_script(
-        open_train(DIGITS.replace('npz("digits.npz")', 'sklearn("digits")'), tmp_path)
+        Facts(open_train(DIGITS.replace('npz("digits.npz")', 'sklearn("digits")'), tmp_path))
     )
     assert "manual_seed(SEED + 1000 * epoch" in plain  # dropout
     assert "manual_seed(SEED + 1000" not in emit_script(
-        open_train(PLAIN.replace("OPTIMIZER", "sgd(lr=0.1)"), tmp_path)
+        Facts(open_train(PLAIN.replace("OPTIMIZER", "sgd(lr=0.1)"), tmp_path))
     )
 
 

@@ -93,13 +93,15 @@ class Goal:
 class Tuning:
     """How `finetune`, `distill` and quantization-aware training train. `lr` is absolute; None is
     a tenth of what the train used. `teacher` is the net to follow, with `alpha` the share of the
-    teacher's term and `temperature` of both softmaxes (Hinton et al. 2015)."""
+    teacher's term and `temperature` of both softmaxes (Hinton et al. 2015). `masks` say, by
+    parameter, which numbers may change: the others stay zero (what unstructured pruning left)."""
 
     epochs: int
     lr: float | None = None
     teacher: WeightedNet | None = None
     alpha: float = 0.5
     temperature: float = 4.0
+    masks: Mapping[str, Array] = field(default_factory=dict)
 
 
 class Trainer(Protocol):

@@ -35,14 +35,13 @@ from backends.pytorch.script.optimizing import (
     emit_split_parameters,
     emit_step,
 )
-from compiler.program import Train
 
 Lines = list[str]
 
 
-def emit_script(train: Train) -> str:
+def emit_script(facts: Facts) -> str:
     """The text of `train.py`: it stands alone beside `model.py`."""
-    facts = Facts(train)
+    train = facts.train
     blocks = [
         fill(template.CONSTANTS, _constant_slots(facts), facts.switches),
         fill(template.LOAD_COLUMNS, _data_slots(facts)),

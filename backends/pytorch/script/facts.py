@@ -58,9 +58,12 @@ class Monitor:
 
 @dataclass(frozen=True)
 class Facts:
-    """A train as its script sees it."""
+    """A train as its script sees it. `starts` says that weights to start from are given, `masked`
+    that some of them have zeros that stay."""
 
     train: Train
+    starts: bool = False
+    masked: bool = False
 
     @cached_property
     def step(self) -> Graph:

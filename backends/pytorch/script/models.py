@@ -37,7 +37,7 @@ def emit_model(facts: Facts) -> Lines:
         calls = zip(nets, construct_nets(facts), strict=True)
         made = ", ".join(f"{write_literal(net.name)}: {call}" for net, call in calls)
         lines = [f"model = nn.ModuleDict({{{made}}}).to(device{layout})"]
-    if any(net.net.loads for net in nets):
+    if facts.starts:
         path = f'Path(__file__).with_name("{START}")'
         lines.append(f"model.load_state_dict(load_file({path}), strict=False)")
     if facts.train.freeze:
@@ -49,11 +49,20 @@ def emit_model(facts: Facts) -> Lines:
             "for name, parameter in model.named_parameters():",
             f"    parameter.requires_grad = not {frozen}",
         ]
+    if facts.masked:
+        path = f'Path(__file__).with_name("{MASKS}")'
+        lines += [
+            f"for name, mask in load_file({path}).items():",
+            "    # Without a gradient, what pruning took out stays zero.",
+            "    model.get_parameter(name).register_hook(mask.to(device).mul)",
+        ]
     return lines
 
 
 START = "start.safetensors"
-"""The file beside the script with the weights that its nets load."""
+"""The file beside the script with the weights that its nets start from."""
+MASKS = "masks.safetensors"
+"""The file beside the script that says which numbers of pruned weights may change."""
 
 
 def emit_replica(facts: Facts) -> Lines:

@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from backends.pytorch.modules import emit_module
 from backends.pytorch.script.emit import emit_script
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.loading import reads_folder
-from backends.pytorch.script.models import START
+from backends.pytorch.script.models import MASKS, START
 from compiler.files import write_text
 from compiler.ir.weights import write_weights
 from compiler.loading import find_loaded
 from compiler.program import Train
 
+Array = NDArray[Any]
 
-def write_training(train: Train, folder: Path, *, root: Path | None = None) -> None:
+
+def write_training(
+    train: Train,
+    folder: Path,
+    *,
+    root: Path | None = None,
+    start: Mapping[str, Array] | None = None,
+    masks: Mapping[str, Array] | None = None,
+) -> None:
     """Writes what is needed to train, each file whole or not at all.
 
     Args:
         train: a checked train.
         folder: where to; made if missing.
         root: what the paths of weights that nets load start from; the spec's folder if None.
+        start: weights to start from beside those that nets load, as the train calls them.
+        masks: truth values by weight: which of its numbers may change. The others are zero and
+            stay so.
 
     Raises:
         CompileError: weights that a net loads cannot be read or do not fit.
         OSError: the folder cannot be written.
     """
-    graphs = [net.net.graph for net in train.nets]
-    texts = {
-        "model.py": emit_module(graphs, title=train.name),
-        "train.py": emit_script(train),
-        "README.md": describe(train),
-    }
-    for name, text in texts.items():
-        write_text(folder / name, text)
     if root is None:
         root = train.span.source.folder if train.span is not None else Path()
     weights = {
@@ -42,8 +50,18 @@ def write_training(train: Train, folder: Path, *, root: Path | None = None) -> N
         for net in train.nets
         for path, array in find_loaded(net.net, root).items()
     }
-    if weights:
-        write_weights(folder / START, weights, {})
+    weights |= start or {}
+    facts = Facts(train, starts=bool(weights), masked=bool(masks))
+    texts = {
+        "model.py": emit_module([net.net.graph for net in train.nets], title=train.name),
+        "train.py": emit_script(facts),
+        "README.md": describe(train),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    for name, arrays in ((START, weights), (MASKS, masks or {})):
+        if arrays:
+            write_weights(folder / name, arrays, {})
 
 
 def describe(train: Train) -> str:

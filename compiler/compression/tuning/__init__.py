@@ -1,0 +1,1 @@
+"""Training compressed nets on: fine-tuning, distillation, quantization-aware training."""

@@ -1,0 +1,116 @@
+"""The passes `finetune` and `distill`: a compressed net is trained on as its train says."""
+
+from __future__ import annotations
+
+from typing import final
+
+from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.tuning.masks import find_zero_masks
+from compiler.compression.world import LayerNote, Trainer, Tuning, World
+from compiler.diagnostics import CompileError
+from compiler.messages.tuning import NoTeacher, NothingToTrainOn
+from compiler.ops.quantization import FakeQuantize
+from compiler.records import dataclass
+from compiler.training.settings import refuse, require_positive
+
+
+@COMPRESSION.register
+@final
+@dataclass(frozen=True)
+class Finetune(CompressionPass):
+    """Trains the net on, with the objective, data and optimizer of its train, and keeps the best
+    epoch's weights. What `prune(weights=…)` set to zero stays zero. After `quantize(int8)` this
+    is quantization-aware training (Jacob et al. 2018, https://arxiv.org/abs/1712.05877): the net
+    is trained with the rounding it will have, whose gradient passes straight through.
+
+    - `epochs`: how often every training row is seen.
+    - `lr`: learning rate; a tenth of the train's without it.
+
+    Example: `apply prune(channels=50%) -> finetune(epochs=8)`
+    """
+
+    name = "finetune"
+    epochs: int = 8
+    lr: float | None = None
+
+    def check(self) -> None:
+        _check_lengths(self.name, self.epochs, self.lr)
+
+    def run(self, net: WeightedNet, world: World) -> WeightedNet:
+        tuning = Tuning(self.epochs, self.lr, masks=find_zero_masks(net))
+        return _train(self.name, net, world, tuning)
+
+
+@COMPRESSION.register
+@final
+@dataclass(frozen=True)
+class Distill(CompressionPass):
+    """Trains the net on to follow the net it was made from: the cross-entropy with the labels is
+    mixed with that with the original's softened outputs (Hinton et al. 2015,
+    https://arxiv.org/abs/1503.02531). Where the objective has no cross-entropy, the mean squared
+    difference of the outputs takes its place. What `prune(weights=…)` set to zero stays zero.
+
+    - `epochs`: how often every training row is seen.
+    - `lr`: learning rate; a tenth of the train's without it.
+    - `alpha`: share of the original's term, above 0 and at most 1; the labels' is the rest.
+    - `temperature`: what both nets' scores are divided by; its square keeps the gradients' size.
+
+    Example: `apply prune(channels=75%) -> distill(epochs=10, temperature=4)`
+    """
+
+    name = "distill"
+    epochs: int = 8
+    lr: float | None = None
+    alpha: float = 0.5
+    temperature: float = 4.0
+
+    def check(self) -> None:
+        _check_lengths(self.name, self.epochs, self.lr)
+        require_positive(self.name, "temperature", self.temperature)
+        if not 0 < self.alpha <= 1:
+            refuse(self.name, "alpha", self.alpha, "above 0 and at most 1")
+
+    def run(self, net: WeightedNet, world: World) -> WeightedNet:
+        if world.original is None:
+            raise CompileError([NoTeacher(world.span)])
+        masks = find_zero_masks(net)
+        tuning = Tuning(self.epochs, self.lr, world.original, self.alpha, self.temperature, masks)
+        return _train(self.name, net, world, tuning)
+
+
+def _check_lengths(owner: str, epochs: int, lr: float | None) -> None:
+    if epochs < 1:
+        refuse(owner, "epochs", epochs, "at least 1")
+    if lr is not None:
+        require_positive(owner, "lr", lr)
+
+
+def need_trainer(step: str, world: World) -> Trainer:
+    """The world's trainer.
+
+    Raises:
+        CompileError: there is none, which a pass that trains cannot do without.
+    """
+    if world.trainer is None:
+        raise CompileError([NothingToTrainOn(world.span, step)])
+    return world.trainer
+
+
+def _train(step: str, net: WeightedNet, world: World, tuning: Tuning) -> WeightedNet:
+    """The trained net, with figures before and after in the journal."""
+    trainer = need_trainer(step, world)
+    before = world.judge.score(net) if world.judge is not None else {}
+    count = sum(note.step == step and note.path == "" for note in world.journal)
+    label = step if count == 0 else f"{step}_{count + 1}"
+    trained = trainer.train(net, tuning, label)
+    after = world.judge.score(trained) if world.judge is not None else {}
+    figures = [("epochs", float(tuning.epochs))]
+    figures += [(f"{name} before", value) for name, value in before.items()]
+    figures += [(f"{name} after", value) for name, value in after.items()]
+    quantized = any(isinstance(node.op, FakeQuantize) for node in net.graph.nodes)
+    reason = "with the rounding of the quantized net" if quantized else ""
+    done = f"trained for {tuning.epochs} epochs"
+    if tuning.masks:
+        done += f", {len(tuning.masks)} weights with zeros that stay"
+    world.note(LayerNote(step, "", done, reason, tuple(figures), world.span))
+    return trained

@@ -1,0 +1,134 @@
+"""The train that trains a compressed net on, and the weights from which it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from compiler.compression.attach import attach, find_net
+from compiler.compression.base import WeightedNet
+from compiler.compression.tuning.teaching import add_teacher
+from compiler.compression.world import Tuning
+from compiler.ops.quantization import FakeQuantize
+from compiler.program import Train, TrainedNet
+
+Array = NDArray[Any]
+TENTH = 0.1
+"""The learning rate of fine-tuning beside that of the training before it, unless one is given."""
+
+
+@dataclass(frozen=True)
+class TunedTrain:
+    """A train as any other, from which scripts are written. `weights` are those it starts from,
+    of every net, as the train calls them; `masks` likewise; `prefix` is where the net that is
+    tuned has its own."""
+
+    train: Train
+    prefix: str
+    weights: Mapping[str, Array]
+    masks: Mapping[str, Array]
+
+
+def prepare_tuning(
+    train: Train,
+    name: str,
+    net: WeightedNet,
+    tuning: Tuning,
+    others: Mapping[str, Array] | None = None,
+) -> TunedTrain:
+    """The train that `tuning` asks for: the net in place of the original, with its numbers.
+
+    Objective, data, optimizers, schedule, batch and what is frozen are those of the train; epochs
+    and learning rate those of the tuning (of several groups each rate changes by the same
+    factor). Regularizers are left out: what they were to bring about has happened. A net with
+    fake quantization is trained in f32 whatever the precision of the train, since half precision
+    has hardly more digits than the integers that it imitates.
+
+    Args:
+        train: the train of the original net.
+        name: which of its nets.
+        net: the compressed net.
+        tuning: epochs, learning rate, teacher, masks.
+        others: numbers of the train's other nets, as the train calls them.
+
+    Raises:
+        CompileError: the net is applied inside a loop of the step.
+    """
+    teacher = tuning.teacher
+    changed = _set_lengths(train, tuning)
+    if any(isinstance(node.op, FakeQuantize) for node in net.graph.nodes):
+        changed = replace(changed, precision="f32")
+    old = find_net(train, name)
+    prefix = old.prefix if old.prefix or teacher is None else "student."
+    changed = attach(changed, name, net.graph, prefix)
+    if prefix != old.prefix:
+        changed = _rename(changed, name, prefix)
+    weights = {path: array for path, array in (others or {}).items() if path in _others(changed)}
+    weights |= {prefix + path: array for path, array in net.weights.items()}
+    if teacher is not None:
+        changed, prefixed = _teach(changed, prefix, teacher, tuning)
+        weights |= prefixed
+    changed = replace(changed, doc=_describe(train, name, tuning))
+    masks = {prefix + path: mask for path, mask in tuning.masks.items()}
+    return TunedTrain(changed, prefix, weights, masks)
+
+
+def _describe(train: Train, name: str, tuning: Tuning) -> str:
+    """What the script of the training says of itself."""
+    model, data = find_net(train, name).net.model, train.data.name
+    if tuning.teacher is None:
+        return f"Fine-tunes {model} on the data {data}, from the weights in start.safetensors."
+    return f"Trains {model} on the data {data} to follow the net that it was made from."
+
+
+def _others(train: Train) -> set[str]:
+    return {net.prefix + p.path for net in train.nets for p in net.net.graph.parameters}
+
+
+def _set_lengths(train: Train, tuning: Tuning) -> Train:
+    """The train with the epochs and learning rates of the tuning."""
+    first = train.groups[0].optimizer.lr
+    factor = TENTH if tuning.lr is None else tuning.lr / first
+    groups = tuple(
+        replace(
+            group,
+            optimizer=replace(group.optimizer, lr=_round(group.optimizer.lr * factor)),  # type: ignore[type-var]
+        )
+        for group in train.groups
+    )
+    return replace(train, epochs=tuning.epochs, groups=groups)
+
+
+def _round(rate: float) -> float:
+    """A rate without the noise of the multiplication."""
+    return float(f"{rate:.12g}")
+
+
+def _rename(train: Train, name: str, prefix: str) -> Train:
+    """The train whose only net moved under a prefix: its patterns, and its name."""
+    (net,) = (n for n in train.nets if n.name == name)
+    renamed = replace(net, name=prefix.removesuffix("."))
+    groups = tuple(replace(g, patterns=tuple(prefix + p for p in g.patterns)) for g in train.groups)
+    freeze = tuple(prefix + p for p in train.freeze)
+    return replace(train, nets=(renamed,), groups=groups, freeze=freeze)
+
+
+def _teach(
+    train: Train, prefix: str, teacher: WeightedNet, tuning: Tuning
+) -> tuple[Train, dict[str, Array]]:
+    """The train with a frozen teacher for the net under a prefix, and the teacher's weights."""
+    student = next(net for net in train.nets if net.prefix == prefix)
+    taken = {net.name for net in train.nets} | {i.name for i in train.step.inputs}
+    name, count = "teacher", 2
+    while name in taken:
+        name, count = f"teacher_{count}", count + 1
+    graph = replace(teacher.graph, name=name)
+    made = TrainedNet(name, replace(student.net, name=name, graph=graph), f"{name}.")
+    step = add_teacher(train.step, student, made, tuning.alpha, tuning.temperature)
+    taught = replace(
+        train, nets=(*train.nets, made), step=step, freeze=(*train.freeze, f"{name}.*")
+    )
+    return taught, {made.prefix + path: array for path, array in teacher.weights.items()}
