@@ -9,7 +9,14 @@ from backends.pytorch.expressions import Expressions, hint_tree, resolve
 from backends.pytorch.forward import write_test
 from backends.pytorch.merged import CHAIN, Class, Condition, Merged, Variant
 from backends.pytorch.naming import MODULE_ATTRIBUTES, is_plain, safe_name
-from backends.pytorch.paths import Kind, find_kind, find_members, is_buffer
+from backends.pytorch.paths import (
+    Kind,
+    Table,
+    find_kind,
+    find_members,
+    is_buffer,
+    read_member,
+)
 from backends.pytorch.polish import polish
 from backends.pytorch.terms import IDENTITY, Form, Part, Tree, call, name
 
@@ -151,7 +158,7 @@ class Constructor:
     def _container(self, head: str) -> list[str]:
         """Members with dotted slots that are called one by one."""
         if find_kind(self.target, head) is Kind.ATTRIBUTE:
-            return self._namespace(head, f"self.{head}")
+            return self._namespace(head, read_member("self", head, Table.MODULES))
         return self._hold(head, self.expressions.write(polish(self._container_tree(head))))
 
     def _hold(self, head: str, doc: Doc) -> list[str]:
@@ -186,7 +193,7 @@ class Constructor:
             elif find_kind(self.target, inner) is Kind.ATTRIBUTE:
                 made = call("nn.Module")
                 lines += self._assign_member(owner, label, made, INDENT)
-                lines += self._namespace(inner, f"{owner}.{label}")
+                lines += self._namespace(inner, read_member(owner, label, Table.MODULES))
             else:
                 lines += self._assign_member(
                     owner, label, polish(self._container_tree(inner)), INDENT
