@@ -33,9 +33,15 @@ def write_integer_biases(build: GraphBuilder) -> None:
 
 
 def _write_bias(build: GraphBuilder, node: ir.Node) -> ir.Node | None:
-    bias = build.numbers(node.inputs[2]) if node.inputs[2] is not None else None
+    given = node.inputs[2]
+    bias = build.numbers(given) if given is not None else None
     scales = [_find_scale(build, value) for value in node.inputs[:2]]
-    if bias is None or bias.dtype != np.float32 or any(scale is None for scale in scales):
+    if (
+        given is None
+        or bias is None
+        or bias.dtype != np.float32
+        or any(scale is None for scale in scales)
+    ):
         return None
     source, weight = (np.asarray(scale, np.float32) for scale in scales)
     if source.ndim:
@@ -44,10 +50,10 @@ def _write_bias(build: GraphBuilder, node: ir.Node) -> ir.Node | None:
     levels = np.round(bias.astype(np.float64) / scale)
     if np.abs(levels).max(initial=0) > LARGEST:
         return None
-    whole = build.constant(levels.astype(np.int32), DType.I32, like=node.inputs[2])
+    whole = build.constant(levels.astype(np.int32), DType.I32, like=given)
     inputs = [whole, build.constant(scale), build.constant(np.zeros(scale.shape, np.int32))]
     attributes = {"axis": 0} if scale.ndim else {}
-    value = build.add_plain("DequantizeLinear", inputs, attributes, f"{node.inputs[2].name}/dq")
+    value = build.add_plain("DequantizeLinear", inputs, attributes, f"{node.name}/bias")
     made = value.producer()
     assert made is not None, "a node was made"
     made.metadata_props.update(node.metadata_props)

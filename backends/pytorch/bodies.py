@@ -118,7 +118,11 @@ class BodyMaker:
         for path in node.owned:
             label = path.rpartition(".")[2]
             initializer = self.index.graph.parameter[path].initializer
-            if initializer != usual.get(label) and path not in self.index.graph.constants:
+            if (
+                label in usual
+                and initializer != usual[label]
+                and path not in self.index.graph.constants
+            ):
                 term = initializer.torch(Own(label))
                 starts += [] if term is None else [read_term(term, {})]
         return starts

@@ -1,11 +1,116 @@
-"""Functions that generated modules bring along, because PyTorch has none that says the same."""
+"""Functions and classes that generated modules bring along, because PyTorch has none that says
+the same."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
+ROUNDED = "Rounded"
+"""Begins the name of a layer whose weight is rounded: `RoundedConv2d` is an `nn.Conv2d`."""
+
+
+def _write_rounded(layer: str, size: str, call: str) -> str:
+    return f'''\
+class {ROUNDED}{layer}(nn.{layer}):
+    """An `nn.{layer}` that computes with its weight rounded to 8 bits; gradients pass as if it
+    were not."""
+
+    def __init__(self, *args: Any, per_channel: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        shape = (self.{size},) if per_channel else ()
+        self.register_buffer("weight_scale", torch.ones(shape))
+        self.register_buffer("weight_zero_point", torch.zeros(shape, dtype=torch.int32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale, zero_point = self.weight_scale, self.weight_zero_point
+        if scale.ndim == 0:
+            weight = torch.fake_quantize_per_tensor_affine(
+                self.weight, scale, zero_point, -128, 127
+            )
+        else:
+            weight = torch.fake_quantize_per_channel_affine(
+                self.weight, scale, zero_point, 0, -128, 127
+            )
+        return {call}
+'''
+
+
 HELPERS: Mapping[str, str] = {
+    "FakeQuantize": '''\
+class FakeQuantize(nn.Module):
+    """Rounds to steps of `scale`, from level `low` to level `high`; inside that range,
+    gradients pass as if it did not."""
+
+    def __init__(self, low: int, high: int) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("zero_point", torch.zeros((), dtype=torch.int32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fake_quantize_per_tensor_affine(
+            x, self.scale, self.zero_point, self.low, self.high
+        )
+''',
+    "RoundedConv1d": _write_rounded(
+        "Conv1d", "out_channels", "self._conv_forward(x, weight, self.bias)"
+    ),
+    "RoundedConv2d": _write_rounded(
+        "Conv2d", "out_channels", "self._conv_forward(x, weight, self.bias)"
+    ),
+    "RoundedConv3d": _write_rounded(
+        "Conv3d", "out_channels", "self._conv_forward(x, weight, self.bias)"
+    ),
+    "RoundedLinear": _write_rounded("Linear", "out_features", "F.linear(x, weight, self.bias)"),
+    "DynamicLinear": '''\
+class DynamicLinear(nn.Module):
+    """A linear layer with a weight of 8 bits that rounds its input to 256 levels at each call."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__()
+        codes = torch.zeros(out_features, in_features, dtype=torch.int8)
+        self.register_buffer("codes", codes)
+        self.register_buffer("scale", torch.ones(out_features))
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.codes * self.scale[:, None]
+        return F.linear(round_to_bytes(x), weight, self.bias)
+''',
+    "PackedLinear": '''\
+class PackedLinear(nn.Module):
+    """A linear layer with a weight of few bits: levels from 0, and a scale for each block of a
+    row; without zero points, level `middle` stands for 0."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        block: int,
+        middle: int | None = None,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.block, self.middle = block, middle
+        blocks = (out_features, -(-in_features // block))
+        codes = torch.zeros(out_features, in_features, dtype=torch.uint8)
+        self.register_buffer("codes", codes)
+        self.register_buffer("scale", torch.ones(blocks))
+        if middle is None:
+            self.register_buffer("zero_point", torch.zeros(blocks, dtype=torch.uint8))
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        levels = self.codes.float()
+        zero_point = self.middle if self.middle is not None else self.spread(self.zero_point)
+        weight = (levels - zero_point) * self.spread(self.scale)
+        return F.linear(x, weight, self.bias)
+
+    def spread(self, blocks: Tensor) -> Tensor:
+        """One number for each entry of a row instead of one for each block."""
+        return blocks.repeat_interleave(self.block, dim=1)[:, : self.codes.shape[1]]
+''',
     "round_to_bytes": '''\
 def round_to_bytes(x: Tensor) -> Tensor:
     """What x is worth in 256 levels between its least and its greatest number and 0."""
@@ -21,9 +126,15 @@ def round_to_bytes(x: Tensor) -> Tensor:
 
 
 def find_helpers(text: str) -> list[str]:
-    """The texts of the functions that code calls, in order of their names."""
-    return [
-        source.rstrip("\n")
-        for name, source in sorted(HELPERS.items())
-        if re.search(rf"(?<![\w.]){name}\(", text)
-    ]
+    """The texts of what code calls, and of what those call, in order of their names."""
+    found: dict[str, str] = {}
+    while True:
+        calling = "\n".join([text, *found.values()])
+        more = {
+            name: source
+            for name, source in HELPERS.items()
+            if name not in found and re.search(rf"(?<!class )(?<!def )\b{name}\(", calling)
+        }
+        if not more:
+            return [source.rstrip("\n") for _, source in sorted(found.items())]
+        found |= more

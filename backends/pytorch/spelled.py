@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from backends.pytorch.helpers import ROUNDED
 from backends.pytorch.terms import (
     Form,
     Hole,
@@ -19,8 +20,12 @@ from backends.pytorch.terms import (
 )
 from compiler.ir.graph import Frame, Graph, Node
 from compiler.ir.hint import Hint
+from compiler.ops.convolution import Conv
+from compiler.ops.layers import owns_weights
+from compiler.ops.linear import Dense
+from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import COUNTER, Scan
-from compiler.ops.spelling import Spelling
+from compiler.ops.spelling import Call, Leaf, Spelling
 from compiler.tensor import TensorType
 
 
@@ -76,6 +81,7 @@ class _Speller:
     def __init__(self, graph: Graph, nets: Collection[Frame] | None) -> None:
         self.nets = nets
         self.parameters = graph.parameter.keys()
+        self.producers = graph.producers
         self.numbers: dict[str, tuple[Node, Spelling]] = {}
         self.types = {i.name: i.value.type for i in graph.inputs}
         self.types.update((p.path, p.value.type) for p in graph.parameters)
@@ -99,6 +105,10 @@ class _Speller:
                 continue
             if self.nets is not None and not any(f in self.nets for f in node.scope.chain):
                 node = replace(node, origin=replace(node.origin, name=""))
+            inner = find_rounded(node, self.producers, self.parameters)
+            if inner is not None:
+                yield self._spell_rounded(inner, node, known)
+                continue
             spelling = node.op.torch(node)
             made = self._spell(node, spelling, known)
             if spelling.number is not None:
@@ -130,6 +140,25 @@ class _Speller:
             owned,
             tuple(known[v.name] for v in node.outputs),
         )
+
+    def _spell_rounded(self, inner: Node, node: Node, known: Mapping[str, str]) -> Spelled:
+        """A layer whose module rounds its weight: it holds the scales too."""
+        spelling = inner.op.torch(inner)
+        made = spelling.constructor
+        rounding = node.inputs[1]
+        assert isinstance(made, Call), "it owns its weights"
+        assert isinstance(made.head, str), "layers are modules of PyTorch"
+        assert rounding is not None, "it has a weight"
+        _, scale, zero_point = self.producers[rounding.name].inputs
+        scales = [v for v in (scale, zero_point) if v is not None]
+        options = made.kwargs
+        if scales[0].type.rank == 0:
+            options = (*options, ("per_channel", Leaf(False)))
+        head = ROUNDED + made.head.removeprefix("nn.")
+        layer = self._spell(
+            inner, replace(spelling, constructor=replace(made, head=head, kwargs=options)), known
+        )
+        return replace(layer, owned=(*layer.owned, *(v.name for v in scales)))
 
     def _spell_scan(
         self, node: Node, scan: Scan, known: Mapping[str, str], around: str
@@ -170,6 +199,25 @@ LOOP_MARK = "§"
 def unmark(name: str) -> str:
     """The name of a value as the graph around it or the body of its loop says it."""
     return name.partition(LOOP_MARK)[0]
+
+
+def find_rounded(
+    node: Node, producers: Mapping[str, Node], parameters: Collection[str]
+) -> Node | None:
+    """A layer as it would read its own weight, where it reads that rounded to i8 in steps that
+    lie beside it (`conv.weight_scale`); None for every other node."""
+    if not isinstance(node.op, Conv | Dense) or node.inputs[1] is None:
+        return None
+    maker = producers.get(node.inputs[1].name)
+    if maker is None or not isinstance(maker.op, FakeQuantize) or maker.op.dtype != "i8":
+        return None
+    weight, *scales = maker.inputs
+    assert weight is not None, "it has an operand"
+    beside = [f"{weight.name}_scale", f"{weight.name}_zero_point"]
+    if weight.name not in parameters or [v and v.name for v in scales] != beside:
+        return None
+    inner = replace(node, inputs=(node.inputs[0], weight, *node.inputs[2:]))
+    return inner if maker.op.axis in (0, None) and owns_weights(inner) else None
 
 
 def _describe(scan: Scan) -> str:

@@ -143,6 +143,8 @@ def write_imports(text: str) -> list[str]:
         standard.append("from collections import OrderedDict")
     if "Callable[" in text:
         standard.append("from collections.abc import Callable")
+    if re.search(r"\bAny\b", text):
+        standard.append("from typing import Any")
     lines = [*standard, ""] if standard else []
     if "math." in text and re.search(r"\bmath\.", text):
         lines = ["import math", *lines] if lines else ["import math", ""]

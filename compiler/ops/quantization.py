@@ -11,8 +11,8 @@ from compiler.initializers import Ones, Zeros
 from compiler.ir.graph import Node
 from compiler.ops.axes import need_float, operand_type, resolve_axis
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
-from compiler.ops.layers import given, input_type, need_known, need_weights
-from compiler.ops.spelling import Call, In, Leaf, Spelling
+from compiler.ops.layers import given, input_type, need_known, need_weights, owns_weights
+from compiler.ops.spelling import Call, In, Leaf, Own, Spelling
 from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
@@ -35,7 +35,8 @@ def quantize_array(x: Array, scale: Array, zero_point: Array, dtype: str) -> Arr
     `scale` and `zero_point` broadcast to x."""
     low, high = LEVELS[dtype]
     rounded = np.round(x / scale.astype(x.dtype))
-    return np.clip(rounded + zero_point, low, high).astype(np.int64)
+    levels: Array = np.clip(rounded + zero_point, low, high).astype(np.int64)
+    return levels
 
 
 def dequantize_array(levels: Array, scale: Array, zero_point: Array) -> Array:
@@ -113,6 +114,8 @@ class FakeQuantize(Op):
 
     def torch(self, node: Node) -> Spelling:
         low, high = (Leaf(level) for level in self.levels)
+        if self.axis is None and owns_weights(node):
+            return Spelling(Call(Own(), (In(0),)), Call("FakeQuantize", (low, high)))
         if self.axis is None:
             called = (In(0), In(1), In(2), low, high)
             return Spelling(Call("torch.fake_quantize_per_tensor_affine", called))
@@ -127,16 +130,15 @@ class FakeQuantize(Op):
         kind = operand_type(types, 0)
         shape = () if self.axis is None else _spread_axis(self.axis, kind.rank)
         attributes = {} if self.axis is None else {"axis": self.axis}
-        numbers = [build.numbers(value) for value in inputs]
         x, scale, zero_point = inputs
+        weight, scales, zeros = (build.numbers(value) for value in inputs)
         stored = _STORED[self.dtype]
-        if numbers[2] is not None:
-            zero_point = build.constant(numbers[2].astype(stored.numpy), stored)
+        if zeros is not None:
+            zero_point = build.constant(zeros.astype(stored.numpy), stored)
         else:
             zero_point = build.op("Cast", [zero_point], {"to": stored})
-        if all(array is not None for array in numbers):
-            weight, *parts = (np.asarray(array) for array in numbers)
-            levels = quantize_array(weight, *(part.reshape(shape) for part in parts), self.dtype)
+        if weight is not None and scales is not None and zeros is not None:
+            levels = quantize_array(weight, scales.reshape(shape), zeros.reshape(shape), self.dtype)
             whole = build.constant(levels.astype(stored.numpy), stored, like=x)
         else:
             whole = build.op("QuantizeLinear", [x, scale, zero_point], attributes)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from compiler.dims import Dim
-from compiler.initializers import Zeros
+from compiler.initializers import Initializer, Zeros
 from compiler.ir.graph import Condition, Graph, Node, Output, Parameter, Value
 from compiler.ops.base import Op
 from compiler.passes.base import Array
@@ -84,10 +84,13 @@ class Rewriter:
         self._changed = True
         return value
 
-    def buffer(self, path: str, type: TensorType, array: Array) -> Value:
-        """Declares a buffer whose numbers are computed."""
+    def buffer(
+        self, path: str, type: TensorType, array: Array, initializer: Initializer | None = None
+    ) -> Value:
+        """Declares a buffer whose numbers are computed; its initializer says what a module holds
+        before they are loaded (zeros)."""
         value = Value(path, type)
-        self._parameters[path] = Parameter(value, Zeros(), trainable=False)
+        self._parameters[path] = Parameter(value, initializer or Zeros(), trainable=False)
         self._constants[path] = array
         self._names.add(path)
         self._changed = True

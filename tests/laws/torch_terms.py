@@ -18,8 +18,10 @@ from compiler.ops.base import Array
 from compiler.tensor import DType
 
 ROOTS: dict[str, Any] = {"torch": torch, "nn": nn, "F": nn.functional, "math": __import__("math")}
+_SEEN = {"torch": torch, "Tensor": Tensor, "nn": nn, "F": nn.functional, "Any": Any}
 for _source in HELPERS.values():
-    exec(_source, {"torch": torch, "Tensor": Tensor}, ROOTS)  # as a module that calls them has them
+    exec(_source, _SEEN)  # as the head of a module that calls them
+ROOTS |= {name: _SEEN[name] for name in HELPERS}
 WORDS = {"None": None, "True": True, "False": False, "...": ..., "self.training": False}
 INFIX = {
     "+": operator.add,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,7 +133,7 @@ class _Running:
 
 
 def observe(
-    net: WeightedNet, batches: list[Batch], values: Collection[str], channels: Mapping[str, int]
+    net: WeightedNet, batches: Sequence[Batch], values: Collection[str], channels: Mapping[str, int]
 ) -> dict[str, Observation]:
     """What values of a net are on calibration rows, by name. `channels` gives the axis along
     which means are taken."""
@@ -156,7 +156,7 @@ def observe(
 
 
 def measure_sqnr(
-    net: WeightedNet, made: WeightedNet, batches: list[Batch], values: Collection[str] = ()
+    net: WeightedNet, made: WeightedNet, batches: Sequence[Batch], values: Collection[str] = ()
 ) -> dict[str, float]:
     """The ratio of signal to quantization noise in decibels, 10 log10(Σ x² / Σ (x - y)²), of
     every output (by its name) and of values that both nets have (by theirs)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.placement import Layer, Placement
 from compiler.compression.quantization.ranges import Scaling
-from compiler.compression.selecting import layer_path
-from compiler.ir.graph import Graph, Node, Site, Value
+from compiler.initializers import Ones
+from compiler.ir.graph import Frame, Graph, Node, Site, Value
 from compiler.ops.activation import Relu, Relu6
 from compiler.ops.quantization import FakeQuantize
 from compiler.passes.rewrite import Rewriter
@@ -60,9 +60,9 @@ class _Inserter:
         self.scalings = scalings
         self.weight_scales = weight_scales
         self.rewriter = Rewriter(net.graph)
-        self.buffers: dict[str, tuple[Value, Value]] = {}
+        self.buffers: dict[str, tuple[Frame, str, tuple[Value, Value]]] = {}
         self.weights: dict[str, Value] = {}
-        self.taken = set(net.graph.parameter)
+        self.taken = {prefix for path in net.graph.parameter for prefix in _find_prefixes(path)}
         self.layers: dict[str, Layer] = {layer.name: layer for layer in placement.layers}
 
     def run(self) -> Graph:
@@ -82,14 +82,20 @@ class _Inserter:
         return self.rewriter.graph()
 
     def _round(self, value: Value, like: Node) -> None:
+        """Lets whatever reads a value read it rounded. Values that share a scale share the
+        buffers, and in one block the module that holds them."""
         leader = self.placement.rounded[value.name]
         scaling = self.scalings[leader]
         if leader not in self.buffers:
-            base = self._name_scale(leader)
+            slot = self._name_slot(value, like)
+            path = f"{like.scope.path}.{slot}" if like.scope.path else slot
             scale = np.asarray(scaling.scale, np.float32)
-            self.buffers[leader] = self._declare(base, scale, np.asarray(scaling.zero_point))
-        site = replace(like, origin=Site(like.origin.span))
-        inputs = [self.rewriter.current(value), *self.buffers[leader]]
+            parts = self._declare(f"{path}.", scale, np.asarray(scaling.zero_point))
+            self.buffers[leader] = (like.scope, slot, parts)
+        scope, slot, parts = self.buffers[leader]
+        origin = Site(like.origin.span, slot if scope is like.scope else "")
+        inputs = [self.rewriter.current(value), *parts]
+        site = replace(like, origin=origin)
         (rounded,) = self.rewriter.apply(FakeQuantize(scaling.dtype), inputs, site)
         self.rewriter.replace(value, rounded)
 
@@ -98,7 +104,7 @@ class _Inserter:
         if layer.weight in self.weights:
             return
         scale = self.weight_scales[layer.weight]
-        parts = self._declare(layer.weight, scale, np.zeros(scale.shape, np.int32))
+        parts = self._declare(f"{layer.weight}_", scale, np.zeros(scale.shape, np.int32))
         weight = self.graph.parameter[layer.weight].value
         site = replace(layer.node, origin=Site(layer.node.origin.span))
         name = self.rewriter.free_name(layer.weight.rpartition(".")[2])
@@ -111,27 +117,30 @@ class _Inserter:
         kind = TensorType.of(DType.F32, scale.shape)
         whole = TensorType.of(DType.I32, scale.shape)
         return (
-            self.rewriter.buffer(f"{base}_scale", kind, scale.astype(np.float32)),
-            self.rewriter.buffer(f"{base}_zero_point", whole, zero_point.astype(np.int32)),
+            self.rewriter.buffer(f"{base}scale", kind, scale.astype(np.float32), Ones()),
+            self.rewriter.buffer(f"{base}zero_point", whole, zero_point.astype(np.int32)),
         )
 
-    def _name_scale(self, name: str) -> str:
-        """A path for the scale of a value: beside the weights of the layer that makes it."""
-        maker = self.graph.producers.get(name)
-        if maker is None:
-            return self._free(name)
-        source = maker.inputs[0]
-        if isinstance(maker.op, Relu | Relu6) and source is not None:
-            maker = self.graph.producers.get(source.name, maker)
-        layer = self.layers.get(maker.outputs[0].name)
-        if layer is None:
-            return self._free(layer_path(maker))
-        head = layer.weight.rpartition(".")[0]
-        return self._free(f"{head}.output" if head else "output")
+    def _name_slot(self, value: Value, like: Node) -> str:
+        """A name for the module that rounds a value, after the layer that makes it: `round_fc`."""
+        maker = self.graph.producers.get(value.name)
+        base = value.name
+        if maker is not None:
+            source = maker.inputs[0]
+            if isinstance(maker.op, Relu | Relu6) and source is not None:
+                before = self.graph.producers.get(source.name)
+                maker = before if before is not None and before.scope is like.scope else maker
+            base = (maker.origin.name or maker.op.name).replace(".", "_")
+        around = f"{like.scope.path}." if like.scope.path else ""
+        slot, count = f"round_{base}", 2
+        while f"{around}{slot}" in self.taken:
+            slot, count = f"round_{base}_{count}", count + 1
+        self.taken.add(f"{around}{slot}")
+        return slot
 
-    def _free(self, wish: str) -> str:
-        name, count = wish, 2
-        while f"{name}_scale" in self.taken:
-            name, count = f"{wish}_{count}", count + 1
-        self.taken.add(f"{name}_scale")
-        return name
+
+def _find_prefixes(path: str) -> Iterator[str]:
+    """A path and those of the modules around it."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]

@@ -61,7 +61,9 @@ def choose_scaling(
     value that is never negative has the zero point at the lowest level, so that a ReLU before
     it is absorbed by the clipping."""
     low, high = min(seen.low, 0.0), max(seen.high, 0.0)
-    bounded = Observation(low, high, np.append(seen.sample, np.float32([low, high])), seen.means)
+    bounded = Observation(
+        low, high, np.append(seen.sample, np.array([low, high], np.float32)), seen.means
+    )
     low, high = METHODS[method](bounded, dtype, symmetric)
     return make_scaling(low, high, dtype, symmetric=symmetric)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from compiler.compression.quantization.calibrated import Calibrated
 from compiler.compression.quantization.calibration import Batch, measure_sqnr
@@ -24,7 +24,7 @@ def measure_sensitivity(known: Calibrated, layers: Collection[Layer]) -> dict[st
     return found
 
 
-def first_rows(batch: Batch, rows: int) -> Mapping[str, object]:
+def first_rows(batch: Batch, rows: int) -> Batch:
     """The first rows of a batch; whole where inputs have different numbers of rows."""
     counts = {len(array) for array in batch.values() if array.ndim}
     return {k: a[:rows] for k, a in batch.items()} if len(counts) == 1 else batch
