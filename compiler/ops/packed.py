@@ -19,6 +19,7 @@ from compiler.ops.layers import (
     need_known,
     need_least,
     need_weights,
+    owns_weights,
     refuse_option,
 )
 from compiler.ops.spelling import (
@@ -29,6 +30,7 @@ from compiler.ops.spelling import (
     Leaf,
     Method,
     Name,
+    Own,
     SliceTerm,
     Spelling,
     Term,
@@ -105,6 +107,10 @@ class DynamicDense(Op):
         return operand_type(inputs, 0).size * self.out
 
     def torch(self, node: Node) -> Spelling:
+        if owns_weights(node):
+            sizes = _size_terms(self, node)
+            bias = ("bias", Leaf(self.bias, "bias", True, "bias"))
+            return Spelling(Call(Own(), (In(0),)), Call("DynamicLinear", sizes, (bias,)))
         x = Call("round_to_bytes", (In(0),))
         weight = Infix("*", In(1), Index(In(2), (_ALL, Name("None"))))
         return Spelling(Call("F.linear", (x, weight, *_bias_terms(self.bias, 3))))
@@ -210,6 +216,13 @@ class PackedDense(Op):
 
     def torch(self, node: Node) -> Spelling:
         size = known(input_type(node).shape[-1])
+        if owns_weights(node):
+            options = (
+                ("middle", Leaf(self.middle if self.symmetric else None, "middle", None)),
+                ("bias", Leaf(self.bias, "bias", True, "bias")),
+            )
+            sizes = (*_size_terms(self, node), Leaf(self.block, "block", field="block"))
+            return Spelling(Call(Own(), (In(0),)), Call("PackedLinear", sizes, options))
         codes: Term = Method(In(1), "float")
         zero = Leaf(float(self.middle)) if self.symmetric else self._spread(In(3), size)
         weight = Infix("*", Infix("-", codes, zero), self._spread(In(2), size))
@@ -298,6 +311,15 @@ _ONE = Leaf(1)
 
 def _bias_terms(bias: bool, index: int) -> tuple[Term, ...]:
     return (In(index),) if bias else ()
+
+
+def _size_terms(op: DynamicDense | PackedDense, node: Node) -> tuple[Term, ...]:
+    x = input_type(node)
+    last = x.rank - 1
+    return (
+        Leaf(known(x.shape[last]), "in_features", dim=("in", 0, last)),
+        Leaf(op.out, "features", field="out", dim=("out", 0, last)),
+    )
 
 
 def _need_input(op: DynamicDense | PackedDense, operands: Types) -> int:

@@ -1,4 +1,4 @@
-"""Rounds weights to few levels: to the nearest, or with errors passed on to later columns (GPTQ)."""
+"""Rounds weights to few levels: to the nearest, or with errors passed on to other columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Node
 from compiler.ops.convolution import Conv
 from compiler.ops.linear import Dense
-from compiler.ops.windows import array_sizes, make_windows, pad_space, view_windows
+from compiler.ops.windows import array_sizes, pad_space, view_windows
 
 Array = NDArray[Any]
 Rounding = Literal["nearest", "gptq"]
