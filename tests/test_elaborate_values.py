@@ -169,3 +169,19 @@ def test_sizes_meet_tensors() -> None:
     x = np.random.default_rng(0).random((2, 3, 8)).astype(np.float32)
     found = evaluate(net.graph, {}, {"x": x})["y"]
     np.testing.assert_allclose(found, x + 3, rtol=1e-6)
+
+
+def test_extremes_beside_tensors_are_taken_element_by_element() -> None:
+    net = build(
+        "model M {\n    input x: f32[batch, 8]\n    input y: f32[batch, 8]\n"
+        "    output low = min(1, 0.5, x) + 0 * max(2, 3)\n"
+        "    output high = max(x, y, 0.25)\n"
+        "    output listed = max([x, y])\n"
+        "    output reduced = max(x, axis=1)\n}\n"
+    )
+    x, y = np.random.default_rng(0).random((2, 3, 8)).astype(np.float32)
+    found = evaluate(net.graph, {}, {"x": x, "y": y})
+    np.testing.assert_array_equal(found["low"], np.minimum(x, np.float32(0.5)))
+    np.testing.assert_array_equal(found["high"], np.maximum(np.maximum(x, y), np.float32(0.25)))
+    np.testing.assert_array_equal(found["listed"], np.maximum(x, y))
+    np.testing.assert_array_equal(found["reduced"], x.max(axis=1))

@@ -55,6 +55,8 @@ REFUSED = [
     (Conv(8, 2, stride=4, padding="same"), ("f32[n, 3, h, 8]",), layers.PaddingUndecided),
     (Conv(8, 3), ("i64[n, 3, 8, 8]",), WrongDtype),
     (ConvTranspose(8, 2, padding=1), ("f32[n, 3, 1, 1]",), layers.NothingLeft),
+    (ConvTranspose(8, 3, 2, padding="same"), ("f32[n, 3, 4, 4]",), layers.OptionOutOfRange),
+    (ConvTranspose(8, 4, 2, "same", 1), ("f32[n, 3, 4, 4]",), layers.OptionOutOfRange),
     (ConvTranspose(8, 2, 2, output_padding=2), ("f32[n, 3, 4, 4]",), layers.OptionOutOfRange),
     (ConvTranspose(9, 2, groups=2), ("f32[n, 4, 4, 4]",), layers.ChannelsDoNotMatch),
     (Dense(10), ("f32[n, d]",), layers.WeightShapeUnknown),
@@ -169,7 +171,12 @@ def test_sizes_stay_symbolic() -> None:
         "f32[n, 8, (h + 1) // 2, (w + 1) // 2]"
     ]
     assert infer(MaxPool(2), "f32[n, 8, h, w]")[0] == ["f32[n, 8, h // 2, w // 2]"]
-    assert infer(ConvTranspose(8, 2, 2), "f32[n, 3, h, w]")[0] == ["f32[n, 8, 2 * h, 2 * w]"]
+    for op in (
+        ConvTranspose(8, 2, 2),
+        ConvTranspose(8, 4, 2, "same"),
+        ConvTranspose(8, 1, 2, "same"),
+    ):
+        assert infer(op, "f32[n, 3, h, w]")[0] == ["f32[n, 8, 2 * h, 2 * w]"]
 
 
 def test_what_cannot_be_decided_is_promised() -> None:

@@ -9,6 +9,7 @@ from compiler.elaborate.arithmetic import ArithmeticFault, WrongOperands
 from compiler.elaborate.binding import Actual, Match, match_call
 from compiler.elaborate.blocks import apply_block
 from compiler.elaborate.context import Application, Body, Want
+from compiler.elaborate.extremes import EXTREMES, take_extreme
 from compiler.elaborate.functions import (
     FUNCTIONS,
     Function,
@@ -114,6 +115,10 @@ def _call_numbers(
         total = sum_tensors(body, positional[0], span, want.names)
         if total is not None:
             return total
+    if word in EXTREMES:
+        extreme = take_extreme(body, word, positional, span, want.names)
+        if extreme is not None:
+            return extreme
     if shared and not takes_known(positional):
         return None
     return call_function(body, function, positional, span)

@@ -13,7 +13,7 @@ from compiler.dims import Dim
 from compiler.elaborate import values
 from compiler.elaborate.arithmetic import simplify, whole
 from compiler.elaborate.values import Given, Known, Val, describe, plain_items
-from compiler.ir.hint import Hint
+from compiler.ir.hint import Hint, HintBinary
 from compiler.ops import items
 from compiler.signature import Described
 from compiler.source import Span
@@ -159,7 +159,13 @@ def _found(value: Val) -> str:
     if isinstance(value, values.ListValue):
         inner = ", ".join(_short(item) for item in value.items[:6])
         return f"the list [{inner}{', …' if len(value.items) > 6 else ''}]"
+    if isinstance(value, Known) and isinstance(value.value, float) and _is_quotient(value.hint):
+        return f"{value.value:g}: the division leaves a remainder"
     return describe(value)
+
+
+def _is_quotient(hint: Hint | None) -> bool:
+    return isinstance(hint, HintBinary) and hint.operator == "/"
 
 
 def _short(value: Val) -> str:

@@ -153,3 +153,31 @@ class NotALayerHere(Message):
 
     def help(self) -> str | None:
         return "apply it: `x -> layer`"
+
+
+@final
+@dataclass(frozen=True)
+class AxisOrNumber(Message):
+    """`max(x, 1)` could mean the largest along axis 1, as in PyTorch, or each element but at
+    least 1, as in Python. Write which one is meant.
+    """
+
+    code: ClassVar[str] = "W0426"
+    bad: ClassVar[str] = "model M() {\n    input x: f32[batch, 8]\n    output y = max(x, 0)\n}\n"
+    good: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    output y = maximum(x, 0)\n}\n"
+    )
+
+    function: str
+    op: str
+    number: str
+
+    def title(self) -> str:
+        return f"`{self.function}` of a tensor and a whole number reads two ways"
+
+    def label(self) -> str:
+        return "an axis, or a number to compare with?"
+
+    def help(self) -> str | None:
+        axis = f"`{self.function}(x, axis={self.number})` reduces"
+        return f"{axis}; `{self.op}(x, {self.number})` compares element by element"

@@ -43,6 +43,7 @@ from compiler.ops.windows import (
     pad_space,
     spell_sizes,
     spread,
+    turn_same,
     view_windows,
     write_windows,
 )
@@ -242,7 +243,8 @@ class ConvTranspose(Op):
 
     - `out`: output channels.
     - `kernel`, `stride`, `dilation`: one number, or a list with one for each axis of space.
-    - `padding`: entries cut off both sides of the output.
+    - `padding`: entries cut off both sides of the output; `"valid"` is 0; `"same"` gives size *
+      stride outputs where that cuts both sides alike, or adds entries after.
     - `output_padding`: entries added after the output; smaller than the stride or dilation.
     - `groups`: divides channels into groups that do not see each other.
     - `bias`: whether a number per output channel is added.
@@ -259,7 +261,7 @@ class ConvTranspose(Op):
     out: int
     kernel: Sizes
     stride: Sizes = 1
-    padding: Sizes = 0
+    padding: Padding = 0
     output_padding: Sizes = 0
     groups: int = 1
     bias: bool = True
@@ -269,7 +271,15 @@ class ConvTranspose(Op):
         """The windows of the convolution that this one turns round."""
         kernel, stride = spread("kernel", self.kernel, axes), spread("stride", self.stride, axes)
         dilation = spread("dilation", self.dilation, axes)
+        if self.padding == "same":
+            return turn_same(kernel, stride, dilation)
         return make_windows(kernel, stride, dilation, self.padding, [Dim.of(1)] * axes)
+
+    def added(self, axes: int) -> tuple[int, ...]:
+        """The entries added after each axis of the output."""
+        if self.padding == "same" and self.output_padding == 0:
+            return tuple(max(w.stride - w.span, 0) for w in self.windows(axes))
+        return spread("output_padding", self.output_padding, axes)
 
     def weights(self, operands: Types) -> tuple[Weight, ...]:
         x = operand_type(operands, 0)
@@ -288,18 +298,20 @@ class ConvTranspose(Op):
         return weight, Weight("bias", TensorType.of(x.dtype, (self.out,)), draw)
 
     def _need_output_padding(self, axes: int) -> None:
-        extra = spread("output_padding", self.output_padding, axes)
+        extra = self.added(axes)
         need_least(self.name, "output_padding", extra, 0)
+        if self.padding == "same" and self.output_padding != 0:
+            refuse_option(self.name, "output_padding", max(extra), '0 beside `padding="same"`')
         for window, added in zip(self.windows(axes), extra, strict=True):
-            most = max(window.stride, window.dilation) - 1
+            most = max(window.stride, window.dilation) - 1  # PyTorch and ONNX ask for this
             if added > most:
-                refuse_option(self.name, "output_padding", added, f"at most {most}", _SMALLER)
+                refuse_option(self.name, "output_padding", added, f"at most {most}")
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         need_weights(self, inputs)
         x = operand_type(inputs, 0)
         axes = x.rank - 2
-        extra = spread("output_padding", self.output_padding, axes)
+        extra = self.added(axes)
         space = []
         for axis, (window, added) in enumerate(zip(self.windows(axes), extra, strict=True), 2):
             full = (x.shape[axis] - 1) * window.stride + window.span + added
@@ -312,7 +324,7 @@ class ConvTranspose(Op):
         x, weight = widen(given(inputs[0])), widen(given(inputs[1]))
         axes = x.ndim - 2
         windows = self.windows(axes)
-        extra = spread("output_padding", self.output_padding, axes)
+        extra = self.added(axes)
         pieces = _spread_entries(x, weight, self.groups)
         sizes = [
             (s - 1) * w.stride + w.span + e
@@ -346,8 +358,9 @@ class ConvTranspose(Op):
         x, weight = input_type(node), input_type(node, 1)
         axes = x.rank - 2
         stride = ("stride", spell_sizes("stride", self.stride, 1))
-        padding = ("padding", spell_sizes("padding", self.padding, 0))
-        extra = ("output_padding", spell_sizes("output_padding", self.output_padding, 0))
+        cut = tuple(known(window.low) for window in self.windows(axes))
+        padding = ("padding", spell_sizes("padding", cut, 0))
+        extra = ("output_padding", spell_sizes("output_padding", self.added(axes), 0))
         groups = ("groups", Leaf(self.groups, "groups", 1, "groups"))
         dilation = ("dilation", spell_sizes("dilation", self.dilation, 1))
         if not owns_weights(node):
@@ -370,13 +383,10 @@ class ConvTranspose(Op):
         attributes = write_windows(self.windows(axes))
         if self.groups != 1:
             attributes["group"] = self.groups
-        extra = spread("output_padding", self.output_padding, axes)
+        extra = self.added(axes)
         if any(extra):
             attributes["output_padding"] = extra
         return [build.op("ConvTranspose", list(inputs), attributes)]
-
-
-_SMALLER = "it must be smaller than the stride or the dilation"
 
 
 def _spread_entries(x: Array, weight: Array, groups: int) -> Array:

@@ -18,6 +18,7 @@ from compiler.messages.layers import (
     WrongLayout,
 )
 from compiler.ops.base import Array, Assume
+from compiler.ops.layers import refuse_option
 from compiler.ops.spelling import Leaf
 from compiler.records import dataclass
 from compiler.tensor import TensorType
@@ -142,6 +143,31 @@ def pad_same(size: Dim, span: int, stride: int, axis: int) -> tuple[Dim, Dim]:
         )
     low = total // 2
     return low, total - low
+
+
+def turn_same(
+    kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> tuple[Window, ...]:
+    """The windows of a transposed convolution whose result is `stride` times as large. PyTorch
+    cuts as much before as after.
+
+    Raises:
+        Fault: an odd number of entries is to be cut. PyTorch's networks cut the odd one before,
+            Keras cuts it after.
+    """
+    windows = []
+    for k, s, d in zip(kernel, stride, dilation, strict=True):
+        total = max(d * (k - 1) + 1 - s, 0)
+        cut, odd = divmod(total, 2)
+        if odd:
+            needed = f'"valid" or a number: kernel {k} with stride {s} cuts one side more'
+            before = f"`padding={cut + 1}, output_padding=1` cuts it before, as in PyTorch"
+            hint = (
+                f"{before}; a kernel of {k + 1} cuts both sides alike" if s > 1 and d == 1 else None
+            )
+            refuse_option("conv_transpose", "padding", "same", needed, hint)
+        windows.append(Window(k, s, d, Dim.of(cut), Dim.of(cut)))
+    return tuple(windows)
 
 
 def count_windows(

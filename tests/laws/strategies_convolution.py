@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from compiler.ops.convolution import Conv, ConvTranspose
+from compiler.ops.windows import spread
 from tests.laws.harness import Case, cases, draw_numbers, make_case
 
 
@@ -55,12 +56,20 @@ def draw_conv_transpose(draw: Any) -> Case:
     groups = draw(st.sampled_from((1, 1, 2)))
     stride, dilation = draw_sizes(draw, axes, 1, 3), draw_sizes(draw, axes, 1, 2)
     most = min(stride if isinstance(stride, int) else min(stride), 2) - 1
+    kernel = draw_sizes(draw, axes, 1, 3)
+    plain = draw_sizes(draw, axes, 0, 1)
+    padding = draw(st.sampled_from((plain, "valid", "same")))
+    if padding == "same" and any(
+        d * (k - 1) + 1 > s and (d * (k - 1) + 1 - s) % 2
+        for k, s, d in zip(*(spread("", v, axes) for v in (kernel, stride, dilation)), strict=True)
+    ):
+        padding = plain  # an odd number of entries would be cut
     op = ConvTranspose(
         out=groups * draw(st.integers(1, 3)),
-        kernel=draw_sizes(draw, axes, 1, 3),
+        kernel=kernel,
         stride=stride,
-        padding=draw_sizes(draw, axes, 0, 1),
-        output_padding=draw(st.integers(0, most)),
+        padding=padding,
+        output_padding=draw(st.integers(0, most)) if padding != "same" else 0,
         groups=groups,
         bias=draw(st.booleans()),
         dilation=dilation,
