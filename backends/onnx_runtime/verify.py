@@ -14,6 +14,7 @@ from backends.onnx_graph.check import MalformedModel, check_onnx, read_opset
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.cases import Case, make_cases
 from backends.onnx_runtime.onnx_subject import OnnxSubject
+from backends.onnx_runtime.rounding import measure_rounding
 from backends.onnx_runtime.session import Device, open_session
 from backends.onnx_runtime.sizes import SizeSearch, pin_sizes
 from backends.onnx_runtime.tolerance import Difference, compare_all, derive_tolerance
@@ -183,12 +184,18 @@ def _compare(
         return result, None
     if case.stacked and search.batch is not None and worst.index:
         case = case.row(worst.index[0], search.batch)
-    allowed = max(tolerance, measure_noise(graph, weights, case))
+    meaning = evaluate(graph, weights, case.inputs)
+    rounding = measure_rounding(graph, weights, case.inputs, meaning)
+    allowed = max(tolerance, measure_noise(graph, weights, case), rounding)
     if worst.error <= allowed:
         return result, None
-    return result, subject.explain(case, allowed, output, worst)
+    # On the way to the outputs, a level decided otherwise is no fault of the node that rounds.
+    found = max(allowed, LEVEL) if rounding else allowed
+    return result, subject.explain(case, found, output, worst)
 
 
+LEVEL = 1.5 / 127
+"""One level of an 8-bit value, relative to its largest magnitude, and half a one for rounding."""
 NOISE_FACTOR = 16.0
 """How many times the effect of rounding the inputs and weights once a difference may be: every
 layer rounds again."""

@@ -1,0 +1,98 @@
+"""How far two computations of a quantized network may lie apart: some numbers sit on an edge.
+
+Where a value is rounded to levels, a difference in the last bit decides which level it gets if it
+lies in the middle between two. Backends sum in other orders, or in integers, so a few elements
+differ by a whole step. What that does to the outputs is found by trying: the network is computed
+with every value moved by a small part of its step before it is rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.onnx_runtime.tolerance import compare
+from compiler.dims import Dim
+from compiler.ir.evaluate import evaluate
+from compiler.ir.graph import Graph
+from compiler.ops.quantization import FakeQuantize
+
+Array = NDArray[Any]
+
+SHARE = 2.0**-6
+"""By how much of a step values are moved. A bias rounded to steps of s_x · s_w moves a result by
+up to 2**-8 of its own step; f32 sums of thousands of products by less."""
+DRAWS = 2
+FACTOR = 3.0
+"""How many times the largest effect of `DRAWS` random moves a difference may be."""
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """A rounding whose operand is moved first."""
+
+    op: FakeQuantize
+    draw: np.random.Generator
+
+    def substitute(self, sizes: Mapping[str, int | Dim]) -> _Moved:
+        return self
+
+    def evaluate(self, x: Array, scale: Array, zero_point: Array) -> tuple[Array, ...]:
+        noise = self.draw.uniform(-SHARE, SHARE, x.shape).astype(x.dtype)
+        step = scale
+        if self.op.axis is not None:
+            step = scale.reshape([-1 if a == self.op.axis % x.ndim else 1 for a in range(x.ndim)])
+        return self.op.evaluate(x + noise * step, scale, zero_point)
+
+
+def has_rounding(graph: Graph) -> bool:
+    """Whether a graph rounds values that depend on its inputs."""
+    return any(_is_rounding(graph, index) for index in range(len(graph.nodes)))
+
+
+def _is_rounding(graph: Graph, index: int) -> bool:
+    node = graph.nodes[index]
+    source = node.inputs[0] if node.inputs else None
+    moves = isinstance(node.op, FakeQuantize)
+    return moves and source is not None and source.name not in graph.parameter
+
+
+def measure_rounding(
+    graph: Graph,
+    weights: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    expected: Mapping[str, Array],
+) -> float:
+    """The error that levels decided otherwise explain, relative to the outputs' magnitude, and
+    one step of every output that is itself rounded; 0 for a graph that rounds nothing."""
+    if not has_rounding(graph):
+        return 0.0
+    worst = 0.0
+    for seed in range(DRAWS):
+        draw = np.random.default_rng(seed)
+        nodes = tuple(
+            replace(node, op=_Moved(node.op, draw))  # type: ignore[arg-type]
+            if _is_rounding(graph, index) and isinstance(node.op, FakeQuantize)
+            else node
+            for index, node in enumerate(graph.nodes)
+        )
+        moved = evaluate(replace(graph, nodes=nodes), weights, inputs)
+        errors = [compare(array, moved[name]).error for name, array in expected.items()]
+        worst = max(worst, *errors)
+    return max(FACTOR * worst, _find_step(graph, weights, expected))
+
+
+def _find_step(graph: Graph, weights: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
+    """The largest step of an output that is rounded last, relative to its magnitude."""
+    steps = [0.0]
+    for output in graph.outputs:
+        maker = graph.producers.get(output.value.name)
+        scale = maker.inputs[1] if maker is not None and len(maker.inputs) > 1 else None
+        if maker is not None and isinstance(maker.op, FakeQuantize) and scale is not None:
+            largest = max(float(np.abs(expected[output.name]).max(initial=0.0)), 1e-30)
+            steps.append(float(np.max(weights[scale.name])) / largest)
+    return 1.01 * max(steps)
