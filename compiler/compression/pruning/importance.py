@@ -1,0 +1,268 @@
+"""How much a channel or a weight matters: `importance=l2` and its like."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, final
+
+import numpy as np
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.pruning.axes import Place
+from compiler.compression.pruning.groups import ChannelGroup, Channels, Member
+from compiler.compression.world import World
+from compiler.diagnostics import CompileError
+from compiler.ir.evaluate import Array, evaluate
+from compiler.ir.graph import Graph, Node, Parameter
+from compiler.messages.pruning import NoRowsToJudgeBy
+from compiler.messages.tuning import NothingToTrainOn
+from compiler.ops.normalization import BatchNorm
+from compiler.records import dataclass
+from compiler.signature import Described, Registry
+from compiler.training.settings import refuse
+
+
+class Importance(Described):
+    """Base of measures of importance. Subclasses register with `@IMPORTANCES.register`; their
+    fields are options (`importance=taylor(rows=256)`)."""
+
+    of_readers: ClassVar[bool] = False
+    """Whether only the weights that read a channel tell what it is worth."""
+    of_weights: ClassVar[bool] = True
+    """Whether it tells what single weights are worth."""
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuses settings that mean nothing.
+
+        Raises:
+            Fault: which setting, and why.
+        """
+
+    @abstractmethod
+    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Mapping[str, Array]:
+        """A figure for each number of the parameters that count, by path.
+
+        Raises:
+            CompileError: the world lacks what it is measured by.
+        """
+
+    def combine(self, pieces: Sequence[Array]) -> Array:
+        """The importance of each channel from the figures of its numbers, `[channels, numbers]`
+        for each parameter that the channels stand in."""
+        total: Array = np.sum([piece.sum(axis=1) for piece in pieces], axis=0)
+        return total
+
+
+IMPORTANCES: Registry[Importance] = Registry("importance")
+"""Every measure of importance by name."""
+
+
+def score_channels(
+    importance: Importance, net: WeightedNet, channels: Channels, world: World
+) -> list[Array | None]:
+    """The importance of each channel of each group, relative to the mean of its group; None for
+    a group that the measure says nothing about."""
+    figures = importance.measure(net, channels, world)
+    readers = {weight[1:] for _, weight in channels.readings if weight is not None}
+    found: list[Array | None] = []
+    for group in channels.groups:
+        members = [
+            m
+            for m in group.members
+            if m.path in figures and (not importance.of_readers or (m.path, m.axis) in readers)
+        ]
+        if not members:
+            found.append(None)
+            continue
+        scores = importance.combine([_lay_out(m, figures[m.path]) for m in members])
+        mean = float(scores.mean())
+        found.append(scores / mean if mean > 0 else scores)
+    return found
+
+
+def _lay_out(member: Member, figures: Array) -> Array:
+    """The figures of a parameter by channel: `[channels, numbers]`."""
+    lines = np.moveaxis(figures, member.axis, 0)
+    chosen: Array = lines[member.entries].reshape(len(member.entries), -1)
+    return chosen
+
+
+def _list_trained(graph: Graph) -> list[Parameter]:
+    return [p for p in graph.parameters if p.trainable and p.value.type.dtype.is_float]
+
+
+def _numbers(net: WeightedNet, path: str) -> Array:
+    return np.asarray(net.weights[path], np.float64)
+
+
+@IMPORTANCES.register
+@final
+@dataclass(frozen=True)
+class L1(Importance):
+    """The sum of the absolute values of all weights of a channel, those that make it and those
+    that read it; of a weight, its own.
+
+    Source: Li et al. 2017, https://arxiv.org/abs/1608.08710
+    """
+
+    name = "l1"
+
+    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Mapping[str, Array]:
+        return {p.path: np.abs(_numbers(net, p.path)) for p in _list_trained(net.graph)}
+
+
+@IMPORTANCES.register
+@final
+@dataclass(frozen=True)
+class L2(Importance):
+    """The Euclidean length of all weights of a channel, those that make it and those that read
+    it; of a weight, its size.
+
+    Source: Fang et al. 2023, https://arxiv.org/abs/2301.12900
+    """
+
+    name = "l2"
+
+    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Mapping[str, Array]:
+        return {p.path: np.square(_numbers(net, p.path)) for p in _list_trained(net.graph)}
+
+    def combine(self, pieces: Sequence[Array]) -> Array:
+        total: Array = np.sqrt(super().combine(pieces))
+        return total
+
+
+@IMPORTANCES.register
+@final
+@dataclass(frozen=True)
+class Taylor(Importance):
+    """How much the loss would change without the channel, to first order: `(Σ gradient * weight)²`,
+    summed over the parameters it stands in.
+
+    - `rows`: training rows over which gradients are averaged.
+
+    Source: Molchanov et al. 2019, https://arxiv.org/abs/1906.10771
+    """
+
+    name = "taylor"
+    rows: int = 512
+
+    def check(self) -> None:
+        if self.rows < 1:
+            refuse(self.name, "rows", self.rows, "at least 1")
+
+    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Mapping[str, Array]:
+        if world.trainer is None:
+            raise CompileError([NothingToTrainOn(world.span, "prune(importance=taylor)")])
+        gradients = world.trainer.gradients(net, self.rows)
+        return {
+            path: _numbers(net, path) * np.asarray(gradient, np.float64)
+            for path, gradient in gradients.items()
+        }
+
+    def combine(self, pieces: Sequence[Array]) -> Array:
+        total: Array = np.sum([np.square(piece.sum(axis=1)) for piece in pieces], axis=0)
+        return total
+
+
+@IMPORTANCES.register
+@final
+@dataclass(frozen=True)
+class BatchNormScale(Importance):
+    """The scale that a batch norm gives the channel. Groups of channels without a batch norm are
+    left alone.
+
+    Source: Liu et al. 2017, https://arxiv.org/abs/1708.06519
+    """
+
+    name = "batch_norm"
+    of_weights = False
+
+    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Mapping[str, Array]:
+        scales = {
+            node.inputs[1].name
+            for node in net.graph.nodes
+            if isinstance(node.op, BatchNorm) and node.op.affine and node.inputs[1] is not None
+        }
+        return {path: np.abs(_numbers(net, path)) for path in scales & net.weights.keys()}
+
+
+@IMPORTANCES.register
+@final
+@dataclass(frozen=True)
+class Activation(Importance):
+    """The length of the weights that read a channel, times the root mean square of what they
+    read. Inside a `scan` the weights count alone.
+
+    - `rows`: training rows over which the mean is taken.
+
+    Source: Sun et al. 2024, https://arxiv.org/abs/2306.11695
+    """
+
+    name = "activation"
+    of_readers = True
+    rows: int = 256
+
+    def check(self) -> None:
+        if self.rows < 1:
+            refuse(self.name, "rows", self.rows, "at least 1")
+
+    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Mapping[str, Array]:
+        if world.samples is None:
+            raise CompileError([NoRowsToJudgeBy(world.span, "importance=activation")])
+        reads = [(a, b) for a, b in channels.readings if b is not None and b[1] in net.weights]
+        squares = _mean_squares(net, {a for a, _ in reads if not a[0]}, world, self.rows)
+        figures: dict[str, Array] = {}
+        for operand, (_, path, axis) in reads:
+            found = _spread(squares.get(operand), net.weights[path].shape, axis)
+            figures[path] = figures.get(path, 0) + np.square(_numbers(net, path)) * found
+        return figures
+
+    def combine(self, pieces: Sequence[Array]) -> Array:
+        total: Array = np.sqrt(super().combine(pieces))
+        return total
+
+
+def _spread(squares: Array | None, shape: Sequence[int], axis: int) -> Array:
+    """Mean squares along an axis of a weight, of shape `[1, …, size, …, 1]`. Where every group
+    of channels meets the same axis of the weight, it is their mean."""
+    lined = [-1 if a == axis else 1 for a in range(len(shape))]
+    if squares is None:
+        return np.ones([*lined[:axis], 1, *lined[axis + 1 :]])
+    grouped: Array = squares.reshape(-1, shape[axis]).mean(axis=0).reshape(lined)
+    return grouped
+
+
+def _mean_squares(
+    net: WeightedNet, places: set[Place], world: World, rows: int
+) -> Mapping[Place, Array]:
+    """The mean square of a value over everything but one axis, over calibration rows."""
+    assert world.samples is not None, "callers look whether there are rows"
+    wanted: dict[str, list[int]] = {}
+    for _, name, axis in places:
+        wanted.setdefault(name, []).append(axis)
+    sums: dict[Place, Array] = {}
+    counts: dict[Place, int] = {}
+
+    def add(name: str, array: Array) -> None:
+        for axis in wanted.get(name, ()):
+            others = tuple(a for a in range(array.ndim) if a != axis)
+            total = np.square(array, dtype=np.float64).sum(axis=others)
+            sums["", name, axis] = sums.get(("", name, axis), 0) + total
+            counts["", name, axis] = counts.get(("", name, axis), 0) + array.size // len(total)
+
+    def watch(node: Node, results: tuple[Array, ...]) -> None:
+        for value, array in zip(node.outputs, results, strict=True):
+            add(value.name, array)
+
+    for batch in world.samples.batches(rows):
+        for name, array in batch.items():
+            add(name, np.asarray(array))
+        evaluate(net.graph, net.weights, batch, watch=watch)
+    return {place: total / counts[place] for place, total in sums.items()}
+
+
+__all__ = ["IMPORTANCES", "L2", "ChannelGroup", "Importance", "score_channels"]

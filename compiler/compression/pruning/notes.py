@@ -1,0 +1,93 @@
+"""What pruning says to the journal: what each layer lost, or why it kept everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.pruning.groups import Channels
+from compiler.compression.selecting import layer_path
+from compiler.compression.world import LayerNote, World
+from compiler.ir.evaluate import Array
+from compiler.ir.graph import Graph, Node
+from compiler.ops.convolution import Conv, ConvTranspose
+from compiler.ops.linear import Dense, Embedding
+from compiler.ops.scan import Scan
+from compiler.source import Span
+
+
+def note_channels(
+    before: WeightedNet,
+    after: WeightedNet,
+    channels: Channels,
+    allows: Callable[[str], bool],
+    world: World,
+) -> None:
+    """Notes for each layer how many outputs it has left, and why not fewer. The channels are
+    those of the net before."""
+    makers = {path for group in channels.groups for path in group.makers}
+    left = {layer_path(node): _count_outputs(node) for node in _list_layers(after.graph)}
+    for node in _list_layers(before.graph):
+        path, count = layer_path(node), _count_outputs(node)
+        now = left[path]
+        if now != count:
+            figures = (("channels", float(now)),)
+            world.note(
+                LayerNote("prune", path, f"{count} -> {now} channels", "", figures, _span(node))
+            )
+            continue
+        reason = channels.obstacles.get(path, "")
+        if not reason and not allows(path):
+            reason = "`only` or `except` says so"
+        elif not reason and path in makers:
+            reason = _explain_group(path, channels, allows)
+        world.note(LayerNote("prune", path, "", reason, (), _span(node)))
+
+
+def _explain_group(path: str, channels: Channels, allows: Callable[[str], bool]) -> str:
+    for group in channels.groups:
+        kept = next((p for p in group.makers if not allows(p)), None)
+        if path in group.makers and kept is not None:
+            return f"its channels are also those of `{kept}`, which may not be touched"
+    return "no channel of it was among those to go"
+
+
+def _list_layers(graph: Graph) -> list[Node]:
+    """The nodes whose weights make channels, one for each path."""
+    layers = [n for n in _walk(graph) if isinstance(n.op, Dense | Conv | ConvTranspose | Embedding)]
+    return list({layer_path(node): node for node in reversed(layers)}.values())[::-1]
+
+
+def _walk(graph: Graph) -> Iterator[Node]:
+    """The nodes, those inside loops too."""
+    for node in graph.nodes:
+        if isinstance(node.op, Scan):
+            yield from _walk(node.op.body)
+        yield node
+
+
+def _count_outputs(node: Node) -> int:
+    op = node.op
+    assert isinstance(op, Dense | Conv | ConvTranspose | Embedding), "only layers are counted"
+    return op.size if isinstance(op, Embedding) else op.out
+
+
+def _span(node: Node) -> Span | None:
+    return node.origin.span
+
+
+def note_weights(figures: Mapping[str, Array], masks: Mapping[str, Array], world: World) -> None:
+    """Notes for each weight how many of its numbers became zero, and why not more."""
+    for path, array in figures.items():
+        mask = masks.get(path)
+        if mask is None:
+            reason = "its inputs are no multiple of the pattern"
+            world.note(LayerNote("prune", path, "", reason))
+            continue
+        kept = int(np.count_nonzero(mask))
+        share = 1 - kept / array.size
+        reason = "zeros make the file smaller, not ONNX Runtime faster"
+        figure = (("sparsity", share),)
+        world.note(LayerNote("prune", path, f"{share:.1%} zeros", reason, figure))

@@ -1,0 +1,224 @@
+"""The pass `prune`: fewer channels, or zeros in weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, final
+
+import numpy as np
+
+from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.pruning.cutting import cut_net
+from compiler.compression.pruning.dead import remove_dead_neurons
+from compiler.compression.pruning.groups import ChannelGroup, Channels, find_channels
+from compiler.compression.pruning.importance import L2, Importance, score_channels
+from compiler.compression.pruning.notes import note_channels, note_weights
+from compiler.compression.pruning.unstructured import (
+    drop_least,
+    find_weights,
+    keep_pattern,
+    put_zeros,
+    read_pattern,
+)
+from compiler.compression.pruning.widths import (
+    choose_by_trial,
+    choose_global,
+    choose_uniform,
+    mark_least,
+    round_widths,
+)
+from compiler.compression.selecting import is_selected
+from compiler.compression.world import World
+from compiler.diagnostics import CompileError
+from compiler.ir.evaluate import Array
+from compiler.messages.pruning import NoRowsToJudgeBy, NothingToCut
+from compiler.records import dataclass
+from compiler.training.settings import (
+    refuse,
+    refuse_together,
+    require_at_least_zero,
+    require_share,
+)
+
+
+@COMPRESSION.register
+@final
+@dataclass(frozen=True)
+class Prune(CompressionPass):
+    """Takes channels out of a net, or puts zeros into its weights.
+
+    With `channels` layers get narrower: channels that belong together (through residual sums,
+    norms, concatenation, splits, flattening, groups, heads of attention, states of loops, tied
+    weights) go together, and the net computes less. Inputs and outputs keep their sizes. Whole
+    heads of attention are dropped. With `weights` or `pattern` single weights become zero, and
+    `finetune` keeps them so; ONNX Runtime computes as long as before, the file compresses better.
+
+    - `channels`: the share of channels that go.
+    - `weights`: the share of weights that become zero.
+    - `pattern`: `"2:4"` leaves the two most important of every four neighbours along the inputs
+      of a layer, for hardware that multiplies such matrices faster.
+    - `zeros`: removes the channels that add nothing because they, or all weights that read them,
+      are zero; outputs stay as they are.
+    - `tolerance`: for `zeros`, numbers up to this size count as zero.
+    - `importance`: what is taken first: `l2`, `l1`, `taylor`, `batch_norm`, `activation`.
+    - `ranking`: "uniform" takes the same share of every group of channels (or of every weight),
+      "global" the least important anywhere, "layer" tries each group by itself and takes where
+      the loss suffers least.
+    - `most`: the share of a group that "global" and "layer" take at most.
+    - `round_to`: widths become multiples of this number (16 suits f32 convolutions on CPUs, 4
+      their int8 kernels).
+    - `only`, `except`: path patterns of the layers that may, or may not, lose outputs or weights.
+
+    Example: `apply prune(channels=50%, importance=taylor) -> finetune(epochs=10)`
+    Errors: W1110 without data to judge by, W1111 where nothing can be cut.
+    Source: Fang et al. 2023, https://arxiv.org/abs/2301.12900
+    """
+
+    name = "prune"
+    channels: float | None = None
+    weights: float | None = None
+    pattern: str | None = None
+    zeros: bool = False
+    tolerance: float = 0.0
+    importance: Importance = L2()
+    ranking: Literal["uniform", "global", "layer"] = "uniform"
+    most: float = 0.9
+    round_to: int = 1
+    only: tuple[str, ...] | None = None
+    except_: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Refuses settings that mean nothing; raises `Fault`."""
+        goals = {"channels": self.channels, "weights": self.weights, "pattern": self.pattern}
+        given = [name for name, value in goals.items() if value is not None]
+        given += ["zeros"] if self.zeros else []
+        if len(given) != 1:
+            names = "`channels`, `weights`, `pattern` or `zeros`"
+            reason = f"it got {' and '.join(given)}" if given else "nothing says what goes"
+            refuse_together(self.name, given[-1] if given else "", reason, f"give one of {names}")
+        for name in ("channels", "weights", "most"):
+            value = getattr(self, name)
+            if value is not None:
+                require_share(self.name, name, value)
+        if self.pattern is not None and read_pattern(self.pattern) is None:
+            refuse(self.name, "pattern", self.pattern, 'how many of how many stay, as `"2:4"`')
+        require_at_least_zero(self.name, "tolerance", self.tolerance)
+        if self.round_to < 1:
+            refuse(self.name, "round_to", self.round_to, "at least 1")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.channels is None and not self.zeros and not self.importance.of_weights:
+            reason = f"`{self.importance.name}` says nothing about single weights"
+            refuse_together(self.name, "importance", reason, "take `l1`, `taylor` or `activation`")
+        if self.ranking == "layer" and self.channels is None:
+            reason = "only channels are tried layer by layer"
+            refuse_together(self.name, "ranking", reason, 'take "uniform" or "global"')
+
+    def run(self, net: WeightedNet, world: World) -> WeightedNet:
+        """The net with fewer channels, or with zeros.
+
+        Raises:
+            CompileError: nothing can be cut (W1111), or the importance needs what the world does
+                not have (W1110, W1101).
+        """
+        if self.channels is not None:
+            return self._cut_channels(net, self.channels, world)
+        if self.zeros:
+            made = remove_dead_neurons(
+                net, tolerance=self.tolerance, only=self.only, excluded=self.except_
+            )
+            note_channels(net, made, find_channels(net.graph), self._allows, world)
+            return made
+        return self._drop_weights(net, world)
+
+    def _allows(self, path: str) -> bool:
+        return is_selected(path, self.only, self.except_)
+
+    def _cut_channels(self, net: WeightedNet, share: float, world: World) -> WeightedNet:
+        channels = find_channels(net.graph)
+        scores = score_channels(self.importance, net, channels, world)
+        chosen = {
+            i: found
+            for i, (group, found) in enumerate(zip(channels.groups, scores, strict=True))
+            if found is not None and all(map(self._allows, group.makers))
+        }
+        if not chosen:
+            raise CompileError([NothingToCut(world.span, "channels", _list_reasons(channels))])
+        counts = self._count_gone(net, channels, chosen, share, world)
+        groups = [channels.groups[i] for i in chosen]
+        rounded = dict(zip(chosen, round_widths(groups, counts, self.round_to), strict=True))
+        made = _cut(net, channels, chosen, rounded)
+        note_channels(net, made, channels, self._allows, world)
+        return made
+
+    def _count_gone(
+        self,
+        net: WeightedNet,
+        channels: Channels,
+        scores: Mapping[int, Array],
+        share: float,
+        world: World,
+    ) -> list[int]:
+        """How many channels of each chosen group go."""
+        sizes = [len(s) for s in scores.values()]
+        if self.ranking == "uniform":
+            return choose_uniform(sizes, share)
+        if self.ranking == "global":
+            return choose_global(list(scores.values()), share, self.most)
+        if world.judge is None:
+            raise CompileError([NoRowsToJudgeBy(world.span, 'ranking="layer"')])
+        judge, places = world.judge, list(scores)
+
+        def lose(group: int, count: int) -> float:
+            if world.progress is not None:
+                world.progress("prune: trying each group by itself", group, len(places))
+            trial = _cut(net, channels, scores, {places[group]: count})
+            return judge.score(trial)["loss"]
+
+        return choose_by_trial(sizes, share, self.most, lose)
+
+    def _drop_weights(self, net: WeightedNet, world: World) -> WeightedNet:
+        channels = find_channels(net.graph)
+        axes = {
+            path: axis
+            for path, axis in find_weights(net.graph, channels).items()
+            if self._allows(path)
+        }
+        measured = self.importance.measure(net, channels, world)
+        figures = {path: np.abs(measured[path]) for path in axes if path in measured}
+        if self.weights is not None:
+            masks = drop_least(figures, self.weights, globally=self.ranking == "global")
+        else:
+            masks = self._fit_pattern(figures, axes)
+        if not masks:
+            raise CompileError([NothingToCut(world.span, "weights", ())])
+        note_weights(figures, masks, world)
+        return put_zeros(net, masks)
+
+    def _fit_pattern(
+        self, figures: Mapping[str, Array], axes: Mapping[str, int]
+    ) -> dict[str, Array]:
+        kept, of = read_pattern(self.pattern or "") or (1, 1)
+        fitted = {p: keep_pattern(array, axes[p], kept, of) for p, array in figures.items()}
+        return {path: mask for path, mask in fitted.items() if mask is not None}
+
+
+def _cut(
+    net: WeightedNet, channels: Channels, scores: Mapping[int, Array], counts: Mapping[int, int]
+) -> WeightedNet:
+    """The net without the least important channels of each group, as many as `counts` says."""
+    choices = [
+        mark_least(scores[i], counts.get(i, 0)) if i in scores else _none(group)
+        for i, group in enumerate(channels.groups)
+    ]
+    return cut_net(net, channels, channels.mark(choices)) if any(counts.values()) else net
+
+
+def _none(group: ChannelGroup) -> Array:
+    return np.zeros(group.size, bool)
+
+
+def _list_reasons(channels: Channels) -> tuple[str, ...]:
+    kept: Sequence[tuple[str, str]] = list(channels.obstacles.items())
+    return tuple(f"`{path}`: {reason}" for path, reason in kept)

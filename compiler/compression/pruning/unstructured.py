@@ -1,0 +1,87 @@
+"""Zeros in weights: the least important ones anywhere, or n of every m (2:4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.pruning.groups import Channels
+from compiler.ir.evaluate import Array
+from compiler.ir.graph import Graph
+
+Ranking = str
+
+
+def find_weights(graph: Graph, channels: Channels) -> dict[str, int]:
+    """The weights that layers sum products with, by path, and the axis that is summed over."""
+    trained = {p.path for p in graph.parameters if p.trainable and p.value.type.rank >= 2}
+    reads = (weight for _, weight in channels.readings if weight is not None)
+    return {path: axis for _, path, axis in reads if path in trained}
+
+
+def drop_least(figures: Mapping[str, Array], share: float, *, globally: bool) -> dict[str, Array]:
+    """Truth values for each weight: which of its numbers stay if that share of all goes.
+
+    Globally, the figures of each weight are taken relative to their mean, and the least of all
+    go; a weight keeps one number at least. Otherwise every weight loses the same share.
+    """
+    if not globally:
+        return {path: _keep_most(array, share) for path, array in figures.items()}
+    relative = {
+        path: array / mean if (mean := float(array.mean())) > 0 else array
+        for path, array in figures.items()
+    }
+    pooled = np.concatenate([array.ravel() for array in relative.values()])
+    count = round(share * len(pooled))
+    if count == 0:
+        return {path: np.ones(array.shape, bool) for path, array in relative.items()}
+    bound = np.partition(pooled, count - 1)[count - 1]
+    return {path: (a > bound) | (a == a.max()) for path, a in relative.items()}
+
+
+def _keep_most(figures: Array, share: float) -> Array:
+    """All but the share of the least; of equal ones the later stay."""
+    count = min(round(share * figures.size), figures.size - 1)
+    kept = np.ones(figures.size, bool)
+    kept[np.argsort(figures, axis=None, kind="stable")[:count]] = False
+    return kept.reshape(figures.shape)
+
+
+def keep_pattern(figures: Array, axis: int, kept: int, of: int) -> Array | None:
+    """Truth values: the `kept` largest of every `of` neighbours along an axis; None where the
+    axis is no multiple of `of`."""
+    if figures.shape[axis] % of:
+        return None
+    lines = np.moveaxis(figures, axis, -1)
+    blocks = lines.reshape(-1, of)
+    mask = np.zeros(blocks.shape, bool)
+    best = np.argsort(-blocks, axis=1, kind="stable")[:, :kept]
+    np.put_along_axis(mask, best, values=True, axis=1)
+    return np.moveaxis(mask.reshape(lines.shape), -1, axis)
+
+
+def put_zeros(net: WeightedNet, masks: Mapping[str, Array]) -> WeightedNet:
+    """The net with zeros where a mask is false."""
+    zeroed = {
+        path: np.where(mask, net.weights[path], 0).astype(net.weights[path].dtype)
+        for path, mask in masks.items()
+    }
+    return WeightedNet(net.graph, {**net.weights, **zeroed})
+
+
+def read_pattern(text: str) -> tuple[int, int] | None:
+    """`"2:4"` as (2, 4): how many of how many stay. None for anything else."""
+    kept, colon, of = text.partition(":")
+    if not (colon and kept.isdecimal() and of.isdecimal()):
+        return None
+    numbers = int(kept), int(of)
+    return numbers if 1 <= numbers[0] < numbers[1] else None
+
+
+def count_share(masks: Sequence[Array]) -> float:
+    """The share of numbers that go."""
+    size = math.fsum(m.size for m in masks)
+    return 1 - math.fsum(int(m.sum()) for m in masks) / size if size else 0.0

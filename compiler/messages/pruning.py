@@ -1,0 +1,57 @@
+"""What goes wrong with pruning: nothing to judge channels by, nothing that may be cut."""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+from compiler.diagnostics import Message
+from compiler.records import dataclass
+
+
+@final
+@dataclass(frozen=True)
+class NoRowsToJudgeBy(Message):
+    """Pruning was asked to look at what the net computes, and there are no rows to run it on.
+
+    `importance=activation` runs calibration rows through the net, `ranking="layer"` tries each
+    group of channels on the rows held out for decisions. Both come with the train that the
+    variant is of; importance by weights alone (`l1`, `l2`, `batch_norm`) needs no rows.
+    """
+
+    code: ClassVar[str] = "W1110"
+
+    option: str
+
+    def title(self) -> str:
+        return f"`{self.option}` has no rows to look at"
+
+    def label(self) -> str:
+        return "needs data"
+
+    def help(self) -> str:
+        return "make the variant of a train, or judge by weights alone: `importance=l2`"
+
+
+@final
+@dataclass(frozen=True)
+class NothingToCut(Message):
+    """No layer of the net can lose what `prune` was asked to take.
+
+    Channels stay where they are inputs or outputs of the net, where an op needs all of them, and
+    where `only` and `except` say so; weights go from dense layers and convolutions, and a pattern
+    needs an axis that is a multiple of it.
+    """
+
+    code: ClassVar[str] = "W1111"
+
+    what: str  # "channels" or "weights"
+    reasons: tuple[str, ...]  # "`fc`: an output of the net"
+
+    def title(self) -> str:
+        return f"there are no {self.what} to prune"
+
+    def label(self) -> str:
+        return "; ".join(self.reasons[:3]) or f"the net has no layers with {self.what}"
+
+    def help(self) -> str | None:
+        return "look at `only` and `except`" if self.reasons else None
