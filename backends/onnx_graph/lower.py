@@ -13,7 +13,7 @@ import onnx_ir as ir
 from backends.onnx_graph.attributes import FixedDimension
 from backends.onnx_graph.builder import GraphBuilder, Initializer, declare_type
 from backends.onnx_graph.dtypes import Array
-from backends.onnx_graph.integer_bias import write_integer_biases
+from backends.onnx_graph.integer_form import form_integers
 from backends.onnx_graph.live import find_live, values_read
 from backends.onnx_graph.metadata import (
     OnnxOptions,
@@ -67,7 +67,7 @@ def lower_graph(
     build = GraphBuilder(opset)
     values = _declare(build, graph, weights)
     lower_nodes(graph, build, graph.nodes, values)
-    write_integer_biases(build)
+    form_integers(build)
     outputs = _name_outputs(build, graph.outputs, values)
     nodes = find_live(build.nodes, outputs)
     read = {value for node in nodes for value in values_read(node)}

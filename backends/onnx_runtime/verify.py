@@ -14,7 +14,8 @@ from backends.onnx_graph.check import MalformedModel, check_onnx, read_opset
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.cases import Case, make_cases
 from backends.onnx_runtime.onnx_subject import OnnxSubject
-from backends.onnx_runtime.rounding import measure_rounding
+from backends.onnx_runtime.readback import check_integers
+from backends.onnx_runtime.rounding import has_rounding, measure_rounding
 from backends.onnx_runtime.session import Device, open_session
 from backends.onnx_runtime.sizes import SizeSearch, pin_sizes
 from backends.onnx_runtime.tolerance import Difference, compare_all, derive_tolerance
@@ -90,7 +91,8 @@ def verify(
         torch_module: the generated module with these weights, if there is one.
         onnx_path: the ONNX file, if there is one.
         device: where ONNX Runtime runs.
-        sink: gets a message per difference, at the spec line of the first node that diverges.
+        sink: gets a message per difference, at the spec line of the first node that diverges,
+            and one per layer that was planned in integers and runs in floats.
         seed: of the random inputs.
         samples: inputs from real data, tried too where they are given: random numbers may
             have no logarithm, and then all that backends can agree on is NaN.
@@ -114,6 +116,12 @@ def verify(
         opset = read_opset(onnx_path)
         options = OnnxOptions(fixed=tuple(pinned.items()))
         subjects.append(OnnxSubject(graph, weights, onnx_path, session, opset, options))
+        if has_rounding(graph) and session.device is Device.CPU:
+            floats = check_integers(graph, onnx_path)
+            for message in floats:
+                sink.report(message)
+            if floats:
+                return VerifyReport((), 0.0, passed=False)
     with np.errstate(all="ignore"):  # large inputs may overflow; results then agree on that
         return compare_subjects(
             graph,
@@ -190,8 +198,8 @@ def _compare(
     if worst.error <= allowed:
         return result, None
     # On the way to the outputs, a level decided otherwise is no fault of the node that rounds.
-    found = max(allowed, LEVEL) if rounding else allowed
-    return result, subject.explain(case, found, output, worst)
+    loose = max(allowed, LEVEL) if rounding else allowed
+    return result, subject.explain(case, loose, output, worst)
 
 
 LEVEL = 1.5 / 127

@@ -55,3 +55,30 @@ class NothingToQuantize(Message):
 
     def help(self) -> str:
         return "look at `only` and `except`, or store weights in few bits: `quantize(weights8)`"
+
+
+@final
+@dataclass(frozen=True)
+class IntegerRunsFloat(Message):
+    """A layer that was quantized runs in floats after all.
+
+    ONNX Runtime computes in integers where it finds a pattern that it has a kernel for. After
+    compiling, Weft reads the graph that ONNX Runtime made of the file: here it dequantizes and
+    computes in f32, which is slower than not to quantize the layer. Leave the layer out, or
+    report it with the spec if it is of a usual kind.
+    """
+
+    code: ClassVar[str] = "W1142"
+    layer: str
+    operator: str
+    source: str
+
+    def title(self) -> str:
+        return f"`{self.layer}` was planned in integers and runs as a float {self.operator}"
+
+    def label(self) -> str:
+        return "has no integer kernel in ONNX Runtime on this machine"
+
+    def help(self) -> str:
+        path = self.layer.partition("/")[0]
+        return f'leave it as it is: `quantize(int8, except=["{path}"])`'
