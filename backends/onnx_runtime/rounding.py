@@ -3,12 +3,13 @@
 Where a value is rounded to levels, a difference in the last bit decides which level it gets if it
 lies in the middle between two. Backends sum in other orders, or in integers, so a few elements
 differ by a whole step. What that does to the outputs is found by trying: the network is computed
-with every value moved by a small part of its step before it is rounded.
+with every value moved by a small part of its step before it is rounded. Where a runtime may round
+inputs that the meaning does not round (`accuracy_level`), they move by as much as that rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from backends.onnx_runtime.tolerance import compare
 from compiler.dims import Dim
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
+from compiler.ops.packed import DynamicDense, PackedDense, quantize_dynamically
 from compiler.ops.quantization import FakeQuantize
 
 Array = NDArray[Any]
@@ -31,22 +33,40 @@ FACTOR = 3.0
 """How many times the largest effect of `DRAWS` random moves a difference may be."""
 
 
+Rounding = FakeQuantize | DynamicDense | PackedDense
+
+
 @dataclass(frozen=True)
 class _Moved:
     """A rounding whose operand is moved first."""
 
-    op: FakeQuantize
+    op: Rounding
     draw: np.random.Generator
 
     def substitute(self, sizes: Mapping[str, int | Dim]) -> _Moved:
         return self
 
-    def evaluate(self, x: Array, scale: Array, zero_point: Array) -> tuple[Array, ...]:
-        noise = self.draw.uniform(-SHARE, SHARE, x.shape).astype(x.dtype)
-        step = scale
-        if self.op.axis is not None:
-            step = scale.reshape([-1 if a == self.op.axis % x.ndim else 1 for a in range(x.ndim)])
-        return self.op.evaluate(x + noise * step, scale, zero_point)
+    def evaluate(self, x: Array, *weights: Array) -> tuple[Array, ...]:
+        noise = self.draw.uniform(-1, 1, x.shape).astype(x.dtype)
+        return self.op.evaluate(x + noise * _find_reach(self.op, x, weights), *weights)
+
+
+def _find_reach(op: Rounding, x: Array, weights: Sequence[Array]) -> Array:
+    """By how much each entry of an operand may be moved."""
+    match op:
+        case DynamicDense():
+            _, step, _ = quantize_dynamically(x)
+            return np.asarray(SHARE * step)
+        case PackedDense():
+            # Inputs in i8, with one step for each block of a row that is at most its largest.
+            size = x.shape[-1]
+            blocks = np.add.accumulate(np.full(-(-size // op.block) - 1, op.block))
+            peaks = [np.abs(part).max(axis=-1) for part in np.split(x, blocks, axis=-1)]
+            return np.repeat(np.stack(peaks, axis=-1) / 254, op.block, axis=-1)[..., :size]
+    step = np.asarray(SHARE * weights[0])
+    if op.axis is None:
+        return step
+    return step.reshape([-1 if a == op.axis % x.ndim else 1 for a in range(x.ndim)])
 
 
 def has_rounding(graph: Graph) -> bool:
@@ -57,7 +77,13 @@ def has_rounding(graph: Graph) -> bool:
 def _is_rounding(graph: Graph, index: int) -> bool:
     node = graph.nodes[index]
     source = node.inputs[0] if node.inputs else None
-    moves = isinstance(node.op, FakeQuantize)
+    match node.op:
+        case FakeQuantize() | DynamicDense():
+            moves = True
+        case PackedDense(accuracy_level=level):
+            moves = level == 4
+        case _:
+            moves = False
     return moves and source is not None and source.name not in graph.parameter
 
 
@@ -76,7 +102,7 @@ def measure_rounding(
         draw = np.random.default_rng(seed)
         nodes = tuple(
             replace(node, op=_Moved(node.op, draw))  # type: ignore[arg-type]
-            if _is_rounding(graph, index) and isinstance(node.op, FakeQuantize)
+            if _is_rounding(graph, index) and isinstance(node.op, Rounding)
             else node
             for index, node in enumerate(graph.nodes)
         )

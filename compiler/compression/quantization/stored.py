@@ -50,11 +50,7 @@ class Storage:
     per_channel: bool
     codebook: bool
     rounding: Rounding
-
-    @property
-    def step(self) -> str:
-        """What notes call it."""
-        return f"quantize(stored{self.bits})"
+    step: str  # what notes call it
 
     def store(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
@@ -157,7 +153,7 @@ class Stored8(Scheme):
         Raises:
             CompileError: GPTQ is asked for, and there is nothing to calibrate on.
         """
-        storage = Storage(8, self.per_channel, codebook=False, rounding=self.rounding)
+        storage = Storage(8, self.per_channel, False, self.rounding, "quantize(stored8)")
         return storage.store(net, world, only, excluded)
 
 
@@ -194,5 +190,6 @@ class Stored4(Scheme):
         Raises:
             CompileError: GPTQ is asked for, and there is nothing to calibrate on.
         """
-        storage = Storage(4, self.per_channel, self.codebook, self.rounding)
+        step = "quantize(stored4)"
+        storage = Storage(4, self.per_channel, self.codebook, self.rounding, step)
         return storage.store(net, world, only, excluded)

@@ -1,0 +1,125 @@
+"""Finds the dense layers of a net that other dense ops can stand for, and puts these there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.quantization.storing import settle
+from compiler.compression.selecting import is_selected, layer_path
+from compiler.compression.world import LayerNote, World
+from compiler.ir.graph import Graph, Node, Value
+from compiler.ops.base import Op
+from compiler.ops.linear import Dense
+from compiler.passes.rewrite import Rewriter
+from compiler.source import Span
+from compiler.tensor import DType, TensorType
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class DenseLayer:
+    """A dense layer with a weight that it alone reads, and all its calls."""
+
+    path: str
+    weight: str
+    bias: str | None
+    calls: tuple[Node, ...]
+
+    @property
+    def node(self) -> Node:
+        """Its first call."""
+        return self.calls[0]
+
+    @property
+    def span(self) -> Span | None:
+        """The line of the spec that it comes from."""
+        return self.node.origin.span
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """The op that stands for a dense layer, and its weights before the bias, by name."""
+
+    op: Op
+    parts: Mapping[str, tuple[DType, Array]]
+
+
+def find_dense(
+    net: WeightedNet,
+    world: World,
+    only: Sequence[str] | None,
+    excluded: Sequence[str],
+    step: str,
+) -> list[DenseLayer]:
+    """The dense layers that may be replaced, in order; a note for every other one."""
+    graph = net.graph
+    calls: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        if isinstance(node.op, Dense):
+            calls.setdefault(layer_path(node), []).append(node)
+    found = []
+    for path, nodes in calls.items():
+        reason = _find_obstacle(graph, path, nodes)
+        if not is_selected(path, only, excluded):
+            reason = "`only` or `except` says so"
+        if reason:
+            world.note(LayerNote(step, path, "", reason, span=nodes[0].origin.span))
+            continue
+        names = [v.name if v is not None else None for v in nodes[0].inputs[1:]]
+        assert names[0] is not None, "a dense layer has a weight"
+        bias = names[1] if len(names) > 1 else None
+        found.append(DenseLayer(path, names[0], bias, tuple(nodes)))
+    return found
+
+
+def _find_obstacle(graph: Graph, path: str, nodes: Sequence[Node]) -> str:
+    first = nodes[0]
+    for value in first.inputs[1:]:
+        if value is None or value.name not in graph.parameter:
+            return "its weight is computed"
+        if value.name.rpartition(".")[0] != path:
+            return "its weight is another layer's"
+        if any(user not in nodes for user in graph.users[value.name]):
+            return f"`{value.name}` is tied to another layer"
+    if any(node.op != first.op or node.inputs[1:] != first.inputs[1:] for node in nodes):
+        return "its calls differ"
+    source = first.inputs[0]
+    if source is None or source.type.dtype is not DType.F32:
+        return "it does not compute in f32"
+    return ""
+
+
+def replace_dense(
+    net: WeightedNet,
+    layers: Sequence[DenseLayer],
+    make: Callable[[DenseLayer, Array], Replacement],
+) -> WeightedNet:
+    """The net with other ops in place of dense layers. The weights of the layer at `fc` get the
+    paths that the op's own weights have: `fc.codes`, `fc.scale`; a bias stays where it is."""
+    chosen = {id(node): layer for layer in layers for node in layer.calls}
+    rewriter = Rewriter(net.graph)
+    made: dict[str, tuple[Op, tuple[Value, ...]]] = {}
+    for node in net.graph.nodes:
+        layer = chosen.get(id(node))
+        if layer is None:
+            rewriter.keep(node)
+            continue
+        if layer.path not in made:
+            replacement = make(layer, net.weights[layer.weight])
+            parts = tuple(
+                rewriter.buffer(f"{layer.path}.{name}", TensorType.of(kind, array.shape), array)
+                for name, (kind, array) in replacement.parts.items()
+            )
+            made[layer.path] = replacement.op, parts
+        op, parts = made[layer.path]
+        source, _, *bias = node.inputs
+        assert source is not None, "a dense layer has an input"
+        inputs = (rewriter.current(source), *parts, *bias)
+        rewriter.apply(op, inputs, node, [node.output.name])
+    return settle(rewriter.graph(), net.weights)

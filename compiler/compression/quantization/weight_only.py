@@ -1,0 +1,204 @@
+"""Weight-only quantization: dense layers read weights of 4 or 8 bits in blocks, in the product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.quantization.base import SCHEMES, Scheme
+from compiler.compression.quantization.calibrated import fold_norms
+from compiler.compression.quantization.calibration import draw_batches
+from compiler.compression.quantization.dense_layers import (
+    DenseLayer,
+    Replacement,
+    find_dense,
+    replace_dense,
+)
+from compiler.compression.quantization.dynamic import Rest, refuse_setting
+from compiler.compression.quantization.rounding import (
+    Rounding,
+    collect_moments,
+    round_weight,
+    space_blocks,
+)
+from compiler.compression.quantization.stored import ROWS, Storage
+from compiler.compression.quantization.storing import measure_loss
+from compiler.compression.world import LayerNote, World
+from compiler.diagnostics import CompileError
+from compiler.messages.weight_formats import NoDenseLayer
+from compiler.ops.packed import PackedDense
+from compiler.records import dataclass
+from compiler.tensor import DType
+
+Array = NDArray[Any]
+Level = Literal[0, 1, 2, 3, 4]
+
+LEAST = 1024
+"""Numbers of a weight below which a block's kernel does not pay."""
+
+
+@final
+@dataclass(frozen=True)
+class Blocks:
+    """How dense layers are packed: the options of `weights8` and `weights4` together."""
+
+    bits: int
+    block: int
+    accuracy_level: Level
+    symmetric: bool
+    rounding: Rounding
+    rest: Rest
+
+    @property
+    def step(self) -> str:
+        """What notes call it."""
+        return f"quantize(weights{self.bits})"
+
+    def check(self, scheme: Scheme) -> None:
+        """Refuses blocks that the runtime does not have."""
+        if self.block < 16 or self.block & (self.block - 1):
+            refuse_setting(scheme, "block", self.block, "a power of 2, at least 16")
+
+    def pack(
+        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+    ) -> WeightedNet:
+        """The net with packed dense layers."""
+        folded = fold_norms(net)
+        found = find_dense(folded, world, only, excluded, self.step)
+        layers = [one for one in found if folded.weights[one.weight].size >= LEAST]
+        if not layers:
+            scheme = f"weights{self.bits}"
+            raise CompileError([NoDenseLayer(world.span, net.graph.name, scheme)])
+        made = self.replace(folded, layers, world)
+        if self.rest == "float":
+            return made
+        storage = Storage(8, per_channel=True, codebook=False, rounding="nearest", step=self.step)
+        return storage.store(made, world, only, excluded)
+
+    def replace(self, net: WeightedNet, layers: Sequence[DenseLayer], world: World) -> WeightedNet:
+        """The net with these layers packed."""
+        moments: dict[str, Array] = {}
+        if self.rounding == "gptq":
+            nodes = [node for layer in layers for node in layer.calls]
+            moments = collect_moments(net, nodes, draw_batches(net, world, ROWS))
+
+        def make(layer: DenseLayer, weight: Array) -> Replacement:
+            matrix = weight.astype(np.float32)
+            levels = space_blocks(matrix, self.bits, self.block, symmetric=self.symmetric)
+            codes = round_weight(matrix, levels, moments.get(layer.weight))
+            parts = {"codes": (DType.U8, codes.astype(np.uint8))}
+            parts["scale"] = (DType.F32, levels.scale)
+            if not self.symmetric:
+                parts["zero_point"] = (DType.U8, levels.zero.astype(np.uint8))
+            sqnr = measure_loss(weight, levels.value(codes, 0))
+            done = f"{self.bits} bits in blocks of {self.block}"
+            done += ", rounded by GPTQ" if moments else ""
+            figures = (("bits", float(self.bits)), ("sqnr", sqnr))
+            world.note(LayerNote(self.step, layer.path, done, "", figures, layer.span))
+            op = PackedDense(
+                len(matrix),
+                layer.bias is not None,
+                self.bits,
+                self.block,
+                self.symmetric,
+                self.accuracy_level,
+            )
+            return Replacement(op, parts)
+
+        return replace_dense(net, layers, make)
+
+
+@SCHEMES.register
+@final
+@dataclass(frozen=True)
+class Weights4(Scheme):
+    """Computes dense layers from weights of 4 bits, with a scale for each block of a row.
+
+    With few rows a dense layer takes as long as reading its weight, which is an eighth now: for
+    language models that write token by token. With many rows `dynamic` is faster. ONNX Runtime's
+    operator is `MatMulNBits`; weights of dense layers with fewer than 1024 numbers, and all
+    others, are stored (`rest`).
+
+    - `block`: how many entries of a row share a scale, a power of 2 from 16.
+    - `accuracy_level`: what the runtime may round inputs to: 4 is 8 bits, by far the fastest; 1
+      is f32.
+    - `symmetric`: levels around 0; without it each block has a zero point of its own.
+    - `rounding`: `nearest`, or `gptq`, which rounds so that the outputs of the layer on
+      calibration rows move least.
+    - `rest`: `stored` keeps all other weights in 8 bits in the file, `float` as they are.
+
+    Example: `apply quantize(weights4(block=32, rounding=gptq))`
+    Source: Frantar et al. 2022, GPTQ, https://arxiv.org/abs/2210.17323
+    """
+
+    name = "weights4"
+    block: int = 32
+    accuracy_level: Level = 4
+    symmetric: bool = True
+    rounding: Rounding = "nearest"
+    rest: Rest = "stored"
+
+    @property
+    def blocks(self) -> Blocks:
+        """The options, with the bits."""
+        return Blocks(4, self.block, self.accuracy_level, self.symmetric, self.rounding, self.rest)
+
+    def check(self) -> None:
+        self.blocks.check(self)
+
+    def quantize(
+        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+    ) -> WeightedNet:
+        """The net with packed dense layers.
+
+        Raises:
+            CompileError: no dense layer may be touched, or there is nothing to calibrate on.
+        """
+        return self.blocks.pack(net, world, only, excluded)
+
+
+@SCHEMES.register
+@final
+@dataclass(frozen=True)
+class Weights8(Scheme):
+    """Computes dense layers from weights of 8 bits, with a scale for each block of a row; see
+    `weights4`.
+
+    - `block`: how many entries of a row share a scale, a power of 2 from 16.
+    - `accuracy_level`: what the runtime may round inputs to: 4 is 8 bits, by far the fastest; 1
+      is f32.
+    - `symmetric`: levels around 0; without it each block has a zero point of its own.
+    - `rounding`: `nearest`, or `gptq`.
+    - `rest`: `stored` keeps all other weights in 8 bits in the file, `float` as they are.
+
+    Example: `apply quantize(weights8(block=64))`
+    """
+
+    name = "weights8"
+    block: int = 32
+    accuracy_level: Level = 4
+    symmetric: bool = True
+    rounding: Rounding = "nearest"
+    rest: Rest = "stored"
+
+    @property
+    def blocks(self) -> Blocks:
+        """The options, with the bits."""
+        return Blocks(8, self.block, self.accuracy_level, self.symmetric, self.rounding, self.rest)
+
+    def check(self) -> None:
+        self.blocks.check(self)
+
+    def quantize(
+        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+    ) -> WeightedNet:
+        """The net with packed dense layers.
+
+        Raises:
+            CompileError: no dense layer may be touched, or there is nothing to calibrate on.
+        """
+        return self.blocks.pack(net, world, only, excluded)
