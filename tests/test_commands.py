@@ -115,3 +115,21 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "error[W0906]" in done.stderr
     assert not (tmp_path / "out" / "lenet5.onnx").exists()
+
+
+@pytest.mark.parametrize("template", ["image", "table", "text"])
+def test_new_writes_a_sound_spec(template: str, tmp_path: Path) -> None:
+    made = weft("new", "net", "--template", template, cwd=tmp_path)
+    assert made.stdout == "wrote net.weft; next: weft build net.weft\n"
+    checked = weft("check", "--data", "net.weft", cwd=tmp_path)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_commands_are_imported_when_they_are_called() -> None:
+    listed = weft("--help").stdout
+    for command in ("new", "check", "build", "ops"):
+        assert f"\n  {command} " in listed
+    assert "Did you mean 'check'?" in weft("chek", LENET).stderr
+    code = "import sys, weft.cli.main; print(sorted(m for m in sys.modules if 'cli.' in m))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "['weft.cli.main', 'weft.cli.reporting']\n"

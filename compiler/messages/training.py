@@ -130,6 +130,7 @@ class UnknownWord(Message):
     word: str
     known: tuple[str, ...]
     suggestion: str | None
+    hint: str | None = None
 
     def title(self) -> str:
         return f"unknown {self.kind} `{self.word}`"
@@ -138,6 +139,8 @@ class UnknownWord(Message):
         return f"did you mean `{self.suggestion}`?" if self.suggestion else ""
 
     def help(self) -> str | None:
+        if self.hint is not None:
+            return self.hint
         return f"there is {list_words(self.known)}" if self.known else None
 
 

@@ -30,6 +30,8 @@ def add_to(app: typer.Typer) -> None:
             weft new mynet
 
             weft new prices --template table
+
+            weft new writer --template text
         """
         folder = files("specs") / "templates"
         known = tuple(sorted(p.name.removesuffix(".weft") for p in folder.iterdir()))
@@ -39,7 +41,8 @@ def add_to(app: typer.Typer) -> None:
         path = Path(name if name.endswith(".weft") else f"{name}.weft")
         if path.exists():
             raise CompileError([BadFile(None, str(path), "it exists already")])
-        text = (folder / f"{template}.weft").read_text(encoding="utf-8")
+        own = f"{template}.weft"  # a template that reads a file reads itself
+        text = (folder / own).read_text(encoding="utf-8").replace(f'"{own}"', f'"{path.name}"')
         try:
             write_text(path, text)
         except OSError as error:

@@ -37,6 +37,13 @@ class Subject:
     variant: str | None = None
 
 
+PYTORCH = (
+    "PyTorch needs no deployment: `weft build` writes model.py and weights for every train, "
+    "`weft compile --pytorch` writes model.py for any net"
+)
+"""What to do instead of `deploy … as torch`."""
+
+
 @dataclass(frozen=True)
 class Deployable:
     """A train that was elaborated, and the columns that the inputs of its net were given."""
@@ -126,9 +133,9 @@ def _check_target(scope: FileScope, target: Reference) -> bool:
     if len(target.path) == 1 and name.text == "onnx" and not target.arguments:
         return True
     known = ("onnx",)
-    scope.session.report(
-        UnknownWord(target.span, "target", name.text, known, did_you_mean(name.text, known))
-    )
+    near = did_you_mean(name.text, known)
+    hint = PYTORCH if name.text in ("torch", "pytorch") else None
+    scope.session.report(UnknownWord(target.span, "target", name.text, known, near, hint))
     return False
 
 
