@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from compiler.ir.weights import (
     read_weights,
 )
 from compiler.messages.files import WeightMissing, WeightShape, WeightsUnreadable
+from compiler.messages.tuning import TrainNotRun
 from compiler.program import LoadWeights, Net
 from compiler.source import Span
 
@@ -42,8 +44,9 @@ def find_weights(net: Net, folder: Path, seed: int = 0) -> dict[str, Array]:
     return draw_weights(net.graph, seed) | weights
 
 
-def find_loaded(net: Net, folder: Path) -> dict[str, Array]:
+def find_loaded(net: Net, folder: Path, results: Path | None = None) -> dict[str, Array]:
     """The weights that the `load(…)` calls of a net give, by path; those of no other parameter.
+    `results` is where each train has a folder with what it learned.
 
     Raises:
         CompileError: a file cannot be read, lacks a weight, or has one of another shape.
@@ -52,7 +55,7 @@ def find_loaded(net: Net, folder: Path) -> dict[str, Array]:
     faults: list[Message] = []
     for load in net.loads:
         try:
-            weights |= _load(net.graph, load, folder)
+            weights |= _load(net.graph, _settle(load, results), folder)
         except CompileError as error:
             faults += error.messages
     if faults:
@@ -73,10 +76,29 @@ def read_all_weights(
     return _choose(graph.parameters, found, str(path), None)
 
 
+def _settle(load: LoadWeights, results: Path | None) -> LoadWeights:
+    """A load of what a train learned as a load of its file.
+
+    Raises:
+        CompileError: the train has not run.
+    """
+    if load.train is None:
+        return load
+    path = results / load.train / "best.safetensors" if results is not None else None
+    if path is None or not path.is_file():
+        raise CompileError([TrainNotRun(load.span, load.train)])
+    return replace(load, file=str(path.resolve()))
+
+
 def _load(graph: Graph, load: LoadWeights, folder: Path) -> dict[str, Array]:
     files = sorted(folder.glob(load.file)) if any(c in load.file for c in "*?[") else []
     found = _read(files or [folder / load.file], load.span)
-    renamed = {rename_path(path, load.rename): array for path, array in found.items()}
+    inner = {
+        path.removeprefix(load.source): array
+        for path, array in found.items()
+        if path.startswith(load.source)
+    }
+    renamed = {rename_path(path, load.rename): array for path, array in inner.items()}
     prefix = f"{load.prefix}." if load.prefix else ""
     inside = [p.path.removeprefix(prefix) for p in graph.parameters if p.path.startswith(prefix)]
     wanted = set(match_paths(inside, load.only) if load.only else inside)

@@ -21,7 +21,8 @@ class LoadWeights:
     """`-> load("file.safetensors", only=[…], except=[…], rename=["enc.*" -> "body.*"])`.
 
     `prefix` is the path of the part of the net that it loads (`backbone`; empty for the whole):
-    the paths of the file and of the patterns are relative to it.
+    the paths of the file and of the patterns are relative to it. `net teacher = fit` loads what
+    the train `fit` learned, whose weights lie under `source` in its file; then `file` is empty.
     """
 
     file: str  # as written; relative to the spec's folder
@@ -30,6 +31,8 @@ class LoadWeights:
     rename: tuple[tuple[str, str], ...] = ()
     span: Span | None = None
     prefix: str = ""
+    train: str | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from compiler.diagnostics import Label as Place
 from compiler.diagnostics import Message, Severity, Sink
 from compiler.elaborate.graphs import GraphState
 from compiler.elaborate.paths import Paths
-from compiler.elaborate.values import Given, Known, Layer, Tensor, Val
+from compiler.elaborate.values import Given, ItemValue, Known, Layer, Tensor, Val
 from compiler.ir.graph import Frame
 from compiler.ir.hint import Hint, HintBinary, HintUnary
 from compiler.messages.values import TooMuchWork
@@ -145,8 +145,10 @@ class Session:
 
     `overrides` replaces defaults of the parameters of items, by (item, parameter). `facts` are
     the numbers that a data item tells when compiling; None where it was refused. `sources` take
-    the place of those that data items name, by item. `models` are the graphs of models with their
-    default arguments, by the id of their syntax, which is alive as long as its file.
+    the place of those that data items name, by item. `trained` is the net that a train of the file
+    made, or its nets by name; None where it is a train of another file. `models` are the graphs of
+    models with their default arguments, by the id of their syntax, which is alive as long as its
+    file.
     """
 
     sink: Sink
@@ -161,6 +163,7 @@ class Session:
     faults: int = 0
     sources: Mapping[str, DataSource] = field(default_factory=dict)
     facts: Callable[[FileScope, Data], Mapping[str, int] | None] = lambda scope, item: {}
+    trained: Callable[[ItemValue, Span], Val | None] = lambda item, span: None
 
     def report(self, message: Message) -> None:
         """Add a diagnostic; a fault of one place is reported once, however often its block is

@@ -27,6 +27,9 @@ from compiler.source import Span
 from compiler.syntax import Name
 from compiler.tensor import DType
 
+TRAIN = "a train"
+"""Where the name of another train stands for the net that it made."""
+
 
 def look_up(body: Body, name: Name, *, applied: bool) -> Val:
     """The value of a name. Where something is applied (`x -> NAME`, `NAME(…)`), values that
@@ -71,15 +74,19 @@ def find_built_in(body: Body, word: str, span: Span) -> Val | None:
 
 
 def _check_value(body: Body, name: Name, value: Val) -> Val:
-    if isinstance(value, ItemValue):
-        refuse_item(body, value, name.span)
-        return POISON
-    return value
+    if not isinstance(value, ItemValue):
+        return value
+    if value.kind == "train" and body.clauses.place == TRAIN:
+        trained = body.session.trained(value, name.span)
+        if trained is not None:
+            return trained
+    refuse_item(body, value, name.span)
+    return POISON
 
 
 def refuse_item(body: Body, item: ItemValue, span: Span) -> None:
     """Reports an item that stands where a value is needed: a train stands for the net that it
-    trained, which a later version brings into other items; the others are no values at all."""
+    trained, which only other trains can use so far; the others are no values at all."""
     if item.kind in ("train", "variant"):
         body.report(NotAvailable(span, item.name, "stand for its trained net in other items"))
     else:

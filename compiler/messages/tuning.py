@@ -56,6 +56,29 @@ class NothingToTrainOn(Message):
 
 @final
 @dataclass(frozen=True)
+class TrainNotRun(Message):
+    """`net teacher = fit` starts from what the train `fit` learned, and that has not run: there
+    is no folder with its weights.
+
+    `weft build` runs trains in the order in which they need each other; `weft train FILE` runs
+    them all, and `weft train FILE student` only `student`, after `fit`.
+    """
+
+    code: ClassVar[str] = "W1103"
+    train: str
+
+    def title(self) -> str:
+        return f"the train `{self.train}` has not run"
+
+    def label(self) -> str:
+        return f"starts from the weights that `{self.train}` learns"
+
+    def help(self) -> str:
+        return f"run `weft build`, or `weft train FILE {self.train}` first"
+
+
+@final
+@dataclass(frozen=True)
 class NoTeacher(Message):
     """`distill` trains a net to follow the net that it was made from, and that is not known
     here: the pass was run by itself, without the original.

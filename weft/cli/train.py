@@ -10,6 +10,7 @@ import typer
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.messages.files import NothingToDo, UnknownItem
 from compiler.program import Program, Train
+from weft.building.ordering import order_trains
 from weft.cli.reporting import (
     Assignments,
     Device,
@@ -95,7 +96,7 @@ def choose_trains(program: Program, name: str | None) -> list[Train]:
     if not known:
         raise CompileError([NothingToDo(None, "train", "`train`")])
     if name is None:
-        return list(program.trains.values())
+        return list(order_trains(program, program.trains))
     if name not in program.trains:
         raise CompileError([UnknownItem(None, "train", name, known, did_you_mean(name, known))])
     return [program.trains[name]]

@@ -35,6 +35,7 @@ def write_training(
         train: a checked train.
         folder: where to; made if missing.
         root: what the paths of weights that nets load start from; the spec's folder if None.
+            Weights that another train learned are in its folder, beside this one.
         start: weights to start from beside those that nets load, as the train calls them.
         masks: truth values by weight: which of its numbers may change. The others are zero and
             stay so.
@@ -48,7 +49,7 @@ def write_training(
     weights = {
         net.prefix + path: array
         for net in train.nets
-        for path, array in find_loaded(net.net, root).items()
+        for path, array in find_loaded(net.net, root, folder.parent).items()
     }
     weights |= start or {}
     facts = Facts(train, starts=bool(weights), masked=bool(masks))

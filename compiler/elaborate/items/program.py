@@ -14,9 +14,8 @@ from compiler.elaborate.files import FileScope, items_by_kind
 from compiler.elaborate.items.data import DataRun
 from compiler.elaborate.items.deploy import DeployRun
 from compiler.elaborate.items.subjects import Deployable
-from compiler.elaborate.items.train import TrainRun
+from compiler.elaborate.items.trained import TrainAssembly
 from compiler.elaborate.items.variants import VariantAssembly
-from compiler.messages.clauses import ParameterWithoutDefault
 from compiler.messages.names import NotAvailable, UnknownClause
 from compiler.program import DataSet, Deploy, Net, Program
 from compiler.source import Span
@@ -27,7 +26,6 @@ from compiler.syntax import (
     Item,
     Reference,
     Sweep,
-    Train,
 )
 from compiler.syntax import (
     Deploy as DeployItem,
@@ -63,7 +61,7 @@ class _Assembly:
         models = elaborate_models(scope)
         nets = elaborate_nets(scope)
         data = self.elaborate_data()
-        trains = self.elaborate_trains()
+        trains = TrainAssembly(scope, self.open_data, self.lacks_values).elaborate()
         variants = VariantAssembly(scope, trains, nets)
         variants.elaborate()
         deploys = self.elaborate_deploys(trains, nets, variants)
@@ -146,31 +144,6 @@ class _Assembly:
         return self.facts[id(item)]
 
     # --- trains and deployments -------------------------------------------------------------
-
-    def elaborate_trains(self) -> dict[str, Deployable]:
-        """Every train with its default parameters."""
-        found = {}
-        for name, item in items_by_kind(self.scope, Train).items():
-            lacking = self.lacks_values(item)
-            for parameter in item.parameters:
-                if parameter.name.text in lacking:
-                    self.scope.session.report(
-                        ParameterWithoutDefault(
-                            parameter.name.span, f"the train `{name}`", parameter.name.text
-                        )
-                    )
-            if lacking:
-                continue
-            train = self.scope.session.attempt(partial(self.elaborate_train, item))
-            if train is not None:
-                found[name] = train
-        return found
-
-    def elaborate_train(self, item: Train) -> Deployable | None:
-        """A train with its default parameters; None where something was refused."""
-        run = TrainRun(self.scope, item, self.open_data)
-        train = run.run()
-        return Deployable(train, run.renamed) if train is not None else None
 
     def elaborate_deploys(
         self,

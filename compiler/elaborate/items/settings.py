@@ -16,6 +16,7 @@ from compiler.elaborate.items.operands import (
     read_texts,
     read_whole,
 )
+from compiler.elaborate.nets import place_net
 from compiler.elaborate.values import DTypeValue, Known, NetValue, Poison, describe
 from compiler.messages.items import SettingRange
 from compiler.messages.names import NotAvailable
@@ -190,6 +191,7 @@ def read_patterns(body: Body, clause: Clause, expression: Expr) -> list[Pattern]
     if isinstance(value, Poison):
         return []
     if isinstance(value, NetValue):
+        value = place_net(body, value)
         return [Pattern(f"{value.path}.*" if value.path else "*", expression.span)]
     texts = read_texts(value)
     if texts is None:

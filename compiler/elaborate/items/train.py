@@ -55,6 +55,7 @@ class TrainRun:
         self.objective: Objective | None = None
         self.metrics: list[MetricEntry] = []
         self.renamed: dict[str, str] = {}
+        self.values: dict[str, NetValue] = {}
         settings = self.settings
         handlers = {
             "minimize": self.take_minimize,
@@ -236,6 +237,7 @@ class TrainRun:
                 body.report(NetIsNoModel(net.span, net.name, describe_layer(net.layer)))
                 accepted = False
                 continue
+            self.values[f"{net.path}." if net.path else ""] = net
             made = elaborate_net(self.scope, net)
             if made is None:
                 accepted = False
