@@ -54,7 +54,7 @@ def run(module: torch.nn.Module, inputs: Mapping[str, Array]) -> tuple[Array, ..
 def assert_means_the_same(graph: Graph, sizes: Mapping[str, int], seed: int = 0) -> str:
     """The module prints, loads its weights strictly and computes what the graph means; its
     text."""
-    text = emit_module([graph], title=f"{graph.name}.")
+    text = emit_module([graph], title=graph.name)
     module = load_module(text, graph)
     weights = draw_lively(graph, seed)
     assign_weights(module, weights)

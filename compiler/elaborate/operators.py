@@ -33,13 +33,13 @@ from compiler.elaborate.values import (
     is_none,
     plain_items,
 )
-from compiler.ir.hint import Hint, HintName, HintUnary
+from compiler.ir.hint import Hint, HintConst, HintName, HintUnary
 from compiler.messages.functions import NotWhole, UnknownWhenCompiling
 from compiler.messages.nets import CopiesNegative
 from compiler.messages.values import NoResult, WrongOperand
 from compiler.ops.base import OPS
 from compiler.source import Span
-from compiler.syntax import Binary, Unary
+from compiler.syntax import Binary, Expr, Group, Name, Number, Unary
 
 TENSOR_OPS = {
     "+": "add",
@@ -70,7 +70,8 @@ def evaluate_binary(body: Body, expression: Binary, want: Want) -> Val:
     left = body.evaluate(expression.left)
     if symbol in ("and", "or") and isinstance(left, Known) and isinstance(left.value, bool):
         if left.value is (symbol == "or"):
-            return left
+            whole = combine_hints(symbol, left.hint, _read_hint(body, expression.right))
+            return Known(left.value, whole or left.hint)
         return _short_circuit(body, expression, left)
     right = body.evaluate(expression.right)
     if isinstance(left, Poison) or isinstance(right, Poison):
@@ -100,6 +101,28 @@ def _short_circuit(body: Body, expression: Binary, left: Known) -> Val:
         return right
     decide(body, right, expression.right.span)
     return POISON
+
+
+def _read_hint(body: Body, expression: Expr) -> Hint | None:
+    """The hint of an operand that is not evaluated, because the other one decides: printed code
+    shows the whole condition. None where it is more than a comparison of names and numbers."""
+    match expression:
+        case Name(text=text):
+            found = next((layer[text] for layer in reversed(body.names) if text in layer), None)
+            return found.hint if isinstance(found, Known) else None
+        case Number(value=value, unit=None):
+            return HintConst(value)
+        case Group(inner=inner):
+            return _read_hint(body, inner)
+        case Unary(operator="not", operand=operand):
+            inside = _read_hint(body, operand)
+            return HintUnary("not", inside) if inside is not None else None
+        case Binary(operator=symbol, left=left, right=right) if symbol in _READABLE:
+            return combine_hints(symbol, _read_hint(body, left), _read_hint(body, right))
+    return None
+
+
+_READABLE = frozenset({*_COMPARISONS, "and", "or", "+", "-", "*", "//", "%"})
 
 
 def combine(body: Body, symbol: str, left: Val, right: Val, place: _Place, want: Want) -> Val:
