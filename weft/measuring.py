@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from backends.onnx_runtime.cases import make_cases
 from backends.onnx_runtime.measure import measure
 from backends.onnx_runtime.session import Device, Session, open_session
 from backends.onnx_runtime.sizes import SizeSearch
+from compiler.compression.attach import CallOfNet, find_calls, find_net
 from compiler.data.loading import LoadedData, load_data
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Frame, Graph, Input, Value
+from compiler.ir.graph import Graph, Input, Output, Value
 from compiler.ir.subgraph import extract_subgraph
 from compiler.messages.files import UnknownItem
-from compiler.program import Deploy, Train
+from compiler.program import DataSet, Deploy, MetricUse, Train
 
 Array = NDArray[Any]
 
@@ -46,6 +48,36 @@ def measure_latency(graph: Graph, path: Path, device: Device, fixed: Mapping[str
     return Latency(timing.median, sizes or "fixed sizes", session.device.value, threads)
 
 
+Runner = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+"""Computes a net's outputs by name from its inputs by name, a batch at a time."""
+
+
+@dataclass(frozen=True)
+class NetOfTrain:
+    """A net inside a train, whose place another form of it takes: a file, or a compressed net.
+    `weights` are the trained numbers of the train's other nets, by the train's paths."""
+
+    train: Train
+    name: str
+    folder: Path
+    preprocess: DataSet | None = None
+    weights: Mapping[str, Array] | None = None
+
+    @cached_property
+    def data(self) -> LoadedData:
+        """The train's data.
+
+        Raises:
+            CompileError: it cannot be read.
+        """
+        return load_data(self.train.data, self.folder)
+
+    @cached_property
+    def call(self) -> CallOfNet:
+        """The first call of the net, outside of loops."""
+        return find_calls(self.train.step, find_net(self.train, self.name))[0]
+
+
 def measure_deployed(
     deploy: Deploy, train: Train, session: Session, folder: Path, split: str
 ) -> dict[str, float]:
@@ -57,90 +89,139 @@ def measure_deployed(
     Raises:
         CompileError: the data cannot be read, or has no such split.
     """
-    loaded = load_data(train.data, folder)
+    place = NetOfTrain(train, train.nets[0].name, folder, deploy.preprocess)
+    scores = score_rows(place, split, lambda inputs: session.run(session.cast_inputs(inputs)))
+    return {name: score.total() for name, score in scores.items() if name != "loss"}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A figure of a split, which can be computed of any rows of it."""
+
+    rows: int
+    evaluate: Callable[[Array], float]
+
+    def total(self) -> float:
+        """The figure of all rows."""
+        return self.evaluate(np.arange(self.rows))
+
+
+def score_rows(
+    place: NetOfTrain, split: str, run: Runner, rows: Array | None = None
+) -> dict[str, Score]:
+    """The metrics of a train, and `loss`, of what stands in a net's place.
+
+    Args:
+        place: the net and its train.
+        split: the split whose rows are read.
+        run: computes the net's outputs.
+        rows: row numbers within the data, in place of the split's.
+
+    Raises:
+        CompileError: the data cannot be read, or has no such split.
+    """
+    train = place.train
+    loaded = place.data
     if split not in loaded.rows:
         known = tuple(loaded.rows)
         raise CompileError([UnknownItem(None, "split", split, known, did_you_mean(split, known))])
-    frame = _find_call(train)
-    inputs = _take_inputs(deploy, train, loaded, folder, split)
-    columns = loaded.split(split)
-    results = _run_in_chunks(session, inputs, train.batch)
-    outputs = {o.value.name: o.name for o in train.nets[0].net.graph.outputs}
+    chosen = loaded.rows[split] if rows is None else rows
+    call, graph = place.call, find_net(train, place.name).net.graph
+    inputs = choose_inputs(place, chosen)
+    columns = {name: array[chosen] for name, array in loaded.columns.items()}
+    results = _run_in_chunks(run, inputs, train.batch)
     made = {
-        value.name: (value, results[outputs[name]])
-        for name, value in _match_values(train, frame).items()
-        if outputs.get(name) in results
+        call.values[o.value.name].name: (call.values[o.value.name], results[o.name])
+        for o in graph.outputs
+        if o.name in results and o.value.name in call.values
     }
-    return _compute_metrics(train, made, columns)
+    return dict(_make_scores(place, made, columns, len(chosen)))
 
 
 def take_samples(deploy: Deploy, train: Train, folder: Path, rows: int = 8) -> dict[str, Array]:
     """Inputs of a deployed file from the first rows of the training split."""
-    inputs = _take_inputs(deploy, train, load_data(train.data, folder), folder, "train")
-    types = {item.name: item.value.type.dtype.numpy for item in deploy.graph.inputs}
-    return {name: array[:rows].astype(types[name]) for name, array in inputs.items()}
+    place = NetOfTrain(train, train.nets[0].name, folder, deploy.preprocess)
+    return sample_inputs(place, deploy.graph, rows)
 
 
-def _take_inputs(
-    deploy: Deploy, train: Train, loaded: LoadedData, folder: Path, split: str
-) -> dict[str, Array]:
-    """What a deployed file takes: the columns its net was given, or raw ones where the columns
-    stand before it."""
-    names = [item.name for item in deploy.graph.inputs]
-    if deploy.preprocess is not None:
-        raw = train.data.source.load(folder)
-        return {name: raw[name][loaded.rows[split]] for name in names}
-    columns, sources = loaded.split(split), dict(_find_call(train).tensors)
-    return {name: columns[sources[name]] for name in names}
+def sample_inputs(place: NetOfTrain, graph: Graph, rows: int = 8) -> dict[str, Array]:
+    """Inputs of a graph that stands in a net's place, from the first training rows."""
+    arrays = choose_inputs(place, place.data.rows["train"][:rows])
+    types = {item.name: item.value.type.dtype.numpy for item in graph.inputs}
+    return {name: arrays[name].astype(types[name]) for name in types}
 
 
-def _compute_metrics(
-    train: Train, made: Mapping[str, tuple[Value, Array]], columns: Mapping[str, Array]
-) -> dict[str, float]:
+def choose_inputs(place: NetOfTrain, rows: Array) -> dict[str, Array]:
+    """What the net takes: the columns that it was given, or raw ones where the columns stand
+    before it."""
+    train = place.train
+    if place.preprocess is not None:
+        raw = train.data.source.load(place.folder)
+        return {item.name: raw[item.name][rows] for item in train.data.columns.inputs}
+    sources = dict(place.call.frame.tensors)
+    names = [item.name for item in find_net(train, place.name).net.graph.inputs]
+    return {name: place.data.columns[sources[name]][rows] for name in names}
+
+
+def _make_scores(
+    place: NetOfTrain,
+    made: Mapping[str, tuple[Value, Array]],
+    columns: Mapping[str, Array],
+    count: int,
+) -> Iterator[tuple[str, Score]]:
     """Metrics from the net's outputs (by the name of their value in the step) and columns."""
-    figures = {}
+    train = place.train
     outputs = {o.name: o for o in train.step.outputs}
+    arrays = {value.name: array for value, array in made.values()} | dict(columns)
+    starts = [value for value, _ in made.values()]
     for use in train.metrics:
-        wanted = [outputs[name] for name in use.arguments]
-        starts = [value for value, _ in made.values()]
-        part = extract_subgraph(train.step, starts, wanted)
-        if part.parameters:
-            continue  # it reads an output of the net that the file does not have
-        arrays = {value.name: array for value, array in made.values()} | dict(columns)
-        part = replace(part, inputs=tuple(i for i in part.inputs if _is_read(part, i)))
-        values = evaluate(part, {}, arrays)
-        figures[use.name] = float(use.metric.evaluate(*(values[name] for name in use.arguments)))
-    return figures
+        part = _find_part(place, starts, [outputs[name] for name in use.arguments])
+        if part is not None:
+            values = evaluate(part, dict(place.weights or {}), arrays)
+            operands = [values[name] for name in use.arguments]
+            yield use.name, Score(count, _score_metric(use, operands))
+    part = _find_part(place, starts, [outputs["loss"]])
+    if part is not None:
+        yield "loss", Score(count, _score_loss(part, dict(place.weights or {}), arrays))
+
+
+def _find_part(place: NetOfTrain, starts: Sequence[Value], wanted: list[Output]) -> Graph | None:
+    """The part of the step behind the net's outputs; None where it reads an output that what
+    stands in the net's place does not have."""
+    part = extract_subgraph(place.train.step, starts, wanted)
+    known = place.weights or {}
+    prefix = find_net(place.train, place.name).prefix
+    own = {prefix + p for p in find_net(place.train, place.name).net.graph.parameter}
+    if any(p.path in own or p.path not in known for p in part.parameters):
+        return None
+    return replace(part, inputs=tuple(i for i in part.inputs if _is_read(part, i)))
+
+
+def _score_metric(use: MetricUse, operands: Sequence[Array]) -> Callable[[Array], float]:
+    return lambda rows: float(use.metric.evaluate(*(array[rows] for array in operands)))
+
+
+def _score_loss(
+    part: Graph, weights: Mapping[str, Array], arrays: Mapping[str, Array]
+) -> Callable[[Array], float]:
+    read = [item.name for item in part.inputs]
+
+    def score(rows: Array) -> float:
+        chosen = {name: arrays[name][rows] for name in read}
+        return float(evaluate(part, weights, chosen)["loss"])
+
+    return score
 
 
 def _is_read(part: Graph, item: Input) -> bool:
     return item.name in part.users or any(o.value.name == item.name for o in part.outputs)
 
 
-def _find_call(train: Train) -> Frame:
-    """The frame of the first call of the train's net."""
-    path = train.nets[0].prefix.rstrip(".")
-    return next(
-        node.scope.chain[1]
-        for node in train.step.nodes
-        if len(node.scope.chain) > 1 and node.scope.chain[1].path == path
-    )
-
-
-def _match_values(train: Train, frame: Frame) -> dict[str, Value]:
-    """Values of the step by the name they have in the net's own graph: the nodes of the call
-    are those of the net, in the same order."""
-    called = [n for n in train.step.nodes if len(n.scope.chain) > 1 and n.scope.chain[1] is frame]
-    own = train.nets[0].net.graph.nodes
-    pairs = zip(own, called, strict=True)
-    return {a.name: b for x, y in pairs for a, b in zip(x.outputs, y.outputs, strict=True)}
-
-
-def _run_in_chunks(session: Session, inputs: Mapping[str, Array], size: int) -> dict[str, Array]:
+def _run_in_chunks(run: Runner, inputs: Mapping[str, Array], size: int) -> dict[str, Array]:
     """The outputs for all rows, a batch at a time."""
     rows = len(next(iter(inputs.values())))
     parts = [
-        session.run(session.cast_inputs({n: a[start : start + size] for n, a in inputs.items()}))
+        run({n: a[start : start + size] for n, a in inputs.items()})
         for start in range(0, rows, size)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
@@ -35,6 +35,9 @@ class CompressionPass(Described):
     does to each layer, and why not more, it says to `world.journal`.
     """
 
+    reads_goals: ClassVar[bool] = False
+    """Whether what it does depends on `world.goals`: on what the variant must hold."""
+
     def __post_init__(self) -> None:
         self.check()
 
@@ -44,6 +47,15 @@ class CompressionPass(Described):
         Raises:
             Fault: which setting, and why.
         """
+
+    def count_least(self, shape: tuple[int, ...]) -> int:
+        """The fewest numbers that the pass leaves of a parameter of this shape, whatever it
+        finds; for bounds on sizes before any work. 1 says that nothing is known."""
+        return 1
+
+    def find_least_bits(self, bits: float) -> float:
+        """The fewest bits that the pass stores of a number that had so many."""
+        return bits
 
     @abstractmethod
     def run(self, net: WeightedNet, world: World) -> WeightedNet:

@@ -37,8 +37,9 @@ class Samples(Protocol):
     """Rows that a pass may look at. Calibration rows come from the training split and are
     disjoint from what `Judge` reads; test rows are never seen by a pass."""
 
-    synthetic: bool
-    """Whether they were drawn because there is no data; reports say so."""
+    @property
+    def synthetic(self) -> bool:
+        """Whether they were drawn because there is no data; reports say so."""
 
     def batches(self, rows: int, size: int = 32) -> Iterator[Mapping[str, Array]]:
         """Inputs of the net by name, `rows` in all (fewer where there are fewer), in batches."""

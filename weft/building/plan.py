@@ -1,41 +1,76 @@
-"""What a build makes and in which order: which trains, which deployments."""
+"""What a build makes and in which order: which trains, which variants, which deployments."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from compiler.compression.contracts import find_all
+from compiler.compression.feasibility import find_impossible
 from compiler.diagnostics import CompileError
-from compiler.ir.graph import Graph
 from compiler.messages.files import NothingToDo
-from compiler.program import Deploy, Program, Train
+from compiler.program import Deploy, Program, Train, Variant
+from weft.building.ordering import order_trains
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Trains to run, in the file's order, then files to make."""
+    """Trains to run, each after those that it starts from, then variants, each after those that
+    its contract speaks of, then files to make."""
 
     trains: tuple[Train, ...]
+    variants: tuple[Variant, ...]
     deploys: tuple[Deploy, ...]
 
 
 def plan_build(program: Program) -> Plan:
-    """The plan of a program: its deployments and the trains they need; every train where the
-    file deploys nothing.
+    """The plan of a program: its deployments and variants, and the trains they need; every train
+    where there are neither.
 
     Raises:
-        CompileError: the file has neither.
+        CompileError: the file has nothing to build.
     """
-    if not program.deploys and not program.trains:
-        raise CompileError([NothingToDo(None, "build", "`deploy` and no `train`")])
+    if not program.deploys and not program.trains and not program.variants:
+        raise CompileError([NothingToDo(None, "build", "`deploy`, `variant` or `train`")])
+    variants = tuple(order_variants(program))
     needed = {deploy.train for deploy in program.deploys}
-    trains = tuple(
-        train for name, train in program.trains.items() if not program.deploys or name in needed
-    )
-    return Plan(trains, program.deploys)
+    needed |= {variant.train for variant in variants}
+    needed |= {
+        figure.owner
+        for variant in variants
+        for requirement in variant.requires
+        for figure in find_all(requirement)
+    }
+    all_of_them = not program.deploys and not variants
+    trains = order_trains(program, program.trains if all_of_them else needed)
+    return Plan(trains, variants, program.deploys)
 
 
-def describe_dims(graph: Graph, fixed: Mapping[str, int]) -> str:
-    """Types of the inputs as text, with the sizes that the deployment fixes."""
-    parts = (f"{i.name}: {i.value.type.substitute(fixed)}" for i in graph.inputs)
-    return ", ".join(parts)
+def order_variants(program: Program) -> list[Variant]:
+    """The variants, each after those that its contract is held against. A variant that only
+    deployments with other arguments use is one too."""
+    ordered: dict[str, Variant] = {}
+
+    def place(variant: Variant) -> None:
+        if variant.name in ordered:
+            return
+        for requirement in variant.requires:
+            for figure in find_all(requirement):
+                other = program.variants.get(figure.owner or "")
+                if other is not None:
+                    place(other)
+        ordered[variant.name] = variant
+
+    for variant in program.variants.values():
+        place(variant)
+    return list(ordered.values())
+
+
+def refuse_impossible(program: Program) -> None:
+    """Ends a build whose contracts on sizes no result could hold, before any work.
+
+    Raises:
+        CompileError: there is such a contract.
+    """
+    faults = list(find_impossible(program))
+    if faults:
+        raise CompileError(faults)

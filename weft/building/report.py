@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.files import write_text
+from weft.building.outcomes import Outcome
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a build has to say."""
+    """Everything a build has to say. `outcomes` are its variants, for the page with plots."""
 
     spec: str
     sections: tuple[Section, ...]
+    outcomes: tuple[Outcome, ...] = ()
 
     def markdown(self) -> str:
         """The report as a Markdown page."""

@@ -10,23 +10,23 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions, weft_version
 from backends.onnx_runtime.session import Device, open_session
 from backends.pytorch.running import read_results, run_training
 from backends.pytorch.script.models import START
 from backends.pytorch.script.write import write_training
-from compiler.diagnostics import CompileError, Sink
 from compiler.ir.printer import print_graph
 from compiler.loading import find_weights, read_all_weights
 from compiler.program import Deploy, Program, Train
+from weft.building.artifacts import Artifact, Workshop
 from weft.building.cache import Cache, hash_file, hash_text
-from weft.building.plan import plan_build
+from weft.building.describing import describe_outcome
+from weft.building.plan import plan_build, refuse_impossible
 from weft.building.progress import follow_epochs
 from weft.building.report import Report, Section, format_bytes, format_metrics
+from weft.building.variant_stages import VariantStages, raise_failures
 from weft.compiling import check_data, fit_preprocessing
 from weft.measuring import measure_deployed, measure_latency, take_samples
-from weft.verifying import verify_file
 
 Array = NDArray[Any]
 Echo = Callable[[str], None]
@@ -42,23 +42,31 @@ class Build:
     force: bool = False
     echo: Echo = print
     cache: Cache = field(init=False)
+    workshop: Workshop = field(init=False)
 
     def __post_init__(self) -> None:
         if self.force:
             shutil.rmtree(self.folder / ".weft", ignore_errors=True)
         self.cache = Cache(self.folder, weft_version())
+        self.workshop = Workshop(self.cache, self.device, self.echo)
 
     def run(self) -> Report:
         """Makes everything the program asks for, and the report.
 
         Raises:
-            CompileError: a stage failed; what earlier stages made is kept.
+            CompileError: a stage failed, and what earlier stages made is kept; or a contract does
+                not hold, after the report was written.
         """
         plan = plan_build(self.program)
+        refuse_impossible(self.program)
         sections = [self.train(train) for train in plan.trains]
-        sections += [self.deploy(deploy) for deploy in plan.deploys]
-        report = Report(Path(self.program.source.path).name, tuple(sections))
+        variants = VariantStages(self.program, self.folder, self.workshop, self.hash_data)
+        outcomes = [variants.run(variant) for variant in plan.variants]
+        sections += [self.deploy(deploy) for deploy in plan.deploys if deploy.variant is None]
+        sections += [describe_outcome(outcome) for outcome in outcomes]
+        report = Report(Path(self.program.source.path).name, tuple(sections), tuple(outcomes))
         report.write(self.folder)
+        raise_failures(outcomes)
         return report
 
     # --- training -------------------------------------------------------------------------
@@ -117,10 +125,20 @@ class Build:
             repr((deploy.opset, deploy.dynamic, deploy.fixed, deploy.labels)),
             self.weights_key(deploy),
         )
-        self.compile(deploy, weights, path, key)
-        self.verify(deploy, weights, path)
+        options = OnnxOptions(
+            deploy.labels, hash_text(self.program.source.text)[:16], deploy.dynamic, deploy.fixed
+        )
+        artifact = Artifact(deploy.name, deploy.graph, weights, path, deploy.opset, options)
+        self.workshop.compile(artifact, key)
+        self.workshop.verify(artifact, lambda: self.take_samples(deploy))
         self.measure(deploy, path)
         return self.describe_deployment(deploy, path)
+
+    def take_samples(self, deploy: Deploy) -> Mapping[str, Array] | None:
+        """Some real rows; None for a net without a train."""
+        train = self.program.trains.get(deploy.train or "")
+        root = self.program.source.folder
+        return take_samples(deploy, train, root) if train is not None else None
 
     def find_weights(self, deploy: Deploy) -> dict[str, Array]:
         """Trained weights, or those the net loads or draws."""
@@ -140,44 +158,6 @@ class Build:
         root = self.program.source.folder
         files = [root / load.file for load in deploy.net.loads]
         return hash_text(*(hash_file(path) for path in files if path.is_file()))
-
-    def compile(self, deploy: Deploy, weights: Mapping[str, Array], path: Path, key: str) -> None:
-        """Writes the ONNX file."""
-        stage = f"compile {deploy.name}"
-        if self.cache.is_fresh(stage, key):
-            self.echo(f"{stage}: up to date")
-            return
-        self.echo(f"{stage}: {path}")
-        options = OnnxOptions(
-            deploy.labels, hash_text(self.program.source.text)[:16], deploy.dynamic, deploy.fixed
-        )
-        report = compile_onnx(deploy.graph, weights, path, opset=deploy.opset, options=options)
-        facts = {"bytes": report.bytes, "nodes": report.nodes, "parameters": report.parameters}
-        self.cache.record(stage, key, report.files, facts)
-
-    def verify(self, deploy: Deploy, weights: Mapping[str, Array], path: Path) -> None:
-        """Holds the file against the meaning of the graph and the generated PyTorch."""
-        stage = f"verify {deploy.name}"
-        key = hash_text(hash_file(path), print_graph(deploy.graph))
-        if self.cache.is_fresh(stage, key):
-            self.echo(f"{stage}: up to date")
-            return
-        self.echo(f"{stage}: comparing NumPy, PyTorch and ONNX Runtime")
-        sink = Sink()
-        train = self.program.trains.get(deploy.train or "")
-        root = self.program.source.folder
-        samples = take_samples(deploy, train, root) if train is not None else None
-        report = verify_file(deploy.graph, weights, path, self.device, sink, samples=samples)
-        if not report.passed:
-            raise CompileError(sink.messages)
-        worst = report.worst
-        facts = {
-            "cases": len({r.case for r in report.results}),
-            "backends": sorted({r.backend for r in report.results}),
-            "error": worst.error if worst else 0.0,
-            "tolerance": report.tolerance,
-        }
-        self.cache.record(stage, key, (), facts)
 
     def measure(self, deploy: Deploy, path: Path) -> None:
         """Metrics of the file itself on the last split, which is `test` where there is one, and

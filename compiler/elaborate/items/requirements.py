@@ -157,8 +157,8 @@ class RequireReader:
             if plain is Kind.PLAIN and isinstance(other, Quantity) and isinstance(bound, Figure):
                 unit = {Kind.BYTES: "KiB", Kind.SECONDS: "ms"}.get(kind)
                 advice = f"write `{other.value:g}{unit}` or another unit" if unit else ""
-        sides = [f"`{e.span.text}` is {kind}" for e, (_, kind) in ((first, left), (second, right))]
-        self.body.report(KindsDiffer(first.span.to(second.span), *sides, advice))
+        said = f"`{first.span.text}` is {left[1]}", f"`{second.span.text}` is {right[1]}"
+        self.body.report(KindsDiffer(first.span.to(second.span), said[0], said[1], advice))
         return False
 
     # --- figures ----------------------------------------------------------------------------

@@ -1,0 +1,246 @@
+"""Verdicts on contracts: whether a `require` holds, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.compression.feasibility import compute, format_size
+from compiler.compression.figures import FIGURES, Kind
+from compiler.program import Bound, Computed, Figure, Quantity, Requirement
+from compiler.records import dataclass
+
+Array = NDArray[Any]
+
+CONFIDENCE = 1.96
+"""Standard deviations of a 95 % interval."""
+
+
+class Spread(StrEnum):
+    """What the samples of a figure are."""
+
+    ROWS = "rows"
+    """A value for each row, whose mean is the figure."""
+    RESAMPLED = "resampled"
+    """The figure of resampled rows (Efron 1979): the same rows for all figures of a split."""
+    ROUNDS = "rounds"
+    """A time for each round of an interleaved measurement, whose median is the figure."""
+    EXACT = "exact"
+    """Counted; there is nothing uncertain in it."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure as it was measured. Samples of figures with the same spread and number belong
+    together: the same rows, the same rounds. `rows` is how many rows a split has."""
+
+    value: float
+    spread: Spread = Spread.EXACT
+    samples: Array | None = None
+    rows: int = 0
+
+
+class Verdict(StrEnum):
+    """What became of a requirement."""
+
+    PASS = "pass"  # noqa: S105 - a word of the report
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A requirement, what was measured, and how sure the verdict is. `gap` is left minus right,
+    `interval` its 95 % interval; `needed` are the rows that would decide where `rows` do not."""
+
+    requirement: Requirement
+    verdict: Verdict
+    left: float
+    right: float
+    gap: float
+    interval: tuple[float, float] | None = None
+    rows: int = 0
+    needed: int | None = None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the interval leaves both verdicts possible."""
+        return self.needed is not None
+
+
+Lookup = Callable[[Figure], Measured]
+
+
+def judge(requirement: Requirement, look_up: Lookup) -> Judgement:
+    """The verdict on a requirement.
+
+    The measured figures decide. Where figures are held against each other on the same rows, the
+    interval is that of the paired difference (for two nets' accuracy this is McNemar's test in
+    its normal approximation); where it covers both sides, the judgement says how many rows would
+    decide: the width of the interval falls with the root of their number.
+    """
+    measured = {f: look_up(f) for f in find_all(requirement)}
+    values = {f: m.value for f, m in measured.items()}
+    left = evaluate_bound(requirement.left, values)
+    right = evaluate_bound(requirement.right, values)
+    gap = left - right
+    holds = _is_kept(requirement.relation, gap)
+    verdict = Verdict.PASS if holds else Verdict.FAIL
+    uncertain = [m for m in measured.values() if m.spread is not Spread.EXACT]
+    rows = max((m.rows for m in uncertain), default=0)
+    interval = _find_interval(requirement, measured, gap)
+    needed = None
+    if interval is not None and len(uncertain) > 1 and interval[0] < 0 < interval[1]:
+        half = (interval[1] - interval[0]) / 2
+        needed = math.ceil(rows * (half / abs(gap)) ** 2) if gap and rows else None
+    return Judgement(requirement, verdict, left, right, gap, interval, rows, needed)
+
+
+def _is_kept(relation: str, gap: float) -> bool:
+    match relation:
+        case "<=":
+            return gap <= 0
+        case "<":
+            return gap < 0
+        case ">=":
+            return gap >= 0
+    return gap > 0
+
+
+def find_all(requirement: Requirement) -> Iterator[Figure]:
+    """The figures of both sides."""
+    for side in (requirement.left, requirement.right):
+        yield from _find(side)
+
+
+def _find(bound: Bound) -> Iterator[Figure]:
+    match bound:
+        case Figure():
+            yield bound
+        case Computed(left=left, right=right):
+            yield from _find(left)
+            yield from _find(right)
+
+
+def evaluate_bound(bound: Bound, values: Any) -> Any:
+    """A side with its figures put in: numbers, or arrays of samples."""
+    match bound:
+        case Figure():
+            return values[bound]
+        case Quantity(value=value):
+            return value
+        case Computed(operator=operator, left=left, right=right):
+            first, second = evaluate_bound(left, values), evaluate_bound(right, values)
+            if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
+                return _OPERATORS[operator](first, second)
+            return compute(operator, first, second)
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+}
+
+
+def _find_interval(
+    requirement: Requirement, measured: dict[Figure, Measured], gap: float
+) -> tuple[float, float] | None:
+    """A 95 % interval of the gap, from the samples of its figures; None where they do not belong
+    together, or nothing is uncertain."""
+    sampled = [m for m in measured.values() if m.samples is not None]
+    kinds = {(m.spread, len(m.samples)) for m in sampled if m.samples is not None}
+    if len(kinds) != 1 or any(
+        m.spread is not Spread.EXACT and m.samples is None for m in measured.values()
+    ):
+        return None
+    ((spread, count),) = kinds
+    values = {f: m.value if m.samples is None else m.samples for f, m in measured.items()}
+    left = evaluate_bound(requirement.left, values)
+    right = evaluate_bound(requirement.right, values)
+    gaps = np.broadcast_to(np.asarray(left - right, dtype=np.float64), (count,))
+    match spread:
+        case Spread.RESAMPLED:
+            low, high = np.quantile(gaps, [0.025, 0.975])
+            return float(low), float(high)
+        case Spread.ROUNDS:
+            return median_interval(gaps)
+    center = float(gaps.mean())
+    if abs(center - gap) > 1e-6 * max(1.0, abs(gap)):
+        return None  # a product of figures: its mean is not the product of the means
+    half = CONFIDENCE * float(gaps.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
+    return gap - half, gap + half
+
+
+def median_interval(samples: Array) -> tuple[float, float]:
+    """A 95 % interval of the median by order statistics, without an assumption on the
+    distribution (Conover, Practical Nonparametric Statistics)."""
+    ordered = np.sort(samples)
+    half = CONFIDENCE * math.sqrt(len(ordered)) / 2
+    low = max(0, math.floor(len(ordered) / 2 - half))
+    high = min(len(ordered) - 1, math.ceil(len(ordered) / 2 + half))
+    return float(ordered[low]), float(ordered[high])
+
+
+# --- words --------------------------------------------------------------------------------------
+
+
+def find_kind(bound: Bound) -> Kind:
+    """What a side counts, as elaboration has checked it."""
+    match bound:
+        case Figure(split=None, name=name):
+            return FIGURES[name].kind
+        case Computed(operator="/", left=left, right=right):
+            kind = find_kind(left)
+            return Kind.PLAIN if find_kind(right) is kind else kind
+        case Computed(left=left, right=right):
+            kinds = (find_kind(left), find_kind(right))
+            return next((k for k in kinds if k in (Kind.BYTES, Kind.SECONDS)), Kind.PLAIN)
+    return Kind.PLAIN
+
+
+def describe_bound(bound: Bound, *, inner: bool = False) -> str:
+    """A side as it is written."""
+    match bound:
+        case Figure(owner=owner, split=split, name=name):
+            return ".".join(part for part in (owner, split, name) if part)
+        case Quantity(text=text):
+            return text
+        case Computed(operator=operator, left=left, right=right):
+            text = (
+                f"{describe_bound(left, inner=True)} {operator} {describe_bound(right, inner=True)}"
+            )
+            return f"({text})" if inner and operator in "+-" else text
+
+
+def describe_requirement(requirement: Requirement) -> str:
+    """A requirement as it is written."""
+    left, right = describe_bound(requirement.left), describe_bound(requirement.right)
+    return f"{left} {requirement.relation} {right}"
+
+
+def format_value(value: float, bound: Bound) -> str:
+    """A value in the unit of a side."""
+    match find_kind(bound):
+        case Kind.BYTES:
+            sign = "-" if value < 0 else ""
+            return sign + format_size(abs(value))
+        case Kind.SECONDS:
+            return format_seconds(value)
+    figure = next(_find(bound), None)
+    if figure is not None and figure.name in ("params", "flops"):
+        return f"{value:,.0f}"
+    return f"{value:.4f}"
+
+
+def format_seconds(seconds: float) -> str:
+    """A time as people read it."""
+    size = abs(seconds)
+    if size >= 1:
+        return f"{seconds:.2f} s"
+    return f"{seconds * 1e3:.3f} ms" if size >= 1e-4 else f"{seconds * 1e6:.1f} µs"

@@ -1,0 +1,90 @@
+"""Messages about contracts: what was required and did not hold, or cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, final
+
+from compiler.diagnostics import Label, Message
+from compiler.messages.variants import variant_spec
+from compiler.records import dataclass
+from compiler.source import Span
+
+
+@final
+@dataclass(frozen=True)
+class NoSizesForLatency(Message):
+    """The net takes no input of the sizes that `target` gives, so that there is nothing to
+    measure: a size that a pooling divides, or one beyond a table of positions."""
+
+    code: ClassVar[str] = "W1170"
+    good: ClassVar[str] = variant_spec("target cpu(threads=1), batch=64")
+
+    sizes: Mapping[str, int]
+
+    def title(self) -> str:
+        sizes = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
+        return f"the net takes no input at {sizes}" if sizes else "no input of the net was found"
+
+    def help(self) -> str:
+        return "give its sizes: `target cpu(threads=2), batch=1, h=224, w=224`"
+
+
+@final
+@dataclass(frozen=True)
+class SizeImpossible(Message):
+    """A file cannot be as small as the contract asks, whatever the passes find: the parameters
+    that they must leave, in the fewest bits that they store, are larger. This is found before any
+    work is done."""
+
+    code: ClassVar[str] = "W1171"
+    good: ClassVar[str] = variant_spec("apply quantize(int8)  require size <= 2KiB")
+
+    required: str  # "1.0 KiB"
+    bound: str
+    reason: str  # "4,816 parameters at 8 bits"
+    place: Span | None = None
+
+    def title(self) -> str:
+        return f"the file cannot have {self.required} or less"
+
+    def label(self) -> str:
+        return f"at least {self.bound}: {self.reason}"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.place, "with these passes"),) if self.place is not None else ()
+
+    def help(self) -> str:
+        return "store fewer bits, remove more, or require less"
+
+
+@final
+@dataclass(frozen=True)
+class ContractFailed(Message):
+    """The result of a variant does not hold what a `require` asks of it, so the build fails. The
+    message says by how much, which layers cost most, and which settings hold as far as they were
+    tried; report.md has every figure."""
+
+    code: ClassVar[str] = "W1172"
+    good: ClassVar[str] = variant_spec("apply quantize(int8)  require error <= 50%")
+
+    variant: str
+    measured: str  # "test.accuracy is 94.2%"
+    missed: str  # "1.8 points below 96%"
+    binding: str = ""
+    layers: tuple[str, ...] = ()  # the most sensitive ones, "conv (SQNR 18.2 dB)"
+    nearest: str = ""
+
+    def title(self) -> str:
+        return f"the variant `{self.variant}` does not hold its contract"
+
+    def label(self) -> str:
+        return f"{self.measured}: {self.missed}"
+
+    def help(self) -> str:
+        parts = [self.nearest or "no setting near this one holds, as far as it was tried"]
+        if self.binding:
+            parts.insert(0, self.binding)
+        if self.layers:
+            parts.append(f"the most sensitive layers are {', '.join(self.layers)}")
+        return "; ".join(parts)

@@ -1,0 +1,99 @@
+"""Files that a build makes: written and verified, each when what it follows from has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from backends.onnx_graph.compile import compile_onnx
+from backends.onnx_graph.metadata import OnnxOptions
+from backends.onnx_runtime.session import Device
+from compiler.diagnostics import CompileError, Sink
+from compiler.ir.graph import Graph
+from compiler.ir.printer import print_graph
+from weft.building.cache import Cache, hash_file, hash_text
+from weft.verifying import verify_file
+
+Array = NDArray[Any]
+Echo = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A graph with its weights, and the ONNX file that it becomes. `name` is that of the stages
+    that make it."""
+
+    name: str
+    graph: Graph
+    weights: Mapping[str, Array]
+    path: Path
+    opset: int
+    options: OnnxOptions = field(default_factory=OnnxOptions)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where files are made: the record of the build, and who is told."""
+
+    cache: Cache
+    device: Device
+    echo: Echo
+
+    def compile(self, artifact: Artifact, key: str) -> None:
+        """Writes the ONNX file.
+
+        Raises:
+            CompileError: ONNX cannot say what the graph asks.
+        """
+        stage = f"compile {artifact.name}"
+        if self.cache.is_fresh(stage, key):
+            self.echo(f"{stage}: up to date")
+            return
+        self.echo(f"{stage}: {artifact.path}")
+        report = compile_onnx(
+            artifact.graph,
+            artifact.weights,
+            artifact.path,
+            opset=artifact.opset,
+            options=artifact.options,
+        )
+        facts = {"bytes": report.bytes, "nodes": report.nodes, "parameters": report.parameters}
+        self.cache.record(stage, key, report.files, facts)
+
+    def verify(
+        self, artifact: Artifact, find_samples: Callable[[], Mapping[str, Array] | None]
+    ) -> None:
+        """Holds the file against the meaning of the graph and the generated PyTorch.
+
+        Raises:
+            CompileError: a backend differs; the message names the first line that diverges.
+        """
+        stage = f"verify {artifact.name}"
+        key = hash_text(hash_file(artifact.path), print_graph(artifact.graph))
+        if self.cache.is_fresh(stage, key):
+            self.echo(f"{stage}: up to date")
+            return
+        self.echo(f"{stage}: comparing NumPy, PyTorch and ONNX Runtime")
+        sink = Sink()
+        report = verify_file(
+            artifact.graph,
+            artifact.weights,
+            artifact.path,
+            self.device,
+            sink,
+            samples=find_samples(),
+        )
+        if not report.passed:
+            raise CompileError(sink.messages)
+        worst = report.worst
+        facts = {
+            "cases": len({r.case for r in report.results}),
+            "backends": sorted({r.backend for r in report.results}),
+            "error": worst.error if worst else 0.0,
+            "tolerance": report.tolerance,
+        }
+        self.cache.record(stage, key, (), facts)

@@ -1,0 +1,154 @@
+"""The figures of a variant: its file beside that of the net before any pass, measured in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.onnx_runtime.session import Session
+from compiler.compression.base import WeightedNet
+from compiler.compression.contracts import Measured, Spread
+from compiler.compression.world import Target
+from compiler.ir.cost import summarize
+from compiler.ir.graph import Graph
+from weft.building.timing import count_threads, draw_inputs, open_on_target, time_sessions
+from weft.measuring import NetOfTrain, Score, choose_inputs, score_rows
+
+Array = NDArray[Any]
+
+RESAMPLES = 400
+"""How often rows are resampled for a metric that is no mean of rows."""
+MOST_ROWS = 20_000
+"""Splits with more rows are resampled, which costs the same for any number of rows."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One net whose figures are taken: as a graph, and as a file."""
+
+    name: str
+    net: WeightedNet
+    wrapped: Graph
+    path: Path
+    place: NetOfTrain | None
+
+
+# --- counted ------------------------------------------------------------------------------------
+
+
+def count_figures(contender: Contender, sizes: Mapping[str, int]) -> dict[str, float]:
+    """`size`, `params`, `flops` and `memory`."""
+    graph = contender.wrapped
+    files = [contender.path, contender.path.with_name(contender.path.name + ".data")]
+    summary = summarize(graph)
+    flops = 2 * summary.multiply_adds.evaluate(sizes)
+    return {
+        "size": float(sum(file.stat().st_size for file in files if file.is_file())),
+        "params": float(sum(p.value.type.size.known or 0 for p in graph.parameters if p.trainable)),
+        "flops": float(flops),
+        "memory": float(count_memory(graph, sizes)),
+    }
+
+
+def count_memory(graph: Graph, sizes: Mapping[str, int]) -> int:
+    """Bytes of the weights, and of the largest set of tensors that are alive at once when the
+    nodes run in order. An arena that shares memory better or worse differs from it."""
+    bytes_of = {
+        value.name: value.type.size.evaluate(sizes) * value.type.dtype.bytes
+        for value in (
+            *(i.value for i in graph.inputs),
+            *(v for node in graph.nodes for v in node.outputs),
+        )
+    }
+    last = {v.name: n for n, node in enumerate(graph.nodes) for v in node.inputs if v is not None}
+    last |= {o.value.name: len(graph.nodes) for o in graph.outputs}
+    alive = {i.name: bytes_of[i.name] for i in graph.inputs}
+    peak = sum(alive.values())
+    for number, node in enumerate(graph.nodes):
+        alive |= {v.name: bytes_of[v.name] for v in node.outputs}
+        peak = max(peak, sum(alive.values()))
+        alive = {name: size for name, size in alive.items() if last.get(name, -1) > number}
+    weights = sum(
+        p.value.type.size.evaluate(sizes) * p.value.type.dtype.bytes for p in graph.parameters
+    )
+    return peak + weights
+
+
+# --- timed --------------------------------------------------------------------------------------
+
+
+def time_contenders(
+    contenders: Sequence[Contender], target: Target, *, rounds: int = 51
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Seconds of every round by contender, all in turns, and the conditions."""
+    sessions: dict[str, Session] = {}
+    inputs: dict[str, Mapping[str, Array]] = {}
+    sizes = ""
+    for contender in contenders:
+        sessions[contender.name] = open_on_target(contender.path, target)
+        inputs[contender.name], shown = draw_inputs(contender.wrapped, target)
+        sizes = sizes or shown
+    timings = time_sessions(sessions, inputs, rounds=rounds).timings
+    first = next(iter(sessions.values()))
+    facts = {
+        "sizes": sizes,
+        "device": first.device.value,
+        "threads": count_threads(target),
+        "rounds": rounds,
+    }
+    return {name: np.asarray(timing.samples) for name, timing in timings.items()}, facts
+
+
+# --- on rows ------------------------------------------------------------------------------------
+
+
+def measure_split(contender: Contender, session: Session, split: str) -> dict[str, Measured]:
+    """The metrics of a split, and `loss`, as the file computes them; with their samples."""
+    assert contender.place is not None, "a net without a train has no splits"
+    scores = score_rows(
+        contender.place, split, lambda inputs: session.run(session.cast_inputs(inputs))
+    )
+    return {name: sample_score(score) for name, score in scores.items()}
+
+
+def sample_score(score: Score) -> Measured:
+    """A figure with a sample per row where it is the mean of its rows, and of resampled rows
+    elsewhere. The rows are drawn with the same seed for every net."""
+    value = score.total()
+    if score.rows <= MOST_ROWS:
+        each = np.array([score.evaluate(np.array([row])) for row in range(score.rows)])
+        if abs(each.mean() - value) <= 1e-5 * max(1.0, abs(value)):
+            return Measured(value, Spread.ROWS, each, score.rows)
+    drawn = np.random.default_rng(0)
+    samples = [score.evaluate(drawn.integers(0, score.rows, score.rows)) for _ in range(RESAMPLES)]
+    return Measured(value, Spread.RESAMPLED, np.array(samples), score.rows)
+
+
+# --- against the original -----------------------------------------------------------------------
+
+
+def measure_error(session: Session, base: Session, batches: Iterator[Mapping[str, Array]]) -> float:
+    """Relative output error: the norm of the difference over the norm of the base's outputs."""
+    difference = norm = 0.0
+    for inputs in batches:
+        given = base.cast_inputs(inputs)
+        found, expected = session.run(session.cast_inputs(inputs)), base.run(given)
+        for name, array in expected.items():
+            if np.issubdtype(array.dtype, np.floating) and name in found:
+                exact = array.astype(np.float64)
+                difference += float(np.sum((found[name].astype(np.float64) - exact) ** 2))
+                norm += float(np.sum(exact**2))
+    return (difference / norm) ** 0.5 if norm else 0.0
+
+
+def draw_rows(place: NetOfTrain, split: str, rows: int = 512) -> Iterator[Mapping[str, Array]]:
+    """Inputs of the first rows of a split, in batches."""
+    chosen = place.data.rows[split][:rows]
+    inputs = choose_inputs(place, chosen)
+    for start in range(0, len(chosen), place.train.batch):
+        yield {name: array[start : start + place.train.batch] for name, array in inputs.items()}

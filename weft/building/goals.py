@@ -1,0 +1,103 @@
+"""Contracts as bounds on single figures, for passes that choose their settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.contracts import evaluate_bound
+from compiler.compression.world import Goal, World
+from compiler.ir.cost import summarize
+from compiler.program import Bound, Computed, Figure, Requirement
+from weft.building.timing import draw_sizes
+
+if TYPE_CHECKING:
+    from weft.building.outcomes import Outcome
+    from weft.building.variants import VariantBuild
+
+TURNED = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
+
+
+def find_goals(build: VariantBuild, done: Mapping[str, tuple[object, Outcome]]) -> tuple[Goal, ...]:
+    """The requirements of a variant with all figures of others put in.
+
+    A metric is carried over to the rows that the judge reads: what the contract leaves below the
+    net before any pass there, it leaves here. A requirement in which the variant's own figure
+    stands in a product or twice becomes no goal: it is checked at the end like every other.
+    """
+    world = build.make_world(None)
+    values = _Values(build, world, done)
+    return tuple(_find(build, values))
+
+
+def _find(build: VariantBuild, values: _Values) -> Iterator[Goal]:
+    for requirement in build.variant.requires:
+        isolated = isolate(requirement)
+        if isolated is None:
+            continue
+        figure, relation, bound = isolated
+        number = evaluate_bound(bound, values)
+        least = ">=" if relation in (">=", ">") else "<="
+        yield Goal(figure.name, least, float(number), requirement.span)
+
+
+def isolate(requirement: Requirement) -> tuple[Figure, str, Bound] | None:
+    """The variant's own figure, the relation, and what it is held against; None where the figure
+    does not stand alone on one side."""
+    left, relation, right = requirement.left, requirement.relation, requirement.right
+    if _is_own(right) and not _mentions_own(left):
+        left, relation, right = right, TURNED[relation], left
+    if not isinstance(left, Figure) or left.owner is not None or _mentions_own(right):
+        return None
+    return left, relation, right
+
+
+def _is_own(bound: Bound) -> bool:
+    return isinstance(bound, Figure) and bound.owner is None
+
+
+def _mentions_own(bound: Bound) -> bool:
+    match bound:
+        case Computed(left=left, right=right):
+            return _mentions_own(left) or _mentions_own(right)
+    return _is_own(bound)
+
+
+class _Values:
+    """Figures of others as passes can know them: of the net before any pass, or of a variant
+    that was made before."""
+
+    def __init__(
+        self, build: VariantBuild, world: World, done: Mapping[str, tuple[object, Outcome]]
+    ) -> None:
+        self.build = build
+        self.world = world
+        self.done = done
+        self.scores: Mapping[str, float] | None = None
+
+    def __getitem__(self, figure: Figure) -> float:
+        if figure.owner is not None and figure.owner in self.done:
+            measured = self.done[figure.owner][1].own.find(figure)
+            assert measured is not None, "elaboration knows every figure"
+            return measured.value
+        return self.measure(figure, self.build.base)
+
+    def measure(self, figure: Figure, net: WeightedNet) -> float:
+        """A figure of a net before any pass."""
+        world = self.world
+        if figure.split is not None:
+            if self.scores is None:
+                assert world.judge is not None, "a metric needs data"
+                self.scores = world.judge.score(net)
+            return self.scores[figure.name]
+        if figure.name == "latency" and world.clock is not None:
+            return world.clock.compare([net])[0]
+        if figure.name == "size" and world.scale is not None:
+            return float(world.scale.weigh(net))
+        if figure.name == "params":
+            return float(sum(a.size for p, a in net.weights.items()))
+        if figure.name == "flops":
+            sizes = draw_sizes(net.graph, self.build.variant.target)
+            return float(2 * summarize(net.graph).multiply_adds.evaluate(sizes))
+        return 0.0  # the error of the net before any pass against itself

@@ -1,0 +1,177 @@
+"""The layers of a variant in the report: shapes, parameters, bits, rank, sensitivity, latency."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.selecting import layer_path
+from compiler.compression.world import LayerNote
+from compiler.ir.evaluate import evaluate
+from compiler.ir.graph import Graph, Node
+from weft.building.figures import Contender
+from weft.building.outcomes import LayerRow
+from weft.building.timing import count_threads, draw_inputs
+from weft.building.variants import VariantBuild
+
+Array = NDArray[Any]
+
+SAMPLES = 64
+"""Rows on which the noise of each layer is measured."""
+
+
+def describe_layers(build: VariantBuild, own: Contender, base: Contender) -> list[LayerRow]:
+    """A row for each layer of the net before any pass that has weights, and for each new one."""
+    before, after = count_parameters(base.net.graph), count_parameters(own.net.graph)
+    noise = measure_noise(build, own.net, base.net)
+    shares = measure_shares(build, own)
+    notes: dict[str, list[LayerNote]] = defaultdict(list)
+    for note in build.journal:
+        notes[note.path].append(note)
+    rows = []
+    for path, (kind, shape, count) in after.items():
+        figures = collect_figures(path, notes)
+        old = next((b for p, b in before.items() if path == p or path.startswith(f"{p}.")), None)
+        rows.append(
+            LayerRow(
+                path,
+                kind,
+                shape,
+                count,
+                old[2] if old is not None else 0,
+                _as_int(figures.get("bits")),
+                _as_int(figures.get("rank")),
+                noise.get(path, figures.get("sqnr")),
+                shares.get(path),
+                tuple(_describe(note) for note in notes.get(path, ())),
+            )
+        )
+    return rows
+
+
+def _as_int(value: float | None) -> int | None:
+    return int(value) if value is not None else None
+
+
+def _describe(note: LayerNote) -> str:
+    """`prune: 16 -> 8 channels`, `quantize: float: too little noise margin`."""
+    text = note.done or "left as it is"
+    return f"{note.step}: {text}" + (f" ({note.reason})" if note.reason else "")
+
+
+def collect_figures(path: str, notes: Mapping[str, Sequence[LayerNote]]) -> dict[str, float]:
+    """Figures of a layer from all passes; later ones win. A factor has those of its layer."""
+    found: dict[str, float] = {}
+    for owner, own in notes.items():
+        if owner and (path == owner or path.startswith(f"{owner}.")):
+            for note in own:
+                found |= dict(note.figures)
+    return found
+
+
+def count_parameters(graph: Graph) -> dict[str, tuple[str, str, int]]:
+    """Kind, shape of the largest weight, and numbers in all weights, by layer."""
+    found: dict[str, tuple[str, str, int]] = {}
+    counted: set[str] = set()
+    for node in graph.nodes:
+        own = [
+            graph.parameter[v.name]
+            for v in node.inputs
+            if v is not None and v.name in graph.parameter
+        ]
+        fresh = [p for p in own if p.path not in counted]
+        counted |= {p.path for p in fresh}
+        size = sum(p.value.type.size.known or 0 for p in fresh)
+        if not fresh or not any(p.trainable for p in fresh):
+            continue
+        path = layer_path(node)
+        largest = max(fresh, key=lambda p: p.value.type.size.known or 0)
+        shape = "×".join(str(d) for d in largest.value.type.shape)
+        if path in found:
+            kind, shape, before = found[path]
+            found[path] = (kind, shape, before + size)
+        else:
+            found[path] = (node.op.name, shape, size)
+    return found
+
+
+# --- noise --------------------------------------------------------------------------------------
+
+
+def measure_noise(build: VariantBuild, own: WeightedNet, base: WeightedNet) -> dict[str, float]:
+    """Signal to noise in decibels at the output of every layer that kept its shape: the power of
+    the base's output over that of the difference. Infinite where nothing changed."""
+    samples = build.make_world(None).samples
+    batch = next(iter(samples.batches(SAMPLES, SAMPLES)), None) if samples is not None else None
+    if batch is None:
+        return {}
+    found, expected = _watch(own, batch), _watch(base, batch)
+    noise = {}
+    for path, signal in expected.items():
+        array = found.get(path)
+        if array is None or array.shape != signal.shape:
+            continue
+        power = float(np.sum(signal.astype(np.float64) ** 2))
+        error = float(np.sum((signal.astype(np.float64) - array.astype(np.float64)) ** 2))
+        if power and error:
+            noise[path] = 10 * float(np.log10(power / error))
+    return noise
+
+
+def _watch(net: WeightedNet, batch: Mapping[str, Array]) -> dict[str, Array]:
+    """The output of the last node of every layer."""
+    found: dict[str, Array] = {}
+
+    def keep(node: Node, results: tuple[Array, ...]) -> None:
+        if np.issubdtype(results[0].dtype, np.floating):
+            found[layer_path(node)] = results[0]
+
+    evaluate(net.graph, net.weights, batch, watch=keep)
+    return found
+
+
+# --- latency ------------------------------------------------------------------------------------
+
+
+def measure_shares(build: VariantBuild, own: Contender, rounds: int = 20) -> dict[str, float]:
+    """The share of each layer in the time that ONNX Runtime spends in kernels."""
+    inputs, _ = draw_inputs(own.wrapped, build.variant.target)
+    with tempfile.TemporaryDirectory() as folder:
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        options.intra_op_num_threads = count_threads(build.variant.target)
+        session = ort.InferenceSession(str(own.path), options, providers=["CPUExecutionProvider"])
+        given = {item.name: inputs[item.name] for item in session.get_inputs()}
+        for _ in range(rounds):
+            session.run(None, given)
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    spent = list(_find_kernels(events))
+    total = sum(time for _, time in spent)
+    paths = sorted(count_parameters(own.net.graph), key=len, reverse=True)
+    shares: dict[str, float] = defaultdict(float)
+    for name, time in spent:
+        path = next(
+            (p for p in paths if name == p or name.startswith((f"{p}.", f"{p}/", f"{p}_"))), None
+        )
+        if path is not None and total:
+            shares[path] += time / total
+    return dict(shares)
+
+
+def _find_kernels(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
+    """Names of nodes and what their kernels took."""
+    ending = "_kernel_time"
+    for event in events:
+        if event.get("cat") == "Node" and str(event.get("name", "")).endswith(ending):
+            yield event["name"].removesuffix(ending), float(event["dur"])

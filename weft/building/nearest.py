@@ -1,0 +1,170 @@
+"""Why a contract failed, and the nearest settings that hold it, as far as a few tries show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.contracts import (
+    Judgement,
+    describe_bound,
+    describe_requirement,
+    find_kind,
+    format_value,
+)
+from compiler.compression.figures import Kind
+from compiler.compression.world import World
+from compiler.diagnostics import CompileError
+from compiler.ir.cost import summarize
+from compiler.messages.contracts import ContractFailed
+from compiler.program import Figure, Quantity
+from weft.building.goals import isolate
+from weft.building.timing import draw_sizes
+
+if TYPE_CHECKING:
+    from weft.building.outcomes import Outcome
+    from weft.building.variants import VariantBuild
+
+STRONGER = {"channels": 1, "weights": 1, "heads": 1, "energy": -1}
+"""Settings that are shares: whether more of one makes the net smaller."""
+STEPS = (0.1, 0.2, 0.3, 0.4)
+"""How far a setting is moved, the nearest first."""
+TRAINING = ("finetune", "distill")
+"""Passes that tries leave out, because they take the time of a training."""
+
+
+def explain_failure(
+    build: VariantBuild, net: WeightedNet, outcome: Outcome, judgement: Judgement
+) -> ContractFailed:
+    """The message about a requirement that does not hold."""
+    requirement = judgement.requirement
+    measured = f"{describe_bound(requirement.left)} is {_show(judgement, judgement.left)}"
+    bound = _show(judgement, judgement.right)
+    if not isinstance(requirement.right, Quantity):
+        bound += f" (= {describe_bound(requirement.right)})"
+    word = "above" if judgement.gap > 0 else "below"
+    missed = f"{_show_gap(judgement)} {word} {bound}"
+    if judgement.undecided:
+        missed += f"; undecidable at n = {judgement.rows:,}, {judgement.needed:,} rows would decide"
+    failing = [j for j in outcome.judgements if j.verdict == judgement.verdict]
+    binding = ""
+    if len(failing) > 1:
+        worst = max(failing, key=_miss)
+        binding = f"the binding constraint is `{describe_requirement(worst.requirement)}`"
+    return ContractFailed(
+        requirement.span,
+        outcome.variant.name,
+        measured,
+        missed,
+        binding,
+        tuple(find_sensitive(outcome)),
+        find_nearest(build, judgement),
+    )
+
+
+def _miss(judgement: Judgement) -> float:
+    """By what share of the bound a requirement is missed."""
+    return abs(judgement.gap) / max(abs(judgement.right), 1e-12)
+
+
+def _show(judgement: Judgement, value: float) -> str:
+    return format_value(value, judgement.requirement.left)
+
+
+def _show_gap(judgement: Judgement) -> str:
+    left = judgement.requirement.left
+    if isinstance(left, Figure) and left.split is not None and abs(judgement.gap) < 1:
+        return f"{abs(judgement.gap) * 100:.2f} points"
+    if find_kind(left) is Kind.PLAIN:
+        return f"{abs(judgement.gap):.4g}"
+    return format_value(abs(judgement.gap), left)
+
+
+def find_sensitive(outcome: Outcome, count: int = 3) -> Iterator[str]:
+    """The layers with the most noise at their outputs."""
+    known = [row for row in outcome.layers if row.sqnr is not None]
+    for row in sorted(known, key=lambda row: row.sqnr or 0.0)[:count]:
+        yield f"{row.path} (SQNR {row.sqnr:.1f} dB)"
+
+
+# --- nearest settings ---------------------------------------------------------------------------
+
+
+def find_nearest(build: VariantBuild, judgement: Judgement) -> str:
+    """The nearest setting of one pass at which a figure holds, tried without any training; empty
+    where there is none, or the figure does not stand alone."""
+    isolated = isolate(judgement.requirement)
+    if isolated is None:
+        return ""
+    figure, relation, _ = isolated
+    bound = judgement.right if isolated[0] is judgement.requirement.left else judgement.left
+    world = build.make_world(None)
+    if figure.split is not None and world.judge is None:
+        return ""
+    smaller = relation in ("<=", "<")
+    shrink = smaller if figure.name not in ("error", "loss") else False
+    for index, name, value, changed in _find_settings(build, shrink):
+        try:
+            found = _try(build, index, changed, world, figure)
+        except CompileError:
+            continue  # a setting that the net does not allow
+        if found <= bound if smaller else found >= bound:
+            step = build.variant.steps[index].compression.name
+            shown = format_value(found, figure)
+            how = "tried without training, on validation rows" if figure.split else "tried"
+            return (
+                f"`{step}({name}={value:.0%})` holds it: {describe_bound(figure)} {shown} ({how})"
+            )
+    return ""
+
+
+def _find_settings(
+    build: VariantBuild,
+    shrink: bool,
+) -> Iterator[tuple[int, str, float, CompressionPass]]:
+    """Settings beside the spec's, the nearest first."""
+    for distance in STEPS:
+        for index, step in enumerate(build.variant.steps):
+            for name, sign in STRONGER.items():
+                value = getattr(step.compression, name, None)
+                if not isinstance(value, float):
+                    continue
+                moved = value + (sign if shrink else -sign) * distance
+                if 0.02 < moved < 0.98:
+                    changed: Any = replace(step.compression, **{name: round(moved, 2)})  # type: ignore[type-var]
+                    yield index, name, round(moved, 2), changed
+
+
+def _try(
+    build: VariantBuild, index: int, changed: CompressionPass, world: World, figure: Figure
+) -> float:
+    """A figure of the variant with another setting, without its trainings."""
+    net = build.base
+    for number, step in enumerate(build.variant.steps):
+        compression = changed if number == index else step.compression
+        if compression.name not in TRAINING:
+            net = compression.run(net, replace(world, span=step.span, journal=[]))
+    return take_figure(build, net, world, figure)
+
+
+def take_figure(build: VariantBuild, net: WeightedNet, world: World, figure: Figure) -> float:
+    """A figure of a net that has no file yet."""
+    assert world.scale is not None
+    assert world.clock is not None
+    if figure.split is not None:
+        assert world.judge is not None
+        scores: Mapping[str, float] = world.judge.score(net)
+        return scores[figure.name]
+    match figure.name:
+        case "size":
+            return float(world.scale.weigh(net))
+        case "latency":
+            return world.clock.compare([net])[0]
+        case "params":
+            return float(sum(a.size for a in net.weights.values()))
+        case "flops":
+            sizes = draw_sizes(net.graph, build.variant.target)
+            return float(2 * summarize(net.graph).multiply_adds.evaluate(sizes))
+    return float("inf")

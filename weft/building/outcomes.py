@@ -1,0 +1,126 @@
+"""What became of a variant: its figures beside those of the net before any pass, and verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compiler.compression.contracts import Judgement, Measured, Spread
+from compiler.compression.world import LayerNote
+from compiler.diagnostics import Message
+from compiler.files import write_text
+from compiler.program import Figure, Variant
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of one net: counted ones and `error` and `latency` by name, and metrics by
+    split and name."""
+
+    plain: Mapping[str, Measured]
+    splits: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
+
+    def find(self, figure: Figure) -> Measured | None:
+        """A figure; None where it could not be measured."""
+        if figure.split is None:
+            return self.plain.get(figure.name)
+        return self.splits.get(figure.split, {}).get(figure.name)
+
+    def facts(self) -> dict[str, Any]:
+        """The figures as numbers, for the report."""
+        found: dict[str, Any] = {name: m.value for name, m in self.plain.items()}
+        for split, metrics in self.splits.items():
+            found[split] = {name: m.value for name, m in metrics.items()}
+        return found
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer of the variant's net in the report; None and empty where nothing is known."""
+
+    path: str
+    kind: str
+    shape: str
+    parameters: int
+    before: int  # parameters before any pass
+    bits: int | None = None
+    rank: int | None = None
+    sqnr: float | None = None  # decibels, at the layer's output
+    share: float | None = None  # of the latency
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A variant after its stages. `base` is the name that the net before any pass has among the
+    `figures`; `conditions` say how latency was measured."""
+
+    variant: Variant
+    path: Path
+    base: str
+    figures: Mapping[str, Figures]
+    conditions: Mapping[str, Any]
+    verified: Mapping[str, Any]
+    journal: Sequence[LayerNote]
+    layers: Sequence[LayerRow]
+    judgements: Sequence[Judgement]
+    synthetic: bool
+    failures: Sequence[Message] = ()
+
+    @property
+    def own(self) -> Figures:
+        """Of the variant itself."""
+        return self.figures[self.variant.name]
+
+
+def write_figures(
+    path: Path, figures: Mapping[str, Figures], conditions: Mapping[str, Any]
+) -> None:
+    """Writes figures with their samples, so that another contract needs no new measurement."""
+    data = {
+        name: {
+            "plain": {n: _encode(m) for n, m in found.plain.items()},
+            "splits": {
+                split: {n: _encode(m) for n, m in metrics.items()}
+                for split, metrics in found.splits.items()
+            },
+        }
+        for name, found in figures.items()
+    }
+    write_text(path, json.dumps({"figures": data, "conditions": conditions}) + "\n")
+
+
+def read_figures(path: Path) -> tuple[dict[str, Figures], Mapping[str, Any]]:
+    """What `write_figures` wrote."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    figures = {
+        name: Figures(
+            {n: _decode(m) for n, m in found["plain"].items()},
+            {
+                split: {n: _decode(m) for n, m in metrics.items()}
+                for split, metrics in found["splits"].items()
+            },
+        )
+        for name, found in data["figures"].items()
+    }
+    return figures, data["conditions"]
+
+
+def _encode(measured: Measured) -> dict[str, Any]:
+    samples = measured.samples.tolist() if measured.samples is not None else None
+    return {
+        "value": measured.value,
+        "spread": measured.spread.value,
+        "samples": samples,
+        "rows": measured.rows,
+    }
+
+
+def _decode(entry: Mapping[str, Any]) -> Measured:
+    samples = np.array(entry["samples"]) if entry["samples"] is not None else None
+    return Measured(entry["value"], Spread(entry["spread"]), samples, entry["rows"])

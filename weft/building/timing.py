@@ -1,0 +1,83 @@
+"""Latency of ONNX files on the target of a variant: all files take turns in one process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from backends.onnx_runtime.cases import Case, make_cases
+from backends.onnx_runtime.measure import Comparison, measure
+from backends.onnx_runtime.session import Device, Session, open_session
+from backends.onnx_runtime.sizes import SizeSearch
+from compiler.compression.world import Target
+from compiler.diagnostics import CompileError
+from compiler.ir.graph import Graph
+from compiler.messages.contracts import NoSizesForLatency
+
+Array = NDArray[Any]
+
+SAMPLE = 2e-4
+"""Seconds that one sample should take at least: shorter calls are repeated within it."""
+
+
+def open_on_target(model: Path | bytes, target: Target) -> Session:
+    """A session on the target. Its threads do not spin: two sessions in one process would take
+    each other's cores (ResNet-18: 17.5 ms against 9.5 ms)."""
+    device = Device(target.device)
+    return open_session(model, device=device, threads=count_threads(target), spinning=False)
+
+
+def count_threads(target: Target) -> int:
+    """The threads of one operator."""
+    return target.threads or os.cpu_count() or 1
+
+
+def draw_case(graph: Graph, target: Target, seed: int = 0) -> Case:
+    """Random inputs at the target's sizes.
+
+    Raises:
+        CompileError: the net takes no input of these sizes.
+    """
+    case = next(iter(make_cases(graph, SizeSearch(graph, dict(target.sizes)), seed)), None)
+    if case is None:
+        raise CompileError([NoSizesForLatency(target.span, dict(target.sizes))])
+    return case
+
+
+def draw_sizes(graph: Graph, target: Target) -> dict[str, int]:
+    """The sizes of all symbolic dims where figures are taken."""
+    return dict(draw_case(graph, target).sizes)
+
+
+def draw_inputs(graph: Graph, target: Target, seed: int = 0) -> tuple[dict[str, Array], str]:
+    """Random inputs at the target's sizes, and these sizes as text.
+
+    Raises:
+        CompileError: the net takes no input of these sizes.
+    """
+    case = draw_case(graph, target, seed)
+    sizes = ", ".join(f"{name}={size}" for name, size in case.sizes.items())
+    return dict(case.inputs), sizes or "fixed sizes"
+
+
+def time_sessions(
+    sessions: Mapping[str, Session],
+    inputs: Mapping[str, Mapping[str, Array]],
+    *,
+    rounds: int = 30,
+) -> Comparison:
+    """Seconds of one call of each session on its inputs, in turns."""
+    calls = {name: _bind(session, inputs[name]) for name, session in sessions.items()}
+    pilot = measure(calls, rounds=5, warmup=3)
+    fastest = min(timing.median for timing in pilot.timings.values())
+    repeat = max(1, min(100, round(SAMPLE / max(fastest, 1e-9))))
+    return measure(calls, rounds=rounds, repeat=repeat)
+
+
+def _bind(session: Session, inputs: Mapping[str, Array]) -> Callable[[], object]:
+    given = session.cast_inputs({name: inputs[name] for name in session.inputs})
+    return lambda: session.run(given)

@@ -1,0 +1,245 @@
+"""A variant from its net to its verdicts: file, verification, figures, contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from backends.onnx_runtime.session import open_session
+from compiler.compression.base import WeightedNet
+from compiler.compression.contracts import Measured, Spread, Verdict, find_all, judge
+from compiler.diagnostics import CompileError
+from compiler.program import Deploy, Figure, Program, Train, Variant
+from weft.building.artifacts import Artifact, Workshop
+from weft.building.cache import hash_file, hash_text
+from weft.building.figures import (
+    Contender,
+    count_figures,
+    draw_rows,
+    measure_error,
+    measure_split,
+    time_contenders,
+)
+from weft.building.goals import find_goals
+from weft.building.layers import describe_layers
+from weft.building.nearest import explain_failure
+from weft.building.outcomes import Figures, Outcome, read_figures, write_figures
+from weft.building.timing import draw_inputs, draw_sizes
+from weft.building.variants import VariantBuild
+from weft.measuring import sample_inputs
+
+HashData = Callable[[Train], Iterator[str]]
+
+
+@dataclass
+class VariantStages:
+    """The variants of a build. `done` are those that were made so far, by name."""
+
+    program: Program
+    folder: Path
+    workshop: Workshop
+    hash_data: HashData
+    done: dict[str, tuple[Contender, Outcome]] = field(default_factory=dict)
+
+    def run(self, variant: Variant) -> Outcome:
+        """Makes, verifies and measures a variant, and judges its contract.
+
+        Raises:
+            CompileError: a pass cannot do what is asked, or the file differs from the graph. A
+                contract that does not hold is in the outcome.
+        """
+        build = self.open(variant)
+        net = build.run()
+        own = self.make_contender(build, variant.name, net, self.choose_path(build))
+        artifact = self.write(build, own, hash_text(build.key, build.form.describe()))
+        self.workshop.verify(artifact, lambda: self.take_samples(build, own))
+        base = self.make_contender(
+            build, self.name_base(variant), build.base, self.folder / variant.name / "base.onnx"
+        )
+        self.write(build, base, hash_text(build.base_key, build.form.describe()))
+        contenders = [own, base, *self.find_others(variant, own, base)]
+        figures, conditions = self.measure(build, contenders)
+        judgements = [
+            judge(r, lambda f: self.look_up(f, variant, figures)) for r in variant.requires
+        ]
+        samples = build.make_world(None).samples
+        outcome = Outcome(
+            variant,
+            own.path,
+            base.name,
+            figures,
+            conditions,
+            self.workshop.cache.get_facts(f"verify {own.name}"),
+            tuple(build.journal),
+            describe_layers(build, own, base),
+            judgements,
+            samples is None or samples.synthetic,
+        )
+        failures = explain_failures(build, net, outcome)
+        outcome = replace(outcome, failures=tuple(failures))
+        self.done[variant.name] = (own, outcome)
+        return outcome
+
+    def open(self, variant: Variant) -> VariantBuild:
+        """The passes of a variant."""
+        train = self.program.trains.get(variant.train or "")
+        data_key = hash_text(*self.hash_data(train)) if train is not None else ""
+        build = VariantBuild(
+            self.program,
+            variant,
+            self.find_deploy(variant),
+            self.folder,
+            self.workshop.cache,
+            self.workshop.device,
+            self.workshop.echo,
+            data_key,
+        )
+        build.find_goals = lambda: find_goals(build, self.done)
+        return build
+
+    def find_deploy(self, variant: Variant) -> Deploy | None:
+        """The first deployment of a variant: its file is the one that contracts speak of."""
+        return next((d for d in self.program.deploys if d.variant == variant.name), None)
+
+    def choose_path(self, build: VariantBuild) -> Path:
+        """Where the file of a variant lies."""
+        name = build.deploy.name if build.deploy is not None else build.variant.name
+        return self.folder / f"{name}.onnx"
+
+    def name_base(self, variant: Variant) -> str:
+        """What the net before any pass is called among the figures."""
+        return variant.train or variant.net
+
+    def make_contender(
+        self, build: VariantBuild, name: str, net: WeightedNet, path: Path
+    ) -> Contender:
+        """A net of this variant as something to be measured."""
+        place = build.place
+        if place is not None and build.form.preprocess is not None:
+            place = replace(place, preprocess=build.form.preprocess)
+        return Contender(name, net, build.form.wrap(net).graph, path, place)
+
+    def write(self, build: VariantBuild, contender: Contender, key: str) -> Artifact:
+        """Writes the file of a contender where it has changed."""
+        wrapped = build.form.wrap(contender.net)
+        name = contender.name
+        if name != build.variant.name:
+            name = f"{build.variant.name} before compression"
+        form = build.form
+        artifact = Artifact(
+            name, wrapped.graph, wrapped.weights, contender.path, form.opset, form.options
+        )
+        self.workshop.compile(artifact, key)
+        return artifact
+
+    def take_samples(self, build: VariantBuild, contender: Contender) -> Mapping[str, Any] | None:
+        """Some real rows; None for a net without data."""
+        if contender.place is None:
+            return None
+        return sample_inputs(contender.place, contender.wrapped)
+
+    def find_others(self, variant: Variant, own: Contender, base: Contender) -> Iterator[Contender]:
+        """The other variants that the contract speaks of. They were made before."""
+        owners = dict.fromkeys(f.owner for r in variant.requires for f in find_all(r))
+        for owner in owners:
+            if owner is not None and owner not in (own.name, base.name) and owner in self.done:
+                yield self.done[owner][0]
+
+    # --- figures ----------------------------------------------------------------------------
+
+    def measure(
+        self, build: VariantBuild, contenders: Sequence[Contender]
+    ) -> tuple[dict[str, Figures], Mapping[str, Any]]:
+        """The figures of all contenders, measured in turns; remembered."""
+        variant, cache = build.variant, self.workshop.cache
+        splits = find_splits(variant, build.train)
+        target = replace(variant.target, span=None)
+        key = hash_text(
+            *(hash_file(contender.path) for contender in contenders),
+            repr((target, splits)),
+            build.measure_key,
+        )
+        stage, path = f"measure {variant.name}", build.steps_folder / "figures.json"
+        if cache.is_fresh(stage, key):
+            return read_figures(path)
+        self.workshop.echo(f"{stage}: {', '.join(c.name for c in contenders)} in turns")
+        seconds, conditions = time_contenders(contenders, variant.target)
+        base = contenders[1]
+        figures = {
+            c.name: self.take_figures(build, c, base, splits, seconds[c.name]) for c in contenders
+        }
+        write_figures(path, figures, conditions)
+        cache.record(stage, key, [path])
+        return figures, conditions
+
+    def take_figures(
+        self,
+        build: VariantBuild,
+        contender: Contender,
+        base: Contender,
+        splits: Sequence[str],
+        seconds: Any,
+    ) -> Figures:
+        """The figures of one contender, whose rounds took `seconds`."""
+        sizes = draw_sizes(contender.wrapped, build.variant.target)
+        counted = count_figures(contender, sizes)
+        plain = {name: Measured(value) for name, value in counted.items()}
+        middle = sorted(seconds)[len(seconds) // 2]
+        plain["latency"] = Measured(float(middle), Spread.ROUNDS, seconds)
+        session = open_session(contender.path, device=self.workshop.device, spinning=False)
+        error = 0.0
+        if contender is not base and contender.name == build.variant.name:
+            error = self.find_error(build, contender, base, splits)
+        elif contender.name in self.done:
+            error = self.done[contender.name][1].own.plain["error"].value
+        plain["error"] = Measured(error)
+        found = {}
+        if contender.place is not None:
+            found = {split: measure_split(contender, session, split) for split in splits}
+        return Figures(plain, found)
+
+    def find_error(
+        self, build: VariantBuild, own: Contender, base: Contender, splits: Sequence[str]
+    ) -> float:
+        """The output error of a variant, on the last split, or on synthetic inputs."""
+        first = open_session(own.path, device=self.workshop.device)
+        second = open_session(base.path, device=self.workshop.device)
+        if own.place is not None and splits:
+            return measure_error(first, second, draw_rows(own.place, splits[-1]))
+        batches = (draw_inputs(own.wrapped, build.variant.target, seed)[0] for seed in range(8))
+        return measure_error(first, second, batches)
+
+    def look_up(self, figure: Figure, variant: Variant, figures: Mapping[str, Figures]) -> Measured:
+        """The figure that a contract names."""
+        owner = figure.owner or variant.name
+        found = figures[owner].find(figure)
+        assert found is not None, "elaboration knows every figure"
+        return found
+
+
+def find_splits(variant: Variant, train: Train | None) -> list[str]:
+    """The splits that a contract names, and the last one, which is `test` where there is one."""
+    if train is None:
+        return []
+    named = [f.split for r in variant.requires for f in find_all(r) if f.split is not None]
+    return [s for s in train.data.split.names if s in named or s == train.data.split.names[-1]]
+
+
+def explain_failures(build: VariantBuild, net: WeightedNet, outcome: Outcome) -> Iterator[Any]:
+    """The messages about requirements that do not hold."""
+    for judgement in outcome.judgements:
+        if judgement.verdict is Verdict.FAIL:
+            yield explain_failure(build, net, outcome, judgement)
+
+
+def raise_failures(outcomes: Sequence[Outcome]) -> None:
+    """Ends a build of which a contract does not hold.
+
+    Raises:
+        CompileError: there is one.
+    """
+    messages = [message for outcome in outcomes for message in outcome.failures]
+    if messages:
+        raise CompileError(messages)

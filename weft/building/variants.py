@@ -1,0 +1,222 @@
+"""The stages of a variant: its passes in order, each remembered, then its file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.onnx_runtime.session import Device
+from backends.pytorch.tuning import make_trainer
+from compiler.compression.base import WeightedNet
+from compiler.compression.world import Goal, LayerNote, World
+from compiler.ir.printer import print_graph
+from compiler.ir.verify import verify_graph
+from compiler.ir.weights import read_weights
+from compiler.loading import find_weights
+from compiler.program import Deploy, Program, Train, Variant
+from weft.building.cache import Cache, hash_text
+from weft.building.forms import Form, make_form
+from weft.building.nets import read_net, write_net
+from weft.building.progress import follow_steps
+from weft.building.world import (
+    DataSamples,
+    OnnxClock,
+    OnnxScale,
+    RowPlan,
+    SplitJudge,
+    SyntheticSamples,
+    TrialMemory,
+)
+from weft.measuring import NetOfTrain
+
+Array = NDArray[Any]
+Echo = Callable[[str], None]
+
+
+@dataclass
+class VariantBuild:
+    """One variant in a build folder. `goals` are asked for by passes that choose settings."""
+
+    program: Program
+    variant: Variant
+    deploy: Deploy | None
+    folder: Path
+    cache: Cache
+    device: Device = Device.AUTO
+    echo: Echo = print
+    data_key: str = ""
+    find_goals: Callable[[], tuple[Goal, ...]] = tuple
+    journal: list[LayerNote] = field(default_factory=list)
+    key: str = ""
+    """What the net follows from; set by `run`."""
+
+    @property
+    def name(self) -> str:
+        """Of the variant."""
+        return self.variant.name
+
+    @property
+    def steps_folder(self) -> Path:
+        """Where what each pass made is kept."""
+        return self.folder / ".weft" / self.name
+
+    @cached_property
+    def train(self) -> Train | None:
+        """The train whose net this is."""
+        return self.program.trains[self.variant.train] if self.variant.train is not None else None
+
+    @cached_property
+    def form(self) -> Form:
+        """What stands around the net in its file."""
+        return make_form(self.variant, self.deploy, self.program.source)
+
+    @cached_property
+    def base(self) -> WeightedNet:
+        """The net before any pass.
+
+        Raises:
+            CompileError: weights cannot be read.
+        """
+        variant = self.variant
+        if variant.source is not None:
+            weights = find_weights(variant.source, self.program.source.folder)
+        else:
+            weights = {p: self.trained[variant.prefix + p] for p in variant.graph.parameter}
+        types = {p.path: p.value.type.dtype.numpy for p in variant.graph.parameters}
+        return WeightedNet(variant.graph, {p: np.array(weights[p], dtype=types[p]) for p in types})
+
+    @cached_property
+    def base_key(self) -> str:
+        """What all passes start from."""
+        text = self.train_text if self.train is not None else ""
+        return hash_text(print_graph(self.base.graph), _hash_weights(self.base), text)
+
+    @property
+    def train_text(self) -> str:
+        """What the train says that passes read: rows, objective, metrics, settings."""
+        train = self.train
+        assert train is not None
+        settings = (train.batch, train.seed, train.precision, train.clip, train.layout)
+        uses = [(use.name, repr(use.metric), use.arguments) for use in train.metrics]
+        groups = [(repr(group.optimizer), group.patterns) for group in train.groups]
+        graphs = (print_graph(train.step), print_graph(train.data.columns))
+        split = replace(train.data.split, span=None)
+        return hash_text(self.data_key, repr((settings, uses, groups, split)), *graphs)
+
+    @property
+    def measure_key(self) -> str:
+        """What figures follow from besides the files and the target."""
+        return self.train_text if self.train is not None else ""
+
+    @cached_property
+    def trained(self) -> dict[str, Array]:
+        """All trained weights of the train, by its paths."""
+        return read_weights(self.folder / str(self.variant.train) / "best.safetensors")
+
+    @cached_property
+    def place(self) -> NetOfTrain | None:
+        """Where the net stands in its train."""
+        if self.train is None:
+            return None
+        root = self.program.source.folder
+        return NetOfTrain(self.train, self.variant.net, root, None, self.trained)
+
+    # --- passes -----------------------------------------------------------------------------
+
+    def run(self) -> WeightedNet:
+        """The net after all passes; those whose results are known are not run again.
+
+        Raises:
+            CompileError: a pass cannot do what is asked of it.
+        """
+        net, key = self.base, self.base_key
+        for number, step in enumerate(self.variant.steps, 1):
+            name = step.compression.name
+            stage = f"variant {self.name}: {number} {name}"
+            goals = self.find_goals() if step.compression.reads_goals else ()
+            target = replace(self.variant.target, span=None)
+            key = hash_text(key, repr(step.compression), repr(target), repr(_strip(goals)))
+            path = self.steps_folder / f"{number}_{name}"
+            if self.cache.is_fresh(stage, key):
+                self.echo(f"{stage}: up to date")
+                net, notes = read_net(path, self.base.graph)
+            else:
+                self.echo(stage)
+                notes = []
+                net = self.run_step(number - 1, net, goals, notes)
+                self.cache.record(stage, key, write_net(net, notes, path))
+            self.journal += notes
+        self.key = key
+        return net
+
+    def run_step(
+        self, index: int, net: WeightedNet, goals: tuple[Goal, ...], notes: list[LayerNote]
+    ) -> WeightedNet:
+        """The net after one pass, whose notes are added.
+
+        Raises:
+            CompileError: the pass cannot do what is asked of it.
+        """
+        step = self.variant.steps[index]
+        with follow_steps() as progress:
+            world = self.make_world(progress, goals)
+            world = replace(world, span=step.span, journal=[*self.journal])
+            net = step.compression.run(net, world)
+        verify_graph(net.graph)
+        notes += world.journal[len(self.journal) :]
+        return net
+
+    def make_world(
+        self, progress: Callable[[str, int, int], None] | None, goals: tuple[Goal, ...] = ()
+    ) -> World:
+        """What passes see."""
+        variant, train = self.variant, self.train
+        graph, target = self.base.graph, variant.target
+        plain = Form(self.form.opset)
+        world = World(
+            target=target,
+            samples=SyntheticSamples(graph, target),
+            clock=OnnxClock(graph, target, plain),
+            scale=OnnxScale(self.form),
+            memory=TrialMemory.open(self.steps_folder / "trials.jsonl"),
+            goals=goals,
+            original=self.base,
+            progress=progress,
+        )
+        if train is None or self.place is None:
+            return world
+        plan = RowPlan(self.place, train.seed)
+        trainer = make_trainer(
+            train,
+            variant.net,
+            self.folder / self.name,
+            data_root=self.program.source.folder,
+            weights=self.trained,
+            device=self.device.value,
+        )
+        return replace(
+            world,
+            samples=DataSamples(plan),
+            judge=SplitJudge(plan, self.form.opset),
+            trainer=trainer,
+            seed=train.seed,
+        )
+
+
+def _strip(goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
+    return tuple(replace(goal, span=None) for goal in goals)
+
+
+def _hash_weights(net: WeightedNet) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(net.weights):
+        digest.update(path.encode())
+        digest.update(np.ascontiguousarray(net.weights[path]).tobytes())
+    return digest.hexdigest()

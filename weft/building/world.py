@@ -1,0 +1,207 @@
+"""The world of compression passes in a build: rows, a judge, a clock, a scale, a memory."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.onnx_runtime.cases import make_cases
+from backends.onnx_runtime.session import Device, Session, open_session
+from backends.onnx_runtime.sizes import SizeSearch
+from compiler.compression.base import WeightedNet
+from compiler.compression.world import Target
+from compiler.files import write_text
+from compiler.ir.graph import Graph
+from weft.building.forms import Form
+from weft.building.timing import draw_inputs, open_on_target, time_sessions
+from weft.measuring import NetOfTrain, choose_inputs, score_rows
+
+Array = NDArray[Any]
+
+HELD_OUT = 0.2
+"""The part of the training rows that the judge reads where there is no validation split."""
+MOST_ROWS = 4096
+"""The judge reads no more rows than this: it is asked for every candidate of a choice."""
+
+
+@dataclass(frozen=True)
+class RowPlan:
+    """Which rows of a train's data passes may see. Calibration and judgement share none, and
+    both leave out every split but the training and the validation one."""
+
+    place: NetOfTrain
+    seed: int
+
+    @cached_property
+    def judge_split(self) -> str:
+        """The split that the judge reads."""
+        names = self.place.train.data.split.names
+        return "val" if "val" in names else "train"
+
+    @cached_property
+    def _shuffled(self) -> Array:
+        rows = self.place.data.rows["train"]
+        return np.random.default_rng(self.seed).permutation(rows)
+
+    @cached_property
+    def calibration(self) -> Array:
+        """Row numbers for calibration, in random order."""
+        if self.judge_split == "val":
+            return self._shuffled
+        return self._shuffled[round(HELD_OUT * len(self._shuffled)) :]
+
+    @cached_property
+    def judgement(self) -> Array:
+        """Row numbers for the judge."""
+        if self.judge_split == "val":
+            rows = self.place.data.rows["val"]
+            return rows[:MOST_ROWS]
+        return self._shuffled[: round(HELD_OUT * len(self._shuffled))][:MOST_ROWS]
+
+
+@dataclass(frozen=True)
+class DataSamples:
+    """Calibration rows from the training split."""
+
+    plan: RowPlan
+    synthetic: bool = False
+
+    def batches(self, rows: int, size: int = 32) -> Iterator[Mapping[str, Array]]:
+        """Inputs of the net by name, `rows` in all (fewer where there are fewer), in batches."""
+        place = self.plan.place
+        chosen = self.plan.calibration[:rows]
+        inputs = choose_inputs(place, chosen)
+        for start in range(0, len(chosen), size):
+            yield {name: array[start : start + size] for name, array in inputs.items()}
+
+
+@dataclass(frozen=True)
+class SyntheticSamples:
+    """Random inputs for a net without data: standard normal numbers, and indices in range."""
+
+    graph: Graph
+    target: Target
+    synthetic: bool = True
+
+    def batches(self, rows: int, size: int = 32) -> Iterator[Mapping[str, Array]]:
+        """Inputs of the net by name, `rows` in all, in batches. A net without a batch gets its
+        rows one by one."""
+        batch = SizeSearch(self.graph, {}).batch
+        pinned = {n: s for n, s in self.target.sizes if n != batch}
+        done = 0
+        while done < rows:
+            count = min(size, rows - done) if batch is not None else 1
+            sizes = {**pinned, batch: count} if batch is not None else pinned
+            case = next(iter(make_cases(self.graph, SizeSearch(self.graph, sizes), done)), None)
+            if case is None:
+                return
+            yield case.inputs
+            done += count
+
+
+@dataclass(frozen=True)
+class SplitJudge:
+    """Metrics and loss of a net on the rows held out for decisions, run by ONNX Runtime."""
+
+    plan: RowPlan
+    opset: int = 21
+
+    def score(self, net: WeightedNet) -> Mapping[str, float]:
+        """Metrics of the train by name, and `loss`."""
+        session = open_net(net, self.opset)
+        scores = score_rows(
+            self.plan.place,
+            self.plan.judge_split,
+            lambda inputs: session.run(session.cast_inputs(inputs)),
+            self.plan.judgement,
+        )
+        return {name: score.total() for name, score in scores.items()}
+
+
+@dataclass(frozen=True)
+class OnnxClock:
+    """Latency of nets as ONNX files on the target."""
+
+    graph: Graph
+    target: Target
+    form: Form
+
+    def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
+        """Median seconds of one call of each net, all in turns."""
+        with tempfile.TemporaryDirectory() as folder:
+            sessions = {}
+            for number, net in enumerate(nets):
+                path = Path(folder) / f"{number}.onnx"
+                self.form.compile(net, path)
+                sessions[str(number)] = open_on_target(path, self.target)
+            wrapped = self.form.wrap(nets[0]).graph
+            inputs, _ = draw_inputs(wrapped, self.target)
+            timings = time_sessions(sessions, dict.fromkeys(sessions, inputs)).timings
+        return [timings[name].median for name in sessions]
+
+
+@dataclass(frozen=True)
+class OnnxScale:
+    """Bytes of nets as they are deployed."""
+
+    form: Form
+
+    def weigh(self, net: WeightedNet) -> int:
+        """Bytes of the file."""
+        with tempfile.TemporaryDirectory() as folder:
+            return self.form.compile(net, Path(folder) / "net.onnx").bytes
+
+
+@dataclass(frozen=True)
+class TrialMemory:
+    """Figures of trials in a file, which holds one line of JSON per trial."""
+
+    path: Path
+    known: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @staticmethod
+    def open(path: Path) -> TrialMemory:
+        """The memory of a file; a line that was cut short is left out."""
+        known = {}
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    continue  # an interrupted write
+                known[entry["key"]] = entry["figures"]
+            write_text(path, "".join(map(_encode, known.items())))
+        return TrialMemory(path, known)
+
+    def recall(self, key: str) -> Mapping[str, float] | None:
+        """What was remembered; None where nothing was."""
+        return self.known.get(key)
+
+    def remember(self, key: str, figures: Mapping[str, float]) -> None:
+        """Keeps figures; they are on disk when this returns."""
+        self.known[key] = dict(figures)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(_encode((key, dict(figures))))
+
+
+def _encode(entry: tuple[str, Mapping[str, float]]) -> str:
+    return json.dumps({"key": entry[0], "figures": entry[1]}) + "\n"
+
+
+def open_net(net: WeightedNet, opset: int = 21, target: Target | None = None) -> Session:
+    """A session of a net alone, without preprocessing."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.onnx"
+        Form(opset).compile(net, path)
+        if target is not None:
+            return open_on_target(path, target)
+        return open_session(path, device=Device.CPU, spinning=False)
