@@ -20,13 +20,14 @@ from backends.pytorch.terms import (
 )
 from compiler.ir.graph import Frame, Graph, Node
 from compiler.ir.hint import Hint
+from compiler.ops.choosing import torch_dtype
 from compiler.ops.convolution import Conv
 from compiler.ops.layers import owns_weights
 from compiler.ops.linear import Dense
 from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import COUNTER, Scan
-from compiler.ops.spelling import Call, Leaf, Spelling
-from compiler.tensor import TensorType
+from compiler.ops.spelling import Call, Leaf, Spelling, Term
+from compiler.tensor import DType, TensorType
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,16 +131,25 @@ class _Speller:
         if spelling.constructor is not None:
             own = (n for n in names if n in self.parameters)
             owned = tuple(n for n in own if n.rpartition(".")[0] == slot)
+        constructor = self._set_dtype(spelling.constructor, owned)
         return Spelled(
             node,
             slot,
-            None if spelling.constructor is None else read_term(spelling.constructor, hints),
+            None if constructor is None else read_term(constructor, hints),
             shift_operands(expression, {old: new for new, old in enumerate(used)}),
             None if spelling.module is None else read_term(spelling.module, hints),
             tuple(names[i] for i in used),
             owned,
             tuple(known[v.name] for v in node.outputs),
         )
+
+    def _set_dtype(self, constructor: Term | None, owned: Collection[str]) -> Term | None:
+        """A constructor that makes weights of half precision where the graph has them so."""
+        kinds = {self.types[name].dtype for name in owned} & {DType.F16, DType.BF16}
+        if not kinds or not isinstance(constructor, Call):
+            return constructor
+        dtype = ("dtype", torch_dtype(kinds.pop()))
+        return replace(constructor, kwargs=(*constructor.kwargs, dtype))
 
     def _spell_rounded(self, inner: Node, node: Node, known: Mapping[str, str]) -> Spelled:
         """A layer whose module rounds its weight: it holds the scales too."""

@@ -31,3 +31,25 @@ class NoDenseLayer(Message):
 
     def help(self) -> str:
         return "look at `only` and `except`, or store all weights: `quantize(stored8)`"
+
+
+@final
+@dataclass(frozen=True)
+class NoHalfKernels(Message):
+    """A net is to compute in bf16 on the CPU.
+
+    ONNX Runtime computes in bf16 on CUDA only. On the CPU `bfloat16` keeps the weights in 16 bits
+    in the file and computes in f32; that is what it does without `compute=always`.
+    """
+
+    code: ClassVar[str] = "W1156"
+    scheme: str
+
+    def title(self) -> str:
+        return f"`{self.scheme}` does not compute on the CPU"
+
+    def label(self) -> str:
+        return "asks for products in bf16, for which ONNX Runtime has no kernels on the CPU"
+
+    def help(self) -> str:
+        return "leave `compute` out to store weights only, or write `target cuda`"

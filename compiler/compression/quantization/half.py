@@ -1,0 +1,239 @@
+"""Half precision: weights of 16 bits, and where the target has the kernels, products too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.quantization.base import SCHEMES, Scheme
+from compiler.compression.quantization.calibrated import fold_norms
+from compiler.compression.quantization.storing import (
+    Packing,
+    Weight,
+    find_weights,
+    measure_loss,
+    store_weights,
+)
+from compiler.compression.selecting import is_selected, layer_path
+from compiler.compression.world import LayerNote, World
+from compiler.diagnostics import CompileError
+from compiler.ir.graph import Node
+from compiler.ir.verify import verify_graph
+from compiler.ir.weights import path_matches
+from compiler.messages.weight_formats import NoHalfKernels
+from compiler.ops.stored import Stored
+from compiler.passes.half_precision import LARGEST, HalfRewriter
+from compiler.records import dataclass
+from compiler.tensor import DType
+
+Array = NDArray[Any]
+Compute = Literal["auto", "always", "never"]
+
+KEPT = frozenset(
+    {
+        *("layer_norm", "rms_norm", "group_norm", "instance_norm", "batch_norm"),
+        *("l2_normalize", "norm", "normalize", "standardize"),
+        *("softmax", "log_softmax", "logsumexp", "log_sigmoid"),
+        *("sum", "mean", "var", "std", "prod", "cumsum", "cumprod"),
+        *("exp", "expm1", "log", "log1p", "pow", "reciprocal", "rsqrt"),
+        *("cross_entropy", "nll", "bce", "bce_with_logits", "kl", "mse", "l1", "huber"),
+        *("smooth_l1", "cast", "scan", "fake_quantize", "stored", "codebook"),
+        *("dynamic_dense", "packed_dense", "resize"),
+    }
+)
+"""Ops that stay in f32: sums of many terms, and functions whose results leave the range of f16
+(the list of PyTorch's autocast, https://docs.pytorch.org/docs/stable/amp.html)."""
+
+
+BFLOAT_OPS = frozenset(
+    {
+        *("dense", "matmul", "add", "sub", "mul", "div", "relu", "gelu", "tanh", "sigmoid"),
+        *("reshape", "flatten", "transpose", "permute", "squeeze", "unsqueeze", "expand"),
+        *("concat", "split", "chunk", "index", "dropout", "embedding", "constant"),
+    }
+)
+"""Ops that ONNX has in bf16 before opset 22 and ONNX Runtime computes in it on CUDA."""
+
+
+class HalfScheme(Scheme):
+    """What `float16` and `bfloat16` share: `keep` are paths of layers that stay in f32, `compute`
+    says whether layers compute in half precision too."""
+
+    dtype: ClassVar[DType]
+    keep: tuple[str, ...]
+    compute: Compute
+
+    @property
+    def step(self) -> str:
+        """What notes call it."""
+        return f"quantize({self.name})"
+
+    def quantize(
+        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+    ) -> WeightedNet:
+        """The net in half precision; its inputs and outputs stay as they are."""
+        folded = fold_norms(net)
+        kept = (*excluded, *self.keep)
+        cuda = world.target.device == "cuda"
+        if self.compute == "always" and self.dtype is DType.BF16 and not cuda:
+            raise CompileError([NoHalfKernels(world.span, self.name)])
+        if self.compute == "always" or (self.compute == "auto" and cuda):
+            return self.halve(folded, world, only, kept)
+        stored = self.store(folded, world, only, kept)
+        if self.compute == "never":
+            return stored
+        if self.dtype is DType.BF16 or world.clock is None:
+            reason = "ONNX Runtime has no kernels for 16 bits on the CPU"
+            done = f"stored as {self.dtype}, computed in f32"
+            world.note(LayerNote(self.step, net.graph.name, done, reason, span=world.span))
+            return stored
+        return self.choose(folded, stored, world, only, kept)
+
+    def choose(
+        self,
+        net: WeightedNet,
+        stored: WeightedNet,
+        world: World,
+        only: Sequence[str] | None,
+        kept: Sequence[str],
+    ) -> WeightedNet:
+        """The faster one of stored and computed."""
+        assert world.clock is not None, "the clock decides"
+        quiet = replace(world, journal=[])
+        halved = self.halve(net, quiet, only, kept)
+        slow, fast = world.clock.compare([stored, halved])
+        figures = (("stored_seconds", slow), ("computed_seconds", fast))
+        done = "computed in 16 bits" if fast < slow else "stored in 16 bits, computed in f32"
+        world.note(LayerNote(self.step, net.graph.name, done, "measured", figures, world.span))
+        if fast < slow:
+            world.journal.extend(quiet.journal)
+            return halved
+        return stored
+
+    def store(
+        self,
+        net: WeightedNet,
+        world: World,
+        only: Sequence[str] | None,
+        kept: Sequence[str],
+    ) -> WeightedNet:
+        """The net with weights of 16 bits that become f32 when the file is loaded."""
+        weights = [
+            weight
+            for weight in find_weights(net, world, only, kept, self.step)
+            if self.fits(net.weights[weight.path])
+        ]
+
+        def pack(weight: Weight, array: Array) -> Packing:
+            rounded = self.round(array)
+            figures = (("bits", 16.0), ("sqnr", measure_loss(array, rounded)))
+            done = f"stored as {self.dtype}"
+            world.note(LayerNote(self.step, weight.layer, done, "", figures, weight.span))
+            return Packing(Stored(), {"codes": (self.dtype, rounded)})
+
+        return store_weights(net, weights, pack)
+
+    def halve(
+        self,
+        net: WeightedNet,
+        world: World,
+        only: Sequence[str] | None,
+        kept: Sequence[str],
+    ) -> WeightedNet:
+        """The net that computes in half precision."""
+
+        def computes(node: Node) -> bool:
+            path = layer_path(node)
+            inner = is_selected(path, only, kept)
+            frames = any(path_matches(node.scope.path, pattern) for pattern in kept)
+            return inner and not frames and self.has_kernel(node.op.name)
+
+        rewriter = HalfRewriter(net.graph, self.dtype, net.weights, computes)
+        graph = rewriter.run()
+        verify_graph(graph)
+        weights = {
+            p.path: self.round(net.weights[p.path])
+            if p.value.type.dtype is self.dtype
+            else net.weights[p.path]
+            for p in graph.parameters
+        }
+        for node in graph.nodes:
+            if any(v is not None and v.name in graph.parameter for v in node.inputs):
+                half = node.outputs[0].name in rewriter.halved
+                done = f"computes in {self.dtype}" if half else ""
+                reason = "" if half else f"`{node.op.name}` stays in f32"
+                span = node.origin.span
+                world.note(LayerNote(self.step, layer_path(node), done, reason, span=span))
+        return WeightedNet(graph, weights)
+
+    def has_kernel(self, op: str) -> bool:
+        """Whether an op computes in the dtype."""
+        return op not in KEPT and (self.dtype is DType.F16 or op in BFLOAT_OPS)
+
+    def fits(self, array: Array) -> bool:
+        """Whether a weight's numbers are in the range of the dtype."""
+        return self.dtype is DType.BF16 or bool(np.abs(array).max(initial=0) <= LARGEST)
+
+    def round(self, array: Array) -> Array:
+        """Numbers rounded to the dtype, in the array that stands for it."""
+        if self.dtype is DType.F16:
+            return array.astype(np.float16)
+        return round_to_bfloat(array)
+
+
+def round_to_bfloat(array: Array) -> Array:
+    """Numbers of bf16 as f32: the upper 16 bits, halves to even."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32).reshape(array.shape)
+    odd = (bits >> 16) & 1
+    rounded: Array = ((bits + 0x7FFF + odd) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+    return np.where(np.isfinite(array), rounded, array).astype(np.float32)
+
+
+@SCHEMES.register
+@final
+@dataclass(frozen=True)
+class Float16(HalfScheme):
+    """Keeps weights as f16, and computes in it where the target has the kernels.
+
+    Half the file at next to no error. On CUDA products run on tensor cores; norms, softmax, sums
+    and exponentials stay in f32, with casts between. Inputs and outputs of the net stay f32. On
+    the CPU weights are stored, and computed with in f32, unless the clock says otherwise.
+
+    - `keep`: path patterns of layers that stay in f32.
+    - `compute`: `auto`, `always`, or `never`: only storage.
+
+    Example: `apply quantize(float16(keep=["head"]))`
+    Source: Micikevicius et al. 2018, Mixed Precision Training, https://arxiv.org/abs/1710.03740
+    """
+
+    name = "float16"
+    dtype = DType.F16
+    keep: tuple[str, ...] = ()
+    compute: Compute = "auto"
+
+
+@SCHEMES.register
+@final
+@dataclass(frozen=True)
+class Bfloat16(HalfScheme):
+    """Keeps weights as bf16, and computes in it where the target has the kernels; see `float16`.
+
+    Bf16 has the range of f32 and 8 bits of precision. ONNX Runtime computes in it on CUDA only.
+
+    - `keep`: path patterns of layers that stay in f32.
+    - `compute`: `auto`, `always`, or `never`: only storage.
+
+    Errors: W1156 where it is to compute on the CPU.
+    Example: `apply quantize(bfloat16)`
+    Source: Kalamkar et al. 2019, https://arxiv.org/abs/1905.12322
+    """
+
+    name = "bfloat16"
+    dtype = DType.BF16
+    keep: tuple[str, ...] = ()
+    compute: Compute = "auto"
