@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from backends.pytorch.merged import Class, Formal, Setting
@@ -194,7 +194,15 @@ class Settings:
                 continue
             groups = Counter(tuple(leaf.values[i] for i in range(self.count)) for leaf in full)
             best = max(groups, key=lambda row: (row in widths, groups[row]))
-            self.add(replace(setting, values=list(best)))
+            if annotate(best) == annotate(setting.values):
+                self.add(self._with_values(setting, best))
+
+    def _with_values(self, setting: Setting, values: Sequence[object]) -> Setting:
+        """A setting with other values; a net's own default says what the net is now."""
+        outdated = self.target.is_root and setting.default is not NO_DEFAULT
+        alike = all(value == values[0] for value in values)
+        default = values[0] if outdated and alike else setting.default
+        return replace(setting, values=list(values), default=default)
 
     def _output_widths(self) -> Iterable[list[object]]:
         target = self.target
