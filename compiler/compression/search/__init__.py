@@ -1,0 +1,1 @@
+"""Search: lets the compiler choose what to prune, factorise and quantize, and how far."""

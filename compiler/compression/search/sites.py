@@ -1,0 +1,86 @@
+"""What a search may choose from: for each layer and family of passes, the settings to try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.low_rank.low_rank import LowRank
+from compiler.compression.pruning.prune import Prune
+from compiler.compression.quantization.base import Quantize
+from compiler.compression.selecting import is_selected, layer_path
+from compiler.records import dataclass
+
+CHANNELS = (0.25, 0.5, 0.75)
+"""Shares of channels that a bare `prune` is tried with."""
+ENERGIES = (0.98, 0.95, 0.9)
+"""Shares of energy that a bare `low_rank` is tried with."""
+
+Family = CompressionPass | type[CompressionPass]
+"""What a search is given: a pass with settings, or a bare word."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One layer and one family of passes: the settings to choose among, weakest first, each
+    restricted to the layer. Leaving the layer alone is always a choice besides."""
+
+    path: str
+    family: str
+    settings: tuple[CompressionPass, ...]
+
+
+def find_sites(net: WeightedNet, families: Sequence[Family]) -> list[Site]:
+    """Every layer with a matrix or kernel, with every family that may touch it."""
+    paths = list(dict.fromkeys(_find_layers(net)))
+    sites = []
+    for family in families:
+        ladder = list_settings(family)
+        for path in paths:
+            if _allows(ladder[0], path):
+                sites.append(Site(path, ladder[0].name, tuple(_restrict(s, path) for s in ladder)))
+    return sites
+
+
+def list_settings(family: Family) -> tuple[CompressionPass, ...]:
+    """The settings of a family, weakest first: several of a bare `prune` or `low_rank`, else the
+    one that is given."""
+    if not isinstance(family, type):
+        return (family,)
+    if family is Prune:
+        return tuple(Prune(channels=share) for share in CHANNELS)
+    if family is LowRank:
+        return tuple(LowRank(energy=share) for share in ENERGIES)
+    return (family(),)
+
+
+def combine(settings: Sequence[CompressionPass]) -> list[CompressionPass]:
+    """The chosen settings as passes in the order that works: prune, low rank, quantize
+    (quantization is last because all else moves ranges). Layers with the same setting share one
+    pass, so that activations between two quantized layers are quantized once."""
+    order = {Prune.name: 0, LowRank.name: 1, Quantize.name: 2}
+    merged: dict[Any, list[str]] = {}
+    for setting in settings:
+        plain: Any = setting
+        merged.setdefault(replace(plain, only=None), []).extend(plain.only)
+    passes: list[Any] = sorted(merged, key=lambda p: order.get(p.name, len(order)))
+    return [replace(p, only=tuple(merged[p])) for p in passes]
+
+
+def _find_layers(net: WeightedNet) -> Iterator[str]:
+    graph = net.graph
+    for node in graph.nodes:
+        read = [graph.parameter[v.name] for v in node.inputs if v and v.name in graph.parameter]
+        if any(p.trainable and p.value.type.rank >= 2 for p in read):
+            yield layer_path(node)
+
+
+def _allows(family: Any, path: str) -> bool:
+    return is_selected(path, family.only, family.except_)
+
+
+def _restrict(family: Any, path: str) -> CompressionPass:
+    made: CompressionPass = replace(family, only=(path,))
+    return made

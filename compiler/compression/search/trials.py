@@ -1,0 +1,190 @@
+"""Measures the nets of a search, each once: loss, latency, size; kept across interruptions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.search.knapsack import Offer
+from compiler.compression.search.sites import Site
+from compiler.compression.world import Goal, LayerNote, World
+from compiler.diagnostics import CompileError
+from compiler.ir.cost import summarize
+from compiler.ir.evaluate import evaluate
+from compiler.ir.printer import print_graph
+from compiler.signature import Described
+
+FIGURES = ("latency", "size", "params", "flops")
+"""Figures that a search can bound; the others are held by the build alone."""
+ROWS = 256
+"""Rows on which outputs are compared where there is no judge."""
+STEP = "search"
+
+
+class Trials:
+    """The nets measured so far. `base` are the figures of the net before the search."""
+
+    def __init__(self, net: WeightedNet, world: World, figures: Sequence[str], seed: int) -> None:
+        self.net = net
+        self.figures = tuple(figures)
+        # What passes say about layers that are only tried is no part of the report.
+        self.world = replace(world, seed=seed)
+        self.quiet = replace(self.world, journal=[])
+        self.start = _hash_net(net)
+        self.base = self.measure([], net)
+        self.base_latency = self.base.get("latency", 0.0)
+
+    def try_alone(self, site: Site, setting: CompressionPass) -> Offer | None:
+        """What one setting changes by itself; None where the layer does not take it, for the
+        reason that the journal then gives."""
+        try:
+            figures = self.recall([setting]) or self.measure([setting], self.apply([setting]))
+        except CompileError as error:
+            reason = "; ".join(message.title() for message in error.messages)
+            self.world.note(LayerNote(STEP, site.path, "", f"{describe(setting)}: {reason}"))
+            return None
+        changes = tuple(figures[name] - self.base[name] for name in self.figures)
+        return Offer(max(0.0, figures["loss"] - self.base["loss"]), changes)
+
+    def try_together(
+        self, passes: Sequence[CompressionPass]
+    ) -> tuple[WeightedNet, Mapping[str, float]]:
+        """The net after all chosen passes, and its figures."""
+        made = self.apply(passes)
+        return made, self.recall(passes) or self.measure(passes, made)
+
+    def recall(self, passes: Sequence[CompressionPass]) -> Mapping[str, float] | None:
+        """Figures that an earlier run measured."""
+        memory = self.world.memory
+        return memory.recall(self.key(passes)) if memory is not None else None
+
+    def apply(self, passes: Sequence[CompressionPass]) -> WeightedNet:
+        """The net after passes."""
+        net = self.net
+        for step in passes:
+            net = step.run(net, self.quiet)
+        return net
+
+    def measure(self, passes: Sequence[CompressionPass], net: WeightedNet) -> Mapping[str, float]:
+        """Loss and every figure that is bounded. Latency is that of the first net, times the
+        ratio of the two measured in turns: what disturbs the machine disturbs both."""
+        figures: dict[str, float] = {"loss": self.judge(net)}
+        for name in self.figures:
+            figures[name] = self.read(name, net)
+        if self.world.memory is not None:
+            self.world.memory.remember(self.key(passes), figures)
+        return figures
+
+    def judge(self, net: WeightedNet) -> float:
+        """The loss on held-out rows; the relative error of the outputs where nothing judges."""
+        if self.world.judge is not None:
+            return float(self.world.judge.score(net)["loss"])
+        return measure_error(net, self.net, self.world)
+
+    def read(self, figure: str, net: WeightedNet) -> float:
+        """One bounded figure of a net."""
+        match figure:
+            case "latency":
+                return self.read_latency(net)
+            case "size":
+                assert self.world.scale is not None, "a goal on size comes with a scale"
+                return float(self.world.scale.weigh(net))
+            case "params":
+                return float(summarize(net.graph).parameters)
+            case _:
+                return count_flops(net, self.world)
+
+    def read_latency(self, net: WeightedNet) -> float:
+        """Seconds of one call."""
+        assert self.world.clock is not None, "a goal on latency comes with a clock"
+        if net is self.net:
+            (seconds,) = self.world.clock.compare([net])
+            return seconds
+        before, after = self.world.clock.compare([self.net, net])
+        return self.base_latency * after / before
+
+    def key(self, passes: Sequence[CompressionPass]) -> str:
+        """What a trial is remembered by."""
+        text = f"{self.start} {self.world.target} {self.world.seed} {self.figures} {passes!r}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    # --- what the user is told ---------------------------------------------------------------
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Reports progress."""
+        if self.world.progress is not None:
+            self.world.progress(what, done, total)
+
+    def note_setting(self, site: Site, setting: CompressionPass, change: Offer) -> None:
+        """Puts a trial of one setting into the journal."""
+        figures = dict(zip(self.figures, change.changes, strict=True))
+        pairs = (("loss", change.loss), *figures.items())
+        self.world.note(LayerNote(STEP, site.path, f"tried {describe(setting)} alone", "", pairs))
+
+    def note_choice(
+        self, attempt: int, figures: Mapping[str, float], missed: Sequence[Goal]
+    ) -> None:
+        """Puts a measured choice into the journal."""
+        names = ", ".join(goal.figure for goal in missed)
+        reason = f"misses {names}" if missed else "keeps every goal"
+        note = LayerNote(STEP, "", f"choice {attempt + 1}", reason, tuple(figures.items()))
+        self.world.note(note)
+
+
+def describe(setting: CompressionPass) -> str:
+    """A setting without the layer that it is restricted to: `prune(channels=50%)`."""
+    parts = [
+        f"{option.name}={_write_value(getattr(setting, option.field))}"
+        for option in setting.options()
+        if option.name != "only" and getattr(setting, option.field) != option.default
+    ]
+    return f"{setting.name}({', '.join(parts)})"
+
+
+def _write_value(value: object) -> str:
+    match value:
+        case float():
+            return f"{value:.0%}" if 0 <= value <= 1 else f"{value:g}"
+        case Described():
+            return value.name
+        case tuple():
+            return f"[{', '.join(map(_write_value, value))}]"
+    return f"{value}"
+
+
+def measure_error(net: WeightedNet, base: WeightedNet, world: World) -> float:
+    """Root of the mean squared difference of the outputs, relative to the base's outputs.
+
+    Raises:
+        AssertionError: there are no samples, not even synthetic ones.
+    """
+    assert world.samples is not None, "outputs are compared on samples"
+    wrong = total = 0.0
+    for inputs in world.samples.batches(ROWS):
+        expected = evaluate(base.graph, base.weights, inputs)
+        found = evaluate(net.graph, net.weights, inputs)
+        for name, array in expected.items():
+            wrong += float(np.square(found[name] - array, dtype=np.float64).sum())
+            total += float(np.square(array, dtype=np.float64).sum())
+    return (wrong / total) ** 0.5 if total else 0.0
+
+
+def count_flops(net: WeightedNet, world: World) -> float:
+    """Twice the multiply-adds at the target's sizes; a size that it does not give counts as 1."""
+    given = dict(world.target.sizes)
+    sizes = {name: given.get(name, 1) for name in net.graph.symbols}
+    count = summarize(net.graph).multiply_adds.substitute(sizes).known
+    assert count is not None, "every symbol of the inputs has a size"
+    return 2.0 * count
+
+
+def _hash_net(net: WeightedNet) -> str:
+    digest = hashlib.sha256(print_graph(net.graph).encode())
+    for path in sorted(net.weights):
+        digest.update(path.encode())
+        digest.update(np.ascontiguousarray(net.weights[path]).tobytes())
+    return digest.hexdigest()

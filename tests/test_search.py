@@ -1,0 +1,167 @@
+"""The pass `search`: it meets its bounds at little loss, and says what it tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from compiler.compression.base import Array, WeightedNet
+from compiler.compression.low_rank.low_rank import LowRank
+from compiler.compression.pruning.prune import Prune
+from compiler.compression.search.search import Search
+from compiler.compression.search.sites import combine, find_sites
+from compiler.compression.world import Goal, World
+from compiler.diagnostics import CompileError
+from compiler.ir.cost import summarize
+from compiler.ir.evaluate import evaluate
+from compiler.ir.verify import verify_graph
+from compiler.ir.weights import draw_weights
+from compiler.messages.search import SearchGoalMissed, SearchNeedsGoal, TrialsTooFew
+from tests.elaborating import build
+
+SPEC = """
+model M {
+    input x: f32[batch, 24]
+    y = x -> dense(64) as wide -> relu -> dense(64) as deep -> relu
+    output z = y -> dense(5) as head
+}
+"""
+
+
+def make_net() -> WeightedNet:
+    """Dense layers whose second half of channels hardly matters."""
+    graph = build(SPEC).graph
+    weights = dict(draw_weights(graph, 0))
+    weights["wide.weight"] = np.array(weights["wide.weight"])
+    weights["wide.weight"][32:] *= 1e-3
+    weights["wide.bias"] = np.zeros(64, np.float32)
+    return WeightedNet(graph, weights)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Normal inputs."""
+
+    synthetic: bool = True
+
+    def batches(self, rows: int, size: int = 32) -> Iterator[Mapping[str, Array]]:
+        generator = np.random.default_rng(0)
+        for _ in range(0, rows, size):
+            yield {"x": generator.standard_normal((size, 24), np.float32)}
+
+
+@dataclass
+class Counter:
+    """A clock that counts multiply-adds, and how often it is asked."""
+
+    asked: list[int] = field(default_factory=list)
+
+    def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
+        self.asked.append(len(nets))
+        counts = [summarize(n.graph).multiply_adds.substitute({"batch": 1}).known for n in nets]
+        return [1e-9 * (count or 0) for count in counts]
+
+
+@dataclass
+class Notebook:
+    """A memory in a dictionary."""
+
+    known: dict[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def recall(self, key: str) -> Mapping[str, float] | None:
+        return self.known.get(key)
+
+    def remember(self, key: str, figures: Mapping[str, float]) -> None:
+        self.known[key] = dict(figures)
+
+
+def open_world(*goals: Goal, clock: Counter | None = None) -> World:
+    return World(samples=Rows(), clock=clock or Counter(), goals=goals)
+
+
+def count_parameters(net: WeightedNet) -> int:
+    return summarize(net.graph).parameters
+
+
+def test_a_search_meets_its_bounds_where_it_costs_least() -> None:
+    net = make_net()
+    bound = 0.6 * count_parameters(net)
+    world = open_world(Goal("params", "<=", bound))
+    found = Search((Prune,), trials=40).run(net, world)
+    verify_graph(found.graph, net.graph)
+    assert count_parameters(found) <= bound
+    x = np.random.default_rng(1).standard_normal((64, 24)).astype(np.float32)
+    before = evaluate(net.graph, net.weights, {"x": x})["z"]
+    after = evaluate(found.graph, found.weights, {"x": x})["z"]
+    blind = Prune(channels=0.5, ranking="uniform").run(net, open_world())
+    worse = evaluate(blind.graph, blind.weights, {"x": x})["z"]
+    assert np.abs(after - before).max() < 0.5 * np.abs(worse - before).max()
+    assert world.journal[-1].reason == "keeps every goal"
+    assert {note.path for note in world.journal} >= {"wide", "deep"}
+
+
+def test_several_families_and_several_bounds() -> None:
+    net = make_net()
+    clock = Counter()
+    goals = (
+        Goal("params", "<=", 0.5 * count_parameters(net)),
+        Goal("latency", "<=", 0.6 * clock.compare([net])[0]),
+    )
+    world = open_world(*goals, clock=clock)
+    found = Search((Prune, LowRank), trials=60).run(net, world)
+    assert count_parameters(found) <= goals[0].bound
+    assert clock.compare([found])[0] <= goals[1].bound
+
+
+def test_an_interrupted_search_goes_on_with_what_it_knows() -> None:
+    net, notebook = make_net(), Notebook()
+    goal = Goal("latency", "<=", 0.6 * Counter().compare([net])[0])
+    first, second = Counter(), Counter()
+    world = replace(open_world(goal, clock=first), memory=notebook)
+    once = Search((Prune,), trials=40).run(net, world)
+    again = Search((Prune,), trials=40).run(net, replace(world, clock=second))
+    assert len(second.asked) < len(first.asked) / 3
+    for path, array in once.weights.items():
+        np.testing.assert_array_equal(array, again.weights[path])
+
+
+def test_what_a_search_cannot_do_is_said() -> None:
+    net = make_net()
+    with pytest.raises(CompileError) as caught:
+        Search((Prune,)).run(net, open_world(Goal("accuracy", ">=", 0.9)))
+    assert isinstance(caught.value.messages[0], SearchNeedsGoal)
+    with pytest.raises(CompileError) as caught:
+        Search((Prune,), trials=3).run(net, open_world(Goal("params", "<=", 1000)))
+    assert isinstance(caught.value.messages[0], TrialsTooFew)
+    with pytest.raises(CompileError) as caught:
+        Search((Prune,), trials=40).run(net, open_world(Goal("params", "<=", 10)))
+    message = caught.value.messages[0]
+    assert isinstance(message, SearchGoalMissed)
+    assert message.reached > 10
+    assert "params" in message.title()
+
+
+def test_fewer_trials_try_fewer_strengths() -> None:
+    net = make_net()
+    sites = find_sites(net, (Prune,))
+    assert [len(site.settings) for site in sites] == [3, 3, 3]
+    thinned = Search((Prune,), trials=15).thin(sites, open_world())
+    assert sum(len(site.settings) for site in thinned) == 6
+    assert all(site.settings for site in thinned)
+
+
+def test_equal_settings_share_a_pass() -> None:
+    chosen = [
+        LowRank(energy=0.9, only=("b",)),
+        Prune(channels=0.5, only=("a",)),
+        Prune(channels=0.25, only=("c",)),
+        Prune(channels=0.5, only=("b",)),
+    ]
+    assert combine(chosen) == [
+        Prune(channels=0.5, only=("a", "b")),
+        Prune(channels=0.25, only=("c",)),
+        LowRank(energy=0.9, only=("b",)),
+    ]
