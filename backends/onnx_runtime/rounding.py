@@ -9,7 +9,7 @@ inputs that the meaning does not round (`accuracy_level`), they move by as much 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from backends.onnx_runtime.tolerance import compare
 from compiler.dims import Dim
 from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Graph
+from compiler.ir.graph import Graph, Value
+from compiler.ops.convolution import Conv
+from compiler.ops.linear import Dense
 from compiler.ops.packed import DynamicDense, PackedDense, quantize_dynamically
 from compiler.ops.quantization import FakeQuantize
 
@@ -93,11 +95,13 @@ def measure_rounding(
     inputs: Mapping[str, Array],
     expected: Mapping[str, Array],
 ) -> float:
-    """The error that levels decided otherwise explain, relative to the outputs' magnitude, and
-    one step of every output that is itself rounded; 0 for a graph that rounds nothing."""
+    """The error that levels decided otherwise and integer biases explain, relative to the
+    outputs' magnitude, and one step of every output that is itself rounded; 0 for a graph that
+    rounds nothing."""
     if not has_rounding(graph):
         return 0.0
     worst = 0.0
+    rounded = {**weights, **dict(_round_biases(graph, weights))}
     for seed in range(DRAWS):
         draw = np.random.default_rng(seed)
         nodes = tuple(
@@ -106,10 +110,36 @@ def measure_rounding(
             else node
             for index, node in enumerate(graph.nodes)
         )
-        moved = evaluate(replace(graph, nodes=nodes), weights, inputs)
+        moved = evaluate(replace(graph, nodes=nodes), rounded, inputs)
         errors = [compare(array, moved[name]).error for name, array in expected.items()]
         worst = max(worst, *errors)
     return max(FACTOR * worst, _find_step(graph, weights, expected))
+
+
+def _round_biases(graph: Graph, weights: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+    """Biases of integer layers in the steps in which they are stored, by path."""
+    for node in graph.nodes:
+        if not isinstance(node.op, Conv | Dense) or len(node.inputs) < 3:
+            continue
+        source, weight, bias = node.inputs
+        left, right = (_find_scale(graph, weights, value) for value in (source, weight))
+        if bias is None or bias.name not in weights or left is None or right is None:
+            continue
+        step = left * right
+        yield bias.name, (np.round(weights[bias.name] / step) * step).astype(np.float32)
+
+
+def _find_scale(graph: Graph, weights: Mapping[str, Array], value: Value | None) -> Array | None:
+    """The scale to which a value was rounded, perhaps before it was reshaped."""
+    while value is not None:
+        maker = graph.producers.get(value.name)
+        if maker is None or (len(maker.inputs) > 1 and not isinstance(maker.op, FakeQuantize)):
+            return None
+        if isinstance(maker.op, FakeQuantize):
+            scale = maker.inputs[1]
+            return None if scale is None else np.asarray(weights[scale.name])
+        value = maker.inputs[0]
+    return None
 
 
 def _find_step(graph: Graph, weights: Mapping[str, Array], expected: Mapping[str, Array]) -> float:

@@ -198,7 +198,7 @@ def _compare(
     if worst.error <= allowed:
         return result, None
     # On the way to the outputs, a level decided otherwise is no fault of the node that rounds.
-    loose = max(allowed, LEVEL) if rounding else allowed
+    loose = max(allowed, LEVEL) if has_rounding(graph) else allowed
     return result, subject.explain(case, loose, output, worst)
 
 

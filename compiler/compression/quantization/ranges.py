@@ -171,7 +171,7 @@ def scale_channels(weight: Array, method: Method, *, bits: int, per_channel: boo
     bounds = np.abs(rows).max(axis=1) / greatest
     bounds = np.where(bounds > np.finfo(np.float32).tiny, bounds, 1.0)
     best, least = bounds, np.full(len(rows), np.inf)
-    shares = SHRINKS[:18] if method == "mse" else [1.0]
+    shares = SHRINKS[:18:2] if method == "mse" else [1.0]
     for share in shares:
         scale = (bounds * share)[:, None]
         rounded = np.clip(np.round(rows / scale), -greatest - 1, greatest) * scale
