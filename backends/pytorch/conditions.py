@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from backends.pytorch.merged import (
     CHAIN,
@@ -17,7 +17,7 @@ from backends.pytorch.merged import (
 )
 from backends.pytorch.settings import Settings
 from backends.pytorch.terms import IDENTITY, variables
-from compiler.ir.hint import Hint, HintBinary, HintChoose, HintName, HintUnary
+from compiler.ir.hint import Hint, HintBinary, HintChoose, HintConst, HintName, HintUnary
 
 MOST_CONDITIONS = 4
 """A class with more of them is harder to read than two classes."""
@@ -116,10 +116,18 @@ class Conditions:
             test = settings.decides(guard, wanted)
             if test is not None and not settings.is_runtime(test):
                 return Condition(test)
-        chosen = self._find_setting(wanted, variant)
-        if chosen is None:
-            return None
-        return Condition(HintName(chosen.name), chosen.annotation.endswith("None"))
+        leaves = variables(variant.constructor if variant is not None else None)
+        inside = {v.solution.name for v in leaves if isinstance(v.solution, HintName)}
+        chosen = self._find_optional(wanted, inside)
+        if chosen is not None:
+            return Condition(HintName(chosen.name), is_set=True)
+        changed = self._find_changed(wanted)
+        if changed is not None:
+            return Condition(changed)
+        chosen = self._find_optional(wanted, self.settings.found)
+        if chosen is not None:
+            return Condition(HintName(chosen.name), is_set=True)
+        return self._find_truthy(wanted)
 
     def _add_flag(self, instances: Instances, slot: str) -> Condition:
         """A new argument that says it."""
@@ -128,20 +136,38 @@ class Conditions:
         self.settings.add(Setting(name, values, False, "bool", fresh=True))
         return Condition(HintName(name))
 
-    def _find_setting(self, wanted: dict[int, bool], variant: Variant | None) -> Setting | None:
-        """An argument that is given, or not 0, exactly where wanted."""
-        found = [s for s in self.settings.found.values() if s.fallback is None and not s.hidden]
-        leaves = variables(variant.constructor if variant is not None else None)
-        inside = {v.solution.name for v in leaves if isinstance(v.solution, HintName)}
-        for setting in sorted(found, key=lambda s: s.name not in inside):
+    def _find_optional(self, wanted: dict[int, bool], names: Collection[str]) -> Setting | None:
+        """Of some arguments, one that is given exactly where wanted."""
+        for setting in self._candidates():
             given = all((setting.values[i] is not None) == w for i, w in wanted.items())
-            if setting.annotation.endswith("None") and given:
-                return setting
-        for setting in found:
-            plain = setting.dim is None and setting.annotation in ("int", "bool")
-            if plain and all(bool(setting.values[i]) == w for i, w in wanted.items()):
+            if setting.name in names and setting.annotation.endswith("None") and given:
                 return setting
         return None
+
+    def _find_changed(self, wanted: dict[int, bool]) -> Hint | None:
+        """An argument of the author's that is not its default exactly where wanted, such as
+        `stride != 1`; 0 reads better as plain truth."""
+        for setting in self._candidates():
+            default = setting.default
+            plain = setting.annotation in ("int", "bool") and not setting.fresh
+            if not plain or not default or not isinstance(default, int):
+                continue
+            if all((setting.values[i] != default) == w for i, w in wanted.items()):
+                if setting.annotation == "bool":
+                    return HintUnary("not", HintName(setting.name))
+                return HintBinary("!=", HintName(setting.name), HintConst(default))
+        return None
+
+    def _find_truthy(self, wanted: dict[int, bool]) -> Condition | None:
+        """An argument that is not 0 exactly where wanted."""
+        for setting in self._candidates():
+            plain = setting.dim is None and setting.annotation in ("int", "bool")
+            if plain and all(bool(setting.values[i]) == w for i, w in wanted.items()):
+                return Condition(HintName(setting.name))
+        return None
+
+    def _candidates(self) -> list[Setting]:
+        return [s for s in self.settings.found.values() if s.fallback is None and not s.hidden]
 
     def _with_renamed(self, guards: Iterable[Hint]) -> Iterable[Hint]:
         """The author's conditions, also with the names that widths have now."""

@@ -63,6 +63,8 @@ class _Explainer:
         self.widths = Widths(target, self.settings)
         self.sizes = Sizes(target, self.settings)
         self.count = len(target.bodies)
+        self.optional: dict[str, str] = {}
+        """The slot of each argument that is None where its leaves are absent."""
 
     def run(self) -> None:
         target = self.target
@@ -164,16 +166,31 @@ class _Explainer:
         hint = leaf.hints[0]
         if not isinstance(hint, HintName) or self._is_required(hint.name):
             return None
-        same = [x for item in self.target.items for x in item.leaves() if hint in x.hints]
-        owners = {id(x) for x in same}
         name = hint.name
-        if len(owners) > 1:
-            name = f"{leaf.slot.partition('.')[0]}_{name}"
         if name not in self.settings.found:
-            values = [leaf.values.get(i) for i in range(self.count)]
-            note = annotate([*leaf.values.values(), None])
-            self.settings.add(Setting(name, values, None, note, fresh=True))
+            name = self._name_in_slot(name, leaf)
+            self._add_optional(name, leaf)
         return self.settings.holds(HintName(name), leaf.values)
+
+    def _name_in_slot(self, label: str, leaf: Many) -> str:
+        """`rank` as `conv1_rank`: other modules of the class may get one too. Two forms of one
+        module share it."""
+        slot = leaf.slot.partition(".")[0]
+        wish = f"{slot}_{label}" if slot and not slot.isdecimal() else label
+        if self.optional.get(wish) != slot:
+            wish = self.settings.free(wish)
+            self.optional[wish] = slot
+        return wish
+
+    def _add_optional(self, name: str, leaf: Many) -> None:
+        """An argument that is None where no leaf has it; what other leaves have stays."""
+        values = [leaf.values.get(i) for i in range(self.count)]
+        known = self.settings.found.get(name)
+        if known is not None:
+            pairs = zip(known.values, values, strict=True)
+            values = [new if old is None else old for old, new in pairs]
+        note = annotate([*values, None])
+        self.settings.add(Setting(name, values, None, note, fresh=True))
 
     def _is_required(self, name: str) -> bool:
         found = self.settings.found.get(name)

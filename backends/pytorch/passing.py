@@ -78,13 +78,13 @@ def _pass_loop(
 
 
 def find_stages(tree: Part | None) -> list[Part]:
-    """The modules of an `nn.Sequential`; any other module is one stage."""
+    """The modules of an `nn.Sequential`, those of inner ones too; any other module is one stage."""
     match tree:
         case Tree(Form.CALL, "", (Tree(Form.NAME, "nn.Sequential"), *parts)):
             match parts:
                 case [Tree(Form.CALL, "", (Tree(Form.NAME, "OrderedDict"), Tree(parts=pairs)))]:
                     parts = [pair.parts[1] for pair in pairs if isinstance(pair, Tree)]
-            return [_repeated(part) for part in parts]
+            return [stage for part in parts for stage in find_stages(_repeated(part))]
         case None:
             return []
     return [tree]

@@ -180,12 +180,15 @@ def rebuild(part: Part, change: Callable[[Part], Part]) -> Part:
 
 
 def skeleton(part: Part | None) -> object:
-    """The tree without its literals: equal skeletons can share one piece of code."""
+    """The tree without its literals: equal skeletons can share one piece of code. A list of
+    numbers that no author wrote is another form than one number: `k×1` stands beside `k×k`."""
     match part:
         case Tree(form, label, parts, keys, target):
             return (form, label, keys, id(target), *map(skeleton, parts))
         case Operand(index):
             return index
+        case Hole(value, hint=None) | Many(literal=value, hints=()) if isinstance(value, tuple):
+            return ("?", part.role, "list")
         case Hole() | Many():
             return ("?", part.role)
         case None:

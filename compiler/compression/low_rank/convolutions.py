@@ -57,6 +57,7 @@ class ChannelFactoring(SingleRank):
     `[out, in·k·k]` (Zhang et al. 2015). Of a transposed convolution likewise."""
 
     method = "channel"
+    sliding = 0
 
     def __init__(self, op: Conv | ConvTranspose, seen: Seen) -> None:
         self.op = op
@@ -90,6 +91,7 @@ class SpatialFactoring(SingleRank):
     `[in·k, out·k]` (Jaderberg et al. 2014). Stride, padding and dilation go by axis."""
 
     method = "spatial"
+    rank_fields = (("out", "spatial_rank"),)
 
     def __init__(self, op: Conv, seen: Seen) -> None:
         self.op = op
@@ -155,6 +157,7 @@ class TuckerFactoring(Factoring):
 
     method = "tucker"
     rank_fields = (("out", "rank_in"), ("out", "rank"))
+    sliding = 1
 
     def __init__(self, op: Conv, seen: Seen) -> None:
         self.op = op

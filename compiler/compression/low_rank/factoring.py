@@ -17,11 +17,13 @@ Array = NDArray[Any]
 @dataclass(frozen=True)
 class Part:
     """One factor: an op and its weight; where `op.bias` is set it takes the layer's bias. `rank`
-    is the op's field that holds a rank, and what an argument made of it would be called."""
+    is the op's field that holds a rank, and what an argument made of it would be called.
+    `slides`: its windows are the layer's own."""
 
     op: Op
     weight: Array
     rank: tuple[str, str] | None = None
+    slides: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Factoring(ABC):
     method: ClassVar[str]
     rank_fields: ClassVar[tuple[tuple[str, str], ...]] = (("out", "rank"),)
     """For each part but the last: its op's field that is a rank, and what to call it."""
+    sliding: ClassVar[int | None] = None
+    """The part whose windows are those of the layer."""
 
     @abstractmethod
     def at_rank(self, rank: int) -> Setting:
@@ -75,9 +79,10 @@ class Factoring(ABC):
 
     def make(self, setting: Setting) -> Factors:
         """The parts of a setting, with their numbers."""
-        fields = (*self.rank_fields, None)
-        rows = zip(self.ops(setting), self.weights(setting), fields, strict=True)
-        return Factors(tuple(Part(*row) for row in rows), self.shift(setting))
+        names = (*self.rank_fields, None)
+        rows = zip(self.ops(setting), self.weights(setting), names, strict=True)
+        parts = (Part(*row, slides=k == self.sliding) for k, row in enumerate(rows))
+        return Factors(tuple(parts), self.shift(setting))
 
 
 class SingleRank(Factoring):

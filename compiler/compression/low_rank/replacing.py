@@ -20,6 +20,9 @@ from compiler.tensor import TensorType
 
 Array = NDArray[Any]
 
+WINDOW = frozenset(("kernel", "stride", "padding", "output_padding", "dilation"))
+"""Fields of convolutions that only one factor may have from the layer."""
+
 
 def replace_layers(net: WeightedNet, changes: Iterable[tuple[Layer, Factors]]) -> WeightedNet:
     """The net with layers replaced by their factors. Parameters of a layer at `fc` are
@@ -157,17 +160,18 @@ def _ignore_promise(left: Dim, relation: str, right: Dim) -> None:
 
 def _site(node: Node, part: Part, number: int) -> Site:
     """The origin of a factor: the place of the layer, its path with a number, and hints of the
-    fields that it shares with the layer."""
+    fields that it has from the layer."""
     name = f"{node.origin.name}.{number}" if node.origin.name else str(number)
-    same = {
+    kept = {
         field: hint
         for field, hint in node.origin.hints
-        if _read(part.op, field) == _read(node.op, field)
+        if (part.slides or field.partition(".")[0] not in WINDOW)
+        and _read(part.op, field) == _read(node.op, field)
     }
     if part.rank is not None:
         field, called = part.rank
-        same[field] = HintName(called)
-    return replace(node.origin, name=name, hints=tuple(same.items()))
+        kept[field] = HintName(called)
+    return replace(node.origin, name=name, hints=tuple(kept.items()))
 
 
 def _read(op: object, field: str) -> object:
