@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from backends.onnx_graph.attributes import FixedDimension
 from backends.onnx_graph.builder import GraphBuilder, Initializer, declare_type
+from backends.onnx_graph.compact import compact_graph
 from backends.onnx_graph.dtypes import Array
 from backends.onnx_graph.integer_form import form_integers
 from backends.onnx_graph.live import find_live, values_read
@@ -73,6 +74,8 @@ def lower_graph(
     read = {value for node in nodes for value in values_read(node)}
     kept = [i for i in build.initializers.values() if i.value in read or i.value in outputs]
     inputs = [values[item.name] for item in graph.inputs]
+    if options.compact:
+        compact_graph(nodes, [item.value for item in kept], [*inputs, *outputs])
     proto = _assemble(graph, opset, options, inputs, outputs, nodes)
     made = {*inputs, *(value for node in nodes for value in node.outputs)}
     names = {name: v.name for name, v in values.items() if v in made and v.name is not None}
@@ -170,7 +173,7 @@ def _assemble(
         ir_version=IR_VERSIONS[opset],
         producer_name="weft",
         producer_version=weft_version(),
-        doc_string=graph.doc or None,
+        doc_string=None if options.compact else graph.doc or None,
         metadata_props=dict(model_metadata(graph, options)),
     )
     return ir.serde.serialize_model(model)

@@ -18,7 +18,8 @@ class OnnxOptions:
 
     `labels` are the names of the classes, `spec_hash` identifies the spec's text, `dynamic` are
     the dims that stay symbolic (None: all of them), `fixed` the sizes of others. `span` is
-    where the spec asks for it.
+    where the spec asks for it. `compact` leaves out where nodes come from and shortens the names
+    of inner values, which is a third of a file of some kilobytes.
     """
 
     labels: tuple[str, ...] = ()
@@ -26,6 +27,7 @@ class OnnxOptions:
     dynamic: tuple[str, ...] | None = None
     fixed: tuple[tuple[str, int], ...] = ()
     span: Span | None = None
+    compact: bool = False
 
 
 def node_path(node: Node) -> str:
