@@ -7,6 +7,14 @@ from typing import ClassVar, final
 from compiler.diagnostics import Message
 from compiler.records import dataclass
 
+_GOOD = """\
+model M { input x: f32[batch, 64]  output y = x -> dense(32) as a -> relu -> dense(2) as head }
+variant small of M {
+    apply search([prune, quantize(int8)], trials=60)
+    require size <= 8KiB
+}
+"""
+
 
 @final
 @dataclass(frozen=True)
@@ -16,7 +24,8 @@ class SearchOfNothing(Message):
     Name what the search may do: `search([prune, low_rank, quantize(int8)])`.
     """
 
-    code: ClassVar[str] = "W1201"
+    code: ClassVar[str] = "W1195"
+    good: ClassVar[str] = _GOOD
 
     def title(self) -> str:
         return "a search needs passes to choose from"
@@ -38,7 +47,8 @@ class SearchNeedsGoal(Message):
     net smaller.
     """
 
-    code: ClassVar[str] = "W1202"
+    code: ClassVar[str] = "W1196"
+    good: ClassVar[str] = _GOOD
 
     def title(self) -> str:
         return "a search needs a bound to search for"
@@ -59,7 +69,8 @@ class TrialsTooFew(Message):
     few times. Give more trials, or restrict the passes with `only=` or `except=`.
     """
 
-    code: ClassVar[str] = "W1203"
+    code: ClassVar[str] = "W1197"
+    good: ClassVar[str] = _GOOD
     given: int
     needed: int
 
@@ -82,7 +93,8 @@ class SearchGoalMissed(Message):
     passes in the list, stronger ones, or a looser bound.
     """
 
-    code: ClassVar[str] = "W1204"
+    code: ClassVar[str] = "W1198"
+    good: ClassVar[str] = _GOOD
     figure: str
     bound: float
     reached: float
