@@ -13,7 +13,7 @@ from compiler.data.statistics import Statistic
 from compiler.ir.graph import Graph
 from compiler.records import dataclass
 from compiler.source import Source, Span
-from compiler.training.base import Metric, Optimizer
+from compiler.training.base import Metric, Optimizer, Regularizer
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,16 @@ class ParameterGroup:
 
 
 @dataclass(frozen=True)
+class Regularization:
+    """`regularize group_lasso(1e-3) over "hidden"`. `layers` are the parameters that it acts on:
+    a weight, and its bias where that belongs to its groups."""
+
+    regularizer: Regularizer
+    layers: tuple[tuple[str, ...], ...]
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
 class MetricUse:
     """`metric name = metric(a, b)`: `arguments` are names of outputs of the train's graph."""
 
@@ -130,6 +140,7 @@ class Train:
     freeze: tuple[str, ...] = ()
     doc: str = ""
     span: Span | None = None
+    regularizers: tuple[Regularization, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -257,6 +268,7 @@ __all__ = [
     "ParameterGroup",
     "Program",
     "Quantity",
+    "Regularization",
     "Requirement",
     "Split",
     "Step",

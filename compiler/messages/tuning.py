@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, final
 
 from compiler.diagnostics import Message
+from compiler.messages.items import train_spec
 from compiler.records import dataclass
 
 
@@ -75,6 +76,30 @@ class TrainNotRun(Message):
 
     def help(self) -> str:
         return f"run `weft build`, or `weft train FILE {self.train}` first"
+
+
+@final
+@dataclass(frozen=True)
+class NothingToRegularize(Message):
+    """A regularizer acts on the weights of layers, and what stands behind `over` has none that
+    are trained: biases alone, weights of one axis where `groups="inputs"`, or frozen ones."""
+
+    code: ClassVar[str] = "W1104"
+    bad: ClassVar[str] = train_spec(
+        'regularize group_lasso(1e-3, groups="inputs") over "dense.bias"'
+    )
+    good: ClassVar[str] = train_spec('regularize group_lasso(1e-3) over "dense"')
+
+    name: str
+
+    def title(self) -> str:
+        return f"`{self.name}` has no weights to act on"
+
+    def label(self) -> str:
+        return "no weight that is trained is named here"
+
+    def help(self) -> str:
+        return 'name layers or their weights: `over "hidden"`, `over "*.weight"`'
 
 
 @final

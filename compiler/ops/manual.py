@@ -17,7 +17,7 @@ from compiler.ops.base import OPS, Op
 from compiler.ops.registry import load_ops
 from compiler.signature import Described, Operand, Option
 from compiler.tensor import DType
-from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES
+from compiler.training.base import METRICS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from compiler.training.registry import load_training
 
 LABELS = ("Shapes:", "Cost:", "Example:", "Errors:", "Source:")
@@ -26,6 +26,7 @@ LABELS = ("Shapes:", "Cost:", "Example:", "Errors:", "Source:")
 TITLES = (
     (OPTIMIZERS, "Optimizers"),
     (SCHEDULES, "Schedules of the learning rate"),
+    (REGULARIZERS, "Regularizers"),
     (METRICS, "Metrics"),
     (INITIALIZERS, "Initializers"),
     (SOURCES, "Data sources"),

@@ -1,4 +1,4 @@
-"""Bases of optimizers, schedules and metrics: one class is signature, meaning and spelling."""
+"""Bases of the vocabulary of training: one class is signature, meaning and spelling."""
 
 from __future__ import annotations
 
@@ -61,6 +61,33 @@ class Optimizer(Described):
         from PyTorch's defaults."""
 
 
+class Regularizer(Described):
+    """What happens to groups of weights after every step of the optimizer. None is made with
+    settings that mean nothing."""
+
+    strength: float
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuses settings that mean nothing.
+
+        Raises:
+            Fault: which setting, and why.
+        """
+
+    @property
+    @abstractmethod
+    def axis(self) -> int:
+        """The axis of a weight whose entries are groups."""
+
+    @abstractmethod
+    def shrink(self, parts: Sequence[NDArray[Any]], rate: float) -> Sequence[NDArray[Any]]:
+        """The arrays of one layer after a step at a learning rate, in NumPy: the meaning of the
+        generated code."""
+
+
 @dataclass(frozen=True)
 class MetricCode:
     """Generated lines of a metric.
@@ -106,14 +133,17 @@ class Metric(Described):
 OPTIMIZERS: Registry[Optimizer] = Registry("optimizer")
 SCHEDULES: Registry[Schedule] = Registry("schedule")
 METRICS: Registry[Metric] = Registry("metric")
+REGULARIZERS: Registry[Regularizer] = Registry("regularizer")
 
 __all__ = [
     "METRICS",
     "OPTIMIZERS",
+    "REGULARIZERS",
     "SCHEDULES",
     "Duration",
     "Metric",
     "MetricCode",
     "Optimizer",
+    "Regularizer",
     "Schedule",
 ]

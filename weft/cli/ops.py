@@ -16,7 +16,7 @@ from compiler.ops.base import OPS
 from compiler.ops.manual import write_entry, write_signature
 from compiler.ops.registry import load_ops
 from compiler.signature import Described
-from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES
+from compiler.training.base import METRICS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from compiler.training.registry import load_training
 
 
@@ -62,7 +62,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _find_entries() -> Iterator[tuple[str, type[Described]]]:
-    registries = (OPS, OPTIMIZERS, SCHEDULES, METRICS, INITIALIZERS, SOURCES)
+    registries = (OPS, OPTIMIZERS, SCHEDULES, REGULARIZERS, METRICS, INITIALIZERS, SOURCES)
     for registry in registries:
         for cls in registry.classes():
             yield registry.kind, cls

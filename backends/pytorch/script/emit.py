@@ -35,6 +35,11 @@ from backends.pytorch.script.optimizing import (
     emit_split_parameters,
     emit_step,
 )
+from backends.pytorch.script.regularizing import (
+    emit_lasso_constants,
+    emit_shrink_calls,
+    emit_shrinking,
+)
 
 Lines = list[str]
 
@@ -51,6 +56,7 @@ def emit_script(facts: Facts) -> str:
         emit_objective(facts),
         *map(break_lines, emit_schedules(facts)),
         break_lines(emit_split_parameters(facts)),
+        *map(break_lines, emit_shrinking(facts)),
         fill(template.TRAIN_EPOCH, _epoch_slots(facts), facts.switches),
         fill(template.EVALUATE, _evaluation_slots(facts), facts.switches),
         fill(template.CHECKPOINTS, {}, facts.switches),
@@ -91,7 +97,7 @@ def _constant_slots(facts: Facts) -> Slots:
         "seed": str(train.seed),
         "batch": str(train.batch),
         "epochs": str(train.epochs),
-        "rate_constants": emit_rates(facts),
+        "rate_constants": [*emit_rates(facts), *break_lines(emit_lasso_constants(facts))],
         "clip": write_literal(train.clip),
         "patience": str(train.until.epochs if train.until else 0),
         "monitor": monitor.name,
@@ -133,7 +139,7 @@ def _epoch_slots(facts: Facts) -> Slots:
         "autocast": _autocast(facts),
         "loss": ("loss", "loss, _")[extra] if extra < 2 else "loss, *_",
         "replica": "replica" if facts.single else "*replica.values()",
-        "step_lines": emit_step(facts),
+        "step_lines": [*emit_step(facts), *emit_shrink_calls(facts)],
     }
 
 
@@ -184,8 +190,11 @@ def _train_slots(facts: Facts) -> Slots:
 
 
 def _score(facts: Facts) -> str:
-    """A tuple that is greater for better weights: of equal metrics the lower loss wins."""
+    """A tuple that is greater for better weights: of equal metrics the lower loss wins. With a
+    regularizer the last weights are the best: earlier ones have fewer zeros."""
     monitor = facts.monitor
+    if facts.train.regularizers and facts.train.until is None:
+        return "(training.epoch,)"
     loss = f'-record["{monitor.split}.loss"]'
     if monitor.metric == "loss":
         return f"({loss},)"

@@ -24,6 +24,7 @@ OWN_NAMES = frozenset(
         "main",
         "save",
         "save_checkpoint",
+        "shrink_groups",
         "schedule",
         "split_parameters",
         "split_rows",

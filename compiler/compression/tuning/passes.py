@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
@@ -33,6 +34,10 @@ class Finetune(CompressionPass):
     epochs: int = 8
     lr: float | None = None
 
+    def count_least(self, shape: tuple[int, ...]) -> int:
+        """All of them."""
+        return prod(shape)
+
     def check(self) -> None:
         _check_lengths(self.name, self.epochs, self.lr)
 
@@ -63,6 +68,10 @@ class Distill(CompressionPass):
     lr: float | None = None
     alpha: float = 0.5
     temperature: float = 4.0
+
+    def count_least(self, shape: tuple[int, ...]) -> int:
+        """All of them."""
+        return prod(shape)
 
     def check(self) -> None:
         _check_lengths(self.name, self.epochs, self.lr)

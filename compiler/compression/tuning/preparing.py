@@ -99,7 +99,7 @@ def _set_lengths(train: Train, tuning: Tuning) -> Train:
         )
         for group in train.groups
     )
-    return replace(train, epochs=tuning.epochs, groups=groups)
+    return replace(train, epochs=tuning.epochs, groups=groups, regularizers=())
 
 
 def _round(rate: float) -> float:

@@ -60,7 +60,7 @@ def read_minimize(body: Body, clause: Clause) -> Objective | None:
         if tail.word == "with":
             groups.append(_read_group(body, clause, tail))
             continue
-        patterns = _read_over(body, clause, tail)
+        patterns = read_over(body, clause, tail)
         if groups:
             groups[-1].patterns += patterns
             groups[-1].limited = True
@@ -132,7 +132,7 @@ def _refuse_optimizer(body: Body, clause: Clause, expression: Expr) -> None:
         refuse_word(body, word, "optimizer", OPTIMIZERS.names())
 
 
-def _read_over(body: Body, clause: Clause, tail: Tail) -> list[Pattern]:
+def read_over(body: Body, clause: Clause, tail: Tail) -> list[Pattern]:
     """`over "head.*"`, `over small`."""
     patterns: list[Pattern] = []
     for operand in tail.operands:
@@ -158,7 +158,7 @@ def settle_groups(
     paths = [net.prefix + p.path for net in nets for p in net.net.graph.parameters if p.trainable]
     whole = [*objective.whole, *settings.freeze]
     patterns = [*whole, *(p for g in objective.groups for p in g.patterns)]
-    if not _check_patterns(body, patterns, paths):
+    if not check_patterns(body, patterns, paths):
         return None, ()
     frozen = [p.text for p in settings.freeze]
     if objective.whole:
@@ -176,7 +176,7 @@ def settle_groups(
     return groups, tuple(dict.fromkeys(frozen))
 
 
-def _check_patterns(body: Body, patterns: Sequence[Pattern], paths: Sequence[str]) -> bool:
+def check_patterns(body: Body, patterns: Sequence[Pattern], paths: Sequence[str]) -> bool:
     """Whether every pattern names a parameter."""
     accepted = True
     for pattern in patterns:

@@ -16,6 +16,11 @@ from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_groups
 from compiler.elaborate.items.operands import Once, execute_strangers
 from compiler.elaborate.items.references import apply_model, find_item
+from compiler.elaborate.items.regularizing import (
+    Regularizing,
+    read_regularize,
+    settle_regularizers,
+)
 from compiler.elaborate.items.settings import Settings
 from compiler.elaborate.items.words import find_word, make_table
 from compiler.elaborate.values import (
@@ -54,6 +59,7 @@ class TrainRun:
         self.settings = Settings()
         self.objective: Objective | None = None
         self.metrics: list[MetricEntry] = []
+        self.regularizers: list[Regularizing] = []
         self.renamed: dict[str, str] = {}
         self.values: dict[str, NetValue] = {}
         settings = self.settings
@@ -67,6 +73,7 @@ class TrainRun:
             "clip": self.only_once(settings.take_clip),
             "layout": self.only_once(settings.take_layout),
             "until": self.only_once(settings.take_until),
+            "regularize": self.take_regularize,
             "freeze": settings.take_freeze,
             "net": run_net,
             "assert": run_assert,
@@ -144,6 +151,12 @@ class TrainRun:
         """`metric accuracy = accuracy(logits, label)`."""
         self.metrics += read_metrics(body, clause, self.metrics)
 
+    def take_regularize(self, body: Body, clause: Clause) -> None:
+        """`regularize group_lasso(1e-3) over "hidden"`."""
+        found = read_regularize(body, clause)
+        if found is not None:
+            self.regularizers.append(found)
+
     def report_missing(self, body: Body) -> None:
         """Reports the clauses that are needed and not there."""
         name, taken = self.item.name, {*self.once.seen, *body.names[-1]}
@@ -169,9 +182,11 @@ class TrainRun:
         for message in find_missing_classes(step, data):
             context.body.report(message)
         groups, frozen = settle_groups(context.body, self.objective, self.settings, nets, step)
+        acting = settle_regularizers(context.body, self.regularizers, nets, frozen)
         if groups is None or context.graph() is None:
             return None
-        return self.assemble(data, nets, step, groups, uses, frozen, until)
+        made = self.assemble(data, nets, step, groups, uses, frozen, until)
+        return replace(made, regularizers=acting)
 
     def assemble(
         self,

@@ -46,6 +46,11 @@ TRAIN = (
     ClauseWord(
         "until", "until stalled(val.loss, epochs=8)", "stops early, and keeps the best weights"
     ),
+    ClauseWord(
+        "regularize",
+        'regularize group_lasso(1e-3) over "hidden"',
+        "drives whole neurons to zero, to be removed by `prune(zeros=true)`",
+    ),
     ClauseWord("freeze", 'freeze "stem.*"', "parameters or nets that stay as they are"),
     ClauseWord("net", "net m = Model()", "a net with its own weights"),
     ClauseWord("assert", 'assert condition, "text"', "a condition that is checked when compiling"),

@@ -1,0 +1,68 @@
+"""Regularizers: what a train does to weights after every step, beside following the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.records import dataclass
+from compiler.training.base import REGULARIZERS, Regularizer
+from compiler.training.settings import require_positive
+
+Array = NDArray[Any]
+
+
+@REGULARIZERS.register
+@final
+@dataclass(frozen=True)
+class GroupLasso(Regularizer):
+    """Drives whole neurons to zero while training, so that `prune(zeros=true)` can remove them.
+
+    The weights of a layer fall into groups w, and the penalty `strength * Σ sqrt(size of w) *
+    |w|` (Yuan and Lin 2006, https://doi.org/10.1111/j.1467-9868.2005.00532.x; for networks Wen
+    et al. 2016, https://arxiv.org/abs/1608.03665) is taken into account by its proximal step:
+    after each step of the optimizer, at learning rate lr,
+
+        w <- w * max(0, 1 - lr * strength * sqrt(size of w) / |w|)
+
+    so that groups reach zero exactly. The loss that is reported is without the penalty.
+
+    - `strength`: how strong the penalty is. With `sgd` compare it with the gradients; `adam` and
+      `adamw` scale these to about 1, and need a strength of 0.1 and more.
+    - `groups`: "outputs" makes a group of all weights into a neuron or filter, with its bias;
+      "inputs" of all weights that read one of a layer's inputs.
+
+    Example: `regularize group_lasso(1e-3) over "hidden"`
+    """
+
+    name: ClassVar[str] = "group_lasso"
+    strength: float = 1e-3
+    groups: Literal["outputs", "inputs"] = "outputs"
+
+    def check(self) -> None:
+        require_positive(self.name, "strength", self.strength)
+
+    @property
+    def axis(self) -> int:
+        """The axis of a weight whose entries are groups."""
+        return 0 if self.groups == "outputs" else 1
+
+    def shrink(self, parts: Sequence[Array], rate: float) -> list[Array]:
+        """The arrays of one layer after a step of this learning rate; entries along `axis` of
+        all of them together are a group."""
+        moved = [np.moveaxis(part, self.axis if part.ndim > 1 else 0, 0) for part in parts]
+        rows = np.concatenate([part.reshape(len(part), -1) for part in moved], axis=1)
+        length = np.sqrt(np.square(rows.astype(np.float64)).sum(axis=1))
+        amount = rate * self.strength * rows.shape[1] ** 0.5
+        factor = np.maximum(0, 1 - amount / np.maximum(length, 1e-12))
+        return [_scale(part, factor, self.axis) for part in parts]
+
+
+def _scale(part: Array, factor: Array, axis: int) -> Array:
+    """An array times a factor for each entry along an axis; of a bias, along its only one."""
+    shape = [-1 if a == (axis if part.ndim > 1 else 0) else 1 for a in range(part.ndim)]
+    scaled: Array = part * factor.reshape(shape).astype(part.dtype)
+    return scaled
