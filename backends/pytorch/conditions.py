@@ -17,7 +17,7 @@ from backends.pytorch.merged import (
 )
 from backends.pytorch.settings import Settings
 from backends.pytorch.terms import IDENTITY, variables
-from compiler.ir.hint import Hint, HintBinary, HintChoose, HintConst, HintName, HintUnary
+from compiler.ir.hint import Hint, HintBinary, HintChoose, HintConst, HintName, HintUnary, opposite
 
 MOST_CONDITIONS = 4
 """A class with more of them is harder to read than two classes."""
@@ -85,7 +85,10 @@ class Conditions:
             item.variants = [first, second]
 
     def _find_known(self, item: Merged, variant: Variant) -> Condition | None:
-        return self._find_test(variant.instances, _guards(item, variant.instances), variant)
+        guards = _guards(item, variant.instances)
+        rest = self.target.everyone - variant.instances
+        others = [opposite(guard) for guard in _guards(item, rest)]
+        return self._find_test(variant.instances, [*guards, *others], variant)
 
     def _find_choice(self, choice: Choice) -> None:
         inside = [m for m in self.target.items if m.instances == choice.instances]

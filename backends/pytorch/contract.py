@@ -153,7 +153,7 @@ class _Contraction:
 
     def _make_chain(self, prefix: str, stages: list[_Stage], constructor: Tree) -> Item:
         chain = [s.item for s in stages if s.item is not None]
-        guards = {item.guard for item in chain}
+        guards = {item.guard for item in chain if item.guard is not None}
         made = Item(
             prefix,
             constructor,

@@ -45,6 +45,7 @@ class Flow:
                 self.readers.setdefault(ref, []).append(item)
         self.uses.update(target.outputs)
         self.bases = {choice.base for choice in target.choices}
+        self.others = {choice.other for choice in target.choices}
         for choice in target.choices:
             self.uses[choice.base] += 1
             self.uses[choice.other] += 1
@@ -123,7 +124,9 @@ class Flow:
     def stays_inline(self, ref: MergedRef) -> bool:
         """Whether an expression may wait for its reader instead of getting a name."""
         readers = self.readers.get(ref, [])
-        if self.uses[ref] != 1 or self.wish(ref) or ref in self.bases:
+        if self.uses[ref] != 1 or ref in self.bases:
+            return False
+        if self.wish(ref) and ref not in self.others:  # a branch ends in its choice's variable
             return False
         assert isinstance(ref, Made)
         return not readers or readers[0].instances == ref.item.instances

@@ -13,7 +13,7 @@ from compiler.elaborate.graphs import GraphState
 from compiler.elaborate.paths import Paths
 from compiler.elaborate.values import Given, ItemValue, Known, Layer, Tensor, Val
 from compiler.ir.graph import Frame
-from compiler.ir.hint import Hint, HintBinary, HintUnary
+from compiler.ir.hint import Hint, HintBinary, opposite
 from compiler.messages.values import TooMuchWork
 from compiler.source import Span
 from compiler.syntax import Clause, Expr, Item, Name, Statement
@@ -313,14 +313,4 @@ def join_guards(outer: Hint | None, inner: Hint | None) -> Hint | None:
 
 def negate(condition: Known) -> Hint | None:
     """The hint of the opposite of a condition."""
-    match condition.hint:
-        case None:
-            return None
-        case HintUnary("not", operand):
-            return operand
-        case HintBinary(symbol, left, right) if symbol in _OPPOSITE:
-            return HintBinary(_OPPOSITE[symbol], left, right)
-    return HintUnary("not", condition.hint)
-
-
-_OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+    return None if condition.hint is None else opposite(condition.hint)

@@ -186,3 +186,16 @@ def hint_text(hint: Hint, level: int = 0) -> str:
             left_level = own + 1 if symbol == "**" or own == _LEVEL["=="] else own
             text = f"{hint_text(left, left_level)} {symbol} {hint_text(right, right_level)}"
     return f"({text})" if own < level else text
+
+
+_OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+
+
+def opposite(condition: Hint) -> Hint:
+    """The opposite of a condition, as a person writes it."""
+    match condition:
+        case HintUnary("not", operand):
+            return operand
+        case HintBinary(symbol, left, right) if symbol in _OPPOSITE:
+            return HintBinary(_OPPOSITE[symbol], left, right)
+    return HintUnary("not", condition)
