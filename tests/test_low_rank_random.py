@@ -69,7 +69,7 @@ def factor_some(net: WeightedNet, rng: random.Random) -> WeightedNet:
 
 def compare_backends(net: WeightedNet) -> str:
     verify_graph(net.graph)
-    text = emit_module([net.graph], title="Net.")
+    text = emit_module([net.graph], title="Net")
     module = load_module(text, net.graph)
     assign_weights(module, dict(net.weights))
     paths = {p for p in module.state_dict() if not p.endswith("num_batches_tracked")}
