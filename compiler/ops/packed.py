@@ -201,9 +201,9 @@ class PackedDense(Op):
         size = codes.shape[1]
         spread = np.repeat(scale, self.block, axis=1)[:, :size]
         if zero_point is None:
-            return (codes.astype(np.float32) - self.middle) * spread
+            return np.asarray((codes.astype(np.float32) - self.middle) * spread)
         zero = np.repeat(zero_point, self.block, axis=1)[:, :size]
-        return (codes.astype(np.float32) - zero) * spread
+        return np.asarray((codes.astype(np.float32) - zero) * spread)
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x, codes, scale, *rest = (given(a) for a in inputs)

@@ -119,9 +119,11 @@ def learn_book(weight: Array, count: int, turns: int = 30) -> Book:
     kept = np.sort(weight[weight != 0].astype(np.float64))
     sparse = kept.size < weight.size
     free = count - 1 if sparse else count
-    if kept.size == 0:
-        return Book(np.zeros(1, np.float32))
-    centers = np.linspace(kept[0], kept[-1], min(free, kept.size))
+    different = np.unique(kept)
+    if different.size <= free:
+        zero = [0.0] if sparse else []
+        return Book(np.concatenate([zero, different]).astype(np.float32))
+    centers = np.linspace(kept[0], kept[-1], free)
     sums = np.concatenate([[0.0], np.cumsum(kept)])
     for _ in range(turns):
         borders = np.searchsorted(kept, (centers[1:] + centers[:-1]) / 2)

@@ -1,0 +1,175 @@
+"""Chooses the form of weights by the clock: integers where they are faster, storage where not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import final
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.quantization.base import SCHEMES, Scheme
+from compiler.compression.quantization.calibrated import fold_norms
+from compiler.compression.quantization.calibration import Batch, draw_batches, measure_sqnr
+from compiler.compression.quantization.dense_layers import find_dense
+from compiler.compression.quantization.dynamic import Dynamic
+from compiler.compression.quantization.int8 import Int8
+from compiler.compression.quantization.stored import Stored8
+from compiler.compression.world import LayerNote, World
+from compiler.diagnostics import CompileError
+from compiler.dims import Dim
+from compiler.ir.graph import Graph
+from compiler.ops.linear import Dense
+from compiler.records import dataclass
+
+STEP = "quantize(auto)"
+ROWS = 64
+GAIN = 0.98
+"""A choice is taken where it needs at most this part of the time: the clock is no surer."""
+HEAVY = 10_000_000
+"""Multiply-adds of dense layers in a row from which integers pay, as a rule, without a clock."""
+
+
+@final
+@dataclass(frozen=True)
+class _Trial:
+    """A net, how it came about, its least signal to noise at an output in decibels, and seconds
+    of a call."""
+
+    label: str
+    net: WeightedNet
+    journal: list[LayerNote]
+    sqnr: float
+    seconds: float = 0.0
+
+
+@SCHEMES.register
+@final
+@dataclass(frozen=True)
+class Auto(Scheme):
+    """Keeps all weights in 8 bits, and computes in integers where the clock says that it pays.
+
+    The candidates are `stored8` (fractions), `dynamic` and `int8`; the fastest whose outputs are
+    good enough is taken. Of `dynamic`, dense layers of a shape for which fractions are faster
+    are stored instead. Without a clock a rule decides: `dynamic` for nets whose dense layers
+    have ten million multiply-adds or more in a row, `stored8` for others.
+
+    - `sqnr`: the least ratio of signal to noise at the outputs, in decibels.
+
+    Example: `apply quantize(auto)`
+    """
+
+    name = "auto"
+    sqnr: float = 20.0
+
+    def quantize(
+        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+    ) -> WeightedNet:
+        """The net in the form that is fastest.
+
+        Raises:
+            CompileError: there is nothing to calibrate on.
+        """
+        folded = fold_norms(net)
+        batches = draw_batches(folded, world, ROWS)
+
+        def attempt(label: str, scheme: Scheme, left: Sequence[str] = ()) -> _Trial | None:
+            journal: list[LayerNote] = []
+            quiet = replace(world, journal=journal)
+            try:
+                made = scheme.quantize(folded, quiet, only, (*excluded, *left))
+            except CompileError:
+                return None  # no layer of its kind: it is no candidate
+            return _Trial(label, made, journal, _measure(folded, made, batches))
+
+        if world.clock is None:
+            heavy = _count_dense(folded.graph) >= HEAVY
+            chosen = attempt("dynamic", Dynamic()) if heavy else None
+            chosen = chosen or attempt("stored8", Stored8())
+            assert chosen is not None, "every net can be stored"
+            reason = "by rule: there is no clock"
+        else:
+            chosen = self._race(folded, attempt, world)
+            reason = "measured"
+        world.journal.extend(chosen.journal)
+        figures = [("sqnr", chosen.sqnr)]
+        if chosen.seconds:
+            figures.append(("seconds", chosen.seconds))
+        note = LayerNote(STEP, net.graph.name, chosen.label, reason, tuple(figures), world.span)
+        world.note(note)
+        return chosen.net
+
+    def _race(
+        self, net: WeightedNet, attempt: Callable[..., _Trial | None], world: World
+    ) -> _Trial:
+        """The fastest candidate that is good enough."""
+        assert world.clock is not None, "the clock decides"
+        schemes = {"stored8": Stored8(), "dynamic": Dynamic(), "int8": Int8()}
+        found = [t for label, scheme in schemes.items() if (t := attempt(label, scheme))]
+        seconds = world.clock.compare([net, *(t.net for t in found)])
+        timed = [replace(t, seconds=s) for t, s in zip(found, seconds[1:], strict=True)]
+        for trial in timed:
+            figures = (("sqnr", trial.sqnr), ("seconds", trial.seconds))
+            world.note(LayerNote(STEP, net.graph.name, "", f"tried: {trial.label}", figures))
+        stored = timed[0]
+        best = min((t for t in timed if t.sqnr >= self.sqnr), key=_seconds, default=stored)
+        if best.seconds > GAIN * stored.seconds:
+            return stored
+        return self._refine(net, best, attempt, world) if best.label == "dynamic" else best
+
+    def _refine(
+        self, net: WeightedNet, best: _Trial, attempt: Callable[..., _Trial | None], world: World
+    ) -> _Trial:
+        """A dynamic net without the shapes of layers for which fractions are faster."""
+        assert world.clock is not None, "the clock decides"
+        shapes: dict[tuple[int, ...], list[str]] = {}
+        for layer in find_dense(net, replace(world, journal=[]), None, (), STEP):
+            shapes.setdefault(net.weights[layer.weight].shape, []).append(layer.path)
+        left: list[str] = []
+        for shape, paths in shapes.items():
+            trial = attempt("dynamic", _Mixed((*left, *paths)))
+            if trial is None:
+                continue
+            before, after = world.clock.compare([best.net, trial.net])
+            size = " x ".join(map(str, shape))
+            if after < GAIN * before:
+                left += paths
+                best = replace(trial, label="dynamic, some layers stored", seconds=after)
+            figures = (("integer_seconds", before), ("stored_seconds", after))
+            done = "stored" if after < GAIN * before else "integers"
+            for path in paths:
+                world.note(LayerNote(STEP, path, done, f"measured for all of {size}", figures))
+        return best
+
+
+@final
+@dataclass(frozen=True)
+class _Mixed(Scheme):
+    """`dynamic`, with some layers stored."""
+
+    name = "mixed"
+    stored: tuple[str, ...] = ()
+
+    def quantize(
+        self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
+    ) -> WeightedNet:
+        """The net with dense layers in integers but for those that are stored."""
+        made = Dynamic(rest="float").quantize(net, world, only, (*excluded, *self.stored))
+        return Stored8().quantize(made, world, only, excluded)
+
+
+def _seconds(trial: _Trial) -> float:
+    return trial.seconds
+
+
+def _measure(net: WeightedNet, made: WeightedNet, batches: Sequence[Batch]) -> float:
+    return min(measure_sqnr(net, made, list(batches[:1])).values(), default=float("inf"))
+
+
+def _count_dense(graph: Graph) -> int:
+    """Multiply-adds of dense layers for inputs of one row, symbolic dims being 1."""
+    total = Dim.of(0)
+    for node in graph.nodes:
+        if isinstance(node.op, Dense):
+            types = [v.type if v is not None else None for v in node.inputs]
+            total += node.op.multiply_adds(types, [v.type for v in node.outputs])
+    return total.evaluate(dict.fromkeys(total.symbols, 1))
