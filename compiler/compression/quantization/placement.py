@@ -24,8 +24,6 @@ Absorbed = Relu | Relu6
 """Activations that clipping at the lowest (and highest) level does already."""
 Moving = MaxPool | Flatten | Reshape | Transpose | Permute | Squeeze | Unsqueeze
 """Ops that only choose and move numbers: the result has the levels of the input."""
-Joining = Add | Mul | AvgPool | GlobalAvgPool | LeakyRelu | Sigmoid
-"""Ops between layers for which ONNX Runtime has integer kernels."""
 
 
 @final
@@ -138,14 +136,16 @@ def place(graph: Graph, layers: Collection[Layer], label: str, *, joins: bool) -
             continue
         result = node.outputs[0].name
         match node.op:
-            case MaxPool():
-                groups.tie(inputs[0].name, result)
-            case Flatten() | Reshape() | Transpose() | Permute() | Squeeze() | Unsqueeze():
-                if result in groups:
+            case op if isinstance(op, Moving):
+                if isinstance(op, MaxPool) or result in groups:
                     groups.tie(inputs[0].name, result)
             case Concat() if joins:
-                for value in inputs:
-                    groups.tie(result, value.name)
+                groups.add(result)
+                # One scale spares a requantization. But the zero point of a scale that also
+                # serves negative numbers would not absorb the ReLU of those that have none.
+                if len({_is_clipped(graph, value) for value in inputs}) == 1:
+                    for value in inputs:
+                        groups.tie(result, value.name)
             case Add() | Mul() | AvgPool() | GlobalAvgPool() | LeakyRelu() | Sigmoid() if joins:
                 groups.add(find_end(graph, node).name)
     return Placement(label, tuple(layers), groups.named())
@@ -157,6 +157,15 @@ def find_end(graph: Graph, node: Node) -> Value:
     users = graph.users.get(value.name, ())
     alone = len(users) == 1 and all(o.value != value for o in graph.outputs)
     return users[0].output if alone and isinstance(users[0].op, Absorbed) else value
+
+
+def _is_clipped(graph: Graph, value: Value) -> bool:
+    """Whether a value is never negative because an activation says so."""
+    maker = graph.producers.get(value.name)
+    if maker is None or isinstance(maker.op, Relu | Relu6 | Sigmoid):
+        return maker is not None
+    moved = isinstance(maker.op, Moving | AvgPool | GlobalAvgPool | Concat)
+    return moved and all(_is_clipped(graph, v) for v in maker.inputs if v is not None)
 
 
 class _Groups:

@@ -1,0 +1,350 @@
+"""Static int8: what is rounded where, what it costs, what is said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from backends.onnx_graph.compile import compile_onnx
+from compiler.compression.base import WeightedNet
+from compiler.compression.quantization.base import Quantize
+from compiler.compression.quantization.calibrated import Calibrated, Recipe, calibrate, fold_norms
+from compiler.compression.quantization.calibration import draw_batches, measure_sqnr
+from compiler.compression.quantization.equalize import equalize_layers
+from compiler.compression.quantization.int8 import Int8
+from compiler.compression.quantization.placement import CANDIDATES, find_layers, place
+from compiler.compression.quantization.sensitivity import measure_sensitivity
+from compiler.compression.world import Target, World
+from compiler.diagnostics import CompileError
+from compiler.ir.evaluate import evaluate
+from compiler.ir.graph import Graph
+from compiler.ops.quantization import FakeQuantize
+from tests.quantizing import Drawn, check_net, make_net
+
+Array = NDArray[Any]
+
+RESIDUAL = """
+model M() {
+    input image: f32[batch, 3, 12, 12]
+    x = image -> conv(8, kernel=3, padding=1, bias=false) as conv1 -> batch_norm as bn1 -> relu
+    y = x -> conv(8, kernel=3, padding=1, bias=false) as conv2 -> batch_norm as bn2
+    x = (x + y) -> relu
+    output logits: f32[batch, 5] = x -> global_avg_pool -> dense(5) as fc
+}
+"""
+WIDE = "kernel=7, bias=false) as conv1"
+DEPTHWISE = """
+model M() {
+    input image: f32[batch, 3, 8, 8]
+    x = image -> conv(8, kernel=1) as first -> relu
+    x = x -> conv(8, kernel=3, padding=1, groups=8) as deep -> relu
+    output y: f32[batch, 4] = x -> conv(6, kernel=1) as last -> global_avg_pool -> dense(4) as fc
+}
+"""
+
+
+def make_world(net: WeightedNet, **options: Any) -> World:
+    return World(samples=Drawn(net.graph, {}), **options)
+
+
+def quantize(net: WeightedNet, scheme: Int8, world: World | None = None) -> WeightedNet:
+    return Quantize(scheme).run(net, world or make_world(net))
+
+
+def rounded_dtypes(graph: Graph) -> list[str]:
+    return [n.op.dtype for n in graph.nodes if isinstance(n.op, FakeQuantize)]
+
+
+def test_everything_is_rounded_and_verified(tmp_path: Path) -> None:
+    net = make_net(RESIDUAL)
+    made = quantize(net, Int8(placement="all"))
+    report, messages = check_net(made, tmp_path, net.graph)
+    assert report.passed, [(m.title(), m.label()) for m in messages]
+    # Weights of three layers; the image, three results of convolutions and sums, one pool.
+    assert sorted(rounded_dtypes(made.graph)) == ["i8"] * 3 + ["u8"] * 5
+    assert "bn1" not in {n.origin.name for n in made.graph.nodes}
+    batches = list(Drawn(net.graph, {}, seed=9).batches(16))
+    assert measure_sqnr(net, made, batches)["output logits"] > 25
+
+
+def test_the_file_holds_integers(tmp_path: Path) -> None:
+    net = make_net(RESIDUAL)
+    made = quantize(net, Int8(placement="all"))
+    compile_onnx(made.graph, made.weights, tmp_path / "net.onnx")
+    model = onnx.load(tmp_path / "net.onnx")
+    kinds = {i.name: i.data_type for i in model.graph.initializer}
+    assert kinds["conv1.weight.i8"] == onnx.TensorProto.INT8
+    assert kinds["conv1.bias.i32"] == onnx.TensorProto.INT32
+    assert not {"conv1.weight", "fc.bias"} & set(kinds)
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            assert len(node.input) == 3, "without a zero point, Gemm stays float"
+
+
+def test_a_relu_has_its_zero_at_the_lowest_level() -> None:
+    made = quantize(make_net(RESIDUAL), Int8(placement="all"))
+    assert made.weights["round_conv1.zero_point"] == 0
+    assert made.weights["round_add.zero_point"] == 0
+    assert made.weights["round_conv2.zero_point"] > 0
+
+
+def test_concatenated_values_share_a_scale_unless_a_relu_would_be_lost() -> None:
+    text = """model M() {{
+        input image: f32[batch, 3, 8, 8]
+        x = image -> conv(4, kernel=3) as a -> relu
+        y = x -> conv(4, kernel=1) as b{act}
+        output z: f32[batch, 2, 6, 6] = concat([x, y], axis=1) -> conv(2, kernel=1) as c
+    }}"""
+    for act, shared in ((" -> relu", True), ("", False)):
+        graph = make_net(text.format(act=act)).graph
+        rounded = place(graph, find_layers(graph)[0], "all", joins=True).rounded
+        concat = next(n for n in graph.nodes if n.op.name == "concat")
+        leaders = {rounded[v.name] for v in (*concat.inputs, concat.output) if v is not None}
+        assert len(leaders) == (1 if shared else 3)
+
+
+def test_a_pool_has_the_scale_of_what_it_reads() -> None:
+    net = make_net("""model M() {
+        input image: f32[batch, 3, 8, 8]
+        x = image -> conv(4, kernel=3) as a -> relu -> max_pool(2)
+        output z: f32[batch, 2, 3, 3] = x -> conv(2, kernel=1) as b
+    }""")
+    made = quantize(net, Int8(placement="all"))
+    scales = [p for p in made.weights if p.endswith(".scale")]
+    assert sorted(scales) == ["round_a.scale", "round_b.scale", "round_image.scale"]
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy", "mse"])
+def test_every_calibration_serves(method: Any) -> None:
+    net = make_net(RESIDUAL)
+    made = quantize(net, Int8(calibration=method, placement="all"))
+    batches = list(Drawn(net.graph, {}, seed=9).batches(16))
+    assert measure_sqnr(net, made, batches)["output logits"] > 20
+
+
+def test_tensor_cores_want_symmetric_levels() -> None:
+    net = make_net(RESIDUAL)
+    made = quantize(net, Int8(placement="all"), make_world(net, target=Target(device="cuda")))
+    assert set(rounded_dtypes(made.graph)) == {"i8"}
+    assert all(not np.any(a) for p, a in made.weights.items() if p.endswith("zero_point"))
+
+
+def test_without_vnni_weights_have_seven_bits() -> None:
+    net = make_net(RESIDUAL)
+    scheme = Int8(placement="all", calibration="minmax")
+    full = quantize(net, scheme)
+    made = quantize(net, scheme, make_world(net, target=Target(vnni=False)))
+    scale = made.weights["conv1.weight_scale"]
+    np.testing.assert_allclose(scale, full.weights["conv1.weight_scale"] * 127 / 63, rtol=1e-6)
+    levels = np.round(made.weights["conv1.weight"] / scale[:, None, None, None])
+    assert np.abs(levels).max() <= 63
+
+
+def test_a_large_bias_raises_the_scale_of_its_weight() -> None:
+    net = make_net(DEPTHWISE)
+    weights = dict(net.weights)
+    weights["last.weight"] = weights["last.weight"] * np.float32(1e-9)
+    weights["last.bias"] = np.full(6, 50.0, np.float32)
+    made = quantize(WeightedNet(net.graph, weights), Int8(placement="all", equalize=False))
+    step = made.weights["last.weight_scale"] * made.weights["round_deep.scale"]
+    assert (made.weights["last.bias"] / step).max() < 2**31
+
+
+def test_per_tensor_weights(tmp_path: Path) -> None:
+    net = make_net(RESIDUAL)
+    made = quantize(net, Int8(placement="all", per_channel=False))
+    assert made.weights["conv1.weight_scale"].shape == ()
+    report, messages = check_net(made, tmp_path, net.graph)
+    assert report.passed, [(m.title(), m.label()) for m in messages]
+
+
+def test_layers_can_be_left_out() -> None:
+    net = make_net(RESIDUAL)
+    world = make_world(net)
+    made = Quantize(Int8(placement="all"), except_=("fc",)).run(net, world)
+    assert "fc.weight_scale" not in made.weights
+    assert any(note.path == "fc" and "except" in note.reason for note in world.journal)
+    with pytest.raises(CompileError) as refused:
+        Quantize(Int8(), only=("nothing",)).run(net, make_world(net))
+    assert [m.code for m in refused.value.messages] == ["W1141"]
+
+
+def test_transposed_convolutions_stay_float() -> None:
+    net = make_net("""model M() {
+        input x: f32[batch, 3, 4, 4]
+        output y: f32[batch, 2, 8, 8] = x -> conv(4, kernel=1) as a
+            -> conv_transpose(2, kernel=2, stride=2) as up
+    }""")
+    world = make_world(net)
+    made = quantize(net, Int8(), world)
+    assert "up.weight_scale" not in made.weights
+    assert any(note.path == "up" and "no integer kernel" in note.reason for note in world.journal)
+
+
+def test_synthetic_calibration_without_data() -> None:
+    net = make_net("""model M() {
+        input tokens: i64[batch, time]
+        output y: f32[batch, time, 4] = tokens -> embedding(6, 8) -> dense(4) as fc
+    }""")
+    made = quantize(net, Int8(rows=4), World())
+    assert made.weights["fc.weight_scale"].shape == (4,)
+    (batch,) = draw_batches(net, World(), 4)
+    assert batch["tokens"].max() < 6
+
+
+# --- choices -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Stopwatch:
+    """A clock that knows how long a net takes: by how many values it rounds."""
+
+    seconds: Mapping[int, float]
+    asked: list[int] = field(default_factory=list)
+
+    def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
+        counts = [len(rounded_dtypes(net.graph)) for net in nets]
+        self.asked += counts
+        return [self.seconds.get(count, 1.0) for count in counts]
+
+
+def test_the_fastest_placement_wins() -> None:
+    net = make_net(RESIDUAL)
+    stem = quantize(net, Int8(placement="float_stem"))
+    clock = Stopwatch({len(rounded_dtypes(stem.graph)): 0.2})
+    world = make_world(net, clock=clock)
+    made = quantize(net, Int8(), world)
+    assert "conv1.weight_scale" not in made.weights
+    assert clock.asked[0] == 0, "the float net is measured too"
+    taken = [note for note in world.journal if note.done.startswith("integer:")]
+    assert [dict(note.figures)["seconds"] for note in taken] == [0.2]
+
+
+def test_a_net_slower_than_float_has_a_note() -> None:
+    net = make_net(RESIDUAL)
+    world = make_world(net, clock=Stopwatch({0: 0.5}))
+    quantize(net, Int8(), world)
+    (taken,) = [note for note in world.journal if note.done.startswith("integer:")]
+    assert "slower than float" in taken.reason
+    assert dict(taken.figures)["float_seconds"] == 0.5
+
+
+def test_without_a_clock_a_small_first_convolution_stays_float() -> None:
+    net = make_net(RESIDUAL)  # 27 products for each result
+    assert "conv1.weight_scale" not in quantize(net, Int8()).weights
+    wide = make_net(RESIDUAL.replace("kernel=3, padding=1, bias=false) as conv1", WIDE))
+    assert "conv1.weight_scale" in quantize(wide, Int8()).weights
+
+
+def test_the_most_sensitive_layer_stays_float() -> None:
+    net = make_net(RESIDUAL)
+    weights = dict(net.weights)
+    weights["conv2.weight"] = weights["conv2.weight"].copy()
+    weights["conv2.weight"][0, 0, 0, 0] = 500.0  # one scale for all would drown the rest
+    net = WeightedNet(net.graph, weights)
+    world = make_world(net)
+    made = quantize(
+        net, Int8(placement="all", per_channel=False, float_layers=1, calibration="minmax"), world
+    )
+    assert "conv2.weight_scale" not in made.weights
+    assert any(n.path == "conv2" and "sensitive" in n.reason for n in world.journal)
+
+
+def test_a_poor_ratio_is_said() -> None:
+    net = make_net(RESIDUAL)
+    world = make_world(net)
+    quantize(net, Int8(sqnr=200.0), world)
+    (taken,) = [note for note in world.journal if note.done.startswith("integer:")]
+    assert "no placement has a signal to noise of 200 dB" in taken.reason
+
+
+# --- analyses ----------------------------------------------------------------------------------
+
+
+def known_net(net: WeightedNet, recipe: Recipe) -> Calibrated:
+    folded = fold_norms(net)
+    layers, _ = find_layers(folded.graph)
+    placement = CANDIDATES[0].choose(folded.graph, layers)
+    batches = list(Drawn(net.graph, {}).batches(64))
+    return calibrate(folded, recipe, batches, layers, [placement])
+
+
+def test_equalizing_changes_nothing_but_scales() -> None:
+    net = make_net(DEPTHWISE)
+    weights = dict(net.weights)
+    weights["first.weight"] = (
+        weights["first.weight"] * np.logspace(-2, 2, 8, dtype=np.float32)[:, None, None, None]
+    )
+    net = WeightedNet(net.graph, weights)
+    layers, _ = find_layers(net.graph)
+    made, pairs = equalize_layers(net, layers, everywhere=False)
+    assert [(a.path, b.path) for a, b in pairs] == [("first", "deep"), ("deep", "last")]
+    inputs = next(Drawn(net.graph, {}).batches(4))
+    before = evaluate(net.graph, net.weights, inputs)["y"]
+    after = evaluate(made.graph, made.weights, inputs)["y"]
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-5 * np.abs(before).max())
+    sizes = np.abs(made.weights["first.weight"]).max(axis=(1, 2, 3))
+    assert sizes.max() / sizes.min() < 50, "the channels were four decades apart"
+
+
+def test_equalizing_helps_weights_with_one_scale() -> None:
+    net = make_net(DEPTHWISE)
+    weights = dict(net.weights)
+    spread = np.logspace(-2, 0, 8, dtype=np.float32)
+    weights["first.weight"] = weights["first.weight"] * spread[:, None, None, None]
+    weights["first.bias"] = weights["first.bias"] * spread
+    weights["deep.weight"] = weights["deep.weight"] / spread[:, None, None, None]
+    net = WeightedNet(net.graph, weights)
+    ratios = []
+    for equalize in (False, True):
+        made = quantize(net, Int8(placement="all", per_channel=False, equalize=equalize))
+        batches = list(Drawn(net.graph, {}, seed=5).batches(16))
+        ratios.append(measure_sqnr(net, made, batches)["output y"])
+    assert ratios[1] > ratios[0] + 6
+
+
+def test_bias_correction_removes_the_mean_error() -> None:
+    net = make_net(RESIDUAL.replace(", padding=1", "").replace("x + y", "x[:, :, 1:9, 1:9] + y"))
+    errors = []
+    for correct in (False, True):
+        recipe = Recipe(method="minmax", per_channel=False, bits=5, correct=correct)
+        known = known_net(net, recipe)
+        layer = next(one for one in find_layers(known.net.graph)[0] if one.path == "conv2")
+        made = known.build(place(known.net.graph, [layer], "", joins=False))
+        seen: dict[str, Array] = {}
+
+        def watch(node: Any, results: tuple[Array, ...], seen: dict[str, Array] = seen) -> None:
+            seen.setdefault(node.outputs[0].name, results[0])
+
+        means = []
+        for one in (known.net, made):
+            seen.clear()
+            evaluate(one.graph, one.weights, known.batches[0], watch=watch)
+            means.append(seen[layer.name].mean(axis=(0, 2, 3)))
+        errors.append(float(np.abs(means[1] - means[0]).mean()))
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_sensitivity_is_that_of_one_layer_alone() -> None:
+    known = known_net(make_net(RESIDUAL), Recipe())
+    layers, _ = find_layers(known.net.graph)
+    found = measure_sensitivity(known, layers)
+    whole = known.build(place(known.net.graph, layers, "", joins=False))
+    together = measure_sqnr(known.net, whole, [dict(known.batches[0])])["output logits"]
+    assert set(found) == {layer.name for layer in layers}
+    assert min(found.values()) > together - 1
+
+
+def test_a_pass_is_a_function_of_its_inputs() -> None:
+    net = make_net(RESIDUAL)
+    one, two = (quantize(net, Int8()) for _ in range(2))
+    assert one.weights.keys() == two.weights.keys()
+    for path, array in one.weights.items():
+        np.testing.assert_array_equal(array, two.weights[path])
