@@ -173,8 +173,17 @@ def _find_interval(
     center = float(gaps.mean())
     if abs(center - gap) > 1e-6 * max(1.0, abs(gap)):
         return None  # a product of figures: its mean is not the product of the means
-    half = CONFIDENCE * float(gaps.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
+    if all(_is_binary(m.samples) for m in sampled):
+        # One more row for and one against: without them, nets that agree everywhere would have
+        # an interval of no width (Agresti and Min 2005).
+        gaps = np.concatenate([gaps, [center - 1, center + 1]])
+    half = CONFIDENCE * float(gaps.std(ddof=1)) / math.sqrt(len(gaps))
     return gap - half, gap + half
+
+
+def _is_binary(samples: Array | None) -> bool:
+    """Whether every sample is 0 or 1: a row is right or wrong."""
+    return samples is not None and bool(np.isin(samples, (0.0, 1.0)).all())
 
 
 def median_interval(samples: Array) -> tuple[float, float]:

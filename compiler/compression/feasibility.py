@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from math import prod
 
 from compiler.compression.base import CompressionPass
-from compiler.diagnostics import Message
+from compiler.diagnostics import CompileError, Message
 from compiler.messages.contracts import SizeImpossible
 from compiler.program import Bound, Computed, Figure, Program, Quantity, Requirement, Variant
 from compiler.records import dataclass
@@ -27,6 +27,17 @@ class Floor:
     def bytes(self) -> int:
         """Bytes of the weights."""
         return int(self.numbers * self.bits // 8)
+
+
+def refuse_impossible(program: Program) -> None:
+    """Ends a build whose contracts on sizes no result could hold, before any work.
+
+    Raises:
+        CompileError: there is such a contract.
+    """
+    faults = list(find_impossible(program))
+    if faults:
+        raise CompileError(faults)
 
 
 def find_impossible(program: Program) -> Iterator[Message]:

@@ -57,6 +57,21 @@ def _find_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
         )
 
 
+def explain_outcome(outcome: Outcome) -> Iterator[str]:
+    """What each pass did to each layer, and why not more."""
+    yield f"variant {outcome.variant.name}"
+    known = {note.path for note in outcome.journal}
+    for path in sorted(known):
+        yield f"  {path or 'the whole net'}"
+        for note in outcome.journal:
+            if note.path != path:
+                continue
+            figures = ", ".join(f"{name} {value:g}" for name, value in note.figures)
+            text = note.done or "left as it is"
+            text += f": {note.reason}" if note.reason else ""
+            yield f"    {note.step}: {text}" + (f" ({figures})" if figures else "")
+
+
 def describe_latency(outcome: Outcome) -> str:
     """`0.021 ms of 0.044 ms: 0.48 (0.47 to 0.50) at batch=64 (cpu, 1 thread)`."""
     own = outcome.own.plain["latency"]

@@ -15,7 +15,7 @@ from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Measured, Spread
 from compiler.compression.world import Target
 from compiler.ir.cost import summarize
-from compiler.ir.graph import Graph
+from compiler.ir.graph import Graph, Parameter
 from weft.building.timing import count_threads, draw_inputs, open_on_target, time_sessions
 from weft.measuring import NetOfTrain, Score, choose_inputs, score_rows
 
@@ -49,10 +49,20 @@ def count_figures(contender: Contender, sizes: Mapping[str, int]) -> dict[str, f
     flops = 2 * summary.multiply_adds.evaluate(sizes)
     return {
         "size": float(sum(file.stat().st_size for file in files if file.is_file())),
-        "params": float(sum(p.value.type.size.known or 0 for p in graph.parameters if p.trainable)),
+        "params": float(count_numbers(graph)),
         "flops": float(flops),
         "memory": float(count_memory(graph, sizes)),
     }
+
+
+def count_numbers(graph: Graph) -> int:
+    """Numbers in the weights: those that training changes, and the codes that stand for them."""
+    return sum(p.value.type.size.known or 0 for p in graph.parameters if is_weight(p))
+
+
+def is_weight(parameter: Parameter) -> bool:
+    """Whether a parameter holds numbers of the net itself: a weight, or its codes; no scale."""
+    return parameter.trainable or parameter.path.endswith((".codes", "weight_codes", "bias_codes"))
 
 
 def count_memory(graph: Graph, sizes: Mapping[str, int]) -> int:

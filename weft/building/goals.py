@@ -10,6 +10,7 @@ from compiler.compression.contracts import evaluate_bound
 from compiler.compression.world import Goal, World
 from compiler.ir.cost import summarize
 from compiler.program import Bound, Computed, Figure, Requirement
+from weft.building.figures import count_numbers
 from weft.building.timing import draw_sizes
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class _Values:
         if figure.name == "size" and world.scale is not None:
             return float(world.scale.weigh(net))
         if figure.name == "params":
-            return float(sum(a.size for p, a in net.weights.items()))
+            return float(count_numbers(net.graph))
         if figure.name == "flops":
             sizes = draw_sizes(net.graph, self.build.variant.target)
             return float(2 * summarize(net.graph).multiply_adds.evaluate(sizes))

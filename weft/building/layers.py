@@ -17,8 +17,8 @@ from compiler.compression.base import WeightedNet
 from compiler.compression.selecting import layer_path
 from compiler.compression.world import LayerNote
 from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Graph, Node
-from weft.building.figures import Contender
+from compiler.ir.graph import Graph, Node, Parameter
+from weft.building.figures import Contender, is_weight
 from weft.building.outcomes import LayerRow
 from weft.building.timing import count_threads, draw_inputs
 from weft.building.variants import VariantBuild
@@ -79,28 +79,18 @@ def collect_figures(path: str, notes: Mapping[str, Sequence[LayerNote]]) -> dict
 
 
 def count_parameters(graph: Graph) -> dict[str, tuple[str, str, int]]:
-    """Kind, shape of the largest weight, and numbers in all weights, by layer."""
-    found: dict[str, tuple[str, str, int]] = {}
-    counted: set[str] = set()
-    for node in graph.nodes:
-        own = [
-            graph.parameter[v.name]
-            for v in node.inputs
-            if v is not None and v.name in graph.parameter
-        ]
-        fresh = [p for p in own if p.path not in counted]
-        counted |= {p.path for p in fresh}
-        size = sum(p.value.type.size.known or 0 for p in fresh)
-        if not fresh or not any(p.trainable for p in fresh):
-            continue
-        path = layer_path(node)
-        largest = max(fresh, key=lambda p: p.value.type.size.known or 0)
+    """Kind, shape of the largest weight, and numbers in all weights, by the layer that owns them
+    by their paths."""
+    kinds = {layer_path(node): node.op.name for node in graph.nodes}
+    owned: dict[str, list[Parameter]] = defaultdict(list)
+    for parameter in filter(is_weight, graph.parameters):
+        owned[parameter.path.rpartition(".")[0]].append(parameter)
+    found = {}
+    for path, parameters in owned.items():
+        sizes = [p.value.type.size.known or 0 for p in parameters]
+        largest = parameters[sizes.index(max(sizes))]
         shape = "×".join(str(d) for d in largest.value.type.shape)
-        if path in found:
-            kind, shape, before = found[path]
-            found[path] = (kind, shape, before + size)
-        else:
-            found[path] = (node.op.name, shape, size)
+        found[path] = (kinds.get(path, ""), shape, sum(sizes))
     return found
 
 

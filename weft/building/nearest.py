@@ -20,6 +20,7 @@ from compiler.diagnostics import CompileError
 from compiler.ir.cost import summarize
 from compiler.messages.contracts import ContractFailed
 from compiler.program import Figure, Quantity
+from weft.building.figures import count_numbers
 from weft.building.goals import isolate
 from weft.building.timing import draw_sizes
 
@@ -163,7 +164,7 @@ def take_figure(build: VariantBuild, net: WeightedNet, world: World, figure: Fig
         case "latency":
             return world.clock.compare([net])[0]
         case "params":
-            return float(sum(a.size for a in net.weights.values()))
+            return float(count_numbers(net.graph))
         case "flops":
             sizes = draw_sizes(net.graph, build.variant.target)
             return float(2 * summarize(net.graph).multiply_adds.evaluate(sizes))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from compiler.compression.contracts import find_all
-from compiler.compression.feasibility import find_impossible
 from compiler.diagnostics import CompileError
 from compiler.messages.files import NothingToDo
 from compiler.program import Deploy, Program, Train, Variant
@@ -63,14 +62,3 @@ def order_variants(program: Program) -> list[Variant]:
     for variant in program.variants.values():
         place(variant)
     return list(ordered.values())
-
-
-def refuse_impossible(program: Program) -> None:
-    """Ends a build whose contracts on sizes no result could hold, before any work.
-
-    Raises:
-        CompileError: there is such a contract.
-    """
-    faults = list(find_impossible(program))
-    if faults:
-        raise CompileError(faults)

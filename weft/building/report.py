@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from compiler.files import write_text
+from compiler.diagnostics import Message
 from weft.building.outcomes import Outcome
 
 
@@ -34,8 +33,11 @@ class Report:
         lines = [f"# {self.spec}", ""]
         for section in self.sections:
             lines += [f"## {section.title}", "", "| | |", "|---|---|"]
-            lines += [f"| {what} | {_escape(figure)} |" for what, figure in section.rows]
+            lines += [f"| {_escape(what)} | {_escape(figure)} |" for what, figure in section.rows]
             lines.append("")
+            layers = section.facts.get("layers")
+            if layers:
+                lines += [*_write_layers(layers), ""]
         return "\n".join(lines)
 
     def json(self) -> str:
@@ -43,10 +45,37 @@ class Report:
         data = {"spec": self.spec, "sections": [_encode(s) for s in self.sections]}
         return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
-    def write(self, folder: Path) -> None:
-        """Writes `report.md` and `report.json`."""
-        write_text(folder / "report.md", self.markdown())
-        write_text(folder / "report.json", self.json())
+    @property
+    def failures(self) -> list[Message]:
+        """What the contracts of the variants do not hold."""
+        return [message for outcome in self.outcomes for message in outcome.failures]
+
+
+COLUMNS = ("path", "kind", "shape", "parameters", "before", "bits", "rank", "sqnr", "share")
+"""What the table of layers says of each."""
+
+
+def _write_layers(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The layers of a variant as a table: parameters after and before, bits, rank, signal to
+    noise in decibels, share of the latency."""
+    yield "| layer | kind | shape | parameters | before | bits | rank | SQNR, dB | latency |"
+    yield "|---|---|---|---:|---:|---:|---:|---:|---:|"
+    for layer in layers:
+        shown = (_show(name, layer[name]) for name in COLUMNS)
+        yield f"| {' | '.join(shown)} |"
+
+
+def _show(name: str, value: object) -> str:
+    match name, value:
+        case _, None:
+            return ""
+        case "share", float(share):
+            return f"{share:.0%}"
+        case "sqnr", float(noise):
+            return f"{noise:.1f}"
+        case _, int(number):
+            return f"{number:,}"
+    return str(value)
 
 
 def _encode(section: Section) -> Mapping[str, Any]:

@@ -15,16 +15,20 @@ from backends.onnx_runtime.session import Device, open_session
 from backends.pytorch.running import read_results, run_training
 from backends.pytorch.script.models import START
 from backends.pytorch.script.write import write_training
+from compiler.compression.feasibility import refuse_impossible
+from compiler.diagnostics import CompileError
+from compiler.files import write_text
 from compiler.ir.printer import print_graph
 from compiler.loading import find_weights, read_all_weights
 from compiler.program import Deploy, Program, Train
 from weft.building.artifacts import Artifact, Workshop
 from weft.building.cache import Cache, hash_file, hash_text
 from weft.building.describing import describe_outcome
-from weft.building.plan import plan_build, refuse_impossible
+from weft.building.page import write_page
+from weft.building.plan import plan_build
 from weft.building.progress import follow_epochs
 from weft.building.report import Report, Section, format_bytes, format_metrics
-from weft.building.variant_stages import VariantStages, raise_failures
+from weft.building.variant_stages import VariantStages
 from weft.compiling import check_data, fit_preprocessing
 from weft.measuring import measure_deployed, measure_latency, take_samples
 
@@ -57,6 +61,17 @@ class Build:
             CompileError: a stage failed, and what earlier stages made is kept; or a contract does
                 not hold, after the report was written.
         """
+        report = self.make()
+        if report.failures:
+            raise CompileError(report.failures)
+        return report
+
+    def make(self) -> Report:
+        """The same, where what contracts do not hold is in the report.
+
+        Raises:
+            CompileError: a stage failed; what earlier stages made is kept.
+        """
         plan = plan_build(self.program)
         refuse_impossible(self.program)
         sections = [self.train(train) for train in plan.trains]
@@ -65,8 +80,9 @@ class Build:
         sections += [self.deploy(deploy) for deploy in plan.deploys if deploy.variant is None]
         sections += [describe_outcome(outcome) for outcome in outcomes]
         report = Report(Path(self.program.source.path).name, tuple(sections), tuple(outcomes))
-        report.write(self.folder)
-        raise_failures(outcomes)
+        write_text(self.folder / "report.md", report.markdown())
+        write_text(self.folder / "report.json", report.json())
+        write_text(self.folder / "report.html", write_page(report))
         return report
 
     # --- training -------------------------------------------------------------------------

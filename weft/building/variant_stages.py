@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from backends.onnx_runtime.readback import check_integers
 from backends.onnx_runtime.session import open_session
 from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Measured, Spread, Verdict, find_all, judge
@@ -55,6 +56,7 @@ class VariantStages:
         own = self.make_contender(build, variant.name, net, self.choose_path(build))
         artifact = self.write(build, own, hash_text(build.key, build.form.describe()))
         self.workshop.verify(artifact, lambda: self.take_samples(build, own))
+        self.read_back(variant, own)
         base = self.make_contender(
             build, self.name_base(variant), build.base, self.folder / variant.name / "base.onnx"
         )
@@ -139,6 +141,21 @@ class VariantStages:
         if contender.place is None:
             return None
         return sample_inputs(contender.place, contender.wrapped)
+
+    def read_back(self, variant: Variant, own: Contender) -> None:
+        """Reads ONNX Runtime's optimized graph back.
+
+        Raises:
+            CompileError: a node that was planned in integers runs in floats.
+        """
+        stage, cache = f"read back {variant.name}", self.workshop.cache
+        key = hash_file(own.path)
+        if variant.target.device != "cpu" or cache.is_fresh(stage, key):
+            return
+        faults = check_integers(own.wrapped, own.path)
+        if faults:
+            raise CompileError(faults)
+        cache.record(stage, key, ())
 
     def find_others(self, variant: Variant, own: Contender, base: Contender) -> Iterator[Contender]:
         """The other variants that the contract speaks of. They were made before."""
@@ -232,14 +249,3 @@ def explain_failures(build: VariantBuild, net: WeightedNet, outcome: Outcome) ->
     for judgement in outcome.judgements:
         if judgement.verdict is Verdict.FAIL:
             yield explain_failure(build, net, outcome, judgement)
-
-
-def raise_failures(outcomes: Sequence[Outcome]) -> None:
-    """Ends a build of which a contract does not hold.
-
-    Raises:
-        CompileError: there is one.
-    """
-    messages = [message for outcome in outcomes for message in outcome.failures]
-    if messages:
-        raise CompileError(messages)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from compiler.compression.feasibility import refuse_impossible
+from compiler.diagnostics import CompileError
 from weft.cli.reporting import Assignments, Device, DeviceOption, OutputFolder, SpecFile, check_file
 
 
@@ -21,11 +23,16 @@ def add_to(app: typer.Typer) -> None:
         force: Annotated[bool, typer.Option("--force", help="Make everything anew.")] = False,
         device: DeviceOption = Device.AUTO,
         assignments: Assignments = None,
+        explain: Annotated[
+            bool, typer.Option("--explain", help="Say for each layer what passes did, and why.")
+        ] = False,
     ) -> None:
-        """Train, compile, verify, measure: from a spec to a verified ONNX file and a report.
+        """Train, compress, compile, verify, measure: from a spec to verified ONNX files and a
+        report.
 
         What is up to date is not made again; a build that was interrupted goes on where it
-        stopped. The folder is output/SPEC unless -o names one.
+        stopped. The folder is output/SPEC unless -o names one. A `require` that does not hold
+        ends the build with status 1, after the report is written.
 
         Examples:
 
@@ -34,13 +41,19 @@ def add_to(app: typer.Typer) -> None:
             weft build digits.weft -o out --set fit.epochs=5 --force
         """
         program = check_file(file, assignments)
+        refuse_impossible(program)
         from backends.onnx_runtime.session import Device as Place
+        from weft.building.describing import explain_outcome
         from weft.building.stages import Build
 
         folder = output or Path("output") / file.stem
-        report = Build(program, folder, Place(device.value), force=force).run()
+        report = Build(program, folder, Place(device.value), force=force).make()
         print_report(report.spec, [(s.title, s.rows) for s in report.sections])
-        print(f"report: {folder / 'report.md'}")
+        if explain:
+            print("\n".join(line for o in report.outcomes for line in explain_outcome(o)))
+        print(f"report: {folder / 'report.md'}, {folder / 'report.html'}")
+        if report.failures:
+            raise CompileError(report.failures)
 
 
 def print_report(spec: str, sections: list[tuple[str, tuple[tuple[str, str], ...]]]) -> None:

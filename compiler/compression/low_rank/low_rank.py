@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Literal, final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
@@ -72,6 +73,10 @@ class LowRank(CompressionPass):
     method: Literal["auto", "channel", "spatial", "tucker"] = "auto"
     only: tuple[str, ...] | None = None
     except_: tuple[str, ...] = ()
+
+    def count_least(self, shape: tuple[int, ...]) -> int:
+        """A factor for each of two sides with rank 1, where that is fewer."""
+        return min(prod(shape), shape[0] + shape[1]) if len(shape) > 1 else prod(shape)
 
     def check(self) -> None:
         goals = [n for n in ("rank", "energy", "budget") if getattr(self, n) is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Literal, final
 
 import numpy as np
@@ -86,6 +87,19 @@ class Prune(CompressionPass):
     round_to: int = 1
     only: tuple[str, ...] | None = None
     except_: tuple[str, ...] = ()
+
+    def count_least(self, shape: tuple[int, ...]) -> int:
+        """The share that stays of both sides of a weight, or of its numbers; 1 where what goes is
+        found in the numbers."""
+        if self.weights is not None:
+            return max(1, int((1 - self.weights) * prod(shape)))
+        if self.pattern is not None:
+            return prod(shape)
+        if self.channels is None:
+            return 1
+        share = self.channels if self.ranking == "uniform" else self.most
+        sides = [max(1, int((1 - share) * size)) for size in shape[:2]]
+        return prod((*sides, *shape[2:]))
 
     def check(self) -> None:
         """Refuses settings that mean nothing; raises `Fault`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import final
+from math import prod
+from typing import ClassVar, final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
 from compiler.compression.world import World
@@ -15,6 +16,9 @@ from compiler.signature import Described, Registry
 class Scheme(Described):
     """Base of quantization schemes; fields are options (`quantize(weights4(block=32))`), and the
     bare word is the scheme with its defaults. Subclasses register with `@SCHEMES.register`."""
+
+    least_bits: ClassVar[float] = 1.0
+    """The fewest bits that a number of a weight takes in the file; for bounds on sizes."""
 
     def __post_init__(self) -> None:
         self.check()
@@ -54,6 +58,14 @@ class Quantize(CompressionPass):
     scheme: Scheme
     only: tuple[str, ...] | None = None
     except_: tuple[str, ...] = ()
+
+    def count_least(self, shape: tuple[int, ...]) -> int:
+        """All of them."""
+        return prod(shape)
+
+    def find_least_bits(self, bits: float) -> float:
+        """Those of the scheme."""
+        return min(bits, self.scheme.least_bits)
 
     def run(self, net: WeightedNet, world: World) -> WeightedNet:
         """The net as the scheme makes it."""

@@ -67,6 +67,7 @@ class Dynamic(Scheme):
     """
 
     name = "dynamic"
+    least_bits = 8.0
     per_channel: bool = True
     smooth: float = 0.0
     rounding: Rounding = "nearest"

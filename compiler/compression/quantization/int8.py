@@ -65,6 +65,7 @@ class Int8(Scheme):
     """
 
     name = "int8"
+    least_bits = 8.0
     calibration: Method = "mse"
     rows: int = 128
     per_channel: bool = True

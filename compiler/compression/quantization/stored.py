@@ -142,6 +142,7 @@ class Stored8(Scheme):
     """
 
     name = "stored8"
+    least_bits = 8.0
     per_channel: bool = True
     rounding: Rounding = "nearest"
 
@@ -178,6 +179,7 @@ class Stored4(Scheme):
     """
 
     name = "stored4"
+    least_bits = 4.0
     per_channel: bool = True
     codebook: bool = False
     rounding: Rounding = "nearest"

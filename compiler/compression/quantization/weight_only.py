@@ -136,6 +136,7 @@ class Weights4(Scheme):
     """
 
     name = "weights4"
+    least_bits = 4.0
     block: int = 32
     accuracy_level: Level = 4
     symmetric: bool = True
@@ -179,6 +180,7 @@ class Weights8(Scheme):
     """
 
     name = "weights8"
+    least_bits = 8.0
     block: int = 32
     accuracy_level: Level = 4
     symmetric: bool = True

@@ -50,6 +50,7 @@ class Search(CompressionPass):
     """
 
     name = "search"
+    reads_goals = True
     passes: tuple[Family, ...]
     trials: int = 200
     seed: int = 0

@@ -1,0 +1,164 @@
+"""The front of accuracy, size and latency as a drawing: every net of a build as a point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from compiler.compression.contracts import format_seconds
+from compiler.compression.feasibility import format_size
+from weft.building.outcomes import Figures, Outcome
+
+WIDTH, HEIGHT = 430, 300
+LEFT, RIGHT, TOP, BOTTOM = 62, 20, 26, 48
+
+
+@dataclass(frozen=True)
+class Point:
+    """One net: its quality (higher is better), bytes, and seconds."""
+
+    name: str
+    quality: float
+    size: float
+    seconds: float
+    base: bool
+
+
+def find_points(outcomes: Sequence[Outcome]) -> tuple[str, list[Point]]:
+    """What quality is, and a point for every net before and after its passes."""
+    metric = find_metric(outcomes)
+    points: dict[str, Point] = {}
+    for outcome in outcomes:
+        for name in (outcome.base, outcome.variant.name):
+            figures = outcome.figures[name]
+            points.setdefault(
+                name,
+                Point(
+                    name,
+                    _measure_quality(figures, metric),
+                    figures.plain["size"].value,
+                    figures.plain["latency"].value,
+                    name == outcome.base,
+                ),
+            )
+    label = f"{metric[0]}.{metric[1]}" if metric is not None else "1 - output error"
+    return label, list(points.values())
+
+
+def find_metric(outcomes: Sequence[Outcome]) -> tuple[str, str] | None:
+    """The split and the metric that quality is: the first of the last split, which all have."""
+    for outcome in outcomes:
+        for split, metrics in reversed(list(outcome.own.splits.items())):
+            for name in metrics:
+                if all(name in o.own.splits.get(split, {}) for o in outcomes) and name != "loss":
+                    return split, name
+    return None
+
+
+def _measure_quality(figures: Figures, metric: tuple[str, str] | None) -> float:
+    if metric is None:
+        return 1 - figures.plain["error"].value
+    return figures.splits[metric[0]][metric[1]].value
+
+
+def draw_front(outcomes: Sequence[Outcome]) -> str:
+    """Two panels side by side: quality over size, and over latency, both on log scales."""
+    label, points = find_points(outcomes)
+    panels = [
+        _Panel(label, "size of the file", points, [p.size for p in points], format_size),
+        _Panel(label, "latency of one call", points, [p.seconds for p in points], format_seconds),
+    ]
+    return "\n".join(panel.draw() for panel in panels)
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """One panel: `costs` are where the points stand along the horizontal axis."""
+
+    label: str
+    title: str
+    points: Sequence[Point]
+    costs: Sequence[float]
+    show: Callable[[float], str]
+
+    def draw(self) -> str:
+        """The panel as SVG."""
+        body = "\n".join([*self._axes(), *self._front(), *self._marks()])
+        title = escape(f"{self.label} over {self.title}")
+        return (
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">\n{body}\n</svg>'
+        )
+
+    @property
+    def _horizontal(self) -> tuple[float, float]:
+        low, high = math.log10(min(self.costs)), math.log10(max(self.costs))
+        pad = max(0.08 * (high - low), 0.08)
+        return low - pad, high + 2.5 * pad
+
+    @property
+    def _vertical(self) -> tuple[float, float]:
+        found = [p.quality for p in self.points]
+        pad = max(0.15 * (max(found) - min(found)), 1e-3)
+        return min(found) - pad, max(found) + pad
+
+    def _x(self, cost: float) -> float:
+        low, high = self._horizontal
+        share = (math.log10(cost) - low) / (high - low)
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+    def _y(self, quality: float) -> float:
+        low, high = self._vertical
+        return HEIGHT - BOTTOM - (quality - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    def _axes(self) -> Iterator[str]:
+        floor = HEIGHT - BOTTOM
+        yield f'<path class="axis" d="M{LEFT} {TOP}V{floor}H{WIDTH - RIGHT}"/>'
+        yield f'<text class="name" x="{LEFT}" y="{TOP - 10}">{escape(self.label)}</text>'
+        middle = (LEFT + WIDTH - RIGHT) / 2
+        yield (
+            f'<text class="name" x="{middle:.0f}" y="{HEIGHT - 8}" text-anchor="middle">'
+            f"{escape(self.title)}, log scale</text>"
+        )
+        low, high = self._vertical
+        for step in range(4):
+            quality = low + (high - low) * (step + 0.5) / 4
+            y = self._y(quality)
+            yield f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
+            yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{quality:.4f}</text>'
+        for cost in self._choose_ticks():
+            yield (
+                f'<text x="{self._x(cost):.1f}" y="{floor + 16}" text-anchor="middle">'
+                f"{escape(self.show(cost))}</text>"
+            )
+
+    def _choose_ticks(self) -> list[float]:
+        """The costs of the points that leave room between their labels."""
+        chosen: list[float] = []
+        for cost in sorted(self.costs):
+            if not chosen or self._x(cost) - self._x(chosen[-1]) > 62:
+                chosen.append(cost)
+        return chosen
+
+    def _front(self) -> Iterator[str]:
+        """The line of the points that no other is better than in both ways."""
+        order = sorted(
+            zip(self.costs, self.points, strict=True), key=lambda item: (item[0], -item[1].quality)
+        )
+        kept: list[tuple[float, float]] = []
+        best = -math.inf
+        for cost, point in order:
+            if point.quality > best:
+                best = point.quality
+                kept.append((self._x(cost), self._y(point.quality)))
+        if len(kept) > 1:
+            path = "L".join(f"{x:.1f} {y:.1f}" for x, y in kept)
+            yield f'<path class="front" d="M{path}"/>'
+
+    def _marks(self) -> Iterator[str]:
+        for cost, point in zip(self.costs, self.points, strict=True):
+            x, y = self._x(cost), self._y(point.quality)
+            kind = "base" if point.base else "variant"
+            yield f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
+            yield f'<text class="label" x="{x + 9:.1f}" y="{y - 7:.1f}">{escape(point.name)}</text>'
