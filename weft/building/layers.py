@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
+from backends.onnx_runtime.profile import profile_kernels
 from compiler.compression.base import WeightedNet
 from compiler.compression.selecting import layer_path
 from compiler.compression.world import LayerNote
@@ -132,36 +129,22 @@ def _watch(net: WeightedNet, batch: Mapping[str, Array]) -> dict[str, Array]:
 # --- latency ------------------------------------------------------------------------------------
 
 
-def measure_shares(build: VariantBuild, own: Contender, rounds: int = 20) -> dict[str, float]:
-    """The share of each layer in the time that ONNX Runtime spends in kernels."""
-    inputs, _ = draw_inputs(own.wrapped, build.variant.target)
-    with tempfile.TemporaryDirectory() as folder:
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        options.intra_op_num_threads = count_threads(build.variant.target)
-        session = ort.InferenceSession(str(own.path), options, providers=["CPUExecutionProvider"])
-        given = {item.name: inputs[item.name] for item in session.get_inputs()}
-        for _ in range(rounds):
-            session.run(None, given)
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    spent = list(_find_kernels(events))
-    total = sum(time for _, time in spent)
+def measure_shares(build: VariantBuild, own: Contender) -> dict[str, float]:
+    """The share of each layer in the time that ONNX Runtime spends in kernels on the CPU. What no
+    layer with weights accounts for is in no share."""
+    target = build.variant.target
+    inputs, _ = draw_inputs(own.wrapped, target)
+    spent = profile_kernels(own.path, inputs, threads=count_threads(target))
+    total = sum(spent.values())
     paths = sorted(count_parameters(own.net.graph), key=len, reverse=True)
     shares: dict[str, float] = defaultdict(float)
-    for name, time in spent:
-        path = next(
-            (p for p in paths if name == p or name.startswith((f"{p}.", f"{p}/", f"{p}_"))), None
-        )
+    for names, time in spent.items():
+        path = next((p for name in names for p in paths if _belongs(name, p)), None)
         if path is not None and total:
             shares[path] += time / total
     return dict(shares)
 
 
-def _find_kernels(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
-    """Names of nodes and what their kernels took."""
-    ending = "_kernel_time"
-    for event in events:
-        if event.get("cat") == "Node" and str(event.get("name", "")).endswith(ending):
-            yield event["name"].removesuffix(ending), float(event["dur"])
+def _belongs(name: str, path: str) -> bool:
+    """Whether a node of a file was made for a layer."""
+    return name == path or name.startswith((f"{path}.", f"{path}/"))
