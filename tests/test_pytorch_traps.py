@@ -9,25 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from backends.pytorch.load import WeightsMisfit, assign_weights, load_module, run_source
+from backends.pytorch.load import assign_weights, load_module, run_source
 from backends.pytorch.modules import (
     constructor_arguments,
     constructor_call,
-    emit_function,
     emit_module,
-    function_arguments,
     root_class,
 )
-from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.hint import HintBinary, HintConst, HintName
-from compiler.messages.lowering import PathIsWeightAndModule
 from tests.elaborating import build, elaborate
 from tests.pytorch_compare import (
-    assert_clean,
     assert_means_the_same,
     draw_inputs,
     draw_lively,
@@ -156,6 +150,31 @@ net wide = M(width=9)
         np.testing.assert_allclose(run(module, inputs)[0], expected, atol=1e-5)
 
 
+def test_an_optional_part_is_tested_as_the_author_wrote_it() -> None:
+    graph = build(
+        """
+block part(x: f32[n, c, h, w], width: int, stride: int, expand: int) {
+    y = x
+    k = 0
+    if expand != 1 {
+        y = y -> conv(c * expand, kernel=1) as conv[0]
+        k = 1
+    }
+    y = y -> conv(width, kernel=3, stride=stride, padding=1) as conv[k] -> batch_norm as conv[k + 1]
+    return if stride == 1 and c == width then x + y else y
+}
+model M {
+    input image: f32[batch, 3, h, w]
+    x = image -> part(8, 2, 1) as a -> part(8, 1, 6) as b -> part(16, 1, 6) as c
+    output y = x -> part(16, 1, 6) as d -> part(16, 2, 6) as e
+}
+"""
+    ).graph
+    text = assert_means_the_same(graph, {"batch": 2, "h": 8, "w": 8})
+    assert "        if expand == 1:\n" in text
+    assert "        if self.stride == 1 and self.c == self.width:\n            y = x + y\n" in text
+
+
 # --- structure --------------------------------------------------------------------------------
 
 
@@ -245,209 +264,6 @@ model M { input x: f32[batch, t, 4]  output y = x -> rotate -> rotate(base=7.0) 
     text = assert_means_the_same(graph, {"batch": 2, "t": 5})
     assert "def rotate(x: Tensor, base: float = 100.0) -> Tensor:" in text
     assert "base=7.0" in text
-
-
-# --- sizes at run time ------------------------------------------------------------------------
-
-
-def test_promises_about_sizes_are_checked_when_running() -> None:
-    graph = build(
-        """
-model M {
-    input image: f32[batch, 1, h, w]
-    x = image -> conv(2, kernel=5) as a -> max_pool(2) -> conv(2, kernel=3) as b
-    output y = x -> global_avg_pool
-}
-"""
-    ).graph
-    text = assert_means_the_same(graph, {"batch": 2, "h": 10, "w": 13})
-    module = load_module(text, graph)
-    with pytest.raises(ValueError, match="h must be at least 10, not 9"):
-        module(torch.zeros(1, 1, 9, 30))
-    assert module(torch.zeros(1, 1, 10, 30)).shape == (1, 2)
-
-
-def test_symbolic_sizes_are_read_off_tensors() -> None:
-    graph = build(
-        """
-block grid(x: f32[n, c, h, w]) {
-    rows = cast(arange(h), f32) / h
-    return x + rows[:, none]
-}
-model M {
-    input image: f32[batch, 2, h, w]
-    x = image -> conv(3, kernel=3, stride=2, padding=1) as a -> grid
-    output y = x -> reshape([batch, -1])
-    output z = zeros([batch, h // 2])
-}
-"""
-    ).graph
-    text = assert_means_the_same(graph, {"batch": 2, "h": 6, "w": 8})
-    assert "x.shape[2]" in text or "h = x.shape[2]" in text
-
-
-def test_loops_over_steps_run_as_they_mean() -> None:
-    graph = build(
-        """
-block cell(x: f32[n, d], h: f32[n, k]) {
-    z = sigmoid(concat([x, h], axis=-1) -> dense(k) as gate)
-    return z * h + (1 - z) * tanh(x -> dense(k) as new)
-}
-model M {
-    input x: f32[batch, t, s, 4]
-    total = zeros([batch, 4])
-    scan row in x, axis=1 {
-        inner = total
-        scan one in row, axis=1, reverse=true {
-            inner = (one, inner) -> cell as cell
-            emit values = inner
-        }
-        total = total + mean(values, axis=1)
-        emit rows = total
-    }
-    y = total
-    scan i in 0..9 { y = y * 2.0 + cast(i, f32)  emit trace = y  until all(y > 40.0) }
-    output rows = rows
-    output trace = trace
-}
-"""
-    ).graph
-    assert_means_the_same(graph, {"batch": 2, "t": 3, "s": 4})
-
-
-# --- weights ----------------------------------------------------------------------------------
-
-
-def test_weights_are_assigned_strictly() -> None:
-    graph = build(
-        "model M { input x: f32[batch, 3]  output y = x -> dense(2) as a -> batch_norm as b }"
-    ).graph
-    module = load_module(emit_module([graph], title="x."), graph)
-    weights = draw_lively(graph)
-    assign_weights(module, weights)
-    missing = {p: a for p, a in weights.items() if p != "a.bias"}
-    with pytest.raises(WeightsMisfit, match=r"missing: a\.bias"):
-        assign_weights(module, missing)
-    with pytest.raises(WeightsMisfit, match=r"unknown: c"):
-        assign_weights(module, {**weights, "c": weights["a.bias"]})
-    with pytest.raises(WeightsMisfit, match=r"a\.bias has the shape"):
-        assign_weights(module, {**weights, "a.bias": np.zeros(5, np.float32)})
-
-
-def test_a_path_is_a_weight_or_a_module() -> None:
-    graph = build(
-        """
-model M {
-    input x: f32[batch, 4]
-    param scale: f32[4] = ones
-    y = x * scale
-    output z = y -> dense(3) as "scale.inner"
-}
-"""
-    ).graph
-    with pytest.raises(CompileError) as caught:
-        emit_module([graph], title="x.")
-    message = caught.value.messages[0]
-    assert isinstance(message, PathIsWeightAndModule)
-    assert message.code == "W0840"
-    assert message.title() == "`scale` is a weight and holds another"
-    assert "scale.inner.weight" in message.label()
-
-
-def test_weights_start_as_the_spec_says() -> None:
-    graph = build(
-        """
-model M {
-    input x: f32[batch, 4]
-    param scale: f32[4] = constant(0.5)
-    param shift: f32[4] = normal(0.01)
-    buffer mean: f32[4] = [1, 2, 3, 4]
-    y = (x - mean) * scale + shift
-    output z = y -> dense(3) as fc
-}
-"""
-    ).graph
-    text = emit_module([graph], title="x.")
-    module = load_module(text, graph)
-    state = module.state_dict()
-    assert state["scale"].tolist() == [0.5] * 4
-    assert state["mean"].tolist() == [1, 2, 3, 4]
-    assert 0 < float(state["shift"].abs().max()) < 0.1
-    assert {name for name, _ in module.named_parameters()} == {
-        "scale",
-        "shift",
-        "fc.weight",
-        "fc.bias",
-    }
-    assert "nn.init" in text
-    assert "self.fc.weight" not in text, "PyTorch starts a linear layer as the spec does"
-
-
-# --- functions --------------------------------------------------------------------------------
-
-
-@block()
-def net(sketch: Sketch, image):
-    x = sketch.conv(image, out=4, kernel=3, name="stem")
-    return sketch.dense(sketch.global_avg_pool(x), out=3, name="fc", into=["logits"])
-
-
-@block({"x": "n k"})
-def overlap(sketch: Sketch, x, y, smooth):
-    both = sketch.sum(sketch.mul(x, y), axis=-1)
-    return sketch.mean(sketch.div(both, sketch.make("constant", value=float(smooth))))
-
-
-def make_step() -> Graph:
-    sketch = Sketch("fit", lr=0.1)
-    image = sketch.input("image", "batch", 3, 8, 8)
-    label = sketch.input("label", "batch", dtype="i64")
-    logits = net(sketch, image, name="m")
-    sketch.output("loss", sketch.cross_entropy(logits, label))
-    sketch.output("overlap", overlap(sketch, logits, sketch.softmax(logits, axis=-1), 2))
-    return sketch.graph()
-
-
-def test_an_objective_is_a_function_that_calls_its_net() -> None:
-    graph = make_step()
-    text = emit_function(graph, name="compute_loss", nets={"m.": "model"})
-    assert function_arguments(graph, {"m.": "model"}) == ("model", "image", "label")
-    assert "logits = model(image)" in text
-    source = "import torch.nn.functional as F\nfrom torch import Tensor, nn\n\n\n" + text
-    weights = draw_lively(graph)
-    inputs = draw_inputs(graph, {"batch": 5})
-
-    def model(x: torch.Tensor) -> torch.Tensor:
-        w = {path: torch.from_numpy(array) for path, array in weights.items()}
-        y = torch.nn.functional.conv2d(x, w["m.stem.weight"], w["m.stem.bias"])
-        y = y.mean((2, 3))
-        return torch.nn.functional.linear(y, w["m.fc.weight"], w["m.fc.bias"])
-
-    found = run_source(source).compute_loss(
-        model, *(torch.from_numpy(array) for array in inputs.values())
-    )
-    expected = evaluate(graph, weights, inputs)
-    for one, array in zip(found, expected.values(), strict=True):
-        np.testing.assert_allclose(one.numpy(), array, atol=1e-5)
-
-
-def test_columns_are_a_function_of_columns_and_statistics(tmp_path: Path) -> None:
-    sketch = Sketch("columns")
-    image = sketch.input("image", "rows", 4, 4)
-    mean = sketch.param("mean", 4, trainable=False)
-    y = sketch.sub(image, mean)
-    sketch.output("image", sketch.reshape(y, shape=(image.type.shape[0], 1, 4, 4)))
-    graph = sketch.graph()
-    assert function_arguments(graph, {}) == ("image", "mean")
-    text = emit_function(graph, name="compute_columns", nets={})
-    imports = "from torch import Tensor\n\n\n"
-    (tmp_path / "columns.py").write_text(imports + text, encoding="utf-8")
-    assert_clean(tmp_path)
-    inputs, weights = draw_inputs(graph, {"rows": 3}), draw_lively(graph)
-    given = [torch.from_numpy(a) for a in (*inputs.values(), *weights.values())]
-    found = run_source(imports + text).compute_columns(*given)
-    (expected,) = evaluate(graph, weights, inputs).values()
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
 
 # --- cost ---------------------------------------------------------------------------------------

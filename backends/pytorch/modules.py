@@ -64,18 +64,31 @@ def constructor_call(graph: Graph, among: Sequence[Graph] = ()) -> str:
 
 
 def check_paths(graphs: Sequence[Graph]) -> None:
-    """Raises `CompileError` where a path is both a weight and a module."""
-    faults: list[Message] = []
+    """Raises `CompileError` where a path is both a weight and a module, or a layer with weights
+    and the folder of others."""
+    faults: dict[str, Message] = {}
     for graph in graphs:
-        for inner in graph.parameter:
-            outer = inner.rpartition(".")[0]
-            while outer and outer not in graph.parameter:
-                outer = outer.rpartition(".")[0]
-            if outer:
-                place = graph.parameter[outer].origin
-                faults.append(PathIsWeightAndModule(place, outer, inner))
+        weights = {path: parameter.origin for path, parameter in graph.parameter.items()}
+        layers = {
+            ".".join(part for part in (node.scope.path, node.origin.name) if part): node.origin.span
+            for node in graph.nodes
+            if node.origin.name
+        }
+        for inner in weights:
+            folders = _list_folders(inner)
+            for outer in folders:
+                if outer in weights:
+                    faults[outer] = PathIsWeightAndModule(weights[outer], outer, inner)
+                elif outer in layers and outer != folders[0]:
+                    faults[outer] = PathIsWeightAndModule(layers[outer], outer, inner, "layer")
     if faults:
-        raise CompileError(faults)
+        raise CompileError(list(faults.values()))
+
+
+def _list_folders(path: str) -> list[str]:
+    """What a path lies in, the innermost first."""
+    parts = path.split(".")[:-1]
+    return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
 @lru_cache(maxsize=8)

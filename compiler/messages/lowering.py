@@ -166,10 +166,12 @@ class WeightDoesNotFit(Message):
 @final
 @dataclass(frozen=True)
 class PathIsWeightAndModule(Message):
-    """A weight has a path below which other weights live.
+    """A weight, or a layer with weights, has a path below which the weights of others live.
 
     In PyTorch a name in a module is a weight or another module, never both; a checkpoint with
-    `scale` and `scale.weight` could not be loaded into any module. Name one of them otherwise.
+    `scale` and `scale.weight` could not be loaded into any module, and one with `conv.weight` and
+    `conv.1.weight` into none that is written with layers. Name one of them otherwise: `as` names
+    the stage before it alone.
     """
 
     code: ClassVar[str] = "W0840"
@@ -183,12 +185,13 @@ model M {
 """
     path: str
     inner: str
+    what: str = "weight"
 
     def title(self) -> str:
-        return f"`{self.path}` is a weight and holds another"
+        return f"`{self.path}` is a {self.what} and holds another"
 
     def label(self) -> str:
-        return f"this is a weight, and `{self.inner}` lives below it"
+        return f"this is a {self.what}, and `{self.inner}` lives below it"
 
     def help(self) -> str:
         return "give one of them another name with `as`"
