@@ -36,7 +36,70 @@ class {ROUNDED}{layer}(nn.{layer}):
 '''
 
 
+LEARNED = "Learned"
+"""Begins the name of a layer whose weight is rounded in steps that are learned."""
+
+
+def _write_learned(layer: str, size: str, call: str) -> str:
+    return f'''\
+class {LEARNED}{layer}(nn.{layer}):
+    """An `nn.{layer}` that computes with its weight rounded to 8 bits, in steps that are
+    learned."""
+
+    def __init__(self, *args: Any, per_channel: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        shape = (self.{size},) if per_channel else ()
+        self.weight_scale = nn.Parameter(torch.ones(shape))
+        self.register_buffer("weight_zero_point", torch.zeros(shape, dtype=torch.int32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = round_to_steps(
+            self.weight, self.weight_scale, self.weight_zero_point, -128, 127
+        )
+        return {call}
+'''
+
+
 HELPERS: Mapping[str, str] = {
+    "LearnedQuantize": '''\
+class LearnedQuantize(nn.Module):
+    """Rounds to steps of `scale`, which is learned, from level `low` to level `high`."""
+
+    def __init__(self, low: int, high: int) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+        self.scale = nn.Parameter(torch.ones(()))
+        self.register_buffer("zero_point", torch.zeros((), dtype=torch.int32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return round_to_steps(x, self.scale, self.zero_point, self.low, self.high)
+''',
+    "LearnedConv1d": _write_learned(
+        "Conv1d", "out_channels", "self._conv_forward(x, weight, self.bias)"
+    ),
+    "LearnedConv2d": _write_learned(
+        "Conv2d", "out_channels", "self._conv_forward(x, weight, self.bias)"
+    ),
+    "LearnedConv3d": _write_learned(
+        "Conv3d", "out_channels", "self._conv_forward(x, weight, self.bias)"
+    ),
+    "LearnedLinear": _write_learned("Linear", "out_features", "F.linear(x, weight, self.bias)"),
+    "round_to_steps": '''\
+def round_to_steps(
+    x: Tensor, scale: Tensor, zero_point: Tensor, low: int, high: int, axis: int = 0
+) -> Tensor:
+    """Rounds to levels times `scale`. Gradients pass the rounding as if it were not there, and
+    reach the scale, made smaller by the root of how many numbers share it times the levels
+    (LSQ; Esser et al. 2020)."""
+    share = (x.numel() / scale.numel() * high) ** -0.5
+    scale = scale * share + (scale - scale * share).detach()
+    if scale.ndim:
+        shape = [-1 if a == axis else 1 for a in range(x.ndim)]
+        scale, zero_point = scale.view(shape), zero_point.view(shape)
+    levels = (x / scale).clamp(low - zero_point, high - zero_point)
+    levels = levels + (levels.round() - levels).detach()
+    return levels * scale
+''',
     "FakeQuantize": '''\
 class FakeQuantize(nn.Module):
     """Rounds to steps of `scale`, from level `low` to level `high`; inside that range,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from backends.pytorch.helpers import ROUNDED
+from backends.pytorch.helpers import LEARNED, ROUNDED
 from backends.pytorch.terms import (
     Form,
     Hole,
@@ -159,12 +159,14 @@ class _Speller:
         assert isinstance(made, Call), "it owns its weights"
         assert isinstance(made.head, str), "layers are modules of PyTorch"
         assert rounding is not None, "it has a weight"
-        _, scale, zero_point = self.producers[rounding.name].inputs
+        maker = self.producers[rounding.name]
+        _, scale, zero_point = maker.inputs
         scales = [v for v in (scale, zero_point) if v is not None]
         options = made.kwargs
         if scales[0].type.rank == 0:
             options = (*options, ("per_channel", Leaf(False)))
-        head = ROUNDED + made.head.removeprefix("nn.")
+        learned = isinstance(maker.op, FakeQuantize) and maker.op.learned
+        head = (LEARNED if learned else ROUNDED) + made.head.removeprefix("nn.")
         layer = self._spell(
             inner, replace(spelling, constructor=replace(made, head=head, kwargs=options)), known
         )

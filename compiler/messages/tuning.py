@@ -104,6 +104,25 @@ class NothingToRegularize(Message):
 
 @final
 @dataclass(frozen=True)
+class NoScalesToLearn(Message):
+    """`finetune(learn_scales=true)` learns the steps to which a quantized net rounds, and this
+    net rounds nothing. Quantize it first: `quantize(int8) -> finetune(learn_scales=true)`.
+    Weights that are only stored in few bits have no such steps either."""
+
+    code: ClassVar[str] = "W1105"
+
+    def title(self) -> str:
+        return "`learn_scales` finds no scales"
+
+    def label(self) -> str:
+        return "the net rounds nothing here"
+
+    def help(self) -> str:
+        return "`quantize(int8)` stands before it"
+
+
+@final
+@dataclass(frozen=True)
 class NoTeacher(Message):
     """`distill` trains a net to follow the net that it was made from, and that is not known
     here: the pass was run by itself, without the original.

@@ -71,6 +71,8 @@ class FakeQuantize(Op):
 
     - `dtype`: the integer type, "i4", "u4", "i8" or "u8"; "u8" for activations, "i8" for weights.
     - `axis`: the axis whose entries have scales of their own; none: one scale for all.
+    - `learned`: whether the scales have gradients too while training (LSQ; Esser et al. 2020,
+      https://arxiv.org/abs/1902.08153): set by `finetune(learn_scales=true)`.
 
     Example: `y = x -> fake_quantize("u8")`
     Errors: W0382 where x does not hold fractions, W0354 where the size along `axis` is not known.
@@ -83,6 +85,7 @@ class FakeQuantize(Op):
     operands = (Operand("x"),)
     dtype: IntegerName = "u8"
     axis: int | None = None
+    learned: bool = False
 
     @property
     def levels(self) -> tuple[int, int]:
@@ -97,7 +100,7 @@ class FakeQuantize(Op):
             axis = resolve_axis(self.name, self.axis, x)
             shape.append(need_known(self.name, x, axis, f"axis {axis}"))
         return (
-            Weight("scale", TensorType.of(x.dtype, shape), Ones(), trainable=False),
+            Weight("scale", TensorType.of(x.dtype, shape), Ones(), trainable=self.learned),
             Weight("zero_point", TensorType.of(DType.I32, shape), Zeros(), trainable=False),
         )
 
@@ -115,13 +118,18 @@ class FakeQuantize(Op):
     def torch(self, node: Node) -> Spelling:
         low, high = (Leaf(level) for level in self.levels)
         if self.axis is None and owns_weights(node):
-            return Spelling(Call(Own(), (In(0),)), Call("FakeQuantize", (low, high)))
+            made = "LearnedQuantize" if self.learned else "FakeQuantize"
+            return Spelling(Call(Own(), (In(0),)), Call(made, (low, high)))
+        if self.learned:
+            axis = () if self.axis is None else (Leaf(self.axis % input_type(node).rank),)
+            called = (In(0), In(1), In(2), low, high, *axis)
+            return Spelling(Call("round_to_steps", called))
         if self.axis is None:
             called = (In(0), In(1), In(2), low, high)
             return Spelling(Call("torch.fake_quantize_per_tensor_affine", called))
-        axis = Leaf(self.axis % input_type(node).rank)
+        along = Leaf(self.axis % input_type(node).rank)
         return Spelling(
-            Call("torch.fake_quantize_per_channel_affine", (In(0), In(1), In(2), axis, low, high))
+            Call("torch.fake_quantize_per_channel_affine", (In(0), In(1), In(2), along, low, high))
         )
 
     def onnx(

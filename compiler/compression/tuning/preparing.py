@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,10 +12,14 @@ from compiler.compression.attach import attach, find_net
 from compiler.compression.base import WeightedNet
 from compiler.compression.tuning.teaching import add_teacher
 from compiler.compression.world import Tuning
+from compiler.ir.graph import Graph
+from compiler.ir.weights import match_paths
 from compiler.ops.quantization import FakeQuantize
-from compiler.program import Train, TrainedNet
+from compiler.program import ParameterGroup, Train, TrainedNet
 
 Array = NDArray[Any]
+SCALE_RATE = 0.01
+"""The learning rate of the steps of rounding beside that of the weights."""
 TENTH = 0.1
 """The learning rate of fine-tuning beside that of the training before it, unless one is given."""
 
@@ -72,8 +76,40 @@ def prepare_tuning(
         changed, prefixed = _teach(changed, prefix, teacher, tuning)
         weights |= prefixed
     changed = replace(changed, doc=_describe(train, name, tuning))
+    changed = _add_scale_group(changed, prefix, net.graph)
     masks = {prefix + path: mask for path, mask in tuning.masks.items()}
     return TunedTrain(changed, prefix, weights, masks)
+
+
+def _add_scale_group(train: Train, prefix: str, graph: Graph) -> Train:
+    """The train with an optimizer of their own for scales that are learned: they are some
+    hundredths large where weights are near 1, and must not shrink by weight decay."""
+    scales = find_learned_scales(graph)
+    if not scales:
+        return train
+    first = train.groups[0].optimizer
+    changes = {"lr": _round(SCALE_RATE * first.lr)}
+    if "weight_decay" in {option.name for option in first.options()}:
+        changes["weight_decay"] = 0.0
+    slow = replace(first, **changes)  # type: ignore[type-var]
+    paths = [prefix + path for path in scales]
+    group = ParameterGroup(slow, _find_patterns(paths, train), train.span)
+    return replace(train, groups=(group, *train.groups))  # the first that claims a weight has it
+
+
+def _find_patterns(paths: Sequence[str], train: Train) -> tuple[str, ...]:
+    """Patterns that name these parameters of a train and no others: by their last words where
+    that is enough."""
+    trained = [n.prefix + p.path for n in train.nets for p in n.net.graph.parameters if p.trainable]
+    words = tuple(dict.fromkeys(f"*.{path.rpartition('.')[2]}" for path in paths))
+    return words if set(match_paths(trained, words)) == set(paths) else tuple(paths)
+
+
+def find_learned_scales(graph: Graph) -> tuple[str, ...]:
+    """Paths of the scales that are trained, each once."""
+    learned = (n for n in graph.nodes if isinstance(n.op, FakeQuantize) and n.op.learned)
+    scales = (node.inputs[1] for node in learned)
+    return tuple(dict.fromkeys(scale.name for scale in scales if scale is not None))
 
 
 def _describe(train: Train, name: str, tuning: Tuning) -> str:
