@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compiler.messages import attention_and_losses as pairs
-from compiler.messages import layers
+from compiler.messages import layers, windows
 from compiler.messages.tensor_operands import WrongDtype
 from compiler.messages.tensor_shapes import NoSuchAxis, WrongRank
 from compiler.ops.attention import ScaledDotProductAttention
@@ -45,16 +45,16 @@ def infer(op: Op, *texts: str | None) -> tuple[list[str], list[str]]:
 REFUSED = [
     (Conv(32, 3, groups=3), ("f32[n, 16, 26, 26]",), layers.ChannelsDoNotMatch),
     (Conv(32, 3, groups=3), ("f32[n, 6, 26, 26]",), layers.ChannelsDoNotMatch),
-    (Conv(32, 3), ("f32[n, 16]",), layers.WrongLayout),
+    (Conv(32, 3), ("f32[n, 16]",), windows.WrongLayout),
     (Conv(32, 3), ("f32[n, c, 8, 8]",), layers.WeightShapeUnknown),
-    (Conv(32, 9), ("f32[n, 3, 8, 8]",), layers.WindowTooLarge),
-    (Conv(32, 3, dilation=4), ("f32[n, 3, 8, 8]",), layers.WindowTooLarge),
-    (Conv(32, (3, 3, 3)), ("f32[n, 3, 8, 8]",), layers.WrongCount),
+    (Conv(32, 9), ("f32[n, 3, 8, 8]",), windows.WindowTooLarge),
+    (Conv(32, 3, dilation=4), ("f32[n, 3, 8, 8]",), windows.WindowTooLarge),
+    (Conv(32, (3, 3, 3)), ("f32[n, 3, 8, 8]",), windows.WrongCount),
     (Conv(0, 3), ("f32[n, 3, 8, 8]",), layers.OptionOutOfRange),
     (Conv(8, 3, padding=-1), ("f32[n, 3, 8, 8]",), layers.OptionOutOfRange),
-    (Conv(8, 2, stride=4, padding="same"), ("f32[n, 3, h, 8]",), layers.PaddingUndecided),
+    (Conv(8, 2, stride=4, padding="same"), ("f32[n, 3, h, 8]",), windows.PaddingUndecided),
     (Conv(8, 3), ("i64[n, 3, 8, 8]",), WrongDtype),
-    (ConvTranspose(8, 2, padding=1), ("f32[n, 3, 1, 1]",), layers.NothingLeft),
+    (ConvTranspose(8, 2, padding=1), ("f32[n, 3, 1, 1]",), windows.NothingLeft),
     (ConvTranspose(8, 3, 2, padding="same"), ("f32[n, 3, 4, 4]",), layers.OptionOutOfRange),
     (ConvTranspose(8, 4, 2, "same", 1), ("f32[n, 3, 4, 4]",), layers.OptionOutOfRange),
     (ConvTranspose(8, 2, 2, output_padding=2), ("f32[n, 3, 4, 4]",), layers.OptionOutOfRange),
@@ -71,12 +71,12 @@ REFUSED = [
     (GroupNorm(3), ("f32[n, 8, 4]",), layers.ChannelsDoNotMatch),
     (InstanceNorm(), ("f32[n, 8, 1, 1]",), layers.NoVariance),
     (RmsNorm(4096), ("f32[n, 4096]",), layers.OptionOutOfRange),
-    (MaxPool(3), ("f32[n, 8]",), layers.WrongLayout),
-    (MaxPool(9), ("f32[n, 8, 8, 8]",), layers.WindowTooLarge),
+    (MaxPool(3), ("f32[n, 8]",), windows.WrongLayout),
+    (MaxPool(9), ("f32[n, 8, 8, 8]",), windows.WindowTooLarge),
     (MaxPool(2, padding=2), ("f32[n, 8, 8, 8]",), layers.OptionOutOfRange),
-    (MaxPool(1, 2, ceil_mode=True), ("f32[n, 8, h, 8]",), layers.PaddingUndecided),
-    (AvgPool((2, 2)), ("f32[n, 8, 8]",), layers.WrongCount),
-    (AdaptiveAvgPool(2), ("f32[n, 8, h, 8]",), layers.PoolSizeUnknown),
+    (MaxPool(1, 2, ceil_mode=True), ("f32[n, 8, h, 8]",), windows.PaddingUndecided),
+    (AvgPool((2, 2)), ("f32[n, 8, 8]",), windows.WrongCount),
+    (AdaptiveAvgPool(2), ("f32[n, 8, h, 8]",), windows.PoolSizeUnknown),
     (Dropout(50), ("f32[n, 8]",), layers.OptionOutOfRange),
     (Softmax(2), ("f32[n, 8]",), NoSuchAxis),
     (Glu(), ("f32[n, 7]",), layers.HalvesDiffer),

@@ -11,7 +11,7 @@ import numpy as np
 from compiler.diagnostics import Fault
 from compiler.dims import Dim
 from compiler.ir.graph import Node
-from compiler.messages.layers import PoolSizeUnknown
+from compiler.messages.windows import PoolSizeUnknown
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.coupling import Coupling, tie_same

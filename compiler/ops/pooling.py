@@ -12,7 +12,7 @@ import numpy as np
 from compiler.diagnostics import Fault
 from compiler.dims import Dim, at_most
 from compiler.ir.graph import Node
-from compiler.messages.layers import PaddingUndecided
+from compiler.messages.windows import PaddingUndecided
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.coupling import Coupling, tie_same

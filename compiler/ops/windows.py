@@ -10,7 +10,7 @@ import numpy as np
 from compiler.diagnostics import Fault, Label
 from compiler.dims import Dim, at_most
 from compiler.ir.graph import NO_DEFAULT
-from compiler.messages.layers import (
+from compiler.messages.windows import (
     NothingLeft,
     PaddingUndecided,
     WindowTooLarge,
