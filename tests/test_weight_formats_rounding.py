@@ -124,7 +124,7 @@ def test_gptq_moves_results_less(seed: int, per_row: bool) -> None:
         assert not codes[weight == 0].any()
         return float(np.square(rows @ (levels.value(codes, 0) - weight).T).sum())
 
-    assert error(rows.T @ rows) < 0.8 * error(None)
+    assert error(rows.T @ rows) < 0.9 * error(None)
 
 
 def test_moments_are_those_of_what_layers_read() -> None:

@@ -8,8 +8,8 @@ from typing import Any, Literal, final
 import numpy as np
 
 from compiler.dims import Dim
-from compiler.initializers import Constant, Ones, Zeros
 from compiler.ir.graph import Node
+from compiler.module_initializers import ModuleConstant
 from compiler.ops.axes import need_float, need_rank, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.layers import (
@@ -88,10 +88,10 @@ class DynamicDense(Op):
         codes = TensorType.of(DType.I8, (self.out, size))
         scale = TensorType.of(DType.F32, (self.out,))
         made = (
-            Weight("codes", codes, Zeros(), trainable=False),
-            Weight("scale", scale, Ones(), trainable=False),
+            Weight("codes", codes, ModuleConstant(0.0), trainable=False),
+            Weight("scale", scale, ModuleConstant(1.0), trainable=False),
         )
-        return (*made, Weight("bias", scale, Zeros())) if self.bias else made
+        return (*made, Weight("bias", scale, ModuleConstant(0.0))) if self.bias else made
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         need_weights(self, inputs)
@@ -178,18 +178,18 @@ class PackedDense(Op):
         need_bits(self.name, self.bits)
         need_block(self.name, self.block)
         blocks = (self.out, -(-size // self.block))
-        middle = Constant(float(self.middle))
+        empty = ModuleConstant(0.0)
         codes = TensorType.of(DType.U8, (self.out, size))
         scale = TensorType.of(DType.F32, blocks)
         zero = TensorType.of(DType.U8, blocks)
         made = [
-            Weight("codes", codes, middle, trainable=False),
-            Weight("scale", scale, Ones(), trainable=False),
+            Weight("codes", codes, empty, trainable=False),
+            Weight("scale", scale, ModuleConstant(1.0), trainable=False),
         ]
         if not self.symmetric:
-            made.append(Weight("zero_point", zero, middle, trainable=False))
+            made.append(Weight("zero_point", zero, empty, trainable=False))
         if self.bias:
-            made.append(Weight("bias", TensorType.of(DType.F32, (self.out,)), Zeros()))
+            made.append(Weight("bias", TensorType.of(DType.F32, (self.out,)), empty))
         return tuple(made)
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:

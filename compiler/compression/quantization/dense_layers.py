@@ -15,7 +15,11 @@ from compiler.compression.world import LayerNote, World
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ops.base import Op
 from compiler.ops.linear import Dense
+from compiler.passes.base import Context
+from compiler.passes.pipeline import run_passes
 from compiler.passes.rewrite import Rewriter
+from compiler.passes.slice_pull_up import SlicePullUp
+from compiler.passes.split_projections import SplitProjections
 from compiler.source import Span
 from compiler.tensor import DType, TensorType
 
@@ -48,6 +52,16 @@ class Replacement:
 
     op: Op
     parts: Mapping[str, tuple[DType, Array]]
+
+
+def pull_slices(net: WeightedNet) -> WeightedNet:
+    """The same function, with slices of tokens pulled up through the layers that make them.
+
+    When a file is written this comes too late: behind it, an input rounded at each call has
+    another range.
+    """
+    passes = (SplitProjections(), SlicePullUp())
+    return settle(run_passes(net.graph, passes, Context(net.weights)), net.weights)
 
 
 def find_dense(
@@ -111,15 +125,24 @@ def replace_dense(
             rewriter.keep(node)
             continue
         if layer.path not in made:
-            replacement = make(layer, net.weights[layer.weight])
-            parts = tuple(
-                rewriter.buffer(f"{layer.path}.{name}", TensorType.of(kind, array.shape), array)
-                for name, (kind, array) in replacement.parts.items()
-            )
-            made[layer.path] = replacement.op, parts
+            made[layer.path] = _declare(rewriter, layer, make(layer, net.weights[layer.weight]))
         op, parts = made[layer.path]
         source, _, *bias = node.inputs
         assert source is not None, "a dense layer has an input"
         inputs = (rewriter.current(source), *parts, *bias)
         rewriter.apply(op, inputs, node, [node.output.name])
     return settle(rewriter.graph(), net.weights)
+
+
+def _declare(
+    rewriter: Rewriter, layer: DenseLayer, replacement: Replacement
+) -> tuple[Op, tuple[Value, ...]]:
+    """The op of a layer, and its weights but for the bias as buffers of the graph."""
+    source = layer.node.inputs[0]
+    assert source is not None, "a dense layer has an input"
+    draws = {w.name: w.initializer for w in replacement.op.weights([source.type])}
+    parts = []
+    for name, (dtype, array) in replacement.parts.items():
+        kind = TensorType.of(dtype, array.shape)
+        parts.append(rewriter.buffer(f"{layer.path}.{name}", kind, array, draws[name]))
+    return replacement.op, tuple(parts)

@@ -17,6 +17,7 @@ from compiler.compression.quantization.dense_layers import (
     DenseLayer,
     Replacement,
     find_dense,
+    pull_slices,
     replace_dense,
 )
 from compiler.compression.quantization.rounding import (
@@ -85,7 +86,7 @@ class Dynamic(Scheme):
         Raises:
             CompileError: no dense layer may be touched, or there is nothing to calibrate on.
         """
-        folded = fold_norms(net)
+        folded = pull_slices(fold_norms(net))
         layers = find_dense(folded, world, only, excluded, STEP)
         if not layers:
             raise CompileError([NoDenseLayer(world.span, net.graph.name, self.name)])

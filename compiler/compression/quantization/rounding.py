@@ -150,18 +150,21 @@ def round_weight(weight: Array, levels: Levels, moments: Array | None) -> Array:
     """
     if moments is None:
         return levels.round(weight, 0)
-    rest = weight.astype(np.float64)
+    # The columns that matter most come first, while most others can still take their errors.
+    order = np.argsort(-np.diagonal(moments), kind="stable")
+    rest = weight[:, order].astype(np.float64)
     columns = weight.shape[1]
-    factor = _factor(moments)
+    factor = _factor(moments[np.ix_(order, order)])
     codes = np.zeros(weight.shape, np.int64)
     for start in range(0, columns, COLUMNS):
         end = min(start + COLUMNS, columns)
         errors = np.zeros((len(weight), end - start))
         for i in range(start, end):
-            column = np.where(weight[:, i : i + 1] == 0, 0.0, rest[:, i : i + 1])
-            codes[:, i : i + 1] = levels.round(column, i)
-            value = levels.value(codes[:, i : i + 1], i)
-            error = (rest[:, i] - value[:, 0]) / factor[i, i]
+            place = int(order[i])
+            column = np.where(weight[:, place] == 0, 0.0, rest[:, i])[:, None]
+            code = levels.round(column, place)
+            codes[:, place] = code[:, 0]
+            error = (rest[:, i] - levels.value(code, place)[:, 0]) / factor[i, i]
             rest[:, i:end] -= np.outer(error, factor[i, i:end])
             errors[:, i - start] = error
         rest[:, end:] -= errors @ factor[start:end, end:]

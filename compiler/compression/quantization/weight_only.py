@@ -16,6 +16,7 @@ from compiler.compression.quantization.dense_layers import (
     DenseLayer,
     Replacement,
     find_dense,
+    pull_slices,
     replace_dense,
 )
 from compiler.compression.quantization.dynamic import Rest, refuse_setting
@@ -67,7 +68,7 @@ class Blocks:
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
     ) -> WeightedNet:
         """The net with packed dense layers."""
-        folded = fold_norms(net)
+        folded = pull_slices(fold_norms(net))
         found = find_dense(folded, world, only, excluded, self.step)
         layers = [one for one in found if folded.weights[one.weight].size >= LEAST]
         if not layers:
