@@ -3,172 +3,33 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from sklearn.datasets import load_digits, load_iris
+from safetensors.torch import load_file
 
 from backends.pytorch.running import read_metrics, run_training
 from backends.pytorch.script.emit import emit_script
 from backends.pytorch.script.facts import Facts
-from backends.pytorch.script.write import write_training
-from compiler.diagnostics import CompileError, Sink
-from compiler.driver import check
-from compiler.program import Train
-
-RULES = "E4,E7,E9,F,I,UP,B"
-"""Ruff's default rules, import order, pyupgrade and likely bugs."""
-
-DIGITS = """
-model DigitNet(width: int = 8) {
-    input image: f32[batch, 1, 8, 8]
-    x = image -> conv(width, kernel=3, padding="same") -> batch_norm -> relu
-        -> max_pool(2) -> flatten
-    output logits: f32[batch, 10] = x -> dropout(25%) -> dense(10) as head
-}
-data digits {
-    source npz("digits.npz")
-    image = (image / 16) -> reshape([1, 8, 8])
-    split random(seed=0, stratify=label), train=80%, val=10%, test=10%
-}
-train fit of DigitNet on digits {
-    minimize cross_entropy(logits, label) with adamw(lr=3e-3, schedule=cosine(warmup=5%))
-    metric accuracy = accuracy(logits, label)
-    batch 64  epochs 5  seed 0
-}
-"""
-PLAIN = """
-model Net {
-    input features: f32[batch, 4]
-    output logits: f32[batch, 3] = features -> dense(16) as hidden -> tanh -> dense(3) as head
-}
-data iris {
-    source npz("iris.npz")
-    features = features -> standardize
-    split random(seed=0), train=96, val=27, test=27
-}
-train fit of Net on iris {
-    minimize cross_entropy(logits, label) with OPTIMIZER
-    metric accuracy = accuracy(logits, label)
-    batch 24  epochs 6  seed 0
-}
-"""
-
-
-NETS = """
-model Body(width: int = 16) {
-    input features: f32[batch, 4]
-    output h: f32[batch, width] = features -> dense(width) as fc -> tanh
-}
-model Head(width: int) {
-    input h: f32[batch, width]
-    output logits: f32[batch, 3] = h -> dense(3) as fc
-}
-net start = Head(width=24) -> load("old.safetensors", only=["fc.weight"], rename=["old" -> "fc"])
-data iris {
-    source npz("iris.npz")
-    split random(seed=0), train=96, val=27, test=27
-}
-train fit on iris {
-    net body = Body(width=24)
-    net frozen = Body()
-    net head = start
-    logits = features -> body -> head
-    twice = (2 * features) -> body -> head
-    rest = features -> frozen
-    minimize cross_entropy(logits, label) + mse(twice, logits) + mean(rest ** 2)
-        with adamw(lr=0.01) over "body.*" with sgd(lr=0.1)
-    metric accuracy = accuracy(logits, label)
-    metric top_2 = top_k(logits, label, k=2)
-    batch 24  epochs 4  seed 0
-    freeze frozen
-}
-"""
-
-
-def save_data(folder: Path) -> None:
-    """Scikit-learn's sets as archives, which load sooner than scikit-learn."""
-    digits, iris = load_digits(), load_iris()
-    np.savez(folder / "digits.npz", image=digits.images.astype(np.uint8), label=digits.target)
-    np.savez(folder / "iris.npz", features=iris.data.astype(np.float32), label=iris.target)
-    save_file({"old.weight": torch.full((3, 24), 0.1)}, folder / "old.safetensors")
-
-
-def open_train(text: str, folder: Path) -> Train:
-    save_data(folder)
-    path = folder / "spec.weft"
-    path.write_text(text)
-    sink = Sink()
-    program = check(path, overrides={}, sink=sink)
-    assert program is not None
-    assert not sink.has_errors, [m.title() for m in sink.messages]
-    return program.trains["fit"]
-
-
-def write(text: str, folder: Path) -> Path:
-    write_training(open_train(text, folder), folder)
-    return folder
-
-
-def run(folder: Path, out: str, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "train.py", "--out", out, "--device", "cpu", *options],
-        cwd=folder,
-        env=one_thread(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def one_thread() -> Mapping[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def kill_after(folder: Path, out: str, epochs: int, how: signal.Signals, *options: str) -> None:
-    """Kills a training while it works on the epoch after the given number of epochs. On a busy
-    machine the signal may come after the end."""
-    command = [sys.executable, "train.py", "--out", out, "--device", "cpu", *options]
-    with subprocess.Popen(
-        command, cwd=folder, env=one_thread(), stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        for _ in range(epochs):
-            process.stdout.readline()
-        process.send_signal(how)
-    assert process.returncode in (-how, 0)
-
-
-def check_equal(one: Path, other: Path) -> None:
-    for name in ("best.safetensors", "last.safetensors", "results.json"):
-        assert (one / name).read_bytes() == (other / name).read_bytes(), name
-    timeless = [
-        [{k: v for k, v in record.items() if k != "seconds"} for record in read_metrics(path)]
-        for path in (one / "metrics.jsonl", other / "metrics.jsonl")
-    ]
-    assert timeless[0] == timeless[1]
-
-
-def lint(folder: Path) -> None:
-    for command in (["format", "--diff"], ["check", "--select", RULES]):
-        found = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "--isolated", "train.py", "model.py"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert found.returncode == 0, found.stdout
-
+from compiler.diagnostics import CompileError
+from tests.train_scripts import (
+    DIGITS,
+    NETS,
+    PLAIN,
+    check_equal,
+    kill_after,
+    lint,
+    one_thread,
+    open_train,
+    run,
+    write,
+)
 
 # --- whole runs -------------------------------------------------------------------------------
 
