@@ -23,8 +23,8 @@ from compiler.ops.coupling import (
     Coupling,
     CutTensor,
     Factors,
-    Port,
     Reading,
+    inner,
     result,
     source,
     tie_broadcast,
@@ -123,7 +123,7 @@ class ScaledDotProductAttention(Op):
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         rank, mask = outputs[0].rank, inputs[3]
         query, key = operand_type(inputs, 0), operand_type(inputs, 1)
-        inner = Reading(source(0, rank - 1), source(1, rank - 1))
+        scores = Reading(source(0, rank - 1), source(1, rank - 1))
         rows, columns = (
             [source(0, rank - 2), result(rank - 2)],
             [source(i, rank - 2) for i in (1, 2)],
@@ -132,19 +132,19 @@ class ScaledDotProductAttention(Op):
             rows.append(source(3, mask.rank - 2))
         if mask is not None and mask.shape[-1] != 1:
             columns.append(source(3, mask.rank - 1))
-        ends = ((inner.operand, source(1, rank - 1)), (source(2, rank - 1), result(rank - 1)))
+        ends = ((scores.operand, source(1, rank - 1)), (source(2, rank - 1), result(rank - 1)))
         stacked = tie_broadcast(inputs, outputs[0], behind=3 if self.grouped else 2)
         ties = (*stacked, tuple(rows), tuple(columns), *ends)
         if not self.grouped:
-            return Coupling(ties, read=(inner,))
+            return Coupling(ties, read=(scores,))
         groups, heads = key.shape[-3], query.shape[-3]
-        shared = Port("inner", 0, known(heads / groups))
+        shared = inner(0, known(heads / groups))
         factors = Factors(source(0, rank - 3), (source(1, rank - 3), shared), kept=0)
         pairs = (
             (source(0, rank - 3), result(rank - 3)),
             (source(1, rank - 3), source(2, rank - 3)),
         )
-        return Coupling((*ties, *pairs), factors=(factors,), read=(inner,))
+        return Coupling((*ties, *pairs), factors=(factors,), read=(scores,))
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         query = inputs[0]

@@ -113,6 +113,11 @@ def result(axis: int, index: int = 0) -> Port:
     return Port("out", index, axis)
 
 
+def inner(number: int, size: int) -> Port:
+    """An axis that no tensor has."""
+    return Port("inner", number, size)
+
+
 def tie_same(
     rank: int, *, outputs: int = 1, without: Collection[int] = ()
 ) -> tuple[tuple[Port, ...], ...]:
@@ -200,8 +205,8 @@ def cut_shape(shape: tuple[ShapeField, ...], output: CutTensor) -> tuple[ShapeFi
 def group_axis(axis: Port, groups: int, channels: int, index: int = 0) -> Factors:
     """Channels in groups as a product of groups and channels in each, inner ports `index` and
     `index + 1`."""
-    inner = (Port("inner", index, groups), Port("inner", index + 1, channels // groups))
-    return Factors(axis, inner, 0 if counts_groups(channels, groups) else 1)
+    pair = (inner(index, groups), inner(index + 1, channels // groups))
+    return Factors(axis, pair, 0 if counts_groups(channels, groups) else 1)
 
 
 def cut_groups(tensor: CutTensor, axis: int, groups: int) -> int:
@@ -231,7 +236,7 @@ def couple_convolution(inputs: Types, out: int, groups: int, made: int) -> Coupl
     ties = (batch, wide_tie, (outgoing, *bias))
     inputs_of_groups = group_axis(incoming, groups, channels)
     whole = inputs_of_groups.kept == 0
-    share = Port("inner", 2, out // groups)
+    share = inner(2, out // groups)
     outputs_of_groups = Factors(outgoing, (inputs_of_groups.factors[0], share), 0 if whole else 1)
     factors = (inputs_of_groups, outputs_of_groups)
     if whole:  # a group goes with its inputs, its outputs and its weights
@@ -257,7 +262,7 @@ def factor_shapes(
     count = 0
     for left, right in _find_blocks(source_shape, target_shape):
         sizes = _refine([source_shape[a] for a in left], [target_shape[a] for a in right])
-        places = [Port("inner", count + i, size) for i, size in enumerate(sizes)]
+        places = [inner(count + i, size) for i, size in enumerate(sizes)]
         count += len(sizes)
         sides = [(source(0, a), source_shape[a]) for a in left]
         for ports in (sides, [(result(a), target_shape[a]) for a in right]):

@@ -14,7 +14,7 @@ from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import BadOption, SizesDisagree
 from compiler.ops.axes import need_float, need_rank, operand_type, places, resolve_axis, shift_axis
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
-from compiler.ops.coupling import Coupling, Factors, Port, result, source, tie_same
+from compiler.ops.coupling import Coupling, Factors, inner, result, source, tie_same
 from compiler.ops.spelling import (
     Call,
     Device,
@@ -83,7 +83,7 @@ class PixelShuffle(Op):
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         channels = outputs[0].rank - 3
-        block = Port("inner", 0, self.factor**2)
+        block = inner(0, self.factor**2)
         factors = Factors(source(0, channels), (result(channels), block), kept=0)
         return Coupling(tie_same(channels), factors=(factors,))
 
@@ -143,7 +143,7 @@ class PixelUnshuffle(Op):
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         channels = outputs[0].rank - 3
-        block = Port("inner", 0, self.factor**2)
+        block = inner(0, self.factor**2)
         factors = Factors(result(channels), (source(0, channels), block), kept=0)
         return Coupling(tie_same(channels), factors=(factors,))
 

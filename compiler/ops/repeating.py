@@ -14,7 +14,7 @@ from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import BadOption
 from compiler.ops.axes import operand_type, resolve_axis, shift_axis, unsqueeze
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
-from compiler.ops.coupling import Coupling, Factors, Port, result, source, tie_moved, tie_same
+from compiler.ops.coupling import Coupling, Factors, inner, result, source, tie_moved, tie_same
 from compiler.ops.spelling import In, Leaf, Method, Spelling
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -127,7 +127,7 @@ class RepeatInterleave(Op):
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         axis = self.axis % outputs[0].rank
-        copies = Port("inner", 0, self.times)
+        copies = inner(0, self.times)
         factors = Factors(result(axis), (source(0, axis), copies), kept=0)
         return Coupling(tie_same(outputs[0].rank, without=(axis,)), factors=(factors,))
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, final
 
 import numpy as np
 
 from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.axes import Place
-from compiler.compression.pruning.groups import ChannelGroup, Channels, Member
+from compiler.compression.pruning.groups import Channels, Member
 from compiler.compression.world import World
 from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import Array, evaluate
-from compiler.ir.graph import Graph, Node, Parameter
+from compiler.ir.graph import Node
 from compiler.messages.pruning import NoRowsToJudgeBy
 from compiler.messages.tuning import NothingToTrainOn
 from compiler.ops.normalization import BatchNorm
 from compiler.records import dataclass
 from compiler.signature import Described, Registry
 from compiler.training.settings import refuse
+
+Figures = Callable[[str], Array | None]
+"""The figures of a parameter by path, made when they are asked for: those of all parameters
+together would take as much memory as the net."""
 
 
 class Importance(Described):
@@ -43,17 +47,17 @@ class Importance(Described):
         """
 
     @abstractmethod
-    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Mapping[str, Array]:
-        """A figure for each number of the parameters that count, by path.
+    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
+        """A figure for each number of a parameter, by its path; None where it does not count.
 
         Raises:
             CompileError: the world lacks what it is measured by.
         """
 
-    def combine(self, pieces: Sequence[Array]) -> Array:
-        """The importance of each channel from the figures of its numbers, `[channels, numbers]`
-        for each parameter that the channels stand in."""
-        total: Array = np.sum([piece.sum(axis=1) for piece in pieces], axis=0)
+    def combine(self, sums: Sequence[Array]) -> Array:
+        """The importance of each channel from the sums of its figures in each of the parameters
+        that it stands in, `[channels]` each."""
+        total: Array = np.sum(sums, axis=0)
         return total
 
 
@@ -71,32 +75,34 @@ def score_channels(
     found: list[Array | None] = []
     for group in channels.groups:
         members = [
-            m
-            for m in group.members
-            if m.path in figures and (not importance.of_readers or (m.path, m.axis) in readers)
+            m for m in group.members if not importance.of_readers or (m.path, m.axis) in readers
         ]
-        if not members:
+        sums = [_sum_by_channel(m, a) for m in members if (a := figures(m.path)) is not None]
+        if not sums:
             found.append(None)
             continue
-        scores = importance.combine([_lay_out(m, figures[m.path]) for m in members])
+        scores = importance.combine(sums)
         mean = float(scores.mean())
         found.append(scores / mean if mean > 0 else scores)
     return found
 
 
-def _lay_out(member: Member, figures: Array) -> Array:
-    """The figures of a parameter by channel: `[channels, numbers]`."""
-    lines = np.moveaxis(figures, member.axis, 0)
-    chosen: Array = lines[member.entries].reshape(len(member.entries), -1)
-    return chosen
+def _sum_by_channel(member: Member, figures: Array) -> Array:
+    """The sum of the figures of a parameter that belong to each channel."""
+    others = tuple(a for a in range(figures.ndim) if a != member.axis)
+    lines = figures.sum(axis=others, dtype=np.float64)
+    total: Array = lines[member.entries].sum(axis=1)
+    return total
 
 
-def _list_trained(graph: Graph) -> list[Parameter]:
-    return [p for p in graph.parameters if p.trainable and p.value.type.dtype.is_float]
+def _measure_trained(net: WeightedNet, function: Callable[[Array], Array]) -> Figures:
+    """A function of the numbers of every parameter that is trained."""
+    trained = {p.path for p in net.graph.parameters if p.trainable and p.value.type.dtype.is_float}
+    return lambda path: function(_numbers(net, path)) if path in trained else None
 
 
 def _numbers(net: WeightedNet, path: str) -> Array:
-    return np.asarray(net.weights[path], np.float64)
+    return np.asarray(net.weights[path], np.float32)
 
 
 @IMPORTANCES.register
@@ -111,8 +117,8 @@ class L1(Importance):
 
     name = "l1"
 
-    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Mapping[str, Array]:
-        return {p.path: np.abs(_numbers(net, p.path)) for p in _list_trained(net.graph)}
+    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
+        return _measure_trained(net, np.abs)
 
 
 @IMPORTANCES.register
@@ -127,11 +133,11 @@ class L2(Importance):
 
     name = "l2"
 
-    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Mapping[str, Array]:
-        return {p.path: np.square(_numbers(net, p.path)) for p in _list_trained(net.graph)}
+    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
+        return _measure_trained(net, np.square)
 
-    def combine(self, pieces: Sequence[Array]) -> Array:
-        total: Array = np.sqrt(super().combine(pieces))
+    def combine(self, sums: Sequence[Array]) -> Array:
+        total: Array = np.sqrt(super().combine(sums))
         return total
 
 
@@ -154,18 +160,14 @@ class Taylor(Importance):
         if self.rows < 1:
             refuse(self.name, "rows", self.rows, "at least 1")
 
-    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Mapping[str, Array]:
+    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
         if world.trainer is None:
             raise CompileError([NothingToTrainOn(world.span, "prune(importance=taylor)")])
-        gradients = world.trainer.gradients(net, self.rows)
-        return {
-            path: _numbers(net, path) * np.asarray(gradient, np.float64)
-            for path, gradient in gradients.items()
-        }
+        found = world.trainer.gradients(net, self.rows)
+        return lambda path: _numbers(net, path) * found[path] if path in found else None
 
-    def combine(self, pieces: Sequence[Array]) -> Array:
-        total: Array = np.sum([np.square(piece.sum(axis=1)) for piece in pieces], axis=0)
-        return total
+    def combine(self, sums: Sequence[Array]) -> Array:
+        return super().combine([np.square(each) for each in sums])
 
 
 @IMPORTANCES.register
@@ -181,13 +183,13 @@ class BatchNormScale(Importance):
     name = "batch_norm"
     of_weights = False
 
-    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Mapping[str, Array]:
+    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
         scales = {
             node.inputs[1].name
             for node in net.graph.nodes
             if isinstance(node.op, BatchNorm) and node.op.affine and node.inputs[1] is not None
         }
-        return {path: np.abs(_numbers(net, path)) for path in scales & net.weights.keys()}
+        return lambda path: np.abs(_numbers(net, path)) if path in scales else None
 
 
 @IMPORTANCES.register
@@ -210,19 +212,26 @@ class Activation(Importance):
         if self.rows < 1:
             refuse(self.name, "rows", self.rows, "at least 1")
 
-    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Mapping[str, Array]:
+    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
         if world.samples is None:
             raise CompileError([NoRowsToJudgeBy(world.span, "importance=activation")])
         reads = [(a, b) for a, b in channels.readings if b is not None and b[1] in net.weights]
         squares = _mean_squares(net, {a for a, _ in reads if not a[0]}, world, self.rows)
-        figures: dict[str, Array] = {}
+        factors: dict[str, list[Array]] = {}
         for operand, (_, path, axis) in reads:
-            found = _spread(squares.get(operand), net.weights[path].shape, axis)
-            figures[path] = figures.get(path, 0) + np.square(_numbers(net, path)) * found
-        return figures
+            shape = net.weights[path].shape
+            factors.setdefault(path, []).append(_spread(squares.get(operand), shape, axis))
 
-    def combine(self, pieces: Sequence[Array]) -> Array:
-        total: Array = np.sqrt(super().combine(pieces))
+        def figure(path: str) -> Array | None:
+            if path not in factors:
+                return None
+            found: Array = np.square(_numbers(net, path)) * np.sum(factors[path], axis=0)
+            return found
+
+        return figure
+
+    def combine(self, sums: Sequence[Array]) -> Array:
+        total: Array = np.sqrt(super().combine(sums))
         return total
 
 
@@ -263,6 +272,3 @@ def _mean_squares(
             add(name, np.asarray(array))
         evaluate(net.graph, net.weights, batch, watch=watch)
     return {place: total / counts[place] for place, total in sums.items()}
-
-
-__all__ = ["IMPORTANCES", "L2", "ChannelGroup", "Importance", "score_channels"]

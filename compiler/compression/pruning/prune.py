@@ -200,7 +200,8 @@ class Prune(CompressionPass):
             if self._allows(path)
         }
         measured = self.importance.measure(net, channels, world)
-        figures = {path: np.abs(measured[path]) for path in axes if path in measured}
+        found = {path: measured(path) for path in axes}
+        figures = {path: np.abs(array) for path, array in found.items() if array is not None}
         if self.weights is not None:
             masks = drop_least(figures, self.weights, globally=self.ranking == "global")
         else:

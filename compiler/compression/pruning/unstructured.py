@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -11,8 +10,6 @@ from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.groups import Channels
 from compiler.ir.evaluate import Array
 from compiler.ir.graph import Graph
-
-Ranking = str
 
 
 def find_weights(graph: Graph, channels: Channels) -> dict[str, int]:
@@ -35,11 +32,15 @@ def drop_least(figures: Mapping[str, Array], share: float, *, globally: bool) ->
         for path, array in figures.items()
     }
     pooled = np.concatenate([array.ravel() for array in relative.values()])
-    count = round(share * len(pooled))
-    if count == 0:
-        return {path: np.ones(array.shape, bool) for path, array in relative.items()}
-    bound = np.partition(pooled, count - 1)[count - 1]
-    return {path: (a > bound) | (a == a.max()) for path, a in relative.items()}
+    kept = np.ones(len(pooled), bool)
+    kept[np.argsort(pooled, kind="stable")[: round(share * len(pooled))]] = False
+    masks, start = {}, 0
+    for path, array in relative.items():
+        mask = kept[start : start + array.size].reshape(array.shape)
+        start += array.size
+        mask.flat[np.argmax(array)] = True
+        masks[path] = mask
+    return masks
 
 
 def _keep_most(figures: Array, share: float) -> Array:
@@ -79,9 +80,3 @@ def read_pattern(text: str) -> tuple[int, int] | None:
         return None
     numbers = int(kept), int(of)
     return numbers if 1 <= numbers[0] < numbers[1] else None
-
-
-def count_share(masks: Sequence[Array]) -> float:
-    """The share of numbers that go."""
-    size = math.fsum(m.size for m in masks)
-    return 1 - math.fsum(int(m.sum()) for m in masks) / size if size else 0.0

@@ -1,0 +1,409 @@
+"""What prune takes first, how much of each group, and zeros in weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.pruning.dead import remove_dead_neurons
+from compiler.compression.pruning.groups import find_channels
+from compiler.compression.pruning.importance import (
+    IMPORTANCES,
+    L1,
+    L2,
+    Activation,
+    BatchNormScale,
+    Importance,
+    Taylor,
+    score_channels,
+)
+from compiler.compression.pruning.prune import Prune
+from compiler.compression.pruning.unstructured import drop_least, keep_pattern, read_pattern
+from compiler.compression.pruning.widths import (
+    choose_by_trial,
+    choose_global,
+    choose_uniform,
+    round_widths,
+)
+from compiler.compression.registry import load_compression
+from compiler.compression.tuning.masks import find_zero_masks
+from compiler.compression.world import Tuning, World
+from compiler.diagnostics import CompileError, Fault
+from compiler.ir.evaluate import evaluate
+from compiler.ir.graph import Graph
+from compiler.messages.pruning import NoRowsToJudgeBy, NothingToCut
+from tests.elaborating import build
+from tests.pytorch_compare import draw_lively
+
+Array = NDArray[Any]
+TEXT = """
+model M() {
+    input image: f32[batch, 3, 6, 6]
+    x = image -> conv(8, kernel=3, padding=1) as a -> batch_norm as an -> relu
+    x = x -> conv(8, kernel=1) as b -> relu
+    x = x -> flatten -> dense(12) as c -> relu
+    output logits = x -> dense(4) as head
+}
+"""
+
+
+def make_net(text: str = TEXT, seed: int = 0) -> WeightedNet:
+    graph = build(text).graph
+    return WeightedNet(graph, draw_lively(graph, seed))
+
+
+def run(net: WeightedNet, image: Array) -> Array:
+    (found,) = evaluate(net.graph, net.weights, {"image": image}).values()
+    return found
+
+
+IMAGE = np.random.default_rng(0).normal(size=(5, 3, 6, 6)).astype(np.float32)
+
+
+@dataclass
+class Rows:
+    """Two batches of images; the third channel is always black."""
+
+    synthetic: bool = False
+    asked: list[int] = field(default_factory=list)
+
+    def batches(self, rows: int, size: int = 32) -> Iterator[Mapping[str, Array]]:
+        self.asked.append(rows)
+        rng = np.random.default_rng(1)
+        for _ in range(2):
+            image = rng.normal(size=(4, 3, 6, 6)).astype(np.float32)
+            image[:, 2] = 0
+            yield {"image": image}
+
+
+@dataclass
+class Judge:
+    """Loses where layer `c` is narrow, and nowhere else."""
+
+    def score(self, net: WeightedNet) -> Mapping[str, float]:
+        return {"loss": 12.0 - net.weights["c.weight"].shape[0]}
+
+
+@dataclass
+class Trainer:
+    """Gradients that only the channels 0 and 5 of layer `a` have."""
+
+    def gradients(self, net: WeightedNet, rows: int) -> Mapping[str, Array]:
+        found = {path: np.zeros_like(array) for path, array in net.weights.items()}
+        found["a.weight"][[0, 5]] = 1
+        return found
+
+    def train(self, net: WeightedNet, tuning: Tuning, label: str) -> WeightedNet:
+        return net
+
+
+def score_of(importance: Importance, net: WeightedNet, maker: str, world: World) -> Array:
+    channels = find_channels(net.graph)
+    for group, scores in zip(
+        channels.groups, score_channels(importance, net, channels, world), strict=True
+    ):
+        if maker in group.makers:
+            assert scores is not None
+            return scores
+    raise AssertionError(maker)
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_norms_sum_over_all_members(power: int) -> None:
+    net = make_net()
+    w = {path: np.abs(np.asarray(a, np.float64)) ** power for path, a in net.weights.items()}
+    total = w["a.weight"].sum((1, 2, 3)) + w["a.bias"] + w["b.weight"].sum((0, 2, 3))
+    total = (total + w["an.weight"] + w["an.bias"]) ** (1 / power)
+    scores = score_of(L1() if power == 1 else L2(), net, "a", World())
+    np.testing.assert_allclose(scores, total / total.mean())
+
+
+def test_taylor_needs_a_train_and_counts_gradients() -> None:
+    net = make_net()
+    scores = score_of(Taylor(), net, "a", World(trainer=Trainer()))
+    assert set(np.flatnonzero(scores)) == {0, 5}
+    wanted = net.weights["a.weight"][[0, 5]].sum((1, 2, 3), dtype=np.float64) ** 2
+    np.testing.assert_allclose(scores[[0, 5]] / scores[0], wanted / wanted[0], rtol=1e-4)
+    with pytest.raises(CompileError) as caught:
+        Prune(channels=0.5, importance=Taylor()).run(net, World())
+    assert [m.code for m in caught.value.messages] == ["W1101"]
+
+
+def test_batch_norm_scale_leaves_other_groups_alone() -> None:
+    net, world = make_net(), World()
+    made = Prune(channels=0.5, importance=BatchNormScale()).run(net, world)
+    order = np.argsort(np.abs(net.weights["an.weight"]))
+    kept = np.sort(order[4:])
+    np.testing.assert_array_equal(made.weights["a.weight"], net.weights["a.weight"][kept])
+    assert made.weights["b.weight"].shape == (8, 4, 1, 1)
+    assert {n.path: n.done for n in world.journal} == {
+        "a": "8 -> 4 channels",
+        "b": "",
+        "c": "",
+        "head": "",
+    }
+
+
+def test_activation_weighs_what_is_read() -> None:
+    net = make_net()
+    rows = Rows()
+    scores = score_of(Activation(rows=8), net, "b", World(samples=rows))
+    assert rows.asked == [8]
+    relu = np.concatenate([hidden(net, batch["image"]) for batch in Rows().batches(8)])
+    means = np.square(relu, dtype=np.float64).mean(axis=0).reshape(-1)
+    weight = np.square(net.weights["c.weight"], dtype=np.float64) * means
+    wanted = np.sqrt(weight.reshape(12, 8, 36).sum((0, 2)))
+    np.testing.assert_allclose(scores, wanted / wanted.mean(), rtol=1e-4)
+
+
+def hidden(net: WeightedNet, image: Array) -> Array:
+    found: list[Array] = []
+    graph = net.graph
+    last = [n for n in graph.nodes if n.op.name == "relu"][1]
+    evaluate(
+        graph,
+        net.weights,
+        {"image": image},
+        watch=lambda node, made: found.extend(made) if node is last else None,
+    )
+    return found[0]
+
+
+def test_what_has_no_rows_refuses() -> None:
+    for step in (
+        Prune(channels=0.5, importance=Activation()),
+        Prune(channels=0.5, ranking="layer"),
+    ):
+        with pytest.raises(CompileError) as caught:
+            step.run(make_net(), World())
+        (message,) = caught.value.messages
+        assert isinstance(message, NoRowsToJudgeBy)
+        assert message.option in message.title()
+
+
+def test_ranking_by_trial_spares_what_the_loss_needs() -> None:
+    net, told = make_net(), []
+    world = World(judge=Judge(), progress=lambda *step: told.append(step))
+    made = Prune(channels=0.4, ranking="layer").run(net, world)
+    assert made.weights["c.weight"].shape[0] == 12
+    assert made.weights["a.weight"].shape[0] + made.weights["b.weight"].shape[0] == 16 - 11
+    assert told
+
+
+def test_uniform_and_global_widths() -> None:
+    assert choose_uniform([8, 3, 1], 0.5) == [4, 1, 0]
+    assert choose_uniform([64, 64], 0.3) == [19, 19]
+    scores = [np.array([0.1, 0.2, 0.3, 9.0]), np.array([1.0, 2.0, 3.0, 4.0])]
+    assert choose_global(scores, 0.5, 0.9) == [3, 1]
+    assert choose_global(scores, 0.5, 0.5) == [2, 2]
+    assert choose_global(scores, 0.0, 0.9) == [0, 0]
+
+
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6), share=st.floats(0, 0.99))
+def test_a_channel_of_each_group_stays(*, sizes: list[int], share: float) -> None:
+    rng = np.random.default_rng(len(sizes))
+    for gone in (
+        choose_uniform(sizes, share),
+        choose_global([rng.random(n) for n in sizes], share, 0.99),
+        choose_by_trial(sizes, share, 0.9, lambda i, n: n * (i + 1.0)),
+    ):
+        assert all(0 <= n < size for n, size in zip(gone, sizes, strict=True))
+        assert sum(gone) <= max(1, round(share * sum(sizes))) + len(sizes)
+
+
+@given(gone=st.integers(0, 7), multiple=st.integers(1, 8))
+def test_widths_are_rounded(*, gone: int, multiple: int) -> None:
+    (group,) = [g for g in find_channels(make_net().graph).groups if g.makers == ("a",)]
+    (rounded,) = round_widths([group], [gone], multiple)
+    kept = 8 - rounded
+    assert kept >= 1
+    assert rounded == 0 or kept % multiple == 0
+    assert (rounded == 0) or (gone > 0)
+    assert abs(kept - (8 - gone)) <= multiple or kept == 8
+
+
+def test_patterns_restrict() -> None:
+    net, world = make_net(), World()
+    made = Prune(channels=0.5, only=("a", "b"), except_=("b",)).run(net, world)
+    shapes = {path: a.shape[0] for path, a in made.weights.items() if path.endswith(".weight")}
+    assert shapes == {
+        "a.weight": 4,
+        "an.weight": 4,
+        "b.weight": 8,
+        "c.weight": 12,
+        "head.weight": 4,
+    }
+    reasons = {n.path: n.reason for n in world.journal}
+    assert reasons["b"] == "`only` or `except` says so"
+    assert reasons["head"] == "an output of the net"
+    with pytest.raises(CompileError) as caught:
+        Prune(channels=0.5, only=("head",)).run(net, World())
+    (message,) = caught.value.messages
+    assert isinstance(message, NothingToCut)
+    assert message.label() == "`head`: an output of the net"
+
+
+def test_a_tied_layer_says_with_which() -> None:
+    text = TEXT.replace("conv(8, kernel=1) as b -> relu", "conv(8, kernel=1) as b -> add(x)")
+    world = World()
+    Prune(channels=0.5, except_=("a",)).run(make_net(text), world)
+    reasons = {n.path: n.reason for n in world.journal}
+    assert reasons["b"] == "its channels are also those of `a`, which may not be touched"
+
+
+# --- zeros in weights -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ranking", ["uniform", "global"])
+@pytest.mark.parametrize("importance", [L1(), L2(), Taylor(), Activation()])
+def test_weights_become_zero(importance: Importance, ranking: Any) -> None:
+    net = make_net()
+    world = World(samples=Rows(), trainer=Trainer())
+    made = Prune(weights=0.8, importance=importance, ranking=ranking).run(net, world)
+    assert made.graph is net.graph
+    names = [f"{layer}.weight" for layer in ("a", "b", "c", "head")]
+    assert [n.path for n in world.journal] == names
+    numbers = np.concatenate([made.weights[name].ravel() for name in names])
+    assert abs(float((numbers == 0).mean()) - 0.8) < 0.02
+    for path, array in made.weights.items():
+        kept = array != 0
+        np.testing.assert_array_equal(array[kept], net.weights[path][kept])
+        assert kept.any()
+    if ranking == "uniform":
+        assert find_zero_masks(made).keys() == set(names), "a trainer finds what stays zero"
+
+
+def test_the_least_go_first() -> None:
+    figures = {"a": np.array([[1.0, 4.0], [3.0, 2.0]]), "b": np.array([[10.0, 0.1], [0.2, 9.7]])}
+    even = drop_least(figures, 0.5, globally=False)
+    assert even["a"].tolist() == [[False, True], [True, False]]
+    assert even["b"].tolist() == [[True, False], [False, True]]
+    pooled = drop_least(figures, 0.5, globally=True)
+    assert pooled["a"].tolist() == [[False, True], [True, False]]
+    assert drop_least(figures, 0.0, globally=True)["b"].all()
+    ties = drop_least({"a": np.ones((4, 5))}, 0.9, globally=False)
+    assert ties["a"].sum() == 2
+
+
+def test_two_of_four() -> None:
+    net, world = make_net(), World()
+    made = Prune(pattern="2:4").run(net, world)
+    for name in ("b", "c", "head"):
+        weight = made.weights[f"{name}.weight"]
+        blocks = np.moveaxis(weight, 1, -1).reshape(-1, 4)
+        assert ((blocks != 0).sum(axis=1) == 2).all()
+        old = np.abs(np.moveaxis(net.weights[f"{name}.weight"], 1, -1).reshape(-1, 4))
+        assert np.abs(blocks).sum() == pytest.approx(np.sort(old, axis=1)[:, 2:].sum(), rel=1e-5)
+    np.testing.assert_array_equal(made.weights["a.weight"], net.weights["a.weight"])
+    reasons = {n.path: n.reason for n in world.journal}
+    assert reasons["a.weight"] == "its inputs are no multiple of the pattern"
+    assert keep_pattern(np.ones((2, 6)), 1, 2, 4) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("2:4", (2, 4)), ("1:16", (1, 16)), ("4:4", None), ("0:4", None), ("2", None)],
+)
+def test_patterns_are_read(text: str, found: tuple[int, int] | None) -> None:
+    assert read_pattern(text) == found
+
+
+# --- channels that add nothing ----------------------------------------------------------------
+
+
+def test_columns_of_zeros_are_removed() -> None:
+    """What group lasso leaves: neurons of which all weights behind, or before, are zero."""
+    net = make_net()
+    weights = {path: np.array(a) for path, a in net.weights.items()}
+    weights["head.weight"][:, [1, 4, 7]] = 0  # nothing reads them
+    weights["b.weight"][[2, 3]] = 0  # and these are zero themselves
+    weights["b.bias"][[2, 3]] = 0
+    weights["an.weight"][6], weights["an.bias"][6] = 0, 0  # a batch norm that makes zeros
+    zeroed = WeightedNet(net.graph, weights)
+    made = Prune(zeros=True).run(zeroed, World())
+    widths = {path: a.shape[0] for path, a in made.weights.items() if path.endswith(".weight")}
+    assert widths == {"a.weight": 7, "an.weight": 7, "b.weight": 6, "c.weight": 9, "head.weight": 4}
+    np.testing.assert_allclose(run(made, IMAGE), run(zeroed, IMAGE), atol=1e-5)
+
+
+def test_a_bias_keeps_a_neuron_alive() -> None:
+    net = make_net()
+    weights = {path: np.array(a) for path, a in net.weights.items()}
+    weights["c.weight"][3] = 0
+    weights["c.bias"][3] = 0.5
+    alive = WeightedNet(net.graph, weights)
+    assert remove_dead_neurons(alive) is alive
+    weights["c.bias"][3] = 1e-4
+    made = remove_dead_neurons(alive, tolerance=1e-3)
+    assert made.weights["c.weight"].shape[0] == 11
+
+
+def test_what_fed_the_dead_dies_too() -> None:
+    net = make_net()
+    weights = {path: np.array(a) for path, a in net.weights.items()}
+    weights["head.weight"][:, 1:] = 0  # one neuron of c is left
+    weights["c.weight"][0].reshape(8, 36)[5] = 0  # and it does not read channel 5 of b
+    zeroed = WeightedNet(net.graph, weights)
+    made = remove_dead_neurons(zeroed)
+    assert made.weights["c.weight"].shape[0] == 1
+    assert made.weights["b.weight"].shape[0] == 7
+    np.testing.assert_allclose(run(made, IMAGE), run(zeroed, IMAGE), atol=1e-5)
+
+
+def test_norms_see_zeros() -> None:
+    text = TEXT.replace("-> flatten -> dense(12) as c -> relu", "-> flatten -> layer_norm as n")
+    net = make_net(text)
+    weights = {path: np.array(a) for path, a in net.weights.items()}
+    weights["b.weight"][2], weights["b.bias"][2] = 0, 0
+    zeroed = WeightedNet(net.graph, weights)
+    assert remove_dead_neurons(zeroed) is zeroed
+
+
+# --- settings ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"channels": 0.5, "weights": 0.5},
+        {"channels": 1.0},
+        {"weights": -0.1},
+        {"pattern": "4:2"},
+        {"channels": 0.5, "round_to": 0},
+        {"channels": 0.5, "most": 1.0},
+        {"zeros": True, "tolerance": -1.0},
+        {"weights": 0.5, "importance": BatchNormScale()},
+        {"weights": 0.5, "ranking": "layer"},
+    ],
+)
+def test_settings_that_mean_nothing(settings: dict[str, Any]) -> None:
+    with pytest.raises(Fault):
+        Prune(**settings)
+
+
+def test_importances_are_described() -> None:
+    load_compression()
+    assert IMPORTANCES.names() == ["activation", "batch_norm", "l1", "l2", "taylor"]
+    assert all(cls.summary() for cls in IMPORTANCES.classes())
+    assert issubclass(Prune, CompressionPass)
+    with pytest.raises(Fault):
+        Taylor(rows=0)
+
+
+@settings(max_examples=10, deadline=None)
+@given(multiple=st.sampled_from((1, 2, 4, 8)), share=st.floats(0.1, 0.8))
+def test_rounded_nets_have_round_widths(*, multiple: int, share: float) -> None:
+    graph: Graph = make_net().graph
+    made = Prune(channels=share, round_to=multiple).run(make_net(), World()).graph
+    for before, after in zip(graph.parameters, made.parameters, strict=True):
+        for old, new in zip(before.value.type.shape, after.value.type.shape, strict=True):
+            assert old == new or (new.known or 0) % multiple == 0

@@ -1,0 +1,180 @@
+"""Published networks, pruned: widths, costs beside torch-pruning's, generated code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from backends.onnx_graph.check import check_onnx
+from backends.onnx_graph.compile import compile_onnx
+from backends.onnx_runtime.session import Device, open_session
+from backends.pytorch.load import assign_weights, load_module
+from backends.pytorch.modules import emit_module
+from compiler.compression.base import WeightedNet
+from compiler.compression.pruning.groups import find_channels
+from compiler.compression.pruning.prune import Prune
+from compiler.compression.world import World
+from compiler.ir.cost import summarize
+from compiler.ir.evaluate import evaluate
+from compiler.ir.graph import Graph
+from compiler.ir.weights import draw_weights
+from tests.elaborating import build, elaborate_file
+from tests.pytorch_compare import assert_clean, draw_lively
+
+SPECS = Path(__file__).resolve().parents[1] / "specs"
+MODELS = sorted(path.stem for path in (SPECS / "models").glob("*.weft"))
+HUGE = ("alexnet", "vgg16", "vit_b_16")
+"""Networks whose weights alone take half a gigabyte: only their graphs are pruned here."""
+
+
+def find_graph(name: str) -> Graph:
+    nets, messages = elaborate_file(SPECS / "models" / f"{name}.weft")
+    assert not messages
+    return nets[name].graph
+
+
+def make_light(graph: Graph) -> WeightedNet:
+    """The graph with weights that take no memory: one number, seen through each shape."""
+    shapes = {p.path: p.value.type.known_shape or () for p in graph.parameters}
+    one = np.ones((), np.float32)
+    return WeightedNet(graph, {path: np.broadcast_to(one, shape) for path, shape in shapes.items()})
+
+
+def count_macs(graph: Graph, size: int) -> int:
+    macs = summarize(graph).multiply_adds.substitute({"batch": 1, "h": size, "w": size}).known
+    assert macs is not None
+    return macs
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_third_of_the_channels_goes(name: str, tmp_path: Path) -> None:
+    graph = find_graph(name)
+    light = name in HUGE
+    net = make_light(graph) if light else WeightedNet(graph, draw_weights(graph))
+    world = World()
+    made = Prune(channels=0.3).run(net, world)
+    assert made.graph.inputs == graph.inputs
+    assert [o.value.type for o in made.graph.outputs] == [o.value.type for o in graph.outputs]
+    before, after = (count_macs(g, 64 if name == "resnet50" else 224) for g in (graph, made.graph))
+    assert 0.45 < after / before < 0.75
+    assert {note.path for note in world.journal if not note.done} == find_last(graph)
+    with torch.device("meta" if light else "cpu"):
+        module = load_module(emit_module([made.graph], title=f"{name}."), made.graph)
+    shapes = {p.path: p.value.type.known_shape for p in made.graph.parameters}
+    own = {k: tuple(v.shape) for k, v in module.state_dict().items() if not k.endswith("tracked")}
+    assert own == shapes
+    if not light:
+        compare(made, module, tmp_path / "net.onnx", size=28 if name == "lenet5" else 32)
+
+
+def find_last(graph: Graph) -> set[str]:
+    """The layer that makes the classes."""
+    return set(find_channels(graph).obstacles)
+
+
+def compare(net: WeightedNet, module: torch.nn.Module, path: Path, *, size: int) -> None:
+    """NumPy, generated PyTorch and the ONNX file agree."""
+    assign_weights(module, dict(net.weights))
+    channels = net.graph.inputs[0].value.type.shape[1].known or 0
+    image = np.random.default_rng(0).normal(size=(2, channels, size, size)).astype(np.float32)
+    wanted = evaluate(net.graph, net.weights, {"image": image})["logits"]
+    with torch.no_grad():
+        from_torch = module(torch.from_numpy(image)).numpy()
+    compile_onnx(net.graph, net.weights, path)
+    check_onnx(path)
+    (from_onnx,) = open_session(path, device=Device.CPU).run({"image": image}).values()
+    scale = float(np.abs(wanted).max())
+    np.testing.assert_allclose(from_torch / scale, wanted / scale, atol=1e-5)
+    np.testing.assert_allclose(from_onnx / scale, wanted / scale, atol=1e-5)
+
+
+def prune_with_torch_pruning(module: torch.nn.Module, image: torch.Tensor, head: str) -> None:
+    pruning: Any = pytest.importorskip("torch_pruning")
+    kept = [module.get_submodule(head)]
+    importance = pruning.importance.GroupMagnitudeImportance(p=2)
+    pruner = pruning.pruner.MagnitudePruner(
+        module, image, importance=importance, pruning_ratio=0.5, ignored_layers=kept
+    )
+    pruner.step()
+
+
+@pytest.mark.parametrize(
+    ("name", "head"), [("resnet20", "fc"), ("resnet18", "fc"), ("mobilenet_v2", "classifier.1")]
+)
+def test_torch_pruning_makes_the_same_widths(name: str, head: str) -> None:
+    graph = find_graph(name)
+    net = WeightedNet(graph, draw_lively(graph))
+    made = Prune(channels=0.5).run(net, World())
+    rival = load_module(emit_module([graph], title="Net."), graph)
+    assign_weights(rival, dict(net.weights))
+    prune_with_torch_pruning(rival, torch.randn(1, 3, 32, 32), head)
+    theirs = {k: tuple(v.shape) for k, v in rival.state_dict().items() if not k.endswith("tracked")}
+    assert {p.path: p.value.type.known_shape for p in made.graph.parameters} == theirs
+
+
+def test_resnet20_costs_what_torch_pruning_says() -> None:
+    """41.2 -> 10.5 M multiply-adds, batch norms counted as torch-pruning counts them."""
+    pruning: Any = pytest.importorskip("torch_pruning")
+    graph = find_graph("resnet20")
+    made = Prune(channels=0.5).run(WeightedNet(graph, draw_weights(graph)), World()).graph
+    counts = []
+    for found in (graph, made):
+        module = load_module(emit_module([found], title="Net."), found)
+        macs, _ = pruning.utils.count_ops_and_params(module, torch.zeros(1, 3, 32, 32))
+        counts.append(macs)
+        assert abs(count_macs(found, 32) / macs - 1) < 0.02
+    assert counts == [pytest.approx(41.2e6, rel=0.02), pytest.approx(10.5e6, rel=0.02)]
+
+
+def test_code_of_a_pruned_resnet(tmp_path: Path) -> None:
+    graph = find_graph("resnet18")
+    net = WeightedNet(graph, draw_weights(graph))
+    made = Prune(channels=0.3, ranking="global").run(net, World())
+    text = emit_module([made.graph], title="Net.")
+    assert text.count("class ") == 2, "one class per block, whatever its widths"
+    assert "conv1_channels: int" in text
+    (tmp_path / "model.py").write_text(text, encoding="utf-8")
+    assert_clean(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("share", "wanted"),
+    [
+        (0.25, ("d: int = 96, heads: int = 3", "EncoderBlock(d, heads, 4 * d, causal=True)")),
+        (0.3, ("d: int = 90", "unflatten(-1, (3, -1))", "EncoderBlock(d, 358, causal=True)")),
+    ],
+)
+def test_code_of_a_pruned_transformer(
+    share: float, wanted: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Defaults say what the net is now; expressions that still hold stay."""
+    nets, _ = elaborate_file(SPECS / "examples" / "tiny_gpt.weft")
+    graph = nets["TinyGPT"].graph
+    made = Prune(channels=share).run(WeightedNet(graph, draw_weights(graph)), World())
+    text = emit_module([made.graph], title="Net.")
+    assert text.count("class ") == 4
+    for line in wanted:
+        assert line in text
+    (tmp_path / "model.py").write_text(text, encoding="utf-8")
+    assert_clean(tmp_path)
+
+
+def test_option_a_shortcuts() -> None:
+    """Shortcuts of He et al. that pad channels with zeros: stages share some of their channels."""
+    graph = build(
+        "model M() {\n    input image: f32[batch, 3, 8, 8]\n"
+        "    x = image -> conv(4, kernel=1) as a\n"
+        "    y = x -> conv(8, kernel=1, stride=2) as b\n"
+        "    x = y + (x[:, :, ::2, ::2] -> pad([0, 0, 0, 0, 2, 2]))\n"
+        "    output logits = x -> global_avg_pool -> dense(3) as fc\n}\n"
+    ).graph
+    sizes = {group.makers: group.size for group in find_channels(graph).groups}
+    assert sizes == {("a", "b"): 4, ("b",): 4}
+    made = Prune(channels=0.5).run(WeightedNet(graph, draw_lively(graph)), World())
+    widths = {p.path: p.value.type.known_shape for p in made.graph.parameters}
+    assert widths["a.weight"] == (2, 3, 1, 1)
+    assert widths["b.weight"] == (4, 2, 1, 1)
