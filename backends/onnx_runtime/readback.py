@@ -22,6 +22,7 @@ from compiler.messages.quantization import IntegerRunsFloat
 
 LAYERS = ("Conv", "Gemm", "MatMul")
 JOINS = ("Add", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "MaxPool")
+CUTS = ("Gather", "Slice")
 ABSORBED = ("Relu", "Clip")
 FLOAT = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", *JOINS)
 """Operators that a node planned as integer must not be in the optimized graph."""
@@ -101,7 +102,7 @@ def _find_planned(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
 
 def _is_dequantized(name: str, makers: dict[str, onnx.NodeProto]) -> bool:
     maker = makers.get(name)
-    while maker is not None and maker.op_type in MOVES:
+    while maker is not None and maker.op_type in (*MOVES, *CUTS):
         maker = makers.get(maker.input[0])
     return maker is not None and maker.op_type == "DequantizeLinear"
 

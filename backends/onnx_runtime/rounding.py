@@ -30,6 +30,9 @@ Array = NDArray[Any]
 SHARE = 2.0**-6
 """By how much of a step values are moved. A bias rounded to steps of s_x · s_w moves a result by
 up to 2**-8 of its own step; f32 sums of thousands of products by less."""
+FLIPS = 4
+"""How many elements of each row should get another level at least: in a value of eight elements
+(behind a pool) hardly one would, and the one that does in a backend has a large effect."""
 DRAWS = 2
 FACTOR = 3.0
 """How many times the largest effect of `DRAWS` random moves a difference may be."""
@@ -65,7 +68,8 @@ def _find_reach(op: Rounding, x: Array, weights: Sequence[Array]) -> Array:
             blocks = np.add.accumulate(np.full(-(-size // op.block) - 1, op.block))
             peaks = [np.abs(part).max(axis=-1) for part in np.split(x, blocks, axis=-1)]
             return np.repeat(np.stack(peaks, axis=-1) / 254, op.block, axis=-1)[..., :size]
-    step = np.asarray(SHARE * weights[0])
+    row = x.size // max(1, len(x) if x.ndim else 1)
+    step = np.asarray(min(0.5, max(SHARE, FLIPS / max(1, row))) * weights[0])
     if op.axis is None:
         return step
     return step.reshape([-1 if a == op.axis % x.ndim else 1 for a in range(x.ndim)])

@@ -15,6 +15,7 @@ from compiler.compression.quantization.calibrated import (
 )
 from compiler.compression.quantization.calibration import draw_batches, measure_sqnr
 from compiler.compression.quantization.choosing import Trial, choose_trial
+from compiler.compression.quantization.dense_layers import pull_slices
 from compiler.compression.quantization.equalize import equalize_layers
 from compiler.compression.quantization.placement import (
     CANDIDATES,
@@ -83,7 +84,7 @@ class Int8(Scheme):
         Raises:
             CompileError: no layer can compute in integers, or there is nothing to calibrate on.
         """
-        folded = fold_norms(net)
+        folded = pull_slices(fold_norms(net))
         layers = self._find_layers(folded, world, only, excluded)
         recipe = Recipe(self.calibration, self.per_channel, correct=self.bias_correction)
         if self.equalize:
