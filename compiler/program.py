@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from compiler.compression.base import CompressionPass
+from compiler.compression.low_rank.lora import Lora
 from compiler.compression.world import Target
 from compiler.data.base import Column, DataSource
 from compiler.data.splitting import Split
@@ -36,14 +37,25 @@ class LoadWeights:
 
 
 @dataclass(frozen=True)
+class AddAdapters:
+    """`-> lora(rank=8)` on a net. `prefix` is the path of the part of the net that it adapts."""
+
+    lora: Lora
+    span: Span | None = None
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
 class Net:
-    """A network with its own weights: a model with arguments, and where its weights come from."""
+    """A network with its own weights: a model with arguments, and where its weights come from.
+    `adapters` are still to be added to the graph; finished nets have none."""
 
     name: str
     model: str
     graph: Graph
     loads: tuple[LoadWeights, ...] = ()
     span: Span | None = None
+    adapters: tuple[AddAdapters, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -256,6 +268,7 @@ class Program:
 
 
 __all__ = [
+    "AddAdapters",
     "Bound",
     "Computed",
     "DataSet",

@@ -21,6 +21,7 @@ from compiler.passes.constant_folding import ConstantFolding
 from compiler.passes.dead_code import DeadCode
 from compiler.passes.flatten_rows import FlattenRows
 from compiler.passes.fold_batch_norm import FoldBatchNorm
+from compiler.passes.merge_adapters import MergeAdapters
 from compiler.passes.pipeline import ONNX_PASSES, run_passes
 from compiler.passes.set_sizes import SetSizes
 from compiler.passes.slice_pull_up import SlicePullUp
@@ -36,6 +37,7 @@ PASSES: Mapping[str, Pass] = {
         DeadCode(),
         CommonSubexpressions(),
         ConstantFolding(),
+        MergeAdapters(),
         FoldBatchNorm(),
         SplitProjections(),
         SlicePullUp(),

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from compiler.diagnostics import Sink
+from compiler.elaborate.adapters import adapt_net
 from compiler.elaborate.binding import Actual, match_call
 from compiler.elaborate.clauses import BLOCK_CLAUSES, make_net
 from compiler.elaborate.context import (
@@ -24,7 +25,7 @@ from compiler.elaborate.files import FileNet, FileScope, open_scope
 from compiler.elaborate.frames import make_arguments
 from compiler.elaborate.graphs import GraphState
 from compiler.elaborate.lints import find_unused
-from compiler.elaborate.models import elaborate_layer
+from compiler.elaborate.models import elaborate_layer, elaborate_plain_layer
 from compiler.elaborate.names import find_unknown_names
 from compiler.elaborate.nets import call_whole_net
 from compiler.elaborate.parameters import bind_parameters
@@ -164,11 +165,17 @@ def elaborate_nets(scope: FileScope) -> dict[str, Net]:
 
 def elaborate_net(scope: FileScope, value: Val) -> Net | None:
     """A net of a model as a graph of its own; None where it is no such net, or was refused."""
+    net = elaborate_plain_net(value)
+    return adapt_net(net, scope.session.report) if net is not None else None
+
+
+def elaborate_plain_net(value: Val) -> Net | None:
+    """The same with a graph that is still without adapters."""
     if not isinstance(value, NetValue) or not isinstance(value.layer, BlockLayer):
         return None
     if not isinstance(value.layer.item, Model):
         return None
-    return elaborate_layer(value.layer, value.name, value.span, value.loads)
+    return elaborate_plain_layer(value.layer, value.name, value.span, value.loads)
 
 
 def evaluate_constant(scope: FileScope, expression: Expr) -> Val:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from compiler.elaborate.adapters import call_net_function, is_net_function
 from compiler.elaborate.arithmetic import ArithmeticFault, WrongOperands
 from compiler.elaborate.binding import Actual, Match, match_call
 from compiler.elaborate.blocks import apply_block
@@ -55,14 +56,16 @@ def evaluate_call(body: Body, expression: Call, want: Want) -> Val:
         function = function.inner
     word = _built_in_word(body, function)
     callee: Val = POISON
-    if word not in (LOAD, TENSOR):
+    if word not in (LOAD, TENSOR) and not is_net_function(word):
         callee = (
             look_up(body, function, applied=True)
             if isinstance(function, Name)
             else body.evaluate(function, Want(supplied=1))
         )
-    actuals = read_arguments(body, expression)
     span = callee_span(function)
+    if is_net_function(word):
+        return call_net_function(body, expression, word, span)
+    actuals = read_arguments(body, expression)
     if word == LOAD:
         return call_load(body, actuals, span)
     if word == TENSOR:
@@ -222,7 +225,7 @@ def _call_sequence(
         )
         return POISON
     if isinstance(layer, LoadFunction):
-        body.report(OnlyOnNets(application.span, LOAD))
+        body.report(OnlyOnNets(application.span, layer.name))
         return POISON
     if not actuals:
         return layer
@@ -241,6 +244,6 @@ def apply_given(
         case NetValue():
             return apply_net(body, layer, given, application)
         case Loaded():
-            body.report(OnlyOnNets(layer.span, LOAD))
+            body.report(OnlyOnNets(layer.span, LoadFunction(layer.loads[-1], layer.span).name))
             return POISON
     raise AssertionError(f"{describe_layer(layer)} takes no arguments by name")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Value
-from compiler.program import LoadWeights
+from compiler.program import AddAdapters, LoadWeights
 
 if TYPE_CHECKING:
     from compiler.elaborate.files import FileScope
@@ -32,7 +32,7 @@ class GraphState:
     nets: dict[int, NetValue] = field(default_factory=dict)
     lets: dict[tuple[FileScope, str], Val] = field(default_factory=dict)
     calls: int = 0
-    loads: list[LoadWeights] = field(default_factory=list)
+    loads: list[LoadWeights | AddAdapters] = field(default_factory=list)
     faults: int = 0
     abandoned: bool = False
     of_rows: bool = False

@@ -8,7 +8,6 @@ from dataclasses import replace
 from compiler.elaborate.binding import fill_inputs
 from compiler.elaborate.calls import apply_given, call_function
 from compiler.elaborate.context import Application, Body, Label
-from compiler.elaborate.loading import LOAD
 from compiler.elaborate.nets import apply_sequence
 from compiler.elaborate.signatures import given_of, sign
 from compiler.elaborate.values import (
@@ -45,11 +44,11 @@ def apply_layer(body: Body, layer: Layer, inputs: Sequence[Given], application: 
             return _apply_copies(body, layer, inputs, application)
         case FunctionLayer(function):
             return call_function(body, function, inputs, application.span)
-        case Loaded(span=span):
-            body.report(OnlyOnNets(span, LOAD))
+        case Loaded(loads=loads, span=span):
+            body.report(OnlyOnNets(span, LoadFunction(loads[-1], span).name))
             return POISON
         case LoadFunction():
-            body.report(OnlyOnNets(application.span, LOAD))
+            body.report(OnlyOnNets(application.span, layer.name))
             return POISON
     if isinstance(layer, NetValue) and sign(layer) is None:
         return apply_sequence(body, layer, inputs, application)

@@ -21,7 +21,7 @@ from compiler.elaborate.values import (
     is_none,
 )
 from compiler.messages.arguments import WrongArgument
-from compiler.program import LoadWeights
+from compiler.program import AddAdapters, LoadWeights
 from compiler.source import Span
 
 LOAD = "load"
@@ -89,9 +89,9 @@ def _refuse(body: Body, name: str, expected: str, item: Given) -> None:
         body.report(WrongArgument(item.span, LOAD, name, expected, describe(item.value)))
 
 
-def split_loads(layer: Layer) -> tuple[Layer, tuple[LoadWeights, ...]]:
+def split_loads(layer: Layer) -> tuple[Layer, tuple[LoadWeights | AddAdapters, ...]]:
     """A layer without its loads, and the loads in order."""
-    loads: list[LoadWeights] = []
+    loads: list[LoadWeights | AddAdapters] = []
     while isinstance(layer, Loaded):
         loads = [*layer.loads, *loads]
         layer = layer.layer

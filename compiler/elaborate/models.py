@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from compiler.elaborate.adapters import adapt_net
 from compiler.elaborate.clauses import MODEL_CLAUSES
 from compiler.elaborate.context import Abandoned, Body, Ports
 from compiler.elaborate.frames import make_arguments
@@ -16,9 +17,12 @@ from compiler.elaborate.values import BlockLayer
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Graph
 from compiler.messages.nets import ModelHasNo
-from compiler.program import LoadWeights, Net
+from compiler.program import AddAdapters, LoadWeights, Net
 from compiler.source import Span
 from compiler.syntax import Clause, Declare, Item
+
+NetSteps = tuple[LoadWeights | AddAdapters, ...]
+"""What functions on nets do to a net, in order."""
 
 
 class ModelRun:
@@ -32,7 +36,7 @@ class ModelRun:
         self.item = layer.item
         self.signature = read_signature(layer.file, layer.item)
 
-    def run(self) -> tuple[Graph, tuple[LoadWeights, ...]] | None:
+    def run(self) -> tuple[Graph, NetSteps] | None:
         """The graph and what the nets inside it load, or None where something was refused."""
         session = self.file.session
         session.work = 0
@@ -104,11 +108,17 @@ def _weight_names(item: Item) -> Sequence[str]:
     ]
 
 
-def elaborate_layer(
-    layer: BlockLayer, name: str, span: Span, loads: tuple[LoadWeights, ...] = ()
+def elaborate_layer(layer: BlockLayer, name: str, span: Span, steps: NetSteps = ()) -> Net | None:
+    """A model with its arguments as a net, adapters added; None where something was refused,
+    which is reported."""
+    net = elaborate_plain_layer(layer, name, span, steps)
+    return adapt_net(net, layer.file.session.report) if net is not None else None
+
+
+def elaborate_plain_layer(
+    layer: BlockLayer, name: str, span: Span, steps: NetSteps = ()
 ) -> Net | None:
-    """A model with its arguments as a net; None where something was refused, which is
-    reported."""
+    """The same with a graph that is still without adapters."""
     known = layer.file.session.models
     made = known.get(id(layer.item)) if not layer.given else None
     if made is None:
@@ -122,4 +132,7 @@ def elaborate_layer(
             known[id(layer.item)] = made
     graph, inner = made
     own = graph if graph.name == name else replace(graph, name=name)
-    return Net(name, layer.item.name.text, own, (*inner, *loads), span)
+    every = (*inner, *steps)
+    loads = tuple(step for step in every if isinstance(step, LoadWeights))
+    adapters = tuple(step for step in every if isinstance(step, AddAdapters))
+    return Net(name, layer.item.name.text, own, loads, span, adapters)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.diagnostics import Message, did_you_mean
+from compiler.elaborate.adapters import is_net_function
 from compiler.elaborate.clauses import MODEL_CLAUSES
 from compiler.elaborate.files import FileScope
 from compiler.elaborate.functions import CONSTANTS, FUNCTIONS
@@ -57,6 +58,7 @@ def find_unknown_names(scope: FileScope, item: Item) -> Iterator[Message]:
 def _is_built_in(word: str) -> bool:
     return (
         word in (LOAD, TENSOR, "_")
+        or is_net_function(word)
         or OPS.get(word) is not None
         or word in FUNCTIONS
         or word in CONSTANTS

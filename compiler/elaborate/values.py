@@ -11,7 +11,7 @@ from compiler.dims import Dim
 from compiler.ir.graph import Frame, Value
 from compiler.ir.hint import Hint
 from compiler.ops.base import Op
-from compiler.program import LoadWeights
+from compiler.program import AddAdapters, LoadWeights
 from compiler.source import Span
 from compiler.syntax import Item, Model
 from compiler.tensor import DType, TensorType
@@ -209,19 +209,25 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """`layer -> load("file")`: a net whose weights come from files, in that order."""
+    """`layer -> load("file") -> lora(rank=8)`: a net whose weights come from files, in that
+    order, and what is added to it."""
 
     layer: Layer
-    loads: tuple[LoadWeights, ...]
+    loads: tuple[LoadWeights | AddAdapters, ...]
     span: Span
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadFunction:
-    """`load("file")` before it is applied to a net."""
+    """`load("file")` or `lora(rank=8)` before it is applied to a net."""
 
-    load: LoadWeights
+    load: LoadWeights | AddAdapters
     span: Span
+
+    @property
+    def name(self) -> str:
+        """The word that was called."""
+        return self.load.lora.name if isinstance(self.load, AddAdapters) else "load"
 
 
 @dataclass(eq=False)
@@ -240,7 +246,7 @@ class NetValue:
     home: GraphState | None
     frame: Frame | None
     span: Span
-    loads: tuple[LoadWeights, ...] = ()
+    loads: tuple[LoadWeights | AddAdapters, ...] = ()
     made: bool = False
     nets: dict[str, Val] = field(default_factory=dict)
 
@@ -384,7 +390,7 @@ def describe_layer(value: Layer) -> str:
         case Repeat(count, layer):
             return f"{count} copies of {describe_layer(layer)}"
         case LoadFunction():
-            return "the function load"
+            return f"the function {value.name}"
     return "a sequence of layers"
 
 

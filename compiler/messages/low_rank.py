@@ -54,3 +54,38 @@ class BudgetOutOfReach(Message):
 
     def help(self) -> str | None:
         return "ask for a larger share, or prune channels first"
+
+
+@final
+@dataclass(frozen=True)
+class NothingToAdapt(Message):
+    """`lora` adapts no layer of the net.
+
+    Adapters stand beside dense layers that have weights of their own and do not run in the body
+    of a `scan`; the patterns of `only` and `except` are paths of such layers.
+    """
+
+    code: ClassVar[str] = "W1132"
+    bad: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(8) as fc\n}\n"
+        'net tuned = M() -> lora(rank=2, only=["attention.*"])\n'
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(8) as fc\n}\n"
+        'net tuned = M() -> lora(rank=2, only=["fc"])\n'
+    )
+
+    layers: tuple[str, ...]
+
+    def title(self) -> str:
+        return "`lora` adapts no layer of this net"
+
+    def label(self) -> str:
+        if not self.layers:
+            return "it has no dense layer that could be adapted"
+        shown = ", ".join(f"`{path}`" for path in self.layers[:6])
+        more = f" and {len(self.layers) - 6} more" if len(self.layers) > 6 else ""
+        return f"its dense layers are {shown}{more}"
+
+    def help(self) -> str | None:
+        return '`only=["*.attention.*"]` names layers by path' if self.layers else None

@@ -12,6 +12,7 @@ from compiler.passes.constant_folding import ConstantFolding
 from compiler.passes.dead_code import DeadCode
 from compiler.passes.flatten_rows import FlattenRows
 from compiler.passes.fold_batch_norm import FoldBatchNorm
+from compiler.passes.merge_adapters import MergeAdapters
 from compiler.passes.slice_pull_up import SlicePullUp
 from compiler.passes.split_projections import SplitProjections
 
@@ -25,6 +26,8 @@ CLEAN_PASSES: tuple[Pass, ...] = (
 
 ONNX_PASSES: tuple[Pass, ...] = (
     *CLEAN_PASSES,
+    # Before all that looks at dense layers: what remains is a net without adapters.
+    MergeAdapters(),
     # After constant_folding, which may have computed the weights that it reads.
     FoldBatchNorm(),
     # Before slice_pull_up: a projection that makes more than the slice needs stands in its way.

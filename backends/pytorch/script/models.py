@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backends.pytorch.modules import constructor_call, root_class
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.names import write_literal
 from backends.pytorch.script.optimizing import spell_match
+from compiler.ir.weights import match_paths
 
 Lines = list[str]
 
@@ -42,12 +45,9 @@ def emit_model(facts: Facts) -> Lines:
         lines.append(f"model.load_state_dict(load_file({path}), strict=False)")
     if facts.train.freeze:
         paths = [path for net in nets for path in facts.paths(net)]
-        frozen = spell_match(facts.train.freeze, paths)
-        if " or " in frozen:
-            frozen = f"({frozen})"
         lines += [
             "for name, parameter in model.named_parameters():",
-            f"    parameter.requires_grad = not {frozen}",
+            f"    parameter.requires_grad = {spell_trained(facts.train.freeze, paths)}",
         ]
     if facts.masked:
         path = f'Path(__file__).with_name("{MASKS}")'
@@ -57,6 +57,23 @@ def emit_model(facts: Facts) -> Lines:
             "    model.get_parameter(name).register_hook(mask.to(device).mul)",
         ]
     return lines
+
+
+ADAPTER = "lora"
+"""A part of the names of parameters that adapters have."""
+
+
+def spell_trained(freeze: Sequence[str], paths: Sequence[str]) -> str:
+    """A condition on `name` that holds for the parameters that are trained. Where these are
+    adapters and little else, it names them and not all that is frozen."""
+    frozen = set(match_paths(paths, freeze))
+    trained = [path for path in paths if path not in frozen]
+    others = tuple(path for path in trained if ADAPTER not in path)
+    if len(others) < len(trained) and not any(ADAPTER in path for path in frozen):
+        adapters = f'"{ADAPTER}" in name'
+        return f"{adapters} or name in {write_literal(others)}" if others else adapters
+    test = spell_match(freeze, paths)
+    return f"not ({test})" if " or " in test else f"not {test}"
 
 
 START = "start.safetensors"

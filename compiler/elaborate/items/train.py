@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from compiler.dims import Dim
-from compiler.elaborate.api import GraphContext, elaborate_net, open_graph
+from compiler.elaborate.adapters import adapt_train
+from compiler.elaborate.api import GraphContext, elaborate_plain_net, open_graph
 from compiler.elaborate.assertions import run_assert
 from compiler.elaborate.clauses import run_net
 from compiler.elaborate.context import Body
@@ -186,7 +187,7 @@ class TrainRun:
         if groups is None or context.graph() is None:
             return None
         made = self.assemble(data, nets, step, groups, uses, frozen, until)
-        return replace(made, regularizers=acting)
+        return adapt_train(replace(made, regularizers=acting), context.body.report)
 
     def assemble(
         self,
@@ -253,7 +254,7 @@ class TrainRun:
                 accepted = False
                 continue
             self.values[f"{net.path}." if net.path else ""] = net
-            made = elaborate_net(self.scope, net)
+            made = elaborate_plain_net(net)
             if made is None:
                 accepted = False
             else:
