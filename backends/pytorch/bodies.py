@@ -24,6 +24,7 @@ from backends.pytorch.terms import (
 from compiler.initializers import Constant, Initializer, Values
 from compiler.ir.graph import Frame, Parameter
 from compiler.ir.hint import HintName
+from compiler.ops.choosing import torch_dtype
 from compiler.ops.scan import Scan
 from compiler.ops.spelling import Own
 from compiler.tensor import DType
@@ -218,7 +219,7 @@ class BodyMaker:
             made = "torch.empty"
             starts = [read_term(initializer.spell(Own()), {})]
         dtype = parameter.value.type.dtype
-        keys = {} if dtype is DType.F32 else {"dtype": name(f"torch.{TORCH_DTYPES[dtype]}")}
+        keys = {} if dtype is DType.F32 else {"dtype": name(torch_dtype(dtype).text)}
         if given is not None:
             return replace(given, parts=(*given.parts, *keys.values()), keys=tuple(keys)), starts
         if not sizes:  # a scalar: `torch.zeros(())`
@@ -237,20 +238,6 @@ def _write_numbers(initializer: Initializer, sizes: list[Hole]) -> Tree | None:
         case Constant(value):
             return call("torch.tensor", Hole(value, "value"))
     return None
-
-
-TORCH_DTYPES: dict[DType, str] = {
-    DType.F64: "float64",
-    DType.F32: "float32",
-    DType.F16: "float16",
-    DType.BF16: "bfloat16",
-    DType.I64: "int64",
-    DType.I32: "int32",
-    DType.I16: "int16",
-    DType.I8: "int8",
-    DType.U8: "uint8",
-    DType.BOOL: "bool",
-}
 
 
 def _localize(part: Part | None, slot: str, home: bool) -> Part | None:

@@ -159,12 +159,12 @@ class Scan(Op):
         return total * self.length(inputs)
 
     def torch(self, node: Node) -> Spelling:
-        raise NotImplementedError("a scan is a statement, which the writer of modules spells")
+        raise AssertionError("a scan is a statement, which the writer of modules spells")
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
-        raise NotImplementedError("a scan holds a graph, which the writer of graphs spells")
+        raise AssertionError("a scan holds a graph, which the writer of graphs spells")
 
     def substitute(self, sizes: Mapping[str, int | Dim]) -> Self:
         def size(value: int | Dim) -> int | Dim:

@@ -31,17 +31,17 @@ class Fitting(Op):
 
     def infer(self, inputs: Types, assume: Assume) -> NoReturn:
         """It has the type of its buffer."""
-        raise NotImplementedError(self.name)
+        raise AssertionError(f"{self.name} is printed only")
 
     def evaluate(self, *inputs: Array | None) -> NoReturn:
         """The meaning is `Statistic.fit`."""
-        raise NotImplementedError(self.name)
+        raise AssertionError(f"{self.name} is printed only")
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> NoReturn:
         """It is a buffer where columns are lowered."""
-        raise NotImplementedError(self.name)
+        raise AssertionError(f"{self.name} is printed only")
 
 
 @final
