@@ -18,6 +18,7 @@ from backends.pytorch.script.write import write_training
 from backends.pytorch.tuning import make_trainer
 from compiler.compression.attach import find_net
 from compiler.compression.base import WeightedNet
+from compiler.compression.pruning.prune import Prune
 from compiler.compression.tuning.masks import find_zero_masks
 from compiler.compression.tuning.passes import Distill, Finetune
 from compiler.compression.tuning.preparing import prepare_tuning
@@ -142,7 +143,7 @@ def test_distilling_follows_the_original(
     fitted: tuple[Train, WeightedNet, Path], tmp_path: Path
 ) -> None:
     train, net, root = fitted
-    pruned = halve(net, tmp_path)
+    pruned = Prune(channels=0.75).run(net, World())
     world = World(trainer=trainer_of(fitted, tmp_path / "made"), original=net)
     tuned = Distill(epochs=3, alpha=0.7, temperature=2).run(pruned, world)
     assert accuracy_of(train, root, tuned) > accuracy_of(train, root, pruned) + 0.02

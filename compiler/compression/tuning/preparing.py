@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from compiler.compression.attach import attach, find_net
 from compiler.compression.base import WeightedNet
+from compiler.compression.copying import copy_graph
 from compiler.compression.tuning.teaching import add_teacher
 from compiler.compression.world import Tuning
 from compiler.ir.graph import Graph
@@ -163,6 +164,7 @@ def _teach(
         name, count = f"teacher_{count}", count + 1
     graph = replace(teacher.graph, name=name)
     made = TrainedNet(name, replace(student.net, name=name, graph=graph), f"{name}.")
+    made = replace(made, net=replace(made.net, graph=copy_graph(made)))
     step = add_teacher(train.step, student, made, tuning.alpha, tuning.temperature)
     taught = replace(
         train, nets=(*train.nets, made), step=step, freeze=(*train.freeze, f"{name}.*")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from compiler.compression.attach import CallOfNet, GraphCopy, find_calls, prefixed_parameters
+from compiler.compression.attach import CallOfNet, find_calls
+from compiler.compression.copying import GraphCopy, prefixed_parameters
 from compiler.ir.graph import Alias, Graph, Node, Parameter, Site, Value
 from compiler.ops.arithmetic import Add, Div, Mul
 from compiler.ops.class_losses import CrossEntropy

@@ -1,0 +1,150 @@
+"""Copies of a net's graph inside the step of a train, under frames and names of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from compiler.dims import Dim
+from compiler.ir.graph import Alias, Frame, Graph, Input, Node, Parameter, Value
+from compiler.ops.scan import Scan
+from compiler.program import TrainedNet
+
+
+def find_sizes(graph: Graph, arguments: Mapping[str, Value]) -> dict[str, Dim]:
+    """What the symbolic dims of a net are in a call that gives it these tensors."""
+    sizes: dict[str, Dim] = {}
+    for item in graph.inputs:
+        given = arguments.get(item.name)
+        if given is None:
+            continue
+        for own, dim in zip(item.value.type.shape, given.type.shape, strict=True):
+            for symbol in own.symbols:
+                if own == Dim.of(symbol):
+                    sizes.setdefault(symbol, dim)
+    return sizes
+
+
+def prefixed_parameters(net: TrainedNet) -> Iterator[Parameter]:
+    """The parameters of a net as its train calls them."""
+    for parameter in net.net.graph.parameters:
+        value = replace(parameter.value, name=net.prefix + parameter.path)
+        yield replace(parameter, value=value)
+
+
+def copy_graph(net: TrainedNet) -> Graph:
+    """A net's graph under frames of its own: graphs that stand side by side in one train share
+    none, though passes let a net keep those of the net that it was made from."""
+    graph = net.net.graph
+    frame = replace(graph.frame)
+    taken = {i.name for i in graph.inputs} | set(graph.parameter)
+    arguments = {i.name: i.value for i in graph.inputs}
+    plain = replace(net, prefix="")
+    copy = GraphCopy(plain, frame, arguments, {}, taken, graph.frame.call)
+    nodes = tuple(copy.nodes())
+    outputs = tuple(replace(o, value=copy.value(o.value)) for o in graph.outputs)
+    return replace(graph, nodes=nodes, outputs=outputs, frame=frame, aliases=tuple(copy.aliases()))
+
+
+class GraphCopy:
+    """A net's graph copied into a step, under a frame, for given tensors.
+
+    Names of values are those of `before`, the counterparts of an older copy, where it has them;
+    fresh names are added to `taken`. `serial` is the number of the last call of the step.
+    """
+
+    def __init__(
+        self,
+        net: TrainedNet,
+        frame: Frame,
+        arguments: Mapping[str, Value],
+        before: Mapping[str, Value],
+        taken: set[str],
+        serial: int,
+    ) -> None:
+        self.graph = net.net.graph
+        self.prefix = net.prefix
+        self.before = before
+        self.taken = taken
+        self.serial = serial
+        self.sizes = find_sizes(self.graph, arguments)
+        self.frames: dict[Frame, Frame] = {self.graph.frame: frame}
+        self.names = {formal: value.name for formal, value in arguments.items()}
+        self.names |= {path: net.prefix + path for path in self.graph.parameter}
+
+    def nodes(self) -> Iterator[Node]:
+        """The nodes of the copy, in order."""
+        for node in self.graph.nodes:
+            for value in node.outputs:
+                self._choose(value.name)
+            yield self._node(node)
+
+    def value(self, value: Value) -> Value:
+        """What stands for a value of the graph."""
+        return Value(self.names[value.name], value.type.substitute(self.sizes))
+
+    def aliases(self) -> Iterator[Alias]:
+        """What the graph's frames call its values, for the copies of both."""
+        for alias in self.graph.aliases:
+            if alias.value in self.names:
+                yield Alias(self._frame(alias.frame), self.names[alias.value], alias.name)
+
+    def _choose(self, name: str) -> None:
+        wish = self.before[name].name if name in self.before else name
+        chosen, count = wish, 2
+        while chosen in self.taken:
+            chosen, count = f"{wish}.{count}", count + 1
+        self.names[name] = chosen
+        self.taken.add(chosen)
+
+    def _node(self, node: Node) -> Node:
+        op = node.op.substitute(self.sizes)
+        if isinstance(op, Scan):
+            op = replace(op, body=self._body(op.body, op.captured))
+        return replace(
+            node,
+            op=op,
+            inputs=tuple(self.value(v) if v is not None else None for v in node.inputs),
+            outputs=tuple(map(self.value, node.outputs)),
+            scope=self._frame(node.scope),
+        )
+
+    def _body(self, body: Graph, captured: Sequence[Input]) -> Graph:
+        """The body of a loop, which has names of its own: only what it reads from outside is
+        called as in the copy."""
+        frame = self._frame(body.frame)
+        outer, taken, before = self.names, self.taken, self.before
+        read = {i.name: outer[i.name] for i in captured}
+        self.names, self.taken, self.before = read, set(read.values()), {}
+        for item in body.inputs:
+            if item.name not in read:
+                self._choose(item.name)
+        nodes = []
+        for node in body.nodes:
+            for value in node.outputs:
+                self._choose(value.name)
+            nodes.append(self._node(node))
+        made = replace(
+            body,
+            inputs=tuple(replace(i, value=self.value(i.value)) for i in body.inputs),
+            outputs=tuple(replace(o, value=self.value(o.value)) for o in body.outputs),
+            nodes=tuple(nodes),
+            frame=frame,
+        )
+        self.names, self.taken, self.before = outer, taken, before
+        return made
+
+    def _frame(self, frame: Frame) -> Frame:
+        """The copy of a frame; one for all nodes under it."""
+        if frame not in self.frames:
+            assert frame.parent is not None
+            parent = self._frame(frame.parent)
+            self.serial += 1
+            self.frames[frame] = replace(
+                frame,
+                path=self.prefix + frame.path,
+                call=self.serial,
+                parent=parent,
+                tensors=tuple((f, self.names.get(v, v)) for f, v in frame.tensors),
+            )
+        return self.frames[frame]
