@@ -155,7 +155,7 @@ class RequireReader:
         advice = ""
         for (bound, kind), (other, plain) in ((left, right), (right, left)):
             if plain is Kind.PLAIN and isinstance(other, Quantity) and isinstance(bound, Figure):
-                unit = {Kind.BYTES: "KiB", Kind.SECONDS: "ms"}.get(kind)
+                unit = {Kind.BYTES: "B", Kind.SECONDS: "ms"}.get(kind)
                 advice = f"write `{other.value:g}{unit}` or another unit" if unit else ""
         said = f"`{first.span.text}` is {left[1]}", f"`{second.span.text}` is {right[1]}"
         self.body.report(KindsDiffer(first.span.to(second.span), said[0], said[1], advice))
@@ -224,9 +224,8 @@ class RequireReader:
             for use in (train.metrics if train is not None else ())
         ]
         known = (*FIGURES, *metrics)
-        near = did_you_mean(word, known)
-        if near is None:
-            near = next((m for m in reversed(metrics) if m.endswith(f".{word}")), None)
+        near = next((m for m in reversed(metrics) if m.endswith(f".{word}")), None)
+        near = near or did_you_mean(word, known)
         self.body.report(NoSuchFigure(span, word, known, near))
 
 

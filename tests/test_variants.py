@@ -1,0 +1,251 @@
+"""Variant items: what the typed program holds for what a spec says, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from compiler.compression.base import COMPRESSION
+from compiler.compression.contracts import describe_requirement
+from compiler.compression.world import Target
+from compiler.diagnostics import Sink
+from compiler.driver import check_source
+from compiler.messages.variants import variant_spec
+from compiler.program import Computed, Figure, Quantity, Requirement, Variant
+from compiler.source import Source
+from compiler.units import UNITS
+from tests.checking import check_text
+
+LOADED = """
+model Net() {
+    input image: f32[batch, 8, 8]
+    output logits = image -> flatten -> dense(32) as stem -> relu -> dense(10) as head
+}
+net loaded = Net()
+"""
+
+
+def variant_of(clauses: str) -> Variant:
+    return check_text(variant_spec(clauses)).variants["tiny"]
+
+
+def codes_of(text: str) -> list[str]:
+    sink = Sink()
+    check_source(Source("spec.weft", text), sink=sink)
+    return [message.code for message in sink.messages]
+
+
+def requirements_of(text: str) -> tuple[Requirement, ...]:
+    return variant_of(f"require {text}").requires
+
+
+# --- passes -------------------------------------------------------------------------------------
+
+
+def test_passes_in_the_order_written() -> None:
+    variant = variant_of("apply prune(channels=50%) -> finetune(epochs=3) -> quantize(int8)")
+    prune, finetune, quantize = (step.compression for step in variant.steps)
+    assert (prune.name, getattr(prune, "channels")) == ("prune", 0.5)  # noqa: B009
+    assert (finetune.name, getattr(finetune, "epochs")) == ("finetune", 3)  # noqa: B009
+    assert getattr(quantize, "scheme").name == "int8"  # noqa: B009
+    assert [step.span.text[:5] for step in variant.steps if step.span] == [
+        "prune",
+        "finet",
+        "quant",
+    ]
+
+
+def test_options_with_names_that_python_keeps() -> None:
+    (step,) = variant_of('apply quantize(int8, except=["dense"])').steps
+    assert getattr(step.compression, "except_") == ("dense",)  # noqa: B009
+    (option,) = (o for o in type(step.compression).options() if o.name == "except")
+    assert option.field == "except_"
+
+
+def test_settings_of_a_scheme_and_of_an_importance() -> None:
+    steps = variant_of(
+        "apply prune(channels=10%, importance=l1) -> quantize(weights4(block=64))"
+    ).steps
+    assert getattr(steps[0].compression, "importance").name == "l1"  # noqa: B009
+    assert getattr(steps[1].compression, "scheme").block == 64  # noqa: B009
+
+
+def test_a_search_takes_passes_and_bare_words() -> None:
+    (step,) = variant_of(
+        "apply search([prune, low_rank, quantize(int8)], trials=20)  require size <= 1KiB"
+    ).steps
+    prune, low_rank, quantize = getattr(step.compression, "passes")  # noqa: B009
+    assert prune is COMPRESSION.get("prune")
+    assert low_rank is COMPRESSION.get("low_rank")
+    assert quantize.scheme.name == "int8"
+
+
+def test_a_net_that_another_tool_trained() -> None:
+    variant = check_text(LOADED + "variant small of loaded { apply quantize(int8) }").variants
+    assert variant["small"].train is None
+    assert variant["small"].source is not None
+    assert variant["small"].source.name == "loaded"
+
+
+def test_parameters_of_a_variant() -> None:
+    text = variant_spec("").replace(
+        "variant tiny of fit {", "variant tiny(cut: float = 50%) of fit {"
+    )
+    text = text.replace("{  }", "{ apply prune(channels=cut)  require size <= cut * fit.size }")
+    program = check_text(text + "deploy tiny(cut=25%) as onnx\ndeploy tiny as onnx\n")
+    cuts = [getattr(v.steps[0].compression, "channels") for v in program.variants.values()]  # noqa: B009
+    assert cuts == [0.5, 0.25]
+    assert [d.variant for d in program.deploys] == ["tiny_2", "tiny"]
+    other = check_text(text, overrides={"tiny.cut": "75%"}).variants["tiny"]
+    assert getattr(other.steps[0].compression, "channels") == 0.75  # noqa: B009
+
+
+def test_a_plain_spec_imports_no_pass() -> None:
+    script = (
+        "import sys\n"
+        "from tests.checking import check_text\n"
+        "from compiler.messages.items import train_spec\n"
+        "check_text(train_spec())\n"
+        "found = [n for n in sys.modules if n.startswith('compiler.compression.quant')]\n"
+        "sys.exit(repr(found) if found else 0)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize(
+    ("clauses", "code"),
+    [
+        ("apply prun(channels=50%)", "W0614"),
+        ("apply quantize(int9)", "W0614"),
+        ("apply relu", "W0614"),
+        ("apply search([prune, relu])", "W0614"),
+        ("apply prune(chanels=50%)", "W0221"),
+        ("apply 3", "W0208"),
+        ('apply quantize(int8, only=["stem"])', "W0650"),
+        ("apply prune(channels=50%)  apply prune(channels=50%)", "W0605"),
+    ],
+)
+def test_passes_that_mean_nothing(clauses: str, code: str) -> None:
+    assert codes_of(variant_spec(clauses)) == [code]
+
+
+# --- target -------------------------------------------------------------------------------------
+
+
+def test_where_latency_is_measured() -> None:
+    target = variant_of("target cpu(threads=2, vnni=false), batch=16").target
+    assert (target.device, target.threads, target.vnni) == ("cpu", 2, False)
+    assert target.sizes == (("batch", 16),)
+    assert variant_of("target cuda").target.device == "cuda"
+    plain = variant_of("").target
+    assert plain == Target(span=plain.span)
+
+
+@pytest.mark.parametrize(
+    ("clauses", "code"),
+    [
+        ("target gpu", "W0614"),
+        ("target cpu(threads=0)", "W0601"),
+        ("target cpu, bach=1", "W0640"),
+        ("target cpu, batch=1.5", "W0656"),
+        ("target cpu, 4", "W0208"),
+        ("target batch=1", "W0208"),
+    ],
+)
+def test_targets_that_mean_nothing(clauses: str, code: str) -> None:
+    assert codes_of(variant_spec(clauses)) == [code]
+
+
+# --- require ------------------------------------------------------------------------------------
+
+
+def test_comparisons_joined_by_and() -> None:
+    first, second = requirements_of("latency <= 0.5 * fit.latency and size <= 24KiB")
+    assert first.left == Figure(None, None, "latency", first.left.span)  # type: ignore[union-attr]
+    assert isinstance(first.right, Computed)
+    assert first.right.operator == "*"
+    assert second.right == Quantity(24 * 1024, "24KiB")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "val.accuracy >= fit.val.accuracy - 1.5%",
+        "val.loss <= 1.1 * fit.val.loss",
+        "params <= 400 and flops < 1e6",
+        "memory <= 2MiB and error <= 5%",
+        "fit.size / size >= 4",
+        "latency <= fit.latency / 2",
+        "0.5ms >= latency",
+        "size <= (fit.size + 2KiB) / 2",
+    ],
+)
+def test_what_can_be_required(text: str) -> None:
+    assert requirements_of(text)
+
+
+def test_a_requirement_reads_as_it_is_written() -> None:
+    for text in ("size <= 24KiB", "val.accuracy >= fit.val.accuracy - 1.5%", "fit.size / size > 4"):
+        (requirement,) = requirements_of(text)
+        assert describe_requirement(requirement) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("size <= 5ms", "W0652"),
+        ("size <= 1024", "W0652"),
+        ("latency <= 0.5", "W0652"),
+        ("size <= latency", "W0652"),
+        ("size + 5ms <= 1KiB", "W0652"),
+        ("size * fit.size <= 5KiB", "W0654"),
+        ("5 / size <= 1", "W0654"),
+        ("size == 24KiB", "W0654"),
+        ("size <= 1KiB or size <= 2KiB", "W0654"),
+        ("size", "W0654"),
+        ("fit.size <= 24KiB", "W0654"),
+        ("sise <= 24KiB", "W0651"),
+        ("val.acuracy >= 50%", "W0620"),
+        ("vall.accuracy >= 50%", "W0607"),
+        ("fit.sise <= size", "W0651"),
+        ("fit.test.accuracy <= val.accuracy", "W0620"),
+        ("other.size >= size", "W0607"),
+        ("size <= tiny.size", "W0653"),
+        ("size <= 3epochs", "W0654"),
+        ('size <= "small"', "W0654"),
+        ("accuracy >= 50%", "W0651"),
+    ],
+)
+def test_what_cannot_be_required(text: str, code: str) -> None:
+    assert codes_of(variant_spec(f"require {text}")) == [code]
+
+
+def test_every_unit_of_size_and_time_can_be_required() -> None:
+    for unit in UNITS:
+        if unit.endswith("B"):
+            assert requirements_of(f"size <= 5{unit}")
+        elif unit in ("ns", "us", "ms", "s", "min", "h"):
+            assert requirements_of(f"latency <= 5{unit}")
+
+
+def test_variants_are_held_against_each_other() -> None:
+    other = "variant other of fit { require size <= 2KiB }\n"
+    assert not codes_of(variant_spec("require size <= 0.5 * other.size", other))
+    circle = "variant other of fit { require size <= tiny.size }\n"
+    assert codes_of(variant_spec("require size <= 0.5 * other.size", circle)) == ["W0653"]
+
+
+def test_a_net_without_a_train_has_no_metrics() -> None:
+    assert codes_of(LOADED + "variant v of loaded { require test.accuracy >= 1% }") == ["W0655"]
+    assert codes_of(LOADED + "variant v of loaded { require error <= 1% }") == []
+
+
+# --- of -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("subject", ["fitt", "digits", "tiny"])
+def test_what_is_no_net(subject: str) -> None:
+    text = variant_spec("").replace("of fit {", f"of {subject} {{", 2)
+    assert codes_of(text) == ["W0607"]
