@@ -1,9 +1,7 @@
-"""What prune takes first, how much of each group, and zeros in weights."""
+"""What prune takes first, and how much of each group."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from compiler.compression.base import CompressionPass, WeightedNet
-from compiler.compression.pruning.dead import remove_dead_neurons
 from compiler.compression.pruning.groups import find_channels
 from compiler.compression.pruning.importance import (
     IMPORTANCES,
@@ -26,7 +23,6 @@ from compiler.compression.pruning.importance import (
     score_channels,
 )
 from compiler.compression.pruning.prune import Prune
-from compiler.compression.pruning.unstructured import drop_least, keep_pattern, read_pattern
 from compiler.compression.pruning.widths import (
     choose_by_trial,
     choose_global,
@@ -34,75 +30,14 @@ from compiler.compression.pruning.widths import (
     round_widths,
 )
 from compiler.compression.registry import load_compression
-from compiler.compression.tuning.masks import find_zero_masks
-from compiler.compression.world import Tuning, World
+from compiler.compression.world import World
 from compiler.diagnostics import CompileError, Fault
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.messages.pruning import NoRowsToJudgeBy, NothingToCut
-from tests.elaborating import build
-from tests.pytorch_compare import draw_lively
+from tests.pruning_worlds import TEXT, Judge, Rows, Trainer, make_net
 
 Array = NDArray[Any]
-TEXT = """
-model M() {
-    input image: f32[batch, 3, 6, 6]
-    x = image -> conv(8, kernel=3, padding=1) as a -> batch_norm as an -> relu
-    x = x -> conv(8, kernel=1) as b -> relu
-    x = x -> flatten -> dense(12) as c -> relu
-    output logits = x -> dense(4) as head
-}
-"""
-
-
-def make_net(text: str = TEXT, seed: int = 0) -> WeightedNet:
-    graph = build(text).graph
-    return WeightedNet(graph, draw_lively(graph, seed))
-
-
-def run(net: WeightedNet, image: Array) -> Array:
-    (found,) = evaluate(net.graph, net.weights, {"image": image}).values()
-    return found
-
-
-IMAGE = np.random.default_rng(0).normal(size=(5, 3, 6, 6)).astype(np.float32)
-
-
-@dataclass
-class Rows:
-    """Two batches of images; the third channel is always black."""
-
-    synthetic: bool = False
-    asked: list[int] = field(default_factory=list)
-
-    def batches(self, rows: int, size: int = 32) -> Iterator[Mapping[str, Array]]:
-        self.asked.append(rows)
-        rng = np.random.default_rng(1)
-        for _ in range(2):
-            image = rng.normal(size=(4, 3, 6, 6)).astype(np.float32)
-            image[:, 2] = 0
-            yield {"image": image}
-
-
-@dataclass
-class Judge:
-    """Loses where layer `c` is narrow, and nowhere else."""
-
-    def score(self, net: WeightedNet) -> Mapping[str, float]:
-        return {"loss": 12.0 - net.weights["c.weight"].shape[0]}
-
-
-@dataclass
-class Trainer:
-    """Gradients that only the channels 0 and 5 of layer `a` have."""
-
-    def gradients(self, net: WeightedNet, rows: int) -> Mapping[str, Array]:
-        found = {path: np.zeros_like(array) for path, array in net.weights.items()}
-        found["a.weight"][[0, 5]] = 1
-        return found
-
-    def train(self, net: WeightedNet, tuning: Tuning, label: str) -> WeightedNet:
-        return net
 
 
 def score_of(importance: Importance, net: WeightedNet, maker: str, world: World) -> Array:
@@ -257,117 +192,6 @@ def test_a_tied_layer_says_with_which() -> None:
     Prune(channels=0.5, except_=("a",)).run(make_net(text), world)
     reasons = {n.path: n.reason for n in world.journal}
     assert reasons["b"] == "its channels are also those of `a`, which may not be touched"
-
-
-# --- zeros in weights -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("ranking", ["uniform", "global"])
-@pytest.mark.parametrize("importance", [L1(), L2(), Taylor(), Activation()])
-def test_weights_become_zero(importance: Importance, ranking: Any) -> None:
-    net = make_net()
-    world = World(samples=Rows(), trainer=Trainer())
-    made = Prune(weights=0.8, importance=importance, ranking=ranking).run(net, world)
-    assert made.graph is net.graph
-    names = [f"{layer}.weight" for layer in ("a", "b", "c", "head")]
-    assert [n.path for n in world.journal] == names
-    numbers = np.concatenate([made.weights[name].ravel() for name in names])
-    assert abs(float((numbers == 0).mean()) - 0.8) < 0.02
-    for path, array in made.weights.items():
-        kept = array != 0
-        np.testing.assert_array_equal(array[kept], net.weights[path][kept])
-        assert kept.any()
-    if ranking == "uniform":
-        assert find_zero_masks(made).keys() == set(names), "a trainer finds what stays zero"
-
-
-def test_the_least_go_first() -> None:
-    figures = {"a": np.array([[1.0, 4.0], [3.0, 2.0]]), "b": np.array([[10.0, 0.1], [0.2, 9.7]])}
-    even = drop_least(figures, 0.5, globally=False)
-    assert even["a"].tolist() == [[False, True], [True, False]]
-    assert even["b"].tolist() == [[True, False], [False, True]]
-    pooled = drop_least(figures, 0.5, globally=True)
-    assert pooled["a"].tolist() == [[False, True], [True, False]]
-    assert drop_least(figures, 0.0, globally=True)["b"].all()
-    ties = drop_least({"a": np.ones((4, 5))}, 0.9, globally=False)
-    assert ties["a"].sum() == 2
-
-
-def test_two_of_four() -> None:
-    net, world = make_net(), World()
-    made = Prune(pattern="2:4").run(net, world)
-    for name in ("b", "c", "head"):
-        weight = made.weights[f"{name}.weight"]
-        blocks = np.moveaxis(weight, 1, -1).reshape(-1, 4)
-        assert ((blocks != 0).sum(axis=1) == 2).all()
-        old = np.abs(np.moveaxis(net.weights[f"{name}.weight"], 1, -1).reshape(-1, 4))
-        assert np.abs(blocks).sum() == pytest.approx(np.sort(old, axis=1)[:, 2:].sum(), rel=1e-5)
-    np.testing.assert_array_equal(made.weights["a.weight"], net.weights["a.weight"])
-    reasons = {n.path: n.reason for n in world.journal}
-    assert reasons["a.weight"] == "its inputs are no multiple of the pattern"
-    assert keep_pattern(np.ones((2, 6)), 1, 2, 4) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [("2:4", (2, 4)), ("1:16", (1, 16)), ("4:4", None), ("0:4", None), ("2", None)],
-)
-def test_patterns_are_read(text: str, found: tuple[int, int] | None) -> None:
-    assert read_pattern(text) == found
-
-
-# --- channels that add nothing ----------------------------------------------------------------
-
-
-def test_columns_of_zeros_are_removed() -> None:
-    """What group lasso leaves: neurons of which all weights behind, or before, are zero."""
-    net = make_net()
-    weights = {path: np.array(a) for path, a in net.weights.items()}
-    weights["head.weight"][:, [1, 4, 7]] = 0  # nothing reads them
-    weights["b.weight"][[2, 3]] = 0  # and these are zero themselves
-    weights["b.bias"][[2, 3]] = 0
-    weights["an.weight"][6], weights["an.bias"][6] = 0, 0  # a batch norm that makes zeros
-    zeroed = WeightedNet(net.graph, weights)
-    made = Prune(zeros=True).run(zeroed, World())
-    widths = {path: a.shape[0] for path, a in made.weights.items() if path.endswith(".weight")}
-    assert widths == {"a.weight": 7, "an.weight": 7, "b.weight": 6, "c.weight": 9, "head.weight": 4}
-    np.testing.assert_allclose(run(made, IMAGE), run(zeroed, IMAGE), atol=1e-5)
-
-
-def test_a_bias_keeps_a_neuron_alive() -> None:
-    net = make_net()
-    weights = {path: np.array(a) for path, a in net.weights.items()}
-    weights["c.weight"][3] = 0
-    weights["c.bias"][3] = 0.5
-    alive = WeightedNet(net.graph, weights)
-    assert remove_dead_neurons(alive) is alive
-    weights["c.bias"][3] = 1e-4
-    made = remove_dead_neurons(alive, tolerance=1e-3)
-    assert made.weights["c.weight"].shape[0] == 11
-
-
-def test_what_fed_the_dead_dies_too() -> None:
-    net = make_net()
-    weights = {path: np.array(a) for path, a in net.weights.items()}
-    weights["head.weight"][:, 1:] = 0  # one neuron of c is left
-    weights["c.weight"][0].reshape(8, 36)[5] = 0  # and it does not read channel 5 of b
-    zeroed = WeightedNet(net.graph, weights)
-    made = remove_dead_neurons(zeroed)
-    assert made.weights["c.weight"].shape[0] == 1
-    assert made.weights["b.weight"].shape[0] == 7
-    np.testing.assert_allclose(run(made, IMAGE), run(zeroed, IMAGE), atol=1e-5)
-
-
-def test_norms_see_zeros() -> None:
-    text = TEXT.replace("-> flatten -> dense(12) as c -> relu", "-> flatten -> layer_norm as n")
-    net = make_net(text)
-    weights = {path: np.array(a) for path, a in net.weights.items()}
-    weights["b.weight"][2], weights["b.bias"][2] = 0, 0
-    zeroed = WeightedNet(net.graph, weights)
-    assert remove_dead_neurons(zeroed) is zeroed
-
-
-# --- settings ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

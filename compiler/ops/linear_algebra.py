@@ -246,7 +246,7 @@ class Einsum(Op):
                 made += [found[0]] if len(found) == 1 else []
                 found.append(result(parsed.output.index(letter)))
             else:
-                others = found[1:] or [None]
+                others: list[Port | None] = [*found[1:]] or [None]
                 read += [Reading(found[0], other) for other in others]
         return Coupling(tuple(map(tuple, ports.values())), made=tuple(made), read=tuple(read))
 
