@@ -39,7 +39,7 @@ class NoHalfKernels(Message):
     """A net is to compute in bf16 on the CPU.
 
     ONNX Runtime computes in bf16 on CUDA only. On the CPU `bfloat16` keeps the weights in 16 bits
-    in the file and computes in f32; that is what it does without `compute=always`.
+    in the file and computes in f32; that is what it does without `compute="always"`.
     """
 
     code: ClassVar[str] = "W1156"

@@ -132,7 +132,7 @@ class Weights4(Scheme):
       calibration rows move least.
     - `rest`: `stored` keeps all other weights in 8 bits in the file, `float` as they are.
 
-    Example: `apply quantize(weights4(block=32, rounding=gptq))`
+    Example: `apply quantize(weights4(block=32, rounding="gptq"))`
     Source: Frantar et al. 2022, GPTQ, https://arxiv.org/abs/2210.17323
     """
 
