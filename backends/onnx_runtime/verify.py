@@ -106,22 +106,11 @@ def verify(
     if torch_module is not None:
         subjects.append(TorchSubject(graph, weights, torch_module))
     if onnx_path is not None:
-        try:
-            check_onnx(onnx_path)
-        except MalformedModel as error:
-            sink.report(InvalidOnnx(graph.frame.origin, str(onnx_path), str(error)))
+        opened = _open_onnx(graph, weights, onnx_path, device, sink)
+        if opened is None:
             return VerifyReport((), 0.0, passed=False)
-        session = open_session(onnx_path, device=device)
-        pinned = pin_sizes(graph, session.fixed_shapes)
-        opset = read_opset(onnx_path)
-        options = OnnxOptions(fixed=tuple(pinned.items()))
-        subjects.append(OnnxSubject(graph, weights, onnx_path, session, opset, options))
-        if has_rounding(graph) and session.device is Device.CPU:
-            floats = check_integers(graph, onnx_path)
-            for message in floats:
-                sink.report(message)
-            if floats:
-                return VerifyReport((), 0.0, passed=False)
+        subject, pinned = opened
+        subjects.append(subject)
     with np.errstate(all="ignore"):  # large inputs may overflow; results then agree on that
         return compare_subjects(
             graph,
@@ -133,6 +122,28 @@ def verify(
             samples=samples,
             progress=progress,
         )
+
+
+def _open_onnx(
+    graph: Graph, weights: Mapping[str, Array], path: Path, device: Device, sink: Sink
+) -> tuple[OnnxSubject, dict[str, int]] | None:
+    """The ONNX file as a subject, with the sizes that it fixes; None where it is malformed, or
+    computes in floats what was planned in integers, which is reported."""
+    try:
+        check_onnx(path)
+    except MalformedModel as error:
+        sink.report(InvalidOnnx(graph.frame.origin, str(path), str(error)))
+        return None
+    session = open_session(path, device=device)
+    pinned = pin_sizes(graph, session.fixed_shapes)
+    if has_rounding(graph) and session.device is Device.CPU:
+        floats = check_integers(graph, path)
+        for message in floats:
+            sink.report(message)
+        if floats:
+            return None
+    options = OnnxOptions(fixed=tuple(pinned.items()))
+    return OnnxSubject(graph, weights, path, session, read_opset(path), options), pinned
 
 
 def compare_subjects(
