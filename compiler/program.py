@@ -48,7 +48,8 @@ class AddAdapters:
 @dataclass(frozen=True)
 class Net:
     """A network with its own weights: a model with arguments, and where its weights come from.
-    `adapters` are still to be added to the graph; finished nets have none."""
+    `adapters` are still to be added to the graph; finished nets have none. `frozen` are its
+    parameters that are not trained for the sake of adapters, as long as it has these."""
 
     name: str
     model: str
@@ -56,6 +57,7 @@ class Net:
     loads: tuple[LoadWeights, ...] = ()
     span: Span | None = None
     adapters: tuple[AddAdapters, ...] = ()
+    frozen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from backends.pytorch.modules import emit_module
 from backends.pytorch.running import run_training
 from backends.pytorch.script.models import spell_trained
 from backends.pytorch.script.write import write_training
+from compiler.compression.attach import attach
 from compiler.compression.low_rank.adapting import adapter_slot, add_adapters
 from compiler.compression.low_rank.lora import Lora
 from compiler.compression.low_rank.merging import merge_adapters
@@ -35,7 +36,7 @@ from compiler.program import Program
 from tests.elaborating import elaborate
 from tests.pytorch_compare import assert_means_the_same, draw_inputs, draw_lively
 from tests.pytorch_random import make_network
-from tests.test_train_scripts import lint
+from tests.train_scripts import lint
 from weft.building.plan import plan_build
 
 Array = NDArray[Any]
@@ -208,6 +209,12 @@ def test_only_adapters_are_trained(tmp_path: Path) -> None:
     new = {p for p in tuned if p.removeprefix("m.") not in learned}
     assert new == {f"m.{x}_lora.{k}.weight" for x in ("hidden", "middle") for k in (0, 1)}
     assert tuned["m.hidden_lora.1.weight"].any()
+    (net,) = program.trains["tuned"].nets
+    learned_net = {p.removeprefix("m."): a for p, a in tuned.items()}
+    merged = merge_adapters(net.net.graph, learned_net)
+    assert merged.weights.keys() == learned.keys()
+    changed = attach(program.trains["tuned"], "m", merged.graph)
+    assert not changed.freeze, "a pass may train what the adapters were merged into"
     script = (tmp_path / "tuned" / "train.py").read_text()
     assert 'parameter.requires_grad = "lora" in name' in script
 

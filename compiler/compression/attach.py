@@ -22,7 +22,8 @@ def attach(train: Train, name: str, graph: Graph, prefix: str | None = None) -> 
 
     Every call of the net in the step becomes a copy of the graph, under the frame of the call,
     so that scripts are generated from the new net. What the net was to load is forgotten: the
-    numbers of a changed net come from elsewhere.
+    numbers of a changed net come from elsewhere. What was frozen for the sake of adapters is
+    free again: they have been merged.
 
     Args:
         train: a checked train.
@@ -37,7 +38,7 @@ def attach(train: Train, name: str, graph: Graph, prefix: str | None = None) -> 
     old = find_net(train, name)
     new = TrainedNet(
         old.name,
-        replace(old.net, graph=graph, loads=()),
+        replace(old.net, graph=graph, loads=(), frozen=()),
         old.prefix if prefix is None else prefix,
     )
     calls = find_calls(train.step, old)
@@ -45,7 +46,9 @@ def attach(train: Train, name: str, graph: Graph, prefix: str | None = None) -> 
         raise CompileError([NetInsideLoop(train.span, name)])
     step = _Replacement(train.step, old, new, calls).run()
     nets = tuple(new if net is old else net for net in train.nets)
-    return replace(train, nets=nets, step=step)
+    freed = {old.prefix + path for path in old.net.frozen}
+    freeze = tuple(pattern for pattern in train.freeze if pattern not in freed)
+    return replace(train, nets=nets, step=step, freeze=freeze)
 
 
 def find_net(train: Train, name: str) -> TrainedNet:

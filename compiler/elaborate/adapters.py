@@ -54,7 +54,7 @@ def adapt_net(net: Net, report: Report) -> Net | None:
 
 
 def _adapt(graph: Graph, step: AddAdapters, report: Report) -> Graph | None:
-    prefix = f"{step.prefix}." if step.prefix else ""
+    prefix = _dotted(step.prefix)
     made = add_adapters(graph, step.lora, prefix)
     if made is graph:
         everything = find_adaptable(graph, Lora(), prefix)
@@ -67,7 +67,7 @@ def _adapt(graph: Graph, step: AddAdapters, report: Report) -> Graph | None:
 def _leave_out(load: LoadWeights, before: Graph, after: Graph) -> LoadWeights:
     """The load without the adapters, which no file has: they start at zero. A load of what a
     train learned keeps those that the train had."""
-    prefix = f"{load.prefix}." if load.prefix else ""
+    prefix = _dotted(load.prefix)
     new = (p for p in after.parameter if p not in before.parameter and p.startswith(prefix))
     return replace(load, excluded=(*load.excluded, *(p.removeprefix(prefix) for p in new)))
 
@@ -81,11 +81,11 @@ def adapt_train(train: Train, report: Report) -> Train | None:
         made = adapt_net(old.net, report)
         if made is None:
             return None
-        frozen = list(train.freeze)
-        for step in old.net.adapters:
-            inner = f"{step.prefix}." if step.prefix else ""
-            paths = find_frozen(old.net.graph, made.graph, step.lora, inner)
-            frozen += [old.prefix + path for path in paths]
+        frozen = tuple(
+            path
+            for step in old.net.adapters
+            for path in find_frozen(old.net.graph, step.lora, _dotted(step.prefix))
+        )
         try:
             train = attach(train, old.name, made.graph)
         except CompileError as error:
@@ -93,10 +93,15 @@ def adapt_train(train: Train, report: Report) -> Train | None:
                 report(message)
             return None
         nets = tuple(
-            replace(net, net=replace(net.net, loads=made.loads, adapters=()))
+            replace(net, net=replace(net.net, loads=made.loads, adapters=(), frozen=frozen))
             if net.name == old.name
             else net
             for net in train.nets
         )
-        train = replace(train, nets=nets, freeze=tuple(dict.fromkeys(frozen)))
+        freeze = (*train.freeze, *(old.prefix + path for path in frozen))
+        train = replace(train, nets=nets, freeze=tuple(dict.fromkeys(freeze)))
     return train
+
+
+def _dotted(prefix: str) -> str:
+    return f"{prefix}." if prefix else ""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from compiler.data.base import DataSource
     from compiler.elaborate.files import FileNet, FileScope
     from compiler.ir.graph import Graph
-    from compiler.program import LoadWeights
+    from compiler.program import AddAdapters, LoadWeights
     from compiler.syntax import Data, Let
 
 T = TypeVar("T")
@@ -158,7 +158,7 @@ class Session:
     opening: list[str] = field(default_factory=list)
     work: int = 0
     depth: int = 0
-    models: dict[int, tuple[Graph, tuple[LoadWeights, ...]]] = field(default_factory=dict)
+    models: dict[int, tuple[Graph, tuple[LoadWeights | AddAdapters, ...]]] = field(default_factory=dict)
     seen: set[tuple[str, Span | None]] = field(default_factory=set)
     faults: int = 0
     sources: Mapping[str, DataSource] = field(default_factory=dict)

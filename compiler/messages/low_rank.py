@@ -7,6 +7,10 @@ from typing import ClassVar, final
 from compiler.diagnostics import Message
 from compiler.records import dataclass
 
+_SMALL = (
+    "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(8) as fc\n}\nnet m = M()\n"
+)
+
 
 @final
 @dataclass(frozen=True)
@@ -18,6 +22,8 @@ class OneGoalOnly(Message):
     """
 
     code: ClassVar[str] = "W1130"
+    bad: ClassVar[str] = _SMALL + "variant small of m { apply low_rank(rank=2, energy=90%) }\n"
+    good: ClassVar[str] = _SMALL + "variant small of m { apply low_rank(energy=90%) }\n"
 
     goals: tuple[str, ...]
 
@@ -66,14 +72,8 @@ class NothingToAdapt(Message):
     """
 
     code: ClassVar[str] = "W1132"
-    bad: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(8) as fc\n}\n"
-        'net tuned = M() -> lora(rank=2, only=["attention.*"])\n'
-    )
-    good: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(8) as fc\n}\n"
-        'net tuned = M() -> lora(rank=2, only=["fc"])\n'
-    )
+    bad: ClassVar[str] = _SMALL + 'net tuned = M() -> lora(rank=2, only=["attention.*"])\n'
+    good: ClassVar[str] = _SMALL + 'net tuned = M() -> lora(rank=2, only=["fc"])\n'
 
     layers: tuple[str, ...]
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from backends.onnx_runtime.session import Device
 from backends.pytorch.tuning import make_trainer
 from compiler.compression.base import WeightedNet
+from compiler.compression.low_rank.merging import merge_adapters
 from compiler.compression.world import Goal, LayerNote, World
 from compiler.ir.printer import print_graph
 from compiler.ir.verify import verify_graph
@@ -90,7 +91,8 @@ class VariantBuild:
         else:
             weights = {p: self.trained[variant.prefix + p] for p in variant.graph.parameter}
         types = {p.path: p.value.type.dtype.numpy for p in variant.graph.parameters}
-        return WeightedNet(variant.graph, {p: np.array(weights[p], dtype=types[p]) for p in types})
+        numbers = {p: np.array(weights[p], dtype=types[p]) for p in types}
+        return merge_adapters(variant.graph, numbers)
 
     @cached_property
     def base_key(self) -> str:

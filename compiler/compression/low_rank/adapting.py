@@ -52,12 +52,12 @@ def add_adapters(graph: Graph, lora: Lora, prefix: str = "") -> Graph:
     return replace(graph, nodes=tuple(nodes), parameters=tuple(work.order()))
 
 
-def find_frozen(before: Graph, after: Graph, lora: Lora, prefix: str = "") -> list[str]:
-    """The parameters of an adapted part that are not trained: all but adapters and what `train`
-    names."""
-    inside = [p.path for p in before.parameters if p.trainable and p.path.startswith(prefix)]
+def find_frozen(graph: Graph, lora: Lora, prefix: str = "") -> list[str]:
+    """The parameters of a graph that are not trained once a part of it has adapters: all of that
+    part but what `train` names."""
+    inside = [p.path for p in graph.parameters if p.trainable and p.path.startswith(prefix)]
     kept = set(match_paths([p.removeprefix(prefix) for p in inside], lora.train))
-    return [p for p in inside if p.removeprefix(prefix) not in kept and p in after.parameter]
+    return [p for p in inside if p.removeprefix(prefix) not in kept]
 
 
 class _Adapting:
