@@ -32,6 +32,8 @@ def form_integers(build: GraphBuilder) -> None:
     for node in list(build.nodes):
         if node.domain == "" and node.op_type == "QuantizeLinear":
             _round_before_move(build, node)
+        elif node.domain == "" and node.op_type in (*LAYERS, "ConvTranspose"):
+            _keep_float(build, node)
 
 
 def _write_bias(build: GraphBuilder, node: ir.Node, before: list[ir.Node]) -> None:
@@ -76,6 +78,32 @@ def _round_before_move(build: GraphBuilder, node: ir.Node) -> None:
         source = build.add_plain(op_type, [source, *given], {}, f"{move.name}/{op_type}")
         build.nodes.insert(place + number, _take_last(build, move))
     move.replace_input_with(0, source)
+
+
+def _keep_float(build: GraphBuilder, node: ir.Node) -> None:
+    """Keeps a layer float that is to be float, between others that are not. ONNX Runtime would
+    round its weight by itself, with one scale for all channels, wherever its input is dequantized
+    and its result rounded (`WeightBiasQuantization`, since 1.23). It sees no rounding behind a
+    LeakyRelu, which with a slope of 1 is the identity, and fuses with the layer."""
+    weight = node.inputs[1]
+    maker = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if weight is None or weight.producer() is not None or maker is None:
+        return
+    (result,) = node.outputs
+    readers = list(result.uses())
+    if maker.op_type != "DequantizeLinear" or not _leads_to_rounding(result):
+        return
+    kept = build.add_plain("LeakyRelu", [result], {"alpha": 1.0}, f"{node.name}/float")
+    build.nodes.insert(build.nodes.index(node) + 1, _take_last(build, node))
+    for reader, place in readers:
+        reader.replace_input_with(place, kept)
+
+
+def _leads_to_rounding(value: ir.Value) -> bool:
+    readers = list(value.uses())
+    while len(readers) == 1 and readers[0][0].op_type in ("Relu", "Clip"):
+        readers = list(readers[0][0].outputs[0].uses())
+    return len(readers) == 1 and readers[0][0].op_type == "QuantizeLinear"
 
 
 def _take_last(build: GraphBuilder, like: ir.Node) -> ir.Node:

@@ -30,10 +30,10 @@ Array = NDArray[Any]
 SHARE = 2.0**-6
 """By how much of a step values are moved. A bias rounded to steps of s_x · s_w moves a result by
 up to 2**-8 of its own step; f32 sums of thousands of products by less."""
-FLIPS = 4
+FLIPS = 2
 """How many elements of each row should get another level at least: in a value of eight elements
 (behind a pool) hardly one would, and the one that does in a backend has a large effect."""
-DRAWS = 2
+DRAWS = 3
 FACTOR = 3.0
 """How many times the largest effect of `DRAWS` random moves a difference may be."""
 

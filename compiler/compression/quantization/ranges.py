@@ -72,9 +72,8 @@ def make_scaling(low: float, high: float, dtype: IntegerName, *, symmetric: bool
     """The scale and zero point whose levels reach from `low` (at most 0) to `high`."""
     least, greatest = LEVELS[dtype]
     if symmetric:
-        bound = max(-low, high)
-        scale = bound / greatest
-        return Scaling(_positive(scale), (least + greatest + 1) // 2, dtype)
+        middle = (least + greatest + 1) // 2
+        return Scaling(_positive(max(-low, high) / (greatest - middle)), middle, dtype)
     scale = _positive((high - low) / (greatest - least))
     return Scaling(scale, int(np.clip(round(least - low / scale), least, greatest)), dtype)
 

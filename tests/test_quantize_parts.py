@@ -1,0 +1,275 @@
+"""Parts of static quantization: ranges, the operator, integer biases, reading back, tolerance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from backends.onnx_graph.compile import compile_onnx
+from backends.onnx_runtime.readback import check_integers, find_float_nodes, optimize
+from backends.onnx_runtime.rounding import has_rounding, measure_rounding
+from backends.onnx_runtime.session import Device, open_session
+from backends.pytorch.load import assign_weights, load_module
+from backends.pytorch.modules import emit_module
+from compiler.compression.quantization.calibrated import round_weight
+from compiler.compression.quantization.calibration import draw_batches
+from compiler.compression.quantization.int8 import Int8
+from compiler.compression.quantization.ranges import (
+    Observation,
+    choose_scaling,
+    make_scaling,
+    merge_observations,
+    scale_channels,
+)
+from compiler.compression.world import Target, World
+from compiler.diagnostics import CompileError
+from compiler.ir.evaluate import evaluate
+from compiler.messages.quantization import IntegerRunsFloat
+from tests.quantizing import Drawn, make_net
+
+Array = NDArray[Any]
+
+DENSE = """
+model M() {
+    input x: f32[batch, 6]
+    output y: f32[batch, 3] = x -> dense(8) as fc1 -> relu -> dense(3) as fc2
+}
+"""
+
+
+def observe(sample: Array) -> Observation:
+    sample = sample.astype(np.float32)
+    return Observation(float(sample.min()), float(sample.max()), sample)
+
+
+# --- ranges ------------------------------------------------------------------------------------
+
+
+@given(
+    low=st.floats(-1e3, 0),
+    high=st.floats(0, 1e3),
+    dtype=st.sampled_from(("u8", "i8")),
+    symmetric=st.booleans(),
+)
+def test_zero_is_a_level_and_the_range_is_covered(
+    low: float, high: float, dtype: Any, symmetric: bool
+) -> None:
+    made = make_scaling(low, high, dtype, symmetric=symmetric)
+    assert made.round(np.zeros(1, np.float32))[0] == 0
+    numbers = np.linspace(low, high, 50, dtype=np.float32)
+    # Half a step of rounding, and half a one because the zero point is rounded too.
+    assert np.abs(made.round(numbers) - numbers).max() <= 1.01 * made.scale + 1e-6
+    if low == 0 and not symmetric:
+        assert made.zero_point == (0 if dtype == "u8" else -128)
+
+
+def test_clipping_outliers_beats_the_bounds() -> None:
+    draw = np.random.default_rng(0)
+    sample = draw.laplace(size=20_000)
+    seen = observe(sample)
+    errors = {}
+    for method in ("minmax", "percentile", "entropy", "mse"):
+        made = choose_scaling(seen, method, "i8", symmetric=True)  # type: ignore[arg-type]
+        errors[method] = float(np.square(made.round(seen.sample) - seen.sample).mean())
+    assert errors["mse"] <= min(errors.values()) * 1.0001
+    assert errors["mse"] < 0.95 * errors["minmax"]
+
+
+def test_percentile_leaves_out_one_in_ten_thousand() -> None:
+    sample = np.concatenate([np.linspace(-1, 1, 100_000), [50.0]])
+    made = choose_scaling(observe(sample), "percentile", "u8", symmetric=False)
+    assert made.scale == pytest.approx(2 / 255, rel=0.01)
+
+
+def test_values_with_one_scale_are_seen_together() -> None:
+    both = merge_observations([observe(np.array([0.0, 1.0])), observe(np.array([-3.0, 0.5]))])
+    assert (both.low, both.high) == (-3.0, 1.0)
+
+
+@given(st.integers(0, 1000))
+def test_weight_scales_of_least_error_lose_no_more(seed: int) -> None:
+    weight = np.random.default_rng(seed).standard_normal((4, 3, 3, 3)).astype(np.float32)
+    errors = []
+    for method in ("minmax", "mse"):
+        scale = scale_channels(weight, method, bits=8, per_channel=True)  # type: ignore[arg-type]
+        errors.append(np.square(weight - round_weight(weight, scale)).sum(axis=(1, 2, 3)))
+    assert (errors[1] <= errors[0] * 1.0001 + 1e-12).all()
+
+
+def test_a_channel_of_zeros_has_a_scale() -> None:
+    weight = np.zeros((2, 3), np.float32)
+    scale = scale_channels(weight, "mse", bits=8, per_channel=True)
+    assert (scale > 0).all()
+    assert not round_weight(weight, scale).any()
+
+
+def test_inputs_without_sizes_cannot_be_drawn() -> None:
+    net = make_net("""model M() {
+        input x: f32[batch, n]
+        output y: f32[batch, n - 1000] = x[:, 1000:]
+    }""")
+    with pytest.raises(CompileError) as refused:
+        draw_batches(net, World(), 4)
+    assert [m.code for m in refused.value.messages] == ["W1140"]
+    world = World(target=Target(sizes=(("n", 2002),)))
+    assert draw_batches(net, world, 4)[0]["x"].shape == (4, 2002)
+
+
+# --- one IR in three backends ------------------------------------------------------------------
+
+
+def test_backends_agree_to_the_step(tmp_path: Path) -> None:
+    """On numbers in the middle of a step, backends may differ by a step, and by no more."""
+    net = make_net(DENSE)
+    made = Int8(placement="all").quantize(net, World(samples=Drawn(net.graph, {})), None, ())
+    compile_onnx(made.graph, made.weights, tmp_path / "net.onnx")
+    module = load_module(emit_module([made.graph], title="M"), made.graph)
+    assign_weights(module, made.weights)
+    inputs = next(Drawn(net.graph, {}, seed=3).batches(32))
+    wanted = evaluate(made.graph, made.weights, inputs)["y"]
+    session = open_session(tmp_path / "net.onnx", device=Device.CPU)
+    import torch
+
+    with torch.no_grad():
+        trained = module(torch.from_numpy(inputs["x"])).numpy()
+    step = made.weights["round_fc1.scale"] * np.abs(made.weights["fc2.weight"]).max()
+    for found in (session.run(inputs)["y"], trained):
+        assert np.abs(found - wanted).max() <= 1.1 * step
+
+
+def test_gradients_pass_straight_through() -> None:
+    import torch
+
+    net = make_net(DENSE)
+    made = Int8(placement="all").quantize(net, World(samples=Drawn(net.graph, {})), None, ())
+    module = load_module(emit_module([made.graph], title="M"), made.graph)
+    assign_weights(module, made.weights)
+    x = torch.randn(16, 6, requires_grad=True)
+    module(x).square().sum().backward()
+    gradients = {name: p.grad for name, p in module.named_parameters()}
+    assert set(gradients) == {"fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"}
+    assert all(g is not None and g.abs().sum() > 0 for g in gradients.values())
+    assert x.grad is not None
+    assert x.grad.abs().sum() > 0
+
+
+# --- what the runtime does with it -------------------------------------------------------------
+
+
+def write_dense(path: Path, *, whole_bias: bool) -> Path:
+    """A Gemm on dequantized tensors, with a bias in i32 or in f32."""
+    parts = {
+        "s": np.float32(0.1),
+        "z": np.uint8(128),
+        "w": np.ones((8, 6), np.int8),
+        "ws": np.full(8, 0.1, np.float32),
+        "wz": np.zeros(8, np.int8),
+        "bias": np.zeros(8, np.int32 if whole_bias else np.float32),
+        "bs": np.full(8, 0.01, np.float32),
+        "bz": np.zeros(8, np.int32),
+    }
+    bias = "db" if whole_bias else "bias"
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["dw"], axis=0),
+        helper.make_node("Gemm", ["d", "dw", bias], ["y"], "fc", transB=1),
+    ]
+    if whole_bias:
+        made = helper.make_node("DequantizeLinear", ["bias", "bs", "bz"], ["db"], axis=0)
+        nodes.insert(3, made)
+    nodes[-1].metadata_props.add(key="source", value="net.weft:7")
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 8])],
+        [numpy_helper.from_array(np.asarray(a), n) for n, a in parts.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    onnx.save(model, path)
+    return path
+
+
+def test_a_layer_that_runs_in_floats_is_found(tmp_path: Path) -> None:
+    assert find_float_nodes(write_dense(tmp_path / "whole.onnx", whole_bias=True)) == []
+    (found,) = find_float_nodes(write_dense(tmp_path / "float.onnx", whole_bias=False))
+    assert (found.name, found.operator, found.source) == ("fc", "Gemm", "net.weft:7")
+
+
+def test_a_layer_that_runs_in_floats_is_an_error_at_its_line(tmp_path: Path) -> None:
+    graph = make_net(DENSE.replace("fc1", "fc")).graph
+    (message,) = check_integers(graph, write_dense(tmp_path / "net.onnx", whole_bias=False))
+    assert isinstance(message, IntegerRunsFloat)
+    assert message.code == "W1142"
+    place = next(n.origin.span for n in graph.nodes if n.origin.name == "fc")
+    assert message.span == place
+    assert 'except=["fc"]' in (message.help() or "")
+
+
+def test_pools_and_dense_layers_fuse(tmp_path: Path) -> None:
+    net = make_net("""model M() {
+        input image: f32[batch, 3, 8, 8]
+        x = image -> conv(8, kernel=3) as a -> relu
+        output y: f32[batch, 4] = x -> global_avg_pool -> dense(4) as b
+    }""")
+    made = Int8(placement="all").quantize(net, World(samples=Drawn(net.graph, {})), None, ())
+    compile_onnx(made.graph, made.weights, tmp_path / "net.onnx")
+    types = {node.op_type for node in optimize(tmp_path / "net.onnx").graph.node}
+    assert {"QLinearConv", "QLinearGlobalAveragePool", "QGemm"} <= types
+    assert "DequantizeLinear" not in types
+
+
+def test_a_float_layer_between_integer_ones_stays_float(tmp_path: Path) -> None:
+    """ONNX Runtime would round its weight by itself, with one scale for all channels."""
+    net = make_net("""model M() {
+        input image: f32[batch, 3, 8, 8]
+        x = image -> conv(8, kernel=3) as a -> relu -> conv(8, kernel=3, groups=8) as b -> relu
+        output y: f32[batch, 4, 4, 4] = x -> conv(4, kernel=1) as c
+    }""")
+    world = World(samples=Drawn(net.graph, {}))
+    made = Int8(placement="all").quantize(net, world, None, ("b",))
+    compile_onnx(made.graph, made.weights, tmp_path / "net.onnx")
+    nodes = optimize(tmp_path / "net.onnx").graph.node
+    assert [n.op_type for n in nodes if n.name.startswith(("a", "b", "c"))].count("Conv") == 1
+    inputs = next(Drawn(net.graph, {}, seed=3).batches(8))
+    found = open_session(tmp_path / "net.onnx", device=Device.CPU).run(inputs)["y"]
+    wanted = evaluate(made.graph, made.weights, inputs)["y"]
+    step = made.weights["round_c.scale"]
+    assert np.abs(found - wanted).max() <= 1.01 * step
+    assert (np.abs(found - wanted) > 0.5 * step).mean() < 0.005, "levels differ on edges alone"
+
+
+# --- tolerance ---------------------------------------------------------------------------------
+
+
+def test_the_tolerance_knows_steps() -> None:
+    net = make_net(DENSE)
+    inputs = next(Drawn(net.graph, {}).batches(4))
+    outputs = evaluate(net.graph, net.weights, inputs)
+    assert not has_rounding(net.graph)
+    assert measure_rounding(net.graph, net.weights, inputs, outputs) == 0
+    made = Int8(placement="all").quantize(net, World(samples=Drawn(net.graph, {})), None, ())
+    outputs = evaluate(made.graph, made.weights, inputs)
+    allowed = measure_rounding(made.graph, made.weights, inputs, outputs)
+    assert 1e-4 < allowed < 0.05, "a few levels, not the size of the numbers"
+
+
+def test_a_lost_bias_is_outside_the_tolerance() -> None:
+    net = make_net(DENSE)
+    made = Int8(placement="all").quantize(net, World(samples=Drawn(net.graph, {})), None, ())
+    inputs = next(Drawn(net.graph, {}).batches(4))
+    outputs = evaluate(made.graph, made.weights, inputs)
+    allowed = measure_rounding(made.graph, made.weights, inputs, outputs)
+    wrong = dict(made.weights)
+    wrong["fc2.bias"] = np.zeros_like(wrong["fc2.bias"])
+    found = evaluate(made.graph, wrong, inputs)["y"]
+    assert np.abs(found - outputs["y"]).max() > allowed * np.abs(outputs["y"]).max()
