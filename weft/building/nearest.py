@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 
 STRONGER = {"channels": 1, "weights": 1, "heads": 1, "energy": -1}
 """Settings that are shares: whether more of one makes the net smaller."""
-STEPS = (0.1, 0.2, 0.3, 0.4)
+STEPS = tuple(step / 20 for step in range(1, 10))
 """How far a setting is moved, the nearest first."""
+PATIENCE = 20.0
+"""Seconds after which no further setting is tried."""
 TRAINING = ("finetune", "distill")
 """Passes that tries leave out, because they take the time of a training."""
 
@@ -106,7 +109,10 @@ def find_nearest(build: VariantBuild, judgement: Judgement) -> str:
         return ""
     smaller = relation in ("<=", "<")
     shrink = smaller if figure.name not in ("error", "loss") else False
+    start = time.monotonic()
     for index, name, value, changed in _find_settings(build, shrink):
+        if time.monotonic() - start > PATIENCE:
+            break
         try:
             found = _try(build, index, changed, world, figure)
         except CompileError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,17 @@ def read_figures(path: Path) -> tuple[dict[str, Figures], Mapping[str, Any]]:
         for name, found in data["figures"].items()
     }
     return figures, data["conditions"]
+
+
+def write_layers(path: Path, rows: Sequence[LayerRow]) -> None:
+    """Writes the rows of layers."""
+    write_text(path, json.dumps([asdict(row) for row in rows]) + "\n")
+
+
+def read_layers(path: Path) -> list[LayerRow]:
+    """What `write_layers` wrote."""
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    return [LayerRow(**{**entry, "notes": tuple(entry["notes"])}) for entry in entries]
 
 
 def _encode(measured: Measured) -> dict[str, Any]:

@@ -26,7 +26,15 @@ from weft.building.figures import (
 from weft.building.goals import find_goals
 from weft.building.layers import describe_layers
 from weft.building.nearest import explain_failure
-from weft.building.outcomes import Figures, Outcome, read_figures, write_figures
+from weft.building.outcomes import (
+    Figures,
+    LayerRow,
+    Outcome,
+    read_figures,
+    read_layers,
+    write_figures,
+    write_layers,
+)
 from weft.building.timing import draw_inputs, draw_sizes
 from weft.building.variants import VariantBuild
 from weft.measuring import sample_inputs
@@ -75,7 +83,7 @@ class VariantStages:
             conditions,
             self.workshop.cache.get_facts(f"verify {own.name}"),
             tuple(build.journal),
-            describe_layers(build, own, base),
+            self.describe(build, own, base),
             judgements,
             samples is None or samples.synthetic,
         )
@@ -190,6 +198,19 @@ class VariantStages:
         write_figures(path, figures, conditions)
         cache.record(stage, key, [path])
         return figures, conditions
+
+    def describe(self, build: VariantBuild, own: Contender, base: Contender) -> list[LayerRow]:
+        """The layers of the variant; remembered, because their noise and latency are measured."""
+        stage, cache = f"layers of {build.variant.name}", self.workshop.cache
+        target = replace(build.variant.target, span=None)
+        key = hash_text(hash_file(own.path), build.key, repr(target), build.measure_key)
+        path = build.steps_folder / "layers.json"
+        if cache.is_fresh(stage, key):
+            return read_layers(path)
+        rows = describe_layers(build, own, base)
+        write_layers(path, rows)
+        cache.record(stage, key, [path])
+        return rows
 
     def take_figures(
         self,

@@ -1,0 +1,250 @@
+"""Builds of variants: stages that are remembered, files that run, reports, contracts that fail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from sklearn.datasets import load_digits
+
+from backends.onnx_runtime.session import Device
+from compiler.diagnostics import CompileError
+from compiler.ir.weights import write_weights
+from weft.api import load
+from weft.building.stages import Build
+
+SPEC = """
+model Net(width: int = 32) {
+    input image: f32[batch, 64]
+    output logits = image -> dense(width) as stem -> relu -> dense(10) as head
+}
+data digits {
+    source sklearn("digits")
+    image = (image / 16) -> reshape([64])
+    split random(seed=0), train=60%, val=20%, test=20%
+}
+train fit of Net on digits {
+    minimize cross_entropy(logits, label) with adamw(lr=1e-2)
+    metric accuracy = accuracy(logits, label)
+    batch 64  epochs 8
+}
+variant tiny of fit {
+    apply PASSES
+    target cpu(threads=1), batch=8
+    require REQUIRE
+}
+deploy tiny as onnx { preprocess digits  labels ["{i}" for i in 0..10] }
+"""
+PASSES = "prune(channels=50%) -> quantize(stored8)"
+REQUIRE = "test.accuracy >= fit.test.accuracy - 20% and size <= 8KiB"
+
+
+class Folder:
+    """A build folder, and what its last build said."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.said: list[str] = []
+
+    @property
+    def out(self) -> Path:
+        return self.path / "out"
+
+    def build(self, passes: str = PASSES, require: str = REQUIRE, spec: str = SPEC) -> None:
+        text = spec.replace("PASSES", passes).replace("REQUIRE", require)
+        (self.path / "spec.weft").write_text(text)
+        self.said = []
+        program = load(self.path / "spec.weft").program
+        Build(program, self.out, Device.CPU, echo=self.said.append).run()
+
+    def report(self) -> dict[str, object]:
+        sections = json.loads((self.out / "report.json").read_text())["sections"]
+        return next(s for s in sections if s["title"].startswith("variant tiny"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
+    made = Folder(tmp_path_factory.mktemp("build"))
+    made.build()
+    return made
+
+
+def test_the_file_classifies_raw_rows(folder: Folder) -> None:
+    folder.build()
+    session = ort.InferenceSession(
+        str(folder.out / "tiny.onnx"), providers=["CPUExecutionProvider"]
+    )
+    images, labels = load_digits(return_X_y=True)
+    raw = images.reshape(-1, 8, 8).astype(np.uint8)
+    (scores,) = session.run(None, {"image": raw})
+    assert float(np.mean(scores.argmax(1) == labels)) > 0.7
+    assert json.loads(session.get_modelmeta().custom_metadata_map["labels"])[3] == "3"
+
+
+def test_the_file_has_the_new_shapes(folder: Folder) -> None:
+    folder.build()
+    model = onnx.load(folder.out / "tiny.onnx")
+    shapes = {tuple(i.dims) for i in model.graph.initializer}
+    assert {(16, 64), (10, 16)} <= shapes
+    assert (folder.out / "tiny.onnx").stat().st_size < (
+        folder.out / "tiny/base.onnx"
+    ).stat().st_size
+
+
+def test_nothing_is_made_twice(folder: Folder) -> None:
+    folder.build()
+    before = (folder.out / "report.json").read_text()
+    folder.build()
+    assert all(line.endswith("up to date") for line in folder.said)
+    assert (folder.out / "report.json").read_text() == before
+
+
+def test_another_contract_makes_nothing_anew(folder: Folder) -> None:
+    folder.build()
+    folder.build(require="test.accuracy >= 50% and size <= 0.9 * fit.size and error <= 200%")
+    assert all(line.endswith("up to date") for line in folder.said)
+    assert len(folder.report()["contract"]) == 3  # type: ignore[arg-type]
+
+
+def test_another_last_pass_keeps_the_first_ones(folder: Folder) -> None:
+    folder.build()
+    folder.build("prune(channels=50%) -> quantize(float16)")
+    assert "variant tiny: 1 prune: up to date" in folder.said
+    assert "variant tiny: 2 quantize" in folder.said
+
+
+def test_an_interrupted_build_goes_on(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    from compiler.compression.quantization.stored import Stored8
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stored8, "quantize", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            folder.build("prune(channels=25%) -> quantize(stored8)")
+    folder.build("prune(channels=25%) -> quantize(stored8)")
+    assert "variant tiny: 1 prune: up to date" in folder.said
+
+
+def test_the_report_says_what_was_measured(folder: Folder) -> None:
+    folder.build()
+    facts = folder.report()
+    figures = facts["figures"]
+    size = (folder.out / "tiny.onnx").stat().st_size
+    assert figures["tiny"]["size"] == size  # type: ignore[index]
+    assert figures["fit"]["params"] == 64 * 32 + 32 + 320 + 10  # type: ignore[index]
+    assert figures["tiny"]["params"] == 64 * 16 + 16 + 160 + 10  # type: ignore[index]
+    assert figures["tiny"]["flops"] == 8 * 2 * (64 * 16 + 160)  # type: ignore[index]
+    assert [layer["path"] for layer in facts["layers"]] == ["stem", "head"]  # type: ignore[attr-defined]
+    assert all(entry["verdict"] == "pass" for entry in facts["contract"])  # type: ignore[attr-defined]
+    text = (folder.out / "report.md").read_text()
+    assert "require size <= 8KiB" in text
+    assert "| stem | dense | 16×64 | 1,040 | 2,080 | 8 |" in text
+
+
+def test_the_page_stands_alone(folder: Folder) -> None:
+    folder.build()
+    page = (folder.out / "report.html").read_text()
+    assert "<script" not in page
+    assert "src=" not in page
+    assert "http" not in page
+    start = page.index("<svg")
+    drawing = ElementTree.fromstring(page[start : page.index("</svg>") + 6])
+    assert len(drawing.findall("circle")) == 2
+    assert "require" in page
+
+
+def test_a_contract_that_does_not_hold_ends_the_build(folder: Folder) -> None:
+    with pytest.raises(CompileError) as caught:
+        folder.build(require="size <= 2.5KiB and latency <= 10s")
+    (message,) = caught.value.messages
+    assert message.code == "W1172"
+    assert message.span is not None
+    assert message.span.text == "size <= 2.5KiB"
+    size = (folder.out / "tiny.onnx").stat().st_size
+    assert message.label().startswith(f"size is {size / 1024:.1f} KiB: ")
+    assert "above 2.5 KiB" in message.label()
+    assert "`prune(channels=" in (message.help() or "")
+    assert "(SQNR " in (message.help() or "")
+    facts = folder.report()["contract"]
+    assert [entry["verdict"] for entry in facts] == ["fail", "pass"]  # type: ignore[attr-defined]
+
+
+def test_the_nearest_setting_holds(folder: Folder) -> None:
+    """What the message recommends is tried: it is true."""
+    with pytest.raises(CompileError) as caught:
+        folder.build(require="size <= 2.5KiB")
+    share = (caught.value.messages[0].help() or "").partition("channels=")[2].partition(")")[0]
+    folder.build(f"prune(channels={share}) -> quantize(stored8)", "size <= 2.5KiB")
+
+
+def test_a_size_that_cannot_be_is_refused_before_training(tmp_path: Path) -> None:
+    other = Folder(tmp_path)
+    with pytest.raises(CompileError) as caught:
+        other.build(require="size <= 200B")
+    assert caught.value.messages[0].code == "W1171"
+    assert not other.out.exists()
+
+
+def test_the_words_of_the_explanation(folder: Folder) -> None:
+    folder.build()
+    journal = folder.report()["journal"]
+    assert {"step": "prune", "path": "stem"}.items() <= journal[0].items()  # type: ignore[index]
+
+
+# --- nets that were trained elsewhere -------------------------------------------------------------
+
+LOADED = """
+model Net(width: int = 32) {
+    input image: f32[batch, 64]
+    output logits = image -> dense(width) as stem -> relu -> dense(10) as head
+}
+net pretrained = Net() -> load("net.safetensors")
+variant tiny of pretrained { apply PASSES  target cpu(threads=1)  require REQUIRE }
+"""
+
+
+def write_net(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    shapes = {
+        "stem.weight": (32, 64),
+        "stem.bias": (32,),
+        "head.weight": (10, 32),
+        "head.bias": (10,),
+    }
+    arrays = {p: random.normal(0, 0.2, s).astype(np.float32) for p, s in shapes.items()}
+    write_weights(folder / "net.safetensors", arrays, {})
+
+
+def test_weights_from_elsewhere_need_no_data(tmp_path: Path) -> None:
+    write_net(tmp_path)
+    folder = Folder(tmp_path)
+    folder.build("low_rank(rank=8) -> quantize(int8)", "error <= 200% and size <= 12KiB", LOADED)
+    assert folder.report()["synthetic"] is True
+    assert (folder.out / "tiny.onnx").is_file()
+
+
+def test_a_pass_that_trains_needs_data(tmp_path: Path) -> None:
+    write_net(tmp_path)
+    with pytest.raises(CompileError) as caught:
+        Folder(tmp_path).build("finetune(epochs=1)", "error <= 1", LOADED)
+    assert caught.value.messages[0].span is not None
+    assert caught.value.messages[0].span.text == "finetune(epochs=1)"
+
+
+def test_sizes_that_the_net_does_not_take(tmp_path: Path) -> None:
+    text = LOADED.replace("f32[batch, 64]", "f32[batch, n, 64]").replace(
+        "cpu(threads=1)", "cpu(threads=1), n=2000"
+    )
+    text = text.replace("image ->", "image -> reshape([n / 4096, 4096, 64]) ->")
+    write_net(tmp_path)
+    with pytest.raises(CompileError) as caught:
+        Folder(tmp_path).build("quantize(stored8)", "error <= 1", text)
+    assert caught.value.messages[0].code == "W1170"
