@@ -91,7 +91,7 @@ def _find_planned(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
         for name in node.input:
             readers.setdefault(name, []).append(node)
     for node in model.graph.node:
-        if node.domain or node.op_type not in (*LAYERS, *JOINS):
+        if node.domain or not node.name or node.op_type not in (*LAYERS, *JOINS):
             continue
         count = 2 if node.op_type in LAYERS else len(node.input)
         whole = all(_is_dequantized(name, makers) for name in node.input[:count])

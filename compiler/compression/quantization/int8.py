@@ -59,7 +59,7 @@ class Int8(Scheme):
     - `sqnr`: the least ratio of signal to noise at the outputs, in decibels, that a placement
       must have to be chosen.
 
-    Example: `apply quantize(int8(calibration=entropy, float_layers=1), except=["head"])`
+    Example: `apply quantize(int8(calibration="entropy", float_layers=1), except=["head"])`
     Source: Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient
     Integer-Arithmetic-Only Inference; Nagel et al. 2021, A White Paper on Neural Network
     Quantization
