@@ -145,7 +145,7 @@ def test_distilling_follows_the_original(
     train, net, root = fitted
     pruned = Prune(channels=0.75).run(net, World())
     world = World(trainer=trainer_of(fitted, tmp_path / "made"), original=net)
-    tuned = Distill(epochs=3, alpha=0.7, temperature=2).run(pruned, world)
+    tuned = Distill(epochs=3, lr=3e-3, alpha=0.7, temperature=2).run(pruned, world)
     assert accuracy_of(train, root, tuned) > accuracy_of(train, root, pruned) + 0.02
     folder = tmp_path / "made" / "distill"
     lint(folder)
