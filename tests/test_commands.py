@@ -125,6 +125,12 @@ def test_new_writes_a_sound_spec(template: str, tmp_path: Path) -> None:
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
+def test_explain_knows_the_passes(tmp_path: Path) -> None:
+    done = weft("compile", LENET, "-o", str(tmp_path), "--onnx", "--explain", "fold_batchnorm")
+    assert done.returncode == 1
+    assert "did you mean `fold_batch_norm`?" in done.stderr
+
+
 def test_commands_are_imported_when_they_are_called() -> None:
     listed = weft("--help").stdout
     for command in ("new", "check", "build", "ops"):

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from compiler.diagnostics import CompileError, did_you_mean
+from compiler.messages.files import UnknownItem
 from weft.cli.reporting import (
     Assignments,
     Device,
@@ -16,72 +18,85 @@ from weft.cli.reporting import (
     print_messages,
 )
 
+Folder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")]
+ItemName = Annotated[
+    str | None, typer.Option("--item", help="A deployment, net, train or model; none: all.")
+]
+OnlyOnnx = Annotated[bool, typer.Option("--onnx", help="Write ONNX only.")]
+OnlyPyTorch = Annotated[bool, typer.Option("--pytorch", help="Write PyTorch only.")]
+WeightsFile = Annotated[
+    Path | None, typer.Option("--weights", metavar="FILE", help="A safetensors file.")
+]
+Opset = Annotated[int | None, typer.Option("--opset", help="Default: the spec's, or 21.")]
+Verify = Annotated[
+    bool, typer.Option("--verify/--no-verify", help="Run and compare what was written.")
+]
+Explain = Annotated[
+    str | None, typer.Option("--explain", metavar="PASS", help="Say why a pass left sites alone.")
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Adds the command."""
+    app.command("compile")(compile_command)
 
-    @app.command("compile")
-    def compile_command(
-        file: SpecFile,
-        output: Annotated[
-            Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")
-        ],
-        item: Annotated[
-            str | None, typer.Option("--item", help="A deployment, net, train or model; none: all.")
-        ] = None,
-        only_onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX only.")] = False,
-        only_pytorch: Annotated[
-            bool, typer.Option("--pytorch", help="Write PyTorch only.")
-        ] = False,
-        weights: Annotated[
-            Path | None, typer.Option("--weights", metavar="FILE", help="A safetensors file.")
-        ] = None,
-        opset: Annotated[
-            int | None, typer.Option("--opset", help="Default: the spec's, or 21.")
-        ] = None,
-        verify: Annotated[
-            bool, typer.Option("--verify/--no-verify", help="Run and compare what was written.")
-        ] = True,
-        device: DeviceOption = Device.AUTO,
-        assignments: Assignments = None,
-        explain: Annotated[
-            str | None,
-            typer.Option("--explain", metavar="PASS", help="Say why a pass left sites alone."),
-        ] = None,
-    ) -> None:
-        """Compile the deployments of a spec (or its nets and models, where it has none).
 
-        Weights come from --weights, else from the spec's `load(…)`, else they are fresh. What is
-        written is verified by default: NumPy, the PyTorch module and ONNX Runtime must agree at
-        several sizes of every symbolic dim.
+def compile_command(
+    file: SpecFile,
+    output: Folder,
+    item: ItemName = None,
+    only_onnx: OnlyOnnx = False,
+    only_pytorch: OnlyPyTorch = False,
+    weights: WeightsFile = None,
+    opset: Opset = None,
+    verify: Verify = True,
+    device: DeviceOption = Device.AUTO,
+    assignments: Assignments = None,
+    explain: Explain = None,
+) -> None:
+    """Compile the deployments of a spec (or its nets and models, where it has none).
 
-        Examples:
+    Weights come from --weights, else from the spec's `load(…)`, else they are fresh. What is
+    written is verified by default: NumPy, the PyTorch module and ONNX Runtime must agree at
+    several sizes of every symbolic dim.
 
-            weft compile resnet18.weft -o out --weights resnet18.safetensors
+    Examples:
 
-            weft compile net.weft -o out --pytorch
+        weft compile resnet18.weft -o out --weights resnet18.safetensors
 
-            weft compile net.weft -o out --onnx --opset 18 --item fit
-        """
-        program = check_file(file, assignments)
-        from backends.onnx_runtime.session import Device as Place
-        from weft import compiling
+        weft compile net.weft -o out --pytorch
 
-        targets = compiling.choose_targets(program, item)
-        both = only_onnx == only_pytorch
-        for target in targets:
-            if only_pytorch or both:
-                print(f"wrote {compiling.write_module(target, output)}")
-            if not (only_onnx or both):
-                continue
-            numbers, warnings = compiling.gather_weights(target, weights, program)
-            print_messages(warnings)
-            report = compiling.write_onnx(target, numbers, output, program, opset=opset)
-            print(f"wrote {report.files[0]} ({compiling.describe(report)})")
-            for explanation in report.explanations:
-                if explanation.name == explain:
-                    print(f"  {explanation}")
-            if verify:
-                print(
-                    compiling.verify_target(target, numbers, report.files[0], Place(device.value))
-                )
+        weft compile net.weft -o out --onnx --opset 18 --item fit
+    """
+    program = check_file(file, assignments)
+    from backends.onnx_runtime.session import Device as Place
+    from weft import compiling
+
+    if explain is not None:
+        _check_pass(explain)
+    targets = compiling.choose_targets(program, item)
+    both = only_onnx == only_pytorch
+    for target in targets:
+        if only_pytorch or both:
+            print(f"wrote {compiling.write_module(target, output)}")
+        if not (only_onnx or both):
+            continue
+        numbers, warnings = compiling.gather_weights(target, weights, program)
+        print_messages(warnings)
+        report = compiling.write_onnx(target, numbers, output, program, opset=opset)
+        print(f"wrote {report.files[0]} ({compiling.describe(report)})")
+        for explanation in report.explanations:
+            if explanation.name == explain:
+                print(f"  {explanation}")
+        if verify:
+            place = Place(device.value)
+            print(compiling.verify_target(target, numbers, report.files[0], place))
+
+
+def _check_pass(name: str) -> None:
+    """Raises `CompileError` where no pass has the name."""
+    from compiler.passes.pipeline import ONNX_PASSES
+
+    known = tuple(dict.fromkeys(made.name for made in ONNX_PASSES))
+    if name not in known:
+        raise CompileError([UnknownItem(None, "pass", name, known, did_you_mean(name, known))])

@@ -19,71 +19,79 @@ from weft.cli.reporting import (
     check_file,
 )
 
+TrainName = Annotated[
+    str | None, typer.Argument(metavar="[TRAIN]", help="Which train; none: all of them.")
+]
+Folder = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Default: output/SPEC.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")]
+CodeOnly = Annotated[
+    bool, typer.Option("--code-only", help="Write model.py and train.py, run nothing.")
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Adds the command."""
+    app.command("train")(train_command)
 
-    @app.command("train")
-    def train_command(
-        file: SpecFile,
-        name: Annotated[
-            str | None, typer.Argument(metavar="[TRAIN]", help="Which train; none: all of them.")
-        ] = None,
-        output: Annotated[
-            Path | None, typer.Option("--output", "-o", metavar="DIR", help="Default: output/SPEC.")
-        ] = None,
-        resume: Annotated[
-            bool, typer.Option("--resume", help="Go on after the last finished epoch.")
-        ] = False,
-        code_only: Annotated[
-            bool, typer.Option("--code-only", help="Write model.py and train.py, run nothing.")
-        ] = False,
-        device: DeviceOption = Device.AUTO,
-        assignments: Assignments = None,
-    ) -> None:
-        """Train nets: writes DIR/TRAIN/model.py and train.py, and runs them.
 
-        The code stands alone: it runs without Weft, and under torchrun. The folder then holds
-        best.safetensors, last.safetensors, metrics.jsonl and results.json.
+def train_command(
+    file: SpecFile,
+    name: TrainName = None,
+    output: Folder = None,
+    resume: Resume = False,
+    code_only: CodeOnly = False,
+    device: DeviceOption = Device.AUTO,
+    assignments: Assignments = None,
+) -> None:
+    """Train nets: writes DIR/TRAIN/model.py and train.py, and runs them.
 
-        Examples:
+    The code stands alone: it runs without Weft, and under torchrun. The folder then holds
+    best.safetensors, last.safetensors, metrics.jsonl and results.json.
 
-            weft train digits.weft
+    Examples:
 
-            weft train digits.weft fit --set fit.lr=1e-3 --resume
+        weft train digits.weft
 
-            weft train digits.weft --code-only -o out
+        weft train digits.weft fit --set fit.lr=1e-3 --resume
 
-            torchrun --nproc-per-node 2 out/fit/train.py
-        """
-        program = check_file(file, assignments)
-        from backends.pytorch.running import run_training
-        from backends.pytorch.script.write import write_training
-        from weft.building.progress import follow_epochs
-        from weft.building.report import format_metrics
-        from weft.compiling import check_data
+        weft train digits.weft --code-only -o out
 
-        root = program.source.folder
-        for train in choose_trains(program, name):
-            folder = (output or Path("output") / file.stem) / train.name
-            write_training(train, folder)
-            print(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
-            if code_only:
-                continue
+        torchrun --nproc-per-node 2 out/fit/train.py
+    """
+    program = check_file(file, assignments)
+    from backends.pytorch.script.write import write_training
+    from weft.compiling import check_data
+
+    for train in choose_trains(program, name):
+        folder = (output or Path("output") / file.stem) / train.name
+        write_training(train, folder)
+        print(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
+        if not code_only:
             check_data(train)
-            with follow_epochs(train.epochs) as on_progress:
-                results = run_training(
-                    folder,
-                    data_root=root,
-                    resume=resume,
-                    device=device.value,
-                    on_progress=on_progress,
-                    span=train.span,
-                )
-            for split, figures in results.figures.items():
-                print(f"{split}: {format_metrics(figures, [m.name for m in train.metrics])}")
-            best = f"best epoch {results.best_epoch} of {results.epochs}"
-            print(f"{best}, {results.seconds:.1f} s; weights: {results.weights}")
+            _run(train, folder, program.source.folder, device, resume=resume)
+
+
+def _run(train: Train, folder: Path, root: Path, device: Device, *, resume: bool) -> None:
+    """Runs the script of a train, with its progress, and prints what it measured."""
+    from backends.pytorch.running import run_training
+    from weft.building.progress import follow_epochs
+    from weft.building.report import format_metrics
+
+    with follow_epochs(train.epochs) as on_progress:
+        results = run_training(
+            folder,
+            data_root=root,
+            resume=resume,
+            device=device.value,
+            on_progress=on_progress,
+            span=train.span,
+        )
+    for split, figures in results.figures.items():
+        print(f"{split}: {format_metrics(figures, [m.name for m in train.metrics])}")
+    best = f"best epoch {results.best_epoch} of {results.epochs}"
+    print(f"{best}, {results.seconds:.1f} s; weights: {results.weights}")
 
 
 def choose_trains(program: Program, name: str | None) -> list[Train]:
