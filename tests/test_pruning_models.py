@@ -23,7 +23,7 @@ from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights
 from tests.elaborating import build, elaborate_file
-from tests.pytorch_compare import assert_clean, draw_lively
+from tests.pytorch_compare import draw_lively
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
 MODELS = sorted(path.stem for path in (SPECS / "models").glob("*.weft"))
@@ -128,39 +128,6 @@ def test_resnet20_costs_what_torch_pruning_says() -> None:
         counts.append(macs)
         assert abs(count_macs(found, 32) / macs - 1) < 0.02
     assert counts == [pytest.approx(41.2e6, rel=0.02), pytest.approx(10.5e6, rel=0.02)]
-
-
-def test_code_of_a_pruned_resnet(tmp_path: Path) -> None:
-    graph = find_graph("resnet18")
-    net = WeightedNet(graph, draw_weights(graph))
-    made = Prune(channels=0.3, ranking="global").run(net, World())
-    text = emit_module([made.graph], title="Net.")
-    assert text.count("class ") == 2, "one class per block, whatever its widths"
-    assert "conv1_channels: int" in text
-    (tmp_path / "model.py").write_text(text, encoding="utf-8")
-    assert_clean(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("share", "wanted"),
-    [
-        (0.25, ("d: int = 96, heads: int = 3", "EncoderBlock(d, heads, 4 * d, causal=True)")),
-        (0.3, ("d: int = 90", "unflatten(-1, (3, -1))", "EncoderBlock(d, 358, causal=True)")),
-    ],
-)
-def test_code_of_a_pruned_transformer(
-    share: float, wanted: tuple[str, ...], tmp_path: Path
-) -> None:
-    """Defaults say what the net is now; expressions that still hold stay."""
-    nets, _ = elaborate_file(SPECS / "examples" / "tiny_gpt.weft")
-    graph = nets["TinyGPT"].graph
-    made = Prune(channels=share).run(WeightedNet(graph, draw_weights(graph)), World())
-    text = emit_module([made.graph], title="Net.")
-    assert text.count("class ") == 4
-    for line in wanted:
-        assert line in text
-    (tmp_path / "model.py").write_text(text, encoding="utf-8")
-    assert_clean(tmp_path)
 
 
 def test_option_a_shortcuts() -> None:

@@ -190,10 +190,14 @@ class Settings:
             setting, hint = self.found[name], HintName(name)
             full = [leaf for leaf in leaves if len(leaf.values) == self.count]
             settled = any(self.holds(hint, leaf.values) is not None for leaf in leaves)
-            if setting.dim is not None or setting.hidden or not full or settled:
+            if setting.dim is not None or setting.hidden or settled:
                 continue
             groups = Counter(tuple(leaf.values[i] for i in range(self.count)) for leaf in full)
-            best = max(groups, key=lambda row: (row in widths, groups[row]))
+            if not full:  # a layer that is factored in some instances is two leaves
+                groups = Counter({row: _count_agreeing(leaves, row) for row in widths})
+            best = max(groups, key=lambda row: (row in widths, groups[row]), default=())
+            if not groups[best]:
+                continue
             if annotate(best) == annotate(setting.values):
                 self.add(self._with_values(setting, best))
 
@@ -217,6 +221,11 @@ FUNCTION = "Callable[[Tensor], Tensor]"
 
 def _find_argument(arguments: Iterable[Argument], name: str) -> Argument | None:
     return next((a for a in arguments if a.name == name), None)
+
+
+def _count_agreeing(leaves: Iterable[Many], row: Sequence[object]) -> int:
+    """How many leaves have the values of a row in the instances that they are in."""
+    return sum(all(row[i] == value for i, value in leaf.values.items()) for leaf in leaves)
 
 
 def _all_ints(values: Iterable[object]) -> bool:

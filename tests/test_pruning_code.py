@@ -1,0 +1,101 @@
+"""Generated code of pruned nets reads as if written by hand: golden texts that are run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backends.pytorch.load import assign_weights, load_module
+from backends.pytorch.modules import emit_module
+from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.low_rank.low_rank import LowRank
+from compiler.compression.pruning.prune import Prune
+from compiler.compression.world import World
+from compiler.ir.evaluate import evaluate
+from compiler.ir.graph import Graph
+from tests.conftest import Golden
+from tests.elaborating import elaborate_file
+from tests.pytorch_compare import assert_clean, draw_inputs, draw_lively, run
+
+ROOT = Path(__file__).resolve().parents[1]
+GOOD = ROOT / "tests" / "good" / "pruning"
+RESNET = ("specs/models/resnet18.weft", "ResNet18")
+IMAGE = {"batch": 1, "h": 48, "w": 40}
+LATE = ("layer3.1.*", "layer4.0.conv*", "layer4.1.*")
+Case = tuple[tuple[str, str], tuple[CompressionPass, ...], dict[str, int]]
+CASES: dict[str, Case] = {
+    "resnet18": (RESNET, (Prune(channels=0.3, ranking="global"),), IMAGE),
+    "resnet18_pruned_lowrank": (
+        RESNET,
+        (
+            Prune(channels=0.3, ranking="global"),
+            LowRank(rank=100, method="channel", only=LATE),
+        ),
+        IMAGE,
+    ),
+    "mobilenet_v2": (
+        ("specs/models/mobilenet_v2.weft", "MobileNetV2"),
+        (Prune(channels=0.5, round_to=8),),
+        IMAGE,
+    ),
+    "vit": (
+        ("tests/good/low_rank/vit.weft", "SmallViT"),
+        (Prune(channels=0.3, ranking="global"),),
+        {"batch": 2},
+    ),
+    "tiny_gpt": (
+        ("specs/examples/tiny_gpt.weft", "TinyGPT"),
+        (Prune(channels=0.3),),
+        {"batch": 2},
+    ),
+    "recurrent": (
+        ("tests/good/programs/peephole_lstm.weft", "Tagger"),
+        (Prune(channels=0.25, ranking="global"),),
+        {"batch": 2, "t": 4},
+    ),
+}
+
+
+def make(name: str) -> tuple[Graph, WeightedNet]:
+    (file, model), steps, _ = CASES[name]
+    nets, messages = elaborate_file(ROOT / file)
+    assert not messages, [m.title() for m in messages]
+    graph = nets[model].graph
+    net = WeightedNet(graph, draw_lively(graph))
+    for step in steps:
+        net = step.run(net, World())
+    return graph, net
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_text_is_the_golden_one_and_runs(name: str, golden: Golden) -> None:
+    before, net = make(name)
+    text = emit_module([net.graph], title=name)
+    golden.check(GOOD / f"{name}.py", text)
+    module = load_module(text, net.graph)
+    assign_weights(module, dict(net.weights))
+    inputs = draw_inputs(before, CASES[name][2])
+    wanted = evaluate(net.graph, net.weights, inputs)
+    for array, found in zip(wanted.values(), run(module, inputs), strict=True):
+        scale = max(1.0, float(np.abs(array).max()))
+        np.testing.assert_allclose(found / scale, array / scale, atol=2e-5)
+
+
+def test_ruff_would_change_nothing_in_the_goldens() -> None:
+    assert_clean(GOOD)
+
+
+def test_every_golden_is_used() -> None:
+    assert {path.stem for path in GOOD.glob("*.py")} == set(CASES)
+
+
+def test_defaults_say_what_the_net_is_now() -> None:
+    """Expressions of the author that still hold stay: a quarter less of everything."""
+    nets, _ = elaborate_file(ROOT / "specs" / "examples" / "tiny_gpt.weft")
+    graph = nets["TinyGPT"].graph
+    made = Prune(channels=0.25).run(WeightedNet(graph, draw_lively(graph)), World())
+    text = emit_module([made.graph], title="Net.")
+    assert "d: int = 96, heads: int = 3" in text
+    assert "EncoderBlock(d, heads, 4 * d, causal=True)" in text
