@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from compiler.compression.low_rank import spectra
 from compiler.compression.low_rank.convolutions import (
     ChannelFactoring,
     Seen,
@@ -244,3 +245,19 @@ def test_balanced_factors_have_one_product(
     for k in (0, 3):
         assert lengths[0][k] == pytest.approx(lengths[1][k], rel=1e-3, abs=1e-6)
     assert all(math.isfinite(x) for x in (a.sum(), b.sum()))
+
+
+def test_few_directions_of_a_large_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By subspace iteration: as good as the best to a thousandth."""
+    monkeypatch.setattr(spectra, "LARGE", 100)
+    weight = (draw(1, 120, 150) * np.geomspace(1, 0.05, 150)).astype(np.float32)
+    way = DenseFactoring(Dense(120, bias=False), weight, most=20)
+    values = np.linalg.svd(weight, compute_uv=False)
+    for rank in (1, 10, 20):
+        setting = way.at_rank(rank)
+        tail = float(np.sum(values[rank:] ** 2))
+        assert setting.ranks == (rank,)
+        assert setting.lost == pytest.approx(tail / np.sum(values**2), rel=1e-3)
+        error = np.sum(np.square(weight - assemble(way.make(setting))))
+        assert error == pytest.approx(tail, rel=1e-3)
+    assert way.at_rank(50).ranks == (20,), "no more were found"

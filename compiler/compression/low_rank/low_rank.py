@@ -136,15 +136,14 @@ class LowRank(CompressionPass):
         self, layer: Layer, net: WeightedNet, moments: Mapping[str, Moments], costs: Costs
     ) -> Verdict:
         """What becomes of a layer by itself."""
-        ways = find_factorings(layer, net.weights, moments.get(layer.path), self.method)
+        seen = moments.get(layer.path)
+        ways = find_factorings(layer, net.weights, seen, self.method, self.rank)
         if not ways:
             return Verdict(layer, None, f"it has no {self.method} form")
         if self.rank is not None:
-            choice = choose_by_rank(layer, ways, self.rank, costs)
-        else:
-            energy = self.energy if self.energy is not None else ENERGY
-            choice = choose_by_energy(layer, ways, energy, costs)
-        return judge(layer, choice, costs)
+            return choose_by_rank(layer, ways, self.rank, costs)
+        energy = self.energy if self.energy is not None else ENERGY
+        return choose_by_energy(layer, ways, energy, costs)
 
     def _spread(
         self,

@@ -42,25 +42,28 @@ class Product:
         return balance(self.left[:, :rank], self.right[:rank])
 
 
-def split_matrix(weight: Array) -> Product:
-    """The singular value decomposition of a matrix, by the Gram matrix of its shorter side."""
+def split_matrix(weight: Array, most: int | None = None) -> Product:
+    """The singular value decomposition of a matrix, by the Gram matrix of its shorter side; its
+    first `most` terms, if that is all that is needed."""
     weight = weight.astype(np.float32, copy=False)
     if weight.shape[0] <= weight.shape[1]:
-        spectrum = find_spectrum(multiply_self(weight))
+        spectrum = find_spectrum(multiply_self(weight), most)
         kept = spectrum.directions.astype(np.float32)
         return Product(kept, kept.T @ weight, _share(spectrum.lost()))
-    spectrum = find_spectrum(multiply_self(weight.T))
+    spectrum = find_spectrum(multiply_self(weight.T), most)
     kept = spectrum.directions.astype(np.float32)
     return Product(weight @ kept, kept.T, _share(spectrum.lost()))
 
 
-def split_for_outputs(weight: Array, second: Array, energy: float) -> Product:
+def split_for_outputs(
+    weight: Array, second: Array, energy: float, most: int | None = None
+) -> Product:
     """The product that changes outputs least, by their second moment `W G Wᵀ` (wide matrices).
 
     With left singular vectors U of `W S`, `S Sᵀ = G`, the best product is `U Uᵀ W`, and U are
     eigenvectors of `W G Wᵀ`: neither G nor S is needed.
     """
-    spectrum = find_spectrum(second)
+    spectrum = find_spectrum(second, most)
     kept = spectrum.directions.astype(np.float32)
     shares = spectrum.lost() / max(energy, 1e-30)
     return Product(kept, kept.T @ weight.astype(np.float32, copy=False), shares)
@@ -89,16 +92,23 @@ class DenseFactoring(SingleRank):
     1936 for `W S` with `S Sᵀ = G + εI`), or for white inputs where none is known.
 
     With a bias, moments are taken about the mean, and the bias makes up for the mean of what is
-    cut off. `moments` are those of the outputs where M ≤ N, else of the inputs.
+    cut off. `moments` are those of the outputs where M ≤ N, else of the inputs. `most` is the
+    largest rank that will be asked for, if it is known.
     """
 
     method = "svd"
 
     def __init__(
-        self, op: Dense, weight: Array, bias: Array | None = None, moments: Moments | None = None
+        self,
+        op: Dense,
+        weight: Array,
+        bias: Array | None = None,
+        moments: Moments | None = None,
+        most: int | None = None,
     ) -> None:
         self.op = op
         self.each = sum(weight.shape)
+        self.most = most
         self.means: tuple[Array, Array] | None = None
         """The mean output without bias, and what the inner layer makes of the mean input."""
         self.product = self._split(weight, bias, moments)
@@ -106,14 +116,14 @@ class DenseFactoring(SingleRank):
 
     def _split(self, weight: Array, bias: Array | None, moments: Moments | None) -> Product:
         if moments is None:
-            return split_matrix(weight)
+            return split_matrix(weight, self.most)
         centred, wide = moments.covariance, weight.shape[0] <= weight.shape[1]
         even = multiply_self(weight) if wide else np.eye(len(centred))
         mean = moments.mean - (bias if bias is not None and wide else 0.0)
         seen = centred if self.op.bias else centred + np.outer(mean, mean)
         seen, known = add_ridge(seen, even), add_ridge(centred, even)
         if wide:
-            product = split_for_outputs(weight, seen, float(np.trace(known)))
+            product = split_for_outputs(weight, seen, float(np.trace(known)), self.most)
             outer, inner = mean, product.left.T @ mean
         else:
             energy = float(np.sum((weight @ known) * weight))
@@ -148,10 +158,10 @@ class EmbeddingFactoring(SingleRank):
     method = "svd"
     rank_fields = (("size", "rank"),)
 
-    def __init__(self, op: Embedding, weight: Array) -> None:
+    def __init__(self, op: Embedding, weight: Array, most: int | None = None) -> None:
         self.op = op
         self.each = sum(weight.shape)
-        self.product = split_matrix(weight)
+        self.product = split_matrix(weight, most)
         self.shares = self.product.shares
 
     def ops(self, setting: Setting) -> tuple[Op, ...]:

@@ -47,16 +47,21 @@ class Verdict:
 
 
 def find_factorings(
-    layer: Layer, weights: Mapping[str, Array], moments: Moments | None, method: str
+    layer: Layer,
+    weights: Mapping[str, Array],
+    moments: Moments | None,
+    method: str,
+    most: int | None = None,
 ) -> list[Factoring]:
-    """Every way to factor a layer that the method allows; none where it has no such form."""
+    """Every way to factor a layer that the method allows; none where it has no such form.
+    `most` is the largest rank that will be asked for, if it is known."""
     weight = weights[layer.weight]
     match layer.op:
         case Embedding():
-            return [EmbeddingFactoring(layer.op, weight)]
+            return [EmbeddingFactoring(layer.op, weight, most)]
         case Dense():
             bias = weights[layer.bias] if layer.bias is not None else None
-            return [DenseFactoring(layer.op, weight, bias, moments)]
+            return [DenseFactoring(layer.op, weight, bias, moments, most)]
         case ConvTranspose():
             # Its weight is [in, out, …]: the factors are those of the kernel turned round.
             seen = Seen(weight.swapaxes(0, 1), moments)
@@ -81,16 +86,22 @@ def _factor_conv(op: Conv, seen: Seen, method: str) -> Iterator[Factoring]:
 
 def choose_by_energy(
     layer: Layer, factorings: Sequence[Factoring], energy: float, costs: Costs
-) -> Choice:
-    """The way with the fewest multiply-adds among those that keep that share of the energy;
-    with as many, that with the fewest parameters."""
+) -> Verdict:
+    """Of the ways that keep that share of the energy and pay, the fastest on the clock; without a
+    clock that with the fewest multiply-adds, then parameters. Where none pays, the one that
+    comes nearest says why."""
     choices = [_price(layer, f, f.smallest(1.0 - energy), costs) for f in factorings]
-    return min(choices, key=lambda c: (c.work, c.setting.parameters))
+    choices.sort(key=lambda c: (c.work, c.setting.parameters))
+    if costs.clock is None:
+        return judge(layer, choices[0], costs)
+    verdicts = [judge(layer, choice, costs) for choice in choices]
+    timed = [v for v in verdicts if v.choice is not None]
+    return min(timed, key=lambda v: dict(v.figures)["seconds"]) if timed else verdicts[0]
 
 
 def choose_by_rank(
     layer: Layer, factorings: Sequence[Factoring], rank: int, costs: Costs
-) -> Choice:
+) -> Verdict:
     """The way that loses least with the parameters that the first way has at that rank."""
     first = factorings[0].at_rank(rank)
     choices = [_price(layer, factorings[0], first, costs)]
@@ -98,7 +109,7 @@ def choose_by_rank(
         setting = other.within(first.parameters)
         if setting is not None:
             choices.append(_price(layer, other, setting, costs))
-    return min(choices, key=lambda c: c.setting.lost)
+    return judge(layer, min(choices, key=lambda c: c.setting.lost), costs)
 
 
 def _price(layer: Layer, factoring: Factoring, setting: Setting, costs: Costs) -> Choice:
