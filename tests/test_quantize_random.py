@@ -84,12 +84,16 @@ def _check(text: str, scheme: Int8) -> None:
 
 
 @EXAMPLES
-@given(text=draw_images(), placement=st.sampled_from(("auto", "all", "layers", "float_depthwise")))
-def test_convnets_survive(text: str, placement: Any) -> None:
-    _check(text, Int8(rows=32, placement=placement))
+@given(
+    text=draw_images(),
+    placement=st.sampled_from(("auto", "all", "layers", "float_depthwise")),
+    form=st.sampled_from(("qdq", "qoperator")),
+)
+def test_convnets_survive(text: str, placement: Any, form: Any) -> None:
+    _check(text, Int8(rows=32, placement=placement, form=form))
 
 
 @EXAMPLES
-@given(text=draw_tokens(), per_channel=st.booleans())
-def test_token_nets_survive(text: str, per_channel: bool) -> None:
-    _check(text, Int8(rows=32, per_channel=per_channel))
+@given(text=draw_tokens(), per_channel=st.booleans(), form=st.sampled_from(("qdq", "qoperator")))
+def test_token_nets_survive(text: str, per_channel: bool, form: Any) -> None:
+    _check(text, Int8(rows=32, per_channel=per_channel, form=form))

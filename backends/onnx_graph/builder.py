@@ -239,12 +239,14 @@ class GraphBuilder:
     def add_plain(
         self,
         op_type: str,
-        inputs: Sequence[ir.Value],
+        inputs: Sequence[ir.Value | None],
         attributes: Mapping[str, object],
         label: str,
+        *,
+        domain: str = "",
     ) -> ir.Value:
         """Adds a named node that belongs to no layer: a computed size, an output's Identity."""
-        node = self._make(op_type, inputs, attributes, 1, "")
+        node = self._make(op_type, inputs, attributes, 1, domain)
         node.name = self.names.node(label)
         (value,) = node.outputs
         value.name = self.names.value(label)

@@ -24,12 +24,14 @@ from backends.onnx_graph.metadata import (
     weft_version,
 )
 from backends.onnx_graph.opsets import IR_VERSIONS, UnavailableOp
+from backends.onnx_graph.qoperator import write_operators
 from backends.onnx_graph.scans import write_scan
 from backends.onnx_graph.sizes import UnboundSymbol
 from backends.onnx_graph.stream import serialize_initializer
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph, Node, Output
 from compiler.messages.lowering import DimensionFixed, DimensionNotReadable, OpsetTooOld
+from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import Scan
 
 
@@ -69,6 +71,9 @@ def lower_graph(
     values = _declare(build, graph, weights)
     lower_nodes(graph, build, graph.nodes, values)
     form_integers(build)
+    if any(isinstance(n.op, FakeQuantize) and n.op.form == "qoperator" for n in graph.nodes):
+        instead = write_operators(build)
+        values = {name: instead.get(value, value) for name, value in values.items()}
     outputs = _name_outputs(build, graph.outputs, values)
     nodes = find_live(build.nodes, outputs)
     read = {value for node in nodes for value in values_read(node)}

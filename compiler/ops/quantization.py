@@ -18,6 +18,7 @@ from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 
 IntegerName = Literal["i4", "u4", "i8", "u8"]
+Form = Literal["qdq", "qoperator"]
 
 LEVELS: dict[str, tuple[int, int]] = {
     "i4": (-8, 7),
@@ -71,6 +72,8 @@ class FakeQuantize(Op):
 
     - `dtype`: the integer type, "i4", "u4", "i8" or "u8"; "u8" for activations, "i8" for weights.
     - `axis`: the axis whose entries have scales of their own; none: one scale for all.
+    - `form`: how ONNX says it: "qdq" writes the two operators, "qoperator" makes one integer
+      operator of them and of what stands between.
     - `learned`: whether the scales have gradients too while training (LSQ; Esser et al. 2020,
       https://arxiv.org/abs/1902.08153): set by `finetune(learn_scales=true)`.
 
@@ -85,6 +88,7 @@ class FakeQuantize(Op):
     operands = (Operand("x"),)
     dtype: IntegerName = "u8"
     axis: int | None = None
+    form: Form = "qdq"
     learned: bool = False
 
     @property

@@ -23,7 +23,7 @@ from compiler.compression.quantization.ranges import (
     scale_channels,
 )
 from compiler.compression.world import Target
-from compiler.ops.quantization import IntegerName, dequantize_array, quantize_array
+from compiler.ops.quantization import Form, IntegerName, dequantize_array, quantize_array
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.passes.fold_batch_norm import FoldBatchNorm
@@ -40,8 +40,8 @@ LARGEST_BIAS = 2.0**30
 @dataclass(frozen=True)
 class Recipe:
     """How numbers are rounded, wherever that is: how ranges are found, whether weights have a
-    scale for each output, their bits, the type of activations, and whether zero is the middle
-    of its levels."""
+    scale for each output, their bits, the type of activations, whether zero is the middle of its
+    levels, whether biases are corrected, and how ONNX says it."""
 
     method: Method = "mse"
     per_channel: bool = True
@@ -49,6 +49,7 @@ class Recipe:
     activations: IntegerName = "u8"
     symmetric: bool = False
     correct: bool = True
+    form: Form = "qdq"
 
     def suit(self, target: Target) -> Recipe:
         """The recipe for a target: tensor cores multiply i8 by i8 only; without VNNI, sums of
@@ -99,7 +100,7 @@ class Calibrated:
                 bias = weights[layer.bias]
                 weights[layer.bias] = (bias + shift).astype(bias.dtype)
         net = WeightedNet(self.net.graph, weights)
-        return insert_rounding(net, placement, scalings, scales)
+        return insert_rounding(net, placement, scalings, scales, self.recipe.form)
 
     def _find_shift(self, layer: Layer, scale: Array) -> Array:
         means = self.seen[layer.source.name].means

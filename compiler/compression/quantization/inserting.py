@@ -15,7 +15,7 @@ from compiler.compression.quantization.ranges import Scaling
 from compiler.initializers import Ones
 from compiler.ir.graph import Frame, Graph, Node, Site, Value
 from compiler.ops.activation import Relu, Relu6
-from compiler.ops.quantization import FakeQuantize
+from compiler.ops.quantization import FakeQuantize, Form
 from compiler.passes.rewrite import Rewriter
 from compiler.tensor import DType, TensorType
 
@@ -27,6 +27,7 @@ def insert_rounding(
     placement: Placement,
     scalings: Mapping[str, Scaling],
     weight_scales: Mapping[str, Array],
+    form: Form = "qdq",
 ) -> WeightedNet:
     """The net with its rounding written out.
 
@@ -35,8 +36,9 @@ def insert_rounding(
         placement: what to round.
         scalings: the scale and zero point by the value that it is named after.
         weight_scales: scales of each layer's weight by its path, `[out]` or `[]`.
+        form: how ONNX is to say it.
     """
-    inserter = _Inserter(net, placement, scalings, weight_scales)
+    inserter = _Inserter(net, placement, scalings, weight_scales, form)
     graph = inserter.run()
     constants: dict[str, Any] = dict(graph.constants)
     weights = {p.path: constants.get(p.path, net.weights.get(p.path)) for p in graph.parameters}
@@ -54,11 +56,13 @@ class _Inserter:
         placement: Placement,
         scalings: Mapping[str, Scaling],
         weight_scales: Mapping[str, Array],
+        form: Form,
     ) -> None:
         self.graph: Graph = net.graph
         self.placement = placement
         self.scalings = scalings
         self.weight_scales = weight_scales
+        self.form = form
         self.rewriter = Rewriter(net.graph)
         self.buffers: dict[str, tuple[Frame, str, tuple[Value, Value]]] = {}
         self.weights: dict[str, Value] = {}
@@ -96,7 +100,7 @@ class _Inserter:
         origin = Site(like.origin.span, slot if scope is like.scope else "")
         inputs = [self.rewriter.current(value), *parts]
         site = replace(like, origin=origin)
-        (rounded,) = self.rewriter.apply(FakeQuantize(scaling.dtype), inputs, site)
+        (rounded,) = self.rewriter.apply(FakeQuantize(scaling.dtype, form=self.form), inputs, site)
         self.rewriter.replace(value, rounded)
 
     def _round_weight(self, layer: Layer) -> None:
@@ -108,7 +112,7 @@ class _Inserter:
         weight = self.graph.parameter[layer.weight].value
         site = replace(layer.node, origin=Site(layer.node.origin.span))
         name = self.rewriter.free_name(layer.weight.rpartition(".")[2])
-        op = FakeQuantize("i8", 0 if scale.ndim else None)
+        op = FakeQuantize("i8", 0 if scale.ndim else None, self.form)
         (rounded,) = self.rewriter.apply(op, [weight, *parts], site, [name])
         self.rewriter.replace(weight, rounded)
         self.weights[layer.weight] = rounded

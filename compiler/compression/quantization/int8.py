@@ -30,6 +30,7 @@ from compiler.compression.selecting import is_selected, layer_path
 from compiler.compression.world import LayerNote, World
 from compiler.diagnostics import CompileError
 from compiler.messages.quantization import NothingToQuantize
+from compiler.ops.quantization import Form
 from compiler.records import dataclass
 
 STEP = "quantize(int8)"
@@ -58,6 +59,7 @@ class Int8(Scheme):
     - `float_layers`: how many layers stay float: those that cost the outputs most alone.
     - `sqnr`: the least ratio of signal to noise at the outputs, in decibels, that a placement
       must have to be chosen.
+    - `form`: how ONNX says it: "qdq", or "qoperator" for a file that is a kilobyte or two smaller.
 
     Example: `apply quantize(int8(calibration="entropy", float_layers=1), except=["head"])`
     Source: Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient
@@ -75,6 +77,7 @@ class Int8(Scheme):
     bias_correction: bool = True
     float_layers: int = 0
     sqnr: float = 10.0
+    form: Form = "qdq"
 
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
@@ -86,7 +89,9 @@ class Int8(Scheme):
         """
         folded = pull_slices(fold_norms(net))
         layers = self._find_layers(folded, world, only, excluded)
-        recipe = Recipe(self.calibration, self.per_channel, correct=self.bias_correction)
+        recipe = Recipe(
+            self.calibration, self.per_channel, correct=self.bias_correction, form=self.form
+        )
         if self.equalize:
             folded, pairs = equalize_layers(folded, layers, everywhere=not self.per_channel)
             for first, second in pairs:
