@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from compiler.elaborate.context import Body
+from compiler.elaborate.describing import describe
 from compiler.elaborate.tracing import walk
 from compiler.elaborate.types import assume
-from compiler.elaborate.values import POISON, Known, Poison, Tensor, Undecided, Val, describe
+from compiler.elaborate.values import POISON, Known, Poison, Tensor, Undecided, Val
 from compiler.messages.names import MalformedClause
 from compiler.messages.values import AssertionFails, ConditionNotBool, ConditionUndecided
 from compiler.syntax import Clause, Declare, Expr, Name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.arithmetic import simplify
 from compiler.elaborate.context import Body
+from compiler.elaborate.describing import describe
 from compiler.elaborate.facts import find_data, read_fact
 from compiler.elaborate.lookup import refuse_item
 from compiler.elaborate.nets import read_net
@@ -20,7 +21,6 @@ from compiler.elaborate.values import (
     Record,
     Tensor,
     Val,
-    describe,
     is_layer,
 )
 from compiler.messages.names import UnknownAttribute

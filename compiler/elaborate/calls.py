@@ -10,6 +10,7 @@ from compiler.elaborate.arithmetic import ArithmeticFault, WrongOperands
 from compiler.elaborate.binding import Actual, Match, match_call
 from compiler.elaborate.blocks import apply_block
 from compiler.elaborate.context import Application, Body, Want
+from compiler.elaborate.describing import describe, describe_layer
 from compiler.elaborate.extremes import EXTREMES, take_extreme
 from compiler.elaborate.functions import (
     FUNCTIONS,
@@ -37,8 +38,6 @@ from compiler.elaborate.values import (
     OpLayer,
     Poison,
     Val,
-    describe,
-    describe_layer,
     is_layer,
 )
 from compiler.messages.arguments import NotCallable, UnknownArgument

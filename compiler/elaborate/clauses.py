@@ -8,6 +8,7 @@ from dataclasses import replace
 from compiler.dims import Dim
 from compiler.elaborate.assertions import run_assert
 from compiler.elaborate.context import Body, ClauseTable, OutputEntry, Want
+from compiler.elaborate.describing import describe
 from compiler.elaborate.initial import read_initializer
 from compiler.elaborate.loading import split_loads
 from compiler.elaborate.paths import join
@@ -33,7 +34,6 @@ from compiler.elaborate.values import (
     Record,
     Tensor,
     Val,
-    describe,
     is_layer,
 )
 from compiler.elaborate.weights import make_weight

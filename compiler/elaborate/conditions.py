@@ -6,16 +6,8 @@ from collections.abc import Sequence
 
 from compiler.dims import Dim
 from compiler.elaborate.context import Body
-from compiler.elaborate.values import (
-    Known,
-    Poison,
-    Range,
-    Tensor,
-    Undecided,
-    Val,
-    describe,
-    plain_items,
-)
+from compiler.elaborate.describing import describe
+from compiler.elaborate.values import Known, Poison, Range, Tensor, Undecided, Val, plain_items
 from compiler.messages.functions import UnknownWhenCompiling
 from compiler.messages.values import ConditionNotBool, ConditionUndecided, NotAList
 from compiler.source import Span

@@ -8,21 +8,13 @@ from compiler.elaborate.attributes import evaluate_attribute
 from compiler.elaborate.calls import evaluate_call
 from compiler.elaborate.conditions import decide, iterate
 from compiler.elaborate.context import Body, Want, negate
+from compiler.elaborate.describing import describe
 from compiler.elaborate.lookup import look_up
 from compiler.elaborate.operators import evaluate_binary, evaluate_unary
 from compiler.elaborate.pipes import evaluate_named, evaluate_pipe
 from compiler.elaborate.subscripts import evaluate_subscript
 from compiler.elaborate.unpacking import bind_items
-from compiler.elaborate.values import (
-    POISON,
-    Known,
-    ListValue,
-    Poison,
-    Record,
-    Rest,
-    Val,
-    describe,
-)
+from compiler.elaborate.values import POISON, Known, ListValue, Poison, Record, Rest, Val
 from compiler.ir.hint import HintChoose, HintConst
 from compiler.messages.values import NotText
 from compiler.syntax import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from compiler.elaborate.context import Body
+from compiler.elaborate.describing import describe
 from compiler.elaborate.signatures import BlockSignature
 from compiler.elaborate.values import (
     BlockLayer,
@@ -18,7 +19,6 @@ from compiler.elaborate.values import (
     Range,
     Tensor,
     Val,
-    describe,
     is_layer,
     plain_items,
 )

@@ -15,6 +15,7 @@ from compiler.elaborate.arithmetic import (
     simplify,
     whole,
 )
+from compiler.elaborate.describing import describe
 from compiler.elaborate.values import (
     Given,
     Known,
@@ -24,7 +25,6 @@ from compiler.elaborate.values import (
     Record,
     Undecided,
     Val,
-    describe,
     plain_items,
 )
 from compiler.records import dataclass

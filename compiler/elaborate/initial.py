@@ -5,7 +5,8 @@ from __future__ import annotations
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.context import Body
 from compiler.elaborate.described import build_described, find_class
-from compiler.elaborate.values import Known, ListValue, Poison, Val, describe
+from compiler.elaborate.describing import describe
+from compiler.elaborate.values import Known, ListValue, Poison, Val
 from compiler.initializers import INITIALIZERS, Initializer
 from compiler.messages.nets import NoInitializer
 from compiler.messages.shapes import ShapeNotSettled

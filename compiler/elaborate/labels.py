@@ -6,7 +6,8 @@ import re
 
 from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Body, Label
-from compiler.elaborate.values import Known, Poison, describe
+from compiler.elaborate.describing import describe
+from compiler.elaborate.values import Known, Poison
 from compiler.messages.functions import NotWhole
 from compiler.messages.nets import BadLabel
 from compiler.syntax import Name, StageLabel

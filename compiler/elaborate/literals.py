@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from compiler.elaborate.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.context import Application, Body
+from compiler.elaborate.describing import describe
 from compiler.elaborate.primitives import apply_built, apply_op
 from compiler.elaborate.values import (
     POISON,
@@ -18,7 +19,6 @@ from compiler.elaborate.values import (
     Range,
     Tensor,
     Val,
-    describe,
     is_none,
     plain_items,
 )

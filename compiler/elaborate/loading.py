@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from compiler.elaborate.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.context import Body
+from compiler.elaborate.describing import describe
 from compiler.elaborate.values import (
     POISON,
     Given,
@@ -17,7 +18,6 @@ from compiler.elaborate.values import (
     Poison,
     Record,
     Val,
-    describe,
     is_none,
 )
 from compiler.messages.arguments import WrongArgument

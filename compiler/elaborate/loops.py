@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from compiler.elaborate.context import Body, ClauseTable, Want
+from compiler.elaborate.describing import describe
 from compiler.elaborate.lints import reads
-from compiler.elaborate.values import Known, Poison, describe
+from compiler.elaborate.values import Known, Poison
 from compiler.messages.arguments import WrongArgument
 from compiler.messages.names import MalformedClause
 from compiler.messages.nets import TwoOfAName

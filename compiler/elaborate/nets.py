@@ -8,6 +8,7 @@ from dataclasses import replace
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.blocks import apply_block
 from compiler.elaborate.context import Application, Body, ClauseTable
+from compiler.elaborate.describing import describe
 from compiler.elaborate.paths import join
 from compiler.elaborate.primitives import apply_op
 from compiler.elaborate.signatures import given_of, read_signature
@@ -22,7 +23,6 @@ from compiler.elaborate.values import (
     Record,
     Tensor,
     Val,
-    describe,
     strip_hints,
 )
 from compiler.elaborate.weights import Slot

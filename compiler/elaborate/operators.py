@@ -14,6 +14,7 @@ from compiler.elaborate.arithmetic import (
 )
 from compiler.elaborate.conditions import decide
 from compiler.elaborate.context import Application, Body, Want
+from compiler.elaborate.describing import describe
 from compiler.elaborate.primitives import apply_op, layer_for_tensor
 from compiler.elaborate.values import (
     POISON,
@@ -28,7 +29,6 @@ from compiler.elaborate.values import (
     Tensor,
     Undecided,
     Val,
-    describe,
     is_layer,
     is_none,
     plain_items,

@@ -12,7 +12,8 @@ from compiler.diagnostics import did_you_mean
 from compiler.dims import Dim
 from compiler.elaborate import values
 from compiler.elaborate.arithmetic import simplify, whole
-from compiler.elaborate.values import Given, Known, Val, describe, plain_items
+from compiler.elaborate.describing import describe
+from compiler.elaborate.values import Given, Known, Val, plain_items
 from compiler.ir.hint import Hint, HintBinary
 from compiler.ops import items
 from compiler.signature import Described

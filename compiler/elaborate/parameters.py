@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Body
+from compiler.elaborate.describing import describe
 from compiler.elaborate.primitives import layer_for_tensor, make_constant
 from compiler.elaborate.signatures import BlockSignature, ParameterSpec
 from compiler.elaborate.types import Subject, TensorPattern, bind_sizes, check_tensor
@@ -22,7 +23,6 @@ from compiler.elaborate.values import (
     Record,
     Tensor,
     Val,
-    describe,
     is_layer,
     is_none,
     plain_items,

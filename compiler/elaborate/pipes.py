@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from compiler.elaborate.context import Application, Body, Label, Want
+from compiler.elaborate.describing import describe
 from compiler.elaborate.labels import read_label
 from compiler.elaborate.values import (
     POISON,
@@ -20,7 +21,6 @@ from compiler.elaborate.values import (
     Record,
     Tensor,
     Val,
-    describe,
     is_layer,
 )
 from compiler.elaborate.weights import claim_path

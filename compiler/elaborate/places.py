@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from compiler.diagnostics import Label
-from compiler.elaborate.values import Given, Tensor, describe
+from compiler.elaborate.describing import describe
+from compiler.elaborate.values import Given, Tensor
 from compiler.source import Span
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from compiler.diagnostics import Fault, did_you_mean
 from compiler.dims import Dim
 from compiler.elaborate.context import Application, Body
+from compiler.elaborate.describing import describe
 from compiler.elaborate.lints import check_loss_input
 from compiler.elaborate.options import Unfit, convert, field_hints
 from compiler.elaborate.paths import join
@@ -24,7 +25,6 @@ from compiler.elaborate.values import (
     Record,
     Tensor,
     Val,
-    describe,
     is_layer,
     is_none,
     plain_items,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from compiler.dims import Dim, equal
 from compiler.elaborate.context import Body, Loop
+from compiler.elaborate.describing import describe
 from compiler.elaborate.graphs import GraphState
 from compiler.elaborate.loops import (
     bound_names,
@@ -17,16 +18,7 @@ from compiler.elaborate.loops import (
 )
 from compiler.elaborate.primitives import make_constant
 from compiler.elaborate.types import assume
-from compiler.elaborate.values import (
-    POISON,
-    Given,
-    Known,
-    Poison,
-    Range,
-    Tensor,
-    Val,
-    describe,
-)
+from compiler.elaborate.values import POISON, Given, Known, Poison, Range, Tensor, Val
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Site, Value
 from compiler.messages.arguments import UnknownArgument, WrongArgument

@@ -8,20 +8,14 @@ from compiler.diagnostics import did_you_mean
 from compiler.elaborate.clauses import check_declared
 from compiler.elaborate.conditions import decide, iterate
 from compiler.elaborate.context import Body, Want, join_guards, negate
+from compiler.elaborate.describing import describe
 from compiler.elaborate.later import CLAUSE_HOMES, LATER_CLAUSES
 from compiler.elaborate.parameters import convert_known
 from compiler.elaborate.results import take_return
 from compiler.elaborate.scanning import run_scan
 from compiler.elaborate.types import read_type
 from compiler.elaborate.unpacking import bind_items, note_name, unpack
-from compiler.elaborate.values import (
-    POISON,
-    Known,
-    Poison,
-    Tensor,
-    Val,
-    describe,
-)
+from compiler.elaborate.values import POISON, Known, Poison, Tensor, Val
 from compiler.messages.names import ClauseWordBound, NotAvailable, UnknownClause
 from compiler.messages.scans import InsideScan
 from compiler.messages.shapes import NotATensor

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from compiler.dims import Dim
 from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Application, Body, Want
+from compiler.elaborate.describing import describe
 from compiler.elaborate.primitives import apply_built
 from compiler.elaborate.values import (
     POISON,
@@ -16,7 +17,6 @@ from compiler.elaborate.values import (
     Poison,
     Tensor,
     Val,
-    describe,
     is_none,
     plain_items,
 )

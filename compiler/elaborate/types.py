@@ -9,14 +9,8 @@ from compiler.diagnostics import Label, Message, did_you_mean
 from compiler.dims import Dim, equal
 from compiler.elaborate.arithmetic import simplify, whole
 from compiler.elaborate.context import Body
-from compiler.elaborate.values import (
-    POISON,
-    Known,
-    Poison,
-    Tensor,
-    Val,
-    describe,
-)
+from compiler.elaborate.describing import describe
+from compiler.elaborate.values import POISON, Known, Poison, Tensor, Val
 from compiler.ir.hint import HintName
 from compiler.messages.names import TypeHasNoDims, UnknownType
 from compiler.messages.shapes import (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compiler.elaborate.context import Body
-from compiler.elaborate.values import POISON, Poison, Tensor, Val, describe, plain_items
+from compiler.elaborate.describing import describe
+from compiler.elaborate.values import POISON, Poison, Tensor, Val, plain_items
 from compiler.messages.values import NotAList, UnpackMismatch
 from compiler.source import Span
 from compiler.syntax import Name

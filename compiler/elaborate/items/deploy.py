@@ -8,6 +8,7 @@ from dataclasses import replace
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Body
+from compiler.elaborate.describing import describe
 from compiler.elaborate.files import FileScope
 from compiler.elaborate.items.operands import (
     Once,
@@ -21,7 +22,7 @@ from compiler.elaborate.items.preprocess import put_before
 from compiler.elaborate.items.references import find_item
 from compiler.elaborate.items.subjects import Deployable, OpenVariant, find_subject
 from compiler.elaborate.items.words import make_table
-from compiler.elaborate.values import Known, Poison, describe
+from compiler.elaborate.values import Known, Poison
 from compiler.ir.graph import Graph
 from compiler.messages.deployments import DimBothWays, LabelCount, UnknownDim, UnknownOutput
 from compiler.messages.items import SettingRange

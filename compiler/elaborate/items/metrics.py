@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from compiler.diagnostics import Fault
 from compiler.elaborate.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.context import Body
+from compiler.elaborate.describing import describe
 from compiler.elaborate.items.operands import malformed, read_operands, refuse_word
 from compiler.elaborate.later import LATER
 from compiler.elaborate.lookup import find_built_in
 from compiler.elaborate.options import Unfit, convert
 from compiler.elaborate.places import CallPlace
-from compiler.elaborate.values import Given, Poison, Record, Tensor, Val, describe, is_layer
+from compiler.elaborate.values import Given, Poison, Record, Tensor, Val, is_layer
 from compiler.messages.arguments import WrongArgument
 from compiler.messages.training import ReservedFigure
 from compiler.records import dataclass

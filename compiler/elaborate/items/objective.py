@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.context import Body, Want
 from compiler.elaborate.described import build_described, find_class
+from compiler.elaborate.describing import describe
 from compiler.elaborate.items.operands import malformed, read_word, refuse_word
 from compiler.elaborate.items.settings import Pattern, Settings, read_patterns
 from compiler.elaborate.later import LATER
-from compiler.elaborate.values import Poison, Record, Tensor, Val, describe
+from compiler.elaborate.values import Poison, Record, Tensor, Val
 from compiler.ir.graph import Graph
 from compiler.ir.weights import path_matches
 from compiler.messages.names import NotAvailable

@@ -9,7 +9,8 @@ from compiler.diagnostics import Label, did_you_mean
 from compiler.elaborate.api import GraphContext
 from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Body
-from compiler.elaborate.values import Known, Poison, Val, describe, plain_items
+from compiler.elaborate.describing import describe
+from compiler.elaborate.values import Known, Poison, Val, plain_items
 from compiler.messages.clauses import ClauseTwice
 from compiler.messages.items import SettingRange
 from compiler.messages.names import MalformedClause

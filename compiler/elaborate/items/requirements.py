@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from compiler.compression.figures import FIGURES, Kind
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.context import Body
-from compiler.elaborate.values import Known, Poison, describe
+from compiler.elaborate.describing import describe
+from compiler.elaborate.values import Known, Poison
 from compiler.messages.clauses import NoSuchItem
 from compiler.messages.training import UnknownFigure
 from compiler.messages.variants import (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Body
+from compiler.elaborate.describing import describe
 from compiler.elaborate.items.metrics import MetricEntry
 from compiler.elaborate.items.operands import (
     malformed,
@@ -17,7 +18,7 @@ from compiler.elaborate.items.operands import (
     read_whole,
 )
 from compiler.elaborate.nets import place_net
-from compiler.elaborate.values import DTypeValue, Known, NetValue, Poison, describe
+from compiler.elaborate.values import DTypeValue, Known, NetValue, Poison
 from compiler.messages.items import SettingRange
 from compiler.messages.names import NotAvailable
 from compiler.messages.training import BadUntil, UnknownFigure

@@ -9,8 +9,9 @@ from compiler.data.splitting import ORDER, Split
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Body
+from compiler.elaborate.describing import describe
 from compiler.elaborate.items.operands import malformed, read_arguments, read_word, refuse_word
-from compiler.elaborate.values import Known, Poison, describe
+from compiler.elaborate.values import Known, Poison
 from compiler.messages.arguments import UnknownArgument, WrongArgument
 from compiler.messages.columns import BadShares, CannotStratify, SplitDoesNotFit
 from compiler.messages.wording import list_words

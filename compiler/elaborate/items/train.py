@@ -11,6 +11,7 @@ from compiler.elaborate.api import GraphContext, elaborate_plain_net, open_graph
 from compiler.elaborate.assertions import run_assert
 from compiler.elaborate.clauses import run_net
 from compiler.elaborate.context import Body
+from compiler.elaborate.describing import describe_layer
 from compiler.elaborate.files import FileScope
 from compiler.elaborate.items.classes import find_missing_classes
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
@@ -24,15 +25,7 @@ from compiler.elaborate.items.regularizing import (
 )
 from compiler.elaborate.items.settings import Settings
 from compiler.elaborate.items.words import find_word, make_table
-from compiler.elaborate.values import (
-    BlockLayer,
-    Known,
-    ListValue,
-    NetValue,
-    Tensor,
-    Val,
-    describe_layer,
-)
+from compiler.elaborate.values import BlockLayer, Known, ListValue, NetValue, Tensor, Val
 from compiler.ir.graph import Graph
 from compiler.ir.hint import HintName
 from compiler.messages.clauses import ClauseMissing, ReferenceMissing

@@ -14,6 +14,7 @@ from compiler.elaborate.api import open_graph
 from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Body
 from compiler.elaborate.described import build_described, find_class
+from compiler.elaborate.describing import describe
 from compiler.elaborate.files import FileScope
 from compiler.elaborate.items.operands import (
     Once,
@@ -27,7 +28,7 @@ from compiler.elaborate.items.operands import (
 from compiler.elaborate.items.requirements import Owners, RequireReader
 from compiler.elaborate.items.subjects import Base
 from compiler.elaborate.items.words import make_table
-from compiler.elaborate.values import Known, Poison, describe
+from compiler.elaborate.values import Known, Poison
 from compiler.ir.graph import Graph
 from compiler.ir.weights import path_matches
 from compiler.messages.deployments import UnknownDim
