@@ -1,0 +1,80 @@
+"""Every published network, made small, in every weight format: the three backends agree."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.quantization.base import Scheme
+from compiler.compression.quantization.dynamic import Dynamic
+from compiler.compression.quantization.half import Float16
+from compiler.compression.quantization.stored import Stored4, Stored8
+from compiler.compression.quantization.weight_only import LEAST, Weights4
+from compiler.compression.world import World
+from compiler.diagnostics import CompileError
+from compiler.ir.weights import draw_weights
+from compiler.ops.linear import Dense
+from tests.elaborating import elaborate
+from tests.quantizing import check_net
+
+MODELS = Path(__file__).resolve().parents[1] / "specs" / "models"
+SMALLER = (
+    (r"(net|deploy) \w+.*", ""),
+    (r"classes: int = 1000", "classes: int = 32"),
+    (r"dense\(4096\)", "dense(64)"),
+    (r"depths: list = \[.*?\]", "depths: list = [1, 1]"),
+    (r"64 \* 2 \*\* i", "8 * 2 ** i"),
+    (r"conv\(64, kernel=7", "conv(8, kernel=7"),
+    (r"size: int = 224", "size: int = 32"),
+    (r"224, 224", "96, 96"),
+    (r"d: int = 768", "d: int = 48"),
+    (r"layers: int = 12", "layers: int = 2"),
+    (r"heads: int = 12", "heads: int = 4"),
+    (r"\b(192|256|384|512|128)\b(?=[,\]])", "16"),
+)
+SCHEMES: tuple[Scheme, ...] = (
+    Stored8(),
+    Stored4(codebook=True),
+    Dynamic(),
+    Weights4(),
+    Float16(compute="always"),
+)
+LARGE = 400_000
+"""Numbers above which a network is tried in one format only."""
+
+
+def make_small(name: str) -> WeightedNet:
+    path = MODELS / f"{name}.weft"
+    text = path.read_text(encoding="utf-8")
+    for pattern, replacement in SMALLER:
+        text = re.sub(pattern, replacement, text)
+    if name in ("vgg16", "alexnet"):
+        text = text.replace("conv(64,", "conv(16,").replace("[64, 64]", "[16, 16]")
+    nets, messages = elaborate(text, str(path))
+    assert not messages, [m.title() for m in messages]
+    graph = next(iter(nets.values())).graph
+    return WeightedNet(graph, draw_weights(graph))
+
+
+def has_large_layer(net: WeightedNet) -> bool:
+    dense = [n.inputs[1] for n in net.graph.nodes if isinstance(n.op, Dense)]
+    return any(net.weights[v.name].size >= LEAST for v in dense if v is not None)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in MODELS.glob("*.weft")))
+def test_published_networks_survive(name: str) -> None:
+    net = make_small(name)
+    large = sum(a.size for a in net.weights.values()) > LARGE
+    for scheme in SCHEMES[1:2] if large else SCHEMES:
+        if isinstance(scheme, Weights4) and not has_large_layer(net):
+            with pytest.raises(CompileError):
+                scheme.quantize(net, World(), None, ())
+            continue
+        made = scheme.quantize(net, World(), None, ())
+        with TemporaryDirectory() as folder:
+            report, messages = check_net(made, Path(folder), net.graph)
+        assert report.passed, (scheme, [(m.code, m.title(), m.label()) for m in messages])
