@@ -11,6 +11,7 @@ import numpy as np
 from compiler.diagnostics import Fault
 from compiler.dims import Dim, DimError, equal, product
 from compiler.ir.graph import Node
+from compiler.ir.hint import hint_names
 from compiler.messages.tensor_operands import BadOption
 from compiler.messages.tensor_shapes import ElementsDiffer, NoWholeRest
 from compiler.ops import spelling
@@ -173,7 +174,18 @@ class Reshape(Op):
     def torch(self, node: Node) -> Spelling:
         value = node.inputs[0]
         assert value is not None
-        return spell_reshape(value.type.shape, node.output.type.shape, self._leaves(node))
+        source, target = value.type.shape, node.output.type.shape
+        leaves, change = self._leaves(node), find_change(source, target)
+        fresh = change.source_end == change.start == change.target_end - 1
+        if fresh and change.start < len(source) and self._is_named(node, change.start):
+            return _spell_unflatten(leaves, change.start, change.target_end + 1, len(source))
+        return spell_reshape(source, target, leaves)
+
+    def _is_named(self, node: Node, axis: int) -> bool:
+        """Whether the author wrote the size of an axis as an expression: `heads` that is 1 splits
+        an axis like any other number of heads."""
+        hint = node.origin.hint.get(f"shape.{axis}")
+        return hint is not None and any(True for _ in hint_names(hint))
 
     def _leaves(self, node: Node) -> tuple[Leaf, ...]:
         """The new sizes as leaves, with the entry of the field that each came from."""
@@ -211,11 +223,15 @@ def spell_reshape(source: Shape, target: Shape, leaves: tuple[Leaf, ...]) -> Spe
     if made == 1 and merged > 1:
         return _spell_flatten(change.start, change.source_end - 1, len(source))
     if merged == 1 and made > 1:
-        sizes = spelling.Sequence(_leave_one_open(leaves[change.start : change.target_end], made))
-        axis = _axis(change.start, len(source))
-        module = Call("nn.Unflatten", (Leaf(change.start), sizes))
-        return Spelling(Method(In(0), "unflatten", (axis, sizes)), module=module)
+        return _spell_unflatten(leaves, change.start, change.target_end, len(source))
     return Spelling(Method(In(0), "reshape", _leave_one_open(leaves, 0)))
+
+
+def _spell_unflatten(leaves: Sequence[Leaf], start: int, end: int, rank: int) -> Spelling:
+    """The axis `start` of a tensor of that rank becomes the axes [start, end) of the result."""
+    sizes = spelling.Sequence(_leave_one_open(leaves[start:end], end - start))
+    module = Call("nn.Unflatten", (Leaf(start), sizes))
+    return Spelling(Method(In(0), "unflatten", (_axis(start, rank), sizes)), module=module)
 
 
 def _axis(axis: int, rank: int) -> Leaf:
