@@ -73,6 +73,7 @@ def prepare_tuning(
         changed = _rename(changed, name, prefix)
     weights = {path: array for path, array in (others or {}).items() if path in _others(changed)}
     weights |= {prefix + path: array for path, array in net.weights.items()}
+    changed = _forget_loads(changed, weights)
     if teacher is not None:
         changed, prefixed = _teach(changed, prefix, teacher, tuning)
         weights |= prefixed
@@ -111,6 +112,14 @@ def find_learned_scales(graph: Graph) -> tuple[str, ...]:
     learned = (n for n in graph.nodes if isinstance(n.op, FakeQuantize) and n.op.learned)
     scales = (node.inputs[1] for node in learned)
     return tuple(dict.fromkeys(scale.name for scale in scales if scale is not None))
+
+
+def _forget_loads(train: Train, weights: Mapping[str, Array]) -> Train:
+    """The train whose nets load nothing: their numbers are given."""
+    missing = sorted(_others(train) - weights.keys())
+    assert not missing, f"there are no numbers for {missing[0]}, which the train has learned"
+    nets = tuple(replace(net, net=replace(net.net, loads=())) for net in train.nets)
+    return replace(train, nets=nets)
 
 
 def _describe(train: Train, name: str, tuning: Tuning) -> str:
