@@ -32,7 +32,8 @@ def load_cases() -> dict[str, Case]:
     for path in sorted(Path(__file__).parent.glob("compression_*.py")):
         import_module(f"benchmarks.{path.stem}")
     # Run as a program this module is `__main__`; cases register with the imported one.
-    return import_module("benchmarks.compression").CASES
+    cases: dict[str, Case] = import_module("benchmarks.compression").CASES
+    return cases
 
 
 def report(label: str, value: float, relation: str, bound: float, unit: str = "") -> bool:

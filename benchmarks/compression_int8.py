@@ -112,22 +112,27 @@ def compile_net(net: WeightedNet, path: Path) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class _Reader:
+    """Calibration rows in the form that onnxruntime.quantization reads."""
+
+    batches: Iterator[Mapping[str, Array]]
+
+    def get_next(self) -> Mapping[str, Array] | None:
+        return next(self.batches, None)
+
+    def __iter__(self) -> Iterator[Mapping[str, Array]]:
+        return self.batches
+
+
 def quantize_by_rival(source: Path, folder: Path, rows: int) -> Iterator[tuple[str, Path]]:
     """What onnxruntime.quantization makes of a float file, by settings."""
     from onnxruntime.quantization import (
-        CalibrationDataReader,
         CalibrationMethod,
         QuantFormat,
         QuantType,
         quantize_static,
     )
-
-    class Reader(CalibrationDataReader):
-        def __init__(self, name: str) -> None:
-            self.batches = Images(name, 2).batches(rows)
-
-        def get_next(self) -> Any:
-            return next(self.batches, None)
 
     logging.getLogger().setLevel(logging.ERROR)  # it would advise preprocessing each time
     name = open_session(source, device=Device.CPU).inputs[0]
@@ -144,7 +149,7 @@ def quantize_by_rival(source: Path, folder: Path, rows: int) -> Iterator[tuple[s
             quantize_static(
                 source,
                 target,
-                Reader(name),
+                _Reader(Images(name, 2).batches(rows)),
                 quant_format=QuantFormat[form],
                 activation_type=activations,
                 weight_type=QuantType.QInt8,

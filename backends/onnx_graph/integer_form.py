@@ -32,7 +32,8 @@ def form_integers(build: GraphBuilder) -> None:
     for node in list(build.nodes):
         if node.domain == "" and node.op_type == "QuantizeLinear":
             _round_before_move(build, node)
-        elif node.domain == "" and node.op_type in (*LAYERS, "ConvTranspose"):
+    for node in list(build.nodes):
+        if node.domain == "" and node.op_type in (*LAYERS, "ConvTranspose"):
             _keep_float(build, node)
 
 
