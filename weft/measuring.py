@@ -73,9 +73,17 @@ class NetOfTrain:
         return load_data(self.train.data, self.folder)
 
     @cached_property
+    def calls(self) -> tuple[CallOfNet, ...]:
+        """The calls of the net, outside of loops, that are given what the first one is: in
+        evaluation all of them put out the same."""
+        first, *others = find_calls(self.train.step, find_net(self.train, self.name))
+        same = (call for call in others if call.frame.tensors == first.frame.tensors)
+        return (first, *same)
+
+    @property
     def call(self) -> CallOfNet:
-        """The first call of the net, outside of loops."""
-        return find_calls(self.train.step, find_net(self.train, self.name))[0]
+        """The first call of the net."""
+        return self.calls[0]
 
 
 def measure_deployed(
@@ -126,12 +134,13 @@ def score_rows(
         known = tuple(loaded.rows)
         raise CompileError([UnknownItem(None, "split", split, known, did_you_mean(split, known))])
     chosen = loaded.rows[split] if rows is None else rows
-    call, graph = place.call, find_net(train, place.name).net.graph
+    graph = find_net(train, place.name).net.graph
     inputs = choose_inputs(place, chosen)
     columns = {name: array[chosen] for name, array in loaded.columns.items()}
     results = _run_in_chunks(run, inputs, train.batch)
     made = {
         call.values[o.value.name].name: (call.values[o.value.name], results[o.name])
+        for call in place.calls
         for o in graph.outputs
         if o.name in results and o.value.name in call.values
     }
