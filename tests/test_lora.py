@@ -156,6 +156,29 @@ def test_random_networks(seed: int, tmp_path: Path) -> None:
         np.testing.assert_allclose(wanted[name] / scale, array / scale, atol=2e-5)
 
 
+PART = """
+use std.transformer
+model Inner(d: int = 8) {
+    input x: f32[batch, d]
+    output y = x -> dense(d) as fc
+}
+model Outer() {
+    input x: f32[batch, 8]
+    net body = Inner() -> lora(rank=2)
+    output y = x -> body -> dense(3) as head
+}
+"""
+
+
+def test_a_part_of_a_net_is_adapted() -> None:
+    nets, messages = elaborate(PART)
+    assert not messages, [m.title() for m in messages]
+    paths = {p.path for p in nets["Outer"].graph.parameters}
+    assert "body.fc_lora.0.weight" in paths
+    assert "head_lora.0.weight" not in paths
+    assert_means_the_same(nets["Outer"].graph, SIZES)
+
+
 # --- training ------------------------------------------------------------------------------------
 
 TRAINS = """

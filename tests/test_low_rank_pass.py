@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from backends.pytorch.modules import emit_module
 from compiler.compression.base import WeightedNet
 from compiler.compression.low_rank.layers import find_layers
 from compiler.compression.low_rank.low_rank import LowRank
@@ -226,6 +227,28 @@ def test_shared_weights_are_factored_in_every_call() -> None:
         "tower.1.weight",
         "tower.1.bias",
     ]
+
+
+INSIDE = """
+block head(x: f32[n, d], use: layer) {
+    return (x -> use) + (x -> dense(d) as own)
+}
+model M() {
+    input x: f32[batch, 12]
+    net tower = dense(12)
+    y = x -> head(tower) as first
+    output y2 = y -> head(tower) as second
+}
+"""
+
+
+def test_a_net_used_in_blocks_keeps_its_place() -> None:
+    net = build(INSIDE)
+    made = factor_fully(net)
+    assert {"tower.0.weight", "tower.1.weight", "tower.1.bias"} <= made.weights.keys()
+    assert_close(net, made)
+    text = emit_module([made.graph], title="Net.")
+    assert "F.linear" not in text, "factors are modules"
 
 
 # --- the world -----------------------------------------------------------------------------------

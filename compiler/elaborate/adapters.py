@@ -11,8 +11,8 @@ from compiler.compression.low_rank.adapting import (
     find_adaptable,
     find_frozen,
 )
+from compiler.compression.low_rank.layers import slot_of
 from compiler.compression.low_rank.lora import NET_FUNCTIONS, Lora
-from compiler.compression.selecting import layer_path
 from compiler.diagnostics import CompileError, Message
 from compiler.elaborate.context import Body
 from compiler.elaborate.described import build_described
@@ -58,7 +58,7 @@ def _adapt(graph: Graph, step: AddAdapters, report: Report) -> Graph | None:
     made = add_adapters(graph, step.lora, prefix)
     if made is graph:
         everything = find_adaptable(graph, Lora(), prefix)
-        paths = dict.fromkeys(layer_path(node).removeprefix(prefix) for node in everything)
+        paths = dict.fromkeys(slot_of(node).removeprefix(prefix) for node in everything)
         report(NothingToAdapt(step.span, tuple(paths)))
         return None
     return made

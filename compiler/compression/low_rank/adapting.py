@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from compiler.compression.low_rank.layers import slot_of
 from compiler.compression.low_rank.lora import Lora
-from compiler.compression.selecting import is_selected, layer_path
+from compiler.compression.selecting import is_selected
 from compiler.dims import Dim
 from compiler.initializers import Zeros
 from compiler.ir.graph import Graph, Node, Parameter, Site, Value
@@ -31,7 +32,7 @@ def find_adaptable(graph: Graph, lora: Lora, prefix: str = "") -> list[Node]:
     of the part of the net that is adapted, with its dot."""
     found = []
     for node in graph.nodes:
-        path = layer_path(node)
+        path = slot_of(node)
         if not isinstance(node.op, Dense) or not path.startswith(prefix):
             continue
         inner = path.removeprefix(prefix)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from compiler.compression.selecting import layer_path
 from compiler.ir.graph import Graph, Node
 from compiler.ops.convolution import Conv, ConvTranspose
 from compiler.ops.layers import owns_weights
@@ -75,8 +74,13 @@ def find_layers(graph: Graph) -> list[Layer]:
             if value.name in graph.parameter and not isinstance(node.op, Scan):
                 readers.setdefault(value.name, []).append(node)
         if isinstance(node.op, LayerOp):
-            calls.setdefault(layer_path(node), []).append((node, in_loop))
+            calls.setdefault(slot_of(node), []).append((node, in_loop))
     return [_describe(graph, path, found, readers) for path, found in calls.items()]
+
+
+def slot_of(node: Node) -> str:
+    """The path of the module that a layer is: that of its weights without their names."""
+    return ".".join(part for part in (node.scope.path, node.origin.name) if part)
 
 
 def walk_nodes(graph: Graph, *, in_loop: bool = False) -> Iterator[tuple[Node, bool]]:

@@ -18,8 +18,8 @@ from compiler.compression.low_rank.planning import (
     choose_by_energy,
     choose_by_rank,
     describe_ranks,
+    describe_setting,
     find_factorings,
-    judge,
 )
 from compiler.compression.low_rank.replacing import replace_layers
 from compiler.compression.selecting import is_selected
@@ -164,7 +164,7 @@ class LowRank(CompressionPass):
         found = climb_down(ways, costs, fixed, most)
         if found is None:
             raise CompileError([BudgetOutOfReach(world.span, self.budget, before, most)])
-        return [_settle(layer, found.get(layer.path), costs) for layer in layers]
+        return [_settle(layer, found.get(layer.path)) for layer in layers]
 
     def _describe(
         self, verdict: Verdict, net: WeightedNet, moments: Mapping[str, Moments], world: World
@@ -182,9 +182,10 @@ class LowRank(CompressionPass):
         return LayerNote(self.name, layer.path, done, reason, verdict.figures, layer.span)
 
 
-def _settle(layer: Layer, choice: Choice | None, costs: Costs) -> Verdict:
-    """The verdict on what a budget left for a layer: it is judged by parameters and clock too."""
-    return Verdict(layer, None) if choice is None else judge(layer, choice, costs)
+def _settle(layer: Layer, choice: Choice | None) -> Verdict:
+    """The verdict on what a budget left for a layer, whose costs have been weighed."""
+    figures = describe_setting(choice.setting) if choice is not None else ()
+    return Verdict(layer, choice, "", figures)
 
 
 def _say_why_blind(layer: Layer, world: World) -> str:

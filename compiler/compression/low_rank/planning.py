@@ -119,11 +119,7 @@ def _price(layer: Layer, factoring: Factoring, setting: Setting, costs: Costs) -
 def judge(layer: Layer, choice: Choice, costs: Costs) -> Verdict:
     """Whether a choice pays: in parameters, in multiply-adds, and on the clock if there is one."""
     setting, whole = choice.setting, costs.weights[layer.weight].size
-    figures: tuple[tuple[str, float], ...] = (
-        ("rank", setting.ranks[-1]),
-        ("lost", setting.lost),
-        ("parameters", setting.parameters),
-    )
+    figures = describe_setting(setting)
     ranks = describe_ranks(setting)
     if setting.parameters >= whole:
         reason = f"{ranks} would take {setting.parameters:,} weights, it has {whole:,}"
@@ -141,6 +137,13 @@ def judge(layer: Layer, choice: Choice, costs: Costs) -> Verdict:
         reason = f"{ranks} takes {after * 1e6:.1f} µs, it takes {before * 1e6:.1f} µs whole"
         return Verdict(layer, None, reason, figures)
     return Verdict(layer, choice, "", figures)
+
+
+def describe_setting(setting: Setting) -> tuple[tuple[str, float], ...]:
+    """A setting as figures of a note."""
+    inner = (("rank_in", float(setting.ranks[0])),) if len(setting.ranks) > 1 else ()
+    lost, parameters = ("lost", setting.lost), ("parameters", float(setting.parameters))
+    return (*inner, ("rank", float(setting.ranks[-1])), lost, parameters)
 
 
 def describe_ranks(setting: Setting) -> str:
