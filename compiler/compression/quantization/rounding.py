@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.compression.base import WeightedNet
-from compiler.compression.quantization.ranges import scale_channels
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Node
 from compiler.ops.convolution import Conv
@@ -22,6 +21,10 @@ Rounding = Literal["nearest", "gptq"]
 
 DAMPING = 0.01
 """Share of the mean of the diagonal that is added to it (Frantar et al. 2022, section 3.3)."""
+SHARES = np.linspace(1.0, 0.5, 16)
+"""Steps that are tried, as parts of the one that clips nothing."""
+SAMPLE = 512
+"""Entries of a row that choose its step."""
 COLUMNS = 128
 """Columns that are rounded before their errors reach the rest of the weight."""
 
@@ -84,10 +87,20 @@ class Book:
 def space_symmetric(weight: Array, bits: int, *, per_row: bool) -> Steps:
     """Levels around 0 for a weight `[rows, columns]`, one step for each row or for all, with the
     least squared error."""
-    scale = scale_channels(weight, "mse", bits=bits, per_channel=per_row)
-    rows = np.broadcast_to(scale.reshape(-1, 1), (len(weight), 1))
     half = 2 ** (bits - 1)
-    return Steps(rows, np.zeros_like(rows), -half, half - 1, max(1, weight.shape[1]))
+    rows = weight if per_row else weight.reshape(1, -1)
+    bounds = np.abs(rows).max(axis=1, keepdims=True) / (half - 1)
+    bounds = np.where(bounds > np.finfo(np.float32).tiny, bounds, 1).astype(np.float32)
+    # Some hundred entries of a row say which step is best as well as thousands do.
+    sample = rows[:, :: max(1, rows.shape[1] // (SAMPLE if per_row else SAMPLE * 32))]
+    best, least = bounds, np.full(bounds.shape, np.inf, np.float32)
+    for share in SHARES:
+        scale = bounds * np.float32(share)
+        errors = np.clip(np.round(sample / scale), -half, half - 1) * scale - sample
+        error = np.square(errors).sum(axis=1, keepdims=True)
+        best, least = np.where(error < least, scale, best), np.minimum(error, least)
+    spread = np.broadcast_to(best, (len(weight), 1))
+    return Steps(spread, np.zeros_like(spread), -half, half - 1, max(1, weight.shape[1]))
 
 
 def space_blocks(weight: Array, bits: int, block: int, *, symmetric: bool) -> Steps:
