@@ -40,7 +40,7 @@ RENAME = {
 }
 SQUARE = (224, 224)
 ODD = (192, 256)
-SIZES = {name: (SQUARE, ODD) for name in ("resnet18", "resnet50", "mobilenet_v2")}
+SIZES = dict.fromkeys(("resnet18", "resnet50", "mobilenet_v2"), (SQUARE, ODD))
 
 
 def find_graph(name: str) -> Graph:

@@ -158,7 +158,9 @@ class Session:
     opening: list[str] = field(default_factory=list)
     work: int = 0
     depth: int = 0
-    models: dict[int, tuple[Graph, tuple[LoadWeights | AddAdapters, ...]]] = field(default_factory=dict)
+    models: dict[int, tuple[Graph, tuple[LoadWeights | AddAdapters, ...]]] = field(
+        default_factory=dict
+    )
     seen: set[tuple[str, Span | None]] = field(default_factory=set)
     faults: int = 0
     sources: Mapping[str, DataSource] = field(default_factory=dict)
