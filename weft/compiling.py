@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from compiler.files import write_text
 from compiler.ir.graph import Graph
 from compiler.loading import find_weights, read_all_weights
 from compiler.messages.files import FreshWeights, NothingToDo, UnknownItem, WeightsNeeded
-from compiler.program import Deploy, Net, Program, Train
+from compiler.program import Deploy, Net, Program, Train, Variant
 from weft.building.cache import hash_text
 from weft.building.progress import follow_steps
 from weft.building.report import format_bytes
@@ -33,21 +33,41 @@ Array = NDArray[Any]
 @dataclass(frozen=True)
 class Target:
     """One network to compile: `deploy` where the spec has an item for it; `net` where its
-    weights are not trained by the spec."""
+    weights are not trained by the spec. `weights` are those of a variant, which has its own."""
 
     name: str
     graph: Graph
     net: Net | None = None
     deploy: Deploy | None = None
+    weights: Mapping[str, Array] | None = None
+    variant: Variant | None = None
 
 
-def choose_targets(program: Program, item: str | None) -> Sequence[Target]:
-    """The deployments of a program; its nets, then its models, where it has none.
+OpenVariant = Callable[[Target], Target]
+"""The target of a variant with its net after all passes."""
+
+
+def choose_targets(
+    program: Program, item: str | None, open_variant: OpenVariant
+) -> Sequence[Target]:
+    """The deployments of a program; its variants, nets, then models, where it has none.
 
     Raises:
-        CompileError: `item` names nothing, or there is nothing.
+        CompileError: `item` names nothing, there is nothing, or a variant is not built.
     """
-    deploys = {d.name: Target(d.name, d.graph, d.net, d) for d in program.deploys}
+    chosen = _choose(program, item)
+    return [open_variant(t) if t.variant is not None else t for t in chosen]
+
+
+def _choose(program: Program, item: str | None) -> Sequence[Target]:
+    deploys = {
+        d.name: Target(d.name, d.graph, d.net, d, None, program.variants.get(d.variant or ""))
+        for d in program.deploys
+    }
+    variants = {
+        name: Target(name, variant.graph, None, None, None, variant)
+        for name, variant in program.variants.items()
+    }
     nets = {name: Target(name, net.graph, net) for name, net in program.nets.items()}
     models = {name: Target(name, net.graph, net) for name, net in program.models.items()}
     trained = {
@@ -58,15 +78,15 @@ def choose_targets(program: Program, item: str | None) -> Sequence[Target]:
         for part in train.nets
     }
     if item is not None:
-        known = models | trained | nets | deploys
+        known = models | trained | nets | variants | deploys
         if item not in known:
             names = tuple(known)
             fault = UnknownItem(None, "item", item, names, did_you_mean(item, names))
             raise CompileError([fault])
         return [known[item]]
-    chosen = deploys or nets or models
+    chosen = deploys or variants or nets or models
     if not chosen:
-        raise CompileError([NothingToDo(None, "compile", "`deploy`, `net` or `model`")])
+        raise CompileError([NothingToDo(None, "compile", "`deploy`, `variant`, `net` or `model`")])
     return list(chosen.values())
 
 
@@ -79,6 +99,8 @@ def gather_weights(
         CompileError: a file cannot be read or does not fit, or the weights are the result of a
             training that has not run.
     """
+    if target.weights is not None and file is None:
+        return dict(target.weights), ()
     root = program.source.folder
     fitted = fit_preprocessing(target.deploy, root) if target.deploy else {}
     if file is not None:

@@ -23,7 +23,7 @@ from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Input, Output, Value
 from compiler.ir.subgraph import extract_subgraph
 from compiler.messages.files import UnknownItem
-from compiler.program import DataSet, Deploy, MetricUse, Train
+from compiler.program import DataSet, Deploy, MetricUse, Program, Train
 
 Array = NDArray[Any]
 
@@ -86,9 +86,15 @@ class NetOfTrain:
         return self.calls[0]
 
 
-def measure_deployed(
-    deploy: Deploy, train: Train, session: Session, folder: Path, split: str
-) -> dict[str, float]:
+def find_place(deploy: Deploy, program: Program) -> NetOfTrain:
+    """The place of a deployed net in its train: of a variant, that of the net it was made from."""
+    variant = program.variants.get(deploy.variant or "")
+    train = program.trains[(variant.train if variant is not None else deploy.train) or ""]
+    name = variant.net if variant is not None else train.nets[0].name
+    return NetOfTrain(train, name, program.source.folder, deploy.preprocess)
+
+
+def measure_deployed(place: NetOfTrain, session: Session, split: str) -> dict[str, float]:
     """The metrics of a train on a split, computed from what a deployed file puts out.
 
     The file runs the net; what the objective does after it (a softmax before a metric) runs in
@@ -97,7 +103,6 @@ def measure_deployed(
     Raises:
         CompileError: the data cannot be read, or has no such split.
     """
-    place = NetOfTrain(train, train.nets[0].name, folder, deploy.preprocess)
     scores = score_rows(place, split, lambda inputs: session.run(session.cast_inputs(inputs)))
     return {name: score.total() for name, score in scores.items() if name != "loss"}
 
@@ -145,12 +150,6 @@ def score_rows(
         if o.name in results and o.value.name in call.values
     }
     return dict(_make_scores(place, made, columns, len(chosen)))
-
-
-def take_samples(deploy: Deploy, train: Train, folder: Path, rows: int = 8) -> dict[str, Array]:
-    """Inputs of a deployed file from the first rows of the training split."""
-    place = NetOfTrain(train, train.nets[0].name, folder, deploy.preprocess)
-    return sample_inputs(place, deploy.graph, rows)
 
 
 def sample_inputs(place: NetOfTrain, graph: Graph, rows: int = 8) -> dict[str, Array]:

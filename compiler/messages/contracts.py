@@ -88,3 +88,25 @@ class ContractFailed(Message):
         if self.layers:
             parts.append(f"the most sensitive layers are {', '.join(self.layers)}")
         return "; ".join(parts)
+
+
+@final
+@dataclass(frozen=True)
+class VariantNotBuilt(Message):
+    """A variant exists once a build has run its passes; its net lies in the folder of the build.
+    What has changed in the spec since then makes it be built anew."""
+
+    code: ClassVar[str] = "W1173"
+    good: ClassVar[str] = variant_spec("apply quantize(int8)")
+
+    name: str
+    folder: str
+
+    def title(self) -> str:
+        return f"the variant `{self.name}` is not built"
+
+    def label(self) -> str:
+        return f"{self.folder} has no such net, or one of another spec"
+
+    def help(self) -> str:
+        return "run `weft build`"

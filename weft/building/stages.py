@@ -24,13 +24,14 @@ from compiler.program import Deploy, Program, Train
 from weft.building.artifacts import Artifact, Workshop
 from weft.building.cache import Cache, hash_file, hash_text
 from weft.building.describing import describe_outcome
+from weft.building.finished import hash_data
 from weft.building.page import write_page
 from weft.building.plan import plan_build
 from weft.building.progress import follow_epochs
 from weft.building.report import Report, Section, format_bytes, format_metrics
 from weft.building.variant_stages import VariantStages
 from weft.compiling import check_data, fit_preprocessing
-from weft.measuring import measure_deployed, measure_latency, take_samples
+from weft.measuring import find_place, measure_deployed, measure_latency, sample_inputs
 
 Array = NDArray[Any]
 Echo = Callable[[str], None]
@@ -75,7 +76,7 @@ class Build:
         plan = plan_build(self.program)
         refuse_impossible(self.program)
         sections = [self.train(train) for train in plan.trains]
-        variants = VariantStages(self.program, self.folder, self.workshop, self.hash_data)
+        variants = VariantStages(self.program, self.folder, self.workshop)
         outcomes = [variants.run(variant) for variant in plan.variants]
         sections += [self.deploy(deploy) for deploy in plan.deploys if deploy.variant is None]
         sections += [describe_outcome(outcome) for outcome in outcomes]
@@ -93,7 +94,8 @@ class Build:
         write_training(train, folder)
         root = self.program.source.folder
         written = [folder / name for name in ("model.py", "train.py", START)]
-        key = hash_text(*map(hash_file, filter(Path.is_file, written)), *self.hash_data(train))
+        files = map(hash_file, filter(Path.is_file, written))
+        key = hash_text(*files, *hash_data(train, self.program))
         stage = f"train {train.name}"
         if self.cache.is_fresh(stage, key):
             self.echo(f"{stage}: up to date")
@@ -152,9 +154,9 @@ class Build:
 
     def take_samples(self, deploy: Deploy) -> Mapping[str, Array] | None:
         """Some real rows; None for a net without a train."""
-        train = self.program.trains.get(deploy.train or "")
-        root = self.program.source.folder
-        return take_samples(deploy, train, root) if train is not None else None
+        if deploy.train is None:
+            return None
+        return sample_inputs(find_place(deploy, self.program), deploy.graph)
 
     def find_weights(self, deploy: Deploy) -> dict[str, Array]:
         """Trained weights, or those the net loads or draws."""
@@ -190,9 +192,8 @@ class Build:
         facts["device"] = session.device.value
         if train is not None:
             facts["split"] = train.data.split.names[-1]
-            facts["metrics"] = measure_deployed(
-                deploy, train, session, self.program.source.folder, facts["split"]
-            )
+            place = find_place(deploy, self.program)
+            facts["metrics"] = measure_deployed(place, session, facts["split"])
         self.cache.record(stage, key, (), facts)
 
     def describe_measures(self, train: Train | None) -> Iterator[str]:
@@ -201,12 +202,7 @@ class Build:
             yield repr([(use.name, use.metric, use.arguments) for use in train.metrics])
             yield repr(train.data.split)
             yield from (print_graph(graph) for graph in (train.step, train.data.columns))
-            yield from self.hash_data(train)
-
-    def hash_data(self, train: Train) -> Iterator[str]:
-        """Hashes of the files that a train's data is read from."""
-        files = train.data.source.files(self.program.source.folder)
-        return (hash_file(path) for path in files if path.is_file())
+            yield from hash_data(train, self.program)
 
     def describe_deployment(self, deploy: Deploy, path: Path) -> Section:
         """The rows of a deployment."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from backends.onnx_runtime.readback import check_integers
 from backends.onnx_runtime.session import open_session
+from backends.pytorch.modules import emit_module
 from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Measured, Spread, Verdict, find_all, judge
 from compiler.diagnostics import CompileError
-from compiler.program import Deploy, Figure, Program, Train, Variant
+from compiler.files import write_text
+from compiler.ir.weights import write_weights
+from compiler.program import Figure, Program, Train, Variant
 from weft.building.artifacts import Artifact, Workshop
 from weft.building.cache import hash_file, hash_text
 from weft.building.figures import (
@@ -23,6 +26,7 @@ from weft.building.figures import (
     measure_split,
     time_contenders,
 )
+from weft.building.finished import open_variant
 from weft.building.goals import find_goals
 from weft.building.layers import describe_layers
 from weft.building.nearest import explain_failure
@@ -39,8 +43,6 @@ from weft.building.timing import draw_inputs, draw_sizes
 from weft.building.variants import VariantBuild
 from weft.measuring import sample_inputs
 
-HashData = Callable[[Train], Iterator[str]]
-
 
 @dataclass
 class VariantStages:
@@ -49,7 +51,6 @@ class VariantStages:
     program: Program
     folder: Path
     workshop: Workshop
-    hash_data: HashData
     done: dict[str, tuple[Contender, Outcome]] = field(default_factory=dict)
 
     def run(self, variant: Variant) -> Outcome:
@@ -65,6 +66,7 @@ class VariantStages:
         artifact = self.write(build, own, hash_text(build.key, build.form.describe()))
         self.workshop.verify(artifact, lambda: self.take_samples(build, own))
         self.read_back(variant, own)
+        self.write_module(build, net)
         base = self.make_contender(
             build, self.name_base(variant), build.base, self.folder / variant.name / "base.onnx"
         )
@@ -94,24 +96,9 @@ class VariantStages:
 
     def open(self, variant: Variant) -> VariantBuild:
         """The passes of a variant."""
-        train = self.program.trains.get(variant.train or "")
-        data_key = hash_text(*self.hash_data(train)) if train is not None else ""
-        build = VariantBuild(
-            self.program,
-            variant,
-            self.find_deploy(variant),
-            self.folder,
-            self.workshop.cache,
-            self.workshop.device,
-            self.workshop.echo,
-            data_key,
-        )
+        build = open_variant(self.program, variant, self.folder, self.workshop)
         build.find_goals = lambda: find_goals(build, self.done)
         return build
-
-    def find_deploy(self, variant: Variant) -> Deploy | None:
-        """The first deployment of a variant: its file is the one that contracts speak of."""
-        return next((d for d in self.program.deploys if d.variant == variant.name), None)
 
     def choose_path(self, build: VariantBuild) -> Path:
         """Where the file of a variant lies."""
@@ -149,6 +136,17 @@ class VariantStages:
         if contender.place is None:
             return None
         return sample_inputs(contender.place, contender.wrapped)
+
+    def write_module(self, build: VariantBuild, net: WeightedNet) -> None:
+        """Writes the PyTorch code of a variant's net, and its weights."""
+        stage, cache = f"code of {build.variant.name}", self.workshop.cache
+        if cache.is_fresh(stage, build.key):
+            return
+        folder = self.folder / build.variant.name
+        paths = [folder / "model.py", folder / "weights.safetensors"]
+        write_text(paths[0], emit_module([net.graph], title=build.variant.name))
+        write_weights(paths[1], dict(net.weights), {})
+        cache.record(stage, build.key, paths)
 
     def read_back(self, variant: Variant, own: Contender) -> None:
         """Reads ONNX Runtime's optimized graph back.

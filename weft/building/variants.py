@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from backends.onnx_runtime.session import Device
 from backends.pytorch.tuning import make_trainer
 from compiler.compression.base import WeightedNet
+from compiler.compression.contracts import describe_requirement
 from compiler.compression.low_rank.merging import merge_adapters
 from compiler.compression.world import Goal, LayerNote, World
 from compiler.ir.printer import print_graph
 from compiler.ir.verify import verify_graph
 from compiler.ir.weights import read_weights
 from compiler.loading import find_weights
-from compiler.program import Deploy, Program, Train, Variant
+from compiler.program import Deploy, Program, Step, Train, Variant
 from weft.building.cache import Cache, hash_text
 from weft.building.forms import Form, make_form
 from weft.building.nets import read_net, write_net
@@ -41,6 +42,17 @@ Array = NDArray[Any]
 Echo = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class PassStage:
+    """One pass in a build: its name among the stages, what it follows from, and the path of the
+    files that it leaves, without their endings."""
+
+    step: Step
+    name: str
+    key: str
+    path: Path
+
+
 @dataclass
 class VariantBuild:
     """One variant in a build folder. `goals` are asked for by passes that choose settings."""
@@ -55,8 +67,6 @@ class VariantBuild:
     data_key: str = ""
     find_goals: Callable[[], tuple[Goal, ...]] = tuple
     journal: list[LayerNote] = field(default_factory=list)
-    key: str = ""
-    """What the net follows from; set by `run`."""
 
     @property
     def name(self) -> str:
@@ -138,35 +148,53 @@ class VariantBuild:
         Raises:
             CompileError: a pass cannot do what is asked of it.
         """
-        net, key = self.base, self.base_key
-        for number, step in enumerate(self.variant.steps, 1):
-            name = step.compression.name
-            stage = f"variant {self.name}: {number} {name}"
-            goals = self.find_goals() if step.compression.reads_goals else ()
-            target = replace(self.variant.target, span=None)
-            key = hash_text(key, repr(step.compression), repr(target), repr(_strip(goals)))
-            path = self.steps_folder / f"{number}_{name}"
-            if self.cache.is_fresh(stage, key):
-                self.echo(f"{stage}: up to date")
-                net, notes = read_net(path, self.base.graph)
+        net = self.base
+        for stage in self.plan():
+            if self.cache.is_fresh(stage.name, stage.key):
+                self.echo(f"{stage.name}: up to date")
+                net, notes = read_net(stage.path, self.base.graph)
             else:
-                self.echo(stage)
+                self.echo(stage.name)
+                goals = self.find_goals() if stage.step.compression.reads_goals else ()
                 notes = []
-                net = self.run_step(number - 1, net, goals, notes)
-                self.cache.record(stage, key, write_net(net, notes, path))
+                net = self.run_step(stage.step, net, goals, notes)
+                self.cache.record(stage.name, stage.key, write_net(net, notes, stage.path))
             self.journal += notes
-        self.key = key
         return net
 
+    def recall(self) -> WeightedNet | None:
+        """The net after all passes, if a build has made it and nothing has changed since."""
+        stages = list(self.plan())
+        if not all(self.cache.is_fresh(stage.name, stage.key) for stage in stages):
+            return None
+        return read_net(stages[-1].path, self.base.graph)[0] if stages else self.base
+
+    @property
+    def key(self) -> str:
+        """What the net after all passes follows from."""
+        return [self.base_key, *(stage.key for stage in self.plan())][-1]
+
+    def plan(self) -> Iterator[PassStage]:
+        """A stage for each pass. A pass that reads the contract follows from its words: what is
+        measured for them differs from run to run."""
+        key = self.base_key
+        contract = [describe_requirement(r) for r in self.variant.requires]
+        target = replace(self.variant.target, span=None)
+        for number, step in enumerate(self.variant.steps, 1):
+            compression = step.compression
+            goals = contract if compression.reads_goals else []
+            key = hash_text(key, repr(compression), repr(target), repr(goals))
+            name = f"variant {self.name}: {number} {compression.name}"
+            yield PassStage(step, name, key, self.steps_folder / f"{number}_{compression.name}")
+
     def run_step(
-        self, index: int, net: WeightedNet, goals: tuple[Goal, ...], notes: list[LayerNote]
+        self, step: Step, net: WeightedNet, goals: tuple[Goal, ...], notes: list[LayerNote]
     ) -> WeightedNet:
         """The net after one pass, whose notes are added.
 
         Raises:
             CompileError: the pass cannot do what is asked of it.
         """
-        step = self.variant.steps[index]
         with follow_steps() as progress:
             world = self.make_world(progress, goals)
             world = replace(world, span=step.span, journal=[*self.journal])
@@ -210,10 +238,6 @@ class VariantBuild:
             trainer=trainer,
             seed=train.seed,
         )
-
-
-def _strip(goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
-    return tuple(replace(goal, span=None) for goal in goals)
 
 
 def _hash_weights(net: WeightedNet) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from compiler.diagnostics import CompileError, did_you_mean
 from compiler.messages.files import UnknownItem
 from weft.cli.reporting import (
     Assignments,
+    BuildFolder,
     Device,
     DeviceOption,
     SpecFile,
@@ -20,7 +22,8 @@ from weft.cli.reporting import (
 
 Folder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")]
 ItemName = Annotated[
-    str | None, typer.Option("--item", help="A deployment, net, train or model; none: all.")
+    str | None,
+    typer.Option("--item", help="What the spec calls it; none: all deployments."),
 ]
 OnlyOnnx = Annotated[bool, typer.Option("--onnx", help="Write ONNX only.")]
 OnlyPyTorch = Annotated[bool, typer.Option("--pytorch", help="Write PyTorch only.")]
@@ -45,6 +48,7 @@ def compile_command(
     file: SpecFile,
     output: Folder,
     item: ItemName = None,
+    build: BuildFolder = None,
     only_onnx: OnlyOnnx = False,
     only_pytorch: OnlyPyTorch = False,
     weights: WeightsFile = None,
@@ -56,7 +60,8 @@ def compile_command(
 ) -> None:
     """Compile the deployments of a spec (or its nets and models, where it has none).
 
-    Weights come from --weights, else from the spec's `load(…)`, else they are fresh. What is
+    Weights come from --weights, else from the spec's `load(…)`, else they are fresh; those of a
+    variant are what a build left in its folder. What is
     written is verified by default: NumPy, the PyTorch module and ONNX Runtime must agree at
     several sizes of every symbolic dim.
 
@@ -71,10 +76,12 @@ def compile_command(
     program = check_file(file, assignments)
     from backends.onnx_runtime.session import Device as Place
     from weft import compiling
+    from weft.building.finished import open_target
 
     if explain is not None:
         _check_pass(explain)
-    targets = compiling.choose_targets(program, item)
+    open_variant = partial(open_target, program, build or Path("output") / file.stem)
+    targets = compiling.choose_targets(program, item, open_variant)
     both = only_onnx == only_pytorch
     for target in targets:
         if only_pytorch or both:

@@ -53,7 +53,7 @@ def add_to(app: typer.Typer) -> None:
         from backends.onnx_runtime.session import Device as Place
         from backends.onnx_runtime.session import open_session
         from weft.building.report import format_metrics
-        from weft.measuring import measure_deployed
+        from weft.measuring import find_place, measure_deployed
 
         figures = {}
         for deploy in choose_deploys(program, name):
@@ -61,10 +61,8 @@ def add_to(app: typer.Typer) -> None:
             if not path.is_file():
                 raise CompileError([FileMissing(None, str(path))])
             session = open_session(path, device=Place(device.value))
-            train = program.trains[deploy.train or ""]
-            figures[deploy.name] = measure_deployed(
-                deploy, train, session, program.source.folder, split
-            )
+            place = find_place(deploy, program)
+            figures[deploy.name] = measure_deployed(place, session, split)
         if form is OutputFormat.JSON:
             print(json.dumps(figures, indent=2))
         else:
@@ -78,7 +76,7 @@ def choose_deploys(program: Program, name: str | None) -> list[Deploy]:
     Raises:
         CompileError: there is none.
     """
-    known = {d.name: d for d in program.deploys if d.train is not None}
+    known = {d.name: d for d in program.deploys if _has_data(d, program)}
     if not known:
         raise CompileError([NothingToDo(None, "eval", "`deploy` of a `train`")])
     if name is None:
@@ -88,3 +86,8 @@ def choose_deploys(program: Program, name: str | None) -> list[Deploy]:
         fault = UnknownItem(None, "deployment", name, names, did_you_mean(name, names))
         raise CompileError([fault])
     return [known[name]]
+
+
+def _has_data(deploy: Deploy, program: Program) -> bool:
+    variant = program.variants.get(deploy.variant or "")
+    return deploy.train is not None or (variant is not None and variant.train is not None)

@@ -48,6 +48,12 @@ Format = Annotated[
 OutputFolder = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder for what is made.")
 ]
+BuildFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--build", metavar="DIR", help="Build that made the variants. Default: output/SPEC."
+    ),
+]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to run.")]
 
 

@@ -17,7 +17,7 @@ from compiler.ir.drawing import draw_graph
 from compiler.ir.graph import Graph
 from compiler.messages.files import BadAssignment, UnknownItem
 from compiler.program import Program
-from weft.cli.reporting import Assignments, Format, OutputFormat, SpecFile, check_file
+from weft.cli.reporting import Assignments, BuildFolder, Format, OutputFormat, SpecFile, check_file
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,7 +27,8 @@ def add_to(app: typer.Typer) -> None:
     def show_command(
         file: SpecFile,
         item: Annotated[
-            str | None, typer.Argument(metavar="[NAME]", help="A model, net or train; none: all.")
+            str | None,
+            typer.Argument(metavar="[NAME]", help="A model, net, train, variant."),
         ] = None,
         assignments: Assignments = None,
         depth: Annotated[int, typer.Option("--depth", help="Levels of blocks to open.", min=0)] = 1,
@@ -38,6 +39,7 @@ def add_to(app: typer.Typer) -> None:
         graph: Annotated[
             Path | None, typer.Option("--graph", metavar="SVG", help="Draw the net into a file.")
         ] = None,
+        build: BuildFolder = None,
         form: Format = OutputFormat.TEXT,
     ) -> None:
         """Show shapes, parameters, FLOPs and memory of a net, block by block.
@@ -52,8 +54,19 @@ def add_to(app: typer.Typer) -> None:
             weft show resnet.weft ResNet18 --depth 2 --size h=224 --size w=224
 
             weft show net.weft DigitNet --graph net.svg
+
+            weft show digits.weft tiny
         """
-        graphs = _choose(check_file(file, assignments), item)
+        program = check_file(file, assignments)
+        graphs: Mapping[str, Graph]
+        if item is not None and item in program.variants:
+            # What is left after the passes only a build knows, and only this needs a backend.
+            from weft.building.finished import recall_variant
+
+            folder = build or Path("output") / file.stem
+            graphs = {item: recall_variant(program, program.variants[item], folder)[0].graph}
+        else:
+            graphs = _choose(program, item)
         given = _read_sizes(sizes)
         if graph is not None:
             for index, (name, chosen) in enumerate(graphs.items()):
@@ -82,9 +95,9 @@ def _choose(program: Program, item: str | None) -> Mapping[str, Graph]:
         return {item: graphs[item]}
     if item in program.trains:
         return {t.name: t.net.graph for t in program.trains[item].nets}
-    known = (*graphs, *program.trains)
+    known = (*graphs, *program.trains, *program.variants)
     raise CompileError(
-        [UnknownItem(None, "model, net or train", item, known, did_you_mean(item, known))]
+        [UnknownItem(None, "model, net, train or variant", item, known, did_you_mean(item, known))]
     )
 
 

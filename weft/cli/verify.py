@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from compiler.diagnostics import CompileError
 from compiler.messages.files import FileMissing
 from weft.cli.reporting import (
     Assignments,
+    BuildFolder,
     Device,
     DeviceOption,
     SpecFile,
@@ -33,8 +35,10 @@ def add_to(app: typer.Typer) -> None:
             Path | None, typer.Option("--weights", metavar="FILE", help="A safetensors file.")
         ] = None,
         item: Annotated[
-            str | None, typer.Option("--item", help="A deployment, net, train or model; none: all.")
+            str | None,
+            typer.Option("--item", help="What the spec calls it; none: all deployments."),
         ] = None,
+        build: BuildFolder = None,
         device: DeviceOption = Device.AUTO,
         assignments: Assignments = None,
     ) -> None:
@@ -52,11 +56,13 @@ def add_to(app: typer.Typer) -> None:
         program = check_file(file, assignments)
         from backends.onnx_runtime.session import Device as Place
         from weft import compiling
+        from weft.building.finished import open_target
 
         if onnx is not None and not onnx.is_file():
             raise CompileError([FileMissing(None, str(onnx))])
         with tempfile.TemporaryDirectory(prefix="weft-") as folder:
-            for target in compiling.choose_targets(program, item):
+            open_variant = partial(open_target, program, build or Path("output") / file.stem)
+            for target in compiling.choose_targets(program, item, open_variant):
                 numbers, warnings = compiling.gather_weights(target, weights, program)
                 print_messages(warnings)
                 path = onnx
