@@ -348,3 +348,24 @@ def test_a_pass_is_a_function_of_its_inputs() -> None:
     assert one.weights.keys() == two.weights.keys()
     for path, array in one.weights.items():
         np.testing.assert_array_equal(array, two.weights[path])
+
+
+def test_a_dropout_is_no_place_to_round() -> None:
+    """In training it scales numbers up, beyond the range that was seen in evaluation."""
+    net = make_net("""model M() {
+        input image: f32[batch, 3, 8, 8]
+        x = image -> conv(4, kernel=3) as a -> relu -> max_pool(2) -> flatten(1)
+        output y: f32[batch, 3] = x -> dropout(50%) -> dense(3) as b
+    }""")
+    made = quantize(net, Int8(placement="all"))
+    rounded = [n for n in made.graph.nodes if isinstance(n.op, FakeQuantize)]
+    makers = {
+        made.graph.producers[v.name].op.name
+        for n in rounded
+        if (v := n.inputs[0]) is not None and v.name in made.graph.producers
+    }
+    assert makers == {"relu", "max_pool", "flatten"}
+    assert [p for p in made.weights if p.endswith(".scale")] == [
+        "round_image.scale",
+        "round_a.scale",
+    ]

@@ -57,7 +57,7 @@ def equalize_layers(
 
 def _find_pairs(graph: Graph, layers: Collection[Layer]) -> Iterator[Pair]:
     """Layers that follow each other with nothing between them that minds a positive factor."""
-    readers = {layer.source.name: layer for layer in layers}
+    readers = {v.name: layer for layer in layers if (v := layer.node.inputs[0]) is not None}
     outputs = {o.value.name for o in graph.outputs}
     for first in layers:
         value = first.node.output

@@ -15,6 +15,7 @@ from compiler.ops.global_pooling import GlobalAvgPool
 from compiler.ops.joining import Concat
 from compiler.ops.linear import Dense
 from compiler.ops.pooling import AvgPool, MaxPool
+from compiler.ops.regularization import Dropout
 from compiler.ops.reshaping import Flatten, Reshape
 from compiler.ops.shaping import Permute, Squeeze, Transpose, Unsqueeze
 from compiler.records import dataclass
@@ -29,9 +30,11 @@ Moving = MaxPool | Flatten | Reshape | Transpose | Permute | Squeeze | Unsqueeze
 @final
 @dataclass(frozen=True)
 class Layer:
-    """A layer with weights that can compute in integers: its node, and the parameters' paths."""
+    """A layer with weights that can compute in integers: its node, what it reads in evaluation
+    (a dropout before it is nothing then), and the parameters' paths."""
 
     node: Node
+    source: Value
     weight: str
     bias: str | None
 
@@ -44,13 +47,6 @@ class Layer:
     def path(self) -> str:
         """Where its author finds it."""
         return layer_path(self.node)
-
-    @property
-    def source(self) -> Value:
-        """What it reads."""
-        value = self.node.inputs[0]
-        assert value is not None, "a layer has an input"
-        return value
 
     @property
     def channel_axis(self) -> int:
@@ -95,8 +91,20 @@ def find_layers(graph: Graph) -> tuple[tuple[Layer, ...], tuple[tuple[Node, str]
             obstacles.append((node, reason))
         elif isinstance(node.op, Conv | Dense):
             names = [v.name for v in node.inputs[1:] if v is not None]
-            layers.append(Layer(node, names[0], names[1] if len(names) > 1 else None))
+            bias = names[1] if len(names) > 1 else None
+            layers.append(Layer(node, _find_source(graph, node), names[0], bias))
     return tuple(layers), tuple(obstacles)
+
+
+def _find_source(graph: Graph, node: Node) -> Value:
+    """What a layer reads, before any dropout: rounding behind one would clip in training, where
+    it scales numbers up."""
+    value = node.inputs[0]
+    assert value is not None, "a layer has an input"
+    while (maker := graph.producers.get(value.name)) and isinstance(maker.op, Dropout):
+        assert maker.inputs[0] is not None, "a dropout has an input"
+        value = maker.inputs[0]
+    return value
 
 
 def _find_obstacle(graph: Graph, node: Node) -> str:
@@ -128,6 +136,11 @@ def place(graph: Graph, layers: Collection[Layer], label: str, *, joins: bool) -
         groups.add(layer.source.name)
         if isinstance(layer.node.op, Conv):
             groups.add(find_end(graph, layer.node).name)
+    for node in reversed(graph.nodes):  # from the layers back to what is only moved to them
+        source = node.inputs[0] if node.inputs else None
+        moved = isinstance(node.op, Moving) and node.outputs[0].name in groups
+        if moved and source is not None and _is_moved(graph, source, groups):
+            groups.add(source.name)
     for node in graph.nodes:
         inputs = [v for v in node.inputs if v is not None]
         if node.outputs[0].name in chosen or not inputs:
@@ -157,6 +170,15 @@ def find_end(graph: Graph, node: Node) -> Value:
     users = graph.users.get(value.name, ())
     alone = len(users) == 1 and all(o.value != value for o in graph.outputs)
     return users[0].output if alone and isinstance(users[0].op, Absorbed) else value
+
+
+def _is_moved(graph: Graph, value: Value, groups: _Groups) -> bool:
+    """Whether a value only moves numbers that are rounded."""
+    maker = graph.producers.get(value.name)
+    if value.name in groups or maker is None or not isinstance(maker.op, Moving):
+        return value.name in groups
+    source = maker.inputs[0]
+    return source is not None and _is_moved(graph, source, groups)
 
 
 def _is_clipped(graph: Graph, value: Value) -> bool:
