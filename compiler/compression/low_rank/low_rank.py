@@ -107,7 +107,7 @@ class LowRank(CompressionPass):
         sizes = choose_sizes(net.graph, world.target)
         costs = Costs(net.weights, sizes, world.clock)
         open_ = [layer for layer in chosen if not layer.reason]
-        moments = self._look(net, open_, world, costs)
+        moments = _look(net, open_, world)
         for layer in chosen:
             if layer.reason:
                 world.note(LayerNote(self.name, layer.path, "", layer.reason, (), layer.span))
@@ -122,15 +122,6 @@ class LowRank(CompressionPass):
                 way, setting = verdict.choice.factoring, verdict.choice.setting
                 changes.append((verdict.layer, way.make(setting)))
         return replace_layers(net, changes)
-
-    def _look(
-        self, net: WeightedNet, layers: Sequence[Layer], world: World, costs: Costs
-    ) -> Mapping[str, Moments]:
-        """Moments of the layers' inputs or outputs, where there are rows."""
-        if world.samples is None or world.samples.synthetic or not layers:
-            return {}
-        work = sum(costs.whole_work(layer) for layer in layers)
-        return collect_moments(net, layers, world.samples, work)
 
     def _decide(
         self, layer: Layer, net: WeightedNet, moments: Mapping[str, Moments], costs: Costs
@@ -180,6 +171,13 @@ class LowRank(CompressionPass):
         )
         reason = "" if layer.path in moments else _say_why_blind(layer, world)
         return LayerNote(self.name, layer.path, done, reason, verdict.figures, layer.span)
+
+
+def _look(net: WeightedNet, layers: Sequence[Layer], world: World) -> Mapping[str, Moments]:
+    """Moments of the layers' inputs or outputs, where there are rows."""
+    if world.samples is None or world.samples.synthetic or not layers:
+        return {}
+    return collect_moments(net, layers, world.samples)
 
 
 def _settle(layer: Layer, choice: Choice | None) -> Verdict:

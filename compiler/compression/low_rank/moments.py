@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.compression.base import WeightedNet
+from compiler.compression.low_rank.costs import count_work, fix_type
 from compiler.compression.low_rank.layers import Layer
 from compiler.compression.world import Samples
-from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Node
+from compiler.ir.evaluate import bind_sizes, evaluate
+from compiler.ir.graph import Graph, Node, Output
+from compiler.passes.base import Context
+from compiler.passes.dead_code import DeadCode
 
 Array = NDArray[Any]
 
 MOST_ROWS = 512
-MOST_WORK = 2e10
-"""Multiply-adds that calibration may take: beyond, it looks at fewer rows."""
+LEAST_ROWS = 8
+MOST_WORK = 5e9
+"""Multiply-adds that calibration may take: beyond, it looks at fewer rows, down to the least."""
 
 
 @dataclass
@@ -78,30 +82,41 @@ class _Watch:
 
 
 def collect_moments(
-    net: WeightedNet, layers: Sequence[Layer], samples: Samples, work: float
+    net: WeightedNet, layers: Sequence[Layer], samples: Samples
 ) -> dict[str, Moments]:
     """Moments by path of a layer, of what `Layer.watched` names; several calls are added up.
     Layers inside loops and embeddings have none.
-
-    Args:
-        net: the net.
-        layers: the layers asked for.
-        samples: where rows come from.
-        work: multiply-adds of the net for one row.
     """
-    wanted = {name: layer.axis for layer in layers for name in layer.watched}
-    watch = _Watch(wanted)
-    rows = int(max(1, min(MOST_ROWS, MOST_WORK / max(work, 1.0))))
-    for batch in samples.batches(rows):
+    watch = _Watch({name: layer.axis for layer in layers for name in layer.watched})
+    graph = _keep_needed(net.graph, watch.wanted)
+    for batch in samples.batches(_count_rows(net.graph, layers, samples)):
         for name, array in batch.items():
             watch.see(name, np.asarray(array))
-        evaluate(net.graph, net.weights, batch, watch=watch)
+        evaluate(graph, net.weights, batch, watch=watch)
     made = {}
     for layer in layers:
         parts = [watch.found[name] for name in layer.watched if name in watch.found]
         if parts:
             made[layer.path] = _join(parts)
     return made
+
+
+def _count_rows(graph: Graph, layers: Sequence[Layer], samples: Samples) -> int:
+    """How many rows are looked at, by what the layers take for one."""
+    first = next(iter(samples.batches(1, 1)), None)
+    if first is None:
+        return LEAST_ROWS
+    sizes = bind_sizes(graph, first)
+    work = sum(count_work([layer.op], fix_type(layer.source, sizes)) for layer in layers)
+    return int(np.clip(MOST_WORK / max(work, 1.0), LEAST_ROWS, MOST_ROWS))
+
+
+def _keep_needed(graph: Graph, names: Collection[str]) -> Graph:
+    """The part of a graph that makes some values; none of them is an output, so that none is
+    kept longer than it is read."""
+    made = [v for node in graph.nodes for v in node.outputs if v.name in names]
+    part = replace(graph, outputs=tuple(Output(v.name, v) for v in made))
+    return replace(DeadCode().run(part, Context()), outputs=())
 
 
 def _join(parts: Sequence[Moments]) -> Moments:
