@@ -11,13 +11,16 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import torch
 from sklearn.datasets import load_digits
+from typer.testing import CliRunner
 
 from backends.onnx_runtime.session import Device
 from compiler.diagnostics import CompileError
 from compiler.ir.weights import write_weights
-from weft.api import load
+from weft.api import SpecError, load
 from weft.building.stages import Build
+from weft.cli.main import app
 
 SPEC = """
 model Net(width: int = 32) {
@@ -197,6 +200,50 @@ def test_the_words_of_the_explanation(folder: Folder) -> None:
     folder.build()
     journal = folder.report()["journal"]
     assert {"step": "prune", "path": "stem"}.items() <= journal[0].items()  # type: ignore[index]
+
+
+# --- what a build left --------------------------------------------------------------------------
+
+
+def test_a_variant_from_python(folder: Folder) -> None:
+    folder.build()
+    model = load(folder.path / "spec.weft").variant("tiny", folder.out)
+    rows = load_digits().data[:20].astype(np.float32) / 16
+    path = model.onnx(folder.path / "again.onnx")
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (scores,) = session.run(None, {"image": rows})
+    module = model.torch()
+    np.testing.assert_allclose(module(torch.from_numpy(rows)).detach(), scores, atol=1e-4)
+    built = ort.InferenceSession(str(folder.out / "tiny.onnx"), providers=["CPUExecutionProvider"])
+    (expected,) = built.run(None, {"image": (rows * 16).reshape(-1, 8, 8).astype(np.uint8)})
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+
+
+def test_a_variant_of_another_spec_is_not_found(folder: Folder) -> None:
+    folder.build()
+    text = (folder.path / "spec.weft").read_text()
+    (folder.path / "other.weft").write_text(text.replace("channels=50%", "channels=60%"))
+    spec = load(folder.path / "other.weft")
+    with pytest.raises(SpecError) as caught:
+        spec.variant("tiny", folder.out)
+    assert caught.value.messages[0].code == "W1173"
+    with pytest.raises(SpecError):
+        spec.variant("tinny", folder.out)
+
+
+def test_commands_know_variants(folder: Folder) -> None:
+    folder.build()
+    spec, build = str(folder.path / "spec.weft"), ["--build", str(folder.out)]
+    runner = CliRunner()
+    shown = runner.invoke(app, ["show", spec, "tiny", *build])
+    assert "f32[1, 16]" in shown.output
+    assert runner.invoke(app, ["show", spec, "tiny", "--build", "nowhere"]).exit_code
+    made = runner.invoke(app, ["compile", spec, "-o", str(folder.path / "made"), *build])
+    assert "verified tiny" in made.output
+    assert "verified tiny" in runner.invoke(app, ["verify", spec, *build]).output
+    found = runner.invoke(app, ["eval", spec, "--onnx", str(folder.path / "made" / "tiny.onnx")])
+    figures = folder.report()["figures"]
+    assert f"accuracy {figures['tiny']['test']['accuracy']:.4f}" in found.output  # type: ignore[index]
 
 
 # --- nets that were trained elsewhere -------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,6 +168,17 @@ class Model:
 
 
 @dataclass(frozen=True)
+class CompressedModel(Model):
+    """The net of a variant after its passes, as a build has left it; `known` are its weights."""
+
+    known: Mapping[str, Array] = field(default_factory=dict)
+
+    def weights(self, given: Weights = None, *, seed: int = 0) -> dict[str, Array]:
+        """An array for every path: those of the build, unless others are given."""
+        return dict(self.known) if given is None else super().weights(given, seed=seed)
+
+
+@dataclass(frozen=True)
 class Spec:
     """A checked spec. `warnings` are what `weft check` says of it beside errors."""
 
@@ -192,6 +203,29 @@ class Spec:
             fault = UnknownItem(None, "model or net", name, names, did_you_mean(name, names))
             raise SpecError([fault])
         return Model(known[name], self.folder)
+
+    def variant(self, name: str, folder: Path | str) -> CompressedModel:
+        """The net of a variant after its passes.
+
+        Args:
+            name: of the variant.
+            folder: of the build that made it.
+
+        Raises:
+            SpecError: there is no such variant, or the build in the folder has not finished it.
+        """
+        from weft.building.finished import recall_variant
+
+        known = self.program.variants
+        if name not in known:
+            names = tuple(known)
+            fault = UnknownItem(None, "variant", name, names, did_you_mean(name, names))
+            raise SpecError([fault])
+        try:
+            net, _ = recall_variant(self.program, known[name], Path(folder))
+        except CompileError as error:
+            raise SpecError(error.messages) from error
+        return CompressedModel(Net(name, known[name].net, net.graph), self.folder, net.weights)
 
     def _nets(self) -> Mapping[str, Net]:
         nets: dict[str, Net] = {}
