@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 
 from compiler.dims import Dim
 from compiler.ir.graph import Frame, Graph, Node, Parameter
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
 
 
 @dataclass
 class Summary:
     """One row: a block's call or one op, with the rows inside it.
 
-    `parameters` counts weights (buffers are not trained and not counted), each where it is read
-    first; `multiply_adds` and the types keep symbolic dims.
+    `parameters` counts weights, or the codes that stand for them (other buffers are not
+    counted), each where it is read first; `multiply_adds` and the types keep symbolic dims.
     """
 
     path: str
@@ -78,8 +78,15 @@ def _summarize_node(graph: Graph, node: Node, counted: set[str]) -> Summary:
 
 def _count(row: Summary, parameter: Parameter) -> None:
     size = parameter.value.type.size.known or 0
-    row.parameters += size if parameter.trainable else 0
+    row.parameters += size if is_weight(parameter) else 0
     row.weight_bytes += size * parameter.value.type.dtype.bytes
+
+
+def is_weight(parameter: Parameter) -> bool:
+    """Whether a parameter holds numbers of the net itself: a weight, or the codes that stand for
+    one in few bits; no statistic, and no scale."""
+    coded = parameter.value.type.dtype in (DType.I8, DType.U8) and parameter.path.endswith("codes")
+    return parameter.trainable or coded
 
 
 def walk(summary: Summary, depth: int) -> Iterator[tuple[int, Summary]]:

@@ -14,8 +14,8 @@ from backends.onnx_runtime.session import Session
 from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Measured, Spread
 from compiler.compression.world import Target
-from compiler.ir.cost import summarize
-from compiler.ir.graph import Graph, Parameter
+from compiler.ir.cost import is_weight, summarize
+from compiler.ir.graph import Graph
 from weft.building.timing import count_threads, draw_inputs, open_on_target, time_sessions
 from weft.measuring import NetOfTrain, Score, choose_inputs, score_rows
 
@@ -58,11 +58,6 @@ def count_figures(contender: Contender, sizes: Mapping[str, int]) -> dict[str, f
 def count_numbers(graph: Graph) -> int:
     """Numbers in the weights: those that training changes, and the codes that stand for them."""
     return sum(p.value.type.size.known or 0 for p in graph.parameters if is_weight(p))
-
-
-def is_weight(parameter: Parameter) -> bool:
-    """Whether a parameter holds numbers of the net itself: a weight, or its codes; no scale."""
-    return parameter.trainable or parameter.path.endswith((".codes", "weight_codes", "bias_codes"))
 
 
 def count_memory(graph: Graph, sizes: Mapping[str, int]) -> int:

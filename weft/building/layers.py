@@ -13,9 +13,10 @@ from backends.onnx_runtime.profile import profile_kernels
 from compiler.compression.base import WeightedNet
 from compiler.compression.selecting import layer_path
 from compiler.compression.world import LayerNote
+from compiler.ir.cost import is_weight
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Node, Parameter
-from weft.building.figures import Contender, is_weight
+from weft.building.figures import Contender
 from weft.building.outcomes import LayerRow
 from weft.building.timing import count_threads, draw_inputs
 from weft.building.variants import VariantBuild

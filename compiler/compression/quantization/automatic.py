@@ -59,6 +59,7 @@ class Auto(Scheme):
     """
 
     name = "auto"
+    least_bits = 8.0
     sqnr: float = 20.0
 
     def quantize(

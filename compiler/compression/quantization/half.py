@@ -64,6 +64,7 @@ class HalfScheme(Scheme):
     """What `float16` and `bfloat16` share: `keep` are paths of layers that stay in f32, `compute`
     says whether layers compute in half precision too."""
 
+    least_bits = 16.0
     dtype: ClassVar[DType]
     keep: tuple[str, ...]
     compute: Compute
