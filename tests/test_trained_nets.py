@@ -132,7 +132,7 @@ def test_a_train_may_be_applied_as_it_is(tmp_path: Path) -> None:
         (DIRECT.replace("fit", "direct"), "W0214"),
         (DIRECT.replace("fit", "student") + STUDENT.replace("= fit", "= direct"), "W0214"),
         (TWO + DIRECT.replace("fit", "pair.middle"), "W0203"),
-        (TWO + STUDENT.replace("= fit", "= pair"), "W0502"),
+        (TWO + STUDENT.replace("= fit", "= pair"), "W0644"),
         ("let a = fit\n" + FIT, "W0206"),
     ],
     ids=["itself", "in a circle", "no such net", "several", "outside of a train"],

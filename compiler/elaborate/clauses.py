@@ -38,6 +38,7 @@ from compiler.elaborate.values import (
 )
 from compiler.elaborate.weights import make_weight
 from compiler.ir.hint import Hint
+from compiler.messages.deployments import SeveralNets
 from compiler.messages.names import MalformedClause, TypeHasNoDims
 from compiler.messages.nets import ForeignTensor, NotALayer, TwoOfAName
 from compiler.messages.shapes import NotATensor, ShapeNotSettled, WeightNotTrainable
@@ -310,6 +311,10 @@ def make_net(body: Body, name: Name, label: str, path: str, value: Val, span: Sp
                 for i, item in enumerate(value.items)
             )
         )
+    if isinstance(value, Record) and all(isinstance(v, NetValue) for v in value.values):
+        names = tuple(net for net, _ in value.items)
+        body.report(SeveralNets(span, span.text, names))
+        return POISON
     if not is_layer(value):
         hint = "apply it with `->`; `net` declares a layer whose weights are shared"
         made = value.made if isinstance(value, Tensor) else None

@@ -104,7 +104,7 @@ class UnknownOutput(Message):
 @final
 @dataclass(frozen=True)
 class SeveralNets(Message):
-    """A train with several nets is no net by itself: name the one that is deployed."""
+    """A train with several nets is no net by itself: name the one that is meant."""
 
     code: ClassVar[str] = "W0644"
 
@@ -118,7 +118,7 @@ class SeveralNets(Message):
         return "which of them?"
 
     def help(self) -> str:
-        return f"name it: `deploy {self.train}.{self.nets[0]} as onnx`"
+        return f"name one of them: `{self.train}.{self.nets[0]}`"
 
 
 @final
