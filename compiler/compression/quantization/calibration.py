@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -160,12 +160,18 @@ def measure_sqnr(
 ) -> dict[str, float]:
     """The ratio of signal to quantization noise in decibels, 10 log10(Σ x² / Σ (x - y)²), of
     every output (by its name) and of values that both nets have (by theirs)."""
+    return compare_records([_record(net, batch, values) for batch in batches], made, batches)
+
+
+def compare_records(
+    expected: Sequence[Mapping[str, Array]], made: WeightedNet, batches: Sequence[Batch]
+) -> dict[str, float]:
+    """The same against what a net gave before, by `record_outputs`."""
     signal: dict[str, float] = {}
     noise: dict[str, float] = {}
-    for batch in batches:
-        seen = dict(_record(net, batch, values))
-        for name, array in _record(made, batch, values):
-            if name in seen and array.dtype.kind == "f":
+    for batch, seen in zip(batches, expected, strict=True):
+        for name, array in _record(made, batch, seen).items():
+            if array.dtype.kind == "f":
                 wanted = seen[name].astype(np.float64)
                 signal[name] = signal.get(name, 0.0) + float(np.square(wanted).sum())
                 error = float(np.square(wanted - array).sum())
@@ -176,7 +182,23 @@ def measure_sqnr(
     }
 
 
-def _record(net: WeightedNet, batch: Batch, values: Collection[str]) -> Iterator[tuple[str, Array]]:
+def record_outputs(net: WeightedNet, batches: Sequence[Batch]) -> list[dict[str, Array]]:
+    """What a net gives for each batch, to compare several others with."""
+    return [_record(net, batch, ()) for batch in batches]
+
+
+def first_rows(batches: Sequence[Batch], rows: int) -> list[Batch]:
+    """The first rows of the first batch, for what is evaluated often; the whole batch where
+    inputs have different numbers of rows."""
+    found: list[Batch] = []
+    for batch in batches[:1]:
+        counts = {len(array) if array.ndim else 0 for array in batch.values()}
+        alike = len(counts) == 1
+        found.append({k: a[:rows] for k, a in batch.items()} if alike else batch)
+    return found
+
+
+def _record(net: WeightedNet, batch: Batch, values: Collection[str]) -> dict[str, Array]:
     found: dict[str, Array] = {}
 
     def watch(node: Node, results: tuple[Array, ...]) -> None:
@@ -185,5 +207,4 @@ def _record(net: WeightedNet, batch: Batch, values: Collection[str]) -> Iterator
                 found[value.name] = array
 
     outputs = evaluate(net.graph, net.weights, batch, watch=watch)
-    yield from found.items()
-    yield from ((f"output {name}", array) for name, array in outputs.items())
+    return found | {f"output {name}": array for name, array in outputs.items()}

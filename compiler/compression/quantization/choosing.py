@@ -7,10 +7,17 @@ from typing import final
 
 from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.calibrated import Calibrated
-from compiler.compression.quantization.calibration import measure_sqnr
+from compiler.compression.quantization.calibration import (
+    compare_records,
+    first_rows,
+    record_outputs,
+)
 from compiler.compression.quantization.placement import Placement
 from compiler.compression.world import LayerNote, World
 from compiler.records import dataclass
+
+ROWS = 16
+"""Rows of the calibration set that every placement is tried on."""
 
 
 @final
@@ -38,11 +45,13 @@ def choose_trial(
         least: the signal to noise that is good enough, in decibels.
         step: the name of the pass, for notes.
     """
-    built = [(placement, known.build(placement)) for placement in placements]
-    trials = [
-        Trial(placement, net, min(measure_sqnr(known.net, net, known.batches[:1]).values()))
-        for placement, net in built
-    ]
+    batches = first_rows(known.batches, ROWS)
+    wanted = record_outputs(known.net, batches)
+    trials = []
+    for placement in placements:
+        net = known.build(placement)
+        ratios = compare_records(wanted, net, batches)
+        trials.append(Trial(placement, net, min(ratios.values(), default=0.0)))
     float_seconds = None
     if world.clock is not None:
         float_seconds, *seconds = world.clock.compare([known.net, *(t.net for t in trials)])

@@ -13,8 +13,12 @@ from compiler.compression.quantization.calibrated import (
     calibrate,
     fold_norms,
 )
-from compiler.compression.quantization.calibration import draw_batches, measure_sqnr
-from compiler.compression.quantization.choosing import Trial, choose_trial
+from compiler.compression.quantization.calibration import (
+    draw_batches,
+    first_rows,
+    measure_sqnr,
+)
+from compiler.compression.quantization.choosing import ROWS, Trial, choose_trial
 from compiler.compression.quantization.dense_layers import pull_slices
 from compiler.compression.quantization.equalize import equalize_layers
 from compiler.compression.quantization.placement import (
@@ -157,7 +161,7 @@ class Int8(Scheme):
 def _describe(known: Calibrated, trial: Trial, world: World) -> None:
     """A note for each integer layer: bits, and the signal to noise of what it makes."""
     ends = {layer.name: layer for layer in trial.placement.layers}
-    found = measure_sqnr(known.net, trial.net, known.batches[:1], ends)
+    found = measure_sqnr(known.net, trial.net, first_rows(known.batches, ROWS), ends)
     for name, layer in ends.items():
         bits = known.recipe.bits
         figures: Mapping[str, float] = {"bits": bits, "sqnr": found[name]}

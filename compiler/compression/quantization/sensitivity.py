@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from compiler.compression.quantization.calibrated import Calibrated
-from compiler.compression.quantization.calibration import Batch, measure_sqnr
+from compiler.compression.quantization.calibration import (
+    compare_records,
+    first_rows,
+    record_outputs,
+)
 from compiler.compression.quantization.placement import Layer, place
 
 ROWS = 8
@@ -15,16 +19,11 @@ ROWS = 8
 def measure_sensitivity(known: Calibrated, layers: Collection[Layer]) -> dict[str, float]:
     """For each layer, by name: the ratio of signal to noise at the worst output, in decibels,
     when only this layer is rounded. The lowest is the most sensitive."""
-    batches = [first_rows(batch, ROWS) for batch in known.batches[:1]]
+    batches = first_rows(known.batches, ROWS)
+    wanted = record_outputs(known.net, batches)
     found = {}
     for layer in layers:
         placement = place(known.net.graph, [layer], layer.path, joins=False)
-        ratios = measure_sqnr(known.net, known.build(placement), batches)
+        ratios = compare_records(wanted, known.build(placement), batches)
         found[layer.name] = min(ratios.values(), default=0.0)
     return found
-
-
-def first_rows(batch: Batch, rows: int) -> Batch:
-    """The first rows of a batch; whole where inputs have different numbers of rows."""
-    counts = {len(array) for array in batch.values() if array.ndim}
-    return {k: a[:rows] for k, a in batch.items()} if len(counts) == 1 else batch
