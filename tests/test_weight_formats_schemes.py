@@ -29,6 +29,7 @@ from compiler.compression.quantization.weight_only import LEAST as LEAST_PACKED
 from compiler.compression.quantization.weight_only import Weights4, Weights8
 from compiler.compression.world import Target, World
 from compiler.diagnostics import CompileError, Fault
+from compiler.ir.cost import summarize
 from compiler.ops.packed import DynamicDense
 from tests.quantizing import Drawn, check_net, make_net
 from tests.test_quantize_random import EXAMPLES, draw_images, draw_tokens
@@ -333,3 +334,24 @@ def test_the_clock_chooses() -> None:
     assert "head.weight_codes" in fast.weights
     reasons = [note.reason for note in world.journal if note.path == "head" and note.reason]
     assert "measured for all of 8 x 32" in reasons
+
+
+def test_targets_shape_dynamic_layers() -> None:
+    """Without VNNI, sums of two products of 8 bits saturate: weights keep 7."""
+    net = make_net(TOKENS)
+    narrow = apply(Dynamic(rest="float"), net, target=Target(vnni=False))
+    wide = apply(Dynamic(rest="float"), net)
+    for made, most in ((narrow, 63), (wide, 127)):
+        codes = [a for path, a in made.weights.items() if path.endswith(".codes")]
+        assert len(codes) == 9
+        assert most // 2 < max(int(np.abs(a.astype(int)).max()) for a in codes) <= most + 1
+    world = World(target=Target("cuda"))
+    Dynamic().quantize(net, world, None, ())
+    assert any("on the CPU only" in note.reason for note in world.journal)
+
+
+def test_codes_count_as_parameters() -> None:
+    net = make_net(TOKENS)
+    count = summarize(net.graph).parameters
+    for scheme in (Stored4(), Float16(), Dynamic(), Weights4()):
+        assert summarize(apply(scheme, net).graph).parameters == count

@@ -85,7 +85,8 @@ def _count(row: Summary, parameter: Parameter) -> None:
 def is_weight(parameter: Parameter) -> bool:
     """Whether a parameter holds numbers of the net itself: a weight, or the codes that stand for
     one in few bits; no statistic, and no scale."""
-    coded = parameter.value.type.dtype in (DType.I8, DType.U8) and parameter.path.endswith("codes")
+    kinds = (DType.I8, DType.U8, DType.F16, DType.BF16)
+    coded = parameter.value.type.dtype in kinds and parameter.path.endswith("codes")
     return parameter.trainable or coded
 
 

@@ -90,6 +90,9 @@ class Dynamic(Scheme):
         layers = find_dense(folded, world, only, excluded, STEP)
         if not layers:
             raise CompileError([NoDenseLayer(world.span, net.graph.name, self.name)])
+        if world.target.device == "cuda":
+            reason = "ONNX Runtime fuses dynamic quantization on the CPU only: expect no speed"
+            world.note(LayerNote(STEP, net.graph.name, "", reason, span=world.span))
         if self.smooth:
             folded = smooth_with_notes(folded, world, self.smooth, STEP)
         made = self.replace(folded, layers, world)
