@@ -77,8 +77,8 @@ def find_weights(
             if value is None or value.name not in graph.parameter or value.name in seen:
                 continue
             seen.add(value.name)
-            if not value.type.dtype.is_float or net.weights[value.name].ndim < 2:
-                continue
+            if not graph.parameter[value.name].trainable or value.type.rank < 2:
+                continue  # scales, statistics, biases, norms
             weight = _describe(node, value)
             reason = _find_obstacle(graph, net.weights[value.name], weight, only, excluded)
             if reason:
