@@ -22,7 +22,10 @@ from compiler.compression.low_rank.layers import find_layers
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.low_rank.planning import find_factorings
 from compiler.compression.low_rank.replacing import replace_layers
-from compiler.compression.world import World
+from compiler.compression.pruning.prune import Prune
+from compiler.compression.quantization.base import Quantize
+from compiler.compression.quantization.int8 import Int8
+from compiler.compression.world import Target, World
 from compiler.diagnostics import Sink
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
@@ -30,6 +33,8 @@ from compiler.ir.verify import verify_graph
 from tests.elaborating import elaborate
 from tests.pytorch_compare import assert_clean, draw_inputs, draw_lively, run
 from tests.pytorch_random import make_network
+from tests.test_low_rank_pass import CNN, INSIDE, LOOP, SHARED, TOKENS, build, factor_fully
+from weft.building.world import SyntheticSamples
 
 SIZES = {"batch": 2, "t": 3}
 MIXED = """
@@ -98,7 +103,22 @@ def test_mixed_networks(seed: int, tmp_path: Path) -> None:
     assert_clean(tmp_path)
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("text", [CNN, TOKENS, LOOP, SHARED, INSIDE])
+def test_kinds_of_networks(text: str) -> None:
+    compare_backends(factor_fully(build(text)))
+
+
+@pytest.mark.parametrize("text", [CNN, TOKENS])
+def test_pruned_factored_and_quantized(text: str) -> None:
+    net = build(text)
+    world = World(samples=SyntheticSamples(net.graph, Target()))
+    for step in (Prune(channels=0.3), LowRank(rank=2), Quantize(Int8())):
+        net = step.run(net, world)
+    assert {n.step for n in world.journal if n.done} >= {"prune", "low_rank"}
+    compare_backends(net)
+
+
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_random_networks(*, seed: int) -> None:
     rng = random.Random(seed)
