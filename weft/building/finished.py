@@ -1,0 +1,82 @@
+"""Variants that a build has finished, for commands that compile, show or verify them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from backends.onnx_graph.metadata import weft_version
+from backends.onnx_runtime.session import Device
+from compiler.compression.base import WeightedNet
+from compiler.diagnostics import CompileError
+from compiler.messages.contracts import VariantNotBuilt
+from compiler.program import Program, Train, Variant
+from weft.building.artifacts import Workshop
+from weft.building.cache import Cache, hash_file, hash_text
+from weft.building.forms import make_form
+from weft.building.variants import VariantBuild
+from weft.compiling import Target
+
+
+def open_variant(
+    program: Program, variant: Variant, folder: Path, workshop: Workshop
+) -> VariantBuild:
+    """The passes of a variant in a build folder. The first deployment of a variant says what its
+    file is like: that is the one contracts speak of."""
+    train = program.trains.get(variant.train or "")
+    deploy = next((d for d in program.deploys if d.variant == variant.name), None)
+    return VariantBuild(
+        program,
+        variant,
+        deploy,
+        folder,
+        workshop.cache,
+        workshop.device,
+        workshop.echo,
+        hash_text(*hash_data(train, program)) if train is not None else "",
+    )
+
+
+def hash_data(train: Train, program: Program) -> Iterator[str]:
+    """Hashes of the files that a train's data is read from."""
+    files = train.data.source.files(program.source.folder)
+    return (hash_file(path) for path in files if path.is_file())
+
+
+def recall_variant(
+    program: Program, variant: Variant, folder: Path
+) -> tuple[WeightedNet, VariantBuild]:
+    """The net of a variant as a build has left it in its folder, and its build.
+
+    Raises:
+        CompileError: no build has finished it, or it has changed since.
+    """
+    workshop = Workshop(Cache(folder, weft_version()), Device.AUTO, _be_silent)
+    build = open_variant(program, variant, folder, workshop)
+    trained = folder / str(variant.train) / "best.safetensors"
+    if variant.train is not None and not trained.is_file():
+        raise CompileError([VariantNotBuilt(variant.span, variant.name, str(folder))])
+    net = build.recall()
+    if net is None:
+        raise CompileError([VariantNotBuilt(variant.span, variant.name, str(folder))])
+    return net, build
+
+
+def open_target(program: Program, folder: Path, target: Target) -> Target:
+    """What is compiled for a variant: its net as a build has left it, in the form in which it is
+    deployed.
+
+    Raises:
+        CompileError: no build has finished it, or it has changed since.
+    """
+    assert target.variant is not None, "only variants have passes"
+    net, build = recall_variant(program, target.variant, folder)
+    if target.deploy is None:
+        return replace(target, graph=net.graph, weights=net.weights)
+    wrapped = make_form(build.variant, target.deploy, program.source).wrap(net)
+    return replace(target, graph=wrapped.graph, weights=wrapped.weights)
+
+
+def _be_silent(text: str) -> None:
+    """Takes the place of printing."""
