@@ -113,6 +113,8 @@ def test_rows_make_the_product_best_for_them(shape: tuple[int, int], *, bias: bo
 
 
 CONVS = (
+    Conv(3, 3, padding=1),
+    Conv(64, 3, padding=1),
     Conv(8, 3, padding=1),
     Conv(8, (3, 5), stride=2, padding=(1, 2)),
     Conv(8, 3, stride=(2, 1), dilation=(1, 2), padding="same"),
@@ -134,7 +136,7 @@ def kernel_of(op: Conv, inputs: int) -> tuple[int, ...]:
 @pytest.mark.parametrize("aware", [False, True])
 def test_full_rank_convolutions_are_exact(op: Conv, *, aware: bool) -> None:
     weight, x = draw(1, *kernel_of(op, 5)), draw(2, 2, 5, 11, 12)
-    bias = draw(3, 8) if op.bias else None
+    bias = draw(3, op.out) if op.bias else None
     moments = observe(x.transpose(0, 2, 3, 1).reshape(-1, 5)) if aware else None
     whole = run_whole(op, weight, x, bias)
     for way in ways_of(op, weight, moments):

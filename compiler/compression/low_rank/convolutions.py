@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, final
 
@@ -51,6 +52,29 @@ def multiply_inputs(kernel: Array, matrix: Array) -> Array:
     return made
 
 
+def split_seen(seen: Seen, lay: Callable[[Array], Array], inner: tuple[int, ...]) -> Product:
+    """The product of a kernel laid out as a matrix `[outputs, inputs]` that loses least of the
+    kernel as it is seen, by the shorter side. A row of inputs has the shape `inner`, its channels
+    first."""
+    plain, shown = lay(seen.weight), lay(seen.kernel)
+    if plain.shape[0] <= plain.shape[1]:
+        spectrum = find_spectrum(multiply_self(shown))
+        left = spectrum.directions.astype(np.float32)
+        right = left.T @ plain
+    else:
+        spectrum = find_spectrum(multiply_self(shown.T))
+        left = shown @ spectrum.directions
+        rows = spectrum.directions.T.reshape(-1, *inner)
+        if seen.inverse is not None:
+            rows = multiply_inputs(rows, seen.inverse)
+        right = rows.reshape(spectrum.directions.shape)
+    return Product(
+        left.astype(np.float32),
+        right.astype(np.float32),
+        spectrum.lost() / max(seen.energy, 1e-30),
+    )
+
+
 @final
 class ChannelFactoring(SingleRank):
     """`k×k` to K channels, then `1×1`: the singular value decomposition of `W` as a matrix
@@ -63,13 +87,8 @@ class ChannelFactoring(SingleRank):
         self.op = op
         self.shape = seen.weight.shape
         self.each = math.prod(self.shape[1:]) + self.shape[0]
-        spectrum = find_spectrum(multiply_self(seen.kernel.reshape(self.shape[0], -1)))
-        kept = spectrum.directions.astype(np.float32)
-        right = kept.T @ seen.weight.reshape(self.shape[0], -1)
-        full = min(len(kept), right.shape[1])
-        shares = spectrum.lost()[: full + 1] / max(seen.energy, 1e-30)
-        self.product = Product(kept[:, :full], right[:full], shares)
-        self.shares = shares
+        self.product = split_seen(seen, lambda k: k.reshape(len(k), -1), self.shape[1:])
+        self.shares = self.product.shares
 
     def ops(self, setting: Setting) -> tuple[Op, ...]:
         (rank,) = setting.ranks
@@ -88,7 +107,7 @@ class ChannelFactoring(SingleRank):
 @final
 class SpatialFactoring(SingleRank):
     """`k×1` to K channels, then `1×k`: the singular value decomposition of `W` as a matrix
-    `[in·k, out·k]` (Jaderberg et al. 2014). Stride, padding and dilation go by axis."""
+    `[out·k, in·k]` (Jaderberg et al. 2014). Stride, padding and dilation go by axis."""
 
     method = "spatial"
     rank_fields = (("out", "spatial_rank"),)
@@ -97,14 +116,8 @@ class SpatialFactoring(SingleRank):
         self.op = op
         self.shape = out, inputs, high, wide = seen.weight.shape
         self.each = inputs * high + out * wide
-        matrix, shown = _lay_spatially(seen.weight), _lay_spatially(seen.kernel)
-        spectrum = find_spectrum(multiply_self(shown.T))
-        kept = spectrum.directions.astype(np.float32)
-        left = matrix @ kept
-        full = min(matrix.shape)
-        shares = spectrum.lost()[: full + 1] / max(seen.energy, 1e-30)
-        self.product = Product(left[:, :full], kept.T[:full], shares)
-        self.shares = shares
+        self.product = split_seen(seen, _lay_spatially, (inputs, high))
+        self.shares = self.product.shares
 
     def ops(self, setting: Setting) -> tuple[Op, ...]:
         (rank,) = setting.ranks
@@ -115,15 +128,15 @@ class SpatialFactoring(SingleRank):
         (rank,) = setting.ranks
         left, right = self.product.cut(rank)
         out, inputs, high, wide = self.shape
-        first = left.reshape(inputs, high, rank).transpose(2, 0, 1)[:, :, :, None]
-        last = right.reshape(rank, out, wide).transpose(1, 0, 2)[:, :, None, :]
+        first = right.reshape(rank, inputs, high)[:, :, :, None]
+        last = left.reshape(out, wide, rank).transpose(0, 2, 1)[:, :, None, :]
         return first, last
 
 
 def _lay_spatially(kernel: Array) -> Array:
-    """`[out, in, h, w]` as a matrix `[in·h, out·w]`."""
+    """`[out, in, h, w]` as a matrix `[out·w, in·h]`."""
     out, inputs, high, wide = kernel.shape
-    return kernel.transpose(1, 2, 0, 3).reshape(inputs * high, out * wide)
+    return kernel.transpose(0, 3, 1, 2).reshape(out * wide, inputs * high)
 
 
 def _keep_axis(op: Conv, axis: int) -> Conv:
