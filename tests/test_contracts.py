@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from compiler.compression.contracts import (
     Judgement,
@@ -102,6 +103,9 @@ def test_an_absolute_bound_is_decided_by_the_figure() -> None:
     assert judgement.verdict is Verdict.PASS
     assert judgement.interval is not None
     assert not judgement.undecided
+    low, high = (judgement.right + gap for gap in judgement.interval)
+    wilson = binomtest(175, 180).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((wilson.low, wilson.high), abs=1e-4)
 
 
 def test_figures_that_are_counted_have_no_interval() -> None:

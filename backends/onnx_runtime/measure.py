@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
+
+import numpy as np
+
+from compiler.compression.contracts import median_interval
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Timing:
     @property
     def interval(self) -> tuple[float, float]:
         """A 95 % confidence interval of the median, in seconds."""
-        return median_interval(self.samples)
+        return median_interval(np.array(self.samples))
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Comparison:
         """A 95 % confidence interval of the median ratio within a round. What disturbs a whole
         round disturbs both and cancels."""
         pairs = zip(self.timings[name].samples, self.timings[base].samples, strict=True)
-        return median_interval([a / b for a, b in pairs])
+        return median_interval(np.array([a / b for a, b in pairs]))
 
 
 def measure(
@@ -72,13 +75,3 @@ def measure(
             if turn >= 0:
                 samples[name].append((clock() - start) / repeat)
     return Comparison({name: Timing(tuple(times)) for name, times in samples.items()})
-
-
-def median_interval(samples: Sequence[float]) -> tuple[float, float]:
-    """A 95 % confidence interval of the median that assumes no distribution: order statistics,
-    by the normal approximation of the binomial (Conover, Practical Nonparametric Statistics)."""
-    ordered = sorted(samples)
-    half = 1.96 * math.sqrt(len(ordered)) / 2
-    low = max(0, math.floor(len(ordered) / 2 - half))
-    high = min(len(ordered) - 1, math.ceil(len(ordered) / 2 + half))
-    return ordered[low], ordered[high]

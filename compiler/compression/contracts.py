@@ -173,12 +173,39 @@ def _find_interval(
     center = float(gaps.mean())
     if abs(center - gap) > 1e-6 * max(1.0, abs(gap)):
         return None  # a product of figures: its mean is not the product of the means
+    if len(sampled) == 1 and _is_binary(sampled[0].samples):
+        return _find_share_interval(requirement, measured)
     if all(_is_binary(m.samples) for m in sampled):
         # One more row for and one against: without them, nets that agree everywhere would have
         # an interval of no width (Agresti and Min 2005).
         gaps = np.concatenate([gaps, [center - 1, center + 1]])
     half = CONFIDENCE * float(gaps.std(ddof=1)) / math.sqrt(len(gaps))
     return gap - half, gap + half
+
+
+def _find_share_interval(
+    requirement: Requirement, measured: dict[Figure, Measured]
+) -> tuple[float, float]:
+    """The interval where one share of rows is all that is uncertain (Wilson 1927): unlike the
+    normal approximation it stays between 0 and 1."""
+    gaps = []
+    for sign in (-1, 1):
+        values = {
+            f: _move_share(m, sign) if m.samples is not None else m.value
+            for f, m in measured.items()
+        }
+        left = evaluate_bound(requirement.left, values)
+        gaps.append(left - evaluate_bound(requirement.right, values))
+    return min(gaps), max(gaps)
+
+
+def _move_share(measured: Measured, sign: int) -> float:
+    """The lower or upper end of Wilson's interval of a share."""
+    assert measured.samples is not None
+    count, share, z = len(measured.samples), measured.value, CONFIDENCE
+    center = share + z * z / (2 * count)
+    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return (center + sign * half) / (1 + z * z / count)
 
 
 def _is_binary(samples: Array | None) -> bool:

@@ -100,7 +100,7 @@ class _Panel:
     @property
     def _vertical(self) -> tuple[float, float]:
         found = [p.quality for p in self.points]
-        pad = max(0.15 * (max(found) - min(found)), 1e-3)
+        pad = max(0.15 * (max(found) - min(found)), 5e-3)
         return min(found) - pad, max(found) + pad
 
     def _x(self, cost: float) -> float:

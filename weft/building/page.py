@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from compiler.compression.contracts import Verdict, describe_requirement
+from compiler.compression.world import LayerNote
 from weft.building.describing import describe_judgement
 from weft.building.front import draw_front
 from weft.building.outcomes import LayerRow, Outcome
@@ -94,6 +95,11 @@ def _describe_variant(outcome: Outcome, report: Report) -> Iterator[str]:
     yield from _write_rows(section)
     yield "<h3>Layers</h3>"
     yield from _write_layers(outcome.layers)
+    known = {row.path for row in outcome.layers}
+    others = [note for note in outcome.journal if note.path not in known]
+    if others:
+        yield "<h3>Other notes of the passes</h3>"
+        yield from _write_notes(others)
 
 
 def _write_rows(section: Section) -> Iterator[str]:
@@ -129,6 +135,18 @@ def _write_layers(rows: Sequence[LayerRow]) -> Iterator[str]:
             f"<td>{escape(row.shape)}</td>{cells}<td>{_draw_share(row.share)}</td>"
             f'<td class="notes">{notes}</td></tr>'
         )
+    yield "</table>"
+
+
+def _write_notes(notes: Sequence[LayerNote]) -> Iterator[str]:
+    """What passes say of the whole net, of trials, and of layers that are no more."""
+    yield "<table><tr><th>pass</th><th>where</th><th>what</th><th>figures</th></tr>"
+    for note in notes:
+        text = note.done or "left as it is"
+        text += f": {note.reason}" if note.reason else ""
+        figures = ", ".join(f"{name} {value:g}" for name, value in note.figures)
+        cells = (note.step, note.path or "the whole net", text, figures)
+        yield f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
     yield "</table>"
 
 
