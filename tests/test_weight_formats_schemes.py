@@ -18,12 +18,14 @@ from hypothesis import strategies as st
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device, open_session
+from backends.pytorch.modules import emit_module
 from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.automatic import Auto
 from compiler.compression.quantization.base import Scheme
 from compiler.compression.quantization.calibration import measure_sqnr
 from compiler.compression.quantization.dynamic import Dynamic
 from compiler.compression.quantization.half import Bfloat16, Float16
+from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.stored import Stored4, Stored8
 from compiler.compression.quantization.weight_only import LEAST as LEAST_PACKED
 from compiler.compression.quantization.weight_only import Weights4, Weights8
@@ -261,17 +263,30 @@ def test_tied_weights_are_stored_once(tmp_path: Path) -> None:
     assert [m.code for m in raised.value.messages] == ["W1155"]
 
 
-def test_weights_in_loops_stay() -> None:
+def test_weights_in_loops_are_stored_outside() -> None:
     net = make_net(
         "model M { input x: f32[batch, 5, 8]\n h = zeros([batch, 8])\n"
         " scan x_t in x, axis=1 { h = tanh((x_t + h) -> dense(8) as cell) }\n"
         " output y = h -> dense(16) as head }"
     )
+    made = check(Stored8(), net)
+    assert set(made.weights) == {
+        *("cell.weight_codes", "cell.weight_scale", "cell.bias"),
+        *("head.weight_codes", "head.weight_scale", "head.bias"),
+    }
+    source = emit_module([made.graph], title="M")
+    assert source.index("self.cell.weight_codes * self") < source.index("for ")
+
+
+def test_what_is_rounded_already_stays() -> None:
+    net = make_net(IMAGES)
+    integer = apply(Int8(), net)
     world = World()
-    made = Stored8().quantize(net, world, None, ())
-    assert "cell.weight" in made.weights
-    assert "head.weight_codes" in made.weights
-    assert any("loop" in note.reason for note in world.journal)
+    made = Stored8().quantize(integer, world, None, ())
+    stored = {p for p in made.weights if p.endswith("codes")}
+    assert stored == {"conv.weight_codes", "up.weight_codes"}  # those that stay float
+    reasons = {note.path: note.reason for note in world.journal if not note.done}
+    assert reasons["head.weight"] == "it is rounded already"
 
 
 def test_half_precision_keeps_borders_and_norms() -> None:

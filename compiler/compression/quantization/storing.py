@@ -16,6 +16,7 @@ from compiler.compression.world import LayerNote, World
 from compiler.ir.graph import Graph, Node, Site, Value
 from compiler.ops.base import Op
 from compiler.ops.convolution import ConvTranspose
+from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import Scan
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
@@ -107,8 +108,8 @@ def _find_obstacle(
 ) -> str:
     if not is_selected(weight.layer, only, excluded):
         return "`only` or `except` says so"
-    if any(isinstance(user.op, Scan) for user in graph.users[weight.path]):
-        return f"a loop reads `{weight.path}` in each turn"
+    if any(isinstance(user.op, FakeQuantize) for user in graph.users[weight.path]):
+        return "it is rounded already"
     if graph.parameter[weight.path].value.type.dtype is not DType.F32:
         return f"`{weight.path}` has few bits already"
     if array.size < LEAST:
@@ -138,8 +139,29 @@ def store_weights(
             name = rewriter.free_name(value.name.rpartition(".")[2])
             (made,) = rewriter.apply(op, parts, site, [name])
             rewriter.replace(value, made)
+            if isinstance(node.op, Scan):
+                node = replace(node, op=_rename_captured(node.op, value.name, made.name))
         rewriter.keep(node)
     return settle(rewriter.graph(), net.weights)
+
+
+def _rename_captured(op: Scan, old: str, new: str) -> Scan:
+    """A loop whose body reads a value from outside by another name: layers in it then do not own
+    their weight any more."""
+
+    def rename(value: Value) -> Value:
+        return replace(value, name=new) if value.name == old else value
+
+    def rename_node(node: Node) -> Node:
+        inner = _rename_captured(node.op, old, new) if isinstance(node.op, Scan) else node.op
+        inputs = tuple(rename(v) if v is not None else None for v in node.inputs)
+        return replace(node, op=inner, inputs=inputs)
+
+    body = op.body
+    inputs = tuple(replace(item, value=rename(item.value)) for item in body.inputs)
+    outputs = tuple(replace(item, value=rename(item.value)) for item in body.outputs)
+    nodes = tuple(map(rename_node, body.nodes))
+    return replace(op, body=replace(body, inputs=inputs, outputs=outputs, nodes=nodes))
 
 
 def _declare(rewriter: Rewriter, path: str, packing: Packing) -> tuple[Value | None, ...]:
