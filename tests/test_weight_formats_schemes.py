@@ -14,6 +14,7 @@ import onnxruntime as ort
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
@@ -115,8 +116,9 @@ def test_transformers_agree_in_all_backends(scheme: Scheme) -> None:
 @given(text=draw_images(), scheme=st.sampled_from((*STORED, *DENSE)))
 def test_random_convnets_survive(text: str, scheme: Scheme) -> None:
     net = make_net(text)
-    dense = [net.weights[n.inputs[1].name].size for n in net.graph.nodes if n.op.name == "dense"]
-    if isinstance(scheme, Weights4 | Weights8) and max(dense) < LEAST_PACKED:
+    read = [n.inputs[1] for n in net.graph.nodes if n.op.name == "dense"]
+    largest = max(net.weights[value.name].size for value in read if value is not None)
+    if isinstance(scheme, Weights4 | Weights8) and largest < LEAST_PACKED:
         with pytest.raises(CompileError):
             apply(scheme, net)
         return
@@ -198,6 +200,23 @@ def test_dynamic_layers_are_fused(tmp_path: Path) -> None:
     assert kinds.count("DynamicQuantizeMatMul") == 9
     assert "MatMulInteger" not in kinds
     assert "Gemm" not in kinds
+
+
+def test_dynamic_layers_are_no_worse_than_onnx_runtimes(tmp_path: Path) -> None:
+    """The oracle: `onnxruntime.quantization.quantize_dynamic` on the float file."""
+    net = make_net(TOKENS)
+    source, theirs = tmp_path / "float.onnx", tmp_path / "theirs.onnx"
+    compile_onnx(net.graph, net.weights, source)
+    quantize_dynamic(source, theirs, per_channel=True, weight_type=QuantType.QInt8)
+    made = apply(Dynamic(), net)
+    ours = compile_onnx(made.graph, made.weights, tmp_path / "ours.onnx").files[0]
+    inputs = next(Drawn(net.graph, {}).batches(16))
+    plain, left, right = (
+        open_session(path, device=Device.CPU).run(inputs)["logits"]
+        for path in (source, ours, theirs)
+    )
+    error = float(np.square(left - plain).sum())
+    assert 0 < error <= 1.1 * float(np.square(right - plain).sum())
 
 
 def test_packed_layers_are_one_node(tmp_path: Path) -> None:
