@@ -136,15 +136,15 @@ class ScaledDotProductAttention(Op):
         stacked = tie_broadcast(inputs, outputs[0], behind=3 if self.grouped else 2)
         ties = (*stacked, tuple(rows), tuple(columns), *ends)
         if not self.grouped:
-            return Coupling(ties, read=(scores,))
+            return Coupling(ties, read=(scores,), mixed=(columns[0],))
         groups, heads = key.shape[-3], query.shape[-3]
         shared = inner(0, known(heads / groups))
         factors = Factors(source(0, rank - 3), (source(1, rank - 3), shared), kept=0)
-        pairs = (
-            (source(0, rank - 3), result(rank - 3)),
-            (source(1, rank - 3), source(2, rank - 3)),
-        )
-        return Coupling((*ties, *pairs), factors=(factors,), read=(scores,))
+        of_query = [source(0, rank - 3), result(rank - 3)]
+        if mask is not None and mask.rank > 2 and mask.shape[-3] != 1:
+            of_query.append(source(3, mask.rank - 3))
+        pairs = (tuple(of_query), (source(1, rank - 3), source(2, rank - 3)))
+        return Coupling((*ties, *pairs), factors=(factors,), read=(scores,), mixed=(columns[0],))
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         query = inputs[0]

@@ -101,7 +101,8 @@ class GroupNorm(Op):
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         ties = (*tie_same(outputs[0].rank, without=(1,)), tie_channels(inputs, 1))
         factors = group_axis(source(0, 1), self.groups, known(outputs[0].shape[1]))
-        return Coupling(ties, factors=(factors,), mixed=(source(0, 1),) if factors.kept else ())
+        normed = range(1 if factors.kept else 2, outputs[0].rank)
+        return Coupling(ties, factors=(factors,), mixed=tuple(source(0, a) for a in normed))
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         return replace(self, groups=cut_groups(outputs[0], 1, self.groups))
@@ -197,8 +198,7 @@ class InstanceNorm(Op):
         return (scale_channels(y, inputs[1:]).astype(x.dtype, copy=False),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        channels = tie_channels(inputs, 1)
-        return Coupling((*tie_same(outputs[0].rank, without=(1,)), channels))
+        return Coupling((*tie_same(1), tie_channels(inputs, 1)))
 
     def torch(self, node: Node) -> Spelling:
         x = input_type(node)

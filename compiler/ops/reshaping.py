@@ -169,7 +169,12 @@ class Reshape(Op):
         return Coupling(ties, factors=factors)
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
-        return replace(self, shape=cut_shape(self.shape, outputs[0]))
+        shape, x = cut_shape(self.shape, outputs[0]), inputs[0]
+        assert x is not None, "a reshape has an input"
+        wanted = outputs[0].type.shape
+        # What `...` stands for may be another number of axes once sizes are 1.
+        found = resolve_shape(x.type, shape, lambda *_: None)
+        return replace(self, shape=shape if found == wanted else wanted)
 
     def torch(self, node: Node) -> Spelling:
         value = node.inputs[0]

@@ -147,7 +147,8 @@ class Resize(Op):
         return (interpolate(x, axes, self.kind, align_corners=self.align_corners),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return Coupling(tie_same(2))
+        rank = outputs[0].rank
+        return Coupling(tie_same(rank - self.space(rank)))
 
     def torch(self, node: Node) -> Spelling:
         value = node.inputs[0]
