@@ -157,6 +157,7 @@ class Session:
     files: dict[str, FileScope] = field(default_factory=dict)
     opening: list[str] = field(default_factory=list)
     work: int = 0
+    limit: int = MAX_WORK
     depth: int = 0
     models: dict[int, tuple[Graph, tuple[LoadWeights | AddAdapters, ...]]] = field(
         default_factory=dict
@@ -197,9 +198,14 @@ class Session:
             Abandoned: an item costs more than any network needs.
         """
         self.work += amount
-        if self.work > MAX_WORK:
+        if self.work <= self.limit:
+            return
+        if self.limit == MAX_WORK:
             self.report(TooMuchWork(span, MAX_WORK))
-            raise Abandoned
+            # What calls the item would do the same work again: it is given up early, in silence.
+            self.limit = MAX_WORK // 20
+        self.faults += 1
+        raise Abandoned
 
 
 @dataclass(eq=False)
