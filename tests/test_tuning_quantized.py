@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from backends.pytorch.helpers import HELPERS
 from backends.pytorch.load import assign_weights, load_module, run_source
 from backends.pytorch.modules import emit_module
-from backends.pytorch.running import run_training
 from backends.pytorch.script.write import write_training
 from backends.pytorch.tuning import make_trainer
 from compiler.compression.base import WeightedNet
@@ -28,11 +27,10 @@ from compiler.compression.world import Tuning, World
 from compiler.data.loading import load_data
 from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import evaluate
-from compiler.ir.weights import read_weights
 from compiler.ops.quantization import LEVELS, FakeQuantize
 from compiler.program import Train
 from tests.test_train_scripts import lint
-from tests.test_tuning import DIGITS, open_train
+from tests.tuned import fit
 
 Array = NDArray[Any]
 Case = tuple[Train, WeightedNet, World]
@@ -55,12 +53,7 @@ class Rows:
 def coarse(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """A trained net that rounds its weights and activations to few levels, and its world."""
     root = tmp_path_factory.mktemp("coarse")
-    train = open_train(DIGITS, root)
-    write_training(train, root / "fit")
-    run_training(root / "fit", data_root=root, device="cpu")
-    found = read_weights(root / "fit" / "best.safetensors")
-    graph = train.nets[0].net.graph
-    net = WeightedNet(graph, {path: np.array(found[path]) for path in graph.parameter})
+    train, net, _ = fit(root)
     trainer = make_trainer(train, "fit", root / "tuned", data_root=root, device="cpu")
     world = World(samples=Rows(train, root), trainer=trainer, original=net)
     quantized = Quantize(Int8(placement="all", bias_correction=False)).run(net, world)
@@ -70,13 +63,16 @@ def coarse(tmp_path_factory: pytest.TempPathFactory) -> Case:
 def keep_few_levels(net: WeightedNet) -> WeightedNet:
     """A net of i8 and u8 that holds 2 bits more than a quarter of a byte: i4 weights, u4 else."""
     weights, nodes = dict(net.weights), []
+    done: set[str] = set()  # values may share a scale
     for node in net.graph.nodes:
         if isinstance(node.op, FakeQuantize):
             small = {"i8": "i4", "u8": "u4"}[node.op.dtype]
             ratio = LEVELS[node.op.dtype][1] / LEVELS[small][1]
             scale, zero_point = (v.name for v in node.inputs[1:] if v is not None)
-            weights[scale] = np.asarray(weights[scale] * ratio, np.float32)
-            weights[zero_point] = np.round(weights[zero_point] / ratio).astype(np.int32)
+            if scale not in done:
+                weights[scale] = np.asarray(weights[scale] * ratio, np.float32)
+                weights[zero_point] = np.round(weights[zero_point] / ratio).astype(np.int32)
+                done.add(scale)
             node = replace(node, op=replace(node.op, dtype=small))
         nodes.append(node)
     return WeightedNet(replace(net.graph, nodes=tuple(nodes)), weights)

@@ -1,0 +1,117 @@
+"""Tuning as runs: what is done is read, what was cut short goes on, other nets are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backends.pytorch.running import read_metrics, read_results
+from backends.pytorch.tuning import make_trainer
+from compiler.compression.attach import find_net
+from compiler.compression.base import WeightedNet
+from compiler.compression.tuning.preparing import prepare_tuning
+from compiler.compression.world import Tuning
+from compiler.data.loading import load_data
+from compiler.ir.evaluate import evaluate
+from compiler.ir.weights import draw_weights, read_weights
+from tests.tuned import Fitted, equal, fit, open_train, trainer_of
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    """A train, what it learned, and the folder of its data."""
+    return fit(tmp_path_factory.mktemp("fitted"))
+
+
+# --- interrupted and repeated -----------------------------------------------------------------
+
+
+def test_a_finished_training_is_read(fitted: Fitted, tmp_path: Path) -> None:
+    _, net, _ = fitted
+    trainer = trainer_of(fitted, tmp_path)
+    first = trainer.train(net, Tuning(2), "a")
+    metrics = (tmp_path / "a" / "metrics.jsonl").stat().st_mtime_ns
+    assert equal(first, trainer.train(net, Tuning(2), "a"))
+    assert (tmp_path / "a" / "metrics.jsonl").stat().st_mtime_ns == metrics
+    assert not equal(first, trainer.train(net, Tuning(2, lr=1e-2), "a")), "another rate, anew"
+
+
+def test_an_interrupted_training_goes_on(fitted: Fitted, tmp_path: Path) -> None:
+    train, net, root = fitted
+    whole = trainer_of(fitted, tmp_path).train(net, Tuning(4), "whole")
+    seen: list[float] = []
+
+    def stop(record: Mapping[str, float]) -> None:
+        if record["epoch"] == 2 and 0 not in seen:
+            raise KeyboardInterrupt
+        seen.append(record["epoch"])
+
+    trainer = make_trainer(train, "fit", tmp_path, data_root=root, device="cpu", on_progress=stop)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(net, Tuning(4), "cut")
+    assert 2 <= len(read_metrics(tmp_path / "cut" / "metrics.jsonl")) < 4
+    assert seen == [1]
+    seen[:] = [0]
+    assert equal(whole, trainer.train(net, Tuning(4), "cut"))
+    assert seen[1:] in ([2, 3, 4], [3, 4], [4]), "after the last checkpoint"
+    assert read_results(tmp_path / "cut").epochs == 4
+
+
+# --- trains of several nets -------------------------------------------------------------------
+
+AUTOENCODER = """
+model Encoder(width: int = 6) {
+    input x: f32[b, 64]
+    output z: f32[b, 3] = x -> dense(width) as a -> tanh -> dense(3) as b
+}
+model Decoder { input z: f32[b, 3]  output x: f32[b, 64] = z -> dense(64) as fc }
+data digits {
+    source npz("digits.npz")
+    x = (image / 16) -> reshape([64])
+    split random(seed=0), train=80%, val=20%
+}
+train fit on digits {
+    net encoder = Encoder()
+    net decoder = Decoder()
+    minimize mse(decoder(encoder(x)), x)
+        with adam(lr=1e-2) over "encoder.*" with sgd(lr=0.1)
+    batch 64  epochs 2  freeze "decoder.fc.bias"
+}
+"""
+
+
+def test_other_nets_start_from_what_they_learned(tmp_path: Path) -> None:
+    train = open_train(AUTOENCODER, tmp_path)
+    weights = draw_weights(train.step, 1)
+    net = find_net(train, "encoder")
+    own = {path: weights[f"encoder.{path}"] for path in net.net.graph.parameter}
+    trainer = make_trainer(
+        train, "encoder", tmp_path / "t", data_root=tmp_path, weights=weights, device="cpu"
+    )
+    tuned = trainer.train(WeightedNet(net.net.graph, own), Tuning(1, teacher=None), "finetune")
+    assert tuned.weights.keys() == own.keys()
+    start = read_weights(tmp_path / "t" / "finetune" / "start.safetensors")
+    assert start.keys() == weights.keys()
+    for path, array in weights.items():
+        assert np.array_equal(start[path], array)
+    text = (tmp_path / "t" / "finetune" / "train.py").read_text()
+    assert "LEARNING_RATES = [0.001, 0.01]" in text
+
+
+def test_without_cross_entropy_outputs_are_followed(tmp_path: Path) -> None:
+    train = open_train(AUTOENCODER, tmp_path)
+    weights = draw_weights(train.step, 1)
+    net = find_net(train, "encoder").net.graph
+    own = WeightedNet(net, {path: weights[f"encoder.{path}"] for path in net.parameter})
+    teacher = WeightedNet(net, draw_weights(net, 5))
+    tuned = prepare_tuning(train, "encoder", own, Tuning(1, teacher=teacher, alpha=0.25), weights)
+    x = load_data(train.data, tmp_path).split("val")["x"]
+    step = tuned.train.step
+    found = evaluate(step, {p: tuned.weights[p] for p in step.parameter}, {"x": x})["loss"]
+    z, wanted = (evaluate(n.graph, n.weights, {"x": x})["z"] for n in (own, teacher))
+    made = z @ weights["decoder.fc.weight"].T + weights["decoder.fc.bias"]
+    expected = 0.75 * ((made - x) ** 2).mean() + 0.25 * ((z - wanted) ** 2).mean()
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
