@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, final
 
 from compiler.diagnostics import Message
+from compiler.messages.variants import variant_spec
 from compiler.records import dataclass
 
 
@@ -19,6 +20,7 @@ class NoRowsToJudgeBy(Message):
     """
 
     code: ClassVar[str] = "W1110"
+    good: ClassVar[str] = variant_spec("apply prune(channels=50%, importance=l2)")
 
     option: str
 
@@ -43,6 +45,7 @@ class NothingToCut(Message):
     """
 
     code: ClassVar[str] = "W1111"
+    good: ClassVar[str] = variant_spec("apply prune(channels=50%)")
 
     what: str  # "channels" or "weights"
     reasons: tuple[str, ...]  # "`fc`: an output of the net"
