@@ -128,7 +128,7 @@ class FakeQuantize(nn.Module):
     "RoundedLinear": _write_rounded("Linear", "out_features", "F.linear(x, weight, self.bias)"),
     "DynamicLinear": '''\
 class DynamicLinear(nn.Module):
-    """A linear layer with a weight of 8 bits that rounds its input to 256 levels at each call."""
+    """A linear layer with a weight of 8 bits that rounds its input at each call."""
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
@@ -143,8 +143,8 @@ class DynamicLinear(nn.Module):
 ''',
     "PackedLinear": '''\
 class PackedLinear(nn.Module):
-    """A linear layer with a weight of few bits: levels from 0, and a scale for each block of a
-    row; without zero points, level `middle` stands for 0."""
+    """A linear layer with a weight of few bits: levels from 0, and a scale for each
+    block of a row; without zero points, level `middle` stands for 0."""
 
     def __init__(
         self,
@@ -165,9 +165,10 @@ class PackedLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        levels = self.codes.float()
-        zero_point = self.middle if self.middle is not None else self.spread(self.zero_point)
-        weight = (levels - zero_point) * self.spread(self.scale)
+        zero_point = self.middle
+        if zero_point is None:
+            zero_point = self.spread(self.zero_point)
+        weight = (self.codes.float() - zero_point) * self.spread(self.scale)
         return F.linear(x, weight, self.bias)
 
     def spread(self, blocks: Tensor) -> Tensor:
