@@ -43,6 +43,7 @@ variant tiny of fit {
     require REQUIRE
 }
 deploy tiny as onnx { preprocess digits  labels ["{i}" for i in 0..10] }
+deploy tiny as onnx { opset 19 }
 """
 PASSES = "prune(channels=50%) -> quantize(stored8)"
 REQUIRE = "test.accuracy >= fit.test.accuracy - 20% and size <= 8KiB"
@@ -98,6 +99,13 @@ def test_the_file_has_the_new_shapes(folder: Folder) -> None:
     assert (folder.out / "tiny.onnx").stat().st_size < (
         folder.out / "tiny/base.onnx"
     ).stat().st_size
+
+
+def test_a_second_deployment_is_written_too(folder: Folder) -> None:
+    folder.build()
+    model = onnx.load(folder.out / "tiny_2.onnx")
+    assert next(o.version for o in model.opset_import if o.domain == "") == 19
+    assert [i.name for i in model.graph.input] == ["image"]
 
 
 def test_nothing_is_made_twice(folder: Folder) -> None:
@@ -241,7 +249,9 @@ def test_commands_know_variants(folder: Folder) -> None:
     made = runner.invoke(app, ["compile", spec, "-o", str(folder.path / "made"), *build])
     assert "verified tiny" in made.output
     assert "verified tiny" in runner.invoke(app, ["verify", spec, *build]).output
-    found = runner.invoke(app, ["eval", spec, "--onnx", str(folder.path / "made" / "tiny.onnx")])
+    found = runner.invoke(
+        app, ["eval", spec, "tiny", "--onnx", str(folder.path / "made" / "tiny.onnx")]
+    )
     figures = folder.report()["figures"]
     assert f"accuracy {figures['tiny']['test']['accuracy']:.4f}" in found.output  # type: ignore[index]
 

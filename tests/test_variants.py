@@ -97,7 +97,10 @@ def test_parameters_of_a_variant() -> None:
     program = check_text(text + "deploy tiny(cut=25%) as onnx\ndeploy tiny as onnx\n")
     cuts = [getattr(v.steps[0].compression, "channels") for v in program.variants.values()]  # noqa: B009
     assert cuts == [0.5, 0.25]
-    assert [d.variant for d in program.deploys] == ["tiny_2", "tiny"]
+    assert [(d.name, d.variant) for d in program.deploys] == [
+        ("tiny_2", "tiny_2"),
+        ("tiny", "tiny"),
+    ]
     other = check_text(text, overrides={"tiny.cut": "75%"}).variants["tiny"]
     assert getattr(other.steps[0].compression, "channels") == 0.75  # noqa: B009
 
@@ -129,6 +132,12 @@ def test_a_plain_spec_imports_no_pass() -> None:
 )
 def test_passes_that_mean_nothing(clauses: str, code: str) -> None:
     assert codes_of(variant_spec(clauses)) == [code]
+
+
+def test_a_variant_deployed_twice_has_two_files() -> None:
+    rest = "deploy tiny as onnx\ndeploy tiny as onnx { opset 19 }\n"
+    deploys = check_text(variant_spec("apply quantize(stored8)", rest)).deploys
+    assert [(d.name, d.variant) for d in deploys] == [("tiny", "tiny"), ("tiny_2", "tiny")]
 
 
 # --- target -------------------------------------------------------------------------------------

@@ -45,8 +45,8 @@ def plan_build(program: Program) -> Plan:
 
 
 def order_variants(program: Program) -> list[Variant]:
-    """The variants, each after those that its contract is held against. A variant that only
-    deployments with other arguments use is one too."""
+    """The variants, each after those that its contract is held against. One that is deployed with
+    arguments, and not without, is not made with its defaults unless a contract speaks of it."""
     ordered: dict[str, Variant] = {}
 
     def place(variant: Variant) -> None:
@@ -59,6 +59,9 @@ def order_variants(program: Program) -> list[Variant]:
                     place(other)
         ordered[variant.name] = variant
 
+    deployed = {deploy.variant for deploy in program.deploys}
+    items = {v.span for v in program.variants.values() if v.name in deployed}
     for variant in program.variants.values():
-        place(variant)
+        if variant.name in deployed or variant.span not in items:
+            place(variant)
     return list(ordered.values())

@@ -27,6 +27,7 @@ from weft.building.figures import (
     time_contenders,
 )
 from weft.building.finished import open_variant
+from weft.building.forms import make_form
 from weft.building.goals import find_goals
 from weft.building.layers import describe_layers
 from weft.building.nearest import explain_failure
@@ -66,6 +67,7 @@ class VariantStages:
         artifact = self.write(build, own, hash_text(build.key, build.form.describe()))
         self.workshop.verify(artifact, lambda: self.take_samples(build, own))
         self.read_back(variant, own)
+        self.write_others(build, net)
         self.write_module(build, net)
         base = self.make_contender(
             build, self.name_base(variant), build.base, self.folder / variant.name / "base.onnx"
@@ -136,6 +138,20 @@ class VariantStages:
         if contender.place is None:
             return None
         return sample_inputs(contender.place, contender.wrapped)
+
+    def write_others(self, build: VariantBuild, net: WeightedNet) -> None:
+        """Writes and verifies the files of further deployments of a variant."""
+        for deploy in self.program.deploys:
+            if deploy.variant != build.variant.name or deploy is build.deploy:
+                continue
+            form = make_form(build.variant, deploy, self.program.source)
+            wrapped = form.wrap(net)
+            path = self.folder / f"{deploy.name}.onnx"
+            artifact = Artifact(
+                deploy.name, wrapped.graph, wrapped.weights, path, form.opset, form.options
+            )
+            self.workshop.compile(artifact, hash_text(build.key, form.describe()))
+            self.workshop.verify(artifact, lambda: None)
 
     def write_module(self, build: VariantBuild, net: WeightedNet) -> None:
         """Writes the PyTorch code of a variant's net, and its weights."""

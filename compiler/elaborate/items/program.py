@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from compiler.data.base import DataSource
@@ -151,20 +151,28 @@ class _Assembly:
         nets: Mapping[str, Net],
         variants: VariantAssembly,
     ) -> list[Deploy]:
-        """Every deployment, under the name of what it deploys; a second one gets a number."""
+        """Every deployment, under the name of what it deploys; a second one gets a number. A
+        variant with arguments has a name of its own."""
         found: list[Deploy] = []
-        counts: dict[str, int] = {}
         for item in self.scope.file.items:
             if not isinstance(item, DeployItem):
                 continue
             base = ".".join(part.text for part in item.subject.path)
-            counts[base] = counts.get(base, 0) + 1
-            name = base if counts[base] == 1 else f"{base}_{counts[base]}"
             run = DeployRun(self.scope, item, trains, nets, self.open_named, variants.open_named)
-            made = self.scope.session.attempt(partial(run.run, name))
+            made = self.scope.session.attempt(partial(run.run, base))
             if made is not None:
-                found.append(made)
+                taken = [deploy.name for deploy in found]
+                taken += [name for name in variants.made if name != made.variant]
+                found.append(replace(made, name=_choose_name(made.variant or base, taken)))
         return found
+
+
+def _choose_name(wish: str, taken: Collection[str]) -> str:
+    """The name, with the first number that makes it free."""
+    name, count = wish, 2
+    while name in taken:
+        name, count = f"{wish}_{count}", count + 1
+    return name
 
 
 def _read_facts(run: DataRun) -> Mapping[str, int] | None:
