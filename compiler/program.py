@@ -38,11 +38,13 @@ class LoadWeights:
 
 @dataclass(frozen=True)
 class AddAdapters:
-    """`-> lora(rank=8)` on a net. `prefix` is the path of the part of the net that it adapts."""
+    """`-> lora(rank=8)` on a net. `prefix` is the path of the part of the net that it adapts;
+    `loads` is how many of the net's loads come before: their files know nothing of adapters."""
 
     lora: Lora
     span: Span | None = None
     prefix: str = ""
+    loads: int = 0
 
 
 @dataclass(frozen=True)

@@ -204,14 +204,14 @@ train tuned on iris {
 """
 
 
-def open_program(folder: Path, options: str = "") -> tuple[Program, list[Message]]:
+def open_program(folder: Path, options: str = "", more: str = "") -> tuple[Program, list[Message]]:
     rows = np.random.default_rng(0)
     np.savez(
         folder / "iris.npz",
         features=rows.normal(size=(60, 4)).astype(np.float32),
         label=rows.integers(0, 3, 60),
     )
-    (folder / "spec.weft").write_text(TRAINS.replace("OPTIONS", options))
+    (folder / "spec.weft").write_text(TRAINS.replace("OPTIONS", options) + more)
     sink = Sink()
     program = check(folder / "spec.weft", sink=sink)
     assert program is not None
@@ -251,6 +251,39 @@ def test_a_new_head_is_trained_too(tmp_path: Path) -> None:
     paths = [f"m.{p.path}" for p in train.nets[0].net.graph.parameters]
     wanted = '"lora" in name or name in ("m.head.weight", "m.head.bias")'
     assert spell_trained(train.freeze, paths) == wanted
+
+
+AGAIN = """
+train again on iris {
+    net m = tunedMORE
+    minimize cross_entropy(m(features), label) with adam(lr=1e-2)
+    batch 20  epochs 1
+}
+"""
+
+
+def test_what_adapters_learned_is_kept(tmp_path: Path) -> None:
+    """The net of a train with adapters has them in other trains too, and their numbers."""
+    program, messages = open_program(tmp_path, more=AGAIN.replace("MORE", ""))
+    assert not messages, [m.title() for m in messages]
+    (net,) = program.trains["again"].nets
+    (load,) = net.net.loads
+    assert load.train == "tuned"
+    assert not load.excluded, "its file has the adapters"
+    (first,) = program.trains["tuned"].nets
+    assert set(net.net.graph.parameter) == set(first.net.graph.parameter)
+    assert "m.hidden.weight" in program.trains["again"].freeze
+    _, messages = open_program(tmp_path, more=AGAIN.replace("MORE", ' -> lora(only=["hidden"])'))
+    assert [m.code for m in messages] == ["W1132"]
+
+
+def test_a_load_behind_lora_reads_adapters() -> None:
+    order = ('-> load("a.safetensors") -> lora()', '-> lora() -> load("a.safetensors")')
+    for text, excluded in zip(order, (18, 0), strict=True):
+        nets, messages = elaborate(ENCODER + f"net tuned = Small() {text}\n")
+        assert not messages, [m.title() for m in messages]
+        (load,) = nets["tuned"].loads
+        assert len(load.excluded) == excluded
 
 
 def test_what_adapts_nothing_is_refused(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def adapt_net(net: Net, report: Report) -> Net | None:
         made = _adapt(graph, step, report)
         if made is None:
             return None
-        loads = tuple(_leave_out(load, graph, made) for load in loads)
+        before = (_leave_out(load, graph, made) for load in loads[: step.loads])
+        loads = (*before, *loads[step.loads :])
         graph = made
     return replace(net, graph=graph, loads=loads, adapters=())
 
@@ -65,8 +66,7 @@ def _adapt(graph: Graph, step: AddAdapters, report: Report) -> Graph | None:
 
 
 def _leave_out(load: LoadWeights, before: Graph, after: Graph) -> LoadWeights:
-    """The load without the adapters, which no file has: they start at zero. A load of what a
-    train learned keeps those that the train had."""
+    """The load without the adapters, which its file does not have: they start at zero."""
     prefix = _dotted(load.prefix)
     new = (p for p in after.parameter if p not in before.parameter and p.startswith(prefix))
     return replace(load, excluded=(*load.excluded, *(p.removeprefix(prefix) for p in new)))

@@ -132,7 +132,11 @@ def elaborate_plain_layer(
             known[id(layer.item)] = made
     graph, inner = made
     own = graph if graph.name == name else replace(graph, name=name)
-    every = (*inner, *steps)
-    loads = tuple(step for step in every if isinstance(step, LoadWeights))
-    adapters = tuple(step for step in every if isinstance(step, AddAdapters))
-    return Net(name, layer.item.name.text, own, loads, span, adapters)
+    loads: list[LoadWeights] = []
+    adapters: list[AddAdapters] = []
+    for step in (*inner, *steps):
+        if isinstance(step, AddAdapters):
+            adapters.append(replace(step, loads=len(loads)))
+        else:
+            loads.append(step)
+    return Net(name, layer.item.name.text, own, tuple(loads), span, tuple(adapters))

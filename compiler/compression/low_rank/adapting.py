@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -27,6 +28,12 @@ def adapter_slot(name: str) -> str:
     return head + dot + (f"lora_{last}" if last.isdecimal() else f"{last or 'own'}_lora")
 
 
+def is_adapter(path: str) -> bool:
+    """Whether a path is that of a factor of an adapter."""
+    slot, _, last = path.rpartition(".")
+    return last in ("0", "1") and re.fullmatch(r"(.*\.)?([^.]*_lora|lora_\d+)", slot) is not None
+
+
 def find_adaptable(graph: Graph, lora: Lora, prefix: str = "") -> list[Node]:
     """The calls of dense layers that get an adapter. Patterns are relative to `prefix`, the path
     of the part of the net that is adapted, with its dot."""
@@ -36,6 +43,8 @@ def find_adaptable(graph: Graph, lora: Lora, prefix: str = "") -> list[Node]:
         if not isinstance(node.op, Dense) or not path.startswith(prefix):
             continue
         inner = path.removeprefix(prefix)
+        if is_adapter(path) or f"{adapter_slot(path)}.0.weight" in graph.parameter:
+            continue  # once is enough
         if owns_weights(node) and is_selected(inner, lora.only, lora.except_):
             found.append(node)
     return found

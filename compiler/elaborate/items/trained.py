@@ -11,7 +11,7 @@ from compiler.elaborate.items.train import OpenData, TrainRun
 from compiler.elaborate.values import POISON, ItemValue, NetValue, Record, Val
 from compiler.messages.clauses import ParameterWithoutDefault
 from compiler.messages.names import CircularValue
-from compiler.program import LoadWeights, Train
+from compiler.program import AddAdapters, LoadWeights, Train
 from compiler.source import Span
 from compiler.syntax import Item
 from compiler.syntax import Train as TrainItem
@@ -81,6 +81,7 @@ def _stand_for(train: Train, values: Mapping[str, NetValue]) -> Val:
     for net in train.nets:
         value = values[net.prefix]
         load = LoadWeights("", span=train.span, train=train.name, source=net.prefix)
-        fresh = NetValue(net.name, value.layer, "", None, None, value.span, (load,))
+        adapters = tuple(step for step in value.loads if isinstance(step, AddAdapters))
+        fresh = NetValue(net.name, value.layer, "", None, None, value.span, (*adapters, load))
         made.append((net.name, fresh))
     return made[0][1] if len(made) == 1 else Record(tuple(made))
