@@ -20,7 +20,7 @@ class NoRowsToJudgeBy(Message):
     """
 
     code: ClassVar[str] = "W1110"
-    good: ClassVar[str] = variant_spec("apply prune(channels=50%, importance=l2)")
+    good: ClassVar[str] = variant_spec("apply prune(weights=50%, importance=l2)")
 
     option: str
 
@@ -45,7 +45,7 @@ class NothingToCut(Message):
     """
 
     code: ClassVar[str] = "W1111"
-    good: ClassVar[str] = variant_spec("apply prune(channels=50%)")
+    good: ClassVar[str] = variant_spec("apply prune(weights=50%)")
 
     what: str  # "channels" or "weights"
     reasons: tuple[str, ...]  # "`fc`: an output of the net"
