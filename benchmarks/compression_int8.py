@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -125,7 +125,33 @@ class _Reader:
         return self.batches
 
 
-def quantize_by_rival(source: Path, folder: Path, rows: int) -> Iterator[tuple[str, Path]]:
+@dataclass(frozen=True)
+class Setting:
+    """A way to call onnxruntime.quantization.quantize_static."""
+
+    label: str
+    activations: str = "QUInt8"
+    per_channel: bool = True
+    op_types: tuple[str, ...] | None = None
+    form: str = "QDQ"
+    method: str = "MinMax"
+
+
+QUICK = (
+    Setting("default (S8S8)", "QInt8", per_channel=False),
+    Setting("U8S8 per channel"),
+    Setting("U8S8 per channel, layers", op_types=("Conv", "Gemm", "MatMul")),
+)
+ALL = (
+    *QUICK,
+    Setting("U8S8 per channel, entropy", method="Entropy"),
+    Setting("U8S8 QOperator", form="QOperator"),
+)
+
+
+def quantize_by_rival(
+    source: Path, folder: Path, rows: int, settings: Sequence[Setting]
+) -> Iterator[tuple[str, Path]]:
     """What onnxruntime.quantization makes of a float file, by settings."""
     from onnxruntime.quantization import (
         CalibrationMethod,
@@ -136,28 +162,21 @@ def quantize_by_rival(source: Path, folder: Path, rows: int) -> Iterator[tuple[s
 
     logging.getLogger().setLevel(logging.ERROR)  # it would advise preprocessing each time
     name = open_session(source, device=Device.CPU).inputs[0]
-    layers = ["Conv", "Gemm", "MatMul"]
-    for label, activations, per_channel, op_types, form, method in (
-        ("default (S8S8)", QuantType.QInt8, False, None, "QDQ", "MinMax"),
-        ("U8S8 per channel", QuantType.QUInt8, True, None, "QDQ", "MinMax"),
-        ("U8S8 per channel, layers", QuantType.QUInt8, True, layers, "QDQ", "MinMax"),
-        ("U8S8 per channel, entropy", QuantType.QUInt8, True, None, "QDQ", "Entropy"),
-        ("U8S8 QOperator", QuantType.QUInt8, True, None, "QOperator", "MinMax"),
-    ):
-        target = folder / f"{label}.onnx"
+    for setting in settings:
+        target = folder / f"{setting.label}.onnx"
         with redirect_stdout(StringIO()):  # it reports progress there
             quantize_static(
                 source,
                 target,
                 _Reader(Images(name, 2).batches(rows)),
-                quant_format=QuantFormat[form],
-                activation_type=activations,
+                quant_format=QuantFormat[setting.form],
+                activation_type=QuantType[setting.activations],
                 weight_type=QuantType.QInt8,
-                per_channel=per_channel,
-                op_types_to_quantize=op_types,
-                calibrate_method=CalibrationMethod[method],
+                per_channel=setting.per_channel,
+                op_types_to_quantize=list(setting.op_types) if setting.op_types else None,
+                calibrate_method=CalibrationMethod[setting.method],
             )
-        yield f"onnxruntime: {label}", target
+        yield f"onnxruntime: {setting.label}", target
 
 
 def find_sqnr(wanted: Array, found: Array) -> float:
@@ -190,7 +209,9 @@ def _only(session: Session, batch: Mapping[str, Array]) -> Array:
     return found
 
 
-def compare_int8(network: Network, bound: float, schemes: Mapping[str, Scheme]) -> bool:
+def compare_int8(
+    network: Network, bound: float, schemes: Mapping[str, Scheme], settings: Sequence[Setting] = ALL
+) -> bool:
     """Prints our latency and the rival's; whether ours keeps the bound and beats the rival."""
     net = make_net(network)
     name = net.graph.inputs[0].name
@@ -204,7 +225,7 @@ def compare_int8(network: Network, bound: float, schemes: Mapping[str, Scheme]) 
         for label, scheme in schemes.items():
             made = scheme.quantize(net, world, None, ())
             files[f"{OURS}: {label}"] = compile_net(made, folder / f"{label}.onnx")
-        files.update(quantize_by_rival(files[FLOAT], folder, ROWS))
+        files.update(quantize_by_rival(files[FLOAT], folder, ROWS, settings))
         compared, ratios = compare_files(files, next(Images(name, 3).batches(8)))
     return _judge(compared, ratios, bound)
 
@@ -248,8 +269,8 @@ def compare_vit() -> bool:
     """ViT-B/16: products with weights alone; static scales or scales found at every call."""
     load_compression()
     dynamic = SCHEMES.get("dynamic")
-    schemes: dict[str, Scheme] = {"int8": Int8(rows=ROWS)}
+    schemes: dict[str, Scheme] = {"int8": Int8(rows=ROWS // 2)}
     if dynamic is not None:
         schemes["dynamic"] = dynamic()
     network = Network("vit_b_16", "models/vit_b_16.weft", "vit_b_16", IMAGE, 1.0)
-    return compare_int8(network, 0.42, schemes)
+    return compare_int8(network, 0.42, schemes, QUICK)
