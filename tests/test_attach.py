@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import specs
 from backends.pytorch.script.write import write_training
 from compiler.compression.attach import attach, find_calls, find_net
 from compiler.diagnostics import CompileError, Sink
@@ -23,6 +25,7 @@ from compiler.ir.weights import draw_weights
 from compiler.program import Program, Train
 
 Array = NDArray[Any]
+SPECS_FOLDER = Path(specs.__path__[0])
 
 DATA = """
 data iris {
@@ -186,3 +189,19 @@ def test_a_net_that_is_not_applied_is_refused(tmp_path: Path) -> None:
         attach(replace(train, step=step), "fit", train.nets[0].net.graph)
     assert [m.code for m in caught.value.messages] == ["W1100"]
     assert "cannot be exchanged" in caught.value.messages[0].title()
+
+
+@pytest.mark.parametrize("path", sorted((SPECS_FOLDER / "examples").glob("*.weft")), ids=str)
+def test_nets_of_examples_are_put_back_as_they_were(path: Path) -> None:
+    sink = Sink()
+    program = check(path, sink=sink)
+    if program is None or sink.has_errors:
+        pytest.skip(f"{path.name} needs data that is not here")
+    for train in program.trains.values():
+        for net in train.nets:
+            again = attach(train, net.name, net.net.graph)
+            before, after = (
+                re.sub(r"call=\d+", "call", print_graph(step)).splitlines()[1:]
+                for step in (train.step, again.step)
+            )
+            assert after == before

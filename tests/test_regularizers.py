@@ -27,7 +27,7 @@ from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import read_weights
 from compiler.program import Train
 from compiler.training.regularizers import GroupLasso
-from tests.test_train_scripts import lint
+from tests.train_scripts import lint
 
 Array = NDArray[Any]
 

@@ -13,7 +13,7 @@ from compiler.diagnostics import CompileError, Message, Sink
 from compiler.driver import check
 from compiler.ir.weights import read_weights
 from compiler.program import Program
-from tests.test_train_scripts import lint
+from tests.train_scripts import lint
 from weft.building.ordering import order_trains
 from weft.building.plan import plan_build
 

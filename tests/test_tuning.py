@@ -23,7 +23,7 @@ from compiler.data.loading import load_data
 from compiler.diagnostics import CompileError, Fault
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights, read_weights
-from tests.test_train_scripts import lint
+from tests.train_scripts import lint
 from tests.tuned import Fitted, accuracy_of, equal, fit, halve, open_train, trainer_of
 
 Array = NDArray[Any]

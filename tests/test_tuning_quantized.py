@@ -29,7 +29,7 @@ from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import evaluate
 from compiler.ops.quantization import LEVELS, FakeQuantize
 from compiler.program import Train
-from tests.test_train_scripts import lint
+from tests.train_scripts import lint
 from tests.tuned import fit
 
 Array = NDArray[Any]
