@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from compiler.dims import Dim
-from compiler.ir.graph import Alias, Frame, Graph, Input, Node, Parameter, Value
+from compiler.ir.graph import Alias, Argument, Frame, Graph, Input, Node, Parameter, Value
 from compiler.ops.scan import Scan
 from compiler.program import TrainedNet
 
@@ -145,6 +145,15 @@ class GraphCopy:
                 path=self.prefix + frame.path,
                 call=self.serial,
                 parent=parent,
+                arguments=tuple(map(self._argument, frame.arguments)),
                 tensors=tuple((f, self.names.get(v, v)) for f, v in frame.tensors),
             )
         return self.frames[frame]
+
+    def _argument(self, argument: Argument) -> Argument:
+        """An argument of a call, with the sizes that it has in the step."""
+        value = argument.value
+        if not self.sizes or not isinstance(value, Dim):
+            return argument
+        size = value.substitute(self.sizes)
+        return replace(argument, value=size if size.known is None else size.known)
