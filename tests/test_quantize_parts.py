@@ -77,7 +77,7 @@ def test_clipping_outliers_beats_the_bounds() -> None:
     seen = observe(sample)
     errors = {}
     for method in ("minmax", "percentile", "entropy", "mse"):
-        made = choose_scaling(seen, method, "i8", symmetric=True)  # type: ignore[arg-type]
+        made = choose_scaling(seen, method, "i8", symmetric=True)
         errors[method] = float(np.square(made.round(seen.sample) - seen.sample).mean())
     assert errors["mse"] <= min(errors.values()) * 1.0001
     assert errors["mse"] < 0.95 * errors["minmax"]
@@ -99,7 +99,7 @@ def test_weight_scales_of_least_error_lose_no_more(seed: int) -> None:
     weight = np.random.default_rng(seed).standard_normal((4, 3, 3, 3)).astype(np.float32)
     errors = []
     for method in ("minmax", "mse"):
-        scale = scale_channels(weight, method, bits=8, per_channel=True)  # type: ignore[arg-type]
+        scale = scale_channels(weight, method, bits=8, per_channel=True)
         errors.append(np.square(weight - round_weight(weight, scale)).sum(axis=(1, 2, 3)))
     assert (errors[1] <= errors[0] * 1.0001 + 1e-12).all()
 
@@ -289,7 +289,7 @@ def test_integer_operators_mean_the_same_in_fewer_bytes(tmp_path: Path) -> None:
     sizes, found = {}, {}
     inputs = next(Drawn(net.graph, {}, seed=3).batches(8))
     for form in ("qdq", "qoperator"):
-        scheme = Int8(placement="all", form=form)  # type: ignore[arg-type]
+        scheme = Int8(placement="all", form=form)
         made = scheme.quantize(net, World(samples=Drawn(net.graph, {})), None, ())
         folder = tmp_path / form
         folder.mkdir()
