@@ -153,6 +153,17 @@ def tie_broadcast(
     return tuple(ties)
 
 
+def tie_stack(rank: int, axis: int, count: int, *, joins: bool) -> tuple[tuple[Port, ...], ...]:
+    """Ties of a tensor of that rank with the pieces side by side along one of its axes, of which
+    an op makes it, or which it takes from it."""
+    ties = []
+    for inside, outside in enumerate(a for a in range(rank) if a != axis % rank):
+        whole = result(outside) if joins else source(0, outside)
+        pieces = (source(i, inside) if joins else result(inside, i) for i in range(count))
+        ties.append((whole, *pieces))
+    return tuple(ties)
+
+
 def tie_channels(inputs: Types, axis: int) -> tuple[Port, ...]:
     """The tie of the first input's channels with the output's and with all vectors of weights."""
     return (source(0, axis), result(axis), *(source(i, 0) for i in range(1, len(inputs))))

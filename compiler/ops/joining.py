@@ -13,7 +13,7 @@ from compiler.dims import Dim, equal
 from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import BadOption, UnevenSplit
 from compiler.messages.tensor_shapes import CannotJoin
-from compiler.ops import spelling
+from compiler.ops import coupling, spelling
 from compiler.ops.axes import (
     known_size,
     need_rank,
@@ -25,16 +25,7 @@ from compiler.ops.axes import (
 )
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast_operands, promote_types, promoted
-from compiler.ops.coupling import (
-    Coupling,
-    CutTensor,
-    couple_pieces,
-    cut_pieces,
-    lay_parts,
-    result,
-    source,
-    tie_broadcast,
-)
+from compiler.ops.coupling import Coupling, CutTensor, result, source
 from compiler.ops.spelling import Call, In, Leaf, Method, Spelling, Term
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -118,10 +109,10 @@ class Concat(Op):
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         axis = self.axis % outputs[0].rank
-        ties = [t for i, t in enumerate(tie_broadcast(inputs, outputs[0])) if i != axis]
+        ties = [t for i, t in enumerate(coupling.tie_broadcast(inputs, outputs[0])) if i != axis]
         sizes = [operand_type(inputs, i).shape[axis] for i in range(len(inputs))]
         ports = [source(i, axis) for i in range(len(inputs))]
-        return Coupling(tuple(ties), lay_parts(result(axis), ports, sizes))
+        return Coupling(tuple(ties), coupling.lay_parts(result(axis), ports, sizes))
 
     def torch(self, node: Node) -> Spelling:
         if len(node.inputs) == 1:
@@ -171,11 +162,7 @@ class Stack(Op):
         return (np.stack(promoted(*inputs), axis=self.axis),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        axis = self.axis % outputs[0].rank
-        others = [a for a in range(outputs[0].rank) if a != axis]
-        count = range(len(inputs))
-        ties = ((result(b), *(source(i, a) for i in count)) for a, b in enumerate(others))
-        return Coupling(tuple(ties))
+        return Coupling(coupling.tie_stack(outputs[0].rank, self.axis, len(inputs), joins=True))
 
     def torch(self, node: Node) -> Spelling:
         axis = Leaf(self.axis, "axis", 0, "axis")
@@ -261,10 +248,10 @@ class Split(Op):
         return tuple(np.split(x, bounds, axis=self.axis))
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return couple_pieces(self.axis, outputs)
+        return coupling.couple_pieces(self.axis, outputs)
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
-        sizes = cut_pieces(self.axis, outputs)
+        sizes = coupling.cut_pieces(self.axis, outputs)
         return self if sizes is None else replace(self, sizes=sizes)
 
     def torch(self, node: Node) -> Spelling:
@@ -337,10 +324,10 @@ class Chunk(Op):
         return tuple(np.split(x, np.arange(size, x.shape[self.axis], size), axis=self.axis))
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
-        return couple_pieces(self.axis, outputs)
+        return coupling.couple_pieces(self.axis, outputs)
 
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
-        sizes = cut_pieces(self.axis, outputs)
+        sizes = coupling.cut_pieces(self.axis, outputs)
         return self if sizes is None or len({*sizes}) == 1 else Split(sizes, self.axis)
 
     def torch(self, node: Node) -> Spelling:
@@ -389,10 +376,7 @@ class Unbind(Op):
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         rank = operand_type(inputs, 0).rank
-        kept = [a for a in range(rank) if a != self.axis % rank]
-        count = range(len(outputs))
-        ties = ((source(0, a), *(result(i, k) for k in count)) for i, a in enumerate(kept))
-        return Coupling(tuple(ties))
+        return Coupling(coupling.tie_stack(rank, self.axis, len(outputs), joins=False))
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Method(In(0), "unbind", (Leaf(self.axis, "axis", field="axis"),)))
