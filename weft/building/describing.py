@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -48,6 +48,8 @@ def _find_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
             for name, m in metrics.items()
         )
         yield f"{split}, ONNX file", ", ".join(shown)
+    yield "verified", describe_verification(outcome.verified)
+    yield "code", str(outcome.path.parent / outcome.variant.name / "model.py")
     if outcome.synthetic and outcome.variant.steps:
         yield "data", "none: passes saw synthetic inputs"
     for judgement in outcome.judgements:
@@ -82,6 +84,14 @@ def describe_latency(outcome: Outcome) -> str:
     return (
         f"{format_seconds(own.value)} of {format_seconds(base.value)}: {ratio:.2f}"
         f" at {facts['sizes']} ({facts['device']}, {threads})"
+    )
+
+
+def describe_verification(facts: Mapping[str, Any]) -> str:
+    """`NumPy, PyTorch and ONNX Runtime agree on 6 inputs: …`."""
+    return (
+        f"NumPy, PyTorch and ONNX Runtime agree on {facts['cases']} inputs:"
+        f" largest difference {facts['error']:.1e} (allowed {facts['tolerance']:.0e})"
     )
 
 

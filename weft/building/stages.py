@@ -23,7 +23,7 @@ from compiler.loading import find_weights, read_all_weights
 from compiler.program import Deploy, Program, Train
 from weft.building.artifacts import Artifact, Workshop
 from weft.building.cache import Cache, hash_file, hash_text
-from weft.building.describing import describe_outcome
+from weft.building.describing import describe_outcome, describe_verification
 from weft.building.finished import hash_data
 from weft.building.page import write_page
 from weft.building.plan import plan_build
@@ -217,7 +217,7 @@ class Build:
             ("file", str(path)),
             ("size", f"{format_bytes(compiled['bytes'])}, {compiled['nodes']} nodes"),
             ("inputs", inputs),
-            ("verified", _describe_verification(verified)),
+            ("verified", describe_verification(verified)),
         ]
         metrics = measured.get("metrics")
         if metrics:
@@ -232,10 +232,3 @@ class Build:
         )
         facts = {"compiled": compiled, "verified": verified, "measured": measured}
         return Section(f"deploy {deploy.name} as {deploy.target}", tuple(rows), facts)
-
-
-def _describe_verification(facts: Mapping[str, Any]) -> str:
-    return (
-        f"NumPy, PyTorch and ONNX Runtime agree on {facts['cases']} inputs:"
-        f" largest difference {facts['error']:.1e} (allowed {facts['tolerance']:.0e})"
-    )
