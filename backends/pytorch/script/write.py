@@ -33,19 +33,17 @@ def write_training(
 
     Args:
         train: a checked train.
-        folder: where to; made if missing.
+        folder: where to.
         root: what the paths of weights that nets load start from; the spec's folder if None.
             Weights that another train learned are in its folder, beside this one.
         start: weights to start from beside those that nets load, as the train calls them.
-        masks: truth values by weight: which of its numbers may change. The others are zero and
-            stay so.
+        masks: which numbers of a weight may change; the others are zero and stay so.
 
     Raises:
         CompileError: weights that a net loads cannot be read or do not fit.
         OSError: the folder cannot be written.
     """
-    if root is None:
-        root = train.span.source.folder if train.span is not None else Path()
+    root = root or (train.span.source.folder if train.span is not None else Path())
     weights = {
         net.prefix + path: array
         for net in train.nets

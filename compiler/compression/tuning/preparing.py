@@ -1,4 +1,11 @@
-"""The train that trains a compressed net on, and the weights from which it starts."""
+"""The train that trains a compressed net on, and the weights from which it starts.
+
+Objective, data, optimizers, schedule, batch and what is frozen are those of the original train;
+epochs and learning rate those of the tuning (of several groups each rate changes by the same
+factor). Regularizers are left out: what they were to bring about has happened. A net with fake
+quantization is trained in f32 whatever the precision of the train, since half precision has hardly
+more digits than the integers that it imitates.
+"""
 
 from __future__ import annotations
 
@@ -45,12 +52,6 @@ def prepare_tuning(
     others: Mapping[str, Array] | None = None,
 ) -> TunedTrain:
     """The train that `tuning` asks for: the net in place of the original, with its numbers.
-
-    Objective, data, optimizers, schedule, batch and what is frozen are those of the train; epochs
-    and learning rate those of the tuning (of several groups each rate changes by the same
-    factor). Regularizers are left out: what they were to bring about has happened. A net with
-    fake quantization is trained in f32 whatever the precision of the train, since half precision
-    has hardly more digits than the integers that it imitates.
 
     Args:
         train: the train of the original net.
