@@ -22,10 +22,12 @@ from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.placement import CANDIDATES, find_layers, place
 from compiler.compression.quantization.sensitivity import measure_sensitivity
 from compiler.compression.world import Target, World
-from compiler.diagnostics import CompileError
+from compiler.diagnostics import CompileError, Sink
+from compiler.driver import check_source
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ops.quantization import FakeQuantize
+from compiler.source import Source
 from tests.quantizing import Drawn, check_net, make_net
 
 Array = NDArray[Any]
@@ -197,6 +199,20 @@ def test_synthetic_calibration_without_data() -> None:
     assert made.weights["fc.weight_scale"].shape == (4,)
     (batch,) = draw_batches(net, World(), 4)
     assert batch["tokens"].max() < 6
+
+
+@pytest.mark.parametrize("setting", ["rows=0", "float_layers=-1"])
+def test_settings_that_mean_nothing_are_refused(setting: str) -> None:
+    sink = Sink()
+    text = f"""model M() {{
+        input x: f32[batch, 8]
+        output y: f32[batch, 4] = x -> dense(4)
+    }}
+    net trained = M() -> load("m.safetensors")
+    variant small of trained {{ apply quantize(int8({setting})) }}
+    """
+    check_source(Source("spec.weft", text), sink=sink)
+    assert [m.code for m in sink.messages] == ["W0353"]
 
 
 # --- choices -----------------------------------------------------------------------------------

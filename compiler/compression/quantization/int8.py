@@ -20,6 +20,7 @@ from compiler.compression.quantization.calibration import (
 )
 from compiler.compression.quantization.choosing import ROWS, Trial, choose_trial
 from compiler.compression.quantization.dense_layers import pull_slices
+from compiler.compression.quantization.dynamic import refuse_setting
 from compiler.compression.quantization.equalize import equalize_layers
 from compiler.compression.quantization.placement import (
     CANDIDATES,
@@ -82,6 +83,12 @@ class Int8(Scheme):
     float_layers: int = 0
     sqnr: float = 10.0
     form: Form = "qdq"
+
+    def check(self) -> None:
+        if self.rows < 1:
+            refuse_setting(self, "rows", self.rows, "at least 1")
+        if self.float_layers < 0:
+            refuse_setting(self, "float_layers", self.float_layers, "at least 0")
 
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
