@@ -22,26 +22,37 @@ def cut_net(net: WeightedNet, channels: Channels, cut: Array) -> WeightedNet:
     Raises:
         InvalidGraph: an op's `cut` does not do what its `couple` allows.
     """
-    cutter = _Cutter(channels, cut)
-    graph = net.graph
-    made = replace(
-        graph,
-        parameters=tuple(cutter.parameter(graph, p) for p in graph.parameters),
-        nodes=tuple(cutter.node(node, "") for node in graph.nodes),
-    )
-    made = replace(made, parameters=_renew_initializers(graph, made))
-    verify_graph(made)
+    cutter = Cutter(channels, cut)
     weights = dict(net.weights)
-    for parameter in graph.parameters:
+    for parameter in net.graph.parameters:
         tensor = cutter.tensor(parameter.value, "")
         array = np.asarray(weights[parameter.path])
         for axis, kept in enumerate(tensor.kept):
             array = array if kept is None else np.take(array, kept, axis)
         weights[parameter.path] = array
-    return WeightedNet(made, weights)
+    return WeightedNet(cut_graph(net.graph, channels, cut), weights)
 
 
-class _Cutter:
+def cut_graph(graph: Graph, channels: Channels, cut: Array) -> Graph:
+    """The graph without some entries (`Channels.mark`).
+
+    Raises:
+        InvalidGraph: an op's `cut` does not do what its `couple` allows.
+    """
+    cutter = Cutter(channels, cut)
+    made = replace(
+        graph,
+        parameters=tuple(cutter.parameter(p) for p in graph.parameters),
+        nodes=tuple(cutter.node(node, "") for node in graph.nodes),
+    )
+    made = replace(made, parameters=_renew_initializers(graph, made))
+    verify_graph(made)
+    return made
+
+
+class Cutter:
+    """Cuts tensors and nodes as `Channels.mark` says."""
+
     def __init__(self, channels: Channels, cut: Array) -> None:
         self.channels = channels
         self.cut = cut
@@ -57,7 +68,7 @@ class _Cutter:
         tensor = self.tensor(value, space)
         return value if tensor.type == value.type else Value(value.name, tensor.type)
 
-    def parameter(self, graph: Graph, parameter: Parameter) -> Parameter:
+    def parameter(self, parameter: Parameter) -> Parameter:
         """A parameter with its new type."""
         return replace(parameter, value=self.value(parameter.value, ""))
 
