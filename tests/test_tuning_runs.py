@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from backends.pytorch.running import read_metrics, read_results
+from backends.pytorch.script.write import write_training
 from backends.pytorch.tuning import make_trainer
 from compiler.compression.attach import find_net
 from compiler.compression.base import WeightedNet
@@ -17,6 +19,7 @@ from compiler.compression.world import Tuning
 from compiler.data.loading import load_data
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights, read_weights
+from tests.train_scripts import lint
 from tests.tuned import Fitted, equal, fit, open_train, trainer_of
 
 
@@ -115,3 +118,46 @@ def test_without_cross_entropy_outputs_are_followed(tmp_path: Path) -> None:
     made = z @ weights["decoder.fc.weight"].T + weights["decoder.fc.bias"]
     expected = 0.75 * ((made - x) ** 2).mean() + 0.25 * ((z - wanted) ** 2).mean()
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+TOKENS = """
+model Tagger(width: int = 6) {
+    input x: f32[b, t, 4]
+    output scores: f32[b, t, 3] = x -> dense(width) as a -> tanh -> dense(3) as b
+}
+data digits {
+    source npz("digits.npz")
+    x = (image / 16) -> reshape([16, 4])
+    y = image[0] // 17
+    split random(seed=0), train=80%, val=20%
+}
+train fit on digits {
+    net m = Tagger()
+    scores = m(x)[:, 0:8]
+    minimize 0.5 * cross_entropy(2 * scores, y, axis=-1) + mean(scores ** 2) with adam(lr=1e-2)
+    batch 64  epochs 1
+}
+"""
+
+
+def test_only_cross_entropies_of_what_the_student_says_are_mixed(tmp_path: Path) -> None:
+    train = open_train(TOKENS, tmp_path)
+    net = find_net(train, "m").net.graph
+    own, teacher = (WeightedNet(net, draw_weights(net, seed)) for seed in (1, 5))
+    tuning = Tuning(1, teacher=teacher, alpha=0.4, temperature=2.0)
+    tuned = prepare_tuning(train, "m", own, tuning)
+    columns = load_data(train.data, tmp_path).split("val")
+    step = tuned.train.step
+    taken = {i.name: columns[i.name] for i in step.inputs}
+    found = evaluate(step, {p: tuned.weights[p] for p in step.parameter}, taken)["loss"]
+    said, wanted = (
+        torch.from_numpy(evaluate(n.graph, n.weights, {"x": columns["x"]})["scores"][:, :8])
+        for n in (own, teacher)
+    )
+    logits, soft = (2 * said).movedim(-1, 1), (2 * wanted).movedim(-1, 1)
+    hard = torch.nn.functional.cross_entropy(logits, torch.from_numpy(columns["y"]).long())
+    follow = torch.nn.functional.cross_entropy(logits / 2, (soft / 2).softmax(1))
+    expected = 0.5 * (0.6 * hard + 0.4 * 4 * follow) + (said**2).mean()
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+    write_training(tuned.train, tmp_path / "made", start=tuned.weights)
+    lint(tmp_path / "made")
