@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from compiler.compression.base import WeightedNet
 
 Array = NDArray[Any]
-LEAST_SPARSITY = 0.3
+LEAST_SPARSITY = 0.01
 """From which share of zeros on a weight counts as pruned. Numbers that were trained or drawn are
-hardly ever zero, and the patterns of sparse kernels (2:4) have half of them; a weight of nothing
-but zeros is one that starts there (the second factor of an adapter)."""
+hardly ever zero; a ranking of all weights together may take few from one of them; a weight of
+nothing but zeros is one that starts there (the second factor of an adapter)."""
 
 
 def find_zero_masks(net: WeightedNet) -> Mapping[str, Array]:
