@@ -256,6 +256,17 @@ def test_commands_know_variants(folder: Folder) -> None:
     assert f"accuracy {figures['tiny']['test']['accuracy']:.4f}" in found.output  # type: ignore[index]
 
 
+def test_contracts_against_other_trains_and_variants(folder: Folder) -> None:
+    wide = SPEC.replace("train fit of Net on", "train wide of Net(width=64) on")
+    wide = wide[wide.index("train wide") : wide.index("variant tiny")]
+    other = "variant other of wide { apply quantize(stored8)  target cpu(threads=1), batch=8 }\n"
+    spec = SPEC + wide.replace("epochs 8", "epochs 1") + other
+    folder.build(require="size <= 0.9 * wide.size and size <= other.size", spec=spec)
+    figures = folder.report()["figures"]
+    assert figures["wide"]["params"] == 64 * 64 + 64 + 640 + 10  # type: ignore[index]
+    assert figures["other"]["params"] == figures["wide"]["params"]  # type: ignore[index]
+
+
 # --- nets that were trained elsewhere -------------------------------------------------------------
 
 LOADED = """
@@ -283,8 +294,12 @@ def write_net(folder: Path) -> None:
 def test_weights_from_elsewhere_need_no_data(tmp_path: Path) -> None:
     write_net(tmp_path)
     folder = Folder(tmp_path)
-    folder.build("low_rank(rank=8) -> quantize(int8)", "error <= 200% and size <= 12KiB", LOADED)
+    folder.build(
+        "low_rank(rank=8) -> quantize(int8)", "error <= 2 and size <= pretrained.size", LOADED
+    )
     assert folder.report()["synthetic"] is True
+    figures = folder.report()["figures"]
+    assert figures["tiny"]["size"] < figures["pretrained"]["size"]  # type: ignore[index]
     assert (folder.out / "tiny.onnx").is_file()
 
 

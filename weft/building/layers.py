@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from backends.onnx_runtime.profile import profile_kernels
 from compiler.compression.base import WeightedNet
+from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.selecting import layer_path
 from compiler.compression.world import LayerNote
 from compiler.ir.cost import is_weight
@@ -102,7 +103,8 @@ def measure_noise(build: VariantBuild, own: WeightedNet, base: WeightedNet) -> d
     batch = next(iter(samples.batches(SAMPLES, SAMPLES)), None) if samples is not None else None
     if batch is None:
         return {}
-    found, expected = _watch(own, batch), _watch(base, batch)
+    # Quantization folds batch norms: layers are compared with their norms, whoever folded them.
+    found, expected = (_watch(fold_norms(net), batch) for net in (own, base))
     noise = {}
     for path, signal in expected.items():
         array = found.get(path)

@@ -64,7 +64,7 @@ class VariantStages:
         build = self.open(variant)
         net = build.run()
         own = self.make_contender(build, variant.name, net, self.choose_path(build))
-        artifact = self.write(build, own, hash_text(build.key, build.form.describe()))
+        artifact = self.write(build, own, own.name, hash_text(build.key, build.form.describe()))
         self.workshop.verify(artifact, lambda: self.take_samples(build, own))
         self.read_back(variant, own)
         self.write_others(build, net)
@@ -72,7 +72,12 @@ class VariantStages:
         base = self.make_contender(
             build, self.name_base(variant), build.base, self.folder / variant.name / "base.onnx"
         )
-        self.write(build, base, hash_text(build.base_key, build.form.describe()))
+        self.write(
+            build,
+            base,
+            f"{variant.name} before compression",
+            hash_text(build.base_key, build.form.describe()),
+        )
         contenders = [own, base, *self.find_others(variant, own, base)]
         figures, conditions = self.measure(build, contenders)
         judgements = [
@@ -120,13 +125,10 @@ class VariantStages:
             place = replace(place, preprocess=build.form.preprocess)
         return Contender(name, net, build.form.wrap(net).graph, path, place)
 
-    def write(self, build: VariantBuild, contender: Contender, key: str) -> Artifact:
-        """Writes the file of a contender where it has changed."""
-        wrapped = build.form.wrap(contender.net)
-        name = contender.name
-        if name != build.variant.name:
-            name = f"{build.variant.name} before compression"
+    def write(self, build: VariantBuild, contender: Contender, name: str, key: str) -> Artifact:
+        """Writes the file of a contender where it has changed; `name` is that of the stage."""
         form = build.form
+        wrapped = form.wrap(contender.net)
         artifact = Artifact(
             name, wrapped.graph, wrapped.weights, contender.path, form.opset, form.options
         )
@@ -180,11 +182,26 @@ class VariantStages:
         cache.record(stage, key, ())
 
     def find_others(self, variant: Variant, own: Contender, base: Contender) -> Iterator[Contender]:
-        """The other variants that the contract speaks of. They were made before."""
+        """The other variants and trains that the contract speaks of. They were made before."""
         owners = dict.fromkeys(f.owner for r in variant.requires for f in find_all(r))
         for owner in owners:
-            if owner is not None and owner not in (own.name, base.name) and owner in self.done:
-                yield self.done[owner][0]
+            if owner is None or owner in (own.name, base.name):
+                continue
+            yield self.done[owner][0] if owner in self.done else self.make_trained(variant, owner)
+
+    def make_trained(self, variant: Variant, name: str) -> Contender:
+        """The net of another train, as a file of its own."""
+        train = self.program.trains[name]
+        trained = train.nets[0]
+        alone = Variant(
+            name, name, trained.name, trained.net.graph, (), prefix=trained.prefix, span=train.span
+        )
+        build = self.open(alone)
+        path = self.folder / variant.name / f"{name}.onnx"
+        contender = self.make_contender(build, name, build.base, path)
+        key = hash_text(build.key, build.form.describe())
+        self.write(build, contender, f"{name} beside {variant.name}", key)
+        return contender
 
     # --- figures ----------------------------------------------------------------------------
 

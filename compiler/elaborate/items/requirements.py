@@ -175,13 +175,17 @@ class RequireReader:
         if first not in own.others:
             self.report_owner(names, span)
             return None
+        train = own.others[first]
+        if train is not None and len(train.nets) > 1 and first in _trains(own):
+            said = f"`{first}` has several nets, and this could be any of them"
+            self.body.report(BadRequire(span, said))
+            return None
         if len(names) == 2:
             word = names[1].text
             if word not in FIGURES:
                 self.report_unknown(word, names[1].span, owner=first)
                 return None
             return Figure(first, None, word, span), FIGURES[word].kind
-        train = own.others[first]
         if train is None:
             self.body.report(NoMetricsHere(span, first))
             return None
@@ -228,6 +232,12 @@ class RequireReader:
         near = next((m for m in reversed(metrics) if m.endswith(f".{word}")), None)
         near = near or did_you_mean(word, known)
         self.body.report(NoSuchFigure(span, word, known, near))
+
+
+def _trains(owners: Owners) -> set[str]:
+    """The names among the owners that are trains of other nets than the variant's."""
+    own = owners.train.name if owners.train is not None else None
+    return {n for n, t in owners.others.items() if t is not None and t.name == n and n != own}
 
 
 def find_figures(bound: Bound) -> Iterator[Figure]:

@@ -61,8 +61,12 @@ class VariantAssembly:
         return run.run(name, arguments, None, reference.span if reference is not None else None)
 
     def find_owners(self, name: str) -> dict[str, Train | None]:
-        """What figures may belong to, besides the variant of that name: the train of each."""
+        """What figures may belong to, besides the variant of that name: the train of each. A net
+        that no train made stands for itself before any pass."""
         owners: dict[str, Train | None] = {n: found.train for n, found in self.trains.items()}
+        own = self.bases.get(name)
+        if own is not None and own.train is None:
+            owners[own.net.name] = None
         for other, base in self.bases.items():
             if other != name and base is not None:
                 owners[other] = base.train
