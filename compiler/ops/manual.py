@@ -9,6 +9,12 @@ import typing
 from collections.abc import Iterable, Iterator, Sequence
 from textwrap import fill
 
+from compiler.compression.base import COMPRESSION
+from compiler.compression.devices import DEVICES
+from compiler.compression.low_rank.lora import NET_FUNCTIONS
+from compiler.compression.pruning.importance import IMPORTANCES
+from compiler.compression.quantization.base import SCHEMES
+from compiler.compression.registry import load_compression
 from compiler.data.base import SOURCES
 from compiler.data.registry import load_sources
 from compiler.dims import Dim
@@ -30,6 +36,11 @@ TITLES = (
     (METRICS, "Metrics"),
     (INITIALIZERS, "Initializers"),
     (SOURCES, "Data sources"),
+    (COMPRESSION, "Compression passes"),
+    (IMPORTANCES, "Importance of channels and weights"),
+    (SCHEMES, "Quantization schemes"),
+    (DEVICES, "Targets"),
+    (NET_FUNCTIONS, "Functions on nets"),
 )
 
 
@@ -53,6 +64,7 @@ def op_reference() -> str:
     load_ops()
     load_training()
     load_sources()
+    load_compression()
     parts = ["# Vocabulary", _INTRODUCTION]
     for title, classes in _group_ops():
         parts += [f"## {title}", *map(_write_section, classes)]

@@ -7,16 +7,14 @@ from typing import Annotated
 
 import typer
 
-from compiler.data.base import SOURCES
+from compiler.compression.registry import load_compression
 from compiler.data.registry import load_sources
 from compiler.diagnostics import CompileError, did_you_mean
-from compiler.initializers import INITIALIZERS
 from compiler.messages.files import UnknownItem
 from compiler.ops.base import OPS
-from compiler.ops.manual import write_entry, write_signature
+from compiler.ops.manual import TITLES, write_entry, write_signature
 from compiler.ops.registry import load_ops
 from compiler.signature import Described
-from compiler.training.base import METRICS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from compiler.training.registry import load_training
 
 
@@ -29,7 +27,8 @@ def add_to(app: typer.Typer) -> None:
             str | None, typer.Argument(metavar="[WORD]", help="A name, or a word to search for.")
         ] = None,
     ) -> None:
-        """List ops, losses, optimizers, schedules, metrics, initializers and data sources.
+        """List ops, losses, optimizers, schedules, metrics, initializers, data sources and what
+        compresses.
 
         With the name of one, its manual; with another word, those whose description has it.
 
@@ -44,6 +43,7 @@ def add_to(app: typer.Typer) -> None:
         load_ops()
         load_training()
         load_sources()
+        load_compression()
         entries = list(_find_entries())
         if query is None:
             _print_lines(entries)
@@ -62,8 +62,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _find_entries() -> Iterator[tuple[str, type[Described]]]:
-    registries = (OPS, OPTIMIZERS, SCHEDULES, REGULARIZERS, METRICS, INITIALIZERS, SOURCES)
-    for registry in registries:
+    for registry in (OPS, *(registry for registry, _ in TITLES)):
         for cls in registry.classes():
             yield registry.kind, cls
 
