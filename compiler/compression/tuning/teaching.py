@@ -140,10 +140,9 @@ class _Teaching:
         (soft,) = self.rewrite.apply(
             Softmax(op.axis), [self._divide(self._follow(scores), like)], like
         )
-        self._name(soft, "soft", like)
         distilling = CrossEntropy(weight=op.weight, reduction=op.reduction, axis=op.axis)
         (term,) = self.rewrite.apply(distilling, [soft_scores, soft], like)
-        term = self._scale(term, self.alpha * self.temperature**2, like)
+        term = self._scale(term, self.alpha * self.temperature**2, like, "soft_loss")
         self._mix_with(node, term)
 
     def _mix_with(self, node: Node, term: Value) -> None:
@@ -174,8 +173,8 @@ class _Teaching:
         mixed = self._scale(term, self.alpha, like)
         if self.alpha < 1:
             rest = self._scale(loss, 1 - self.alpha, like)
-            (mixed,) = self.rewrite.apply(Add(), [rest, mixed], like)
-        self._name(mixed, "loss", like)
+            names = [self.rewrite.free_name("loss")]
+            (mixed,) = self.rewrite.apply(Add(), [rest, mixed], like, names)
         self.rewrite.replace(output.value, mixed)
 
     def _divide(self, value: Value, like: Node) -> Value:
@@ -184,18 +183,18 @@ class _Teaching:
             return value
         return self._with_number(Div(), value, self.temperature, like)
 
-    def _scale(self, value: Value, factor: float, like: Node) -> Value:
-        """A value times a factor."""
-        return value if factor == 1 else self._with_number(Mul(), value, factor, like)
+    def _scale(self, value: Value, factor: float, like: Node, name: str = "") -> Value:
+        """A value times a factor, under a name where one is wished."""
+        return value if factor == 1 else self._with_number(Mul(), value, factor, like, name)
 
-    def _with_number(self, op: Div | Mul, value: Value, number: float, like: Node) -> Value:
+    def _with_number(
+        self, op: Div | Mul, value: Value, number: float, like: Node, name: str = ""
+    ) -> Value:
         plain = int(number) if number == int(number) else round(number, 12)
         (constant,) = self.rewrite.apply(Constant(plain, value.type.dtype), [], like)
         inputs = [constant, value] if isinstance(op, Mul) else [value, constant]
-        return self.rewrite.apply(op, inputs, like)[0]
-
-    def _name(self, value: Value, name: str, like: Node) -> None:
-        self.aliases.append(Alias(like.scope, value.name, name))
+        names = [self.rewrite.free_name(name)] if name else []
+        return self.rewrite.apply(op, inputs, like, names)[0]
 
 
 def _plain(node: Node) -> Node:
