@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,19 +46,21 @@ class Subject(Protocol):
 
 @dataclass(frozen=True)
 class CaseResult:
-    """The largest error of one backend on one case, relative to the outputs' magnitude."""
+    """The largest error of one backend on one case, relative to the outputs' magnitude, and what
+    rounding of the numbers allows where that had to be asked."""
 
     case: str
     sizes: Mapping[str, int]
     backend: str
     output: str
     error: float
+    allowed: float = 0.0
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What was compared. `tolerance` is the error allowed; `passed` says whether all backends
-    stayed within it, or within what rounding of the numbers explains."""
+    """What was compared. `tolerance` is the largest error allowed on any case; `passed` says
+    whether all backends stayed within what was allowed on each."""
 
     results: tuple[CaseResult, ...]
     tolerance: float
@@ -180,7 +182,8 @@ def compare_subjects(
             if fault is not None:
                 failed.add(subject.name)
                 sink.report(fault)
-    return VerifyReport(tuple(results), tolerance, passed=not failed)
+    allowed = max([tolerance, *(result.allowed for result in results)])
+    return VerifyReport(tuple(results), allowed, passed=not failed)
 
 
 def _compare(
@@ -206,6 +209,7 @@ def _compare(
     meaning = evaluate(graph, weights, case.inputs)
     rounding = measure_rounding(graph, weights, case.inputs, meaning)
     allowed = max(tolerance, measure_noise(graph, weights, case), rounding)
+    result = replace(result, allowed=allowed)
     if worst.error <= allowed:
         return result, None
     # On the way to the outputs, a level decided otherwise is no fault of the node that rounds.
