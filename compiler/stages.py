@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
+from compiler.compression.contracts import describe_requirement
 from compiler.ir.graph import Graph
 from compiler.ir.printer import print_graph
-from compiler.program import DataSet, Deploy, Program, Train
+from compiler.program import DataSet, Deploy, Program, Train, Variant
 from compiler.source import Span
 from compiler.syntax import File
 
@@ -40,6 +41,7 @@ def describe_program(program: Program) -> str:
     parts += [f"net {n.name}: {_describe_graph(n.graph)}" for n in program.nets.values()]
     parts += ["\n".join(_describe_data(data)) for data in program.data.values()]
     parts += ["\n".join(_describe_train(train)) for train in program.trains.values()]
+    parts += ["\n".join(_describe_variant(variant)) for variant in program.variants.values()]
     parts += ["\n".join(_describe_deploy(deploy)) for deploy in program.deploys]
     return "\n\n".join(parts)
 
@@ -78,6 +80,16 @@ def _describe_train(train: Train) -> Iterator[str]:
         yield f"  until {until.split}.{until.metric} stalls for {until.epochs} epochs"
     if train.freeze:
         yield f"  freeze {', '.join(train.freeze)}"
+
+
+def _describe_variant(variant: Variant) -> Iterator[str]:
+    yield f"variant {variant.name} of {variant.train or variant.net}"
+    for step in variant.steps:
+        yield f"  apply {step.compression}"
+    target = variant.target
+    yield f"  target {target.device} threads={target.threads} sizes={dict(target.sizes)}"
+    for requirement in variant.requires:
+        yield f"  require {describe_requirement(requirement)}"
 
 
 def _describe_deploy(deploy: Deploy) -> Iterator[str]:

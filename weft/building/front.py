@@ -65,6 +65,8 @@ def _measure_quality(figures: Figures, metric: tuple[str, str] | None) -> float:
 
 def draw_front(outcomes: Sequence[Outcome]) -> str:
     """Two panels side by side: quality over size, and over latency, both on log scales."""
+    if not outcomes:
+        return ""
     label, points = find_points(outcomes)
     panels = [
         _Panel(label, "size of the file", points, [p.size for p in points], format_size),

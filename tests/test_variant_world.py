@@ -1,0 +1,220 @@
+"""What a build shows to compression passes: rows that are disjoint, a judge, a clock, a scale."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.contracts import Spread
+from compiler.compression.world import Target
+from compiler.ir.printer import print_graph
+from compiler.ir.weights import draw_weights
+from compiler.program import Program
+from tests.checking import check_text
+from weft.building.figures import count_memory, count_numbers, measure_error, sample_score
+from weft.building.forms import Form
+from weft.building.front import draw_front
+from weft.building.goals import isolate
+from weft.building.layers import count_parameters
+from weft.building.nets import read_net, write_net
+from weft.building.world import (
+    DataSamples,
+    OnnxClock,
+    OnnxScale,
+    RowPlan,
+    SplitJudge,
+    SyntheticSamples,
+    TrialMemory,
+    open_net,
+)
+from weft.measuring import NetOfTrain, Score
+
+SPEC = """
+model Net(width: int = 32) {
+    input image: f32[batch, 64]
+    output logits = image -> dense(width) as stem -> relu -> dense(10) as head
+}
+data digits {
+    source sklearn("digits")
+    image = (image / 16) -> reshape([64])
+    split random(seed=0), SHARES
+}
+train fit of Net on digits {
+    minimize cross_entropy(logits, label) with adamw(lr=1e-2)
+    metric accuracy = accuracy(logits, label)
+    batch 64  epochs 8
+}
+variant tiny of fit { require REQUIRE }
+"""
+
+
+def program_of(
+    shares: str = "train=60%, val=20%, test=20%", require: str = "size <= 1MiB"
+) -> Program:
+    return check_text(SPEC.replace("SHARES", shares).replace("REQUIRE", require))
+
+
+def plan_of(shares: str = THREE) -> RowPlan:
+    train = program_of(shares).trains["fit"]
+    return RowPlan(NetOfTrain(train, "fit", Path()), 0)
+
+
+def net_of(width: int = 32) -> WeightedNet:
+    text = SPEC.replace("SHARES", "train=80%, val=20%").replace("REQUIRE", "size <= 1MiB")
+    graph = check_text(text.replace("int = 32", f"int = {width}")).variants["tiny"].graph
+    return WeightedNet(graph, draw_weights(graph))
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shares", ["train=60%, val=20%, test=20%", "train=80%, test=20%"])
+def test_rows_of_passes_are_disjoint(shares: str) -> None:
+    plan = plan_of(shares)
+    calibration, judgement = set(plan.calibration), set(plan.judgement)
+    test = set(plan.place.data.rows["test"])
+    assert calibration
+    assert judgement
+    assert not calibration & judgement
+    assert not test & (calibration | judgement)
+    assert calibration <= set(plan.place.data.rows["train"])
+
+
+def test_calibration_gives_the_columns_of_the_training_rows() -> None:
+    plan = plan_of()
+    batches = list(DataSamples(plan).batches(100, 32))
+    assert [len(batch["image"]) for batch in batches] == [32, 32, 32, 4]
+    expected = plan.place.data.columns["image"][plan.calibration[:100]]
+    np.testing.assert_array_equal(np.concatenate([b["image"] for b in batches]), expected)
+    assert sum(len(b["image"]) for b in DataSamples(plan).batches(10**6)) == len(plan.calibration)
+
+
+def test_synthetic_rows_are_marked_and_differ() -> None:
+    samples = SyntheticSamples(net_of().graph, Target())
+    first, second = samples.batches(40, 32)
+    assert samples.synthetic
+    assert (first["image"].shape, second["image"].shape) == ((32, 64), (8, 64))
+    assert not np.array_equal(first["image"][:8], second["image"])
+
+
+def test_the_judge_scores_the_validation_rows() -> None:
+    plan, net = plan_of(), net_of()
+    scores = SplitJudge(plan).score(net)
+    columns = plan.place.data.split("val")
+    stem = np.maximum(columns["image"] @ net.weights["stem.weight"].T + net.weights["stem.bias"], 0)
+    logits = stem @ net.weights["head.weight"].T + net.weights["head.bias"]
+    assert scores["accuracy"] == pytest.approx(np.mean(logits.argmax(1) == columns["label"]))
+    shifted = logits - logits.max(1, keepdims=True)
+    log = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    expected = -log[np.arange(len(log)), columns["label"]].mean()
+    assert scores["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+# --- clock, scale, memory -----------------------------------------------------------------------
+
+
+def test_the_clock_tells_a_large_net_from_a_small_one() -> None:
+    small, large = net_of(8), net_of(4096)
+    target = Target("cpu", 1, (("batch", 16),))
+    fast, slow = OnnxClock(small.graph, target, Form()).compare([small, large])
+    assert 0 < fast < slow
+
+
+def test_the_scale_weighs_the_file(tmp_path: Path) -> None:
+    net = net_of()
+    report = Form().compile(net, tmp_path / "net.onnx")
+    assert OnnxScale(Form()).weigh(net) == report.bytes == (tmp_path / "net.onnx").stat().st_size
+
+
+def test_trials_outlive_an_interruption(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    memory = TrialMemory.open(path)
+    memory.remember("a", {"loss": 0.5})
+    memory.remember("b", {"loss": 0.25})
+    path.write_text(path.read_text()[:-9])  # killed while it wrote
+    again = TrialMemory.open(path)
+    assert again.recall("a") == {"loss": 0.5}
+    assert again.recall("b") is None
+    again.remember("b", {"loss": 0.75})
+    assert TrialMemory.open(path).recall("b") == {"loss": 0.75}
+
+
+# --- figures ------------------------------------------------------------------------------------
+
+
+def test_memory_is_weights_and_what_lives_at_once() -> None:
+    graph = net_of().graph
+    weights = 4 * (64 * 32 + 32 + 320 + 10)
+    alive = 4 * 8 * (64 + 32)  # the input and the first layer's output
+    assert count_memory(graph, {"batch": 8}) == weights + alive
+    assert count_numbers(graph) == weights // 4
+
+
+def test_the_error_is_relative_to_the_base() -> None:
+    net = net_of()
+    weights = {**net.weights, "head.bias": net.weights["head.bias"] + 1}
+    base, moved = open_net(net), open_net(replace(net, weights=weights))
+    batches = list(SyntheticSamples(net.graph, Target()).batches(64))
+    outputs = np.concatenate([base.run(base.cast_inputs(b))["logits"] for b in batches])
+    expected = np.sqrt(outputs.size / np.sum(outputs**2))
+    assert measure_error(moved, base, iter(batches)) == pytest.approx(expected, rel=1e-4)
+    assert measure_error(base, base, iter(batches)) == 0
+
+
+def test_a_mean_of_rows_has_a_sample_for_each_row() -> None:
+    values = np.random.default_rng(0).random(50)
+    measured = sample_score(Score(50, lambda rows: float(values[rows].mean())))
+    assert measured.spread is Spread.ROWS
+    np.testing.assert_array_equal(measured.samples, values)
+
+
+def test_what_is_no_mean_is_resampled() -> None:
+    values = np.random.default_rng(0).normal(size=200)
+    measured = sample_score(Score(200, lambda rows: float(values[rows].std())))
+    assert measured.spread is Spread.RESAMPLED
+    assert measured.samples is not None
+    assert measured.value == pytest.approx(values.std())
+    assert np.std(measured.samples) == pytest.approx(values.std() / np.sqrt(2 * 200), rel=0.3)
+
+
+def test_layers_own_their_parameters() -> None:
+    found = count_parameters(net_of().graph)
+    assert found == {"stem": ("dense", "32×64", 2080), "head": ("dense", "10×32", 330)}
+
+
+def test_an_own_figure_is_isolated() -> None:
+    (one, other, none) = (
+        program_of(
+            require="size <= 0.5 * fit.size and 90% <= val.accuracy and fit.size / size >= 2"
+        )
+        .variants["tiny"]
+        .requires
+    )
+    for requirement, name, relation in ((one, "size", "<="), (other, "accuracy", ">=")):
+        found = isolate(requirement)
+        assert found is not None
+        assert (found[0].name, found[1]) == (name, relation)
+    assert isolate(none) is None
+
+
+def test_a_front_of_nothing_draws_nothing() -> None:
+    assert draw_front([]) == ""
+
+
+# --- nets on disk -------------------------------------------------------------------------------
+
+
+def test_a_net_is_read_as_it_was_written(tmp_path: Path) -> None:
+    net = net_of()
+    paths = write_net(net, [], tmp_path / "net")
+    assert all(path.is_file() for path in paths)
+    again, notes = read_net(tmp_path / "net", net.graph)
+    assert print_graph(again.graph) == print_graph(net.graph)
+    assert again.graph.nodes[0].origin.span == net.graph.nodes[0].origin.span
+    assert notes == []
+    for path, array in net.weights.items():
+        np.testing.assert_array_equal(again.weights[path], array)
