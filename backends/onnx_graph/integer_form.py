@@ -84,7 +84,7 @@ def _round_before_move(build: GraphBuilder, node: ir.Node) -> None:
 def _keep_float(build: GraphBuilder, node: ir.Node) -> None:
     """Keeps a layer float that is to be float, between others that are not. ONNX Runtime would
     round its weight by itself, with one scale for all channels, wherever its input is dequantized
-    and its result rounded (`WeightBiasQuantization`, since 1.23). It sees no rounding behind a
+    and its result rounded (`WeightBiasQuantization`). It sees no rounding behind a
     LeakyRelu, which with a slope of 1 is the identity, and fuses with the layer."""
     weight = node.inputs[1]
     maker = node.inputs[0].producer() if node.inputs[0] is not None else None
