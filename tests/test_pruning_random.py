@@ -93,6 +93,24 @@ def test_channels_of_zeros_go_unnoticed(*, net: Net) -> None:
     assert count(dead) <= count(made), "what reads and makes nothing is found"
 
 
+@settings(max_examples=60, deadline=None)
+@given(net=NETS)
+def test_removing_what_is_dead_changes_nothing(*, net: Net) -> None:
+    """Whatever is zero: some rows, some columns, some biases."""
+    before = make(net)
+    rng = np.random.default_rng(net[1])
+    weights = {path: np.array(array) for path, array in before.weights.items()}
+    for group in find_channels(before.graph).groups:
+        favoured = rng.random(group.size) < 0.3
+        for member in group.members:
+            gone = favoured & (rng.random(group.size) < rng.choice((0.3, 0.9, 1.0)))
+            if not member.path.endswith("running_var"):
+                lines = np.moveaxis(weights[member.path], member.axis, 0)
+                lines[member.entries[gone].ravel()] = 0
+    zeroed = WeightedNet(before.graph, weights)
+    assert_same_outputs(zeroed, remove_dead_neurons(zeroed))
+
+
 def count(net: WeightedNet) -> int:
     return sum(array.size for array in net.weights.values())
 

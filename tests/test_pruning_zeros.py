@@ -95,6 +95,24 @@ def test_columns_of_zeros_are_removed() -> None:
     np.testing.assert_allclose(run(made, IMAGE), run(zeroed, IMAGE), atol=1e-5)
 
 
+def test_a_layer_beside_its_own_shortcut() -> None:
+    """A channel that one layer does not read is made by it all the same."""
+    text = TEXT.replace(
+        "conv(8, kernel=1) as b -> relu", "conv(8, kernel=1, bias=false) as b -> add(x)"
+    )
+    net = make_net(text)
+    weights = {path: np.array(a) for path, a in net.weights.items()}
+    weights["b.weight"][:, 3] = 0  # not read by b, but made by it, and read by c
+    weights["a.weight"][3], weights["a.bias"][3] = 0, 0
+    weights["an.weight"][3], weights["an.bias"][3] = 0, 0
+    zeroed = WeightedNet(net.graph, weights)
+    assert remove_dead_neurons(zeroed) is zeroed
+    weights["b.weight"][3] = 0  # now nothing makes it
+    made = remove_dead_neurons(zeroed)
+    assert made.weights["b.weight"].shape[0] == 7
+    np.testing.assert_allclose(run(made, IMAGE), run(zeroed, IMAGE), atol=1e-5)
+
+
 def test_a_bias_keeps_a_neuron_alive() -> None:
     net = make_net()
     weights = {path: np.array(a) for path, a in net.weights.items()}

@@ -15,6 +15,7 @@ from compiler.ops.arithmetic import Div, Mul
 from compiler.ops.attention import ScaledDotProductAttention
 from compiler.ops.base import Op
 from compiler.ops.convolution import Conv, ConvTranspose
+from compiler.ops.coupling import counts_groups
 from compiler.ops.global_pooling import AdaptiveAvgPool, GlobalAvgPool, GlobalMaxPool
 from compiler.ops.group_normalization import GroupNorm, InstanceNorm
 from compiler.ops.images import PixelShuffle, PixelUnshuffle
@@ -62,16 +63,20 @@ class _Finder:
         self.zero: dict[str, Numbers] = {}
 
     def add_parameter(self, value: Value) -> None:
-        """Notes the channels along the axes of a parameter that are zero in it."""
+        """Notes the channels along each axis of a parameter that are zero in it. One that stands
+        on two axes (the weight of a layer around which there is a shortcut) is zero in the whole
+        if it is on both."""
         array = np.asarray(self.net.weights[value.name])
         zero: Numbers = frozenset()
+        alive: Numbers = frozenset()
         for axis in range(array.ndim):
             numbers = self.numbers(value, axis)
             if len(numbers) == array.shape[axis]:
                 found = collect_zeros(numbers, array, axis, self.tolerance)
                 self.found["", value.name, axis] = found
                 zero |= found
-        self.zero[value.name] = zero
+                alive |= frozenset(numbers.tolist()) - found
+        self.zero[value.name] = zero - alive
 
     def add_node(self, node: Node) -> None:
         """Notes the channels of a node's results that are zero."""
@@ -107,10 +112,13 @@ class _Finder:
                 return self.of(node, 0)
             case op if op.broadcasts:
                 return self.join(node) if _keeps_zero(op, node) else frozenset()
-            case Conv() | ConvTranspose():
-                return self.made(node)
-            case Dense() | Embedding():
-                return self.made(node)
+            case Conv() | Dense():
+                return self.made(node, 0)
+            case Embedding():
+                return self.made(node, 1)
+            case ConvTranspose(groups=groups):
+                whole = groups > 1 and counts_groups(_count_inputs(node), groups)
+                return self.made(node, 0 if whole else 1)
             case BatchNorm():
                 return self.normed(node, node.op)
             case GroupNorm(affine=True) | InstanceNorm(affine=True):
@@ -136,11 +144,13 @@ class _Finder:
                 alive |= self.all_numbers(value) - own
         return zero - alive
 
-    def made(self, node: Node) -> Numbers:
-        """The channels that a layer's weights make zero: no weight, and no bias."""
-        bias = node.inputs[2] if len(node.inputs) > 2 else None
-        zero = self.of(node, 1)
-        return zero if bias is None else zero & self.of(node, 2)
+    def made(self, node: Node, axis: int) -> Numbers:
+        """The channels that a layer's weights make zero: no weight along an axis of them, and no
+        bias."""
+        weight, *rest = node.inputs[1:]
+        assert weight is not None, "a layer has a weight"
+        zero = self.found.get(("", weight.name, axis), frozenset())
+        return zero & self.of(node, 2) if rest else zero
 
     def normed(self, node: Node, op: BatchNorm) -> Numbers:
         """The channels that a batch norm makes zero: scale and shift are, or input and what is
@@ -168,6 +178,13 @@ class _Finder:
         value = node.inputs[index]
         found = self.net.weights.get(value.name) if value is not None else None
         return None if found is None else np.asarray(found, np.float64)
+
+
+def _count_inputs(node: Node) -> int:
+    """The channels of a convolution's input."""
+    value = node.inputs[0]
+    assert value is not None, "a convolution has an input"
+    return value.type.shape[1].known or 0
 
 
 def _keeps_zero(op: Op, node: Node) -> bool:
