@@ -16,7 +16,7 @@ from compiler.compression.world import Target, World
 from tests.quantizing import Drawn, check_net, make_net
 
 EXAMPLES = settings(
-    max_examples=int(os.environ.get("LAWS_EXAMPLES", "12")),
+    max_examples=int(os.environ.get("LAWS_EXAMPLES", "8")),
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
