@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
-from compiler.compression.contracts import describe_requirement
+from compiler.compression.wording import describe_requirement
 from compiler.ir.graph import Graph
 from compiler.ir.printer import print_graph
 from compiler.program import DataSet, Deploy, Program, Train, Variant

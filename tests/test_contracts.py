@@ -16,11 +16,11 @@ from compiler.compression.contracts import (
     Measured,
     Spread,
     Verdict,
-    format_value,
     judge,
     median_interval,
 )
 from compiler.compression.feasibility import find_floor, find_impossible
+from compiler.compression.wording import format_value
 from compiler.messages.variants import variant_spec
 from compiler.program import Computed, Figure, Quantity, Requirement
 from tests.checking import check_text

@@ -52,9 +52,10 @@ variant tiny of fit { require REQUIRE }
 """
 
 
-def program_of(
-    shares: str = "train=60%, val=20%, test=20%", require: str = "size <= 1MiB"
-) -> Program:
+THREE = "train=60%, val=20%, test=20%"
+
+
+def program_of(shares: str = THREE, require: str = "size <= 1MiB") -> Program:
     return check_text(SPEC.replace("SHARES", shares).replace("REQUIRE", require))
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from compiler.compression.base import COMPRESSION
-from compiler.compression.contracts import describe_requirement
+from compiler.compression.wording import describe_requirement
 from compiler.compression.world import Target
 from compiler.diagnostics import Sink
 from compiler.driver import check_source

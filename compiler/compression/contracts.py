@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.feasibility import compute, format_size
-from compiler.compression.figures import FIGURES, Kind
+from compiler.compression.feasibility import compute
+from compiler.compression.wording import find_all
 from compiler.program import Bound, Computed, Figure, Quantity, Requirement
 from compiler.records import dataclass
 
@@ -111,21 +111,6 @@ def _is_kept(relation: str, gap: float) -> bool:
     return gap > 0
 
 
-def find_all(requirement: Requirement) -> Iterator[Figure]:
-    """The figures of both sides."""
-    for side in (requirement.left, requirement.right):
-        yield from _find(side)
-
-
-def _find(bound: Bound) -> Iterator[Figure]:
-    match bound:
-        case Figure():
-            yield bound
-        case Computed(left=left, right=right):
-            yield from _find(left)
-            yield from _find(right)
-
-
 def evaluate_bound(bound: Bound, values: Any) -> Any:
     """A side with its figures put in: numbers, or arrays of samples."""
     match bound:
@@ -221,62 +206,3 @@ def median_interval(samples: Array) -> tuple[float, float]:
     low = max(0, math.floor(len(ordered) / 2 - half))
     high = min(len(ordered) - 1, math.ceil(len(ordered) / 2 + half))
     return float(ordered[low]), float(ordered[high])
-
-
-# --- words --------------------------------------------------------------------------------------
-
-
-def find_kind(bound: Bound) -> Kind:
-    """What a side counts, as elaboration has checked it."""
-    match bound:
-        case Figure(split=None, name=name):
-            return FIGURES[name].kind
-        case Computed(operator="/", left=left, right=right):
-            kind = find_kind(left)
-            return Kind.PLAIN if find_kind(right) is kind else kind
-        case Computed(left=left, right=right):
-            kinds = (find_kind(left), find_kind(right))
-            return next((k for k in kinds if k in (Kind.BYTES, Kind.SECONDS)), Kind.PLAIN)
-    return Kind.PLAIN
-
-
-def describe_bound(bound: Bound, *, inner: bool = False) -> str:
-    """A side as it is written."""
-    match bound:
-        case Figure(owner=owner, split=split, name=name):
-            return ".".join(part for part in (owner, split, name) if part)
-        case Quantity(text=text):
-            return text
-        case Computed(operator=operator, left=left, right=right):
-            text = (
-                f"{describe_bound(left, inner=True)} {operator} {describe_bound(right, inner=True)}"
-            )
-            return f"({text})" if inner and operator in "+-" else text
-
-
-def describe_requirement(requirement: Requirement) -> str:
-    """A requirement as it is written."""
-    left, right = describe_bound(requirement.left), describe_bound(requirement.right)
-    return f"{left} {requirement.relation} {right}"
-
-
-def format_value(value: float, bound: Bound) -> str:
-    """A value in the unit of a side."""
-    match find_kind(bound):
-        case Kind.BYTES:
-            sign = "-" if value < 0 else ""
-            return sign + format_size(abs(value))
-        case Kind.SECONDS:
-            return format_seconds(value)
-    figure = next(_find(bound), None)
-    if figure is not None and figure.name in ("params", "flops"):
-        return f"{value:,.0f}"
-    return f"{value:.4f}"
-
-
-def format_seconds(seconds: float) -> str:
-    """A time as people read it."""
-    size = abs(seconds)
-    if size >= 1:
-        return f"{seconds:.2f} s"
-    return f"{seconds * 1e3:.3f} ms" if size >= 1e-4 else f"{seconds * 1e6:.1f} µs"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from math import prod
 
 from compiler.compression.base import CompressionPass
+from compiler.compression.wording import format_size
 from compiler.diagnostics import CompileError, Message
 from compiler.messages.contracts import SizeImpossible
 from compiler.program import Bound, Computed, Figure, Program, Quantity, Requirement, Variant
@@ -125,12 +126,3 @@ def compute(operator: str, left: float, right: float) -> float:
         case "*":
             return left * right
     return left / right if right else float("inf")
-
-
-def format_size(size: float) -> str:
-    """A size as people read it: 1536 is 1.5 KiB."""
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.2f} GiB"

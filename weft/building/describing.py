@@ -6,12 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from compiler.compression.contracts import (
-    Judgement,
-    describe_requirement,
-    format_seconds,
-    format_value,
-)
+from compiler.compression.contracts import Judgement
+from compiler.compression.wording import describe_requirement, format_seconds, format_value
 from weft.building.outcomes import Outcome
 from weft.building.report import Section, format_bytes
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from compiler.compression.contracts import format_seconds
-from compiler.compression.feasibility import format_size
+from compiler.compression.wording import format_seconds, format_size
 from weft.building.outcomes import Figures, Outcome
 
 WIDTH, HEIGHT = 430, 300

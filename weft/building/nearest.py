@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from compiler.compression.base import CompressionPass, WeightedNet
-from compiler.compression.contracts import (
-    Judgement,
+from compiler.compression.contracts import Judgement
+from compiler.compression.figures import Kind
+from compiler.compression.wording import (
     describe_bound,
     describe_requirement,
     find_kind,
     format_value,
 )
-from compiler.compression.figures import Kind
 from compiler.compression.world import World
 from compiler.diagnostics import CompileError
 from compiler.ir.cost import summarize

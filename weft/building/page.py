@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from compiler.compression.contracts import Verdict, describe_requirement
+from compiler.compression.contracts import Verdict
+from compiler.compression.wording import describe_requirement
 from compiler.compression.world import LayerNote
 from weft.building.describing import describe_judgement
 from weft.building.front import draw_front

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from backends.onnx_runtime.session import Device
 from backends.pytorch.tuning import make_trainer
 from compiler.compression.base import WeightedNet
-from compiler.compression.contracts import describe_requirement
 from compiler.compression.low_rank.merging import merge_adapters
+from compiler.compression.wording import describe_requirement
 from compiler.compression.world import Goal, LayerNote, World
 from compiler.ir.printer import print_graph
 from compiler.ir.verify import verify_graph

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from compiler.compression.figures import FIGURES, Kind
+from compiler.compression.wording import find_figures
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.context import Body
 from compiler.elaborate.describing import describe
@@ -238,16 +239,6 @@ def _trains(owners: Owners) -> set[str]:
     """The names among the owners that are trains of other nets than the variant's."""
     own = owners.train.name if owners.train is not None else None
     return {n for n, t in owners.others.items() if t is not None and t.name == n and n != own}
-
-
-def find_figures(bound: Bound) -> Iterator[Figure]:
-    """The figures in a side of a comparison."""
-    match bound:
-        case Figure():
-            yield bound
-        case Computed(left=left, right=right):
-            yield from find_figures(left)
-            yield from find_figures(right)
 
 
 def _read_path(expression: Expr) -> list[Name] | None:

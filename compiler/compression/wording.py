@@ -1,0 +1,89 @@
+"""Contracts in words: sides as they are written, values in their units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.compression.figures import FIGURES, Kind
+from compiler.program import Bound, Computed, Figure, Quantity, Requirement
+
+
+def find_all(requirement: Requirement) -> Iterator[Figure]:
+    """The figures of both sides."""
+    for side in (requirement.left, requirement.right):
+        yield from find_figures(side)
+
+
+def find_figures(bound: Bound) -> Iterator[Figure]:
+    """The figures in a side."""
+    match bound:
+        case Figure():
+            yield bound
+        case Computed(left=left, right=right):
+            yield from find_figures(left)
+            yield from find_figures(right)
+
+
+def find_kind(bound: Bound) -> Kind:
+    """What a side counts, as elaboration has checked it."""
+    match bound:
+        case Figure(split=None, name=name):
+            return FIGURES[name].kind
+        case Computed(operator="/", left=left, right=right):
+            kind = find_kind(left)
+            return Kind.PLAIN if find_kind(right) is kind else kind
+        case Computed(left=left, right=right):
+            kinds = (find_kind(left), find_kind(right))
+            return next((k for k in kinds if k in (Kind.BYTES, Kind.SECONDS)), Kind.PLAIN)
+    return Kind.PLAIN
+
+
+def describe_bound(bound: Bound, *, inner: bool = False) -> str:
+    """A side as it is written."""
+    match bound:
+        case Figure(owner=owner, split=split, name=name):
+            return ".".join(part for part in (owner, split, name) if part)
+        case Quantity(text=text):
+            return text
+        case Computed(operator=operator, left=left, right=right):
+            text = (
+                f"{describe_bound(left, inner=True)} {operator} {describe_bound(right, inner=True)}"
+            )
+            return f"({text})" if inner and operator in "+-" else text
+
+
+def describe_requirement(requirement: Requirement) -> str:
+    """A requirement as it is written."""
+    left, right = describe_bound(requirement.left), describe_bound(requirement.right)
+    return f"{left} {requirement.relation} {right}"
+
+
+def format_value(value: float, bound: Bound) -> str:
+    """A value in the unit of a side."""
+    match find_kind(bound):
+        case Kind.BYTES:
+            sign = "-" if value < 0 else ""
+            return sign + format_size(abs(value))
+        case Kind.SECONDS:
+            return format_seconds(value)
+    figure = next(find_figures(bound), None)
+    if figure is not None and figure.name in ("params", "flops"):
+        return f"{value:,.0f}"
+    return f"{value:.4f}"
+
+
+def format_seconds(seconds: float) -> str:
+    """A time as people read it."""
+    size = abs(seconds)
+    if size >= 1:
+        return f"{seconds:.2f} s"
+    return f"{seconds * 1e3:.3f} ms" if size >= 1e-4 else f"{seconds * 1e6:.1f} µs"
+
+
+def format_size(size: float) -> str:
+    """A size as people read it: 1536 is 1.5 KiB."""
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.2f} GiB"
