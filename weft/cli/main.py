@@ -54,7 +54,7 @@ class Commands(TyperGroup):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the arguments begin with, with a suggestion where there is none."""
         if args and args[0] not in MODULES and not args[0].startswith("-"):
-            close = did_you_mean(args[0], MODULES)
+            close = did_you_mean(args[0], list(MODULES))
             hint = f" Did you mean {close!r}?" if close is not None else ""
             ctx.fail(f"No such command {args[0]!r}.{hint}")
         return super().resolve_command(ctx, args)
