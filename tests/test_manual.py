@@ -8,8 +8,8 @@ import pytest
 
 from compiler.dims import Dim
 from compiler.initializers import INITIALIZERS
+from compiler.manual import op_reference, write_entry, write_signature, write_type, write_value
 from compiler.ops.base import OPS, Op
-from compiler.ops.manual import op_reference, write_entry, write_signature, write_type, write_value
 from compiler.ops.registry import load_ops
 from tests.conftest import Golden
 
