@@ -64,21 +64,8 @@ class VariantStages:
         """
         build = self.open(variant)
         net = build.run()
-        own = self.make_contender(build, variant.name, net, self.choose_path(build))
-        artifact = self.write(build, own, own.name, hash_text(build.key, build.form.describe()))
-        self.workshop.verify(artifact, lambda: self.take_samples(build, own))
-        self.read_back(variant, own)
-        self.write_others(build, net)
-        self.write_module(build, net)
-        base = self.make_contender(
-            build, self.name_base(variant), build.base, self.folder / variant.name / "base.onnx"
-        )
-        self.write(
-            build,
-            base,
-            f"{variant.name} before compression",
-            hash_text(build.base_key, build.form.describe()),
-        )
+        own = self.make_own(build, net)
+        base = self.make_base(build)
         contenders = [own, base, *self.find_others(variant, own, base)]
         figures, conditions = self.measure(build, contenders)
         judgements = [
@@ -101,6 +88,25 @@ class VariantStages:
         outcome = replace(outcome, failures=tuple(failures))
         self.done[variant.name] = (own, outcome)
         return outcome
+
+    def make_own(self, build: VariantBuild, net: WeightedNet) -> Contender:
+        """The variant's file, verified and read back; its other files and its code."""
+        own = self.make_contender(build, build.variant.name, net, self.choose_path(build))
+        artifact = self.write(build, own, own.name, hash_text(build.key, build.form.describe()))
+        self.workshop.verify(artifact, lambda: self.take_samples(build, own))
+        self.read_back(build.variant, own)
+        self.write_others(build, net)
+        self.write_module(build, net)
+        return own
+
+    def make_base(self, build: VariantBuild) -> Contender:
+        """The file of the net before any pass, in the form of the variant's."""
+        name = build.variant.name
+        path = self.folder / name / "base.onnx"
+        base = self.make_contender(build, self.name_base(build.variant), build.base, path)
+        key = hash_text(build.base_key, build.form.describe())
+        self.write(build, base, f"{name} before compression", key)
+        return base
 
     def open(self, variant: Variant) -> VariantBuild:
         """The passes of a variant."""
