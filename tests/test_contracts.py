@@ -169,7 +169,7 @@ def test_a_size_below_the_parameters_is_refused_at_once() -> None:
     (message,) = find_impossible(program)
     assert time.perf_counter() - start < 0.1
     assert message.code == "W1171"
-    assert message.label() == "at least 714 B: 650 numbers at 8 bits, with labels and frame"
+    assert message.label() == "at least 930 B: 650 numbers at 8 bits, with labels and frame"
 
 
 @pytest.mark.parametrize(
@@ -200,6 +200,6 @@ def test_a_bound_that_can_hold_is_not_refused() -> None:
 
 def test_labels_are_part_of_the_file() -> None:
     labels = 'deploy tiny as onnx { labels ["a rather long name number {i}" for i in 0..10] }\n'
-    clauses = "apply quantize(int8)  require 800B >= size"
+    clauses = "apply quantize(int8)  require 1000B >= size"
     assert find_codes(clauses) == []
     assert find_codes(clauses, labels) == ["W1171"]

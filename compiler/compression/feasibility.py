@@ -13,8 +13,11 @@ from compiler.messages.contracts import SizeImpossible
 from compiler.program import Bound, Computed, Figure, Program, Quantity, Requirement, Variant
 from compiler.records import dataclass
 
-FRAME = 64
-"""Bytes of the least file: versions, names of inputs and outputs. Any real one has more."""
+FRAME = 180
+"""Bytes of the least file: versions, the spec's name and hash, types of inputs and outputs."""
+LAYER = 100
+"""Bytes that a layer takes besides its numbers: headers and names of its weights, its node with the
+line of the spec and the block it came from."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ def find_impossible(program: Program) -> Iterator[Message]:
         floor = find_floor(variant)
         labels = [d.labels for d in program.deploys if d.variant == variant.name]
         text = json.dumps(list(labels[0]), ensure_ascii=False) if labels and labels[0] else ""
-        least = floor.bytes + len(text.encode()) + FRAME
+        layers = sum(p.trainable and p.value.type.rank > 1 for p in variant.graph.parameters)
+        least = floor.bytes + len(text.encode()) + FRAME + LAYER * layers
         for requirement in variant.requires:
             limit = find_limit(requirement)
             if limit is None or limit >= least:
