@@ -48,7 +48,7 @@ def build(name: str, variant: str) -> Built:
     if program is None or sink.has_errors:
         raise CompileError(sink.messages)
     folder = ROOT / "output" / name
-    made = Build(program, folder, device=Device.CPU, echo=_tell).run()
+    made = Build(program, folder, device=Device.CPU, echo=_tell).make()
     (section,) = (s for s in json.loads(made.json())["sections"] if s.get("variant") == variant)
     figures = section["figures"]
     return Built(program, folder, figures[variant], figures["fit"], tuple(section["contract"]))
