@@ -60,7 +60,8 @@ def _tell(text: str) -> None:
 
 def compare_latency(built: Built, variant: str, batch: int) -> float:
     """Latency of a variant's file as a share of its base's, one thread."""
-    target = Target(threads=1, sizes=(("batch", batch),))
+    (deploy,) = (d for d in built.program.deploys if d.variant == variant)
+    target = Target(threads=1, sizes=(("batch", batch), *deploy.fixed))
     files = {"small": built.folder / f"{variant}.onnx", "base": built.folder / "fit.onnx"}
     sessions = {name: open_on_target(path, target) for name, path in files.items()}
     inputs, _ = draw_inputs(built.program.variants[variant].graph, target)

@@ -175,7 +175,7 @@ class Formatter(ExpressionFormatter):
         """`minimize loss over net with adam(lr=1e-3)`."""
         parts: list[Doc] = [self.take()]
         if clause.operands:
-            parts += [" ", self.operands(clause.operands, spaced=True)]
+            parts += [" ", self.operands(clause.operands, spaced=_binds(clause.operands))]
         tails: list[Doc] = []
         for tail in clause.tails:
             on_new_line = self.starts_line(tail.span.start)
@@ -237,3 +237,9 @@ class Formatter(ExpressionFormatter):
         if operand.name:
             return [self.take(), *self.assignment(operand.value, spaced=spaced)]
         return self.expression(operand.value)
+
+
+def _binds(operands: tuple[Operand, ...]) -> bool:
+    """Whether a clause binds a name (`metric top5 = top_k(y, label)`) rather than giving sizes by
+    name (`fix h=32, w=32`)."""
+    return len(operands) == 1 and not isinstance(operands[0].value, syntax.Number)
