@@ -45,7 +45,7 @@ from compiler.ops.shaping import Expand
 from compiler.ops.sizes import Size
 from compiler.tensor import TensorType
 
-NODE_WORK = 30
+NODE_WORK = 50
 """What making a node costs, in expressions evaluated."""
 
 
