@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import cache
 
 from compiler.elaborate.functions import FUNCTIONS
 from compiler.syntax import (
@@ -81,11 +82,15 @@ def walk(tree: object) -> Iterator[Node]:
 
 
 def _children(node: Node) -> Iterator[object]:
-    for field in dataclasses.fields(node):
-        if field.name == "span" or field.name.endswith("_span"):
-            continue
-        if field.name == "name" and isinstance(node, Attribute):
-            continue
-        value = getattr(node, field.name)
+    for name in _parts(type(node)):  # type: ignore[arg-type]  # a class hashes, if not its instances
+        value = getattr(node, name)
         if isinstance(value, Node | tuple):
             yield value
+
+
+@cache
+def _parts(cls: type[Node]) -> tuple[str, ...]:
+    """The fields of a class of nodes that hold what a node refers to."""
+    names = (field.name for field in dataclasses.fields(cls))
+    kept = (name for name in names if name != "span" and not name.endswith("_span"))
+    return tuple(name for name in kept if name != "name" or not issubclass(cls, Attribute))
