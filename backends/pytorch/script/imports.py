@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 ALWAYS = (
     "import argparse",
+    "import gc",
     "import json",
     "import os",
     "import sys",

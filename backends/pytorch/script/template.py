@@ -225,6 +225,7 @@ def main() -> None:
         print(json.dumps(results, indent=2))
         (out / "results.json").write_text(json.dumps(results, indent=2) + "\\n")
     if WORLD > 1:
+        gc.collect()  # frees the replica, whose threads would otherwise outlive the process group
         dist.destroy_process_group()
 
 
