@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,67 +12,15 @@ from numpy.typing import NDArray
 
 from backends.pytorch.modules import emit_module
 from compiler.compression.base import WeightedNet
-from compiler.compression.low_rank.layers import find_layers
 from compiler.compression.low_rank.low_rank import LowRank
-from compiler.compression.low_rank.planning import find_factorings
-from compiler.compression.low_rank.replacing import replace_layers
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.world import LayerNote, Target, World
 from compiler.diagnostics import CompileError, Fault
-from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Graph
-from compiler.ir.verify import verify_graph
-from compiler.ir.weights import path_matches
 from compiler.messages.low_rank import BudgetOutOfReach
-from tests.elaborating import elaborate, elaborate_file
-from tests.pytorch_compare import draw_inputs, draw_lively
+from tests.factoring import SIZES, apply, assert_close, build, factor_fully, run
+from tests.pytorch_compare import draw_inputs
 
 Array = NDArray[Any]
-SPECS = Path(__file__).parents[1] / "specs"
-SIZES = {"batch": 2, "n": 2, "t": 5, "h": 64, "w": 64}
-
-
-def build(text: str, name: str = "M", seed: int = 0) -> WeightedNet:
-    nets, messages = elaborate(text)
-    assert not messages, messages
-    graph = nets[name].graph
-    return WeightedNet(graph, draw_lively(graph, seed))
-
-
-def run(net: WeightedNet, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    return evaluate(net.graph, net.weights, inputs)
-
-
-def apply(step: LowRank, net: WeightedNet, world: World | None = None) -> WeightedNet:
-    made = step.run(net, world or World())
-    verify_graph(made.graph)
-    assert set(made.weights) == {p.path for p in made.graph.parameters}
-    assert not made.graph.constants
-    assert made.graph.inputs == net.graph.inputs
-    assert [(o.name, o.value) for o in made.graph.outputs] == [
-        (o.name, o.value) for o in net.graph.outputs
-    ]
-    return made
-
-
-def factor_fully(net: WeightedNet, method: str = "auto") -> WeightedNet:
-    """Every layer by every way at full rank, though it does not pay."""
-    changes = []
-    for layer in find_layers(net.graph):
-        if not layer.reason:
-            way = find_factorings(layer, net.weights, None, method)[-1]
-            changes.append((layer, way.make(way.at_rank(10**6))))
-    made = replace_layers(net, changes)
-    verify_graph(made.graph)
-    return made
-
-
-def assert_close(net: WeightedNet, made: WeightedNet, tolerance: float = 1e-5) -> None:
-    inputs = draw_inputs(net.graph, SIZES, 3)
-    for name, array in run(net, inputs).items():
-        scale = max(1.0, float(np.abs(array).max()))
-        np.testing.assert_allclose(run(made, inputs)[name] / scale, array / scale, atol=tolerance)
-
 
 MLP = """
 model M() {
@@ -370,6 +317,15 @@ def test_rows_lower_the_error_of_convolutions() -> None:
         assert errors[0] < errors[1], method
 
 
+def test_a_pruned_net_is_factored() -> None:
+    net = build(CNN)
+    made = apply(LowRank(rank=2), Prune(channels=0.5).run(net, World()))
+    inputs = draw_inputs(net.graph, SIZES)
+    assert run(made, inputs)["logits"].shape == run(net, inputs)["logits"].shape
+    sizes = [sum(w.size for w in n.weights.values()) for n in (net, made)]
+    assert sizes[1] < 0.5 * sizes[0]
+
+
 # --- settings ------------------------------------------------------------------------------------
 
 
@@ -387,54 +343,3 @@ def test_rows_lower_the_error_of_convolutions() -> None:
 def test_settings_that_mean_nothing(given: dict[str, Any]) -> None:
     with pytest.raises(Fault):
         LowRank(**given)
-
-
-# --- published networks --------------------------------------------------------------------------
-
-PUBLISHED: dict[str, tuple[str, tuple[str, ...]]] = {
-    "lenet5": ("LeNet5", ("*",)),
-    "alexnet": ("AlexNet", ("features.0", "features.3")),
-    "resnet18": ("ResNet18", ("conv1", "layer1.*", "layer2.0.*", "fc")),
-    "resnet50": ("ResNet50", ("layer1.0.*", "layer2.0.conv2")),
-    "resnet20": ("ResNet20", ("*",)),
-    "mobilenet_v2": ("MobileNetV2", ("features.0.*", "features.2.*")),
-    "vgg16": ("VGG16", ("features.0", "features.2", "features.5")),
-    "vit_b_16": ("ViT", ("encoder.layers.0.self_attention.out_proj",)),
-}
-
-
-def draw_some(graph: Graph, patterns: Sequence[str]) -> dict[str, Array]:
-    """Numbers for some layers and zeros, which cost nothing, for the others."""
-    draw = np.random.default_rng(0)
-    weights: dict[str, Array] = {}
-    for parameter in graph.parameters:
-        shape = parameter.value.type.known_shape or ()
-        chosen = any(path_matches(parameter.path, pattern) for pattern in patterns)
-        numbers = draw.standard_normal(shape, np.float32) if chosen else np.zeros(shape, np.float32)
-        weights[parameter.path] = numbers.astype(parameter.value.type.dtype.numpy)
-    return weights
-
-
-@pytest.mark.parametrize("file", PUBLISHED)
-def test_published_models_survive(file: str) -> None:
-    nets, _ = elaborate_file(SPECS / "models" / f"{file}.weft")
-    name, only = PUBLISHED[file]
-    graph = nets[name].graph
-    net = WeightedNet(graph, draw_some(graph, only))
-    world = World()
-    made = apply(LowRank(energy=0.5, only=only), net, world)
-    assert any(note.done for note in world.journal)
-    assert len(made.graph.nodes) > len(net.graph.nodes)
-
-
-def test_every_published_model_is_named() -> None:
-    assert {path.stem for path in (SPECS / "models").glob("*.weft")} == set(PUBLISHED)
-
-
-def test_a_pruned_net_is_factored() -> None:
-    net = build(CNN)
-    made = apply(LowRank(rank=2), Prune(channels=0.5).run(net, World()))
-    inputs = draw_inputs(net.graph, SIZES)
-    assert run(made, inputs)["logits"].shape == run(net, inputs)["logits"].shape
-    sizes = [sum(w.size for w in n.weights.values()) for n in (net, made)]
-    assert sizes[1] < 0.5 * sizes[0]

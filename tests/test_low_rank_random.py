@@ -31,9 +31,10 @@ from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.verify import verify_graph
 from tests.elaborating import elaborate
+from tests.factoring import build, factor_fully
 from tests.pytorch_compare import assert_clean, draw_inputs, draw_lively, run
 from tests.pytorch_random import make_network
-from tests.test_low_rank_pass import CNN, INSIDE, LOOP, SHARED, TOKENS, build, factor_fully
+from tests.test_low_rank_pass import CNN, INSIDE, LOOP, SHARED, TOKENS
 from weft.building.world import SyntheticSamples
 
 SIZES = {"batch": 2, "t": 3}
