@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from compiler.ir.evaluate import evaluate
@@ -152,7 +153,6 @@ block lstm(x: f32[n, t, d], hidden: int, reverse: bool = false) {
 
 @pytest.mark.parametrize("reverse", ["false", "true"])
 def test_lstm_equals_pytorch(reverse: str) -> None:
-    torch = pytest.importorskip("torch")
     net = model(
         f"    r = x -> lstm(5, reverse={reverse}) as rnn\n    output states = r.states\n"
         "    output last = r.last\n    output cell = r.cell",

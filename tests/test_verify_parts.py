@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.cases import EDGES, make_cases
@@ -141,16 +142,21 @@ def test_tolerance_grows_with_depth_and_coarseness() -> None:
 
 
 def test_sessions_say_what_they_cannot_do(tmp_path: Path) -> None:
-    import onnxruntime as ort
-
     (tmp_path / "bad.onnx").write_bytes(b"nonsense")
     with pytest.raises(CompileError) as error:
         open_session(tmp_path / "bad.onnx", device=Device.CPU)
     assert isinstance(error.value.messages[0], ModelRefused)
-    if "CUDAExecutionProvider" in ort.get_available_providers():
-        pytest.skip("this ONNX Runtime has CUDA")
+
+
+def test_cuda_is_used_or_missed(tmp_path: Path) -> None:
+    """A runtime built for CUDA that finds no device must not fall back in silence."""
+    graph, weights = make_mlp(Relu())
+    compile_onnx(graph, weights, tmp_path / "net.onnx")
+    if torch.cuda.is_available():
+        assert open_session(tmp_path / "net.onnx", device=Device.CUDA).device is Device.CUDA
+        return
     with pytest.raises(CompileError) as error:
-        open_session(tmp_path / "bad.onnx", device=Device.CUDA)
+        open_session(tmp_path / "net.onnx", device=Device.CUDA)
     assert isinstance(error.value.messages[0], DeviceMissing)
 
 
