@@ -96,8 +96,7 @@ def verify(
         sink: gets a message per difference, at the spec line of the first node that diverges,
             and one per layer that was planned in integers and runs in floats.
         seed: of the random inputs.
-        samples: inputs from real data, tried too where they are given: random numbers may
-            have no logarithm, and then all that backends can agree on is NaN.
+        samples: inputs from real data, tried too: random numbers may have no logarithm.
         progress: called before each case.
 
     Raises:

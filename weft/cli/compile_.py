@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,9 @@ from weft.cli.reporting import (
     check_file,
     print_messages,
 )
+
+if TYPE_CHECKING:
+    from compiler.passes.base import Explanation
 
 Folder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")]
 ItemName = Annotated[
@@ -86,18 +90,22 @@ def compile_command(
     for target in targets:
         if only_pytorch or both:
             print(f"wrote {compiling.write_module(target, output)}")
-        if not (only_onnx or both):
-            continue
-        numbers, warnings = compiling.gather_weights(target, weights, program)
-        print_messages(warnings)
-        report = compiling.write_onnx(target, numbers, output, program, opset=opset)
-        print(f"wrote {report.files[0]} ({compiling.describe(report)})")
-        for explanation in report.explanations:
-            if explanation.name == explain:
-                print(f"  {explanation}")
-        if verify:
-            place = Place(device.value)
-            print(compiling.verify_target(target, numbers, report.files[0], place))
+        if only_onnx or both:
+            numbers, warnings = compiling.gather_weights(target, weights, program)
+            print_messages(warnings)
+            report = compiling.write_onnx(target, numbers, output, program, opset=opset)
+            print(f"wrote {report.files[0]} ({compiling.describe(report)})")
+            print_explanations(report.explanations, explain)
+            if verify:
+                place = Place(device.value)
+                print(compiling.verify_target(target, numbers, report.files[0], place))
+
+
+def print_explanations(explanations: Iterable[Explanation], wanted: str | None) -> None:
+    """Why the pass that is asked about left sites alone."""
+    for explanation in explanations:
+        if explanation.name == wanted:
+            print(f"  {explanation}")
 
 
 def _check_pass(name: str) -> None:

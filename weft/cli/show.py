@@ -58,26 +58,33 @@ def add_to(app: typer.Typer) -> None:
             weft show digits.weft tiny
         """
         program = check_file(file, assignments)
-        graphs: Mapping[str, Graph]
         if item is not None and item in program.variants:
-            # What is left after the passes only a build knows, and only this needs a backend.
-            from weft.building.finished import recall_variant
-
-            folder = build or Path("output") / file.stem
-            graphs = {item: recall_variant(program, program.variants[item], folder)[0].graph}
+            graphs = _recall(program, item, build or Path("output") / file.stem)
         else:
             graphs = _choose(program, item)
         given = _read_sizes(sizes)
         if graph is not None:
-            for index, (name, chosen) in enumerate(graphs.items()):
-                path = graph if index == 0 else graph.with_stem(f"{graph.stem}_{name}")
-                write_text(path, draw_graph(chosen, depth=depth))
-                print(f"wrote {path}")
+            _draw(graphs, graph, depth)
         elif form is OutputFormat.JSON:
             print(json.dumps({name: _to_json(g, given) for name, g in graphs.items()}, indent=2))
         else:
             for name, chosen in graphs.items():
                 _print_table(name, chosen, depth, given)
+
+
+def _recall(program: Program, variant: str, folder: Path) -> Mapping[str, Graph]:
+    """The net of a variant: what passes left, only a build knows, and only this needs a backend."""
+    from weft.building.finished import recall_variant
+
+    return {variant: recall_variant(program, program.variants[variant], folder)[0].graph}
+
+
+def _draw(graphs: Mapping[str, Graph], path: Path, depth: int) -> None:
+    """Draws each net into a file; the second one and later ones get their names in theirs."""
+    for index, (name, chosen) in enumerate(graphs.items()):
+        place = path if index == 0 else path.with_stem(f"{path.stem}_{name}")
+        write_text(place, draw_graph(chosen, depth=depth))
+        print(f"wrote {place}")
 
 
 def _choose(program: Program, item: str | None) -> Mapping[str, Graph]:
