@@ -16,9 +16,10 @@ import onnxruntime as ort
 
 from backends.onnx_graph.integer_form import MOVES
 from backends.onnx_graph.metadata import node_path
-from compiler.diagnostics import Message
+from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph
 from compiler.messages.quantization import IntegerRunsFloat
+from compiler.messages.verification import ModelRefused
 
 LAYERS = ("Conv", "Gemm", "MatMul")
 JOINS = ("Add", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "MaxPool")
@@ -71,7 +72,11 @@ def find_float_nodes(path: Path) -> list[FloatNode]:
 
 
 def optimize(path: Path) -> onnx.ModelProto:
-    """The graph as ONNX Runtime runs it on this machine's CPU."""
+    """The graph as ONNX Runtime runs it on this machine's CPU.
+
+    Raises:
+        CompileError: ONNX Runtime refuses the file.
+    """
     options = ort.SessionOptions()
     options.log_severity_level = 4
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +85,7 @@ def optimize(path: Path) -> onnx.ModelProto:
         try:
             ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions share no base but this one
-            raise RuntimeError(str(error)) from error
+            raise CompileError([ModelRefused(None, str(path), str(error))]) from error
         return onnx.load(target, load_external_data=False)
 
 
