@@ -46,6 +46,23 @@ def dequantize_array(levels: Array, scale: Array, zero_point: Array) -> Array:
     return result
 
 
+def round_array(x: Array, scale: Array, zero_point: Array, dtype: str) -> Array:
+    """What numbers are worth in an integer type: `quantize_array`, then `dequantize_array`, in
+    the dtype of x. f32 and f64 hold every level, so that both are done in them, in place."""
+    if x.dtype not in (np.float32, np.float64):
+        levels = quantize_array(x, scale, zero_point, dtype)
+        return dequantize_array(levels, scale, zero_point).astype(x.dtype, copy=False)
+    step, zero = scale.astype(x.dtype), np.asarray(zero_point).astype(x.dtype)
+    low, high = LEVELS[dtype]
+    made: Array = np.asarray(x / step)
+    np.round(made, out=made)
+    made += zero
+    np.clip(made, low, high, out=made)
+    made -= zero
+    made *= step
+    return made
+
+
 def _spread_axis(axis: int, rank: int) -> tuple[int, ...]:
     """The shape in which one number for each entry along an axis broadcasts."""
     return tuple(-1 if a == axis % rank else 1 for a in range(rank))
@@ -116,8 +133,7 @@ class FakeQuantize(Op):
         x, scale, zero_point = (given(a) for a in inputs)
         shape = () if self.axis is None else _spread_axis(self.axis, x.ndim)
         scale, zero_point = scale.reshape(shape), zero_point.reshape(shape)
-        levels = quantize_array(x, scale, zero_point, self.dtype)
-        return (dequantize_array(levels, scale, zero_point).astype(x.dtype, copy=False),)
+        return (round_array(x, scale, zero_point, self.dtype),)
 
     def torch(self, node: Node) -> Spelling:
         low, high = (Leaf(level) for level in self.levels)

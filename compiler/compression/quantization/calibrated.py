@@ -23,7 +23,7 @@ from compiler.compression.quantization.ranges import (
     scale_channels,
 )
 from compiler.compression.world import Target
-from compiler.ops.quantization import Form, IntegerName, dequantize_array, quantize_array
+from compiler.ops.quantization import Form, IntegerName, round_array
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.passes.fold_batch_norm import FoldBatchNorm
@@ -143,8 +143,7 @@ def fold_norms(net: WeightedNet) -> WeightedNet:
 def round_weight(weight: Array, scale: Array) -> Array:
     """What a weight is worth in i8, with scales `[out]` or `[]`."""
     spread = scale.reshape(-1, *[1] * (weight.ndim - 1)) if scale.ndim else scale
-    levels = quantize_array(weight, spread, np.zeros((), np.int64), "i8")
-    return dequantize_array(levels, spread, np.zeros((), np.int64))
+    return round_array(weight, spread, np.zeros((), np.int64), "i8")
 
 
 def _make_room(scale: Array, bias: Array, source: float) -> Array:

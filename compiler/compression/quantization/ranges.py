@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.ops.quantization import LEVELS, IntegerName, dequantize_array, quantize_array
+from compiler.ops.quantization import LEVELS, IntegerName, round_array
 from compiler.records import dataclass
 
 Array = NDArray[Any]
@@ -17,6 +17,8 @@ Method = Literal["minmax", "percentile", "entropy", "mse"]
 OUTSIDE = 1e-4
 """The share of numbers beyond the range of `percentile`, half of it on either side."""
 SHRINKS = np.linspace(1.0, 0.3, 36)
+PART = 1 << 16
+"""Numbers of a weight that are looked at together: they stay in the processor's cache."""
 BINS = 2048
 """Bins of the histogram that `entropy` compares (Migacz 2017, 8-bit inference with TensorRT)."""
 
@@ -32,7 +34,7 @@ class Scaling:
     def round(self, x: Array) -> Array:
         """What numbers are worth in this type."""
         scale, zero = np.asarray(self.scale, np.float32), np.asarray(self.zero_point)
-        return dequantize_array(quantize_array(x, scale, zero, self.dtype), scale, zero)
+        return round_array(x, scale, zero, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -167,14 +169,28 @@ def scale_channels(weight: Array, method: Method, *, bits: int, per_channel: boo
     """
     greatest = 2 ** (bits - 1) - 1
     rows = weight.reshape(len(weight), -1) if per_channel else weight.reshape(1, -1)
+    shares = SHRINKS[:18:2] if method == "mse" else SHRINKS[:1]
+    count = max(1, PART // max(1, rows.shape[1]))
+    parts = [rows[start : start + count] for start in range(0, len(rows), count)]
+    found = [_scale_rows(part, greatest, shares) for part in parts]
+    best = np.concatenate(found).astype(np.float32)
+    return best if per_channel else best.reshape(())
+
+
+def _scale_rows(rows: Array, greatest: int, shares: Array) -> Array:
+    """The scale of each row, of those that let levels reach to a share of its largest number,
+    whose rounding has the least squared error."""
     bounds = np.abs(rows).max(axis=1) / greatest
     bounds = np.where(bounds > np.finfo(np.float32).tiny, bounds, 1.0)
     best, least = bounds, np.full(len(rows), np.inf)
-    shares = SHRINKS[:18:2] if method == "mse" else [1.0]
     for share in shares:
         scale = (bounds * share)[:, None]
-        rounded = np.clip(np.round(rows / scale), -greatest - 1, greatest) * scale
-        error = np.square(rounded - rows).sum(axis=1)
+        rounded = rows / scale
+        np.round(rounded, out=rounded)
+        np.clip(rounded, -greatest - 1, greatest, out=rounded)
+        rounded *= scale
+        rounded -= rows
+        error = np.square(rounded, out=rounded).sum(axis=1)
         best = np.where(error < least, bounds * share, best)
         least = np.minimum(error, least)
-    return best.astype(np.float32) if per_channel else best.astype(np.float32).reshape(())
+    return best
