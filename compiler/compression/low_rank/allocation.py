@@ -104,7 +104,7 @@ def _time(layer: Layer, ways: Sequence[Choice], costs: Costs) -> tuple[float, Se
     between them by their parameters."""
     picked = sorted({int(i) for i in np.linspace(0, len(ways) - 1, MEASURED)})
     settings: list[Setting] = [ways[i].setting for i in picked]
-    seconds = costs.seconds(layer, ways[0].factoring, settings)
+    seconds = costs.seconds(layer, [(ways[0].factoring, setting) for setting in settings])
     assert seconds is not None, "there is a clock"
     order = np.argsort([s.parameters for s in settings])
     known = np.array([settings[i].parameters for i in order])

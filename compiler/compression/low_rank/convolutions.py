@@ -18,7 +18,7 @@ from compiler.compression.low_rank.factoring import (
 )
 from compiler.compression.low_rank.matrices import RIDGE, Product
 from compiler.compression.low_rank.moments import Moments
-from compiler.compression.low_rank.spectra import find_spectrum, multiply_self, take_root
+from compiler.compression.low_rank.spectra import Spectrum, multiply_self, take_root
 from compiler.ops.base import Op
 from compiler.ops.convolution import Conv, ConvTranspose
 from compiler.ops.windows import spread
@@ -48,7 +48,7 @@ class Seen:
 
 def multiply_inputs(kernel: Array, matrix: Array) -> Array:
     """A kernel `[out, in, …]` times a matrix `[in, k]`: `[out, k, …]`."""
-    made: Array = np.moveaxis(np.moveaxis(kernel, 1, -1) @ matrix, -1, 1)
+    made: Array = np.moveaxis(np.tensordot(kernel, matrix, axes=(1, 0)), -1, 1)
     return made
 
 
@@ -57,22 +57,20 @@ def split_seen(seen: Seen, lay: Callable[[Array], Array], inner: tuple[int, ...]
     kernel as it is seen, by the shorter side. A row of inputs has the shape `inner`, its channels
     first."""
     plain, shown = lay(seen.weight), lay(seen.kernel)
-    if plain.shape[0] <= plain.shape[1]:
-        spectrum = find_spectrum(multiply_self(shown))
-        left = spectrum.directions.astype(np.float32)
-        right = left.T @ plain
-    else:
-        spectrum = find_spectrum(multiply_self(shown.T))
-        left = shown @ spectrum.directions
-        rows = spectrum.directions.T.reshape(-1, *inner)
+    wide = plain.shape[0] <= plain.shape[1]
+    spectrum = Spectrum(multiply_self(shown if wide else shown.T))
+
+    def find(rank: int) -> tuple[Array, Array]:
+        kept = spectrum.directions[:, :rank]
+        if wide:
+            left = kept.astype(np.float32)
+            return left, left.T @ plain
+        rows = kept.T.reshape(-1, *inner)
         if seen.inverse is not None:
             rows = multiply_inputs(rows, seen.inverse)
-        right = rows.reshape(spectrum.directions.shape)
-    return Product(
-        left.astype(np.float32),
-        right.astype(np.float32),
-        spectrum.lost() / max(seen.energy, 1e-30),
-    )
+        return (shown @ kept).astype(np.float32), rows.reshape(kept.T.shape).astype(np.float32)
+
+    return Product(spectrum.lost() / max(seen.energy, 1e-30), find)
 
 
 @final
@@ -97,7 +95,7 @@ class ChannelFactoring(SingleRank):
 
     def weights(self, setting: Setting) -> tuple[Array, ...]:
         (rank,) = setting.ranks
-        left, right = self.product.cut(rank)
+        left, right = balance(*self.product.cut(rank))
         inner = right.reshape(rank, *self.shape[1:])
         if isinstance(self.op, ConvTranspose):
             inner = np.swapaxes(inner, 0, 1)
@@ -126,7 +124,7 @@ class SpatialFactoring(SingleRank):
 
     def weights(self, setting: Setting) -> tuple[Array, ...]:
         (rank,) = setting.ranks
-        left, right = self.product.cut(rank)
+        left, right = balance(*self.product.cut(rank))
         out, inputs, high, wide = self.shape
         first = right.reshape(rank, inputs, high)[:, :, :, None]
         last = left.reshape(out, wide, rank).transpose(0, 2, 1)[:, :, None, :]
@@ -177,9 +175,9 @@ class TuckerFactoring(Factoring):
         self.shape = out, inputs, *_ = seen.weight.shape
         self.taps = math.prod(self.shape[2:])
         kernel = seen.kernel.astype(np.float64)
-        outer = find_spectrum(multiply_self(kernel.reshape(out, -1))).directions
+        outer = Spectrum(multiply_self(kernel.reshape(out, -1))).directions
         inner = np.swapaxes(kernel, 0, 1).reshape(inputs, -1)
-        self.outer, self.inner = outer, find_spectrum(multiply_self(inner)).directions
+        self.outer, self.inner = outer, Spectrum(multiply_self(inner)).directions
         core = np.tensordot(outer.T, multiply_inputs(kernel, self.inner), axes=1)
         energy = np.square(core).reshape(out, inputs, -1).sum(axis=2)
         kept = np.pad(energy.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))

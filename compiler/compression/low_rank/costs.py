@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.compression.base import WeightedNet
-from compiler.compression.low_rank.factoring import Factoring, Part, Setting
+from compiler.compression.low_rank.factoring import Factoring, Setting
 from compiler.compression.low_rank.layers import Layer
 from compiler.compression.world import Clock, Target
 from compiler.dims import Dim
@@ -18,10 +19,12 @@ from compiler.initializers import Zeros
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Graph, Site
 from compiler.ops.base import Op
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
 
 Array = NDArray[Any]
 
+BLOCK = 65_521
+"""A prime: rows of weights differ that repeat so many random numbers."""
 UNKNOWN = 32
 """Size of a dim that the target says nothing about, unless it is the first one: that is 1."""
 
@@ -71,35 +74,41 @@ class Costs:
         return count_work(factoring.ops(setting), fix_type(layer.source, self.sizes))
 
     def seconds(
-        self, layer: Layer, factoring: Factoring, settings: Sequence[Setting]
+        self, layer: Layer, ways: Sequence[tuple[Factoring, Setting]]
     ) -> tuple[float, ...] | None:
-        """Seconds of one call of the layer, then of its factors at each setting, measured in
-        turns; None without a clock. Layers alike are measured once."""
+        """Seconds of one call of the layer, then of its factors by each way at its setting, all
+        measured in turns; None without a clock. Layers alike are measured once."""
         if self.clock is None:
             return None
         source = fix_type(layer.source, self.sizes)
-        ranks = tuple(setting.ranks for setting in settings)
-        key = (layer.op, str(source), factoring.method, ranks)
+        key = (layer.op, str(source), tuple((way.method, s.ranks) for way, s in ways))
         if key not in self._seconds:
-            nets = [self._isolate(source, [Part(layer.op, self.weights[layer.weight])])]
-            nets += [self._isolate(source, factoring.make(s).parts) for s in settings]
+            candidates = [(layer.op,), *(way.ops(setting) for way, setting in ways)]
+            nets = [isolate(source, ops) for ops in candidates]
             self._seconds[key] = tuple(self.clock.compare(nets))
         return self._seconds[key]
 
-    def _isolate(self, source: TensorType, parts: Sequence[Part]) -> WeightedNet:
-        """Parts as a net of their own."""
-        frame = Frame("Layer", "", 0)
-        build = Builder("layer", frame)
-        value = build.input("x", source)
-        weights: dict[str, Array] = {}
-        for number, part in enumerate(parts):
-            inputs = [value]
-            for weight in part.op.weights([value.type]):
-                path = f"part.{number}.{weight.name}"
-                inputs.append(build.parameter(path, weight.type, Zeros()))
-                shape = weight.type.known_shape
-                given = part.weight if weight.name == "weight" else np.zeros(shape or ())
-                weights[path] = np.asarray(given, weight.type.dtype.numpy)
-            (value,) = build.apply(part.op, inputs, frame, Site(name=f"part.{number}"))
-        build.output("y", value)
-        return WeightedNet(build.graph(), weights)
+
+def isolate(source: TensorType, ops: Sequence[Op]) -> WeightedNet:
+    """Layers one after the other as a net of their own. What their weights are does not matter
+    to a clock, and the factors of large ones take long to find."""
+    frame = Frame("Layer", "", 0)
+    build = Builder("layer", frame)
+    value = build.input("x", source)
+    weights: dict[str, Array] = {}
+    for number, op in enumerate(ops):
+        inputs = [value]
+        for weight in op.weights([value.type]):
+            path = f"part.{number}.{weight.name}"
+            inputs.append(build.parameter(path, weight.type, Zeros()))
+            weights[path] = draw_weight(weight.type.known_shape or (), weight.type.dtype)
+        (value,) = build.apply(op, inputs, frame, Site(name=f"part.{number}"))
+    build.output("y", value)
+    return WeightedNet(build.graph(), weights)
+
+
+def draw_weight(shape: tuple[int, ...], dtype: DType) -> Array:
+    """Numbers of the size that weights have: random ones, repeated in a large array."""
+    block = np.random.default_rng(0).standard_normal(min(math.prod(shape), BLOCK))
+    spread = 1 / max(math.prod(shape[1:]), 1) ** 0.5
+    return np.resize((block * spread).astype(dtype.numpy), shape)

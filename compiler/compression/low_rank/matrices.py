@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from compiler.compression.low_rank.factoring import Setting, SingleRank, balance
 from compiler.compression.low_rank.moments import Moments
-from compiler.compression.low_rank.spectra import find_spectrum, multiply_self, take_root
+from compiler.compression.low_rank.spectra import Spectrum, multiply_self, take_root
 from compiler.ops.base import Op
 from compiler.ops.linear import Dense, Embedding
 
@@ -28,31 +29,35 @@ def add_ridge(moment: Array, even: Array) -> Array:
     return ridged
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Product:
-    """`left @ right` at full rank, most energy first: its first k columns and rows are the best
-    product of rank k. `shares` of the energy are lost at rank 0, 1, …"""
+    """`left @ right`, most energy first: its first k columns and rows are the best product of
+    rank k. `shares` of the energy are lost at rank 0, 1, …; `find` makes the two of a rank, which
+    takes longer than to know the shares."""
 
-    left: Array
-    right: Array
     shares: Array
+    find: Callable[[int], tuple[Array, Array]]
+    _found: dict[int, tuple[Array, Array]] = field(default_factory=dict)
 
     def cut(self, rank: int) -> tuple[Array, Array]:
-        """The factors of a rank, balanced."""
-        return balance(self.left[:, :rank], self.right[:rank])
+        """The first columns of the left and rows of the right."""
+        if rank not in self._found:
+            self._found[rank] = self.find(rank)
+        return self._found[rank]
 
 
 def split_matrix(weight: Array, most: int | None = None) -> Product:
     """The singular value decomposition of a matrix, by the Gram matrix of its shorter side; its
     first `most` terms, if that is all that is needed."""
     weight = weight.astype(np.float32, copy=False)
-    if weight.shape[0] <= weight.shape[1]:
-        spectrum = find_spectrum(multiply_self(weight), most)
-        kept = spectrum.directions.astype(np.float32)
-        return Product(kept, kept.T @ weight, _share(spectrum.lost()))
-    spectrum = find_spectrum(multiply_self(weight.T), most)
-    kept = spectrum.directions.astype(np.float32)
-    return Product(weight @ kept, kept.T, _share(spectrum.lost()))
+    wide = weight.shape[0] <= weight.shape[1]
+    spectrum = Spectrum(multiply_self(weight if wide else weight.T), most)
+
+    def find(rank: int) -> tuple[Array, Array]:
+        kept = spectrum.directions[:, :rank].astype(np.float32)
+        return (kept, kept.T @ weight) if wide else (weight @ kept, kept.T)
+
+    return Product(_share(spectrum.lost()), find)
 
 
 def split_for_outputs(
@@ -63,10 +68,13 @@ def split_for_outputs(
     With left singular vectors U of `W S`, `S Sᵀ = G`, the best product is `U Uᵀ W`, and U are
     eigenvectors of `W G Wᵀ`: neither G nor S is needed.
     """
-    spectrum = find_spectrum(second, most)
-    kept = spectrum.directions.astype(np.float32)
-    shares = spectrum.lost() / max(energy, 1e-30)
-    return Product(kept, kept.T @ weight.astype(np.float32, copy=False), shares)
+    spectrum = Spectrum(second, most)
+
+    def find(rank: int) -> tuple[Array, Array]:
+        kept = spectrum.directions[:, :rank].astype(np.float32)
+        return kept, kept.T @ weight.astype(np.float32, copy=False)
+
+    return Product(spectrum.lost() / max(energy, 1e-30), find)
 
 
 def split_for_inputs(weight: Array, second: Array, energy: float) -> Product:
@@ -74,11 +82,13 @@ def split_for_inputs(weight: Array, second: Array, energy: float) -> Product:
     singular vectors V of `W S`."""
     root, inverse = take_root(second)
     seen = weight.astype(np.float64) @ root
-    spectrum = find_spectrum(seen.T @ seen)
-    kept = spectrum.directions
-    shares = spectrum.lost() / max(energy, 1e-30)
-    left, right = seen @ kept, kept.T @ inverse
-    return Product(left.astype(np.float32), right.astype(np.float32), shares)
+    spectrum = Spectrum(seen.T @ seen)
+
+    def find(rank: int) -> tuple[Array, Array]:
+        kept = spectrum.directions[:, :rank]
+        return (seen @ kept).astype(np.float32), (kept.T @ inverse).astype(np.float32)
+
+    return Product(spectrum.lost() / max(energy, 1e-30), find)
 
 
 def _share(lost: Array) -> Array:
@@ -109,29 +119,30 @@ class DenseFactoring(SingleRank):
         self.op = op
         self.each = sum(weight.shape)
         self.most = most
-        self.means: tuple[Array, Array] | None = None
-        """The mean output without bias, and what the inner layer makes of the mean input."""
+        self.weight = weight
+        self.mean: Array | None = None
+        """Of the outputs without bias (wide matrices), or of the inputs; for layers with one."""
         self.product = self._split(weight, bias, moments)
         self.shares = self.product.shares
+
+    @property
+    def wide(self) -> bool:
+        """Whether there are at least as many inputs as outputs."""
+        return self.weight.shape[0] <= self.weight.shape[1]
 
     def _split(self, weight: Array, bias: Array | None, moments: Moments | None) -> Product:
         if moments is None:
             return split_matrix(weight, self.most)
-        centred, wide = moments.covariance, weight.shape[0] <= weight.shape[1]
+        centred, wide = moments.covariance, self.wide
         even = multiply_self(weight) if wide else np.eye(len(centred))
         mean = moments.mean - (bias if bias is not None and wide else 0.0)
         seen = centred if self.op.bias else centred + np.outer(mean, mean)
         seen, known = add_ridge(seen, even), add_ridge(centred, even)
-        if wide:
-            product = split_for_outputs(weight, seen, float(np.trace(known)), self.most)
-            outer, inner = mean, product.left.T @ mean
-        else:
-            energy = float(np.sum((weight @ known) * weight))
-            product = split_for_inputs(weight, seen, energy)
-            outer, inner = weight @ mean, product.right @ mean
         if self.op.bias:
-            self.means = outer, inner
-        return product
+            self.mean = mean
+        if wide:
+            return split_for_outputs(weight, seen, float(np.trace(known)), self.most)
+        return split_for_inputs(weight, seen, float(np.sum((weight @ known) * weight)))
 
     def ops(self, setting: Setting) -> tuple[Op, ...]:
         (rank,) = setting.ranks
@@ -139,16 +150,17 @@ class DenseFactoring(SingleRank):
 
     def weights(self, setting: Setting) -> tuple[Array, ...]:
         (rank,) = setting.ranks
-        left, right = self.product.cut(rank)
+        left, right = balance(*self.product.cut(rank))
         return right, left
 
     def shift(self, setting: Setting) -> Array | None:
-        if self.means is None:
+        if self.mean is None:
             return None
         (rank,) = setting.ranks
-        outer, inner = self.means
-        off: Array = outer - self.product.left[:, :rank] @ inner[:rank]
-        return off
+        left, right = self.product.cut(rank)
+        if self.wide:  # the left factor is orthonormal
+            return np.asarray(self.mean - left @ (left.T @ self.mean))
+        return np.asarray(self.weight @ self.mean - left @ (right @ self.mean))
 
 
 @final
@@ -170,5 +182,5 @@ class EmbeddingFactoring(SingleRank):
 
     def weights(self, setting: Setting) -> tuple[Array, ...]:
         (rank,) = setting.ranks
-        left, right = self.product.cut(rank)
+        left, right = balance(*self.product.cut(rank))
         return left, right.T

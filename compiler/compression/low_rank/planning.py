@@ -92,11 +92,14 @@ def choose_by_energy(
     comes nearest says why."""
     choices = [_price(layer, f, f.smallest(1.0 - energy), costs) for f in factorings]
     choices.sort(key=lambda c: (c.work, c.setting.parameters))
-    if costs.clock is None:
-        return judge(layer, choices[0], costs)
-    verdicts = [judge(layer, choice, costs) for choice in choices]
-    timed = [v for v in verdicts if v.choice is not None]
-    return min(timed, key=lambda v: dict(v.figures)["seconds"]) if timed else verdicts[0]
+    counted = [count(layer, choice, costs) for choice in choices]
+    paying = [verdict.choice for verdict in counted if verdict.choice is not None]
+    seconds = costs.seconds(layer, [(c.factoring, c.setting) for c in paying]) if paying else None
+    if seconds is None:
+        return counted[0]
+    before, *after = seconds
+    timed = [settle(layer, c, before, s) for c, s in zip(paying, after, strict=True)]
+    return min(timed, key=lambda v: (v.choice is None, dict(v.figures)["seconds"]))
 
 
 def choose_by_rank(
@@ -118,9 +121,17 @@ def _price(layer: Layer, factoring: Factoring, setting: Setting, costs: Costs) -
 
 def judge(layer: Layer, choice: Choice, costs: Costs) -> Verdict:
     """Whether a choice pays: in parameters, in multiply-adds, and on the clock if there is one."""
+    counted = count(layer, choice, costs)
+    if counted.choice is None:
+        return counted
+    seconds = costs.seconds(layer, [(choice.factoring, choice.setting)])
+    return counted if seconds is None else settle(layer, choice, *seconds)
+
+
+def count(layer: Layer, choice: Choice, costs: Costs) -> Verdict:
+    """Whether a choice pays in parameters and in multiply-adds."""
     setting, whole = choice.setting, costs.weights[layer.weight].size
-    figures = describe_setting(setting)
-    ranks = describe_ranks(setting)
+    figures, ranks = describe_setting(setting), describe_ranks(setting)
     if setting.parameters >= whole:
         reason = f"{ranks} would take {setting.parameters:,} weights, it has {whole:,}"
         return Verdict(layer, None, reason, figures)
@@ -128,12 +139,15 @@ def judge(layer: Layer, choice: Choice, costs: Costs) -> Verdict:
     if choice.work >= work > 0:
         reason = f"{ranks} would take {choice.work:,.0f} multiply-adds, it takes {work:,.0f}"
         return Verdict(layer, None, reason, figures)
-    seconds = costs.seconds(layer, choice.factoring, [setting])
-    if seconds is None:
-        return Verdict(layer, choice, "", figures)
-    before, after = seconds
-    figures += (("seconds", after), ("seconds_before", before))
+    return Verdict(layer, choice, "", figures)
+
+
+def settle(layer: Layer, choice: Choice, before: float, after: float) -> Verdict:
+    """Whether a choice pays on the clock: seconds of the whole layer, and of its factors."""
+    timed = (("seconds", after), ("seconds_before", before))
+    figures = (*describe_setting(choice.setting), *timed)
     if after >= before:
+        ranks = describe_ranks(choice.setting)
         reason = f"{ranks} takes {after * 1e6:.1f} µs, it takes {before * 1e6:.1f} µs whole"
         return Verdict(layer, None, reason, figures)
     return Verdict(layer, choice, "", figures)
