@@ -15,7 +15,7 @@ from compiler.compression.world import World
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from tests.conftest import Golden
-from tests.elaborating import elaborate_file
+from tests.elaborating import build, elaborate_file
 from tests.pytorch_compare import assert_clean, draw_inputs, draw_lively, run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,3 +72,28 @@ def test_ruff_would_change_nothing_in_the_goldens() -> None:
 
 def test_every_golden_is_used() -> None:
     assert {path.stem for path in GOOD.glob("*.py")} == set(CASES)
+
+
+STACKED = """
+use std.transformer
+model M() {
+    input x: f32[batch, 12]
+    output y = x -> mlp(24) as a -> mlp(30) as b -> mlp(24) as c -> mlp(24) as d
+}
+"""
+
+
+def test_a_rank_that_mostly_follows_another_is_filled_in_where_stages_are_a_chain() -> None:
+    """The rank of the second layer is that of the first in all instances but one."""
+    graph = build(STACKED).graph
+    net, world = WeightedNet(graph, draw_lively(graph)), World()
+    for rank, paths in ((5, ("a.*", "d.3")), (6, ("b.*", "c.*", "d.0"))):
+        net = LowRank(rank=rank, only=paths).run(net, world)
+    text = emit_module([net.graph], title="M")
+    assert "(nn.Sequential):" in text, "a class that is a chain"
+    assert " is None:\n" in text, "an argument with a default that follows another"
+    module = load_module(text, net.graph)
+    assign_weights(module, net.weights)
+    inputs = draw_inputs(net.graph, {"batch": 2})
+    (wanted,) = evaluate(net.graph, net.weights, inputs).values()
+    np.testing.assert_allclose(run(module, inputs)[0], wanted, atol=1e-5)

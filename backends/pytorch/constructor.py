@@ -74,22 +74,27 @@ class Constructor:
             f"{' ' * INDENT}self.{attribute} = {safe_name(label)}"
             for label, attribute in stored.items()
         ]
-        defaults: list[str] = []
+        return self._defaults() + lines + self._modules() + self._starts()
+
+    def _defaults(self) -> list[str]:
+        """Statements that give arguments which were left out what follows from others."""
+        lines: list[str] = []
         for setting in self.target.settings:
             if setting.fallback is not None:
                 label = safe_name(setting.name)
                 test = hint_tree(setting.fallback, _argument)
-                defaults.append(f"{' ' * INDENT}if {label} is None:")
+                lines.append(f"{' ' * INDENT}if {label} is None:")
                 doc = self.expressions.write(test)
-                defaults += lay_out(f"{label} = ", doc, INDENT + STEP)
-        return defaults + lines + self._modules() + self._starts()
+                lines += lay_out(f"{label} = ", doc, INDENT + STEP)
+        return lines
 
     def chain(self) -> list[str]:
-        """`super().__init__(…)` of a class that is an `nn.Sequential`."""
+        """What a class that is an `nn.Sequential` begins with: `super().__init__(…)`."""
         tree = self._tree(self.target.items[0].variants[0].constructor)
         assert isinstance(tree, Tree)
         made = Tree(Form.CALL, "", (name("super().__init__"), *tree.parts[1:]))
-        return lay_out("", self.expressions.write(made), INDENT) + self._starts()
+        made_lines = lay_out("", self.expressions.write(made), INDENT)
+        return self._defaults() + made_lines + self._starts()
 
     def _tree(self, tree: Part) -> Part:
         return polish(resolve(tree, _argument))
