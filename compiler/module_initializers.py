@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 
 from compiler.initializers import INITIALIZERS, Initializer, Numbers
 from compiler.ops.spelling import Call, Leaf, Term
+from compiler.records import dataclass
 
 
 @INITIALIZERS.register

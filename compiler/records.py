@@ -1,10 +1,11 @@
-"""Frozen dataclasses that cost next to nothing to define.
+"""Dataclasses that cost next to nothing to define.
 
-`dataclasses.dataclass` writes and compiles six methods for each class, about half a millisecond.
-A check of a small spec defines some four hundred messages, ops and settings and makes few of
-them, so that definitions would be half of its time. Here the methods are shared, and read the
-class's fields when they are called. The classes are ordinary dataclasses in every other way
-(`fields`, `replace`, `match`). What is made by the thousand stays with the standard decorator.
+`dataclasses.dataclass` writes and compiles up to six methods for each class, about half a
+millisecond. A check of a small spec defines some seven hundred classes, and makes instances of
+a quarter of them, so that definitions would be half of its time. Here a constructor is compiled
+when the first instance is made, and the other methods are shared: they read the class's fields
+when they are called. The classes are ordinary dataclasses in every other way (`fields`,
+`replace`, `match`), to type checkers too.
 """
 
 from __future__ import annotations
@@ -12,107 +13,130 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Hashable
 from functools import cache
-from typing import Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 C = TypeVar("C", bound=type)
+Constructor = Callable[..., None]
 
 
-@dataclass_transform(field_specifiers=(dataclasses.field,))
-def dataclass(*, frozen: bool, eq: bool = True) -> Callable[[C], C]:
-    """`@dataclass(frozen=True)`, and with `eq=False` instances that are equal to themselves."""
-    assert frozen, "records are frozen; use dataclasses.dataclass for others"
+@overload
+def _dataclass(cls: C, /) -> C: ...
+@overload
+def _dataclass(*, frozen: bool = False, eq: bool = True) -> Callable[[C], C]: ...
+def _dataclass(cls: C | None = None, /, *, frozen: bool = False, eq: bool = True) -> Any:
+    """`@dataclass`, `@dataclass(frozen=True)`, and with `eq=False` instances that are equal to
+    themselves alone."""
 
     def decorate(cls: C) -> C:
-        _collect_fields(cls)
-        methods: dict[str, Any] = {
-            "__init__": _init,
-            "__setattr__": _refuse_setting,
-            "__delattr__": _refuse_deleting,
-        }
+        _collect_fields(cls, frozen)
+        methods: dict[str, Any] = {"__init__": _write_later(cls)}
+        if frozen:
+            methods |= {"__setattr__": _refuse_setting, "__delattr__": _refuse_deleting}
         if "__repr__" not in cls.__dict__:
             methods["__repr__"] = _repr
         if eq and "__eq__" not in cls.__dict__:
-            methods |= {"__eq__": _eq, "__hash__": _hash}
+            methods |= {"__eq__": _eq, "__hash__": _hash if frozen else None}
         for name, method in methods.items():
             setattr(cls, name, method)
         return cls
 
-    return decorate
+    return decorate if cls is None else decorate(cls)
 
 
-def _collect_fields(cls: type) -> None:
+if TYPE_CHECKING:
+    from dataclasses import dataclass as dataclass
+else:
+    dataclass = _dataclass
+
+
+def _collect_fields(cls: type, frozen: bool) -> None:
     """Lets the standard library read the fields, without a method of its own. It would refuse a
     base that is frozen, because freezing is one of these methods: for the moment, none is."""
     bases = [b.__dict__["__dataclass_params__"] for b in cls.__mro__[1:] if _is_made(b)]
+    were = [params.frozen for params in bases]
     for params in bases:
         params.frozen = False
     try:
         dataclasses.dataclass(init=False, repr=False, eq=False)(cls)
     finally:
-        for params in (*bases, cls.__dict__["__dataclass_params__"]):
-            params.frozen = True
+        for params, was in zip(bases, were, strict=True):
+            params.frozen = was
+    cls.__dict__["__dataclass_params__"].frozen = frozen
 
 
 def _is_made(cls: type) -> bool:
     return "__dataclass_params__" in cls.__dict__
 
 
+# --- constructors -------------------------------------------------------------------------------
+
+
+def _write_later(cls: type) -> Constructor:
+    """A constructor that puts the real one in its place when it is first called."""
+
+    def construct(self: Any, *args: Any, **kwargs: Any) -> None:
+        constructor = _write_constructor(cls)
+        cls.__init__ = constructor  # type: ignore[misc]
+        constructor(self, *args, **kwargs)
+
+    return construct
+
+
+def _write_constructor(cls: type) -> Constructor:
+    """Compiles the constructor that takes a class's fields. It fills the instance's `__dict__`,
+    where neither freezing nor a call per field is in the way."""
+    fields = dataclasses.fields(cls)
+    taken = [field for field in fields if field.init]
+    by_place = [_write_parameter(field) for field in taken if not field.kw_only]
+    by_name = [_write_parameter(field) for field in taken if field.kw_only]
+    parameters = ["self", *by_place, *(["*", *by_name] if by_name else [])]
+    lines = [f"def __init__({', '.join(parameters)}):", "    _own = self.__dict__"]
+    known: dict[str, Any] = {"_unset": dataclasses.MISSING}
+    for field in fields:
+        known[f"{field.name}_default"] = field.default
+        known[f"{field.name}_factory"] = field.default_factory
+        value = _write_value(field)
+        lines += [f"    _own[{field.name!r}] = {value}"] if value is not None else []
+    if hasattr(cls, "__post_init__"):
+        lines.append("    self.__post_init__()")
+    # As the standard library does it: the text is made of the names of fields alone.
+    exec("\n".join(lines), known)  # noqa: S102
+    constructor: Constructor = known["__init__"]
+    constructor.__qualname__ = f"{cls.__qualname__}.__init__"
+    return constructor
+
+
+def _write_parameter(field: dataclasses.Field[Any]) -> str:
+    if field.default_factory is not dataclasses.MISSING:
+        return f"{field.name}=_unset"
+    has_default = field.default is not dataclasses.MISSING
+    return f"{field.name}={field.name}_default" if has_default else field.name
+
+
+def _write_value(field: dataclasses.Field[Any]) -> str | None:
+    """The expression of a field's first value; None where it gets none yet."""
+    name = field.name
+    if field.default_factory is not dataclasses.MISSING:
+        made = f"{name}_factory()"
+        return f"{made} if {name} is _unset else {name}" if field.init else made
+    if field.init:
+        return name
+    return f"{name}_default" if field.default is not dataclasses.MISSING else None
+
+
+# --- what instances share -----------------------------------------------------------------------
+
+
 @cache
-def _describe(cls: Hashable) -> tuple[tuple[str, ...], dict[str, Any], frozenset[str]]:
-    """Names of the fields in the order of the arguments, their defaults, and those that have
-    none."""
-    names, defaults, required = [], {}, set()
+def _compared(cls: Hashable) -> tuple[str, ...]:
+    """Names of the fields that make two instances equal."""
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
-    for field in sorted(fields, key=lambda f: bool(f.kw_only)):
-        names.append(field.name)
-        if field.default is not dataclasses.MISSING:
-            defaults[field.name] = field.default
-        elif field.default_factory is dataclasses.MISSING:
-            required.add(field.name)
-    return tuple(names), defaults, frozenset(required)
+    return tuple(field.name for field in fields if field.compare)
 
 
-def _init(self: Any, *args: Any, **kwargs: Any) -> None:
-    cls: Any = type(self)
-    names, defaults, required = _describe(cls)
-    if len(args) > len(names):
-        raise TypeError(f"{cls.__name__} takes {len(names)} arguments, not {len(args)}")
-    values = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
-    if len(values) < len(names):
-        for field in dataclasses.fields(cls):
-            if field.name not in values and field.default_factory is not dataclasses.MISSING:
-                values[field.name] = field.default_factory()
-    if values.keys() != set(names) or kwargs.keys() & set(names[: len(args)]):
-        _refuse_arguments(cls, names, required, args, kwargs)
-    self.__dict__.update((name, values[name]) for name in names)
-    after = getattr(cls, "__post_init__", None)
-    if after is not None:
-        after(self)
-
-
-def _refuse_arguments(
-    cls: type,
-    names: tuple[str, ...],
-    required: frozenset[str],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> None:
-    given = {*names[: len(args)], *kwargs}
-    missing = [name for name in names if name in required and name not in given]
-    unknown = [name for name in kwargs if name not in names]
-    twice = [name for name in names[: len(args)] if name in kwargs]
-    faults = {"lacks": missing, "does not know": unknown, "gets twice": twice}
-    text = "; ".join(f"{what} {', '.join(found)}" for what, found in faults.items() if found)
-    raise TypeError(f"{cls.__name__} {text}")
-
-
-def _class_of(self: Any) -> Hashable:
-    return self.__class__  # type: ignore[no-any-return]
-
-
-def _values(self: Any) -> tuple[Any, ...]:
+def _values(self: Any) -> list[Any]:
     own = self.__dict__
-    return tuple([own[name] for name in _describe(_class_of(self))[0]])
+    return [own[name] for name in _compared(self.__class__)]
 
 
 def _repr(self: Any) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
+
+from compiler.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,7 @@ class Source:
         return Path(self.path).parent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Span:
     """Half-open range of character offsets in a source."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from compiler.expressions import (
     Argument,
@@ -30,6 +30,7 @@ from compiler.expressions import (
     TupleExpr,
     Unary,
 )
+from compiler.records import dataclass
 from compiler.source import Source
 
 __all__ = [

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import numpy as np
 
 from compiler.dims import Dim, product
+from compiler.records import dataclass
 
 
 class DType(Enum):

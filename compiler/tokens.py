@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from compiler.diagnostics import Message
 from compiler.messages.syntax import NestedTooDeep
@@ -15,6 +15,7 @@ from compiler.messages.syntax_text import (
     UnterminatedName,
     UnterminatedString,
 )
+from compiler.records import dataclass
 from compiler.source import Source, Span
 from grammar.table import END, load_table
 

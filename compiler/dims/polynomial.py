@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache, reduce
 from math import gcd
+
+from compiler.records import dataclass
 
 Monomial = tuple[tuple["Symbol | Quotient", int], ...]
 """Atoms with their powers, ordered by their text; the empty monomial is the constant term."""
@@ -15,7 +16,7 @@ class DimError(ArithmeticError):
     """Arithmetic on dimensions that has no exact integer result."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Symbol:
     """A size that is not known when compiling, e.g. `batch`."""
 
@@ -25,7 +26,7 @@ class Symbol:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Quotient:
     """`numerator // denominator`, rounded down, where it does not simplify."""
 

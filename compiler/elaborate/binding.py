@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 
 from compiler.diagnostics import Message, did_you_mean
@@ -15,6 +15,7 @@ from compiler.messages.arguments import (
     TooManyArguments,
     UnknownArgument,
 )
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Name
 
@@ -23,7 +24,7 @@ def _refuse(name: str, value: Val) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Formal:
     """A parameter of something callable. `tensor` ones may be left out at the front of a call,
     which then waits for them; `fits` says whether a value can stand there, for that decision,
@@ -36,7 +37,7 @@ class Formal:
     admits: Callable[[Val], bool] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Actual:
     """An argument as it is given: `name` is None by position."""
 
@@ -45,7 +46,7 @@ class Actual:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Signature:
     """What a call is matched with. `admits` says whether a name that is no parameter may still
     be taken (the weights of an op); `definition` is where the callee stands in a spec."""
@@ -61,7 +62,7 @@ class Signature:
         return tuple(f.name for f in self.formals)
 
 
-@dataclass(slots=True)
+@dataclass
 class Match:
     """One way to read a call: what is given, what is wrong, what is missing, which leading
     tensors are left out for `->` to bring."""

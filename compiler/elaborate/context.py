@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from compiler.diagnostics import Label as Place
@@ -15,6 +15,7 @@ from compiler.elaborate.values import Given, ItemValue, Known, Layer, Tensor, Va
 from compiler.ir.graph import Frame
 from compiler.ir.hint import Hint, HintBinary, opposite
 from compiler.messages.values import TooMuchWork
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Clause, Expr, Item, Name, Statement
 
@@ -43,7 +44,7 @@ class Abandoned(Exception):
     repeat the fault without end."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Label:
     """`as label`: the name of a stage and its parameters."""
 
@@ -51,7 +52,7 @@ class Label:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Want:
     """What the place of an expression wishes of its value: names of the tensors it makes, a
     label for the layer that makes them, and how many tensors `->` brings to it."""
@@ -64,7 +65,7 @@ class Want:
 NOTHING = Want()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Application:
     """One use of a layer: where it stands, and what its place wishes.
 
@@ -109,7 +110,7 @@ class ClauseTable:
     """How a clause is written, for messages, where `word …` says too little."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OutputEntry:
     """One `output` of a model."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +30,7 @@ from compiler.messages.names import (
 )
 from compiler.messages.uses import AmbiguousName, UseCycle, UseNotFound
 from compiler.parse import parse
+from compiler.records import dataclass
 from compiler.source import Source, Span
 from compiler.syntax import (
     Block,

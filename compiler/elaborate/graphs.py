@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Value
 from compiler.program import AddAdapters, LoadWeights
+from compiler.records import dataclass
 
 if TYPE_CHECKING:
     from compiler.elaborate.files import FileScope

@@ -5,7 +5,6 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Union
 
 from compiler.diagnostics import did_you_mean
@@ -16,6 +15,7 @@ from compiler.elaborate.describing import describe
 from compiler.elaborate.values import Given, Known, Val, plain_items
 from compiler.ir.hint import Hint, HintBinary
 from compiler.ops import items
+from compiler.records import dataclass
 from compiler.signature import Described
 from compiler.source import Span
 from compiler.tensor import DType

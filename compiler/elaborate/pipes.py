@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from compiler.elaborate.context import Application, Body, Label, Want
 from compiler.elaborate.describing import describe
@@ -26,11 +26,12 @@ from compiler.elaborate.values import (
 from compiler.elaborate.weights import claim_path
 from compiler.ir.hint import Hint, HintName
 from compiler.messages.nets import LabelNamesNothing, NotALayer
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Attribute, Call, Expr, Group, Name, Named, Subscript, Then
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stage:
     """What stands behind an arrow: its value, label, place, and the parameter of the block
     that it came from."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from compiler.diagnostics import Label
 from compiler.elaborate.describing import describe
 from compiler.elaborate.values import Given, Tensor
+from compiler.records import dataclass
 from compiler.source import Span
 
 

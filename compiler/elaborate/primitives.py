@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from compiler.diagnostics import Fault, did_you_mean
 from compiler.dims import Dim
@@ -43,6 +42,7 @@ from compiler.ops.creation import Constant, Full
 from compiler.ops.fitted import Fitted
 from compiler.ops.shaping import Expand
 from compiler.ops.sizes import Size
+from compiler.records import dataclass
 from compiler.tensor import TensorType
 
 NODE_WORK = 50

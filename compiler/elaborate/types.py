@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
 
 from compiler.diagnostics import Label, Message, did_you_mean
 from compiler.dims import Dim, equal
@@ -22,6 +21,7 @@ from compiler.messages.shapes import (
     WrongRankDeclared,
     WrongSizeDeclared,
 )
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Expr, Name, Rest, TypeExpr
 from compiler.tensor import DType, TensorType

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from compiler.ir.graph import Frame, Value
 from compiler.ir.hint import Hint
 from compiler.ops.base import Op
 from compiler.program import AddAdapters, LoadWeights
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Item, Model
 from compiler.tensor import DType, TensorType
@@ -34,7 +35,7 @@ class Poison(Enum):
 POISON = Poison.POISON
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Known:
     """A compile-time scalar and how it was written, in the names of the block around it.
 
@@ -51,7 +52,7 @@ class Known:
         return isinstance(self.value, int | float | Dim) and not isinstance(self.value, bool)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Undecided:
     """A comparison of sizes that only a run decides: all of these hold."""
 
@@ -59,7 +60,7 @@ class Undecided:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ListValue:
     """`[a, b]`; `spans` are the places of its items where it is written out."""
 
@@ -71,12 +72,12 @@ class ListValue:
         return self.spans[index] if index < len(self.spans) else default
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rest:
     """`...` inside a list: the dims that are not named."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Range:
     """`a..b`: whole numbers from `start` up to and without `stop`; backwards when reversed."""
 
@@ -100,14 +101,14 @@ class Range:
         return max(count, 0) if isinstance(count, int) else count
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DTypeValue:
     """`f32` as an argument."""
 
     dtype: DType
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Tensor:
     """A run-time value. `made` is where, for messages; `result` the name it has as the only
     result of a call (`encoder(x).mu`)."""
@@ -123,7 +124,7 @@ class Tensor:
         return self.value.type
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Record:
     """Several results, by name or in order; a tuple `(a, b)` has empty names."""
 
@@ -135,7 +136,7 @@ class Record:
         return tuple(value for _, value in self.items)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Given:
     """An argument: its value and where it stands."""
 
@@ -146,7 +147,7 @@ class Given:
 # --- layers -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class OpLayer:
     """A primitive op, with the arguments given so far. `frame` is where they were written: what
     their hints are named after."""
@@ -157,7 +158,7 @@ class OpLayer:
     frame: Frame | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class BlockLayer:
     """A block or a model, with the arguments given so far. `frame` is where they were written."""
 
@@ -173,7 +174,7 @@ class BlockLayer:
         return "model" if isinstance(self.item, Model) else "block"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class FunctionLayer:
     """A function on compile-time values, such as `len`."""
 
@@ -181,7 +182,7 @@ class FunctionLayer:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Compose:
     """`f -> g`: applied in order."""
 
@@ -189,7 +190,7 @@ class Compose:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Repeat:
     """`n * layer`: independent copies in sequence."""
 
@@ -198,7 +199,7 @@ class Repeat:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Labelled:
     """`layer as label`."""
 
@@ -207,7 +208,7 @@ class Labelled:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Loaded:
     """`layer -> load("file") -> lora(rank=8)`: a net whose weights come from files, in that
     order, and what is added to it."""
@@ -217,7 +218,7 @@ class Loaded:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class LoadFunction:
     """`load("file")` or `lora(rank=8)` before it is applied to a net."""
 
@@ -264,7 +265,7 @@ Layer = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Namespace:
     """`t` of `use std.transformer as t`."""
 
@@ -272,7 +273,7 @@ class Namespace:
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ItemValue:
     """An item that is no value by itself: a data set, a train, a variant, a sweep."""
 

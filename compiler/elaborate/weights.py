@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from compiler.elaborate.context import Body, Label
 from compiler.elaborate.paths import join
 from compiler.elaborate.values import Tensor
@@ -11,6 +9,7 @@ from compiler.ir.graph import Frame
 from compiler.ir.hint import Hint
 from compiler.messages.nets import PathTaken, SharedWeightDiffers
 from compiler.ops.base import Weight
+from compiler.records import dataclass
 from compiler.source import Span
 
 

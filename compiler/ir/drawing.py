@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from html import escape
 
 from compiler.ir.graph import Frame, Graph, Node
+from compiler.records import dataclass
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 240, 40, 26, 34, 20
 _COLORS = {"input": "#e8f0fe", "output": "#e6f4ea", "block": "#fef7e0", "op": "#f8f9fa"}

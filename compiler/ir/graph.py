@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from compiler.dims import Dim
 from compiler.ir.hint import Hint
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.tensor import TensorType
 

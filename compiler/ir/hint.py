@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from compiler.records import dataclass
 
 Scalar = int | float | bool | str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HintName:
     """A parameter or bound dim of the enclosing block, e.g. `channels`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HintConst:
     """A literal."""
 
     value: Scalar | tuple[Scalar, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HintBinary:
     """`left operator right`; Python's operators, with `and`, `or` and comparisons among them."""
 
@@ -37,7 +38,7 @@ class HintBinary:
     right: Hint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HintUnary:
     """`-operand` or `not operand`."""
 
@@ -45,7 +46,7 @@ class HintUnary:
     operand: Hint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HintChoose:
     """`then if condition else otherwise`."""
 

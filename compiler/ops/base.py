@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -15,6 +15,7 @@ from compiler.initializers import Initializer
 from compiler.ir.graph import Node
 from compiler.ops.coupling import Coupling, CutTensor, tie_broadcast
 from compiler.ops.spelling import Spelling
+from compiler.records import dataclass
 from compiler.signature import Described, Registry
 from compiler.tensor import DType, TensorType
 
@@ -23,7 +24,7 @@ Types = Sequence[TensorType | None]
 """Types of a node's inputs: operands (None where an optional one is left out), then weights."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Weight:
     """A weight that an application of an op makes; its path is `<slot>.<name>`."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.context import Body, Want
@@ -25,6 +24,7 @@ from compiler.messages.training import (
     PatternMatchesNothing,
 )
 from compiler.program import ParameterGroup, TrainedNet
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Clause, Declare, Expr, Tail
 from compiler.training.base import OPTIMIZERS, Optimizer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from compiler.diagnostics import Label, did_you_mean
 from compiler.elaborate.api import GraphContext
@@ -15,6 +15,7 @@ from compiler.messages.clauses import ClauseTwice
 from compiler.messages.items import SettingRange
 from compiler.messages.names import MalformedClause
 from compiler.messages.training import UnknownWord
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import (
     Argument,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 
 from compiler.data.base import DataSource
@@ -18,6 +18,7 @@ from compiler.elaborate.items.trained import TrainAssembly
 from compiler.elaborate.items.variants import VariantAssembly
 from compiler.messages.names import NotAvailable, UnknownClause
 from compiler.program import DataSet, Deploy, Net, Program
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import (
     Argument,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from compiler.elaborate.context import Body
 from compiler.elaborate.described import build_described, find_class
@@ -14,6 +13,7 @@ from compiler.ir.graph import Parameter
 from compiler.ir.weights import path_matches
 from compiler.messages.tuning import NothingToRegularize
 from compiler.program import Regularization, TrainedNet
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Clause, Declare
 from compiler.training.base import REGULARIZERS, Regularizer

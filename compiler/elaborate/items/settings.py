@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.arithmetic import whole
@@ -23,6 +23,7 @@ from compiler.messages.items import SettingRange
 from compiler.messages.names import NotAvailable
 from compiler.messages.training import BadUntil, UnknownFigure
 from compiler.program import EarlyStop
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Attribute, Call, Clause, Declare, Expr, Group, Name
 from compiler.tensor import DType

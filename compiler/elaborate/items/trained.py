@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from compiler.elaborate.files import FileScope, items_by_kind
 from compiler.elaborate.items.subjects import Deployable
@@ -12,6 +12,7 @@ from compiler.elaborate.values import POISON, ItemValue, NetValue, Record, Val
 from compiler.messages.clauses import ParameterWithoutDefault
 from compiler.messages.names import CircularValue
 from compiler.program import AddAdapters, LoadWeights, Train
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Item
 from compiler.syntax import Train as TrainItem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 
 from compiler.compression.wording import find_figures
@@ -11,6 +11,7 @@ from compiler.elaborate.files import FileScope, items_by_kind
 from compiler.elaborate.items.subjects import Base, Deployable, find_base
 from compiler.messages.variants import ContractAboutItself
 from compiler.program import Net, Train, Variant
+from compiler.records import dataclass
 from compiler.syntax import Reference
 from compiler.syntax import Variant as VariantItem
 
