@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from weft.cli.main import main
+from weft.cli.main import run_command
 
 SPEC = """model Net(width: int = 2) {
     input x: f32[batch, 3]
@@ -61,7 +61,7 @@ def weft(
     def run(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["weft", *arguments])
         with pytest.raises(SystemExit) as ended:
-            main()
+            run_command()
         captured = capsys.readouterr()
         return f"{captured.out}{captured.err}status {ended.value.code or 0}"
 
