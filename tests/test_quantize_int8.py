@@ -26,6 +26,8 @@ from compiler.diagnostics import CompileError, Sink
 from compiler.driver import check_source
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
+from compiler.ops.convolution import Conv
+from compiler.ops.linear import Dense
 from compiler.ops.quantization import FakeQuantize
 from compiler.source import Source
 from tests.quantizing import Drawn, check_net, make_net
@@ -273,6 +275,31 @@ def test_the_most_sensitive_layer_stays_float() -> None:
     )
     assert "conv2.weight_scale" not in made.weights
     assert any(n.path == "conv2" and "sensitive" in n.reason for n in world.journal)
+
+
+TWICE = """
+model M() {
+    input left: f32[batch, 3, 8, 8]
+    net enc = conv(8, kernel=3, padding=1) -> relu -> conv(3, kernel=3, padding=1)
+    output y = enc(relu(enc(left))) -> global_avg_pool -> dense(4) as head
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [Int8(rows=32, per_channel=False, float_layers=1), Int8(rows=32, placement="float_stem")],
+)
+def test_all_calls_of_one_weight_are_rounded_or_none(scheme: Int8, tmp_path: Path) -> None:
+    """Only the first call reads the input, and the calls are not equally sensitive."""
+    net = make_net(TWICE)
+    made = quantize(net, scheme)
+    rounded = {n.inputs[0].name for n in made.graph.nodes if n.inputs[0].name in net.weights}
+    assert 0 < len(rounded) < 3
+    raw = {n.inputs[1].name for n in made.graph.nodes if isinstance(n.op, Conv | Dense)}
+    assert not raw & rounded, "a module holds a weight once, and rounds it at every call"
+    report, messages = check_net(made, tmp_path, net.graph)
+    assert report.passed, messages
 
 
 def test_a_poor_ratio_is_said() -> None:

@@ -154,15 +154,20 @@ class Int8(Scheme):
     def _drop_sensitive(
         self, known: Calibrated, layers: Sequence[Layer], world: World
     ) -> tuple[Layer, ...]:
-        """The layers without those that cost the outputs most."""
+        """The layers without those that cost the outputs most. Calls of one weight are one layer,
+        as sensitive as the worst of them."""
         found = measure_sensitivity(known, layers)
         order = sorted(layers, key=lambda layer: found[layer.name])
-        dropped = order[: min(self.float_layers, len(layers) - 1)]
+        worst: dict[str, Layer] = {}
+        for layer in order:
+            worst.setdefault(layer.weight, layer)
+        dropped = list(worst.values())[: min(self.float_layers, len(worst) - 1)]
         for layer in dropped:
             figures = (("sqnr", found[layer.name]),)
             reason = "it is among the most sensitive layers"
             world.note(LayerNote(STEP, layer.path, "", reason, figures, layer.node.origin.span))
-        return tuple(layer for layer in layers if layer not in dropped)
+        weights = {layer.weight for layer in dropped}
+        return tuple(layer for layer in layers if layer.weight not in weights)
 
 
 def _describe(known: Calibrated, trial: Trial, world: World) -> None:

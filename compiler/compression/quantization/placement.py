@@ -241,12 +241,13 @@ class Candidate:
     joins: bool = True
 
     def choose(self, graph: Graph, layers: Collection[Layer]) -> Placement:
-        """The placement of these layers."""
-        stem = {layer.name for layer in find_stem(graph, layers)} if self.float_stem else set()
+        """The placement of these layers. All calls of one weight are placed alike, because one
+        module holds it."""
+        stem = {layer.weight for layer in find_stem(graph, layers)} if self.float_stem else set()
         kept = [
             layer
             for layer in layers
-            if layer.name not in stem and not (self.float_depthwise and layer.is_depthwise)
+            if layer.weight not in stem and not (self.float_depthwise and layer.is_depthwise)
         ]
         return place(graph, kept, self.label, joins=self.joins)
 
