@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from typing import Any
 
@@ -112,6 +111,8 @@ def name_found(trouble: Trouble) -> str:
 @cache
 def load_examples() -> tuple[Example, ...]:
     """The entries of mistakes.toml; read when the first syntax error is met."""
+    import tomllib  # compiles its patterns when imported: a text without mistakes does without
+
     entries = tomllib.loads(MISTAKES.read_text(encoding="utf-8"))["mistake"]
     return tuple(read_entry(entry) for entry in entries if "word" not in entry)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from functools import cache
 
 from compiler.diagnostics import Message
 from compiler.elaborate.context import Body
@@ -24,6 +26,7 @@ from compiler.syntax import (
     Clause,
     Declare,
     For,
+    Generator,
     If,
     Item,
     Model,
@@ -32,8 +35,10 @@ from compiler.syntax import (
     Operand,
     Return,
     Scan,
+    ScanOver,
     StageLabel,
     Statement,
+    TypeExpr,
     Unpack,
 )
 
@@ -116,13 +121,19 @@ def read_parts(node: Node) -> Sequence[object]:
 
 
 def _children(node: Node) -> Sequence[object]:
+    # A class hashes, if not its instances.
+    return [getattr(node, name) for name in _parts(type(node))]  # type: ignore[arg-type]
+
+
+@cache
+def _parts(cls: type[Node]) -> tuple[str, ...]:
+    """The fields of a class of nodes that may hold names that it reads."""
     skipped = {"span", "operator_span", "doc"}
-    if type(node).__name__ in ("TypeExpr", "ScanOver"):
+    if cls in (TypeExpr, ScanOver):
         skipped.add("name")
-    if type(node).__name__ == "Generator":
+    if cls is Generator:
         skipped.add("names")
-    fields = (f for f in node.__dataclass_fields__ if f not in skipped)
-    return [getattr(node, f) for f in fields]
+    return tuple(field.name for field in fields(cls) if field.name not in skipped)
 
 
 def _find_unused_inputs(item: Model, read: set[str]) -> Iterator[Message]:

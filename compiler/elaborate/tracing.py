@@ -75,22 +75,17 @@ def walk(tree: object) -> Iterator[Node]:
     while waiting:
         node = waiting.pop()
         if isinstance(node, tuple):
-            waiting.extend(reversed(node))
+            waiting += node[::-1]
         elif isinstance(node, Node):
             yield node
-            waiting.extend(reversed(list(_children(node))))
-
-
-def _children(node: Node) -> Iterator[object]:
-    for name in _parts(type(node)):  # type: ignore[arg-type]  # a class hashes, if not its instances
-        value = getattr(node, name)
-        if isinstance(value, Node | tuple):
-            yield value
+            # A class hashes, if not its instances.
+            parts = _parts(type(node))  # type: ignore[arg-type]
+            waiting += [getattr(node, name) for name in parts]
 
 
 @cache
 def _parts(cls: type[Node]) -> tuple[str, ...]:
-    """The fields of a class of nodes that hold what a node refers to."""
-    names = (field.name for field in dataclasses.fields(cls))
+    """The fields of a class of nodes that may hold what a node refers to, from last to first."""
+    names = (field.name for field in reversed(dataclasses.fields(cls)))
     kept = (name for name in names if name != "span" and not name.endswith("_span"))
     return tuple(name for name in kept if name != "name" or not issubclass(cls, Attribute))
