@@ -232,6 +232,12 @@ class Variant:
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
+OLDEST_OPSET = 18
+"""The oldest ONNX opset that is written."""
+NEWEST_OPSET = 26
+"""The newest ONNX opset that is written: the newest that ONNX Runtime 1.31 runs."""
+
+
 @dataclass(frozen=True)
 class Deploy:
     """`deploy subject as onnx { … }`: exactly one of `net`, `train` and `variant` is set.

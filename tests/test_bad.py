@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from compiler.diagnostics import CompileError, Message, Sink
-from compiler.ir.weights import draw_weights
+from compiler.diagnostics import Message, Sink
 from compiler.parse import parse
-from compiler.program import Deploy
 from compiler.render import render
 from compiler.source import Source
 from tests.conftest import Golden
@@ -33,27 +30,7 @@ def find_messages(path: Path) -> list[Message]:
         if path.parent.name == "numbers" and program is not None:
             for train in program.trains.values():
                 validate_data(train, sink)
-        if path.parent.name == "lowering" and program is not None:
-            for deploy in program.deploys:
-                lower(deploy, sink)
     return sink.messages
-
-
-def lower(deploy: Deploy, sink: Sink) -> None:
-    """Reports why a deployment cannot be written as ONNX."""
-    from backends.onnx_graph.compile import compile_onnx
-    from backends.onnx_graph.metadata import OnnxOptions
-
-    options = OnnxOptions(dynamic=deploy.dynamic, fixed=deploy.fixed, span=deploy.span)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "net.onnx"
-        try:
-            weights = draw_weights(deploy.graph)
-            compile_onnx(deploy.graph, weights, path, opset=deploy.opset, options=options)
-        except CompileError as error:
-            for message in error.messages:
-                sink.report(message)
-        assert not list(Path(folder).iterdir()), "what is refused leaves nothing behind"
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.stem}")

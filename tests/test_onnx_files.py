@@ -16,7 +16,6 @@ from backends.onnx_graph.check import MalformedModel, check_onnx, read_opset, re
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.lower import lower_graph
 from backends.onnx_graph.metadata import OnnxOptions
-from backends.onnx_graph.opsets import NEWEST, OLDEST
 from backends.onnx_graph.stream import write_model
 from compiler.diagnostics import CompileError
 from compiler.dims import Dim
@@ -25,11 +24,10 @@ from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Condition, Frame, Graph, Site, Value
 from compiler.ir.weights import draw_weights
+from compiler.messages.deployments import DimensionWithoutSize, OpsetOutOfRange
 from compiler.messages.lowering import (
     DimensionFixed,
     DimensionNotReadable,
-    DimensionWithoutSize,
-    OpsetOutOfRange,
     OpsetTooOld,
     UnknownDimension,
 )
@@ -40,6 +38,7 @@ from compiler.ops.convolution import Conv
 from compiler.ops.linear import Dense
 from compiler.ops.normalization import BatchNorm
 from compiler.ops.reshaping import Flatten
+from compiler.program import NEWEST_OPSET, OLDEST_OPSET
 from compiler.source import Source, Span
 from compiler.tensor import TensorType
 
@@ -201,7 +200,7 @@ def test_a_weight_may_be_an_output(tmp_path: Path) -> None:
     assert run(tmp_path / "net.onnx", {"x": np.zeros((1, 3), np.float32)})[1].tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("opset", range(OLDEST, NEWEST + 1))
+@pytest.mark.parametrize("opset", range(OLDEST_OPSET, NEWEST_OPSET + 1))
 def test_every_opset(opset: int, tmp_path: Path) -> None:
     net = Net()
     x = net.build.input("x", TensorType.of("f32", ["n", 4]))
@@ -229,7 +228,7 @@ def test_refusals() -> None:
     assert isinstance(fault, OpsetOutOfRange)
     (fault,) = refuse(OnnxOptions(dynamic=()))
     assert isinstance(fault, DimensionWithoutSize)
-    assert fault.name == "batch"
+    assert fault.names == ("batch",)
     (fault,) = refuse(OnnxOptions(fixed=(("height", 3),)))
     assert isinstance(fault, UnknownDimension)
     assert fault.known == ("batch",)

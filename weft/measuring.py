@@ -24,6 +24,7 @@ from compiler.ir.graph import Graph, Input, Output, Value
 from compiler.ir.subgraph import extract_subgraph
 from compiler.messages.files import UnknownItem
 from compiler.program import DataSet, Deploy, MetricUse, Program, Train
+from compiler.training.regression import BatchMean
 
 Array = NDArray[Any]
 
@@ -95,16 +96,16 @@ def find_place(deploy: Deploy, program: Program) -> NetOfTrain:
 
 
 def measure_deployed(place: NetOfTrain, session: Session, split: str) -> dict[str, float]:
-    """The metrics of a train on a split, computed from what a deployed file puts out.
+    """The metrics of a train on a split, and its loss, computed from what a deployed file puts out.
 
     The file runs the net; what the objective does after it (a softmax before a metric) runs in
-    NumPy. A metric that reads an output which the file does not have is left out.
+    NumPy. A figure that reads an output which the file does not have is left out.
 
     Raises:
         CompileError: the data cannot be read, or has no such split.
     """
     scores = score_rows(place, split, lambda inputs: session.run(session.cast_inputs(inputs)))
-    return {name: score.total() for name, score in scores.items() if name != "loss"}
+    return {name: score.total() for name, score in scores.items()}
 
 
 @dataclass(frozen=True)
@@ -184,13 +185,18 @@ def _make_scores(
     starts = [value for value, _ in made.values()]
     for use in train.metrics:
         part = _find_part(place, starts, [outputs[name] for name in use.arguments])
-        if part is not None:
-            values = evaluate(part, dict(place.weights or {}), arrays)
-            operands = [values[name] for name in use.arguments]
-            yield use.name, Score(count, _score_metric(use, operands))
+        if part is None:
+            continue
+        if any(outputs[name].value.type.rank == 0 for name in use.arguments):
+            yield use.name, Score(count, _score_batch(place, part, use, arrays))
+            continue
+        values = evaluate(part, dict(place.weights or {}), arrays)
+        operands = [values[name] for name in use.arguments]
+        yield use.name, Score(count, _score_metric(use, operands))
     part = _find_part(place, starts, [outputs["loss"]])
     if part is not None:
-        yield "loss", Score(count, _score_loss(part, dict(place.weights or {}), arrays))
+        loss = MetricUse("loss", BatchMean(), ("loss",))
+        yield "loss", Score(count, _score_batch(place, part, loss, arrays))
 
 
 def _find_part(place: NetOfTrain, starts: Sequence[Value], wanted: list[Output]) -> Graph | None:
@@ -209,14 +215,21 @@ def _score_metric(use: MetricUse, operands: Sequence[Array]) -> Callable[[Array]
     return lambda rows: float(use.metric.evaluate(*(array[rows] for array in operands)))
 
 
-def _score_loss(
-    part: Graph, weights: Mapping[str, Array], arrays: Mapping[str, Array]
+def _score_batch(
+    place: NetOfTrain, part: Graph, use: MetricUse, arrays: Mapping[str, Array]
 ) -> Callable[[Array], float]:
-    read = [item.name for item in part.inputs]
+    """A figure of what is one number for all rows of a batch, as a loss is: its mean over batches,
+    each counted by its rows, as the training script has it."""
+    read, weights = [item.name for item in part.inputs], dict(place.weights or {})
 
     def score(rows: Array) -> float:
-        chosen = {name: arrays[name][rows] for name in read}
-        return float(evaluate(part, weights, chosen)["loss"])
+        total = 0.0
+        for start in range(0, len(rows), place.train.batch):
+            batch = rows[start : start + place.train.batch]
+            values = evaluate(part, weights, {name: arrays[name][batch] for name in read})
+            operands = [values[name] for name in use.arguments]
+            total += len(batch) * float(use.metric.evaluate(*operands))
+        return total / len(rows)
 
     return score
 

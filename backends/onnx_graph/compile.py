@@ -9,20 +9,17 @@ from pathlib import Path
 from backends.onnx_graph.dtypes import Array
 from backends.onnx_graph.lower import lower_graph
 from backends.onnx_graph.metadata import OnnxOptions
-from backends.onnx_graph.opsets import DEFAULT, NEWEST, OLDEST
+from backends.onnx_graph.opsets import DEFAULT
 from backends.onnx_graph.stream import write_model
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph
 from compiler.ir.weights import find_misfits
-from compiler.messages.lowering import (
-    DimensionWithoutSize,
-    OpsetOutOfRange,
-    UnknownDimension,
-    WeightDoesNotFit,
-)
+from compiler.messages.deployments import DimensionWithoutSize, OpsetOutOfRange
+from compiler.messages.lowering import UnknownDimension, WeightDoesNotFit
 from compiler.passes.base import Context, Explanation
 from compiler.passes.pipeline import ONNX_PASSES, run_passes
 from compiler.passes.set_sizes import SetSizes
+from compiler.program import NEWEST_OPSET, OLDEST_OPSET
 
 
 @dataclass(frozen=True)
@@ -99,13 +96,14 @@ def prepare_graph(graph: Graph, opset: int, options: OnnxOptions, context: Conte
 
 def _find_faults(graph: Graph, opset: int, options: OnnxOptions) -> Iterator[Message]:
     span = options.span or graph.frame.origin
-    if not OLDEST <= opset <= NEWEST:
-        yield OpsetOutOfRange(span, opset, OLDEST, NEWEST)
+    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        yield OpsetOutOfRange(span, opset, OLDEST_OPSET, NEWEST_OPSET)
     fixed = dict(options.fixed)
     for name in (*(options.dynamic or ()), *fixed):
         if name not in graph.symbols:
             yield UnknownDimension(span, name, graph.symbols)
     if options.dynamic is not None:
-        for name in graph.symbols:
-            if name not in options.dynamic and name not in fixed:
-                yield DimensionWithoutSize(span, name)
+        named = {*options.dynamic, *fixed}
+        missing = tuple(name for name in graph.symbols if name not in named)
+        if missing:
+            yield DimensionWithoutSize(span, missing)

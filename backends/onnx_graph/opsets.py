@@ -16,9 +16,6 @@ from compiler.tensor import DType
 if TYPE_CHECKING:
     from backends.onnx_graph.builder import GraphBuilder
 
-OLDEST = 18
-NEWEST = 26
-"""The newest opset that ONNX Runtime 1.31 runs."""
 DEFAULT = 21
 
 IR_VERSIONS = {18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 13}

@@ -15,6 +15,15 @@ def deploy_spec(clauses: str, subject: str = "fit") -> str:
     return train_spec() + f"deploy {subject} as onnx {{ {clauses} }}\n"
 
 
+WIDE = """model Wide {
+    input image: f32[height, width]
+    output bright = image > 0
+}
+net wide = Wide()
+"""
+"""A net with two open sizes."""
+
+
 @final
 @dataclass(frozen=True)
 class UnknownDim(Message):
@@ -55,6 +64,58 @@ class DimBothWays(Message):
 
     def help(self) -> str:
         return "leave it out of one of the clauses"
+
+
+@final
+@dataclass(frozen=True)
+class DimensionWithoutSize(Message):
+    """`dynamic` names the sizes that stay free, and these are not among them.
+
+    What is not dynamic must have a size in the ONNX file. Name it too, or give it a size. Without
+    `dynamic`, all sizes stay free.
+    """
+
+    code: ClassVar[str] = "W0805"
+    bad: ClassVar[str] = deploy_spec("dynamic height", subject="wide") + WIDE
+    good: ClassVar[str] = deploy_spec("dynamic height  fix width=16", subject="wide") + WIDE
+
+    names: tuple[str, ...]
+
+    def title(self) -> str:
+        verb = "is" if len(self.names) == 1 else "are"
+        return f"{list_words(self.names)} {verb} neither dynamic nor of a known size"
+
+    def label(self) -> str:
+        return f"leaves {list_words(self.names)} without a size"
+
+    def help(self) -> str:
+        them = "it" if len(self.names) == 1 else "them"
+        sizes = ", ".join(f"{name}=16" for name in self.names)
+        return f"name {them} in `dynamic` too, or give {them} a size: `fix {sizes}`"
+
+
+@final
+@dataclass(frozen=True)
+class OpsetOutOfRange(Message):
+    """The opset is older or newer than the ones Weft writes.
+
+    Opset 18 is the oldest whose reductions and resizing mean what they mean today. The newest is
+    the newest that ONNX Runtime runs, so that every file can be verified.
+    """
+
+    code: ClassVar[str] = "W0802"
+    bad: ClassVar[str] = deploy_spec("opset 12")
+    good: ClassVar[str] = deploy_spec("opset 18")
+
+    opset: int
+    oldest: int
+    newest: int
+
+    def title(self) -> str:
+        return f"there is no opset {self.opset} to write"
+
+    def label(self) -> str:
+        return f"choose an opset from {self.oldest} to {self.newest}"
 
 
 @final

@@ -36,27 +36,6 @@ class OpsetTooOld(Message):
 
 @final
 @dataclass(frozen=True)
-class OpsetOutOfRange(Message):
-    """The opset is older or newer than the ones Weft writes.
-
-    Opset 18 is the oldest whose reductions and resizing mean what they mean today. The newest is
-    the newest that ONNX Runtime runs, so that every file can be verified.
-    """
-
-    code: ClassVar[str] = "W0802"
-    opset: int
-    oldest: int
-    newest: int
-
-    def title(self) -> str:
-        return f"there is no opset {self.opset} to write"
-
-    def label(self) -> str:
-        return f"choose an opset from {self.oldest} to {self.newest}"
-
-
-@final
-@dataclass(frozen=True)
 class DimensionFixed(Message):
     """A dimension that is to stay free would become a number in the ONNX file.
 
@@ -95,27 +74,6 @@ class UnknownDimension(Message):
         return (
             f"the free ones are {', '.join(self.known)}" if self.known else "none of them is free"
         )
-
-
-@final
-@dataclass(frozen=True)
-class DimensionWithoutSize(Message):
-    """`dynamic` names the dimensions that stay free, and this one is not among them.
-
-    What is not dynamic must have a size in the ONNX file. Name it too, or give it a size.
-    """
-
-    code: ClassVar[str] = "W0805"
-    name: str
-
-    def title(self) -> str:
-        return f"`{self.name}` is neither dynamic nor of a known size"
-
-    def label(self) -> str:
-        return f"leaves `{self.name}` without a size"
-
-    def help(self) -> str:
-        return f"name it in `dynamic` too, or give it a size: `fix {self.name}=16`"
 
 
 @final

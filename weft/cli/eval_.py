@@ -34,7 +34,9 @@ def add_to(app: typer.Typer) -> None:
             Path | None,
             typer.Option("--onnx", metavar="FILE", help="Default: output/SPEC/DEPLOY.onnx."),
         ] = None,
-        split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+        split: Annotated[
+            str | None, typer.Option("--split", help="Default: test, or the last that there is.")
+        ] = None,
         device: DeviceOption = Device.AUTO,
         form: Annotated[OutputFormat, typer.Option("--format", help="How to print.")] = (
             OutputFormat.TEXT
@@ -62,12 +64,14 @@ def add_to(app: typer.Typer) -> None:
                 raise CompileError([FileMissing(None, str(path))])
             session = open_session(path, device=Place(device.value))
             place = find_place(deploy, program)
-            figures[deploy.name] = measure_deployed(place, session, split)
+            measured = split or place.train.data.split.names[-1]
+            figures[deploy.name] = (measured, measure_deployed(place, session, measured))
         if form is OutputFormat.JSON:
-            print(json.dumps(figures, indent=2))
+            print(json.dumps({name: found for name, (_, found) in figures.items()}, indent=2))
         else:
-            for deployed, metrics in figures.items():
-                print(f"{deployed}, {split}: {format_metrics(metrics)}")
+            for name, (measured, found) in figures.items():
+                text = format_metrics(found) or "none of its figures reads only what the file has"
+                print(f"{name}, {measured}: {text}")
 
 
 def choose_deploys(program: Program, name: str | None) -> list[Deploy]:

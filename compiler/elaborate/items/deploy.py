@@ -24,18 +24,22 @@ from compiler.elaborate.items.subjects import Deployable, OpenVariant, find_subj
 from compiler.elaborate.items.words import make_table
 from compiler.elaborate.values import Known, Poison
 from compiler.ir.graph import Graph
-from compiler.messages.deployments import DimBothWays, LabelCount, UnknownDim, UnknownOutput
+from compiler.messages.deployments import (
+    DimBothWays,
+    DimensionWithoutSize,
+    LabelCount,
+    OpsetOutOfRange,
+    UnknownDim,
+    UnknownOutput,
+)
 from compiler.messages.items import SettingRange
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.program import DataSet, Deploy, Net
+from compiler.program import NEWEST_OPSET, OLDEST_OPSET, DataSet, Deploy, Net
 from compiler.source import Span
 from compiler.syntax import Clause, Declare, Name, Reference
 from compiler.syntax import Data as DataItem
 from compiler.syntax import Deploy as DeployItem
-
-OLDEST_OPSET = 18
-"""The oldest operator set that the ONNX backend writes."""
 
 
 class DeployRun:
@@ -59,6 +63,7 @@ class DeployRun:
         self.once = Once()
         self.opset = 21
         self.dynamic: list[Name] | None = None
+        self.dynamic_span: Span | None = None
         self.fixed: list[tuple[Name, int]] = []
         self.labels: tuple[tuple[str, ...], Span] | None = None
         self.outputs: list[Name] = []
@@ -113,6 +118,7 @@ class DeployRun:
         """`dynamic batch, t`."""
         if self.once.allows(body, clause):
             self.dynamic = self.read_names(body, clause, "the name of a size")
+            self.dynamic_span = clause.span
 
     def take_outputs(self, body: Body, clause: Clause) -> None:
         """`outputs a, b`."""
@@ -150,8 +156,11 @@ class DeployRun:
 
     def take_opset(self, body: Body, clause: Clause) -> None:
         """`opset 21`."""
-        if self.once.allows(body, clause):
-            self.opset = read_whole(body, clause, OLDEST_OPSET) or self.opset
+        number = read_whole(body, clause, 1) if self.once.allows(body, clause) else None
+        if number is not None and not OLDEST_OPSET <= number <= NEWEST_OPSET:
+            span = clause.operands[0].span
+            body.report(OpsetOutOfRange(span, number, OLDEST_OPSET, NEWEST_OPSET))
+        self.opset = number or self.opset
 
     def take_labels(self, body: Body, clause: Clause) -> None:
         """`labels ["no", "yes"]`."""
@@ -207,6 +216,10 @@ class DeployRun:
         for name in self.dynamic or ():
             if name.text in fixed:
                 self.body.report(DimBothWays(name.span, name.text))
+        named = {n.text for n in self.dynamic or ()} | fixed
+        missing = tuple(name for name in graph.symbols if name not in named)
+        if self.dynamic is not None and missing and named <= set(graph.symbols):
+            self.body.report(DimensionWithoutSize(self.dynamic_span, missing))
 
     def check_labels(self, graph: Graph) -> None:
         """Whether there is a label for each class."""

@@ -1,0 +1,87 @@
+"""Figures of what stands in a net's place: metrics and losses over the rows of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from compiler.diagnostics import CompileError, Sink
+from compiler.driver import check
+from compiler.ir.evaluate import evaluate
+from compiler.ir.weights import draw_weights
+from weft.measuring import NetOfTrain, score_rows
+
+SPEC = """
+model Two {
+    input x: f32[batch, 4]
+    output logits: f32[batch, 3] = x -> dense(3)
+    output size: f32[batch] = x -> dense(1) -> flatten(0)
+}
+data rows {
+    source npz("rows.npz")
+    split in_order, train=50%, test=50%
+}
+train fit of Two on rows {
+    class_loss = cross_entropy(logits, label, weight=[1, 2, 3])
+    size_loss = mse(size, target)
+    minimize class_loss + 0.5 * size_loss with adam(lr=1e-3)
+    metric accuracy = accuracy(logits, label)
+    metric class_loss = class_loss
+    metric apart = mae(mean(size), mean(target))
+    batch 8  epochs 1
+}
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> NetOfTrain:
+    draw = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "rows.npz",
+        x=draw.normal(size=(40, 4)).astype(np.float32),
+        label=draw.integers(0, 3, 40),
+        target=draw.normal(size=40).astype(np.float32),
+    )
+    (tmp_path / "spec.weft").write_text(SPEC)
+    sink = Sink()
+    program = check(tmp_path / "spec.weft", sink=sink)
+    assert program is not None, sink.messages
+    train = program.trains["fit"]
+    return NetOfTrain(train, train.nets[0].name, tmp_path)
+
+
+def test_figures_of_whole_batches_are_means_over_batches(place: NetOfTrain) -> None:
+    graph = place.train.nets[0].net.graph
+    weights = draw_weights(graph)
+
+    def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        return evaluate(graph, weights, inputs)
+
+    scores = {name: score.total() for name, score in score_rows(place, "test", run).items()}
+    arrays = np.load(place.folder / "rows.npz")
+    x, label, target = (torch.tensor(arrays[name][20:]) for name in ("x", "label", "target"))
+    logits, size = (torch.tensor(a) for a in run({"x": x.numpy()}).values())
+    assert scores["accuracy"] == (logits.argmax(1) == label).float().mean().item()
+    weight = torch.tensor([1.0, 2.0, 3.0])
+    expected = dict.fromkeys(("class_loss", "apart", "loss"), 0.0)
+    for rows in torch.arange(20).split(8):  # the rows of a batch share the sum of class weights
+        classes = functional.cross_entropy(logits[rows], label[rows], weight).item()
+        sizes = functional.mse_loss(size[rows], target[rows]).item()
+        apart = (size[rows].mean() - target[rows].mean()).abs().item()
+        expected["class_loss"] += classes * len(rows) / 20
+        expected["apart"] += apart * len(rows) / 20
+        expected["loss"] += (classes + 0.5 * sizes) * len(rows) / 20
+    for name, value in expected.items():
+        assert scores[name] == pytest.approx(value, rel=1e-5), name
+
+
+def test_an_unknown_split_is_refused(place: NetOfTrain) -> None:
+    with pytest.raises(CompileError) as error:
+        score_rows(place, "val", lambda inputs: {})
+    assert "there is no split `val`" in error.value.messages[0].title()
