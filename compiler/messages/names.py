@@ -176,9 +176,18 @@ class UnknownClause(Message):
             return f"`{self.word}` is a layer: apply it and bind the result, `y = x -> {self.word}`"
         if self.form is not None:
             return f"write `{self.form}`"
+        if self.place == "a block" and self.word in _OF_MODELS:
+            return _OF_MODELS[self.word]
         if self.suggestion or not self.known:
             return f"to bind a name, write `{self.word} = …`"
         return f"{self.place} has {', '.join(f'`{k}`' for k in self.known)}"
+
+
+_OF_MODELS = {
+    "input": "a block takes tensors as arguments: `block name(x: f32[n, c], …) { … }`",
+    "output": "a block gives its result with `return`",
+}
+"""How a block says what a model has a clause for."""
 
 
 @final

@@ -1,0 +1,66 @@
+"""Pages for people: no section is empty, no link leads nowhere, every code that is named exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from compiler.diagnostics import MESSAGES
+from compiler.messages import load_messages
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+FENCE = re.compile(r"^```.*?^```", re.M | re.S)
+HEADING = re.compile(r"^#+ (.*)$", re.M)
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def read_prose(page: Path) -> str:
+    """The text without its blocks of code, which may hold anything."""
+    return FENCE.sub("code", page.read_text(encoding="utf-8"))
+
+
+def list_anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links (GitHub's rule)."""
+    kept = (
+        re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(read_prose(page))
+    )
+    return {heading.replace(" ", "-") for heading in kept}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_section_says_something(page: Path) -> None:
+    lines = [line for line in read_prose(page).splitlines() if line.strip()]
+    for line, behind in zip(lines, [*lines[1:], "# "], strict=True):
+        if HEADING.match(line):
+            level, other = line.split(" ")[0], behind.split(" ")[0]
+            deeper = set(other) == {"#"} and len(other) > len(level)
+            assert deeper or not HEADING.match(behind), f"nothing under {line!r}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in LINK.findall(read_prose(page)):
+        there = (page.parent / target).resolve() if target else page
+        assert there.exists(), f"{target} does not exist"
+        if anchor:
+            assert anchor in list_anchors(there), f"{target} has no section {anchor}"
+
+
+def test_codes_exist() -> None:
+    load_messages()
+    for page in PAGES:
+        named = set(re.findall(r"\bW\d{4}\b", page.read_text(encoding="utf-8")))
+        assert named <= set(MESSAGES), name(page)
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for page in ROOT.glob("docs/**/*.md"):
+        assert name(page) in text, f"README.md does not mention {name(page)}"
