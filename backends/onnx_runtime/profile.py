@@ -8,6 +8,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import onnx
@@ -17,12 +18,16 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 ENDING = "_kernel_time"
+PATIENCE = 3.0
+"""Seconds after which no more calls are made, if there were enough."""
+LEAST_ROUNDS = 3
 
 
 def profile_kernels(
     model: Path, inputs: Mapping[str, Array], *, threads: int = 1, rounds: int = 20
 ) -> dict[tuple[str, ...], float]:
-    """Microseconds that each kernel took in all calls, on the CPU, by the names of the nodes of
+    """Microseconds that each kernel took in all calls (`rounds`, fewer where they take long), on
+    the CPU, by the names of the nodes of
     the file that were fused into it, the last one first. What the runtime added has its own name.
 
     Raises:
@@ -36,7 +41,10 @@ def profile_kernels(
         options.intra_op_num_threads = threads
         session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         given = {item.name: inputs[item.name] for item in session.get_inputs()}
-        for _ in range(rounds):
+        start = perf_counter()
+        for turn in range(rounds):
+            if turn >= LEAST_ROUNDS and perf_counter() - start > PATIENCE:
+                break
             session.run(None, given)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     spent: dict[str, float] = defaultdict(float)

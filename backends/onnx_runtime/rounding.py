@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from backends.onnx_runtime.tolerance import compare
 from compiler.dims import Dim
-from compiler.ir.evaluate import evaluate
+from compiler.ir.evaluate import decode_weights, evaluate
 from compiler.ir.graph import Graph, Value
 from compiler.ops.convolution import Conv
 from compiler.ops.linear import Dense
@@ -106,6 +106,7 @@ def measure_rounding(
         return 0.0
     worst = 0.0
     rounded = {**weights, **dict(_round_biases(graph, weights))}
+    graph, rounded = decode_weights(graph, rounded)
     for seed in range(DRAWS):
         draw = np.random.default_rng(seed)
         nodes = tuple(
@@ -117,7 +118,7 @@ def measure_rounding(
         moved = evaluate(replace(graph, nodes=nodes), rounded, inputs)
         errors = [compare(array, moved[name]).error for name, array in expected.items()]
         worst = max(worst, *errors)
-    return max(FACTOR * worst, _find_step(graph, weights, expected))
+    return max(FACTOR * worst, _find_step(graph, rounded, expected))
 
 
 def _round_biases(graph: Graph, weights: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from backends.onnx_graph.check import MalformedModel, check_onnx, read_opset
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.cases import Case, make_cases
+from backends.onnx_runtime.margins import Margin
 from backends.onnx_runtime.onnx_subject import OnnxSubject
 from backends.onnx_runtime.readback import check_integers
-from backends.onnx_runtime.rounding import has_rounding, measure_rounding
+from backends.onnx_runtime.rounding import has_rounding
 from backends.onnx_runtime.session import Device, open_session
 from backends.onnx_runtime.sizes import SizeSearch, pin_sizes
 from backends.onnx_runtime.tolerance import Difference, compare_all, derive_tolerance
 from backends.onnx_runtime.torch_subject import TorchSubject
 from compiler.diagnostics import Message, Sink
-from compiler.ir.evaluate import bind_sizes, evaluate
+from compiler.ir.evaluate import bind_sizes, decode_weights, evaluate
 from compiler.ir.graph import Graph
 from compiler.messages.verification import BackendFailed, InvalidOnnx, NoPossibleSizes
 
@@ -169,14 +170,15 @@ def compare_subjects(
     tolerance = derive_tolerance(graph)
     results: list[CaseResult] = []
     failed: set[str] = set()
+    decoded, numbers = decode_weights(graph, weights)
     for number, case in enumerate(cases):
         if progress is not None:
             progress(f"verify {graph.name}: {case}", number, len(cases))
-        expected = evaluate(graph, weights, case.inputs)
+        trial = Trial(graph, weights, case, evaluate(decoded, numbers, case.inputs), search.batch)
         for subject in subjects:
             if subject.name in failed:
                 continue
-            result, fault = _compare(graph, weights, subject, case, expected, tolerance, search)
+            result, fault = _compare(subject, trial, tolerance)
             results.append(result)
             if fault is not None:
                 failed.add(subject.name)
@@ -185,59 +187,49 @@ def compare_subjects(
     return VerifyReport(tuple(results), allowed, passed=not failed)
 
 
-def _compare(
-    graph: Graph,
-    weights: Mapping[str, Array],
-    subject: Subject,
-    case: Case,
-    expected: Mapping[str, Array],
-    tolerance: float,
-    search: SizeSearch,
-) -> tuple[CaseResult, Message | None]:
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One case that all backends are put to, and its meaning."""
+
+    graph: Graph
+    weights: Mapping[str, Array]
+    case: Case
+    expected: dict[str, Array]
+    batch: str | None
+    margins: dict[int | None, Margin] = field(default_factory=dict)
+
+    def find_margin(self, index: tuple[int, ...]) -> Margin:
+        """What is allowed where the largest difference stands: on its row of a stacked case."""
+        stacked = self.case.stacked and self.batch is not None and index
+        row = index[0] if stacked else None
+        if row not in self.margins:
+            self.margins[row] = self._make_margin(row)
+        return self.margins[row]
+
+    def _make_margin(self, row: int | None) -> Margin:
+        if row is None or self.batch is None:
+            return Margin(self.graph, self.weights, self.case, self.expected)
+        case = self.case.row(row, self.batch)
+        return Margin(
+            self.graph, self.weights, case, evaluate(self.graph, self.weights, case.inputs)
+        )
+
+
+def _compare(subject: Subject, trial: Trial, tolerance: float) -> tuple[CaseResult, Message | None]:
+    case = trial.case
     try:
         found = subject.run(case.inputs)
     except RuntimeError as error:
         result = CaseResult(str(case), case.sizes, subject.name, "", np.inf)
-        return result, BackendFailed(graph.frame.origin, subject.name, str(case), str(error))
-    output, worst = compare_all(expected, found, by_rows=case.stacked)
+        origin = trial.graph.frame.origin
+        return result, BackendFailed(origin, subject.name, str(case), str(error))
+    output, worst = compare_all(trial.expected, found, by_rows=case.stacked)
     result = CaseResult(str(case), case.sizes, subject.name, output, worst.error)
     if worst.error <= tolerance:
         return result, None
-    if case.stacked and search.batch is not None and worst.index:
-        case = case.row(worst.index[0], search.batch)
-    meaning = evaluate(graph, weights, case.inputs)
-    rounding = measure_rounding(graph, weights, case.inputs, meaning)
-    allowed = max(tolerance, measure_noise(graph, weights, case), rounding)
+    margin = trial.find_margin(worst.index)
+    allowed = margin.allow(worst.error, tolerance)
     result = replace(result, allowed=allowed)
     if worst.error <= allowed:
         return result, None
-    # On the way to the outputs, a level decided otherwise is no fault of the node that rounds.
-    loose = max(allowed, LEVEL) if has_rounding(graph) else allowed
-    return result, subject.explain(case, loose, output, worst)
-
-
-LEVEL = 1.5 / 127
-"""One level of an 8-bit value, relative to its largest magnitude, and half a one for rounding."""
-NOISE_FACTOR = 16.0
-"""How many times the effect of rounding the inputs and weights once a difference may be: every
-layer rounds again."""
-
-
-def measure_noise(graph: Graph, weights: Mapping[str, Array], case: Case) -> float:
-    """The error that rounding explains: how much the outputs move when every number that goes
-    in moves by one step. Networks that subtract nearly equal numbers, and jumps (a comparison,
-    an index of a maximum), are known by it."""
-    draw = np.random.default_rng(0)
-
-    def disturb(array: Array) -> Array:
-        if array.dtype.kind != "f":
-            return array
-        step = np.finfo(array.dtype).eps * draw.uniform(-1.0, 1.0, array.shape)
-        moved: Array = (array * (1.0 + step)).astype(array.dtype)
-        return moved
-
-    expected = evaluate(graph, weights, case.inputs)
-    moved_weights = {path: disturb(np.asarray(a)) for path, a in weights.items()}
-    moved_inputs = {name: disturb(a) for name, a in case.inputs.items()}
-    _, moved = compare_all(expected, evaluate(graph, moved_weights, moved_inputs))
-    return NOISE_FACTOR * moved.error
+    return result, subject.explain(margin.case, margin.loosen(allowed), output, worst)

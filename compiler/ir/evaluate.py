@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,25 @@ def evaluate(
         for name in last_use.get(index, ()):
             del values[name]
     return {output.name: values[output.value.name] for output in graph.outputs}
+
+
+def decode_weights(graph: Graph, weights: Mapping[str, Array]) -> tuple[Graph, dict[str, Array]]:
+    """The graph without the nodes that only say how a weight is stored, and its weights with
+    what these stand for: for a graph that is evaluated several times. It has the same outputs."""
+    owners = dict(graph.parameter)
+    known = {path: np.asarray(weights[path]) for path in owners}
+    kept: list[Node] = []
+    for node in graph.nodes:
+        named = [value.name for value in node.inputs if value is not None]
+        if node.op.foldable or not named or not owners.keys() >= set(named):
+            kept.append(node)
+            continue
+        operands = [known[v.name] if v is not None else None for v in node.inputs]
+        results = node.op.evaluate(*operands)
+        for value, array in zip(node.outputs, results, strict=True):
+            known[value.name] = np.asarray(array, dtype=value.type.dtype.numpy)
+            owners[value.name] = replace(owners[named[0]], value=value, hints=())
+    return replace(graph, nodes=tuple(kept), parameters=tuple(owners.values())), known
 
 
 def bind_sizes(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, int]:

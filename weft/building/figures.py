@@ -23,6 +23,8 @@ Array = NDArray[Any]
 
 RESAMPLES = 400
 """How often rows are resampled for a metric that is no mean of rows."""
+PATIENCE = 5.0
+"""Seconds that the calls of each file should take, where these are the figures of the report."""
 MOST_ROWS = 20_000
 """Splits with more rows are resampled, which costs the same for any number of rows."""
 
@@ -98,13 +100,13 @@ def time_contenders(
         sessions[contender.name] = open_on_target(contender.path, target)
         inputs[contender.name], shown = draw_inputs(contender.wrapped, target)
         sizes = sizes or shown
-    timings = time_sessions(sessions, inputs, rounds=rounds).timings
+    timings = time_sessions(sessions, inputs, rounds=rounds, patience=PATIENCE).timings
     first = next(iter(sessions.values()))
     facts = {
         "sizes": sizes,
         "device": first.device.value,
         "threads": count_threads(target),
-        "rounds": rounds,
+        "rounds": len(next(iter(timings.values())).samples),
     }
     return {name: np.asarray(timing.samples) for name, timing in timings.items()}, facts
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ from backends.onnx_runtime.profile import profile_kernels
 from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.selecting import layer_path
-from compiler.compression.world import LayerNote
-from compiler.ir.cost import is_weight
-from compiler.ir.evaluate import evaluate
+from compiler.compression.world import LayerNote, Samples
+from compiler.ir.cost import is_weight, summarize
+from compiler.ir.evaluate import bind_sizes, evaluate
 from compiler.ir.graph import Graph, Node, Parameter
 from weft.building.figures import Contender
 from weft.building.outcomes import LayerRow
@@ -24,8 +24,14 @@ from weft.building.variants import VariantBuild
 
 Array = NDArray[Any]
 
-SAMPLES = 64
+MOST_ROWS = 64
 """Rows on which the noise of each layer is measured."""
+LEAST_ROWS = 4
+MOST_WORK = 5e10
+"""Multiply-adds of the base on these rows: beyond, there are fewer, down to the least. A row of a
+large network has so many values in every layer that a few rows tell as much."""
+MOST_BYTES = 1 << 28
+"""What all values of the rows that are computed together should take."""
 
 
 def describe_layers(build: VariantBuild, own: Contender, base: Contender) -> list[LayerRow]:
@@ -100,21 +106,37 @@ def measure_noise(build: VariantBuild, own: WeightedNet, base: WeightedNet) -> d
     """Signal to noise in decibels at the output of every layer that kept its shape: the power of
     the base's output over that of the difference. Infinite where nothing changed."""
     samples = build.make_world(None).samples
-    batch = next(iter(samples.batches(SAMPLES, SAMPLES)), None) if samples is not None else None
-    if batch is None:
+    if samples is None:
         return {}
     # Quantization folds batch norms: layers are compared with their norms, whoever folded them.
-    found, expected = (_watch(fold_norms(net), batch) for net in (own, base))
-    noise = {}
-    for path, signal in expected.items():
-        array = found.get(path)
-        if array is None or array.shape != signal.shape:
-            continue
-        power = float(np.sum(signal.astype(np.float64) ** 2))
-        error = float(np.sum((signal.astype(np.float64) - array.astype(np.float64)) ** 2))
-        if power and error:
-            noise[path] = 10 * float(np.log10(power / error))
-    return noise
+    found, expected = fold_norms(own), fold_norms(base)
+    power: dict[str, float] = defaultdict(float)
+    error: dict[str, float] = defaultdict(float)
+    for batch in _draw_rows(base.graph, samples):
+        signals = _watch(expected, batch)
+        for path, array in _watch(found, batch).items():
+            signal = signals.get(path)
+            if signal is not None and array.shape == signal.shape:
+                noise = np.subtract(signal, array, dtype=np.float64)
+                power[path] += float(np.sum(np.square(signal, dtype=np.float64)))
+                error[path] += float(np.sum(np.square(noise, out=noise)))
+    return {
+        path: 10 * float(np.log10(power[path] / error[path]))
+        for path in power
+        if power[path] and error[path]
+    }
+
+
+def _draw_rows(graph: Graph, samples: Samples) -> Iterator[Mapping[str, Array]]:
+    """Rows to measure noise on, as many together as memory allows."""
+    first = next(iter(samples.batches(1, 1)), None)
+    if first is None:
+        return iter(())
+    sizes, summary = bind_sizes(graph, first), summarize(graph)
+    work = summary.multiply_adds.evaluate(sizes)
+    rows = int(np.clip(MOST_WORK / max(work, 1), LEAST_ROWS, MOST_ROWS))
+    together = MOST_BYTES // max(1, summary.activation_bytes.evaluate(sizes))
+    return iter(samples.batches(rows, max(1, min(rows, together))))
 
 
 def _watch(net: WeightedNet, batch: Mapping[str, Array]) -> dict[str, Array]:

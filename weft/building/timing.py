@@ -23,6 +23,12 @@ Array = NDArray[Any]
 SAMPLE = 2e-4
 """Seconds that one sample should take at least: shorter calls are repeated within it."""
 
+PATIENCE = 0.6
+"""Seconds that the calls of each file should take where candidates are compared."""
+LEAST_ROUNDS = 7
+"""However long a call takes: the fewest samples with a 95 % interval of their median are six."""
+WARM_UP = 5
+
 
 def open_on_target(model: Path | bytes, target: Target) -> Session:
     """A session on the target. Its threads do not spin: two sessions in one process would take
@@ -69,13 +75,17 @@ def time_sessions(
     inputs: Mapping[str, Mapping[str, Array]],
     *,
     rounds: int = 30,
+    patience: float = PATIENCE,
 ) -> Comparison:
-    """Seconds of one call of each session on its inputs, in turns."""
+    """Seconds of one call of each session on its inputs, in turns: `rounds` times, or as often as
+    `patience` seconds for each session allow, but at least `LEAST_ROUNDS` times."""
     calls = {name: _bind(session, inputs[name]) for name, session in sessions.items()}
-    pilot = measure(calls, rounds=5, warmup=3)
-    fastest = min(timing.median for timing in pilot.timings.values())
+    pilot = measure(calls, rounds=3, warmup=1).timings.values()
+    fastest = min(timing.median for timing in pilot)
     repeat = max(1, min(100, round(SAMPLE / max(fastest, 1e-9))))
-    return measure(calls, rounds=rounds, repeat=repeat)
+    turn = repeat * sum(timing.median for timing in pilot)
+    rounds = min(rounds, max(LEAST_ROUNDS, int(patience * len(calls) / max(turn, 1e-9))))
+    return measure(calls, rounds=rounds, repeat=repeat, warmup=min(WARM_UP, rounds // 3))
 
 
 def _bind(session: Session, inputs: Mapping[str, Array]) -> Callable[[], object]:

@@ -128,7 +128,8 @@ class DenseFactoring(SingleRank):
     @property
     def wide(self) -> bool:
         """Whether there are at least as many inputs as outputs."""
-        return self.weight.shape[0] <= self.weight.shape[1]
+        outputs, inputs = self.weight.shape
+        return bool(outputs <= inputs)
 
     def _split(self, weight: Array, bias: Array | None, moments: Moments | None) -> Product:
         if moments is None:

@@ -1,0 +1,72 @@
+"""How far a backend may lie from the meaning on one case: what the rounding of numbers explains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.onnx_runtime.cases import Case
+from backends.onnx_runtime.rounding import has_rounding, measure_rounding
+from backends.onnx_runtime.tolerance import compare_all
+from compiler.ir.evaluate import evaluate
+from compiler.ir.graph import Graph
+
+Array = NDArray[Any]
+
+LEVEL = 1.5 / 127
+"""One level of an 8-bit value, relative to its largest magnitude, and half a one for rounding."""
+NOISE_FACTOR = 16.0
+"""How many times the effect of rounding the inputs and weights once a difference may be: every
+layer rounds again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Margin:
+    """What is allowed on one case; `meaning` are its outputs by name. It takes several evaluations
+    of the network, so each part is found once, when a difference asks for it, and serves all
+    backends."""
+
+    graph: Graph
+    weights: Mapping[str, Array]
+    case: Case
+    meaning: Mapping[str, Array]
+
+    def allow(self, error: float, tolerance: float) -> float:
+        """The largest error allowed, as far as it has to be known to judge this one: rounding of
+        values explains what it does first, then rounding of numbers that go in."""
+        allowed = max(tolerance, self.rounding)
+        return allowed if error <= allowed else max(allowed, self.noise)
+
+    def loosen(self, allowed: float) -> float:
+        """What is allowed on the way to the outputs: a level decided otherwise is no fault of
+        the node that rounds."""
+        return max(allowed, LEVEL) if has_rounding(self.graph) else allowed
+
+    @cached_property
+    def rounding(self) -> float:
+        """The error that values rounded to another level explain."""
+        return measure_rounding(self.graph, self.weights, self.case.inputs, self.meaning)
+
+    @cached_property
+    def noise(self) -> float:
+        """The error that rounding explains: how much the outputs move when every number that goes
+        in moves by one step. Networks that subtract nearly equal numbers, and jumps (a
+        comparison, an index of a maximum), are known by it."""
+        draw = np.random.default_rng(0)
+
+        def disturb(array: Array) -> Array:
+            if array.dtype.kind != "f":
+                return array
+            step = np.finfo(array.dtype).eps * draw.uniform(-1.0, 1.0, array.shape)
+            moved: Array = (array * (1.0 + step)).astype(array.dtype)
+            return moved
+
+        weights = {path: disturb(np.asarray(a)) for path, a in self.weights.items()}
+        inputs = {name: disturb(a) for name, a in self.case.inputs.items()}
+        _, moved = compare_all(self.meaning, evaluate(self.graph, weights, inputs))
+        return NOISE_FACTOR * moved.error
