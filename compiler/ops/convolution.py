@@ -36,6 +36,7 @@ from compiler.ops.windows import (
     Window,
     array_sizes,
     collapse,
+    convolve,
     count_windows,
     make_windows,
     need_layout,
@@ -195,21 +196,6 @@ class Conv(Op):
         if self.groups != 1:
             attributes["group"] = self.groups
         return [build.op("Conv", [value, *inputs[1:]], attributes)]
-
-
-def convolve(view: Array, weight: Array, groups: int) -> Array:
-    """Multiplies windows `[n, c, *out, *kernel]` with a weight `[o, c / groups, *kernel]`: one
-    matrix product per sample and group."""
-    axes = weight.ndim - 2
-    n, _, *sizes = view.shape
-    out, window = sizes[:axes], sizes[axes:]
-    inner = weight.shape[1] * math.prod(window)
-    split = view.reshape(n, groups, weight.shape[1], *out, *window)
-    order = (1, 0, 2, *range(3 + axes, 3 + 2 * axes), *range(3, 3 + axes))
-    columns = split.transpose(order).reshape(groups, n, inner, math.prod(out))
-    rows = weight.reshape(groups, 1, weight.shape[0] // groups, inner)
-    product: Array = np.matmul(rows, columns)
-    return product.swapaxes(0, 1).reshape(n, weight.shape[0], *out)
 
 
 def _need_options(op: Conv | ConvTranspose, axes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -26,6 +27,8 @@ from compiler.tensor import TensorType
 Sizes = int | tuple[int, ...]
 Padding = int | tuple[int, ...] | Literal["same", "valid"]
 
+TOGETHER = 1 << 21
+"""Entries of windows that a convolution lays out together."""
 LAYOUTS = "[batch, channels, size…] with one to three sizes"
 
 
@@ -263,3 +266,37 @@ def view_windows(x: Array, windows: Sequence[Window]) -> Array:
     steps = [slice(None, None, w.stride) for w in windows]
     inner = [slice(None, None, w.dilation) for w in windows]
     return view[:, :, *steps, *inner]
+
+
+def convolve(view: Array, weight: Array, groups: int) -> Array:
+    """Multiplies windows `[n, c, *out, *kernel]` with a weight `[o, c / groups, *kernel]`: one
+    matrix product per sample and group, of few samples at a time, whose windows fit in a cache."""
+    axes = weight.ndim - 2
+    n, _, *sizes = view.shape
+    out, window = sizes[:axes], sizes[axes:]
+    inner, places = weight.shape[1] * math.prod(window), math.prod(out)
+    rows = weight.reshape(groups, 1, weight.shape[0] // groups, inner)
+    product = np.empty((groups, n, weight.shape[0] // groups, places), np.result_type(view, weight))
+    count = max(1, TOGETHER // max(1, groups * inner * places))
+    for start in range(0, n, count):
+        part = slice(start, start + count)
+        columns = _lay_columns(view[part], groups, axes)
+        np.matmul(rows, columns.reshape(groups, -1, inner, places), out=product[:, part])
+    return product.swapaxes(0, 1).reshape(n, weight.shape[0], *out)
+
+
+def _lay_columns(view: Array, groups: int, axes: int) -> Array:
+    """Windows `[n, c, *out, *kernel]` as `[groups, n, c / groups, *kernel, *out]`. Copying the
+    places of one kernel entry after the other moves long runs of memory."""
+    n, channels, *sizes = view.shape
+    out, window = sizes[:axes], sizes[axes:]
+    columns = np.empty((groups, n, channels // groups, *window, *out), view.dtype)
+    if math.prod(window) > math.prod(out):
+        split = view.reshape(n, groups, channels // groups, *sizes)
+        order = (1, 0, 2, *range(3 + axes, 3 + 2 * axes), *range(3, 3 + axes))
+        columns[...] = split.transpose(order)
+        return columns
+    for offset in np.ndindex(*window):
+        seen = view[..., *offset].reshape(n, groups, channels // groups, *out)
+        columns[:, :, :, *offset] = seen.swapaxes(0, 1)
+    return columns
