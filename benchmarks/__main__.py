@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("compile", "inference", "train", "compression")
+NAMES = ("check", "compile", "inference", "train", "compression")
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ from compiler.diagnostics import Sink
 from compiler.driver import STAGES, check, check_source
 from compiler.program import Program
 from compiler.source import Source
+from tests.long_spec import write_long_spec
 
 ROOT = Path(__file__).resolve().parents[1]
 SPEC = """
@@ -148,25 +149,27 @@ def test_one_refused_item_leaves_the_others() -> None:
 
 # --- what a check costs ---------------------------------------------------------------------------
 
-CHECKED = """
+CHECKED = "from weft.cli.main import main; main()"
+IMPORTS = """
 import sys
-from weft.cli.main import main
+from weft.cli.main import run_command
 try:
-    main()
+    run_command()
 finally:
     heavy = {"torch", "onnx", "onnx_ir", "onnxruntime", "pandas", "sklearn", "scipy", "PIL", "lark"}
     print(*sorted(heavy & set(sys.modules)))
 """
 
 
-def seconds_of_check(spec: Path, folder: Path) -> float:
+def seconds_of_check(spec: Path, folder: Path, bound: float) -> float:
     """Processor seconds of `weft check` as a process, from the start of the interpreter to its
     end, with byte code as it lies on a disk: the best of some runs, of which the first writes it.
-    A loaded machine takes longer for the same work, so that a slow run is tried again."""
+    A loaded machine takes longer for the same work, so that more runs follow one above the
+    bound."""
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "cache")}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    seconds = []
-    while len(seconds) < 3 or (min(seconds) > 0.5 and len(seconds) < 8):
+    seconds: list[float] = []
+    while len(seconds) < 3 or (min(seconds) > bound and len(seconds) < 8):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             [sys.executable, "-c", CHECKED, "check", str(spec)],
@@ -178,66 +181,27 @@ def seconds_of_check(spec: Path, folder: Path) -> float:
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert done.returncode == 0, done.stderr
-        assert done.stdout == "\n", f"imports {done.stdout}"
+        assert not done.stdout + done.stderr
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return min(seconds)
 
 
-def long_train(index: int) -> str:
-    """Twelve lines of a train, and its deployment."""
-    return (
-        f"train fit{index}(lr: float = 3e-3) of M{index} on digits {{\n"
-        "    minimize cross_entropy(logits, label)\n"
-        '        with adamw(lr=lr, weight_decay=0) over "*.bias"\n'
-        "        with adamw(lr=lr, schedule=cosine(warmup=5%))\n"
-        "    metric accuracy = accuracy(logits, label)\n"
-        "    metric top = top_k(logits, label, k=3)\n"
-        "    batch 64\n    epochs 30\n    seed 0\n    clip 1.0\n"
-        "    until stalled(val.accuracy, epochs=8)\n}\n"
-        f"deploy fit{index} as onnx {{ dynamic batch  preprocess digits }}\n"
-    )
-
-
-def long_spec() -> str:
-    """A spec of 200 lines with everything in it: ten blocks, five models, data, three trains."""
-    parts = []
-    for index in range(10):
-        parts.append(
-            f"## Block number {index}.\n"
-            f"block b{index}(x: f32[n, c, h, w], width: int, act: layer = relu) {{\n"
-            '    y = x -> conv(width, kernel=3, padding="same", bias=false) as conv1\n'
-            "          -> batch_norm as bn1 -> act\n"
-            '    y = y -> conv(width, kernel=3, padding="same", bias=false) as conv2\n'
-            "          -> batch_norm as bn2\n"
-            "    if c != width { x = x -> conv(width, kernel=1) as skip }\n"
-            "    return (x + y) -> act\n}\n"
-        )
-    for index in range(5):
-        parts.append(
-            f"model M{index}(classes: int = 10, width: int = 8) {{\n"
-            "    input image: f32[batch, 1, 8, 8]\n"
-            "    x = image\n"
-            f'    for i in 0..3 {{ x = x -> b{index}(width * 2 ** i) as "a"[i] }}\n'
-            f'    for i in 0..3 {{ x = x -> b{index + 5}(width * 2 ** i) as "b"[i] }}\n'
-            "    pooled = x -> global_avg_pool\n"
-            "    hidden = pooled -> dense(64) as hidden -> gelu -> dropout(10%)\n"
-            "    output logits: f32[batch, classes] = hidden -> dense(classes) as head\n}\n"
-        )
-    parts.append(
-        'data digits {\n    source sklearn("digits")\n'
-        "    image = (image / 16) -> reshape([1, 8, 8])\n"
-        "    split random(seed=0, stratify=label), train=80%, val=10%, test=10%\n}\n"
-    )
-    parts += [long_train(index) for index in range(3)]
-    return "\n".join(parts)
-
-
-def test_a_check_is_quick_and_imports_nothing_heavy(tmp_path: Path) -> None:
-    text = long_spec()
+def test_a_check_is_quick(tmp_path: Path) -> None:
+    text = write_long_spec()
     assert 190 <= text.count("\n") <= 230
     spec = tmp_path / "long.weft"
     spec.write_text(text)
-    assert seconds_of_check(spec, tmp_path) < 0.5
+    # The process is to take half a second on an idle machine (benchmarks/check.py measures it).
+    bound = 0.45
+    assert seconds_of_check(spec, tmp_path, bound) < bound
+
+
+def test_a_check_imports_nothing_heavy(tmp_path: Path) -> None:
+    spec = tmp_path / "long.weft"
+    spec.write_text(write_long_spec())
+    command = [sys.executable, "-c", IMPORTS, "check", str(spec)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n", f"imports {done.stdout}"
 
 
 def test_a_network_of_a_thousand_layers_is_checked_in_seconds(tmp_path: Path) -> None:
@@ -250,4 +214,4 @@ def test_a_network_of_a_thousand_layers_is_checked_in_seconds(tmp_path: Path) ->
         "    for i in 0..500 { x = x -> basic_block(16) as layer[i] }\n"
         "    output y = x\n}\n"
     )
-    assert seconds_of_check(spec, tmp_path) < 3
+    assert seconds_of_check(spec, tmp_path, bound=3) < 3

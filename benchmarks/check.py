@@ -1,0 +1,66 @@
+"""`weft check` as a process, from start to end of the interpreter, against half a second."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from benchmarks.networks import ROOT
+from tests.long_spec import write_long_spec
+
+ROUNDS = 12
+BOUND = 0.5
+"""Seconds that a check of 200 lines may take."""
+
+COMMAND = (sys.executable, "-c", "from weft.cli.main import main; main()", "check")
+"""What the command `weft` of an installation does, here with the code beside this file."""
+
+
+def run_check(spec: Path) -> tuple[float, float]:
+    """Seconds on the clock and of the processor that one check takes, byte code kept on disk."""
+    environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.perf_counter()
+    subprocess.run([*COMMAND, str(spec)], cwd=ROOT, env=environment, check=True)
+    elapsed = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return elapsed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measure_check(name: str, spec: Path) -> bool:
+    """Prints a row of the table; whether the bound holds."""
+    run_check(spec)  # writes byte code
+    rounds = [run_check(spec) for _ in range(ROUNDS)]
+    seconds = [elapsed for elapsed, _ in rounds]
+    used = median(spent for _, spent in rounds)
+    lines = spec.read_text(encoding="utf-8").count("\n")
+    middle = median(seconds)
+    holds = middle < BOUND
+    print(
+        f"{name:10} {lines:5} {middle:9.3f} s {min(seconds):9.3f} s {used:9.3f} s"
+        f"   {'<' if holds else '>='} {BOUND:g} s",
+        flush=True,
+    )
+    return holds
+
+
+def main() -> int:
+    """Measures a published network, and a spec with everything in it."""
+    print("spec       lines      median     fastest   processor   bound")
+    with tempfile.TemporaryDirectory() as folder:
+        long = Path(folder) / "long.weft"
+        long.write_text(write_long_spec(), encoding="utf-8")
+        network = ROOT / "specs" / "models" / "resnet18.weft"
+        held = [measure_check("resnet18", network), measure_check("dense", long)]
+    return int(not all(held))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
