@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +24,6 @@ from compiler.diagnostics import CompileError, Sink
 from compiler.driver import check_source
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
-from compiler.ops.convolution import Conv
-from compiler.ops.linear import Dense
 from compiler.ops.quantization import FakeQuantize
 from compiler.source import Source
 from tests.quantizing import Drawn, check_net, make_net
@@ -217,97 +213,6 @@ def test_settings_that_mean_nothing_are_refused(setting: str) -> None:
     """
     check_source(Source("spec.weft", text), sink=sink)
     assert [m.code for m in sink.messages] == ["W0353"]
-
-
-# --- choices -----------------------------------------------------------------------------------
-
-
-@dataclass
-class Stopwatch:
-    """A clock that knows how long a net takes: by how many values it rounds."""
-
-    seconds: Mapping[int, float]
-    asked: list[int] = field(default_factory=list)
-
-    def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
-        counts = [len(rounded_dtypes(net.graph)) for net in nets]
-        self.asked += counts
-        return [self.seconds.get(count, 1.0) for count in counts]
-
-
-def test_the_fastest_placement_wins() -> None:
-    net = make_net(RESIDUAL)
-    stem = quantize(net, Int8(placement="float_stem"))
-    clock = Stopwatch({len(rounded_dtypes(stem.graph)): 0.2})
-    world = make_world(net, clock=clock)
-    made = quantize(net, Int8(), world)
-    assert "conv1.weight_scale" not in made.weights
-    assert clock.asked[0] == 0, "the float net is measured too"
-    taken = [note for note in world.journal if note.done.startswith("integer:")]
-    assert [dict(note.figures)["seconds"] for note in taken] == [0.2]
-
-
-def test_a_net_slower_than_float_has_a_note() -> None:
-    net = make_net(RESIDUAL)
-    world = make_world(net, clock=Stopwatch({0: 0.5}))
-    quantize(net, Int8(), world)
-    (taken,) = [note for note in world.journal if note.done.startswith("integer:")]
-    assert "slower than float" in taken.reason
-    assert dict(taken.figures)["float_seconds"] == 0.5
-
-
-def test_without_a_clock_a_small_first_convolution_stays_float() -> None:
-    net = make_net(RESIDUAL)  # 27 products for each result
-    assert "conv1.weight_scale" not in quantize(net, Int8()).weights
-    wide = make_net(RESIDUAL.replace("kernel=3, padding=1, bias=false) as conv1", WIDE))
-    assert "conv1.weight_scale" in quantize(wide, Int8()).weights
-
-
-def test_the_most_sensitive_layer_stays_float() -> None:
-    net = make_net(RESIDUAL)
-    weights = dict(net.weights)
-    weights["conv2.weight"] = weights["conv2.weight"].copy()
-    weights["conv2.weight"][0, 0, 0, 0] = 500.0  # one scale for all would drown the rest
-    net = WeightedNet(net.graph, weights)
-    world = make_world(net)
-    made = quantize(
-        net, Int8(placement="all", per_channel=False, float_layers=1, calibration="minmax"), world
-    )
-    assert "conv2.weight_scale" not in made.weights
-    assert any(n.path == "conv2" and "sensitive" in n.reason for n in world.journal)
-
-
-TWICE = """
-model M() {
-    input left: f32[batch, 3, 8, 8]
-    net enc = conv(8, kernel=3, padding=1) -> relu -> conv(3, kernel=3, padding=1)
-    output y = enc(relu(enc(left))) -> global_avg_pool -> dense(4) as head
-}
-"""
-
-
-@pytest.mark.parametrize(
-    "scheme",
-    [Int8(rows=32, per_channel=False, float_layers=1), Int8(rows=32, placement="float_stem")],
-)
-def test_all_calls_of_one_weight_are_rounded_or_none(scheme: Int8, tmp_path: Path) -> None:
-    """Only the first call reads the input, and the calls are not equally sensitive."""
-    net = make_net(TWICE)
-    made = quantize(net, scheme)
-    rounded = {n.inputs[0].name for n in made.graph.nodes if n.inputs[0].name in net.weights}
-    assert 0 < len(rounded) < 3
-    raw = {n.inputs[1].name for n in made.graph.nodes if isinstance(n.op, Conv | Dense)}
-    assert not raw & rounded, "a module holds a weight once, and rounds it at every call"
-    report, messages = check_net(made, tmp_path, net.graph)
-    assert report.passed, messages
-
-
-def test_a_poor_ratio_is_said() -> None:
-    net = make_net(RESIDUAL)
-    world = make_world(net)
-    quantize(net, Int8(sqnr=200.0), world)
-    (taken,) = [note for note in world.journal if note.done.startswith("integer:")]
-    assert "no placement has a signal to noise of 200 dB" in taken.reason
 
 
 # --- analyses ----------------------------------------------------------------------------------

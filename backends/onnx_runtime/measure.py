@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -44,6 +44,19 @@ class Comparison:
         round disturbs both and cancels."""
         pairs = zip(self.timings[name].samples, self.timings[base].samples, strict=True)
         return median_interval(np.array([a / b for a, b in pairs]))
+
+
+def pool(comparisons: Sequence[Comparison]) -> Comparison:
+    """All samples of several comparisons of the same callables, in order. Sessions that are opened
+    anew are faster or slower than others of the same file by several percent, as memory happens
+    to lie: figures of one opening each are surer of themselves than they should be."""
+    names = comparisons[0].timings
+    return Comparison(
+        {
+            name: Timing(tuple(s for one in comparisons for s in one.timings[name].samples))
+            for name in names
+        }
+    )
 
 
 def measure(

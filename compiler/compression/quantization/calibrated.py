@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import Any, final
 
 import numpy as np
@@ -62,26 +62,28 @@ class Recipe:
 @final
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """A net with batch norms folded, its layers, and what was seen of its values."""
+    """A net with batch norms folded, its layers, what was seen of its values, and the scalings
+    that were found from that, by the values that share them: placements have most in common."""
 
     net: WeightedNet
     recipe: Recipe
     batches: Sequence[Batch]
     seen: Mapping[str, Observation]
     weight_scales: Mapping[str, Array]
+    scalings: dict[tuple[str, ...], Scaling] = field(default_factory=dict)
 
     def scale_values(self, placement: Placement) -> dict[str, Scaling]:
         """The scale and zero point of each group of rounded values, by its leader."""
         recipe = self.recipe
-        return {
-            leader: choose_scaling(
-                merge_observations([self.seen[name] for name in names]),
-                recipe.method,
-                recipe.activations,
-                symmetric=recipe.symmetric,
-            )
-            for leader, names in placement.leaders.items()
-        }
+        for names in placement.leaders.values():
+            if names not in self.scalings:
+                self.scalings[names] = choose_scaling(
+                    merge_observations([self.seen[name] for name in names]),
+                    recipe.method,
+                    recipe.activations,
+                    symmetric=recipe.symmetric,
+                )
+        return {leader: self.scalings[names] for leader, names in placement.leaders.items()}
 
     def build(self, placement: Placement) -> WeightedNet:
         """The net with its rounding written out."""

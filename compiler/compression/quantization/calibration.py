@@ -110,6 +110,7 @@ class _Running:
     high: float = -np.inf
     samples: list[Array] = field(default_factory=list)
     total: Array | None = None
+    rows: int = 0
     count: int = 0
 
     def add(self, array: Array, axis: int | None, draw: np.random.Generator) -> None:
@@ -119,17 +120,18 @@ class _Running:
         self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
         kept = flat if flat.size <= SAMPLE else flat[draw.integers(0, flat.size, SAMPLE)]
         self.samples.append(kept.astype(np.float32))
+        self.count += flat.size
         if axis is not None:
             others = tuple(a for a in range(array.ndim) if a != axis % array.ndim)
             sums = array.sum(axis=others, dtype=np.float64)
             self.total = sums if self.total is None else self.total + sums
-            self.count += array.size // array.shape[axis]
+            self.rows += array.size // array.shape[axis]
 
     def finish(self) -> Observation:
         sample = np.concatenate(self.samples) if self.samples else np.zeros(1, np.float32)
         low, high = (self.low, self.high) if self.samples else (0.0, 0.0)
-        means = None if self.total is None else self.total / max(self.count, 1)
-        return Observation(low, high, sample, means)
+        means = None if self.total is None else self.total / max(self.rows, 1)
+        return Observation(low, high, sample, self.count, means)
 
 
 def observe(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from math import inf
 from typing import final
 
 from compiler.compression.base import WeightedNet
@@ -17,26 +19,30 @@ from compiler.compression.world import LayerNote, World
 from compiler.records import dataclass
 
 ROWS = 16
-"""Rows of the calibration set that every placement is tried on."""
+"""Rows of the calibration set that placements are tried on."""
+TIE = 1.03
+"""A placement that takes at most this part of the time of another one is as fast: two sessions of
+the same file differ by more."""
 
 
 @final
 @dataclass(frozen=True)
 class Trial:
-    """A placement, the net that it makes, the signal to noise at its worst output in decibels,
-    and seconds of a call where they were measured."""
+    """A placement, the net that it makes, and where they were measured the signal to noise at its
+    worst output in decibels, and seconds of a call."""
 
     placement: Placement
     net: WeightedNet
-    sqnr: float
+    sqnr: float | None = None
     seconds: float | None = None
 
 
 def choose_trial(
     known: Calibrated, placements: Sequence[Placement], world: World, least: float, step: str
 ) -> Trial:
-    """The fastest placement whose outputs are good enough; the best one where none is. Without
-    a clock, the first placement that is good enough.
+    """The fastest placement whose outputs are good enough; of those that are as fast, for all
+    the clock can say, the one with the least noise. Where none is good enough, the best one.
+    Without a clock, the first placement that is good enough.
 
     Args:
         known: the calibrated net.
@@ -47,26 +53,33 @@ def choose_trial(
     """
     batches = first_rows(known.batches, ROWS)
     wanted = record_outputs(known.net, batches)
-    trials = []
-    for placement in placements:
-        net = known.build(placement)
-        ratios = compare_records(wanted, net, batches)
-        trials.append(Trial(placement, net, min(ratios.values(), default=0.0)))
+    trials = [Trial(placement, known.build(placement)) for placement in placements]
     float_seconds = None
     if world.clock is not None:
         float_seconds, *seconds = world.clock.compare([known.net, *(t.net for t in trials)])
-        trials = [
-            Trial(t.placement, t.net, t.sqnr, s) for t, s in zip(trials, seconds, strict=True)
-        ]
-    good = [trial for trial in trials if trial.sqnr >= least]
-    if not good:
-        best = max(trials, key=lambda trial: trial.sqnr)
-    elif float_seconds is None:
-        best = good[0]
-    else:
-        best = min(good, key=lambda trial: trial.seconds or 0.0)
-    _note(trials, best, float_seconds, least, world, step)
+        timed = zip(trials, seconds, strict=True)
+        trials = sorted((replace(t, seconds=s) for t, s in timed), key=_seconds)
+    judged: list[Trial] = []
+    limit = inf
+    for trial in trials:  # the noise is found last: it takes longer than the clock
+        if _seconds(trial) > limit:
+            judged.append(trial)
+            continue
+        ratios = compare_records(wanted, trial.net, batches)
+        judged.append(replace(trial, sqnr=min(ratios.values(), default=0.0)))
+        if limit == inf and _sqnr(judged[-1]) >= least:
+            limit = TIE * _seconds(trial) if float_seconds is not None else -inf
+    best = max(judged, key=_sqnr)
+    _note(judged, best, float_seconds, least, world, step)
     return best
+
+
+def _seconds(trial: Trial) -> float:
+    return trial.seconds if trial.seconds is not None else 0.0
+
+
+def _sqnr(trial: Trial) -> float:
+    return trial.sqnr if trial.sqnr is not None else -inf
 
 
 def _note(
@@ -80,14 +93,14 @@ def _note(
     """What was tried, what was taken, and what is wrong with it."""
     name = world.original.graph.name if world.original is not None else ""
     for trial in trials:
-        figures = [("sqnr", trial.sqnr)]
+        figures = [("sqnr", trial.sqnr)] if trial.sqnr is not None else []
         if trial.seconds is not None:
             figures.append(("seconds", trial.seconds))
         if trial is best:
             done, reason = f"integer: {trial.placement.label}", ""
         else:
             done, reason = "", f"not taken: {trial.placement.label}"
-        if trial is best and trial.sqnr < least:
+        if trial is best and _sqnr(trial) < least:
             reason = f"no placement has a signal to noise of {least:g} dB; this one is the best"
         elif trial is best and float_seconds is not None and (trial.seconds or 0) > float_seconds:
             reason = "slower than float, which takes"

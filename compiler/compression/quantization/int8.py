@@ -57,7 +57,7 @@ class Int8(Scheme):
     - `rows`: calibration rows, from the training split.
     - `per_channel`: a scale for each output of a weight, or one for all.
     - `placement`: `auto`, or one of the placements that `auto` chooses from: `all`,
-      `float_stem`, `layers`, `float_depthwise`.
+      `float_stem`, `float_start`, `layers`, `float_depthwise`.
     - `equalize`: moves scale between neighbouring layers (Nagel et al. 2019) where weights have
       one scale, or are depthwise.
     - `bias_correction`: takes the mean error of rounded weights out of the biases.
@@ -74,10 +74,13 @@ class Int8(Scheme):
 
     name = "int8"
     least_bits = 8.0
+    sparse = False
     calibration: Method = "mse"
     rows: int = 128
     per_channel: bool = True
-    placement: Literal["auto", "all", "float_stem", "layers", "float_depthwise"] = "auto"
+    placement: Literal["auto", "all", "float_stem", "float_start", "layers", "float_depthwise"] = (
+        "auto"
+    )
     equalize: bool = True
     bias_correction: bool = True
     float_layers: int = 0

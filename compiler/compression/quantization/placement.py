@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import final
 
@@ -228,6 +228,38 @@ def find_stem(graph: Graph, layers: Collection[Layer]) -> Iterator[Layer]:
             yield layer
 
 
+def find_start(graph: Graph, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers, two or more, up to the first narrow place: one that all numbers pass as one
+    value, smaller than any before. None where there is no such place among the first layers.
+
+    The first convolutions see the largest images. All that follow amplify their noise, and with
+    few channels they hardly gain from integers; but what they make is moved to the layout of
+    integer kernels, which costs by the element.
+    """
+    least: int | None = None
+    for count, layer in enumerate(layers[:LONGEST_START], start=1):
+        if not isinstance(layer.node.op, Conv):
+            break
+        end = find_end(graph, layer.node)
+        size = end.type.size.evaluate(dict.fromkeys(end.type.size.symbols, SIDE))
+        if least is not None and size < least and _passes_all(graph, end):
+            return tuple(layers[:count])
+        least = size if least is None else min(least, size)
+    return ()
+
+
+def _passes_all(graph: Graph, value: Value) -> bool:
+    """Whether nothing but this value is made before it and read behind it."""
+    names = [node.outputs[0].name for node in graph.nodes]
+    maker = graph.producers[value.name]
+    place = names.index(maker.outputs[0].name)
+    before = {v.name for node in graph.nodes[: place + 1] for v in node.outputs}
+    read = {v.name for node in graph.nodes[place + 1 :] for v in node.inputs if v is not None}
+    read |= {item.value.name for item in graph.outputs}
+    inputs = {item.name for item in graph.inputs}
+    return (before | inputs) & read == {value.name}
+
+
 @final
 @dataclass(frozen=True)
 class Candidate:
@@ -237,13 +269,16 @@ class Candidate:
     name: str
     label: str
     float_stem: bool = False
+    float_start: bool = False
     float_depthwise: bool = False
     joins: bool = True
 
-    def choose(self, graph: Graph, layers: Collection[Layer]) -> Placement:
+    def choose(self, graph: Graph, layers: Sequence[Layer]) -> Placement:
         """The placement of these layers. All calls of one weight are placed alike, because one
         module holds it."""
         stem = {layer.weight for layer in find_stem(graph, layers)} if self.float_stem else set()
+        if self.float_start:
+            stem |= {layer.weight for layer in find_start(graph, layers)}
         kept = [
             layer
             for layer in layers
@@ -255,6 +290,9 @@ class Candidate:
 CANDIDATES: tuple[Candidate, ...] = (
     Candidate("all", "all layers and the ops between them"),
     Candidate("float_stem", "all but the first convolution", float_stem=True),
+    Candidate(
+        "float_start", "all behind the first narrow place", float_stem=True, float_start=True
+    ),
     Candidate("layers", "layers with weights alone", joins=False),
     Candidate(
         "float_depthwise", "all but depthwise convolutions", float_stem=True, float_depthwise=True
@@ -263,6 +301,10 @@ CANDIDATES: tuple[Candidate, ...] = (
 """Placements to measure. Which one is the fastest depends on the net and on the machine: a first
 convolution of three channels and 7 x 7 pays, one of 3 x 3 costs, and so on."""
 
+LONGEST_START = 8
+"""A start has no more layers: each one that stays float gives up what integers gain."""
+SIDE = 256
+"""What symbolic dims count as where sizes are compared."""
 STEM_PAYS = 64
 """Products per result from which a first convolution pays in integers: 147 (ResNet: 0.38 of fp32
 with it, 0.64 without), not 27 (MobileNet-v2: 0.65 with it, 0.57 without) or 25 (digits)."""

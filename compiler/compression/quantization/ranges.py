@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -39,12 +40,13 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen of a value: its exact bounds, a sample of its elements, and the mean of each
-    entry of its channel axis (none where no layer reads it)."""
+    """What was seen of a value: its exact bounds, a sample of its elements and how many there
+    were, and the mean of each entry of its channel axis (none where no layer reads it)."""
 
     low: float
     high: float
     sample: Array
+    count: int
     means: Array | None = None
 
 
@@ -53,7 +55,8 @@ def merge_observations(seen: Sequence[Observation]) -> Observation:
     if len(seen) == 1:
         return seen[0]
     sample = np.concatenate([one.sample for one in seen])
-    return Observation(min(one.low for one in seen), max(one.high for one in seen), sample)
+    low, high = min(one.low for one in seen), max(one.high for one in seen)
+    return Observation(low, high, sample, sum(one.count for one in seen))
 
 
 def choose_scaling(
@@ -62,10 +65,7 @@ def choose_scaling(
     """The scale and zero point for an activation. Zero is a level, so that padding is exact; a
     value that is never negative has the zero point at the lowest level, so that a ReLU before
     it is absorbed by the clipping."""
-    low, high = min(seen.low, 0.0), max(seen.high, 0.0)
-    bounded = Observation(
-        low, high, np.append(seen.sample, np.array([low, high], np.float32)), seen.means
-    )
+    bounded = replace(seen, low=min(seen.low, 0.0), high=max(seen.high, 0.0))
     low, high = METHODS[method](bounded, dtype, symmetric)
     return make_scaling(low, high, dtype, symmetric=symmetric)
 
@@ -98,12 +98,15 @@ def _find_least_error(
     seen: Observation, dtype: IntegerName, symmetric: bool
 ) -> tuple[float, float]:
     """The range with the least mean squared error of rounding and clipping together: both ends
-    are drawn in alike, then each on its own."""
+    are drawn in alike, then each on its own. The bounds, which the sample need not hold, are one
+    element of all each: as elements of the sample they would keep the range far too wide."""
     low, high = seen.low, seen.high
+    bounds = np.array([low, high], np.float32)
 
     def error(low_share: float, high_share: float) -> float:
         made = make_scaling(low * low_share, high * high_share, dtype, symmetric=symmetric)
-        return float(np.square(made.round(seen.sample) - seen.sample).mean())
+        rare = np.square(made.round(bounds) - bounds).sum() / max(seen.count, 1)
+        return float(np.square(made.round(seen.sample) - seen.sample).mean() + rare)
 
     both = min(SHRINKS, key=lambda share: error(share, share))
     if symmetric or low == 0.0 or high == 0.0:

@@ -1,0 +1,174 @@
+"""Choices of static int8: which placement is taken, by the clock or by rules, and what is said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.quantization.calibrated import fold_norms
+from compiler.compression.quantization.int8 import Int8
+from compiler.compression.quantization.placement import find_layers, find_start
+from compiler.compression.world import LayerNote, World
+from compiler.ops.convolution import Conv
+from compiler.ops.linear import Dense
+from tests.quantizing import check_net, make_net
+from tests.test_quantize_int8 import RESIDUAL, WIDE, make_world, quantize, rounded_dtypes
+
+NARROW = """
+model M() {
+    input image: f32[batch, 3, 16, 16]
+    x = image -> conv(16, kernel=3, padding=1) as stem -> relu6
+    x = x -> conv(16, kernel=3, padding=1, groups=16) as deep -> relu6
+    x = x -> conv(4, kernel=1) as narrow
+    x = x -> conv(24, kernel=1) as wide -> relu6 -> conv(32, kernel=3, stride=2) as next -> relu
+    output logits: f32[batch, 5] = x -> global_avg_pool -> dense(5) as fc
+}
+"""
+
+
+@dataclass
+class Stopwatch:
+    """A clock that knows how long a net takes: by how many values it rounds."""
+
+    seconds: Mapping[int, float]
+    asked: list[int] = field(default_factory=list)
+
+    def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
+        counts = [len(rounded_dtypes(net.graph)) for net in nets]
+        self.asked += counts
+        return [self.seconds.get(count, 1.0) for count in counts]
+
+
+def test_the_fastest_placement_wins() -> None:
+    net = make_net(RESIDUAL)
+    stem = quantize(net, Int8(placement="float_stem"))
+    clock = Stopwatch({len(rounded_dtypes(stem.graph)): 0.2})
+    world = make_world(net, clock=clock)
+    made = quantize(net, Int8(), world)
+    assert "conv1.weight_scale" not in made.weights
+    assert clock.asked[0] == 0, "the float net is measured too"
+    taken = [note for note in world.journal if note.done.startswith("integer:")]
+    assert [dict(note.figures)["seconds"] for note in taken] == [0.2]
+
+
+def test_a_net_slower_than_float_has_a_note() -> None:
+    net = make_net(RESIDUAL)
+    world = make_world(net, clock=Stopwatch({0: 0.5}))
+    quantize(net, Int8(), world)
+    (taken,) = [note for note in world.journal if note.done.startswith("integer:")]
+    assert "slower than float" in taken.reason
+    assert dict(taken.figures)["float_seconds"] == 0.5
+
+
+def test_without_a_clock_a_small_first_convolution_stays_float() -> None:
+    net = make_net(RESIDUAL)  # 27 products for each result
+    assert "conv1.weight_scale" not in quantize(net, Int8()).weights
+    wide = make_net(RESIDUAL.replace("kernel=3, padding=1, bias=false) as conv1", WIDE))
+    assert "conv1.weight_scale" in quantize(wide, Int8()).weights
+
+
+def test_the_most_sensitive_layer_stays_float() -> None:
+    net = make_net(RESIDUAL)
+    weights = dict(net.weights)
+    weights["conv2.weight"] = weights["conv2.weight"].copy()
+    weights["conv2.weight"][0, 0, 0, 0] = 500.0  # one scale for all would drown the rest
+    net = WeightedNet(net.graph, weights)
+    world = make_world(net)
+    made = quantize(
+        net, Int8(placement="all", per_channel=False, float_layers=1, calibration="minmax"), world
+    )
+    assert "conv2.weight_scale" not in made.weights
+    assert any(n.path == "conv2" and "sensitive" in n.reason for n in world.journal)
+
+
+TWICE = """
+model M() {
+    input left: f32[batch, 3, 8, 8]
+    net enc = conv(8, kernel=3, padding=1) -> relu -> conv(3, kernel=3, padding=1)
+    output y = enc(relu(enc(left))) -> global_avg_pool -> dense(4) as head
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [Int8(rows=32, per_channel=False, float_layers=1), Int8(rows=32, placement="float_stem")],
+)
+def test_all_calls_of_one_weight_are_rounded_or_none(scheme: Int8, tmp_path: Path) -> None:
+    """Only the first call reads the input, and the calls are not equally sensitive."""
+    net = make_net(TWICE)
+    made = quantize(net, scheme)
+    rounded = {n.inputs[0].name for n in made.graph.nodes if n.inputs[0].name in net.weights}
+    assert 0 < len(rounded) < 3
+    raw = {n.inputs[1].name for n in made.graph.nodes if isinstance(n.op, Conv | Dense)}
+    assert not raw & rounded, "a module holds a weight once, and rounds it at every call"
+    report, messages = check_net(made, tmp_path, net.graph)
+    assert report.passed, messages
+
+
+def test_a_poor_ratio_is_said() -> None:
+    net = make_net(RESIDUAL)
+    world = make_world(net)
+    quantize(net, Int8(sqnr=200.0), world)
+    (taken,) = [note for note in world.journal if note.done.startswith("integer:")]
+    assert "no placement has a signal to noise of 200 dB" in taken.reason
+
+
+def count_rounded(net: WeightedNet, placement: str) -> int:
+    return len(rounded_dtypes(quantize(net, Int8(placement=placement)).graph))
+
+
+def note_of_choice(world: World) -> LayerNote:
+    (taken,) = [note for note in world.journal if note.done.startswith("integer:")]
+    return taken
+
+
+@pytest.mark.parametrize(("seconds", "label"), [(0.202, "all"), (0.25, "float_stem")])
+def test_among_equally_fast_placements_the_quietest_wins(seconds: float, label: str) -> None:
+    """Here the first convolution adds less noise in integers than its rounded result does."""
+    net = make_net(RESIDUAL)
+    counts = {count_rounded(net, "float_stem"): 0.2, count_rounded(net, "all"): seconds}
+    world = make_world(net, clock=Stopwatch(counts))
+    made = quantize(net, Int8(), world)
+    assert len(rounded_dtypes(made.graph)) == count_rounded(net, label)
+    figures = dict(note_of_choice(world).figures)
+    assert figures["seconds"] == counts[count_rounded(net, label)]
+    measured = [dict(n.figures) for n in world.journal if n.reason.startswith("not taken")]
+    slower = [found for found in measured if found["seconds"] > 0.21]
+    assert slower
+    assert all("sqnr" not in found for found in slower), "only contenders are evaluated"
+
+
+def test_a_start_reaches_to_the_first_narrow_place(tmp_path: Path) -> None:
+    net = make_net(NARROW)
+    layers, _ = find_layers(net.graph)
+    assert [layer.path for layer in find_start(net.graph, layers)] == ["stem", "deep", "narrow"]
+    made = quantize(net, Int8(placement="float_start"))
+    whole = {path.removesuffix("_scale") for path in made.weights if path.endswith("weight_scale")}
+    assert whole == {"wide.weight", "next.weight", "fc.weight"}
+    report, messages = check_net(made, tmp_path, net.graph)
+    assert report.passed, messages
+    clock = Stopwatch({count_rounded(net, "float_start"): 0.1})
+    assert "narrow.weight_scale" not in quantize(net, Int8(), make_world(net, clock=clock)).weights
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("conv(4, kernel=1) as narrow", "conv(16, kernel=1) as narrow"),
+        (
+            "x = x -> conv(24, kernel=1) as wide",
+            "x = concat([x, image], axis=1) -> conv(24, kernel=1)",
+        ),
+    ],
+    ids=["nowhere less", "not all of it"],
+)
+def test_there_is_no_start_where_nothing_narrows(before: str, after: str) -> None:
+    text = NARROW.replace(before, after).replace("stride=2", "padding=1")
+    assert after in text
+    net = fold_norms(make_net(text))
+    assert find_start(net.graph, find_layers(net.graph)[0]) == ()
