@@ -33,7 +33,9 @@ from compiler.messages.verification import (
 from compiler.ops.activation import Relu
 from compiler.ops.arithmetic import Add, Neg
 from compiler.ops.base import Op
+from compiler.ops.convolution import Conv
 from compiler.ops.elementwise import Exp
+from compiler.ops.group_normalization import GroupNorm, InstanceNorm
 from compiler.ops.linear import Dense
 from compiler.ops.rounding import Abs
 from compiler.ops.statistics import ArgMax
@@ -210,6 +212,19 @@ def test_ties_of_a_maximum_are_no_difference(tmp_path: Path) -> None:
     x = net.build.input("x", TensorType.of("f32", ["batch", 8]))
     x = net.apply(Dense(4, bias=False), x, name="a")
     graph, weights = net.finish(best=net.apply(ArgMax(axis=-1), x))
+    report, messages = check(graph, weights, tmp_path)
+    assert report.passed, messages
+
+
+def test_norms_of_what_does_not_vary_are_no_difference(tmp_path: Path) -> None:
+    # An image of zeros is one number per channel behind the convolution: what its norm makes of
+    # it is rounding alone, which the second norm makes as large as anything.
+    net = Net()
+    x = net.build.input("x", TensorType.of("f32", ["batch", 1, 8, 12, 12]))
+    x = net.apply(Conv(4, 3, padding=1), x, name="a")
+    x = net.apply(Relu(), net.apply(InstanceNorm(), x))
+    x = net.apply(Conv(8, 3, padding=1), x, name="b")
+    graph, weights = net.finish(y=net.apply(GroupNorm(4), x, name="c"))
     report, messages = check(graph, weights, tmp_path)
     assert report.passed, messages
 

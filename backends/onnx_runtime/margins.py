@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 from backends.onnx_runtime.cases import Case
 from backends.onnx_runtime.rounding import has_rounding, measure_rounding
 from backends.onnx_runtime.tolerance import compare_all
+from compiler.dims import Dim
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
+from compiler.ops.base import Op
 
 Array = NDArray[Any]
 
 LEVEL = 1.5 / 127
 """One level of an 8-bit value, relative to its largest magnitude, and half a one for rounding."""
 NOISE_FACTOR = 16.0
-"""How many times the effect of rounding the inputs and weights once a difference may be: every
-layer rounds again."""
+"""How many times the effect of rounding every number once a difference may be: the sums within a
+layer round again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,18 +57,40 @@ class Margin:
     @cached_property
     def noise(self) -> float:
         """The error that rounding explains: how much the outputs move when every number that goes
-        in moves by one step. Networks that subtract nearly equal numbers, and jumps (a
-        comparison, an index of a maximum), are known by it."""
+        in, and every one that a node puts out, moves by one step. Networks that subtract nearly
+        equal numbers (a norm over an image of one colour), and jumps (a comparison, an index of
+        a maximum), are known by it."""
         draw = np.random.default_rng(0)
-
-        def disturb(array: Array) -> Array:
-            if array.dtype.kind != "f":
-                return array
-            step = np.finfo(array.dtype).eps * draw.uniform(-1.0, 1.0, array.shape)
-            moved: Array = (array * (1.0 + step)).astype(array.dtype)
-            return moved
-
-        weights = {path: disturb(np.asarray(a)) for path, a in self.weights.items()}
-        inputs = {name: disturb(a) for name, a in self.case.inputs.items()}
-        _, moved = compare_all(self.meaning, evaluate(self.graph, weights, inputs))
+        weights = {path: _disturb(np.asarray(a), draw) for path, a in self.weights.items()}
+        inputs = {name: _disturb(a, draw) for name, a in self.case.inputs.items()}
+        nodes = tuple(
+            replace(node, op=_Disturbed(node.op, draw))  # type: ignore[arg-type]
+            for node in self.graph.nodes
+        )
+        _, moved = compare_all(
+            self.meaning, evaluate(replace(self.graph, nodes=nodes), weights, inputs)
+        )
         return NOISE_FACTOR * moved.error
+
+
+@dataclass(frozen=True)
+class _Disturbed:
+    """An op whose results move by one step."""
+
+    op: Op
+    draw: np.random.Generator
+
+    def substitute(self, sizes: Mapping[str, int | Dim]) -> _Disturbed:
+        return replace(self, op=self.op.substitute(sizes))
+
+    def evaluate(self, *operands: Array) -> tuple[Array, ...]:
+        return tuple(_disturb(np.asarray(a), self.draw) for a in self.op.evaluate(*operands))
+
+
+def _disturb(array: Array, draw: np.random.Generator) -> Array:
+    """Fractions moved by up to one rounding step."""
+    if array.dtype.kind != "f":
+        return array
+    step = np.finfo(array.dtype).eps * draw.uniform(-1.0, 1.0, array.shape)
+    moved: Array = (array * (1.0 + step)).astype(array.dtype)
+    return moved
