@@ -132,3 +132,38 @@ def test_identity_where_asked_for() -> None:
 
     assert Alone() != Alone()
     assert len({Alone(), Alone()}) == 2
+
+
+@dataclass
+class Counter:
+    """A record that changes, with a field that its constructor does not take."""
+
+    count: int
+    origin: str = dataclasses.field(default="", compare=False, repr=False)
+    seen: list[int] = dataclasses.field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.seen.append(self.count)
+
+
+def test_records_that_change() -> None:
+    one, two = Counter(1, origin="here"), Counter(1)
+    assert one == two, "the origin is not compared"
+    assert repr(one) == "Counter(count=1, seen=[1])"
+    one.seen.append(2)
+    assert two.seen == [1], "each has a list of its own"
+    assert one != two
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
+    one.count = 5
+    assert one.count == 5
+
+
+def test_a_subclass_without_fields_of_its_own_is_made_like_its_base() -> None:
+    class Plain(Record):
+        def __init__(self) -> None:
+            super().__init__("plain", 1)
+
+    made = [Plain(), Plain()]
+    assert [record.name for record in made] == ["plain", "plain"]
+    assert made[0] == made[1]
