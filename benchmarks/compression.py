@@ -1,7 +1,8 @@
 """Compression against what was promised and against rivals: one case a promise.
 
-`python -m benchmarks.compression [CASE...]`. Cases live in `benchmarks/compression_*.py`; each
-prints its figures and says whether its bounds hold.
+`python -m benchmarks.compression [CASE...]`; `int8` means all cases whose names begin with it.
+Cases live in `benchmarks/compression_*.py`; each prints its figures and says whether its bounds
+hold.
 """
 
 from __future__ import annotations
@@ -47,11 +48,13 @@ def report(label: str, value: float, relation: str, bound: float, unit: str = ""
 def main() -> int:
     """Runs every case, or those named."""
     cases = load_cases()
-    wanted = sys.argv[1:] or list(cases)
-    unknown = [name for name in wanted if name not in cases]
-    if unknown:
-        print(f"there is no case {unknown[0]}; there are {', '.join(cases)}", file=sys.stderr)
-        return 2
+    wanted = []
+    for asked in sys.argv[1:] or list(cases):
+        found = [name for name in cases if f"{name} ".startswith(f"{asked} ")]
+        if not found:
+            print(f"there is no case {asked}; there are {', '.join(cases)}", file=sys.stderr)
+            return 2
+        wanted += found
     held = []
     for name in wanted:
         print(f"{name}:", flush=True)
