@@ -11,6 +11,8 @@ import pytest
 from compiler.compression.base import Array, WeightedNet
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
+from compiler.compression.search.choice import Choices, join_families
+from compiler.compression.search.knapsack import Offer
 from compiler.compression.search.search import Search
 from compiler.compression.search.sites import combine, find_sites
 from compiler.compression.world import Goal, World
@@ -114,6 +116,43 @@ def test_several_families_and_several_bounds() -> None:
     found = Search((Prune, LowRank), trials=60).run(net, world)
     assert count_parameters(found) <= goals[0].bound
     assert clock.compare([found])[0] <= goals[1].bound
+
+
+def test_what_passes_leave_of_one_layer_is_multiplied() -> None:
+    half, strong = Offer(0.1, (-50.0, -10.0)), Offer(0.4, (-80.0, 2.0))
+    prune, low_rank = Prune(channels=0.5), LowRank(energy=0.9)
+    families = [Choices("a", ((half, prune),)), Choices("a", ((strong, low_rank),))]
+    joined = {settings: offer for offer, settings in join_families(families, 2)}
+    assert joined[()] == Offer(0.0, (0.0, 0.0))
+    assert joined[(prune,)].changes == pytest.approx((-50.0, -10.0))
+    both = joined[prune, low_rank]
+    assert both.loss == pytest.approx(0.5)
+    # A layer that weighs 84: 34/84 are left of it, and 4/84 of that.
+    assert both.changes == pytest.approx((84 * (34 / 84 * 4 / 84 - 1), -8.0))
+
+
+def test_a_setting_that_changes_nothing_is_no_choice() -> None:
+    net = make_net()
+    world = replace(
+        open_world(Goal("params", "<=", 0.8 * count_parameters(net))), memory=Notebook()
+    )
+    whole = LowRank(rank=24, only=("wide",))  # no fewer numbers than the layer has
+    Search((Prune, whole), trials=40).run(net, world)
+    (note,) = [note for note in world.journal if "low_rank" in note.done + note.reason]
+    assert note.done == ""
+    assert note.reason == "low_rank(rank=24) changes nothing"
+    again = replace(world, journal=[])
+    Search((Prune, whole), trials=40).run(net, again)
+    assert note in again.journal, "what changed nothing is remembered too"
+
+
+def test_choices_are_relaxed_where_a_search_asked_for_too_much() -> None:
+    """Both layers share the weights between them, so their savings overlap; what comes out still
+    keeps the bound with little to spare."""
+    net = make_net()
+    bound = 0.5 * count_parameters(net)
+    found = Search((Prune,), trials=40).run(net, open_world(Goal("params", "<=", bound)))
+    assert 0.75 * bound <= count_parameters(found) <= bound
 
 
 def test_an_interrupted_search_goes_on_with_what_it_knows() -> None:

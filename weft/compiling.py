@@ -13,6 +13,7 @@ from backends.onnx_graph.compile import OnnxReport, compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device
 from backends.pytorch.modules import emit_module
+from compiler.compression.wording import format_size
 from compiler.data.loading import load_data
 from compiler.data.validation import validate_data
 from compiler.diagnostics import CompileError, Message, Sink, did_you_mean
@@ -24,7 +25,6 @@ from compiler.messages.files import FreshWeights, NothingToDo, UnknownItem, Weig
 from compiler.program import Deploy, Net, Program, Train, Variant
 from weft.building.cache import hash_text
 from weft.building.progress import follow_steps
-from weft.building.report import format_bytes
 from weft.verifying import verify_file
 
 Array = NDArray[Any]
@@ -168,7 +168,7 @@ def write_onnx(
 
 def describe(report: OnnxReport) -> str:
     """Size, nodes and opset of a file."""
-    return f"{format_bytes(report.bytes)}, {report.nodes} nodes, opset {report.opset}"
+    return f"{format_size(report.bytes)}, {report.nodes} nodes, opset {report.opset}"
 
 
 def verify_target(target: Target, weights: Mapping[str, Array], path: Path, device: Device) -> str:

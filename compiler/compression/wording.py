@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from compiler.compression.figures import FIGURES, Kind
 from compiler.program import Bound, Computed, Figure, Quantity, Requirement
@@ -62,14 +62,28 @@ def format_value(value: float, bound: Bound) -> str:
     """A value in the unit of a side."""
     match find_kind(bound):
         case Kind.BYTES:
-            sign = "-" if value < 0 else ""
-            return sign + format_size(abs(value))
+            return format_size(value)
         case Kind.SECONDS:
             return format_seconds(value)
     figure = next(find_figures(bound), None)
     if figure is not None and figure.name in ("params", "flops"):
         return f"{value:,.0f}"
     return f"{value:.4f}"
+
+
+def describe_figures(figures: Iterable[tuple[str, float]]) -> str:
+    """Figures of a note: `loss 0.0204, latency -9.1 µs, size -9.5 KiB`."""
+    return ", ".join(f"{name} {_format_figure(name, value)}" for name, value in figures)
+
+
+def _format_figure(name: str, value: float) -> str:
+    kind = FIGURES[name].kind if name in FIGURES else Kind.PLAIN
+    match kind:
+        case Kind.BYTES:
+            return format_size(value)
+        case Kind.SECONDS:
+            return format_seconds(value)
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
 def format_seconds(seconds: float) -> str:
@@ -83,7 +97,7 @@ def format_seconds(seconds: float) -> str:
 def format_size(size: float) -> str:
     """A size as people read it: 1536 is 1.5 KiB."""
     for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
+        if abs(size) < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.2f} GiB"

@@ -7,9 +7,15 @@ from dataclasses import asdict
 from typing import Any
 
 from compiler.compression.contracts import Judgement
-from compiler.compression.wording import describe_requirement, format_seconds, format_value
+from compiler.compression.wording import (
+    describe_figures,
+    describe_requirement,
+    format_seconds,
+    format_size,
+    format_value,
+)
 from weft.building.outcomes import Outcome
-from weft.building.report import Section, format_bytes
+from weft.building.report import Section
 
 
 def describe_outcome(outcome: Outcome) -> Section:
@@ -29,13 +35,12 @@ def _find_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     size, before = own.plain["size"].value, base.plain["size"].value
     yield (
         "size",
-        f"{format_bytes(int(size))} of {format_bytes(int(before))}:"
-        f" {before / size:.1f} times smaller",
+        f"{format_size(size)} of {format_size(before)}: {before / size:.1f} times smaller",
     )
     yield "parameters", f"{own.plain['params'].value:,.0f} of {base.plain['params'].value:,.0f}"
     yield "FLOPs", f"{own.plain['flops'].value:,.0f} of {base.plain['flops'].value:,.0f}"
     needed, before = (int(found.plain["memory"].value) for found in (own, base))
-    yield "memory", f"{format_bytes(needed)} of {format_bytes(before)}"
+    yield "memory", f"{format_size(needed)} of {format_size(before)}"
     yield "latency", describe_latency(outcome)
     yield "output error", f"{own.plain['error'].value:.2%}"
     for split, metrics in own.splits.items():
@@ -64,7 +69,7 @@ def explain_outcome(outcome: Outcome) -> Iterator[str]:
         for note in outcome.journal:
             if note.path != path:
                 continue
-            figures = ", ".join(f"{name} {value:g}" for name, value in note.figures)
+            figures = describe_figures(note.figures)
             text = note.done or "left as it is"
             text += f": {note.reason}" if note.reason else ""
             yield f"    {note.step}: {text}" + (f" ({figures})" if figures else "")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from compiler.compression.contracts import Verdict
-from compiler.compression.wording import describe_requirement
+from compiler.compression.wording import describe_figures, describe_requirement
 from compiler.compression.world import LayerNote
 from weft.building.describing import describe_judgement
 from weft.building.front import draw_front
@@ -145,7 +145,7 @@ def _write_notes(notes: Sequence[LayerNote]) -> Iterator[str]:
     for note in notes:
         text = note.done or "left as it is"
         text += f": {note.reason}" if note.reason else ""
-        figures = ", ".join(f"{name} {value:g}" for name, value in note.figures)
+        figures = describe_figures(note.figures)
         cells = (note.step, note.path or "the whole net", text, figures)
         yield f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
     yield "</table>"

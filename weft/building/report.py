@@ -86,16 +86,6 @@ def _escape(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def format_bytes(size: int) -> str:
-    """A size as people read it: 94,208 B is 92.0 KiB."""
-    number = float(size)
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:.2f} GiB"
-
-
 def format_metrics(metrics: Mapping[str, float], higher: Sequence[str] = ()) -> str:
     """`accuracy 0.9889, loss 0.0406`: the metrics in `higher` first."""
     names = [*(n for n in higher if n in metrics), *(n for n in metrics if n not in higher)]

@@ -16,6 +16,7 @@ from backends.pytorch.running import read_results, run_training
 from backends.pytorch.script.models import START
 from backends.pytorch.script.write import write_training
 from compiler.compression.feasibility import refuse_impossible
+from compiler.compression.wording import format_seconds, format_size
 from compiler.diagnostics import CompileError
 from compiler.files import write_text
 from compiler.ir.printer import print_graph
@@ -28,7 +29,7 @@ from weft.building.finished import hash_data
 from weft.building.page import write_page
 from weft.building.plan import plan_build
 from weft.building.progress import follow_epochs
-from weft.building.report import Report, Section, format_bytes, format_metrics
+from weft.building.report import Report, Section, format_metrics
 from weft.building.variant_stages import VariantStages
 from weft.compiling import check_data, fit_preprocessing
 from weft.measuring import find_place, measure_deployed, measure_latency, sample_inputs
@@ -215,7 +216,7 @@ class Build:
         )
         rows = [
             ("file", str(path)),
-            ("size", f"{format_bytes(compiled['bytes'])}, {compiled['nodes']} nodes"),
+            ("size", f"{format_size(compiled['bytes'])}, {compiled['nodes']} nodes"),
             ("inputs", inputs),
             ("verified", describe_verification(verified)),
         ]
@@ -226,7 +227,7 @@ class Build:
         rows.append(
             (
                 "latency",
-                f"{latency['seconds'] * 1e3:.3f} ms at {latency['sizes']}"
+                f"{format_seconds(latency['seconds'])} at {latency['sizes']}"
                 f" ({measured['device']}, {latency['threads']} threads)",
             )
         )

@@ -39,23 +39,37 @@ class Trials:
         self.base_latency = self.base.get("latency", 0.0)
 
     def try_alone(self, site: Site, setting: CompressionPass) -> Offer | None:
-        """What one setting changes by itself; None where the layer does not take it, for the
-        reason that the journal then gives."""
+        """What one setting changes by itself; None where the layer does not take it, or nothing
+        changes, for the reason that the journal then gives."""
+        figures = self.recall([setting])
         try:
-            figures = self.recall([setting]) or self.measure([setting], self.apply([setting]))
+            figures = self.measure_alone(setting) if figures is None else figures
         except CompileError as error:
             reason = "; ".join(message.title() for message in error.messages)
             self.world.note(LayerNote(STEP, site.path, "", f"{describe(setting)}: {reason}"))
             return None
+        if not figures:
+            self.world.note(LayerNote(STEP, site.path, "", f"{describe(setting)} changes nothing"))
+            return None
         changes = tuple(figures[name] - self.base[name] for name in self.figures)
         return Offer(max(0.0, figures["loss"] - self.base["loss"]), changes)
+
+    def measure_alone(self, setting: CompressionPass) -> Mapping[str, float]:
+        """Figures of the net after one setting; none where it leaves the net as it is."""
+        made = self.apply([setting])
+        if _hash_net(made) != self.start:
+            return self.measure([setting], made)
+        if self.world.memory is not None:
+            self.world.memory.remember(self.key([setting]), {})
+        return {}
 
     def try_together(
         self, passes: Sequence[CompressionPass]
     ) -> tuple[WeightedNet, Mapping[str, float]]:
         """The net after all chosen passes, and its figures."""
         made = self.apply(passes)
-        return made, self.recall(passes) or self.measure(passes, made)
+        figures = self.recall(passes)
+        return made, self.measure(passes, made) if figures is None else figures
 
     def recall(self, passes: Sequence[CompressionPass]) -> Mapping[str, float] | None:
         """Figures that an earlier run measured."""
@@ -126,12 +140,12 @@ class Trials:
         self.world.note(LayerNote(STEP, site.path, f"tried {describe(setting)} alone", "", pairs))
 
     def note_choice(
-        self, attempt: int, figures: Mapping[str, float], missed: Sequence[Goal]
+        self, number: int, figures: Mapping[str, float], missed: Sequence[Goal]
     ) -> None:
         """Puts a measured choice into the journal."""
         names = ", ".join(goal.figure for goal in missed)
         reason = f"misses {names}" if missed else "keeps every goal"
-        note = LayerNote(STEP, "", f"choice {attempt + 1}", reason, tuple(figures.items()))
+        note = LayerNote(STEP, "", f"choice {number}", reason, tuple(figures.items()))
         self.world.note(note)
 
 
