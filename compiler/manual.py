@@ -21,8 +21,7 @@ from compiler.dims import Dim
 from compiler.initializers import INITIALIZERS
 from compiler.ops.base import OPS, Op
 from compiler.ops.registry import load_ops
-from compiler.signature import Described, Operand, Option
-from compiler.tensor import DType
+from compiler.signature import Described, Operand, Option, write_value
 from compiler.training.base import METRICS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from compiler.training.registry import load_training
 
@@ -142,21 +141,3 @@ def write_type(annotation: object) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(write_type(a) for a in arguments))
     return "list"
-
-
-def write_value(value: object) -> str:
-    """A value as the language writes it."""
-    match value:
-        case None | True | False:
-            return str(value).lower()
-        case str():
-            return f'"{value}"'
-        case tuple() | list():
-            return f"[{', '.join(map(write_value, value))}]"
-        case DType():
-            return value.value
-        case Described():
-            return value.name
-        case float():
-            return repr(value).replace("e-0", "e-")  # 1e-5, as people write it
-    return str(value)

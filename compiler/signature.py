@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from compiler.ir.graph import NO_DEFAULT
 from compiler.records import dataclass
+from compiler.tensor import DType
 
 
 @dataclass(frozen=True)
@@ -119,3 +120,21 @@ class Registry(Generic[T]):
 def find_registry(base: type[Described]) -> Registry[Any] | None:
     """The registry that holds the classes derived from a base."""
     return next((r for r in Registry.every if any(issubclass(c, base) for c in r.classes())), None)
+
+
+def write_value(value: object) -> str:
+    """A value as the language writes it."""
+    match value:
+        case None | True | False:
+            return str(value).lower()
+        case str():
+            return f'"{value}"'
+        case tuple() | list():
+            return f"[{', '.join(map(write_value, value))}]"
+        case DType():
+            return value.value
+        case Described():
+            return value.name
+        case float():
+            return repr(value).replace("e-0", "e-")  # 1e-5, as people write it
+    return str(value)

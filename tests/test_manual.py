@@ -8,9 +8,10 @@ import pytest
 
 from compiler.dims import Dim
 from compiler.initializers import INITIALIZERS
-from compiler.manual import op_reference, write_entry, write_signature, write_type, write_value
+from compiler.manual import op_reference, write_entry, write_signature, write_type
 from compiler.ops.base import OPS, Op
 from compiler.ops.registry import load_ops
+from compiler.signature import write_value
 from tests.conftest import Golden
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -11,10 +11,14 @@ import pytest
 from compiler.compression.base import Array, WeightedNet
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
+from compiler.compression.quantization.base import Quantize
+from compiler.compression.quantization.int8 import Int8
+from compiler.compression.quantization.stored import Stored8
 from compiler.compression.search.choice import Choices, join_families
 from compiler.compression.search.knapsack import Offer
 from compiler.compression.search.search import Search
 from compiler.compression.search.sites import combine, find_sites
+from compiler.compression.wording import describe_pass
 from compiler.compression.world import Goal, World
 from compiler.diagnostics import CompileError
 from compiler.ir.cost import summarize
@@ -204,3 +208,13 @@ def test_equal_settings_share_a_pass() -> None:
         Prune(channels=0.25, only=("c",)),
         LowRank(energy=0.9, only=("b",)),
     ]
+
+
+def test_passes_are_written_as_a_spec_calls_them() -> None:
+    assert describe_pass(Prune(channels=0.5, except_=("stem",))) == (
+        'prune(channels=50%, except=["stem"])'
+    )
+    assert describe_pass(Quantize(Stored8())) == "quantize(stored8)"
+    assert describe_pass(Quantize(Int8(rows=16))) == "quantize(int8(rows=16))"
+    search = Search((Prune, LowRank(energy=0.975)), trials=40)
+    assert describe_pass(search) == "search([prune, low_rank(energy=97.5%)], trials=40)"

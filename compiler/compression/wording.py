@@ -1,11 +1,15 @@
-"""Contracts in words: sides as they are written, values in their units."""
+"""Contracts and passes in words: as they are written, values in their units."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from compiler.compression.figures import FIGURES, Kind
 from compiler.program import Bound, Computed, Figure, Quantity, Requirement
+from compiler.signature import Described, write_value
+
+SHARES = ("channels", "weights", "energy", "budget", "most")
+"""Options that people write as percentages."""
 
 
 def find_all(requirement: Requirement) -> Iterator[Figure]:
@@ -69,6 +73,32 @@ def format_value(value: float, bound: Bound) -> str:
     if figure is not None and figure.name in ("params", "flops"):
         return f"{value:,.0f}"
     return f"{value:.4f}"
+
+
+def describe_pass(step: Described, hidden: Collection[str] = ()) -> str:
+    """A pass or scheme as a spec calls it, without defaults: `prune(channels=50%, round_to=8)`.
+    Options in `hidden` are left out."""
+    parts = []
+    for position, option in enumerate(step.options()):
+        value = getattr(step, option.field)
+        if option.name not in hidden and value != option.default:
+            bare = position == 0 and isinstance(value, Described | tuple)
+            text = _write_option(option.name, value)
+            parts.append(text if bare else f"{option.name}={text}")
+    return f"{step.name}({', '.join(parts)})" if parts else step.name
+
+
+def _write_option(name: str, value: object) -> str:
+    match value:
+        case Described():
+            return describe_pass(value)
+        case type():
+            return f"{getattr(value, 'name', value)}"
+        case tuple():
+            return f"[{', '.join(_write_option(name, item) for item in value)}]"
+        case float() if name in SHARES:
+            return f"{100 * value:g}%"
+    return write_value(value)
 
 
 def describe_figures(figures: Iterable[tuple[str, float]]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from compiler.compression.contracts import Judgement
 from compiler.compression.wording import (
     describe_figures,
+    describe_pass,
     describe_requirement,
     format_seconds,
     format_size,
@@ -29,7 +30,7 @@ def describe_outcome(outcome: Outcome) -> Section:
 
 def _find_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     own, base = outcome.own, outcome.figures[outcome.base]
-    passes = " -> ".join(step.compression.name for step in outcome.variant.steps)
+    passes = " -> ".join(describe_pass(step.compression) for step in outcome.variant.steps)
     yield "passes", passes or "none"
     yield "file", str(outcome.path)
     size, before = own.plain["size"].value, base.plain["size"].value
@@ -117,7 +118,7 @@ def _find_facts(outcome: Outcome) -> dict[str, Any]:
         "variant": outcome.variant.name,
         "base": outcome.base,
         "file": str(outcome.path),
-        "passes": [repr(step.compression) for step in outcome.variant.steps],
+        "passes": [describe_pass(step.compression) for step in outcome.variant.steps],
         "figures": {name: found.facts() for name, found in outcome.figures.items()},
         "latency": dict(outcome.conditions),
         "synthetic": outcome.synthetic,

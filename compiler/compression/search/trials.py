@@ -11,12 +11,12 @@ import numpy as np
 from compiler.compression.base import CompressionPass, WeightedNet
 from compiler.compression.search.knapsack import Offer
 from compiler.compression.search.sites import Site
+from compiler.compression.wording import describe_pass
 from compiler.compression.world import Goal, LayerNote, World
 from compiler.diagnostics import CompileError
 from compiler.ir.cost import summarize
 from compiler.ir.evaluate import evaluate
 from compiler.ir.printer import print_graph
-from compiler.signature import Described
 
 FIGURES = ("latency", "size", "params", "flops")
 """Figures that a search can bound; the others are held by the build alone."""
@@ -46,10 +46,14 @@ class Trials:
             figures = self.measure_alone(setting) if figures is None else figures
         except CompileError as error:
             reason = "; ".join(message.title() for message in error.messages)
-            self.world.note(LayerNote(STEP, site.path, "", f"{describe(setting)}: {reason}"))
+            self.world.note(
+                LayerNote(STEP, site.path, "", f"{describe_setting(setting)}: {reason}")
+            )
             return None
         if not figures:
-            self.world.note(LayerNote(STEP, site.path, "", f"{describe(setting)} changes nothing"))
+            self.world.note(
+                LayerNote(STEP, site.path, "", f"{describe_setting(setting)} changes nothing")
+            )
             return None
         changes = tuple(figures[name] - self.base[name] for name in self.figures)
         return Offer(max(0.0, figures["loss"] - self.base["loss"]), changes)
@@ -137,7 +141,9 @@ class Trials:
         """Puts a trial of one setting into the journal."""
         figures = dict(zip(self.figures, change.changes, strict=True))
         pairs = (("loss", change.loss), *figures.items())
-        self.world.note(LayerNote(STEP, site.path, f"tried {describe(setting)} alone", "", pairs))
+        self.world.note(
+            LayerNote(STEP, site.path, f"tried {describe_setting(setting)} alone", "", pairs)
+        )
 
     def note_choice(
         self, number: int, figures: Mapping[str, float], missed: Sequence[Goal]
@@ -149,25 +155,9 @@ class Trials:
         self.world.note(note)
 
 
-def describe(setting: CompressionPass) -> str:
+def describe_setting(setting: CompressionPass) -> str:
     """A setting without the layer that it is restricted to: `prune(channels=50%)`."""
-    parts = [
-        f"{option.name}={_write_value(getattr(setting, option.field))}"
-        for option in setting.options()
-        if option.name != "only" and getattr(setting, option.field) != option.default
-    ]
-    return f"{setting.name}({', '.join(parts)})"
-
-
-def _write_value(value: object) -> str:
-    match value:
-        case float():
-            return f"{value:.0%}" if 0 <= value <= 1 else f"{value:g}"
-        case Described():
-            return value.name
-        case tuple():
-            return f"[{', '.join(map(_write_value, value))}]"
-    return f"{value}"
+    return describe_pass(setting, hidden=("only",))
 
 
 def measure_error(net: WeightedNet, base: WeightedNet, world: World) -> float:
