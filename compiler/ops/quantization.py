@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, final
 
 import numpy as np
@@ -27,6 +27,9 @@ LEVELS: dict[str, tuple[int, int]] = {
     "u8": (0, 255),
 }
 """The least and the greatest number of each integer type."""
+
+PART = 1 << 16
+"""Numbers that are rounded together."""
 
 _STORED = {"i4": DType.I8, "u4": DType.U8, "i8": DType.I8, "u8": DType.U8}
 
@@ -54,13 +57,36 @@ def round_array(x: Array, scale: Array, zero_point: Array, dtype: str) -> Array:
         return dequantize_array(levels, scale, zero_point).astype(x.dtype, copy=False)
     step, zero = scale.astype(x.dtype), np.asarray(zero_point).astype(x.dtype)
     low, high = LEVELS[dtype]
-    made: Array = np.asarray(x / step)
-    np.round(made, out=made)
-    made += zero
-    np.clip(made, low, high, out=made)
-    made -= zero
-    made *= step
+    made = np.empty(x.shape, x.dtype)
+    alike = step.size == zero.size == 1
+    source, target = (x.reshape(-1), made.reshape(-1)) if alike else (x, made)
+    step, zero = (_spread_rank(numbers, source.ndim) for numbers in (step, zero))
+    for part in _split(source):
+        own = target[part]
+        np.divide(source[part], _cut(step, part), out=own)
+        np.round(own, out=own)
+        own += _cut(zero, part)
+        np.clip(own, low, high, out=own)
+        own -= _cut(zero, part)
+        own *= _cut(step, part)
     return made
+
+
+def _split(array: Array) -> Iterator[slice]:
+    """Parts along the first axis that stay in the processor's cache."""
+    count = max(1, PART * len(array) // max(1, array.size))
+    return (slice(start, start + count) for start in range(0, len(array), count))
+
+
+def _spread_rank(numbers: Array, rank: int) -> Array:
+    """Numbers that broadcast, with as many axes as what they broadcast to."""
+    kept = numbers.shape[max(0, numbers.ndim - rank) :]
+    return numbers.reshape((1,) * (rank - len(kept)) + kept)
+
+
+def _cut(numbers: Array, part: slice) -> Array:
+    """What belongs to a part along the first axis, of numbers that broadcast."""
+    return numbers if len(numbers) == 1 else numbers[part]
 
 
 def _spread_axis(axis: int, rank: int) -> tuple[int, ...]:
