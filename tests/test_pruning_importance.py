@@ -87,6 +87,31 @@ def test_batch_norm_scale_leaves_other_groups_alone() -> None:
     }
 
 
+def test_nothing_with_a_batch_norm_is_said_of_each_layer() -> None:
+    text = TEXT.replace(" -> batch_norm as an", "")
+    with pytest.raises(CompileError) as caught:
+        Prune(channels=0.5, importance=BatchNormScale()).run(make_net(text), World())
+    (message,) = caught.value.messages
+    assert message.label().startswith("`a`: `batch_norm` says nothing about its channels; `b`:")
+    world = World()
+    Prune(channels=0.5, importance=BatchNormScale()).run(make_net(), world)
+    reasons = {n.path: n.reason for n in world.journal}
+    assert reasons["b"] == "`batch_norm` says nothing about its channels"
+
+
+def test_a_pattern_that_fits_nowhere_says_why() -> None:
+    net = make_net()
+    with pytest.raises(CompileError) as caught:
+        Prune(pattern="2:4", only=("a",)).run(net, World())
+    (message,) = caught.value.messages
+    assert "`a.weight`: its 3 inputs are no multiple of the pattern's" in message.label()
+    world = World()
+    Prune(pattern="2:4", except_=("c",)).run(net, world)
+    reasons = {n.path: n.reason for n in world.journal}
+    assert reasons["a.weight"] == "its 3 inputs are no multiple of the pattern's"
+    assert reasons["c.weight"] == "`only` or `except` says so"
+
+
 def test_activation_weighs_what_is_read() -> None:
     net = make_net()
     rows = Rows()

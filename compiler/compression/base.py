@@ -53,6 +53,20 @@ class CompressionPass(Described):
         finds; for bounds on sizes before any work. 1 says that nothing is known."""
         return 1
 
+    def count_all_least(self, graph: Graph) -> Mapping[str, int]:
+        """The same by path, as far as more is known where the pass is the first of this graph."""
+        return {}
+
+    @property
+    def may_leave_out_zeros(self) -> bool:
+        """Whether numbers that are zero, or rounded to it, may take no bytes in the file."""
+        return False
+
+    @property
+    def unpacks_weights(self) -> bool:
+        """Whether every weight that the pass keeps in few bits has a node that unpacks it."""
+        return False
+
     def find_least_bits(self, bits: float) -> float:
         """The fewest bits that the pass stores of a number that had so many."""
         return bits

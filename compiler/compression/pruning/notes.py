@@ -24,9 +24,10 @@ def note_channels(
     channels: Channels,
     allows: Callable[[str], bool],
     world: World,
+    reasons: Mapping[str, str],
 ) -> None:
     """Notes for each layer how many outputs it has left, and why not fewer. The channels are
-    those of the net before."""
+    those of the net before; `reasons` are what else is known to keep layers whole, by path."""
     makers = {path for group in channels.groups for path in group.makers}
     left = {layer_path(node): _count_outputs(node) for node in _list_layers(after.graph)}
     for node in _list_layers(before.graph):
@@ -42,7 +43,7 @@ def note_channels(
         if not reason and not allows(path):
             reason = "`only` or `except` says so"
         elif not reason and path in makers:
-            reason = _explain_group(path, channels, allows)
+            reason = reasons.get(path) or _explain_group(path, channels, allows)
         world.note(LayerNote("prune", path, "", reason, (), _span(node)))
 
 
@@ -78,14 +79,17 @@ def _span(node: Node) -> Span | None:
     return node.origin.span
 
 
-def note_weights(figures: Mapping[str, Array], masks: Mapping[str, Array], world: World) -> None:
-    """Notes for each weight how many of its numbers became zero, and why not more."""
-    for path, array in figures.items():
-        mask = masks.get(path)
-        if mask is None:
-            reason = "its inputs are no multiple of the pattern"
-            world.note(LayerNote("prune", path, "", reason))
-            continue
+def note_weights(
+    figures: Mapping[str, Array],
+    masks: Mapping[str, Array],
+    reasons: Mapping[str, str],
+    world: World,
+) -> None:
+    """Notes for each weight how many of its numbers became zero, or the reason why none."""
+    for path, reason in reasons.items():
+        world.note(LayerNote("prune", path, "", reason))
+    for path, mask in masks.items():
+        array = figures[path]
         kept = int(np.count_nonzero(mask))
         share = 1 - kept / array.size
         reason = "zeros make the file smaller, not ONNX Runtime faster"

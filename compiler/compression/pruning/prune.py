@@ -9,6 +9,7 @@ from typing import Literal, final
 import numpy as np
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.pruning.bounds import count_channels_left, count_sides_left
 from compiler.compression.pruning.cutting import cut_net
 from compiler.compression.pruning.dead import remove_dead_neurons
 from compiler.compression.pruning.groups import ChannelGroup, Channels, find_channels
@@ -32,6 +33,7 @@ from compiler.compression.selecting import is_selected
 from compiler.compression.world import World
 from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import Array
+from compiler.ir.graph import Graph
 from compiler.messages.pruning import NoRowsToJudgeBy, NothingToCut
 from compiler.records import dataclass
 from compiler.training.settings import (
@@ -89,17 +91,22 @@ class Prune(CompressionPass):
     except_: tuple[str, ...] = ()
 
     def count_least(self, shape: tuple[int, ...]) -> int:
-        """The share that stays of both sides of a weight, or of its numbers; 1 where what goes is
-        found in the numbers."""
-        if self.weights is not None:
-            return max(1, int((1 - self.weights) * prod(shape)))
-        if self.pattern is not None:
+        """The share that stays of both sides of a weight, as widths are rounded; all of it where
+        zeros stay in it, 1 where what goes is found in the numbers."""
+        if self.weights is not None or self.pattern is not None:
             return prod(shape)
         if self.channels is None:
             return 1
-        share = self.channels if self.ranking == "uniform" else self.most
-        sides = [max(1, int((1 - share) * size)) for size in shape[:2]]
-        return prod((*sides, *shape[2:]))
+        uniform = self.ranking == "uniform"
+        share = self.channels if uniform else self.most
+        return count_sides_left(shape, share, roundings=int(uniform) + int(self.round_to > 1))
+
+    def count_all_least(self, graph: Graph) -> Mapping[str, int]:
+        """What the groups of channels leave."""
+        if self.channels is None:
+            return {}
+        most = None if self.ranking == "uniform" else self.most
+        return count_channels_left(graph, self.channels, most, self.round_to, self._allows)
 
     def check(self) -> None:
         """Refuses settings that mean nothing; raises `Fault`."""
@@ -142,7 +149,7 @@ class Prune(CompressionPass):
             made = remove_dead_neurons(
                 net, tolerance=self.tolerance, only=self.only, excluded=self.except_
             )
-            note_channels(net, made, find_channels(net.graph), self._allows, world)
+            note_channels(net, made, find_channels(net.graph), self._allows, world, {})
             return made
         return self._drop_weights(net, world)
 
@@ -157,14 +164,27 @@ class Prune(CompressionPass):
             for i, (group, found) in enumerate(zip(channels.groups, scores, strict=True))
             if found is not None and all(map(self._allows, group.makers))
         }
+        unscored = self._explain_unscored(channels, scores)
         if not chosen:
-            raise CompileError([NothingToCut(world.span, "channels", _list_reasons(channels))])
+            reasons = _list_reasons({**unscored, **channels.obstacles})
+            raise CompileError([NothingToCut(world.span, "channels", reasons)])
         counts = self._count_gone(net, channels, chosen, share, world)
         groups = [channels.groups[i] for i in chosen]
         rounded = dict(zip(chosen, round_widths(groups, counts, self.round_to), strict=True))
         made = _cut(net, channels, chosen, rounded)
-        note_channels(net, made, channels, self._allows, world)
+        note_channels(net, made, channels, self._allows, world, unscored)
         return made
+
+    def _explain_unscored(
+        self, channels: Channels, scores: Sequence[Array | None]
+    ) -> dict[str, str]:
+        """The layers that may be touched and whose channels the importance says nothing about."""
+        silence = f"`{self.importance.name}` says nothing about its channels"
+        found: dict[str, str] = {}
+        for group, score in zip(channels.groups, scores, strict=True):
+            if score is None:
+                found.update((path, silence) for path in group.makers if self._allows(path))
+        return found
 
     def _count_gone(
         self,
@@ -194,11 +214,8 @@ class Prune(CompressionPass):
 
     def _drop_weights(self, net: WeightedNet, world: World) -> WeightedNet:
         channels = find_channels(net.graph)
-        axes = {
-            path: axis
-            for path, axis in find_weights(net.graph, channels).items()
-            if self._allows(path)
-        }
+        found_axes = find_weights(net.graph, channels)
+        axes = {path: axis for path, axis in found_axes.items() if self._allows(path)}
         measured = self.importance.measure(net, channels, world)
         found = {path: measured(path) for path in axes}
         figures = {path: np.abs(array) for path, array in found.items() if array is not None}
@@ -206,9 +223,16 @@ class Prune(CompressionPass):
             masks = drop_least(figures, self.weights, globally=self.ranking == "global")
         else:
             masks = self._fit_pattern(figures, axes)
+        reasons = {
+            path: f"its {net.weights[path].shape[axis]} inputs are no multiple of the pattern's"
+            for path, axis in axes.items()
+            if path not in masks
+        }
+        kept = "`only` or `except` says so"
+        reasons.update((path, kept) for path in found_axes if path not in axes)
         if not masks:
-            raise CompileError([NothingToCut(world.span, "weights", ())])
-        note_weights(figures, masks, world)
+            raise CompileError([NothingToCut(world.span, "weights", _list_reasons(reasons))])
+        note_weights(figures, masks, reasons, world)
         return put_zeros(net, masks)
 
     def _fit_pattern(
@@ -234,6 +258,5 @@ def _none(group: ChannelGroup) -> Array:
     return np.zeros(group.size, bool)
 
 
-def _list_reasons(channels: Channels) -> tuple[str, ...]:
-    kept: Sequence[tuple[str, str]] = list(channels.obstacles.items())
-    return tuple(f"`{path}`: {reason}" for path, reason in kept)
+def _list_reasons(kept: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(f"`{path}`: {reason}" for path, reason in kept.items())

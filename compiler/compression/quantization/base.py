@@ -19,6 +19,10 @@ class Scheme(Described):
 
     least_bits: ClassVar[float] = 1.0
     """The fewest bits that a number of a weight takes in the file; for bounds on sizes."""
+    sparse: ClassVar[bool] = True
+    """Whether weights may be stored without their zeros."""
+    unpacks: ClassVar[bool] = False
+    """Whether every weight that is kept in few bits is unpacked by a node of its own."""
 
     def __post_init__(self) -> None:
         self.check()
@@ -62,6 +66,16 @@ class Quantize(CompressionPass):
     def count_least(self, shape: tuple[int, ...]) -> int:
         """All of them."""
         return prod(shape)
+
+    @property
+    def may_leave_out_zeros(self) -> bool:
+        """Whether the scheme stores weights like that."""
+        return self.scheme.sparse
+
+    @property
+    def unpacks_weights(self) -> bool:
+        """What the scheme does."""
+        return self.scheme.unpacks
 
     def find_least_bits(self, bits: float) -> float:
         """Those of the scheme."""

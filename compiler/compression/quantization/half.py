@@ -65,6 +65,7 @@ class HalfScheme(Scheme):
     says whether layers compute in half precision too."""
 
     least_bits = 16.0
+    sparse = False
     dtype: ClassVar[DType]
     keep: tuple[str, ...]
     compute: Compute

@@ -143,6 +143,7 @@ class Stored8(Scheme):
 
     name = "stored8"
     least_bits = 8.0
+    unpacks = True
     per_channel: bool = True
     rounding: Rounding = "nearest"
 
@@ -180,6 +181,7 @@ class Stored4(Scheme):
 
     name = "stored4"
     least_bits = 4.0
+    unpacks = True
     per_channel: bool = True
     codebook: bool = False
     rounding: Rounding = "nearest"

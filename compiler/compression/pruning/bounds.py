@@ -1,0 +1,48 @@
+"""Bounds on what `prune(channels=…)` leaves of every parameter, before any number is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from math import prod
+
+from compiler.compression.pruning.groups import find_channels
+from compiler.compression.pruning.widths import choose_uniform, round_widths
+from compiler.ir.graph import Graph
+
+ROUNDED = 2 / 3
+"""Of a width that is rounded to the nearest number or multiple, but not to 0, at least this share
+stays: the worst is 1.5 that becomes 1."""
+
+
+def count_channels_left(
+    graph: Graph, share: float, most: float | None, round_to: int, allows: Callable[[str], bool]
+) -> Mapping[str, int]:
+    """The fewest numbers that channel pruning leaves of every parameter.
+
+    Args:
+        graph: the net that is pruned.
+        share: of the channels of each group that go, where all lose the same.
+        most: the share of a group that may go, where a ranking decides; None where none does.
+        round_to: what widths are multiples of.
+        allows: whether the layer at a path may be touched.
+    """
+    groups = [g for g in find_channels(graph).groups if all(map(allows, g.makers))]
+    sizes = [group.size for group in groups]
+    if most is None:
+        gone = choose_uniform(sizes, share)
+    else:
+        gone = [min(size - 1, math.floor(size * most)) for size in sizes]
+    shapes = {p.path: list(p.value.type.known_shape or ()) for p in graph.parameters}
+    for group, count in zip(groups, round_widths(groups, gone, round_to), strict=True):
+        for member in group.members:
+            shapes[member.path][member.axis] -= count * member.entries.shape[1]
+    return {path: prod(shape) for path, shape in shapes.items()}
+
+
+def count_sides_left(shape: tuple[int, ...], share: float, *, roundings: int) -> int:
+    """The fewest numbers of a weight if both of its sides may lose a share of their channels, and
+    what stays is rounded so often; whatever groups the channels form."""
+    kept = (1 - share) * ROUNDED**roundings
+    sides = [max(1, math.floor(kept * size)) for size in shape[:2]]
+    return prod((*sides, *shape[2:]))
