@@ -102,6 +102,13 @@ def test_synthetic_rows_are_marked_and_differ() -> None:
     assert not np.array_equal(first["image"][:8], second["image"])
 
 
+def test_large_nets_get_fewer_synthetic_rows() -> None:
+    graph = net_of().graph  # 64 * 32 + 32 * 10 multiply-adds a row
+    for most_work, rows in ((12 * 2368, 12), (0, 5), (1e9, 40)):
+        samples = SyntheticSamples(graph, Target(), most_work=most_work, least_rows=5)
+        assert sum(len(batch["image"]) for batch in samples.batches(40, 8)) == rows
+
+
 def test_the_judge_scores_the_validation_rows() -> None:
     plan, net = plan_of(), net_of()
     scores = SplitJudge(plan).score(net)

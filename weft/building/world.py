@@ -91,17 +91,22 @@ class DataSamples:
 
 @dataclass(frozen=True)
 class SyntheticSamples:
-    """Random inputs for a net without data: standard normal numbers, and indices in range."""
+    """Random inputs for a net without data: standard normal numbers, and indices in range. Of a
+    large net there are fewer than are asked for: rows drawn alike tell alike."""
 
     graph: Graph
     target: Target
     synthetic: bool = True
+    most_work: float = 1.5e11
+    """Multiply-adds of the net on all rows, unless these are `least_rows`."""
+    least_rows: int = 8
 
     def batches(self, rows: int, size: int = 32) -> Iterator[Mapping[str, Array]]:
-        """Inputs of the net by name, `rows` in all, in batches. A net without a batch gets its
-        rows one by one."""
+        """Inputs of the net by name, `rows` in all or as many as there are, in batches. A net
+        without a batch gets its rows one by one."""
         batch = SizeSearch(self.graph, {}).batch
         pinned = {n: s for n, s in self.target.sizes if n != batch}
+        rows = min(rows, self._count_rows({**pinned, batch: 1} if batch is not None else pinned))
         done = 0
         while done < rows:
             count = min(size, rows - done) if batch is not None else 1
@@ -111,6 +116,13 @@ class SyntheticSamples:
                 return
             yield case.inputs
             done += count
+
+    def _count_rows(self, sizes: Mapping[str, int]) -> int:
+        """How many rows there are, of these sizes."""
+        search = SizeSearch(self.graph, sizes)
+        found = search.choose()
+        work = search.count_multiply_adds(found[0]) if found else 0
+        return max(self.least_rows, int(self.most_work / max(work, 1)))
 
 
 @dataclass(frozen=True)
