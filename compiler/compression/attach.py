@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from compiler.compression.copying import GraphCopy, find_sizes, prefixed_parameters
 from compiler.diagnostics import CompileError
@@ -15,6 +15,7 @@ from compiler.ops.scan import Scan
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program import Train, TrainedNet
+from compiler.records import dataclass
 
 
 def attach(train: Train, name: str, graph: Graph, prefix: str | None = None) -> Train:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import final
 
 from compiler.ir.graph import Graph, Node
 from compiler.passes.base import Context, Pass
+from compiler.records import dataclass
 
 
 @final

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from compiler.ir.graph import Graph, Node
 from compiler.ops.convolution import Conv, ConvTranspose
 from compiler.ops.layers import owns_weights
 from compiler.ops.linear import Dense, Embedding
 from compiler.ops.scan import Scan
+from compiler.records import dataclass
 from compiler.source import Span
 from compiler.tensor import TensorType
 
