@@ -6,16 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
+from backends.onnx_graph.compile import compile_onnx
+from backends.onnx_runtime.readback import optimize
 from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.calibrated import fold_norms
+from compiler.compression.quantization.input_channels import pad_inputs
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.placement import find_layers, find_start
 from compiler.compression.world import LayerNote, World
+from compiler.ir.evaluate import evaluate
 from compiler.ops.convolution import Conv
 from compiler.ops.linear import Dense
-from tests.quantizing import check_net, make_net
+from compiler.ops.padding import Pad
+from compiler.ops.quantization import Form
+from tests.quantizing import Drawn, check_net, make_net
 from tests.test_quantize_int8 import RESIDUAL, WIDE, make_world, quantize, rounded_dtypes
 
 NARROW = """
@@ -172,3 +180,64 @@ def test_there_is_no_start_where_nothing_narrows(before: str, after: str) -> Non
     assert after in text
     net = fold_norms(make_net(text))
     assert find_start(net.graph, find_layers(net.graph)[0]) == ()
+
+
+def test_padded_inputs_change_nothing_but_the_file(tmp_path: Path) -> None:
+    net = make_net(RESIDUAL)
+    plain = quantize(net, Int8(placement="all"))
+    padded = pad_inputs(plain)
+    assert padded is not None
+    assert padded.weights["conv1.weight"].shape == (8, 4, 3, 3)
+    assert not padded.weights["conv1.weight"][:, 3].any()
+    (batch,) = Drawn(net.graph, {}).batches(4)
+    wanted = evaluate(plain.graph, plain.weights, batch)
+    found = evaluate(padded.graph, padded.weights, batch)
+    np.testing.assert_array_equal(found["logits"], wanted["logits"])
+    report, messages = check_net(padded, tmp_path, net.graph)
+    assert report.passed, messages
+    assert pad_inputs(padded) is None
+
+
+@pytest.mark.parametrize("form", ["qdq", "qoperator"])
+def test_levels_are_padded(form: Form, tmp_path: Path) -> None:
+    net = make_net(RESIDUAL)
+    padded = pad_inputs(quantize(net, Int8(placement="all", form=form)))
+    assert padded is not None
+    path = tmp_path / "net.onnx"
+    compile_onnx(padded.graph, padded.weights, path)
+    for graph in (onnx.load(path).graph, optimize(path).graph):
+        makers = {name: node.op_type for node in graph.node for name in node.output}
+        (pad,) = [node for node in graph.node if node.op_type == "Pad"]
+        assert makers[pad.input[0]] in ("QuantizeLinear", "Transpose")
+    assert sum(node.op_type == "QLinearConv" for node in graph.node) == 2
+
+
+def test_only_first_convolutions_in_integers_have_padded_inputs() -> None:
+    net = make_net(RESIDUAL)
+    assert pad_inputs(quantize(net, Int8(placement="float_stem"))) is None
+    even = make_net(RESIDUAL.replace("f32[batch, 3,", "f32[batch, 8,"))
+    assert pad_inputs(quantize(even, Int8(placement="all"))) is None
+    twice = RESIDUAL.replace("(x + y) -> relu", "(x + y + conv(image, 8, kernel=1)) -> relu")
+    assert pad_inputs(quantize(make_net(twice), Int8(placement="all"))) is None
+
+
+@dataclass
+class Parts:
+    """A clock for which nets with a padded input take this part of the time of others."""
+
+    share: float
+
+    def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
+        return [
+            self.share if any(isinstance(n.op, Pad) for n in net.graph.nodes) else 1.0
+            for net in nets
+        ]
+
+
+@pytest.mark.parametrize(("share", "channels"), [(0.9, 4), (1.1, 3)])
+def test_inputs_are_padded_where_that_is_faster(share: float, channels: int) -> None:
+    net = make_net(RESIDUAL)
+    world = make_world(net, clock=Parts(share))
+    made = quantize(net, Int8(placement="all"), world)
+    assert made.weights["conv1.weight"].shape[1] == channels
+    assert ("channels of zeros" in note_of_choice(world).done) == (channels == 4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import inf
 from typing import final
@@ -14,6 +14,7 @@ from compiler.compression.quantization.calibration import (
     first_rows,
     record_outputs,
 )
+from compiler.compression.quantization.input_channels import pad_inputs
 from compiler.compression.quantization.placement import Placement
 from compiler.compression.world import LayerNote, World
 from compiler.records import dataclass
@@ -40,8 +41,9 @@ class Trial:
 def choose_trial(
     known: Calibrated, placements: Sequence[Placement], world: World, least: float, step: str
 ) -> Trial:
-    """The fastest placement whose outputs are good enough; of those that are as fast, for all
-    the clock can say, the one with the least noise. Where none is good enough, the best one.
+    """The fastest placement, with inputs as they are or padded, whose outputs are good enough; of
+    those that are as fast, for all the clock can say, the one with the least noise. Where none is
+    good enough, the best one.
     Without a clock, the first placement that is good enough.
 
     Args:
@@ -56,6 +58,7 @@ def choose_trial(
     trials = [Trial(placement, known.build(placement)) for placement in placements]
     float_seconds = None
     if world.clock is not None:
+        trials += list(_pad_trials(trials))
         float_seconds, *seconds = world.clock.compare([known.net, *(t.net for t in trials)])
         timed = zip(trials, seconds, strict=True)
         trials = sorted((replace(t, seconds=s) for t, s in timed), key=_seconds)
@@ -69,9 +72,18 @@ def choose_trial(
         judged.append(replace(trial, sqnr=min(ratios.values(), default=0.0)))
         if limit == inf and _sqnr(judged[-1]) >= least:
             limit = TIE * _seconds(trial) if float_seconds is not None else -inf
-    best = max(judged, key=_sqnr)
+    best = max(judged, key=lambda trial: round(_sqnr(trial), 1))  # among equals the fastest
     _note(judged, best, float_seconds, least, world, step)
     return best
+
+
+def _pad_trials(trials: Sequence[Trial]) -> Iterator[Trial]:
+    """The same with padded inputs, where that may be faster."""
+    for trial in trials:
+        net = pad_inputs(trial.net)
+        if net is not None:
+            label = f"{trial.placement.label}, with channels of zeros at the input"
+            yield Trial(replace(trial.placement, label=label), net)
 
 
 def _seconds(trial: Trial) -> float:
