@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import ClassVar, Protocol
 
 from compiler import records
+from compiler.habits import translate
 from compiler.records import dataclass
 from compiler.source import Span
 
@@ -139,7 +140,11 @@ class Sink:
 
 
 def did_you_mean(found: str, known: Sequence[str]) -> str | None:
-    """The known word closest to `found`, if one is close enough to be meant."""
+    """The known word that is meant: what another framework calls so, else the closest one, if it
+    is close enough."""
+    translated = translate(found, known)
+    if translated is not None:
+        return translated
     lowered = {word.lower(): word for word in reversed(known)}
     matches = get_close_matches(found.lower(), list(lowered), n=1, cutoff=0.6)
     return lowered[matches[0]] if matches else None

@@ -46,6 +46,15 @@ DIGITS = 40
 _NUMBER = re.compile(r"([\d_]+(?:\.[\d_]+)?(?:[eE][+-]?\d+)?)(.*)", re.DOTALL)
 
 
+NOT_PLAIN = frozenset(("ns", "us", "ms", "s", "min", "h", "epoch", "epochs", "step", "steps"))
+"""Units that make a number something else than a plain number."""
+
+
+def spell_quantity(value: float, unit: str) -> str:
+    """A number as it is written with its unit: 300 seconds with the unit min are `5min`."""
+    return f"{value / float(UNITS[unit].worth):g}{unit}"
+
+
 def split_number(text: str) -> tuple[str, str | None]:
     """The digits of a number as written, and the unit behind them."""
     match = _NUMBER.fullmatch(text)

@@ -25,6 +25,7 @@ from compiler.elaborate.values import (
     Undecided,
     Val,
 )
+from compiler.units import NOT_PLAIN, spell_quantity
 
 
 def describe(value: Val) -> str:
@@ -56,6 +57,8 @@ def describe(value: Val) -> str:
 
 
 def _describe_known(value: Known) -> str:
+    if value.unit in NOT_PLAIN and value.is_number:
+        return spell_quantity(value.value, value.unit)  # type: ignore[arg-type]
     match value.value:
         case None:
             return "none"

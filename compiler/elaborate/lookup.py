@@ -19,6 +19,7 @@ from compiler.elaborate.values import (
     Val,
     is_layer,
 )
+from compiler.habits import advise
 from compiler.initializers import INITIALIZERS
 from compiler.ir.hint import HintConst
 from compiler.messages.names import NotAvailable, NoValue, UnboundSize, UnknownName
@@ -26,6 +27,8 @@ from compiler.ops.base import OPS
 from compiler.source import Span
 from compiler.syntax import Name
 from compiler.tensor import DType
+from compiler.training.base import METRICS, OPTIMIZERS
+from compiler.training.registry import load_training
 
 TRAIN = "a train"
 """Where the name of another train stands for the net that it made."""
@@ -105,11 +108,21 @@ def _report_unknown(body: Body, name: Name, *, applied: bool) -> None:
         body.report(refuse_later(name))
         return
     kind = "layer" if applied else "name"
-    note = None
-    if INITIALIZERS.get(word) is not None:
-        note = f"`{word}` is an initialiser: it stands behind `=` in `param p: f32[…] = {word}`"
     suggestion = did_you_mean(word, known_names(body, applied=applied))
-    body.report(UnknownName(name.span, word, kind, suggestion, note))
+    note = explain_unknown(word)
+    body.report(UnknownName(name.span, word, kind, None if note else suggestion, note))
+
+
+def explain_unknown(word: str) -> str | None:
+    """How to say what an unknown word seems to be meant for, where that is known."""
+    if INITIALIZERS.get(word) is not None:
+        return f"`{word}` is an initialiser: it stands behind `=` in `param p: f32[…] = {word}`"
+    load_training()
+    if OPTIMIZERS.get(word) is not None:
+        return f"`{word}` is an optimizer: `minimize … with {word}(lr=1e-3)`"
+    if METRICS.get(word) is not None:
+        return f"`{word}` is a metric: `metric {word} = {word}(…)`"
+    return advise(word)
 
 
 def known_names(body: Body, *, applied: bool) -> list[str]:

@@ -12,6 +12,7 @@ from compiler.elaborate.functions import CONSTANTS, FUNCTIONS
 from compiler.elaborate.later import LATER, refuse_later
 from compiler.elaborate.lints import read_parts
 from compiler.elaborate.loading import LOAD
+from compiler.elaborate.lookup import explain_unknown
 from compiler.elaborate.tracing import walk
 from compiler.initializers import INITIALIZERS
 from compiler.messages.names import UnknownName
@@ -52,7 +53,9 @@ def find_unknown_names(scope: FileScope, item: Item) -> Iterator[Message]:
             continue
         known = [*bound, *scope.names(), *OPS.names(), *FUNCTIONS]
         kind = "layer" if id(name) in applied else "name"
-        yield UnknownName(name.span, word, kind, did_you_mean(word, known))
+        note = explain_unknown(word)
+        suggestion = did_you_mean(word, known) if note is None else None
+        yield UnknownName(name.span, word, kind, suggestion, note)
 
 
 def _is_built_in(word: str) -> bool:

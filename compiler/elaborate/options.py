@@ -20,6 +20,7 @@ from compiler.signature import Described
 from compiler.source import Span
 from compiler.tensor import DType
 from compiler.training.duration import UNITS, Duration
+from compiler.units import NOT_PLAIN, spell_quantity
 
 
 @dataclass
@@ -104,7 +105,7 @@ def _convert_scalar(value: Known, annotation: Any, choices: Sequence[Any]) -> ob
     scalar = value.value
     if annotation is Duration:
         return _convert_duration(value)
-    if value.unit in _COUNTING:
+    if value.unit in NOT_PLAIN:
         return _NOTHING
     if scalar is None:
         return None if annotation is type(None) else _NOTHING
@@ -123,10 +124,6 @@ def _convert_scalar(value: Known, annotation: Any, choices: Sequence[Any]) -> ob
         size = whole(value)
         return Dim.of(size) if size is not None else _NOTHING
     return _NOTHING
-
-
-_COUNTING = frozenset(UNITS) - {"%"} | {"ns", "us", "ms", "s", "min", "h"}
-"""Units that make a number something else than a plain number."""
 
 
 def _convert_duration(value: Known) -> object:
@@ -155,8 +152,8 @@ def _convert_tuple(value: Val, parts: tuple[Any, ...]) -> object:
 
 
 def _found(value: Val) -> str:
-    if isinstance(value, Known) and value.unit is not None and value.unit != "%":
-        return f"{value.value} {value.unit}"
+    if isinstance(value, Known) and value.unit is not None and value.is_number:
+        return spell_quantity(value.value, value.unit)  # type: ignore[arg-type]
     if isinstance(value, values.ListValue):
         inner = ", ".join(_short(item) for item in value.items[:6])
         return f"the list [{inner}{', …' if len(value.items) > 6 else ''}]"

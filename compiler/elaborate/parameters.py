@@ -34,6 +34,7 @@ from compiler.messages.shapes import NotATensor
 from compiler.ops.base import OPS
 from compiler.syntax import Expr, Item, Name
 from compiler.tensor import DType, TensorType
+from compiler.units import NOT_PLAIN
 
 
 def bind_parameters(
@@ -197,6 +198,8 @@ def is_none_default(spec: ParameterSpec) -> bool:
 
 def convert_known(value: Val, kind: str) -> Val | None:
     """A value as one of a type of known values; None where it is none."""
+    if isinstance(value, Known) and value.unit in NOT_PLAIN:
+        return None
     match kind, value:
         case "layer", _:
             return value if is_layer(value) else None

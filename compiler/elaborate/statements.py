@@ -127,6 +127,8 @@ def _run_clause(body: Body, statement: Clause) -> None:
     is_op = home is None and OPS.get(word.text) is not None
     place = body.clauses.place
     body.report(UnknownClause(word.span, word.text, place, known, suggestion, form, is_op, home))
+    if suggestion is not None:
+        body.bind(suggestion, POISON)  # that the clause is missing is said with this
     for operand in statement.operands:
         if isinstance(operand.value, Declare):
             body.bind(operand.value.name.text, POISON)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, final
 
 from compiler.diagnostics import Label, Message
+from compiler.habits import advise
 from compiler.records import dataclass
 from compiler.source import Span
 
@@ -64,6 +65,9 @@ class UnknownArgument(Message):
     def help(self) -> str | None:
         if self.by_position:
             return f"`{self.callee}` takes its arguments by position"
+        advice = advise(self.name) if self.suggestion is None else None
+        if advice is not None:
+            return advice
         if not self.known:
             return f"`{self.callee}` takes no arguments"
         return f"it takes {', '.join(f'`{k}`' for k in self.known)}"

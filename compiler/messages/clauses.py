@@ -46,11 +46,15 @@ class ClauseMissing(Message):
     item: str  # "the train `fit`"
     words: tuple[str, ...]
     forms: tuple[str, ...]
+    bound: str | None = None
+    """A name that is bound in place of a clause: `batch_size = 64`."""
 
     def title(self) -> str:
         return f"{self.item} has no {' and no '.join(f'`{word}`' for word in self.words)}"
 
     def help(self) -> str:
+        if self.bound is not None:
+            return f"`{self.bound} = …` binds a name: write {list_words(self.forms)} in its place"
         return f"add {list_words(self.forms)}"
 
 

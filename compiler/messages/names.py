@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, final
 
 from compiler.diagnostics import Label, Message
+from compiler.habits import advise
 from compiler.records import dataclass
 from compiler.source import Span
 
@@ -176,6 +177,9 @@ class UnknownClause(Message):
             return f"`{self.word}` is a layer: apply it and bind the result, `y = x -> {self.word}`"
         if self.form is not None:
             return f"write `{self.form}`"
+        advice = advise(self.word) if self.elsewhere is None and self.suggestion is None else None
+        if advice is not None:
+            return advice
         if self.place == "a block" and self.word in _OF_MODELS:
             return _OF_MODELS[self.word]
         if self.suggestion or not self.known:

@@ -28,6 +28,7 @@ from compiler.syntax import (
     Operand,
     Statement,
 )
+from compiler.units import spell_quantity
 
 
 def malformed(body: Body, clause: Clause, span: Span, expected: str) -> None:
@@ -111,9 +112,8 @@ def read_whole(body: Body, clause: Clause, least: int, units: Sequence[str] = ()
 
 
 def _say(value: Val) -> str:
-    if isinstance(value, Known) and value.unit is not None:
-        number = value.value
-        return f"{number * 100:g}%" if value.unit == "%" else f"{number} {value.unit}"  # type: ignore[operator]
+    if isinstance(value, Known) and value.unit is not None and value.is_number:
+        return spell_quantity(value.value, value.unit)  # type: ignore[arg-type]
     return describe(value)
 
 

@@ -26,6 +26,7 @@ from compiler.elaborate.items.regularizing import (
 from compiler.elaborate.items.settings import Settings
 from compiler.elaborate.items.words import find_word, make_table
 from compiler.elaborate.values import BlockLayer, Known, ListValue, NetValue, Tensor, Val
+from compiler.habits import translate
 from compiler.ir.graph import Graph
 from compiler.ir.hint import HintName
 from compiler.messages.clauses import ClauseMissing, ReferenceMissing
@@ -158,7 +159,8 @@ class TrainRun:
         if missing:
             forms = tuple(find_word("train", word).form for word in missing)
             item = f"the train `{name.text}`"
-            body.report(ClauseMissing(name.span, item, tuple(missing), forms))
+            bound = next((n for n in body.names[-1] if translate(n, missing) is not None), None)
+            body.report(ClauseMissing(name.span, item, tuple(missing), forms, bound))
 
     # --- the result -------------------------------------------------------------------------
 
