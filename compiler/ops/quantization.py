@@ -35,12 +35,13 @@ _STORED = {"i4": DType.I8, "u4": DType.U8, "i8": DType.I8, "u8": DType.U8}
 
 
 def quantize_array(x: Array, scale: Array, zero_point: Array, dtype: str) -> Array:
-    """The levels of numbers, as i64: `clip(round(x / scale) + zero_point)`, halves to even;
+    """The levels of numbers, as i16: `clip(round(x / scale) + zero_point)`, halves to even;
     `scale` and `zero_point` broadcast to x."""
     low, high = LEVELS[dtype]
-    rounded = np.round(x / scale.astype(x.dtype))
-    levels: Array = np.clip(rounded + zero_point, low, high).astype(np.int64)
-    return levels
+    made = np.empty(x.shape, np.int16)
+    for source, step, zero, own in _split(x, scale.astype(x.dtype), zero_point, made):
+        np.clip(np.round(source / step) + zero, low, high, out=own, casting="unsafe")
+    return made
 
 
 def dequantize_array(levels: Array, scale: Array, zero_point: Array) -> Array:
@@ -58,24 +59,26 @@ def round_array(x: Array, scale: Array, zero_point: Array, dtype: str) -> Array:
     step, zero = scale.astype(x.dtype), np.asarray(zero_point).astype(x.dtype)
     low, high = LEVELS[dtype]
     made = np.empty(x.shape, x.dtype)
-    alike = step.size == zero.size == 1
-    source, target = (x.reshape(-1), made.reshape(-1)) if alike else (x, made)
-    step, zero = (_spread_rank(numbers, source.ndim) for numbers in (step, zero))
-    for part in _split(source):
-        own = target[part]
-        np.divide(source[part], _cut(step, part), out=own)
+    for part, size, shift, own in _split(x, step, zero, made):
+        np.divide(part, size, out=own)
         np.round(own, out=own)
-        own += _cut(zero, part)
+        own += shift
         np.clip(own, low, high, out=own)
-        own -= _cut(zero, part)
-        own *= _cut(step, part)
+        own -= shift
+        own *= size
     return made
 
 
-def _split(array: Array) -> Iterator[slice]:
-    """Parts along the first axis that stay in the processor's cache."""
-    count = max(1, PART * len(array) // max(1, array.size))
-    return (slice(start, start + count) for start in range(0, len(array), count))
+def _split(x: Array, scale: Array, zero_point: Array, made: Array) -> Iterator[tuple[Array, ...]]:
+    """Parts along the first axis that stay in the processor's cache, with what belongs to each
+    of the scale, the zero point and the array that is made."""
+    alike = scale.size == zero_point.size == 1
+    source, target = (x.reshape(-1), made.reshape(-1)) if alike else (x, made)
+    step, zero = (_spread_rank(numbers, source.ndim) for numbers in (scale, zero_point))
+    count = max(1, PART * len(source) // max(1, source.size))
+    for start in range(0, len(source), count):
+        part = slice(start, start + count)
+        yield source[part], _cut(step, part), _cut(zero, part), target[part]
 
 
 def _spread_rank(numbers: Array, rank: int) -> Array:
