@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from backends.onnx_graph.metadata import weft_version
 from compiler.files import replacing, write_text
 from weft.building.cache import Cache, hash_file, hash_text
+from weft.building.version import identify_weft
 
 
 @pytest.fixture
@@ -70,3 +72,9 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         temporary.rename(tmp_path / "gone").unlink()
     assert hash_file(path) == before
     assert [p.name for p in tmp_path.iterdir()] == ["report.md"]
+
+
+def test_code_is_part_of_the_version() -> None:
+    version, _, code = identify_weft().partition("+")
+    assert version == weft_version()
+    assert len(code) == 16

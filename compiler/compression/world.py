@@ -127,6 +127,8 @@ class LayerNote:
     reason: str = ""
     figures: tuple[tuple[str, float], ...] = ()
     span: Span | None = None
+    trial: bool = False
+    """Whether it is about a net that was only tried, and is not the one that came out."""
 
 
 @dataclass(frozen=True)

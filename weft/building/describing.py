@@ -132,6 +132,7 @@ def _find_facts(outcome: Outcome) -> dict[str, Any]:
                 "done": note.done,
                 "reason": note.reason,
                 "figures": dict(note.figures),
+                "trial": note.trial,
             }
             for note in outcome.journal
         ],

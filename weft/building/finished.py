@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from backends.onnx_graph.metadata import weft_version
 from backends.onnx_runtime.session import Device
 from compiler.compression.base import WeightedNet
 from compiler.diagnostics import CompileError
@@ -16,6 +15,7 @@ from weft.building.artifacts import Workshop
 from weft.building.cache import Cache, hash_file, hash_text
 from weft.building.forms import make_form
 from weft.building.variants import VariantBuild
+from weft.building.version import identify_weft
 from weft.compiling import Target
 
 
@@ -52,7 +52,7 @@ def recall_variant(
     Raises:
         CompileError: no build has finished it, or it has changed since.
     """
-    workshop = Workshop(Cache(folder, weft_version()), Device.AUTO, _be_silent)
+    workshop = Workshop(Cache(folder, identify_weft()), Device.AUTO, _be_silent)
     build = open_variant(program, variant, folder, workshop)
     trained = folder / str(variant.train) / "best.safetensors"
     if variant.train is not None and not trained.is_file():

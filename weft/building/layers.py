@@ -41,7 +41,8 @@ def describe_layers(build: VariantBuild, own: Contender, base: Contender) -> lis
     shares = measure_shares(build, own)
     notes: dict[str, list[LayerNote]] = defaultdict(list)
     for note in build.journal:
-        notes[note.path].append(note)
+        if not note.trial:
+            notes[note.path].append(note)
     rows = []
     for path, (kind, shape, count) in after.items():
         figures = collect_figures(path, notes)

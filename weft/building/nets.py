@@ -80,4 +80,6 @@ def _decode(entry: dict[str, Any], sources: Sequence[Source]) -> LayerNote:
         source = next((s for s in sources if s.path == path), None)
         span = Span(source, start, end) if source is not None else None
     figures = tuple((name, float(value)) for name, value in entry["figures"])
-    return LayerNote(entry["step"], entry["path"], entry["done"], entry["reason"], figures, span)
+    return LayerNote(
+        entry["step"], entry["path"], entry["done"], entry["reason"], figures, span, entry["trial"]
+    )

@@ -97,10 +97,14 @@ def _describe_variant(outcome: Outcome, report: Report) -> Iterator[str]:
     yield "<h3>Layers</h3>"
     yield from _write_layers(outcome.layers)
     known = {row.path for row in outcome.layers}
-    others = [note for note in outcome.journal if note.path not in known]
+    others = [n for n in outcome.journal if n.path not in known and not n.trial]
     if others:
         yield "<h3>Other notes of the passes</h3>"
         yield from _write_notes(others)
+    trials = [note for note in outcome.journal if note.trial]
+    if trials:
+        yield "<h3>Trials</h3>"
+        yield from _write_notes(trials)
 
 
 def _write_rows(section: Section) -> Iterator[str]:

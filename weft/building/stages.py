@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from backends.onnx_graph.metadata import OnnxOptions, weft_version
+from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device, open_session
 from backends.pytorch.running import read_results, run_training
 from backends.pytorch.script.models import START
@@ -31,6 +31,7 @@ from weft.building.plan import plan_build
 from weft.building.progress import follow_epochs
 from weft.building.report import Report, Section, format_metrics
 from weft.building.variant_stages import VariantStages
+from weft.building.version import identify_weft
 from weft.compiling import check_data, fit_preprocessing
 from weft.measuring import find_place, measure_deployed, measure_latency, sample_inputs
 
@@ -53,7 +54,7 @@ class Build:
     def __post_init__(self) -> None:
         if self.force:
             shutil.rmtree(self.folder / ".weft", ignore_errors=True)
-        self.cache = Cache(self.folder, weft_version())
+        self.cache = Cache(self.folder, identify_weft())
         self.workshop = Workshop(self.cache, self.device, self.echo)
 
     def run(self) -> Report:

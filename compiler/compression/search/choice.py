@@ -8,7 +8,7 @@ from itertools import product
 from compiler.compression.base import CompressionPass, WeightedNet
 from compiler.compression.search.knapsack import Offer, choose_offers
 from compiler.compression.search.sites import combine
-from compiler.compression.search.trials import Trials
+from compiler.compression.search.trials import Trials, Tried
 from compiler.compression.world import Goal
 from compiler.diagnostics import CompileError
 from compiler.messages.search import SearchGoalMissed
@@ -55,7 +55,7 @@ class Choice:
         Raises:
             CompileError: none keeps every goal.
         """
-        found: tuple[float, WeightedNet] | None = None
+        found: Tried | None = None
         nearest: Mapping[str, float] = self.trials.base
         seen: set[tuple[int, ...]] = set()
         missed: list[Goal] = []
@@ -68,17 +68,19 @@ class Choice:
                 self.demand_more(missed)
                 continue
             seen.add(picks)
-            net, figures = self.trials.try_together(self.chosen(picks))
-            missed = [goal for goal in self.goals if figures[goal.figure] > goal.bound]
-            self.trials.note_choice(len(seen), figures, missed)
+            tried = self.trials.try_together(self.chosen(picks))
+            missed = [goal for goal in self.goals if tried.figures[goal.figure] > goal.bound]
+            self.trials.note_choice(len(seen), tried.figures, missed)
             if missed:
-                nearest = figures
-            elif found is None or figures["loss"] < found[0]:
-                found = figures["loss"], net
-            self.correct(picks, figures)
+                nearest = tried.figures
+            elif found is None or tried.figures["loss"] < found.figures["loss"]:
+                found = tried
+            self.correct(picks, tried.figures)
         if found is None:
             raise CompileError([self.explain_miss(nearest)])
-        return found[1]
+        for note in found.notes:
+            self.trials.world.note(note)
+        return found.net
 
     def budgets(self) -> list[float]:
         """The sums of expected changes that should meet the goals, by what was learned so far."""

@@ -17,6 +17,7 @@ from compiler.diagnostics import CompileError
 from compiler.ir.cost import summarize
 from compiler.ir.evaluate import evaluate
 from compiler.ir.printer import print_graph
+from compiler.records import dataclass
 
 FIGURES = ("latency", "size", "params", "flops")
 """Figures that a search can bound; the others are held by the build alone."""
@@ -25,15 +26,22 @@ ROWS = 256
 STEP = "search"
 
 
+@dataclass(frozen=True)
+class Tried:
+    """A measured choice, and what its passes say of it."""
+
+    net: WeightedNet
+    figures: Mapping[str, float]
+    notes: Sequence[LayerNote]
+
+
 class Trials:
     """The nets measured so far. `base` are the figures of the net before the search."""
 
     def __init__(self, net: WeightedNet, world: World, figures: Sequence[str], seed: int) -> None:
         self.net = net
         self.figures = tuple(figures)
-        # What passes say about layers that are only tried is no part of the report.
         self.world = replace(world, seed=seed)
-        self.quiet = replace(self.world, journal=[])
         self.start = _hash_net(net)
         self.base = self.measure([], net)
         self.base_latency = self.base.get("latency", 0.0)
@@ -46,46 +54,40 @@ class Trials:
             figures = self.measure_alone(setting) if figures is None else figures
         except CompileError as error:
             reason = "; ".join(message.title() for message in error.messages)
-            self.world.note(
-                LayerNote(STEP, site.path, "", f"{describe_setting(setting)}: {reason}")
-            )
+            self.note(site.path, "", f"{describe_setting(setting)}: {reason}")
             return None
         if not figures:
-            self.world.note(
-                LayerNote(STEP, site.path, "", f"{describe_setting(setting)} changes nothing")
-            )
+            self.note(site.path, "", f"{describe_setting(setting)} changes nothing")
             return None
         changes = tuple(figures[name] - self.base[name] for name in self.figures)
         return Offer(max(0.0, figures["loss"] - self.base["loss"]), changes)
 
     def measure_alone(self, setting: CompressionPass) -> Mapping[str, float]:
         """Figures of the net after one setting; none where it leaves the net as it is."""
-        made = self.apply([setting])
+        made, _ = self.apply([setting])
         if _hash_net(made) != self.start:
             return self.measure([setting], made)
         if self.world.memory is not None:
             self.world.memory.remember(self.key([setting]), {})
         return {}
 
-    def try_together(
-        self, passes: Sequence[CompressionPass]
-    ) -> tuple[WeightedNet, Mapping[str, float]]:
+    def try_together(self, passes: Sequence[CompressionPass]) -> Tried:
         """The net after all chosen passes, and its figures."""
-        made = self.apply(passes)
+        made, notes = self.apply(passes)
         figures = self.recall(passes)
-        return made, self.measure(passes, made) if figures is None else figures
+        return Tried(made, self.measure(passes, made) if figures is None else figures, notes)
 
     def recall(self, passes: Sequence[CompressionPass]) -> Mapping[str, float] | None:
         """Figures that an earlier run measured."""
         memory = self.world.memory
         return memory.recall(self.key(passes)) if memory is not None else None
 
-    def apply(self, passes: Sequence[CompressionPass]) -> WeightedNet:
-        """The net after passes."""
-        net = self.net
+    def apply(self, passes: Sequence[CompressionPass]) -> tuple[WeightedNet, list[LayerNote]]:
+        """The net after passes, and what they say: part of the report only where the net is."""
+        net, world = self.net, replace(self.world, journal=[])
         for step in passes:
-            net = step.run(net, self.quiet)
-        return net
+            net = step.run(net, world)
+        return net, world.journal
 
     def measure(self, passes: Sequence[CompressionPass], net: WeightedNet) -> Mapping[str, float]:
         """Loss and every figure that is bounded. Latency is that of the first net, times the
@@ -141,9 +143,7 @@ class Trials:
         """Puts a trial of one setting into the journal."""
         figures = dict(zip(self.figures, change.changes, strict=True))
         pairs = (("loss", change.loss), *figures.items())
-        self.world.note(
-            LayerNote(STEP, site.path, f"tried {describe_setting(setting)} alone", "", pairs)
-        )
+        self.note(site.path, f"tried {describe_setting(setting)} alone", "", pairs)
 
     def note_choice(
         self, number: int, figures: Mapping[str, float], missed: Sequence[Goal]
@@ -151,8 +151,13 @@ class Trials:
         """Puts a measured choice into the journal."""
         names = ", ".join(goal.figure for goal in missed)
         reason = f"misses {names}" if missed else "keeps every goal"
-        note = LayerNote(STEP, "", f"choice {number}", reason, tuple(figures.items()))
-        self.world.note(note)
+        self.note("", f"choice {number}", reason, tuple(figures.items()))
+
+    def note(
+        self, path: str, done: str, reason: str, figures: tuple[tuple[str, float], ...] = ()
+    ) -> None:
+        """Puts a line about a trial into the journal."""
+        self.world.note(LayerNote(STEP, path, done, reason, figures, trial=True))
 
 
 def describe_setting(setting: CompressionPass) -> str:
