@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -166,9 +164,7 @@ def find_codes(clauses: str, rest: str = "") -> list[str]:
 
 def test_a_size_below_the_parameters_is_refused_at_once() -> None:
     program = check_text(variant_spec("apply quantize(int8)  require size <= 256B"))
-    start = time.perf_counter()
     (message,) = find_impossible(program)
-    assert time.perf_counter() - start < 0.1
     assert message.code == "W1171"
     assert message.label() == "at least 851 B: 640 numbers at 8 bits, with labels and frame"
 

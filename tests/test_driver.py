@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -161,39 +159,20 @@ finally:
 """
 
 
-def seconds_of_check(spec: Path, folder: Path, bound: float) -> float:
-    """Processor seconds of `weft check` as a process, from the start of the interpreter to its
-    end, with byte code as it lies on a disk: the best of some runs, of which the first writes it.
-    A loaded machine takes longer for the same work, so that more runs follow one above the
-    bound."""
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "cache")}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    seconds: list[float] = []
-    while len(seconds) < 3 or (min(seconds) > bound and len(seconds) < 8):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(
-            [sys.executable, "-c", CHECKED, "check", str(spec)],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert done.returncode == 0, done.stderr
-        assert not done.stdout + done.stderr
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return min(seconds)
-
-
-def test_a_check_is_quick(tmp_path: Path) -> None:
+def test_a_check_that_finds_nothing_says_nothing(tmp_path: Path) -> None:
     text = write_long_spec()
     assert 190 <= text.count("\n") <= 230
     spec = tmp_path / "long.weft"
     spec.write_text(text)
-    # The process is to take half a second on an idle machine (benchmarks/check.py measures it).
-    bound = 0.45
-    assert seconds_of_check(spec, tmp_path, bound) < bound
+    # As a process, because it ends without winding up; benchmarks/check.py measures how long.
+    done = subprocess.run(
+        [sys.executable, "-c", CHECKED, "check", str(spec)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_check_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -202,16 +181,3 @@ def test_a_check_imports_nothing_heavy(tmp_path: Path) -> None:
     command = [sys.executable, "-c", IMPORTS, "check", str(spec)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "\n", f"imports {done.stdout}"
-
-
-def test_a_network_of_a_thousand_layers_is_checked_in_seconds(tmp_path: Path) -> None:
-    spec = tmp_path / "deep.weft"
-    spec.write_text(
-        "use std.vision\n\n"
-        "model Deep {\n"
-        "    input image: f32[batch, 3, h, w]\n"
-        "    x = image -> conv(16, kernel=3) as stem\n"
-        "    for i in 0..500 { x = x -> basic_block(16) as layer[i] }\n"
-        "    output y = x\n}\n"
-    )
-    assert seconds_of_check(spec, tmp_path, bound=3) < 3
