@@ -188,8 +188,8 @@ def _count_frame(graph: Graph, deploy: Deploy | None) -> int:
         ports |= {item.name: item.value.type for item in graph.inputs}
         if graph.frame.origin is not None:
             size += _count_property("spec", graph.frame.origin.source.path)
-    for name, type in ports.items():
-        dims = _field(VARINT) * type.rank
+    for name, kind in ports.items():
+        dims = _field(VARINT) * kind.rank
         size += _field(_field(len(name.encode())) + _field(_field(VARINT + _field(dims))))
     return size
 

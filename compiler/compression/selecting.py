@@ -6,11 +6,23 @@ from collections.abc import Sequence
 
 from compiler.ir.graph import Node
 from compiler.ir.weights import path_matches
+from compiler.ops.layers import owns_weights
 
 
 def layer_path(node: Node) -> str:
-    """The path of a layer: that of its parameters, else its block's path and its op's name."""
-    return ".".join(part for part in (node.scope.path, node.origin.name or node.op.name) if part)
+    """The path of a layer: that of its parameters, else its block's path and its op's name. A net
+    of one op holds its weights itself (`net tower = dense(8)` has `tower.weight`): its path is
+    the net's."""
+    name = node.origin.name
+    if not name and not _holds_weights(node):
+        name = node.op.name
+    return ".".join(part for part in (node.scope.path, name) if part)
+
+
+def _holds_weights(node: Node) -> bool:
+    """Whether a layer has weights, and they are its own."""
+    types = [v.type if v is not None else None for v in node.inputs[: len(node.op.operands)]]
+    return bool(node.op.weights(types)) and owns_weights(node)
 
 
 def is_selected(path: str, only: Sequence[str] | None, excluded: Sequence[str]) -> bool:

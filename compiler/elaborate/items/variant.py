@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.compression.base import COMPRESSION, CompressionPass
 from compiler.compression.devices import DEVICES
+from compiler.compression.low_rank.layers import walk_nodes
 from compiler.compression.registry import load_compression
 from compiler.compression.selecting import layer_path
 from compiler.compression.world import Target
@@ -198,7 +199,7 @@ def _refuse_stage(body: Body, clause: Clause, stage: Expr) -> None:
 def _check_patterns(body: Body, stage: Expr, graph: Graph) -> bool:
     """Whether every pattern of `only=` and `except=` names a layer of the net. A path below a
     layer is accepted: an earlier pass may make it."""
-    paths = list(dict.fromkeys(layer_path(node) for node in graph.nodes))
+    paths = list(dict.fromkeys(layer_path(node) for node, _ in walk_nodes(graph)))
     accepted = True
     for text, span in _find_patterns(body, stage):
         if any(path_matches(path, text) or text.startswith(f"{path}.") for path in paths):
