@@ -264,7 +264,6 @@ class VariantStages:
         plain = {name: Measured(value) for name, value in counted.items()}
         middle = sorted(seconds)[len(seconds) // 2]
         plain["latency"] = Measured(float(middle), Spread.ROUNDS, seconds)
-        session = open_session(contender.path, device=self.workshop.device, spinning=False)
         error = 0.0
         if contender is not base and contender.name == build.variant.name:
             error = self.find_error(build, contender, base, splits)
@@ -273,6 +272,7 @@ class VariantStages:
         plain["error"] = Measured(error)
         found = {}
         if contender.place is not None:
+            session = open_session(contender.path, device=self.workshop.device, spinning=False)
             found = {split: measure_split(contender, session, split) for split in splits}
         return Figures(plain, found)
 
