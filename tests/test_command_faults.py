@@ -114,6 +114,8 @@ def test_inputs_that_do_not_fit(weft: Weft) -> None:
     model = str(next(Path("out").rglob("*.onnx")))
     np.save("wide.npy", np.zeros((1, 9), np.float32))
     assert "error[W0912]" in weft("run", model, "x=wide.npy")
+    np.save("text.npy", np.array([["a", "b", "c"]]))
+    assert "could not convert" in weft("run", model, "x=text.npy")
     Path("x.npy").write_bytes(b"")
     Path("x.npz").write_text("nothing")
     Path("x.png").write_text("nothing")

@@ -88,7 +88,11 @@ def _read_inputs(pairs: Iterable[str], session: Session) -> Mapping[str, NDArray
         raise CompileError(
             [BadInput(None, f"input `{missing[0]}` is missing: give {missing[0]}=FILE")]
         )
-    return session.cast_inputs(arrays)
+    try:
+        return session.cast_inputs(arrays)
+    except (ValueError, TypeError) as error:  # text, times, records
+        reason = f"the model refuses the inputs: {error}"
+        raise CompileError([BadInput(None, reason)]) from error
 
 
 def _read_array(path: Path, name: str) -> NDArray[Any]:
