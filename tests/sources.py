@@ -27,7 +27,7 @@ def load_generated(
             f"def load_columns(folder):\n    {body}",
         ]
     )
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"__file__": str(folder / "train.py")}
     exec(text, names)
     return names["load_columns"](folder)  # type: ignore[no-any-return]
 

@@ -118,6 +118,27 @@ def test_build(path: Path, tmp_path: Path) -> None:
     assert [section.title for section in report.sections] == ["train fit", "deploy fit as onnx"]
 
 
+def test_a_build_on_arrays_of_the_program(tmp_path: Path) -> None:
+    spec = tmp_path / "net.weft"
+    spec.write_text(
+        SPEC.replace('sklearn("digits")', 'npz("nowhere.npz")').replace("epochs 2", "epochs 1")
+        + "variant small of fit { apply prune(channels=50%) -> finetune(epochs=1) }\n"
+        "deploy small as onnx\n"
+    )
+    drawn = np.random.default_rng(0)
+    image = drawn.integers(0, 17, (200, 8, 8)).astype(np.uint8)
+    columns: dict[str, Any] = {"digits": {"image": image, "label": drawn.integers(0, 10, 200)}}
+    first = weft.load(spec, data=columns)
+    first.build(tmp_path / "out", device="cpu")
+    best = tmp_path / "out" / "fit" / "best.safetensors"
+    assert (tmp_path / "out" / "small.onnx").is_file()
+    assert first.variant("small", tmp_path / "out").parameters < first.model("fit").parameters
+    before = best.read_bytes()
+    columns["digits"]["image"] = image[::-1]
+    weft.load(spec, data=columns).build(tmp_path / "out", device="cpu")
+    assert best.read_bytes() != before, "other rows are another training"
+
+
 def test_importing_weft_brings_nothing_heavy() -> None:
     script = "import sys, weft; print(sorted({'numpy', 'torch', 'onnx'} & set(sys.modules)))"
     done = subprocess.run(

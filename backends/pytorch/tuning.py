@@ -22,6 +22,7 @@ from backends.pytorch.script.write import write_training
 from compiler.compression.base import WeightedNet
 from compiler.compression.tuning.preparing import TunedTrain, prepare_tuning
 from compiler.compression.world import Trainer, Tuning
+from compiler.data.base import HELD
 from compiler.data.loading import load_data
 from compiler.files import write_text
 from compiler.ir.weights import read_weights
@@ -125,7 +126,7 @@ class ScriptTrainer:
     def _make_key(self, folder: Path) -> str:
         """What the result of a training follows from: its files and its data."""
         digest = hashlib.sha256(self.device.encode())
-        files = [folder / name for name in ("model.py", "train.py", START, MASKS)]
+        files = [folder / name for name in ("model.py", "train.py", START, MASKS, HELD)]
         files += self.train_item.data.source.files(self.data_root)
         for path in filter(Path.is_file, files):
             digest.update(path.name.encode())

@@ -29,6 +29,10 @@ class Column:
     parts: tuple[str, ...] = ()
 
 
+HELD = "columns.npz"
+"""The file beside a generated training with columns that a Python program handed over."""
+
+
 class DataSource(Described):
     """Base of data sources. Subclasses are frozen dataclasses that register with
     `@SOURCES.register`; their fields are their options. Paths are relative to `folder`."""
@@ -78,6 +82,11 @@ class DataSource(Described):
         """The files it reads, so that a build knows when they changed; none for data that a
         package brings."""
         return ()
+
+    def held(self, folder: Path) -> Mapping[str, NDArray[Any]]:
+        """Columns that are nowhere on the disk, and are written beside generated code as `HELD`;
+        none for data that a file or a package brings."""
+        return {}
 
     @abstractmethod
     def imports(self) -> Sequence[str]:

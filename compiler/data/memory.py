@@ -9,7 +9,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import Column, DataSource
+from compiler.data.base import HELD, Column, DataSource
 from compiler.records import dataclass
 from compiler.tensor import DType, TensorType
 
@@ -19,7 +19,7 @@ from compiler.tensor import DType, TensorType
 class Memory(DataSource):
     """Columns that a Python program gives to `weft.load(…, data={"digits": {"image": …}})` in
     place of the source that the spec names. Code that is generated for them reads
-    `columns.npz` from the folder of the data.
+    `columns.npz`, which is written beside it.
 
     columns: an array per column, all with one number of rows.
     """
@@ -47,7 +47,11 @@ class Memory(DataSource):
 
     def code(self, columns: Sequence[Column]) -> Sequence[str]:
         names = ", ".join(f'"{c.name}": file["{c.name}"]' for c in columns)
-        return ['with np.load(folder / "columns.npz") as file:', f"    return {{{names}}}"]
+        path = f'Path(__file__).with_name("{HELD}")'
+        return [f"with np.load({path}) as file:", f"    return {{{names}}}"]
+
+    def held(self, folder: Path) -> Mapping[str, NDArray[Any]]:
+        return self.load(folder)
 
 
 def _dtype_of(name: str, array: NDArray[Any]) -> DType:

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from compiler.files import write_text
 
 _CHUNK = 1 << 20
@@ -21,6 +24,13 @@ def hash_text(*parts: str) -> str:
         raw = part.encode()
         digest.update(f"{len(raw)}:".encode())
         digest.update(raw)
+    return digest.hexdigest()
+
+
+def hash_array(name: str, array: NDArray[Any]) -> str:
+    """Hash of an array under its name: dtype, shape and numbers."""
+    digest = hashlib.sha256(f"{name} {array.dtype} {array.shape} ".encode())
+    digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

@@ -12,7 +12,7 @@ from compiler.diagnostics import CompileError
 from compiler.messages.contracts import VariantNotBuilt
 from compiler.program import Program, Train, Variant
 from weft.building.artifacts import Workshop
-from weft.building.cache import Cache, hash_file, hash_text
+from weft.building.cache import Cache, hash_array, hash_file, hash_text
 from weft.building.forms import make_form
 from weft.building.variants import VariantBuild
 from weft.building.version import identify_weft
@@ -39,9 +39,10 @@ def open_variant(
 
 
 def hash_data(train: Train, program: Program) -> Iterator[str]:
-    """Hashes of the files that a train's data is read from."""
-    files = train.data.source.files(program.source.folder)
-    return (hash_file(path) for path in files if path.is_file())
+    """Hashes of the files that a train's data is read from, and of arrays that are in none."""
+    source, folder = train.data.source, program.source.folder
+    yield from (hash_file(path) for path in source.files(folder) if path.is_file())
+    yield from (hash_array(name, array) for name, array in source.held(folder).items())
 
 
 def recall_variant(

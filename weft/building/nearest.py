@@ -81,7 +81,7 @@ def _show_gap(judgement: Judgement) -> str:
     left = judgement.requirement.left
     if isinstance(left, Figure) and left.split is not None and abs(judgement.gap) < 1:
         return f"{abs(judgement.gap) * 100:.2f} points"
-    if find_kind(left) is Kind.PLAIN:
+    if find_kind(left) is Kind.PLAIN and abs(judgement.gap) < 1:
         return f"{abs(judgement.gap):.4g}"
     return format_value(abs(judgement.gap), left)
 

@@ -1,4 +1,4 @@
-"""Writes the folder of a training: model.py, train.py, README.md and the weights it starts from."""
+"""Writes the folder of a training: model.py, train.py, README.md, the weights it starts from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from backends.pytorch.modules import emit_module
@@ -13,7 +14,8 @@ from backends.pytorch.script.emit import emit_script
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.loading import reads_folder
 from backends.pytorch.script.models import MASKS, START
-from compiler.files import write_text
+from compiler.data.base import HELD
+from compiler.files import replacing, write_text
 from compiler.ir.weights import write_weights
 from compiler.loading import find_loaded
 from compiler.program import Train
@@ -61,6 +63,10 @@ def write_training(
     for name, arrays in ((START, weights), (MASKS, masks or {})):
         if arrays:
             write_weights(folder / name, arrays, {})
+    held = train.data.source.held(root)
+    if held:
+        with replacing(folder / HELD) as path:
+            np.savez(path, **dict[str, Any](held))
 
 
 def describe(train: Train) -> str:
