@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +167,14 @@ def test_a_drawing_shows_blocks_and_ops() -> None:
     assert "a.first" not in closed
     assert "first: conv" in opened
     assert closed.count("<path ") >= len(graph.inputs) + len(graph.outputs)
+
+
+def test_lines_that_pass_boxes_run_beside_them() -> None:
+    drawing = draw_graph(GRAPHS["resnet18"], depth=2)
+    left = min(int(x) for x in re.findall(r'<rect x="(\d+)"', drawing))
+    lanes = re.findall(r"M \d+ (\d+) H \d+ Q (\d+) .* V (\d+) Q", drawing)
+    assert len(lanes) >= 8, "a shortcut of every block"
+    for top, lane, bottom in lanes:
+        assert int(lane) < left
+        others = [(t, b) for t, other, b in lanes if other == lane and (t, b) != (top, bottom)]
+        assert all(int(b) < int(top) or int(bottom) < int(t) for t, b in others)

@@ -8,7 +8,15 @@ from html import escape
 from compiler.ir.graph import Frame, Graph, Node
 from compiler.records import dataclass
 
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 240, 40, 26, 34, 20
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 300, 40, 26, 34, 20
+_LANE = 14
+"""Width of the way of one line that passes boxes."""
+_LETTER = 0.52
+"""Width of an average letter in its font size: what is longer than a box is cut."""
+_ARROW = (
+    '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7"'
+    ' markerHeight="7" orient="auto"><path d="M 0 0 L 8 4 L 0 8 z" fill="#9aa0a6"/></marker></defs>'
+)
 _COLORS = {"input": "#e8f0fe", "output": "#e6f4ea", "block": "#fef7e0", "op": "#f8f9fa"}
 
 
@@ -27,17 +35,23 @@ def draw_graph(graph: Graph, *, depth: int = 1) -> str:
     """The SVG text of a graph. A block's call below `depth` levels is one box."""
     boxes = _merge(graph, depth)
     ranks = _rank(boxes)
-    places = _place(boxes, ranks)
+    lanes = _assign_lanes(boxes, ranks)
+    gutter = _LANE * (max(lanes.values(), default=-1) + 1)
+    places = _place(boxes, ranks, gutter)
     width = max(x for x, _ in places.values()) + _WIDTH + _MARGIN
     height = max(y for _, y in places.values()) + _HEIGHT + _MARGIN
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="sans-serif">',
         f"<title>{escape(graph.name)}</title>",
+        _ARROW,
         '<rect width="100%" height="100%" fill="white"/>',
     ]
     for box in boxes.values():
-        lines += [_draw_line(places[key], places[box.key]) for key in box.reads]
+        for key in box.reads:
+            lane = lanes.get((key, box.key))
+            column = None if lane is None else _MARGIN + gutter - _LANE * (lane + 1)
+            lines.append(_draw_line(places[key], places[box.key], column))
     for box in boxes.values():
         lines += _draw_box(box, *places[box.key])
     return "\n".join([*lines, "</svg>"]) + "\n"
@@ -92,8 +106,34 @@ def _rank(boxes: Mapping[str, _Box]) -> dict[str, int]:
     return ranks
 
 
-def _place(boxes: Mapping[str, _Box], ranks: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """Top left corners: rows by rank, columns in order, each row centred."""
+def _assign_lanes(
+    boxes: Mapping[str, _Box], ranks: Mapping[str, int]
+) -> dict[tuple[str, str], int]:
+    """A lane left of all boxes for each line that passes a row; short ones get the inner lanes, and
+    lines in one lane do not touch."""
+    passing = [
+        (ranks[box.key] - ranks[key], key, box.key)
+        for box in boxes.values()
+        for key in box.reads
+        if ranks[box.key] - ranks[key] > 1
+    ]
+    lanes: dict[tuple[str, str], int] = {}
+    taken: list[list[tuple[int, int]]] = []
+    for _, source, target in sorted(passing, key=lambda line: line[0]):
+        top, bottom = ranks[source], ranks[target]
+        free = (i for i, spans in enumerate(taken) if all(bottom < t or b < top for t, b in spans))
+        lane = next(free, len(taken))
+        if lane == len(taken):
+            taken.append([])
+        taken[lane].append((top, bottom))
+        lanes[source, target] = lane
+    return lanes
+
+
+def _place(
+    boxes: Mapping[str, _Box], ranks: Mapping[str, int], gutter: int
+) -> dict[str, tuple[int, int]]:
+    """Top left corners: rows by rank, columns in order, each row centred right of the gutter."""
     rows: dict[int, list[str]] = {}
     for key in boxes:
         rows.setdefault(ranks[key], []).append(key)
@@ -101,22 +141,26 @@ def _place(boxes: Mapping[str, _Box], ranks: Mapping[str, int]) -> dict[str, tup
     places = {}
     for order, rank in enumerate(sorted(rows)):
         row = rows[rank]
-        start = _MARGIN + (widest - len(row)) * (_WIDTH + _GAP_X) // 2
+        start = _MARGIN + gutter + (widest - len(row)) * (_WIDTH + _GAP_X) // 2
         for column, key in enumerate(row):
             x = start + column * (_WIDTH + _GAP_X)
             places[key] = (x, _MARGIN + order * (_HEIGHT + _GAP_Y))
     return places
 
 
-def _draw_line(source: tuple[int, int], target: tuple[int, int]) -> str:
-    x1, y1 = source[0] + _WIDTH // 2, source[1] + _HEIGHT
-    x2, y2 = target[0] + _WIDTH // 2, target[1]
-    if y2 - y1 > _GAP_Y:  # a skip connection swings out to the left of the boxes it passes
-        bend = min(x1, x2) - _WIDTH // 2 - _GAP_X // 2
-        middle = f"C {bend} {y1 + _GAP_Y}, {bend} {y2 - _GAP_Y}, {x2} {y2}"
+def _draw_line(source: tuple[int, int], target: tuple[int, int], lane: int | None) -> str:
+    """From the bottom of a box to the top of the next, or along a lane from side to side."""
+    if lane is None:
+        x1, y1 = source[0] + _WIDTH // 2, source[1] + _HEIGHT
+        x2, y2 = target[0] + _WIDTH // 2, target[1]
+        path = f"M {x1} {y1} C {x1} {y1 + _GAP_Y // 2}, {x2} {y2 - _GAP_Y // 2}, {x2} {y2}"
     else:
-        middle = f"C {x1} {y1 + _GAP_Y // 2}, {x2} {y2 - _GAP_Y // 2}, {x2} {y2}"
-    return f'<path d="M {x1} {y1} {middle}" fill="none" stroke="#9aa0a6"/>'
+        y1, y2, r = source[1] + _HEIGHT // 2, target[1] + _HEIGHT // 2, _LANE // 2
+        path = (
+            f"M {source[0]} {y1} H {lane + r} Q {lane} {y1} {lane} {y1 + r}"
+            f" V {y2 - r} Q {lane} {y2} {lane + r} {y2} H {target[0]}"
+        )
+    return f'<path d="{path}" fill="none" stroke="#9aa0a6" marker-end="url(#arrow)"/>'
 
 
 def _draw_box(box: _Box, x: int, y: int) -> Iterator[str]:
@@ -125,7 +169,8 @@ def _draw_box(box: _Box, x: int, y: int) -> Iterator[str]:
         f'fill="{_COLORS[box.kind]}" stroke="#5f6368"/>'
     )
     for offset, size, text in ((17, 12, box.title), (32, 10, box.detail)):
-        short = text if len(text) <= 42 else text[:41] + "…"
+        room = int(_WIDTH / (_LETTER * size))
+        short = text if len(text) <= room else text[: room - 1] + "…"
         yield (
             f'<text x="{x + _WIDTH // 2}" y="{y + offset}" font-size="{size}" '
             f'text-anchor="middle">{escape(short)}<title>{escape(text)}</title></text>'
