@@ -73,13 +73,18 @@ def weft(
     [
         ("W0901", "check nett.weft"),
         ("W0901", "run missing.onnx x=x.npy"),
+        ("W0901", "eval train.weft"),
         ("W0903", "check net.weft --set width"),
+        ("W0903", "show net.weft --size batch"),
+        ("W0903", "show net.weft --size batch=0"),
+        ("W0904", "show net.weft --size btach=3"),
         ("W0904", "compile net.weft -o out --item Nett"),
         ("W0904", "show net.weft Nett"),
         ("W0904", "new prices --template tabel"),
         ("W0905", "train net.weft -o out"),
         ("W0905", "compile data.weft -o out"),
         ("W0909", "new net"),
+        ("W0909", "compile net.weft -o table.csv --onnx"),
         ("W0910", "explain W9999"),
         ("W0914", "compile train.weft -o out"),
         ("W0950", "check net.weft --set Net.wdith=3"),
@@ -93,6 +98,30 @@ def test_faults_of_the_command_line(weft: Weft, code: str, arguments: str) -> No
     assert f"error[{code}]" in printed
     assert "Traceback" not in printed
     assert printed.endswith("status 1")
+
+
+def test_arguments_that_only_calls_give_are_no_settings(weft: Weft) -> None:
+    block = "block act(x: f32[n, d], width: int, slope: float = 0.1) { return x -> relu }\n"
+    Path("net.weft").write_text(block + SPEC)
+    printed = weft("check", "net.weft", "--set", "height=3")
+    assert "the file has `act.slope` and `Net.width`" in printed
+
+
+def test_files_of_other_nets(weft: Weft) -> None:
+    weft("compile", "net.weft", "-o", "out", "--onnx", "--no-verify")
+    weights = {"dense.weight": np.zeros((10, 64), np.float32), "dense.bias": np.zeros(10, "f4")}
+    save_file(weights, "w.safetensors")
+    (model,) = Path("out").rglob("*.onnx")
+    printed = weft("eval", "train.weft", "--onnx", str(model))
+    assert "error[W0912]" in printed
+    assert "the file takes `x`, and is given `image`" in printed
+    printed = weft("verify", "train.weft", str(model), "--weights", "w.safetensors")
+    assert "error[W0813]" in printed
+    assert "the file takes `x`, and is given `image`" in printed
+    Path("net.weft").write_text(SPEC.replace("output y", "output z"))
+    save_file({"fc.weight": np.zeros((2, 3), "f4"), "fc.bias": np.zeros(2, "f4")}, "w.safetensors")
+    printed = weft("verify", "net.weft", str(model), "--weights", "w.safetensors")
+    assert "the file gives `y`, and not `z`" in printed
 
 
 def test_weights_that_do_not_fit(weft: Weft) -> None:

@@ -27,6 +27,7 @@ from compiler.diagnostics import Message
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Value
 from compiler.messages.verification import OptimizerDiffers, PassChangedMeaning
+from compiler.messages.wording import list_words
 from compiler.passes.base import Context
 from compiler.passes.pipeline import ONNX_PASSES
 from compiler.tensor import TensorType
@@ -51,8 +52,13 @@ class OnnxSubject:
         return f"ONNX Runtime ({self.session.device})"
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs by name."""
-        return self.session.run(inputs)
+        """The outputs by name; raises `RuntimeError` where the file is not one of this net."""
+        found = self.session.run(inputs)
+        wanted = [output.name for output in self.graph.outputs]
+        if any(name not in found for name in wanted):
+            made = list_words(tuple(found))
+            raise RuntimeError(f"the file gives {made}, and not {list_words(wanted)}")
+        return found
 
     def explain(self, case: Case, tolerance: float, output: str, found: Difference) -> Message:
         """The pass, the node or the optimizer at fault."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from compiler.diagnostics import CompileError
 from compiler.messages.verification import DeviceMissing, ModelRefused
+from compiler.messages.wording import list_words
 
 Array = NDArray[Any]
 
@@ -69,8 +70,11 @@ class Session:
         """The outputs by name.
 
         Raises:
-            RuntimeError: ONNX Runtime refuses the inputs, or a node of the model fails.
+            RuntimeError: an input is missing, ONNX Runtime refuses them, or a node fails.
         """
+        if any(name not in inputs for name in self.inputs):
+            wanted, names = list_words(self.inputs), list_words(tuple(inputs))
+            raise RuntimeError(f"the file takes {wanted}, and is given {names or 'nothing'}")
         given = {name: np.asarray(inputs[name]) for name in self.inputs}
         try:
             results = self.runtime.run(None, given)

@@ -20,11 +20,15 @@ class FileMissing(Message):
 
     path: str
     suggestion: str | None = None
+    build: bool = False
+    """Whether it is a file that builds leave in their usual place."""
 
     def title(self) -> str:
         return f"there is no file `{self.path}`"
 
     def help(self) -> str | None:
+        if self.build:
+            return "`weft build` makes it; one that lies elsewhere is given with `--onnx FILE`"
         return f"did you mean `{self.suggestion}`?" if self.suggestion else None
 
 
@@ -44,16 +48,19 @@ class FileUnreadable(Message):
 
 @dataclass(frozen=True)
 class BadAssignment(Message):
-    """`--set` takes NAME=VALUE, e.g. `--set fit.lr=1e-3`."""
+    """`--set` takes NAME=VALUE, e.g. `--set fit.lr=1e-3`; `--size` a size, e.g. `--size t=64`."""
 
     code: ClassVar[str] = "W0903"
 
     text: str
+    option: str = "--set"
 
     def title(self) -> str:
-        return f"`--set {self.text}` is no assignment"
+        return f"`{self.option} {self.text}` is no assignment"
 
     def help(self) -> str:
+        if self.option == "--size":
+            return "write `--size NAME=NUMBER`, e.g. `--size t=64`"
         return "write `--set NAME=VALUE`, e.g. `--set fit.lr=1e-3`"
 
 

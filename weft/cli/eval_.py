@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from compiler.diagnostics import CompileError, did_you_mean
-from compiler.messages.files import FileMissing, NothingToDo, UnknownItem
+from compiler.messages.files import BadInput, FileMissing, NothingToDo, UnknownItem
 from compiler.program import Deploy, Program
 from weft.cli.reporting import (
     Assignments,
@@ -61,11 +61,15 @@ def add_to(app: typer.Typer) -> None:
         for deploy in choose_deploys(program, name):
             path = onnx or Path("output") / file.stem / f"{deploy.name}.onnx"
             if not path.is_file():
-                raise CompileError([FileMissing(None, str(path))])
+                raise CompileError([FileMissing(None, str(path), build=onnx is None)])
             session = open_session(path, device=Place(device.value))
             place = find_place(deploy, program)
             measured = split or place.train.data.split.names[-1]
-            figures[deploy.name] = (measured, measure_deployed(place, session, measured))
+            try:
+                figures[deploy.name] = (measured, measure_deployed(place, session, measured))
+            except RuntimeError as error:
+                reason = f"`{path}` does not fit `{deploy.name}`: {error}"
+                raise CompileError([BadInput(None, reason)]) from error
         if form is OutputFormat.JSON:
             print(json.dumps({name: found for name, (_, found) in figures.items()}, indent=2))
         else:

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from compiler.diagnostics import CompileError, did_you_mean
+from compiler.messages.files import BadFile
 from weft.cli.reporting import print_messages
 
 MODULES = {
@@ -123,6 +124,12 @@ def run_command() -> None:
         # The reader went away (`weft ops | head`): what is left in the buffer has no reader.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        # A folder that cannot be made, a disk that is full, a file that went away meanwhile.
+        if error.filename is None:
+            raise
+        print_messages([BadFile(None, str(error.filename), error.strerror or str(error))])
+        sys.exit(1)
 
 
 def _end_at_once(status: int) -> NoReturn:

@@ -62,7 +62,7 @@ def add_to(app: typer.Typer) -> None:
             graphs = _recall(program, item, build or Path("output") / file.stem)
         else:
             graphs = _choose(program, item)
-        given = _read_sizes(sizes)
+        given = _read_sizes(sizes, {s for g in graphs.values() for s in g.symbols})
         if graph is not None:
             _draw(graphs, graph, depth)
         elif form is OutputFormat.JSON:
@@ -108,13 +108,22 @@ def _choose(program: Program, item: str | None) -> Mapping[str, Graph]:
     )
 
 
-def _read_sizes(texts: list[str] | None) -> dict[str, int]:
+def _read_sizes(texts: list[str] | None, known: set[str]) -> dict[str, int]:
+    """The sizes that were given, and a batch of 1.
+
+    Raises:
+        CompileError: a size is no whole number above 0, or no net has it.
+    """
     sizes = {"batch": 1}
     for text in texts or ():
         for pair in text.split(","):
             name, _, number = pair.partition("=")
-            if not number.strip().isdigit():
-                raise CompileError([BadAssignment(None, text)])
+            if not number.strip().isdecimal() or int(number) == 0:
+                raise CompileError([BadAssignment(None, text, "--size")])
+            if name.strip() not in known:
+                names = tuple(sorted(known))
+                near = did_you_mean(name.strip(), names)
+                raise CompileError([UnknownItem(None, "open size", name.strip(), names, near)])
             sizes[name.strip()] = int(number)
     return sizes
 

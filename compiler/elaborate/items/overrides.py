@@ -12,7 +12,7 @@ from compiler.messages.settings import AmbiguousSetting, UnknownSetting
 from compiler.parse import parse_expression
 from compiler.records import dataclass
 from compiler.source import Source, Span
-from compiler.syntax import Clause, Data, Declare, Expr, File, Item, String
+from compiler.syntax import Block, Clause, Data, Declare, Expr, File, Item, String
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ def _find_targets(file: File) -> Iterator[Target]:
         if not isinstance(item, Item):
             continue
         for parameter in item.parameters:
+            if parameter.default is None and isinstance(item, Block):
+                continue  # a call must give it
             text = parameter.type is not None and parameter.type.name.text == "str"
             yield Target(item.name.text, parameter.name.text, text)
         if isinstance(item, Data):
