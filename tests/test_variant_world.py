@@ -15,6 +15,7 @@ from compiler.ir.printer import print_graph
 from compiler.ir.weights import draw_weights
 from compiler.program import Program
 from tests.checking import check_text
+from weft.building.describing import describe_change
 from weft.building.figures import count_memory, count_numbers, measure_error, sample_score
 from weft.building.forms import Form
 from weft.building.front import draw_front
@@ -226,3 +227,9 @@ def test_a_net_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert notes == []
     for path, array in net.weights.items():
         np.testing.assert_array_equal(again.weights[path], array)
+
+
+def test_a_size_says_which_way_it_went() -> None:
+    assert describe_change(100, 460) == ": 4.6 times smaller"
+    assert describe_change(130, 100) == ": 1.3 times larger"
+    assert describe_change(101, 100) == ""

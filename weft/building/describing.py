@@ -34,10 +34,7 @@ def _find_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield "passes", passes or "none"
     yield "file", str(outcome.path)
     size, before = own.plain["size"].value, base.plain["size"].value
-    yield (
-        "size",
-        f"{format_size(size)} of {format_size(before)}: {before / size:.1f} times smaller",
-    )
+    yield "size", f"{format_size(size)} of {format_size(before)}{describe_change(size, before)}"
     yield "parameters", f"{own.plain['params'].value:,.0f} of {base.plain['params'].value:,.0f}"
     yield "FLOPs", f"{own.plain['flops'].value:,.0f} of {base.plain['flops'].value:,.0f}"
     needed, before = (int(found.plain["memory"].value) for found in (own, base))
@@ -59,6 +56,14 @@ def _find_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
             f"require {describe_requirement(judgement.requirement)}",
             describe_judgement(judgement),
         )
+
+
+def describe_change(size: float, before: float) -> str:
+    """`: 4.6 times smaller`, `: 1.3 times larger`; nothing where it is about the same."""
+    times = f"{max(size, before) / min(size, before):.1f}"
+    if times == "1.0":
+        return ""
+    return f": {times} times {'smaller' if size < before else 'larger'}"
 
 
 def explain_outcome(outcome: Outcome) -> Iterator[str]:
