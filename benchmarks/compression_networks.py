@@ -67,14 +67,13 @@ class Result:
         own, base = self.outcome.own.plain, self.outcome.figures[self.outcome.base].plain
         size, weights = (own[name].value / base[name].value for name in ("size", "params"))
         pairs = np.asarray(own["latency"].samples) / np.asarray(base["latency"].samples)
-        ratio = own["latency"].value / base["latency"].value
         low, high = median_interval(pairs)
         slower = ", SLOWER than fp32" if low > 1 else ""
         facts = self.outcome.verified
         state = "verified" if self.holds else "NOT RIGHT"
         return (
             f"{self.label:9} {self.count_changes()}: weights {weights:4.2f}  size {size:4.2f}  "
-            f"latency {ratio:4.2f} [{low:.2f}, {high:.2f}] of fp32's "
+            f"latency {np.median(pairs):4.2f} [{low:.2f}, {high:.2f}] of fp32's "
             f"{base['latency'].value * 1e3:.2f} ms{slower}; output error {own['error'].value:.0%}; "
             f"{state} on {facts['cases']} cases to {facts['error']:.0e}; {self.seconds:.0f} s"
         )

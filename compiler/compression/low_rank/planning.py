@@ -25,6 +25,10 @@ from compiler.ops.windows import spread
 
 Array = NDArray[Any]
 
+GAIN = 0.95
+"""Factors are taken where they need at most this part of the time: the clock errs, the best of
+several ways by more, and layers alone gain more than within a net."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -143,10 +147,11 @@ def count(layer: Layer, choice: Choice, costs: Costs) -> Verdict:
 
 
 def settle(layer: Layer, choice: Choice, before: float, after: float) -> Verdict:
-    """Whether a choice pays on the clock: seconds of the whole layer, and of its factors."""
+    """Whether a choice pays on the clock: seconds of the whole layer, and of its factors. Factors
+    lose some of the layer, so they must be faster by more than a clock may err."""
     timed = (("seconds", after), ("seconds_before", before))
     figures = (*describe_setting(choice.setting), *timed)
-    if after >= before:
+    if after > GAIN * before:
         ranks = describe_ranks(choice.setting)
         reason = f"{ranks} takes {after * 1e6:.1f} µs, it takes {before * 1e6:.1f} µs whole"
         return Verdict(layer, None, reason, figures)
