@@ -34,8 +34,8 @@ MOST_ROWS = 4096
 """The judge reads no more rows than this: it is asked for every candidate of a choice."""
 OPENINGS, SLOW_OPENING = 3, 1.0
 """How often sessions are opened for a comparison, unless opening all takes so many seconds."""
-ROUNDS = 30
-"""Samples of each net in a comparison."""
+ROUNDS = 60
+"""Samples of each net in a comparison, where its calls are short."""
 
 
 @dataclass(frozen=True)
