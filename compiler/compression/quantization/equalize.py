@@ -67,6 +67,8 @@ def _find_pairs(graph: Graph, layers: Collection[Layer]) -> Iterator[Pair]:
                 if _fits(graph, first, second):
                     yield first, second
                 break
+            # Not ReLU6: relu6(x / s) s is a clip at 6 s, another one for each channel. Nagel et al.
+            # put ReLU there, which is another function and wants training afterwards.
             if not isinstance(users[0].op, Relu | MaxPool | AvgPool | Dropout):
                 break
             value = users[0].output
