@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from compiler.diagnostics import MESSAGES
+from compiler.diagnostics import MESSAGES, Sink
 from compiler.messages import load_messages
+from compiler.parse import parse
+from compiler.render import render
+from compiler.source import Source
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
+SPEC = re.compile(r"^```weft\n(.*?)^```", re.M | re.S)
+ITEM = re.compile(r"(##.*\n|\s)*(use|let|block|model|net|data|train|variant|deploy)\b")
 HEADING = re.compile(r"^#+ (.*)$", re.M)
 
 
@@ -51,6 +56,18 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert there.exists(), f"{target} does not exist"
         if anchor:
             assert anchor in list_anchors(there), f"{target} has no section {anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_specs_are_in_the_language(page: Path) -> None:
+    for text in SPEC.findall(page.read_text(encoding="utf-8")):
+        if "…" in text:
+            continue  # leaves something to the reader
+        # A block of clauses stands in a variant.
+        whole = text if ITEM.match(text) else f"variant v of fit {{\n{text}}}\n"
+        sink = Sink()
+        parse(Source(name(page), whole), sink)
+        assert not sink.messages, f"{text}\n{render(sink.messages)}"
 
 
 def test_codes_exist() -> None:
