@@ -129,6 +129,8 @@ def _run_clause(body: Body, statement: Clause) -> None:
     body.report(UnknownClause(word.span, word.text, place, known, suggestion, form, is_op, home))
     if suggestion is not None:
         body.bind(suggestion, POISON)  # that the clause is missing is said with this
+    if word.text == "output" and place == "a block" and body.result is None:
+        body.result = POISON  # a block says it with `return`; that is in the help
     for operand in statement.operands:
         if isinstance(operand.value, Declare):
             body.bind(operand.value.name.text, POISON)
