@@ -29,6 +29,9 @@ from compiler.compression.pruning.widths import (
     choose_uniform,
     round_widths,
 )
+from compiler.compression.quantization.base import Quantize, Scheme
+from compiler.compression.quantization.int8 import Int8
+from compiler.compression.quantization.stored import Stored8
 from compiler.compression.registry import load_compression
 from compiler.compression.world import World
 from compiler.diagnostics import CompileError, Fault
@@ -110,6 +113,17 @@ def test_a_pattern_that_fits_nowhere_says_why() -> None:
     reasons = {n.path: n.reason for n in world.journal}
     assert reasons["a.weight"] == "its 3 inputs are no multiple of the pattern's"
     assert reasons["c.weight"] == "`only` or `except` says so"
+
+
+@pytest.mark.parametrize("step", [Prune(channels=0.5), Prune(weights=0.5)])
+@pytest.mark.parametrize("scheme", [Int8(placement="all"), Stored8()])
+def test_pruning_after_quantizing_says_in_which_order(step: Prune, scheme: Scheme) -> None:
+    world = World(samples=Rows())
+    net = Quantize(scheme).run(make_net(), world)
+    with pytest.raises(CompileError) as caught:
+        step.run(net, world)
+    (message,) = caught.value.messages
+    assert "it is quantized already: `prune` goes before `quantize`" in message.label()
 
 
 def test_activation_weighs_what_is_read() -> None:

@@ -8,8 +8,12 @@ from itertools import chain
 
 from compiler.compression.selecting import layer_path
 from compiler.ir.graph import Graph, Node, Value
+from compiler.ops.base import Op
 from compiler.ops.coupling import Coupling, Port
+from compiler.ops.packed import DynamicDense, PackedDense
+from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import Scan
+from compiler.ops.stored import Codebook, Stored
 
 Place = tuple[str, str, int]
 """An axis of a value: the loop that holds the value (empty outside of any), its name, the axis."""
@@ -144,7 +148,20 @@ def _apply(
             for axis in range(value.type.rank if value is not None else 0):
                 port = Port("in" if side == "in" else "out", number, axis)
                 if port not in named:
-                    table.pin(find(port), f"`{node.op.name}` needs all of it")
+                    table.pin(find(port), _explain_whole(node.op))
+
+
+TOO_LATE = "it is quantized already: `prune` goes before `quantize`"
+
+
+def is_quantized(op: Op) -> bool:
+    """Whether `quantize` left an op: its scales and codes are those of a weight as it is."""
+    return isinstance(op, FakeQuantize | Stored | Codebook | DynamicDense | PackedDense)
+
+
+def _explain_whole(op: Op) -> str:
+    """Why an op keeps an axis as it is."""
+    return TOO_LATE if is_quantized(op) else f"`{op.name}` needs all of it"
 
 
 def _list_ports(rule: Coupling) -> Iterator[Port]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from compiler.compression.base import WeightedNet
+from compiler.compression.pruning.axes import TOO_LATE, is_quantized
 from compiler.compression.pruning.groups import Channels
 from compiler.compression.selecting import layer_path
 from compiler.compression.world import LayerNote, World
@@ -95,3 +96,13 @@ def note_weights(
         reason = "zeros make the file smaller, not ONNX Runtime faster"
         figure = (("sparsity", share),)
         world.note(LayerNote("prune", path, f"{share:.1%} zeros", reason, figure))
+
+
+def find_quantized(graph: Graph) -> dict[str, str]:
+    """The layers that `quantize` has been at, by path, with what that means for pruning."""
+    made = {v.name for node in graph.nodes if is_quantized(node.op) for v in node.outputs}
+    return {
+        layer_path(node): TOO_LATE
+        for node in graph.nodes
+        if any(value is not None and value.name in made for value in node.inputs[1:])
+    }

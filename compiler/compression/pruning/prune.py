@@ -14,7 +14,7 @@ from compiler.compression.pruning.cutting import cut_net
 from compiler.compression.pruning.dead import remove_dead_neurons
 from compiler.compression.pruning.groups import ChannelGroup, Channels, find_channels
 from compiler.compression.pruning.importance import L2, Importance, score_channels
-from compiler.compression.pruning.notes import note_channels, note_weights
+from compiler.compression.pruning.notes import find_quantized, note_channels, note_weights
 from compiler.compression.pruning.unstructured import (
     drop_least,
     find_weights,
@@ -166,8 +166,8 @@ class Prune(CompressionPass):
         }
         unscored = self._explain_unscored(channels, scores)
         if not chosen:
-            reasons = _list_reasons({**unscored, **channels.obstacles})
-            raise CompileError([NothingToCut(world.span, "channels", reasons)])
+            known = {**unscored, **find_quantized(net.graph), **channels.obstacles}
+            raise CompileError([NothingToCut(world.span, "channels", _list_reasons(known))])
         counts = self._count_gone(net, channels, chosen, share, world)
         groups = [channels.groups[i] for i in chosen]
         rounded = dict(zip(chosen, round_widths(groups, counts, self.round_to), strict=True))
@@ -230,6 +230,8 @@ class Prune(CompressionPass):
         }
         kept = "`only` or `except` says so"
         reasons.update((path, kept) for path in found_axes if path not in axes)
+        if not found_axes and (quantized := find_quantized(net.graph)):
+            reasons = quantized
         if not masks:
             raise CompileError([NothingToCut(world.span, "weights", _list_reasons(reasons))])
         note_weights(figures, masks, reasons, world)
