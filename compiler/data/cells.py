@@ -71,6 +71,16 @@ def convert_cells(column: Column, cells: Sequence[str], decimal: str = ".") -> N
     return np.array([values[c] for c in cells], np.float64).astype(np.float32)
 
 
+def count_numbers(column: Column) -> int:
+    """How many different numbers there are among the words of a column."""
+    return sum(map(is_number, column.categories))
+
+
+def is_number(word: str) -> bool:
+    """Whether a cell is a number, written with a point."""
+    return _read_numbers({word}, ".") is not None
+
+
 def _read_numbers(cells: set[str], decimal: str) -> dict[str, float] | None:
     """The numbers that distinct cells hold; None if one holds something else."""
     numbers = {}

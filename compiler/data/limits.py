@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compiler.ir.graph import Node
 from compiler.ops.class_losses import ClassLoss
+from compiler.ops.gathering import OneHot
 from compiler.ops.linear import Embedding
 
 
@@ -14,5 +15,7 @@ def find_limit(node: Node) -> tuple[int | None, int]:
         case ClassLoss(axis=axis) if scores is not None:
             return scores.type.shape[axis].known, 1
         case Embedding(count=count):
+            return count, 0
+        case OneHot(classes=count):
             return count, 0
     return None, 0

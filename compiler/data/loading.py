@@ -17,10 +17,12 @@ from compiler.source import Span
 
 @dataclass(frozen=True)
 class LoadedData:
-    """A data set with its numbers. `columns` holds every column for all rows, `rows` the row
-    numbers of each split, `statistics` the fitted buffers by path."""
+    """A data set with its numbers. `columns` holds every column for all rows, `raw` those of the
+    source that they are computed from, `rows` the row numbers of each split, `statistics` the
+    fitted buffers by path."""
 
     data: DataSet
+    raw: Mapping[str, Array]
     columns: Mapping[str, Array]
     rows: Mapping[str, Array]
     statistics: Mapping[str, Array]
@@ -65,7 +67,7 @@ def load_data(data: DataSet, folder: Path | None = None) -> LoadedData:
     labels = raw[stratify] if stratify is not None else None
     rows = _divide(data, len(next(iter(raw.values()))), labels)
     statistics = fit_statistics(data.columns, data.statistics, used, rows["train"])
-    return LoadedData(data, evaluate_columns(data, used, statistics), rows, statistics)
+    return LoadedData(data, used, evaluate_columns(data, used, statistics), rows, statistics)
 
 
 def _divide(data: DataSet, count: int, labels: Array | None) -> dict[str, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from compiler.ir.graph import Graph
 from compiler.messages.columns import LabelOutOfRange, NotANumber
 from compiler.ops.base import Array
 from compiler.ops.class_losses import ClassLoss
-from compiler.program import DataSet, Train
+from compiler.program import Train
 
 
 def validate_data(train: Train, sink: Sink) -> LoadedData | None:
@@ -37,11 +37,12 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
     for item in train.step.inputs:
         column = loaded.columns[item.name][used]
         if column.dtype.kind == "f":
-            yield from _check_finite(data, item.name, column, used)
-    yield from _check_labels(train.step, loaded, used)
+            yield from _check_finite(loaded, item.name, column, used)
+    yield from _check_labels(data.columns, loaded.raw, used)
+    yield from _check_labels(train.step, loaded.columns, used)
 
 
-def _check_finite(data: DataSet, name: str, column: Array, rows: Array) -> Iterator[Message]:
+def _check_finite(loaded: LoadedData, name: str, column: Array, rows: Array) -> Iterator[Message]:
     if np.isfinite(column).all():
         return
     flat = column.reshape(len(column), -1)
@@ -49,21 +50,22 @@ def _check_finite(data: DataSet, name: str, column: Array, rows: Array) -> Itera
     infinite = not broken.any()
     if infinite:
         broken = np.isinf(flat).any(1)
+    data, row = loaded.data, int(rows[broken].min())
     output = next(o for o in data.columns.outputs if o.name == name)
-    span = output.origin or data.span
-    yield NotANumber(span, name, int(broken.sum()), int(rows[broken].min()), infinite)
+    computed = all(np.isfinite(a[row]).all() for a in loaded.raw.values() if a.dtype.kind == "f")
+    yield NotANumber(output.origin or data.span, name, int(broken.sum()), row, infinite, computed)
 
 
-def _check_labels(step: Graph, loaded: LoadedData, rows: Array) -> Iterator[Message]:
-    """Class numbers and entries of embeddings that come straight from a column."""
-    columns = {item.value.name: item.name for item in step.inputs}
-    for node in step.nodes:
+def _check_labels(graph: Graph, given: Mapping[str, Array], rows: Array) -> Iterator[Message]:
+    """Class numbers and entries of embeddings that come straight from what a graph is given."""
+    columns = {item.value.name: item.name for item in graph.inputs}
+    for node in graph.nodes:
         limit, operand = find_limit(node)
         value = node.inputs[operand] if limit is not None else None
         if limit is None or value is None or value.name not in columns:
             continue
         name = columns[value.name]
-        numbers = loaded.columns[name][rows].reshape(len(rows), -1)
+        numbers = given[name][rows].reshape(len(rows), -1)
         if numbers.dtype.kind not in "iu":
             continue
         ignored = node.op.ignore_index if isinstance(node.op, ClassLoss) else None

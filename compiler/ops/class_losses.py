@@ -83,6 +83,10 @@ class ClassLoss(Op):
             hint = "classes stand along the last axis here: `axis=-1`"
         elif target.dtype.is_integer and target.shape == (*rest, Dim.of(1)):
             hint = f"drop the axis of size 1: `squeeze({len(rest)})`"
+        elif target.dtype.is_float and target.shape == rest:
+            hint = "class numbers are whole: `cast(target, i64)`"
+        elif target.dtype.is_integer and target.shape == x.shape and self.takes_probabilities():
+            hint = "probabilities are fractions: `cast(target, f32)`"
         raise Fault(
             lambda where: TargetDoesNotFit(where.call, self.name, wanted, places(where, 2), hint)
         )

@@ -32,6 +32,9 @@ def bind_one_hot(body: Body, schema: Sequence[Column]) -> None:
             if isinstance(value, DTypeValue):
                 given["dtype"] = Given(value, x.made)
             elif isinstance(number, int):
+                least = counts.get(x.value.name, 0)
+                if number < least:
+                    raise Refusal(index, f"at least {least}, the number of words of the column")
                 given["classes"] = Given(value, x.made)
             else:
                 raise Refusal(index, "the number of classes")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compiler.data.base import SOURCES, Column, DataSource
+from compiler.data.cells import count_numbers, is_number
 from compiler.data.fitting import find_statistics
 from compiler.data.registry import load_sources
 from compiler.data.rows import NotBatched, stack_rows
@@ -31,7 +32,7 @@ from compiler.elaborate.options import Unfit, convert
 from compiler.elaborate.values import Tensor
 from compiler.ir.graph import Graph
 from compiler.messages.clauses import ClauseMissing
-from compiler.messages.columns import ParameterHidesColumn, WeightsInData
+from compiler.messages.columns import NumbersAndWords, ParameterHidesColumn, WeightsInData
 from compiler.messages.settings import BadSettingValue
 from compiler.ops.fitted import Fitted
 from compiler.program import DataSet
@@ -182,10 +183,19 @@ class DataRun:
                 parameter = self.parameters[column.name]
                 body.report(ParameterHidesColumn(parameter, column.name, span))
                 return False
+            self.warn_of_words(column)
             tensor = context.add_input(column.name, column.type, span, bound=False)
             body.names[0][column.name] = tensor
         bind_one_hot(body, schema)
         return True
+
+    def warn_of_words(self, column: Column) -> None:
+        """Says where a column of words seems to be meant as numbers."""
+        numbers = count_numbers(column)
+        words = [word for word in column.categories if word and not is_number(word)]
+        if column.words and 0 < len(words) < numbers:
+            fault = NumbersAndWords(self.place.call, column.name, words[0], len(words), numbers)
+            self.body.report(fault)
 
     def finish_columns(self, context: GraphContext, schema: Sequence[Column]) -> Graph | None:
         """The graph of the columns over all rows."""
