@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from compiler.compression.base import WeightedNet
 from compiler.compression.low_rank.matrices import split_matrix
@@ -25,6 +28,8 @@ from compiler.ops.quantization import (
     round_array,
 )
 from compiler.tensor import DType, TensorType
+
+Array = NDArray[Any]
 
 # --- windows ------------------------------------------------------------------------------------
 
@@ -69,10 +74,12 @@ def test_rounding_in_place_is_rounding_to_levels_and_back(
     dtype: str, kind: type, shapes: tuple[tuple[int, ...], tuple[int, ...]], seed: int
 ) -> None:
     draw = np.random.default_rng(seed)
-    x = np.asarray(10 * draw.standard_normal(shapes[0])).astype(kind)
+    x: Array = np.asarray(10 * draw.standard_normal(shapes[0])).astype(kind)
     scale = np.asarray(draw.uniform(0.01, 1, shapes[1]), np.float32)
     zero = np.asarray(draw.integers(-8, 16, shapes[1]), np.int32)
-    wanted = dequantize_array(quantize_array(x, scale, zero, dtype), scale, zero).astype(kind)
+    wanted: Array = dequantize_array(quantize_array(x, scale, zero, dtype), scale, zero).astype(
+        kind
+    )
     found = round_array(x, scale, zero, dtype)
     assert found.dtype == x.dtype
     assert np.array_equal(found, wanted)
@@ -122,13 +129,14 @@ def test_decoded_weights_leave_the_outputs_and_the_rounding_of_inputs() -> None:
 # --- spectra ------------------------------------------------------------------------------------
 
 
-def draw_matrix(rows: int, columns: int, condition: float) -> np.ndarray:
+def draw_matrix(rows: int, columns: int, condition: float) -> Array:
     """A matrix whose singular values fall evenly, on a logarithmic scale, from 1."""
     draw = np.random.default_rng(0)
     left, _ = np.linalg.qr(draw.standard_normal((rows, rows)))
     right, _ = np.linalg.qr(draw.standard_normal((columns, rows)))
     values = np.geomspace(1, 1 / condition, rows)
-    return ((left * values) @ right.T).astype(np.float32)
+    made: Array = ((left * values) @ right.T).astype(np.float32)
+    return made
 
 
 @pytest.mark.parametrize("condition", [1.0, 1e3, 1e8])
