@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,9 +17,14 @@ from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from backends.onnx_runtime.session import Device
+from compiler.compression.base import WeightedNet
+from compiler.compression.world import World
 from compiler.diagnostics import CompileError
 from compiler.ir.weights import write_weights
+from compiler.program import Figure
+from tests.elaborating import build as build_net
 from weft.api import SpecError, load
+from weft.building.nearest import Measurement, take_figure
 from weft.building.stages import Build
 from weft.cli.main import app
 
@@ -194,6 +200,35 @@ def test_the_nearest_setting_holds(folder: Folder) -> None:
         folder.build(require="size <= 2.5KiB")
     share = (caught.value.messages[0].help() or "").partition("channels=")[2].partition(")")[0]
     folder.build(f"prune(channels={share}) -> quantize(stored8)", "size <= 2.5KiB")
+
+
+@pytest.mark.parametrize(("figure", "share"), [("memory", 0.97), ("error", 0.9)])
+def test_settings_are_tried_for_figures_of_every_kind(
+    folder: Folder, figure: str, share: float
+) -> None:
+    folder.build(require=f"{figure} >= 0{'B' if figure == 'memory' else ''}")
+    (entry,) = folder.report()["contract"]  # type: ignore[misc]
+    own = float(entry["left"])
+    bound = f"{int(share * own)}B" if figure == "memory" else f"{share * own:.4f}"
+    with pytest.raises(CompileError) as caught:
+        folder.build(require=f"{figure} <= {bound}")
+    assert f"holds it: {figure} " in (caught.value.messages[0].help() or "")
+
+
+def test_latency_of_a_setting_is_taken_in_turns_with_the_net_that_failed() -> None:
+    """The machine is four times slower now than when the contract was judged."""
+
+    class Slow:
+        def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
+            return [4.0 * len(net.weights) for net in nets]
+
+    graph = build_net("model M() { input x: f32[batch, 4]  output y = x -> dense(2) as a }").graph
+    own = WeightedNet(graph, {"a": np.zeros(1), "b": np.zeros(1)})
+    other = WeightedNet(graph, {"a": np.zeros(1)})
+    world = World(clock=Slow(), scale=cast(Any, object()))
+    known = Measurement(own, 2.0)
+    latency = Figure(None, None, "latency")
+    assert take_figure(cast(Any, None), other, world, latency, known) == pytest.approx(1.0)
 
 
 def test_a_size_that_cannot_be_is_refused_before_training(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from compiler.compression.base import CompressionPass, WeightedNet
 from compiler.compression.contracts import Judgement
 from compiler.compression.figures import Kind
+from compiler.compression.search.trials import measure_error
 from compiler.compression.wording import (
     describe_bound,
     describe_requirement,
@@ -21,7 +22,7 @@ from compiler.diagnostics import CompileError
 from compiler.ir.cost import summarize
 from compiler.messages.contracts import ContractFailed
 from compiler.program import Figure, Quantity
-from weft.building.figures import count_numbers
+from weft.building.figures import count_memory, count_numbers
 from weft.building.goals import isolate
 from weft.building.timing import draw_sizes
 
@@ -35,6 +36,8 @@ STEPS = tuple(step / 20 for step in range(1, 10))
 """How far a setting is moved, the nearest first."""
 PATIENCE = 20.0
 """Seconds after which no further setting is tried."""
+HOW = {"error": "tried without training, on calibration rows"}
+"""How a figure was tried, where it is not counted or timed."""
 TRAINING = ("finetune", "distill")
 """Passes that tries leave out, because they take the time of a training."""
 
@@ -64,7 +67,7 @@ def explain_failure(
         missed,
         binding,
         tuple(find_sensitive(outcome)),
-        find_nearest(build, judgement),
+        find_nearest(build, net, judgement),
     )
 
 
@@ -96,14 +99,17 @@ def find_sensitive(outcome: Outcome, count: int = 3) -> Iterator[str]:
 # --- nearest settings ---------------------------------------------------------------------------
 
 
-def find_nearest(build: VariantBuild, judgement: Judgement) -> str:
+def find_nearest(build: VariantBuild, net: WeightedNet, judgement: Judgement) -> str:
     """The nearest setting of one pass at which a figure holds, tried without any training; empty
-    where there is none, or the figure does not stand alone."""
+    where there is none, or the figure does not stand alone. `net` is what the spec's settings
+    have made: latencies are taken in turns with it, so that they compare with the judged one."""
     isolated = isolate(judgement.requirement)
     if isolated is None:
         return ""
     figure, relation, _ = isolated
-    bound = judgement.right if isolated[0] is judgement.requirement.left else judgement.left
+    own, bound = judgement.left, judgement.right
+    if figure is not judgement.requirement.left:
+        own, bound = bound, own
     world = build.make_world(None)
     if figure.split is not None and world.judge is None:
         return ""
@@ -114,13 +120,15 @@ def find_nearest(build: VariantBuild, judgement: Judgement) -> str:
         if time.monotonic() - start > PATIENCE:
             break
         try:
-            found = _try(build, index, changed, world, figure)
+            made = _try(build, index, changed, world)
+            found = take_figure(build, made, world, figure, Measurement(net, own))
         except CompileError:
             continue  # a setting that the net does not allow
         if found <= bound if smaller else found >= bound:
             step = build.variant.steps[index].compression.name
             shown = format_value(found, figure)
-            how = "tried without training, on validation rows" if figure.split else "tried"
+            how = HOW.get(figure.name, "tried")
+            how = "tried without training, on validation rows" if figure.split else how
             return (
                 f"`{step}({name}={value:.0%})` holds it: {describe_bound(figure)} {shown} ({how})"
             )
@@ -144,20 +152,29 @@ def _find_settings(
                     yield index, name, round(moved, 2), changed
 
 
-def _try(
-    build: VariantBuild, index: int, changed: CompressionPass, world: World, figure: Figure
-) -> float:
-    """A figure of the variant with another setting, without its trainings."""
+def _try(build: VariantBuild, index: int, changed: CompressionPass, world: World) -> WeightedNet:
+    """The variant's net with another setting, without its trainings."""
     net = build.base
     for number, step in enumerate(build.variant.steps):
         compression = changed if number == index else step.compression
         if compression.name not in TRAINING:
             net = compression.run(net, replace(world, span=step.span, journal=[]))
-    return take_figure(build, net, world, figure)
+    return net
 
 
-def take_figure(build: VariantBuild, net: WeightedNet, world: World, figure: Figure) -> float:
-    """A figure of a net that has no file yet."""
+@dataclass(frozen=True)
+class Measurement:
+    """A figure of a net that was measured before."""
+
+    net: WeightedNet
+    value: float
+
+
+def take_figure(
+    build: VariantBuild, net: WeightedNet, world: World, figure: Figure, known: Measurement
+) -> float:
+    """A figure of a net that has no file yet. Its latency is the known one's times the ratio of
+    the two in turns: what slows the machine down slows both."""
     assert world.scale is not None
     assert world.clock is not None
     if figure.split is not None:
@@ -168,10 +185,16 @@ def take_figure(build: VariantBuild, net: WeightedNet, world: World, figure: Fig
         case "size":
             return float(world.scale.weigh(net))
         case "latency":
-            return world.clock.compare([net])[0]
+            before, after = world.clock.compare([known.net, net])
+            return known.value * after / before
         case "params":
             return float(count_numbers(net.graph))
         case "flops":
-            sizes = draw_sizes(net.graph, build.variant.target)
-            return float(2 * summarize(net.graph).multiply_adds.evaluate(sizes))
-    return float("inf")
+            return float(2 * summarize(net.graph).multiply_adds.evaluate(_sizes(build, net)))
+        case "memory":
+            return float(count_memory(net.graph, _sizes(build, net)))
+    return measure_error(net, build.base, world)
+
+
+def _sizes(build: VariantBuild, net: WeightedNet) -> Mapping[str, int]:
+    return draw_sizes(net.graph, build.variant.target)
