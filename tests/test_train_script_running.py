@@ -77,7 +77,8 @@ def test_paths_start_from_the_data_root(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "code", "words"),
     [
-        ('sys.exit("there is no file mnist/train")', "W0860", "mnist/train"),
+        ('sys.exit("there is no file mnist/train")', "W0860", "no file mnist/train"),
+        ('sys.exit("there is no file a.csv; --data says")', "W0860", "no file a.csv"),
         ('sys.exit("the loss is nan at epoch 3, step 17")', "W0861", "nan at epoch 3, step 17"),
         (
             'sys.exit("the GPU is out of memory; a BATCH below 64 takes less")',
@@ -96,6 +97,7 @@ def test_failures_are_explained(tmp_path: Path, body: str, code: str, words: str
     (message,) = caught.value.messages
     assert message.code == code
     assert words in message.title()
+    assert "--data" not in message.title()
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 1
 
 

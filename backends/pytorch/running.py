@@ -137,7 +137,7 @@ def _explain(status: int, said: str, log: Path, span: Span | None) -> Message:
         return TrainingKilled(span, signal.Signals(-status).name)
     lines = [line for line in said.splitlines() if line.strip()]
     reason = lines[-1].strip() if lines else f"exit status {status}"
-    if found := re.fullmatch(r"there is no file (.+)", reason):
+    if found := re.fullmatch(r"there is no file (.+?)(; --data .*)?", reason):
         return TrainingFileMissing(span, found[1])
     if found := re.fullmatch(r"the loss is (\S+) at epoch (\d+), step (\d+)", reason):
         return LossNotFinite(span, found[1], int(found[2]), int(found[3]))

@@ -243,7 +243,8 @@ if __name__ == "__main__":
     try:
         main()
     except FileNotFoundError as error:
-        sys.exit(f"there is no file {error.filename}")
+        sys.exit(f"there is no file {error.filename}")  #? not folder
+        sys.exit(f"there is no file {error.filename}; --data says where paths start")  #? folder
     except torch.OutOfMemoryError:
         sys.exit(f"the GPU is out of memory; a BATCH below {BATCH} takes less")
     except KeyboardInterrupt:
