@@ -207,7 +207,7 @@ def test_settings_are_tried_for_figures_of_every_kind(
     folder: Folder, figure: str, share: float
 ) -> None:
     folder.build(require=f"{figure} >= 0{'B' if figure == 'memory' else ''}")
-    (entry,) = folder.report()["contract"]  # type: ignore[misc]
+    entry = folder.report()["contract"][0]  # type: ignore[index]
     own = float(entry["left"])
     bound = f"{int(share * own)}B" if figure == "memory" else f"{share * own:.4f}"
     with pytest.raises(CompileError) as caught:
