@@ -71,8 +71,6 @@ def test_figures_of_whole_batches_are_means_over_batches(place: NetOfTrain) -> N
     weight = torch.tensor([1.0, 2.0, 3.0])
     expected = dict.fromkeys(("class_loss", "apart", "loss"), 0.0)
     for rows in torch.split(torch.arange(20), 8):  # a batch shares the sum of its class weights
-        torch.arange(20), 8
-    ):  # the rows of a batch share the sum of class weights
         classes = functional.cross_entropy(logits[rows], label[rows], weight).item()
         sizes = functional.mse_loss(size[rows], target[rows]).item()
         apart = (size[rows].mean() - target[rows].mean()).abs().item()
