@@ -19,6 +19,7 @@ WITHOUT_EXAMPLE = {
     "W0708",
     "W0709",
     "W0710",
+    "W0732",
     "W0721",  # need the numbers, which a check does not read
     "W0722",
     "W0723",

@@ -166,7 +166,7 @@ class Session:
     seen: set[tuple[str, Span | None]] = field(default_factory=set)
     faults: int = 0
     sources: Mapping[str, DataSource] = field(default_factory=dict)
-    facts: Callable[[FileScope, Data], Mapping[str, int] | None] = lambda scope, item: {}
+    facts: Callable[[FileScope, Data, Span], Mapping[str, int] | None] = lambda scope, item, at: {}
     trained: Callable[[ItemValue, Span], Val | None] = lambda item, span: None
 
     def report(self, message: Message) -> None:

@@ -24,7 +24,7 @@ def find_data(body: Body, expression: Expr) -> tuple[FileScope, Data] | None:
 
 def read_fact(body: Body, owner: FileScope, item: Data, attribute: Attribute) -> Val:
     """The value of `data.name`; an unknown one is reported."""
-    facts = body.session.facts(owner, item)
+    facts = body.session.facts(owner, item, attribute.span)
     if facts is None:
         return POISON
     name = attribute.name

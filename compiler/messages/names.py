@@ -335,7 +335,7 @@ class UnknownType(Message):
 @final
 @dataclass(frozen=True)
 class CircularValue(Message):
-    """The value of a `let` or a net needs itself."""
+    """The value of a `let`, a net or a parameter of a data item needs itself."""
 
     code: ClassVar[str] = "W0214"
     bad: ClassVar[str] = (

@@ -16,7 +16,7 @@ from compiler.elaborate.items.deploy import DeployRun
 from compiler.elaborate.items.subjects import Deployable
 from compiler.elaborate.items.trained import TrainAssembly
 from compiler.elaborate.items.variants import VariantAssembly
-from compiler.messages.names import NotAvailable, UnknownClause
+from compiler.messages.names import CircularValue, NotAvailable, UnknownClause
 from compiler.program import DataSet, Deploy, Net, Program
 from compiler.records import dataclass
 from compiler.source import Span
@@ -53,6 +53,8 @@ class _Assembly:
     scope: FileScope
     data: dict[int, DataSet | None] = field(default_factory=dict)
     facts: dict[int, Mapping[str, int] | None] = field(default_factory=dict)
+    reading: list[int] = field(default_factory=list)
+    """Data items whose sources are being read, the outermost first."""
 
     def run(self) -> Program:
         """The program."""
@@ -138,10 +140,16 @@ class _Assembly:
         """A data item as a deployment names it."""
         return self.open_plain(scope, item)
 
-    def find_facts(self, scope: FileScope, item: Data) -> Mapping[str, int] | None:
-        """What the source of a data item tells when compiling; None where it was refused."""
+    def find_facts(self, scope: FileScope, item: Data, span: Span) -> Mapping[str, int] | None:
+        """What the source of a data item tells when compiling, as asked for at a span; None where
+        it was refused."""
+        if id(item) in self.reading:
+            scope.session.report(CircularValue(span, item.name.text))
+            return None
         if id(item) not in self.facts:
+            self.reading.append(id(item))
             self.facts[id(item)] = scope.session.attempt(lambda: _read_facts(DataRun(scope, item)))
+            self.reading.pop()
         return self.facts[id(item)]
 
     # --- trains and deployments -------------------------------------------------------------
