@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from compiler.compression.pruning.groups import find_channels
+from compiler.compression.pruning.groups import ChannelGroup, find_channels
 from compiler.compression.pruning.widths import choose_uniform, round_widths
 from compiler.ir.graph import Graph
 
@@ -16,7 +16,11 @@ stays: the worst is 1.5 that becomes 1."""
 
 
 def count_channels_left(
-    graph: Graph, share: float, most: float | None, round_to: int, allows: Callable[[str], bool]
+    graph: Graph,
+    share: float,
+    most: float | None,
+    multiples: Sequence[int],
+    allows: Callable[[str], bool],
 ) -> Mapping[str, int]:
     """The fewest numbers that channel pruning leaves of every parameter.
 
@@ -24,7 +28,7 @@ def count_channels_left(
         graph: the net that is pruned.
         share: of the channels of each group that go, where all lose the same.
         most: the share of a group that may go, where a ranking decides; None where none does.
-        round_to: what widths are multiples of.
+        multiples: what widths may be multiples of; which one is not known yet.
         allows: whether the layer at a path may be touched.
     """
     groups = [g for g in find_channels(graph).groups if all(map(allows, g.makers))]
@@ -33,8 +37,16 @@ def count_channels_left(
         gone = choose_uniform(sizes, share)
     else:
         gone = [min(size - 1, math.floor(size * most)) for size in sizes]
+    bounds = [_count_left(graph, groups, round_widths(groups, gone, m)) for m in multiples]
+    return {path: min(bound[path] for bound in bounds) for path in bounds[0]}
+
+
+def _count_left(
+    graph: Graph, groups: Sequence[ChannelGroup], gone: Sequence[int]
+) -> dict[str, int]:
+    """The numbers of every parameter once so many channels of each group are gone."""
     shapes = {p.path: list(p.value.type.known_shape or ()) for p in graph.parameters}
-    for group, count in zip(groups, round_widths(groups, gone, round_to), strict=True):
+    for group, count in zip(groups, gone, strict=True):
         for member in group.members:
             shapes[member.path][member.axis] -= count * member.entries.shape[1]
     return {path: prod(shape) for path, shape in shapes.items()}

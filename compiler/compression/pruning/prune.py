@@ -9,6 +9,7 @@ from typing import Literal, final
 import numpy as np
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.pruning.alignment import MULTIPLES, align_widths
 from compiler.compression.pruning.bounds import count_channels_left, count_sides_left
 from compiler.compression.pruning.cutting import cut_net
 from compiler.compression.pruning.dead import remove_dead_neurons
@@ -68,8 +69,9 @@ class Prune(CompressionPass):
       "global" the least important anywhere, "layer" tries each group by itself and takes where
       the loss suffers least.
     - `most`: the share of a group that "global" and "layer" take at most.
-    - `round_to`: widths become multiples of this number (16 suits f32 convolutions on CPUs, 4
-      their int8 kernels).
+    - `round_to`: widths become multiples of this number. Without it they stay as they fall, or
+      become multiples of 8 or 16 where the net is then faster on the target by a tenth or more
+      and has about as many parameters.
     - `only`, `except`: path patterns of the layers that may, or may not, lose outputs or weights.
 
     Example: `apply prune(channels=50%, importance=taylor) -> finetune(epochs=10)`
@@ -86,7 +88,7 @@ class Prune(CompressionPass):
     importance: Importance = L2()
     ranking: Literal["uniform", "global", "layer"] = "uniform"
     most: float = 0.9
-    round_to: int = 1
+    round_to: int | None = None
     only: tuple[str, ...] | None = None
     except_: tuple[str, ...] = ()
 
@@ -99,14 +101,15 @@ class Prune(CompressionPass):
             return 1
         uniform = self.ranking == "uniform"
         share = self.channels if uniform else self.most
-        return count_sides_left(shape, share, roundings=int(uniform) + int(self.round_to > 1))
+        return count_sides_left(shape, share, roundings=int(uniform) + int(self.round_to != 1))
 
     def count_all_least(self, graph: Graph) -> Mapping[str, int]:
         """What the groups of channels leave."""
         if self.channels is None:
             return {}
         most = None if self.ranking == "uniform" else self.most
-        return count_channels_left(graph, self.channels, most, self.round_to, self._allows)
+        multiples = MULTIPLES if self.round_to is None else (self.round_to,)
+        return count_channels_left(graph, self.channels, most, multiples, self._allows)
 
     def check(self) -> None:
         """Refuses settings that mean nothing; raises `Fault`."""
@@ -124,7 +127,7 @@ class Prune(CompressionPass):
         if self.pattern is not None and read_pattern(self.pattern) is None:
             refuse(self.name, "pattern", self.pattern, 'how many of how many stay, as `"2:4"`')
         require_at_least_zero(self.name, "tolerance", self.tolerance)
-        if self.round_to < 1:
+        if self.round_to is not None and self.round_to < 1:
             refuse(self.name, "round_to", self.round_to, "at least 1")
         self._check_together()
 
@@ -170,8 +173,12 @@ class Prune(CompressionPass):
             raise CompileError([NothingToCut(world.span, "channels", _list_reasons(known))])
         counts = self._count_gone(net, channels, chosen, share, world)
         groups = [channels.groups[i] for i in chosen]
-        rounded = dict(zip(chosen, round_widths(groups, counts, self.round_to), strict=True))
-        made = _cut(net, channels, chosen, rounded)
+
+        def make(multiple: int) -> WeightedNet:
+            rounded = round_widths(groups, counts, multiple)
+            return _cut(net, channels, chosen, dict(zip(chosen, rounded, strict=True)))
+
+        made = align_widths(make, world) if self.round_to is None else make(self.round_to)
         note_channels(net, made, channels, self._allows, world, unscored)
         return made
 

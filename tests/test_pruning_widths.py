@@ -1,0 +1,55 @@
+"""Widths that `prune` leaves: rounded for the target where its clock says that this pays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.pruning.prune import Prune
+from compiler.compression.world import World
+from compiler.ir.weights import draw_weights
+from tests.elaborating import build
+
+
+@dataclass
+class BlockClock:
+    """A clock of a target that computes in blocks of 16 channels, and is slow where they do not
+    fill them."""
+
+    asked: int = 0
+
+    def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
+        self.asked += 1
+        seconds = []
+        for net in nets:
+            widths = [p.value.type.shape[0].known or 0 for p in net.graph.parameters]
+            ragged = any(width % 16 for width in widths if width > 16)
+            seconds.append(sum(widths) * (2.0 if ragged else 1.0))
+        return seconds
+
+
+WIDE = """
+model M {
+    input x: f32[batch, 64]
+    output y = x -> dense(90) as a -> relu -> dense(90) as b -> relu -> dense(16) as head
+}
+"""
+
+
+def test_widths_suit_the_target_where_the_clock_says_so() -> None:
+    graph = build(WIDE).graph
+    net = WeightedNet(graph, draw_weights(graph, 0))
+    clock = BlockClock()
+    world = World(clock=clock)
+    made = Prune(channels=0.3).run(net, world).graph
+    assert [p.value.type.shape[0].known for p in made.parameters][::2] == [64, 64, 16]
+    (note,) = [note for note in world.journal if not note.path]
+    assert note.done == "widths are multiples of 8"
+    fallen = Prune(channels=0.3, round_to=1).run(net, world).graph
+    assert [p.value.type.shape[0].known for p in fallen.parameters][::2] == [63, 63, 16]
+    assert clock.asked == 1, "who says how to round is not overruled"
+    strong = Prune(channels=0.9).run(net, World(clock=clock)).graph
+    assert strong.parameters[0].value.type.shape[0].known == 9, "8 or 16 would not be a tenth"
+    alone = Prune(channels=0.3).run(net, World()).graph
+    assert alone.parameters[0].value.type.shape[0].known == 63
