@@ -53,7 +53,7 @@ class BudgetOutOfReach(Message):
     most: int
 
     def title(self) -> str:
-        return f"low rank cannot bring the net down to {self.budget:.3g} of its parameters"
+        return f"low rank cannot bring the net down to {100 * self.budget:.3g}% of its parameters"
 
     def label(self) -> str:
         return f"{self.most:,} of {self.before:,} parameters"

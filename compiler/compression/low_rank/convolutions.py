@@ -15,6 +15,7 @@ from compiler.compression.low_rank.factoring import (
     Setting,
     SingleRank,
     balance,
+    round_up,
 )
 from compiler.compression.low_rank.matrices import RIDGE, Product
 from compiler.compression.low_rank.moments import Moments
@@ -194,6 +195,11 @@ class TuckerFactoring(Factoring):
     def at_rank(self, rank: int) -> Setting:
         out, inputs = self.shape[:2]
         return self._setting(max(1, min(rank, out)), max(1, min(rank, inputs)))
+
+    def align(self, setting: Setting, multiple: int) -> Setting:
+        out, inputs = self.shape[:2]
+        inner, outer = (round_up(rank, multiple) for rank in setting.ranks)
+        return self._setting(min(outer, out), min(inner, inputs))
 
     def smallest(self, lost: float) -> Setting:
         fits = self.lost[1:, 1:] <= lost + 1e-10

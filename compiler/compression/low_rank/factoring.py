@@ -58,6 +58,10 @@ class Factoring(ABC):
         """The setting of a rank, at most the full one."""
 
     @abstractmethod
+    def align(self, setting: Setting, multiple: int) -> Setting:
+        """The setting with ranks that are multiples of a number: the next ones, at most full."""
+
+    @abstractmethod
     def smallest(self, lost: float) -> Setting:
         """The fewest parameters that lose no more than that share of the energy."""
 
@@ -96,12 +100,20 @@ class SingleRank(Factoring):
         rank = max(1, min(rank, len(self.shares) - 1))
         return Setting((rank,), rank * self.each, float(self.shares[rank]))
 
+    def align(self, setting: Setting, multiple: int) -> Setting:
+        return self.at_rank(round_up(setting.ranks[0], multiple))
+
     def smallest(self, lost: float) -> Setting:
         return self.at_rank(count_kept(self.shares, lost))
 
     def within(self, parameters: float) -> Setting | None:
         rank = int(parameters // self.each)
         return self.at_rank(rank) if rank >= 1 else None
+
+
+def round_up(rank: int, multiple: int) -> int:
+    """The next multiple of a number."""
+    return -(-rank // multiple) * multiple
 
 
 def count_kept(lost: Array, most: float) -> int:

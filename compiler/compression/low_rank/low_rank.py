@@ -9,7 +9,7 @@ from typing import Literal, final
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
 from compiler.compression.low_rank.allocation import climb_down
 from compiler.compression.low_rank.costs import Costs, choose_sizes
-from compiler.compression.low_rank.factoring import Factoring, Factors
+from compiler.compression.low_rank.factoring import Factoring
 from compiler.compression.low_rank.layers import Layer, find_layers
 from compiler.compression.low_rank.moments import Moments, collect_moments
 from compiler.compression.low_rank.planning import (
@@ -21,7 +21,7 @@ from compiler.compression.low_rank.planning import (
     describe_setting,
     find_factorings,
 )
-from compiler.compression.low_rank.replacing import replace_layers
+from compiler.compression.low_rank.whole import replace_what_pays
 from compiler.compression.selecting import is_selected
 from compiler.compression.world import LayerNote, World
 from compiler.diagnostics import CompileError, Fault
@@ -115,13 +115,12 @@ class LowRank(CompressionPass):
             verdicts = self._spread(net, open_, moments, world, costs)
         else:
             verdicts = [self._decide(layer, net, moments, costs) for layer in open_]
-        changes: list[tuple[Layer, Factors]] = []
+        # Who gives a budget asks for fewer parameters first.
+        clock = world.clock if self.budget is None else None
+        made, verdicts = replace_what_pays(net, verdicts, clock)
         for verdict in verdicts:
             world.note(self._describe(verdict, net, moments, world))
-            if verdict.choice is not None:
-                way, setting = verdict.choice.factoring, verdict.choice.setting
-                changes.append((verdict.layer, way.make(setting)))
-        return replace_layers(net, changes)
+        return made
 
     def _decide(
         self, layer: Layer, net: WeightedNet, moments: Mapping[str, Moments], costs: Costs

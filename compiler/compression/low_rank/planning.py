@@ -25,6 +25,8 @@ from compiler.ops.windows import spread
 
 Array = NDArray[Any]
 
+BLOCK = 16
+"""Channels that ONNX Runtime's convolutions compute together (AVX-512; half of them with AVX2)."""
 GAIN = 0.95
 """Factors are taken where they need at most this part of the time: the clock errs, the best of
 several ways by more, and layers alone gain more than within a net."""
@@ -94,7 +96,10 @@ def choose_by_energy(
     """Of the ways that keep that share of the energy and pay, the fastest on the clock; without a
     clock that with the fewest multiply-adds, then parameters. Where none pays, the one that
     comes nearest says why."""
-    choices = [_price(layer, f, f.smallest(1.0 - energy), costs) for f in factorings]
+    offered = [
+        (f, setting) for f in factorings for setting in _list_settings(layer, f, energy, costs)
+    ]
+    choices = [_price(layer, f, setting, costs) for f, setting in offered]
     choices.sort(key=lambda c: (c.work, c.setting.parameters))
     counted = [count(layer, choice, costs) for choice in choices]
     paying = [verdict.choice for verdict in counted if verdict.choice is not None]
@@ -104,6 +109,18 @@ def choose_by_energy(
     before, *after = seconds
     timed = [settle(layer, c, before, s) for c, s in zip(paying, after, strict=True)]
     return min(timed, key=lambda v: (v.choice is None, dict(v.figures)["seconds"]))
+
+
+def _list_settings(
+    layer: Layer, factoring: Factoring, energy: float, costs: Costs
+) -> list[Setting]:
+    """The least ranks that keep the energy, and for a convolution on a clock also the next that
+    fill its kernels' blocks."""
+    least = factoring.smallest(1.0 - energy)
+    if costs.clock is None or not isinstance(layer.op, Conv):
+        return [least]
+    aligned = factoring.align(least, BLOCK)
+    return [least] if aligned.ranks == least.ranks else [least, aligned]
 
 
 def choose_by_rank(

@@ -1,0 +1,63 @@
+"""Holds factored layers to the clock together: what each gains alone, a net may lose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from compiler.compression.base import WeightedNet
+from compiler.compression.low_rank.factoring import Factors
+from compiler.compression.low_rank.planning import Verdict
+from compiler.compression.low_rank.replacing import replace_layers
+from compiler.compression.world import Clock
+
+SLOWER = 1.02
+"""A net with factors is slower where it takes more than this part of the time: less is within the
+error of a clock, and the net has fewer parameters then."""
+
+
+def replace_what_pays(
+    net: WeightedNet, verdicts: Sequence[Verdict], clock: Clock | None
+) -> tuple[WeightedNet, list[Verdict]]:
+    """The net with factored layers, and what became of each.
+
+    Alone, a layer's factors hide what their ranks do to the layout of tensors in a net. Where the
+    whole net is slower with all factors, only the half that gained most is kept, and so on.
+    """
+    factors = {
+        verdict.layer.path: verdict.choice.factoring.make(verdict.choice.setting)
+        for verdict in verdicts
+        if verdict.choice is not None
+    }
+    kept = sorted(factors, key={v.layer.path: -_find_gain(v) for v in verdicts}.__getitem__)
+    reasons: dict[str, str] = {}
+    while kept:
+        made = _replace(net, verdicts, {path: factors[path] for path in kept})
+        if clock is None:
+            break
+        before, after = clock.compare([net, made])
+        if after <= SLOWER * before:
+            break
+        dropped, kept = kept[len(kept) // 2 :], kept[: len(kept) // 2]
+        reason = f"with it and {len(dropped) + len(kept) - 1} others a call takes"
+        reasons.update((path, f"{reason} {after / before:.2f} of the time") for path in dropped)
+    else:
+        made = net
+    left = [
+        replace(v, choice=None, reason=reasons[v.layer.path]) if v.layer.path in reasons else v
+        for v in verdicts
+    ]
+    return made, left
+
+
+def _replace(
+    net: WeightedNet, verdicts: Sequence[Verdict], factors: Mapping[str, Factors]
+) -> WeightedNet:
+    layers = {verdict.layer.path: verdict.layer for verdict in verdicts}
+    return replace_layers(net, [(layers[path], made) for path, made in factors.items()])
+
+
+def _find_gain(verdict: Verdict) -> float:
+    """Seconds that the factors of a layer save by themselves."""
+    figures = dict(verdict.figures)
+    return figures.get("seconds_before", 0.0) - figures.get("seconds", 0.0)
