@@ -20,7 +20,7 @@ from compiler.diagnostics import CompileError, Sink
 from compiler.driver import check
 from compiler.program import Program
 from weft.building.stages import Build
-from weft.building.timing import draw_inputs, open_on_target, time_sessions
+from weft.building.timing import draw_inputs, open_on_target, time_undisturbed
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 50
@@ -63,9 +63,12 @@ def compare_latency(built: Built, variant: str, batch: int) -> float:
     (deploy,) = (d for d in built.program.deploys if d.variant == variant)
     target = Target(threads=1, sizes=(("batch", batch), *deploy.fixed))
     files = {"small": built.folder / f"{variant}.onnx", "base": built.folder / "fit.onnx"}
-    sessions = {name: open_on_target(path, target) for name, path in files.items()}
     inputs, _ = draw_inputs(built.program.variants[variant].graph, target)
-    timings = time_sessions(sessions, dict.fromkeys(files, inputs), rounds=ROUNDS).timings
+    timings = time_undisturbed(
+        lambda: {name: open_on_target(path, target) for name, path in files.items()},
+        dict.fromkeys(files, inputs),
+        rounds=ROUNDS,
+    ).timings
     return timings["small"].median / timings["base"].median
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backends.onnx_runtime.measure import Comparison, Timing
+from backends.onnx_runtime.session import Session
 from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Spread
 from compiler.compression.world import Target
@@ -15,6 +17,7 @@ from compiler.ir.printer import print_graph
 from compiler.ir.weights import draw_weights
 from compiler.program import Program
 from tests.checking import check_text
+from weft.building import timing
 from weft.building.describing import describe_change
 from weft.building.figures import count_memory, count_numbers, measure_error, sample_score
 from weft.building.forms import Form
@@ -233,3 +236,21 @@ def test_a_size_says_which_way_it_went() -> None:
     assert describe_change(100, 460) == ": 4.6 times smaller"
     assert describe_change(130, 100) == ": 1.3 times larger"
     assert describe_change(101, 100) == ""
+
+
+def test_the_least_disturbed_window_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = iter(((10.0, 7.0), (4.0, 2.0), (5.0, 2.0)))
+    opened: list[int] = []
+
+    def open_all() -> dict[str, Session]:
+        opened.append(1)
+        return {}
+
+    def time_window(*_: object, **__: object) -> Comparison:
+        before, after = next(windows)
+        return Comparison({"before": Timing((before,) * 9), "after": Timing((after,) * 9)})
+
+    monkeypatch.setattr(timing, "time_sessions", time_window)
+    found = timing.time_undisturbed(open_all, {}, rounds=9)
+    assert found.ratio("after", "before") == 0.5
+    assert len(opened) == timing.WINDOWS, "each with sessions of its own"

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.onnx_runtime.session import Session
+from backends.onnx_runtime.session import Device, Session
 from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Measured, Spread
 from compiler.compression.world import Target
 from compiler.ir.cost import is_weight, summarize
 from compiler.ir.graph import Graph
-from weft.building.timing import count_threads, draw_inputs, open_on_target, time_sessions
+from weft.building.timing import count_threads, draw_inputs, open_on_target, time_undisturbed
 from weft.measuring import NetOfTrain, Score, choose_inputs, score_rows
 
 Array = NDArray[Any]
@@ -93,18 +93,20 @@ def time_contenders(
     contenders: Sequence[Contender], target: Target, *, rounds: int = 51
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Seconds of every round by contender, all in turns, and the conditions."""
-    sessions: dict[str, Session] = {}
     inputs: dict[str, Mapping[str, Array]] = {}
     sizes = ""
     for contender in contenders:
-        sessions[contender.name] = open_on_target(contender.path, target)
         inputs[contender.name], shown = draw_inputs(contender.wrapped, target)
         sizes = sizes or shown
-    timings = time_sessions(sessions, inputs, rounds=rounds, patience=PATIENCE).timings
-    first = next(iter(sessions.values()))
+
+    def open_all() -> dict[str, Session]:
+        return {c.name: open_on_target(c.path, target) for c in contenders}
+
+    found = time_undisturbed(open_all, inputs, rounds=rounds, patience=PATIENCE)
+    timings = found.timings
     facts = {
         "sizes": sizes,
-        "device": first.device.value,
+        "device": Device(target.device).value,
         "threads": count_threads(target),
         "rounds": len(next(iter(timings.values())).samples),
     }
