@@ -1,5 +1,4 @@
-"""Weight formats: the loss of a small language model in few bits, the speed of packed layers, and
-the size of the LeNet of the pruning literature as a file.
+"""Weight formats: the loss of a small language model in few bits, and the speed of packed layers.
 
 The language model is the trained one of `specs/examples/tiny_gpt.weft`: the weights that
 `weft train` left in `output/tiny_gpt/fit`, or new ones, which take about five minutes.
@@ -44,15 +43,6 @@ WINDOWS = 256
 """Windows of the validation text that the loss is taken over."""
 ROUNDS = 30
 LOSS_INT8, LOSS_INT4 = 0.02, 0.10  # nats
-SMALLER, FASTER = 80.0, 3.5
-LENET = """
-model LeNet(a: int = {a}, b: int = {b}, c: int = {c}) {{
-    input image: f32[batch, 1, 28, 28]
-    x = image -> conv(a, kernel=5) as conv1 -> max_pool(2) -> conv(b, kernel=5) as conv2
-        -> max_pool(2) -> flatten
-    output logits: f32[batch, 10] = x -> dense(c) as fc1 -> relu -> dense(10) as fc2
-}}
-"""
 DENSE = """
 model Layer(d: int = 768, hidden: int = 3072) {
     input x: f32[rows, d]
@@ -152,32 +142,6 @@ def compare_layers() -> bool:
             for label, bound in bounds.items():
                 ratio = timings.ratio(label, "fp32")
                 held.append(report(f"{label} at {rows} rows: time", ratio, "<=", bound))
-    return all(held)
-
-
-@case("weights lenet")
-def compare_lenet() -> bool:
-    """The LeNet of the pruning literature, 431,080 parameters, against the widths that pruning
-    reaches in 4 bits: bytes on disk, and time on one thread. The weights are random."""
-    held = []
-    with tempfile.TemporaryDirectory() as name:
-        files = {}
-        for label, widths in (("fp32", (20, 50, 500)), ("stored4", (8, 24, 64))):
-            graph = read_model(LENET.format(**dict(zip("abc", widths, strict=True))))
-            net = WeightedNet(graph, draw_weights(graph))
-            if label != "fp32":
-                net = Stored4().quantize(net, World(), None, ())
-            files[label] = write(net, Path(name) / f"{label}.onnx")
-        sizes = {label: path.stat().st_size for label, path in files.items()}
-        smaller = sizes["fp32"] / sizes["stored4"]
-        held.append(report("stored4: times smaller on disk", smaller, ">=", SMALLER))
-        sessions = {label: open_one(path) for label, path in files.items()}
-        for batch in (1, 64):
-            draw = np.random.default_rng(0)
-            inputs = {"image": draw.standard_normal((batch, 1, 28, 28)).astype(np.float32)}
-            faster = 1 / race(sessions, inputs).ratio("stored4", "fp32")
-            label = f"stored4 at batch {batch}: times faster"
-            held.append(report(label, faster, ">=", FASTER))
     return all(held)
 
 

@@ -15,6 +15,7 @@ from compiler.ir.printer import print_graph
 from compiler.ir.reader import read_graph
 from compiler.ir.verify import verify_graph
 from compiler.ir.weights import draw_weights
+from compiler.passes.activate_before_pool import ActivateBeforePool
 from compiler.passes.base import Context, Pass
 from compiler.passes.common_subexpressions import CommonSubexpressions
 from compiler.passes.constant_folding import ConstantFolding
@@ -39,6 +40,7 @@ PASSES: Mapping[str, Pass] = {
         ConstantFolding(),
         MergeAdapters(),
         FoldBatchNorm(),
+        ActivateBeforePool(),
         SplitProjections(),
         SlicePullUp(),
         FlattenRows(),

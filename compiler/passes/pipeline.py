@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from compiler.ir.graph import Graph
 from compiler.ir.verify import verify_graph
+from compiler.passes.activate_before_pool import ActivateBeforePool
 from compiler.passes.base import Context, Pass
 from compiler.passes.common_subexpressions import CommonSubexpressions
 from compiler.passes.constant_folding import ConstantFolding
@@ -30,6 +31,8 @@ ONNX_PASSES: tuple[Pass, ...] = (
     MergeAdapters(),
     # After constant_folding, which may have computed the weights that it reads.
     FoldBatchNorm(),
+    # After fold_batch_norm, which brings convolutions next to the pools behind them.
+    ActivateBeforePool(),
     # Before slice_pull_up: a projection that makes more than the slice needs stands in its way.
     SplitProjections(),
     SlicePullUp(),
