@@ -17,6 +17,18 @@ from compiler.parse import parse
 from compiler.program import Net
 from compiler.source import Source
 
+LOOP = """
+model M() {
+    input x: f32[batch, 8, 8]
+    h = zeros([batch, 16])
+    scan x_t in x, axis=1 {
+        h = tanh(concat([x_t, h], axis=-1) -> dense(16) as cell)
+    }
+    output y = h -> dense(3) as head
+}
+"""
+"""A net with a layer inside of a loop."""
+
 
 def elaborate(text: str, path: str = "spec.weft") -> tuple[dict[str, Net], list[Message]]:
     """The models and nets of a spec by name, and everything that was reported."""

@@ -18,7 +18,7 @@ from compiler.diagnostics import Sink
 from compiler.driver import check_source
 from compiler.source import Source
 from tests.checking import check_text
-from tests.elaborating import build
+from tests.elaborating import LOOP, build
 from tests.pytorch_compare import draw_lively
 
 TOWER = """
@@ -26,16 +26,6 @@ model M() {
     input x: f32[batch, 48]
     net tower = dense(64)
     output y = x -> tower -> relu -> dense(48) as deep -> relu -> dense(8) as head
-}
-"""
-LOOP = """
-model M() {
-    input x: f32[batch, 8, 8]
-    h = zeros([batch, 16])
-    scan x_t in x, axis=1 {
-        h = tanh(concat([x_t, h], axis=-1) -> dense(16) as cell)
-    }
-    output y = h -> dense(3) as head
 }
 """
 

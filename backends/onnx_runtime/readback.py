@@ -16,6 +16,7 @@ import onnxruntime as ort
 
 from backends.onnx_graph.integer_form import MOVES
 from backends.onnx_graph.metadata import node_path
+from backends.onnx_runtime.session import REFUSALS
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph
 from compiler.messages.quantization import IntegerRunsFloat
@@ -84,7 +85,7 @@ def optimize(path: Path) -> onnx.ModelProto:
         options.optimized_model_filepath = str(target)
         try:
             ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions share no base but this one
+        except REFUSALS as error:
             raise CompileError([ModelRefused(None, str(path), str(error))]) from error
         return onnx.load(target, load_external_data=False)
 

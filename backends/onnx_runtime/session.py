@@ -14,12 +14,25 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime_state
 
 from compiler.diagnostics import CompileError
 from compiler.messages.verification import DeviceMissing, ModelRefused
 from compiler.messages.wording import list_words
 
 Array = NDArray[Any]
+
+REFUSALS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(
+        kind
+        for kind in vars(runtime_state).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
+)
+"""What ONNX Runtime raises: an exception for each of its status codes, which share no base of their
+own, and Python's where inputs have the wrong names or types."""
 
 
 class Device(StrEnum):
@@ -78,7 +91,7 @@ class Session:
         given = {name: np.asarray(inputs[name]) for name in self.inputs}
         try:
             results = self.runtime.run(None, given)
-        except Exception as error:  # its exceptions share no base but this one
+        except REFUSALS as error:
             raise RuntimeError(str(error)) from error
         return dict(zip(self.outputs, results, strict=True))
 
@@ -120,7 +133,7 @@ def open_session(
     source = model if isinstance(model, bytes) else str(model)
     try:
         runtime = ort.InferenceSession(source, options, providers=providers)
-    except Exception as error:  # its exceptions share no base but this one
+    except REFUSALS as error:
         name = "the model" if isinstance(model, bytes) else str(model)
         raise CompileError([ModelRefused(None, name, str(error))]) from error
     if _PROVIDERS[wanted] not in runtime.get_providers():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,9 @@ from weft.cli.reporting import (
     SpecFile,
     check_file,
 )
+
+Measured = tuple[str, Mapping[str, float]]
+"""A split, and figures by name."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,30 +56,47 @@ def add_to(app: typer.Typer) -> None:
             weft eval digits.weft --split val --onnx out/fit.onnx
         """
         program = check_file(file, assignments)
-        from backends.onnx_runtime.session import Device as Place
-        from backends.onnx_runtime.session import open_session
-        from weft.building.report import format_metrics
-        from weft.measuring import find_place, measure_deployed
-
-        figures = {}
+        measured = {}
         for deploy in choose_deploys(program, name):
             path = onnx or Path("output") / file.stem / f"{deploy.name}.onnx"
             if not path.is_file():
                 raise CompileError([FileMissing(None, str(path), build=onnx is None)])
-            session = open_session(path, device=Place(device.value))
-            place = find_place(deploy, program)
-            measured = split or place.train.data.split.names[-1]
-            try:
-                figures[deploy.name] = (measured, measure_deployed(place, session, measured))
-            except RuntimeError as error:
-                reason = f"`{path}` does not fit `{deploy.name}`: {error}"
-                raise CompileError([BadInput(None, reason)]) from error
-        if form is OutputFormat.JSON:
-            print(json.dumps({name: found for name, (_, found) in figures.items()}, indent=2))
-        else:
-            for name, (measured, found) in figures.items():
-                text = format_metrics(found) or "none of its figures reads only what the file has"
-                print(f"{name}, {measured}: {text}")
+            measured[deploy.name] = measure_file(deploy, program, path, device, split)
+        print_figures(measured, form)
+
+
+def measure_file(
+    deploy: Deploy, program: Program, path: Path, device: Device, split: str | None
+) -> Measured:
+    """The split that a file is measured on (the last one, if none is asked for), and its figures.
+
+    Raises:
+        CompileError: the file is not the one that the spec deploys, or there is no such split.
+    """
+    from backends.onnx_runtime.session import Device as Place
+    from backends.onnx_runtime.session import open_session
+    from weft.measuring import find_place, measure_deployed
+
+    session = open_session(path, device=Place(device.value))
+    place = find_place(deploy, program)
+    measured = split or place.train.data.split.names[-1]
+    try:
+        return measured, measure_deployed(place, session, measured)
+    except RuntimeError as error:
+        reason = f"`{path}` does not fit `{deploy.name}`: {error}"
+        raise CompileError([BadInput(None, reason)]) from error
+
+
+def print_figures(measured: Mapping[str, Measured], form: OutputFormat) -> None:
+    """Prints the figures of every deployment."""
+    from weft.building.report import format_metrics
+
+    if form is OutputFormat.JSON:
+        print(json.dumps({name: found for name, (_, found) in measured.items()}, indent=2))
+        return
+    for name, (split, found) in measured.items():
+        text = format_metrics(found) or "none of its figures reads only what the file has"
+        print(f"{name}, {split}: {text}")
 
 
 def choose_deploys(program: Program, name: str | None) -> list[Deploy]:
