@@ -55,7 +55,7 @@ def test_only_as_many_layers_are_factored_as_the_net_bears(room: int, factored: 
     assert sum(bool(note.done) for note in world.journal) == factored
     for note in world.journal:
         if not note.done and note.path.startswith("fc"):
-            assert "others a call takes" in note.reason
+            assert "factored a call takes" in note.reason
     assert set(made.weights) == {p.path for p in made.graph.parameters}
 
 

@@ -10,6 +10,10 @@ from compiler.signature import Described, Registry
 from compiler.source import Span
 from compiler.training.settings import refuse
 
+BLOCKS = (8, 16)
+"""Channels that ONNX Runtime's f32 convolutions compute together: with AVX2, with AVX-512. Where
+channels fill no blocks, tensors are laid out anew around the layer."""
+
 
 class Device(Described):
     """Base of devices; fields are options of `target`."""

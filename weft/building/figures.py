@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 RESAMPLES = 400
 """How often rows are resampled for a metric that is no mean of rows."""
-PATIENCE = 5.0
+REPORTED = 5.0
 """Seconds that the calls of each file should take, where these are the figures of the report."""
 MOST_ROWS = 20_000
 """Splits with more rows are resampled, which costs the same for any number of rows."""
@@ -102,7 +102,7 @@ def time_contenders(
     def open_all() -> dict[str, Session]:
         return {c.name: open_on_target(c.path, target) for c in contenders}
 
-    found = time_undisturbed(open_all, inputs, rounds=rounds, patience=PATIENCE)
+    found = time_undisturbed(open_all, inputs, rounds=rounds, patience=REPORTED)
     timings = found.timings
     facts = {
         "sizes": sizes,

@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from compiler.compression.devices import BLOCKS
 from compiler.compression.low_rank.convolutions import (
     ChannelFactoring,
     Seen,
@@ -25,8 +26,6 @@ from compiler.ops.windows import spread
 
 Array = NDArray[Any]
 
-BLOCK = 16
-"""Channels that ONNX Runtime's convolutions compute together (AVX-512; half of them with AVX2)."""
 GAIN = 0.95
 """Factors are taken where they need at most this part of the time: the clock errs, the best of
 several ways by more, and layers alone gain more than within a net."""
@@ -119,7 +118,7 @@ def _list_settings(
     least = factoring.smallest(1.0 - energy)
     if costs.clock is None or not isinstance(layer.op, Conv):
         return [least]
-    aligned = factoring.align(least, BLOCK)
+    aligned = factoring.align(least, max(BLOCKS))
     return [least] if aligned.ranks == least.ranks else [least, aligned]
 
 

@@ -39,8 +39,10 @@ def replace_what_pays(
         if after <= SLOWER * before:
             break
         dropped, kept = kept[len(kept) // 2 :], kept[: len(kept) // 2]
-        reason = f"with it and {len(dropped) + len(kept) - 1} others a call takes"
-        reasons.update((path, f"{reason} {after / before:.2f} of the time") for path in dropped)
+        count = len(dropped) + len(kept)
+        layers = f"all {count} layers" if count > 1 else "this layer"
+        reason = f"with {layers} factored a call takes {after / before:.2f} of the time"
+        reasons.update(dict.fromkeys(dropped, reason))
     else:
         made = net
     left = [

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 from compiler.compression.base import WeightedNet
+from compiler.compression.devices import BLOCKS
 from compiler.compression.world import LayerNote, World
 from compiler.ir.cost import summarize
 
-MULTIPLES = (1, 8, 16)
-"""What widths are rounded to: not at all, or to the blocks of ONNX Runtime's convolutions (8 floats
-with AVX2, 16 with AVX-512). A depthwise convolution whose channels fill no blocks leaves them, and
-all around it is laid out anew."""
+MULTIPLES = (1, *BLOCKS)
+"""What widths may be rounded to: not at all, or so that they fill blocks."""
 NEAR = 0.1
 """By what share of its parameters a rounded net may differ: it is to lose what was asked for."""
 GAIN = 0.9
@@ -27,14 +25,16 @@ def align_widths(make: Callable[[int], WeightedNet], world: World) -> WeightedNe
         make: cuts a net so that widths are multiples of a number.
         world: has the clock.
     """
-    exact = make(MULTIPLES[0])
+    exact = make(1)
     if world.clock is None:
         return exact
-    rounded = {multiple: make(multiple) for multiple in MULTIPLES[1:]}
-    # A multiple that changes nothing more than the one before it is the same net.
-    order = [exact, *rounded.values()]
-    new = {id(after) for before, after in pairwise(order) if count(after) != count(before)}
-    offered = {m: net for m, net in rounded.items() if id(net) in new and is_near(net, exact)}
+    seen = {count(exact)}
+    offered: dict[int, WeightedNet] = {}
+    for multiple in BLOCKS:
+        net = make(multiple)
+        if count(net) not in seen and is_near(net, exact):  # else the same net, or too unlike
+            offered[multiple] = net
+        seen.add(count(net))
     if not offered:
         return exact
     before, *seconds = world.clock.compare([exact, *offered.values()])
