@@ -12,6 +12,7 @@ from backends.onnx_runtime.measure import Comparison, Timing
 from backends.onnx_runtime.session import Session
 from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Spread
+from compiler.compression.requirements import isolate
 from compiler.compression.world import Target
 from compiler.ir.printer import print_graph
 from compiler.ir.weights import draw_weights
@@ -22,7 +23,6 @@ from weft.building.describing import describe_change
 from weft.building.figures import count_memory, count_numbers, measure_error, sample_score
 from weft.building.forms import Form
 from weft.building.front import draw_front
-from weft.building.goals import isolate
 from weft.building.layers import count_parameters
 from weft.building.nets import read_net, write_net
 from weft.building.world import (

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
 from compiler.compression.world import World
+from compiler.diagnostics import Message
 from compiler.ir.graph import Graph
 from compiler.records import dataclass
 from compiler.signature import Described, Registry
+from compiler.source import Span
 
 Array = NDArray[Any]
 
@@ -37,6 +39,8 @@ class CompressionPass(Described):
 
     reads_goals: ClassVar[bool] = False
     """Whether what it does depends on `world.goals`: on what the variant must hold."""
+    needs_floats: ClassVar[bool] = False
+    """Whether it works on weights in floats, and has nothing to do where none are left."""
 
     def __post_init__(self) -> None:
         self.check()
@@ -47,6 +51,15 @@ class CompressionPass(Described):
         Raises:
             Fault: which setting, and why.
         """
+
+    def find_fault(self, bounded: Collection[str], span: Span | None) -> Message | None:
+        """What the pass cannot work towards in its variant; None where there is nothing.
+
+        Args:
+            bounded: the figures that the variant bounds from above.
+            span: where the pass is called.
+        """
+        return None
 
     def count_least(self, shape: tuple[int, ...]) -> int:
         """The fewest numbers that the pass leaves of a parameter of this shape, whatever it
@@ -61,6 +74,11 @@ class CompressionPass(Described):
     def may_leave_out_zeros(self) -> bool:
         """Whether numbers that are zero, or rounded to it, may take no bytes in the file."""
         return False
+
+    @property
+    def leaves_floats(self) -> bool:
+        """Whether layers may still have weights in floats after it, as far as the call says."""
+        return True
 
     @property
     def unpacks_weights(self) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.compression.feasibility import compute
-from compiler.compression.wording import find_all
+from compiler.compression.requirements import find_all
 from compiler.program import Bound, Computed, Figure, Quantity, Requirement
 from compiler.records import dataclass
 

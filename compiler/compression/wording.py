@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 from compiler.compression.figures import FIGURES, Kind
+from compiler.compression.requirements import find_figures
 from compiler.program import Bound, Computed, Figure, Quantity, Requirement
 from compiler.signature import Described, write_value
 
 SHARES = ("channels", "weights", "energy", "budget", "most")
 """Options that people write as percentages."""
-
-
-def find_all(requirement: Requirement) -> Iterator[Figure]:
-    """The figures of both sides."""
-    for side in (requirement.left, requirement.right):
-        yield from find_figures(side)
-
-
-def find_figures(bound: Bound) -> Iterator[Figure]:
-    """The figures in a side."""
-    match bound:
-        case Figure():
-            yield bound
-        case Computed(left=left, right=right):
-            yield from find_figures(left)
-            yield from find_figures(right)
 
 
 def find_kind(bound: Bound) -> Kind:

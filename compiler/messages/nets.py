@@ -329,6 +329,8 @@ class OnlyOnNets(Message):
     """A function on nets stands where no net is declared.
 
     `load` says where a net's weights come from: `net m = Model() -> load("m.safetensors")`.
+    `lora` puts adapters beside its layers, which a train of that net then learns. Neither is a
+    pass of a variant.
     """
 
     code: ClassVar[str] = "W0512"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, final
 
-from compiler.diagnostics import Message
+from compiler.diagnostics import Label, Message
 from compiler.messages.items import train_spec
 from compiler.messages.wording import list_words
 from compiler.records import dataclass
+from compiler.source import Span
 
 
 def variant_spec(clauses: str, rest: str = "") -> str:
@@ -176,3 +177,34 @@ class TargetSize(Message):
 
     def label(self) -> str:
         return f"is {self.found}"
+
+
+@final
+@dataclass(frozen=True)
+class PassTooLate(Message):
+    """A pass that works on weights in floats stands behind one that leaves none.
+
+    Pruning, factoring and searching measure and cut weights as they were trained. Once `quantize`
+    has put them into few bits there is nothing for them to work on. Quantize last; `finetune` and
+    `distill` may follow and train the net with the rounding that it will have.
+    """
+
+    code: ClassVar[str] = "W0657"
+    bad: ClassVar[str] = variant_spec("apply quantize(int8) -> prune(channels=50%)")
+    good: ClassVar[str] = variant_spec("apply prune(channels=50%) -> quantize(int8)")
+
+    name: str
+    quantized: str
+    behind: Span | None
+
+    def title(self) -> str:
+        return f"`{self.name}` stands behind `{self.quantized}`"
+
+    def label(self) -> str:
+        return "works on weights in floats"
+
+    def labels(self) -> tuple[Label, ...]:
+        return (Label(self.behind, "leaves none of them"),) if self.behind is not None else ()
+
+    def help(self) -> str:
+        return f"quantize last: `{self.name}(…) -> {self.quantized}`"

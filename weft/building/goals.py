@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import evaluate_bound
+from compiler.compression.requirements import isolate
 from compiler.compression.world import Goal, World
 from compiler.ir.cost import summarize
-from compiler.program import Bound, Computed, Figure, Requirement
+from compiler.program import Figure
 from weft.building.figures import count_numbers
 from weft.building.timing import draw_sizes
 
 if TYPE_CHECKING:
     from weft.building.outcomes import Outcome
     from weft.building.variants import VariantBuild
-
-TURNED = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
 
 
 def find_goals(build: VariantBuild, done: Mapping[str, tuple[object, Outcome]]) -> tuple[Goal, ...]:
@@ -41,28 +40,6 @@ def _find(build: VariantBuild, values: _Values) -> Iterator[Goal]:
         number = evaluate_bound(bound, values)
         least = ">=" if relation in (">=", ">") else "<="
         yield Goal(figure.name, least, float(number), requirement.span)
-
-
-def isolate(requirement: Requirement) -> tuple[Figure, str, Bound] | None:
-    """The variant's own figure, the relation, and what it is held against; None where the figure
-    does not stand alone on one side."""
-    left, relation, right = requirement.left, requirement.relation, requirement.right
-    if _is_own(right) and not _mentions_own(left):
-        left, relation, right = right, TURNED[relation], left
-    if not isinstance(left, Figure) or left.owner is not None or _mentions_own(right):
-        return None
-    return left, relation, right
-
-
-def _is_own(bound: Bound) -> bool:
-    return isinstance(bound, Figure) and bound.owner is None
-
-
-def _mentions_own(bound: Bound) -> bool:
-    match bound:
-        case Computed(left=left, right=right):
-            return _mentions_own(left) or _mentions_own(right)
-    return _is_own(bound)
 
 
 class _Values:

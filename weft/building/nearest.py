@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.compression.base import CompressionPass, WeightedNet
 from compiler.compression.contracts import Judgement
 from compiler.compression.figures import Kind
+from compiler.compression.requirements import isolate
 from compiler.compression.search.trials import measure_error
 from compiler.compression.wording import (
     describe_bound,
@@ -23,7 +24,6 @@ from compiler.ir.cost import summarize
 from compiler.messages.contracts import ContractFailed
 from compiler.program import Figure, Quantity
 from weft.building.figures import count_memory, count_numbers
-from weft.building.goals import isolate
 from weft.building.timing import draw_sizes
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from compiler.compression.wording import find_all
+from compiler.compression.requirements import find_all
 from compiler.diagnostics import CompileError
 from compiler.messages.files import NothingToDo
 from compiler.program import Deploy, Program, Train, Variant

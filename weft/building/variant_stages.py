@@ -12,7 +12,7 @@ from backends.onnx_runtime.session import open_session
 from backends.pytorch.modules import emit_module
 from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Measured, Spread, Verdict, judge
-from compiler.compression.wording import find_all
+from compiler.compression.requirements import find_all
 from compiler.diagnostics import CompileError
 from compiler.files import write_text
 from compiler.ir.weights import write_weights

@@ -67,6 +67,7 @@ class LowRank(CompressionPass):
     """
 
     name = "low_rank"
+    needs_floats = True
     rank: int | None = None
     energy: float | None = None
     budget: float | None = None

@@ -80,6 +80,7 @@ class Prune(CompressionPass):
     """
 
     name = "prune"
+    needs_floats = True
     channels: float | None = None
     weights: float | None = None
     pattern: str | None = None

@@ -21,6 +21,8 @@ class Scheme(Described):
     """The fewest bits that a number of a weight takes in the file; for bounds on sizes."""
     sparse: ClassVar[bool] = True
     """Whether weights may be stored without their zeros."""
+    keeps_floats: ClassVar[bool] = False
+    """Whether passes that work on weights in floats still find them."""
     unpacks: ClassVar[bool] = False
     """Whether every weight that is kept in few bits is unpacked by a node of its own."""
 
@@ -71,6 +73,11 @@ class Quantize(CompressionPass):
     def may_leave_out_zeros(self) -> bool:
         """Whether the scheme stores weights like that."""
         return self.scheme.sparse
+
+    @property
+    def leaves_floats(self) -> bool:
+        """Where the scheme does, or layers are left out."""
+        return self.scheme.keeps_floats or self.only is not None or bool(self.except_)
 
     @property
     def unpacks_weights(self) -> bool:

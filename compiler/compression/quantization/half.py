@@ -66,6 +66,7 @@ class HalfScheme(Scheme):
 
     least_bits = 16.0
     sparse = False
+    keeps_floats = True
     dtype: ClassVar[DType]
     keep: tuple[str, ...]
     compute: Compute

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
@@ -10,9 +10,10 @@ from compiler.compression.search.choice import REPAIRS, Choice, Choices, Offered
 from compiler.compression.search.sites import Family, Site, find_sites
 from compiler.compression.search.trials import FIGURES, Trials
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError, Fault
+from compiler.diagnostics import CompileError, Fault, Message
 from compiler.messages.search import SearchNeedsGoal, SearchOfNothing, TrialsTooFew
 from compiler.records import dataclass
+from compiler.source import Span
 
 
 @COMPRESSION.register
@@ -43,6 +44,7 @@ class Search(CompressionPass):
 
     name = "search"
     reads_goals = True
+    needs_floats = True
     passes: tuple[Family, ...]
     trials: int = 200
     seed: int = 0
@@ -52,6 +54,10 @@ class Search(CompressionPass):
         if not self.passes:
             raise Fault(lambda where: SearchOfNothing(where.argument("passes")))
 
+    def find_fault(self, bounded: Collection[str], span: Span | None) -> Message | None:
+        """A search needs a bound on latency, size, params or flops."""
+        return SearchNeedsGoal(span) if not set(FIGURES) & set(bounded) else None
+
     def run(self, net: WeightedNet, world: World) -> WeightedNet:
         """The net with the chosen settings.
 
@@ -60,8 +66,9 @@ class Search(CompressionPass):
                 for one setting per layer, or no choice reaches the goals.
         """
         goals = [g for g in world.goals if g.figure in FIGURES and g.relation.startswith("<")]
-        if not goals:
-            raise CompileError([SearchNeedsGoal(world.span)])
+        fault = self.find_fault([goal.figure for goal in goals], world.span)
+        if fault is not None:
+            raise CompileError([fault])
         trials = Trials(net, world, [goal.figure for goal in goals], self.seed)
         sites = self.thin(find_sites(net, self.passes), world)
         table = measure_sites(sites, trials)

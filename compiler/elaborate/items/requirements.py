@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from compiler.compression.figures import FIGURES, Kind
-from compiler.compression.wording import find_figures
+from compiler.compression.requirements import find_figures
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.context import Body
 from compiler.elaborate.describing import describe

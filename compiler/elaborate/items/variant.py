@@ -8,9 +8,12 @@ from compiler.compression.base import COMPRESSION, CompressionPass
 from compiler.compression.devices import DEVICES
 from compiler.compression.low_rank.layers import walk_nodes
 from compiler.compression.registry import load_compression
+from compiler.compression.requirements import isolate
 from compiler.compression.selecting import layer_path
+from compiler.compression.wording import describe_pass
 from compiler.compression.world import Target
 from compiler.diagnostics import did_you_mean
+from compiler.elaborate.adapters import is_net_function
 from compiler.elaborate.api import open_graph
 from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Body
@@ -33,7 +36,8 @@ from compiler.elaborate.values import Known, Poison
 from compiler.ir.graph import Graph
 from compiler.ir.weights import path_matches
 from compiler.messages.deployments import UnknownDim
-from compiler.messages.variants import NoSuchLayer, TargetSize
+from compiler.messages.nets import OnlyOnNets
+from compiler.messages.variants import NoSuchLayer, PassTooLate, TargetSize
 from compiler.program import Requirement, Step, Train, Variant
 from compiler.source import Span
 from compiler.syntax import Argument, Call, Clause, Declare, Expr, Group, ListExpr, Operand, Then
@@ -79,6 +83,9 @@ class VariantRun:
         if context is None:
             return None
         context.execute(self.item.body)
+        self.check_order()
+        if self.scope.session.faults == before:
+            self.check_goals()
         if self.scope.session.faults > before:
             return None
         base, item = self.base, self.item
@@ -112,6 +119,25 @@ class VariantRun:
             made: CompressionPass | None = build_described(body, stage, cls)
             if made is not None and _check_patterns(body, stage, self.base.net.graph):
                 self.steps.append(Step(made, stage.span))
+
+    def check_order(self) -> None:
+        """Reports passes that need weights in floats behind one that leaves none."""
+        last: Step | None = None
+        for step in self.steps:
+            if last is not None and step.compression.needs_floats:
+                name, quantized = step.compression.name, describe_pass(last.compression)
+                self.scope.session.report(PassTooLate(step.span, name, quantized, last.span))
+            if last is None and not step.compression.leaves_floats:
+                last = step
+
+    def check_goals(self) -> None:
+        """Reports passes that miss among the requirements what they would work towards."""
+        isolated = [found for r in self.requires if (found := isolate(r)) is not None]
+        bounded = [figure.name for figure, relation, _ in isolated if relation in ("<", "<=")]
+        for step in self.steps:
+            fault = step.compression.find_fault(bounded, step.span)
+            if fault is not None:
+                self.scope.session.report(fault)
 
     # --- target -----------------------------------------------------------------------------
 
@@ -189,6 +215,8 @@ def _refuse_stage(body: Body, clause: Clause, stage: Expr) -> None:
     word = read_word(stage)
     if word is None:
         malformed(body, clause, stage.span, "a compression pass belongs here")
+    elif word.text == "load" or is_net_function(word.text):
+        body.report(OnlyOnNets(word.span, word.text))
     else:
         refuse_word(body, word, COMPRESSION.kind, COMPRESSION.names())
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from functools import partial
 
-from compiler.compression.wording import find_figures
+from compiler.compression.requirements import find_figures
 from compiler.elaborate.files import FileScope, items_by_kind
 from compiler.elaborate.items.subjects import Base, Deployable, find_base
 from compiler.messages.variants import ContractAboutItself
