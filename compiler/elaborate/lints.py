@@ -1,4 +1,4 @@
-"""Warnings: names never read, statements never reached, a softmax before its loss."""
+"""Warnings: names never read, statements never reached, calls that are hardly meant."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from compiler.elaborate.context import Body
 from compiler.elaborate.tracing import walk
 from compiler.elaborate.values import Given, Tensor
 from compiler.messages.lints import (
+    ChannelsGivenTwice,
     NeverReached,
     SoftmaxBeforeLoss,
     UnusedBinding,
@@ -18,6 +19,7 @@ from compiler.messages.lints import (
     UnusedParameter,
 )
 from compiler.ops.base import Op
+from compiler.ops.convolution import Conv
 from compiler.source import Span
 from compiler.syntax import (
     Argument,
@@ -49,7 +51,17 @@ _APPLIED_BY: dict[str, tuple[str, ...]] = {
 """What a loss applies by itself."""
 
 
-def check_loss_input(body: Body, op: Op, operands: Sequence[Given | None], span: Span) -> None:
+LONG = 8
+"""Kernels shorter than this are usual, and widths of layers hardly ever are."""
+
+
+def check_call(body: Body, op: Op, operands: Sequence[Given | None], span: Span) -> None:
+    """Warns where a call of an op is right and hardly meant."""
+    _check_loss_input(body, op, operands, span)
+    _check_channels(body, op, operands, span)
+
+
+def _check_loss_input(body: Body, op: Op, operands: Sequence[Given | None], span: Span) -> None:
     """Warns where a loss gets the result of the function that it applies itself."""
     functions = _APPLIED_BY.get(op.name)
     first = operands[0] if operands else None
@@ -58,6 +70,18 @@ def check_loss_input(body: Body, op: Op, operands: Sequence[Given | None], span:
     maker = first.value.home.makers.get(first.value.value.name, "")
     if maker in functions:
         body.report(SoftmaxBeforeLoss(span, op.name, maker, first.value.made))
+
+
+def _check_channels(body: Body, op: Op, operands: Sequence[Given | None], span: Span) -> None:
+    """Warns where a convolution seems to be given the channels of its input, as in PyTorch."""
+    first = operands[0] if operands else None
+    if not isinstance(op, Conv) or first is None or not isinstance(first.value, Tensor):
+        return
+    kernel, stride = op.kernel, op.stride
+    if not isinstance(kernel, int) or not isinstance(stride, int) or kernel < LONG:
+        return
+    if 1 < stride < kernel and stride % 2 and first.value.type.shape[1] == op.out:
+        body.report(ChannelsGivenTwice(span, op.out, kernel, stride))
 
 
 # --- names ------------------------------------------------------------------------------------

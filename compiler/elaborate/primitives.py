@@ -8,7 +8,7 @@ from compiler.diagnostics import Fault, did_you_mean
 from compiler.dims import Dim
 from compiler.elaborate.context import Application, Body
 from compiler.elaborate.describing import describe
-from compiler.elaborate.lints import check_loss_input
+from compiler.elaborate.lints import check_call
 from compiler.elaborate.options import Unfit, convert, field_hints
 from compiler.elaborate.paths import join
 from compiler.elaborate.places import CallPlace
@@ -284,7 +284,7 @@ def _add_node(call: _Call, slot: Slot | None) -> Val:
     except Fault as fault:
         body.report(fault.make(place))
         return POISON
-    check_loss_input(body, op, call.operands, application.span)
+    check_call(body, op, call.operands, application.span)
     return _wrap(body, op, made, application)
 
 

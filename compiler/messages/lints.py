@@ -102,6 +102,41 @@ class SoftmaxBeforeLoss(Message):
 
 @final
 @dataclass(frozen=True)
+class ChannelsGivenTwice(Message):
+    """A convolution is called as in PyTorch, with the channels that come in as its first number.
+
+    `conv(out, kernel, stride)` reads the channels that come in from its input. So `conv(3, 16, 3)`
+    makes three channels with a kernel of 16 and a stride of 3. Weft warns where a kernel of 8 or
+    more moves by an odd stride and leaves as many channels as came in: hardly anyone means that.
+    """
+
+    code: ClassVar[str] = "W1006"
+    severity: ClassVar[Severity] = Severity.WARNING
+    bad: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 3, 32, 32]\n"
+        "    output y = image -> conv(3, 16, 3)\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input image: f32[batch, 3, 32, 32]\n"
+        "    output y = image -> conv(16, kernel=3)\n}\n"
+    )
+
+    out: int
+    kernel: int
+    stride: int
+
+    def title(self) -> str:
+        return "this convolution reads like PyTorch's (in, out, kernel)"
+
+    def label(self) -> str:
+        return f"makes {self.out} channels, with kernel={self.kernel} and stride={self.stride}"
+
+    def help(self) -> str:
+        return f"channels that come in are not given: `conv({self.kernel}, kernel={self.stride})`"
+
+
+@final
+@dataclass(frozen=True)
 class NeverReached(Message):
     """Statements stand behind a `return` and are never reached."""
 
