@@ -67,6 +67,34 @@ def test_the_layer_that_gains_most_is_kept() -> None:
 
 
 @dataclass
+class NoisyClock:
+    """A clock by which every net with factors takes a little longer, and each layer alone less."""
+
+    nodes: int
+    """How many nodes the net has before any pass."""
+
+    def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
+        return [self.time(net) for net in nets]
+
+    def time(self, net: WeightedNet) -> float:
+        nodes = len(net.graph.nodes)
+        if nodes >= self.nodes:
+            return 1.0 if nodes == self.nodes else 1.015
+        return float(summarize(net.graph).parameters)
+
+
+@pytest.mark.parametrize(("only", "factored"), [(("fc3",), 1), (("fc2",), 0)])
+def test_a_net_that_is_hardly_smaller_may_not_seem_slower(
+    only: tuple[str, ...], factored: int
+) -> None:
+    wide = "dense(8) as fc1 -> relu -> dense(512) as fc2 -> relu -> dense(512) as fc3"
+    net = build(MLP[: MLP.index("dense(64) as fc1")] + wide + MLP[MLP.index(" -> relu\n    out") :])
+    world = World(clock=NoisyClock(len(net.graph.nodes)))
+    LowRank(rank=3, only=only).run(net, world)
+    assert sum(bool(note.done) for note in world.journal) == factored
+
+
+@dataclass
 class BlockClock:
     """A clock of a target that is slow where channels fill no blocks of 16."""
 

@@ -10,10 +10,11 @@ from compiler.compression.low_rank.factoring import Factors
 from compiler.compression.low_rank.planning import Verdict
 from compiler.compression.low_rank.replacing import replace_layers
 from compiler.compression.world import Clock
+from compiler.ir.cost import summarize
 
-SLOWER = 1.02
-"""A net with factors is slower where it takes more than this part of the time: less is within the
-error of a clock, and the net has fewer parameters then."""
+NOISE = 0.02
+"""The part of a time that a clock errs by. So much longer a net with factors may seem to take, but
+by no larger part than it is smaller: else nothing is gained."""
 
 
 def replace_what_pays(
@@ -36,7 +37,7 @@ def replace_what_pays(
         if clock is None:
             break
         before, after = clock.compare([net, made])
-        if after <= SLOWER * before:
+        if after <= (1 + min(NOISE, _find_saving(net, made))) * before:
             break
         dropped, kept = kept[len(kept) // 2 :], kept[: len(kept) // 2]
         count = len(dropped) + len(kept)
@@ -57,6 +58,11 @@ def _replace(
 ) -> WeightedNet:
     layers = {verdict.layer.path: verdict.layer for verdict in verdicts}
     return replace_layers(net, [(layers[path], made) for path, made in factors.items()])
+
+
+def _find_saving(net: WeightedNet, made: WeightedNet) -> float:
+    """The share of the parameters that are gone."""
+    return 1 - summarize(made.graph).parameters / summarize(net.graph).parameters
 
 
 def _find_gain(verdict: Verdict) -> float:
