@@ -21,6 +21,8 @@ from compiler.compression.pruning.prune import Prune
 from compiler.compression.pruning.unstructured import drop_least, keep_pattern, read_pattern
 from compiler.compression.tuning.masks import find_zero_masks
 from compiler.compression.world import World
+from compiler.diagnostics import CompileError
+from compiler.messages.pruning import NothingToCut
 from tests.pruning_worlds import IMAGE, TEXT, Rows, Trainer, make_net, run
 
 Array = NDArray[Any]
@@ -53,8 +55,18 @@ def test_the_least_go_first() -> None:
     pooled = drop_least(figures, 0.5, globally=True)
     assert pooled["a"].tolist() == [[False, True], [True, False]]
     assert drop_least(figures, 0.0, globally=True)["b"].all()
+    assert drop_least({}, 0.5, globally=True) == {}
     ties = drop_least({"a": np.ones((4, 5))}, 0.9, globally=False)
     assert ties["a"].sum() == 2
+
+
+@pytest.mark.parametrize("ranking", ["uniform", "global"])
+def test_no_weight_that_may_go_is_said(ranking: Any) -> None:
+    with pytest.raises(CompileError) as caught:
+        Prune(weights=0.5, ranking=ranking, except_=("*",)).run(make_net(), World())
+    (message,) = caught.value.messages
+    assert isinstance(message, NothingToCut)
+    assert message.reasons[0] == "`a.weight`: `only` or `except` says so"
 
 
 def test_two_of_four() -> None:

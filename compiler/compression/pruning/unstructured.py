@@ -25,7 +25,7 @@ def drop_least(figures: Mapping[str, Array], share: float, *, globally: bool) ->
     Globally, the figures of each weight are taken relative to their mean, and the least of all
     go; a weight keeps one number at least. Otherwise every weight loses the same share.
     """
-    if not globally:
+    if not globally or not figures:
         return {path: _keep_most(array, share) for path, array in figures.items()}
     relative = {
         path: array / mean if (mean := float(array.mean())) > 0 else array
