@@ -189,6 +189,19 @@ def test_what_a_search_cannot_do_is_said() -> None:
     assert isinstance(message, SearchGoalMissed)
     assert message.reached > 10
     assert "params" in message.title()
+    with pytest.raises(CompileError) as caught:
+        Search((Prune,), trials=40).run(net, open_world(Goal("params", "<=", 0.0)))
+    assert isinstance(caught.value.messages[0], SearchGoalMissed)
+
+
+def test_a_search_in_which_no_layer_may_be_touched_misses_its_bound() -> None:
+    net, family = make_net(), Prune(channels=0.5, except_=("*",))
+    with pytest.raises(CompileError) as caught:
+        Search((family,)).run(net, open_world(Goal("params", "<=", 1000)))
+    (message,) = caught.value.messages
+    assert isinstance(message, SearchGoalMissed)
+    assert message.reached == message.before
+    assert Search((family,)).run(net, open_world(Goal("params", "<=", 1e9))) == net
 
 
 def test_fewer_trials_try_fewer_strengths() -> None:

@@ -56,6 +56,8 @@ def test_a_budget_that_nothing_fits_has_no_choice() -> None:
     assert choose_offers(sites, [-3.0]) is None
     assert choose_offers(sites, [-2.0]) == [1]
     assert choose_offers(sites, [0.0]) == [0]
+    assert choose_offers([], [-1.0]) is None
+    assert choose_offers([], [0.0]) == []
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -102,8 +102,8 @@ class Choice:
         bases = [self.trials.base[goal.figure] for goal in self.goals]
 
         def rate(offer: Offer) -> tuple[float, float]:
-            shares = (change / base for change, base in zip(offer.changes, bases, strict=True))
-            return sum(shares), offer.loss
+            pairs = zip(offer.changes, bases, strict=True)
+            return sum(change / base for change, base in pairs if base), offer.loss
 
         return [min(range(len(offers)), key=lambda i: rate(offers[i])) for offers in self.offers]
 
@@ -125,7 +125,11 @@ class Choice:
 
     def explain_miss(self, nearest: Mapping[str, float]) -> SearchGoalMissed:
         """The message about the goal that the nearest choice misses most."""
-        worst = max(self.goals, key=lambda goal: nearest[goal.figure] / goal.bound)
+
+        def miss(goal: Goal) -> float:
+            return (nearest[goal.figure] - goal.bound) / max(abs(goal.bound), 1e-12)
+
+        worst = max(self.goals, key=miss)
         return SearchGoalMissed(
             worst.span or self.trials.world.span,
             worst.figure,

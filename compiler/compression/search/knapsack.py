@@ -39,6 +39,8 @@ def choose_offers(sites: Sequence[Sequence[Offer]], budgets: Sequence[float]) ->
     Returns:
         An index per site; None where even the most saving offers do not fit.
     """
+    if not sites:
+        return [] if all(budget >= 0 for budget in budgets) else None
     changes = [np.array([offer.changes for offer in offers], float) for offers in sites]
     losses = [np.array([offer.loss for offer in offers]) for offers in sites]
     rest = np.cumsum([table.min(axis=0) for table in changes[::-1]], axis=0)[::-1]
