@@ -19,7 +19,9 @@ from compiler.compression.quantization.input_channels import pad_inputs
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.placement import find_layers, find_start
 from compiler.compression.world import LayerNote, World
+from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import evaluate
+from compiler.messages.quantization import NothingToQuantize
 from compiler.ops.convolution import Conv
 from compiler.ops.linear import Dense
 from compiler.ops.padding import Pad
@@ -78,6 +80,17 @@ def test_without_a_clock_a_small_first_convolution_stays_float() -> None:
     assert "conv1.weight_scale" not in quantize(net, Int8()).weights
     wide = make_net(RESIDUAL.replace("kernel=3, padding=1, bias=false) as conv1", WIDE))
     assert "conv1.weight_scale" in quantize(wide, Int8()).weights
+
+
+@pytest.mark.parametrize("layer", ["conv(4, kernel=3) as c", "conv(3, kernel=3, groups=3) as c"])
+@pytest.mark.parametrize("name", ["float_stem", "float_depthwise"])
+def test_a_placement_without_layers_is_refused(name: Any, layer: str) -> None:
+    net = make_net(f"model M() {{ input x: f32[batch, 3, 8, 8]  output y = x -> {layer} }}")
+    with pytest.raises(CompileError) as caught:
+        quantize(net, Int8(placement=name))
+    (message,) = caught.value.messages
+    assert isinstance(message, NothingToQuantize)
+    assert message.help().startswith(f'`placement="{name}"` leaves every layer in floats')
 
 
 def test_the_most_sensitive_layer_stays_float() -> None:

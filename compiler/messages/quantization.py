@@ -40,12 +40,13 @@ class NothingToQuantize(Message):
     """No layer of a net can compute in integers.
 
     Integer kernels exist for convolutions and dense layers that compute in f32 with weights of
-    their own. Here there are none, or `only` and `except` leave none. To make the file smaller,
-    store weights in few bits: `quantize(weights8)`.
+    their own. Here there are none, or `only` and `except` or a fixed `placement` leave none. To
+    make the file smaller, store weights in few bits: `quantize(weights8)`.
     """
 
     code: ClassVar[str] = "W1141"
     net: str
+    placement: str = ""
 
     def title(self) -> str:
         return f"no layer of `{self.net}` can compute in integers"
@@ -54,6 +55,11 @@ class NothingToQuantize(Message):
         return "needs a convolution or dense layer in f32 that it may touch"
 
     def help(self) -> str:
+        if self.placement:
+            return (
+                f'`placement="{self.placement}"` leaves every layer in floats; leave it out, and'
+                " the placement is chosen"
+            )
         return "look at `only` and `except`, or store weights in few bits: `quantize(weights8)`"
 
 

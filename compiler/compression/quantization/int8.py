@@ -111,11 +111,11 @@ class Int8(Scheme):
             for first, second in pairs:
                 world.note(LayerNote(STEP, first.path, f"equalized with {second.path}"))
         batches = draw_batches(folded, world, self.rows)
-        placements = self._list_placements(folded, layers)
+        placements = self._list_placements(folded, layers, world)
         known = calibrate(folded, recipe.suit(world.target), batches, layers, placements)
         if self.float_layers:
             layers = self._drop_sensitive(known, layers, world)
-            placements = self._list_placements(folded, layers)
+            placements = self._list_placements(folded, layers, world)
         trial = choose_trial(known, placements, world, self.sqnr, STEP)
         _describe(known, trial, world)
         return trial.net
@@ -140,11 +140,17 @@ class Int8(Scheme):
             raise CompileError([NothingToQuantize(world.span, net.graph.name)])
         return layers
 
-    def _list_placements(self, net: WeightedNet, layers: Sequence[Layer]) -> tuple[Placement, ...]:
+    def _list_placements(
+        self, net: WeightedNet, layers: Sequence[Layer], world: World
+    ) -> tuple[Placement, ...]:
         """The placements to choose from, the likely best one first, each once."""
         named = {candidate.name: candidate for candidate in CANDIDATES}
         if self.placement != "auto":
-            return (named[self.placement].choose(net.graph, layers),)
+            fixed = named[self.placement].choose(net.graph, layers)
+            if not fixed.layers:
+                name = net.graph.name
+                raise CompileError([NothingToQuantize(world.span, name, self.placement)])
+            return (fixed,)
         first = pick_by_rule(net.graph, layers)
         ordered = (first, *(c for c in CANDIDATES if c is not first))
         made: dict[object, Placement] = {}

@@ -295,7 +295,10 @@ CANDIDATES: tuple[Candidate, ...] = (
     ),
     Candidate("layers", "layers with weights alone", joins=False),
     Candidate(
-        "float_depthwise", "all but depthwise convolutions", float_stem=True, float_depthwise=True
+        "float_depthwise",
+        "all but the first and depthwise convolutions",
+        float_stem=True,
+        float_depthwise=True,
     ),
 )
 """Placements to measure. Which one is the fastest depends on the net and on the machine: a first
