@@ -96,6 +96,18 @@ def test_nets_that_agree_everywhere_are_not_certain() -> None:
     assert judgement.undecided
 
 
+def test_one_row_has_no_interval() -> None:
+    loss, other = Figure(None, "test", "loss"), Figure("fit", "test", "loss")
+    requirement = Requirement(loss, "<=", Computed("+", other, Quantity(1.0, "1")))
+    figures = {
+        loss: Measured(1.6, Spread.ROWS, np.array([1.6]), 1),
+        other: Measured(1.5, Spread.ROWS, np.array([1.5]), 1),
+    }
+    judgement = judge(requirement, figures.__getitem__)
+    assert judgement.verdict is Verdict.PASS
+    assert judgement.interval is None
+
+
 def test_an_absolute_bound_is_decided_by_the_figure() -> None:
     requirement = Requirement(ACCURACY, ">=", Quantity(0.97, "97%"))
     judgement = judge_rows(requirement, *make_rows(180, 5, 0))

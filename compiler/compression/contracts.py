@@ -164,6 +164,8 @@ def _find_interval(
         # One more row for and one against: without them, nets that agree everywhere would have
         # an interval of no width (Agresti and Min 2005).
         gaps = np.concatenate([gaps, [center - 1, center + 1]])
+    if len(gaps) < 2:
+        return None  # one row says nothing about others
     half = CONFIDENCE * float(gaps.std(ddof=1)) / math.sqrt(len(gaps))
     return gap - half, gap + half
 
