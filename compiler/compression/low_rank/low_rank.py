@@ -109,9 +109,10 @@ class LowRank(CompressionPass):
         costs = Costs(net.weights, sizes, world.clock)
         open_ = [layer for layer in chosen if not layer.reason]
         moments = _look(net, open_, world)
-        for layer in chosen:
-            if layer.reason:
-                world.note(LayerNote(self.name, layer.path, "", layer.reason, (), layer.span))
+        for layer in layers:
+            reason = layer.reason if layer in chosen else "`only` or `except` says so"
+            if reason:
+                world.note(LayerNote(self.name, layer.path, "", reason, (), layer.span))
         if self.budget is not None:
             verdicts = self._spread(net, open_, moments, world, costs)
         else:
