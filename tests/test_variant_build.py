@@ -20,7 +20,7 @@ from backends.onnx_runtime.session import Device
 from compiler.compression.base import WeightedNet
 from compiler.compression.world import World
 from compiler.diagnostics import CompileError
-from compiler.ir.weights import write_weights
+from compiler.ir.weights import read_weights, write_weights
 from compiler.program import Figure
 from tests.elaborating import build as build_net
 from weft.api import SpecError, load
@@ -336,6 +336,22 @@ def test_weights_from_elsewhere_need_no_data(tmp_path: Path) -> None:
     figures = folder.report()["figures"]
     assert figures["tiny"]["size"] < figures["pretrained"]["size"]  # type: ignore[index]
     assert (folder.out / "tiny.onnx").is_file()
+
+
+@pytest.mark.parametrize("passes", ["low_rank(rank=8)", "quantize(int8)"])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, passes: str) -> None:
+    write_net(tmp_path)
+    arrays = dict(read_weights(tmp_path / "net.safetensors"))
+    path = next(path for path, array in arrays.items() if array.ndim == 2)
+    arrays[path] = np.where(np.arange(arrays[path].size).reshape(arrays[path].shape) < 2, np.nan, 1)
+    arrays[path] = arrays[path].astype(np.float32)
+    write_weights(tmp_path / "net.safetensors", arrays, {})
+    with pytest.raises(CompileError) as caught:
+        Folder(tmp_path).build(passes, "error <= 2", LOADED)
+    (message,) = caught.value.messages
+    assert message.code == "W0916"
+    assert message.title() == f"2 numbers of `{path}` are not finite"
+    assert message.span is not None
 
 
 def test_a_pass_that_trains_needs_data(tmp_path: Path) -> None:

@@ -157,6 +157,31 @@ class WeightShape(Message):
 
 
 @dataclass(frozen=True)
+class WeightsNotFinite(Message):
+    """A net that is to be compressed has weights that are infinite or no numbers.
+
+    Passes measure, cut and round weights by their size, and outputs of such a net are no numbers
+    whatever is done to it. Mostly they come from a file of a training that diverged, or of one
+    that was saved in a precision in which its numbers have no room. Load another file.
+    """
+
+    code: ClassVar[str] = "W0916"
+
+    path: str
+    count: int
+
+    def title(self) -> str:
+        numbers = "1 number" if self.count == 1 else f"{self.count:,} numbers"
+        return f"{numbers} of `{self.path}` {'is' if self.count == 1 else 'are'} not finite"
+
+    def label(self) -> str:
+        return "nothing can be made of a net that computes no numbers"
+
+    def help(self) -> str:
+        return "load weights of a training that did not diverge"
+
+
+@dataclass(frozen=True)
 class BadFile(Message):
     """A file could not be written: the folder cannot be made, or the disk refuses."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +18,12 @@ from compiler.compression.base import WeightedNet
 from compiler.compression.low_rank.merging import merge_adapters
 from compiler.compression.wording import describe_requirement
 from compiler.compression.world import Goal, LayerNote, World
+from compiler.diagnostics import CompileError
 from compiler.ir.printer import print_graph
 from compiler.ir.verify import verify_graph
 from compiler.ir.weights import read_weights
 from compiler.loading import find_weights
+from compiler.messages.files import WeightsNotFinite
 from compiler.program import Deploy, Program, Step, Train, Variant
 from weft.building.cache import Cache, hash_text
 from weft.building.forms import Form, make_form
@@ -93,7 +95,7 @@ class VariantBuild:
         """The net before any pass.
 
         Raises:
-            CompileError: weights cannot be read.
+            CompileError: weights cannot be read, or are not finite.
         """
         variant = self.variant
         if variant.source is not None:
@@ -102,7 +104,17 @@ class VariantBuild:
             weights = {p: self.trained[variant.prefix + p] for p in variant.graph.parameter}
         types = {p.path: p.value.type.dtype.numpy for p in variant.graph.parameters}
         numbers = {p: np.array(weights[p], dtype=types[p]) for p in types}
+        self._refuse_infinite(numbers)
         return merge_adapters(variant.graph, numbers)
+
+    def _refuse_infinite(self, weights: Mapping[str, Array]) -> None:
+        for parameter in self.variant.graph.parameters:
+            array = weights[parameter.path]
+            # Not buffers: a mask of attention has infinite numbers on purpose.
+            if parameter.trainable and not np.isfinite(array).all():
+                count = int(array.size - np.count_nonzero(np.isfinite(array)))
+                fault = WeightsNotFinite(self.variant.span, parameter.path, count)
+                raise CompileError([fault])
 
     @cached_property
     def base_key(self) -> str:
