@@ -11,7 +11,7 @@ from compiler.compression.requirements import isolate
 from compiler.compression.world import Goal, World
 from compiler.ir.cost import summarize
 from compiler.program import Figure
-from weft.building.figures import count_numbers
+from weft.building.figures import count_memory, count_numbers
 from weft.building.timing import draw_sizes
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ class _Values:
             return float(world.scale.weigh(net))
         if figure.name == "params":
             return float(count_numbers(net.graph))
-        if figure.name == "flops":
+        if figure.name in ("flops", "memory"):
             sizes = draw_sizes(net.graph, self.build.variant.target)
+            if figure.name == "memory":
+                return float(count_memory(net.graph, sizes))
             return float(2 * summarize(net.graph).multiply_adds.evaluate(sizes))
         return 0.0  # the error of the net before any pass against itself

@@ -105,7 +105,7 @@ def count_parameters(graph: Graph) -> dict[str, tuple[str, str, int]]:
 
 def measure_noise(build: VariantBuild, own: WeightedNet, base: WeightedNet) -> dict[str, float]:
     """Signal to noise in decibels at the output of every layer that kept its shape: the power of
-    the base's output over that of the difference. Infinite where nothing changed."""
+    the base's output over that of the difference. None where nothing changed."""
     samples = build.make_world(None).samples
     if samples is None:
         return {}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from weft.building.outcomes import Outcome
     from weft.building.variants import VariantBuild
 
-STRONGER = {"channels": 1, "weights": 1, "heads": 1, "energy": -1}
+STRONGER = {"channels": 1, "weights": 1, "energy": -1, "budget": -1}
 """Settings that are shares: whether more of one makes the net smaller."""
 STEPS = tuple(step / 20 for step in range(1, 10))
 """How far a setting is moved, the nearest first."""

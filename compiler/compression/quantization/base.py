@@ -54,7 +54,7 @@ class Quantize(CompressionPass):
     """Stores or computes the net in fewer bits.
 
     - `scheme`: `int8`, `dynamic`, `weights8`, `weights4`, `stored8`, `stored4`, `float16`,
-      `bfloat16`, each with options of its own.
+      `bfloat16`, or `auto`, which chooses; each with options of its own.
     - `only`, `except`: path patterns of layers that may, or may not, be touched.
 
     Example: `apply quantize(int8, except=["head"])`
