@@ -39,6 +39,38 @@ class SearchOfNothing(Message):
 
 @final
 @dataclass(frozen=True)
+class NotToChoose(Message):
+    """A search whose list has a pass that it cannot try on one layer after the other.
+
+    A search restricts each pass to a single layer, so it chooses among those that take `only=`:
+    `prune`, `low_rank` and `quantize`. `finetune` and `distill` train the whole net; put them
+    behind the search. `prune` and `low_rank` may stand without settings, which the search then
+    finds; `quantize` needs to be told how: `quantize(int8)`.
+    """
+
+    code: ClassVar[str] = "W1199"
+    bad: ClassVar[str] = _GOOD.replace("quantize(int8)", "finetune")
+    good: ClassVar[str] = _GOOD
+    name: str
+    needed: str = ""
+    """The option without which it is no pass; empty where it takes no `only=`."""
+
+    def title(self) -> str:
+        return f"a search cannot choose `{self.name}`"
+
+    def label(self) -> str:
+        if self.needed:
+            return f"`{self.name}` needs `{self.needed}`"
+        return f"`{self.name}` acts on the whole net, not on single layers"
+
+    def help(self) -> str:
+        if self.needed:
+            return f"write `{self.name}({self.needed}=…)`"
+        return f"put it behind: `search(…) -> {self.name}`"
+
+
+@final
+@dataclass(frozen=True)
 class SearchNeedsGoal(Message):
     """A search in a variant that requires nothing of latency, size, params or flops.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
@@ -10,8 +11,13 @@ from compiler.compression.search.choice import REPAIRS, Choice, Choices, Offered
 from compiler.compression.search.sites import Family, Site, find_sites
 from compiler.compression.search.trials import FIGURES, Trials
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError, Fault, Message
-from compiler.messages.search import SearchNeedsGoal, SearchOfNothing, TrialsTooFew
+from compiler.diagnostics import CompileError, Fault, Message, Where
+from compiler.messages.search import (
+    NotToChoose,
+    SearchNeedsGoal,
+    SearchOfNothing,
+    TrialsTooFew,
+)
 from compiler.records import dataclass
 from compiler.source import Span
 
@@ -50,9 +56,15 @@ class Search(CompressionPass):
     seed: int = 0
 
     def check(self) -> None:
-        """Refuses a search of nothing, and one without trials."""
+        """Refuses a search of nothing, and of what cannot be tried on single layers."""
         if not self.passes:
             raise Fault(lambda where: SearchOfNothing(where.argument("passes")))
+        for family in self.passes:
+            options = family.options()
+            bare = isinstance(family, type)
+            needed = next((o.name for o in options if bare and o.required), "")
+            if needed or not {"only", "except"} <= {option.name for option in options}:
+                raise Fault(partial(_refuse, name=family.name, needed=needed))
 
     def find_fault(self, bounded: Collection[str], span: Span | None) -> Message | None:
         """A search needs a bound on latency, size, params or flops."""
@@ -87,6 +99,10 @@ class Search(CompressionPass):
             left = site.settings[:-1] if len(site.settings) % 2 else site.settings[1:]
             kept[longest] = Site(site.path, site.family, left)
         return kept
+
+
+def _refuse(where: Where, name: str, needed: str) -> Message:
+    return NotToChoose(where.argument("passes"), name, needed)
 
 
 def measure_sites(sites: Sequence[Site], trials: Trials) -> list[Choices]:
