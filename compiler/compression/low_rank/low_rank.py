@@ -90,7 +90,8 @@ class LowRank(CompressionPass):
                 self._refuse(option, share, "a share over 0% and up to 100%")
 
     def _refuse(self, option: str, value: float, needed: str) -> None:
-        hint = f"write `{value:g}%`" if option != "rank" and 1 < value <= 100 else None
+        whole = option != "rank" and 1 < value <= 100 and float(value).is_integer()
+        hint = f"write `{value:g}%`" if whole else None  # 95 was meant so, 120% was not
         raise Fault(
             lambda where: OptionOutOfRange(
                 where.argument(option), self.name, option, value, needed, hint

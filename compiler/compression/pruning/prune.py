@@ -139,6 +139,14 @@ class Prune(CompressionPass):
         if self.ranking == "layer" and self.channels is None:
             reason = "only channels are tried layer by layer"
             refuse_together(self.name, "ranking", reason, 'take "uniform" or "global"')
+        if self.ranking == "global" and self.channels is None and self.weights is None:
+            reason = "there is nothing to rank" if self.zeros else "of every few neighbours some go"
+            refuse_together(self.name, "ranking", reason, "leave it out")
+        if self.round_to is not None and self.channels is None:
+            refuse_together(self.name, "round_to", "only `channels` changes widths", "leave it out")
+        if self.tolerance and not self.zeros:
+            reason = "only `zeros` asks what counts as zero"
+            refuse_together(self.name, "tolerance", reason, "leave it out")
 
     def run(self, net: WeightedNet, world: World) -> WeightedNet:
         """The net with fewer channels, or with zeros.
