@@ -193,6 +193,18 @@ def test_a_channel_of_each_group_stays(*, sizes: list[int], share: float) -> Non
         assert sum(gone) <= max(1, round(share * sum(sizes))) + len(sizes)
 
 
+def test_the_net_as_it_is_is_tried_once() -> None:
+    tried: list[tuple[int, int]] = []
+
+    def judge(group: int, count: int) -> float:
+        tried.append((group, count))
+        return float(count)
+
+    choose_by_trial([8, 8, 8], 0.5, 0.9, judge)
+    assert sum(count == 0 for _, count in tried) == 1
+    assert len(tried) == 1 + 3 * 4
+
+
 @given(gone=st.integers(0, 7), multiple=st.integers(1, 8))
 def test_widths_are_rounded(*, gone: int, multiple: int) -> None:
     (group,) = [g for g in find_channels(make_net().graph).groups if g.makers == ("a",)]

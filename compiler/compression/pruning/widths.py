@@ -50,7 +50,8 @@ def choose_by_trial(
         sorted({math.floor(size * most * level / LEVELS) for level in range(LEVELS + 1)})
         for size in sizes
     ]
-    losses = [[judge(i, count) for count in counts] for i, counts in enumerate(steps)]
+    whole = judge(0, 0)  # the same net, whichever group it is that loses nothing
+    losses = [[whole, *(judge(i, n) for n in counts[1:])] for i, counts in enumerate(steps)]
     levels = [0] * len(sizes)
     wanted = round(share * sum(sizes))
 
