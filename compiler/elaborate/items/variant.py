@@ -43,7 +43,7 @@ from compiler.source import Span
 from compiler.syntax import Argument, Call, Clause, Declare, Expr, Group, ListExpr, Operand, Then
 from compiler.syntax import Variant as VariantItem
 
-PATTERNS = ("only", "except")
+PATTERNS = ("only", "except", "keep")
 """Options of passes that hold patterns of layer paths."""
 
 
