@@ -102,6 +102,28 @@ def check(scheme: Scheme, net: WeightedNet, **options: Any) -> WeightedNet:
     return made
 
 
+def test_small_layers_that_are_not_packed_say_so() -> None:
+    net = make_net(
+        "model M() { input x: f32[batch, 32]  output y = x -> dense(64) as a -> relu\n"
+        "-> dense(8) as b }"
+    )
+    world = World(samples=Drawn(net.graph, {}))
+    made = Weights4(rest="float").quantize(net, world, None, ())
+    assert "b.weight" in made.weights
+    (note,) = (note for note in world.journal if note.path == "b")
+    assert note.reason == "its weight has only 512 numbers, which are not packed"
+
+
+def test_weights_beyond_f16_say_so() -> None:
+    net = make_net(IMAGES)
+    net.weights["head.weight"][0, 0] = 1e5  # type: ignore[index]
+    world = World(samples=Drawn(net.graph, {}))
+    made = Float16(compute="never").quantize(net, world, None, ())
+    assert made.weights["head.weight"].dtype == np.float32
+    (note,) = (note for note in world.journal if note.path == "head")
+    assert note.reason == "a number of `head.weight` is beyond the range of f16"
+
+
 @pytest.mark.parametrize("scheme", STORED, ids=str)
 def test_convnets_agree_in_all_backends(scheme: Scheme) -> None:
     check(scheme, make_net(IMAGES))

@@ -126,11 +126,13 @@ class HalfScheme(Scheme):
         kept: Sequence[str],
     ) -> WeightedNet:
         """The net with weights of 16 bits that become f32 when the file is loaded."""
-        weights = [
-            weight
-            for weight in find_weights(net, world, only, kept, self.step)
-            if self.fits(net.weights[weight.path])
-        ]
+        weights = []
+        for weight in find_weights(net, world, only, kept, self.step):
+            if self.fits(net.weights[weight.path]):
+                weights.append(weight)
+                continue
+            reason = f"a number of `{weight.path}` is beyond the range of {self.dtype}"
+            world.note(LayerNote(self.step, weight.layer, "", reason, span=weight.span))
 
         def pack(weight: Weight, array: Array) -> Packing:
             rounded = self.round(array)

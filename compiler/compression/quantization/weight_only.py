@@ -74,6 +74,11 @@ class Blocks:
         if not layers:
             scheme = f"weights{self.bits}"
             raise CompileError([NoDenseLayer(world.span, net.graph.name, scheme)])
+        for one in found:
+            if one not in layers:
+                size = folded.weights[one.weight].size
+                reason = f"its weight has only {size} numbers, which are not packed"
+                world.note(LayerNote(self.step, one.path, "", reason, span=one.span))
         made = self.replace(folded, layers, world)
         if self.rest == "float":
             return made
