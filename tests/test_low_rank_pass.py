@@ -261,6 +261,22 @@ def test_budget(clock: Ticker | None) -> None:
     assert any(n.done for n in world.journal)
 
 
+class Slower:
+    """A clock for which every net with more layers takes longer."""
+
+    def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
+        return [float(len(net.graph.nodes)) for net in nets]
+
+
+def test_a_budget_is_met_where_no_factors_are_faster() -> None:
+    net, world = build(MLP), World(clock=Slower())
+    made = apply(LowRank(budget=0.6), net, world)
+    assert summarize(made.graph).parameters <= 0.6 * summarize(net.graph).parameters
+    assert notes_of(world)[""].done == "ranks by multiply-adds"
+    with pytest.raises(CompileError):
+        LowRank(budget=0.01).run(net, World(clock=Slower()))
+
+
 def test_budget_takes_from_what_loses_least() -> None:
     net = build(MLP)
     weights = dict(net.weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Literal, final
 
@@ -155,6 +156,10 @@ class LowRank(CompressionPass):
         fixed = before - sum(net.weights[layer.weight].size for layer in layers)
         most = int(before * self.budget)
         found = climb_down(ways, costs, fixed, most)
+        if found is None and costs.clock is not None:
+            found = climb_down(ways, replace(costs, clock=None), fixed, most)
+            reason = "factors that are faster on the clock do not reach the budget"
+            world.note(LayerNote(self.name, "", "ranks by multiply-adds", reason))
         if found is None:
             raise CompileError([BudgetOutOfReach(world.span, self.budget, before, most)])
         return [_settle(layer, found.get(layer.path)) for layer in layers]
