@@ -89,6 +89,15 @@ def test_rows_of_passes_are_disjoint(shares: str) -> None:
     assert calibration <= set(plan.place.data.rows["train"])
 
 
+@pytest.mark.parametrize(("rows", "judged"), [(1, 0), (2, 1), (3, 1), (20, 4)])
+def test_few_rows_are_shared_so_that_each_side_has_some(rows: int, judged: int) -> None:
+    plan = plan_of("train=80%, test=20%")
+    kept = plan.place.data.rows["train"][:rows]
+    plan.place.data.rows["train"] = kept  # type: ignore[index]
+    assert len(plan.judgement) == judged
+    assert len(plan.calibration) == rows - judged
+
+
 def test_calibration_gives_the_columns_of_the_training_rows() -> None:
     plan = plan_of()
     batches = list(DataSamples(plan).batches(100, 32))

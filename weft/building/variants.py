@@ -246,7 +246,7 @@ class VariantBuild:
         return replace(
             world,
             samples=DataSamples(plan),
-            judge=SplitJudge(plan, self.form.opset),
+            judge=SplitJudge(plan, self.form.opset) if len(plan.judgement) else None,
             trainer=trainer,
             seed=train.seed,
         )

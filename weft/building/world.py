@@ -57,12 +57,18 @@ class RowPlan:
         rows = self.place.data.rows["train"]
         return np.random.default_rng(self.seed).permutation(rows)
 
+    @property
+    def _held_out(self) -> int:
+        """How many training rows are the judge's: one at least, where calibration keeps one."""
+        count = len(self._shuffled)
+        return min(max(1, round(HELD_OUT * count)), count - 1)
+
     @cached_property
     def calibration(self) -> Array:
         """Row numbers for calibration, in random order."""
         if self.judge_split == "val":
             return self._shuffled
-        return self._shuffled[round(HELD_OUT * len(self._shuffled)) :]
+        return self._shuffled[self._held_out :]
 
     @cached_property
     def judgement(self) -> Array:
@@ -70,7 +76,7 @@ class RowPlan:
         if self.judge_split == "val":
             rows = self.place.data.rows["val"]
             return rows[:MOST_ROWS]
-        return self._shuffled[: round(HELD_OUT * len(self._shuffled))][:MOST_ROWS]
+        return self._shuffled[: self._held_out][:MOST_ROWS]
 
 
 @dataclass(frozen=True)
