@@ -196,7 +196,14 @@ def test_what_can_be_required(text: str) -> None:
 
 
 def test_a_requirement_reads_as_it_is_written() -> None:
-    for text in ("size <= 24KiB", "val.accuracy >= fit.val.accuracy - 1.5%", "fit.size / size > 4"):
+    for text in (
+        "size <= 24KiB",
+        "val.accuracy >= fit.val.accuracy - 1.5%",
+        "fit.size / size > 4",
+        "val.loss <= -0.5",
+        "latency <= fit.latency / (2 * 1.5)",
+        "latency <= fit.latency * 2 / 1.5",
+    ):
         (requirement,) = requirements_of(text)
         assert describe_requirement(requirement) == text
 

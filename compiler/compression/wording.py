@@ -35,9 +35,10 @@ def describe_bound(bound: Bound, *, inner: bool = False) -> str:
         case Quantity(text=text):
             return text
         case Computed(operator=operator, left=left, right=right):
-            text = (
-                f"{describe_bound(left, inner=True)} {operator} {describe_bound(right, inner=True)}"
-            )
+            first, second = describe_bound(left, inner=True), describe_bound(right, inner=True)
+            if operator == "/" and isinstance(right, Computed) and right.operator in "*/":
+                second = f"({second})"
+            text = f"{first} {operator} {second}"
             return f"({text})" if inner and operator in "+-" else text
 
 

@@ -91,6 +91,8 @@ class RequireReader:
                 return self.read_arithmetic(expression)
             case Unary(operator="-", operand=operand):
                 found = self.read_bound(operand)
+                if found and isinstance(found[0], Quantity):
+                    return Quantity(-found[0].value, f"-{found[0].text}"), found[1]
                 zero = Quantity(0.0, "0")
                 return found and (Computed("-", zero, found[0]), found[1])
             case Name(text=text) if text in FIGURES:
