@@ -137,6 +137,9 @@ class RequireReader:
         if left is None or right is None:
             return None
         operator = expression.operator
+        if operator == "/" and isinstance(right[0], Quantity) and right[0].value == 0:
+            self.body.report(BadRequire(expression.right.span, "nothing is divided by 0"))
+            return None
         kind = left[1]
         if operator in "+-":
             if not self.check_kinds(left, right, expression.left, expression.right):
