@@ -33,6 +33,7 @@ from compiler.compression.quantization.weight_only import Weights4, Weights8
 from compiler.compression.world import Target, World
 from compiler.diagnostics import CompileError, Fault
 from compiler.ir.cost import summarize
+from compiler.messages.quantization import NoCalibrationSizes
 from compiler.ops.packed import DynamicDense
 from tests.quantizing import Drawn, check_net, make_net
 from tests.test_quantize_random import EXAMPLES, draw_images, draw_tokens
@@ -112,6 +113,16 @@ def test_small_layers_that_are_not_packed_say_so() -> None:
     assert "b.weight" in made.weights
     (note,) = (note for note in world.journal if note.path == "b")
     assert note.reason == "its weight has only 512 numbers, which are not packed"
+
+
+def test_auto_hides_no_fault_of_a_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> WeightedNet:
+        raise CompileError([NoCalibrationSizes(None, "M", ("h",))])
+
+    monkeypatch.setattr(Stored8, "quantize", fail)
+    with pytest.raises(CompileError) as caught:
+        apply(Auto(), make_net(IMAGES))
+    assert isinstance(caught.value.messages[0], NoCalibrationSizes)
 
 
 def test_weights_beyond_f16_say_so() -> None:

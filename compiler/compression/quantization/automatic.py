@@ -18,6 +18,8 @@ from compiler.compression.world import LayerNote, World
 from compiler.diagnostics import CompileError
 from compiler.dims import Dim
 from compiler.ir.graph import Graph
+from compiler.messages.quantization import NothingToQuantize
+from compiler.messages.weight_formats import NoDenseLayer
 from compiler.ops.linear import Dense
 from compiler.records import dataclass
 
@@ -78,7 +80,9 @@ class Auto(Scheme):
             quiet = replace(world, journal=journal)
             try:
                 made = scheme.quantize(folded, quiet, only, (*excluded, *left))
-            except CompileError:
+            except CompileError as error:
+                if not all(isinstance(m, NothingToQuantize | NoDenseLayer) for m in error.messages):
+                    raise
                 return None  # no layer of its kind: it is no candidate
             return _Trial(label, made, journal, _measure(folded, made, batches))
 
