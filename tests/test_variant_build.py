@@ -215,6 +215,12 @@ def test_settings_are_tried_for_figures_of_every_kind(
     assert f"holds it: {figure} " in (caught.value.messages[0].help() or "")
 
 
+def test_a_smaller_budget_is_tried(folder: Folder) -> None:
+    with pytest.raises(CompileError) as caught:
+        folder.build("low_rank(budget=95%)", "params <= 1300")
+    assert (caught.value.messages[0].help() or "").startswith("`low_rank(budget=")
+
+
 def test_latency_of_a_setting_is_taken_in_turns_with_the_net_that_failed() -> None:
     """The machine is four times slower now than when the contract was judged."""
 
