@@ -27,6 +27,10 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        # A full disk is found out by a write, which does not know the file's name.
+        error.filename = str(path) if error.filename is None else error.filename
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

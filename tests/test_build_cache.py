@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,11 @@ def test_code_is_part_of_the_version() -> None:
     version, _, code = identify_weft().partition("+")
     assert version == weft_version()
     assert len(code) == 16
+
+
+def test_a_disk_that_is_full_is_said_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "report.md"
+    with pytest.raises(OSError, match="No space left") as caught, replacing(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []

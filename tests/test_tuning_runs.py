@@ -42,6 +42,36 @@ def test_a_finished_training_is_read(fitted: Fitted, tmp_path: Path) -> None:
     assert not equal(first, trainer.train(net, Tuning(2, lr=1e-2), "a")), "another rate, anew"
 
 
+@pytest.mark.parametrize("content", [b"", b"other weights", None])
+def test_weights_that_someone_changed_are_trained_anew(
+    fitted: Fitted, tmp_path: Path, content: bytes | None
+) -> None:
+    _, net, _ = fitted
+    trainer = trainer_of(fitted, tmp_path)
+    first = trainer.train(net, Tuning(2), "a")
+    best = tmp_path / "a" / "best.safetensors"
+    best.unlink()
+    if content is not None:
+        best.write_bytes(content)
+    assert equal(first, trainer.train(net, Tuning(2), "a"))
+
+
+def test_a_note_that_was_cut_short_means_that_nothing_is_done(
+    fitted: Fitted, tmp_path: Path
+) -> None:
+    _, net, _ = fitted
+    trainer = trainer_of(fitted, tmp_path)
+    first = trainer.train(net, Tuning(2), "a")
+    (tmp_path / "a" / "tuning.json").write_text('{"key"')
+    assert equal(first, trainer.train(net, Tuning(2), "a"))
+
+
+def test_a_line_that_is_no_record_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"epoch": 1}\n\xff\xfe\n[]\n{"epoch": 2}\n{"epoch"')
+    assert [record["epoch"] for record in read_metrics(path)] == [1, 2]
+
+
 def test_an_interrupted_training_goes_on(fitted: Fitted, tmp_path: Path) -> None:
     train, net, root = fitted
     whole = trainer_of(fitted, tmp_path).train(net, Tuning(4), "whole")

@@ -71,7 +71,8 @@ def run_training(
     out = (out or folder).resolve()
     out.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str((folder / "train.py").resolve()), "--out", str(out)]
-    command += ["--resume"] if resume else []
+    # Without the weights of its best epoch so far, a training that goes on may end without any.
+    command += ["--resume"] if resume and (out / "best.safetensors").is_file() else []
     command += ["--device", device] if device != "auto" else []
     status, said = _run(command, data_root, out, on_progress)
     if status:
@@ -111,11 +112,21 @@ def _follow(output: IO[str], metrics: Path, on_progress: Callable[[Record], None
 
 
 def read_metrics(path: Path) -> list[Record]:
-    """The records of finished epochs, in order; none where there is no file yet."""
+    """The records of finished epochs, in order; none where there is no file yet. A line that is
+    no record, because it was cut short or is someone else's, is left out."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    found = [_read_record(line) for line in lines if line.endswith("\n")]
+    return [record for record in found if record is not None]
+
+
+def _read_record(line: str) -> Record | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "epoch" in record else None
 
 
 def read_results(out: Path) -> Results:

@@ -89,18 +89,19 @@ class ScriptTrainer:
         )
         key = self._make_key(folder)
         state = _read_state(folder)
-        if state != {"key": key, "done": True}:
-            _write_state(folder, key, done=False)
+        best = folder / "best.safetensors"
+        if state.get("key") != key or not best.is_file() or state.get("best") != _hash(best):
+            _write_state(folder, key)
             run_training(
                 folder,
                 data_root=self.data_root,
-                resume=state.get("key") == key,
+                resume=state == {"key": key},
                 device=self.device,
                 on_progress=self.on_progress,
                 span=self.train_item.span,
             )
-            _write_state(folder, key, done=True)
-        found = read_weights(folder / "best.safetensors")
+            _write_state(folder, key, _hash(best))
+        found = read_weights(best)
         return WeightedNet(net.graph, dict(_take(net, found, tuned.prefix)))
 
     def gradients(self, net: WeightedNet, rows: int) -> Mapping[str, Array]:
@@ -142,15 +143,23 @@ def _take(net: WeightedNet, found: Mapping[str, Array], prefix: str) -> Iterator
 
 
 def _read_state(folder: Path) -> Mapping[str, Any]:
-    path = folder / STATE
-    if not path.is_file():
+    """The key of a training that was begun in a folder, and the hash of the weights that it left
+    if it is finished; nothing where none was, or the file says nothing."""
+    try:
+        found = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
-    found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    return found if isinstance(found, dict) else {}
 
 
-def _write_state(folder: Path, key: str, *, done: bool) -> None:
-    write_text(folder / STATE, json.dumps({"key": key, "done": done}) + "\n")
+def _write_state(folder: Path, key: str, best: str | None = None) -> None:
+    state = {"key": key} if best is None else {"key": key, "best": best}
+    write_text(folder / STATE, json.dumps(state) + "\n")
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # --- gradients --------------------------------------------------------------------------------

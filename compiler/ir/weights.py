@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import json
 import os
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from compiler.files import replacing
@@ -116,7 +118,10 @@ def write_weights(path: Path, weights: Mapping[str, Array], note: Mapping[str, s
     """
     arrays = {name: np.asarray(array, order="C") for name, array in weights.items()}
     with replacing(path) as temporary:
-        save_file(arrays, temporary, dict(note) or None)
+        try:
+            save_file(arrays, temporary, dict(note) or None)
+        except SafetensorError as error:
+            raise OSError(errno.EIO, str(error), str(path)) from error
 
 
 def match_paths(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:

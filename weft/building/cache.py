@@ -70,10 +70,9 @@ class Cache:
 
     def is_fresh(self, stage: str, key: str) -> bool:
         """Whether a stage need not run."""
-        entry = self._stages.get(stage)
-        if not isinstance(entry, dict) or entry.get("key") != key:
+        if not self.has_run(stage, key):
             return False
-        files = entry.get("files")
+        files = self._stages[stage].get("files")
         if not isinstance(files, dict):
             return False
         return all(self._is_unchanged(name, known) for name, known in files.items())
@@ -81,6 +80,11 @@ class Cache:
     def _is_unchanged(self, name: str, known: str) -> bool:
         path = self.folder / name
         return path.is_file() and hash_file(path) == known
+
+    def has_run(self, stage: str, key: str) -> bool:
+        """Whether a stage was finished under this key, its files as it left them or not."""
+        entry = self._stages.get(stage)
+        return isinstance(entry, dict) and entry.get("key") == key
 
     def get_facts(self, stage: str) -> Mapping[str, Any]:
         """What a stage measured when it ran."""

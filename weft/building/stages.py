@@ -103,11 +103,13 @@ class Build:
             self.echo(f"{stage}: up to date")
         else:
             check_data(train)
-            resume = self.cache.get_facts(f"{stage} (begun)").get("key") == key
+            begun = self.cache.get_facts(f"{stage} (begun)").get("key") == key
+            # What a finished training left has been changed by someone: no epoch of it counts.
+            resume = begun and not self.cache.has_run(stage, key)
             self.cache.record(f"{stage} (begun)", key, (), {"key": key})
             self.echo(f"{stage}: {'going on' if resume else 'training'}")
             with follow_epochs(train.epochs) as on_progress:
-                run_training(
+                results = run_training(
                     folder,
                     data_root=root,
                     resume=resume,
@@ -116,7 +118,7 @@ class Build:
                     span=train.span,
                 )
             made = [folder / "best.safetensors", folder / "results.json"]
-            self.cache.record(stage, key, made)
+            self.cache.record(stage, key, made, {"seconds": results.seconds})
         return self.describe_training(train, folder)
 
     def describe_training(self, train: Train, folder: Path) -> Section:
@@ -129,7 +131,8 @@ class Build:
             (split, format_metrics(figures, names)) for split, figures in results.figures.items()
         ]
         rows.append(("best epoch", f"{results.best_epoch} of {results.epochs}"))
-        rows.append(("training time", f"{results.seconds:.1f} s"))
+        seconds = self.cache.get_facts(f"train {train.name}")["seconds"]
+        rows.append(("training time", f"{seconds:.1f} s"))
         rows.append(("code", f"{folder / 'model.py'}, {folder / 'train.py'}"))
         facts = {"figures": results.figures, "best_epoch": results.best_epoch}
         return Section(f"train {train.name}", tuple(rows), facts)
