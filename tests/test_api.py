@@ -104,6 +104,9 @@ def test_arrays_in_place_of_a_source(path: Path) -> None:
     assert weft.load(path, data=columns).data("digits").columns["image"].shape == (40, 8, 8)
     with pytest.raises(ValueError, match="one number of rows"):
         weft.load(path, data={"digits": {"image": image, "label": np.arange(3)}})
+    with pytest.raises(weft.SpecError, match="did you mean `digits`"):
+        weft.load(path, data={"digts": {"image": image, "label": np.arange(40) % 10}})
+    assert [m.code for m in weft.check(path, data={"digts": {"image": image}})] == ["W0904"]
 
 
 def test_overrides_take_python_values(path: Path) -> None:

@@ -16,66 +16,16 @@ import torch
 from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
-from backends.onnx_runtime.session import Device
 from compiler.compression.base import WeightedNet
 from compiler.compression.world import World
 from compiler.diagnostics import CompileError
 from compiler.ir.weights import read_weights, write_weights
 from compiler.program import Figure
 from tests.elaborating import build as build_net
+from tests.variant_folder import SPEC, Folder
 from weft.api import SpecError, load
 from weft.building.nearest import Measurement, take_figure
-from weft.building.stages import Build
 from weft.cli.main import app
-
-SPEC = """
-model Net(width: int = 32) {
-    input image: f32[batch, 64]
-    output logits = image -> dense(width) as stem -> relu -> dense(10) as head
-}
-data digits {
-    source sklearn("digits")
-    image = (image / 16) -> reshape([64])
-    split random(seed=0), train=60%, val=20%, test=20%
-}
-train fit of Net on digits {
-    minimize cross_entropy(logits, label) with adamw(lr=1e-2)
-    metric accuracy = accuracy(logits, label)
-    batch 64  epochs 8
-}
-variant tiny of fit {
-    apply PASSES
-    target cpu(threads=1), batch=8
-    require REQUIRE
-}
-deploy tiny as onnx { preprocess digits  labels ["{i}" for i in 0..10] }
-deploy tiny as onnx { opset 19 }
-"""
-PASSES = "prune(channels=50%) -> quantize(stored8)"
-REQUIRE = "test.accuracy >= fit.test.accuracy - 20% and size <= 8KiB"
-
-
-class Folder:
-    """A build folder, and what its last build said."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.said: list[str] = []
-
-    @property
-    def out(self) -> Path:
-        return self.path / "out"
-
-    def build(self, passes: str = PASSES, require: str = REQUIRE, spec: str = SPEC) -> None:
-        text = spec.replace("PASSES", passes).replace("REQUIRE", require)
-        (self.path / "spec.weft").write_text(text)
-        self.said = []
-        program = load(self.path / "spec.weft").program
-        Build(program, self.out, Device.CPU, echo=self.said.append).run()
-
-    def report(self) -> dict[str, object]:
-        sections = json.loads((self.out / "report.json").read_text())["sections"]
-        return next(s for s in sections if s["title"].startswith("variant tiny"))
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +162,8 @@ def test_settings_are_tried_for_figures_of_every_kind(
     bound = f"{int(share * own)}B" if figure == "memory" else f"{share * own:.4f}"
     with pytest.raises(CompileError) as caught:
         folder.build(require=f"{figure} <= {bound}")
-    assert f"holds it: {figure} " in (caught.value.messages[0].help() or "")
+    verb = "should hold it: error about" if figure == "error" else "holds it: memory"
+    assert f"{verb} " in (caught.value.messages[0].help() or "")
 
 
 def test_a_smaller_budget_is_tried(folder: Folder) -> None:
@@ -257,6 +208,8 @@ def test_the_words_of_the_explanation(folder: Folder) -> None:
 def test_a_variant_from_python(folder: Folder) -> None:
     folder.build()
     model = load(folder.path / "spec.weft").variant("tiny", folder.out)
+    figures = cast(Any, folder.report()["figures"])
+    assert model.parameters == figures["tiny"]["params"]
     rows = load_digits().data[:20].astype(np.float32) / 16
     path = model.onnx(folder.path / "again.onnx")
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -164,6 +164,13 @@ def test_trials_outlive_an_interruption(tmp_path: Path) -> None:
     assert TrialMemory.open(path).recall("b") == {"loss": 0.75}
 
 
+def test_trials_on_other_data_are_not_recalled(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    TrialMemory.open(path, "these rows").remember("a", {"loss": 0.5})
+    assert TrialMemory.open(path, "other rows").recall("a") is None
+    assert TrialMemory.open(path, "these rows").recall("a") == {"loss": 0.5}
+
+
 # --- figures ------------------------------------------------------------------------------------
 
 

@@ -45,7 +45,8 @@ def check(
 ) -> Sequence[Message]:
     """Everything wrong with a spec, warnings included; nothing is raised."""
     sink = Sink()
-    check_file(path, overrides=_as_text(overrides), sink=sink, arrays=_as_arrays(data))
+    program = check_file(path, overrides=_as_text(overrides), sink=sink, arrays=_as_arrays(data))
+    _find_strays(program, data, sink)
     return tuple(sink.messages)
 
 
@@ -68,9 +69,21 @@ def load(
     """
     sink = Sink()
     program = check_file(path, overrides=_as_text(overrides), sink=sink, arrays=_as_arrays(data))
+    _find_strays(program, data, sink)
     if program is None or sink.has_errors:
         raise SpecError(sink.messages)
     return Spec(program, tuple(sink.messages))
+
+
+def _find_strays(program: Program | None, data: Columns | None, sink: Sink) -> None:
+    """Reports arrays that no data item would take, unless the items themselves have faults."""
+    if program is None or sink.has_errors:
+        return
+    known = tuple(program.data)
+    for name in data or {}:
+        if name not in known:
+            near = did_you_mean(name, known)
+            sink.report(UnknownItem(None, "data item", name, known, near))
 
 
 def _as_text(overrides: Mapping[str, object] | None) -> dict[str, str]:
@@ -172,6 +185,14 @@ class CompressedModel(Model):
     """The net of a variant after its passes, as a build has left it; `known` are its weights."""
 
     known: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in its weights, as `require params` counts them: codes of rounded weights count
+        although they are not trained."""
+        from weft.building.figures import count_numbers
+
+        return count_numbers(self.graph)
 
     def weights(self, given: Weights = None, *, seed: int = 0) -> dict[str, Array]:
         """An array for every path: those of the build, unless others are given."""

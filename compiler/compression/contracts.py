@@ -88,7 +88,7 @@ def judge(requirement: Requirement, look_up: Lookup) -> Judgement:
     left = evaluate_bound(requirement.left, values)
     right = evaluate_bound(requirement.right, values)
     gap = left - right
-    holds = _is_kept(requirement.relation, gap)
+    holds = is_kept(requirement.relation, gap)
     verdict = Verdict.PASS if holds else Verdict.FAIL
     uncertain = [m for m in measured.values() if m.spread is not Spread.EXACT]
     rows = max((m.rows for m in uncertain), default=0)
@@ -100,7 +100,8 @@ def judge(requirement: Requirement, look_up: Lookup) -> Judgement:
     return Judgement(requirement, verdict, left, right, gap, interval, rows, needed)
 
 
-def _is_kept(relation: str, gap: float) -> bool:
+def is_kept(relation: str, gap: float) -> bool:
+    """Whether a relation holds, by what the left side is above the right one."""
     match relation:
         case "<=":
             return gap <= 0

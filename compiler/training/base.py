@@ -107,6 +107,7 @@ class Metric(Described):
     """A figure of a split. Accumulates sums over batches, so that batches do not change it."""
 
     higher_is_better: ClassVar[bool] = True
+    counts_rows: ClassVar[bool] = False  # a share of labels, whose differences are in points
 
     @abstractmethod
     def check(self, types: Sequence[TensorType]) -> None:

@@ -33,6 +33,7 @@ class Accuracy(Metric):
     """
 
     name: ClassVar[str] = "accuracy"
+    counts_rows: ClassVar[bool] = True
     operands: ClassVar[tuple[Operand, ...]] = (Operand("scores"), Operand("labels"))
     axis: int | None = None
 
@@ -73,6 +74,7 @@ class BinaryAccuracy(Metric):
     """
 
     name: ClassVar[str] = "binary_accuracy"
+    counts_rows: ClassVar[bool] = True
     operands: ClassVar[tuple[Operand, ...]] = (Operand("logits"), Operand("labels"))
 
     def check(self, types: Sequence[TensorType]) -> None:
@@ -109,6 +111,7 @@ class TopK(Metric):
     """
 
     name: ClassVar[str] = "top_k"
+    counts_rows: ClassVar[bool] = True
     operands: ClassVar[tuple[Operand, ...]] = (Operand("scores"), Operand("labels"))
     k: int = 5
     axis: int | None = None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from compiler.compression.base import CompressionPass, WeightedNet
-from compiler.compression.contracts import Judgement
+from compiler.compression.contracts import Judgement, is_kept
 from compiler.compression.figures import Kind
 from compiler.compression.requirements import isolate
 from compiler.compression.search.trials import measure_error
@@ -38,6 +38,8 @@ PATIENCE = 20.0
 """Seconds after which no further setting is tried."""
 HOW = {"error": "tried without training, on calibration rows"}
 """How a figure was tried, where it is not counted or timed."""
+ON_VALIDATION = "tried without training, on validation rows"
+"""How metrics are tried: no other split is read for a choice."""
 TRAINING = ("finetune", "distill")
 """Passes that tries leave out, because they take the time of a training."""
 
@@ -52,7 +54,9 @@ def explain_failure(
     if not isinstance(requirement.right, Quantity):
         bound += f" (= {describe_bound(requirement.right)})"
     word = "above" if judgement.gap > 0 else "below"
-    missed = f"{_show_gap(judgement)} {word} {bound}"
+    metrics = build.train.metrics if build.train is not None else ()
+    shares = {use.name for use in metrics if use.metric.counts_rows}
+    missed = f"{_show_gap(judgement, shares)} {word} {bound}"
     if judgement.undecided:
         missed += f"; undecidable at n = {judgement.rows:,}, {judgement.needed:,} rows would decide"
     failing = [j for j in outcome.judgements if j.verdict == judgement.verdict]
@@ -80,9 +84,9 @@ def _show(judgement: Judgement, value: float) -> str:
     return format_value(value, judgement.requirement.left)
 
 
-def _show_gap(judgement: Judgement) -> str:
+def _show_gap(judgement: Judgement, shares: Collection[str]) -> str:
     left = judgement.requirement.left
-    if isinstance(left, Figure) and left.split is not None and abs(judgement.gap) < 1:
+    if isinstance(left, Figure) and left.name in shares and abs(judgement.gap) < 1:
         return f"{abs(judgement.gap) * 100:.2f} points"
     if find_kind(left) is Kind.PLAIN and abs(judgement.gap) < 1:
         return f"{abs(judgement.gap):.4g}"
@@ -113,26 +117,33 @@ def find_nearest(build: VariantBuild, net: WeightedNet, judgement: Judgement) ->
     world = build.make_world(None)
     if figure.split is not None and world.judge is None:
         return ""
-    smaller = relation in ("<=", "<")
-    shrink = smaller if figure.name not in ("error", "loss") else False
+    # Quality, whether more or less of its figure is better, comes back with what was taken away.
+    quality = figure.split is not None or figure.name == "error"
+    shrink = relation in ("<=", "<") and not quality
+    known = Measurement(net, own, judge_quality(build, net, world, figure) if quality else 0.0)
     start = time.monotonic()
     for index, name, value, changed in _find_settings(build, shrink):
         if time.monotonic() - start > PATIENCE:
             break
         try:
             made = _try(build, index, changed, world)
-            found = take_figure(build, made, world, figure, Measurement(net, own))
+            found = take_figure(build, made, world, figure, known)
         except CompileError:
             continue  # a setting that the net does not allow
-        if found <= bound if smaller else found >= bound:
+        if is_kept(relation, found - bound):
             step = build.variant.steps[index].compression.name
-            shown = format_value(found, figure)
-            how = HOW.get(figure.name, "tried")
-            how = "tried without training, on validation rows" if figure.split else how
-            return (
-                f"`{step}({name}={value:.0%})` holds it: {describe_bound(figure)} {shown} ({how})"
-            )
+            shown = describe_found(figure, found)
+            return f"`{step}({name}={value:.0%})` {shown}"
     return ""
+
+
+def describe_found(figure: Figure, found: float) -> str:
+    """`holds it: size 4.9 KiB (tried)`; what was carried over from other rows only should."""
+    what, shown = describe_bound(figure), format_value(found, figure)
+    how = ON_VALIDATION if figure.split is not None else HOW.get(figure.name)
+    if how is None:
+        return f"holds it: {what} {shown} (tried)"
+    return f"should hold it: {what} about {shown} ({how})"
 
 
 def _find_settings(
@@ -164,23 +175,25 @@ def _try(build: VariantBuild, index: int, changed: CompressionPass, world: World
 
 @dataclass(frozen=True)
 class Measurement:
-    """A figure of a net that was measured before."""
+    """A figure of a net that was measured before; `tried` is the same figure of the same net on the
+    rows that tries are made on, where it is a metric or the error."""
 
     net: WeightedNet
     value: float
+    tried: float = 0.0
 
 
 def take_figure(
     build: VariantBuild, net: WeightedNet, world: World, figure: Figure, known: Measurement
 ) -> float:
     """A figure of a net that has no file yet. Its latency is the known one's times the ratio of
-    the two in turns: what slows the machine down slows both."""
+    the two in turns: what slows the machine down slows both. A metric is the known one plus what
+    the tried net has more on the same rows, which other rows have about as well; the error likewise
+    in proportion."""
     assert world.scale is not None
     assert world.clock is not None
     if figure.split is not None:
-        assert world.judge is not None
-        scores: Mapping[str, float] = world.judge.score(net)
-        return scores[figure.name]
+        return known.value + judge_quality(build, net, world, figure) - known.tried
     match figure.name:
         case "size":
             return float(world.scale.weigh(net))
@@ -193,7 +206,17 @@ def take_figure(
             return float(2 * summarize(net.graph).multiply_adds.evaluate(_sizes(build, net)))
         case "memory":
             return float(count_memory(net.graph, _sizes(build, net)))
-    return measure_error(net, build.base, world)
+    error = judge_quality(build, net, world, figure)
+    return known.value * error / known.tried if known.tried else error
+
+
+def judge_quality(build: VariantBuild, net: WeightedNet, world: World, figure: Figure) -> float:
+    """A metric on the rows held out for decisions, or the error on calibration rows."""
+    if figure.split is None:
+        return measure_error(net, build.base, world)
+    assert world.judge is not None
+    scores: Mapping[str, float] = world.judge.score(net)
+    return scores[figure.name]
 
 
 def _sizes(build: VariantBuild, net: WeightedNet) -> Mapping[str, int]:

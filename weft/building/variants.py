@@ -135,6 +135,15 @@ class VariantBuild:
         return hash_text(self.data_key, repr((settings, uses, groups, split)), *graphs)
 
     @property
+    def trial_key(self) -> str:
+        """What figures of trials follow from besides the net, the passes and the target: the form
+        of the file, the data and what is done with them. The script says that without the lines
+        of the spec, so that trials are recalled when only these have moved."""
+        script = self.folder / str(self.variant.train) / "train.py"
+        text = script.read_text(encoding="utf-8") if script.is_file() else ""
+        return hash_text(self.form.describe(), self.data_key, text)
+
+    @property
     def measure_key(self) -> str:
         """What figures follow from besides the files and the target."""
         return self.train_text if self.train is not None else ""
@@ -194,7 +203,8 @@ class VariantBuild:
         target = replace(self.variant.target, span=None)
         for number, step in enumerate(self.variant.steps, 1):
             compression = step.compression
-            goals = contract if compression.reads_goals else []
+            # Sizes that are searched for are those of the file as it is deployed.
+            goals = [*contract, self.form.describe()] if compression.reads_goals else []
             key = hash_text(key, repr(compression), repr(target), repr(goals))
             name = f"variant {self.name}: {number} {compression.name}"
             yield PassStage(step, name, key, self.steps_folder / f"{number}_{compression.name}")
@@ -227,7 +237,7 @@ class VariantBuild:
             samples=SyntheticSamples(graph, target),
             clock=OnnxClock(graph, target, plain),
             scale=OnnxScale(self.form),
-            memory=TrialMemory.open(self.steps_folder / "trials.jsonl"),
+            memory=TrialMemory.open(self.steps_folder / "trials.jsonl", self.trial_key),
             goals=goals,
             original=self.base,
             progress=progress,

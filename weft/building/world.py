@@ -192,13 +192,15 @@ class OnnxScale:
 
 @dataclass(frozen=True)
 class TrialMemory:
-    """Figures of trials in a file, which holds one line of JSON per trial."""
+    """Figures of trials in a file, which holds one line of JSON per trial. `context` is what they
+    all follow from besides what their keys say; those of another context are kept, not recalled."""
 
     path: Path
     known: dict[str, dict[str, float]] = field(default_factory=dict)
+    context: str = ""
 
     @staticmethod
-    def open(path: Path) -> TrialMemory:
+    def open(path: Path, context: str = "") -> TrialMemory:
         """The memory of a file; a line that was cut short is left out."""
         known = {}
         if path.is_file():
@@ -209,18 +211,19 @@ class TrialMemory:
                     continue  # an interrupted write
                 known[entry["key"]] = entry["figures"]
             write_text(path, "".join(map(_encode, known.items())))
-        return TrialMemory(path, known)
+        return TrialMemory(path, known, context)
 
     def recall(self, key: str) -> Mapping[str, float] | None:
         """What was remembered; None where nothing was."""
-        return self.known.get(key)
+        return self.known.get(self.context + key)
 
     def remember(self, key: str, figures: Mapping[str, float]) -> None:
         """Keeps figures; they are on disk when this returns."""
-        self.known[key] = dict(figures)
+        entry = (self.context + key, dict(figures))
+        self.known[entry[0]] = entry[1]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(_encode((key, dict(figures))))
+            file.write(_encode(entry))
 
 
 def _encode(entry: tuple[str, Mapping[str, float]]) -> str:
