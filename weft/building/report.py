@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +44,7 @@ class Report:
     def json(self) -> str:
         """The report as JSON: facts by section."""
         data = {"spec": self.spec, "sections": [_encode(s) for s in self.sections]}
-        return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(_clear(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @property
     def failures(self) -> list[Message]:
@@ -80,6 +81,18 @@ def _show(name: str, value: object) -> str:
 
 def _encode(section: Section) -> Mapping[str, Any]:
     return {"title": section.title, "rows": dict(section.rows), **section.facts}
+
+
+def _clear(value: Any) -> Any:
+    """The same data with null for NaN and infinite numbers, which JSON does not have."""
+    match value:
+        case Mapping():
+            return {key: _clear(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_clear(item) for item in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value
 
 
 def _escape(text: str) -> str:

@@ -164,6 +164,9 @@ class RequireReader:
             if plain is Kind.PLAIN and isinstance(other, Quantity) and isinstance(bound, Figure):
                 unit = {Kind.BYTES: "B", Kind.SECONDS: "ms"}.get(kind)
                 advice = f"write `{other.value:g}{unit}` or another unit" if unit else ""
+                train = self.owners.train
+                if unit and train is not None and other.text.endswith("%"):
+                    advice = f"say of what: `{other.text} * {train.name}.{bound.name}`"
         said = f"`{first.span.text}` is {left[1]}", f"`{second.span.text}` is {right[1]}"
         self.body.report(KindsDiffer(first.span.to(second.span), said[0], said[1], advice))
         return False
