@@ -82,3 +82,21 @@ def test_a_search_follows_from_the_form_of_the_file(folder: Folder) -> None:
     (folder.out / ".weft" / "build.json").unlink()
     folder.build(passes, require, long)
     assert folder.report()["journal"] == before
+
+
+@pytest.mark.parametrize(
+    ("passes", "require", "said"),
+    [
+        ("prune(channels=50%)", "params < 1210", "params is 1,210: not below 1,210"),
+        ("prune(channels=50%)", "params > 1210", "params is 1,210: not above 1,210"),
+        ("prune(channels=50%)", "size / 2 <= 1KiB", "because the figure does not stand alone"),
+        ("prune(channels=50%) -> finetune(epochs=1)", "error <= 1%", "because training moves"),
+    ],
+)
+def test_a_failed_contract_says_what_is_so(
+    folder: Folder, passes: str, require: str, said: str
+) -> None:
+    with pytest.raises(CompileError) as caught:
+        folder.build(passes, require)
+    (message,) = caught.value.messages
+    assert said in f"{message.label()} {message.help()}"

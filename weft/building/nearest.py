@@ -50,13 +50,8 @@ def explain_failure(
     """The message about a requirement that does not hold."""
     requirement = judgement.requirement
     measured = f"{describe_bound(requirement.left)} is {_show(judgement, judgement.left)}"
-    bound = _show(judgement, judgement.right)
-    if not isinstance(requirement.right, Quantity):
-        bound += f" (= {describe_bound(requirement.right)})"
-    word = "above" if judgement.gap > 0 else "below"
     metrics = build.train.metrics if build.train is not None else ()
-    shares = {use.name for use in metrics if use.metric.counts_rows}
-    missed = f"{_show_gap(judgement, shares)} {word} {bound}"
+    missed = _describe_miss(judgement, {u.name for u in metrics if u.metric.counts_rows})
     if judgement.undecided:
         missed += f"; undecidable at n = {judgement.rows:,}, {judgement.needed:,} rows would decide"
     failing = [j for j in outcome.judgements if j.verdict == judgement.verdict]
@@ -73,6 +68,18 @@ def explain_failure(
         tuple(find_sensitive(outcome)),
         find_nearest(build, net, judgement),
     )
+
+
+def _describe_miss(judgement: Judgement, shares: Collection[str]) -> str:
+    """`2.6 KiB above 9.0 KiB (= fit.size)`; `shares` are metrics whose differences are points."""
+    requirement = judgement.requirement
+    bound = _show(judgement, judgement.right)
+    if not isinstance(requirement.right, Quantity):
+        bound += f" (= {describe_bound(requirement.right)})"
+    if judgement.gap == 0:
+        return f"not {'below' if requirement.relation == '<' else 'above'} {bound}"
+    word = "above" if judgement.gap > 0 else "below"
+    return f"{_show_gap(judgement, shares)} {word} {bound}"
 
 
 def _miss(judgement: Judgement) -> float:
@@ -104,13 +111,15 @@ def find_sensitive(outcome: Outcome, count: int = 3) -> Iterator[str]:
 
 
 def find_nearest(build: VariantBuild, net: WeightedNet, judgement: Judgement) -> str:
-    """The nearest setting of one pass at which a figure holds, tried without any training; empty
-    where there is none, or the figure does not stand alone. `net` is what the spec's settings
+    """The nearest setting of one pass at which a figure holds, tried without any training, or why
+    none was tried; empty where none was found. `net` is what the spec's settings
     have made: latencies are taken in turns with it, so that they compare with the judged one."""
     isolated = isolate(judgement.requirement)
     if isolated is None:
-        return ""
+        return "no setting was tried, because the figure does not stand alone on its side"
     figure, relation, _ = isolated
+    if figure.name == "error" and any(s.compression.name in TRAINING for s in build.variant.steps):
+        return "no setting was tried, because training moves the outputs as well"
     own, bound = judgement.left, judgement.right
     if figure is not judgement.requirement.left:
         own, bound = bound, own
