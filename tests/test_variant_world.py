@@ -12,8 +12,11 @@ from backends.onnx_runtime.measure import Comparison, Timing
 from backends.onnx_runtime.session import Session
 from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Spread
+from compiler.compression.quantization.base import Quantize
+from compiler.compression.quantization.int8 import Int8
+from compiler.compression.quantization.stored import Stored8
 from compiler.compression.requirements import isolate
-from compiler.compression.world import Target
+from compiler.compression.world import Target, World
 from compiler.ir.printer import print_graph
 from compiler.ir.weights import draw_weights
 from compiler.program import Program
@@ -173,6 +176,18 @@ def test_memory_is_weights_and_what_lives_at_once() -> None:
     alive = 4 * 8 * (64 + 32)  # the input and the first layer's output
     assert count_memory(graph, {"batch": 8}) == weights + alive
     assert count_numbers(graph) == weights // 4
+
+
+def test_memory_is_that_of_weights_as_they_are_held() -> None:
+    net = net_of()
+    sizes = {"batch": 8}
+    whole = count_memory(net.graph, sizes)
+    world = World(samples=SyntheticSamples(net.graph, Target()))
+    stored = Quantize(Stored8()).run(net, world)
+    assert count_memory(stored.graph, sizes) == whole, "unpacked when the file is loaded"
+    rounded = Quantize(Int8(placement="all")).run(net, world)
+    fewer = 3 * (64 * 32 + 320)  # bytes for floats
+    assert whole - fewer - 8 * 64 * 3 < count_memory(rounded.graph, sizes) < whole - fewer
 
 
 def test_the_error_is_relative_to_the_base() -> None:
