@@ -193,6 +193,18 @@ def test_memory_is_that_of_weights_as_they_are_held() -> None:
     assert whole - fewer - 8 * 64 * 3 < count_memory(rounded.graph, sizes) < whole - fewer
 
 
+def test_a_weight_that_two_calls_unpack_is_held_once() -> None:
+    net = make_net("""model M() {
+        input a: f32[batch, 64]
+        input b: f32[batch, 64]
+        net shared = dense(32)
+        output y: f32[batch, 32] = shared(a) + shared(b)
+    }""")
+    stored = Quantize(Stored8()).run(net, World(samples=SyntheticSamples(net.graph, Target())))
+    sizes = {"batch": 1}
+    assert count_memory(stored.graph, sizes) == count_memory(net.graph, sizes)
+
+
 def test_a_pruned_group_norm_is_measured_where_both_nets_run(tmp_path: Path) -> None:
     """With a channel in each group one pixel has no variance, which PyTorch refuses."""
     net = make_net("""model M() {

@@ -82,7 +82,12 @@ def count_memory(graph: Graph, sizes: Mapping[str, int]) -> int:
         alive |= {v.name: bytes_of[v.name] for v in node.outputs}
         peak = max(peak, sum(alive.values()))
         alive = {name: size for name, size in alive.items() if last.get(name, -1) > number}
-    return peak + sum(bytes_of[name] for name in fixed if name in last)
+    held = {p.value.name: bytes_of[p.value.name] for p in graph.parameters if p.value.name in last}
+    for node in graph.nodes:  # what is computed twice of the same weights is held once
+        made = [v.name for v in node.outputs if v.name in fixed and v.name in last]
+        sources = tuple(v.name if v is not None else "" for v in node.inputs)
+        held |= {f"{node.op} of {sources}": sum(bytes_of[name] for name in made)} if made else {}
+    return peak + sum(held.values())
 
 
 def _find_fixed(graph: Graph) -> set[str]:
