@@ -93,3 +93,11 @@ def test_means_over_volumes_stay_in_f32(tmp_path: Path) -> None:
     assert report.passed, [(m.title(), m.label()) for m in messages]
     kinds = {n.op.name: str(n.outputs[0].type.dtype) for n in made.graph.nodes}
     assert (kinds["conv"], kinds["avg_pool"], kinds["relu"]) == ("f16", "f32", "f16")
+
+
+def test_the_least_size_of_a_packed_layer_is_said() -> None:
+    net = make_net("model M { input x: f32[batch, 16]\n output y = x -> dense(8) as fc }")
+    with pytest.raises(CompileError) as raised:
+        Weights4().quantize(net, World(), None, ())
+    (message,) = raised.value.messages
+    assert "with a weight of its own of 1,024 numbers or more" in message.label()

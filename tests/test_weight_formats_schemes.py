@@ -315,14 +315,6 @@ def test_tied_weights_are_stored_once(tmp_path: Path) -> None:
     assert [m.code for m in raised.value.messages] == ["W1155"]
 
 
-def test_the_least_size_of_a_packed_layer_is_said() -> None:
-    net = make_net("model M { input x: f32[batch, 16]\n output y = x -> dense(8) as fc }")
-    with pytest.raises(CompileError) as raised:
-        apply(Weights4(), net)
-    (message,) = raised.value.messages
-    assert "with a weight of its own of 1,024 numbers or more" in message.label()
-
-
 def test_weights_in_loops_are_stored_outside() -> None:
     net = make_net(
         "model M { input x: f32[batch, 5, 8]\n h = zeros([batch, 8])\n"
