@@ -69,6 +69,7 @@ REFUSED = [
     (LayerNorm(axes=3), ("f32[n, 768]",), layers.OptionOutOfRange),
     (LayerNorm(), ("f32[n, d]",), layers.WeightShapeUnknown),
     (GroupNorm(3), ("f32[n, 8, 4]",), layers.ChannelsDoNotMatch),
+    (GroupNorm(8), ("f32[n, 8]",), layers.NoVariance),
     (InstanceNorm(), ("f32[n, 8, 1, 1]",), layers.NoVariance),
     (RmsNorm(4096), ("f32[n, 4096]",), layers.OptionOutOfRange),
     (MaxPool(3), ("f32[n, 8]",), windows.WrongLayout),

@@ -297,7 +297,30 @@ def test_budget_out_of_reach() -> None:
     (message,) = caught.value.messages
     assert isinstance(message, BudgetOutOfReach)
     assert message.title() == "low rank cannot bring the net down to 1% of its parameters"
-    assert message.label() == "13 of 1,396 parameters"
+    assert message.label().startswith(
+        "13 of 1,396 parameters; factors with fewer multiply-adds leave"
+    )
+    least = int(message.label().rpartition(" leave ")[2].partition(" ")[0])
+    share = int((message.help() or "").partition("budget=")[2].partition("%")[0])
+    made = apply(LowRank(budget=share / 100), build(MLP))
+    assert least <= sum(array.size for array in made.weights.values()) <= share / 100 * 1396
+
+
+class Jumpy:
+    """A clock on which only very small factors gain much."""
+
+    def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
+        whole, *others = (sum(array.size for array in net.weights.values()) for net in nets)
+        return [1.0, *(0.3 if size < 0.2 * whole else 0.95 for size in others)]
+
+
+def test_a_budget_is_used_up() -> None:
+    """The convex hull then has one rung, which saves far more than is asked for."""
+    net, world = build(MLP), World(clock=Jumpy())
+    before = sum(array.size for array in net.weights.values())
+    made = apply(LowRank(budget=0.6), net, world)
+    after = sum(array.size for array in made.weights.values())
+    assert 0.54 * before < after <= 0.6 * before
 
 
 def test_rows_lower_the_error() -> None:

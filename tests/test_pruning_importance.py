@@ -37,7 +37,9 @@ from compiler.compression.world import World
 from compiler.diagnostics import CompileError, Fault
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
+from compiler.ir.weights import draw_weights
 from compiler.messages.pruning import NoRowsToJudgeBy, NothingToCut
+from tests.elaborating import build
 from tests.pruning_worlds import TEXT, Judge, Rows, Trainer, make_net
 
 Array = NDArray[Any]
@@ -152,15 +154,30 @@ def hidden(net: WeightedNet, image: Array) -> Array:
 
 
 def test_what_has_no_rows_refuses() -> None:
-    for step in (
-        Prune(channels=0.5, importance=Activation()),
-        Prune(channels=0.5, ranking="layer"),
+    for step, better in (
+        (Prune(channels=0.5, importance=Activation()), "importance=l2"),
+        (Prune(channels=0.5, ranking="layer"), 'ranking="global"'),
     ):
         with pytest.raises(CompileError) as caught:
             step.run(make_net(), World())
         (message,) = caught.value.messages
         assert isinstance(message, NoRowsToJudgeBy)
         assert message.option in message.title()
+        assert (message.help() or "").endswith(f"`{better}`")
+
+
+def test_a_net_without_batch_norms_is_told_of_another_importance() -> None:
+    text = """model M() {
+        input x: f32[batch, 8]
+        output y = x -> dense(16) as a -> relu -> dense(4) as b
+    }"""
+    graph = build(text).graph
+    net = WeightedNet(graph, draw_weights(graph, 0))
+    with pytest.raises(CompileError) as caught:
+        Prune(channels=0.5, importance=BatchNormScale()).run(net, World())
+    (message,) = caught.value.messages
+    assert isinstance(message, NothingToCut)
+    assert message.help() == "judge by weights, which needs no batch norms: `importance=l2`"
 
 
 def test_ranking_by_trial_spares_what_the_loss_needs() -> None:

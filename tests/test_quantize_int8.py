@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from backends.onnx_graph.compile import compile_onnx
+from backends.onnx_runtime.readback import find_float_nodes, optimize
 from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.calibrated import Calibrated, Recipe, calibrate, fold_norms
@@ -298,6 +299,28 @@ def test_a_pass_is_a_function_of_its_inputs() -> None:
     assert one.weights.keys() == two.weights.keys()
     for path, array in one.weights.items():
         np.testing.assert_array_equal(array, two.weights[path])
+
+
+@pytest.mark.parametrize("form", ["qdq", "qoperator"])
+def test_a_dense_layer_runs_in_integers_before_an_activation_that_is_not_rounded(
+    tmp_path: Path, form: Any
+) -> None:
+    """ONNX Runtime looks for a rounding behind a ReLU, and computes in f32 where it finds none."""
+    net = make_net("""model M() {
+        input x: f32[batch, t, 16]
+        v = x -> dense(32) as a -> relu6
+        w = x -> dense(32, bias=false) as b -> clip(-1, 1)
+        u = (v + w) -> layer_norm as norm
+        output y: f32[batch, 4] = u -> dense(32) as c -> relu -> mean(axis=1) -> dense(4) as head
+        output z: f32[batch, t, 8] = u -> dense(8) as d -> relu
+    }""")
+    made = quantize(net, Int8(form=form), World(samples=Drawn(net.graph, {"t": 3})))
+    report, messages = check_net(made, tmp_path, net.graph)
+    assert report.passed, [(m.title(), m.label()) for m in messages]
+    assert find_float_nodes(tmp_path / "net.onnx") == []
+    kinds = [node.op_type for node in optimize(tmp_path / "net.onnx").graph.node]
+    assert kinds.count("QGemm") == 5
+    assert not {"Gemm", "FusedGemm"} & set(kinds)
 
 
 def test_a_dropout_is_no_place_to_round() -> None:

@@ -102,6 +102,17 @@ def test_neurons_reach_zero_and_go(tmp_path: Path) -> None:
     assert not tuned.train.regularizers
 
 
+def test_neurons_of_a_layer_named_like_a_method_of_a_module_go(tmp_path: Path) -> None:
+    open_train(OUTPUTS, tmp_path)
+    spec = (tmp_path / "spec.weft").read_text().replace("hidden", "forward")
+    (tmp_path / "spec.weft").write_text(spec.replace("epochs 40", "epochs 2"))
+    program = check(tmp_path / "spec.weft", sink=Sink())
+    assert program is not None
+    write_training(program.trains["fit"], tmp_path / "fit")
+    run_training(tmp_path / "fit", data_root=tmp_path, device="cpu")
+    assert "forward.weight" in read_weights(tmp_path / "fit" / "best.safetensors")
+
+
 def test_columns_reach_zero_and_go(tmp_path: Path) -> None:
     _, net = fit(INPUTS, tmp_path)
     unread = (net.weights["head.weight"] == 0).all(axis=0)

@@ -24,7 +24,7 @@ from compiler.diagnostics import CompileError, Fault
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights, read_weights
 from tests.train_scripts import lint
-from tests.tuned import Fitted, accuracy_of, equal, fit, halve, open_train, trainer_of
+from tests.tuned import DIGITS, Fitted, accuracy_of, equal, fit, halve, open_train, trainer_of
 
 Array = NDArray[Any]
 
@@ -117,6 +117,19 @@ def test_zeros_stay(fitted: Fitted, tmp_path: Path) -> None:
         assert not np.array_equal(tuned.weights["head.weight"], sparse.weights["head.weight"])
         assert accuracy_of(train, root, tuned) > accuracy_of(train, root, sparse)
         lint(tmp_path / step.name)
+
+
+def test_zeros_stay_in_layers_named_like_methods_of_a_module(tmp_path: Path) -> None:
+    train = open_train(DIGITS.replace("as head", "as forward"), tmp_path)
+    graph = train.nets[0].net.graph
+    weights = draw_weights(graph, 0)
+    kept = np.abs(weights["forward.weight"]) > 0.05
+    weights["forward.weight"] = weights["forward.weight"] * kept
+    trainer = make_trainer(train, "fit", tmp_path, data_root=tmp_path, device="cpu")
+    sparse = WeightedNet(graph, weights)
+    tuned = Finetune(epochs=1).run(sparse, World(trainer=trainer, original=sparse))
+    assert np.array_equal(tuned.weights["forward.weight"] != 0, kept)
+    assert not np.array_equal(tuned.weights["forward.weight"], weights["forward.weight"])
 
 
 # --- gradients --------------------------------------------------------------------------------

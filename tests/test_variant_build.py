@@ -285,6 +285,39 @@ def write_net(folder: Path) -> None:
     write_weights(folder / "net.safetensors", arrays, {})
 
 
+def test_a_net_without_a_batch_is_described(tmp_path: Path) -> None:
+    """Its layers may put out single numbers."""
+    spec = """
+model Net() {
+    input x: f32[12]
+    output y: f32[] = (x -> dense(40) as stem -> relu -> dense(6) as head) -> mean(axis=0)
+}
+net base = Net()
+variant tiny of base { apply PASSES  require REQUIRE }
+deploy tiny as onnx {}
+"""
+    folder = Folder(tmp_path)
+    folder.build("quantize(stored8)", "error <= 50%", spec)
+    assert {row["path"] for row in folder.report()["layers"]} >= {"stem", "head"}  # type: ignore
+
+
+def test_nets_that_compare_rows_have_no_figures_of_rows(tmp_path: Path) -> None:
+    related = """dense(16) as stem -> l2_normalize(axis=-1)
+    output pairs = v @ (v -> transpose(0, 1))"""
+    spec = SPEC.replace("output logits = image", "v = image").replace(
+        "dense(width) as stem -> relu -> dense(10) as head", related
+    )
+    spec = spec.replace("cross_entropy(logits, label)", "mean(pairs)").replace(
+        "    metric accuracy = accuracy(logits, label)\n", ""
+    )
+    spec = spec.replace('  labels ["{i}" for i in 0..10]', "")
+    with pytest.raises(CompileError) as caught:
+        Folder(tmp_path).build("quantize(stored8)", "size <= 8KiB", spec)
+    (message,) = caught.value.messages
+    assert message.code == "W1174"
+    assert "f32[batch, batch]" in (message.label() or "")
+
+
 def test_weights_from_elsewhere_need_no_data(tmp_path: Path) -> None:
     write_net(tmp_path)
     folder = Folder(tmp_path)

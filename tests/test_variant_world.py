@@ -12,12 +12,17 @@ from backends.onnx_runtime.measure import Comparison, Timing
 from backends.onnx_runtime.session import Session
 from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Spread
+from compiler.compression.pruning.prune import Prune
+from compiler.compression.quantization.base import Quantize
+from compiler.compression.quantization.int8 import Int8
+from compiler.compression.quantization.stored import Stored8
 from compiler.compression.requirements import isolate
-from compiler.compression.world import Target
+from compiler.compression.world import Target, World
 from compiler.ir.printer import print_graph
 from compiler.ir.weights import draw_weights
 from compiler.program import Program
 from tests.checking import check_text
+from tests.quantizing import check_net, make_net
 from weft.building import timing
 from weft.building.describing import describe_change
 from weft.building.figures import count_memory, count_numbers, measure_error, sample_score
@@ -25,6 +30,7 @@ from weft.building.forms import Form
 from weft.building.front import draw_front
 from weft.building.layers import count_parameters
 from weft.building.nets import read_net, write_net
+from weft.building.timing import draw_sizes, settle_sizes
 from weft.building.world import (
     DataSamples,
     OnnxClock,
@@ -180,6 +186,48 @@ def test_memory_is_weights_and_what_lives_at_once() -> None:
     alive = 4 * 8 * (64 + 32)  # the input and the first layer's output
     assert count_memory(graph, {"batch": 8}) == weights + alive
     assert count_numbers(graph) == weights // 4
+
+
+def test_memory_is_that_of_weights_as_they_are_held() -> None:
+    net = net_of()
+    sizes = {"batch": 8}
+    whole = count_memory(net.graph, sizes)
+    world = World(samples=SyntheticSamples(net.graph, Target()))
+    stored = Quantize(Stored8()).run(net, world)
+    assert count_memory(stored.graph, sizes) == whole, "unpacked when the file is loaded"
+    rounded = Quantize(Int8(placement="all")).run(net, world)
+    fewer = 3 * (64 * 32 + 320)  # bytes for floats
+    assert whole - fewer - 8 * 64 * 3 < count_memory(rounded.graph, sizes) < whole - fewer
+
+
+def test_a_weight_that_two_calls_unpack_is_held_once() -> None:
+    net = make_net("""model M() {
+        input a: f32[batch, 64]
+        input b: f32[batch, 64]
+        net shared = dense(32)
+        output y: f32[batch, 32] = shared(a) + shared(b)
+    }""")
+    stored = Quantize(Stored8()).run(net, World(samples=SyntheticSamples(net.graph, Target())))
+    sizes = {"batch": 1}
+    assert count_memory(stored.graph, sizes) == count_memory(net.graph, sizes)
+
+
+def test_a_pruned_group_norm_is_measured_where_both_nets_run(tmp_path: Path) -> None:
+    """With a channel in each group one pixel has no variance, which PyTorch refuses."""
+    net = make_net("""model M() {
+        input x: f32[batch, 3, h, w]
+        output y: f32[batch, 4, h, w] = x -> conv(8, kernel=1) as a -> group_norm(2) as norm
+            -> conv(4, kernel=1) as b
+    }""")
+    world = World(samples=SyntheticSamples(net.graph, Target()))
+    small = Prune(channels=0.75).run(net, world)
+    assert small.weights["norm.weight"].shape == (2,)
+    assert [str(c.right) for c in small.graph.conditions] == ["h * w"]
+    report, messages = check_net(small, tmp_path, net.graph)
+    assert report.passed, [(m.title(), m.label()) for m in messages]
+    sizes = dict(settle_sizes([net.graph, small.graph], Target()).sizes)
+    assert sizes == draw_sizes(small.graph, Target())
+    assert sizes["h"] * sizes["w"] > 1
 
 
 def test_the_error_is_relative_to_the_base() -> None:

@@ -1,4 +1,4 @@
-"""Every published network, made small, in every weight format: the three backends agree."""
+"""Networks made small in every weight format, the published ones too: the three backends agree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from compiler.diagnostics import CompileError
 from compiler.ir.weights import draw_weights
 from compiler.ops.linear import Dense
 from tests.elaborating import elaborate
-from tests.quantizing import check_net
+from tests.quantizing import Drawn, check_net, make_net
 
 MODELS = Path(__file__).resolve().parents[1] / "specs" / "models"
 SMALLER = (
@@ -78,3 +78,26 @@ def test_published_networks_survive(name: str) -> None:
         with TemporaryDirectory() as folder:
             report, messages = check_net(made, Path(folder), net.graph)
         assert report.passed, (scheme, [(m.code, m.title(), m.label()) for m in messages])
+
+
+def test_means_over_volumes_stay_in_f32(tmp_path: Path) -> None:
+    """PyTorch cannot compute them in f16 on the CPU."""
+    net = make_net("""model M() {
+        input video: f32[batch, 2, 4, 8, 8]
+        x = video -> conv(4, kernel=3, padding=1) as stem -> relu -> avg_pool([2, 2, 2])
+        output y: f32[batch, 3] = x -> flatten -> dense(3) as head
+    }""")
+    world = World(samples=Drawn(net.graph, {}))
+    made = Float16(compute="always").quantize(net, world, None, ())
+    report, messages = check_net(made, tmp_path, net.graph)
+    assert report.passed, [(m.title(), m.label()) for m in messages]
+    kinds = {n.op.name: str(n.outputs[0].type.dtype) for n in made.graph.nodes}
+    assert (kinds["conv"], kinds["avg_pool"], kinds["relu"]) == ("f16", "f32", "f16")
+
+
+def test_the_least_size_of_a_packed_layer_is_said() -> None:
+    net = make_net("model M { input x: f32[batch, 16]\n output y = x -> dense(8) as fc }")
+    with pytest.raises(CompileError) as raised:
+        Weights4().quantize(net, World(), None, ())
+    (message,) = raised.value.messages
+    assert "with a weight of its own of 1,024 numbers or more" in message.label()

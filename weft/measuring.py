@@ -19,9 +19,11 @@ from backends.onnx_runtime.sizes import SizeSearch
 from compiler.compression.attach import CallOfNet, find_calls, find_net
 from compiler.data.loading import LoadedData, load_data
 from compiler.diagnostics import CompileError, did_you_mean
+from compiler.dims import Dim
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Input, Output, Value
 from compiler.ir.subgraph import extract_subgraph
+from compiler.messages.contracts import RowsRelated
 from compiler.messages.files import UnknownItem
 from compiler.program import DataSet, Deploy, MetricUse, Program, Train
 from compiler.training.regression import BatchMean
@@ -132,7 +134,8 @@ def score_rows(
         rows: row numbers within the data, in place of the split's.
 
     Raises:
-        CompileError: the data cannot be read, or has no such split.
+        CompileError: the data cannot be read, or has no such split; the net's outputs are not
+            those of single rows.
     """
     train = place.train
     loaded = place.data
@@ -141,6 +144,7 @@ def score_rows(
         raise CompileError([UnknownItem(None, "split", split, known, did_you_mean(split, known))])
     chosen = loaded.rows[split] if rows is None else rows
     graph = find_net(train, place.name).net.graph
+    _refuse_related_rows(place, graph)
     inputs = choose_inputs(place, chosen)
     columns = {name: array[chosen] for name, array in loaded.columns.items()}
     results = _run_in_chunks(run, inputs, train.batch)
@@ -151,6 +155,19 @@ def score_rows(
         if o.name in results and o.value.name in call.values
     }
     return dict(_make_scores(place, made, columns, len(chosen)))
+
+
+def _refuse_related_rows(place: NetOfTrain, graph: Graph) -> None:
+    for output in graph.outputs:
+        first, *others = output.value.type.shape or (Dim.of(1),)
+        if any(first.symbols & dim.symbols for dim in others):
+            fault = RowsRelated(
+                output.origin or graph.frame.origin,
+                place.name,
+                output.name,
+                str(output.value.type),
+            )
+            raise CompileError([fault])
 
 
 def sample_inputs(place: NetOfTrain, graph: Graph, rows: int = 8) -> dict[str, Array]:

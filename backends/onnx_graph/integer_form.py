@@ -16,6 +16,8 @@ from backends.onnx_graph.dtypes import Array
 from compiler.tensor import DType
 
 LAYERS = ("Conv", "Gemm")
+DENSE = ("Gemm", "MatMul")
+ABSORBED = ("Relu", "Clip")
 MOVES = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze")
 LARGEST = 2**31 - 1
 
@@ -38,6 +40,8 @@ def form_integers(build: GraphBuilder) -> None:
     for node in list(build.nodes):
         if node.domain == "" and node.op_type in (*LAYERS, "ConvTranspose"):
             _keep_float(build, node)
+        if node.domain == "" and node.op_type in DENSE:
+            _part_activation(build, node)
 
 
 def _pad_levels(build: GraphBuilder, node: ir.Node) -> None:
@@ -127,9 +131,30 @@ def _keep_float(build: GraphBuilder, node: ir.Node) -> None:
         reader.replace_input_with(place, kept)
 
 
+def _part_activation(build: GraphBuilder, node: ir.Node) -> None:
+    """Lets an integer dense layer run in integers before an activation that no rounding follows.
+    ONNX Runtime takes a Relu or Clip for a part of the layer and looks for the rounding behind it;
+    where there is none, the layer would run in f32. A LeakyRelu it takes for a node of its own:
+    with a slope of 0 it is a Relu, with a slope of 1 the identity, to stand before a Clip."""
+    (result,) = node.outputs
+    readers = list(result.uses())
+    if len(readers) != 1 or readers[0][0].op_type not in ABSORBED or _leads_to_rounding(result):
+        return
+    if any(find_scale(build, value) is None for value in node.inputs[:2]):
+        return
+    activation = readers[0][0]
+    if activation.op_type == "Relu":
+        activation.op_type = "LeakyRelu"
+        activation.attributes["alpha"] = ir.AttrFloat32("alpha", 0.0)
+        return
+    parted = build.add_plain("LeakyRelu", [result], {"alpha": 1.0}, f"{node.name}/apart")
+    build.nodes.insert(build.nodes.index(activation), _take_last(build, node))
+    activation.replace_input_with(0, parted)
+
+
 def _leads_to_rounding(value: ir.Value) -> bool:
     readers = list(value.uses())
-    while len(readers) == 1 and readers[0][0].op_type in ("Relu", "Clip"):
+    while len(readers) == 1 and readers[0][0].op_type in ABSORBED:
         readers = list(readers[0][0].outputs[0].uses())
     return len(readers) == 1 and readers[0][0].op_type == "QuantizeLinear"
 

@@ -110,3 +110,30 @@ class VariantNotBuilt(Message):
 
     def help(self) -> str:
         return "run `weft build`"
+
+
+@final
+@dataclass(frozen=True)
+class RowsRelated(Message):
+    """A net compares the rows of a batch with each other, so that its outputs depend on which rows
+    stand together: scores of `[batch, batch]`. Passes that judge, contracts and reports need
+    figures of single rows.
+
+    Let the net put out what belongs to a row (the vectors of both towers) and compare rows in the
+    train, where the objective of a batch may.
+    """
+
+    code: ClassVar[str] = "W1174"
+
+    net: str
+    output: str
+    type: str
+
+    def title(self) -> str:
+        return f"`{self.output}` of `{self.net}` has no figures of single rows"
+
+    def label(self) -> str:
+        return f"`{self.output}` is {self.type}: every row is compared with the others of its batch"
+
+    def help(self) -> str:
+        return "let the net put out what belongs to a row, and compare rows in the train"

@@ -194,8 +194,8 @@ class HalvesDiffer(Message):
 @final
 @dataclass(frozen=True)
 class NoVariance(Message):
-    """`instance_norm` takes mean and variance over space, and space is a single entry: every
-    result would be 0."""
+    """`instance_norm` takes mean and variance over space, `group_norm` over a group of channels
+    too; over a single entry every result would be 0, and PyTorch refuses it."""
 
     code: ClassVar[str] = "W0359"
     bad: ClassVar[str] = (
@@ -209,15 +209,18 @@ class NoVariance(Message):
 
     op: str
     made: Label
+    what: str = "entry of space"
 
     def title(self) -> str:
         return "one entry has no variance"
 
     def label(self) -> str:
-        return f"`{self.op}` needs more than one entry of space"
+        return f"`{self.op}` needs more than one {self.what}"
 
     def labels(self) -> Sequence[Label]:
         return (self.made,)
 
     def help(self) -> str:
+        if self.op == "group_norm":
+            return "with fewer groups each has several channels"
         return "`group_norm` and `layer_norm` take in the channels as well"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, final
 
 from compiler.diagnostics import Message
@@ -42,8 +43,9 @@ class OneGoalOnly(Message):
 class BudgetOutOfReach(Message):
     """No ranks bring a net down to the budget of `low_rank`.
 
-    Layers that may not be touched, or that cannot be factored, keep their parameters, and no
-    factor has a rank below a fiftieth of its layer's.
+    Layers that may not be touched, or that cannot be factored, keep their parameters. So do those
+    whose factors take as many multiply-adds as the layer. No layer is left with less than a
+    fiftieth of its weights.
     """
 
     code: ClassVar[str] = "W1131"
@@ -51,15 +53,20 @@ class BudgetOutOfReach(Message):
     budget: float
     before: int
     most: int
+    least: int
 
     def title(self) -> str:
         return f"low rank cannot bring the net down to {100 * self.budget:.3g}% of its parameters"
 
     def label(self) -> str:
-        return f"{self.most:,} of {self.before:,} parameters"
+        reach = f"factors with fewer multiply-adds leave {self.least:,} at least"
+        return f"{self.most:,} of {self.before:,} parameters; {reach}"
 
     def help(self) -> str | None:
-        return "ask for a larger share, or prune channels first"
+        share = math.ceil(100 * self.least / self.before)
+        if share >= 100:
+            return "no layer has factors with fewer multiply-adds; prune channels"
+        return f"ask for `budget={share}%`, or prune channels first"
 
 
 @final

@@ -31,7 +31,8 @@ class NoRowsToJudgeBy(Message):
         return "needs data"
 
     def help(self) -> str:
-        return "make the variant of a train, or judge by weights alone: `importance=l2`"
+        other = 'ranking="global"' if self.option.startswith("ranking") else "importance=l2"
+        return f"make the variant of a train, or judge by weights alone: `{other}`"
 
 
 @final
@@ -57,4 +58,8 @@ class NothingToCut(Message):
         return "; ".join(self.reasons[:3]) or f"the net has no layers with {self.what}"
 
     def help(self) -> str | None:
-        return "look at `only` and `except`" if self.reasons else None
+        if not self.reasons:
+            return None
+        if any("`batch_norm` says nothing" in reason for reason in self.reasons):
+            return "judge by weights, which needs no batch norms: `importance=l2`"
+        return "look at `only` and `except`"

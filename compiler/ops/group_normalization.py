@@ -68,7 +68,8 @@ class GroupNorm(Op):
     - `affine`: whether there are weight and bias.
 
     Example: `y = x -> group_norm(8) -> silu`
-    Errors: W0312 where `groups` does not divide the channels, W0354 where they are not known.
+    Errors: W0312 where `groups` does not divide the channels, W0354 where they are not known, W0359
+    where a group is a single entry.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.GroupNorm.html
     """
 
@@ -86,11 +87,26 @@ class GroupNorm(Op):
         need_rank(self.name, x, 2)
         channels = need_channels(self.name, x)
         need_divisor(self.groups, channels, x)
+        if equal(self._count_entries(x), 1) is True:
+            raise Fault(
+                lambda where: NoVariance(
+                    where.call, self.name, where.operand(0), "entry in each group"
+                )
+            )
         return make_affine(x, (channels,)) if self.affine else ()
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         need_weights(self, inputs)
-        return (operand_type(inputs, 0),)
+        x = operand_type(inputs, 0)
+        entries = self._count_entries(x)
+        if equal(entries, 1) is None:
+            assume(Dim.of(2), "<=", entries)
+        return (x,)
+
+    def _count_entries(self, x: TensorType) -> Dim:
+        """How many entries a group of a sample has, if that may be one; else any larger number."""
+        each = known(x.shape[1]) // self.groups
+        return product(x.shape[2:]) if each == 1 else Dim.of(each)
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0])

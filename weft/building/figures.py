@@ -15,7 +15,8 @@ from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Measured, Spread
 from compiler.compression.world import Target
 from compiler.ir.cost import is_weight, summarize
-from compiler.ir.graph import Graph
+from compiler.ir.graph import Graph, Value
+from compiler.ops.quantization import FakeQuantize
 from weft.building.timing import count_threads, draw_inputs, open_on_target, time_undisturbed
 from weft.measuring import NetOfTrain, Score, choose_inputs, score_rows
 
@@ -64,26 +65,46 @@ def count_numbers(graph: Graph) -> int:
 
 def count_memory(graph: Graph, sizes: Mapping[str, int]) -> int:
     """Bytes of the weights, and of the largest set of tensors that are alive at once when the
-    nodes run in order. An arena that shares memory better or worse differs from it."""
-    bytes_of = {
-        value.name: value.type.size.evaluate(sizes) * value.type.dtype.bytes
-        for value in (
-            *(i.value for i in graph.inputs),
-            *(v for node in graph.nodes for v in node.outputs),
-        )
-    }
-    last = {v.name: n for n, node in enumerate(graph.nodes) for v in node.inputs if v is not None}
-    last |= {o.value.name: len(graph.nodes) for o in graph.outputs}
+    nodes run in order. Weights are counted as a runtime holds them when it has loaded the file:
+    in floats where that unpacks them, in bytes where integers are computed with, and so is every
+    rounded value. An arena that shares memory better or worse differs from it."""
+    fixed = _find_fixed(graph)
+    values = {p.value.name: p.value for p in graph.parameters}
+    values |= {item.name: item.value for item in graph.inputs}
+    values |= {v.name: v for node in graph.nodes for v in node.outputs}
+    bytes_of = {name: _count_bytes(graph, value, sizes) for name, value in values.items()}
+    running = [node for node in graph.nodes if node.outputs[0].name not in fixed]
+    last = {v.name: n for n, node in enumerate(running) for v in node.inputs if v is not None}
+    last |= {o.value.name: len(running) for o in graph.outputs}
     alive = {i.name: bytes_of[i.name] for i in graph.inputs}
     peak = sum(alive.values())
-    for number, node in enumerate(graph.nodes):
+    for number, node in enumerate(running):
         alive |= {v.name: bytes_of[v.name] for v in node.outputs}
         peak = max(peak, sum(alive.values()))
         alive = {name: size for name, size in alive.items() if last.get(name, -1) > number}
-    weights = sum(
-        p.value.type.size.evaluate(sizes) * p.value.type.dtype.bytes for p in graph.parameters
-    )
-    return peak + weights
+    held = {p.value.name: bytes_of[p.value.name] for p in graph.parameters if p.value.name in last}
+    for node in graph.nodes:  # what is computed twice of the same weights is held once
+        made = [v.name for v in node.outputs if v.name in fixed and v.name in last]
+        sources = tuple(v.name if v is not None else "" for v in node.inputs)
+        held |= {f"{node.op} of {sources}": sum(bytes_of[name] for name in made)} if made else {}
+    return peak + sum(held.values())
+
+
+def _find_fixed(graph: Graph) -> set[str]:
+    """The parameters, and what is computed from them alone, which is done once."""
+    fixed = {p.value.name for p in graph.parameters}
+    for node in graph.nodes:
+        names = [v.name for v in node.inputs if v is not None]
+        if names and fixed.issuperset(names):
+            fixed |= {v.name for v in node.outputs}
+    return fixed
+
+
+def _count_bytes(graph: Graph, value: Value, sizes: Mapping[str, int]) -> int:
+    """Bytes of a value: what is rounded to levels is held in these."""
+    maker = graph.producers.get(value.name)
+    rounded = maker is not None and isinstance(maker.op, FakeQuantize)
+    return value.type.size.evaluate(sizes) * (1 if rounded else value.type.dtype.bytes)
 
 
 # --- timed --------------------------------------------------------------------------------------

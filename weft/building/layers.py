@@ -118,7 +118,7 @@ def measure_noise(build: VariantBuild, own: WeightedNet, base: WeightedNet) -> d
         for path, array in _watch(found, batch).items():
             signal = signals.get(path)
             if signal is not None and array.shape == signal.shape:
-                noise = np.subtract(signal, array, dtype=np.float64)
+                noise = np.asarray(np.subtract(signal, array, dtype=np.float64))
                 power[path] += float(np.sum(np.square(signal, dtype=np.float64)))
                 error[path] += float(np.sum(np.square(noise, out=noise)))
     return {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,21 @@ def draw_case(graph: Graph, target: Target, seed: int = 0) -> Case:
 def draw_sizes(graph: Graph, target: Target) -> dict[str, int]:
     """The sizes of all symbolic dims where figures are taken."""
     return dict(draw_case(graph, target).sizes)
+
+
+def settle_sizes(graphs: Sequence[Graph], target: Target) -> Target:
+    """The target with sizes that every net takes, so that all are measured alike: a pass may
+    leave a net that needs larger inputs than the others. As it is where there are none."""
+    for graph in graphs:
+        sizes = draw_sizes(graph, target)
+        if all(_takes(other, sizes) for other in graphs):
+            return replace(target, sizes=tuple(sizes.items()))
+    return target
+
+
+def _takes(graph: Graph, sizes: Mapping[str, int]) -> bool:
+    own = {name: size for name, size in sizes.items() if name in graph.symbols}
+    return bool(SizeSearch(graph, own).choose())
 
 
 def draw_inputs(graph: Graph, target: Target, seed: int = 0) -> tuple[dict[str, Array], str]:

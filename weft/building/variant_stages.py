@@ -13,6 +13,7 @@ from backends.pytorch.modules import emit_module
 from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Measured, Spread, Verdict, judge
 from compiler.compression.requirements import find_all
+from compiler.compression.world import Target
 from compiler.diagnostics import CompileError
 from compiler.files import write_text
 from compiler.ir.weights import write_weights
@@ -41,7 +42,7 @@ from weft.building.outcomes import (
     write_figures,
     write_layers,
 )
-from weft.building.timing import draw_inputs, draw_sizes
+from weft.building.timing import draw_inputs, draw_sizes, settle_sizes
 from weft.building.variants import VariantBuild
 from weft.measuring import sample_inputs
 
@@ -228,10 +229,12 @@ class VariantStages:
         if cache.is_fresh(stage, key):
             return read_figures(path)
         self.workshop.echo(f"{stage}: {', '.join(c.name for c in contenders)} in turns")
-        seconds, conditions = time_contenders(contenders, variant.target)
+        target = settle_sizes([c.wrapped for c in contenders], variant.target)
+        seconds, conditions = time_contenders(contenders, target)
         base = contenders[1]
         figures = {
-            c.name: self.take_figures(build, c, base, splits, seconds[c.name]) for c in contenders
+            c.name: self.take_figures(build, c, base, splits, seconds[c.name], target)
+            for c in contenders
         }
         write_figures(path, figures, conditions)
         cache.record(stage, key, [path])
@@ -257,16 +260,17 @@ class VariantStages:
         base: Contender,
         splits: Sequence[str],
         seconds: Any,
+        target: Target,
     ) -> Figures:
         """The figures of one contender, whose rounds took `seconds`."""
-        sizes = draw_sizes(contender.wrapped, build.variant.target)
+        sizes = draw_sizes(contender.wrapped, target)
         counted = count_figures(contender, sizes)
         plain = {name: Measured(value) for name, value in counted.items()}
         middle = sorted(seconds)[len(seconds) // 2]
         plain["latency"] = Measured(float(middle), Spread.ROUNDS, seconds)
         error = 0.0
         if contender is not base and contender.name == build.variant.name:
-            error = self.find_error(build, contender, base, splits)
+            error = self.find_error(contender, base, splits, target)
         elif contender.name in self.done:
             error = self.done[contender.name][1].own.plain["error"].value
         plain["error"] = Measured(error)
@@ -277,14 +281,14 @@ class VariantStages:
         return Figures(plain, found)
 
     def find_error(
-        self, build: VariantBuild, own: Contender, base: Contender, splits: Sequence[str]
+        self, own: Contender, base: Contender, splits: Sequence[str], target: Target
     ) -> float:
         """The output error of a variant, on the last split, or on synthetic inputs."""
         first = open_session(own.path, device=self.workshop.device)
         second = open_session(base.path, device=self.workshop.device)
         if own.place is not None and splits:
             return measure_error(first, second, draw_rows(own.place, splits[-1]))
-        batches = (draw_inputs(own.wrapped, build.variant.target, seed)[0] for seed in range(8))
+        batches = (draw_inputs(own.wrapped, target, seed)[0] for seed in range(8))
         return measure_error(first, second, batches)
 
     def look_up(self, figure: Figure, variant: Variant, figures: Mapping[str, Figures]) -> Measured:

@@ -52,9 +52,10 @@ def emit_model(facts: Facts) -> Lines:
     if facts.masked:
         path = f'Path(__file__).with_name("{MASKS}")'
         lines += [
+            "parameters = dict(model.named_parameters())",
             f"for name, mask in load_file({path}).items():",
             "    # Without a gradient, what pruning took out stays zero.",
-            "    model.get_parameter(name).register_hook(mask.to(device).mul)",
+            "    parameters[name].register_hook(mask.to(device).mul)",
         ]
     return lines
 

@@ -97,12 +97,14 @@ def emit_shrink_calls(facts: Facts) -> Lines:
     lines: Lines = []
     items = find_shrinkings(facts)
     several = len({item.axis for item in items}) > 1
+    if items:
+        lines.append("parameters = dict(training.model.named_parameters())")
     for item in items:
         rate = f'{optimizer_of(facts, item.optimizer)}.param_groups[0]["lr"]'
         axis = f", {item.axis}" if several else ""
         lines += [
             f"for names in SHRUNK{item.suffix}:",
-            "    parts = [training.model.get_parameter(name) for name in names]",
+            "    parts = [parameters[name] for name in names]",
             f"    shrink_groups(parts, LASSO{item.suffix} * {rate}{axis})",
         ]
     return lines

@@ -28,45 +28,78 @@ class Rung:
     lost: float
 
 
-def climb_down(
-    layers: Sequence[tuple[Layer, Sequence[Factoring]]], costs: Costs, fixed: int, most: int
-) -> Mapping[str, Choice] | None:
+@dataclass(frozen=True)
+class Ladder:
+    """What a layer can become: all settings that are cheaper than the whole layer, which comes
+    first, and those of them on the convex hull of cost and loss, dear to cheap."""
+
+    offered: Sequence[Rung]
+    hull: Sequence[Rung]
+
+
+def climb_down(ladders: Mapping[str, Ladder], fixed: int, most: int) -> Mapping[str, Choice] | None:
     """Choices by path with which the parameters of the net come to `most` or fewer; None where
     that cannot be reached.
 
     Greedy on the convex hull of (cost, loss) of each layer: at every turn the layer gives way
-    that loses least for the seconds (without a clock, multiply-adds) it saves.
+    that loses least for the seconds (without a clock, multiply-adds) it saves. On a clock that
+    errs a hull has few rungs far apart, so what the last one saved beyond the budget is given
+    back where it loses most.
 
     Args:
-        layers: layers that may be factored, with the ways to do it.
-        costs: the prices.
+        ladders: by path, what each layer can become.
         fixed: parameters of all else.
         most: the budget.
     """
-    ladders = {layer.path: find_rungs(layer, ways, costs) for layer, ways in layers}
-    places = dict.fromkeys(ladders, 0)
-    total = fixed + sum(ladder[0].parameters for ladder in ladders.values())
+    hulls = {path: ladder.hull for path, ladder in ladders.items()}
+    places = dict.fromkeys(hulls, 0)
+    total = fixed + sum(hull[0].parameters for hull in hulls.values())
     while total > most:
-        best = min(ladders, key=lambda path: _find_price(ladders[path], places[path]), default="")
-        if not best or _find_price(ladders[best], places[best]) == np.inf:
+        best = min(hulls, key=lambda path: _find_price(hulls[path], places[path]), default="")
+        if not best or _find_price(hulls[best], places[best]) == np.inf:
             return None
-        ladder, place = ladders[best], places[best]
-        total += ladder[place + 1].parameters - ladder[place].parameters
+        hull, place = hulls[best], places[best]
+        total += hull[place + 1].parameters - hull[place].parameters
         places[best] = place + 1
-    chosen = {path: ladders[path][place].choice for path, place in places.items()}
-    return {path: choice for path, choice in chosen.items() if choice is not None}
+    rungs = {path: hulls[path][place] for path, place in places.items()}
+    rungs = _give_back(ladders, rungs, most - total)
+    return {path: rung.choice for path, rung in rungs.items() if rung.choice is not None}
 
 
-def _find_price(ladder: Sequence[Rung], place: int) -> float:
+def count_least(ladders: Mapping[str, Ladder], fixed: int) -> int:
+    """The fewest parameters that the layers can come to."""
+    return fixed + sum(ladder.hull[-1].parameters for ladder in ladders.values())
+
+
+def _give_back(
+    ladders: Mapping[str, Ladder], rungs: Mapping[str, Rung], spare: int
+) -> dict[str, Rung]:
+    """The rungs with as many parameters more as may be spent, each time where most loss goes."""
+    settled = dict(rungs)
+    while True:
+        better = [
+            (here.lost - rung.lost, path, rung)
+            for path, here in settled.items()
+            for rung in ladders[path].offered
+            if rung.lost < here.lost and rung.parameters - here.parameters <= spare
+        ]
+        if not better:
+            return settled
+        _, path, rung = max(better, key=lambda one: one[0])
+        spare -= rung.parameters - settled[path].parameters
+        settled[path] = rung
+
+
+def _find_price(hull: Sequence[Rung], place: int) -> float:
     """Loss for each unit of cost that the next rung saves."""
-    if place + 1 >= len(ladder):
+    if place + 1 >= len(hull):
         return float(np.inf)
-    here, next_ = ladder[place], ladder[place + 1]
+    here, next_ = hull[place], hull[place + 1]
     return (next_.lost - here.lost) / max(here.cost - next_.cost, 1e-30)
 
 
-def find_rungs(layer: Layer, ways: Sequence[Factoring], costs: Costs) -> list[Rung]:
-    """The whole layer, then settings on the convex hull of cost and loss, dear to cheap."""
+def make_ladder(layer: Layer, ways: Sequence[Factoring], costs: Costs) -> Ladder:
+    """What a layer can become, at shares of its weights from nearly all to a fiftieth."""
     whole = costs.weights[layer.weight].size
     choices: dict[tuple[str, tuple[int, ...]], Choice] = {}
     for share in np.geomspace(0.98, 0.02, RUNGS):
@@ -82,7 +115,7 @@ def find_rungs(layer: Layer, ways: Sequence[Factoring], costs: Costs) -> list[Ru
         for choice, cost in priced
         if cost < before or before == 0
     ]
-    return _keep_hull([start, *rungs])
+    return Ladder([start, *rungs], _keep_hull([start, *rungs]))
 
 
 def _price(

@@ -8,9 +8,8 @@ from math import prod
 from typing import Literal, final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
-from compiler.compression.low_rank.allocation import climb_down
+from compiler.compression.low_rank.allocation import Ladder, climb_down, count_least, make_ladder
 from compiler.compression.low_rank.costs import Costs, choose_sizes
-from compiler.compression.low_rank.factoring import Factoring
 from compiler.compression.low_rank.layers import Layer, find_layers
 from compiler.compression.low_rank.moments import Moments, collect_moments
 from compiler.compression.low_rank.planning import (
@@ -149,20 +148,34 @@ class LowRank(CompressionPass):
     ) -> list[Verdict]:
         """What becomes of all layers together, within the budget."""
         assert self.budget is not None, "there is a budget"
-        ways: list[tuple[Layer, Sequence[Factoring]]] = [
-            (x, find_factorings(x, net.weights, moments.get(x.path), self.method)) for x in layers
-        ]
+        ladders = self._make_ladders(net, layers, moments, costs)
         before = sum(w.size for p, w in net.weights.items() if net.graph.parameter[p].trainable)
         fixed = before - sum(net.weights[layer.weight].size for layer in layers)
         most = int(before * self.budget)
-        found = climb_down(ways, costs, fixed, most)
+        found = climb_down(ladders, fixed, most)
         if found is None and costs.clock is not None:
-            found = climb_down(ways, replace(costs, clock=None), fixed, most)
+            ladders = self._make_ladders(net, layers, moments, replace(costs, clock=None))
+            found = climb_down(ladders, fixed, most)
             reason = "factors that are faster on the clock do not reach the budget"
             world.note(LayerNote(self.name, "", "ranks by multiply-adds", reason))
         if found is None:
-            raise CompileError([BudgetOutOfReach(world.span, self.budget, before, most)])
+            least = count_least(ladders, fixed)
+            raise CompileError([BudgetOutOfReach(world.span, self.budget, before, most, least)])
         return [_settle(layer, found.get(layer.path)) for layer in layers]
+
+    def _make_ladders(
+        self,
+        net: WeightedNet,
+        layers: Sequence[Layer],
+        moments: Mapping[str, Moments],
+        costs: Costs,
+    ) -> dict[str, Ladder]:
+        """What each layer can become, by path."""
+        ladders = {}
+        for layer in layers:
+            ways = find_factorings(layer, net.weights, moments.get(layer.path), self.method)
+            ladders[layer.path] = make_ladder(layer, ways, costs)
+        return ladders
 
     def _describe(
         self, verdict: Verdict, net: WeightedNet, moments: Mapping[str, Moments], world: World

@@ -9,8 +9,9 @@ import numpy as np
 from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.axes import inner_space
 from compiler.compression.pruning.groups import Channels
+from compiler.dims import Dim
 from compiler.ir.evaluate import Array
-from compiler.ir.graph import Graph, Node, Parameter, Value
+from compiler.ir.graph import Condition, Graph, Node, Parameter, Value
 from compiler.ir.verify import verify_graph
 from compiler.ops.coupling import CutTensor
 from compiler.ops.scan import Scan
@@ -47,7 +48,7 @@ def cut_graph(graph: Graph, channels: Channels, cut: Array) -> Graph:
     )
     made = replace(made, parameters=_renew_initializers(graph, made))
     verify_graph(made)
-    return made
+    return replace(made, conditions=_gather_conditions(graph, made))
 
 
 class Cutter:
@@ -95,6 +96,21 @@ class Cutter:
             nodes=tuple(self.node(node, space) for node in graph.nodes),
         )
         return graph if made == graph else made
+
+
+def _gather_conditions(old: Graph, new: Graph) -> tuple[Condition, ...]:
+    """The promises about sizes, with those that narrower nodes need too: a group norm left with a
+    channel in each group has no variance over a single pixel."""
+    found = {(c.left, c.relation, c.right): c for c in new.conditions}
+    for before, node in zip(old.nodes, new.nodes, strict=True):
+        if node is not before:
+
+            def assume(left: Dim, relation: str, right: Dim, node: Node = node) -> None:
+                condition = Condition(left, relation, right, node.origin.span)
+                found.setdefault((left, relation, right), condition)
+
+            node.op.infer([v.type if v is not None else None for v in node.inputs], assume)
+    return tuple(found.values())
 
 
 def _renew_initializers(old: Graph, new: Graph) -> tuple[Parameter, ...]:

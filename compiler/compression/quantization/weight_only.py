@@ -73,7 +73,7 @@ class Blocks:
         layers = [one for one in found if folded.weights[one.weight].size >= LEAST]
         if not layers:
             scheme = f"weights{self.bits}"
-            raise CompileError([NoDenseLayer(world.span, net.graph.name, scheme)])
+            raise CompileError([NoDenseLayer(world.span, net.graph.name, scheme, LEAST)])
         for one in found:
             if one not in layers:
                 size = folded.weights[one.weight].size
