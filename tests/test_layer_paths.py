@@ -45,7 +45,7 @@ def test_a_net_of_one_op_has_the_path_of_its_weights(step: CompressionPass) -> N
 def test_a_search_restricts_low_rank_to_that_path() -> None:
     graph = build(TOWER).graph
     net = WeightedNet(graph, draw_lively(graph))
-    sites = [site for site in find_sites(net, [LowRank(rank=2)]) if site.path == "tower"]
+    sites = [site for site in find_sites(net.graph, [LowRank(rank=2)]) if site.path == "tower"]
     made = sites[0].settings[0].run(net, World())
     assert {p for p in made.weights if p.startswith("tower.")} == {
         "tower.0.weight",

@@ -206,9 +206,9 @@ def test_a_search_in_which_no_layer_may_be_touched_misses_its_bound() -> None:
 
 def test_fewer_trials_try_fewer_strengths() -> None:
     net = make_net()
-    sites = find_sites(net, (Prune,))
+    sites = find_sites(net.graph, (Prune,))
     assert [len(site.settings) for site in sites] == [3, 3, 3]
-    thinned = Search((Prune,), trials=15).thin(sites, open_world())
+    thinned = Search((Prune,), trials=15).thin(sites)
     assert sum(len(site.settings) for site in thinned) == 6
     assert all(site.settings for site in thinned)
 

@@ -52,10 +52,13 @@ class CompressionPass(Described):
             Fault: which setting, and why.
         """
 
-    def find_fault(self, bounded: Collection[str], span: Span | None) -> Message | None:
-        """What the pass cannot work towards in its variant; None where there is nothing.
+    def find_fault(
+        self, graph: Graph | None, bounded: Collection[str], span: Span | None
+    ) -> Message | None:
+        """Why the pass cannot do its work in its variant; None where nothing is in its way.
 
         Args:
+            graph: the net that it gets; None where that is not known before other work.
             bounded: the figures that the variant bounds from above.
             span: where the pass is called.
         """

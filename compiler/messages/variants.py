@@ -208,3 +208,30 @@ class PassTooLate(Message):
 
     def help(self) -> str:
         return f"quantize last: `{self.name}(…) -> {self.quantized}`"
+
+
+@final
+@dataclass(frozen=True)
+class BeyondBest(Message):
+    """A metric is required to be better than that of a perfect net.
+
+    Shares of right answers are numbers from 0 to 1: write `97%` or `0.97`, not `97`. Errors such as
+    `mse` and `mae` are never below 0.
+    """
+
+    code: ClassVar[str] = "W0658"
+    bad: ClassVar[str] = variant_spec("require val.accuracy >= 97")
+    good: ClassVar[str] = variant_spec("require val.accuracy >= 97%")
+
+    figure: str
+    best: float
+    advice: str = ""
+
+    def title(self) -> str:
+        return "no net can hold this"
+
+    def label(self) -> str:
+        return f"`{self.figure}` is {self.best:g} at best"
+
+    def help(self) -> str | None:
+        return self.advice or None

@@ -107,6 +107,7 @@ class Metric(Described):
     """A figure of a split. Accumulates sums over batches, so that batches do not change it."""
 
     higher_is_better: ClassVar[bool] = True
+    best: ClassVar[float | None] = None  # what a perfect net has; None where there is no limit
     counts_rows: ClassVar[bool] = False  # a share of labels, whose differences are in points
 
     @abstractmethod

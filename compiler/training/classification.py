@@ -33,6 +33,7 @@ class Accuracy(Metric):
     """
 
     name: ClassVar[str] = "accuracy"
+    best: ClassVar[float | None] = 1.0
     counts_rows: ClassVar[bool] = True
     operands: ClassVar[tuple[Operand, ...]] = (Operand("scores"), Operand("labels"))
     axis: int | None = None
@@ -74,6 +75,7 @@ class BinaryAccuracy(Metric):
     """
 
     name: ClassVar[str] = "binary_accuracy"
+    best: ClassVar[float | None] = 1.0
     counts_rows: ClassVar[bool] = True
     operands: ClassVar[tuple[Operand, ...]] = (Operand("logits"), Operand("labels"))
 
@@ -111,6 +113,7 @@ class TopK(Metric):
     """
 
     name: ClassVar[str] = "top_k"
+    best: ClassVar[float | None] = 1.0
     counts_rows: ClassVar[bool] = True
     operands: ClassVar[tuple[Operand, ...]] = (Operand("scores"), Operand("labels"))
     k: int = 5
@@ -158,6 +161,7 @@ class Perplexity(Metric):
     """
 
     name: ClassVar[str] = "perplexity"
+    best: ClassVar[float | None] = 1.0
     higher_is_better: ClassVar[bool] = False
     operands: ClassVar[tuple[Operand, ...]] = (Operand("logits"), Operand("labels"))
     axis: int | None = None

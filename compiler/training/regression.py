@@ -26,6 +26,7 @@ class MeanSquaredError(Metric):
     """Mean of the squared differences of two tensors of one shape."""
 
     name: ClassVar[str] = "mse"
+    best: ClassVar[float | None] = 0.0
     higher_is_better: ClassVar[bool] = False
     operands: ClassVar[tuple[Operand, ...]] = COMPARED
 
@@ -46,6 +47,7 @@ class RootMeanSquaredError(Metric):
     """Square root of the mean squared difference, in the unit of the target."""
 
     name: ClassVar[str] = "rmse"
+    best: ClassVar[float | None] = 0.0
     higher_is_better: ClassVar[bool] = False
     operands: ClassVar[tuple[Operand, ...]] = COMPARED
 
@@ -66,6 +68,7 @@ class MeanAbsoluteError(Metric):
     """Mean of the absolute differences of two tensors of one shape, in the target's unit."""
 
     name: ClassVar[str] = "mae"
+    best: ClassVar[float | None] = 0.0
     higher_is_better: ClassVar[bool] = False
     operands: ClassVar[tuple[Operand, ...]] = COMPARED
 
@@ -96,6 +99,7 @@ class R2(Metric):
     """
 
     name: ClassVar[str] = "r2"
+    best: ClassVar[float | None] = 1.0
     operands: ClassVar[tuple[Operand, ...]] = COMPARED
 
     def check(self, types: Sequence[TensorType]) -> None:

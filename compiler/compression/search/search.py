@@ -12,6 +12,7 @@ from compiler.compression.search.sites import Family, Site, find_sites
 from compiler.compression.search.trials import FIGURES, Trials
 from compiler.compression.world import World
 from compiler.diagnostics import CompileError, Fault, Message, Where
+from compiler.ir.graph import Graph
 from compiler.messages.search import (
     NotToChoose,
     SearchNeedsGoal,
@@ -66,9 +67,14 @@ class Search(CompressionPass):
             if needed or not {"only", "except"} <= {option.name for option in options}:
                 raise Fault(partial(_refuse, name=family.name, needed=needed))
 
-    def find_fault(self, bounded: Collection[str], span: Span | None) -> Message | None:
-        """A search needs a bound on latency, size, params or flops."""
-        return SearchNeedsGoal(span) if not set(FIGURES) & set(bounded) else None
+    def find_fault(
+        self, graph: Graph | None, bounded: Collection[str], span: Span | None
+    ) -> Message | None:
+        """A search needs a bound on latency, size, params or flops, and a trial for each layer."""
+        if not set(FIGURES) & set(bounded):
+            return SearchNeedsGoal(span)
+        least = len(find_sites(graph, self.passes) if graph is not None else ()) + REPAIRS + 1
+        return TrialsTooFew(span, self.trials, least) if self.trials < least else None
 
     def run(self, net: WeightedNet, world: World) -> WeightedNet:
         """The net with the chosen settings.
@@ -78,20 +84,18 @@ class Search(CompressionPass):
                 for one setting per layer, or no choice reaches the goals.
         """
         goals = [g for g in world.goals if g.figure in FIGURES and g.relation.startswith("<")]
-        fault = self.find_fault([goal.figure for goal in goals], world.span)
+        fault = self.find_fault(net.graph, [goal.figure for goal in goals], world.span)
         if fault is not None:
             raise CompileError([fault])
         trials = Trials(net, world, [goal.figure for goal in goals], self.seed)
-        sites = self.thin(find_sites(net, self.passes), world)
+        sites = self.thin(find_sites(net.graph, self.passes))
         table = measure_sites(sites, trials)
         return Choice(table, goals, trials).run()
 
-    def thin(self, sites: Sequence[Site], world: World) -> list[Site]:
+    def thin(self, sites: Sequence[Site]) -> list[Site]:
         """The sites with no more settings than the trials allow: strong settings go first, the
         middle one stays."""
         room = self.trials - REPAIRS - 1
-        if room < len(sites):
-            raise CompileError([TrialsTooFew(world.span, self.trials, len(sites) + REPAIRS + 1)])
         kept = list(sites)
         while sum(len(site.settings) for site in kept) > room:
             longest = max(range(len(kept)), key=lambda i: len(kept[i].settings))

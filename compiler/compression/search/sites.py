@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.base import CompressionPass
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.selecting import is_selected, layer_path
+from compiler.ir.graph import Graph
 from compiler.records import dataclass
 
 CHANNELS = (0.25, 0.5, 0.75)
@@ -32,9 +33,9 @@ class Site:
     settings: tuple[CompressionPass, ...]
 
 
-def find_sites(net: WeightedNet, families: Sequence[Family]) -> list[Site]:
+def find_sites(graph: Graph, families: Sequence[Family]) -> list[Site]:
     """Every layer with a matrix or kernel, with every family that may touch it."""
-    paths = list(dict.fromkeys(_find_layers(net)))
+    paths = list(dict.fromkeys(_find_layers(graph)))
     sites = []
     for family in families:
         ladder = list_settings(family)
@@ -70,8 +71,7 @@ def combine(settings: Sequence[CompressionPass]) -> list[CompressionPass]:
     return [replace(p, only=tuple(merged[p])) for p in passes]
 
 
-def _find_layers(net: WeightedNet) -> Iterator[str]:
-    graph = net.graph
+def _find_layers(graph: Graph) -> Iterator[str]:
     for node in graph.nodes:
         read = [graph.parameter[v.name] for v in node.inputs if v and v.name in graph.parameter]
         if any(p.trainable and p.value.type.rank >= 2 for p in read):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from compiler.compression.figures import FIGURES, Kind
-from compiler.compression.requirements import find_figures
+from compiler.compression.requirements import find_figures, isolate
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.context import Body
 from compiler.elaborate.describing import describe
@@ -14,6 +14,7 @@ from compiler.messages.clauses import NoSuchItem
 from compiler.messages.training import UnknownFigure
 from compiler.messages.variants import (
     BadRequire,
+    BeyondBest,
     ContractAboutItself,
     KindsDiffer,
     NoMetricsHere,
@@ -78,7 +79,30 @@ class RequireReader:
         if not any(figure.owner is None for figure in figures):
             self.body.report(BadRequire(expression.span, "this names no figure of the variant"))
             return None
-        return Requirement(left[0], expression.operator, right[0], expression.span)
+        requirement = Requirement(left[0], expression.operator, right[0], expression.span)
+        return requirement if self.check_reach(requirement) else None
+
+    def check_reach(self, requirement: Requirement) -> bool:
+        """Whether a perfect net would hold a bound on a metric; what none can is reported."""
+        isolated, train = isolate(requirement), self.owners.train
+        if isolated is None or train is None:
+            return True
+        figure, relation, bound = isolated
+        metric = next((use.metric for use in train.metrics if use.name == figure.name), None)
+        if figure.split is None or metric is None or metric.best is None:
+            return True
+        if not isinstance(bound, Quantity):
+            return True
+        sign = 1 if metric.higher_is_better else -1
+        room = sign * (metric.best - bound.value)
+        towards = (">", ">=") if metric.higher_is_better else ("<", "<=")
+        if relation not in towards or room > 0 or (room == 0 and relation.endswith("=")):
+            return True
+        name = f"{figure.split}.{figure.name}"
+        percent = metric.counts_rows and 1 < bound.value <= 100 and not bound.text.endswith("%")
+        advice = f"write `{name} {relation} {bound.text}%`" if percent else ""
+        self.body.report(BeyondBest(requirement.span, name, metric.best, advice))
+        return False
 
     # --- sides ------------------------------------------------------------------------------
 

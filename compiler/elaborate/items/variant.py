@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.compression.base import COMPRESSION, CompressionPass
 from compiler.compression.devices import DEVICES
+from compiler.compression.low_rank.adapting import is_adapter
 from compiler.compression.low_rank.layers import walk_nodes
 from compiler.compression.registry import load_compression
 from compiler.compression.requirements import isolate
@@ -131,11 +132,14 @@ class VariantRun:
                 last = step
 
     def check_goals(self) -> None:
-        """Reports passes that miss among the requirements what they would work towards."""
+        """Reports passes that cannot do their work with what the variant requires."""
         isolated = [found for r in self.requires if (found := isolate(r)) is not None]
         bounded = [figure.name for figure, relation, _ in isolated if relation in ("<", "<=")]
-        for step in self.steps:
-            fault = step.compression.find_fault(bounded, step.span)
+        graph = self.base.net.graph
+        adapted = any(is_adapter(p.path) for p in graph.parameters)  # and merged, before any pass
+        for number, step in enumerate(self.steps):
+            known = graph if number == 0 and not adapted else None
+            fault = step.compression.find_fault(known, bounded, step.span)
             if fault is not None:
                 self.scope.session.report(fault)
 
