@@ -53,6 +53,7 @@ def test_results_and_epochs_are_read(tmp_path: Path) -> None:
 
 def test_a_resumed_training_reports_new_epochs_only(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "seconds": 3.0}\n')
+    (tmp_path / "best.safetensors").write_bytes(b"weights of epoch 1")
     epochs: list[float] = []
     body = "assert options.resume and options.device == 'cpu'\nepoch(2)\n" + FINISH
     results = run(
@@ -64,6 +65,11 @@ def test_a_resumed_training_reports_new_epochs_only(tmp_path: Path) -> None:
     )
     assert epochs == [2]
     assert results.seconds == 3.5
+
+
+def test_a_training_without_its_best_weights_starts_anew(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "seconds": 3.0}\n')
+    run(tmp_path, "assert not options.resume\nepoch(1)\n" + FINISH, resume=True)
 
 
 def test_paths_start_from_the_data_root(tmp_path: Path) -> None:
