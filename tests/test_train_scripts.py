@@ -215,7 +215,11 @@ def test_optimizers_run_and_resume(optimizer: str, tmp_path: Path) -> None:
 # --- several processes ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", [PLAIN.replace("OPTIMIZER", "adamw(lr=0.02)"), NETS])
+TAKEN = NETS.replace("body", "train").replace("head", "values")
+"""Nets with names of methods of PyTorch's modules."""
+
+
+@pytest.mark.parametrize("text", [PLAIN.replace("OPTIMIZER", "adamw(lr=0.02)"), NETS, TAKEN])
 def test_two_processes_give_what_one_gives(text: str, tmp_path: Path) -> None:
     folder = write(text, tmp_path)
     lint(folder)

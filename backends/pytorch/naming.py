@@ -21,6 +21,9 @@ zero_grad
 MODULE_ATTRIBUTES = frozenset(_MODULE_ATTRIBUTES.split())
 """Public attributes of `torch.nn.Module`: a submodule of such a name cannot be read as `self.x`."""
 
+DICT_ATTRIBUTES = frozenset({"clear", "items", "keys", "pop", "update", "values"})
+"""What `torch.nn.ModuleDict` has besides. It refuses keys of either kind."""
+
 IMPORTED = frozenset({"F", "Tensor", "nn", "torch", "Callable", "OrderedDict"})
 """What the generated file imports."""
 

@@ -6,7 +6,7 @@ from enum import Enum
 
 from backends.pytorch.document import quote
 from backends.pytorch.merged import CHAIN, Class
-from backends.pytorch.naming import MODULE_ATTRIBUTES, is_plain
+from backends.pytorch.naming import DICT_ATTRIBUTES, MODULE_ATTRIBUTES, is_plain
 from backends.pytorch.terms import Form, Hole, Many, Part, Tree
 
 
@@ -104,11 +104,8 @@ def find_members(target: Class, prefix: str) -> tuple[list[str], bool]:
     names = list(labels)
     if all(label.isdecimal() for label in names):
         names.sort(key=int)
-    usable = not any(label in _DICT_ATTRIBUTES for label in names)
+    usable = not any(label in DICT_ATTRIBUTES for label in names)
     return names, modules and usable
-
-
-_DICT_ATTRIBUTES = frozenset({"clear", "items", "keys", "pop", "update", "values"})
 
 
 def _kind_of_tree(tree: Part, path: str) -> Kind:

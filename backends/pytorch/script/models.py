@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backends.pytorch.modules import constructor_call, root_class
+from backends.pytorch.naming import DICT_ATTRIBUTES, MODULE_ATTRIBUTES
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.names import write_literal
 from backends.pytorch.script.optimizing import spell_match
@@ -40,6 +41,13 @@ def emit_model(facts: Facts) -> Lines:
         calls = zip(nets, construct_nets(facts), strict=True)
         made = ", ".join(f"{write_literal(net.name)}: {call}" for net, call in calls)
         lines = [f"model = nn.ModuleDict({{{made}}}).to(device{layout})"]
+        if has_taken_name(facts):
+            lines = [
+                "model = nn.ModuleDict()",
+                "# Not as arguments: a ModuleDict refuses names of its methods.",
+                f"model._modules.update({{{made}}})",
+                f"model.to(device{layout})",
+            ]
     if facts.starts:
         path = f'Path(__file__).with_name("{START}")'
         lines.append(f"model.load_state_dict(load_file({path}), strict=False)")
@@ -58,6 +66,11 @@ def emit_model(facts: Facts) -> Lines:
             "    parameters[name].register_hook(mask.to(device).mul)",
         ]
     return lines
+
+
+def has_taken_name(facts: Facts) -> bool:
+    """Whether a net is called like a member of `nn.ModuleDict`."""
+    return any(net.name in MODULE_ATTRIBUTES | DICT_ATTRIBUTES for net in facts.train.nets)
 
 
 ADAPTER = "lora"
@@ -89,7 +102,10 @@ def emit_replica(facts: Facts) -> Lines:
     lines = ["replica = model", "if WORLD > 1:"]
     if facts.single:
         return [*lines, f"    replica = DistributedDataParallel(model{option})"]
-    lines.append("    replica = nn.ModuleDict(model.items())")
+    if has_taken_name(facts):
+        lines += ["    replica = nn.ModuleDict()", "    replica._modules.update(model.items())"]
+    else:
+        lines.append("    replica = nn.ModuleDict(model.items())")
     for net in facts.train.nets:
         if not facts.is_frozen(net):
             place = f"replica[{write_literal(net.name)}]"
