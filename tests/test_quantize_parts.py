@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from backends.onnx_graph.compile import compile_onnx
+from backends.onnx_runtime.cases import Case
+from backends.onnx_runtime.margins import Margin
 from backends.onnx_runtime.readback import check_integers, find_float_nodes, optimize
 from backends.onnx_runtime.rounding import has_rounding, measure_rounding
 from backends.onnx_runtime.session import Device, open_session
@@ -273,6 +275,24 @@ def test_the_tolerance_knows_steps() -> None:
     outputs = evaluate(made.graph, made.weights, inputs)
     allowed = measure_rounding(made.graph, made.weights, inputs, outputs)
     assert 1e-4 < allowed < 0.05, "a few levels, not the size of the numbers"
+
+
+def test_one_number_on_an_edge_is_found_by_more_draws() -> None:
+    net = make_net(
+        """model M() {
+            input x: f32[batch, 64]
+            output y = x -> fake_quantize("i8") as levels -> sum(axis=1)
+        }"""
+    )
+    weights = {"levels.scale": np.float32(1), "levels.zero_point": np.int32(0)}
+    x = np.full((1, 64), 3, np.float32)
+    x[0, 5] = 0.5 - 0.85 / 32  # one draw in thirteen rounds it up
+    meaning = evaluate(net.graph, weights, {"x": x})
+    margin = Margin(net.graph, weights, Case("edge", {"batch": 1}, {"x": x}), meaning)
+    level = 1 / float(meaning["y"][0])
+    assert margin.rounding < level, "the first draws pass it by"
+    assert margin.allow(level, 1e-6) >= level
+    assert margin.allow(10 * level, 1e-6) < 10 * level
 
 
 def test_a_lost_bias_is_outside_the_tolerance() -> None:

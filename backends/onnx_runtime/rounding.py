@@ -34,8 +34,12 @@ FLIPS = 2
 """How many elements of each row should get another level at least: in a value of eight elements
 (behind a pool) hardly one would, and the one that does in a backend has a large effect."""
 DRAWS = 3
+"""How many random moves are tried."""
+MOST_DRAWS = 48
+"""How many are tried before a difference is a fault: where one element of a whole layer lies on an
+edge, many draws pass it by."""
 FACTOR = 3.0
-"""How many times the largest effect of `DRAWS` random moves a difference may be."""
+"""How many times the largest effect of the moves a difference may be."""
 
 
 Rounding = FakeQuantize | DynamicDense | PackedDense
@@ -98,16 +102,17 @@ def measure_rounding(
     weights: Mapping[str, Array],
     inputs: Mapping[str, Array],
     expected: Mapping[str, Array],
+    draws: Sequence[int] = range(DRAWS),
 ) -> float:
     """The error that levels decided otherwise and integer biases explain, relative to the
     outputs' magnitude, and one step of every output that is itself rounded; 0 for a graph that
-    rounds nothing."""
+    rounds nothing. `draws` are the seeds of the moves."""
     if not has_rounding(graph):
         return 0.0
     worst = 0.0
     rounded = {**weights, **dict(_round_biases(graph, weights))}
     graph, rounded = decode_weights(graph, rounded)
-    for seed in range(DRAWS):
+    for seed in draws:
         draw = np.random.default_rng(seed)
         nodes = tuple(
             replace(node, op=_Moved(node.op, draw))  # type: ignore[arg-type]
