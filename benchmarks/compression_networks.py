@@ -36,6 +36,8 @@ PIPELINES = {
 }
 SIDES = {"resnet18": 224, "resnet20": 32, "resnet50": 224, "mobilenet_v2": 224}
 """Height and width of images in the papers, for networks that take any."""
+NOISE = 1.02
+"""Up to this ratio, sessions of one and the same file differ, as memory happens to lie."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Result:
         size, weights = (own[name].value / base[name].value for name in ("size", "params"))
         pairs = np.asarray(own["latency"].samples) / np.asarray(base["latency"].samples)
         low, high = median_interval(pairs)
-        slower = ", SLOWER than fp32" if low > 1 else ""
+        slower = ", SLOWER than fp32" if low > NOISE else ""
         facts = self.outcome.verified
         state = "verified" if self.holds else "NOT RIGHT"
         return (
