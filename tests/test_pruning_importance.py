@@ -177,7 +177,7 @@ def test_a_net_without_batch_norms_is_told_of_another_importance() -> None:
         Prune(channels=0.5, importance=BatchNormScale()).run(net, World())
     (message,) = caught.value.messages
     assert isinstance(message, NothingToCut)
-    assert message.help() == "judge by weights, which needs no batch norms: `importance=l2`"
+    assert message.help() == "judge by weights, of which every layer has some: `importance=l2`"
 
 
 def test_ranking_by_trial_spares_what_the_loss_needs() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 from xml.etree import ElementTree
@@ -29,7 +29,7 @@ from weft.cli.main import app
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     made = Folder(tmp_path_factory.mktemp("build"))
     made.build()
     return made
@@ -76,7 +76,7 @@ def test_another_contract_makes_nothing_anew(folder: Folder) -> None:
     folder.build()
     folder.build(require="test.accuracy >= 50% and size <= 0.9 * fit.size and error <= 200%")
     assert all(line.endswith("up to date") for line in folder.said)
-    assert len(folder.report()["contract"]) == 3  # type: ignore[arg-type]
+    assert len(folder.report()["contract"]) == 3
 
 
 def test_another_last_pass_keeps_the_first_ones(folder: Folder) -> None:
@@ -105,12 +105,12 @@ def test_the_report_says_what_was_measured(folder: Folder) -> None:
     facts = folder.report()
     figures = facts["figures"]
     size = (folder.out / "tiny.onnx").stat().st_size
-    assert figures["tiny"]["size"] == size  # type: ignore[index]
-    assert figures["fit"]["params"] == 64 * 32 + 32 + 320 + 10  # type: ignore[index]
-    assert figures["tiny"]["params"] == 64 * 16 + 16 + 160 + 10  # type: ignore[index]
-    assert figures["tiny"]["flops"] == 8 * 2 * (64 * 16 + 160)  # type: ignore[index]
-    assert [layer["path"] for layer in facts["layers"]] == ["stem", "head"]  # type: ignore[attr-defined]
-    assert all(entry["verdict"] == "pass" for entry in facts["contract"])  # type: ignore[attr-defined]
+    assert figures["tiny"]["size"] == size
+    assert figures["fit"]["params"] == 64 * 32 + 32 + 320 + 10
+    assert figures["tiny"]["params"] == 64 * 16 + 16 + 160 + 10
+    assert figures["tiny"]["flops"] == 8 * 2 * (64 * 16 + 160)
+    assert [layer["path"] for layer in facts["layers"]] == ["stem", "head"]
+    assert all(entry["verdict"] == "pass" for entry in facts["contract"])
     text = (folder.out / "report.md").read_text()
     assert "require size <= 8KiB" in text
     assert "| stem | dense | 16×64 | 1,040 | 2,080 | 8 |" in text
@@ -141,7 +141,7 @@ def test_a_contract_that_does_not_hold_ends_the_build(folder: Folder) -> None:
     assert "`prune(channels=" in (message.help() or "")
     assert "(SQNR " in (message.help() or "")
     facts = folder.report()["contract"]
-    assert [entry["verdict"] for entry in facts] == ["fail", "pass"]  # type: ignore[attr-defined]
+    assert [entry["verdict"] for entry in facts] == ["fail", "pass"]
 
 
 def test_the_nearest_setting_holds(folder: Folder) -> None:
@@ -157,7 +157,7 @@ def test_settings_are_tried_for_figures_of_every_kind(
     folder: Folder, figure: str, share: float
 ) -> None:
     folder.build(require=f"{figure} >= 0{'B' if figure == 'memory' else ''}")
-    entry = folder.report()["contract"][0]  # type: ignore[index]
+    entry = folder.report()["contract"][0]
     own = float(entry["left"])
     bound = f"{int(share * own)}B" if figure == "memory" else f"{share * own:.4f}"
     with pytest.raises(CompileError) as caught:
@@ -199,7 +199,7 @@ def test_a_size_that_cannot_be_is_refused_before_training(tmp_path: Path) -> Non
 def test_the_words_of_the_explanation(folder: Folder) -> None:
     folder.build()
     journal = folder.report()["journal"]
-    assert {"step": "prune", "path": "stem"}.items() <= journal[0].items()  # type: ignore[index]
+    assert {"step": "prune", "path": "stem"}.items() <= journal[0].items()
 
 
 # --- what a build left --------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def test_the_words_of_the_explanation(folder: Folder) -> None:
 def test_a_variant_from_python(folder: Folder) -> None:
     folder.build()
     model = load(folder.path / "spec.weft").variant("tiny", folder.out)
-    figures = cast(Any, folder.report()["figures"])
+    figures = folder.report()["figures"]
     assert model.parameters == figures["tiny"]["params"]
     rows = load_digits().data[:20].astype(np.float32) / 16
     path = model.onnx(folder.path / "again.onnx")
@@ -247,7 +247,7 @@ def test_commands_know_variants(folder: Folder) -> None:
         app, ["eval", spec, "tiny", "--onnx", str(folder.path / "made" / "tiny.onnx")]
     )
     figures = folder.report()["figures"]
-    assert f"accuracy {figures['tiny']['test']['accuracy']:.4f}" in found.output  # type: ignore[index]
+    assert f"accuracy {figures['tiny']['test']['accuracy']:.4f}" in found.output
 
 
 def test_contracts_against_other_trains_and_variants(folder: Folder) -> None:
@@ -257,8 +257,8 @@ def test_contracts_against_other_trains_and_variants(folder: Folder) -> None:
     spec = SPEC + wide.replace("epochs 8", "epochs 1") + other
     folder.build(require="size <= 0.9 * wide.size and size <= other.size", spec=spec)
     figures = folder.report()["figures"]
-    assert figures["wide"]["params"] == 64 * 64 + 64 + 640 + 10  # type: ignore[index]
-    assert figures["other"]["params"] == figures["wide"]["params"]  # type: ignore[index]
+    assert figures["wide"]["params"] == 64 * 64 + 64 + 640 + 10
+    assert figures["other"]["params"] == figures["wide"]["params"]
 
 
 # --- nets that were trained elsewhere -------------------------------------------------------------
@@ -298,7 +298,7 @@ deploy tiny as onnx {}
 """
     folder = Folder(tmp_path)
     folder.build("quantize(stored8)", "error <= 50%", spec)
-    assert {row["path"] for row in folder.report()["layers"]} >= {"stem", "head"}  # type: ignore
+    assert {row["path"] for row in folder.report()["layers"]} >= {"stem", "head"}
 
 
 def test_nets_that_compare_rows_have_no_figures_of_rows(tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def test_weights_from_elsewhere_need_no_data(tmp_path: Path) -> None:
     )
     assert folder.report()["synthetic"] is True
     figures = folder.report()["figures"]
-    assert figures["tiny"]["size"] < figures["pretrained"]["size"]  # type: ignore[index]
+    assert figures["tiny"]["size"] < figures["pretrained"]["size"]
     assert (folder.out / "tiny.onnx").is_file()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, cast
 
 import pytest
 
@@ -49,7 +48,7 @@ def test_quality_comes_back_with_channels_and_is_carried_over(folder: Folder) ->
     )
     passes = "prune(channels=80%)"
     folder.build(passes, "test.doubt <= 1000 and test.accuracy >= 0%", spec)
-    entries = cast(Any, folder.report()["contract"])
+    entries = folder.report()["contract"]
     bound = 0.9 * entries[0]["left"]
     with pytest.raises(CompileError) as caught:
         folder.build(passes, f"test.doubt <= {bound} and test.accuracy >= 0%", spec)
@@ -61,7 +60,7 @@ def test_quality_comes_back_with_channels_and_is_carried_over(folder: Folder) ->
     told = float((message.help() or "").partition("about ")[2].partition(" ")[0])
     with suppress(CompileError):
         folder.build(f"prune(channels={share}%)", f"test.doubt <= {bound}", spec)
-    found = cast(Any, folder.report()["contract"])[0]["left"]
+    found = folder.report()["contract"][0]["left"]
     assert told == pytest.approx(found, rel=0.15)
     with pytest.raises(CompileError) as caught:
         folder.build(passes, f"test.accuracy >= {entries[1]['left'] + 0.01}", spec)

@@ -23,6 +23,7 @@ from compiler.ir.weights import draw_weights
 from compiler.program import Program
 from tests.checking import check_text
 from tests.quantizing import check_net, make_net
+from tests.variant_folder import SHARES, TRAINED
 from weft.building import timing
 from weft.building.describing import describe_change
 from weft.building.figures import count_memory, count_numbers, measure_error, sample_score
@@ -43,39 +44,20 @@ from weft.building.world import (
 )
 from weft.measuring import NetOfTrain, Score
 
-SPEC = """
-model Net(width: int = 32) {
-    input image: f32[batch, 64]
-    output logits = image -> dense(width) as stem -> relu -> dense(10) as head
-}
-data digits {
-    source sklearn("digits")
-    image = (image / 16) -> reshape([64])
-    split random(seed=0), SHARES
-}
-train fit of Net on digits {
-    minimize cross_entropy(logits, label) with adamw(lr=1e-2)
-    metric accuracy = accuracy(logits, label)
-    batch 64  epochs 8
-}
-variant tiny of fit { require REQUIRE }
-"""
+SPEC = TRAINED + "variant tiny of fit { require REQUIRE }\n"
 
 
-THREE = "train=60%, val=20%, test=20%"
+def program_of(shares: str = SHARES, require: str = "size <= 1MiB") -> Program:
+    return check_text(SPEC.replace(SHARES, shares).replace("REQUIRE", require))
 
 
-def program_of(shares: str = THREE, require: str = "size <= 1MiB") -> Program:
-    return check_text(SPEC.replace("SHARES", shares).replace("REQUIRE", require))
-
-
-def plan_of(shares: str = THREE) -> RowPlan:
+def plan_of(shares: str = SHARES) -> RowPlan:
     train = program_of(shares).trains["fit"]
     return RowPlan(NetOfTrain(train, "fit", Path()), 0)
 
 
 def net_of(width: int = 32) -> WeightedNet:
-    text = SPEC.replace("SHARES", "train=80%, val=20%").replace("REQUIRE", "size <= 1MiB")
+    text = SPEC.replace(SHARES, "train=80%, val=20%").replace("REQUIRE", "size <= 1MiB")
     graph = check_text(text.replace("int = 32", f"int = {width}")).variants["tiny"].graph
     return WeightedNet(graph, draw_weights(graph))
 

@@ -9,7 +9,7 @@ from compiler.compression.quantization.dynamic import Dynamic
 from compiler.compression.quantization.weight_only import Weights4
 from tests.pytorch_compare import assert_clean
 from tests.quantizing import make_net
-from tests.test_weight_formats_schemes import DENSE, IMAGES, STORED, TOKENS, apply
+from tests.weight_formats import DENSE, IMAGES, STORED, TOKENS, apply
 
 
 def test_generated_code_is_clean(tmp_path: Path) -> None:

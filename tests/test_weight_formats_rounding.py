@@ -28,7 +28,7 @@ from compiler.ops.packed import pack_blocks
 from compiler.ops.stored import find_gaps
 from tests.quantizing import Drawn, make_net
 from tests.test_quantize_random import EXAMPLES
-from tests.test_weight_formats_schemes import IMAGES, TOKENS
+from tests.weight_formats import IMAGES, TOKENS
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from backends.onnx_runtime.session import Device
 from weft.api import load
 from weft.building.stages import Build
 
-SPEC = """
+TRAINED = """
 model Net(width: int = 32) {
     input image: f32[batch, 64]
     output logits = image -> dense(width) as stem -> relu -> dense(10) as head
@@ -24,6 +25,12 @@ train fit of Net on digits {
     metric accuracy = accuracy(logits, label)
     batch 64  epochs 8
 }
+"""
+SHARES = "train=60%, val=20%, test=20%"
+"""What the split of `TRAINED` says, to be replaced."""
+SPEC = (
+    TRAINED
+    + """
 variant tiny of fit {
     apply PASSES
     target cpu(threads=1), batch=8
@@ -32,6 +39,7 @@ variant tiny of fit {
 deploy tiny as onnx { preprocess digits  labels ["{i}" for i in 0..10] }
 deploy tiny as onnx { opset 19 }
 """
+)
 PASSES = "prune(channels=50%) -> quantize(stored8)"
 REQUIRE = "test.accuracy >= fit.test.accuracy - 20% and size <= 8KiB"
 
@@ -54,6 +62,7 @@ class Folder:
         program = load(self.path / "spec.weft").program
         Build(program, self.out, Device.CPU, echo=self.said.append).run()
 
-    def report(self) -> dict[str, object]:
+    def report(self) -> dict[str, Any]:
         sections = json.loads((self.out / "report.json").read_text())["sections"]
-        return next(s for s in sections if s["title"].startswith("variant tiny"))
+        found: dict[str, Any] = next(s for s in sections if s["title"].startswith("variant tiny"))
+        return found

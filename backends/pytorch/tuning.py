@@ -130,9 +130,7 @@ class ScriptTrainer:
         files = [folder / name for name in ("model.py", "train.py", START, MASKS, HELD)]
         files += self.train_item.data.source.files(self.data_root)
         for path in filter(Path.is_file, files):
-            digest.update(path.name.encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(f"{path.name} {_hash(path)} ".encode())
         return digest.hexdigest()
 
 

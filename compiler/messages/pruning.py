@@ -50,6 +50,7 @@ class NothingToCut(Message):
 
     what: str  # "channels" or "weights"
     reasons: tuple[str, ...]  # "`fc`: an output of the net"
+    unscored: bool = False  # whether the importance says nothing about layers that might be cut
 
     def title(self) -> str:
         return f"there are no {self.what} to prune"
@@ -60,6 +61,6 @@ class NothingToCut(Message):
     def help(self) -> str | None:
         if not self.reasons:
             return None
-        if any("`batch_norm` says nothing" in reason for reason in self.reasons):
-            return "judge by weights, which needs no batch norms: `importance=l2`"
+        if self.unscored:
+            return "judge by weights, of which every layer has some: `importance=l2`"
         return "look at `only` and `except`"

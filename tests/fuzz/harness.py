@@ -116,7 +116,7 @@ def fuzz(count: int, seed: int) -> Tally:
             try:
                 with time_limit(LIMIT):
                     sink = run_compiler(text, folder)
-            except Exception:
+            except Exception:  # whatever the compiler raises is what is looked for
                 trace = traceback.format_exc()
                 tally.failures.append(Failure(f"{seed}:{number}", text, trace))
                 continue

@@ -40,14 +40,7 @@ def emit_model(facts: Facts) -> Lines:
     else:
         calls = zip(nets, construct_nets(facts), strict=True)
         made = ", ".join(f"{write_literal(net.name)}: {call}" for net, call in calls)
-        lines = [f"model = nn.ModuleDict({{{made}}}).to(device{layout})"]
-        if has_taken_name(facts):
-            lines = [
-                "model = nn.ModuleDict()",
-                "# Not as arguments: a ModuleDict refuses names of its methods.",
-                f"model._modules.update({{{made}}})",
-                f"model.to(device{layout})",
-            ]
+        lines = _make_dictionary(facts, made, f".to(device{layout})")
     if facts.starts:
         path = f'Path(__file__).with_name("{START}")'
         lines.append(f"model.load_state_dict(load_file({path}), strict=False)")
@@ -66,6 +59,17 @@ def emit_model(facts: Facts) -> Lines:
             "    parameters[name].register_hook(mask.to(device).mul)",
         ]
     return lines
+
+
+def _make_dictionary(facts: Facts, made: str, placed: str) -> Lines:
+    if not has_taken_name(facts):
+        return [f"model = nn.ModuleDict({{{made}}}){placed}"]
+    return [
+        "model = nn.ModuleDict()",
+        "# Not as arguments: a ModuleDict refuses names of its methods.",
+        f"model._modules.update({{{made}}})",
+        f"model{placed}",
+    ]
 
 
 def has_taken_name(facts: Facts) -> bool:

@@ -179,7 +179,8 @@ class Prune(CompressionPass):
         unscored = self._explain_unscored(channels, scores)
         if not chosen:
             known = {**unscored, **find_quantized(net.graph), **channels.obstacles}
-            raise CompileError([NothingToCut(world.span, "channels", _list_reasons(known))])
+            reasons = _list_reasons(known)
+            raise CompileError([NothingToCut(world.span, "channels", reasons, bool(unscored))])
         counts = self._count_gone(net, channels, chosen, share, world)
         groups = [channels.groups[i] for i in chosen]
 
