@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,12 +82,19 @@ def count_memory(graph: Graph, sizes: Mapping[str, int]) -> int:
         alive |= {v.name: bytes_of[v.name] for v in node.outputs}
         peak = max(peak, sum(alive.values()))
         alive = {name: size for name, size in alive.items() if last.get(name, -1) > number}
-    held = {p.value.name: bytes_of[p.value.name] for p in graph.parameters if p.value.name in last}
-    for node in graph.nodes:  # what is computed twice of the same weights is held once
-        made = [v.name for v in node.outputs if v.name in fixed and v.name in last]
-        sources = tuple(v.name if v is not None else "" for v in node.inputs)
-        held |= {f"{node.op} of {sources}": sum(bytes_of[name] for name in made)} if made else {}
-    return peak + sum(held.values())
+    return peak + _count_held(graph, bytes_of, fixed & last.keys())
+
+
+def _count_held(graph: Graph, bytes_of: Mapping[str, int], read: Set[str]) -> int:
+    """Bytes of what is known once the file is loaded, as far as nodes that run read it. What is
+    computed twice of the same weights is held once."""
+    held = {p.value.name: bytes_of[p.value.name] for p in graph.parameters if p.value.name in read}
+    for node in graph.nodes:
+        made = [v.name for v in node.outputs if v.name in read]
+        if made:
+            sources = tuple(v.name if v is not None else "" for v in node.inputs)
+            held[f"{node.op} of {sources}"] = sum(bytes_of[name] for name in made)
+    return sum(held.values())
 
 
 def _find_fixed(graph: Graph) -> set[str]:
