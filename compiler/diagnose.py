@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from compiler.diagnostics import Message
+from compiler.diagnostics import Message, did_you_mean
+from compiler.messages.names import UnknownClause
 from compiler.messages.syntax import (
     LoneWord,
     MismatchedBracket,
@@ -20,7 +21,7 @@ from compiler.messages.syntax_symbols import LoneCall
 from compiler.messages.syntax_text import HalfNumber, SpacedUnit
 from compiler.mistakes import find_example, find_foreign_word
 from compiler.newlines import NEEDS_VALUE
-from compiler.recover import ITEM_WORDS, NAMES, Edit, Trouble
+from compiler.recover import FILE_WORDS, ITEM_WORDS, NAMES, Edit, Trouble
 from compiler.source import Span
 from compiler.units import UNITS
 
@@ -206,6 +207,20 @@ def find_broken_number(trouble: Trouble) -> Diagnosis | None:
     return None
 
 
+def find_item_word(trouble: Trouble) -> Diagnosis | None:
+    """`varient tiny of M {`: a statement at file level that begins with a word like an item's."""
+    tokens, head = trouble.tokens, trouble.head
+    begins = not trouble.in_body and head < trouble.index and trouble.is_kind(head, "NAME")
+    if not begins or not trouble.is_kind(head + 1, *NAMES):
+        return None
+    word = tokens.text(head)
+    near = did_you_mean(word, FILE_WORDS)
+    if near is None or near.upper() not in ITEM_WORDS:
+        return None
+    message = UnknownClause(tokens.span(head), word, "a file", FILE_WORDS, near)
+    return message, Edit(1, (trouble.table.words[near],), head)
+
+
 def find_lone_word(trouble: Trouble) -> Diagnosis | None:
     """A statement that is one word."""
     tokens, head = trouble.tokens, trouble.head
@@ -351,6 +366,7 @@ def keep_if_read(trouble: Trouble, *insert: int, drop: int = 0) -> Edit | None:
 
 RULES = (
     find_foreign_word,
+    find_item_word,
     find_wrong_closer,
     find_open_bracket,
     find_next_statement,

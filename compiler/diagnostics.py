@@ -44,6 +44,8 @@ class Message(ABC):
     severity: ClassVar[Severity] = Severity.ERROR
     bad: ClassVar[str] = ""
     good: ClassVar[str] = ""
+    absent: ClassVar[str | None] = None
+    """The field with the name that nothing has, if that is what the message says."""
 
     span: Span | None
     calls: tuple[Label, ...] = field(default=(), kw_only=True, repr=False)

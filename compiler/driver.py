@@ -70,14 +70,18 @@ def check_source(
     file = parse(source, sink)
     if "tree" in show:
         show["tree"](describe_tree(file))
-    if sink.has_errors:
+    readable = not sink.has_errors
+    values = read_overrides(file, overrides or {}, sink if readable else Sink())
+    if readable and sink.has_errors:
         return None
-    values = read_overrides(file, overrides or {}, sink)
-    if sink.has_errors:
-        return None
-    scope = open_file(file, sink, values)
+    found = Sink()
+    scope = open_file(file, found, values)
     scope.session.sources = {name: Memory(columns) for name, columns in (arrays or {}).items()}
     program = run_deep(lambda: elaborate_program(scope))
+    for message in scope.session.select(found.messages):
+        sink.report(message)
+    if not readable:
+        return None  # items without mistakes were checked, and are no whole program
     if "program" in show:
         show["program"](describe_program(program))
     if "graphs" in show:

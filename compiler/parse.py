@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from compiler.automaton import MAX_DEPTH, Automaton, DepthExceeded
 from compiler.diagnose import diagnose
-from compiler.diagnostics import Message, Sink
+from compiler.diagnostics import Message, Severity, Sink
 from compiler.messages.syntax import BareArithmetic, Mistake, NestedTooDeep, UnclosedBracket
 from compiler.mistakes import find_foreign_clause
 from compiler.newlines import find_broken_lines
@@ -28,7 +29,7 @@ def parse(source: Source, sink: Sink) -> File:
     items = reading.run("start") or ()
     for message in reading.select():
         sink.report(message)
-    return File(source, tuple(items))
+    return File(source, tuple(items), tuple(reading.find_faulty()))
 
 
 def parse_expression(source: Source, sink: Sink) -> Expr | None:
@@ -51,6 +52,7 @@ class Reading:
         self.source = source
         self.messages: list[Message] = []
         self.mistakes: list[tuple[set[int], Message]] = []
+        self.skipped: list[tuple[int, int]] = []
         self.tokens = tokenize(source, start, end, self.messages.append)
         self.builder = TreeBuilder(self.tokens, self.report, self.read_string)
 
@@ -69,6 +71,7 @@ class Reading:
         except DepthExceeded as error:
             self.messages.append(NestedTooDeep(error.span, MAX_DEPTH))
             return None
+        self.skipped = automaton.skipped
         if start == "start" and automaton.result is not None:
             self.check_lines(automaton)
         return automaton.result
@@ -105,6 +108,14 @@ class Reading:
             self.report_mistake(message)
         else:
             self.messages.append(message)
+
+    def find_faulty(self) -> Iterator[Span]:
+        """Where mistakes were found, and what was skipped because of them."""
+        for message in (*self.messages, *(message for _, message in self.mistakes)):
+            if message.span is not None and message.severity is Severity.ERROR:
+                yield message.span
+        for start, end in self.skipped:
+            yield Span(self.tokens.source, start, end)
 
     def read_string(self, span: Span) -> Parts:
         """The parts of a string."""

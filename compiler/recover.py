@@ -268,5 +268,8 @@ def close_bodies(automaton: Automaton) -> None:
 
 
 ITEM_WORDS = ("USE", "LET", "BLOCK", "MODEL", "DATA", "TRAIN", "VARIANT", "DEPLOY", "SWEEP")
+FILE_WORDS = (*(word.lower() for word in ITEM_WORDS), "net")
+"""What a statement at file level begins with."""
+
 NAMES = ("NAME", *ITEM_WORDS, "OF", "ON", "SCAN")
 STATEMENT_WORDS = (*NAMES, "IF", "FOR", "RETURN")

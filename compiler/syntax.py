@@ -31,7 +31,7 @@ from compiler.expressions import (
     Unary,
 )
 from compiler.records import dataclass
-from compiler.source import Source
+from compiler.source import Source, Span
 
 __all__ = [
     "Argument",
@@ -313,3 +313,5 @@ class File:
 
     source: Source = field(compare=False)
     items: tuple[TopLevel, ...]
+    faulty: tuple[Span, ...] = field(default=(), compare=False)
+    """Where mistakes were found, and stretches of text that are not in the tree because of them."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from compiler.data.loading import load_data
-from compiler.elaborate.items.words import CLAUSES
+from compiler.elaborate.words import CLAUSES
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights
 from compiler.training.classification import Accuracy, BinaryAccuracy, TopK
@@ -318,7 +318,8 @@ deploy fit as onnx { dynamic batch  preprocess table }
 @pytest.mark.parametrize("kind", CLAUSES)
 def test_every_clause_is_in_the_reference(kind: str) -> None:
     reference = (Path(__file__).resolve().parents[1] / "docs" / "language.md").read_text("utf-8")
-    (row,) = (line for line in reference.splitlines() if line.startswith(f"| `{kind} name"))
+    heads = tuple(f"| `{kind} {name}" for name in ("name", "Name", "x_t in"))
+    (row,) = (line for line in reference.splitlines() if line.startswith(heads))
     for word in CLAUSES[kind]:
         assert f"`{word.word}`" in row
         assert word.form.startswith(word.word)

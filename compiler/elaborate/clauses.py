@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from compiler.dims import Dim
 from compiler.elaborate.assertions import run_assert
-from compiler.elaborate.context import Body, ClauseTable, OutputEntry, Want
+from compiler.elaborate.context import Body, OutputEntry, Want
 from compiler.elaborate.describing import describe
 from compiler.elaborate.initial import read_initializer
 from compiler.elaborate.loading import split_loads
@@ -37,6 +37,7 @@ from compiler.elaborate.values import (
     is_layer,
 )
 from compiler.elaborate.weights import make_weight
+from compiler.elaborate.words import make_table
 from compiler.ir.hint import Hint
 from compiler.messages.deployments import SeveralNets
 from compiler.messages.names import MalformedClause, TypeHasNoDims
@@ -50,7 +51,7 @@ from compiler.tensor import TensorType
 
 def _malformed(body: Body, clause: Clause, span: Span, expected: str) -> None:
     word = clause.word.text
-    form = body.clauses.forms.get(word) or _FORMS.get(word, f"{word} …")
+    form = body.clauses.forms.get(word, f"{word} …")
     body.report(MalformedClause(span, word, expected, form))
 
 
@@ -333,22 +334,6 @@ def make_net(body: Body, name: Name, label: str, path: str, value: Val, span: Sp
 
 # --- tables -----------------------------------------------------------------------------------
 
-_FORMS = {
-    "input": "input name: f32[batch, 3]",
-    "output": "output name = value",
-    "param": "param name: f32[d] = zeros",
-    "buffer": "buffer name: f32[d] = zeros",
-    "net": "net name = layer",
-    "assert": 'assert condition, "text"',
-}
-
-BLOCK_CLAUSES = ClauseTable(
-    "a block",
-    {"param": run_param, "buffer": run_buffer, "net": run_net, "assert": run_assert},
-    _FORMS,
-)
-MODEL_CLAUSES = ClauseTable(
-    "a model",
-    {"input": run_input, "output": run_output, **BLOCK_CLAUSES.handlers},
-    _FORMS,
-)
+_BLOCK = {"param": run_param, "buffer": run_buffer, "net": run_net, "assert": run_assert}
+BLOCK_CLAUSES = make_table("block", _BLOCK)
+MODEL_CLAUSES = make_table("model", {"input": run_input, "output": run_output, **_BLOCK})

@@ -178,6 +178,11 @@ class Session:
             self.seen.add(key)
             self.sink.report(message)
 
+    def select(self, messages: Sequence[Message]) -> Iterator[Message]:
+        """The messages without those about names that stand where a file could not be read."""
+        hidden = [file.hidden for file in self.files.values()]
+        return (m for m in messages if not any(h.explains(m) for h in hidden))
+
     def has_seen(self, code: str, span: Span) -> bool:
         """Whether a diagnostic of this code was reported at a place: to spare the search for
         suggestions when a loop comes there again."""
@@ -242,6 +247,8 @@ class Body:
     item: Item | None = None
     caller: Body | None = None
     loop: Loop | None = None
+    partial: bool = False
+    """Whether names may be missing because what binds them was refused: nothing is said of them."""
 
     def evaluate(self, expression: Expr, want: Want = NOTHING) -> Val:
         """The value of an expression."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import specs
 from compiler.diagnostics import did_you_mean
-from compiler.elaborate.later import CLAUSE_HOMES, LATER_CLAUSES
+from compiler.elaborate.later import LATER_CLAUSES
+from compiler.elaborate.sound import Hidden, keep_sound
 from compiler.elaborate.values import (
     POISON,
     BlockLayer,
@@ -21,6 +22,7 @@ from compiler.elaborate.values import (
     Tensor,
     Val,
 )
+from compiler.elaborate.words import find_homes
 from compiler.messages.names import (
     CircularValue,
     DefinedTwice,
@@ -31,6 +33,7 @@ from compiler.messages.names import (
 from compiler.messages.uses import AmbiguousName, UseCycle, UseNotFound
 from compiler.parse import parse
 from compiler.records import dataclass
+from compiler.recover import FILE_WORDS
 from compiler.source import Source, Span
 from compiler.syntax import (
     Block,
@@ -56,10 +59,6 @@ STD = "std"
 """The first word of `use std.vision`: the library that comes with Weft."""
 
 
-FILE_WORDS = ("use", "let", "block", "model", "net", "data", "train", "deploy")
-"""Words that stand at file level."""
-
-
 @dataclass(frozen=True, eq=False)
 class FileNet:
     """One name of a `net` clause at file level."""
@@ -77,6 +76,7 @@ class FileScope:
 
     session: Session
     file: File
+    hidden: Hidden
     entries: dict[str, Entry] = field(default_factory=dict)
     uses: list[tuple[Use, FileScope | None]] = field(default_factory=list)
     values: dict[str, Val] = field(default_factory=dict)
@@ -167,10 +167,10 @@ def holds_tensor(value: Val) -> bool:
 
 def open_scope(session: Session, file: File) -> FileScope:
     """The scope of a parsed file; the files that it uses are read."""
-    scope = FileScope(session, file)
+    scope = FileScope(session, *keep_sound(file))
     session.files[file.source.path] = scope
     session.opening.append(file.source.path)
-    for item in file.items:
+    for item in scope.file.items:
         _declare(scope, item)
     session.opening.pop()
     return scope
@@ -195,10 +195,8 @@ def _declare_clause(scope: FileScope, clause: Clause) -> None:
         report(NotAvailable(word.span, word.text, LATER_CLAUSES[word.text]))
         return
     if word.text != "net":
-        home = CLAUSE_HOMES.get(word.text)
-        near = did_you_mean(word.text, FILE_WORDS) if home is None else None
-        known, span = FILE_WORDS, word.span
-        report(UnknownClause(span, word.text, "a file", known, near, elsewhere=home))
+        report(name_stray(word.span, word.text))
+        scope.hidden = scope.hidden.add(operand.span for operand in clause.operands)
         return
     for operand in clause.operands:
         if operand.name is None or isinstance(operand.value, Declare):
@@ -206,6 +204,13 @@ def _declare_clause(scope: FileScope, clause: Clause) -> None:
             report(MalformedClause(operand.span, "net", expected, "net name = Model()"))
         else:
             _add(scope, operand.name, FileNet(operand.name, operand.value))
+
+
+def name_stray(span: Span, word: str) -> UnknownClause:
+    """The message about a word that begins no statement at file level."""
+    homes = find_homes(word)
+    near = did_you_mean(word, FILE_WORDS) if not homes else None
+    return UnknownClause(span, word, "a file", FILE_WORDS, near, elsewhere=homes)
 
 
 def _add(scope: FileScope, name: Name, entry: Entry) -> None:

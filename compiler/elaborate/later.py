@@ -56,33 +56,6 @@ LATER_CLAUSES: dict[str, str] = {
 }
 """Words of clauses, and what each will do."""
 
-CLAUSE_HOMES: dict[str, str] = {
-    "input": "a model",
-    "output": "a model",
-    "param": "a block or a model",
-    "buffer": "a block or a model",
-    "emit": "a scan",
-    "until": "a scan or a train",
-    "source": "a data item",
-    "split": "a data item",
-    "minimize": "a train",
-    "metric": "a train",
-    "batch": "a train",
-    "epochs": "a train",
-    "seed": "a train",
-    "precision": "a train",
-    "clip": "a train",
-    "freeze": "a train",
-    "dynamic": "a deployment",
-    "opset": "a deployment",
-    "labels": "a deployment",
-    "preprocess": "a deployment",
-    "apply": "a variant",
-    "require": "a variant",
-    "target": "a variant",
-}
-"""Words of clauses that mean something in some items, and in which."""
-
 
 def refuse_later(name: Name) -> NotAvailable:
     """The message about a word of `LATER`."""

@@ -98,7 +98,7 @@ def refuse_item(body: Body, item: ItemValue, span: Span) -> None:
 
 def _report_unknown(body: Body, name: Name, *, applied: bool) -> None:
     word = name.text
-    if body.session.has_seen(UnknownName.code, name.span):
+    if body.partial or body.session.has_seen(UnknownName.code, name.span):
         return
     unbound = body.unbound.get(word)
     if unbound is not None:

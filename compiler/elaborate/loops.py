@@ -8,6 +8,7 @@ from compiler.elaborate.context import Body, ClauseTable, Want
 from compiler.elaborate.describing import describe
 from compiler.elaborate.lints import reads
 from compiler.elaborate.values import Known, Poison
+from compiler.elaborate.words import CLAUSES, PLACES
 from compiler.messages.arguments import WrongArgument
 from compiler.messages.names import MalformedClause
 from compiler.messages.nets import TwoOfAName
@@ -127,6 +128,7 @@ def _run_until(body: Body, clause: Clause) -> None:
 
 def loop_clauses(outer: ClauseTable) -> ClauseTable:
     """The clauses of the body around, with those of loops; ports and outputs stay outside."""
-    kept = {w: h for w, h in outer.handlers.items() if w in ("param", "buffer", "net", "assert")}
-    handlers = {"emit": _run_emit, "until": _run_until, **kept}
-    return ClauseTable("a scan", handlers, outer.forms)
+    inner = {w.word: w.form for w in CLAUSES["scan"]}
+    kept = {w: h for w, h in outer.handlers.items() if w in inner}
+    handlers = {**kept, "emit": _run_emit, "until": _run_until}
+    return ClauseTable(PLACES["scan"], handlers, inner)

@@ -9,13 +9,14 @@ from compiler.elaborate.clauses import check_declared
 from compiler.elaborate.conditions import decide, iterate
 from compiler.elaborate.context import Body, Want, join_guards, negate
 from compiler.elaborate.describing import describe
-from compiler.elaborate.later import CLAUSE_HOMES, LATER_CLAUSES
+from compiler.elaborate.later import LATER_CLAUSES
 from compiler.elaborate.parameters import convert_known
 from compiler.elaborate.results import take_return
 from compiler.elaborate.scanning import run_scan
 from compiler.elaborate.types import read_type
 from compiler.elaborate.unpacking import bind_items, note_name, unpack
 from compiler.elaborate.values import POISON, Known, Poison, Tensor, Val
+from compiler.elaborate.words import find_homes
 from compiler.messages.names import ClauseWordBound, NotAvailable, UnknownClause
 from compiler.messages.scans import InsideScan
 from compiler.messages.shapes import NotATensor
@@ -121,12 +122,12 @@ def _run_clause(body: Body, statement: Clause) -> None:
         body.report(NotAvailable(word.span, word.text, LATER_CLAUSES[word.text]))
         return
     known = tuple(body.clauses.handlers)
-    home = CLAUSE_HOMES.get(word.text)
-    suggestion = did_you_mean(word.text, known) if home is None else None
+    homes = find_homes(word.text)
+    suggestion = did_you_mean(word.text, known) if not homes else None
     form = body.clauses.forms.get(suggestion) if suggestion is not None else None
-    is_op = home is None and OPS.get(word.text) is not None
+    is_op = not homes and OPS.get(word.text) is not None
     place = body.clauses.place
-    body.report(UnknownClause(word.span, word.text, place, known, suggestion, form, is_op, home))
+    body.report(UnknownClause(word.span, word.text, place, known, suggestion, form, is_op, homes))
     if suggestion is not None:
         body.bind(suggestion, POISON)  # that the clause is missing is said with this
     if word.text == "output" and place == "a block" and body.result is None:

@@ -65,6 +65,7 @@ class NoSuchItem(Message):
     DATA`, `deploy TRAIN as onnx`."""
 
     code: ClassVar[str] = "W0607"
+    absent: ClassVar[str | None] = "name"
     bad: ClassVar[str] = train_spec().replace("of Net on digits", "of Net on digit")
     good: ClassVar[str] = train_spec()
 

@@ -21,6 +21,7 @@ class UnknownName(Message):
     """
 
     code: ClassVar[str] = "W0201"
+    absent: ClassVar[str | None] = "name"
     bad: ClassVar[str] = (
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> Dropuot(0.5)\n}\n"
     )
@@ -159,15 +160,17 @@ class UnknownClause(Message):
     """How the suggested clause is written."""
     layer: bool = False
     """Whether the word names a layer."""
-    elsewhere: str | None = None
+    elsewhere: tuple[str, ...] = ()
     """Where the word is a clause."""
 
     def title(self) -> str:
+        if self.place == "a file":
+            return f"no item begins with `{self.word}`"
         return f"`{self.word}` is no clause of {self.place}"
 
     def label(self) -> str:
-        if self.elsewhere is not None:
-            return f"this is a clause of {self.elsewhere}"
+        if self.elsewhere:
+            return f"this is a clause of {' and of '.join(self.elsewhere)}"
         if self.suggestion and not self.layer:
             return f"did you mean `{self.suggestion}`?"
         return "no statement begins with a layer" if self.layer else "unknown word"
@@ -177,11 +180,13 @@ class UnknownClause(Message):
             return f"`{self.word}` is a layer: apply it and bind the result, `y = x -> {self.word}`"
         if self.form is not None:
             return f"write `{self.form}`"
-        advice = advise(self.word) if self.elsewhere is None and self.suggestion is None else None
+        advice = advise(self.word) if not self.elsewhere and self.suggestion is None else None
         if advice is not None:
             return advice
         if self.place == "a block" and self.word in _OF_MODELS:
             return _OF_MODELS[self.word]
+        if self.suggestion and self.place == "a file":
+            return None
         if self.suggestion or not self.known:
             return f"to bind a name, write `{self.word} = …`"
         return f"{self.place} has {', '.join(f'`{k}`' for k in self.known)}"

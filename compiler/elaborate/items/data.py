@@ -27,9 +27,9 @@ from compiler.elaborate.items.operands import (
     refuse_word,
 )
 from compiler.elaborate.items.splits import read_split
-from compiler.elaborate.items.words import find_word, make_table
 from compiler.elaborate.options import Unfit, convert
 from compiler.elaborate.values import Tensor
+from compiler.elaborate.words import find_word, make_table
 from compiler.ir.graph import Graph
 from compiler.messages.clauses import ClauseMissing
 from compiler.messages.columns import NumbersAndWords, ParameterHidesColumn, WeightsInData

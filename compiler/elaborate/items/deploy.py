@@ -21,8 +21,8 @@ from compiler.elaborate.items.operands import (
 from compiler.elaborate.items.preprocess import put_before
 from compiler.elaborate.items.references import find_item
 from compiler.elaborate.items.subjects import Deployable, OpenVariant, find_subject
-from compiler.elaborate.items.words import make_table
 from compiler.elaborate.values import Known, Poison
+from compiler.elaborate.words import make_table
 from compiler.ir.graph import Graph
 from compiler.messages.deployments import (
     DimBothWays,

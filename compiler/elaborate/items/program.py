@@ -7,7 +7,7 @@ from dataclasses import field, replace
 from functools import partial
 
 from compiler.data.base import DataSource
-from compiler.diagnostics import Fault, did_you_mean
+from compiler.diagnostics import Fault
 from compiler.elaborate.api import check_names, elaborate_models, elaborate_nets
 from compiler.elaborate.context import Body
 from compiler.elaborate.files import FileScope, items_by_kind
@@ -16,13 +16,12 @@ from compiler.elaborate.items.deploy import DeployRun
 from compiler.elaborate.items.subjects import Deployable
 from compiler.elaborate.items.trained import TrainAssembly
 from compiler.elaborate.items.variants import VariantAssembly
-from compiler.messages.names import CircularValue, NotAvailable, UnknownClause
+from compiler.messages.names import CircularValue, NotAvailable
 from compiler.program import DataSet, Deploy, Net, Program
 from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import (
     Argument,
-    Clause,
     Data,
     Item,
     Reference,
@@ -36,9 +35,6 @@ LATER_ITEMS: Mapping[type[Item], tuple[str, str]] = {
     Sweep: ("sweep", "search the parameters of a train"),
 }
 """Items whose meaning a later version brings."""
-
-FILE_WORDS = ("use", "let", "block", "model", "net", "data", "train", "variant", "deploy")
-"""What a statement at file level begins with."""
 
 
 def elaborate_program(scope: FileScope) -> Program:
@@ -90,10 +86,6 @@ class _Assembly:
                 start = entry.span.start
                 span = Span(entry.span.source, start, start + len(word))
                 report(NotAvailable(span, word, purpose))
-            if isinstance(entry, Clause) and entry.word.text != "net":
-                word = entry.word.text
-                near = did_you_mean(word, FILE_WORDS)
-                report(UnknownClause(entry.word.span, word, "a file", FILE_WORDS, near))
 
     # --- data -------------------------------------------------------------------------------
 

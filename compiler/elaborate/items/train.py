@@ -16,7 +16,7 @@ from compiler.elaborate.files import FileScope
 from compiler.elaborate.items.classes import find_missing_classes
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_groups
-from compiler.elaborate.items.operands import Once, execute_strangers
+from compiler.elaborate.items.operands import Once
 from compiler.elaborate.items.references import apply_model, find_item
 from compiler.elaborate.items.regularizing import (
     Regularizing,
@@ -24,8 +24,8 @@ from compiler.elaborate.items.regularizing import (
     settle_regularizers,
 )
 from compiler.elaborate.items.settings import Settings
-from compiler.elaborate.items.words import find_word, make_table
 from compiler.elaborate.values import BlockLayer, Known, ListValue, NetValue, Tensor, Val
+from compiler.elaborate.words import find_word, make_table
 from compiler.habits import translate
 from compiler.ir.graph import Graph
 from compiler.ir.hint import HintName
@@ -81,18 +81,17 @@ class TrainRun:
         if context is None:
             return None
         data = self.find_data(context)
-        if data is None:
-            execute_strangers(context, self.item.body)
-            return None
-        self.declare_columns(context, data)
-        if self.item.of is not None:
+        if data is not None:
+            self.declare_columns(context, data)
+        renamed: dict[str, str] | None = {}
+        if self.item.of is not None and data is not None:
             renamed = apply_model(self.scope, context, self.item, self.item.of, data)
-            if renamed is None:
-                execute_strangers(context, self.item.body)
-                return None
-            self.renamed = renamed
+        context.body.partial = data is None or renamed is None
         context.execute(self.item.body)
         self.report_missing(context.body)
+        if data is None or renamed is None:
+            return None
+        self.renamed = renamed
         return self.finish(context, data)
 
     # --- data -------------------------------------------------------------------------------

@@ -32,8 +32,8 @@ from compiler.elaborate.items.operands import (
 )
 from compiler.elaborate.items.requirements import Owners, RequireReader
 from compiler.elaborate.items.subjects import Base
-from compiler.elaborate.items.words import make_table
 from compiler.elaborate.values import Known, Poison
+from compiler.elaborate.words import make_table
 from compiler.ir.graph import Graph
 from compiler.ir.weights import path_matches
 from compiler.messages.deployments import UnknownDim

@@ -1,4 +1,4 @@
-"""The clause words of items: what each is for, and how it is written."""
+"""Every clause word by the item that it belongs to: what it is for, and how it is written."""
 
 from __future__ import annotations
 
@@ -18,6 +18,22 @@ class ClauseWord:
     required: bool = False
 
 
+_WEIGHTS = (
+    ClauseWord("param", "param name: f32[d] = zeros", "a weight of the block itself"),
+    ClauseWord("buffer", "buffer name: f32[d] = zeros", "numbers that no optimizer touches"),
+    ClauseWord("net", "net name = layer", "one set of weights for every use"),
+    ClauseWord("assert", 'assert condition, "text"', "a condition that is checked when compiling"),
+)
+MODEL = (
+    ClauseWord("input", "input name: f32[batch, 3]", "a tensor that comes in"),
+    ClauseWord("output", "output name = value", "a tensor that goes out"),
+    *_WEIGHTS,
+)
+SCAN = (
+    ClauseWord("emit", "emit name = value", "a result of each step, stacked along an axis"),
+    ClauseWord("until", "until all(done)", "ends the loop after the step in which it is true"),
+    *_WEIGHTS,
+)
 DATA = (
     ClauseWord("source", 'source csv("table.csv")', "where the rows come from", required=True),
     ClauseWord(
@@ -79,31 +95,43 @@ VARIANT = (
     ),
 )
 CLAUSES: Mapping[str, tuple[ClauseWord, ...]] = {
+    "block": _WEIGHTS,
+    "model": MODEL,
+    "scan": SCAN,
     "data": DATA,
     "train": TRAIN,
     "variant": VARIANT,
     "deploy": DEPLOY,
 }
-"""Every clause word by the kind of item."""
+"""Every clause word by the kind of item or body."""
 
-
-_PLACES = {
+PLACES = {
+    "block": "a block",
+    "model": "a model",
+    "scan": "a scan",
     "data": "a data item",
     "train": "a train",
     "variant": "a variant",
     "deploy": "a deployment",
 }
+"""What a kind of item is called in messages."""
 
 
 def make_table(kind: str, handlers: Mapping[str, ClauseHandler]) -> ClauseTable:
     """The table of an item's clauses; every word of the registry needs a handler."""
     words = CLAUSES[kind]
     assert {w.word for w in words} == set(handlers), f"handlers of {kind} items"
-    place = _PLACES[kind]
     ordered = {w.word: handlers[w.word] for w in words}
-    return ClauseTable(place, ordered, {w.word: w.form for w in words})
+    return ClauseTable(PLACES[kind], ordered, {w.word: w.form for w in words})
 
 
 def find_word(kind: str, word: str) -> ClauseWord:
     """The entry of a clause word of an item."""
     return next(w for w in CLAUSES[kind] if w.word == word)
+
+
+def find_homes(word: str) -> tuple[str, ...]:
+    """The kinds of items and bodies in which a word is a clause ("a train")."""
+    return tuple(
+        PLACES[kind] for kind, words in CLAUSES.items() if any(w.word == word for w in words)
+    )
