@@ -115,7 +115,8 @@ class Reading:
             if message.span is not None and message.severity is Severity.ERROR:
                 yield message.span
         for start, end in self.skipped:
-            yield Span(self.tokens.source, start, end)
+            text = self.source.text[start:end]
+            yield Span(self.source, start, start + len(text.rstrip()))
 
     def read_string(self, span: Span) -> Parts:
         """The parts of a string."""
