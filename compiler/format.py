@@ -177,10 +177,16 @@ class Formatter(ExpressionFormatter):
         if clause.operands:
             parts += [" ", self.operands(clause.operands, spaced=_binds(clause.operands))]
         tails: list[Doc] = []
+        before = ""
         for tail in clause.tails:
             on_new_line = self.starts_line(tail.span.start)
-            words = [self.take(tail.word), " ", self.operands(tail.operands, spaced=False)]
-            tails.append([Hard(), words] if on_new_line else Fill(" ", words))
+            words: list[Doc] = [self.take(tail.word), " "]
+            words.append(self.operands(tail.operands, spaced=False))
+            if (before, tail.word) == ("with", "over"):
+                tails.append([" ", words])  # on a line of its own it would read otherwise
+            else:
+                tails.append([Hard(), words] if on_new_line else Fill(" ", words))
+            before = tail.word
         return [*parts, Nest(tails), *([self.body(clause.body)] if clause.body is not None else [])]
 
     def branch(self, statement: syntax.If) -> Doc:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import pairwise
 
 from compiler.diagnostics import Message
 from compiler.messages.syntax import BrokenLine, LoneWord, MissingName, MissingValue
 from compiler.messages.syntax_text import HalfNumber, SpacedUnit
+from compiler.messages.training import DetachedGroup
 from compiler.source import Span
+from compiler.syntax import Clause
 from compiler.tokens import Tokens
 from compiler.units import UNITS
 from grammar.table import load_table
@@ -101,3 +104,11 @@ def first_line(span: Span) -> Span:
     return (
         span if stop < 0 else Span(span.source, span.start, span.start + len(text[:stop].rstrip()))
     )
+
+
+def find_detached_groups(clause: Clause) -> Iterator[Message]:
+    """Each `over` that begins a line behind a `with`: it would belong to the optimizer above it,
+    and looks as if it began the group of the next one."""
+    for before, tail in pairwise(clause.tails):
+        if (before.word, tail.word) == ("with", "over") and tail.span.starts_line:
+            yield DetachedGroup(tail.span, first_line(before.span).text, tail.span.text)

@@ -10,7 +10,7 @@ from compiler.diagnose import diagnose
 from compiler.diagnostics import Message, Severity, Sink
 from compiler.messages.syntax import BareArithmetic, Mistake, NestedTooDeep, UnclosedBracket
 from compiler.mistakes import find_foreign_clause
-from compiler.newlines import find_broken_lines
+from compiler.newlines import find_broken_lines, find_detached_groups
 from compiler.parse_tree import TreeBuilder
 from compiler.recover import Trouble, apply_edit, skip
 from compiler.source import Source, Span
@@ -97,6 +97,7 @@ class Reading:
             foreign = find_foreign_clause(clause)
             if foreign is not None:
                 self.report_mistake(foreign)
+            self.messages += find_detached_groups(clause)
         for index, message in find_broken_lines(
             self.tokens, automaton.beginnings, automaton.skipped
         ):

@@ -49,6 +49,12 @@ class Span:
     start: int
     end: int
 
+    @property
+    def starts_line(self) -> bool:
+        """Whether nothing but space stands before it on its line."""
+        line, column = self.source.position(self.start)
+        return not self.source.line(line)[: column - 1].strip()
+
     def to(self, other: Span) -> Span:
         """The span from the start of this one to the end of `other`."""
         return Span(self.source, min(self.start, other.start), max(self.end, other.end))

@@ -364,3 +364,36 @@ class TooFewClasses(Message):
 
     def help(self) -> str:
         return f"there must be {self.categories}, one for each category"
+
+
+@final
+@dataclass(frozen=True)
+class DetachedGroup(Message):
+    """`over` limits the optimizer of the `with` before it. At the beginning of a line it looks as
+    if it began a group of its own with the `with` behind it, which would be the reverse: so a
+    group stands on one line, `with OPTIMIZER over PATTERNS`."""
+
+    code: ClassVar[str] = "W1200"
+    bad: ClassVar[str] = train_spec(
+        minimize="cross_entropy(logits, label)\n        with adamw(lr=1e-2, weight_decay=5%)\n"
+        '        over "*.bias" with adamw(lr=1e-2)'
+    )
+    good: ClassVar[str] = train_spec(
+        minimize="cross_entropy(logits, label)\n        with adamw(lr=1e-2, weight_decay=5%)\n"
+        '        with adamw(lr=1e-2) over "*.bias"'
+    )
+
+    optimizer: str  # "with adamw(lr=1e-2)"
+    patterns: str  # 'over "*.bias"'
+
+    def title(self) -> str:
+        return "`over` begins a line behind a `with`"
+
+    def label(self) -> str:
+        return f"this would limit `{self.optimizer}`, the line above"
+
+    def help(self) -> str:
+        return (
+            f"write `{self.optimizer} {self.patterns}` on one line if that is meant, or put "
+            f"`{self.patterns}` behind the optimizer that it is for"
+        )
