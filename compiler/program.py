@@ -11,7 +11,8 @@ from compiler.compression.world import Target
 from compiler.data.base import Column, DataSource
 from compiler.data.splitting import Split
 from compiler.data.statistics import Statistic
-from compiler.ir.graph import Graph
+from compiler.ir.graph import Graph, Parameter
+from compiler.ir.weights import match_paths
 from compiler.records import dataclass
 from compiler.source import Source, Span
 from compiler.training.base import Metric, Optimizer, Regularizer
@@ -157,6 +158,24 @@ class Train:
     doc: str = ""
     span: Span | None = None
     regularizers: tuple[Regularization, ...] = ()
+
+    @property
+    def trainable(self) -> Mapping[str, Parameter]:
+        """The parameters of the nets, frozen ones too, by the train's paths."""
+        return {
+            net.prefix + parameter.path: parameter
+            for net in self.nets
+            for parameter in net.net.graph.parameters
+            if parameter.trainable
+        }
+
+    def find_held(self, group: ParameterGroup) -> Mapping[str, Parameter]:
+        """The parameters that follow a group's optimizer."""
+        others = [p for g in self.groups for p in g.patterns]
+        frozen = match_paths(self.trainable, self.freeze)
+        held = match_paths(self.trainable, group.patterns or ["*"])
+        left_out = {*frozen, *(() if group.patterns else match_paths(held, others))}
+        return {path: self.trainable[path] for path in held if path not in left_out}
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,16 @@ def find_registry(base: type[Described]) -> Registry[Any] | None:
     return next((r for r in Registry.every if any(issubclass(c, base) for c in r.classes())), None)
 
 
+def write_call(value: Described) -> str:
+    """A thing of the vocabulary with all of its settings, those left at their defaults too."""
+    settings = [f"{o.name}={_write_setting(getattr(value, o.field))}" for o in value.options()]
+    return f"{value.name}({', '.join(settings)})" if settings else value.name
+
+
+def _write_setting(value: object) -> str:
+    return write_call(value) if isinstance(value, Described) else write_value(value)
+
+
 def write_value(value: object) -> str:
     """A value as the language writes it."""
     match value:

@@ -93,6 +93,42 @@ def test_show_counts_and_draws(tmp_path: Path) -> None:
     assert weft("show", LENET, "LeNet6").returncode == 1
 
 
+GROUPS = """
+model Net() {
+    input features: f32[batch, 4]
+    output logits = features -> dense(16) as hidden -> relu -> dense(3) as head
+}
+data iris {
+    source sklearn("iris")
+    split random(seed=0), train=80%, val=20%
+}
+train fit of Net on iris {
+    minimize cross_entropy(logits, label)
+        with adamw(lr=1e-2, weight_decay=5%)
+        with sgd(lr=1e-2) over "*.bias"
+    batch 30  epochs 2
+    freeze "hidden.bias"
+}
+"""
+
+
+def test_show_lists_what_each_optimizer_holds(tmp_path: Path) -> None:
+    spec = tmp_path / "groups.weft"
+    spec.write_text(GROUPS)
+    text = weft("show", str(spec)).stdout
+    first, second, frozen = text.split("train fit: ")[1:]
+    assert first.startswith("adamw(lr=0.01, ")
+    assert "weight_decay=0.05" in first
+    assert "over the rest: 2 parameters, 112 numbers\n    hidden.weight, head.weight" in first
+    assert second.startswith("sgd(")
+    assert 'over "*.bias": 1 parameter, 3 numbers' in second
+    assert frozen.startswith("frozen\n")
+    assert "hidden.bias" in frozen
+    shown = json.loads(weft("show", str(spec), "fit", "--format", "json").stdout)
+    held = [group["parameters"] for group in shown["train fit"]["groups"]]
+    assert held == [["hidden.weight", "head.weight"], ["head.bias"], ["hidden.bias"]]
+
+
 def test_compile_run_and_verify(tmp_path: Path) -> None:
     done = weft("compile", LENET, "-o", str(tmp_path))
     assert done.returncode == 0, done.stderr

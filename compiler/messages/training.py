@@ -220,7 +220,8 @@ class ClaimedTwice(Message):
 @final
 @dataclass(frozen=True)
 class GroupIsEmpty(Message):
-    """Nothing is left for this optimizer: other groups claim every parameter that is trained."""
+    """Nothing is left for this optimizer: other groups claim every parameter that is trained, or
+    those that its patterns name are frozen."""
 
     code: ClassVar[str] = "W0618"
     bad: ClassVar[str] = train_spec(
@@ -235,6 +236,33 @@ class GroupIsEmpty(Message):
 
     def label(self) -> str:
         return "the other groups claim all of them, or they are frozen"
+
+
+@final
+@dataclass(frozen=True)
+class NoGroupHolds(Message):
+    """Every optimizer is limited by `over`, and parameters are left that none of them holds: they
+    would never change, without having been frozen."""
+
+    code: ClassVar[str] = "W1201"
+    bad: ClassVar[str] = train_spec(
+        minimize='cross_entropy(logits, label) with sgd(lr=0.1) over "*.bias"'
+    )
+    good: ClassVar[str] = train_spec(
+        'freeze "*.weight"', minimize='cross_entropy(logits, label) with sgd(lr=0.1) over "*.bias"'
+    )
+
+    paths: tuple[str, ...]
+
+    def title(self) -> str:
+        others = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
+        return f"no optimizer holds `{self.paths[0]}`{others}"
+
+    def label(self) -> str:
+        return "this is the last group, and it is limited too"
+
+    def help(self) -> str:
+        return "add a `with` without `over`, which takes the rest, or `freeze` what is to stay"
 
 
 @final

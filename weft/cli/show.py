@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +14,15 @@ from compiler.diagnostics import CompileError, did_you_mean
 from compiler.files import write_text
 from compiler.ir.cost import Summary, summarize, walk
 from compiler.ir.drawing import draw_graph
-from compiler.ir.graph import Graph
+from compiler.ir.graph import Graph, Parameter
+from compiler.ir.weights import match_paths
 from compiler.messages.files import BadAssignment, UnknownItem
-from compiler.program import Program
+from compiler.program import Program, Train
+from compiler.signature import write_call
 from weft.cli.reporting import Assignments, BuildFolder, Format, OutputFormat, SpecFile, check_file
+
+NAMED = 8
+"""How many parameters of a group are named."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,7 +50,8 @@ def add_to(app: typer.Typer) -> None:
         """Show shapes, parameters, FLOPs and memory of a net, block by block.
 
         FLOPs count a multiply-add as two operations. Memory is that of the outputs of all ops
-        in the row, as training would keep them.
+        in the row, as training would keep them. Of a train, each optimizer is shown with its
+        settings and the parameters that it holds.
 
         Examples:
 
@@ -65,11 +71,17 @@ def add_to(app: typer.Typer) -> None:
         given = _read_sizes(sizes, {s for g in graphs.values() for s in g.symbols})
         if graph is not None:
             _draw(graphs, graph, depth)
-        elif form is OutputFormat.JSON:
-            print(json.dumps({name: _to_json(g, given) for name, g in graphs.items()}, indent=2))
+            return
+        trains = [t for t in program.trains.values() if item in (None, t.name)]
+        if form is OutputFormat.JSON:
+            shown = {name: _to_json(g, given) for name, g in graphs.items()}
+            shown |= {f"train {t.name}": {"groups": _encode_groups(t)} for t in trains}
+            print(json.dumps(shown, indent=2))
         else:
             for name, chosen in graphs.items():
                 _print_table(name, chosen, depth, given)
+            for train in trains:
+                _print_groups(train)
 
 
 def _recall(program: Program, variant: str, folder: Path) -> Mapping[str, Graph]:
@@ -149,6 +161,39 @@ def _print_table(name: str, graph: Graph, depth: int, sizes: Mapping[str, int]) 
         )
     console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True, highlight=False)
     console.print(table, end="\n\n")
+
+
+def _find_groups(train: Train) -> Iterator[tuple[str, tuple[str, ...], Mapping[str, Parameter]]]:
+    """Each group of parameters: its optimizer, its patterns, and what it holds. Frozen parameters
+    come last; they have no optimizer."""
+    for group in train.groups:
+        yield write_call(group.optimizer), group.patterns, train.find_held(group)
+    frozen = match_paths(train.trainable, train.freeze)
+    if frozen:
+        yield "", train.freeze, {path: train.trainable[path] for path in frozen}
+
+
+def _encode_groups(train: Train) -> list[object]:
+    return [
+        {"optimizer": optimizer or None, "over": list(patterns), "parameters": list(held)}
+        for optimizer, patterns, held in _find_groups(train)
+    ]
+
+
+def _print_groups(train: Train) -> None:
+    """What each optimizer of a train holds."""
+    for optimizer, patterns, held in _find_groups(train):
+        numbers = sum(p.value.type.size.known or 0 for p in held.values())
+        over = ", ".join(f'"{p}"' for p in patterns) or ("the rest" if train.groups[1:] else "all")
+        count = f"{len(held)} parameter{'' if len(held) == 1 else 's'}"
+        print(f"\ntrain {train.name}: {optimizer or 'frozen'}")
+        print(f"    over {over}: {count}, {numbers:,} numbers")
+        print(f"    {_shorten(list(held))}")
+
+
+def _shorten(paths: Sequence[str]) -> str:
+    shown = [*paths[:NAMED], f"and {len(paths) - NAMED} more"] if len(paths) > NAMED + 1 else paths
+    return ", ".join(shown)
 
 
 def _caption(graph: Graph, sizes: Mapping[str, int]) -> str:

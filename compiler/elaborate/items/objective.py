@@ -19,6 +19,7 @@ from compiler.messages.training import (
     ClaimedTwice,
     GroupIsEmpty,
     LossIsNoNumber,
+    NoGroupHolds,
     NoOptimizer,
     NothingTrained,
     PatternMatchesNothing,
@@ -234,20 +235,27 @@ def _check_claims(body: Body, groups: Sequence[Group], trained: Sequence[str]) -
     """Whether every parameter follows one optimizer, and every optimizer has parameters."""
     claimed: dict[str, Span] = {}
     for group in groups:
-        if not group.limited:
-            continue
-        for pattern in group.patterns:
-            for path in trained:
-                if not path_matches(path, pattern.text):
-                    continue
+        held = [_find_held(pattern, trained) for pattern in group.patterns]
+        for pattern, paths in zip(group.patterns, held, strict=True):
+            for path in paths:
                 first = claimed.setdefault(path, group.span)
                 if first is not group.span:
                     body.report(ClaimedTwice(pattern.span, path, first))
                     return False
+        if group.limited and not any(held):
+            body.report(GroupIsEmpty(group.span))
+            return False
     rest = [g for g in groups if not g.limited]
     left = [p for p in trained if p not in claimed]
     for index, group in enumerate(rest):
         if index > 0 or not left:
             body.report(GroupIsEmpty(group.span))
             return False
+    if left and not rest:
+        body.report(NoGroupHolds(groups[-1].span, tuple(left)))
+        return False
     return True
+
+
+def _find_held(pattern: Pattern, trained: Sequence[str]) -> list[str]:
+    return [path for path in trained if path_matches(path, pattern.text)]
