@@ -11,6 +11,7 @@ from importlib.resources import files
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedInput
 
+import grammar
 from compiler.initializers import INITIALIZERS
 from compiler.ir.graph import (
     NO_DEFAULT,
@@ -63,8 +64,8 @@ def read_graph(text: str, *sources: Source) -> Graph:
 
 @cache
 def _parser() -> Lark:
-    grammar = (files("grammar") / "ir.lark").read_text(encoding="utf-8")
-    return Lark(grammar, parser="lalr", maybe_placeholders=False)
+    text = (files(grammar) / "ir.lark").read_text(encoding="utf-8")
+    return Lark(text, parser="lalr", maybe_placeholders=False)
 
 
 class _Reader:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import specs
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.files import write_text
 from compiler.messages.files import BadFile, UnknownItem
@@ -33,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
 
             weft new writer --template text
         """
-        folder = files("specs") / "templates"
+        folder = files(specs) / "templates"
         known = tuple(sorted(p.name.removesuffix(".weft") for p in folder.iterdir()))
         if template not in known:
             suggestion = did_you_mean(template, known)
