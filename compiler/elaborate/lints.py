@@ -12,6 +12,7 @@ from compiler.elaborate.tracing import walk
 from compiler.elaborate.values import Given, Tensor
 from compiler.messages.lints import (
     ChannelsGivenTwice,
+    LabelNamesArithmetic,
     NeverReached,
     SoftmaxBeforeLoss,
     UnusedBinding,
@@ -24,8 +25,11 @@ from compiler.source import Span
 from compiler.syntax import (
     Argument,
     Attribute,
+    Binary,
     Binding,
+    Call,
     Clause,
+    Conditional,
     Declare,
     For,
     Generator,
@@ -33,6 +37,7 @@ from compiler.syntax import (
     Item,
     Model,
     Name,
+    Named,
     Node,
     Operand,
     Return,
@@ -40,7 +45,9 @@ from compiler.syntax import (
     ScanOver,
     StageLabel,
     Statement,
+    Then,
     TypeExpr,
+    Unary,
     Unpack,
 )
 
@@ -82,6 +89,16 @@ def _check_channels(body: Body, op: Op, operands: Sequence[Given | None], span: 
         return
     if 1 < stride < kernel and stride % 2 and first.value.type.shape[1] == op.out:
         body.report(ChannelsGivenTwice(span, op.out, kernel, stride))
+
+
+def check_label(body: Body, named: Named) -> None:
+    """Warns where a label names arithmetic, and its last part may be meant."""
+    whole = named.expression
+    match whole:
+        case Binary(right=last) | Conditional(otherwise=last) | Unary(operand=last):
+            if any(isinstance(node, Call | Then) for node in walk(last)):
+                span = named.label.span
+                body.report(LabelNamesArithmetic(span, span.text, whole.span, last.span))
 
 
 # --- names ------------------------------------------------------------------------------------

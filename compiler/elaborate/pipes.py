@@ -8,6 +8,7 @@ from dataclasses import replace
 from compiler.elaborate.context import Application, Body, Label, Want
 from compiler.elaborate.describing import describe
 from compiler.elaborate.labels import read_label
+from compiler.elaborate.lints import check_label
 from compiler.elaborate.values import (
     POISON,
     Compose,
@@ -192,6 +193,8 @@ def _label_group(body: Body, expression: Named, inner: Expr, label: Label, want:
         elif len(body.paths.taken) == before + 1 and not isinstance(value, Poison):
             body.report(LabelNamesNothing(label.span, label.text, describe(value)))
             return POISON
+        else:
+            check_label(body, expression)
     if is_layer(value):
         return Labelled(value, label.text, label.span)  # type: ignore[arg-type]
     return value

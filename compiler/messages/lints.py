@@ -180,3 +180,41 @@ class UnusedInput(Message):
 
     def title(self) -> str:
         return f"the input `{self.name}` is never used"
+
+
+@final
+@dataclass(frozen=True)
+class LabelNamesArithmetic(Message):
+    """`as` names all that stands before it: in `x + f(x) as attn` the sum, not the call of `f`.
+
+    The weights of `f` then lie at `attn.f.…`. Brackets say which of the two is meant.
+    """
+
+    code: ClassVar[str] = "W1370"
+    severity: ClassVar[Severity] = Severity.WARNING
+    bad: ClassVar[str] = (
+        "block f(x: f32[n, d]) {\n    return x -> dense(d) as q\n}\n"
+        "model M() {\n    input x: f32[batch, 8]\n    output y = x + f(x) as attn\n}\n"
+    )
+    good: ClassVar[str] = (
+        "block f(x: f32[n, d]) {\n    return x -> dense(d) as q\n}\n"
+        "model M() {\n    input x: f32[batch, 8]\n    output y = x + (f(x) as attn)\n}\n"
+    )
+
+    name: str
+    whole: Span
+    last: Span
+
+    def title(self) -> str:
+        return f"`{self.name}` names the whole expression before it"
+
+    def label(self) -> str:
+        return f"weights of the layers in it lie below `{self.name}`"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.whole, "this is named"),)
+
+    def help(self) -> str:
+        before = self.whole.text[: self.last.start - self.whole.start]
+        part = f"{before}({self.last.text} as {self.name})"
+        return f"write `{part}` to name the last part, `({self.whole.text}) as {self.name}` for all"
