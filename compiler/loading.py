@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from compiler.diagnostics import CompileError, Message, did_you_mean
 from compiler.ir.graph import Graph, Parameter
 from compiler.ir.weights import (
+    COUNTER,
     WeightsError,
     draw_weights,
     find_misfits,
@@ -19,7 +20,14 @@ from compiler.ir.weights import (
     path_matches,
     read_weights,
 )
-from compiler.messages.files import WeightMissing, WeightShape, WeightsUnreadable
+from compiler.messages.files import (
+    PatternUnused,
+    WeightMissing,
+    WeightsCollide,
+    WeightShape,
+    WeightsSurplus,
+    WeightsUnreadable,
+)
 from compiler.messages.tuning import TrainNotRun
 from compiler.program import LoadWeights, Net
 from compiler.source import Span
@@ -64,16 +72,31 @@ def find_loaded(net: Net, folder: Path, results: Path | None = None) -> dict[str
 
 
 def read_all_weights(
-    graph: Graph, path: Path, known: Mapping[str, Array] | None = None
+    graph: Graph,
+    path: Path,
+    known: Mapping[str, Array] | None = None,
+    whole: Iterable[str] | None = (),
 ) -> dict[str, Array]:
-    """Weights of every parameter of a graph from one file; what else is in it is left out.
-    `known` are weights that are no part of the file: statistics fitted on data.
+    """Weights of every parameter of a graph from one file.
+
+    Args:
+        graph: the net.
+        path: a safetensors file.
+        known: weights that are no part of the file: statistics fitted on data.
+        whole: paths that the file may hold besides: those of the whole net where the graph is a
+            part of it; None where it holds whatever a training wrote.
 
     Raises:
-        CompileError: the file cannot be read, lacks a weight, or has one of another shape.
+        CompileError: the file cannot be read, lacks a weight, has one of another shape, or one
+            that is no part of the net.
     """
-    found = _read([path], None) | dict(known or {})
-    return _choose(graph.parameters, found, str(path), None)
+    found = _read([path], None)
+    chosen = _choose(graph.parameters, found | dict(known or {}), str(path), None)
+    if whole is not None:
+        surplus = find_surplus(found, (*(p.path for p in graph.parameters), *whole))
+        if surplus:
+            raise CompileError([WeightsSurplus(None, str(path), tuple(surplus))])
+    return chosen
 
 
 def _settle(load: LoadWeights, results: Path | None) -> LoadWeights:
@@ -98,24 +121,94 @@ def _load(graph: Graph, load: LoadWeights, folder: Path) -> dict[str, Array]:
         for path, array in found.items()
         if path.startswith(load.source)
     }
-    renamed = {rename_path(path, load.rename): array for path, array in inner.items()}
+    renamed = _rename(inner, load)
     prefix = f"{load.prefix}." if load.prefix else ""
     inside = [p.path.removeprefix(prefix) for p in graph.parameters if p.path.startswith(prefix)]
+    _check_patterns(load, inside, renamed)
     wanted = set(match_paths(inside, load.only) if load.only else inside)
     wanted -= set(match_paths(inside, load.excluded))
     full = {prefix + path for path in wanted}
     parameters = [p for p in graph.parameters if p.path in full]
     placed = {prefix + path: array for path, array in renamed.items()}
-    return _choose(parameters, placed, load.file, load.span)
+    chosen = _choose(parameters, placed, load.file, load.span)
+    if load.train is None and not load.only:
+        surplus = find_surplus(renamed, inside)
+        surplus = [path for path in surplus if not match_paths([path], load.excluded)]
+        if surplus:
+            raise CompileError([WeightsSurplus(load.span, load.file, tuple(surplus))])
+    return chosen
+
+
+def _rename(found: Mapping[str, Array], load: LoadWeights) -> dict[str, Array]:
+    """The tensors under the names that the net has for them.
+
+    Raises:
+        CompileError: two tensors come under one name.
+    """
+    renamed: dict[str, Array] = {}
+    origins: dict[str, str] = {}
+    for path, array in found.items():
+        new = rename_path(path, load.rename)
+        if new in renamed:
+            both = (origins[new], path)
+            raise CompileError([WeightsCollide(load.span, load.file, new, both)])
+        renamed[new], origins[new] = array, path
+    unused = [old for old, new in load.rename if not _renames(old, found, load.rename)]
+    if unused:
+        raise CompileError([PatternUnused(load.span, load.file, "rename", tuple(unused))])
+    return renamed
+
+
+def _renames(old: str, found: Iterable[str], rules: Sequence[tuple[str, str]]) -> bool:
+    """Whether a rule finds a name to change, after those that stand before it."""
+    before = rules[: [pattern for pattern, _ in rules].index(old)]
+    names = (rename_path(path, before) for path in found)
+    if "*" in old:
+        return any(_match_stars(name, old) is not None for name in names)
+    return any(path_matches(name, old) for name in names)
+
+
+def _check_patterns(load: LoadWeights, inside: Sequence[str], found: Mapping[str, Array]) -> None:
+    """Refuses patterns that no path of the net matches, nor, for `except=`, one of the file.
+
+    Raises:
+        CompileError: there is such a pattern.
+    """
+    faults: list[Message] = []
+    for option, patterns, paths in (
+        ("only", load.only, inside),
+        ("except", load.excluded, (*inside, *found)),
+    ):
+        unused = tuple(pattern for pattern in patterns if not match_paths(paths, (pattern,)))
+        if unused:
+            faults.append(PatternUnused(load.span, load.file, option, unused))
+    if faults:
+        raise CompileError(faults)
+
+
+def find_surplus(found: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Paths of a file that a net does not have. The counters of PyTorch's batch norms, which no
+    output depends on, may stand beside the statistics that they belong to."""
+    paths = set(known)
+    return sorted(path for path in found if path not in paths and not _is_counter(path, paths))
+
+
+def _is_counter(path: str, known: Collection[str]) -> bool:
+    layer, _, name = path.rpartition(".")
+    return name == COUNTER and f"{layer}.running_mean".lstrip(".") in known
 
 
 def _read(files: Iterable[Path], span: Span | None) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for file in files:
         try:
-            found |= read_weights(file)
+            read = read_weights(file)
         except WeightsError as error:
             raise CompileError([WeightsUnreadable(span, str(error))]) from error
+        twice = sorted(found.keys() & read.keys())
+        if twice:
+            raise CompileError([WeightsUnreadable(span, f"{file} has {twice[0]} once more")])
+        found |= read
     return found
 
 

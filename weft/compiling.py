@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,15 @@ from compiler.diagnostics import CompileError, Message, Sink, did_you_mean
 from compiler.elaborate.items.preprocess import PREFIX
 from compiler.files import write_text
 from compiler.ir.graph import Graph
+from compiler.ir.weights import read_note, write_weights
 from compiler.loading import find_weights, read_all_weights
-from compiler.messages.files import FreshWeights, NothingToDo, UnknownItem, WeightsNeeded
+from compiler.messages.files import (
+    FreshWeights,
+    NothingToDo,
+    NotOurFile,
+    UnknownItem,
+    WeightsNeeded,
+)
 from compiler.program import Deploy, Net, Program, Train, Variant
 from weft.building.cache import hash_text
 from weft.building.progress import follow_steps
@@ -42,6 +49,9 @@ class Target:
     weights: Mapping[str, Array] | None = None
     variant: Variant | None = None
 
+
+MADE_BY, COMPILE = "made_by", "weft compile"
+"""The metadata of the weights files that this module writes."""
 
 OpenVariant = Callable[[Target], Target]
 """The target of a variant with its net after all passes."""
@@ -104,13 +114,50 @@ def gather_weights(
     root = program.source.folder
     fitted = fit_preprocessing(target.deploy, root) if target.deploy else {}
     if file is not None:
-        return read_all_weights(target.graph, file, fitted), ()
+        whole = list(find_paths(target, program))
+        return read_all_weights(target.graph, file, fitted, whole), ()
     if target.net is None:
         raise CompileError([WeightsNeeded(None, target.name, program.source.path)])
     weights = find_weights(target.net, root) | fitted
     if target.net.loads or not target.graph.parameters:
         return weights, ()
     return weights, (FreshWeights(target.net.span, target.name),)
+
+
+def find_paths(target: Target, program: Program) -> Iterator[str]:
+    """Paths of all weights of the net or the train that a target is a part of."""
+    train = target.deploy.train if target.deploy is not None else None
+    if target.net is not None:
+        yield from (parameter.path for parameter in target.net.graph.parameters)
+    for part in program.trains[train].nets if train is not None else ():
+        yield from (part.prefix + parameter.path for parameter in part.net.graph.parameters)
+
+
+def has_weights(target: Target, file: Path | None) -> bool:
+    """Whether a target's weights come from somewhere, and are not drawn."""
+    loads = target.net is not None and bool(target.net.loads)
+    return file is not None or target.weights is not None or loads
+
+
+def write_module_weights(
+    target: Target, weights: Mapping[str, Array], folder: Path, read: Path | None
+) -> Path | None:
+    """Writes the weights of a target's PyTorch module beside it, by the paths of its
+    `state_dict`; returns their file, None where it is `read`, the file that they came from.
+
+    Raises:
+        CompileError: a file of that name is there that this function did not write.
+        OSError: the folder cannot be written.
+    """
+    path = folder / f"{target.name}.safetensors"
+    if path.exists():
+        if read is not None and path.samefile(read):
+            return None
+        if read_note(path).get(MADE_BY) != COMPILE:
+            raise CompileError([NotOurFile(None, str(path))])
+    own = {parameter.path: weights[parameter.path] for parameter in target.graph.parameters}
+    write_weights(path, own, {MADE_BY: COMPILE})
+    return path
 
 
 def fit_preprocessing(deploy: Deploy, folder: Path) -> dict[str, Array]:

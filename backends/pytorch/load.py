@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from backends.pytorch.modules import constructor_arguments, root_class
 from compiler.ir.graph import Graph
+from compiler.ir.weights import COUNTER
 
 if TYPE_CHECKING:
     from torch import nn
 
 _serial = count(1)
-COUNTER = "num_batches_tracked"
-"""A buffer of PyTorch's batch norms that no graph has."""
 
 
 class WeightsMisfit(ValueError):

@@ -34,6 +34,10 @@ _DTYPES = {
 }
 
 
+COUNTER = "num_batches_tracked"
+"""A buffer of PyTorch's batch norms that no graph has."""
+
+
 class WeightsError(ValueError):
     """A weights file that is not what its format promises, or does not fit the graph."""
 
@@ -74,6 +78,17 @@ def read_weights(path: Path) -> dict[str, Array]:
         for name, entry in header.items()
         if name != "__metadata__"
     }
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """The metadata of a safetensors file; empty for a file that is none."""
+    try:
+        with path.open("rb") as file:
+            header, _ = _read_header(file, path)
+    except (OSError, WeightsError):
+        return {}
+    note = header.get("__metadata__")
+    return note if isinstance(note, dict) else {}
 
 
 def _read_header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from compiler.diagnostics import Message, Severity
+from compiler.messages.wording import SHOWN, list_words
 from compiler.records import dataclass
 
 
@@ -136,6 +137,85 @@ class WeightMissing(Message):
 
     def help(self) -> str | None:
         return f"the file has `{self.suggestion}`" if self.suggestion else None
+
+
+@dataclass(frozen=True)
+class WeightsSurplus(Message):
+    """A weights file holds tensors that the net does not have.
+
+    A file of another net, or a layer that was forgotten in the spec, would pass without a word.
+    Name what is left out: `load("r.safetensors", except=["fc.*"])`; or what is taken: `only=`.
+    The counters `num_batches_tracked` of PyTorch's batch norms are no weights and may be there.
+    """
+
+    code: ClassVar[str] = "W1371"
+
+    file: str
+    paths: tuple[str, ...]
+
+    def title(self) -> str:
+        return f"`{self.file}` holds {list_words(self.paths)}, which the net does not have"
+
+    def help(self) -> str:
+        patterns = ", ".join(f'"{path}"' for path in self.paths[:SHOWN])
+        if self.span is None:
+            return f'load it in the spec: `net n = Model() -> load("…", except=[{patterns}])`'
+        return f"write `except=[{patterns}]` to leave them out, or `rename=` if they belong"
+
+
+@dataclass(frozen=True)
+class PatternUnused(Message):
+    """A pattern of `load` matches nothing: no path of the net (`only=`), none of the net and the
+    file (`except=`), none of the file (`rename=`)."""
+
+    code: ClassVar[str] = "W1372"
+
+    file: str
+    option: str
+    patterns: tuple[str, ...]
+
+    def title(self) -> str:
+        shown = ", ".join(f'"{pattern}"' for pattern in self.patterns[:SHOWN])
+        return f"`{self.option}=` of `load` matches nothing: {shown}"
+
+    def label(self) -> str:
+        if self.option == "rename":
+            return f"no tensor of `{self.file}` is called so"
+        return "no weight is called so"
+
+
+@dataclass(frozen=True)
+class WeightsCollide(Message):
+    """Two tensors of a weights file come under one path after `rename=`: which of them the net
+    gets would be chance."""
+
+    code: ClassVar[str] = "W1373"
+
+    file: str
+    path: str
+    both: tuple[str, str]
+
+    def title(self) -> str:
+        return f"{list_words(self.both)} of `{self.file}` both become `{self.path}`"
+
+    def help(self) -> str:
+        return "leave one out: rename it to a path that the net does not have, and `except=` that"
+
+
+@dataclass(frozen=True)
+class NotOurFile(Message):
+    """A command would write over a weights file that it did not write: the one that it reads, or
+    one that was there before. Choose another folder with `-o`, or move the file away."""
+
+    code: ClassVar[str] = "W1374"
+
+    path: str
+
+    def title(self) -> str:
+        return f"`{self.path}` was not written by `weft compile`, and would be lost"
+
+    def help(self) -> str:
+        return "choose another folder with `-o`, or move the file away"
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ class Build:
         fitted = fit_preprocessing(deploy, root)
         if deploy.train is not None:
             path = self.folder / deploy.train / "best.safetensors"
-            return read_all_weights(deploy.graph, path, fitted)
+            return read_all_weights(deploy.graph, path, fitted, whole=None)
         assert deploy.net is not None
         return find_weights(deploy.net, root) | fitted
 

@@ -65,9 +65,10 @@ def compile_command(
     """Compile the deployments of a spec (or its nets and models, where it has none).
 
     Weights come from --weights, else from the spec's `load(…)`, else they are fresh; those of a
-    variant are what a build left in its folder. What is
-    written is verified by default: NumPy, the PyTorch module and ONNX Runtime must agree at
-    several sizes of every symbolic dim.
+    variant are what a build left in its folder. Beside NAME.py they are written as
+    NAME.safetensors, by the paths of the module, unless they are fresh. What is written is
+    verified by default: NumPy, the PyTorch module and ONNX Runtime must agree at several sizes of
+    every symbolic dim.
 
     Examples:
 
@@ -88,11 +89,16 @@ def compile_command(
     targets = compiling.choose_targets(program, item, open_variant)
     both = only_onnx == only_pytorch
     for target in targets:
-        if only_pytorch or both:
-            print(f"wrote {compiling.write_module(target, output)}")
-        if only_onnx or both:
+        has_weights = compiling.has_weights(target, weights)
+        if only_onnx or both or has_weights:
             numbers, warnings = compiling.gather_weights(target, weights, program)
             print_messages(warnings)
+        if only_pytorch or both:
+            if has_weights:
+                written = compiling.write_module_weights(target, numbers, output, weights)
+                print(f"wrote {written}" if written is not None else f"its weights are {weights}")
+            print(f"wrote {compiling.write_module(target, output)}")
+        if only_onnx or both:
             report = compiling.write_onnx(target, numbers, output, program, opset=opset)
             print(f"wrote {report.files[0]} ({compiling.describe(report)})")
             print_explanations(report.explanations, explain)
