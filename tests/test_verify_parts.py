@@ -12,7 +12,7 @@ import torch
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.cases import EDGES, make_cases
-from backends.onnx_runtime.measure import measure, median_interval
+from backends.onnx_runtime.measure import Comparison, Timing, measure, median_interval
 from backends.onnx_runtime.ranges import find_bounds
 from backends.onnx_runtime.session import Device, open_session
 from backends.onnx_runtime.sizes import SizeSearch
@@ -166,6 +166,14 @@ def test_auto_is_a_device_that_works(tmp_path: Path) -> None:
     session = open_session(tmp_path / "net.onnx")
     assert session.device in (Device.CPU, Device.CUDA)
     assert session.fixed_shapes == {"x": (None, None, 8)}
+
+
+def test_a_machine_that_slows_down_leaves_the_ratio_within_rounds() -> None:
+    slow = (1.0, 1.0, 3.0, 3.0, 3.0)
+    timings = {"a": Timing(tuple(0.8 * s for s in slow)), "b": Timing(slow)}
+    assert Comparison(timings).ratio_within_rounds("a", "b") == pytest.approx(0.8)
+    shuffled = Comparison({"a": Timing(timings["a"].samples[::-1]), "b": Timing(slow)})
+    assert shuffled.ratio_within_rounds("a", "b") != pytest.approx(0.8)
 
 
 def test_rounds_are_interleaved_and_warmed_up() -> None:

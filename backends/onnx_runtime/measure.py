@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.compression.contracts import median_interval
 
@@ -39,11 +40,19 @@ class Comparison:
         """Time of one as a fraction of another's: the ratio of their medians."""
         return self.timings[name].median / self.timings[base].median
 
+    def ratio_within_rounds(self, name: str, base: str) -> float:
+        """The median ratio within a round: a machine that slows down for some minutes slows both
+        by as much, and it stays what it was."""
+        return float(np.median(self._ratios(name, base)))
+
+    def _ratios(self, name: str, base: str) -> NDArray[np.float64]:
+        pairs = zip(self.timings[name].samples, self.timings[base].samples, strict=True)
+        return np.array([a / b for a, b in pairs])
+
     def ratio_interval(self, name: str, base: str) -> tuple[float, float]:
         """A 95 % confidence interval of the median ratio within a round. What disturbs a whole
         round disturbs both and cancels."""
-        pairs = zip(self.timings[name].samples, self.timings[base].samples, strict=True)
-        return median_interval(np.array([a / b for a, b in pairs]))
+        return median_interval(self._ratios(name, base))
 
 
 def pool(comparisons: Sequence[Comparison]) -> Comparison:
