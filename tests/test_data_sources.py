@@ -271,7 +271,7 @@ def test_text_refusals(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("abc", encoding="utf-8")
     assert "3 characters" in fault_of(lambda: Text("t.txt").schema(tmp_path)).label()
     (tmp_path / "t.txt").write_bytes(b"\xff\xfe\xfa")
-    assert "UTF-8" in fault_of(lambda: Text("t.txt").schema(tmp_path)).label()
+    assert "UTF-8" in fault_of(lambda: Text("t.txt").schema(tmp_path)).title()
     assert fault_of(lambda: Text("t.txt", context=0)).title()
     assert fault_of(lambda: Text("t.txt", stride=0)).title()
 
@@ -297,7 +297,9 @@ def test_arrays_in_memory(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one number of rows"):
         Memory({"x": np.zeros(3), "y": np.zeros(4)}).schema(tmp_path)
     with pytest.raises(ValueError, match="holds numbers"):
-        Memory({"x": np.array(["a"])}).schema(tmp_path)
+        Memory({"x": np.array([["a"]])}).schema(tmp_path)
+    with pytest.raises(ValueError, match="holds numbers"):
+        Memory({"x": np.array([3], "timedelta64[s]")}).schema(tmp_path)
 
 
 def test_sources_are_registered_and_documented() -> None:

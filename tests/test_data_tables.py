@@ -36,10 +36,12 @@ def test_csv_columns(tmp_path: Path) -> None:
     assert (str(rooms.type), rooms.words) == ("i64[]", False)
     assert kind.categories == ("flat, small", "house")
     assert odd.name == '`odd` "name"'
-    assert note.categories == ("", "a", "b")
+    assert note.trouble is not None
     np.testing.assert_array_equal(arrays["size"], np.array([1.5, 2, np.nan], np.float32))
     assert arrays["kind"].tolist() == [1, 0, 1]
-    assert arrays["note"].tolist() == [0, 1, 2]
+    noted = Csv("table.csv", missing_category=("note",))
+    assert noted.schema(tmp_path)[-1].categories == ("", "a", "b")
+    assert check_source(noted, tmp_path)["note"].tolist() == [0, 1, 2]
 
 
 def test_csv_dialects(tmp_path: Path) -> None:
@@ -70,13 +72,22 @@ def test_csv_ragged_row_is_named_by_its_line(tmp_path: Path) -> None:
     message = fault_of(lambda: Csv("table.csv").schema(tmp_path))
     assert message.title() == "line 5 of `table.csv` has 1 cell"
     (tmp_path / "table.csv").write_bytes(b"a\n\xff\n")
-    assert "UTF-8" in fault_of(lambda: Csv("table.csv").schema(tmp_path)).label()
+    message = fault_of(lambda: Csv("table.csv").schema(tmp_path))
+    assert message.title() == "`table.csv` is no text in UTF-8"
+    assert message.label() == "byte 2, in line 2, is 0xff"
+    assert check_source(Csv("table.csv", encoding="latin-1"), tmp_path)["a"].tolist() == [0]
 
 
 def test_csv_settings(tmp_path: Path) -> None:
     assert fault_of(lambda: Csv("t", separator="")).title()
     assert fault_of(lambda: Csv("t", decimal="x")).title()
-    assert fault_of(lambda: Csv("t", ",", decimal=",")).title()
+    assert fault_of(lambda: Csv("t", decimal=",", separator=";", thousands=",")).title()
+    assert fault_of(lambda: Csv("t", separator=";", thousands=";")).title()
+    assert fault_of(lambda: Csv("t", thousands="0")).title()
+    assert fault_of(lambda: Csv("t", unit="5kg")).title()
+    assert fault_of(lambda: Csv("t", date="iso")).title()
+    for encoding in ("klingon", "hex", "utf\0"):
+        assert fault_of(lambda e=encoding: Csv("t", encoding=e)).title()  # type: ignore[misc]
 
 
 def test_csv_follows_a_changed_file(tmp_path: Path) -> None:
@@ -116,7 +127,7 @@ def test_parquet_columns(tmp_path: Path) -> None:
             "size": [1.5, None, 2.0],
             "rooms": [3, 4, 5],
             "sold": [True, False, True],
-            "kind": ["house", "flat", None],
+            "kind": ["house", "flat", "house"],
             "points": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
             "small": np.array([1, 2, 3], np.int8),
         }
@@ -133,7 +144,7 @@ def test_parquet_columns(tmp_path: Path) -> None:
         "points": ("f32[2]", False),
         "small": ("i64[]", False),
     }
-    assert arrays["kind"].tolist() == [2, 1, 0]
+    assert arrays["kind"].tolist() == [1, 0, 1]
 
 
 def test_parquet_refusals(tmp_path: Path) -> None:
@@ -141,7 +152,7 @@ def test_parquet_refusals(tmp_path: Path) -> None:
     assert "no parquet" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).label()
     pandas.DataFrame({"x": [[1.0], [1.0, 2.0]]}).to_parquet(tmp_path / "t.parquet")
     assert "differ in length" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).label()
-    pandas.DataFrame({"x": pandas.to_datetime(["2020-01-01"])}).to_parquet(tmp_path / "t.parquet")
+    pandas.DataFrame({"x": [b"a"]}).to_parquet(tmp_path / "t.parquet")
     assert "no tensor" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).label()
 
 

@@ -9,9 +9,24 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from compiler.diagnostics import Message
 from compiler.records import dataclass
 from compiler.signature import Described, Registry
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
+
+
+@dataclass(frozen=True)
+class Written:
+    """How the cells of a column of text are written, where that is not plainly: with a `unit`
+    beside each number, with spaces around them (`padded`), as dates in a form of
+    `compiler.data.dates` (`date`). `blanks` are marks of what is missing with their spaces. `text`
+    is set where the source also stores numbers as such, and this column as text."""
+
+    unit: str = ""
+    padded: bool = False
+    date: str = ""
+    blanks: tuple[str, ...] = ()
+    text: bool = False
 
 
 @dataclass(frozen=True)
@@ -19,7 +34,8 @@ class Column:
     """A raw column: its type per row, without the row axis. A column of words has `words` True
     and dtype i64: the codes of its categories, in sorted order. `missing` says that cells are
     empty (NaN); a source that reads headers only does not know it. `parts` are the names under
-    which the source stores the rows, where these are several (`x_train`, `x_test`)."""
+    which the source stores the rows, where these are several (`x_train`, `x_test`). `trouble` is
+    why nothing may be computed from the column: a message that still lacks its place."""
 
     name: str
     type: TensorType
@@ -27,6 +43,20 @@ class Column:
     missing: bool = False
     categories: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    written: Written = Written()
+    trouble: Message | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it holds, in a word: "numbers", "categories", "dates", "text", "booleans" or
+        "tensors"."""
+        if self.words:
+            return "categories" if self.categories else "text"
+        if self.written.date:
+            return "dates"
+        if self.type.rank:
+            return "tensors"
+        return "booleans" if self.type.dtype is DType.BOOL else "numbers"
 
 
 HELD = "columns.npz"

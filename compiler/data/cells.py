@@ -1,19 +1,37 @@
-"""What the cells of a table are: numbers, words or nothing, decided column by column."""
+"""What the cells of a table are: numbers, dates, categories or text, decided column by column.
+
+The rule is written down for users in docs/language.md, "What a column is"."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import Column
+from compiler.data.base import Column, Written
+from compiler.data.dates import are_times, asks_for_century, find_forms, read_dates
+from compiler.data.numerals import Numerals, find_ways
+from compiler.diagnostics import Message
+from compiler.messages.cells import (
+    FreeText,
+    MissingCells,
+    NearlyDates,
+    NearlyNumbers,
+    TimesOfDay,
+)
+from compiler.records import dataclass
 from compiler.tensor import TensorType
 
 NUMBER = TensorType.of("f32", ())
 WHOLE = TensorType.of("i64", ())
+Samples = tuple[tuple[int, str], ...]
+"""Rows, counted from 0, and what stands there."""
 
 EMPTY = frozenset(
     [
@@ -39,57 +57,207 @@ EMPTY = frozenset(
     ]
 )
 """Cells that hold nothing: what `pandas.read_csv` reads as missing."""
-
-_WHOLE = re.compile(r"[+-]?\d{1,18}")
-
-
-def describe_cells(name: str, cells: Iterable[str], decimal: str = ".") -> Column:
-    """What a column of text holds: whole numbers (i64), numbers (f32, NaN where a cell is empty)
-    or words (i64, the code of each in sorted order; empty cells are the word `""`)."""
-    distinct = set(cells)
-    filled = distinct - EMPTY
-    missing = len(filled) < len(distinct)
-    if filled and not missing and all(map(_WHOLE.fullmatch, filled)):
-        return Column(name, WHOLE)
-    if _read_numbers(filled, decimal) is not None:
-        return Column(name, NUMBER, missing=missing)
-    words = sorted({"" if c in EMPTY else c for c in distinct})
-    return Column(name, WHOLE, words=True, categories=tuple(words))
+SHOWN = 3
+"""Sample cells and rows in a message."""
+MANY = 100
+"""A column of text has more different cells than this, most of which stand in one row only."""
 
 
-def convert_cells(column: Column, cells: Sequence[str], decimal: str = ".") -> NDArray[Any]:
-    """The rows of a column that `describe_cells` found."""
-    distinct = set(cells)
+@dataclass(frozen=True)
+class Dialect:
+    """How the cells of a table are written, and what is asked of some of its columns."""
+
+    decimal: str = "."
+    thousands: str = ""
+    units: tuple[str, ...] = ()
+    date: str = ""
+    missing: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    missing_category: tuple[str, ...] = ()
+
+    def is_missing(self, cell: str) -> bool:
+        """Whether a cell without spaces around it holds nothing. A mark that is a number stands
+        for the number, however it is written: `-999` for `-999.0` too."""
+        if cell in EMPTY or cell in self.missing:
+            return True
+        marked = self.marked_numbers
+        return bool(marked) and bool(marked & set(self.way().read([cell]).values()))
+
+    @cached_property
+    def marked_numbers(self) -> frozenset[float]:
+        """The numbers that stand for what is missing."""
+        return frozenset(Numerals().read(self.missing).values())
+
+    def way(self, unit: str = "") -> Numerals:
+        """How numbers are written."""
+        return Numerals(self.decimal, self.thousands, unit)
+
+
+PLAIN = Dialect()
+_DIGIT = re.compile(r"[1-9]")
+
+
+def describe_cells(name: str, cells: Sequence[str], dialect: Dialect = PLAIN) -> Column:
+    """What a column of text holds."""
+    return _Describing(name, cells, dialect).run()
+
+
+class _Describing:
+    """One column: its different cells without spaces around them, and the rule."""
+
+    def __init__(self, name: str, cells: Sequence[str], dialect: Dialect) -> None:
+        self.name = name
+        self.cells = cells
+        self.dialect = dialect
+        raw = set(cells)
+        stripped = {cell: cell.strip() for cell in raw}
+        filled = {cell: text for cell, text in stripped.items() if not dialect.is_missing(text)}
+        self.distinct = set(filled.values())
+        self.missing = len(filled) < len(stripped)
+        self.written = Written(
+            padded=any(cell != text for cell, text in filled.items()),
+            blanks=tuple(sorted(raw - filled.keys() - EMPTY - set(dialect.missing))),
+        )
+
+    def run(self) -> Column:
+        """The column."""
+        if self.name in (*self.dialect.categories, *self.dialect.missing_category):
+            return self.make_categories()
+        return self.find_numbers() or self.find_dates() or self.find_words()
+
+    def find_numbers(self) -> Column | None:
+        """The column, where every cell that is not missing is a number, all with one unit."""
+        for unit in ("", *self.dialect.units):
+            way = self.dialect.way(unit)
+            if len(way.read(self.distinct)) == len(self.distinct):
+                whole = self.distinct and not self.missing and all(map(way.is_whole, self.distinct))
+                written = replace(self.written, unit=unit)
+                if whole:
+                    return Column(self.name, WHOLE, written=written)
+                return Column(self.name, NUMBER, missing=self.missing, written=written)
+        return None
+
+    def find_dates(self) -> Column | None:
+        """The column, where most cells that are not missing are dates."""
+        asked = self.dialect.date
+        forms = find_forms(self.counts)
+        if asked and len(read_dates(self.distinct, asked)) == len(self.distinct):
+            forms = [asked]
+        if not forms:
+            return None
+        unread = [cell for cell in self.distinct if cell not in read_dates(self.distinct, forms[0])]
+        unsure = len(forms) > 1 or (asks_for_century(forms[0]) and forms != [asked])
+        trouble: Message | None = None
+        if unread or unsure:
+            samples = self.find_samples(unread or self.distinct)
+            ways = tuple(forms) if unsure else ()
+            trouble = NearlyDates(None, self.name, samples, len(unread), ways)
+        elif self.missing:
+            trouble = self.report_missing("dates")
+        written = replace(self.written, date=forms[0])
+        return Column(self.name, WHOLE, written=written, trouble=trouble)
+
+    def find_words(self) -> Column:
+        """The column of words: categories, text, or cells that seem to be meant as numbers."""
+        trouble = self.doubt_words()
+        if trouble is not None:
+            return self.make_categories(trouble)
+        once = sum(count == 1 for count in self.counts.values())
+        filled = sum(self.counts.values())
+        if len(self.distinct) > MANY and 2 * once > filled:
+            samples = self.find_samples(self.distinct)
+            text = FreeText(None, self.name, len(self.distinct), filled, samples)
+            return Column(self.name, WHOLE, words=True, trouble=text)
+        return self.make_categories()
+
+    def doubt_words(self) -> Message | None:
+        """Why words seem to be meant as numbers."""
+        known = self.dialect.way()
+        ways = find_ways(self.counts, known)
+        if ways:
+            _, numbers = ways[0]
+            plain = known.read(self.distinct)
+            others = [c for c in self.distinct if c not in numbers]
+            # What is read only in another way is shown first: it says which option is meant.
+            odd = [c for c in numbers if c not in plain]
+            samples = self.find_samples([*odd, *others])
+            told = next((text for _, text in samples if text in numbers), "")
+            meanings = tuple(
+                (way.options(known), told, found.get(told)) for way, found in ways if way != known
+            )
+            strays = self.name_few(others)
+            if any(_DIGIT.search(text) for text in others):
+                meanings, strays = (), ()  # no option reads these beside the others
+            read = sum(self.counts[c] for c in numbers)
+            return NearlyNumbers(None, self.name, samples, read, meanings, strays)
+        if are_times(self.counts):
+            return TimesOfDay(None, self.name, self.find_samples(self.distinct))
+        return None
+
+    def make_categories(self, trouble: Message | None = None) -> Column:
+        """The column as categories, in sorted order; missing cells are the category `""` where
+        that was asked for."""
+        words = sorted(self.distinct)
+        if self.missing and self.name in self.dialect.missing_category:
+            words = sorted({"", *words})
+        elif self.missing and trouble is None:
+            trouble = self.report_missing("categories")
+        return Column(
+            self.name,
+            WHOLE,
+            words=True,
+            categories=tuple(words),
+            written=self.written,
+            trouble=trouble,
+        )
+
+    # --- what messages show -----------------------------------------------------------------
+
+    @cached_property
+    def counts(self) -> Mapping[str, int]:
+        """The number of rows of each cell that is not missing."""
+        found = Counter(cell.strip() for cell in self.cells)
+        return {cell: count for cell, count in found.items() if cell in self.distinct}
+
+    def find_samples(self, wanted: Iterable[str]) -> Samples:
+        """The first rows of some cells, each cell once."""
+        left, found = set(wanted), []
+        for row, cell in enumerate(self.cells):
+            text = cell.strip()
+            if text in left:
+                left.remove(text)
+                found.append((row, text))
+                if len(found) == SHOWN:
+                    break
+        return tuple(found)
+
+    def name_few(self, cells: Sequence[str]) -> tuple[str, ...]:
+        """Cells in the order in which they first stand there; none where they are many."""
+        return tuple(text for _, text in self.find_samples(cells)) if len(cells) <= SHOWN else ()
+
+    def report_missing(self, kind: str) -> Message:
+        """The message of a column whose missing cells can mean nothing."""
+        rows = [i for i, c in enumerate(self.cells) if self.dialect.is_missing(c.strip())]
+        return MissingCells(None, self.name, kind, len(rows), len(self.cells), tuple(rows[:SHOWN]))
+
+
+def convert_cells(column: Column, cells: Sequence[str], dialect: Dialect = PLAIN) -> NDArray[Any]:
+    """The rows of a column that `describe_cells` found. Cells that are missing are NaN among
+    numbers; among dates and words, which a spec may then not use, they are -1."""
+    stripped = {cell: cell.strip() for cell in set(cells)}
+    distinct = {text for text in stripped.values() if not dialect.is_missing(text)}
+    found: Mapping[str, float]
     if column.words:
-        codes = {word: code for code, word in enumerate(column.categories)}
-        return np.array([codes["" if c in EMPTY else c] for c in cells], np.int64)
+        found = {word: code for code, word in enumerate(column.categories)}
+        blank: float = found.get("", -1)
+    elif column.written.date:
+        found, blank = read_dates(distinct, column.written.date), -1
+    else:
+        way = dialect.way(column.written.unit)
+        blank = float("nan")
+        whole = column.type == WHOLE
+        found = {c: int(way.plain(c)) for c in distinct} if whole else way.read(distinct)
+    values = {cell: found.get(text, blank) for cell, text in stripped.items()}
     if column.type == WHOLE:
-        return np.array([int(c) for c in cells], np.int64)
-    numbers = _read_numbers(distinct - EMPTY, decimal)
-    assert numbers is not None
-    values = dict.fromkeys(distinct & EMPTY, float("nan")) | numbers
+        return np.array([values[c] for c in cells], np.int64)
     return np.array([values[c] for c in cells], np.float64).astype(np.float32)
-
-
-def count_numbers(column: Column) -> int:
-    """How many different numbers there are among the words of a column."""
-    return sum(map(is_number, column.categories))
-
-
-def is_number(word: str) -> bool:
-    """Whether a cell is a number, written with a point."""
-    return _read_numbers({word}, ".") is not None
-
-
-def _read_numbers(cells: set[str], decimal: str) -> dict[str, float] | None:
-    """The numbers that distinct cells hold; None if one holds something else."""
-    numbers = {}
-    for cell in cells:
-        text = cell if decimal == "." else cell.replace(decimal, ".")
-        try:
-            numbers[cell] = float(text)
-        except ValueError:
-            return None
-        if "_" in text:  # Python reads 1_000, no other program does
-            return None
-    return numbers

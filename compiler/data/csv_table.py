@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar, final
 
 from numpy.typing import NDArray
 
-from compiler.data.base import SOURCES, Column, DataSource
+from compiler.data.base import SOURCES, Column
 from compiler.data.cells import convert_cells, describe_cells
-from compiler.data.files import find_file, refuse_file, refuse_setting
+from compiler.data.files import find_file, read_text, refuse_file, refuse_setting
 from compiler.data.quoting import quote, write_dtype, write_path
+from compiler.data.tables import TextTable, is_read_as_text
 from compiler.diagnostics import Fault
 from compiler.messages.data import RaggedRow
 from compiler.records import dataclass
@@ -25,40 +30,56 @@ Table = tuple[tuple[Column, Sequence[str]], ...]
 @SOURCES.register
 @final
 @dataclass(frozen=True)
-class Csv(DataSource):
+class Csv(TextTable):
     """A table in a csv file: one row per line, its columns named by the first line.
 
-    A column of whole numbers is i64; one of numbers is f32, where empty cells (and `NA`, `NaN`,
-    `null`, as in pandas) are NaN, to be replaced by `fill`; any other is a column of words: the
-    number of each word in sorted order, to be spread by `one_hot`. Write a name with spaces or
-    brackets in backquotes.
+    A column of whole numbers is i64; one of numbers is f32, where missing cells (empty, `NA`,
+    `NaN`, `null`, as in pandas) are NaN, to be replaced by `fill`; dates are i64, the seconds
+    since 1970; any other is a column of categories: the place of each word in sorted order, to be
+    spread by `one_hot`. Write a name with spaces or brackets in backquotes.
 
     - `path`: the file, relative to the spec's folder.
+    - `decimal`: what stands before the fraction of a number: `","` in much of Europe.
+    - `thousands`: what stands between thousands: `","`, `"."`, `" "`.
+    - `unit`: what stands beside each number of some columns (`"kg"`, `"%"`, `["$", "km"]`), and
+      is left out: `5 %` is 5.
+    - `date`: the form of dates that are not read by themselves, as for Python's strptime:
+      `"%d/%m/%y"`.
+    - `missing`: more cells that are missing: `["?", "-", "-999"]`.
+    - `categories`: columns that are categories whatever their cells look like.
+    - `missing_category`: columns of categories in which missing cells are one more category.
     - `separator`: what stands between cells: `";"`, or `"\\t"` for tabs.
     - `header`: whether the first line names the columns; else they are `c0`, `c1`, …
-    - `decimal`: what stands before the fraction of a number: `","` in much of Europe.
+    - `encoding`: how the file writes letters: `"utf-8"`, `"latin-1"`, `"cp1252"`, `"utf-16"`.
     """
 
     name: ClassVar[str] = "csv"
-    path: str
     separator: str = ","
     header: bool = True
-    decimal: str = "."
+    encoding: str = "utf-8"
 
     def check(self) -> None:
         if len(self.separator) != 1 or self.separator in '"\n\r':
             shown = f'"{self.separator}"'
             refuse_setting(self.name, "separator", shown, 'one character, such as ";"')
-        if self.decimal not in (".", ",") or self.decimal == self.separator:
-            expected = '"." or ",", and not the separator'
-            refuse_setting(self.name, "decimal", f'"{self.decimal}"', expected)
+        super().check()
+        for option in ("decimal", "thousands"):
+            if getattr(self, option) == self.separator == ",":
+                continue  # cells with one are in quotes
+            if getattr(self, option) == self.separator:
+                refuse_setting(self.name, option, f'"{self.separator}"', "not the separator")
+        try:
+            "a".encode(self.encoding)
+        except (LookupError, ValueError):
+            expected = '"utf-8", "latin-1", "cp1252" or another encoding of Python'
+            refuse_setting(self.name, "encoding", f'"{self.encoding}"', expected)
 
     def schema(self, folder: Path) -> tuple[Column, ...]:
         return tuple(column for column, _ in self._read(folder))
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         return {
-            column.name: convert_cells(column, cells, self.decimal)
+            column.name: convert_cells(column, cells, self.dialect)
             for column, cells in self._read(folder)
         }
 
@@ -72,30 +93,47 @@ class Csv(DataSource):
         options = [write_path(self.path)]
         if self.separator != ",":
             options.append(f"sep={quote(self.separator)}")
-        if self.decimal != ".":
-            options.append(f'decimal="{self.decimal}"')
         if not self.header:
             options.append("header=None")
+        options += self._write_numbers(columns)
+        texts = [self._key(c) for c in columns if is_read_as_text(c)]
+        if texts:
+            options.append(f"dtype={{{', '.join(f'{key}: str' for key in texts)}}}")
+        if codecs.lookup(self.encoding).name != "utf-8":
+            options.append(f"encoding={quote(self.encoding)}")
         entries = [f"    {quote(c.name)}: {self._expression(c)}," for c in columns]
-        return [f"table = pd.read_csv({', '.join(options)})", "return {", *entries, "}"]
+        table = f"table = pd.read_csv({', '.join(options)})"
+        return [*self.helpers(columns), table, "return {", *entries, "}"]
+
+    def _write_numbers(self, columns: Sequence[Column]) -> list[str]:
+        """How pandas reads numbers, and what is missing."""
+        options = []
+        if self.decimal != ".":
+            options.append(f"decimal={quote(self.decimal)}")
+        if self.thousands:
+            options.append(f"thousands={quote(self.thousands)}")
+        spaced = {blank for column in columns for blank in column.written.blanks}
+        marks = [*self.dialect.missing, *sorted(spaced)]
+        if marks:
+            options.append(f"na_values=[{', '.join(map(quote, marks))}]")
+        return options
+
+    def _key(self, column: Column) -> str:
+        """How pandas calls a column: names keep the spaces around them there."""
+        if not self.header:
+            return column.name.removeprefix("c")
+        return quote(column.parts[0] if column.parts else column.name)
 
     def _expression(self, column: Column) -> str:
-        key = quote(column.name) if self.header else column.name.removeprefix("c")
-        return write_column(f"table[{key}]", column)
+        series = f"table[{self._key(column)}]"
+        if is_read_as_text(column):
+            return self.write_text(series, column)
+        return f"{series}.to_numpy({write_dtype(column.type.dtype)})"
 
     def _read(self, folder: Path) -> Table:
         path = find_file(folder, self.path)
         status = path.stat()
         return _read_table(self, path, status.st_mtime_ns, status.st_size)
-
-
-def write_column(series: str, column: Column) -> str:
-    """The expression that turns a pandas series into the array of a column."""
-    if column.words:
-        words = f"[{', '.join(map(quote, column.categories))}]"
-        filled = f'{series}.fillna("")' if "" in column.categories else series
-        return f"pd.Categorical({filled}, {words}).codes.astype(np.int64)"
-    return f"{series}.to_numpy({write_dtype(column.type.dtype)})"
 
 
 @lru_cache(maxsize=4)  # the schema and the rows come from one reading
@@ -105,41 +143,58 @@ def _read_table(source: Csv, path: Path, changed: int, size: int) -> Table:
     Raises:
         Fault: the file is no csv file.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            names, rows = _read_rows(source, file)
-    except UnicodeDecodeError as error:
-        refuse_file(source.path, f"it is no text in UTF-8: {error.reason} at byte {error.start}")
-    except csv.Error as error:
-        refuse_file(source.path, str(error))
+    text = read_text(path, source.path, source.encoding)
+    names, rows = _read_rows(source, text)
     if not rows:
         refuse_file(source.path, "it holds no rows")
-    columns = zip(names, zip(*rows, strict=True), strict=True)
-    return tuple((describe_cells(name, cells, source.decimal), cells) for name, cells in columns)
+    plain = [name.strip() for name in names] if source.header else names
+    source.check_names(plain)
+    table = []
+    for written, name, cells in zip(names, plain, zip(*rows, strict=True), strict=True):
+        column = describe_cells(name, cells, source.dialect)
+        parts = (written,) if written != name else ()
+        table.append((replace(column, parts=parts) if parts else column, cells))
+    return tuple(table)
 
 
-def _read_rows(source: Csv, file: Iterator[str]) -> tuple[list[str], list[list[str]]]:
-    reader = csv.reader(file, delimiter=source.separator)
+def _read_rows(source: Csv, text: str) -> tuple[list[str], list[list[str]]]:
+    reader = csv.reader(_split_lines(source, text), delimiter=source.separator, strict=True)
     rows: list[list[str]] = []
     width = 0
-    for row in reader:
-        if not row:
-            continue  # a blank line is no row, as in pandas
-        width = width or len(row)
-        if len(row) != width:
-            _refuse_row(source, reader.line_num, len(row), width)
-        rows.append(row)
+    try:
+        for row in reader:
+            if not row or (len(row) == 1 and row[0].isspace()):
+                continue  # a blank line is no row, as in pandas
+            width = width or len(row)
+            if len(row) != width:
+                _refuse_row(source, reader.line_num, len(row), width)
+            rows.append(row)
+    except csv.Error as error:
+        refuse_file(source.path, f"line {reader.line_num}: {error}")
     if not rows:
         refuse_file(source.path, "it is empty")
     if not source.header:
         return [f"c{index}" for index in range(width)], rows
-    names = rows[0]
-    for name in names:
+    _check_header(source, rows[0])
+    return rows[0], rows[1:]
+
+
+def _split_lines(source: Csv, text: str) -> Iterator[str]:
+    """The lines with their ends, none of which holds a NUL, which ends texts for pandas."""
+    for number, line in enumerate(StringIO(text, newline=""), 1):
+        if "\0" in line:
+            reason = f"line {number} holds a NUL byte: it is binary, or not {source.encoding}"
+            refuse_file(source.path, reason, 'text in UTF-16 needs `encoding="utf-16"`')
+        yield line
+
+
+def _check_header(source: Csv, header: Sequence[str]) -> None:
+    """Refuses columns without a name, and names that stand twice."""
+    for name, count in Counter(name.strip() for name in header).items():
         if not name:
             refuse_file(source.path, "a column of its first line has no name", "`header=false`?")
-        if names.count(name) > 1:
+        if count > 1:
             refuse_file(source.path, f"its first line names `{name}` twice")
-    return names, rows[1:]
 
 
 def _refuse_row(source: Csv, line: int, found: int, expected: int) -> None:

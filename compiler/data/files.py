@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from compiler.diagnostics import Fault, did_you_mean
-from compiler.messages.data import BadSetting, DataFileBroken, DataFileMissing, UnknownColumn
+from compiler.files import name_kind
+from compiler.messages.data import (
+    BadSetting,
+    DataFileBroken,
+    DataFileMissing,
+    UnknownColumn,
+    WrongEncoding,
+)
+
+LARGEST_TEXT = 4 << 30
+"""Bytes of a text file that are read, at most."""
 
 
 def find_file(folder: Path, path: str, option: str = "path") -> Path:
@@ -16,12 +27,41 @@ def find_file(folder: Path, path: str, option: str = "path") -> Path:
     Raises:
         Fault: it does not exist, or is a folder.
     """
+    if "\0" in path:
+        refuse_file(path.replace("\0", "\\0"), "no file has a NUL in its name", option=option)
     found = folder / path
-    if found.is_dir():
-        refuse_file(path, "it is a folder", option=option)
+    kind = name_kind(found)
+    if kind is not None:
+        refuse_file(path, kind, option=option)
     if not found.is_file():
         _refuse_missing(folder, path, option, is_folder=False)
     return found
+
+
+def read_text(path: Path, shown: str, encoding: str = "utf-8") -> str:
+    """The text of a file, without a byte order mark. `shown` is the path as it is written.
+
+    Raises:
+        Fault: it is larger than `LARGEST_TEXT`, or no text in that encoding.
+    """
+    size = path.stat().st_size
+    if size > LARGEST_TEXT:
+        reason = f"it has {size / 2**30:.1f} GiB, and text is read up to {LARGEST_TEXT >> 30} GiB"
+        refuse_file(shown, reason, "store it as parquet or npz")
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding)
+    except UnicodeError as error:
+        _refuse_encoding(shown, encoding, data, error)
+
+
+def _refuse_encoding(shown: str, encoding: str, data: bytes, error: UnicodeError) -> NoReturn:
+    start = error.start if isinstance(error, UnicodeDecodeError) else 0
+    line = data.count(b"\n", 0, start) + 1
+    byte = data[start] if start < len(data) else 0
+    raise Fault(
+        lambda where: WrongEncoding(where.argument("path"), shown, encoding, start, byte, line)
+    )
 
 
 def find_files(folder: Path, path: str, option: str = "path") -> list[Path]:
@@ -47,8 +87,10 @@ def find_folder(folder: Path, path: str, option: str = "folder") -> Path:
     Raises:
         Fault: it does not exist, or is a file.
     """
+    if "\0" in path:
+        refuse_file(path.replace("\0", "\\0"), "no folder has a NUL in its name", option=option)
     found = folder / path
-    if found.is_file():
+    if found.exists() and not found.is_dir():
         refuse_file(path, "it is a file, and a folder is needed", option=option)
     if not found.is_dir():
         _refuse_missing(folder, path, option, is_folder=True)

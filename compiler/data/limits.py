@@ -8,6 +8,19 @@ from compiler.ops.gathering import OneHot
 from compiler.ops.linear import Embedding
 
 
+def takes_entries(node: Node, operand: int) -> bool:
+    """Whether an operand of a node names entries or classes, and is no size."""
+    known = node.op.operands
+    if operand < len(known) and known[operand].index:
+        return True
+    match node.op:
+        case ClassLoss():
+            return operand == 1
+        case Embedding() | OneHot():
+            return operand == 0
+    return False
+
+
 def find_limit(node: Node) -> tuple[int | None, int]:
     """The number of entries that an operand of a node may name, and which operand it is."""
     scores = node.inputs[0] if node.inputs else None

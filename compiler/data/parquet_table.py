@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, final
@@ -10,34 +11,48 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import SOURCES, Column, DataSource
-from compiler.data.cells import NUMBER, WHOLE
+from compiler.data.base import SOURCES, Column, Written
+from compiler.data.cells import EMPTY, NUMBER, SHOWN, WHOLE, convert_cells, describe_cells
+from compiler.data.dates import seconds_of
 from compiler.data.files import find_files, refuse_file
 from compiler.data.quoting import quote, write_dtype, write_path
+from compiler.data.sizes import check_expansion
+from compiler.data.tables import TextTable
+from compiler.messages.cells import MissingCells
 from compiler.records import dataclass
 from compiler.tensor import TensorType
 
 FLAG = TensorType.of("bool", ())
+STORED = "stored"
+"""The form of dates that the file stores as such."""
 
 
 @SOURCES.register
 @final
 @dataclass(frozen=True)
-class Parquet(DataSource):
+class Parquet(TextTable):
     """A table in a parquet file, or in several of the same columns, one below the other.
 
     Whole numbers are i64, other numbers f32, NaN where a cell is empty (whole numbers with empty
-    cells are f32 as well), truth values bool, lists of one length and of numbers f32[length].
-    Text is a column of words: the number of each word in sorted order, empty cells the word `""`.
+    cells are f32 as well), booleans bool, lists of one length and of numbers f32[length], dates
+    and times i64, the seconds since 1970. Columns of text are read as those of a csv file are:
+    numbers, dates or categories.
 
     - `path`: the file, relative to the spec's folder, or a pattern: `"jets/*.parquet"`.
+    - `decimal`: what stands before the fraction of a number in text.
+    - `thousands`: what stands between thousands in text.
+    - `unit`: what stands beside each number in text: `"kg"`, `["$", "km"]`.
+    - `date`: the form of dates in text that are not read by themselves: `"%d/%m/%y"`.
+    - `missing`: more cells of text that are missing: `["?", "-"]`.
+    - `categories`: columns of text that are categories whatever their cells look like.
+    - `missing_category`: columns of categories in which missing cells are one more category.
     """
 
     name: ClassVar[str] = "parquet"
-    path: str
 
     def schema(self, folder: Path) -> tuple[Column, ...]:
         files = self._open(folder)
+        self.check_names(files[0].schema_arrow.names)
         nulls = _count_nulls(files)
         return tuple(self._describe(files, field, nulls) for field in files[0].schema_arrow)
 
@@ -46,7 +61,11 @@ class Parquet(DataSource):
         loaded = {}
         for column in self.schema(folder):
             array = table.column(column.name).combine_chunks()
-            loaded[column.name] = _convert(array, column)
+            if is_text(array.type):
+                cells = _read_cells(array)
+                loaded[column.name] = convert_cells(column, cells, self.dialect)
+            else:
+                loaded[column.name] = _convert(array, column)
         return loaded
 
     def files(self, folder: Path) -> Sequence[Path]:
@@ -64,8 +83,24 @@ class Parquet(DataSource):
                 f"tables = [pd.read_parquet(p, columns=[{names}]) for p in paths]",
                 "table = pd.concat(tables)",
             ]
-        entries = [f"    {quote(c.name)}: {_write_column(c)}," for c in columns]
-        return [*lines, "return {", *entries, "}"]
+        entries = [f"    {quote(c.name)}: {self._write_column(c)}," for c in columns]
+        return [*self.helpers(columns), *lines, "return {", *entries, "}"]
+
+    def _write_column(self, column: Column) -> str:
+        series = f"table[{quote(column.name)}]"
+        dtype = write_dtype(column.type.dtype)
+        if column.type.rank:
+            return f"np.stack({series}.to_list()).astype({dtype})"
+        if column.written.date == STORED:
+            moments = f"pd.to_datetime({series}, utc=True)"
+            return f'{moments}.dt.as_unit("s").astype(np.int64).to_numpy()'
+        if column.written.text:
+            marks = ", ".join(map(quote, sorted({*EMPTY, *self.missing, *column.written.blanks})))
+            cells = f"{series}.astype(object)"
+            if column.missing or "" in column.categories:
+                cells += f".mask({series}.isin([{marks}]))"
+            return self.write_text(cells, column)
+        return f"{series}.to_numpy({dtype})"
 
     def _open(self, folder: Path) -> list[Any]:
         """The files, of which only the ends are read."""
@@ -78,18 +113,26 @@ class Parquet(DataSource):
         for name, path in zip(names, paths, strict=True):
             try:
                 files.append(parquet.ParquetFile(path))
-            except (pyarrow.ArrowException, OSError) as error:
+            except (pyarrow.ArrowException, OSError, ValueError) as error:
                 reason = str(error).split(". ")[0]
                 refuse_file(name, f"it is no parquet file: {reason}")
             if not files[-1].schema_arrow.equals(files[0].schema_arrow):
                 refuse_file(name, "its columns differ from those of the first file")
+            metadata = files[-1].metadata
+            groups = range(metadata.num_row_groups)
+            stored = sum(metadata.row_group(group).total_byte_size for group in groups)
+            cells = metadata.num_rows * metadata.num_columns
+            check_expansion(name, max(stored, 4 * cells), path.stat().st_size)
         return files
 
     def _read(self, files: Sequence[Any], columns: Sequence[str] | None = None) -> Any:
         """The rows of all files as one table of arrow."""
         import pyarrow
 
-        return pyarrow.concat_tables([file.read(columns) for file in files])
+        try:
+            return pyarrow.concat_tables([file.read(columns) for file in files])
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
+            refuse_file(self.path, f"its columns cannot be read: {str(error).split('. ')[0]}")
 
     def _describe(self, files: Sequence[Any], field: Any, nulls: Mapping[str, bool]) -> Column:
         """The column of a field of the arrow schema."""
@@ -100,12 +143,16 @@ class Parquet(DataSource):
             return Column(field.name, FLAG)
         if types.is_integer(kind) and not missing:
             return Column(field.name, WHOLE)
-        if types.is_floating(kind) or types.is_integer(kind) or types.is_decimal(kind):
+        numbers = (types.is_boolean, types.is_floating, types.is_integer, types.is_decimal)
+        if any(test(kind) for test in numbers):
             return Column(field.name, NUMBER, missing=missing)
-        if types.is_string(kind) or types.is_large_string(kind) or types.is_dictionary(kind):
-            words = self._read(files, [field.name]).column(0).combine_chunks().unique().to_pylist()
-            categories = tuple(sorted({"" if word is None else str(word) for word in words}))
-            return Column(field.name, WHOLE, words=True, categories=categories)
+        if is_text(kind):
+            cells = _read_cells(self._read(files, [field.name]).column(0).combine_chunks())
+            column = describe_cells(field.name, cells, self.dialect)
+            return replace(column, written=replace(column.written, text=True))
+        if types.is_date(kind) or types.is_timestamp(kind):
+            trouble = _report_nulls(self._read(files, [field.name]).column(0), field.name)
+            return Column(field.name, WHOLE, written=Written(date=STORED), trouble=trouble)
         if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
             refuse_file(self.path, f"the column `{field.name}` is {kind}, which no tensor holds")
         return Column(field.name, self._describe_list(files, field))
@@ -140,25 +187,37 @@ def _count_nulls(files: Sequence[Any]) -> dict[str, bool]:
     return nulls
 
 
+def is_text(kind: Any) -> bool:
+    """Whether an arrow type holds text, or dictionaries of it."""
+    from pyarrow import types
+
+    return any(
+        test(kind) for test in (types.is_string, types.is_large_string, types.is_string_view)
+    ) or types.is_dictionary(kind)
+
+
+def _read_cells(array: Any) -> list[str]:
+    """The cells of a column of text, `""` where there is none."""
+    return ["" if cell is None else str(cell) for cell in array.to_pylist()]
+
+
+def _report_nulls(chunks: Any, name: str) -> MissingCells | None:
+    """What keeps a column of stored dates from being used."""
+    import pyarrow.compute as pc
+
+    rows = np.flatnonzero(pc.is_null(chunks).to_numpy())
+    if not len(rows):
+        return None
+    shown = tuple(int(row) for row in rows[:SHOWN])
+    return MissingCells(None, name, "dates", len(rows), len(chunks), shown)
+
+
 def _convert(array: Any, column: Column) -> NDArray[Any]:
-    """An arrow array as rows of a column."""
-    if column.words:
-        codes = {word: code for code, word in enumerate(column.categories)}
-        cells = array.to_pylist()
-        return np.array([codes["" if c is None else str(c)] for c in cells], np.int64)
+    """An arrow array of anything but text as rows of a column."""
     if column.type.rank:
         flat = array.flatten().to_numpy(zero_copy_only=False)
         return np.asarray(flat, column.type.dtype.numpy).reshape(len(array), -1)
-    return np.asarray(array.to_numpy(zero_copy_only=False)).astype(column.type.dtype.numpy)
-
-
-def _write_column(column: Column) -> str:
-    series = f"table[{quote(column.name)}]"
-    dtype = write_dtype(column.type.dtype)
-    if column.type.rank:
-        return f"np.stack({series}.to_list()).astype({dtype})"
-    if column.words:
-        words = f"[{', '.join(map(quote, column.categories))}]"
-        series += ".astype(str)" if "" not in column.categories else '.fillna("").astype(str)'
-        return f"pd.Categorical({series}, {words}).codes.astype(np.int64)"
-    return f"{series}.to_numpy({dtype})"
+    found = np.asarray(array.to_numpy(zero_copy_only=False))
+    if column.written.date:
+        return seconds_of(found)
+    return found.astype(column.type.dtype.numpy)

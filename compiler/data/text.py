@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, DataSource
-from compiler.data.files import find_file, refuse_file, refuse_setting
+from compiler.data.files import find_file, read_text, refuse_file, refuse_setting
 from compiler.data.quoting import write_path
 from compiler.records import dataclass
 from compiler.tensor import TensorType
@@ -84,16 +84,12 @@ class Text(DataSource):
         slices = {"tokens": "rows[:, :-1]", "target": "rows[:, 1:]"}
         entries = ", ".join(f'"{c.name}": {slices[c.name]}' for c in columns)
         return [
-            f'text = ({write_path(self.path)}).read_text(encoding="utf-8")',
+            f'text = ({write_path(self.path)}).read_text(encoding="utf-8-sig")',
             "_, codes = np.unique(list(text), return_inverse=True)",
             f"rows = {windows}" + (f"[::{self.step}]" if self.step > 1 else ""),
             f"return {{{entries}}}",
         ]
 
     def _read(self, folder: Path) -> str:
-        path = find_file(folder, self.path)
-        try:
-            return path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            reason = f"it is no text in UTF-8: {error.reason} at byte {error.start}"
-            refuse_file(self.path, reason)
+        text = read_text(find_file(folder, self.path), self.path)
+        return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -19,6 +19,7 @@ from compiler.elaborate.values import (
     Poison,
     Range,
     Record,
+    Refused,
     Repeat,
     Rest,
     Tensor,
@@ -31,7 +32,7 @@ from compiler.units import NOT_PLAIN, spell_quantity
 def describe(value: Val) -> str:
     """What a value is, in a few words, for messages."""
     match value:
-        case Poison():
+        case Poison() | Refused():
             return "something that was refused"
         case Known():
             return _describe_known(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.context import Body
@@ -16,6 +17,7 @@ from compiler.elaborate.values import (
     Known,
     OpLayer,
     Poison,
+    Refused,
     Val,
     is_layer,
 )
@@ -77,6 +79,9 @@ def find_built_in(body: Body, word: str, span: Span) -> Val | None:
 
 
 def _check_value(body: Body, name: Name, value: Val) -> Val:
+    if isinstance(value, Refused):
+        body.report(replace(value.message, span=name.span))
+        return POISON
     if not isinstance(value, ItemValue):
         return value
     if value.kind == "train" and body.clauses.place == TRAIN:

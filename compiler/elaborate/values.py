@@ -7,6 +7,7 @@ from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from compiler.diagnostics import Message
 from compiler.dims import Dim
 from compiler.ir.graph import Frame, Value
 from compiler.ir.hint import Hint
@@ -282,6 +283,13 @@ class ItemValue:
     span: Span
 
 
+@dataclass(frozen=True, eq=False)
+class Refused:
+    """A name that is known and may not be used: why, in a message that still lacks its place."""
+
+    message: Message
+
+
 Val = (
     Poison
     | Known
@@ -295,6 +303,7 @@ Val = (
     | Layer
     | Namespace
     | ItemValue
+    | Refused
 )
 """Whatever an expression can be."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, final
 
-from compiler.diagnostics import Label, Message, Severity
+from compiler.diagnostics import Label, Message
 from compiler.messages.wording import count, list_words
 from compiler.records import dataclass
 from compiler.source import Span
@@ -306,32 +306,3 @@ class OnlyInData(Message):
 
     def label(self) -> str:
         return "there are no training rows here"
-
-
-@final
-@dataclass(frozen=True)
-class NumbersAndWords(Message):
-    """Most cells of a column are numbers and some are not, so all of it is read as words.
-
-    A column of words holds the number of each word in sorted order, which says nothing about its
-    size. Mend the cells, or leave them empty and use `fill`. Bind the column anew, or give it to
-    `one_hot`, if they are words after all.
-    """
-
-    code: ClassVar[str] = "W0732"
-    severity: ClassVar[Severity] = Severity.WARNING
-
-    column: str
-    word: str
-    words: int
-    numbers: int
-
-    def title(self) -> str:
-        return f"the column `{self.column}` is read as words"
-
-    def label(self) -> str:
-        rest = f" and {self.words - 1:,} more are" if self.words > 1 else " is"
-        return f"`{self.word}`{rest} no number, {self.numbers:,} others are"
-
-    def help(self) -> str:
-        return "mend the cells, or empty them and use `fill`"

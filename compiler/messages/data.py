@@ -91,6 +91,31 @@ class RaggedRow(Message):
 
 @final
 @dataclass(frozen=True)
+class WrongEncoding(Message):
+    """A file of text is no text in the encoding that it is read in, which is UTF-8 unless
+    another is named: `csv("people.csv", encoding="latin-1")`. Programs on Windows often write
+    `cp1252`, or `utf-16`."""
+
+    code: ClassVar[str] = "W1227"
+
+    path: str
+    encoding: str
+    start: int  # the first byte that cannot be read
+    byte: int
+    line: int
+
+    def title(self) -> str:
+        return f"`{self.path}` is no text in {self.encoding.upper()}"
+
+    def label(self) -> str:
+        return f"byte {self.start:,}, in line {self.line:,}, is 0x{self.byte:02x}"
+
+    def help(self) -> str:
+        return 'tables take `encoding="cp1252"`, `"latin-1"`, `"utf-16"`; or save it as UTF-8'
+
+
+@final
+@dataclass(frozen=True)
 class UnknownSet(Message):
     """scikit-learn does not bring a data set of this name.
 
@@ -193,9 +218,8 @@ class UnknownColumn(Message):
         return f"there is no column `{self.name}`"
 
     def help(self) -> str:
-        if self.suggestion:
-            return f"did you mean `{self.suggestion}`?"
-        return f"it has {list_words(self.known)}" if self.known else "it has none"
+        there = f"it has {list_words(self.known)}" if self.known else "it has none"
+        return f"did you mean `{self.suggestion}`? {there}" if self.suggestion else there
 
 
 @final

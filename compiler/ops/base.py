@@ -110,6 +110,10 @@ class Op(Described):
     foldable: ClassVar[bool] = True
     """Whether its result may stand for it where its inputs are known; not where it says how a
     weight is stored."""
+    moves: ClassVar[bool] = False
+    """Whether every entry of its results is an entry of an operand, in another place."""
+    matches: ClassVar[bool] = False
+    """Whether it only asks which entries are equal, so that they may be names of categories."""
     broadcasts: ClassVar[bool] = False
     """Whether it acts element by element on operands that are broadcast to one shape."""
 

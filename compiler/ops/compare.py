@@ -73,6 +73,7 @@ class Equal(Comparison):
     """
 
     name = "equal"
+    matches = True
     sign = "=="
     onnx_type = "Equal"
 
@@ -94,6 +95,7 @@ class NotEqual(Comparison):
     """
 
     name = "not_equal"
+    matches = True
     sign = "!="
     onnx_type = "Equal"
 

@@ -106,6 +106,7 @@ class Gather(Op):
     """
 
     name = "gather"
+    moves = True
     operands = (Operand("x"), Operand("index", index=True))
 
     axis: int
@@ -167,6 +168,7 @@ class TakeAlong(Op):
     """
 
     name = "take_along"
+    moves = True
     operands = (Operand("x"), Operand("index", index=True))
 
     axis: int
@@ -247,6 +249,7 @@ class Put(Op):
     """
 
     name = "put"
+    moves = True
     operands = (Operand("x"), Operand("update"), Operand("at", index=True))
 
     axis: int

@@ -142,6 +142,7 @@ class Index(Op):
     """
 
     name = "index"
+    moves = True
     operands = (Operand("tensors", variadic=True),)
 
     items: tuple[IndexItem, ...]

@@ -89,6 +89,7 @@ class Concat(Op):
     """
 
     name = "concat"
+    moves = True
     aliases = ("cat",)
     operands = (Operand("tensors", variadic=True),)
 
@@ -147,6 +148,7 @@ class Stack(Op):
     """
 
     name = "stack"
+    moves = True
     operands = (Operand("tensors", variadic=True),)
 
     axis: int = 0
@@ -208,6 +210,7 @@ class Split(Op):
     """
 
     name = "split"
+    moves = True
     operands = (Operand("x"),)
     multiple = True
 
@@ -292,6 +295,7 @@ class Chunk(Op):
     """
 
     name = "chunk"
+    moves = True
     operands = (Operand("x"),)
     multiple = True
 
@@ -360,6 +364,7 @@ class Unbind(Op):
     """
 
     name = "unbind"
+    moves = True
     operands = (Operand("x"),)
     multiple = True
 

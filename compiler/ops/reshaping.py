@@ -150,6 +150,7 @@ class Reshape(Op):
     """
 
     name = "reshape"
+    moves = True
     operands = (Operand("x"),)
 
     shape: tuple[ShapeItem, ...]
@@ -287,6 +288,7 @@ class Flatten(Op):
     """
 
     name = "flatten"
+    moves = True
     operands = (Operand("x"),)
 
     start: int = 1

@@ -45,6 +45,7 @@ class Transpose(Op):
     """
 
     name = "transpose"
+    moves = True
     operands = (Operand("x"),)
 
     a: int
@@ -94,6 +95,7 @@ class Permute(Op):
     """
 
     name = "permute"
+    moves = True
     operands = (Operand("x"),)
 
     axes: tuple[int, ...]
@@ -142,6 +144,7 @@ class Squeeze(Op):
     """
 
     name = "squeeze"
+    moves = True
     operands = (Operand("x"),)
 
     axis: int | tuple[int, ...]
@@ -202,6 +205,7 @@ class Unsqueeze(Op):
     """
 
     name = "unsqueeze"
+    moves = True
     operands = (Operand("x"),)
 
     axis: int
@@ -245,6 +249,7 @@ class Expand(Op):
     """
 
     name = "expand"
+    moves = True
     operands = (Operand("x"),)
 
     shape: tuple[int | Dim, ...]
@@ -346,6 +351,7 @@ class Flip(Op):
     """
 
     name = "flip"
+    moves = True
     operands = (Operand("x"),)
 
     axis: int | tuple[int, ...]

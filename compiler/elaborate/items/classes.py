@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.data.limits import find_limit
+from compiler.data.usage import needs_care, trace_columns
 from compiler.diagnostics import Label, Message
 from compiler.ir.graph import Graph, Node
 from compiler.messages.training import TooFewClasses
@@ -27,6 +28,12 @@ def find_missing_classes(step: Graph, data: DataSet) -> Iterator[Message]:
             continue
         places = tuple(_find_scores(step, node))
         yield TooFewClasses(node.origin.span, column, counts[column], limit, node.op.name, places)
+
+
+def find_misuse(step: Graph, data: DataSet) -> Iterator[Message]:
+    """Sums of categories, and missing cells that become numbers, in an objective and its nets."""
+    raw = {c.name: c for c in data.schema if needs_care(c)}
+    yield from trace_columns(step, trace_columns(data.columns, raw).held).faults
 
 
 def _find_scores(step: Graph, node: Node) -> Iterator[Label]:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compiler.data.base import SOURCES, Column, DataSource
-from compiler.data.cells import count_numbers, is_number
 from compiler.data.fitting import find_statistics
 from compiler.data.registry import load_sources
 from compiler.data.rows import NotBatched, stack_rows
 from compiler.data.splitting import Split
+from compiler.data.usage import needs_care, trace_columns
 from compiler.diagnostics import Fault
 from compiler.elaborate.api import GraphContext, open_graph
 from compiler.elaborate.context import Body
@@ -28,11 +28,11 @@ from compiler.elaborate.items.operands import (
 )
 from compiler.elaborate.items.splits import read_split
 from compiler.elaborate.options import Unfit, convert
-from compiler.elaborate.values import Tensor
+from compiler.elaborate.values import Refused, Tensor
 from compiler.elaborate.words import find_word, make_table
 from compiler.ir.graph import Graph
 from compiler.messages.clauses import ClauseMissing
-from compiler.messages.columns import NumbersAndWords, ParameterHidesColumn, WeightsInData
+from compiler.messages.columns import ParameterHidesColumn, WeightsInData
 from compiler.messages.settings import BadSettingValue
 from compiler.ops.fitted import Fitted
 from compiler.program import DataSet
@@ -183,19 +183,13 @@ class DataRun:
                 parameter = self.parameters[column.name]
                 body.report(ParameterHidesColumn(parameter, column.name, span))
                 return False
-            self.warn_of_words(column)
+            if column.trouble is not None:
+                body.names[0][column.name] = Refused(column.trouble)
+                continue
             tensor = context.add_input(column.name, column.type, span, bound=False)
             body.names[0][column.name] = tensor
         bind_one_hot(body, schema)
         return True
-
-    def warn_of_words(self, column: Column) -> None:
-        """Says where a column of words seems to be meant as numbers."""
-        numbers = count_numbers(column)
-        words = [word for word in column.categories if word and not is_number(word)]
-        if column.words and 0 < len(words) < numbers:
-            fault = NumbersAndWords(self.place.call, column.name, words[0], len(words), numbers)
-            self.body.report(fault)
 
     def finish_columns(self, context: GraphContext, schema: Sequence[Column]) -> Graph | None:
         """The graph of the columns over all rows."""
@@ -209,13 +203,20 @@ class DataRun:
             elif isinstance(raw, Tensor):
                 context.output(name, raw, self.place.call)
         graph = context.graph()
-        if graph is None or not self.check_weights(graph):
+        if graph is None or not self.check_weights(graph) or not self.check_use(graph, schema):
             return None
         try:
             return stack_rows(graph)
         except NotBatched as error:
             body.report(error.message)
             return None
+
+    def check_use(self, graph: Graph, schema: Sequence[Column]) -> bool:
+        """Whether nothing is computed with categories, and no missing cell becomes a number."""
+        faults = trace_columns(graph, {c.name: c for c in schema if needs_care(c)}).faults
+        for fault in faults:
+            self.body.report(fault)
+        return not faults
 
     def check_weights(self, graph: Graph) -> bool:
         """Whether every weight is a fitted figure: nothing else in data is trained."""

@@ -18,6 +18,7 @@ from compiler.elaborate.values import (
     Namespace,
     NetValue,
     Poison,
+    Refused,
     Tensor,
 )
 from compiler.messages.clauses import NoSuchItem
@@ -170,22 +171,26 @@ def _choose_columns(
 ) -> dict[str, Given] | None:
     """A tensor for every input: what the reference gives, else the column of the same name."""
     columns = {o.name for o in data.columns.outputs}
+    known = columns | {c.name for c in data.schema if c.trouble is not None}
     chosen: dict[str, Given] = {}
     accepted = True
     for name, declared in inputs.items():
-        column = context.find(name) if name in columns else None
+        column = context.find(name) if name in known else None
         if name in given:
             chosen[name] = given[name]
         elif isinstance(column, Tensor):
             chosen[name] = Given(column, reference.span)
+        elif isinstance(column, Refused):
+            accepted = False
+            context.body.session.sink.report(replace(column.message, span=reference.span))
         else:
             accepted = False
-            known = tuple(sorted(columns))
-            model, near = layer.item.name.text, did_you_mean(name, known)
+            listed = tuple(sorted(columns))
+            model, near = layer.item.name.text, did_you_mean(name, listed)
             # Straight to the sink: a session reports a code once for a place, and two inputs may
             # lack their columns at the same one.
             context.body.session.sink.report(
-                InputWithoutColumn(reference.span, model, name, data.name, known, near, declared)
+                InputWithoutColumn(reference.span, model, name, data.name, listed, near, declared)
             )
     return chosen if accepted else None
 

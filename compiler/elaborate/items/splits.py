@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from compiler.data.base import Column
 from compiler.data.splitting import ORDER, Split
@@ -140,6 +141,10 @@ class _Reader:
         classes = [c.name for c in self.schema if c.type.dtype.is_integer and c.type.rank == 0]
         word = expression.text if isinstance(expression, Name) else expression.span.text
         column = kinds.get(word)
+        if column is not None and column.trouble is not None:
+            self.refuse()
+            self.body.report(replace(column.trouble, span=expression.span))
+            return
         if column is not None and word in classes:
             self.stratify = word
             return

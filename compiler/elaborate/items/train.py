@@ -13,7 +13,7 @@ from compiler.elaborate.clauses import run_net
 from compiler.elaborate.context import Body
 from compiler.elaborate.describing import describe_layer
 from compiler.elaborate.files import FileScope
-from compiler.elaborate.items.classes import find_missing_classes
+from compiler.elaborate.items.classes import find_missing_classes, find_misuse
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_groups
 from compiler.elaborate.items.operands import Once
@@ -24,7 +24,7 @@ from compiler.elaborate.items.regularizing import (
     settle_regularizers,
 )
 from compiler.elaborate.items.settings import Settings
-from compiler.elaborate.values import BlockLayer, Known, ListValue, NetValue, Tensor, Val
+from compiler.elaborate.values import BlockLayer, Known, ListValue, NetValue, Refused, Tensor, Val
 from compiler.elaborate.words import find_word, make_table
 from compiler.habits import translate
 from compiler.ir.graph import Graph
@@ -123,6 +123,9 @@ class TrainRun:
             span = output.origin or self.item.on[0].span
             hidden = output.name in body.names[0]
             context.add_input(output.name, kind, span, bound=not hidden)
+        for column in data.schema:
+            if column.trouble is not None:
+                body.names[0].setdefault(column.name, Refused(column.trouble))
         body.names[0].setdefault("batch", Known(batch, HintName("batch")))
 
     # --- clauses ----------------------------------------------------------------------------
@@ -174,7 +177,7 @@ class TrainRun:
         if graph is None or uses is None:
             return None
         step = _keep_used(graph)
-        for message in find_missing_classes(step, data):
+        for message in (*find_missing_classes(step, data), *find_misuse(step, data)):
             context.body.report(message)
         groups, frozen = settle_groups(context.body, self.objective, self.settings, nets, step)
         acting = settle_regularizers(context.body, self.regularizers, nets, frozen)

@@ -1,0 +1,106 @@
+"""Numbers in cells: how they are written, and the numbers that they mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
+from itertools import product
+
+from compiler.records import dataclass
+
+_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_PARTS = re.compile(
+    r"[+-]?([^\d.,+-]*)[+-]?\d[\d.,'\s_\u2019]*(?:[eE][+-]?\d+)?(\D*(?:(?<=m)[23])?)", re.ASCII
+)
+"""What stands before and behind a number that is written in any way."""
+_BEFORE = re.compile(r"[^\w\s]|[A-Z]{3}|[A-Z]{0,3}\$|(?:Rs|kr|Fr)\.?", re.ASCII)
+"""A sign or code of a currency, before the number."""
+MARKS = (",", ".", "'", "\u2019", " ", "\u00a0", "\u202f", "_")
+"""What stands between thousands, somewhere."""
+
+
+@dataclass(frozen=True)
+class Numerals:
+    """A way of writing numbers: what stands before the fraction, between thousands, and beside
+    the number."""
+
+    decimal: str = "."
+    thousands: str = ""
+    unit: str = ""
+
+    def read(self, cells: Collection[str]) -> dict[str, float]:
+        """The numbers of those cells (without spaces around them) that hold one."""
+        shape = _find_shape(self)
+        return {cell: float(self.plain(cell)) for cell in cells if shape.fullmatch(cell)}
+
+    def plain(self, cell: str) -> str:
+        """A number as Python writes it."""
+        text = cell
+        if self.unit:
+            text = "".join(text.replace(self.unit, "", 1).split())
+        if self.thousands:
+            text = text.replace(self.thousands, "")
+        return text if self.decimal == "." else text.replace(self.decimal, ".")
+
+    def is_whole(self, cell: str) -> bool:
+        """Whether a number has no fraction, and fits into i64."""
+        return _WHOLE.fullmatch(self.plain(cell)) is not None
+
+    def options(self, known: Numerals) -> str:
+        """The options of a source that make the difference to a way that is known."""
+        pairs = [
+            (name, getattr(self, name))
+            for name in ("decimal", "thousands", "unit")
+            if getattr(self, name) != getattr(known, name)
+        ]
+        return ", ".join(f'{name}="{value}"' for name, value in pairs)
+
+
+@lru_cache(maxsize=256)
+def _find_shape(way: Numerals) -> re.Pattern[str]:
+    decimal, between, unit = map(re.escape, (way.decimal, way.thousands, way.unit))
+    whole = rf"[1-9]\d{{0,2}}(?:{between}\d{{3}})+|\d+" if between else r"\d+"
+    number = rf"(?:(?:{whole})(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][+-]?\d+)?"
+    if not unit:
+        return re.compile(rf"[+-]?(?:{number}|inf|infinity)", re.ASCII | re.IGNORECASE)
+    before = rf"(?:[+-]?{unit}\s*|{unit}\s*[+-]?){number}"
+    return re.compile(rf"{before}|[+-]?{number}\s*{unit}", re.ASCII)
+
+
+def find_unit(cells: Mapping[str, int]) -> str:
+    """What stands beside the number in most of the cells (each with its number of rows), always
+    the same; empty where there is no such thing."""
+    rows: dict[str, int] = {}
+    for cell, count in cells.items():
+        parts = _PARTS.fullmatch(cell)
+        if parts is not None:
+            before, behind = (part.strip() for part in parts.groups())
+            if not (before and behind) and (not before or _BEFORE.fullmatch(before)):
+                rows[before or behind] = rows.get(before or behind, 0) + count
+    best = max(rows, key=lambda unit: rows[unit], default="")
+    return best if 2 * rows.get(best, 0) > sum(cells.values()) and len(best) <= 12 else ""
+
+
+def find_ways(cells: Mapping[str, int], known: Numerals) -> list[tuple[Numerals, dict[str, float]]]:
+    """The ways of writing that read most of the cells (each with its number of rows), with what
+    they read; those that differ from the known one in fewest options come first."""
+    loose = {cell for cell in cells if _PARTS.fullmatch(cell)}
+    found: list[tuple[int, int, Numerals, dict[str, float]]] = []
+    for way in _candidates(known, find_unit(cells)):
+        numbers = way.read(loose)
+        rows = sum(cells[cell] for cell in numbers)
+        others = sum(cells.values()) - rows
+        if rows > others or len(numbers) > len(cells) - len(numbers):
+            changes = way.options(known).count("=")
+            found.append((-rows, changes, way, numbers))
+    found.sort(key=lambda entry: entry[:2])
+    return [(way, numbers) for rows, n, way, numbers in found if (rows, n) == found[0][:2]]
+
+
+def _candidates(known: Numerals, unit: str) -> Iterator[Numerals]:
+    for own in dict.fromkeys((known.unit, unit)):
+        yield Numerals(known.decimal, known.thousands, own)
+        for decimal, thousands in product(".,", ("", *MARKS)):
+            if decimal != thousands:
+                yield Numerals(decimal, thousands, own)

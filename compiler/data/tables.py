@@ -1,0 +1,106 @@
+"""What tables of text have in common: their options, and the lines that read such columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from compiler.data.base import Column, DataSource
+from compiler.data.cells import WHOLE, Dialect
+from compiler.data.dates import ISO
+from compiler.data.files import refuse_column, refuse_setting
+from compiler.data.quoting import quote, write_dtype
+from compiler.records import dataclass
+
+ENCODE = [
+    "def encode(cells: pd.Series, words: list[str]) -> np.ndarray:",
+    "    codes = cells.map({word: code for code, word in enumerate(words)})",
+    "    return codes.astype(np.int64).to_numpy()  # fails where a cell is none of the words",
+    "",
+]
+
+
+@dataclass(frozen=True)
+class TextTable(DataSource):
+    """Base of sources whose cells are text: the options that say how it is read."""
+
+    path: str
+    decimal: str = "."
+    thousands: str = ""
+    unit: str | tuple[str, ...] = ()
+    date: str = ""
+    missing: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    missing_category: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        if self.decimal not in (".", ","):
+            refuse_setting(self.name, "decimal", f'"{self.decimal}"', '"." or ","')
+        if len(self.thousands) > 1 or self.thousands == self.decimal or self.thousands.isalnum():
+            expected = "one character that is neither a digit nor what stands before the fraction"
+            refuse_setting(self.name, "thousands", f'"{self.thousands}"', expected)
+        for unit in self.dialect.units:
+            if not unit or any(c.isdigit() for c in unit[:-1]) or unit[-1:] in ("0", "1"):
+                expected = 'what stands beside a number, such as "kg"'
+                refuse_setting(self.name, "unit", f'"{unit}"', expected)
+        if self.date and "%" not in self.date:
+            expected = 'a form of Python\'s strptime, such as "%d/%m/%Y"'
+            refuse_setting(self.name, "date", f'"{self.date}"', expected)
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the cells are written."""
+        units = (self.unit,) if isinstance(self.unit, str) else self.unit
+        return Dialect(
+            self.decimal,
+            self.thousands,
+            tuple(unit.strip() for unit in units),
+            self.date,
+            tuple(mark.strip() for mark in self.missing),
+            self.categories,
+            self.missing_category,
+        )
+
+    def check_names(self, known: Sequence[str]) -> None:
+        """Refuses options that name a column that is not there.
+
+        Raises:
+            Fault: which one.
+        """
+        for option in ("categories", "missing_category"):
+            for name in getattr(self, option):
+                if name not in known:
+                    refuse_column(name, known, option)
+
+    def write_text(self, series: str, column: Column) -> str:
+        """The expression that turns a pandas series of texts into the array of a column."""
+        written = column.written
+        if written.padded and not written.unit:
+            series += ".str.strip()"
+        if column.words:
+            if "" in column.categories:
+                series += '.fillna("")'
+            return f"encode({series}, [{', '.join(map(quote, column.categories))}])"
+        if written.date:
+            form = "ISO8601" if written.date == ISO else written.date
+            moments = f"pd.to_datetime({series}, format={quote(form)}, utc=True)"
+            return f'{moments}.dt.as_unit("s").astype(np.int64).to_numpy()'
+        if written.unit:
+            series += f'.str.replace({quote(written.unit)}, "", n=1, regex=False)'
+            series += '.str.replace(r"\\s", "", regex=True)'
+        if self.thousands:
+            series += f'.str.replace({quote(self.thousands)}, "", regex=False)'
+        if self.decimal != ".":
+            series += f'.str.replace({quote(self.decimal)}, ".", regex=False)'
+        if column.type == WHOLE:
+            return f"{series}.astype(np.int64).to_numpy()"
+        return f"{series}.astype(np.float64).to_numpy({write_dtype(column.type.dtype)})"
+
+    def helpers(self, columns: Iterable[Column]) -> list[str]:
+        """The function that these expressions call, where they do."""
+        return ENCODE if any(column.words for column in columns) else []
+
+
+def is_read_as_text(column: Column) -> bool:
+    """Whether the cells of a column of text are no plain numbers."""
+    written = column.written
+    return column.words or bool(written.unit or written.date or written.padded)

@@ -1,0 +1,235 @@
+"""Messages about what the cells of a column hold: numbers, dates, categories or text."""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+from compiler.diagnostics import Message
+from compiler.messages.wording import count, list_words
+from compiler.records import dataclass
+
+Samples = tuple[tuple[int, str], ...]
+"""Rows, counted from 0, and what stands there."""
+
+
+@final
+@dataclass(frozen=True)
+class NearlyNumbers(Message):
+    """Most cells of a column seem to be numbers, and some cannot be read as such: they are written
+    with a decimal comma, with marks between thousands or with a unit, or a word stands for what
+    is missing.
+
+    A column of which one cell is no number would be a column of categories: each cell the place
+    of its text in sorted order, which says nothing about its size. Tables have options that read
+    such cells: `decimal=","`, `thousands="."`, `unit="kg"` and `missing=["?", "-"]`;
+    `categories=["floor"]` reads the column `floor` as categories all the same. Rows are counted
+    from 0, without the line that names the columns.
+    """
+
+    code: ClassVar[str] = "W1220"
+
+    column: str
+    samples: Samples
+    numbers: int
+    ways: tuple[tuple[str, str, float | None], ...] = ()
+    """Options that read the cells, with a cell and its number."""
+    strays: tuple[str, ...] = ()
+    """Cells that are no numbers in any way; empty where there are too many to name."""
+
+    def title(self) -> str:
+        return f"the column `{self.column}` is nearly numbers"
+
+    def label(self) -> str:
+        cells = show_samples(self.samples)
+        return f"{cells}; {count(self.numbers, 'cell')} can be read as numbers"
+
+    def help(self) -> str:
+        options = self._write_options()
+        own = f'`categories=["{self.column}"]` reads categories'
+        return f"{options}; {own}" if options else f"mend the cells; {own}"
+
+    def _write_options(self) -> str:
+        marks = ", ".join(f'"{text}"' for text in self.strays)
+        missing = f"missing=[{marks}]" if marks else ""
+        if not self.ways:
+            return f"`{missing}` reads these cells as missing" if missing else ""
+        told = []
+        for options, cell, number in self.ways[:3]:
+            meaning = f" (`{cell}` is {number:.15g})" if number is not None else ""
+            together = ", ".join(filter(None, (options, missing)))
+            told.append(f"`{together}` reads them{meaning}")
+        return " or ".join(told)
+
+
+@final
+@dataclass(frozen=True)
+class MissingCells(Message):
+    """Cells of a column of categories or dates are empty, or hold a mark of what is missing
+    (`NA`, `null`), and the column is used.
+
+    Among numbers such cells are NaN, which `fill` replaces. A category that is not known is none
+    of the categories, so it becomes one only where that is asked for:
+    `missing_category=["kind"]`.
+    """
+
+    code: ClassVar[str] = "W1221"
+
+    column: str
+    kind: str  # "categories", "dates"
+    missing: int
+    cells: int
+    rows: tuple[int, ...]
+
+    def title(self) -> str:
+        return f"the column `{self.column}` has missing cells"
+
+    def label(self) -> str:
+        rows = ", ".join(f"{row:,}" for row in self.rows)
+        more = ", …" if self.missing > len(self.rows) else ""
+        word = "row" if self.missing == 1 else "rows"
+        return f"{self.missing:,} of {count(self.cells, 'cell')}: {word} {rows}{more}"
+
+    def help(self) -> str:
+        if self.kind == "dates":
+            return "leave these rows out of the file, or write what they should hold"
+        asked = f'`missing_category=["{self.column}"]` makes them a category of their own'
+        return f"leave these rows out of the file; {asked}"
+
+
+@final
+@dataclass(frozen=True)
+class NearlyDates(Message):
+    """Most cells of a column are dates, and some are not; or it cannot be told which number is
+    the day and which the month, or which century is meant.
+
+    ISO dates and date-times (`2024-03-01`, `2024-03-01T12:30:00Z`) and the usual forms that mean
+    one thing only are read as seconds since 1970. Others are read by `date="%d/%m/%Y"`, in the
+    words of Python's `strptime`.
+    """
+
+    code: ClassVar[str] = "W1222"
+
+    column: str
+    samples: Samples
+    others: int
+    ways: tuple[str, ...] = ()
+
+    def title(self) -> str:
+        what = "may be read in several ways" if not self.others else "is nearly dates"
+        return f"the column `{self.column}` {what}"
+
+    def label(self) -> str:
+        return show_samples(self.samples)
+
+    def help(self) -> str:
+        own = f'`categories=["{self.column}"]` reads categories'
+        if self.others:
+            marks = ", ".join(f'"{text}"' for _, text in self.samples)
+            return f"`missing=[{marks}]` reads these cells as missing; {own}"
+        forms = " or ".join(f'`date="{way}"`' for way in self.ways)
+        return f"{forms}; {own}"
+
+
+@final
+@dataclass(frozen=True)
+class TimesOfDay(Message):
+    """The cells of a column are times without a date, and the column is used. As categories they
+    would be the place of their text in sorted order."""
+
+    code: ClassVar[str] = "W1223"
+
+    column: str
+    samples: Samples
+
+    def title(self) -> str:
+        return f"the column `{self.column}` holds times of day"
+
+    def label(self) -> str:
+        return show_samples(self.samples)
+
+    def help(self) -> str:
+        own = f'`categories=["{self.column}"]` reads categories'
+        return f"write them as numbers, such as seconds since midnight; {own}"
+
+
+@final
+@dataclass(frozen=True)
+class FreeText(Message):
+    """A column of text is used as if it held categories: it has more than 100 different cells, and
+    most of its rows share theirs with no other row, as names, addresses and comments do."""
+
+    code: ClassVar[str] = "W1224"
+
+    column: str
+    different: int
+    cells: int
+    samples: Samples
+
+    def title(self) -> str:
+        return f"the column `{self.column}` is text, and a tensor holds numbers"
+
+    def label(self) -> str:
+        return f"{self.different:,} different texts in {count(self.cells, 'row')}"
+
+    def help(self) -> str:
+        return f'`categories=["{self.column}"]` reads each text as a category all the same'
+
+
+@final
+@dataclass(frozen=True)
+class CategoryArithmetic(Message):
+    """Something is computed with the numbers of categories. These are the places of their words
+    in sorted order, which say nothing about size: `large` comes before `small`.
+
+    A category is spread by `one_hot`, looked up by `embedding`, compared by `==`, or the target of
+    a loss over classes. Two categories may be cast: they are 0 and 1.
+    """
+
+    code: ClassVar[str] = "W1225"
+
+    op: str
+    column: str
+    categories: tuple[str, ...]
+
+    def title(self) -> str:
+        return f"`{self.op}` computes with the categories of `{self.column}`"
+
+    def label(self) -> str:
+        return f"they are {list_words(self.categories)}"
+
+    def help(self) -> str:
+        spread = f"`one_hot({self.column}, dtype=f32)` spreads them, `embedding` looks them up"
+        if len(self.categories) == 2:
+            return f"{spread}; `cast({self.column}, f32)` is 0 and 1"
+        return spread
+
+
+@final
+@dataclass(frozen=True)
+class MissingVanish(Message):
+    """A column has missing cells, and an expression turns them into whole numbers or booleans,
+    where nothing can be missing: NaN would become `false` or 0 without a word."""
+
+    code: ClassVar[str] = "W1226"
+
+    op: str
+    column: str
+
+    def title(self) -> str:
+        return f"`{self.op}` turns missing cells of `{self.column}` into something"
+
+    def label(self) -> str:
+        return "its result has no NaN"
+
+    def help(self) -> str:
+        return f'`{self.column} = fill({self.column}, "median")` before it replaces them'
+
+
+def show_samples(samples: Samples) -> str:
+    """`row 3 is "7,40"`, of a few rows."""
+    return ", ".join(f"row {row:,} is `{_shorten(text)}`" for row, text in samples)
+
+
+def _shorten(text: str) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= 40 else f"{plain[:39]}…"
