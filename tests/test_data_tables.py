@@ -73,7 +73,7 @@ def test_csv_ragged_row_is_named_by_its_line(tmp_path: Path) -> None:
     assert message.title() == "line 5 of `table.csv` has 1 cell"
     (tmp_path / "table.csv").write_bytes(b"a\n\xff\n")
     message = fault_of(lambda: Csv("table.csv").schema(tmp_path))
-    assert message.title() == "`table.csv` is no text in UTF-8"
+    assert (message.code, message.title()) == ("W1227", "`table.csv` is no text in UTF-8")
     assert message.label() == "byte 2, in line 2, is 0xff"
     assert check_source(Csv("table.csv", encoding="latin-1"), tmp_path)["a"].tolist() == [0]
 
