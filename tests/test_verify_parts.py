@@ -89,9 +89,7 @@ def test_edges_cover_masks_and_magnitudes() -> None:
     assert np.abs(cases["large"].inputs["x"]).max() > 50
     assert (cases["negative"].inputs["x"] <= 0).all()
     stacked = cases["/".join(EDGES)]
-    row = stacked.row(1, "batch")
-    assert row.kind == "large"
-    np.testing.assert_array_equal(row.inputs["x"], stacked.inputs["x"][1:2])
+    assert stacked.at((1, 0)) == "large inputs at batch=3"
 
 
 # --- comparing ---------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,11 +39,13 @@ class Case:
         sizes = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
         return f"{self.kind} inputs" + (f" at {sizes}" if sizes else "")
 
-    def row(self, index: int, batch: str) -> Case:
-        """One row of a stacked case, as a case with a batch of one."""
-        kind = self.kind.split("/")[index % len(self.kind.split("/"))]
-        inputs = {name: array[index : index + 1] for name, array in self.inputs.items()}
-        return Case(kind, {**self.sizes, batch: 1}, inputs)
+    def at(self, index: tuple[int, ...]) -> str:
+        """The case for a message about an entry of an output: in a stacked case, the kind of its
+        row."""
+        kinds = self.kind.split("/")
+        if not self.stacked or not index:
+            return str(self)
+        return str(replace(self, kind=kinds[index[0] % len(kinds)]))
 
 
 def make_cases(graph: Graph, search: SizeSearch, seed: int = 0) -> Iterator[Case]:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from backends.onnx_runtime.cases import Case
 from backends.onnx_runtime.narrow import Divergence
 from compiler.diagnostics import Message
 from compiler.messages.verification import BackendsDiffer
 
 
-def describe_divergence(
-    backend: str, divergence: Divergence, case: Case, tolerance: float
-) -> Message:
+def describe_divergence(backend: str, divergence: Divergence, case: str) -> Message:
     """The message about the first node that diverges."""
     node, difference = divergence.node, divergence.difference
     return BackendsDiffer(
         node.origin.span,
         backend,
         node.op.name,
-        str(case),
-        difference.error,
-        tolerance,
+        case,
         difference.found,
         difference.expected,
+        difference.allowed,
         difference.index,
         difference.reason,
     )

@@ -8,7 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from backends.onnx_runtime.tolerance import Difference, compare
+from backends.onnx_runtime.margins import Margin
+from backends.onnx_runtime.tolerance import Difference
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Node, Output, Value
 from compiler.passes.base import Context
@@ -27,80 +28,60 @@ class Divergence:
     difference: Difference
 
 
-def record_values(
-    graph: Graph, weights: Mapping[str, Array], inputs: Mapping[str, Array]
-) -> dict[str, Array]:
-    """The meaning of every value of the graph."""
-    values: dict[str, Array] = {}
-
-    def watch(node: Node, results: tuple[Array, ...]) -> None:
-        for value, array in zip(node.outputs, results, strict=True):
-            values[value.name] = array.astype(value.type.dtype.numpy, copy=False)
-
-    evaluate(graph, weights, inputs, watch=watch)
-    return values
+def make_probe(margin: Margin) -> Margin:
+    """The margin of every value that nodes of a graph make, under the values' own names."""
+    values = tuple(value for node in margin.graph.nodes for value in node.outputs)
+    graph = replace(margin.graph, outputs=tuple(Output(v.name, v) for v in values))
+    meaning = evaluate(graph, margin.weights, margin.case.inputs)
+    return replace(margin, graph=graph, meaning=meaning, spreads={}, done=0)
 
 
-def find_divergence(
-    graph: Graph, expected: Mapping[str, Array], observe: Observe, tolerance: float
-) -> Divergence | None:
+def find_divergence(probe: Margin, observe: Observe) -> Divergence | None:
     """The first node, in order, one of whose outputs differs; its inputs agree, since whatever
     made them comes before it."""
-    found = observe([v for node in graph.nodes for v in node.outputs])
-    for node in graph.nodes:
-        for value in node.outputs:
-            if value.name in found:
-                difference = compare(expected[value.name], found[value.name])
-                if difference.error > tolerance:
-                    return Divergence(node, difference)
+    found = observe([v for node in probe.graph.nodes for v in node.outputs])
+    for node in probe.graph.nodes:
+        divergence = _judge(probe, node, found)
+        if divergence is not None:
+            return divergence
     return None
 
 
-def bisect_divergence(
-    graph: Graph, expected: Mapping[str, Array], observe: Observe, tolerance: float
-) -> Divergence | None:
+def bisect_divergence(probe: Margin, observe: Observe) -> Divergence | None:
     """As `find_divergence`, for a backend that must be built anew for each set of values: looks
     at one value at a time and halves the nodes in question."""
-    low, high = 0, len(graph.nodes) - 1
+    nodes = probe.graph.nodes
+    low, high = 0, len(nodes) - 1
     last: Divergence | None = None
     while low <= high:
         middle = (low + high) // 2
-        step = _look(graph.nodes[middle], expected, observe, tolerance)
+        step = _judge(probe, nodes[middle], observe(nodes[middle].outputs))
         if step is None:
             low = middle + 1
         else:
             last, high = step, middle - 1
-    return last and _descend(graph, last, expected, observe, tolerance)
+    return last and _descend(probe, last, observe)
 
 
-def _descend(
-    graph: Graph,
-    last: Divergence,
-    expected: Mapping[str, Array],
-    observe: Observe,
-    tolerance: float,
-) -> Divergence:
+def _descend(probe: Margin, last: Divergence, observe: Observe) -> Divergence:
     """Follows inputs that differ: halving looks at the order, which is finer than what depends
     on what."""
     for value in last.node.inputs:
-        producer = graph.producers.get(value.name) if value is not None else None
+        producer = probe.graph.producers.get(value.name) if value is not None else None
         if producer is not None:
-            step = _look(producer, expected, observe, tolerance)
+            step = _judge(probe, producer, observe(producer.outputs))
             if step is not None:
-                return _descend(graph, step, expected, observe, tolerance)
+                return _descend(probe, step, observe)
     return last
 
 
-def _look(
-    node: Node, expected: Mapping[str, Array], observe: Observe, tolerance: float
-) -> Divergence | None:
-    found = observe(node.outputs)
-    for value in node.outputs:
-        if value.name in found:
-            difference = compare(expected[value.name], found[value.name])
-            if difference.error > tolerance:
-                return Divergence(node, difference)
-    return None
+def _judge(probe: Margin, node: Node, found: Mapping[str, Array]) -> Divergence | None:
+    """The node's divergence, if one of its outputs is off by more than is allowed."""
+    made = {value.name: found[value.name] for value in node.outputs if value.name in found}
+    if not made:
+        return None
+    _, difference = probe.judge(made)
+    return Divergence(node, difference) if difference.share > 1 else None
 
 
 def cut_graph(graph: Graph, values: Sequence[Value]) -> Graph:

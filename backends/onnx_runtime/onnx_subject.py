@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from backends.onnx_graph.dtypes import onnx_dtype
 from backends.onnx_graph.lower import lower_graph
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.cases import Case
+from backends.onnx_runtime.margins import Margin
 from backends.onnx_runtime.messages import describe_divergence
-from backends.onnx_runtime.narrow import Divergence, find_divergence, record_values
+from backends.onnx_runtime.narrow import Divergence, find_divergence, make_probe
 from backends.onnx_runtime.session import Session, open_session
-from backends.onnx_runtime.tolerance import Difference, compare_all
+from backends.onnx_runtime.tolerance import Difference
 from compiler.diagnostics import Message
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Value
@@ -60,39 +61,39 @@ class OnnxSubject:
             raise RuntimeError(f"the file gives {made}, and not {list_words(wanted)}")
         return found
 
-    def explain(self, case: Case, tolerance: float, output: str, found: Difference) -> Message:
+    def explain(self, margin: Margin, output: str, found: Difference) -> Message:
         """The pass, the node or the optimizer at fault."""
-        changed = self._find_pass(case, tolerance)
+        case, place = margin.case, margin.case.at(found.index)
+        changed = self._find_pass(margin)
         if changed is not None:
             return changed
         prepared = prepare_graph(self.graph, self.opset, self.options, Context(self.weights))
         weights = {**self.weights, **_constants(prepared)}
-        expected = record_values(prepared, weights, case.inputs)
-        divergence = find_divergence(
-            prepared, expected, lambda values: self._observe(prepared, values, case), tolerance
-        )
+        probe = make_probe(replace(margin, graph=prepared, weights=weights))
+        divergence = find_divergence(probe, lambda values: self._observe(prepared, values, case))
         if divergence is not None:
-            return describe_divergence(self.name, divergence, case, tolerance)
+            return describe_divergence(self.name, divergence, place)
         plain = open_session(self.path, device=self.session.device, optimize=False)
-        meaning = evaluate(self.graph, self.weights, case.inputs)
-        name, rest = compare_all(meaning, plain.run(case.inputs))
-        if rest.error <= tolerance:
-            return OptimizerDiffers(self.graph.frame.origin, output, str(case), found.error)
+        name, rest = margin.judge(plain.run(case.inputs))
+        if rest.share <= 1:
+            origin = self.graph.frame.origin
+            return OptimizerDiffers(origin, output, place, found.found, found.expected)
         last = self.graph.producers[self._output_value(name).name]
-        return describe_divergence(self.name, Divergence(last, rest), case, tolerance)
+        return describe_divergence(self.name, Divergence(last, rest), place)
 
-    def _find_pass(self, case: Case, tolerance: float) -> Message | None:
-        expected = evaluate(self.graph, self.weights, case.inputs)
+    def _find_pass(self, margin: Margin) -> Message | None:
         context = Context(self.weights)
         graph = self.graph
         for step in ONNX_PASSES:
             made = step.run(graph, context)
             if made is not graph:
                 weights = {**self.weights, **_constants(made)}
-                output, worst = compare_all(expected, evaluate(made, weights, case.inputs))
-                if worst.error > tolerance:
-                    span = graph.frame.origin
-                    return PassChangedMeaning(span, step.name, output, str(case), worst.error)
+                output, worst = margin.judge(evaluate(made, weights, margin.case.inputs))
+                if worst.share > 1:
+                    span, case = graph.frame.origin, margin.case.at(worst.index)
+                    return PassChangedMeaning(
+                        span, step.name, output, case, worst.found, worst.expected
+                    )
             graph = made
         return None
 

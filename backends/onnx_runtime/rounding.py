@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.onnx_runtime.tolerance import compare
+from backends.onnx_runtime.tolerance import measure_distance
 from compiler.dims import Dim
 from compiler.ir.evaluate import decode_weights, evaluate
 from compiler.ir.graph import Graph, Value
@@ -33,11 +34,6 @@ up to 2**-8 of its own step; f32 sums of thousands of products by less."""
 FLIPS = 2
 """How many elements of each row should get another level at least: in a value of eight elements
 (behind a pool) hardly one would, and the one that does in a backend has a large effect."""
-DRAWS = 3
-"""How many random moves are tried."""
-MOST_DRAWS = 48
-"""How many are tried before a difference is a fault: where one element of a whole layer lies on an
-edge, many draws pass it by."""
 FACTOR = 3.0
 """How many times the largest effect of the moves a difference may be."""
 
@@ -97,33 +93,61 @@ def _is_rounding(graph: Graph, index: int) -> bool:
     return moves and source is not None and source.name not in graph.parameter
 
 
-def measure_rounding(
-    graph: Graph,
-    weights: Mapping[str, Array],
-    inputs: Mapping[str, Array],
-    expected: Mapping[str, Array],
-    draws: Sequence[int] = range(DRAWS),
-) -> float:
-    """The error that levels decided otherwise and integer biases explain, relative to the
-    outputs' magnitude, and one step of every output that is itself rounded; 0 for a graph that
-    rounds nothing. `draws` are the seeds of the moves."""
-    if not has_rounding(graph):
-        return 0.0
-    worst = 0.0
-    rounded = {**weights, **dict(_round_biases(graph, weights))}
-    graph, rounded = decode_weights(graph, rounded)
-    for seed in draws:
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """What levels decided otherwise and integer biases do to the outputs of a graph on one case;
+    `meaning` are its outputs by name."""
+
+    graph: Graph
+    weights: Mapping[str, Array]
+    inputs: Mapping[str, Array]
+    meaning: Mapping[str, Array]
+
+    def move(self, seed: int) -> dict[str, Array]:
+        """What one move of the values before they are rounded explains, by output. An element
+        that gets another level moves all that depends on it, and no draw hits upon all of them,
+        so the farthest entry of a channel stands for the channel."""
         draw = np.random.default_rng(seed)
+        graph, weights = self._rounded
         nodes = tuple(
             replace(node, op=_Moved(node.op, draw))  # type: ignore[arg-type]
             if _is_rounding(graph, index) and isinstance(node.op, Rounding)
             else node
             for index, node in enumerate(graph.nodes)
         )
-        moved = evaluate(replace(graph, nodes=nodes), rounded, inputs)
-        errors = [compare(array, moved[name]).error for name, array in expected.items()]
-        worst = max(worst, *errors)
-    return max(FACTOR * worst, _find_step(graph, rounded, expected))
+        with np.errstate(all="ignore"):
+            moved = evaluate(replace(graph, nodes=nodes), weights, self.inputs)
+        found = {}
+        for name, array in self.meaning.items():
+            apart = _widen_to_channels(FACTOR * measure_distance(array, moved[name]))
+            found[name] = np.maximum(apart, self._steps.get(name, 0.0))
+        return found
+
+    @cached_property
+    def _rounded(self) -> tuple[Graph, dict[str, Array]]:
+        rounded = {**self.weights, **dict(_round_biases(self.graph, self.weights))}
+        return decode_weights(self.graph, rounded)
+
+    @cached_property
+    def _steps(self) -> dict[str, float]:
+        """The step of every output that is rounded last."""
+        graph, weights = self._rounded
+        found = {}
+        for output in graph.outputs:
+            maker = graph.producers.get(output.value.name)
+            scale = maker.inputs[1] if maker is not None and len(maker.inputs) > 1 else None
+            if maker is not None and isinstance(maker.op, FakeQuantize) and scale is not None:
+                found[output.name] = 1.01 * float(np.max(weights[scale.name]))
+        return found
+
+
+def _widen_to_channels(distance: Array) -> Array:
+    """The largest entry of each channel: axis 1 of rows and images, the last of sequences."""
+    if distance.ndim < 2 or distance.size == 0:
+        return np.asarray(distance.max(initial=0.0, keepdims=True))
+    channels = 2 if distance.ndim == 3 else 1
+    others = tuple(axis for axis in range(distance.ndim) if axis != channels)
+    return np.asarray(distance.max(axis=others, keepdims=True))
 
 
 def _round_biases(graph: Graph, weights: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
@@ -150,15 +174,3 @@ def _find_scale(graph: Graph, weights: Mapping[str, Array], value: Value | None)
             return None if scale is None else np.asarray(weights[scale.name])
         value = maker.inputs[0]
     return None
-
-
-def _find_step(graph: Graph, weights: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
-    """The largest step of an output that is rounded last, relative to its magnitude."""
-    steps = [0.0]
-    for output in graph.outputs:
-        maker = graph.producers.get(output.value.name)
-        scale = maker.inputs[1] if maker is not None and len(maker.inputs) > 1 else None
-        if maker is not None and isinstance(maker.op, FakeQuantize) and scale is not None:
-            largest = max(float(np.abs(expected[output.name]).max(initial=0.0)), 1e-30)
-            steps.append(float(np.max(weights[scale.name])) / largest)
-    return 1.01 * max(steps)

@@ -9,14 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.onnx_runtime.cases import Case
+from backends.onnx_runtime.margins import Margin
 from backends.onnx_runtime.messages import describe_divergence
-from backends.onnx_runtime.narrow import (
-    Divergence,
-    bisect_divergence,
-    cut_graph,
-    record_values,
-)
+from backends.onnx_runtime.narrow import Divergence, bisect_divergence, cut_graph, make_probe
 from backends.onnx_runtime.tolerance import Difference
 from backends.pytorch.load import assign_weights, load_module
 from backends.pytorch.modules import emit_module
@@ -40,22 +35,22 @@ class TorchSubject:
         """The outputs by name."""
         return run_module(self.module, self.graph, inputs)
 
-    def explain(self, case: Case, tolerance: float, output: str, found: Difference) -> Message:
+    def explain(self, margin: Margin, output: str, found: Difference) -> Message:
         """The first node at fault, found with modules for parts of the graph."""
-        expected = record_values(self.graph, self.weights, case.inputs)
+        inputs = margin.case.inputs
 
         def observe(values: Sequence[Value]) -> dict[str, Array]:
             part = cut_graph(self.graph, values)
             module = load_module(emit_module([part], title=part.name), part)
             assign_weights(module, {p.path: self.weights[p.path] for p in part.parameters})
-            made = run_module(module, part, case.inputs)
+            made = run_module(module, part, inputs)
             return {v.name: made[o.name] for v, o in zip(values, part.outputs, strict=True)}
 
-        divergence = bisect_divergence(self.graph, expected, observe, tolerance)
+        divergence = bisect_divergence(make_probe(margin), observe)
         if divergence is None:
             value = next(o.value for o in self.graph.outputs if o.name == output)
             divergence = Divergence(self.graph.producers[value.name], found)
-        return describe_divergence(self.name, divergence, case, tolerance)
+        return describe_divergence(self.name, divergence, margin.case.at(found.index))
 
 
 def run_module(module: Any, graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -66,7 +61,8 @@ def run_module(module: Any, graph: Graph, inputs: Mapping[str, Array]) -> dict[s
     """
     import torch
 
-    given = [torch.from_numpy(np.ascontiguousarray(inputs[i.name])) for i in graph.inputs]
+    # `ascontiguousarray` would give a number an axis.
+    given = [torch.from_numpy(np.array(inputs[i.name], order="C")) for i in graph.inputs]
     try:
         with torch.no_grad():
             made = module.eval()(*given)

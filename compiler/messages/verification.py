@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, final
 
 from compiler.diagnostics import Message
@@ -62,10 +63,9 @@ class BackendsDiffer(Message):
     backend: str
     layer: str
     case: str
-    error: float
-    allowed: float
     found: float
     expected: float
+    allowed: float
     index: tuple[int, ...]
     reason: str
 
@@ -79,8 +79,11 @@ class BackendsDiffer(Message):
         return f"{place} it gives {self.found:.7g}, which should be {self.expected:.7g}"
 
     def help(self) -> str:
+        error = abs(self.found - self.expected)
+        if not math.isfinite(error):
+            return "please report this with the spec"
         return (
-            f"the error is {self.error:.1e} of the largest number, {self.allowed:.1e} is allowed;"
+            f"the difference is {error:.1e}, and rounding explains {self.allowed:.1e};"
             " please report this with the spec"
         )
 
@@ -98,13 +101,14 @@ class PassChangedMeaning(Message):
     name: str
     output: str
     case: str
-    error: float
+    found: float
+    expected: float
 
     def title(self) -> str:
         return f"the pass `{self.name}` changed the output `{self.output}` on {self.case}"
 
     def label(self) -> str:
-        return f"the error is {self.error:.1e} of the largest number"
+        return f"it gives {self.found:.7g}, which should be {self.expected:.7g}"
 
 
 @final
@@ -119,13 +123,14 @@ class OptimizerDiffers(Message):
     code: ClassVar[str] = "W0812"
     output: str
     case: str
-    error: float
+    found: float
+    expected: float
 
     def title(self) -> str:
         return f"ONNX Runtime's optimizer changes the output `{self.output}` on {self.case}"
 
     def label(self) -> str:
-        return f"the error is {self.error:.1e} of the largest number"
+        return f"it gives {self.found:.7g}, which should be {self.expected:.7g}"
 
     def help(self) -> str:
         return "try another version of ONNX Runtime, or disable its graph optimizations"

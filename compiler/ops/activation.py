@@ -156,6 +156,11 @@ class Elu(Activation):
     module = "nn.ELU"
     alpha: float = 1.0
 
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return [np.maximum(np.abs(results[0]), abs(self.alpha))]  # exp(x) - 1
+
     def calculate(self, x: Array) -> Array:
         return np.where(x > 0, x, x.dtype.type(self.alpha) * np.expm1(x))
 
@@ -183,6 +188,11 @@ class Selu(Activation):
     function = "F.selu"
     module = "nn.SELU"
     onnx_type = "Selu"
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return [np.maximum(np.abs(results[0]), 1.76)]  # exp(x) - 1, times scale * alpha
 
     def calculate(self, x: Array) -> Array:
         alpha, scale = 1.6732632423543772, 1.0507009873554805
@@ -213,6 +223,11 @@ class Gelu(Activation):
     function = "F.gelu"
     module = "nn.GELU"
     approximate: Literal["none", "tanh"] = "none"
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return [np.abs(given(operands[0]))]  # a share of x, which is exact beside 1
 
     def calculate(self, x: Array) -> Array:
         kind = x.dtype.type
@@ -248,6 +263,11 @@ class Silu(Activation):
     function = "F.silu"
     module = "nn.SiLU"
 
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return [np.abs(given(operands[0]))]  # a share of x, which is exact beside 1
+
     def calculate(self, x: Array) -> Array:
         return x * sigmoid(x)
 
@@ -271,6 +291,11 @@ class Sigmoid(Activation):
     function = "torch.sigmoid"
     module = "nn.Sigmoid"
     onnx_type = "Sigmoid"
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return [1.0]  # 1 / (1 + exp(-x)): kernels promise it beside 1
 
     def calculate(self, x: Array) -> Array:
         return sigmoid(x)
@@ -313,6 +338,11 @@ class HardSigmoid(Activation):
     function = "F.hardsigmoid"
     module = "nn.Hardsigmoid"
 
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return [np.abs(given(operands[0])) / 6 + 0.5]
+
     def calculate(self, x: Array) -> Array:
         y: Array = np.clip(x / 6 + x.dtype.type(0.5), 0, 1)
         return y
@@ -337,6 +367,11 @@ class HardSwish(Activation):
     function = "F.hardswish"
     module = "nn.Hardswish"
     onnx_type = "HardSwish"
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return [np.abs(given(operands[0]))]  # a share of x, which is exact beside 1
 
     def calculate(self, x: Array) -> Array:
         y: Array = x * np.clip(x / 6 + x.dtype.type(0.5), 0, 1)

@@ -31,6 +31,7 @@ from compiler.ops.coupling import (
 )
 from compiler.ops.creation import LARGEST, write_full
 from compiler.ops.layers import find_place, given, known, widen
+from compiler.ops.magnitudes import grow
 from compiler.ops.spelling import Call, In, Leaf, Spelling, Term
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -99,6 +100,16 @@ class ScaledDotProductAttention(Op):
                 )
             _need_mask(mask, TensorType(query.dtype, scores), assume)
         return (TensorType(query.dtype, (*query.shape[:-1], value.shape[-1])),)
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        # A weighted mean of values, which may cancel.
+        query, value = given(operands[0]), np.abs(given(operands[2]))
+        largest = value.max(axis=-2, keepdims=True, initial=0.0)
+        if self.grouped:
+            largest = np.repeat(largest, query.shape[-3] // value.shape[-3], -3)
+        return [largest * grow(value.shape[-2], query.dtype)]
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         query, key, value = (widen(given(a)) for a in inputs[:3])

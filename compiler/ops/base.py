@@ -139,6 +139,15 @@ class Op(Described):
         """The meaning, in NumPy, in evaluation mode. Symbolic dims in fields are numbers here
         (`substitute`)."""
 
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        """For each result, and broadcast to it, the size of the numbers that it is computed
+        through: a backend that computes it right may be off by some rounding steps of these.
+        They are the results' own unless an op goes through larger numbers to smaller ones: a
+        sum whose terms cancel, a sigmoid near 0 made of terms near 1."""
+        return [np.abs(array) for array in results]
+
     def compute(self, *numbers: float) -> float:
         """The meaning on compile-time numbers, for ops with `scalar`: ints stay ints where the
         result is whole by nature, bools come from comparisons."""

@@ -28,6 +28,7 @@ from compiler.ops.layers import (
     refuse_option,
     widen,
 )
+from compiler.ops.magnitudes import measure_terms
 from compiler.ops.spelling import Call, In, Leaf, Own, Spelling, Term
 from compiler.ops.spelling import Sequence as Items
 from compiler.ops.windows import (
@@ -121,6 +122,11 @@ class Conv(Op):
         x = operand_type(inputs, 0)
         space = count_windows(self.windows(x.shape[2:]), x.shape[2:], x, assume)
         return (TensorType(x.dtype, (x.shape[0], Dim.of(self.out), *space)),)
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return measure_terms(self, operands, results, math.prod(given(operands[1]).shape[1:]))
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x, weight = widen(given(inputs[0])), widen(given(inputs[1]))
@@ -305,6 +311,13 @@ class ConvTranspose(Op):
             need_positive(size, "padding", axis, x, assume)
             space.append(size)
         return (TensorType(x.dtype, (x.shape[0], Dim.of(self.out), *space)),)
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        weight = given(operands[1])
+        count = weight.size // (weight.shape[1] * self.groups)
+        return measure_terms(self, operands, results, count)
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x, weight = widen(given(inputs[0])), widen(given(inputs[1]))

@@ -16,6 +16,7 @@ from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.creation import LARGEST, write_full
+from compiler.ops.magnitudes import measure_terms
 from compiler.ops.spelling import In, Leaf, Method, Spelling
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -82,6 +83,11 @@ class CumSum(Running):
     """
 
     name = "cumsum"
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return measure_terms(self, operands, results, np.asarray(operands[0]).shape[self.axis])
 
     def calculate(self, x: Array) -> Array:
         return np.cumsum(x, axis=self.axis)

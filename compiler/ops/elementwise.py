@@ -131,6 +131,11 @@ class Expm1(FloatFunction):
 
     name = "expm1"
 
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return [np.maximum(np.abs(results[0]), 1)]  # exp(x) - 1
+
     def calculate(self, x: Array) -> Array:
         return np.expm1(x)
 
@@ -170,6 +175,11 @@ class Log1p(FloatFunction):
     """
 
     name = "log1p"
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return [np.maximum(np.abs(results[0]), 1)]  # log(1 + x)
 
     def calculate(self, x: Array) -> Array:
         return np.log1p(x)

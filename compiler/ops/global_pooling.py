@@ -16,6 +16,7 @@ from compiler.ops.axes import need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.layers import find_place, given, input_type, known, need_least, widen
+from compiler.ops.magnitudes import measure_terms
 from compiler.ops.spelling import Call, In, Leaf, Method, Spelling
 from compiler.ops.windows import Sizes, need_layout, spell_sizes, spread
 from compiler.records import dataclass
@@ -65,6 +66,12 @@ class GlobalAvgPool(GlobalPool):
     name = "global_avg_pool"
     method = "mean"
     onnx_type = "GlobalAveragePool"
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        count = np.asarray(operands[0]).size // max(results[0].size, 1)
+        return measure_terms(self, operands, results, count)
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0])
@@ -133,6 +140,12 @@ class AdaptiveAvgPool(Op):
                 where.call, self.name, axis, str(size), find_place(where, 0, x)
             )
         )
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        count = np.asarray(operands[0]).size // max(results[0].size, 1)
+        return measure_terms(self, operands, results, count)
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0])

@@ -36,6 +36,7 @@ from compiler.ops.layers import (
     owns_weights,
     widen,
 )
+from compiler.ops.magnitudes import grow, measure_norm
 from compiler.ops.normalization import (
     channels_leaf,
     constant_affine,
@@ -107,6 +108,15 @@ class GroupNorm(Op):
         """How many entries a group of a sample has, if that may be one; else any larger number."""
         each = known(x.shape[1]) // self.groups
         return product(x.shape[2:]) if each == 1 else Dim.of(each)
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        x = given(operands[0])
+        grouped = x.reshape(x.shape[0], self.groups, -1)
+        return measure_norm(
+            grouped, results[0], operands[1] if self.affine else None, (2,), self.eps
+        )
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0])
@@ -208,6 +218,14 @@ class InstanceNorm(Op):
             assume(Dim.of(2), "<=", entries)
         return (x,)
 
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        x = given(operands[0])
+        return measure_norm(
+            x, results[0], operands[1] if self.affine else None, tuple(range(2, x.ndim)), self.eps
+        )
+
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0])
         y = normalize(widen(x), tuple(range(2, x.ndim)), self.eps)
@@ -285,6 +303,12 @@ class RmsNorm(Op):
             return self.eps
         dtype = x.dtype.numpy if isinstance(x, TensorType) else x.dtype
         return float(np.finfo(np.float64 if dtype == np.float64 else np.float32).eps)
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        x = given(operands[0])
+        return [np.abs(results[0]) * grow(x.shape[-1], x.dtype)]
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0])

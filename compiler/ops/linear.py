@@ -25,6 +25,7 @@ from compiler.ops.layers import (
     refuse_option,
     widen,
 )
+from compiler.ops.magnitudes import measure_terms
 from compiler.ops.spelling import Call, In, Leaf, Own, Spelling, Term
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -72,6 +73,11 @@ class Dense(Op):
         need_weights(self, inputs)
         x = operand_type(inputs, 0)
         return (TensorType(x.dtype, (*x.shape[:-1], Dim.of(self.out))),)
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return measure_terms(self, operands, results, given(operands[1]).shape[1])
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0])

@@ -15,6 +15,7 @@ from compiler.ops.axes import need_number, need_rank, operand_type, places
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import broadcast_shapes
 from compiler.ops.coupling import Coupling, Port, Reading, result, source, tie_broadcast
+from compiler.ops.magnitudes import measure_terms
 from compiler.ops.spelling import Call, In, Infix, Leaf, Spelling
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -66,6 +67,11 @@ class MatMul(Op):
         columns = b.shape[-1:] if b.rank > 1 else ()
         heads = [TensorType(t.dtype, t.shape[:-2]) for t in (a, b)]
         return (TensorType(a.dtype, (*broadcast_shapes(heads, assume), *rows, *columns)),)
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return measure_terms(self, operands, results, np.asarray(operands[0]).shape[-1])
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         a, b = (np.asarray(i) for i in inputs)
@@ -221,6 +227,12 @@ class Einsum(Op):
                 elif not same:
                     raise _refuse_letter(letter, known, dim, index)
         return sizes, broadcast_shapes(rests, assume) if rests else ()
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        terms = int(np.prod([max(np.asarray(a).shape, default=1) for a in operands]))
+        return measure_terms(self, operands, results, terms)
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         arrays = [np.asarray(i) for i in inputs]

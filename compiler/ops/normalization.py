@@ -24,6 +24,7 @@ from compiler.ops.layers import (
     refuse_option,
     widen,
 )
+from compiler.ops.magnitudes import measure_norm
 from compiler.ops.spelling import Call, In, Leaf, Name, Own, Spelling, Term
 from compiler.ops.spelling import Sequence as Items
 from compiler.ops.windows import need_layout
@@ -116,6 +117,14 @@ class BatchNorm(Op):
         need_weights(self, inputs)
         return (operand_type(inputs, 0),)
 
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        # Folded into a layer before it, or into one product and one sum.
+        x, *scales, mean, variance = operands
+        sizes = [np.abs(given(a)) for a in (x, *scales)]
+        return self.evaluate(*sizes, -np.abs(given(mean)), variance)
+
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0])
         shape = (-1, *[1] * (x.ndim - 2))
@@ -200,6 +209,14 @@ class LayerNorm(Op):
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         need_weights(self, inputs)
         return (operand_type(inputs, 0),)
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        axes = tuple(range(-self.axes, 0))
+        return measure_norm(
+            given(operands[0]), results[0], operands[1] if self.affine else None, axes, self.eps
+        )
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0])

@@ -22,6 +22,7 @@ from compiler.ops.layers import (
     owns_weights,
     refuse_option,
 )
+from compiler.ops.magnitudes import grow
 from compiler.ops.spelling import (
     Call,
     In,
@@ -96,6 +97,13 @@ class DynamicDense(Op):
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         need_weights(self, inputs)
         return (_widen_last(operand_type(inputs, 0), self.out),)
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        x, codes, scale = (given(a) for a in operands[:3])
+        size = grow(x.shape[-1], x.dtype) * np.matmul(np.abs(x), np.abs(codes).T.astype(x.dtype))
+        return [np.maximum(np.abs(results[0]), size * np.abs(scale))]
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x, codes, scale, *bias = (given(a) for a in inputs)
@@ -204,6 +212,14 @@ class PackedDense(Op):
             return np.asarray((codes.astype(np.float32) - self.middle) * spread)
         zero = np.repeat(zero_point, self.block, axis=1)[:, :size]
         return np.asarray((codes.astype(np.float32) - zero) * spread)
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        x, codes, scale, *rest = (given(a) for a in operands)
+        weight = self.unpack(codes, scale, None if self.symmetric else rest[0])
+        size = np.matmul(np.abs(x), np.abs(weight).T) * grow(x.shape[-1], x.dtype)
+        return [np.maximum(np.abs(results[0]), size)]
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x, codes, scale, *rest = (given(a) for a in inputs)

@@ -17,6 +17,7 @@ from compiler.ops.axes import need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.layers import given, input_type, need_least, refuse_option, widen
+from compiler.ops.magnitudes import measure_terms
 from compiler.ops.spelling import Call, In, Leaf, Spelling, Term
 from compiler.ops.windows import (
     Sizes,
@@ -244,6 +245,11 @@ class AvgPool(WindowPool):
     padding: Sizes = 0
     ceil_mode: bool = False
     count_include_pad: bool = True
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return measure_terms(self, operands, results, 1)
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0])

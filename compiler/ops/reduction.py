@@ -25,6 +25,7 @@ from compiler.ops.axes import (
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.coupling import Coupling, Reading, result, source
+from compiler.ops.magnitudes import measure_terms
 from compiler.ops.spelling import In, Leaf, Method, Spelling, Term
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -176,6 +177,12 @@ class Sum(Reduction):
     def result_dtype(self, dtype: DType) -> DType:
         return dtype if dtype.is_float else DType.I64
 
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        count = np.asarray(operands[0]).size // max(results[0].size, 1)
+        return measure_terms(self, operands, results, count)
+
     def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
         dtype = x.dtype if x.dtype.kind == "f" else np.int64
         return np.sum(x, axis=axes, keepdims=self.keep, dtype=dtype)
@@ -201,6 +208,12 @@ class Mean(Reduction):
 
     def check(self, type: TensorType) -> None:
         need_float(self.name, type)
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        count = np.asarray(operands[0]).size // max(results[0].size, 1)
+        return measure_terms(self, operands, results, count)
 
     def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
         return np.asarray(np.mean(x, axis=axes, keepdims=self.keep))

@@ -135,6 +135,15 @@ class Resize(Op):
     def _refuse(self, option: str, reason: str) -> Fault:
         return Fault(lambda where: BadOption(where.argument(option), "resize", option, reason))
 
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        # Between neighbours, at places that are rounded as far as an axis is long.
+        x = np.asarray(operands[0])
+        axes = tuple(range(x.ndim - self.space(x.ndim), x.ndim))
+        longest = max(results[0].shape[a] for a in axes)
+        return [np.abs(x).max(axis=axes, keepdims=True) * max(1.0, longest / 16)]
+
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = np.asarray(inputs[0])
         (made,) = self.infer([TensorType.of(DType.F32, x.shape)], lambda *_: None)

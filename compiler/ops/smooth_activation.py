@@ -60,6 +60,11 @@ class Softplus(Activation):
         if self.beta <= 0:
             refuse_option(self.name, "beta", self.beta, "above 0")
 
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return [np.maximum(np.abs(results[0]), 1 / abs(self.beta))]  # log(1 + exp(x))
+
     def calculate(self, x: Array) -> Array:
         scaled = x * x.dtype.type(self.beta)
         smooth = softplus(scaled) / x.dtype.type(self.beta)
@@ -121,6 +126,11 @@ class Mish(Activation):
     module = "nn.Mish"
     onnx_type = "Mish"
 
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return [np.abs(given(operands[0]))]  # a share of x, which is exact beside 1
+
     def calculate(self, x: Array) -> Array:
         y: Array = x * np.tanh(softplus(x))
         return y
@@ -142,6 +152,11 @@ class LogSigmoid(Activation):
     name = "log_sigmoid"
     function = "F.logsigmoid"
     module = "nn.LogSigmoid"
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return [np.maximum(np.abs(results[0]), 1)]  # log(1 + exp(x))
 
     def calculate(self, x: Array) -> Array:
         return -softplus(-x)
@@ -175,6 +190,11 @@ class Celu(Activation):
         super().check(types)
         if self.alpha <= 0:
             refuse_option(self.name, "alpha", self.alpha, "above 0")
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return [np.maximum(np.abs(results[0]), abs(self.alpha))]  # exp(x) - 1
 
     def calculate(self, x: Array) -> Array:
         alpha = x.dtype.type(self.alpha)
@@ -296,6 +316,11 @@ class Glu(Op):
 
     def over_rows(self, operands: Types, rows: Dim) -> Op | None:
         return Glu(shift_axis(self.axis))
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        return [np.abs(np.split(given(operands[0]), 2, axis=self.axis)[0])]
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0])

@@ -216,8 +216,9 @@ class Norm(Reduction):
         size = build.op("Abs", [x])
         if math.isinf(self.order):
             return reduce_axes(build, "ReduceMax", size, axes, rank, keep=self.keep)
-        order = build.constant(np.array(self.order, np.float32))
-        inverse = build.constant(np.array(1 / self.order, np.float32))
+        # In double precision, whatever x is: a rounded 1/3 would be seen in an f64 result.
+        order = build.constant(np.array(self.order, np.float64))
+        inverse = build.constant(np.array(1 / self.order, np.float64))
         powers = build.op("Pow", [size, order])
         total = reduce_axes(build, "ReduceSum", powers, axes, rank, keep=self.keep)
         return build.op("Pow", [total, inverse])

@@ -94,6 +94,6 @@ class Workshop:
             "cases": len({r.case for r in report.results}),
             "backends": sorted({r.backend for r in report.results}),
             "error": worst.error if worst else 0.0,
-            "tolerance": report.tolerance,
+            "allowed": worst.allowed if worst else 0.0,
         }
         self.cache.record(stage, key, (), facts)

@@ -98,7 +98,7 @@ def describe_verification(facts: Mapping[str, Any]) -> str:
     """`NumPy, PyTorch and ONNX Runtime agree on 6 inputs: …`."""
     return (
         f"NumPy, PyTorch and ONNX Runtime agree on {facts['cases']} inputs:"
-        f" largest difference {facts['error']:.1e} (allowed {facts['tolerance']:.0e})"
+        f" nearest to its limit: off by {facts['error']:.1e} (allowed {facts['allowed']:.1e})"
     )
 
 
