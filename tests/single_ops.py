@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from compiler.ir.graph import Frame, Graph, Site
 from compiler.ops.arithmetic import Neg
 from compiler.tensor import DType, TensorType
 from tests.laws.harness import Applied, Case, apply_op, load_cases
-from tests.verifying import SPEC, place
+from tests.verifying import place
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ def make_single(case: Case) -> SingleOp:
     frame = Frame("Net", "", 0, origin=place("first"))
     build = Builder("net", frame)
     inputs = [
-        None if type is None else build.input(f"x{k}", type) for k, type in enumerate(case.types)
+        None if kind is None else build.input(f"x{k}", kind) for k, kind in enumerate(case.types)
     ]
     weights = {f"layer.{name}": array for name, array in applied.weights.items()}
-    for path, type in zip(weights, applied.weight_types, strict=True):
-        inputs.append(build.parameter(path, type, Zeros()))
+    for path, kind in zip(weights, applied.weight_types, strict=True):
+        inputs.append(build.parameter(path, kind, Zeros()))
     made = build.apply(case.op, inputs, frame, Site(place("second"), "layer"))
     if not case.types:  # a module makes tensors where its inputs are
         some = build.input("some", TensorType.of("f32", [1]))

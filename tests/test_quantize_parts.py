@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.cases import Case
-from backends.onnx_runtime.margins import Margin
+from backends.onnx_runtime.margins import DRAWS, Margin
 from backends.onnx_runtime.readback import check_integers, find_float_nodes, optimize
-from backends.onnx_runtime.rounding import has_rounding, measure_rounding
+from backends.onnx_runtime.rounding import Levels, has_rounding
 from backends.onnx_runtime.session import Device, open_session
 from backends.pytorch.load import assign_weights, load_module
 from backends.pytorch.modules import emit_module
+from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.calibrated import round_weight
 from compiler.compression.quantization.calibration import draw_batches
 from compiler.compression.quantization.int8 import Int8
@@ -265,16 +268,23 @@ def test_a_float_layer_between_integer_ones_stays_float(tmp_path: Path) -> None:
 # --- tolerance ---------------------------------------------------------------------------------
 
 
+def make_margin(net: WeightedNet, inputs: Mapping[str, Any], draws: int = DRAWS) -> Margin:
+    case = Case("drawn", {"batch": len(next(iter(inputs.values())))}, inputs)
+    meaning = evaluate(net.graph, net.weights, inputs)
+    return Margin(net.graph, net.weights, case, meaning, draws)
+
+
 def test_the_tolerance_knows_steps() -> None:
     net = make_net(DENSE)
     inputs = next(Drawn(net.graph, {}).batches(4))
-    outputs = evaluate(net.graph, net.weights, inputs)
     assert not has_rounding(net.graph)
-    assert measure_rounding(net.graph, net.weights, inputs, outputs) == 0
     made = Int8(placement="all").quantize(net, World(samples=Drawn(net.graph, {})), None, ())
-    outputs = evaluate(made.graph, made.weights, inputs)
-    allowed = measure_rounding(made.graph, made.weights, inputs, outputs)
-    assert 1e-4 < allowed < 0.05, "a few levels, not the size of the numbers"
+    assert has_rounding(made.graph)
+    meaning = evaluate(made.graph, made.weights, inputs)
+    allowed = Levels(made.graph, made.weights, inputs, meaning).move(0)["y"]
+    assert allowed.shape == (1, meaning["y"].shape[1]), "a number for each channel"
+    share = allowed / np.abs(meaning["y"]).max()
+    assert 1e-4 < share.max() < 0.05, "a few levels, not the size of the numbers"
 
 
 def test_one_number_on_an_edge_is_found_by_more_draws() -> None:
@@ -285,26 +295,24 @@ def test_one_number_on_an_edge_is_found_by_more_draws() -> None:
         }"""
     )
     weights = {"levels.scale": np.float32(1), "levels.zero_point": np.int32(0)}
+    net = replace(net, weights=weights)
     x = np.full((1, 64), 3, np.float32)
     x[0, 5] = 0.5 - 0.85 / 32  # one draw in thirteen rounds it up
-    meaning = evaluate(net.graph, weights, {"x": x})
-    margin = Margin(net.graph, weights, Case("edge", {"batch": 1}, {"x": x}), meaning)
-    level = 1 / float(meaning["y"][0])
-    assert margin.rounding < level, "the first draws pass it by"
-    assert margin.allow(level, 1e-6) >= level
-    assert margin.allow(10 * level, 1e-6) < 10 * level
+    few, many = (make_margin(net, {"x": x}, draws) for draws in (3, DRAWS))
+    y = many.meaning["y"]
+    assert few.judge({"y": y + 1})[1].share > 1, "the first draws pass it by"
+    assert many.judge({"y": y + 1})[1].share <= 1
+    assert many.judge({"y": y + 10})[1].share > 1
 
 
 def test_a_lost_bias_is_outside_the_tolerance() -> None:
     net = make_net(DENSE)
     made = Int8(placement="all").quantize(net, World(samples=Drawn(net.graph, {})), None, ())
     inputs = next(Drawn(net.graph, {}).batches(4))
-    outputs = evaluate(made.graph, made.weights, inputs)
-    allowed = measure_rounding(made.graph, made.weights, inputs, outputs)
     wrong = dict(made.weights)
     wrong["fc2.bias"] = np.zeros_like(wrong["fc2.bias"])
-    found = evaluate(made.graph, wrong, inputs)["y"]
-    assert np.abs(found - outputs["y"]).max() > allowed * np.abs(outputs["y"]).max()
+    found = evaluate(made.graph, wrong, inputs)
+    assert make_margin(made, inputs).judge(found)[1].share > 1
 
 
 # --- integer operators -------------------------------------------------------------------------

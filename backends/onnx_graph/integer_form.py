@@ -115,8 +115,9 @@ def _round_before_move(build: GraphBuilder, node: ir.Node) -> None:
 def _keep_float(build: GraphBuilder, node: ir.Node) -> None:
     """Keeps a layer float that is to be float, between others that are not. ONNX Runtime would
     round its weight by itself, with one scale for all channels, wherever its input is dequantized
-    and its result rounded (`WeightBiasQuantization`). It sees no rounding behind a
-    LeakyRelu, which with a slope of 1 is the identity, and fuses with the layer."""
+    and its result rounded (`WeightBiasQuantization`; runtime_faults: float_layer_rounded). It
+    sees no rounding behind a LeakyRelu, which with a slope of 1 is the identity, and fuses with
+    the layer."""
     weight = node.inputs[1]
     maker = node.inputs[0].producer() if node.inputs[0] is not None else None
     if weight is None or weight.producer() is not None or maker is None:
@@ -135,7 +136,8 @@ def _part_activation(build: GraphBuilder, node: ir.Node) -> None:
     """Lets an integer dense layer run in integers before an activation that no rounding follows.
     ONNX Runtime takes a Relu or Clip for a part of the layer and looks for the rounding behind it;
     where there is none, the layer would run in f32. A LeakyRelu it takes for a node of its own:
-    with a slope of 0 it is a Relu, with a slope of 1 the identity, to stand before a Clip."""
+    with a slope of 0 it is a Relu, with a slope of 1 the identity, to stand before a Clip
+    (runtime_faults: activation_apart)."""
     (result,) = node.outputs
     readers = list(result.uses())
     if len(readers) != 1 or readers[0][0].op_type not in ABSORBED or _leads_to_rounding(result):

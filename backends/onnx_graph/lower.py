@@ -25,6 +25,7 @@ from backends.onnx_graph.metadata import (
 )
 from backends.onnx_graph.opsets import IR_VERSIONS, UnavailableOp
 from backends.onnx_graph.qoperator import write_operators
+from backends.onnx_graph.runtime_faults import part_pads
 from backends.onnx_graph.scans import write_scan
 from backends.onnx_graph.sizes import UnboundSymbol
 from backends.onnx_graph.stream import serialize_initializer
@@ -71,6 +72,7 @@ def lower_graph(
     values = _declare(build, graph, weights)
     lower_nodes(graph, build, graph.nodes, values)
     form_integers(build)
+    part_pads(build)
     if any(isinstance(n.op, FakeQuantize) and n.op.form == "qoperator" for n in graph.nodes):
         instead = write_operators(build)
         values = {name: instead.get(value, value) for name, value in values.items()}

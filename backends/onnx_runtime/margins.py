@@ -32,6 +32,8 @@ Array = NDArray[Any]
 DRAWS = 48
 """How many moves are tried before a difference is a fault: an entry may be near its meaning in one
 by chance, and where one element of a whole layer lies on an edge, many pass it by."""
+FIRST_DRAWS = 3
+"""How many are made at once, so that what is allowed says something beside the difference."""
 DEAR_DRAWS = 12
 """The same where an evaluation takes its time."""
 
@@ -61,7 +63,8 @@ class Margin:
                 return worst, differences[worst]
             if self.done >= self.draws:
                 return worst, differences[worst]
-            self._move()
+            for _ in range(1 if self.done else FIRST_DRAWS):
+                self._move()
             for name in names:
                 if differences[name].share > 1:
                     differences[name] = self._compare(name, found[name])

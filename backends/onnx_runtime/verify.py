@@ -24,7 +24,11 @@ from backends.onnx_runtime.torch_subject import TorchSubject
 from compiler.diagnostics import Message, Sink
 from compiler.ir.evaluate import bind_sizes, decode_weights, evaluate
 from compiler.ir.graph import Graph
-from compiler.messages.verification import BackendFailed, InvalidOnnx, NoPossibleSizes
+from compiler.messages.verification import (
+    BackendFailed,
+    InvalidOnnx,
+    NoPossibleSizes,
+)
 
 Array = NDArray[Any]
 Progress = Callable[[str, int, int], None]
@@ -101,7 +105,8 @@ def verify(
         progress: called before each case.
 
     Raises:
-        CompileError: ONNX Runtime refuses the file, or CUDA is asked for and not there.
+        CompileError: ONNX Runtime refuses the file, CUDA is asked for and not there, or no
+            numbers are found that the inputs may hold.
     """
     subjects: list[Subject] = []
     pinned: dict[str, int] = {}
@@ -161,7 +166,7 @@ def compare_subjects(
 ) -> VerifyReport:
     """Runs backends on random and edge inputs and reports the first difference of each."""
     search = SizeSearch(graph, pinned)
-    cases = list(make_cases(graph, search, seed))
+    cases = list(make_cases(graph, search, seed, weights))
     if samples is not None:
         cases.append(Case("real", bind_sizes(graph, samples), samples))
     if not cases:

@@ -172,6 +172,33 @@ class NoPossibleSizes(Message):
         return f"no sizes up to 1024 of {', '.join(self.names)} were found"
 
 
+@final
+@dataclass(frozen=True)
+class NoAllowedInputs(Message):
+    """No numbers were found that the inputs of the network may hold.
+
+    Verification and passes run the network on numbers that they draw. Where a table is indexed, or
+    a whole number divides, they are chosen so that every place lies inside its table and no divisor
+    is 0, wherever in the network these come from. Here every number that was tried leads outside.
+    """
+
+    code: ClassVar[str] = "W1250"
+    model: str
+    layer: str
+
+    def title(self) -> str:
+        return f"no inputs of `{self.model}` were found that it takes"
+
+    def label(self) -> str:
+        return f"all numbers tried are outside of what `{self.layer}` takes"
+
+    def help(self) -> str:
+        return (
+            "keep what goes in here in its range (`clip`, `%`), or write `verify off` in the"
+            " `deploy` to have a file that nobody has verified"
+        )
+
+
 # --- training -----------------------------------------------------------------------------------
 
 

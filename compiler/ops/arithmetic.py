@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, final
 
 import numpy as np
 
 from compiler.diagnostics import Fault
+from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import WrongDtype
 from compiler.ops.axes import need_number, operand_type
@@ -186,6 +187,10 @@ class FloorDivide(Arithmetic):
     sign = "//"
     onnx_type = "Div"
 
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        types = [operand_type(inputs, i) for i in range(2)]
+        return {} if self.result_dtype(types).is_float else {1: Domain()}
+
     def calculate(self, left: Array, right: Array) -> Array:
         return np.floor_divide(left, right)
 
@@ -217,6 +222,10 @@ class Remainder(Arithmetic):
     name = "remainder"
     sign = "%"
     onnx_type = "Mod"
+
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        types = [operand_type(inputs, i) for i in range(2)]
+        return {} if self.result_dtype(types).is_float else {1: Domain()}
 
     def calculate(self, left: Array, right: Array) -> Array:
         return np.remainder(left, right)

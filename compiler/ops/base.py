@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from compiler.dims import Dim
 from compiler.initializers import Initializer
-from compiler.ir.graph import Node
+from compiler.ir.domain import Domain
+from compiler.ir.graph import Graph, Node
 from compiler.ops.coupling import Coupling, CutTensor, tie_broadcast
 from compiler.ops.spelling import Spelling
 from compiler.records import dataclass
@@ -147,6 +148,16 @@ class Op(Described):
         They are the results' own unless an op goes through larger numbers to smaller ones: a
         sum whose terms cancel, a sigmoid near 0 made of terms near 1."""
         return [np.abs(array) for array in results]
+
+    @property
+    def bodies(self) -> tuple[Graph, ...]:
+        """The graphs that it runs."""
+        return ()
+
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        """What operands may hold that take more than their type says, by position: places of a
+        table, divisors."""
+        return {}
 
     def compute(self, *numbers: float) -> float:
         """The meaning on compile-time numbers, for ops with `scalar`: ints stay ints where the

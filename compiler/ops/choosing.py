@@ -28,7 +28,8 @@ from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 
 _NO_KERNEL = {DType.I16: DType.I32, DType.BOOL: DType.U8}
-"""Dtypes that ONNX Runtime cannot choose between, and what they are chosen in."""
+"""Dtypes that ONNX Runtime cannot choose between, and what they are chosen in (runtime_faults:
+where_of_i16, where_of_bool)."""
 
 
 @OPS.register
@@ -95,7 +96,7 @@ class Extreme(Elementwise):
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
         dtype = outputs[0].dtype
-        wide = DType.I32 if dtype is DType.I16 else dtype
+        wide = DType.I32 if dtype is DType.I16 else dtype  # runtime_faults: max_of_i16
         made = build.op(self.onnx_type, cast_operands(build, inputs, types, wide))
         return [cast(build, made, wide, dtype)]
 

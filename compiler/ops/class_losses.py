@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
 
 from compiler.diagnostics import Fault
 from compiler.dims import Dim, equal
+from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
 from compiler.messages.attention_and_losses import ClassWeightsDoNotFit, TargetDoesNotFit
 from compiler.ops.axes import (
@@ -90,6 +91,12 @@ class ClassLoss(Op):
         raise Fault(
             lambda where: TargetDoesNotFit(where.call, self.name, wanted, places(where, 2), hint)
         )
+
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        x, target = operand_type(inputs, 0), operand_type(inputs, 1)
+        if target.dtype.is_float:
+            return {}
+        return {1: Domain(x.shape[self.axis], self.ignore_index)}
 
     def pick(self, scores: Array, target: Array) -> tuple[Array, Array, Array]:
         """The score of each target's class, its weight (0 where it is ignored), and all weights

@@ -193,7 +193,7 @@ class Conv(Op):
         x = operand_type(types, 0)
         value, windows = inputs[0], self.windows(x.shape[2:])
         if any(w.pads is None for w in windows) and any(w.dilation != 1 for w in windows):
-            # ONNX Runtime pads nothing to the "same" size where there is a dilation.
+            # runtime_faults: same_with_dilation
             zeros = [Dim.of(0)] * 2
             pads = [*zeros, *(w.low for w in windows), *zeros, *(w.high for w in windows)]
             value = build.op("Pad", [value, build.shape(pads)])
@@ -379,13 +379,31 @@ class ConvTranspose(Op):
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
         axes = operand_type(types, 0).rank - 2
-        attributes = write_windows(self.windows(axes))
+        windows, extra = self.windows(axes), self.added(axes)
+        behind = [0] * axes
+        if any(e >= w.stride for e, w in zip(extra, windows, strict=True)):
+            # runtime_faults: output_padding. What is added is cut off less, or is zeros behind.
+            behind = [max(e - known(w.high), 0) for e, w in zip(extra, windows, strict=True)]
+            windows = tuple(
+                replace(w, high=Dim.of(max(known(w.high) - e, 0)))
+                for e, w in zip(extra, windows, strict=True)
+            )
+            extra = (0,) * axes
+        attributes = write_windows(windows)
         if self.groups != 1:
             attributes["group"] = self.groups
-        extra = self.added(axes)
         if any(extra):
             attributes["output_padding"] = extra
-        return [build.op("ConvTranspose", list(inputs), attributes)]
+        if not any(behind):
+            return [build.op("ConvTranspose", list(inputs), attributes)]
+        made = build.op("ConvTranspose", list(inputs[:2]), attributes)
+        pads = np.array([0] * (axes + 4) + behind, np.int64)
+        made = build.op("Pad", [made, build.constant(pads)])
+        if not self.bias:
+            return [made]
+        channels = (Dim.of(self.out),)
+        bias = build.reshape(inputs[2], channels, (*channels, *[Dim.of(1)] * axes))
+        return [build.op("Add", [made, bias])]
 
 
 def _spread_entries(x: Array, weight: Array, groups: int) -> Array:

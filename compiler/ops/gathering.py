@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self, final
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from compiler.diagnostics import Fault
 from compiler.dims import Dim, at_most, equal
+from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import BadOption, DtypesDiffer, SizesDisagree, WrongDtype
 from compiler.messages.tensor_shapes import WrongRank
@@ -131,6 +132,9 @@ class Gather(Op):
                 )
         return (TensorType(x.dtype, index.shape),)
 
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        return {1: Domain(operand_type(inputs, 0).shape[self.axis])}
+
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x, index = np.asarray(inputs[0]), np.asarray(inputs[1])
         cut = [slice(None if i == self.axis % x.ndim else n) for i, n in enumerate(index.shape)]
@@ -192,6 +196,9 @@ class TakeAlong(Op):
                     )
                 )
         return (TensorType(x.dtype, (*x.shape[:axis], *index.shape[axis:], *x.shape[axis + 1 :])),)
+
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        return {1: Domain(operand_type(inputs, 0).shape[self.axis])}
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x, index = np.asarray(inputs[0]), np.asarray(inputs[1])
@@ -283,6 +290,10 @@ class Put(Op):
                 )
             )
 
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        x, update = operand_type(inputs, 0), operand_type(inputs, 1)
+        return {2: Domain(x.shape[self.axis] - update.shape[self.axis] + 1)}
+
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x, update, at = (np.asarray(i) for i in inputs)
         axis = self.axis % x.ndim
@@ -362,6 +373,9 @@ class OneHot(Op):
                 lambda where: BadOption(where.argument("classes"), "one_hot", "classes", reason)
             )
         return (TensorType(self.dtype, (*x.shape, Dim.of(self.classes))),)
+
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        return {0: Domain(Dim.of(self.classes))}
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = np.asarray(inputs[0])[..., None]

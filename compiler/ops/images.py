@@ -14,6 +14,7 @@ from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import BadOption, SizesDisagree
 from compiler.ops.axes import need_float, need_rank, operand_type, places, resolve_axis, shift_axis
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.choosing import torch_dtype
 from compiler.ops.coupling import Coupling, Factors, inner, result, source, tie_same
 from compiler.ops.spelling import (
     Call,
@@ -30,7 +31,7 @@ from compiler.ops.spelling import (
 from compiler.ops.spelling import Sequence as Items
 from compiler.records import dataclass
 from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
 
 
 def _need_factor(op: str, factor: int) -> None:
@@ -245,8 +246,8 @@ class Normalize(Op):
     def torch(self, node: Node) -> Spelling:
         x = node.output.type
         behind = x.rank - 1 - self.axis % x.rank if x.rank else 0
-        centred = Infix("-", In(0), _spell(self.mean, "mean", behind))
-        return Spelling(Infix("/", centred, _spell(self.std, "std", behind)))
+        centred = Infix("-", In(0), _spell(self.mean, "mean", behind, x.dtype))
+        return Spelling(Infix("/", centred, _spell(self.std, "std", behind, x.dtype)))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -259,11 +260,12 @@ class Normalize(Op):
         return replace(self, axis=shift_axis(self.axis))
 
 
-def _spell(values: float | tuple[float, ...], field: str, behind: int) -> Term:
+def _spell(values: float | tuple[float, ...], field: str, behind: int, dtype: DType) -> Term:
     """A number, or a tensor with axes of size 1 behind the channels."""
     if not isinstance(values, tuple):
         return Leaf(values, field, field=field)
     numbers = Items(tuple(Leaf(v) for v in values), "[]")
-    made = Call("torch.tensor", (numbers,), (("device", Device()),))
+    named = () if dtype is DType.F32 else (("dtype", torch_dtype(dtype)),)
+    made = Call("torch.tensor", (numbers,), (*named, ("device", Device())))
     items: list[Term | SliceTerm] = [SliceTerm(), *[Name("None")] * behind]
     return Index(made, tuple(items)) if behind else made

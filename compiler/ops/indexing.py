@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, final
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from compiler.diagnostics import Fault
 from compiler.dims import Dim, at_most
+from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import (
     BadOption,
@@ -184,6 +185,14 @@ class Index(Op):
                 need_index(self.name, found, operand=entry.item.operand)
                 types.append(found)
         return broadcast_shapes(types, assume)
+
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        x = operand_type(inputs, 0)
+        return {
+            entry.item.operand: Domain(x.shape[entry.axis])
+            for entry in lay_out(self.items, x)
+            if isinstance(entry.item, TensorIndex) and entry.axis is not None
+        }
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = np.asarray(inputs[0])

@@ -26,7 +26,7 @@ from compiler.ops.axes import (
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast_operands, promote_types, promoted
 from compiler.ops.coupling import Coupling, CutTensor, result, source
-from compiler.ops.spelling import Call, In, Leaf, Method, Spelling, Term
+from compiler.ops.spelling import Call, In, Index, Leaf, Method, Spelling, Term
 from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
@@ -116,8 +116,6 @@ class Concat(Op):
         return Coupling(tuple(ties), coupling.lay_parts(result(axis), ports, sizes))
 
     def torch(self, node: Node) -> Spelling:
-        if len(node.inputs) == 1:
-            return Spelling(In(0))
         axis = Leaf(self.axis, "axis", 0, "axis")
         return Spelling(Call("torch.cat", (_list_terms(node),), (("dim", axis),)))
 
@@ -262,9 +260,8 @@ class Split(Op):
         if isinstance(self.sizes, tuple):
             leaves = (Leaf(s, f"size{i}", field=f"sizes.{i}") for i, s in enumerate(self.sizes))
             sizes = spelling.Sequence(tuple(leaves), "[]")
-        return Spelling(
-            Method(In(0), "split", (sizes,), (("dim", Leaf(self.axis, "axis", 0, "axis")),))
-        )
+        axis = (("dim", Leaf(self.axis, "axis", 0, "axis")),)
+        return _spell_parts(node, Method(In(0), "split", (sizes,), axis))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -336,9 +333,8 @@ class Chunk(Op):
 
     def torch(self, node: Node) -> Spelling:
         parts = Leaf(self.parts, "parts", field="parts")
-        return Spelling(
-            Method(In(0), "chunk", (parts,), (("dim", Leaf(self.axis, "axis", 0, "axis")),))
-        )
+        axis = (("dim", Leaf(self.axis, "axis", 0, "axis")),)
+        return _spell_parts(node, Method(In(0), "chunk", (parts,), axis))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -384,7 +380,7 @@ class Unbind(Op):
         return Coupling(coupling.tie_stack(rank, self.axis, len(outputs), joins=False))
 
     def torch(self, node: Node) -> Spelling:
-        return Spelling(Method(In(0), "unbind", (Leaf(self.axis, "axis", field="axis"),)))
+        return _spell_parts(node, Method(In(0), "unbind", (Leaf(self.axis, "axis", field="axis"),)))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -395,3 +391,10 @@ class Unbind(Op):
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axis=shift_axis(self.axis))
+
+
+def _spell_parts(node: Node, parts: Method) -> Spelling:
+    """The parts of a tensor; PyTorch gives a tuple also where there is one."""
+    if len(node.outputs) > 1:
+        return Spelling(parts)
+    return Spelling(Index(parts, (Leaf(0),)))

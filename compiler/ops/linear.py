@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
 
 from compiler.dims import Dim, product
+from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
 from compiler.module_initializers import ModuleEmbedding, ModuleUniform
 from compiler.ops.axes import need_float, need_index, need_rank, operand_type
@@ -161,6 +162,9 @@ class Embedding(Op):
         need_weights(self, inputs)
         x = operand_type(inputs, 0)
         return (TensorType(operand_type(inputs, 1).dtype, (*x.shape, Dim.of(self.size))),)
+
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        return {0: Domain(Dim.of(self.count))}
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (given(inputs[1])[given(inputs[0])],)

@@ -36,7 +36,7 @@ def measure_norm(
 ) -> list[Array | float]:
     """What a norm over these axes goes through: a variance may be computed from the mean of the
     squares, which is larger than it by the square of the mean, and the mean of many numbers
-    rounds as their sum does. `y` is shaped as `x` again and `scale` is what it was multiplied by."""
+    rounds as their sum does. `scale` is what `y`, shaped as `x` again, was multiplied by."""
     wide = x.astype(np.float64)
     mean, variance = wide.mean(axis=axes, keepdims=True), wide.var(axis=axes, keepdims=True)
     worse = grow(wide.size // max(mean.size, 1), x.dtype)

@@ -158,7 +158,7 @@ class Pad(Op):
             return [self._write_circular(build, inputs[0], x)]
         none = [Dim.of(0)] * (x.rank - len(self._pairs))
         before, behind = ([pair[side] for pair in reversed(self._pairs)] for side in (0, 1))
-        wide = DType.I32 if dtype is DType.I16 else dtype  # ONNX Runtime has no kernel for i16
+        wide = DType.I32 if dtype is DType.I16 else dtype  # runtime_faults: pad_of_i16
         given = [cast(build, inputs[0], dtype, wide), build.shape([*none, *before, *none, *behind])]
         if self.value:
             given.append(build.constant(np.array(self.value, wide.numpy), wide))

@@ -208,12 +208,27 @@ class MaxPool(WindowPool):
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
-        sizes = operand_type(types, 0).shape[2:]
+        x = operand_type(types, 0)
+        sizes, value = x.shape[2:], inputs[0]
         windows = self.windows(sizes)
+        if any(_may_see_padding_alone(w, s) for w, s in zip(windows, sizes, strict=True)):
+            # runtime_faults: pool_of_padding
+            zeros = [Dim.of(0)] * 2
+            pads = [*zeros, *(w.low for w in windows), *zeros, *(w.high for w in windows)]
+            lowest = build.constant(np.array(-np.inf, x.dtype.numpy), x.dtype)
+            axes = build.constant(np.arange(x.rank, dtype=np.int64))
+            value = build.op("Pad", [value, build.shape(pads), lowest, axes])
+            windows = tuple(replace(w, low=zeros[0], high=zeros[0]) for w in windows)
         if all(w.pads is not None for w in windows):  # what ceil_mode adds is padding like any
-            return [build.op("MaxPool", [inputs[0]], write_windows(windows))]
+            return [build.op("MaxPool", [value], write_windows(windows))]
         plain = replace(self, ceil_mode=False).windows(sizes)
-        return [build.op("MaxPool", [inputs[0]], {**write_windows(plain), "ceil_mode": 1})]
+        return [build.op("MaxPool", [value], {**write_windows(plain), "ceil_mode": 1})]
+
+
+def _may_see_padding_alone(window: Window, size: Dim) -> bool:
+    """Whether a window may lie so that its entries step over the axis."""
+    padded = window.low != 0 or window.high != 0
+    return padded and window.dilation > 1 and at_most(window.dilation, size) is not True
 
 
 @OPS.register

@@ -60,6 +60,10 @@ class Scan(Op):
     until: bool = False
 
     @property
+    def bodies(self) -> tuple[Graph, ...]:
+        return (self.body,)
+
+    @property
     def counter(self) -> Input | None:
         """The body's input that holds the number of the range."""
         return self.body.inputs[0] if self.count is not None else None

@@ -269,7 +269,7 @@ class Position(Op):
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
         x = operand_type(types, 0)
-        wide = DType.I32 if x.dtype is DType.I16 else x.dtype
+        wide = DType.I32 if x.dtype is DType.I16 else x.dtype  # runtime_faults: argmax_of_i16
         value = cast(build, inputs[0], x.dtype, wide)
         if self.axis is not None:
             axis = self.axis % x.rank
@@ -355,7 +355,9 @@ class L2Normalize(Op):
         x = np.asarray(inputs[0])
         wide = x.astype(np.float64)
         length = np.sqrt(np.sum(wide * wide, axis=self.axis, keepdims=True))
-        return ((wide / np.maximum(length, self.eps)).astype(x.dtype),)
+        least = float(x.dtype.type(self.eps))  # half precision makes nothing of 1e-12
+        with np.errstate(invalid="ignore"):
+            return ((wide / np.maximum(length, least)).astype(x.dtype),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         axes = count_axes(self.axis, outputs[0].rank)

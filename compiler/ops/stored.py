@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
 
 from compiler.diagnostics import Fault
+from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import WrongDtype
 from compiler.ops.axes import need_float, need_rank, operand_type
@@ -198,6 +199,9 @@ class Codebook(Op):
         need_rank(self.name, book, 1)
         need_least(self.name, "book", book.shape[0].known or 1, 1)
         return (TensorType(book.dtype, codes.shape),)
+
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        return {0: Domain(operand_type(inputs, 1).shape[0])}
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (given(inputs[1])[given(inputs[0])],)

@@ -83,6 +83,7 @@ class Triangle(Op):
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
         dtype = outputs[0].dtype
+        # runtime_faults: trilu_of_i16, trilu_of_i8, trilu_of_u8
         wide = DType.I32 if dtype in (DType.I16, DType.I8, DType.U8) else dtype
         given = [cast(build, inputs[0], dtype, wide)]
         if self.diagonal:

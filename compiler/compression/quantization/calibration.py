@@ -13,12 +13,11 @@ from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.ranges import Observation
 from compiler.compression.world import Target, World
 from compiler.diagnostics import CompileError
-from compiler.dims import Dim
+from compiler.ir.domain import OutsideDomain, Range, draw_input, find_ranges
 from compiler.ir.evaluate import InputError, bind_sizes, evaluate
 from compiler.ir.graph import Graph, Node
 from compiler.messages.quantization import NoCalibrationSizes
-from compiler.ops.linear import Embedding
-from compiler.tensor import TensorType
+from compiler.messages.verification import NoAllowedInputs
 
 Array = NDArray[Any]
 Batch = Mapping[str, Array]
@@ -41,19 +40,30 @@ def draw_batches(net: WeightedNet, world: World, rows: int) -> list[Batch]:
     sizes = _find_sizes(net.graph, world.target)
     if sizes is None:
         raise CompileError([NoCalibrationSizes(world.span, net.graph.name, net.graph.symbols)])
-    draw = np.random.default_rng(world.seed)
     batched = bool(sizes) and "batch" in sizes
     count = 1 if batched else rows
-    bounds = _find_bounds(net.graph)
     if batched:
         sizes = {**sizes, "batch": rows}
-    return [
-        {
-            item.name: _draw(item.value.type, sizes, bounds.get(item.name, 2), draw)
-            for item in net.graph.inputs
-        }
-        for _ in range(count)
-    ]
+    return [_draw_inputs(net, sizes, world.seed + row) for row in range(count)]
+
+
+def _draw_inputs(net: WeightedNet, sizes: Mapping[str, int], seed: int) -> Batch:
+    """Random inputs: whole numbers that are places lie in their tables, others are 0 and 1.
+
+    Raises:
+        CompileError: no numbers were found that the inputs may hold.
+    """
+    try:
+        ranges = find_ranges(net.graph, sizes, net.weights)
+    except OutsideDomain as found:
+        span, layer = found.node.origin.span, found.node.op.name
+        raise CompileError([NoAllowedInputs(span, net.graph.name, layer)]) from found
+    made = {}
+    for item in net.graph.inputs:
+        bit = Range(0, 1) if item.value.type.dtype.is_integer else None
+        shape = [dim.evaluate(sizes) for dim in item.value.type.shape]
+        made[item.name] = draw_input(item, "random", shape, ranges.get(item.name, bit), seed)
+    return made
 
 
 def _find_sizes(graph: Graph, target: Target) -> dict[str, int] | None:
@@ -75,31 +85,6 @@ def _find_sizes(graph: Graph, target: Target) -> dict[str, int] | None:
         except (InputError, ValueError, ArithmeticError):
             continue
     return None
-
-
-def _find_bounds(graph: Graph) -> dict[str, int]:
-    """What whole-numbered inputs index: the length of the shortest table they reach."""
-    reached = {item.name: item.name for item in graph.inputs}
-    bounds: dict[str, int] = {}
-    for node in graph.nodes:
-        source = node.inputs[0] if node.inputs else None
-        if source is None or source.name not in reached:
-            continue
-        start = reached[source.name]
-        if isinstance(node.op, Embedding):
-            bounds[start] = min(bounds.get(start, node.op.count), node.op.count)
-        elif node.outputs[0].type.dtype.is_integer:
-            reached[node.outputs[0].name] = start
-    return bounds
-
-
-def _draw(
-    type: TensorType, sizes: Mapping[str, int], bound: int, draw: np.random.Generator
-) -> Array:
-    shape = [Dim.of(d).evaluate(sizes) for d in type.shape]
-    if type.dtype.is_float:
-        return draw.standard_normal(shape).astype(type.dtype.numpy)
-    return draw.integers(0, bound, shape).astype(type.dtype.numpy)
 
 
 @dataclass

@@ -1,0 +1,151 @@
+"""What ONNX Runtime is known to do wrong or to refuse, and how the files that Weft writes avoid it.
+
+This is the list; a test holds every entry against the installed ONNX Runtime: as long as the plain
+form is wrong or refused there, the way around it is needed, and once it is not, it can go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from backends.onnx_graph.builder import GraphBuilder
+
+
+class Harm(Enum):
+    """What happens to a file in the plain form."""
+
+    WRONG = "wrong numbers"
+    REFUSED = "refused"
+    FLOATS = "runs in floats"
+
+
+@dataclass(frozen=True)
+class RuntimeFault:
+    """A fault of ONNX Runtime: the versions in which it was seen, what it does with the plain form,
+    and the function or method that writes another form instead."""
+
+    name: str
+    harm: Harm
+    seen: str
+    about: str
+    avoided: str
+
+
+FAULTS = (
+    RuntimeFault(
+        "pad_before_max_pool",
+        Harm.WRONG,
+        "1.31.1",
+        "a Pad of zeros is fused into the MaxPool behind it, whose padding never wins",
+        "backends.onnx_graph.runtime_faults.part_pads",
+    ),
+    RuntimeFault(
+        "pool_of_padding",
+        Harm.WRONG,
+        "1.31.1",
+        "a MaxPool whose window holds nothing but padding gives the lowest number, not -inf",
+        "compiler.ops.pooling.MaxPool.onnx",
+    ),
+    RuntimeFault(
+        "output_padding",
+        Harm.REFUSED,
+        "1.31.1",
+        "a ConvTranspose whose output padding is not below its stride",
+        "compiler.ops.convolution.ConvTranspose.onnx",
+    ),
+    RuntimeFault(
+        "same_with_dilation",
+        Harm.REFUSED,
+        "1.31.1",
+        "a Conv with auto_pad, a dilation and a stride",
+        "compiler.ops.convolution.Conv.onnx",
+    ),
+    RuntimeFault(
+        "pad_of_i16",
+        Harm.REFUSED,
+        "1.31.1",
+        "Pad has no kernel for i16",
+        "compiler.ops.padding.Pad.onnx",
+    ),
+    RuntimeFault(
+        "where_of_i16",
+        Harm.REFUSED,
+        "1.31.1",
+        "Where has no kernel for i16",
+        "compiler.ops.choosing.Where.onnx",
+    ),
+    RuntimeFault(
+        "where_of_bool",
+        Harm.REFUSED,
+        "1.31.1",
+        "Where has no kernel for bool",
+        "compiler.ops.choosing.Where.onnx",
+    ),
+    RuntimeFault(
+        "max_of_i16",
+        Harm.REFUSED,
+        "1.31.1",
+        "Max and Min have no kernel for i16",
+        "compiler.ops.choosing.Extreme.onnx",
+    ),
+    RuntimeFault(
+        "argmax_of_i16",
+        Harm.REFUSED,
+        "1.31.1",
+        "ArgMax and ArgMin have no kernel for i16",
+        "compiler.ops.statistics.Position.onnx",
+    ),
+    RuntimeFault(
+        "trilu_of_i16",
+        Harm.REFUSED,
+        "1.31.1",
+        "Trilu has no kernel for i16",
+        "compiler.ops.triangles.Triangle.onnx",
+    ),
+    RuntimeFault(
+        "trilu_of_i8",
+        Harm.REFUSED,
+        "1.31.1",
+        "Trilu has no kernel for i8",
+        "compiler.ops.triangles.Triangle.onnx",
+    ),
+    RuntimeFault(
+        "trilu_of_u8",
+        Harm.REFUSED,
+        "1.31.1",
+        "Trilu has no kernel for u8",
+        "compiler.ops.triangles.Triangle.onnx",
+    ),
+    RuntimeFault(
+        "float_layer_rounded",
+        Harm.WRONG,
+        "1.31.1",
+        "the weight of a float layer between integer ones is rounded, with one scale for all of it",
+        "backends.onnx_graph.integer_form._keep_float",
+    ),
+    RuntimeFault(
+        "activation_apart",
+        Harm.FLOATS,
+        "1.31.1",
+        "an integer Gemm with a Relu behind it that no rounding follows",
+        "backends.onnx_graph.integer_form._part_activation",
+    ),
+)
+
+
+def part_pads(build: GraphBuilder) -> None:
+    """Writes Pads with their axes named (`pad_before_max_pool`), which ONNX Runtime fuses with
+    nothing, but for those in front of convolutions alone: these it fuses rightly."""
+    for node in build.nodes:
+        if node.domain != "" or node.op_type != "Pad" or len(node.inputs) > 3:
+            continue
+        widths = build.numbers(node.inputs[1]) if node.inputs[1] is not None else None
+        readers = {reader.op_type for reader, _ in node.outputs[0].uses()}
+        if widths is None or readers == {"Conv"}:
+            continue
+        axes = build.constant(np.arange(len(widths) // 2, dtype=np.int64))
+        node.resize_inputs(4)
+        node.replace_input_with(3, axes)

@@ -1,0 +1,138 @@
+"""What inputs may hold: places of tables and divisors, wherever in a graph they come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backends.onnx_graph.compile import compile_onnx
+from backends.onnx_runtime.cases import make_cases
+from backends.onnx_runtime.session import Device
+from backends.onnx_runtime.sizes import SizeSearch
+from backends.onnx_runtime.verify import verify
+from compiler.compression.quantization.calibration import draw_batches
+from compiler.compression.world import Target, World
+from compiler.diagnostics import CompileError, Sink
+from compiler.ir.domain import Range, find_ranges
+from compiler.ir.weights import draw_weights
+from compiler.messages.verification import NoAllowedInputs
+from compiler.tensor import DType
+from tests.elaborating import build
+from tests.quantizing import make_net
+from tests.test_verify import load
+
+INTO = """
+    net e = embedding(20, 4)
+    net f = embedding(7, 3)
+"""
+PATHS = {
+    "directly": ("i: i64[batch, 6]", "output y = e(i)", {"i": (0, 19)}),
+    "arithmetic": ("i: i64[batch]", "output y = e(i + 1)", {"i": (-1, 18)}),
+    "backwards": ("i: i64[batch]", "output y = e(19 - i)", {"i": (0, 19)}),
+    "halved": ("i: i64[batch]", "output y = e(i // 2)", {"i": (0, 39)}),
+    "shapes": (
+        "i: i64[batch, 6]; j: i64[batch, 6]",
+        "k = concat([i -> reshape([batch, 2, 3]), j -> reshape([batch, 2, 3])], axis=1)\n"
+        "    output y = e(k)",
+        {"i": (0, 19), "j": (0, 19)},
+    ),
+    "chosen": (
+        "i: i64[batch]; j: i64[batch]",
+        "output y = e(where(i > j, i, j))",
+        {"i": (0, 19), "j": (0, 19)},
+    ),
+    "two tables": ("i: i64[batch]", "output y = e(i)\n    output z = f(i)", {"i": (0, 6)}),
+    "each its own": (
+        "i: i64[batch]; j: i64[batch]",
+        "output y = e(i)\n    output z = f(j)",
+        {"i": (0, 19), "j": (0, 6)},
+    ),
+    "a sum": ("i: i64[batch]; j: i64[batch]", "output y = e(i + j)", None),
+    "one-hot": ("i: i64[batch]", "output y = one_hot(i, 9)", {"i": (0, 8)}),
+    "fractions": ("i: f32[batch]", "output y = e(cast(i, i64))", None),
+    "classes": (
+        "x: f32[batch, 5]; i: i64[batch]",
+        'output y = cross_entropy(x, i, reduction="none")',
+        {"i": (0, 4)},
+    ),
+    "places": ("x: f32[9, 2]; i: i64[batch]", "output y = x[i]", {"i": (0, 8)}),
+    "divisor": ("i: i64[batch]", "output y = 100 // i", {"i": (1, 255)}),
+    "remainder": ("i: i32[batch]", "output y = e(i % 20)", {"i": (-128, 255)}),
+    "state": (
+        "i: i64[batch]",
+        "t = i\n    scan k in 0..3 {\n        t = argmax(e(t), axis=-1)\n"
+        "        emit o = t, axis=1\n    }\n    output y = o",
+        {"i": (0, 19)},
+    ),
+    "state that grows": (
+        "i: i64[batch]",
+        "t = i\n    scan k in 0..3 {\n        t = t + 1\n        emit o = e(t), axis=1\n"
+        "    }\n    output y = o",
+        {"i": (-1, 16)},
+    ),
+    "result of a loop": (
+        "i: i64[batch, 4]",
+        "scan s in i axis 1 {\n        emit o = s + 2, axis=1\n    }\n    output y = e(o)",
+        {"i": (-2, 17)},
+    ),
+    "nothing": ("i: i64[batch]", "output y = i * 2", {}),
+}
+
+
+def make_spec(inputs: str, body: str) -> str:
+    lines = "\n".join(f"    input {line}" for line in inputs.split("; "))
+    return f"model M() {{\n{lines}{INTO}    {body}\n}}"
+
+
+@pytest.mark.parametrize("name", list(PATHS))
+def test_inputs_stay_in_range(name: str, tmp_path: Path) -> None:
+    inputs, body, expected = PATHS[name]
+    graph = build(make_spec(inputs, body)).graph
+    weights = draw_weights(graph)
+    (sizes, *_) = SizeSearch(graph, {}).choose()
+    if expected is not None:
+        wanted = {key: Range(*span) for key, span in expected.items()}
+        assert find_ranges(graph, sizes, weights) == wanted
+    compile_onnx(graph, weights, tmp_path / "net.onnx")
+    sink = Sink()
+    report = verify(
+        graph,
+        weights,
+        torch_module=load(graph, weights),
+        onnx_path=tmp_path / "net.onnx",
+        device=Device.CPU,
+        sink=sink,
+    )
+    assert report.passed, [(m.title(), m.label()) for m in sink.messages]
+
+
+def test_whole_numbers_are_negative_too_where_the_type_allows() -> None:
+    graph = build(make_spec("i: i64[batch, 4]; j: u8[batch, 4]", "output y = i * 2 + j")).graph
+    drawn = [case.inputs for case in make_cases(graph, SizeSearch(graph, {}))]
+    assert min(inputs["i"].min() for inputs in drawn) == -128
+    assert min(inputs["j"].min() for inputs in drawn) == 0
+    assert max(inputs["i"].max() for inputs in drawn) == 255
+
+
+NOWHERE = make_spec("i: i64[batch]", "output y = f(i * 0 + 7)")
+
+
+def test_what_no_input_can_lead_to_is_asked_for() -> None:
+    graph = build(NOWHERE).graph
+    with pytest.raises(CompileError) as refused:
+        verify(graph, draw_weights(graph), sink=Sink())
+    (message,) = refused.value.messages
+    assert isinstance(message, NoAllowedInputs)
+    assert message.layer == "embedding"
+    assert message.span is not None
+
+
+def test_calibration_draws_what_a_loop_takes() -> None:
+    inputs, body, _ = PATHS["state"]
+    net = make_net(make_spec(inputs, body))
+    (batch,) = draw_batches(net, World(target=Target(sizes=(("batch", 8),))), 64)
+    assert DType.of_numpy(batch["i"].dtype) is DType.I64
+    assert 0 <= batch["i"].min() < batch["i"].max() < 20
+    with pytest.raises(CompileError):
+        draw_batches(make_net(NOWHERE), World(), 8)

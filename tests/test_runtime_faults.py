@@ -1,0 +1,290 @@
+"""Known faults of ONNX Runtime: each still there in its plain form, and avoided in our files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import reduce
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import helper, numpy_helper
+
+from backends.onnx_graph import integer_form
+from backends.onnx_graph.compile import compile_onnx
+from backends.onnx_graph.runtime_faults import FAULTS, Harm
+from backends.onnx_runtime.readback import optimize
+from backends.onnx_runtime.session import REFUSALS, Device
+from backends.onnx_runtime.verify import verify
+from compiler.compression.quantization.base import Quantize
+from compiler.compression.quantization.int8 import Int8
+from compiler.compression.world import World
+from compiler.diagnostics import Sink
+from compiler.ir.graph import Graph
+from compiler.ir.weights import draw_weights
+from tests.checking import check_text
+from tests.quantizing import Drawn, make_net
+
+
+def make_graph(spec: str) -> Graph:
+    return check_text(f"{spec}\ndeploy M as onnx").deploys[0].graph
+
+
+SPACE = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A model in the plain form, with what it is to give; and a spec of the same."""
+
+    nodes: tuple[onnx.NodeProto, ...]
+    inputs: dict[str, Any]
+    spec: str
+    constants: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> onnx.ModelProto:
+        kinds = {n: helper.np_dtype_to_tensor_dtype(a.dtype) for n, a in self.inputs.items()}
+        inputs = [
+            helper.make_tensor_value_info(n, kinds[n], a.shape) for n, a in self.inputs.items()
+        ]
+        held = [numpy_helper.from_array(a, n) for n, a in self.constants.items()]
+        output = onnx.ValueInfoProto(name="y")
+        graph = helper.make_graph(self.nodes, "plain", inputs, [output], held)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+    def run(self, *, optimized: bool) -> Any:
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        if not optimized:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        model = self.build().SerializeToString()
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return session.run(None, self.inputs)[0]
+
+
+def node(op_type: str, *inputs: str, to: str = "y", **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(op_type, inputs, [to], **attributes)
+
+
+def image(channels: int = 3) -> Any:
+    draw = np.random.default_rng(0)
+    return -1 - np.abs(draw.standard_normal((1, channels, 6, 6))).astype(np.float32)
+
+
+def whole(dtype: str) -> Any:
+    return np.arange(6).reshape(2, 3).astype(dtype)
+
+
+def model(inputs: str, output: str) -> str:
+    lines = [f"input {line}" for line in inputs.split("; ")]
+    return "\n".join(["model M() {", *lines, f"output y = {output}", "}"])
+
+
+def draw_kernel(*shape: int) -> Any:
+    return np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+
+
+PLAIN: dict[str, Callable[[], Plain]] = {
+    "pad_before_max_pool": lambda: Plain(
+        (node("Pad", "x", "p", to="q"), node("MaxPool", "q", kernel_shape=[3, 3])),
+        {"x": image()},
+        model("x: f32[batch, 3, h, w]", "x -> pad([1, 1, 1, 1]) -> max_pool(3, stride=1)"),
+        {"p": SPACE},
+    ),
+    "pool_of_padding": lambda: Plain(
+        (node("MaxPool", "x", kernel_shape=[2], dilations=[2], pads=[1, 1]),),
+        {"x": np.ones((1, 1, 1), np.float32)},
+        model("x: f32[batch, 2, w]", "x -> max_pool(2, padding=1, dilation=2, stride=1)"),
+    ),
+    "output_padding": lambda: Plain(
+        (
+            node(
+                "ConvTranspose",
+                *("x", "w"),
+                kernel_shape=[2, 2],
+                dilations=[2, 2],
+                output_padding=[1, 1],
+            ),
+        ),
+        {"x": image()},
+        model(
+            "x: f32[batch, 3, h, w]",
+            "x -> conv_transpose(4, kernel=2, dilation=2, output_padding=1) as c",
+        ),
+        {"w": draw_kernel(3, 4, 2, 2)},
+    ),
+    "same_with_dilation": lambda: Plain(
+        (
+            node(
+                "Conv",
+                *("x", "w"),
+                kernel_shape=[3, 3],
+                dilations=[2, 2],
+                strides=[2, 2],
+                auto_pad="SAME_UPPER",
+            ),
+        ),
+        {"x": image()},
+        model(
+            "x: f32[batch, 3, h, w]",
+            'x -> conv(2, kernel=3, stride=2, dilation=2, padding="same") as c',
+        ),
+        {"w": draw_kernel(2, 3, 3, 3)},
+    ),
+    "pad_of_i16": lambda: Plain(
+        (node("Pad", "x", "p"),),
+        {"x": whole("int16")},
+        model("x: i16[batch, 3]", "x -> pad([1, 1])"),
+        {"p": np.array([0, 1, 0, 1])},
+    ),
+    **{
+        f"where_of_{name}": lambda name=name, dtype=dtype: Plain(  # type: ignore[misc]
+            (node("Where", "c", "x", "z"),),
+            {"c": whole("bool"), "x": whole(dtype), "z": whole(dtype)},
+            model(f"c: bool[batch]; x: {name}[batch]; z: {name}[batch]", "where(c, x, z)"),
+        )
+        for name, dtype in (("i16", "int16"), ("bool", "bool"))
+    },
+    "max_of_i16": lambda: Plain(
+        (node("Max", "x", "z"),),
+        {"x": whole("int16"), "z": whole("int16")},
+        model("x: i16[batch]; z: i16[batch]", "maximum(x, z)"),
+    ),
+    "argmax_of_i16": lambda: Plain(
+        (node("ArgMax", "x", axis=1),),
+        {"x": whole("int16")},
+        model("x: i16[batch, 3]", "argmax(x, axis=1)"),
+    ),
+    **{
+        f"trilu_of_{name}": lambda name=name, dtype=dtype: Plain(  # type: ignore[misc]
+            (node("Trilu", "x"),),
+            {"x": whole(dtype)},
+            model(f"x: {name}[batch, 3, 3]", "triu(x)"),
+        )
+        for name, dtype in (("i16", "int16"), ("i8", "int8"), ("u8", "uint8"))
+    },
+}
+
+
+def expect(name: str, plain: Plain) -> Any:
+    """What a wrong form should give: what it gives where nothing is fused, or by hand."""
+    if name == "pool_of_padding":
+        return np.full((1, 1, 1), -np.inf, np.float32)
+    return plain.run(optimized=False)
+
+
+INTEGER = {"float_layer_rounded": "_keep_float", "activation_apart": "_part_activation"}
+"""Faults that show in quantized networks, and what avoids them."""
+
+
+def test_the_list_is_whole() -> None:
+    assert {fault.name for fault in FAULTS} == {*PLAIN, *INTEGER}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_what_avoids_it_is_there_and_says_so(fault: Any) -> None:
+    """The function exists, and whoever reads it finds the entry."""
+    parts = fault.avoided.split(".")
+    for cut in range(len(parts), 0, -1):
+        path = Path(*parts[:cut]).with_suffix(".py")
+        if path.exists():
+            break
+    module = import_module(".".join(parts[:cut]))
+    assert callable(reduce(getattr, parts[cut:], module))
+    assert fault.name in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.name in PLAIN], ids=lambda f: f.name)
+def test_the_plain_form_is_still_at_fault(fault: Any) -> None:
+    """Where this fails, ONNX Runtime was mended: the way around can go, with its entry."""
+    plain = PLAIN[fault.name]()
+    if fault.harm is Harm.REFUSED:
+        with pytest.raises(REFUSALS):
+            plain.run(optimized=True)
+        return
+    found, wanted = plain.run(optimized=True), expect(fault.name, plain)
+    assert found.shape != wanted.shape or not np.allclose(found, wanted)
+
+
+@pytest.mark.parametrize("name", list(PLAIN))
+def test_our_files_are_right(name: str, tmp_path: Path) -> None:
+    graph = make_graph(PLAIN[name]().spec)
+    weights = draw_weights(graph)
+    compile_onnx(graph, weights, tmp_path / "net.onnx")
+    sink = Sink()
+    report = verify(graph, weights, onnx_path=tmp_path / "net.onnx", device=Device.CPU, sink=sink)
+    assert report.passed, [(m.title(), m.label()) for m in sink.messages]
+
+
+DENSE = """model M() {
+    input x: f32[batch, 16]
+    x = x -> dense(32) as a -> relu -> dense(32) as b -> relu -> dense(8) as c
+    output y = x -> relu
+}"""
+CONV = """model M() {
+    input x: f32[batch, 8, 8, 8]
+    x = x -> conv(16, kernel=3) as a -> relu -> conv(16, kernel=3) as b -> relu
+    output y = x -> conv(8, kernel=3) as c
+}"""
+
+
+@pytest.mark.parametrize("name", list(INTEGER))
+def test_integer_layers_still_need_their_form(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layer that is left float between others stays so, and one before a ReLU that nothing
+    rounds runs in integers: both only in the form that the list names."""
+    net = make_net(CONV if name == "float_layer_rounded" else DENSE)
+    world = World(samples=Drawn(net.graph, {}))
+    made = Quantize(Int8(placement="all"), except_=("b",)).run(net, world)
+    counts = []
+    for _ in range(2):
+        compile_onnx(made.graph, made.weights, tmp_path / "net.onnx")
+        nodes = optimize(tmp_path / "net.onnx").graph.node
+        counts.append(sum(n.op_type in ("QLinearConv", "QGemm") for n in nodes))
+        monkeypatch.setattr(integer_form, INTEGER[name], lambda build, node: None)
+    assert counts == ([2, 3] if name == "float_layer_rounded" else [2, 1])
+
+
+PADS = [
+    "x -> pad([1, 1, 1, 1]) -> max_pool(3, stride=2)",
+    "x -> pad([1, 1, 1, 1], value=-3) -> max_pool(3, stride=2)",
+    "x -> pad([1, 1, 1, 1]) -> pad([1, 0, 1, 0]) -> max_pool(3, stride=2, ceil_mode=true)",
+    "x -> pad([-1, 1, 1, -1]) -> max_pool(2)",
+    "x -> pad([1, 1, 1, 1]) -> dropout(0.5) -> max_pool(3, padding=1)",
+    "x -> pad([2, 1, 1, 2]) -> avg_pool(3, stride=2)",
+    "x -> pad([2, 1, 1, 2]) -> avg_pool(3, padding=1, count_include_pad=false)",
+    "x -> pad([1, 1, 1, 1], value=2.0) -> conv(2, kernel=3) as c",
+    "x -> pad([1, 1, -1, 1]) -> conv(2, kernel=3, padding=1) as c",
+    'x -> pad([1, 1, 1, 1], mode="reflect") -> conv(2, kernel=3) as c',
+    "x -> pad([1, 1, 1, 1, 1, 1]) -> conv(2, kernel=3) as c",
+    "x -> pad([1, 1, 1, 1]) -> conv_transpose(2, kernel=3, stride=2, output_padding=1) as c",
+    "x -> pad([1, 1, 1, 1]) -> relu -> max_pool(3)",
+    "x -> conv_transpose(3, kernel=2, padding=3, dilation=2, output_padding=1) as c",
+    "x -> conv_transpose(3, kernel=2, dilation=3, stride=2, output_padding=2, bias=false) as c",
+    "x -> conv_transpose(3, kernel=[3, 2], dilation=[2, 1], stride=[1, 3],"
+    " output_padding=[1, 2], padding=[1, 0]) as c",
+]
+
+
+@pytest.mark.parametrize("chain", PADS)
+def test_pads_and_their_kin(chain: str, tmp_path: Path) -> None:
+    graph = make_graph(model("x: f32[batch, 3, h, w]", chain))
+    weights = draw_weights(graph)
+    compile_onnx(graph, weights, tmp_path / "net.onnx")
+    sink = Sink()
+    report = verify(graph, weights, onnx_path=tmp_path / "net.onnx", device=Device.CPU, sink=sink)
+    assert report.passed, [(m.title(), m.label()) for m in sink.messages]
+
+
+def test_pads_of_space_are_still_fused_with_convolutions(tmp_path: Path) -> None:
+    graph = make_graph(
+        model("x: f32[batch, 3, h, w]", "x -> pad([1, 1, 1, 1]) -> conv(2, kernel=3) as c")
+    )
+    compile_onnx(graph, draw_weights(graph), tmp_path / "net.onnx")
+    assert "Pad" not in [n.op_type for n in optimize(tmp_path / "net.onnx").graph.node]
