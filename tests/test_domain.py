@@ -40,7 +40,7 @@ PATHS = {
     "chosen": (
         "i: i64[batch]; j: i64[batch]",
         "output y = e(where(i > j, i, j))",
-        {"i": (0, 19), "j": (0, 19)},
+        {"i": (-128, 19), "j": (0, 19)},  # the larger of both
     ),
     "two tables": ("i: i64[batch]", "output y = e(i)\n    output z = f(i)", {"i": (0, 6)}),
     "each its own": (
@@ -73,7 +73,7 @@ PATHS = {
     ),
     "result of a loop": (
         "i: i64[batch, 4]",
-        "scan s in i axis 1 {\n        emit o = s + 2, axis=1\n    }\n    output y = e(o)",
+        "scan s in i, axis=1 {\n        emit o = s + 2, axis=1\n    }\n    output y = e(o)",
         {"i": (-2, 17)},
     ),
     "nothing": ("i: i64[batch]", "output y = i * 2", {}),

@@ -22,7 +22,7 @@ from compiler.tensor import DType
 
 Array = NDArray[Any]
 
-KINDS = ("random", "zeros", "large", "negative")
+KINDS = ("random", "zeros", "large", "negative", "least")
 LARGE = 100.0
 """The standard deviation of large inputs: far outside of training, but f16 still holds it."""
 LOWEST, HIGHEST = -128, 255
@@ -69,7 +69,7 @@ def draw_input(
     item: Input, kind: str, shape: Sequence[int], span: Range | None, seed: int = 0
 ) -> Array:
     """Numbers of an input of one kind: random, zeros, large or negative; whole numbers and those
-    with a range lie in it, at its edges where they are no random ones."""
+    with a range lie in it, at its edges where they are no random ones (`least` at the lower)."""
     dtype, shape = item.value.type.dtype, tuple(shape)
     draw = np.random.default_rng([seed, zlib.crc32(f"{item.name} {kind} {shape}".encode())])
     if dtype is DType.BOOL:
@@ -84,6 +84,8 @@ def draw_input(
             made = np.full(shape, high)
         case "negative":
             made = np.resize(np.array([high, low]), shape)
+        case "least":
+            made = np.full(shape, low)
         case _ if dtype.is_float:
             made = draw.uniform(low, high, shape)
         case _:
