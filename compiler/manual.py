@@ -45,8 +45,10 @@ TITLES = (
 
 def write_signature(cls: type[Described]) -> str:
     """How a call is written: operands, then options with their types and defaults."""
-    parts = [_write_operand(o) for o in cls.operands]
+    options = {o.name for o in cls.options()}
+    parts = [_write_operand(o) for o in cls.operands if not o.named]
     parts += [_write_option(o) for o in cls.options()]
+    parts += [_write_operand(o) for o in cls.operands if o.named and o.name not in options]
     return f"{cls.name}({', '.join(parts)})"
 
 

@@ -15,7 +15,7 @@ from compiler.ir.graph import Graph, Parameter
 from compiler.ir.weights import match_paths
 from compiler.records import dataclass
 from compiler.source import Source, Span
-from compiler.training.base import Metric, Optimizer, Regularizer
+from compiler.training.base import Direction, Metric, Optimizer, Regularizer
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,20 @@ class Regularization:
 
 @dataclass(frozen=True)
 class MetricUse:
-    """`metric name = metric(a, b)`: `arguments` are names of outputs of the train's graph."""
+    """`metric name = metric(a, b)`: `arguments` are names of outputs of the train's graph, None
+    for an optional operand that is left out. `better` is None where nobody has said which figure
+    is: then it chooses nothing."""
 
     name: str
     metric: Metric
-    arguments: tuple[str, ...]
+    arguments: tuple[str | None, ...]
     span: Span | None = None
+    better: Direction | None = None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The outputs that it reads."""
+        return tuple(name for name in self.arguments if name is not None)
 
 
 @dataclass(frozen=True)

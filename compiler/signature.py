@@ -8,23 +8,27 @@ import inspect
 import keyword
 import typing
 from functools import cache
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from compiler.ir.graph import NO_DEFAULT
 from compiler.records import dataclass
 from compiler.tensor import DType
+
+Direction = Literal["higher", "lower"]
+"""Which of two figures is the better one."""
 
 
 @dataclass(frozen=True)
 class Operand:
     """A tensor that a call supplies. `optional` may be left out, `variadic` is a list of
     tensors (always the only operand), `index` are positions: a plain number given for them is
-    i64, whatever it meets."""
+    i64, whatever it meets. `named` ones are given by name only."""
 
     name: str
     optional: bool = False
     variadic: bool = False
     index: bool = False
+    named: bool = False
 
 
 @dataclass(frozen=True)

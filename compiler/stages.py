@@ -72,7 +72,9 @@ def _describe_train(train: Train) -> Iterator[str]:
         patterns = ", ".join(group.patterns) or "the rest"
         yield f"  with {group.optimizer} over {patterns}"
     for use in train.metrics:
-        yield f"  metric {use.name} = {use.metric}({', '.join(use.arguments)})"
+        given = ", ".join(name or "none" for name in use.arguments)
+        better = f", {use.better} is better" if use.better is not None else ""
+        yield f"  metric {use.name} = {use.metric}({given}){better}"
     yield f"  batch={train.batch} epochs={train.epochs} seed={train.seed}"
     yield f"  precision={train.precision} clip={train.clip} layout={train.layout}"
     if train.until is not None:

@@ -295,3 +295,54 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     elsewhere.mkdir()
     done = run(folder, str(elsewhere), "--data", str(folder))
     assert done.returncode == 0, done.stderr
+
+
+WEIGHTED = """
+model Tagger {
+    input tokens: i64[batch, t]
+    x = tokens -> embedding(12, 8, padding_idx=0) as embed
+    output logits: f32[batch, t, 3] = x -> dense(3) as head
+}
+data tags {
+    source npz("tags.npz")
+    split in_order, train=50%, val=25%, test=25%
+}
+train fit of Tagger on tags {
+    minimize cross_entropy(logits, tag, axis=-1) with adamw(lr=1e-2)
+    metric plain = accuracy(logits, tag)
+    metric seen = accuracy(logits, tag, mask=tokens != 0)
+    metric rare = accuracy(logits, tag, weight=[0.2, 1.0, 3.0])
+    metric top = top_k(logits, tag, 2, mask=tokens != 0, weight=[0.2, 1.0, 3.0])
+    metric heavy = perplexity(logits, tag, weight=cast(tokens, f32))
+    metric error = mse(logits[:, :, 0], cast(tag, f32), mask=tag >= 0)
+    metric hits = mean(cast((argmax(logits[:, 0], axis=1) == 0) and (tag[:, 0] == 0), f32))
+    batch 8  epochs 2  seed 0
+}
+deploy fit as onnx
+"""
+
+
+def test_weighted_metrics_are_those_of_numpy(tmp_path: Path) -> None:
+    drawn = np.random.default_rng(0)
+    tokens = drawn.integers(1, 12, (40, 6)) * (drawn.random((40, 6)) < 0.7)
+    tag = np.where(tokens > 0, tokens % 3, -100)
+    np.savez(tmp_path / "tags.npz", tokens=tokens, tag=tag)
+    folder = write(WEIGHTED, tmp_path)
+    lint(folder)
+    done = run(folder, "run")
+    assert done.returncode == 0, done.stderr
+    results = json.loads((folder / "run" / "results.json").read_text())
+    weights = load_file(folder / "run" / "best.safetensors")
+    scores = weights["embed.weight"].numpy()[tokens] @ weights["head.weight"].numpy().T
+    rows = slice(30, 40)
+    scores, tag = (scores + weights["head.bias"].numpy())[rows], tag[rows]
+    right, seen = scores.argmax(2) == tag, tag != -100
+    assert results["test"]["plain"] == pytest.approx(right[seen].mean())
+    assert results["test"]["seen"] == pytest.approx(right[seen].mean())
+    table = np.array([0.2, 1.0, 3.0])[tag[seen]]
+    assert results["test"]["rare"] == pytest.approx(np.average(right[seen], weights=table))
+    best = np.argsort(-scores, 2)[:, :, :2]
+    hits = (best == tag[:, :, None]).any(2)[seen]
+    assert results["test"]["top"] == pytest.approx(np.average(hits, weights=table))
+    squares = (scores[:, :, 0] - tag)[seen] ** 2
+    assert results["test"]["error"] == pytest.approx(squares.mean(), rel=1e-5)

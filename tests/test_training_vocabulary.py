@@ -294,7 +294,13 @@ def run_metric(metric: Metric, arrays: Sequence[Any], batch: int) -> float:
     rows = len(arrays[0])
     for start in range(0, rows, batch):
         parts = [torch.tensor(a[start : start + batch]) for a in arrays]
-        scope = {**dict(zip(names, parts, strict=True)), "rows": len(parts[0]), "math": math}
+        scope: dict[str, Any] = {
+            **dict(zip(names, parts, strict=True)),
+            "rows": len(parts[0]),
+            "math": math,
+        }
+        for name, expression in code.steps:
+            scope[name] = eval(expression, scope)
         for name, expression in code.sums:
             sums[name] += float(eval(expression, scope))
     return float(eval(code.result, {**sums, "rows": rows, "math": math}))

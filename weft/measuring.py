@@ -201,14 +201,14 @@ def _make_scores(
     arrays = {value.name: array for value, array in made.values()} | dict(columns)
     starts = [value for value, _ in made.values()]
     for use in train.metrics:
-        part = _find_part(place, starts, [outputs[name] for name in use.arguments])
+        part = _find_part(place, starts, [outputs[name] for name in use.reads])
         if part is None:
             continue
-        if any(outputs[name].value.type.rank == 0 for name in use.arguments):
+        if any(outputs[name].value.type.rank == 0 for name in use.reads):
             yield use.name, Score(count, _score_batch(place, part, use, arrays))
             continue
         values = evaluate(part, dict(place.weights or {}), arrays)
-        operands = [values[name] for name in use.arguments]
+        operands = [None if name is None else values[name] for name in use.arguments]
         yield use.name, Score(count, _score_metric(use, operands))
     part = _find_part(place, starts, [outputs["loss"]])
     if part is not None:
@@ -228,8 +228,10 @@ def _find_part(place: NetOfTrain, starts: Sequence[Value], wanted: list[Output])
     return replace(part, inputs=tuple(i for i in part.inputs if _is_read(part, i)))
 
 
-def _score_metric(use: MetricUse, operands: Sequence[Array]) -> Callable[[Array], float]:
-    return lambda rows: float(use.metric.evaluate(*(array[rows] for array in operands)))
+def _score_metric(use: MetricUse, operands: Sequence[Array | None]) -> Callable[[Array], float]:
+    return lambda rows: float(
+        use.metric.evaluate(*(None if a is None else a[rows] for a in operands))
+    )
 
 
 def _score_batch(
@@ -244,7 +246,7 @@ def _score_batch(
         for start in range(0, len(rows), place.train.batch):
             batch = rows[start : start + place.train.batch]
             values = evaluate(part, weights, {name: arrays[name][batch] for name in read})
-            operands = [values[name] for name in use.arguments]
+            operands = [None if name is None else values[name] for name in use.arguments]
             total += len(batch) * float(use.metric.evaluate(*operands))
         return total / len(rows)
 

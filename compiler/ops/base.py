@@ -17,7 +17,7 @@ from compiler.ir.graph import Graph, Node
 from compiler.ops.coupling import Coupling, CutTensor, tie_broadcast
 from compiler.ops.spelling import Spelling
 from compiler.records import dataclass
-from compiler.signature import Described, Registry
+from compiler.signature import Described, Direction, Registry
 from compiler.tensor import DType, TensorType
 
 Array = NDArray[Any]
@@ -117,6 +117,9 @@ class Op(Described):
     """Whether it only asks which entries are equal, so that they may be names of categories."""
     broadcasts: ClassVar[bool] = False
     """Whether it acts element by element on operands that are broadcast to one shape."""
+
+    better: ClassVar[Direction | None] = None
+    """Which value is better, of a loss; None of everything else."""
 
     def weights(self, operands: Types) -> tuple[Weight, ...]:
         """The weights an application to operands of these types makes, in the order in which

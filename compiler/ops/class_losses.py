@@ -37,6 +37,7 @@ from compiler.tensor import DType, TensorType
 class ClassLoss(Op):
     """Base of losses with a score for each class along an axis."""
 
+    better = "lower"
     weight: tuple[float, ...] | None
     ignore_index: int
     reduction: Reduction

@@ -58,6 +58,7 @@ class PairLoss(Op):
     or truth values is converted to the prediction's dtype."""
 
     operands = (Operand("prediction"), Operand("target"))
+    better = "lower"
     function: ClassVar[str]
     reduction: str
 

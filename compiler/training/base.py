@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from compiler.records import dataclass
-from compiler.signature import Described, Registry
+from compiler.signature import Described, Direction, Registry
 from compiler.tensor import TensorType
 from compiler.training.duration import Duration
 
@@ -96,17 +96,21 @@ class MetricCode:
     one batch; each gives a tensor without axes, or a number, to be added over the batches of a
     split. `rows` in such an expression is the number of rows of the batch. `result` combines the
     sums, as Python floats by name, and `rows`, which is now the number of rows of the split; it
-    may use `math`.
+    may use `math`. `steps` are values of a batch that sums read, in order, as (name, expression).
     """
 
     sums: tuple[tuple[str, str], ...]
     result: str
+    steps: tuple[tuple[str, str], ...] = ()
 
 
 class Metric(Described):
-    """A figure of a split. Accumulates sums over batches, so that batches do not change it."""
+    """A figure of a split. Accumulates sums over batches, so that batches do not change it. An
+    optional operand that is left out is None among arguments."""
 
-    higher_is_better: ClassVar[bool] = True
+    better: ClassVar[Direction | None]
+    """Which figure is better; every class says it. None: that depends on what is measured, and
+    the spec says it, or nobody knows."""
     best: ClassVar[float | None] = None  # what a perfect net has; None where there is no limit
     counts_rows: ClassVar[bool] = False  # a share of labels, whose differences are in points
 
@@ -118,17 +122,24 @@ class Metric(Described):
             Fault: what does not fit.
         """
 
+    def check_weights(self, types: Sequence[TensorType | None]) -> None:
+        """Refuses optional operands that do not fit, among the types of all operands.
+
+        Raises:
+            Fault: what does not fit.
+        """
+
     def resolve(self, types: Sequence[TensorType]) -> Metric:
         """The metric that is meant for arguments of these types (`accuracy` of two classes is
         `binary_accuracy`); what a checked train holds."""
         return self
 
     @abstractmethod
-    def evaluate(self, *arrays: NDArray[Any]) -> float:
+    def evaluate(self, *arrays: NDArray[Any] | None) -> float:
         """The figure of a whole split, in NumPy: the meaning of the generated code."""
 
     @abstractmethod
-    def code(self, arguments: Sequence[str]) -> MetricCode:
+    def code(self, arguments: Sequence[str | None]) -> MetricCode:
         """The generated lines, for arguments of these names."""
 
 
@@ -142,6 +153,7 @@ __all__ = [
     "OPTIMIZERS",
     "REGULARIZERS",
     "SCHEDULES",
+    "Direction",
     "Duration",
     "Metric",
     "MetricCode",

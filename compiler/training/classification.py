@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.records import dataclass
-from compiler.signature import Operand
+from compiler.signature import Operand, write_value
 from compiler.tensor import TensorType
-from compiler.training.base import METRICS, Metric, MetricCode
-from compiler.training.comparing import find_class_axis, refuse, require_same_shape
+from compiler.training.base import METRICS, Direction, Metric, MetricCode
+from compiler.training.comparing import average, refuse, require_same_shape
 from compiler.training.settings import refuse as refuse_setting
+from compiler.training.weighting import LabelComparison, Names, ScoreComparison, compare
 
 Array = NDArray[Any]
 
@@ -22,108 +23,131 @@ Array = NDArray[Any]
 @METRICS.register
 @final
 @dataclass(frozen=True)
-class Accuracy(Metric):
+class Accuracy(ScoreComparison):
     """Share of labels that are the class of the highest score.
 
     Scores are `[n, classes]` and labels `[n]`, or `[n, classes, …]` and `[n, …]`; every label
     counts alike. Where scores and labels have one shape, there are two classes: see
     `binary_accuracy`.
 
+    - `mask`: a bool for each label: whether it counts.
+    - `ignore_index`: a label that does not count; -100, as in losses.
+    - `weight`: how much labels count: a number for each class, or a tensor with one for each label.
     - `axis`: the axis of the classes; found from the shapes where it is not given.
     """
 
     name: ClassVar[str] = "accuracy"
+    better: ClassVar[Direction | None] = "higher"
     best: ClassVar[float | None] = 1.0
     counts_rows: ClassVar[bool] = True
-    operands: ClassVar[tuple[Operand, ...]] = (Operand("scores"), Operand("labels"))
+    operands: ClassVar[tuple[Operand, ...]] = compare("scores", "labels")
     axis: int | None = None
+    ignore_index: int = -100
+    weight: tuple[float, ...] | None = None
 
     def check(self, types: Sequence[TensorType]) -> None:
         self.resolve(types)
 
     def resolve(self, types: Sequence[TensorType]) -> Metric:
-        scores, labels = types
-        if scores.rank == labels.rank:
-            binary = BinaryAccuracy()
-            binary.check(types)
-            return binary
-        return replace(self, axis=find_class_axis(self.name, types, self.axis))
+        scores, labels = types[:2]
+        if scores.rank != labels.rank:
+            return replace(self, axis=self.find_axis(types[:2]))
+        if self.weight is not None:
+            expected = "a tensor where there are two classes in one score"
+            refuse_setting(self.name, "weight", write_value(self.weight), expected)
+        default = self.ignore_index == Accuracy.ignore_index
+        binary = BinaryAccuracy(None if default else self.ignore_index)
+        binary.check(types)
+        return binary
 
-    def evaluate(self, *arrays: Array) -> float:
-        scores, labels = arrays
-        axis = _axis_of(self.axis, scores)
-        return float(np.mean(np.argmax(scores, axis=axis) == labels))
+    def evaluate(self, *arrays: Array | None) -> float:
+        scores, labels = arrays[0], arrays[1]
+        assert scores is not None, "only masks and weights may be left out"
+        hits = np.argmax(scores, axis=_axis_of(self.axis, scores)) == labels
+        return average(hits, self.weigh(arrays))
 
-    def code(self, arguments: Sequence[str]) -> MetricCode:
-        scores, labels = arguments
+    def code(self, arguments: Names) -> MetricCode:
+        scores, labels = arguments[:2]
         axis = "-1" if self.axis is None else self.axis
+        hits = self.spell_hits(f"({scores}.argmax({axis}) == {labels})", arguments)
         return MetricCode(
-            (
-                ("correct", f"({scores}.argmax({axis}) == {labels}).sum()"),
-                ("count", f"{labels}.numel()"),
-            ),
-            "correct / count",
+            (("correct", hits), ("count", self.spell_count(arguments))),
+            self.spell_result("correct / count", arguments),
+            self.spell_steps(arguments),
         )
 
 
 @METRICS.register
 @final
 @dataclass(frozen=True)
-class BinaryAccuracy(Metric):
+class BinaryAccuracy(LabelComparison):
     """Share of labels of two classes that are told right: a logit above 0 says 1, which is a
     probability above 0.5. Logits and labels (0 and 1, or bool) have one shape.
+
+    - `mask`: a bool for each label: whether it counts.
+    - `weight`: a number for each label: how much it counts.
+    - `ignore_index`: a label that does not count.
     """
 
     name: ClassVar[str] = "binary_accuracy"
+    better: ClassVar[Direction | None] = "higher"
     best: ClassVar[float | None] = 1.0
     counts_rows: ClassVar[bool] = True
-    operands: ClassVar[tuple[Operand, ...]] = (Operand("logits"), Operand("labels"))
+    operands: ClassVar[tuple[Operand, ...]] = compare("logits", "labels")
+    ignore_index: int | None = None
 
     def check(self, types: Sequence[TensorType]) -> None:
-        logits, labels = types
+        logits, labels = types[:2]
         if not logits.dtype.is_float:
             raise refuse(self.name, f"{logits} are no logits", "the net's output comes first")
         require_same_shape(self.name, (logits, replace(labels, dtype=logits.dtype)))
 
-    def evaluate(self, *arrays: Array) -> float:
-        logits, labels = arrays
-        return float(np.mean((logits > 0) == (labels > 0)))
+    def evaluate(self, *arrays: Array | None) -> float:
+        logits, labels = arrays[0], arrays[1]
+        assert logits is not None, "only masks and weights may be left out"
+        assert labels is not None, "only masks and weights may be left out"
+        return average((logits > 0) == (labels > 0), self.weigh(arrays))
 
-    def code(self, arguments: Sequence[str]) -> MetricCode:
-        logits, labels = arguments
+    def code(self, arguments: Names) -> MetricCode:
+        logits, labels = arguments[:2]
+        hits = self.spell_total(f"(({logits} > 0) == ({labels} > 0))", arguments)
         return MetricCode(
-            (
-                ("correct", f"(({logits} > 0) == ({labels} > 0)).sum()"),
-                ("count", f"{labels}.numel()"),
-            ),
-            "correct / count",
+            (("correct", hits), ("count", self.spell_count(arguments))),
+            self.spell_result("correct / count", arguments),
+            self.spell_steps(arguments),
         )
 
 
 @METRICS.register
 @final
 @dataclass(frozen=True)
-class TopK(Metric):
+class TopK(ScoreComparison):
     """Share of labels that are among the k classes of the highest scores.
 
     Scores are `[n, classes]` and labels `[n]`, or `[n, classes, …]` and `[n, …]`.
 
+    - `mask`: a bool for each label: whether it counts.
     - `k`: how many classes may be named.
     - `axis`: the axis of the classes; found from the shapes where it is not given.
+    - `ignore_index`: a label that does not count; -100, as in losses.
+    - `weight`: how much labels count: a number for each class, or a tensor with one for each label.
     """
 
     name: ClassVar[str] = "top_k"
+    better: ClassVar[Direction | None] = "higher"
     best: ClassVar[float | None] = 1.0
     counts_rows: ClassVar[bool] = True
-    operands: ClassVar[tuple[Operand, ...]] = (Operand("scores"), Operand("labels"))
+    operands: ClassVar[tuple[Operand, ...]] = compare("scores", "labels")
     k: int = 5
     axis: int | None = None
+    ignore_index: int = -100
+    weight: tuple[float, ...] | None = None
 
     def check(self, types: Sequence[TensorType]) -> None:
         self.resolve(types)
 
     def resolve(self, types: Sequence[TensorType]) -> Metric:
-        axis = find_class_axis(self.name, types, self.axis)
+        axis = self.find_axis(types[:2])
         classes = types[0].shape[axis].known
         if self.k < 1:
             refuse_setting(self.name, "k", self.k, "1 or above")
@@ -131,66 +155,81 @@ class TopK(Metric):
             refuse_setting(self.name, "k", self.k, f"at most {classes}, the number of classes")
         return replace(self, axis=axis)
 
-    def evaluate(self, *arrays: Array) -> float:
-        scores, labels = arrays
+    def evaluate(self, *arrays: Array | None) -> float:
+        scores, labels = arrays[0], arrays[1]
+        assert scores is not None, "only masks and weights may be left out"
+        assert labels is not None, "only masks and weights may be left out"
         axis = _axis_of(self.axis, scores)
         best = np.argsort(-scores, axis=axis, kind="stable").take(range(self.k), axis=axis)
-        return float(np.mean((best == np.expand_dims(labels, axis)).any(axis)))
+        hits = (best == np.expand_dims(labels, axis)).any(axis)
+        return average(hits, self.weigh(arrays))
 
-    def code(self, arguments: Sequence[str]) -> MetricCode:
-        scores, labels = arguments
+    def code(self, arguments: Names) -> MetricCode:
+        scores, labels = arguments[:2]
         axis = -1 if self.axis is None else self.axis
         best = f"{scores}.topk({self.k}, dim={axis}).indices"
+        hits = f"({best} == {labels}.unsqueeze({axis}))"
         return MetricCode(
             (
-                ("correct", f"({best} == {labels}.unsqueeze({axis})).sum()"),
-                ("count", f"{labels}.numel()"),
+                ("correct", self.spell_hits(hits, arguments, f".any({axis})")),
+                ("count", self.spell_count(arguments)),
             ),
-            "correct / count",
+            self.spell_result("correct / count", arguments),
+            self.spell_steps(arguments),
         )
 
 
 @METRICS.register
 @final
 @dataclass(frozen=True)
-class Perplexity(Metric):
+class Perplexity(ScoreComparison):
     """`exp` of the mean cross-entropy: between how many classes the net still wavers (1 is
     best). Scores are logits `[n, classes]` for labels `[n]`, or `[n, …, classes]` for `[n, …]`.
 
+    - `mask`: a bool for each label: whether it counts.
     - `axis`: the axis of the classes; found from the shapes where it is not given.
+    - `ignore_index`: a label that does not count; -100, as in losses.
+    - `weight`: how much labels count: a number for each class, or a tensor with one for each label.
     """
 
     name: ClassVar[str] = "perplexity"
+    better: ClassVar[Direction | None] = "lower"
     best: ClassVar[float | None] = 1.0
-    higher_is_better: ClassVar[bool] = False
-    operands: ClassVar[tuple[Operand, ...]] = (Operand("logits"), Operand("labels"))
+    operands: ClassVar[tuple[Operand, ...]] = compare("logits", "labels")
     axis: int | None = None
+    ignore_index: int = -100
+    weight: tuple[float, ...] | None = None
 
     def check(self, types: Sequence[TensorType]) -> None:
         self.resolve(types)
 
     def resolve(self, types: Sequence[TensorType]) -> Metric:
-        return replace(self, axis=find_class_axis(self.name, types, self.axis))
+        return replace(self, axis=self.find_axis(types[:2]))
 
-    def evaluate(self, *arrays: Array) -> float:
-        scores, labels = arrays
+    def evaluate(self, *arrays: Array | None) -> float:
+        scores = arrays[0]
+        assert scores is not None, "only masks and weights may be left out"
         axis = _axis_of(self.axis, scores)
         scores = scores.astype(np.float64)
         shifted = scores - scores.max(axis=axis, keepdims=True)
         logs = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-        chosen = np.take_along_axis(logs, np.expand_dims(labels, axis), axis=axis)
-        return float(np.exp(-chosen.mean()))
+        classes = np.expand_dims(self.choose_classes(arrays[1]), axis)
+        chosen = np.take_along_axis(logs, classes, axis=axis).squeeze(axis)
+        return float(np.exp(-average(chosen, self.weigh(arrays))))
 
-    def code(self, arguments: Sequence[str]) -> MetricCode:
-        scores, labels = arguments
+    def code(self, arguments: Names) -> MetricCode:
         axis = -1 if self.axis is None else self.axis
-        logs = f"{scores}.double().log_softmax({axis})"
+        logs = f"{arguments[0]}.double().log_softmax({axis})"
+        chosen = f"logs.gather({axis}, classes.unsqueeze({axis})).squeeze({axis})"
+        steps = {"logs": logs, "classes": self.spell_classes(arguments)}
+        steps |= self.spell_steps(arguments)
         return MetricCode(
             (
-                ("total", f"-{logs}.gather({axis}, {labels}.unsqueeze({axis})).sum()"),
-                ("count", f"{labels}.numel()"),
+                ("total", self.spell_total(chosen, arguments)),
+                ("count", self.spell_count(arguments)),
             ),
-            "math.exp(total / count)",
+            self.spell_result("math.exp(-total / count)", arguments),
+            tuple(steps.items()),
         )
 
 

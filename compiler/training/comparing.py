@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
 
 from compiler.diagnostics import Fault
 from compiler.dims import Dim, equal
@@ -10,11 +14,12 @@ from compiler.messages.items import MetricArguments
 from compiler.tensor import DType, TensorType
 
 
-def refuse(metric: str, reason: str, advice: str = "") -> Fault:
-    """The fault of arguments that a metric cannot compare."""
+def refuse(metric: str, reason: str, advice: str = "", operand: int = 0) -> Fault:
+    """The fault of arguments that a metric cannot compare; of a mask or weights, `operand`."""
+    places = (operand, 1) if operand else (0, 1)
     return Fault(
         lambda where: MetricArguments(
-            where.call, metric, reason, advice, (where.operand(0), where.operand(1))
+            where.call, metric, reason, advice, tuple(map(where.operand, places))
         )
     )
 
@@ -60,6 +65,12 @@ def find_class_axis(metric: str, types: Sequence[TensorType], axis: int | None) 
         f"no axis of {scores} leaves {labels}",
         "scores are `[n, classes]` for labels `[n]`, or `[n, classes, …]` for `[n, …]`",
     )
+
+
+def average(values: NDArray[Any], weights: NDArray[Any]) -> float:
+    """The weighted mean of all entries; not a number where nothing counts."""
+    total = float(weights.sum())
+    return float((values * weights).sum()) / total if total else math.nan
 
 
 def _may_equal(left: Sequence[Dim], right: Sequence[Dim]) -> bool:

@@ -12,145 +12,164 @@ from numpy.typing import NDArray
 from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
-from compiler.training.base import METRICS, Metric, MetricCode
-from compiler.training.comparing import refuse, require_same_shape
+from compiler.training.base import METRICS, Direction, Metric, MetricCode
+from compiler.training.comparing import average, refuse, require_same_shape
+from compiler.training.weighting import Comparison, Names, compare
 
 Array = NDArray[Any]
-COMPARED = (Operand("prediction"), Operand("target"))
+COMPARED = compare("prediction", "target")
 
 
 @METRICS.register
 @final
 @dataclass(frozen=True)
-class MeanSquaredError(Metric):
-    """Mean of the squared differences of two tensors of one shape."""
+class MeanSquaredError(Comparison):
+    """Mean of the squared differences of two tensors of one shape.
+
+    - `mask`: a bool for each entry of the target: whether it counts.
+    - `weight`: a number for each entry: how much it counts.
+    """
 
     name: ClassVar[str] = "mse"
+    better: ClassVar[Direction | None] = "lower"
     best: ClassVar[float | None] = 0.0
-    higher_is_better: ClassVar[bool] = False
     operands: ClassVar[tuple[Operand, ...]] = COMPARED
 
     def check(self, types: Sequence[TensorType]) -> None:
-        require_same_shape(self.name, types)
+        require_same_shape(self.name, types[:2])
 
-    def evaluate(self, *arrays: Array) -> float:
-        return float(np.mean(np.square(_difference(arrays))))
+    def evaluate(self, *arrays: Array | None) -> float:
+        return average(np.square(_difference(arrays)), self.weigh(arrays))
 
-    def code(self, arguments: Sequence[str]) -> MetricCode:
-        return MetricCode(_squares(arguments), "squares / count")
+    def code(self, arguments: Names) -> MetricCode:
+        return _average(self, "squares", "square()", "squares / count", arguments)
 
 
 @METRICS.register
 @final
 @dataclass(frozen=True)
-class RootMeanSquaredError(Metric):
-    """Square root of the mean squared difference, in the unit of the target."""
+class RootMeanSquaredError(Comparison):
+    """Square root of the mean squared difference, in the unit of the target.
+
+    - `mask`: a bool for each entry of the target: whether it counts.
+    - `weight`: a number for each entry: how much it counts.
+    """
 
     name: ClassVar[str] = "rmse"
+    better: ClassVar[Direction | None] = "lower"
     best: ClassVar[float | None] = 0.0
-    higher_is_better: ClassVar[bool] = False
     operands: ClassVar[tuple[Operand, ...]] = COMPARED
 
     def check(self, types: Sequence[TensorType]) -> None:
-        require_same_shape(self.name, types)
+        require_same_shape(self.name, types[:2])
 
-    def evaluate(self, *arrays: Array) -> float:
-        return math.sqrt(float(np.mean(np.square(_difference(arrays)))))
+    def evaluate(self, *arrays: Array | None) -> float:
+        return math.sqrt(average(np.square(_difference(arrays)), self.weigh(arrays)))
 
-    def code(self, arguments: Sequence[str]) -> MetricCode:
-        return MetricCode(_squares(arguments), "math.sqrt(squares / count)")
+    def code(self, arguments: Names) -> MetricCode:
+        return _average(self, "squares", "square()", "math.sqrt(squares / count)", arguments)
 
 
 @METRICS.register
 @final
 @dataclass(frozen=True)
-class MeanAbsoluteError(Metric):
-    """Mean of the absolute differences of two tensors of one shape, in the target's unit."""
+class MeanAbsoluteError(Comparison):
+    """Mean of the absolute differences of two tensors of one shape, in the target's unit.
+
+    - `mask`: a bool for each entry of the target: whether it counts.
+    - `weight`: a number for each entry: how much it counts.
+    """
 
     name: ClassVar[str] = "mae"
+    better: ClassVar[Direction | None] = "lower"
     best: ClassVar[float | None] = 0.0
-    higher_is_better: ClassVar[bool] = False
     operands: ClassVar[tuple[Operand, ...]] = COMPARED
 
     def check(self, types: Sequence[TensorType]) -> None:
-        require_same_shape(self.name, types)
+        require_same_shape(self.name, types[:2])
 
-    def evaluate(self, *arrays: Array) -> float:
-        return float(np.mean(np.abs(_difference(arrays))))
+    def evaluate(self, *arrays: Array | None) -> float:
+        return average(np.abs(_difference(arrays)), self.weigh(arrays))
 
-    def code(self, arguments: Sequence[str]) -> MetricCode:
-        prediction, target = arguments
-        return MetricCode(
-            (
-                ("total", f"({prediction}.double() - {target}).abs().sum()"),
-                ("count", f"{target}.numel()"),
-            ),
-            "total / count",
-        )
+    def code(self, arguments: Names) -> MetricCode:
+        return _average(self, "total", "abs()", "total / count", arguments)
 
 
 @METRICS.register
 @final
 @dataclass(frozen=True)
-class R2(Metric):
+class R2(Comparison):
     """Share of the target's variance that is explained: 1 is perfect, 0 is as good as the
     target's mean, below 0 worse. Takes one number per row: `[n]` or `[n, 1]`. Where the target
     does not vary it is 1 for a perfect prediction and 0 for any other, as in scikit-learn.
+
+    - `mask`: a bool for each row: whether it counts.
+    - `weight`: a number for each row: how much it counts.
     """
 
     name: ClassVar[str] = "r2"
+    better: ClassVar[Direction | None] = "higher"
     best: ClassVar[float | None] = 1.0
     operands: ClassVar[tuple[Operand, ...]] = COMPARED
 
     def check(self, types: Sequence[TensorType]) -> None:
-        require_same_shape(self.name, types)
-        for tensor in types:
+        require_same_shape(self.name, types[:2])
+        for tensor in types[:2]:
             if tensor.rank != 1 and not (tensor.rank == 2 and tensor.shape[1] == 1):
                 advice = "give each column a metric of its own: `r2(y[:, 0], target[:, 0])`"
                 raise refuse(self.name, f"{tensor} has more than one number per row", advice)
 
-    def evaluate(self, *arrays: Array) -> float:
-        target = arrays[1].astype(np.float64)
-        residual = float(np.sum(np.square(_difference(arrays))))
-        spread = float(np.sum(np.square(target - target.mean())))
+    def evaluate(self, *arrays: Array | None) -> float:
+        target, weights = np.asarray(arrays[1], np.float64), self.weigh(arrays)
+        if not weights.sum():
+            return math.nan
+        residual = float((weights * np.square(_difference(arrays))).sum())
+        center = average(target, weights)
+        spread = float((weights * np.square(target - center)).sum())
         if spread == 0:
             return 1.0 if residual == 0 else 0.0
         return 1 - residual / spread
 
-    def code(self, arguments: Sequence[str]) -> MetricCode:
-        prediction, target = arguments
-        spread = "(squares - total**2 / rows)"
-        return MetricCode(
-            (
-                ("residual", f"({prediction}.double() - {target}).square().sum()"),
-                ("total", f"{target}.double().sum()"),
-                ("squares", f"{target}.double().square().sum()"),
-            ),
-            f"1 - residual / {spread} if {spread} > 0 else float(residual == 0)",
+    def code(self, arguments: Names) -> MetricCode:
+        prediction, target = arguments[:2]
+        difference = f"({prediction}.double() - {target})"
+        sums: tuple[tuple[str, str], ...] = (
+            ("residual", self.spell_total(f"{difference}.square()", arguments)),
+            ("total", self.spell_total(f"{target}.double()", arguments)),
+            ("squares", self.spell_total(f"{target}.double().square()", arguments)),
         )
+        rows = "rows"
+        if self.spell_factors(arguments):
+            sums = (*sums, ("count", self.spell_count(arguments)))
+            rows = "count"
+        spread = f"(squares - total**2 / {rows})"
+        text = f"1 - residual / {spread} if {spread} > 0 else float(residual == 0)"
+        if rows == "count":
+            text = self.spell_result(f"({text})", arguments)
+        return MetricCode(sums, text, self.spell_steps(arguments))
 
 
 @final
 @dataclass(frozen=True)
 class Mean(Metric):
-    """The mean of a value over all its elements in a split. A metric that is no call of a
+    """The mean over a split of a value that is one number per row. A metric that is no call of a
     registered one means this: `metric margin = logits[:, 1] - logits[:, 0]`.
     """
 
     name: ClassVar[str] = "mean"
-    higher_is_better: ClassVar[bool] = False
+    better: ClassVar[Direction | None] = None
     operands: ClassVar[tuple[Operand, ...]] = (Operand("value"),)
 
     def check(self, types: Sequence[TensorType]) -> None:
-        """Any tensor has a mean."""
+        """The clause refuses what is more than one number per row."""
 
     def resolve(self, types: Sequence[TensorType]) -> Metric:
         return BatchMean() if types[0].rank == 0 else self
 
-    def evaluate(self, *arrays: Array) -> float:
-        return float(np.mean(arrays[0].astype(np.float64)))
+    def evaluate(self, *arrays: Array | None) -> float:
+        return float(np.mean(np.asarray(arrays[0], np.float64)))
 
-    def code(self, arguments: Sequence[str]) -> MetricCode:
+    def code(self, arguments: Names) -> MetricCode:
         (value,) = arguments
         return MetricCode(
             (("total", f"{value}.double().sum()"), ("count", f"{value}.numel()")), "total / count"
@@ -165,28 +184,30 @@ class BatchMean(Metric):
     """
 
     name: ClassVar[str] = "batch_mean"
-    higher_is_better: ClassVar[bool] = False
+    better: ClassVar[Direction | None] = None
     operands: ClassVar[tuple[Operand, ...]] = (Operand("value"),)
 
     def check(self, types: Sequence[TensorType]) -> None:
         """`Mean.resolve` chooses it where it fits."""
 
-    def evaluate(self, *arrays: Array) -> float:
-        return float(arrays[0])
+    def evaluate(self, *arrays: Array | None) -> float:
+        return float(np.asarray(arrays[0]))
 
-    def code(self, arguments: Sequence[str]) -> MetricCode:
+    def code(self, arguments: Names) -> MetricCode:
         (value,) = arguments
         return MetricCode((("total", f"{value}.double() * rows"),), "total / rows")
 
 
-def _difference(arrays: Sequence[Array]) -> Array:
-    prediction, target = (a.astype(np.float64) for a in arrays)
+def _difference(arrays: Sequence[Array | None]) -> Array:
+    prediction, target = (np.asarray(a, np.float64) for a in arrays[:2])
     return np.asarray(prediction - target)
 
 
-def _squares(arguments: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    prediction, target = arguments
-    return (
-        ("squares", f"({prediction}.double() - {target}).square().sum()"),
-        ("count", f"{target}.numel()"),
-    )
+def _average(
+    metric: Comparison, name: str, method: str, result: str, arguments: Names
+) -> MetricCode:
+    """The weighted mean of a function of the differences."""
+    prediction, target = arguments[:2]
+    values = f"({prediction}.double() - {target}).{method}"
+    sums = ((name, metric.spell_total(values, arguments)), ("count", metric.spell_count(arguments)))
+    return MetricCode(sums, metric.spell_result(result, arguments), metric.spell_steps(arguments))

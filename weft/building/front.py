@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from compiler.compression.wording import format_seconds, format_size
+from compiler.signature import Direction
 from weft.building.outcomes import Figures, Outcome
 
 WIDTH, HEIGHT = 430, 300
@@ -16,7 +17,7 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 20, 26, 48
 
 @dataclass(frozen=True)
 class Point:
-    """One net: its quality (higher is better), bytes, and seconds."""
+    """One net: its quality, bytes, and seconds."""
 
     name: str
     quality: float
@@ -25,9 +26,30 @@ class Point:
     base: bool
 
 
-def find_points(outcomes: Sequence[Outcome]) -> tuple[str, list[Point]]:
+@dataclass(frozen=True)
+class Quality:
+    """What quality is: a metric of a split, or, where there is none, how little outputs differ."""
+
+    split: str = ""
+    metric: str = ""
+    better: Direction = "higher"
+
+    @property
+    def label(self) -> str:
+        """As it stands at the axis."""
+        name = f"{self.split}.{self.metric}" if self.metric else "1 - output error"
+        return name if self.better == "higher" else f"{name}, lower is better"
+
+    def measure(self, figures: Figures) -> float:
+        """The quality of one net."""
+        if not self.metric:
+            return 1 - figures.plain["error"].value
+        return figures.splits[self.split][self.metric].value
+
+
+def find_points(outcomes: Sequence[Outcome]) -> tuple[Quality, list[Point]]:
     """What quality is, and a point for every net before and after its passes."""
-    metric = find_metric(outcomes)
+    quality = find_quality(outcomes)
     points: dict[str, Point] = {}
     for outcome in outcomes:
         for name in (outcome.base, outcome.variant.name):
@@ -36,40 +58,36 @@ def find_points(outcomes: Sequence[Outcome]) -> tuple[str, list[Point]]:
                 name,
                 Point(
                     name,
-                    _measure_quality(figures, metric),
+                    quality.measure(figures),
                     figures.plain["size"].value,
                     figures.plain["latency"].value,
                     name == outcome.base,
                 ),
             )
-    label = f"{metric[0]}.{metric[1]}" if metric is not None else "1 - output error"
-    return label, list(points.values())
+    return quality, list(points.values())
 
 
-def find_metric(outcomes: Sequence[Outcome]) -> tuple[str, str] | None:
-    """The split and the metric that quality is: the first of the last split, which all have."""
+def find_quality(outcomes: Sequence[Outcome]) -> Quality:
+    """The first metric of the last split which all have, and of which all know the same figure to
+    be the better one."""
     for outcome in outcomes:
         for split, metrics in reversed(list(outcome.own.splits.items())):
-            for name in metrics:
-                if all(name in o.own.splits.get(split, {}) for o in outcomes) and name != "loss":
-                    return split, name
-    return None
-
-
-def _measure_quality(figures: Figures, metric: tuple[str, str] | None) -> float:
-    if metric is None:
-        return 1 - figures.plain["error"].value
-    return figures.splits[metric[0]][metric[1]].value
+            for name, better in outcome.directions.items():
+                shared = all(name in o.own.splits.get(split, {}) for o in outcomes)
+                agreed = all(o.directions.get(name) == better for o in outcomes)
+                if name in metrics and shared and agreed:
+                    return Quality(split, name, better)
+    return Quality()
 
 
 def draw_front(outcomes: Sequence[Outcome]) -> str:
     """Two panels side by side: quality over size, and over latency, both on log scales."""
     if not outcomes:
         return ""
-    label, points = find_points(outcomes)
+    quality, points = find_points(outcomes)
     panels = [
-        _Panel(label, "size of the file", points, [p.size for p in points], format_size),
-        _Panel(label, "latency of one call", points, [p.seconds for p in points], format_seconds),
+        _Panel(quality, "size of the file", points, [p.size for p in points], format_size),
+        _Panel(quality, "latency of one call", points, [p.seconds for p in points], format_seconds),
     ]
     return "\n".join(panel.draw() for panel in panels)
 
@@ -78,7 +96,7 @@ def draw_front(outcomes: Sequence[Outcome]) -> str:
 class _Panel:
     """One panel: `costs` are where the points stand along the horizontal axis."""
 
-    label: str
+    quality: Quality
     title: str
     points: Sequence[Point]
     costs: Sequence[float]
@@ -87,7 +105,7 @@ class _Panel:
     def draw(self) -> str:
         """The panel as SVG."""
         body = "\n".join([*self._axes(), *self._front(), *self._marks()])
-        title = escape(f"{self.label} over {self.title}")
+        title = escape(f"{self.quality.label} over {self.title}")
         return (
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">\n{body}\n</svg>'
         )
@@ -116,7 +134,7 @@ class _Panel:
     def _axes(self) -> Iterator[str]:
         floor = HEIGHT - BOTTOM
         yield f'<path class="axis" d="M{LEFT} {TOP}V{floor}H{WIDTH - RIGHT}"/>'
-        yield f'<text class="name" x="{LEFT}" y="{TOP - 10}">{escape(self.label)}</text>'
+        yield f'<text class="name" x="{LEFT}" y="{TOP - 10}">{escape(self.quality.label)}</text>'
         middle = (LEFT + WIDTH - RIGHT) / 2
         yield (
             f'<text class="name" x="{middle:.0f}" y="{HEIGHT - 8}" text-anchor="middle">'
@@ -144,14 +162,16 @@ class _Panel:
 
     def _front(self) -> Iterator[str]:
         """The line of the points that no other is better than in both ways."""
+        sign = 1 if self.quality.better == "higher" else -1
         order = sorted(
-            zip(self.costs, self.points, strict=True), key=lambda item: (item[0], -item[1].quality)
+            zip(self.costs, self.points, strict=True),
+            key=lambda item: (item[0], -sign * item[1].quality),
         )
         kept: list[tuple[float, float]] = []
         best = -math.inf
         for cost, point in order:
-            if point.quality > best:
-                best = point.quality
+            if sign * point.quality > best:
+                best = sign * point.quality
                 kept.append((self._x(cost), self._y(point.quality)))
         if len(kept) > 1:
             path = "L".join(f"{x:.1f} {y:.1f}" for x, y in kept)

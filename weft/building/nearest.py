@@ -23,6 +23,7 @@ from compiler.diagnostics import CompileError
 from compiler.ir.cost import summarize
 from compiler.messages.contracts import ContractFailed
 from compiler.program import Figure, Quantity
+from compiler.signature import Direction
 from weft.building.figures import count_memory, count_numbers
 from weft.building.timing import draw_sizes
 
@@ -123,12 +124,15 @@ def find_nearest(build: VariantBuild, net: WeightedNet, judgement: Judgement) ->
     own, bound = judgement.left, judgement.right
     if figure is not judgement.requirement.left:
         own, bound = bound, own
+    better = _find_better(build, figure)
+    if better is None:
+        unknown = f"it is not known whether a higher `{figure.name}` is better"
+        return f"no setting was tried, because {unknown}: `better=` says it"
     world = build.make_world(None)
     if figure.split is not None and world.judge is None:
         return ""
-    # Quality, whether more or less of its figure is better, comes back with what was taken away.
     quality = figure.split is not None or figure.name == "error"
-    shrink = relation in ("<=", "<") and not quality
+    shrink = asks_for_less(relation, better, quality=quality)
     known = Measurement(net, own, judge_quality(build, net, world, figure) if quality else 0.0)
     start = time.monotonic()
     for index, name, value, changed in _find_settings(build, shrink):
@@ -144,6 +148,20 @@ def find_nearest(build: VariantBuild, net: WeightedNet, judgement: Judgement) ->
             shown = describe_found(figure, found)
             return f"`{step}({name}={value:.0%})` {shown}"
     return ""
+
+
+def asks_for_less(relation: str, better: Direction, *, quality: bool) -> bool:
+    """Whether a requirement is nearer with more taken away from a net. Costs improve with that;
+    quality gets worse, and comes back with what was taken away."""
+    improves = (relation in (">=", ">")) == (better == "higher")
+    return improves is not quality
+
+
+def _find_better(build: VariantBuild, figure: Figure) -> Direction | None:
+    """Which value of a figure is better; None where it is not known of a metric."""
+    if figure.split is None or figure.name == "loss" or build.train is None:
+        return "lower"
+    return next(use.better for use in build.train.metrics if use.name == figure.name)
 
 
 def describe_found(figure: Figure, found: float) -> str:

@@ -15,6 +15,7 @@ from compiler.compression.world import LayerNote
 from compiler.diagnostics import Message
 from compiler.files import write_text
 from compiler.program import Figure, Variant
+from compiler.signature import Direction
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Outcome:
     judgements: Sequence[Judgement]
     synthetic: bool
     failures: Sequence[Message] = ()
+    directions: Mapping[str, Direction] = field(default_factory=dict)
+    """Which figure of a metric is better, of the metrics of which that is known."""
 
     @property
     def own(self) -> Figures:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device, open_session
 from backends.pytorch.running import read_results, run_training
+from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.models import START
 from backends.pytorch.script.write import write_training
 from compiler.compression.feasibility import refuse_impossible
@@ -130,7 +131,8 @@ class Build:
         rows += [
             (split, format_metrics(figures, names)) for split, figures in results.figures.items()
         ]
-        rows.append(("best epoch", f"{results.best_epoch} of {results.epochs}"))
+        choice = Facts(train).choice
+        rows.append(("best epoch", f"{results.best_epoch} of {results.epochs}, {choice}"))
         seconds = self.cache.get_facts(f"train {train.name}")["seconds"]
         rows.append(("training time", f"{seconds:.1f} s"))
         rows.append(("code", f"{folder / 'model.py'}, {folder / 'train.py'}"))

@@ -73,6 +73,7 @@ class VariantStages:
             judge(r, lambda f: self.look_up(f, variant, figures)) for r in variant.requires
         ]
         samples = build.make_world(None).samples
+        metrics = build.train.metrics if build.train is not None else ()
         outcome = Outcome(
             variant,
             own.path,
@@ -84,6 +85,7 @@ class VariantStages:
             self.describe(build, own, base),
             judgements,
             samples is None or samples.synthetic,
+            directions={u.name: u.better for u in metrics if u.better is not None},
         )
         failures = explain_failures(build, net, outcome)
         outcome = replace(outcome, failures=tuple(failures))

@@ -76,6 +76,7 @@ def train_command(
 def _run(train: Train, folder: Path, root: Path, device: Device, *, resume: bool) -> None:
     """Runs the script of a train, with its progress, and prints what it measured."""
     from backends.pytorch.running import run_training
+    from backends.pytorch.script.facts import Facts
     from weft.building.progress import follow_epochs
     from weft.building.report import format_metrics
 
@@ -90,7 +91,7 @@ def _run(train: Train, folder: Path, root: Path, device: Device, *, resume: bool
         )
     for split, figures in results.figures.items():
         print(f"{split}: {format_metrics(figures, [m.name for m in train.metrics])}")
-    best = f"best epoch {results.best_epoch} of {results.epochs}"
+    best = f"best epoch {results.best_epoch} of {results.epochs} ({Facts(train).choice})"
     print(f"{best}, {results.seconds:.1f} s; weights: {results.weights}")
 
 

@@ -20,6 +20,7 @@ from backends.pytorch.script.measuring import (
     emit_figures,
     emit_outputs,
     measure,
+    start_sums,
 )
 from backends.pytorch.script.models import (
     emit_model,
@@ -152,7 +153,7 @@ def _evaluation_slots(facts: Facts) -> Slots:
     return {
         "model_type": _model_type(facts),
         "evaluated": "Loss and metrics" if facts.train.metrics else "The loss",
-        "sums": " = ".join(measured.names),
+        "sum_lines": list(start_sums(measured.names)),
         "autocast": _autocast(facts),
         "outputs": emit_outputs(facts),
         "model": model_argument(facts),
@@ -190,10 +191,9 @@ def _train_slots(facts: Facts) -> Slots:
 
 
 def _score(facts: Facts) -> str:
-    """A tuple that is greater for better weights: of equal metrics the lower loss wins. With a
-    regularizer the last weights are the best: earlier ones have fewer zeros."""
+    """A tuple that is greater for better weights: of equal metrics the lower loss wins."""
     monitor = facts.monitor
-    if facts.train.regularizers and facts.train.until is None:
+    if facts.keeps_last:
         return "(training.epoch,)"
     loss = f'-record["{monitor.split}.loss"]'
     if monitor.metric == "loss":

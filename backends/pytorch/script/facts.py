@@ -70,7 +70,7 @@ class Facts:
         """The objective with nothing but the loss, first, and what metrics read."""
         step = self.train.step
         inputs = {item.value.name for item in step.inputs}
-        read = {name for use in self.train.metrics for name in use.arguments}
+        read = {name for use in self.train.metrics for name in use.reads}
         loss = next(o for o in step.outputs if o.name == "loss")
         rest = [
             o
@@ -106,7 +106,7 @@ class Facts:
         """Python names of the outputs that metrics read, by the outputs' names."""
         names: dict[str, str] = {}
         for use in self.train.metrics:
-            for name in use.arguments:
+            for name in use.reads:
                 if name not in names:
                     names[name] = to_identifier(name, RESERVED | set(names.values()))
         return names
@@ -125,18 +125,32 @@ class Facts:
 
     @cached_property
     def monitor(self) -> Monitor:
-        """What `until` watches; else the first metric of the validation split, else its loss;
-        the training loss where nothing else is measured."""
+        """What `until` watches; else the first metric of the validation split of which it is known
+        which figure is better, else its loss; the training loss where nothing else is measured."""
         until = self.train.until
         if until is not None:
             return self._monitor(until.split, until.metric)
         if "val" not in self.splits:
             return Monitor("train", "loss", higher=False)
-        return self._monitor("val", self.train.metrics[0].name if self.train.metrics else "loss")
+        directed = [use.name for use in self.train.metrics if use.better is not None]
+        return self._monitor("val", directed[0] if directed else "loss")
+
+    @cached_property
+    def choice(self) -> str:
+        """How the weights that are kept are chosen, for reports."""
+        if self.keeps_last:
+            return "the last one is kept"
+        return f"by {self.monitor.name}, {'higher' if self.monitor.higher else 'lower'} is better"
+
+    @property
+    def keeps_last(self) -> bool:
+        """Whether the last weights are the best: with a regularizer, earlier ones have fewer
+        zeros."""
+        return bool(self.train.regularizers) and self.train.until is None
 
     def _monitor(self, split: str, metric: str) -> Monitor:
         uses = {use.name: use for use in self.train.metrics}
-        higher = metric in uses and uses[metric].metric.higher_is_better
+        higher = metric in uses and uses[metric].better == "higher"
         return Monitor(split, metric, higher=higher)
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from backends.pytorch.script.facts import RESERVED, Facts
@@ -11,35 +11,64 @@ from backends.pytorch.script.names import to_identifier, write_literal
 
 Lines = list[str]
 
+LONGEST = 80
+"""Names of more characters do not fit on a line of a function."""
+
 
 @dataclass(frozen=True)
 class Measured:
-    """Lines of `evaluate`: names of the sums, what each batch adds to them, the figures."""
+    """Lines of `evaluate`: names of the sums, what is computed of a batch, what it adds to them,
+    the figures."""
 
     names: tuple[str, ...]
+    steps: Lines
     additions: Lines
     figures: tuple[tuple[str, str], ...]  # name in the record, Python expression
 
 
 def measure(facts: Facts) -> Measured:
-    """The sums and figures of the loss and of every metric; equal sums are shared."""
-    taken = set(RESERVED) | set(facts.argument_names.values())
+    """The sums and figures of the loss and of every metric; equal sums and steps are shared."""
+    namer = _Namer({*RESERVED, *facts.argument_names.values(), "total_loss"})
     sums: dict[str, str] = {"loss.double() * size": "total_loss"}
-    taken.add("total_loss")
+    steps: dict[str, str] = {}
     figures = [("loss", "total_loss / rows")]
     for use in facts.train.metrics:
-        code = use.metric.code([facts.argument_names[name] for name in use.arguments])
-        renamed: dict[str, str] = {}
-        for name, expression in code.sums:
-            expression = rename(expression, {"rows": "size"})
-            if expression not in sums:
-                wanted = name if name not in taken else f"{use.name}_{name}"
-                sums[expression] = to_identifier(wanted, taken)
-                taken.add(sums[expression])
-            renamed[name] = sums[expression]
-        figures.append((use.name, rename(code.result, renamed)))
+        code = use.metric.code([name and facts.argument_names[name] for name in use.arguments])
+        renamed = {"rows": "size"}
+        for name, expression in code.steps:
+            renamed[name] = namer.share(steps, rename(expression, renamed), name, use.name)
+        results = {
+            name: namer.share(sums, rename(expression, renamed), name, use.name)
+            for name, expression in code.sums
+        }
+        figures.append((use.name, rename(code.result, results)))
+    lines = [f"{name} = {expression}" for expression, name in steps.items()]
     additions = [f"{name} += {expression}" for expression, name in sums.items()]
-    return Measured(tuple(sums.values()), additions, tuple(figures))
+    return Measured(tuple(sums.values()), lines, additions, tuple(figures))
+
+
+def start_sums(names: Sequence[str]) -> Iterator[str]:
+    """Lines that start all sums at 0, as many to a line as fit."""
+    line = ""
+    for name in names:
+        if len(line) + len(name) > LONGEST:
+            yield f"{line}0"
+            line = ""
+        line += f"{name} = "
+    yield f"{line}0"
+
+
+@dataclass(frozen=True)
+class _Namer:
+    taken: set[str]
+
+    def share(self, known: dict[str, str], expression: str, name: str, metric: str) -> str:
+        """The name of an expression among those that are known, where it gets one."""
+        if expression not in known:
+            wanted = name if name not in self.taken else f"{metric}_{name}"
+            known[expression] = to_identifier(wanted, self.taken)
+            self.taken.add(known[expression])
+        return known[expression]
 
 
 def rename(expression: str, names: Mapping[str, str]) -> str:
@@ -65,7 +94,7 @@ def emit_additions(facts: Facts) -> Lines:
     measured = measure(facts)
     text = "\n".join(measured.additions)
     size = ["size = len(batch[0])"] if re.search(r"\bsize\b", text) else []
-    return [*emit_batch(facts), *size, *measured.additions]
+    return [*emit_batch(facts), *size, *measured.steps, *measured.additions]
 
 
 def emit_figures(facts: Facts) -> Lines:
@@ -73,6 +102,7 @@ def emit_figures(facts: Facts) -> Lines:
     measured = measure(facts)
     names = ", ".join(measured.names)
     targets = names if len(measured.names) > 1 else f"({names},)"
+    targets = f"({targets})" if len(targets) > LONGEST else targets
     lines = [
         f"sums = torch.tensor([{names}], dtype=torch.float64, device=device)",
         f"{targets} = all_sum(sums).tolist()",

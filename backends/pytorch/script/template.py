@@ -84,7 +84,7 @@ def evaluate(model: $model_type, columns: list[Tensor]) -> dict[str, float]:
     model.eval()
     rows, device = len(columns[0]), columns[0].device
     columns = [column[RANK::WORLD] for column in columns]
-    $sums = 0
+    $sum_lines
     for start in range(0, len(columns[0]), BATCH):
         batch = [column[start : start + BATCH] for column in columns]
         with torch.autocast(device.type, $autocast):  #? autocast

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import get_args
 
 from compiler.diagnostics import Fault
+from compiler.dims import Dim
 from compiler.elaborate.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.context import Body
 from compiler.elaborate.describing import describe
@@ -13,13 +16,14 @@ from compiler.elaborate.later import LATER
 from compiler.elaborate.lookup import find_built_in
 from compiler.elaborate.options import Unfit, convert
 from compiler.elaborate.places import CallPlace
-from compiler.elaborate.values import Given, Poison, Record, Tensor, Val, is_layer
+from compiler.elaborate.values import Given, Known, Poison, Record, Tensor, Val, is_layer
 from compiler.messages.arguments import WrongArgument
-from compiler.messages.training import ReservedFigure
+from compiler.messages.training import DirectionContradicts, MetricIsNoNumber, ReservedFigure
+from compiler.ops.base import OPS
 from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Call, Clause, Declare, Expr, Group, Name, Operand
-from compiler.training.base import METRICS, Metric
+from compiler.training.base import METRICS, Direction, Metric
 from compiler.training.registry import load_training
 from compiler.training.regression import Mean
 
@@ -30,28 +34,78 @@ class MetricEntry:
 
     name: str
     metric: Metric
-    arguments: tuple[Tensor, ...]
+    arguments: tuple[Tensor | None, ...]
     span: Span
+    better: Direction | None
 
 
 def read_metrics(body: Body, clause: Clause, before: Sequence[MetricEntry]) -> list[MetricEntry]:
     """The metrics of one clause; those that are refused are reported and left out."""
     load_training()
     found: list[MetricEntry] = []
+    refused = False
     for operand in read_operands(body, clause):
         name = operand.name
-        if name is None or isinstance(operand.value, Declare):
-            malformed(body, clause, operand.span, "a metric has a name")
+        if name is not None and name.text == "better" and (found or refused):
+            better = _read_direction(body, clause, operand)
+            if better is not None and found and not refused:
+                found[-1] = _direct(body, found[-1], better, operand)
             continue
-        first = next((m for m in (*before, *found) if m.name == name.text), None)
-        if name.text == "loss" or first is not None:
-            place = first.span if first is not None else None
-            body.report(ReservedFigure(name.span, name.text, place))
-            continue
-        entry = _read_metric(body, clause, name, operand)
-        if entry is not None:
-            found.append(entry)
+        entry = _read_entry(body, clause, operand, (*before, *found))
+        refused = entry is None
+        found += [entry] if entry is not None else []
     return found
+
+
+def _read_entry(
+    body: Body, clause: Clause, operand: Operand, before: Sequence[MetricEntry]
+) -> MetricEntry | None:
+    """One metric, whose name none before has."""
+    name = operand.name
+    if name is None or isinstance(operand.value, Declare):
+        malformed(body, clause, operand.span, "a metric has a name")
+        return None
+    first = next((m for m in before if m.name == name.text), None)
+    if name.text == "loss" or first is not None:
+        place = first.span if first is not None else None
+        body.report(ReservedFigure(name.span, name.text, place))
+        return None
+    return _read_metric(body, clause, name, operand)
+
+
+# --- directions ---------------------------------------------------------------------------------
+
+
+def _read_direction(body: Body, clause: Clause, operand: Operand) -> Direction | None:
+    """`better="higher"`."""
+    expression = operand.value
+    expected = 'it is "higher" or "lower"'
+    if isinstance(expression, (Declare, Name)):
+        malformed(body, clause, expression.span, expected)
+        return None
+    value = body.evaluate(expression)
+    if isinstance(value, Known) and value.value in get_args(Direction):
+        return "higher" if value.value == "higher" else "lower"
+    if not isinstance(value, Poison):
+        malformed(body, clause, expression.span, expected)
+    return None
+
+
+def _direct(body: Body, entry: MetricEntry, better: Direction, operand: Operand) -> MetricEntry:
+    """A metric with the direction that the spec says; one that contradicts is reported."""
+    if entry.better not in (None, better):
+        body.report(DirectionContradicts(operand.span, entry.name, entry.better or "", better))
+        return entry
+    return replace(entry, better=better)
+
+
+def _find_direction(tensor: Tensor) -> Direction | None:
+    """Which value of an expression is better: known where it is a loss and nothing else."""
+    op = OPS.get(tensor.home.makers.get(tensor.value.name, ""))
+    return op.better if op is not None else None
+
+
+# --- one metric ---------------------------------------------------------------------------------
 
 
 def _read_metric(body: Body, clause: Clause, name: Name, operand: Operand) -> MetricEntry | None:
@@ -72,18 +126,22 @@ def _read_metric(body: Body, clause: Clause, name: Name, operand: Operand) -> Me
     if match is None:
         return None
     metric = _make(body, cls, match, callee)
-    given = [match[o.name] for o in cls.operands]
-    tensors = [g.value for g in given if isinstance(g.value, Tensor)]
-    if metric is None or len(tensors) != len(given):
+    if metric is None:
         return None
-    types = [t.type for t in tensors]
+    given = [match.get(o.name) for o in cls.operands]
+    tensors = [g.value if g is not None and isinstance(g.value, Tensor) else None for g in given]
+    types = [t.type if t is not None else None for t in tensors]
+    needed = [t for t, o in zip(types, cls.operands, strict=True) if t and not o.named]
     try:
-        metric.check(types)
-        metric = metric.resolve(types)
+        metric.check(needed)
+        metric.check_weights(types)
+        metric = metric.resolve(needed)
     except Fault as fault:
         body.report(fault.make(CallPlace(callee, match, given)))
         return None
-    return MetricEntry(name.text, metric, tuple(tensors), name.span)
+    while tensors[-1] is None:
+        tensors.pop()
+    return MetricEntry(name.text, metric, tuple(tensors), name.span, metric.better)
 
 
 def _find_call(body: Body, expression: Expr) -> tuple[type[Metric], Call] | None:
@@ -111,8 +169,11 @@ def _find_unknown(body: Body, expression: Expr) -> Name | None:
 
 def _match(body: Body, cls: type[Metric], expression: Call) -> dict[str, Given] | None:
     """The arguments by operand or option, all of them tensors where they should be."""
-    formals = [Formal(o.name, True, True, _is_tensor) for o in cls.operands]
-    formals += [Formal(o.name, False, o.required, lambda _: True) for o in cls.options()]
+    needed = [o for o in cls.operands if not o.named]
+    options = {o.name: o.required for o in cls.options()}
+    options |= {o.name: False for o in cls.operands if o.named}
+    formals = [Formal(o.name, True, True, _is_tensor) for o in needed]
+    formals += [Formal(name, False, required, _fits) for name, required in options.items()]
     signature = Signature(cls.name, tuple(formals))
     actuals = [
         Actual(a.name, _only(body.evaluate(a.value)), a.value.span) for a in expression.arguments
@@ -125,13 +186,20 @@ def _match(body: Body, cls: type[Metric], expression: Call) -> dict[str, Given] 
         for fault in match.find_faults(signature, expression.function.span):
             body.report(fault)
         return None
+    either = {o.name for o in cls.options()}
     for operand in cls.operands:
-        item = match.given[operand.name]
+        item = match.given.get(operand.name)
+        if item is None or operand.name in either:
+            continue
         if not isinstance(item.value, Tensor):
             found = describe(item.value)
             body.report(WrongArgument(item.span, cls.name, operand.name, "a tensor", found))
             return None
     return match.given
+
+
+def _fits(value: Val) -> bool:
+    return True
 
 
 def _is_tensor(value: Val) -> bool:
@@ -148,9 +216,10 @@ def _only(value: Val) -> Val:
 def _make(body: Body, cls: type[Metric], given: dict[str, Given], callee: Span) -> Metric | None:
     """The metric with its options."""
     fields: dict[str, object] = {}
+    operands = {o.name for o in cls.operands}
     for option in cls.options():
         item = given.get(option.name)
-        if item is None:
+        if item is None or (option.name in operands and isinstance(item.value, Tensor)):
             continue
         try:
             fields[option.name] = convert(item.value, option.annotation)
@@ -163,7 +232,7 @@ def _make(body: Body, cls: type[Metric], given: dict[str, Given], callee: Span) 
 
 
 def _read_value(body: Body, clause: Clause, name: Name, expression: Expr) -> MetricEntry | None:
-    """Any other value: its mean over the split."""
+    """Any other value, one number for the batch or for each row: its mean over the split."""
     value = _only(body.evaluate(expression))
     if isinstance(value, Poison):
         return None
@@ -171,4 +240,10 @@ def _read_value(body: Body, clause: Clause, name: Name, expression: Expr) -> Met
         found = describe(value)
         malformed(body, clause, expression.span, f"a metric or a tensor belongs here, not {found}")
         return None
-    return MetricEntry(name.text, Mean().resolve([value.type]), (value,), name.span)
+    kind = value.type
+    batch = Dim.of("batch")
+    if kind.rank and (kind.shape[0] != batch or kind.size != batch):
+        body.report(MetricIsNoNumber(expression.span, name.text, str(kind), value.made))
+        return None
+    better = _find_direction(value)
+    return MetricEntry(name.text, Mean().resolve([kind]), (value,), name.span, better)

@@ -93,9 +93,10 @@ class RequireReader:
             return True
         if not isinstance(bound, Quantity):
             return True
-        sign = 1 if metric.higher_is_better else -1
+        higher = metric.better == "higher"
+        sign = 1 if higher else -1
         room = sign * (metric.best - bound.value)
-        towards = (">", ">=") if metric.higher_is_better else ("<", "<=")
+        towards = (">", ">=") if higher else ("<", "<=")
         if relation not in towards or room > 0 or (room == 0 and relation.endswith("=")):
             return True
         name = f"{figure.split}.{figure.name}"

@@ -21,7 +21,7 @@ from compiler.elaborate.nets import place_net
 from compiler.elaborate.values import DTypeValue, Known, NetValue, Poison
 from compiler.messages.items import SettingRange
 from compiler.messages.names import NotAvailable
-from compiler.messages.training import BadUntil, UnknownFigure
+from compiler.messages.training import BadUntil, DirectionNeeded, UnknownFigure
 from compiler.program import EarlyStop
 from compiler.records import dataclass
 from compiler.source import Span
@@ -183,6 +183,10 @@ class Settings:
                 near = did_you_mean(name.text, known)
                 body.report(UnknownFigure(name.span, kind, name.text, known, near))
                 return None
+        entry = next((m for m in metrics if m.name == metric.text), None)
+        if entry is not None and entry.better is None:
+            body.report(DirectionNeeded(metric.span, metric.text, "`until`", entry.span))
+            return None
         return EarlyStop(split.text, metric.text, epochs, span)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from compiler.dims import Dim
 from compiler.elaborate.adapters import adapt_train
@@ -13,6 +14,7 @@ from compiler.elaborate.clauses import run_net
 from compiler.elaborate.context import Body
 from compiler.elaborate.describing import describe_layer
 from compiler.elaborate.files import FileScope
+from compiler.elaborate.items.agreement import find_disagreements
 from compiler.elaborate.items.classes import find_missing_classes, find_misuse
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_groups
@@ -177,7 +179,8 @@ class TrainRun:
         if graph is None or uses is None:
             return None
         step = _keep_used(graph)
-        for message in (*find_missing_classes(step, data), *find_misuse(step, data)):
+        found = (find_missing_classes(step, data), find_misuse(step, data))
+        for message in chain(*found, find_disagreements(step, uses)):
             context.body.report(message)
         groups, frozen = settle_groups(context.body, self.objective, self.settings, nets, step)
         acting = settle_regularizers(context.body, self.regularizers, nets, frozen)
@@ -228,15 +231,19 @@ class TrainRun:
         }
         uses = []
         for entry in self.metrics:
-            arguments = []
+            arguments: list[str | None] = []
             for tensor in entry.arguments:
+                if tensor is None:
+                    arguments.append(None)
+                    continue
                 value = context.home.value_of(tensor)
                 if value.name not in names:
                     wish = bound.get(value.name, value.name)
                     names[value.name] = _choose_name(wish, entry.name, names.values())
                     context.output(names[value.name], tensor, tensor.made)
                 arguments.append(names[value.name])
-            uses.append(MetricUse(entry.name, entry.metric, tuple(arguments), entry.span))
+            use = MetricUse(entry.name, entry.metric, tuple(arguments), entry.span, entry.better)
+            uses.append(use)
         return tuple(uses)
 
     def collect_nets(self, context: GraphContext) -> tuple[TrainedNet, ...] | None:
