@@ -352,5 +352,4 @@ def test_parquet_stores_dates_and_booleans(tmp_path: Path) -> None:
 
 
 def test_plain_cells_are_read_without_options() -> None:
-    assert PLAIN.is_missing("NA")
-    assert not PLAIN.is_missing("?")
+    assert PLAIN.find_missing(["NA", "?", "", "1"]) == {"NA", ""}

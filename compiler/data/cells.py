@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -75,18 +75,15 @@ class Dialect:
     categories: tuple[str, ...] = ()
     missing_category: tuple[str, ...] = ()
 
-    def is_missing(self, cell: str) -> bool:
-        """Whether a cell without spaces around it holds nothing. A mark that is a number stands
-        for the number, however it is written: `-999` for `-999.0` too."""
-        if cell in EMPTY or cell in self.missing:
-            return True
-        marked = self.marked_numbers
-        return bool(marked) and bool(marked & set(self.way().read([cell]).values()))
-
-    @cached_property
-    def marked_numbers(self) -> frozenset[float]:
-        """The numbers that stand for what is missing."""
-        return frozenset(Numerals().read(self.missing).values())
+    def find_missing(self, cells: Collection[str]) -> set[str]:
+        """The cells (without spaces around them) that hold nothing. A mark that is a number
+        stands for the number, however it is written: `-999` for `-999.0` too."""
+        found = {cell for cell in cells if cell in EMPTY or cell in self.missing}
+        marked = set(Numerals().read(self.missing).values())
+        if marked:
+            numbers = self.way().read(cells)
+            found |= {cell for cell, number in numbers.items() if number in marked}
+        return found
 
     def way(self, unit: str = "") -> Numerals:
         """How numbers are written."""
@@ -111,7 +108,8 @@ class _Describing:
         self.dialect = dialect
         raw = set(cells)
         stripped = {cell: cell.strip() for cell in raw}
-        filled = {cell: text for cell, text in stripped.items() if not dialect.is_missing(text)}
+        empty = dialect.find_missing(stripped.values())
+        filled = {cell: text for cell, text in stripped.items() if text not in empty}
         self.distinct = set(filled.values())
         self.missing = len(filled) < len(stripped)
         self.written = Written(
@@ -129,11 +127,10 @@ class _Describing:
         """The column, where every cell that is not missing is a number, all with one unit."""
         for unit in ("", *self.dialect.units):
             way = self.dialect.way(unit)
+            written = replace(self.written, unit=unit) if unit else self.written
+            if self.distinct and not self.missing and way.are_whole(self.distinct):
+                return Column(self.name, WHOLE, written=written)
             if len(way.read(self.distinct)) == len(self.distinct):
-                whole = self.distinct and not self.missing and all(map(way.is_whole, self.distinct))
-                written = replace(self.written, unit=unit)
-                if whole:
-                    return Column(self.name, WHOLE, written=written)
                 return Column(self.name, NUMBER, missing=self.missing, written=written)
         return None
 
@@ -237,7 +234,7 @@ class _Describing:
 
     def report_missing(self, kind: str) -> Message:
         """The message of a column whose missing cells can mean nothing."""
-        rows = [i for i, c in enumerate(self.cells) if self.dialect.is_missing(c.strip())]
+        rows = [i for i, c in enumerate(self.cells) if c.strip() not in self.distinct]
         return MissingCells(None, self.name, kind, len(rows), len(self.cells), tuple(rows[:SHOWN]))
 
 
@@ -245,7 +242,8 @@ def convert_cells(column: Column, cells: Sequence[str], dialect: Dialect = PLAIN
     """The rows of a column that `describe_cells` found. Cells that are missing are NaN among
     numbers; among dates and words, which a spec may then not use, they are -1."""
     stripped = {cell: cell.strip() for cell in set(cells)}
-    distinct = {text for text in stripped.values() if not dialect.is_missing(text)}
+    distinct = set(stripped.values())
+    distinct -= dialect.find_missing(distinct)
     found: Mapping[str, float]
     if column.words:
         found = {word: code for code, word in enumerate(column.categories)}

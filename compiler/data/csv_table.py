@@ -78,8 +78,9 @@ class Csv(TextTable):
         return tuple(column for column, _ in self._read(folder))
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
+        dialect = self.dialect
         return {
-            column.name: convert_cells(column, cells, self.dialect)
+            column.name: convert_cells(column, cells, dialect)
             for column, cells in self._read(folder)
         }
 
@@ -150,8 +151,9 @@ def _read_table(source: Csv, path: Path, changed: int, size: int) -> Table:
     plain = [name.strip() for name in names] if source.header else names
     source.check_names(plain)
     table = []
+    dialect = source.dialect
     for written, name, cells in zip(names, plain, zip(*rows, strict=True), strict=True):
-        column = describe_cells(name, cells, source.dialect)
+        column = describe_cells(name, cells, dialect)
         parts = (written,) if written != name else ()
         table.append((replace(column, parts=parts) if parts else column, cells))
     return tuple(table)

@@ -29,6 +29,11 @@ class Numerals:
     thousands: str = ""
     unit: str = ""
 
+    def are_whole(self, cells: Collection[str]) -> bool:
+        """Whether all cells hold numbers without a fraction that fit into i64."""
+        plain = not self.unit and not self.thousands
+        return (plain or len(self.read(cells)) == len(cells)) and all(map(self._is_whole, cells))
+
     def read(self, cells: Collection[str]) -> dict[str, float]:
         """The numbers of those cells (without spaces around them) that hold one."""
         shape = _find_shape(self)
@@ -43,8 +48,7 @@ class Numerals:
             text = text.replace(self.thousands, "")
         return text if self.decimal == "." else text.replace(self.decimal, ".")
 
-    def is_whole(self, cell: str) -> bool:
-        """Whether a number has no fraction, and fits into i64."""
+    def _is_whole(self, cell: str) -> bool:
         return _WHOLE.fullmatch(self.plain(cell)) is not None
 
     def options(self, known: Numerals) -> str:

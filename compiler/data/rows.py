@@ -56,9 +56,11 @@ class _Stacking:
         self.places: dict[str, _Place] = {}
 
     def run(self) -> Graph:
+        kinds: dict[int, TensorType] = {}  # by identity: thousands of columns share a type
         for item in self.graph.inputs:
             row = item.value.type
-            stacked = TensorType(row.dtype, (self.rows, *row.shape))
+            stacked = kinds.get(id(row)) or TensorType(row.dtype, (self.rows, *row.shape))
+            kinds[id(row)] = stacked
             value = self.builder.input(item.name, stacked, item.doc, item.origin)
             self.places[item.name] = _Place(value, row, stacked=True)
         for parameter in self.graph.parameters:

@@ -177,10 +177,10 @@ class DataRun:
     def declare_columns(self, context: GraphContext, schema: Sequence[Column]) -> bool:
         """Makes the raw columns inputs, per row; False where a name is taken."""
         body = context.body
-        span = self.place.call
+        span, parameters = self.place.call, self.parameters
         for column in schema:
-            if column.name in self.parameters:
-                parameter = self.parameters[column.name]
+            if column.name in parameters:
+                parameter = parameters[column.name]
                 body.report(ParameterHidesColumn(parameter, column.name, span))
                 return False
             if column.trouble is not None:

@@ -40,6 +40,7 @@ from compiler.program import DataSet, EarlyStop, MetricUse, ParameterGroup, Trai
 from compiler.syntax import Argument, Clause, Reference
 from compiler.syntax import Data as DataItem
 from compiler.syntax import Train as TrainItem
+from compiler.tensor import TensorType
 
 OpenData = Callable[[FileScope, DataItem, Sequence[Argument], Body, Reference], DataSet | None]
 """Elaborates a data item with the arguments of a reference to it."""
@@ -120,8 +121,11 @@ class TrainRun:
         columns of the same name."""
         body = context.body
         batch = Dim.of("batch")
+        kinds: dict[int, TensorType] = {}  # by identity: thousands of columns share a type
         for output in data.columns.outputs:
-            kind = output.value.type.substitute({"rows": batch})
+            row = output.value.type
+            kind = kinds.get(id(row)) or row.substitute({"rows": batch})
+            kinds[id(row)] = kind
             span = output.origin or self.item.on[0].span
             hidden = output.name in body.names[0]
             context.add_input(output.name, kind, span, bound=not hidden)
