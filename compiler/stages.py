@@ -58,7 +58,7 @@ def _describe_data(data: DataSet) -> Iterator[str]:
         yield f"  raw {column.name}: {column.type}"
     for output in data.columns.outputs:
         yield f"  column {output.name}: {output.value.type}"
-    shares = ", ".join(f"{name}={share:g}" for name, share in data.split.shares)
+    shares = ", ".join(f"{name}={share!r}" for name, share in data.split.shares)
     yield f"  split {data.split.method} seed={data.split.seed} {shares}".rstrip()
     for statistic in data.statistics:
         yield f"  {statistic.path} = {statistic.method} of {statistic.of}"

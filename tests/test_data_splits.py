@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,21 +10,27 @@ import pytest
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
+from compiler.data.loading import load_data
 from compiler.data.splitting import Split, count_rows
 from compiler.data.statistics import Statistic
+from compiler.data.validation import validate_data
+from compiler.diagnostics import CompileError, Sink
+from compiler.driver import check_source
+from compiler.source import Source
 
 SHARES = (("train", 0.7), ("val", 0.2), ("test", 0.1))
 GIVEN = (("train", 60), ("test", 10))
 CASES: list[tuple[Split, int]] = [
     (Split("random", SHARES), 103),
     (Split("random", SHARES, seed=7), 103),
-    (Split("random", (("train", 24.0), ("val", 3.0), ("test", 3.0))), 30),
-    (Split("random", (("train", 0.5), ("test", 10.0))), 100),
+    (Split("random", (("train", 24), ("val", 3), ("test", 3))), 30),
+    (Split("in_order", (("train", 24), ("val", 5), ("test", 1))), 30),
+    (Split("random", (("train", 0.5), ("test", 10))), 100),
     (Split("in_order", SHARES), 103),
     (Split("in_order", (("train", 0.9), ("val", 0.1)), overlap=3), 100),
     (Split("given", (), given=GIVEN), 70),
     (Split("given", (("val", 0.1),), given=GIVEN), 70),
-    (Split("given", (("val", 5.0),), seed=3, given=GIVEN), 70),
+    (Split("given", (("val", 5),), seed=3, given=GIVEN), 70),
     (Split("given", (("val", 0.1),), given=(("test", 10), ("train", 60))), 70),
 ]
 
@@ -94,3 +101,93 @@ def test_a_column_without_numbers_has_no_statistic() -> None:
     nothing = np.full((3, 1), np.nan, np.float32)
     for method in ("mean", "median"):
         assert np.isnan(Statistic("x", method, "x").fit(nothing)).all()
+
+
+# --- what a spec asks for -----------------------------------------------------------------------
+
+IRIS = 'data d {{\n    source sklearn("iris")\n    split {}\n}}\n'
+
+
+def read_split(clause: str) -> Split | list[str]:
+    """The split of a clause, or the labels of what is wrong with it."""
+    sink = Sink()
+    program = check_source(Source("spec.weft", IRIS.format(clause)), sink=sink)
+    if sink.messages:
+        return [m.label() for m in sink.messages]
+    assert program is not None
+    return program.data["d"].split
+
+
+def test_an_int_is_rows_and_a_float_is_a_share() -> None:
+    split = read_split("in_order, train=50, val=9, test=1")
+    assert isinstance(split, Split)
+    assert {n: len(rows) for n, rows in split.divide(150).items()} == {
+        "train": 50,
+        "val": 9,
+        "test": 1,
+    }
+    half = read_split("random, train=0.5, test=25%")
+    assert isinstance(half, Split)
+    assert [len(rows) for rows in half.divide(150).values()] == [75, 37]
+    whole = read_split("in_order, train=1.0")
+    assert isinstance(whole, Split)
+    assert len(whole.divide(150)["train"]) == 150
+
+
+@pytest.mark.parametrize(
+    ("clause", "label"),
+    [
+        ("in_order, train=0", "this is the int 0"),
+        ("in_order, train=-5", "this is the int -5"),
+        ("in_order, train=50.0", "5000% is more than all rows"),
+        ("in_order, train=1.5", "150% is more than all rows"),
+        ("in_order, train=80%, test=30%", "the shares add up to 110%"),
+        ("in_order, train=true", "this is true"),
+        (f"in_order, train=1{'0' * 400}", "this is more than a 64-bit float can hold"),
+        ("in_order, test=10%", "there is no share for `train`"),
+    ],
+)
+def test_shares_that_cannot_be(clause: str, label: str) -> None:
+    found = read_split(clause)
+    assert isinstance(found, list)
+    assert found[0].startswith(label)
+
+
+@pytest.mark.parametrize(
+    ("clause", "code"),
+    [
+        ("in_order, train=100, test=51", "W0722"),
+        ("in_order, train=50%, test=76", "W0722"),
+        ("in_order, train=100%, test=1", "W0722"),
+        ("in_order, train=80%, val=0.001", "W0721"),
+    ],
+)
+def test_splits_that_the_rows_do_not_fill(clause: str, code: str) -> None:
+    program = check_source(Source("spec.weft", IRIS.format(clause)), sink=Sink())
+    assert program is not None
+    with pytest.raises(CompileError) as caught:
+        load_data(program.data["d"])
+    assert [m.code for m in caught.value.messages] == [code]
+
+
+def test_more_rows_than_the_own_training_split_has() -> None:
+    assert Split("given", (("val", 61),), given=GIVEN).count_wanted(70) == (61, 60)
+    assert Split("given", (("val", 0.5),), given=GIVEN).count_wanted(70) == (30, 60)
+
+
+def test_a_class_with_fewer_rows_than_splits(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20))
+    (tmp_path / "t.csv").write_text(f"x,kind\n{rows}20,rare\n")
+    text = """
+model M { input x: i64[batch]
+    output y = cast(x, f32) -> unsqueeze(-1) -> dense(3) }
+data d { source csv("t.csv")
+    split random(seed=0, stratify=kind), train=60%, val=20%, test=20% }
+train fit of M on d { minimize cross_entropy(y, kind) with sgd(lr=0.1)  batch 4  epochs 1 }
+"""
+    sink = Sink()
+    program = check_source(Source(str(tmp_path / "spec.weft"), text), sink=sink)
+    assert program is not None
+    validate_data(program.trains["fit"], sink)
+    (message,) = sink.messages
+    assert (message.code, message.label()) == ("W1228", "`rare` has 1 row for 3 splits")

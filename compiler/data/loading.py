@@ -26,6 +26,8 @@ class LoadedData:
     columns: Mapping[str, Array]
     rows: Mapping[str, Array]
     statistics: Mapping[str, Array]
+    labels: Array | None = None
+    """The column whose classes the splits keep in proportion, if they do."""
 
     def split(self, name: str) -> dict[str, Array]:
         """The columns of one split."""
@@ -67,15 +69,16 @@ def load_data(data: DataSet, folder: Path | None = None) -> LoadedData:
     labels = raw[stratify] if stratify is not None else None
     rows = _divide(data, len(next(iter(raw.values()))), labels)
     statistics = fit_statistics(data.columns, data.statistics, used, rows["train"])
-    return LoadedData(data, used, evaluate_columns(data, used, statistics), rows, statistics)
+    columns = evaluate_columns(data, used, statistics)
+    return LoadedData(data, used, columns, rows, statistics, labels)
 
 
 def _divide(data: DataSet, count: int, labels: Array | None) -> dict[str, Array]:
     """The rows of each split, none of which is empty."""
     split = data.split
-    wanted = sum(round(share) for _, share in split.shares if share > 1)
-    if wanted > count:
-        raise CompileError([TooFewRows(split.span, wanted, count)])
+    wanted, known = split.count_wanted(count)
+    if wanted > known:
+        raise CompileError([TooFewRows(split.span, wanted, known)])
     rows = split.divide(count, labels)
     empty = [EmptySplit(split.span, name, count) for name, part in rows.items() if not len(part)]
     if empty:

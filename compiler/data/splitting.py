@@ -18,8 +18,8 @@ ORDER = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """How rows are divided. Shares are fractions, or numbers of rows where > 1; the sum of
-    fractions is at most 1.
+    """How rows are divided. A share is a fraction where it is a float, and a number of rows where
+    it is an int; the sum of fractions is at most 1.
 
     With the method "given" the source brings its own splits: `given` holds their numbers of
     rows in the order of the rows, and `shares` are cut from the rows of `train`, drawn at
@@ -28,7 +28,7 @@ class Split:
     """
 
     method: str  # "random", "in_order" or "given"
-    shares: tuple[tuple[str, float], ...]  # in order: train, val, test
+    shares: tuple[tuple[str, int | float], ...]  # in order: train, val, test
     seed: int = 0
     stratify: str | None = None
     span: Span | None = None
@@ -41,9 +41,15 @@ class Split:
         known = {name for name, _ in (*self.shares, *self.given)}
         return tuple(name for name in ORDER if name in known)
 
+    def count_wanted(self, rows: int) -> tuple[int, int]:
+        """How many rows the shares take, and of how many: those of `train` where the source
+        brings its own splits."""
+        known = dict(self.given).get("train", rows) if self.method == "given" else rows
+        return count_rows([share for _, share in self.shares], known)[-1], known
+
     def divide(self, rows: int, labels: Array | None = None) -> dict[str, Array]:
-        """Row numbers of each split. `labels` is the column `stratify`: its classes are kept in
-        proportion."""
+        """Row numbers of each split, of at least as many rows as `count_wanted` says. `labels` is
+        the column `stratify`: its classes are kept in proportion."""
         if self.method == "given":
             return self._divide_given()
         if self.method == "in_order":
@@ -115,16 +121,16 @@ class Split:
         return [*lines, "return {", *(f'    "{n}": {ranges[n]},' for n in self.names), "}"]
 
 
-def count_rows(shares: Sequence[float], rows: int) -> list[int]:
-    """Borders of the splits, from 0: shares above 1 are numbers of rows, others are rounded
-    together, so that shares of 100% leave no row out."""
+def count_rows(shares: Sequence[int | float], rows: int) -> list[int]:
+    """Borders of the splits, from 0: ints are numbers of rows, fractions are rounded together, so
+    that shares of 100% leave no row out."""
     borders, share, fixed = [0], 0.0, 0
     for value in shares:
-        if value > 1:
-            fixed += round(value)
+        if isinstance(value, int):
+            fixed += value
         else:
             share += value
-        borders.append(min(rows, fixed + round(round(share, 12) * rows)))
+        borders.append(fixed + round(round(share, 12) * rows))
     return borders
 
 
@@ -153,13 +159,13 @@ def _write_slice(array: str, low: str, high: str) -> str:
     return f"{array}[{low}{' ' if low else ''}:{' ' if high else ''}{high}]"
 
 
-def _border_code(shares: Sequence[float], rows: str) -> list[str]:
+def _border_code(shares: Sequence[int | float], rows: str) -> list[str]:
     """Expressions of the borders, the first of which is empty; the last is too where the shares
     make up everything."""
     borders, share, fixed = [""], 0.0, 0
     for value in shares:
-        if value > 1:
-            fixed += round(value)
+        if isinstance(value, int):
+            fixed += value
         else:
             share += value
         if share == 0:

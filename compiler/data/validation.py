@@ -10,7 +10,7 @@ from compiler.data.limits import find_limit
 from compiler.data.loading import LoadedData, load_data
 from compiler.diagnostics import CompileError, Message, Sink
 from compiler.ir.graph import Graph
-from compiler.messages.columns import LabelOutOfRange, NotANumber
+from compiler.messages.columns import FewOfAClass, LabelOutOfRange, NotANumber
 from compiler.ops.base import Array
 from compiler.ops.class_losses import ClassLoss
 from compiler.program import Train
@@ -39,7 +39,24 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
         if column.dtype.kind == "f":
             yield from _check_finite(loaded, item.name, column, used)
     yield from _check_labels(data.columns, loaded.raw, used)
+    yield from _check_strata(loaded)
     yield from _check_labels(train.step, loaded.columns, used)
+
+
+def _check_strata(loaded: LoadedData) -> Iterator[Message]:
+    """Classes with fewer rows than there are splits, where a split keeps their proportions."""
+    split = loaded.data.split
+    if split.stratify is None or loaded.labels is None:
+        return
+    values, counts = np.unique(loaded.labels, return_counts=True)
+    few = np.flatnonzero(counts < len(split.names))
+    if not len(few):
+        return
+    names = next(c.categories for c in loaded.data.schema if c.name == split.stratify)
+    value = int(values[few[0]])
+    shown = names[value] if value < len(names) else str(value)
+    rows, splits = int(counts[few[0]]), len(split.names)
+    yield FewOfAClass(split.span, split.stratify, shown, rows, splits, len(few) - 1)
 
 
 def _check_finite(loaded: LoadedData, name: str, column: Array, rows: Array) -> Iterator[Message]:

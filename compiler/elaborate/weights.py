@@ -7,7 +7,7 @@ from compiler.elaborate.paths import join
 from compiler.elaborate.values import Tensor
 from compiler.ir.graph import Frame
 from compiler.ir.hint import Hint
-from compiler.messages.nets import PathTaken, SharedWeightDiffers
+from compiler.messages.nets import ColumnNamedAsWeight, PathTaken, SharedWeightDiffers
 from compiler.ops.base import Weight
 from compiler.records import dataclass
 from compiler.source import Span
@@ -62,6 +62,10 @@ def make_weight(
     assert body.home is not None
     root = body.home.root
     found = root.builder.get_parameter(path)
+    column = root.builder.get_input(path) if found is None else None
+    if column is not None:
+        body.report(ColumnNamedAsWeight(span, path, column.origin))
+        return None
     if found is None:
         value = root.builder.parameter(
             path,

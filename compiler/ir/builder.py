@@ -86,6 +86,12 @@ class Builder:
         """The parameter under a path, if it is declared."""
         return self._parameters.get(path)
 
+    def get_input(self, name: str) -> Input | None:
+        """The input of that name, if it is declared."""
+        if name not in self._values:
+            return None
+        return next((item for item in self._inputs if item.name == name), None)
+
     def assume(self, left: Dim, relation: str, right: Dim, origin: Span | None) -> None:
         """Keeps a promise about sizes, to be checked at run time; the same one once."""
         if relation == "==" and (right, relation, left) in self.conditions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, final
 
-from compiler.diagnostics import Label, Message
+from compiler.diagnostics import Label, Message, Severity
 from compiler.messages.wording import count, list_words
 from compiler.records import dataclass
 from compiler.source import Span
@@ -158,8 +158,8 @@ class WeightsInData(Message):
 @final
 @dataclass(frozen=True)
 class BadShares(Message):
-    """The shares of a split are parts of the rows (`80%`, `0.8`) or numbers of rows (`500`), for
-    `train`, `val` and `test`, and parts add up to 100% at most."""
+    """The shares of a split are parts of the rows (`80%`, `0.8`) or whole numbers of rows (`500`,
+    `1`), for `train`, `val` and `test`, and parts add up to 100% at most."""
 
     code: ClassVar[str] = "W0726"
     bad: ClassVar[str] = digits_spec().replace("val=20%", "val=30%")
@@ -231,6 +231,33 @@ class CannotStratify(Message):
 
     def help(self) -> str | None:
         return f"columns with classes are {list_words(self.known)}" if self.known else None
+
+
+@final
+@dataclass(frozen=True)
+class FewOfAClass(Message):
+    """A split is stratified, and a class has fewer rows than there are splits: some split holds
+    none of it. Where that is `train`, the net never sees the class."""
+
+    code: ClassVar[str] = "W1228"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    column: str
+    value: str
+    rows: int
+    splits: int
+    others: int
+    """How many more classes have as few rows."""
+
+    def title(self) -> str:
+        return f"classes of `{self.column}` have fewer rows than there are splits"
+
+    def label(self) -> str:
+        more = f"; of others too, {self.others:,} in all" if self.others else ""
+        return f"`{self.value}` has {count(self.rows, 'row')} for {self.splits} splits{more}"
+
+    def help(self) -> str:
+        return "leave these rows out, or join rare classes into one"
 
 
 @final

@@ -184,6 +184,27 @@ class SeveralNets(Message):
 
 @final
 @dataclass(frozen=True)
+class PreprocessNameClash(Message):
+    """A raw column that a deployed file takes has the name of one of its outputs or weights. With
+    `preprocess`, raw columns are the inputs of the file, and each name in a file means one
+    thing."""
+
+    code: ClassVar[str] = "W1229"
+
+    column: str
+    other: str  # "an output", "a weight"
+
+    def title(self) -> str:
+        return f"the raw column `{self.column}` is called as {self.other} of the net"
+
+    def label(self) -> str:
+        return "both would stand in the file"
+
+    def help(self) -> str:
+        return "give the output or weight another name in the model"
+
+
+@dataclass(frozen=True)
 class PreprocessDoesNotFit(Message):
     """The columns of the data that `preprocess` names are not what the net takes."""
 

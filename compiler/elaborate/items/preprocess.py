@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from compiler.dims import Dim
 from compiler.elaborate.context import Body
-from compiler.ir.graph import Frame, Graph, Input, Node, Parameter, Value
-from compiler.messages.deployments import PreprocessDoesNotFit
+from compiler.ir.graph import Alias, Frame, Graph, Input, Node, Parameter, Value
+from compiler.messages.deployments import PreprocessDoesNotFit, PreprocessNameClash
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program import DataSet
@@ -51,20 +51,59 @@ def put_before(
             # Straight to the sink: several inputs may not fit at the same place.
             message = PreprocessDoesNotFit(span, item.name, str(expected), shown)
             body.session.sink.report(message)
-    if not accepted:
+    if not accepted or not _check_names(body, data, graph, columns, span):
         return None
     return join_columns(data, graph, columns)
+
+
+def _check_names(
+    body: Body, data: DataSet, graph: Graph, columns: Mapping[str, str], span: Span
+) -> bool:
+    """Whether no raw column that the file would take is called as one of its outputs or weights:
+    these names are its own, and stay."""
+    before = _cut(data, graph, columns)
+    taken = {o.name: "an output" for o in graph.outputs}
+    taken |= dict.fromkeys(graph.parameter, "a weight")
+    fitted = [PREFIX + p.path for p in before.parameters]
+    clashes = [n for n in (*(i.name for i in before.inputs), *fitted) if n in taken]
+    for name in clashes:
+        body.session.sink.report(PreprocessNameClash(span, name, taken[name]))
+    return not clashes
 
 
 def join_columns(data: DataSet, graph: Graph, columns: Mapping[str, str]) -> Graph:
     """The graph behind the columns that its inputs are given; they fit."""
     wanted = {i.name: columns.get(i.name, i.name) for i in graph.inputs}
-    outputs = {o.name: o for o in data.columns.outputs}
     rows = _find_rows(graph)
     assert rows is not None, "columns fit where the inputs share their leading dim"
-    kept = tuple(outputs[wanted[i.name]] for i in graph.inputs)
+    before = _prepare(_cut(data, graph, columns), graph, rows)
+    return _join(before, _free_names(graph, {i.name for i in before.inputs}), wanted)
+
+
+def _cut(data: DataSet, graph: Graph, columns: Mapping[str, str]) -> Graph:
+    """The columns that the inputs of a net are given, with the raw columns they are made of."""
+    outputs = {o.name: o for o in data.columns.outputs}
+    kept = tuple(outputs[columns.get(i.name, i.name)] for i in graph.inputs)
     before = DeadCode().run(replace(data.columns, outputs=kept), Context())
-    return _join(_prepare(before, graph, rows), graph, wanted)
+    read = {v.name for n in before.nodes for v in n.inputs if v is not None}
+    read |= {o.value.name for o in before.outputs}
+    return replace(before, inputs=tuple(i for i in before.inputs if i.name in read))
+
+
+def _free_names(graph: Graph, taken: Collection[str]) -> Graph:
+    """The graph with its own values under other names than these: raw columns keep theirs, which
+    whoever runs the file gives them by."""
+    made = [v for n in graph.nodes for v in n.outputs]
+    known = {*taken, *(v.name for v in made), *graph.parameter}
+    renamed: dict[str, Value] = {}
+    for value in made:
+        if value.name in taken:
+            name, count = value.name, 2
+            while name in known:
+                name, count = f"{value.name}.{count}", count + 1
+            known.add(name)
+            renamed[value.name] = replace(value, name=name)
+    return _rename(graph, renamed) if renamed else graph
 
 
 def _find_rows(graph: Graph) -> Dim | None:
@@ -74,24 +113,23 @@ def _find_rows(graph: Graph) -> Dim | None:
 
 
 def _prepare(before: Graph, graph: Graph, rows: Dim) -> Graph:
-    """The columns with the net's dim for `rows`, without what is not read, under names that the
-    net does not use."""
-    read = {v.name for n in before.nodes for v in n.inputs if v is not None}
-    read |= {o.value.name for o in before.outputs}
-    inputs = tuple(i for i in before.inputs if i.name in read)
-    taken = {v.name for n in graph.nodes for v in n.outputs} | set(graph.parameter)
+    """The columns with the net's dim for `rows`, under names that the net does not use; its
+    inputs keep theirs."""
+    kept = {i.name for i in before.inputs}
+    taken = {v.name for n in graph.nodes for v in n.outputs} | set(graph.parameter) | kept
     renamed: dict[str, Value] = {}
     for parameter in before.parameters:
-        renamed[parameter.path] = replace(parameter.value, name=PREFIX + parameter.path)
-    for value in (*(i.value for i in inputs), *(v for n in before.nodes for v in n.outputs)):
-        shape = value.type.substitute({"rows": rows})
-        name = value.name if value.name not in taken else f"{value.name}.raw"
-        if value.name.startswith("%"):
-            name = f"{PREFIX}{value.name[1:]}"
-        renamed[value.name] = Value(name, shape)
+        path = PREFIX + parameter.path
+        renamed[parameter.path] = replace(parameter.value, name=path)
+        taken.add(path)
+    for value in (*(i.value for i in before.inputs), *(v for n in before.nodes for v in n.outputs)):
+        name = f"{PREFIX}{value.name[1:]}" if value.name.startswith("%") else value.name
+        while name in taken and value.name not in kept:
+            name = f"{name}.raw"
+        taken.add(name)
+        renamed[value.name] = Value(name, value.type.substitute({"rows": rows}))
     sized = replace(
         before,
-        inputs=inputs,
         nodes=tuple(replace(n, op=n.op.substitute({"rows": rows})) for n in before.nodes),
     )
     return _rename(sized, renamed)
@@ -130,8 +168,13 @@ def _rename(graph: Graph, renamed: Mapping[str, Value]) -> Graph:
     def port(old: Input) -> Input:
         return replace(old, value=new(old.value))
 
+    def alias(old: Alias) -> Alias:
+        value = renamed.get(old.value)
+        return old if value is None else replace(old, value=value.name)
+
     return replace(
         graph,
+        aliases=tuple(map(alias, graph.aliases)),
         inputs=tuple(map(port, graph.inputs)),
         outputs=tuple(replace(o, value=new(o.value)) for o in graph.outputs),
         parameters=tuple(map(parameter, graph.parameters)),

@@ -43,6 +43,10 @@ def read_split(
     return _Reader(body, clause, schema, given, overlap).read()
 
 
+Shares = tuple[tuple[str, int | float], ...]
+MOST_ROWS = 1 << 62
+
+
 class _Reader:
     """Reads one clause."""
 
@@ -155,25 +159,25 @@ class _Reader:
 
     # --- the shares -------------------------------------------------------------------------
 
-    def read_shares(self, method: str) -> tuple[tuple[str, float], ...] | None:
+    def read_shares(self, method: str) -> Shares | None:
         """The shares in the order train, val, test."""
-        shares: dict[str, float] = {}
+        shares: dict[str, int | float] = {}
         for operand in self.clause.operands[1:]:
             self.read_share(operand, shares)
         if not self.accepted:
             return None
-        if method == "given":
-            return self.check_cut(shares)
-        if "train" not in shares:
+        if method != "given" and "train" not in shares:
             self.report(self.clause.word.span, "there is no share for `train`")
             return None
-        total = sum(share for share in shares.values() if share <= 1)
+        if method == "given" and not self.check_cut(shares):
+            return None
+        total = sum(share for share in shares.values() if isinstance(share, float))
         if total > 1 + 1e-9:
             self.report(self.clause.span, f"the shares add up to {100 * total:g}%")
             return None
         return tuple((name, shares[name]) for name in ORDER if name in shares)
 
-    def read_share(self, operand: Operand, shares: dict[str, float]) -> None:
+    def read_share(self, operand: Operand, shares: dict[str, int | float]) -> None:
         """One `train=80%`."""
         name = operand.name
         if name is None or isinstance(operand.value, Declare):
@@ -191,28 +195,29 @@ class _Reader:
         number = value.value if isinstance(value, Known) and value.is_number else None
         if isinstance(value, Poison):
             self.refuse()
-        elif not isinstance(number, int | float) or number <= 0:
+        elif isinstance(number, float) and number > 1:
+            reason = f"{100 * number:g}% is more than all rows"
+            self.report(operand.value.span, reason, "a number of rows has no point: `train=500`")
+        elif not isinstance(number, int | float) or not 0 < number < MOST_ROWS:
             self.report(operand.value.span, f"this is {describe(value)}")
-        elif number > 1 and not float(number).is_integer():
-            self.report(operand.value.span, f"{number:g} is no number of rows")
         else:
-            shares[name.text] = float(number)
+            shares[name.text] = number
 
-    def report(self, span: Span, reason: str) -> None:
+    def report(self, span: Span, reason: str, advice: str = BadShares.advice) -> None:
         """Reports shares that cannot be."""
         self.refuse()
-        self.body.report(BadShares(span, reason))
+        self.body.report(BadShares(span, reason, advice))
 
-    def check_cut(self, shares: Mapping[str, float]) -> tuple[tuple[str, float], ...] | None:
-        """Shares that are cut from the source's own rows of `train`."""
+    def check_cut(self, shares: Mapping[str, int | float]) -> bool:
+        """Whether shares can be cut from the source's own rows of `train`."""
         for name in shares:
             if name == "train" or name in (self.given or {}):
                 self.refuse()
                 reason = f"the source brings its own `{name}`"
                 advice = "a share that is new is cut from `train`: `split given, val=10%`"
                 self.body.report(BadShares(self.clause.span, reason, advice))
-                return None
-        return tuple((name, shares[name]) for name in ORDER if name in shares)
+                return False
+        return True
 
     # --- the source -------------------------------------------------------------------------
 
