@@ -288,6 +288,7 @@ class Deploy:
     variant: str | None = None
     outputs: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
+    verify: bool = True
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from backends.onnx_graph.compile import OnnxReport, compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device
+from backends.onnx_runtime.torch_subject import TorchSubject
 from backends.pytorch.modules import emit_module
 from compiler.compression.wording import format_size
 from compiler.data.loading import load_data
@@ -29,10 +30,11 @@ from compiler.messages.files import (
     UnknownItem,
     WeightsNeeded,
 )
+from compiler.messages.verification import BackendFailed, BackendsDiffer
 from compiler.program import Deploy, Net, Program, Train, Variant
 from weft.building.cache import hash_text
 from weft.building.progress import follow_steps
-from weft.verifying import verify_file
+from weft.verifying import keep_if_verified, list_onnx, verify_file
 
 Array = NDArray[Any]
 
@@ -210,12 +212,43 @@ def write_onnx(
     )
     wanted = opset or (deploy.opset if deploy else 21)
     path = folder / f"{target.name}.onnx"
+    for old in list_onnx(path):  # what an earlier spec made is not this one's
+        old.unlink(missing_ok=True)
     return compile_onnx(target.graph, weights, path, opset=wanted, options=options)
 
 
 def describe(report: OnnxReport) -> str:
     """Size, nodes and opset of a file."""
     return f"{format_size(report.bytes)}, {report.nodes} nodes, opset {report.opset}"
+
+
+def verify_written(
+    target: Target,
+    weights: Mapping[str, Array],
+    onnx: Sequence[Path],
+    module: Sequence[Path],
+    device: Device,
+) -> str:
+    """As `verify_target`, for files that were just written: the ONNX file is taken away where it
+    differs or cannot be judged, the module and its weights where the module differs.
+
+    Raises:
+        CompileError: a backend differs; the message names the first line that diverges.
+    """
+    with keep_if_verified(onnx):
+        try:
+            return verify_target(target, weights, onnx[0], device)
+        except CompileError as error:
+            if any(map(_blames_module, error.messages)):
+                for file in module:
+                    file.unlink()
+            raise
+
+
+def _blames_module(message: Message) -> bool:
+    if not isinstance(message, BackendsDiffer | BackendFailed):
+        return False
+    return message.backend == TorchSubject.name
 
 
 def verify_target(target: Target, weights: Mapping[str, Array], path: Path, device: Device) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,22 @@ def verify_file(
         progress=progress,
         samples=samples,
     )
+
+
+@contextmanager
+def keep_if_verified(files: Sequence[Path]) -> Iterator[None]:
+    """Takes files away again unless what is done with them ends well: one that differs from the
+    spec, or that nobody could judge, must not be taken for the result."""
+    verified = False
+    try:
+        yield
+        verified = True
+    finally:
+        if not verified:
+            for file in files:
+                file.unlink(missing_ok=True)
+
+
+def list_onnx(path: Path) -> tuple[Path, Path]:
+    """The ONNX file and the file that large weights lie in beside it."""
+    return path, path.with_name(f"{path.name}.data")

@@ -78,6 +78,9 @@ DEPLOY = (
     ClauseWord("labels", 'labels ["no", "yes"]', "names of the classes, stored in the file"),
     ClauseWord("outputs", "outputs logits", "the outputs that are kept, in this order"),
     ClauseWord("preprocess", "preprocess digits", "puts the columns of a data item before the net"),
+    ClauseWord(
+        "verify", "verify off", "keeps the file although nobody holds it against its meaning"
+    ),
 )
 VARIANT = (
     ClauseWord(

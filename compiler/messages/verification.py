@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar, final
 
-from compiler.diagnostics import Message
+from compiler.diagnostics import Message, Severity
 from compiler.records import dataclass
 
 
@@ -170,6 +170,26 @@ class NoPossibleSizes(Message):
 
     def label(self) -> str:
         return f"no sizes up to 1024 of {', '.join(self.names)} were found"
+
+
+@final
+@dataclass(frozen=True)
+class NotVerified(Message):
+    """A deployment says `verify off`: its file is written although nobody holds it against the
+    meaning of the spec. It may compute something else. What the spec requires is still measured."""
+
+    code: ClassVar[str] = "W1251"
+    severity: ClassVar[Severity] = Severity.WARNING
+    file: str
+
+    def title(self) -> str:
+        return f"{self.file} is NOT VERIFIED"
+
+    def label(self) -> str:
+        return "it may compute something else than the spec means"
+
+    def help(self) -> str:
+        return "without `verify off` NumPy, PyTorch and ONNX Runtime must agree"
 
 
 @final

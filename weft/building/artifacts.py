@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device
+from backends.onnx_runtime.verify import VerifyReport
 from compiler.diagnostics import CompileError, Sink
 from compiler.ir.graph import Graph
 from compiler.ir.printer import print_graph
 from weft.building.cache import Cache, hash_file, hash_text
-from weft.verifying import verify_file
+from weft.verifying import keep_if_verified, list_onnx, verify_file
 
 Array = NDArray[Any]
 Echo = Callable[[str], None]
@@ -33,6 +34,7 @@ class Artifact:
     path: Path
     opset: int
     options: OnnxOptions = field(default_factory=OnnxOptions)
+    verify: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Workshop:
             self.echo(f"{stage}: up to date")
             return
         self.echo(f"{stage}: {artifact.path}")
+        for old in list_onnx(artifact.path):  # what an earlier spec made is not this one's
+            old.unlink(missing_ok=True)
         report = compile_onnx(
             artifact.graph,
             artifact.weights,
@@ -67,28 +71,24 @@ class Workshop:
     def verify(
         self, artifact: Artifact, find_samples: Callable[[], Mapping[str, Array] | None]
     ) -> None:
-        """Holds the file against the meaning of the graph and the generated PyTorch.
+        """Holds the file against the meaning of the graph and the generated PyTorch, and takes
+        it away where it differs. With `verify off`, notes that this was not done.
 
         Raises:
             CompileError: a backend differs; the message names the first line that diverges.
         """
         stage = f"verify {artifact.name}"
+        if not artifact.verify:
+            self.echo(f"{stage}: OFF, as the spec says")
+            self.cache.record(stage, "off", (), {"off": True})
+            return
         key = hash_text(hash_file(artifact.path), print_graph(artifact.graph))
         if self.cache.is_fresh(stage, key):
             self.echo(f"{stage}: up to date")
             return
         self.echo(f"{stage}: comparing NumPy, PyTorch and ONNX Runtime")
-        sink = Sink()
-        report = verify_file(
-            artifact.graph,
-            artifact.weights,
-            artifact.path,
-            self.device,
-            sink,
-            samples=find_samples(),
-        )
-        if not report.passed:
-            raise CompileError(sink.messages)
+        with keep_if_verified(list_onnx(artifact.path)):
+            report = self._compare(artifact, find_samples())
         worst = report.worst
         facts = {
             "cases": len({r.case for r in report.results}),
@@ -97,3 +97,11 @@ class Workshop:
             "allowed": worst.allowed if worst else 0.0,
         }
         self.cache.record(stage, key, (), facts)
+
+    def _compare(self, artifact: Artifact, samples: Mapping[str, Array] | None) -> VerifyReport:
+        sink = Sink()
+        graph, weights = artifact.graph, artifact.weights
+        report = verify_file(graph, weights, artifact.path, self.device, sink, samples=samples)
+        if not report.passed:
+            raise CompileError(sink.messages)
+        return report

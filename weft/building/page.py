@@ -52,6 +52,10 @@ def write_page(report: Report) -> str:
         '<meta name="viewport" content="width=device-width">',
         f"<title>{escape(report.spec)}</title><style>{STYLE}</style></head><body>",
         f"<h1>{escape(report.spec)}</h1>",
+        *(
+            f'<p class="fail"><strong>{escape(w.title())}</strong>: {escape(w.label())}</p>'
+            for w in report.warnings
+        ),
         f'<p class="lead">{escape(_summarize(report.outcomes))}</p>',
     ]
     if report.outcomes:

@@ -23,15 +23,19 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a build has to say. `outcomes` are its variants, for the page with plots."""
+    """Everything a build has to say. `outcomes` are its variants, for the page with plots;
+    `warnings` stand before everything else."""
 
     spec: str
     sections: tuple[Section, ...]
     outcomes: tuple[Outcome, ...] = ()
+    warnings: tuple[Message, ...] = ()
 
     def markdown(self) -> str:
         """The report as a Markdown page."""
         lines = [f"# {self.spec}", ""]
+        for warning in self.warnings:
+            lines += [f"> **{_escape(warning.title())}**: {_escape(warning.label())}", ""]
         for section in self.sections:
             lines += [f"## {section.title}", "", "| | |", "|---|---|"]
             lines += [f"| {_escape(what)} | {_escape(figure)} |" for what, figure in section.rows]
@@ -43,7 +47,11 @@ class Report:
 
     def json(self) -> str:
         """The report as JSON: facts by section."""
-        data = {"spec": self.spec, "sections": [_encode(s) for s in self.sections]}
+        data = {
+            "spec": self.spec,
+            "warnings": [warning.title() for warning in self.warnings],
+            "sections": [_encode(s) for s in self.sections],
+        }
         return json.dumps(_clear(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @property

@@ -22,6 +22,7 @@ from compiler.diagnostics import CompileError
 from compiler.files import write_text
 from compiler.ir.printer import print_graph
 from compiler.loading import find_weights, read_all_weights
+from compiler.messages.verification import NotVerified
 from compiler.program import Deploy, Program, Train
 from weft.building.artifacts import Artifact, Workshop
 from weft.building.cache import Cache, hash_file, hash_text
@@ -83,7 +84,13 @@ class Build:
         outcomes = [variants.run(variant) for variant in plan.variants]
         sections += [self.deploy(deploy) for deploy in plan.deploys if deploy.variant is None]
         sections += [describe_outcome(outcome) for outcome in outcomes]
-        report = Report(Path(self.program.source.path).name, tuple(sections), tuple(outcomes))
+        warnings = tuple(
+            NotVerified(deploy.span, str(self.folder / f"{deploy.name}.onnx"))
+            for deploy in plan.deploys
+            if not deploy.verify
+        )
+        name = Path(self.program.source.path).name
+        report = Report(name, tuple(sections), tuple(outcomes), warnings)
         write_text(self.folder / "report.md", report.markdown())
         write_text(self.folder / "report.json", report.json())
         write_text(self.folder / "report.html", write_page(report))
@@ -153,7 +160,9 @@ class Build:
         options = OnnxOptions(
             deploy.labels, hash_text(self.program.source.text)[:16], deploy.dynamic, deploy.fixed
         )
-        artifact = Artifact(deploy.name, deploy.graph, weights, path, deploy.opset, options)
+        artifact = Artifact(
+            deploy.name, deploy.graph, weights, path, deploy.opset, options, deploy.verify
+        )
         self.workshop.compile(artifact, key)
         self.workshop.verify(artifact, lambda: self.take_samples(deploy))
         self.measure(deploy, path)

@@ -142,6 +142,8 @@ class VariantStages:
         artifact = Artifact(
             name, wrapped.graph, wrapped.weights, contender.path, form.opset, form.options
         )
+        if build.deploy is not None:
+            artifact = replace(artifact, verify=build.deploy.verify)
         self.workshop.compile(artifact, key)
         return artifact
 
@@ -162,6 +164,7 @@ class VariantStages:
             artifact = Artifact(
                 deploy.name, wrapped.graph, wrapped.weights, path, form.opset, form.options
             )
+            artifact = replace(artifact, verify=deploy.verify)
             self.workshop.compile(artifact, hash_text(build.key, form.describe()))
             self.workshop.verify(artifact, lambda: None)
 

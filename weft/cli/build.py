@@ -10,7 +10,15 @@ import typer
 
 from compiler.compression.feasibility import refuse_impossible
 from compiler.diagnostics import CompileError
-from weft.cli.reporting import Assignments, Device, DeviceOption, OutputFolder, SpecFile, check_file
+from weft.cli.reporting import (
+    Assignments,
+    Device,
+    DeviceOption,
+    OutputFolder,
+    SpecFile,
+    check_file,
+    print_messages,
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,6 +59,7 @@ def add_to(app: typer.Typer) -> None:
         print_report(report.spec, [(s.title, s.rows) for s in report.sections])
         if explain:
             print("\n".join(line for o in report.outcomes for line in explain_outcome(o)))
+        print_messages(report.warnings)
         print(f"report: {folder / 'report.md'}, {folder / 'report.html'}")
         if report.failures:
             raise CompileError(report.failures)

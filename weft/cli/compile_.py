@@ -11,6 +11,7 @@ import typer
 
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.messages.files import UnknownItem
+from compiler.messages.verification import NotVerified
 from weft.cli.reporting import (
     Assignments,
     BuildFolder,
@@ -89,6 +90,7 @@ def compile_command(
     targets = compiling.choose_targets(program, item, open_variant)
     both = only_onnx == only_pytorch
     for target in targets:
+        module: list[Path] = []
         has_weights = compiling.has_weights(target, weights)
         if only_onnx or both or has_weights:
             numbers, warnings = compiling.gather_weights(target, weights, program)
@@ -97,14 +99,18 @@ def compile_command(
             if has_weights:
                 written = compiling.write_module_weights(target, numbers, output, weights)
                 print(f"wrote {written}" if written is not None else f"its weights are {weights}")
-            print(f"wrote {compiling.write_module(target, output)}")
+                module += [written] if written is not None else []
+            module.append(compiling.write_module(target, output))
+            print(f"wrote {module[-1]}")
         if only_onnx or both:
             report = compiling.write_onnx(target, numbers, output, program, opset=opset)
             print(f"wrote {report.files[0]} ({compiling.describe(report)})")
             print_explanations(report.explanations, explain)
-            if verify:
+            if target.deploy is not None and not target.deploy.verify:
+                print_messages([NotVerified(target.deploy.span, str(report.files[0]))])
+            elif verify:
                 place = Place(device.value)
-                print(compiling.verify_target(target, numbers, report.files[0], place))
+                print(compiling.verify_written(target, numbers, report.files, module, place))
 
 
 def print_explanations(explanations: Iterable[Explanation], wanted: str | None) -> None:

@@ -68,6 +68,7 @@ class DeployRun:
         self.labels: tuple[tuple[str, ...], Span] | None = None
         self.outputs: list[Name] = []
         self.preprocess: tuple[DataSet, Span] | None = None
+        self.verify = True
         handlers = {
             "dynamic": self.take_dynamic,
             "fix": self.take_fix,
@@ -75,6 +76,7 @@ class DeployRun:
             "labels": self.take_labels,
             "outputs": self.take_outputs,
             "preprocess": self.take_preprocess,
+            "verify": self.take_verify,
         }
         self.body = Body(scope.session, scope, None, None, make_table("deploy", handlers))
 
@@ -110,6 +112,7 @@ class DeployRun:
             subject.variant,
             tuple(n.text for n in self.outputs),
             subject.columns,
+            self.verify,
         )
 
     # --- clauses ----------------------------------------------------------------------------
@@ -176,6 +179,17 @@ class DeployRun:
             malformed(body, clause, expression.span, f"a list of strings, not {found}")
             return
         self.labels = (texts, expression.span)
+
+    def take_verify(self, body: Body, clause: Clause) -> None:
+        """`verify off`."""
+        if not self.once.allows(body, clause):
+            return
+        names = self.read_names(body, clause, "`off`")
+        if [name.text for name in names] == ["off"]:
+            self.verify = False
+        elif names:
+            found = ", ".join(name.text for name in names)
+            malformed(body, clause, names[0].span, f"`off` belongs here, not `{found}`")
 
     def take_preprocess(self, body: Body, clause: Clause) -> None:
         """`preprocess digits`."""
