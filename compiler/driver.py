@@ -13,6 +13,7 @@ from compiler.diagnostics import Sink, did_you_mean
 from compiler.elaborate.api import open_file, run_deep
 from compiler.elaborate.items.overrides import read_overrides
 from compiler.elaborate.items.program import elaborate_program
+from compiler.files import list_names, read_source_text
 from compiler.messages.files import FileMissing, FileUnreadable
 from compiler.parse import parse
 from compiler.program import Program
@@ -92,10 +93,9 @@ def check_source(
 def read_source(path: Path, sink: Sink) -> Source | None:
     """The text of a file; None where it cannot be read, which is reported."""
     try:
-        return Source(str(path), path.read_text(encoding="utf-8-sig"))
+        return Source(str(path), read_source_text(path))
     except FileNotFoundError:
-        near = sorted(p.name for p in path.parent.glob("*.weft")) if path.parent.is_dir() else []
-        close = did_you_mean(path.name, near)
+        close = did_you_mean(path.name, list_names(path.parent, "*.weft"))
         suggestion = str(path.with_name(close)) if close is not None else None
         sink.report(FileMissing(None, str(path), suggestion))
     except UnicodeDecodeError as error:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 _serial = count(1)
 
+LONGEST_SPEC = 16 << 20
+"""Bytes of the longest spec that is read."""
+
 _KINDS = {
     stat.S_IFDIR: "it is a folder",
     stat.S_IFIFO: "it is a named pipe, and only files are read",
@@ -32,20 +35,53 @@ def name_kind(path: Path) -> str | None:
     return _KINDS.get(stat.S_IFMT(mode))
 
 
-def need_file(path: Path) -> None:
-    """Raises the error of the system where a path is no regular file, or is not there.
+def need_file(path: Path) -> int:
+    """The size of a regular file, which may be opened.
 
     Raises:
-        OSError: what it is instead.
+        OSError: it is not there, or what it is instead.
     """
     try:
-        path.stat()
+        size = path.stat().st_size
     except ValueError as error:  # a NUL in the name
-        raise OSError(errno.EINVAL, str(error), str(path)) from error
+        raise OSError(errno.EINVAL, str(error), repr(str(path))) from error
     kind = name_kind(path)
     if kind is not None:
-        code = errno.EISDIR if path.is_dir() else errno.EINVAL
-        raise OSError(code, kind, str(path))
+        raise OSError(errno.EISDIR if path.is_dir() else errno.EINVAL, kind, str(path))
+    return size
+
+
+def read_source_text(path: Path) -> str:
+    """The text of a spec, without a byte order mark.
+
+    Raises:
+        OSError: it is no regular file, or far too long for a spec.
+        UnicodeDecodeError: it is no text in UTF-8.
+    """
+    size = need_file(path)
+    if size > LONGEST_SPEC:
+        reason = f"it has {size:,} bytes, and a spec has at most {LONGEST_SPEC:,}"
+        raise OSError(errno.EFBIG, reason, str(path))
+    return path.read_text(encoding="utf-8-sig")
+
+
+def match_files(folder: Path, pattern: str) -> list[Path]:
+    """The paths that a pattern matches, relative to a folder or absolute, sorted.
+
+    Raises:
+        ValueError: it is no pattern.
+    """
+    root = Path(Path(pattern).anchor)  # empty where it is relative
+    start = root if root.is_absolute() else folder
+    return sorted(start.glob(str(Path(pattern).relative_to(root))))
+
+
+def list_names(folder: Path, pattern: str = "*") -> list[str]:
+    """The names in a folder that match a pattern, sorted; none where it cannot be looked into."""
+    try:
+        return sorted(entry.name for entry in folder.glob(pattern))
+    except (OSError, ValueError):
+        return []
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from compiler.diagnostics import CompileError, Message, did_you_mean
+from compiler.files import match_files
 from compiler.ir.graph import Graph, Parameter
 from compiler.ir.weights import (
     COUNTER,
@@ -113,8 +114,17 @@ def _settle(load: LoadWeights, results: Path | None) -> LoadWeights:
     return replace(load, file=str(path.resolve()))
 
 
+def _match_files(folder: Path, load: LoadWeights) -> list[Path]:
+    if not any(c in load.file for c in "*?["):
+        return []
+    try:
+        return match_files(folder, load.file)
+    except ValueError as error:
+        raise CompileError([WeightsUnreadable(load.span, str(error))]) from error
+
+
 def _load(graph: Graph, load: LoadWeights, folder: Path) -> dict[str, Array]:
-    files = sorted(folder.glob(load.file)) if any(c in load.file for c in "*?[") else []
+    files = _match_files(folder, load)
     found = _read(files or [folder / load.file], load.span)
     inner = {
         path.removeprefix(load.source): array

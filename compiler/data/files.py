@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from compiler.diagnostics import Fault, did_you_mean
-from compiler.files import name_kind
+from compiler.files import list_names, match_files, name_kind, need_file
 from compiler.messages.data import (
     BadSetting,
     DataFileBroken,
@@ -30,11 +31,7 @@ def find_file(folder: Path, path: str, option: str = "path") -> Path:
     if "\0" in path:
         refuse_file(path.replace("\0", "\\0"), "no file has a NUL in its name", option=option)
     found = folder / path
-    kind = name_kind(found)
-    if kind is not None:
-        refuse_file(path, kind, option=option)
-    if not found.is_file():
-        _refuse_missing(folder, path, option, is_folder=False)
+    _check(folder, path, found, option, is_folder=False)
     return found
 
 
@@ -48,7 +45,10 @@ def read_text(path: Path, shown: str, encoding: str = "utf-8") -> str:
     if size > LARGEST_TEXT:
         reason = f"it has {size / 2**30:.1f} GiB, and text is read up to {LARGEST_TEXT >> 30} GiB"
         refuse_file(shown, reason, "store it as parquet or npz")
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        refuse_file(shown, error.strerror or str(error))
     try:
         return data.decode("utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding)
     except UnicodeError as error:
@@ -71,13 +71,16 @@ def find_files(folder: Path, path: str, option: str = "path") -> list[Path]:
     Raises:
         Fault: there is none, or it is a folder.
     """
-    if not set("*?[") & set(path) or (folder / path).exists():
+    if not set("*?[") & set(path) or name_kind(folder / path) is not None:
         return [find_file(folder, path, option)]
-    root = Path(Path(path).anchor)  # empty where the path is relative
-    start = root if root.is_absolute() else folder
-    found = sorted(start.glob(str(Path(path).relative_to(root))))
+    try:
+        found = match_files(folder, path)
+    except ValueError as error:
+        refuse_file(path, str(error), option=option)
     if not found:
-        _refuse_missing(folder, path, option, is_folder=False)
+        return [find_file(folder, path, option)]
+    for match in found:
+        _check(folder, match.name, match, option, is_folder=False)
     return found
 
 
@@ -90,11 +93,21 @@ def find_folder(folder: Path, path: str, option: str = "folder") -> Path:
     if "\0" in path:
         refuse_file(path.replace("\0", "\\0"), "no folder has a NUL in its name", option=option)
     found = folder / path
-    if found.exists() and not found.is_dir():
-        refuse_file(path, "it is a file, and a folder is needed", option=option)
-    if not found.is_dir():
-        _refuse_missing(folder, path, option, is_folder=True)
+    _check(folder, path, found, option, is_folder=True)
     return found
+
+
+def _check(folder: Path, path: str, found: Path, option: str, *, is_folder: bool) -> None:
+    """Refuses a path that is not there, or not what is needed; nothing is opened."""
+    try:
+        if is_folder and not stat.S_ISDIR(found.stat().st_mode):
+            refuse_file(path, "it is a file, and a folder is needed", option=option)
+        if not is_folder:
+            need_file(found)
+    except (FileNotFoundError, NotADirectoryError):
+        _refuse_missing(folder, path, option, is_folder=is_folder)
+    except OSError as error:
+        refuse_file(path, error.strerror or str(error), option=option)
 
 
 def refuse_file(path: str, reason: str, advice: str = "", option: str = "path") -> NoReturn:
@@ -117,15 +130,18 @@ def _refuse_missing(folder: Path, path: str, option: str, *, is_folder: bool) ->
     place, suggestion = folder / path, None
     while place != place.parent and not place.parent.is_dir():
         place = place.parent
-    if place.parent.is_dir():
-        names = sorted(entry.name for entry in place.parent.iterdir())
-        close = did_you_mean(place.name, names)
-        if close is not None:
-            suggestion = _respell(folder, path, place, close)
+    names = list_names(place.parent)
+    close = did_you_mean(place.name, names)
+    if close is not None:
+        suggestion = _respell(folder, path, place, close)
     looked_in = str(place.parent)
+    if is_folder:
+        names = [name for name in names if (place.parent / name).is_dir()]
+    else:
+        names = [name for name in names if Path(name).suffix == place.suffix]
     raise Fault(
         lambda where: DataFileMissing(
-            where.argument(option), path, looked_in, suggestion, is_folder
+            where.argument(option), path, looked_in, suggestion, is_folder, tuple(names)
         )
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, final
@@ -10,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, DataSource
+from compiler.data.damage import UNREADABLE
 from compiler.data.files import find_folder, refuse_file, refuse_setting
 from compiler.data.quoting import quote, write_path
 from compiler.diagnostics import Fault
+from compiler.files import name_kind
 from compiler.messages.data import ImagesDiffer, ImageWithoutMask, NothingInFolder
 from compiler.records import dataclass
 from compiler.tensor import TensorType
@@ -20,6 +23,8 @@ from compiler.tensor import TensorType
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 KINDS = f"images ({', '.join(SUFFIXES)})"
 GREY = frozenset(["1", "L"])
+LARGEST_IMAGE = 80_000_000
+"""Pixels of an image that is read, at most; Pillow warns of more."""
 DEEP = frozenset(["I", "I;16", "I;16B", "F"])
 """Modes of Pillow with one channel, of 8 bits and of more."""
 
@@ -141,9 +146,16 @@ class Images(DataSource):
 
     def _find_images(self, folder: Path) -> list[Path]:
         root = find_folder(folder, self.folder)
-        paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+        try:
+            paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+        except OSError as error:  # a folder that went away meanwhile
+            refuse_file(self.folder, error.strerror or str(error), option="folder")
         if not paths:
             raise Fault(lambda w: NothingInFolder(w.argument("folder"), self.folder, KINDS))
+        for path in paths:
+            kind = name_kind(path)
+            if kind is not None:
+                refuse_file(path.name, kind, option="folder")
         return paths
 
     def _classes(self, folder: Path, paths: Sequence[Path]) -> tuple[str, ...]:
@@ -185,11 +197,16 @@ class Images(DataSource):
         from PIL import Image
 
         try:
-            with Image.open(path) as image:
-                width, height = image.size
-                mode = image.mode
-        except OSError as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                with Image.open(path) as image:
+                    width, height = image.size
+                    mode = image.mode
+        except (*UNREADABLE, Image.DecompressionBombError) as error:
             refuse_file(path.name, f"it is no image: {error}", option="folder")
+        if width * height > LARGEST_IMAGE:
+            reason = f"it has {width:,} x {height:,} pixels, and images have {LARGEST_IMAGE:,}"
+            refuse_file(path.name, f"{reason} at most", option="folder")
         if mode in DEEP:
             advice = "images have 8 bits; deeper ones fit into an npz file"
             refuse_file(path.name, f"its pixels have the mode {mode}", advice, option="folder")
@@ -205,8 +222,25 @@ class Images(DataSource):
                 if self.size:
                     converted = converted.resize((self.size[1], self.size[0]), how)
                 return np.asarray(converted)
-        except OSError as error:
+        except UNREADABLE as error:
             refuse_file(path.name, f"it is cut short: {error}", option="folder")
+
+
+def read_image(path: Path) -> NDArray[Any]:
+    """The pixels of an image file.
+
+    Raises:
+        One of `UNREADABLE`: it is no image, or a far too large one.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return np.asarray(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(str(error)) from error
 
 
 def _refuse_sizes(

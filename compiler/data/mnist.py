@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import math
 import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from io import BufferedReader
 from pathlib import Path
@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, DataSource
+from compiler.data.damage import UNREADABLE
 from compiler.data.files import find_folder, refuse_file
 from compiler.data.quoting import write_path
+from compiler.data.sizes import check_expansion
 from compiler.diagnostics import Fault, did_you_mean
+from compiler.files import name_kind
 from compiler.messages.data import DataFileMissing
 from compiler.records import dataclass
 from compiler.tensor import TensorType
@@ -100,6 +103,9 @@ class Mnist(DataSource):
         place = find_folder(folder, self.folder)
         name = f"{PARTS[part]}-{KINDS[kind]}"
         for candidate in (place / name, place / f"{name}.gz"):
+            other = name_kind(candidate)
+            if other is not None:
+                refuse_file(candidate.name, other, option="folder")
             if candidate.is_file():
                 return candidate
         there = sorted(entry.name for entry in place.iterdir())
@@ -117,8 +123,10 @@ class Mnist(DataSource):
             try:
                 with _open(path) as file:
                     shapes[kind] = _read_header(file, AXES[kind])
-            except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
+            except UNREADABLE as error:
                 refuse_file(path.name, f"it is no idx file: {error}", option="folder")
+            packed = path.stat().st_size
+            check_expansion(path.name, math.prod(shapes[kind]), packed, "folder")
         if shapes["image"][0] != shapes["label"][0]:
             images, labels = shapes["image"][0], shapes["label"][0]
             reason = f"{part} has {images} images and {labels} labels"
@@ -130,10 +138,15 @@ class Mnist(DataSource):
         try:
             with _open(path) as file:
                 shape = _read_header(file, axes)
-                numbers = np.frombuffer(file.read(), np.uint8)
-            return numbers.reshape(shape)
-        except (OSError, EOFError, zlib.error, ValueError) as error:
+                expected = math.prod(shape)
+                numbers = np.frombuffer(file.read(expected + 1), np.uint8)
+        except UNREADABLE as error:
             refuse_file(path.name, f"it is cut short: {error}", option="folder")
+        if len(numbers) != expected:
+            much = "more" if len(numbers) > expected else f"{len(numbers):,}"
+            reason = f"it promises {expected:,} bytes, and has {much}"
+            refuse_file(path.name, reason, option="folder")
+        return numbers.reshape(shape)
 
 
 def _open(path: Path) -> gzip.GzipFile | BufferedReader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,8 +13,10 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, DataSource
+from compiler.data.damage import UNREADABLE
 from compiler.data.files import find_file, refuse_column, refuse_file
 from compiler.data.quoting import quote, write_dtype, write_path
+from compiler.data.sizes import check_expansion, find_excess
 from compiler.diagnostics import Fault
 from compiler.messages.data import ArraysDiffer
 from compiler.records import dataclass
@@ -87,12 +90,15 @@ class Npz(DataSource):
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         headers = self._read_headers(folder)
         loaded = {}
-        with np.load(find_file(folder, self.path), allow_pickle=False) as file:
-            for name, parts in self._arrange(headers).items():
-                dtype = headers[parts[0]].column
-                assert dtype is not None
-                arrays = [file[part].astype(dtype.numpy, copy=False) for part in parts]
-                loaded[name] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        try:
+            with np.load(find_file(folder, self.path), allow_pickle=False) as file:
+                for name, parts in self._arrange(headers).items():
+                    dtype = headers[parts[0]].column
+                    assert dtype is not None
+                    arrays = [file[part].astype(dtype.numpy, copy=False) for part in parts]
+                    loaded[name] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        except UNREADABLE as error:
+            refuse_file(self.path, f"its arrays cannot be read: {error}")
         return loaded
 
     def imports(self) -> Sequence[str]:
@@ -116,22 +122,27 @@ class Npz(DataSource):
     def _read_headers(self, folder: Path) -> dict[str, Header]:
         """Names, shapes and dtypes; the numbers are not read."""
         path = find_file(folder, self.path)
-        headers = {}
         try:
-            with zipfile.ZipFile(path) as archive:
-                for entry in archive.namelist():
-                    with archive.open(entry) as stream:
-                        header = _read_header(entry.removesuffix(".npy"), stream)
-                    headers[header.name] = header
-        except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+            headers, unpacked = read_headers(path)
+        except UNREADABLE as error:
             refuse_file(self.path, f"it is no npz file: {error}")
+        check_expansion(self.path, unpacked, path.stat().st_size)
         return headers
 
     def _arrange(self, headers: Mapping[str, Header]) -> dict[str, tuple[str, ...]]:
         """Names of columns, and the arrays that hold their rows, in order."""
         usable = {n: h for n, h in headers.items() if h.column is not None and h.shape}
+        other = {n: h for n, h in headers.items() if n in self.columns and h.column is None}
+        for name, header in other.items():
+            what = "pickled objects" if header.dtype.hasobject else str(header.dtype)
+            reason = f"the array `{name}` holds {what}, and columns hold numbers"
+            refuse_file(self.path, reason, option="columns")
         if not usable:
-            refuse_file(self.path, "it holds no arrays of numbers with rows")
+            held = sorted(
+                {"pickled objects" if h.dtype.hasobject else str(h.dtype) for h in headers.values()}
+            )
+            there = f"; it holds {', '.join(held)}" if held else ""
+            refuse_file(self.path, f"it holds no arrays of numbers with rows{there}")
         split = _pair_parts(usable)
         if split and not set(self.columns) - set(split):
             chosen = {n: p for n, p in split.items() if not self.columns or n in self.columns}
@@ -162,16 +173,57 @@ class Npz(DataSource):
         )
 
 
-def _read_header(name: str, stream: IO[bytes]) -> Header:
-    """Name, shape and dtype of one array.
+def read_headers(path: Path) -> tuple[dict[str, Header], int]:
+    """The headers of an archive by name, and the bytes that its arrays take.
 
     Raises:
-        ValueError: it is no array in NumPy's format.
+        One of `UNREADABLE`: it is no archive of NumPy's, or a header promises what is not there.
+    """
+    headers, unpacked = {}, 0
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            with archive.open(entry) as stream:
+                header = check_array(stream, entry.file_size, entry.filename.removesuffix(".npy"))
+            headers[header.name] = header
+            unpacked += entry.file_size
+    return headers, unpacked
+
+
+def check_archive(path: Path) -> None:
+    """Refuses an archive that promises more than it can hold.
+
+    Raises:
+        One of `UNREADABLE`: why.
+    """
+    _, unpacked = read_headers(path)
+    reason = find_excess(unpacked, path.stat().st_size)
+    if reason is not None:
+        raise ValueError(reason)
+
+
+def check_array(stream: IO[bytes], size: int, name: str = "") -> Header:
+    """Name, shape and dtype of an array in NumPy's format, of which nothing else is read.
+
+    Args:
+        stream: its bytes.
+        size: how many these are.
+        name: what it is called.
+
+    Raises:
+        ValueError: it is no such array, or its header promises what is not there.
     """
     version = npy.read_magic(stream)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read(stream)
-    return Header(name, shape, dtype)
+    header = Header(name, shape, dtype)
+    if any(extent < 0 for extent in shape):
+        raise ValueError(f"an array has the shape {list(shape)}")
+    expected = math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and stream.tell() + expected != size:
+        raise ValueError(
+            f"the array {name} promises {expected:,} bytes and has {size - stream.tell():,}"
+        )
+    return header
 
 
 def _pair_parts(headers: Mapping[str, Header]) -> dict[str, tuple[str, ...]]:

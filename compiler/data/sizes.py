@@ -13,18 +13,25 @@ RATIO = 100
 
 
 def check_expansion(shown: str, unpacked: int, stored: int, option: str = "path") -> None:
-    """Refuses a file that promises more numbers than it can hold, or than memory can.
+    """Refuses a file that promises more than it can hold, or than memory can.
 
     Raises:
         Fault: it is too large; nothing has been allocated for it.
     """
+    reason = find_excess(unpacked, stored)
+    if reason is not None:
+        refuse_file(shown, reason, option=option)
+
+
+def find_excess(unpacked: int, stored: int) -> str | None:
+    """Why a file is not unpacked: it promises far more than files of its size hold, or more than
+    memory does."""
     if unpacked > ROOM and unpacked > RATIO * stored:
-        reason = f"it promises {_show(unpacked)} in a file of {_show(stored)}"
-        refuse_file(shown, reason, "a file grows 100 times at most", option)
+        return f"it promises {_show(unpacked)} in a file of {_show(stored)}"
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if unpacked > memory:
-        reason = f"it holds {_show(unpacked)}, and this machine has {_show(memory)} of memory"
-        refuse_file(shown, reason, option=option)
+        return f"it holds {_show(unpacked)}, and this machine has {_show(memory)} of memory"
+    return None
 
 
 def _show(size: int) -> str:

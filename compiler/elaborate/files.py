@@ -23,6 +23,7 @@ from compiler.elaborate.values import (
     Val,
 )
 from compiler.elaborate.words import find_homes
+from compiler.files import list_names, read_source_text
 from compiler.messages.names import (
     CircularValue,
     DefinedTwice,
@@ -256,13 +257,17 @@ def _find_source(scope: FileScope, use: Use) -> Source | None:
 def _read_file(scope: FileScope, use: Use, written: String) -> Source | None:
     name = "".join(part for part in written.parts if isinstance(part, str))
     path = scope.file.source.folder / name
+    suggestion = None
     try:
-        return Source(str(path), path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        near = sorted(p.name for p in path.parent.glob("*.weft")) if path.parent.is_dir() else []
-        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-        suggestion = did_you_mean(path.name, near)
-        scope.session.report(UseNotFound(written.span, f'"{name}"', suggestion, reason))
+        return Source(str(path), read_source_text(path))
+    except FileNotFoundError:
+        reason = "no such file"
+        suggestion = did_you_mean(path.name, list_names(path.parent, "*.weft"))
+    except UnicodeDecodeError as error:
+        reason = f"it is no text in UTF-8 (byte {error.start})"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    scope.session.report(UseNotFound(written.span, f'"{name}"', suggestion, reason))
     return None
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from compiler.files import replacing
+from compiler.files import need_file, replacing
 from compiler.ir.graph import Graph, Parameter
 
 Array = NDArray[Any]
@@ -68,6 +68,7 @@ def read_weights(path: Path) -> dict[str, Array]:
     # safetensors' own NumPy loader copies every tensor and refuses bf16; the format is a header
     # and plain memory (https://huggingface.co/docs/safetensors), so it is mapped here.
     try:
+        need_file(path)
         with path.open("rb") as file:
             header, start = _read_header(file, path)
         data = np.memmap(path, dtype=np.uint8, mode="r")
@@ -83,6 +84,7 @@ def read_weights(path: Path) -> dict[str, Array]:
 def read_note(path: Path) -> dict[str, Any]:
     """The metadata of a safetensors file; empty for a file that is none."""
     try:
+        need_file(path)
         with path.open("rb") as file:
             header, _ = _read_header(file, path)
     except (OSError, WeightsError):

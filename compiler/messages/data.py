@@ -31,6 +31,8 @@ class DataFileMissing(Message):
     looked_in: str
     suggestion: str | None = None
     folder: bool = False
+    names: tuple[str, ...] = ()
+    """What there is of the kind, in the folder that was looked in."""
 
     def title(self) -> str:
         return f"there is no {'folder' if self.folder else 'file'} `{self.path}`"
@@ -39,7 +41,8 @@ class DataFileMissing(Message):
         return f"looked for in `{self.looked_in}`"
 
     def help(self) -> str | None:
-        return f"did you mean `{self.suggestion}`?" if self.suggestion else None
+        there = f"there is {list_words(self.names)}" if self.names else None
+        return f"did you mean `{self.suggestion}`?" if self.suggestion else there
 
 
 @final

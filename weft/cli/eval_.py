@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from compiler.diagnostics import CompileError, did_you_mean
-from compiler.messages.files import BadInput, FileMissing, NothingToDo, UnknownItem
+from compiler.messages.files import BadInput, NothingToDo, UnknownItem
 from compiler.program import Deploy, Program
 from weft.cli.reporting import (
     Assignments,
@@ -19,6 +19,7 @@ from weft.cli.reporting import (
     OutputFormat,
     SpecFile,
     check_file,
+    need_input,
 )
 
 Measured = tuple[str, Mapping[str, float]]
@@ -59,8 +60,7 @@ def add_to(app: typer.Typer) -> None:
         measured = {}
         for deploy in choose_deploys(program, name):
             path = onnx or Path("output") / file.stem / f"{deploy.name}.onnx"
-            if not path.is_file():
-                raise CompileError([FileMissing(None, str(path), build=onnx is None)])
+            need_input(path, build=onnx is None)
             measured[deploy.name] = measure_file(deploy, program, path, device, split)
         print_figures(measured, form)
 

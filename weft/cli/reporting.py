@@ -13,7 +13,8 @@ import typer
 
 from compiler.diagnostics import CompileError, Message, Severity, Sink
 from compiler.driver import check
-from compiler.messages.files import BadAssignment
+from compiler.files import need_file
+from compiler.messages.files import BadAssignment, FileMissing, FileUnreadable
 from compiler.program import Program
 from compiler.render import render, render_json
 
@@ -70,6 +71,22 @@ def print_messages(messages: Sequence[Message], form: OutputFormat = OutputForma
         print(render_json(messages))
     elif messages:
         print(render(messages, color=use_color()), file=sys.stderr)
+
+
+def need_input(path: Path, *, build: bool = False) -> None:
+    """Refuses a file of the command line that is not there, or is a pipe, a device or a folder.
+    `build` says that builds leave it in its usual place.
+
+    Raises:
+        CompileError: what it is instead.
+    """
+    try:
+        need_file(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CompileError([FileMissing(None, str(path), build=build)]) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CompileError([FileUnreadable(None, str(path), reason)]) from error
 
 
 def split_assignments(assignments: Iterable[str] | None) -> Mapping[str, str]:

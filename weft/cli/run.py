@@ -6,13 +6,12 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from zipfile import BadZipFile
 
 import typer
 
 from compiler.diagnostics import CompileError, did_you_mean
-from compiler.messages.files import BadInput, FileMissing, NotAnArray, UnknownItem
-from weft.cli.reporting import Device, DeviceOption, OutputFormat
+from compiler.messages.files import BadInput, NotAnArray, UnknownItem
+from weft.cli.reporting import Device, DeviceOption, OutputFormat, need_input
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,8 +48,7 @@ def add_to(app: typer.Typer) -> None:
 
         from backends.onnx_runtime import session as sessions
 
-        if not model.is_file():
-            raise CompileError([FileMissing(None, str(model))])
+        need_input(model)
         session = sessions.open_session(model, device=sessions.Device(device.value))
         arrays = _read_inputs(inputs, session)
         try:
@@ -98,20 +96,23 @@ def _read_inputs(pairs: Iterable[str], session: Session) -> Mapping[str, NDArray
 def _read_array(path: Path, name: str) -> NDArray[Any]:
     import numpy as np
 
-    if not path.is_file():
-        raise CompileError([FileMissing(None, str(path))])
+    from compiler.data.damage import UNREADABLE
+    from compiler.data.images import read_image
+    from compiler.data.npz import check_archive, check_array
+
+    need_input(path)
     try:
         if path.suffix == ".npy":
+            with path.open("rb") as stream:
+                check_array(stream, path.stat().st_size)
             return np.asarray(np.load(path, allow_pickle=False))
         if path.suffix == ".npz":
+            check_archive(path)
             with np.load(path, allow_pickle=False) as archive:
                 key = name if name in archive.files else archive.files[0]
                 return np.asarray(archive[key])
-        from PIL import Image
-
-        with Image.open(path) as image:
-            return np.asarray(image)
-    except (ValueError, OSError, IndexError, EOFError, BadZipFile) as error:
+        return read_image(path)
+    except UNREADABLE as error:
         raise CompileError([NotAnArray(None, str(path), str(error))]) from error
 
 

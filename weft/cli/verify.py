@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-from compiler.diagnostics import CompileError
-from compiler.messages.files import FileMissing
 from weft.cli.reporting import (
     Assignments,
     BuildFolder,
@@ -18,6 +16,7 @@ from weft.cli.reporting import (
     DeviceOption,
     SpecFile,
     check_file,
+    need_input,
     print_messages,
 )
 
@@ -58,8 +57,8 @@ def add_to(app: typer.Typer) -> None:
         from weft import compiling
         from weft.building.finished import open_target
 
-        if onnx is not None and not onnx.is_file():
-            raise CompileError([FileMissing(None, str(onnx))])
+        if onnx is not None:
+            need_input(onnx)
         with tempfile.TemporaryDirectory(prefix="weft-") as folder:
             open_variant = partial(open_target, program, build or Path("output") / file.stem)
             for target in compiling.choose_targets(program, item, open_variant):
