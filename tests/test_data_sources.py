@@ -117,7 +117,7 @@ def test_missing_files_are_refused_with_what_is_there(tmp_path: Path) -> None:
         assert message.help() == f"did you mean `{mended}`?"
     assert "it is a folder" in fault_of(lambda: Npz("photos").schema(tmp_path)).label()
     message = fault_of(lambda: Npz("nothing/alike.npz").schema(tmp_path))
-    assert message.help() is None
+    assert message.help() == "there is `photos`"
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is absent")

@@ -143,8 +143,9 @@ class Mnist(DataSource):
         except UNREADABLE as error:
             refuse_file(path.name, f"it is cut short: {error}", option="folder")
         if len(numbers) != expected:
-            much = "more" if len(numbers) > expected else f"{len(numbers):,}"
-            reason = f"it promises {expected:,} bytes, and has {much}"
+            found = f"{len(numbers):,} bytes" if len(numbers) < expected else "more"
+            what = "is cut short" if len(numbers) < expected else "is too long"
+            reason = f"it {what}: it promises {expected:,} bytes, and has {found}"
             refuse_file(path.name, reason, option="folder")
         return numbers.reshape(shape)
 
