@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from backends.pytorch.contract import contract, contract_whole
+from backends.pytorch.holders import HELD
 from backends.pytorch.index import Index, needs_device, owns, relative_path
 from backends.pytorch.items import Body, FromFormal, FromItem, FromOwn, Item, Ref
 from backends.pytorch.merged import Class
@@ -63,6 +64,9 @@ class BodyMaker:
         index = self.index
         formals, results = index.formals(frame), index.results(frame)
         items: list[Item] = []
+        if frame is index.root:
+            held = index.held.items()
+            items += (Item("", None, tree, (), (value,), op=HELD) for value, tree in held)
         taken = _Slots(frame, index)
         for child in index.orders[frame]:
             if isinstance(child, Spelled):

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import chain, count
 
+from backends.pytorch.holders import HELD, name_held
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Class, Formal, Made, Merged, MergedRef
 from backends.pytorch.naming import safe_name, user_name
@@ -85,6 +86,8 @@ class Flow:
                 return ""
         for number, member in ref.item.members.items():
             value = member.outputs[ref.output]
+            if member.op == HELD:
+                return name_held(value)
             name = self._bound_name(number, value) or user_name(value)
             if name:
                 return name
@@ -126,7 +129,8 @@ class Flow:
         readers = self.readers.get(ref, [])
         if self.uses[ref] != 1 or ref in self.bases:
             return False
-        if self.wish(ref) and ref not in self.others:  # a branch ends in its choice's variable
-            return False
         assert isinstance(ref, Made)
+        named = self.wish(ref) and ref.item.sample.op != HELD
+        if named and ref not in self.others:  # a branch ends in its choice's variable
+            return False
         return not readers or readers[0].instances == ref.item.instances

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from backends.pytorch.bodies import BodyMaker, Call, NetCall
 from backends.pytorch.bucket import group_by_structure, merge_bodies
 from backends.pytorch.explain import explain_class
+from backends.pytorch.holders import Holders
 from backends.pytorch.index import Index, sort_topologically
 from backends.pytorch.items import Body
 from backends.pytorch.merged import Class, Diverge
@@ -39,6 +40,7 @@ def fold_graphs(
     as_function: bool = False,
     inline: Iterable[Frame] = (),
     taken: Iterable[str] = (),
+    holders: Holders | None = None,
 ) -> Folded:
     """Folds graphs into classes; classes that several graphs need are one.
 
@@ -48,10 +50,13 @@ def fold_graphs(
         as_function: whether the graphs themselves print as functions.
         inline: frames that print inside the frame around them.
         taken: names that classes and functions may not have.
+        holders: modules that functions are given, and read weights off.
     """
     dissolved = set(inline)
     while True:
-        folding = _Folding(graphs, nets or {}, dissolved, taken, as_function=as_function)
+        folding = _Folding(
+            graphs, nets or {}, dissolved, taken, as_function=as_function, holders=holders
+        )
         try:
             folding.run()
         except Inexpressible as error:
@@ -72,6 +77,7 @@ class _Folding:
         taken: Iterable[str],
         *,
         as_function: bool,
+        holders: Holders | None,
     ) -> None:
         self.nets = nets
         self.indexes = [
@@ -80,6 +86,7 @@ class _Folding:
                 nets=[n for n in nets if n.chain[0] is graph.frame],
                 dissolved=set(dissolved),
                 as_function=as_function,
+                holders=holders,
             )
             for graph in graphs
         ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 
-from backends.pytorch.bodies import NetCall
+from backends.pytorch.bodies import Call, NetCall
 from backends.pytorch.fold import fold_graphs
+from backends.pytorch.holders import Holders
 from backends.pytorch.naming import safe_name, user_name
 from backends.pytorch.writer import write_class
 from compiler.ir.graph import Frame, Graph, Node
@@ -19,6 +21,7 @@ def emit_function(
     nets: Mapping[str, str],
     graphs: Mapping[str, Graph] | None = None,
     taken: Iterable[str] = (),
+    trained: str = "",
 ) -> str:
     """The text of a graph as a function, after functions for the blocks it calls.
 
@@ -31,10 +34,12 @@ def emit_function(
         nets: where each net's parameters live (`"m."`, `""`), and the argument that holds it.
         graphs: each net's own graph, by the same key; needed for nets with several outputs.
         taken: names that functions of blocks may not have.
+        trained: the argument that is in training mode when the function trains.
     """
     calls = dict(_find_calls(graph, nets, graphs or {}))
     names = {name, *nets.values(), *taken}
-    folded = fold_graphs([graph], nets=calls, as_function=True, taken=names)
+    holders = Holders(nets, trained)
+    folded = fold_graphs([graph], nets=calls, as_function=True, taken=names, holders=holders)
     root = folded.root(graph).target
     root.name = name
     root.modules_given = tuple(dict.fromkeys(safe_name(v) for v in nets.values()))
@@ -45,7 +50,7 @@ def emit_function(
 def function_arguments(graph: Graph, nets: Mapping[str, str]) -> tuple[str, ...]:
     """Names of what the function of a graph takes: nets, inputs, then free parameters by path."""
     calls = dict(_find_calls(graph, nets, {}))
-    folded = fold_graphs([graph], nets=calls, as_function=True)
+    folded = fold_graphs([graph], nets=calls, as_function=True, holders=Holders(nets))
     index = folded.indexes[0]
     return (*nets.values(), *index.formals(index.root))
 
@@ -53,32 +58,80 @@ def function_arguments(graph: Graph, nets: Mapping[str, str]) -> tuple[str, ...]
 def _find_calls(
     graph: Graph, nets: Mapping[str, str], graphs: Mapping[str, Graph]
 ) -> Iterator[tuple[Frame, NetCall]]:
-    """Frames right under the root that are calls of nets."""
+    """Frames right under the root that are calls of nets, or of nets inside them."""
     paths = {prefix.removesuffix("."): prefix for prefix in nets}
     nodes: dict[Frame, list[Node]] = {}
     for node in graph.nodes:
         if len(node.scope.chain) > 1:
             nodes.setdefault(node.scope.chain[1], []).append(node)
+    inner = InnerNets(nets, graphs)
     for frame, inside in nodes.items():
         prefix = paths.get(frame.path)
         if prefix is None:
+            call = inner.find(frame, _find_leaving(graph, frame, inside))
+            if call is not None:
+                yield frame, call
             continue
         formals = tuple(value for _, value in frame.tensors)
         results = _find_results(graph, frame, inside, graphs.get(prefix))
         yield frame, NetCall(safe_name(nets[prefix]), formals, results)
 
 
-def _find_results(
-    graph: Graph, frame: Frame, inside: list[Node], net: Graph | None
-) -> tuple[str | None, ...]:
-    """Names, in this graph, of what a net returns; None for an output that nothing reads."""
+class InnerNets:
+    """The nets inside the nets of a train: where their modules are, and what they take."""
+
+    def __init__(self, nets: Mapping[str, str], graphs: Mapping[str, Graph]) -> None:
+        self.nets = nets
+        self.graphs = graphs
+        self.holders = Holders(nets)
+
+    @cached_property
+    def modules(self) -> dict[tuple[str, str], tuple[Frame, Call]]:
+        """A call of every module of every net, by its path and its block."""
+        folded = fold_graphs(list(self.graphs.values())) if self.graphs else None
+        found: dict[tuple[str, str], tuple[Frame, Call]] = {}
+        for prefix, graph in self.graphs.items():
+            for frame, call in folded.calls.items() if folded is not None else ():
+                if frame.chain[0] is graph.frame and not call.target.is_function and frame.path:
+                    found.setdefault((prefix + frame.path, frame.block), (frame, call))
+        return found
+
+    def find(self, frame: Frame, leaving: Sequence[str]) -> NetCall | None:
+        """A frame of the train as a call of a module inside a net; None where it is none, or
+        where the module takes or returns more than its call says."""
+        if len(leaving) > 1 or not self.holders.holds(frame.path):
+            return None
+        own, call = self.modules.get((frame.path, frame.block), (None, None))
+        if own is None or call is None or len(call.target.outputs) != 1:
+            return None
+        names = {value: formal for formal, value in own.tensors}
+        given = dict(frame.tensors)
+        values = (call.target.formal_value(p, call.instance) for p in range(len(own.tensors)))
+        if len(call.target.places) != len(own.tensors):
+            return None
+        formals = [given.get(names.get(value, "")) for value in values]
+        known = tuple(value for value in formals if value is not None)
+        if len(known) < len(formals):
+            return None
+        return NetCall(self.holders.spell_module(frame.path), known, tuple(leaving) or (None,))
+
+
+def _find_leaving(graph: Graph, frame: Frame, inside: list[Node]) -> list[str]:
+    """Names of the values that a frame makes and something outside of it reads."""
     made = {v.name for node in inside for v in node.outputs}
     outer = (n for n in graph.nodes if frame not in n.scope.chain)
     read = chain(
         (v.name for n in outer for v in n.inputs if v is not None),
         (o.value.name for o in graph.outputs),
     )
-    leaving = dict.fromkeys(name for name in read if name in made)
+    return list(dict.fromkeys(name for name in read if name in made))
+
+
+def _find_results(
+    graph: Graph, frame: Frame, inside: list[Node], net: Graph | None
+) -> tuple[str | None, ...]:
+    """Names, in this graph, of what a net returns; None for an output that nothing reads."""
+    leaving = _find_leaving(graph, frame, inside)
     if net is None or len(net.outputs) == 1:
         assert len(leaving) <= 1, f"{frame.block} returns several tensors: its graph is needed"
         return tuple(leaving) or (None,)
@@ -86,7 +139,7 @@ def _find_results(
 
 
 def _find_result(
-    value: str, inside: list[Node], net: Graph, leaving: Mapping[str, None]
+    value: str, inside: list[Node], net: Graph, leaving: Sequence[str]
 ) -> str | None:
     """The counterpart of a value of a net's own graph: the same output of the same node, or,
     where training changes the nodes, the value of that name."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import cached_property
 from heapq import heappop, heappush
 from itertools import pairwise
 
+from backends.pytorch.holders import MODE, MODE_TYPE, Holders
 from backends.pytorch.spelled import Spelled, spell_graph, unmark
-from backends.pytorch.terms import Form, subtrees
+from backends.pytorch.terms import Form, Operand, Part, Tree, name, rebuild, subtrees
 from compiler.dims import Dim
 from compiler.ir.graph import Frame, Graph, Parameter
 from compiler.ir.hint import Hint, hint_names
@@ -29,7 +31,7 @@ class Index:
 
     `dissolved` frames are left out: what they hold stands in the frame around them. Frames in
     `nets` are calls of other modules: they are not looked into. `as_function`: nothing has a
-    module, so parameters come in as tensors.
+    module, so parameters come in as tensors, or are read off `holders`.
     """
 
     def __init__(
@@ -39,13 +41,18 @@ class Index:
         nets: Collection[Frame] = (),
         dissolved: Collection[Frame] = (),
         as_function: bool = False,
+        holders: Holders | None = None,
     ) -> None:
         self.graph = graph
         self.as_function = as_function
+        self._modes: dict[str, None] = {}
+        self.holders = holders or Holders()
         self.root = graph.frame
         self.nets = frozenset(nets)
         spelled = spell_graph(graph, self.nets if as_function else None)
         self.nodes, self.types, self.names = spelled
+        if as_function:
+            self.nodes = list(map(self._take_mode, self.nodes))
         self.makers = {name: item for item in self.nodes for name in item.outputs}
         self.dissolved = set(dissolved) | set(self._find_foreign_parents())
         while True:
@@ -81,7 +88,9 @@ class Index:
     def formals(self, frame: Frame) -> list[str]:
         """Names of the values that enter a frame: in the order of its signature, then of use."""
         if frame is self.root:
-            return [*(i.name for i in self.graph.inputs), *self.entering[frame]]
+            held = self.held
+            entering = (name for name in self.entering[frame] if name not in held)
+            return [*(i.name for i in self.graph.inputs), *entering]
         places = {value: place for place, (_, value) in enumerate(frame.tensors)}
         names = self.entering[frame]
         return sorted(names, key=lambda name: places.get(unmark(name), len(places)))
@@ -91,6 +100,19 @@ class Index:
         if frame is self.root:
             return [o.value.name for o in self.graph.outputs]
         return sorted(self.leaving[frame], key=self._places.__getitem__)
+
+    @cached_property
+    def held(self) -> dict[str, Tree]:
+        """What a function reads off the modules that it is given, by the names of the values."""
+        if not self.as_function:
+            return {}
+        parameters = (self.graph.parameter.get(value) for value in self.entering[self.root])
+        weights = {
+            p.path: self.holders.read(p)
+            for p in parameters
+            if p is not None and self.holders.holds(p.path)
+        }
+        return weights | {value: self.holders.read_mode(value) for value in self._modes}
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -128,6 +150,21 @@ class Index:
         return frozenset(self.children.keys() - stateful)
 
     # --- building ---------------------------------------------------------------------------
+
+    def _take_mode(self, item: Spelled) -> Spelled:
+        """A node of a function that acts in training only, with the mode as a value it reads."""
+        if any(f in self.nets for f in item.scope.chain) or not _reads_self(item):
+            return item
+        mode = self.holders.find_mode(item.scope)
+        self._modes[mode] = None
+        self.types[mode] = MODE_TYPE
+        place = len(item.reads)
+
+        def read(part: Part) -> Part:
+            return Operand(place) if part == name(MODE) else part
+
+        expression = rebuild(item.expression, read)
+        return replace(item, expression=expression, reads=(*item.reads, mode), module=None)
 
     def _find_foreign_parents(self) -> Iterator[Frame]:
         """A frame cannot hold a module that lives elsewhere: such frames print inline."""

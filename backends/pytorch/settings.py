@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from backends.pytorch.holders import is_mode, name_held
 from backends.pytorch.merged import Class, Formal, Setting
 from backends.pytorch.naming import free_name, safe_name, user_name
 from backends.pytorch.spelled import unmark
@@ -107,8 +108,9 @@ class Settings:
                 if wish:
                     break
             first = target.formal_value(place, 0)
-            if not wish and first in target.bodies[0].index.graph.parameter:
-                wish = "_".join(p for p in first.split(".")[-2:] if p.isidentifier())
+            parameters = target.bodies[0].index.graph.parameter
+            if not wish and (is_mode(first) or first in parameters):
+                wish = name_held(first)
             taken = functions.union(names)
             names.append(free_name(safe_name(wish or user_name(first) or "x"), taken))
         target.formals = names

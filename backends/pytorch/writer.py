@@ -12,6 +12,7 @@ from backends.pytorch.document import STEP, WIDTH, Doc, Group, lay_docstring, la
 from backends.pytorch.expressions import Expressions, write_literal
 from backends.pytorch.forward import Forward
 from backends.pytorch.helpers import find_helpers
+from backends.pytorch.holders import is_mode
 from backends.pytorch.merged import Class, Formal, Setting
 from backends.pytorch.naming import safe_name
 from backends.pytorch.paths import read_path
@@ -45,7 +46,7 @@ def _write_chain(target: Class, expressions: Expressions) -> list[str]:
 
 def _write_function(target: Class, reading: Reading, expressions: Expressions) -> list[str]:
     given = [f"{label}: nn.Module" for label in target.modules_given]
-    given += [f"{label}: Tensor" for label in target.formals]
+    given += [f"{label}: {_kind(target, place)}" for place, label in enumerate(target.formals)]
     given += [_argument(s) for s in sort_settings(target)]
     head: Doc = (f"def {target.name}", Group("(", tuple(given), ")"))
     lines = lay_out("", head, 0, f" -> {_result(target)}:")
@@ -61,6 +62,11 @@ def _write_function(target: Class, reading: Reading, expressions: Expressions) -
         + top
         + Forward(target, reading, expressions, STEP).write()
     )
+
+
+def _kind(target: Class, place: int) -> str:
+    """The annotation of what comes in: a tensor, or whether a module trains."""
+    return "bool" if is_mode(target.formal_value(place, 0)) else "Tensor"
 
 
 def _write_forward(target: Class, reading: Reading, expressions: Expressions) -> list[str]:

@@ -40,7 +40,8 @@ def emit_objective(facts: Facts) -> list[str]:
     """`compute_loss`: from nets and a batch to the loss and what metrics read."""
     nets = {net.prefix: net.name if net.prefix else "model" for net in facts.train.nets}
     graphs = {net.prefix: net.net.graph for net in facts.train.nets}
-    return _emit(facts, facts.step, "compute_loss", nets, graphs)
+    trained = next((nets[n.prefix] for n in facts.train.nets if not facts.is_frozen(n)), "")
+    return _emit(facts, facts.step, "compute_loss", nets, graphs, trained)
 
 
 def emit_column_function(facts: Facts) -> list[str]:
@@ -57,7 +58,10 @@ def _emit(
     name: str,
     nets: Mapping[str, str],
     graphs: Mapping[str, Graph],
+    trained: str = "",
 ) -> list[str]:
     taken = (OWN_NAMES | set(find_classes(facts))) - {name}
-    text = emit_function(graph, name=name, nets=nets, graphs=graphs, taken=taken)
+    text = emit_function(
+        graph, name=name, nets=nets, graphs=graphs, taken=taken, trained=trained
+    )
     return text.strip().split("\n")

@@ -1,0 +1,83 @@
+"""What a function reads off the modules that it is given: weights, and whether they train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from backends.pytorch.document import quote
+from backends.pytorch.naming import MODULE_ATTRIBUTES, is_plain, safe_name
+from backends.pytorch.terms import Tree, name
+from compiler.ir.graph import Frame, Parameter
+from compiler.tensor import DType, TensorType
+
+MODE = "self.training"
+"""How an op spells that it acts in training only; in a function, the mode comes in as a value."""
+MODE_TYPE = TensorType(DType.BOOL, ())
+_MODE_VALUE = " training"
+HELD = "held"
+"""The op of an item that reads a weight or mode off a module."""
+
+
+def is_mode(value: str) -> bool:
+    """Whether a value is the mode of a module: `model.training`."""
+    return value.endswith(_MODE_VALUE)
+
+
+def name_held(value: str) -> str:
+    """What a variable for a mode or a weight is called: `hidden_weight`."""
+    if is_mode(value):
+        return "training"
+    return "_".join(part for part in value.split(".")[-2:] if part.isidentifier())
+
+
+@dataclass(frozen=True)
+class Holders:
+    """The modules that a function is given.
+
+    Args:
+        variables: the argument that holds each net, by where its parameters live (`"m."`, `""`).
+        trained: the argument whose mode is that of the function itself: frozen nets stay in
+            evaluation mode.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    trained: str = ""
+
+    def holds(self, path: str) -> bool:
+        """Whether a parameter belongs to one of the modules."""
+        return self._find(path) is not None
+
+    def read(self, parameter: Parameter) -> Tree:
+        """`model.hidden.weight`."""
+        method = "get_parameter" if parameter.trainable else "get_buffer"
+        return name(self._spell(parameter.path, method))
+
+    def spell_module(self, path: str) -> str:
+        """`model.backbone`."""
+        return self._spell(path, "get_submodule")
+
+    def _spell(self, path: str, method: str) -> str:
+        """What a net holds under a path: by its attributes, or by the method that finds it where
+        the path has parts that are no names (`model.get_parameter("0.weight")`)."""
+        found = self._find(path)
+        assert found is not None, f"no net holds {path}"
+        variable, inner = safe_name(self.variables[found]), path.removeprefix(found)
+        if all(is_plain(part) and part not in MODULE_ATTRIBUTES for part in inner.split(".")):
+            return f"{variable}.{inner}"
+        return f"{variable}.{method}({quote(inner)})"
+
+    def find_mode(self, frame: Frame) -> str:
+        """The value that says whether what stands in a frame trains: as the net that it is a
+        part of does, else as the function itself."""
+        found = self._find(f"{frame.path}.") or ""
+        return f"{self.variables[found] if found else self.trained}{_MODE_VALUE}"
+
+    def read_mode(self, value: str) -> Tree:
+        """`model.training`."""
+        return name(f"{safe_name(value.removesuffix(_MODE_VALUE))}.training")
+
+    def _find(self, path: str) -> str | None:
+        """Where the parameters of the net live that a path belongs to."""
+        fitting = (prefix for prefix in self.variables if path.startswith(prefix))
+        return max(fitting, key=len, default=None)
