@@ -138,9 +138,7 @@ def _find_results(
     return tuple(_find_result(output.value.name, inside, net, leaving) for output in net.outputs)
 
 
-def _find_result(
-    value: str, inside: list[Node], net: Graph, leaving: Sequence[str]
-) -> str | None:
+def _find_result(value: str, inside: list[Node], net: Graph, leaving: Sequence[str]) -> str | None:
     """The counterpart of a value of a net's own graph: the same output of the same node, or,
     where training changes the nodes, the value of that name."""
     if len(inside) == len(net.nodes):

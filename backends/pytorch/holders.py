@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from backends.pytorch.document import quote
 from backends.pytorch.naming import MODULE_ATTRIBUTES, is_plain, safe_name
-from backends.pytorch.terms import Tree, name
+from backends.pytorch.terms import Form, Tree, name
 from compiler.ir.graph import Frame, Parameter
 from compiler.tensor import DType, TensorType
 
-MODE = "self.training"
+MODE = name("self.training")
 """How an op spells that it acts in training only; in a function, the mode comes in as a value."""
 MODE_TYPE = TensorType(DType.BOOL, ())
 _MODE_VALUE = " training"
@@ -49,23 +49,29 @@ class Holders:
         return self._find(path) is not None
 
     def read(self, parameter: Parameter) -> Tree:
-        """`model.hidden.weight`."""
+        """`model.hidden.weight`, or `model.get_parameter("0.weight")` where a part of the path is
+        no name."""
+        variable, inner = self._split(parameter.path)
         method = "get_parameter" if parameter.trainable else "get_buffer"
-        return name(self._spell(parameter.path, method))
+        tree = name(variable)
+        if not _is_readable(inner):
+            return Tree(Form.METHOD, method, (tree, name(quote(inner))))
+        for part in inner.split("."):
+            tree = Tree(Form.ATTRIBUTE, part, (tree,))
+        return tree
 
     def spell_module(self, path: str) -> str:
-        """`model.backbone`."""
-        return self._spell(path, "get_submodule")
+        """`model.backbone`, or `model.get_submodule("encoders.0")`."""
+        variable, inner = self._split(path)
+        if _is_readable(inner):
+            return f"{variable}.{inner}"
+        return f"{variable}.get_submodule({quote(inner)})"
 
-    def _spell(self, path: str, method: str) -> str:
-        """What a net holds under a path: by its attributes, or by the method that finds it where
-        the path has parts that are no names (`model.get_parameter("0.weight")`)."""
+    def _split(self, path: str) -> tuple[str, str]:
+        """The variable of the net that a path belongs to, and the rest of the path."""
         found = self._find(path)
         assert found is not None, f"no net holds {path}"
-        variable, inner = safe_name(self.variables[found]), path.removeprefix(found)
-        if all(is_plain(part) and part not in MODULE_ATTRIBUTES for part in inner.split(".")):
-            return f"{variable}.{inner}"
-        return f"{variable}.{method}({quote(inner)})"
+        return safe_name(self.variables[found]), path.removeprefix(found)
 
     def find_mode(self, frame: Frame) -> str:
         """The value that says whether what stands in a frame trains: as the net that it is a
@@ -81,3 +87,8 @@ class Holders:
         """Where the parameters of the net live that a path belongs to."""
         fitting = (prefix for prefix in self.variables if path.startswith(prefix))
         return max(fitting, key=len, default=None)
+
+
+def _is_readable(path: str) -> bool:
+    """Whether a path can be read with dots."""
+    return all(is_plain(part) and part not in MODULE_ATTRIBUTES for part in path.split("."))

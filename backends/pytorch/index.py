@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from backends.pytorch.holders import MODE, MODE_TYPE, Holders
 from backends.pytorch.spelled import Spelled, spell_graph, unmark
-from backends.pytorch.terms import Form, Operand, Part, Tree, name, rebuild, subtrees
+from backends.pytorch.terms import Form, Operand, Part, Tree, rebuild, subtrees
 from compiler.dims import Dim
 from compiler.ir.graph import Frame, Graph, Parameter
 from compiler.ir.hint import Hint, hint_names
@@ -161,7 +161,7 @@ class Index:
         place = len(item.reads)
 
         def read(part: Part) -> Part:
-            return Operand(place) if part == name(MODE) else part
+            return Operand(place) if part == MODE else part
 
         expression = rebuild(item.expression, read)
         return replace(item, expression=expression, reads=(*item.reads, mode), module=None)
@@ -286,7 +286,7 @@ def needs_device(item: Spelled) -> bool:
 
 def _reads_self(item: Spelled) -> bool:
     """Whether it asks for the mode of the module: `F.dropout(x, training=self.training)`."""
-    return any(tree.label.startswith("self.") for tree in subtrees(item.expression))
+    return any(tree == MODE for tree in subtrees(item.expression))
 
 
 def owns(frame: Frame, path: str) -> bool:

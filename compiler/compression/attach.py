@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from compiler.compression.copying import GraphCopy, find_sizes, prefixed_parameters
@@ -10,7 +10,7 @@ from compiler.diagnostics import CompileError
 from compiler.dims import Dim
 from compiler.ir.graph import Alias, Frame, Graph, Node, Output, Parameter, Value
 from compiler.ir.verify import verify_graph
-from compiler.messages.tuning import NetInsideLoop
+from compiler.messages.tuning import NetInsideLoop, NetLookedInto
 from compiler.ops.scan import Scan
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
@@ -33,7 +33,8 @@ def attach(train: Train, name: str, graph: Graph, prefix: str | None = None) -> 
         prefix: where the parameters shall live in the train; where they did, if None.
 
     Raises:
-        CompileError: the net is applied inside a loop of the step, or not at all.
+        CompileError: the net is applied inside a loop of the step, or not at all; or the step
+            applies a part of it, or reads a weight that the new graph does not have.
         KeyError: the train has no such net.
     """
     old = find_net(train, name)
@@ -45,6 +46,7 @@ def attach(train: Train, name: str, graph: Graph, prefix: str | None = None) -> 
     calls = find_calls(train.step, old)
     if not calls:
         raise CompileError([NetInsideLoop(train.span, name)])
+    refuse_looking_inside(train, name, calls, {new.prefix + p for p in graph.parameter})
     step = _Replacement(train.step, old, new, calls).run()
     nets = tuple(new if net is old else net for net in train.nets)
     freed = {old.prefix + path for path in old.net.frozen}
@@ -87,6 +89,30 @@ def find_calls(step: Graph, net: TrainedNet) -> tuple[CallOfNet, ...]:
         CallOfNet(frame, tuple(inside), _match_values(net, frame, inside, known))
         for frame, inside in nodes.items()
     )
+
+
+def refuse_looking_inside(
+    train: Train, name: str, calls: Sequence[CallOfNet], kept: Collection[str]
+) -> None:
+    """Refuses what the step takes from a net besides its outputs, where another graph shall
+    stand in its place: parts of it, and weights that are not among those `kept`.
+
+    Raises:
+        CompileError: it takes such a thing.
+    """
+    net = find_net(train, name)
+    own = {net.prefix + path for path in net.net.graph.parameter}
+    inside = {id(node) for call in calls for node in call.nodes}
+    for node in train.step.nodes:
+        if id(node) in inside:
+            continue
+        frames = [f for f in node.scope.chain[1:] if f.path]
+        for path in (v.name for v in node.inputs if v is not None and v.name in own):
+            part = next((f for f in frames if path.startswith(f"{f.path}.")), None)
+            if part is not None:
+                raise CompileError([NetLookedInto(part.origin, name, part.path)])
+            if path not in kept:
+                raise CompileError([NetLookedInto(node.origin.span, name, path)])
 
 
 def _find_frame(node: Node, net: TrainedNet) -> Frame | None:

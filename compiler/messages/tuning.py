@@ -33,6 +33,30 @@ class NetInsideLoop(Message):
 
 @final
 @dataclass(frozen=True)
+class NetLookedInto(Message):
+    """A compressed net takes the place of the original in its train, to be trained on, and the
+    train uses more of it than its outputs: it applies a net inside it (`m.backbone(x)`), or reads
+    a weight that the compressed net has in another form (low rank splits it in two).
+
+    Make what the objective needs an output of the model: then every form of the net has it.
+    """
+
+    code: ClassVar[str] = "W1280"
+    net: str
+    part: str
+
+    def title(self) -> str:
+        return f"the net `{self.net}` cannot be exchanged in its train"
+
+    def label(self) -> str:
+        return f"uses `{self.part}` by itself, which the compressed net does not have"
+
+    def help(self) -> str:
+        return f"make it an output of the model of `{self.net}`, and use that"
+
+
+@final
+@dataclass(frozen=True)
 class NothingToTrainOn(Message):
     """The pass trains the net on, or asks for gradients of its loss, and there is no train to
     say with what data, which objective and which optimizer.

@@ -59,6 +59,7 @@ def emit_script(facts: Facts) -> str:
         break_lines(emit_split_parameters(facts)),
         *map(break_lines, emit_shrinking(facts)),
         fill(template.TRAIN_EPOCH, _epoch_slots(facts), facts.switches),
+        _emit_average(facts),
         fill(template.EVALUATE, _evaluation_slots(facts), facts.switches),
         fill(template.CHECKPOINTS, {}, facts.switches),
         fill(template.TRAIN, _train_slots(facts), facts.switches),
@@ -125,13 +126,12 @@ def _epoch_slots(facts: Facts) -> Slots:
         "The order and random draws follow" if "random" in facts.switches else "The order follows"
     )
     frozen = [
-        f'training.model["{net.name}"].eval()'
-        for net in train.nets
-        if net.prefix and facts.is_frozen(net)
+        f'model["{net.name}"].eval()' for net in train.nets if net.prefix and facts.is_frozen(net)
     ]
     extra = len(facts.step.outputs) - 1
+    replica = f", replica: {_model_type(facts)}" if facts.replicated else ""
     return {
-        "model_type": _model_type(facts),
+        "epoch_parameters": f"training: Training{replica}",
         "drawn_lines": [
             f"{drawn} from the seed and the epoch, so that a resumed",
             "training repeats them. Rows that fill no batch wait for another epoch.",
@@ -139,9 +139,16 @@ def _epoch_slots(facts: Facts) -> Slots:
         "frozen_lines": frozen,
         "autocast": _autocast(facts),
         "loss": ("loss", "loss, _")[extra] if extra < 2 else "loss, *_",
-        "replica": "replica" if facts.single else "*replica.values()",
+        "net": "replica" if facts.replicated else model_argument(facts),
         "step_lines": [*emit_step(facts), *emit_shrink_calls(facts)],
     }
+
+
+def _emit_average(facts: Facts) -> Lines:
+    """The function that shares gradients among processes where no replica does."""
+    if facts.replicated:
+        return []
+    return fill(template.AVERAGE_GRADIENTS, {"model_type": _model_type(facts)})
 
 
 def _autocast(facts: Facts) -> str:

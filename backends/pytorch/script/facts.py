@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from backends.pytorch.script.names import to_identifier
-from compiler.ir.graph import Graph, Output
+from compiler.ir.graph import Frame, Graph, Output
 from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
@@ -177,6 +177,29 @@ class Facts:
         return len(match_paths(paths, self.train.freeze)) == len(paths)
 
     @cached_property
+    def replicated(self) -> bool:
+        """Whether several processes can share gradients through a replica of the net: the loss
+        calls it once, takes nothing else from it, and needs every parameter that is trained."""
+        if not self.single:
+            return False
+        readers: dict[Frame | None, None] = {}
+        for node in self.step.nodes:
+            if any(v is not None and v.name in self.step.parameter for v in node.inputs):
+                readers[node.scope.chain[1] if node.scope.chain[1:] else None] = None
+        whole = [frame for frame in readers if frame is not None and not frame.path]
+        (net,) = self.train.nets
+        trained = set(self.paths(net)) - set(match_paths(self.paths(net), self.train.freeze))
+        return len(whole) == len(readers) == 1 and trained <= self._find_learning()
+
+    def _find_learning(self) -> set[str]:
+        """The values that the loss has gradients to."""
+        needed = {next(o.value.name for o in self.step.outputs if o.name == "loss")}
+        for node in reversed(self.step.nodes):
+            if any(v.name in needed and v.type.dtype.is_float for v in node.outputs):
+                needed.update(v.name for v in node.inputs if v is not None)
+        return needed
+
+    @cached_property
     def has_buffers(self) -> bool:
         """Whether a net that is trained holds running statistics."""
         return any(
@@ -198,6 +221,7 @@ class Facts:
             "scaler": train.precision == "f16",
             "layout": train.layout == "channels_last",
             "statistics": bool(self.statistics),
+            "replica": self.replicated,
             "random": any(node.op.random or node.op.noisy for node in self.step.nodes),
         }
         return frozenset(name for name, value in on.items() if value)

@@ -14,6 +14,7 @@ OWN_NAMES = frozenset(
     {
         "Training",
         "all_sum",
+        "average_gradients",
         "clear_folder",
         "compute_columns",
         "compute_loss",
@@ -61,7 +62,5 @@ def _emit(
     trained: str = "",
 ) -> list[str]:
     taken = (OWN_NAMES | set(find_classes(facts))) - {name}
-    text = emit_function(
-        graph, name=name, nets=nets, graphs=graphs, taken=taken, trained=trained
-    )
+    text = emit_function(graph, name=name, nets=nets, graphs=graphs, taken=taken, trained=trained)
     return text.strip().split("\n")

@@ -21,12 +21,12 @@ ALWAYS = (
     "from safetensors import safe_open",
     "from safetensors.torch import load_file, save_file",
     "from torch import Tensor, nn",
-    "from torch.nn.parallel import DistributedDataParallel",
     "from tqdm import tqdm",
 )
 WHERE_USED = (
     (r"\bmath\.", "import math"),
     (r"\bfnmatchcase\(", "from fnmatch import fnmatchcase"),
+    (r"\bDistributedDataParallel\(", "from torch.nn.parallel import DistributedDataParallel"),
     (r"\bF\.", "import torch.nn.functional as F"),
 )
 

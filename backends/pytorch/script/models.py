@@ -101,17 +101,13 @@ MASKS = "masks.safetensors"
 
 
 def emit_replica(facts: Facts) -> Lines:
-    """Lines that make `replica`, which shares gradients among processes."""
+    """Lines that make `replica`, which shares gradients among processes; none where they are
+    averaged after each step."""
+    if not facts.replicated:
+        return []
     option = ", broadcast_buffers=False" if facts.has_buffers else ""
-    lines = ["replica = model", "if WORLD > 1:"]
-    if facts.single:
-        return [*lines, f"    replica = DistributedDataParallel(model{option})"]
-    if has_taken_name(facts):
-        lines += ["    replica = nn.ModuleDict()", "    replica._modules.update(model.items())"]
-    else:
-        lines.append("    replica = nn.ModuleDict(model.items())")
-    for net in facts.train.nets:
-        if not facts.is_frozen(net):
-            place = f"replica[{write_literal(net.name)}]"
-            lines.append(f"    {place} = DistributedDataParallel({place}{option})")
-    return lines
+    return [
+        "replica = model",
+        "if WORLD > 1:",
+        f"    replica = DistributedDataParallel(model{option})",
+    ]

@@ -97,6 +97,8 @@ def emit_step(facts: Facts) -> Lines:
     unscale = [f"training.scaler.unscale_({name})"]
     step = [f"training.scaler.step({name})" if "scaler" in on else f"{name}.step()"]
     lines = ["training.scaler.scale(loss).backward()" if "scaler" in on else "loss.backward()"]
+    if not facts.replicated:
+        lines += ["if WORLD > 1:", "    average_gradients(model)"]
     if "clip" in on and "scaler" in on:
         lines += _nest(loop, unscale) if many else unscale
     if "clip" in on:

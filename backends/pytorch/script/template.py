@@ -48,12 +48,14 @@ def load_splits($load_parameters) -> dict[str, list[Tensor]]:
 '''
 
 TRAIN_EPOCH = '''
-def train_epoch(training: Training, replica: $model_type, columns: list[Tensor]) -> float:
+def train_epoch($epoch_parameters, columns: list[Tensor]) -> float:
     """Trains on every row once and returns the mean loss.
 
     $drawn_lines
     """
-    replica.train()
+    replica.train()  #? replica
+    model = training.model  #? not replica
+    model.train()  #? not replica
     $frozen_lines
     epoch, rows, device = training.epoch, len(columns[0]), columns[0].device
     torch.manual_seed(SEED + 1000 * epoch + RANK)  #? random
@@ -65,9 +67,10 @@ def train_epoch(training: Training, replica: $model_type, columns: list[Tensor])
     for step, chosen in enumerate(bar):
         batch = [column[chosen[RANK::WORLD]] for column in columns]
         with torch.autocast(device.type, $autocast):  #? autocast
-            $loss = compute_loss($replica, *batch)  #? autocast
-        $loss = compute_loss($replica, *batch)  #? not autocast
-        training.model.zero_grad()
+            $loss = compute_loss($net, *batch)  #? autocast
+        $loss = compute_loss($net, *batch)  #? not autocast
+        training.model.zero_grad()  #? replica
+        model.zero_grad()  #? not replica
         $step_lines
         losses[step] = loss.detach()  # read once an epoch: reading makes a GPU wait
     losses = all_sum(losses) / WORLD
@@ -75,6 +78,17 @@ def train_epoch(training: Training, replica: $model_type, columns: list[Tensor])
         step = int(losses.isfinite().logical_not().nonzero()[0])
         sys.exit(f"the loss is {losses[step]:g} at epoch {epoch}, step {step + 1}")
     return losses.mean().item()
+'''
+
+AVERAGE_GRADIENTS = '''
+def average_gradients(model: $model_type) -> None:
+    """Gives every process the mean of the gradients of all."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    sizes = [gradient.numel() for gradient in gradients]
+    means = all_sum(flat).div_(WORLD).split(sizes)
+    for gradient, mean in zip(gradients, means, strict=True):
+        gradient.copy_(mean.view_as(gradient))
 '''
 
 EVALUATE = '''
@@ -161,7 +175,8 @@ def train(training: Training, splits: dict[str, list[Tensor]], out: Path) -> Non
         started = time.perf_counter()
         training.epoch += 1
         record = {"epoch": training.epoch}
-        record["train.loss"] = train_epoch(training, replica, splits["train"])
+        record["train.loss"] = train_epoch(training, replica, splits["train"])  #? replica
+        record["train.loss"] = train_epoch(training, splits["train"])  #? not replica
         $buffer_lines
         $evaluation_lines
         record["lr"] = $first_optimizer.param_groups[0]["lr"]
@@ -225,7 +240,7 @@ def main() -> None:
         print(json.dumps(results, indent=2))
         (out / "results.json").write_text(json.dumps(results, indent=2) + "\\n")
     if WORLD > 1:
-        gc.collect()  # frees the replica, whose threads would otherwise outlive the process group
+        gc.collect()  # what still holds the process group would let its threads outlive it
         dist.destroy_process_group()
 
 

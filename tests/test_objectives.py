@@ -1,0 +1,207 @@
+"""Objectives that take more from their nets than the outputs of one call: weights, nets inside
+them, outputs that nothing reads, and dropout of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from backends.pytorch.load import assign_weights, load_module, run_source
+from backends.pytorch.modules import emit_module
+from backends.pytorch.running import read_metrics
+from backends.pytorch.script.facts import Facts
+from backends.pytorch.script.functions import emit_objective
+from compiler.compression.attach import attach
+from compiler.diagnostics import CompileError
+from compiler.ir.evaluate import evaluate
+from compiler.messages.tuning import NetLookedInto
+from compiler.program import Train
+from tests.pytorch_compare import draw_inputs, draw_lively
+from tests.train_scripts import lint, one_thread, open_train, run, write
+
+DATA = """
+data iris {
+    source npz("iris.npz")
+    split random(seed=0), train=96, val=27, test=27
+}
+"""
+NETS = """
+block encoder(x: f32[n, k], width: int) { return x -> dense(width) as fc -> tanh }
+block soft(x: f32[n, k], p: float) { return x -> dropout(p) }
+model M(width: int = 6) {
+    input features: f32[batch, 4]
+    net backbone = encoder(width=width)
+    net parts = [dense(3), dense(3)]
+    param gain: f32[3] = ones
+    buffer shift: f32[3] = zeros
+    h = features -> backbone
+    output logits = (h -> parts[0]) * gain + shift + (h -> parts[1])
+    output aux = h -> dense(2) as aux_head
+    output measured = h -> dense(3) as measured_head
+}
+model Frozen { input x: f32[batch, 4]  output y = x -> dropout(50%) -> dense(3) as fc }
+"""
+INSIDE = """
+train fit on iris {
+    net m = M()
+    net rest = Frozen()
+    logits, aux, measured = m(features)
+    inner = m.backbone(2 * features)
+    penalty = sum(m.gain ** 2) + mean(m.shift) + sum(m.parts[1].weight ** 2)
+    kept = mean(rest(features) ** 2)
+    minimize cross_entropy(logits, label) + 0.1 * penalty + mean(inner ** 2)
+        + sum(m.backbone.`fc.weight` ** 2) + kept with sgd(lr=0.1)
+    metric accuracy = accuracy(logits, label)
+    metric size = sum(m.gain ** 2)
+    metric second = mean(inner * sum(m.parts[0].bias))
+    metric third = accuracy(measured, label)
+    batch 24  epochs 2  seed 0
+    freeze rest
+}
+"""
+
+
+def open_objective(text: str, folder: Path) -> tuple[Train, Any, list[torch.nn.Module]]:
+    """A train, its `compute_loss`, and its nets with numbers of their own."""
+    train = open_train(text, folder)
+    facts = Facts(train)
+    head = "import torch\nimport torch.nn.functional as F\nfrom torch import Tensor, nn\n\n\n"
+    source = head + "\n".join(emit_objective(facts))
+    graphs = [net.net.graph for net in train.nets]
+    weights = draw_lively(facts.step)
+    nets = []
+    for net, graph in zip(train.nets, graphs, strict=True):
+        module = load_module(emit_module(graphs, title="Nets."), graph, graphs)
+        own = draw_lively(graph)
+        own |= {p: weights[net.prefix + p] for p in own if net.prefix + p in weights}
+        assign_weights(module, own)
+        nets.append(module)
+    made = SimpleNamespace(call=run_source(source).compute_loss, source=source, weights=weights)
+    return train, made, nets
+
+
+def test_weights_and_nets_inside_nets_are_read_off_the_modules(tmp_path: Path) -> None:
+    train, made, nets = open_objective(DATA + NETS + INSIDE, tmp_path)
+    step = Facts(train).step
+    inputs = draw_inputs(step, {"batch": 5})
+    expected = evaluate(step, made.weights, inputs)
+    for module in nets:
+        module.eval()
+    found = made.call(*nets, *(torch.from_numpy(a) for a in inputs.values()))
+    for one, (name, array) in zip(found, expected.items(), strict=True):
+        np.testing.assert_allclose(one.detach().numpy(), array, atol=1e-5, err_msg=name)
+    assert "m.backbone(" in made.source, "a net inside a net is called as a module"
+    assert "m.backbone.fc.weight" in made.source
+    assert 'm.get_parameter("parts.1.weight")' in made.source
+
+
+DROPPED = """
+model M { input features: f32[batch, 4]  output logits = features -> dense(3) as head }
+train fit of M(features=soft(features -> dropout(40%), p=0.5)) on iris {
+    minimize cross_entropy(logits, label) with sgd(lr=0.1)
+    batch 24  epochs 2  seed 0
+}
+"""
+
+
+def test_dropout_of_an_objective_acts_while_its_net_trains(tmp_path: Path) -> None:
+    block = "block soft(x: f32[n, k], p: float) { return x -> dropout(p) }\n"
+    train, made, (net,) = open_objective(DATA + block + DROPPED, tmp_path)
+    step = Facts(train).step
+    inputs = draw_inputs(step, {"batch": 64})
+    given = [torch.from_numpy(a) for a in inputs.values()]
+    (expected,) = evaluate(step, made.weights, inputs).values()
+    net.eval()
+    torch.testing.assert_close(made.call(net, *given).item(), float(expected))
+    assert made.call(net, *given) == made.call(net, *given)
+    net.train()
+    assert made.call(net, *given) != made.call(net, *given)
+    assert "training: bool" in made.source
+
+
+def test_dropout_follows_a_net_that_is_trained(tmp_path: Path) -> None:
+    text = (DATA + NETS + INSIDE).replace(
+        "net m = M()\n    net rest = Frozen()", "net rest = Frozen()\n    net m = M()"
+    )
+    text = text.replace("m(features)", "m(features -> dropout(20%))")
+    _, made, _ = open_objective(text, tmp_path)
+    assert "training=m.training" in made.source, "a frozen net stays in evaluation mode"
+
+
+ONE = """
+model M { input features: f32[batch, 4]
+    h = features -> dense(8) as body -> tanh
+    output logits = h -> dense(3) as head
+    output aux = h -> dense(2) as aux_head
+}
+train fit of M on iris {
+    minimize LOSS with sgd(lr=0.1)
+    metric accuracy = accuracy(METRIC, label)
+    batch 24  epochs 2  seed 0
+    FREEZE
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("loss", "metric", "freeze", "replicated"),
+    [
+        ("cross_entropy(logits, label) + mean(aux)", "logits", "", True),
+        ("cross_entropy(logits, label)", "logits", "", False),
+        ("cross_entropy(logits, label)", "logits", 'freeze "aux_head"', True),
+        ("cross_entropy(logits, label)", "concat([aux, logits], axis=1)", "", False),
+        ("cross_entropy(logits + cast(mean(aux) > 0.0, f32), label)", "logits", "", False),
+        ("cross_entropy(fit(features).logits, label) + mean(aux)", "logits", "", False),
+    ],
+)
+def test_a_replica_shares_gradients_where_every_parameter_has_one(
+    loss: str, metric: str, freeze: str, replicated: bool, tmp_path: Path
+) -> None:
+    text = ONE.replace("LOSS", loss).replace("METRIC", metric).replace("FREEZE", freeze)
+    train = open_train(DATA + text, tmp_path)
+    assert Facts(train).replicated is replicated
+
+
+def test_two_processes_share_what_no_replica_can(tmp_path: Path) -> None:
+    folder = write(DATA + NETS + INSIDE, tmp_path)
+    lint(folder)
+    assert "DistributedDataParallel" not in (folder / "train.py").read_text()
+    done = run(folder, "one")
+    assert done.returncode == 0, done.stderr
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*launch, "--nproc-per-node", "2", "train.py", "--out", "two", "--device", "cpu"],
+        cwd=folder,
+        env=one_thread(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    one, two = (load_file(folder / out / "last.safetensors") for out in ("one", "two"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+    records = [read_metrics(folder / out / "metrics.jsonl") for out in ("one", "two")]
+    for left, right in zip(*records, strict=True):
+        assert right["train.loss"] == pytest.approx(left["train.loss"], rel=1e-4)
+
+
+def test_a_net_that_a_train_looks_into_is_not_exchanged(tmp_path: Path) -> None:
+    train = open_train(DATA + NETS + INSIDE, tmp_path)
+    with pytest.raises(CompileError) as caught:
+        attach(train, "m", train.nets[0].net.graph)
+    (message,) = caught.value.messages
+    assert isinstance(message, NetLookedInto)
+    assert message.part == "m.backbone"
+    text = (DATA + NETS + INSIDE).replace("m.backbone(2 * features)", "features")
+    train = open_train(text.replace("+ sum(m.backbone.`fc.weight` ** 2)", ""), tmp_path)
+    attached = attach(train, "m", train.nets[0].net.graph)
+    assert attached.step.parameter.keys() == train.step.parameter.keys()
