@@ -258,7 +258,7 @@ def test_several_nets_start_from_loaded_weights(tmp_path: Path) -> None:
     assert torch.equal(start["head.fc.weight"], torch.full((3, 24), 0.1))
     text = (folder / "train.py").read_text()
     assert '"start.safetensors"' in text
-    assert 'training.model["frozen"].eval()' in text
+    assert '    model["frozen"].eval()' in text
 
 
 # --- failures ---------------------------------------------------------------------------------
