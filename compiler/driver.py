@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from compiler.data.base import OpenedSource
 from compiler.data.memory import Memory
 from compiler.diagnostics import Sink, did_you_mean
 from compiler.elaborate.api import open_file, run_deep
@@ -35,6 +36,7 @@ def check(
     sink: Sink,
     print_after: Mapping[str, Print] | None = None,
     arrays: Arrays | None = None,
+    opened: dict[str, OpenedSource] | None = None,
 ) -> Program | None:
     """The typed program of a file. What is wrong is in `sink` afterwards.
 
@@ -45,6 +47,8 @@ def check(
         sink: takes the diagnostics.
         print_after: what to do with the text of a stage of `STAGES`.
         arrays: columns in place of the sources of data items, by item.
+        opened: takes the sources of data items whose columns could be read, by item, whether or
+            not the items have faults.
 
     Returns:
         The program, without the items that were refused; None where there is no text, or a text
@@ -54,7 +58,12 @@ def check(
     if source is None:
         return None
     return check_source(
-        source, overrides=overrides, sink=sink, print_after=print_after, arrays=arrays
+        source,
+        overrides=overrides,
+        sink=sink,
+        print_after=print_after,
+        arrays=arrays,
+        opened=opened,
     )
 
 
@@ -65,6 +74,7 @@ def check_source(
     sink: Sink,
     print_after: Mapping[str, Print] | None = None,
     arrays: Arrays | None = None,
+    opened: dict[str, OpenedSource] | None = None,
 ) -> Program | None:
     """The typed program of a text: see `check`."""
     show = print_after or {}
@@ -79,6 +89,8 @@ def check_source(
     scope = open_file(file, found, values)
     scope.session.sources = {name: Memory(columns) for name, columns in (arrays or {}).items()}
     program = run_deep(lambda: elaborate_program(scope))
+    if opened is not None:
+        opened.update(scope.session.opened)
     for message in scope.session.select(found.messages):
         sink.report(message)
     if not readable:

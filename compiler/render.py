@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from compiler.diagnostics import Label, Message, Severity
@@ -205,18 +205,20 @@ def column_width(char: str) -> int:
 # --- JSON ---------------------------------------------------------------------------------------
 
 
-def render_json(messages: Sequence[Message]) -> str:
+def render_json(messages: Sequence[Message], extra: Mapping[str, object] | None = None) -> str:
     """Diagnostics as JSON.
 
     `{"errors": n, "warnings": n, "messages": [{"code", "severity", "title", "file", "start",
     "end", "label", "labels", "help"}]}`; `start` and `end` are `{"line", "column"}` counted from
     1, the end exclusive; `file`, `start` and `end` are null for a fault that lies in no file.
+    `extra` are entries beside these.
     """
     severities = [message.severity for message in messages]
     report = {
         "errors": severities.count(Severity.ERROR),
         "warnings": severities.count(Severity.WARNING),
         "messages": [encode_message(message) for message in messages],
+        **(extra or {}),
     }
     return json.dumps(report, indent=2, ensure_ascii=False)
 

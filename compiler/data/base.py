@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from compiler.diagnostics import Message
 from compiler.records import dataclass
 from compiler.signature import Described, Registry
+from compiler.source import Span
 from compiler.tensor import DType, TensorType
 
 
@@ -45,12 +46,16 @@ class Column:
     parts: tuple[str, ...] = ()
     written: Written = Written()
     trouble: Message | None = None
+    gaps: int = 0
+    """How many cells are missing, of a column that is not stored as numbers."""
+    examples: tuple[str, ...] = ()
+    """The first cells of a column of text."""
 
     @property
     def kind(self) -> str:
         """What it holds, in a word: "numbers", "categories", "dates", "text", "booleans" or
         "tensors"."""
-        if self.words:
+        if self.words or (self.categories and not self.type.rank):
             return "categories" if self.categories else "text"
         if self.written.date:
             return "dates"
@@ -126,6 +131,17 @@ class DataSource(Described):
     def code(self, columns: Sequence[Column]) -> Sequence[str]:
         """Body lines of the generated `load_columns(folder)` that return a dict of NumPy arrays
         with these columns."""
+
+
+@dataclass(frozen=True)
+class OpenedSource:
+    """The source of a data item, as far as a check came: its columns are known."""
+
+    name: str
+    source: DataSource
+    schema: tuple[Column, ...]
+    folder: Path
+    span: Span
 
 
 SOURCES: Registry[DataSource] = Registry("data source")

@@ -118,10 +118,22 @@ class _Describing:
         )
 
     def run(self) -> Column:
+        """The column, with what is missing."""
+        return self.count(self.find_kind())
+
+    def find_kind(self) -> Column:
         """The column."""
         if self.name in (*self.dialect.categories, *self.dialect.missing_category):
             return self.make_categories()
         return self.find_numbers() or self.find_dates() or self.find_words()
+
+    def count(self, column: Column) -> Column:
+        """The column with what is missing, and the first of its cells where it is text."""
+        if not self.missing and (column.kind != "text"):
+            return column
+        filled = sum(self.counts.values())
+        examples = tuple(text for _, text in self.find_samples(self.distinct))
+        return replace(column, gaps=len(self.cells) - filled, examples=examples)
 
     def find_numbers(self) -> Column | None:
         """The column, where every cell that is not missing is a number, all with one unit."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from compiler.data.base import OpenedSource
+from compiler.data.loading import SourcePlace
 from compiler.data.validation import validate_data
-from compiler.diagnostics import CompileError, Sink, did_you_mean
+from compiler.diagnostics import CompileError, Fault, Sink, did_you_mean
 from compiler.driver import STAGES, Print, check
 from compiler.messages.files import UnknownItem
+from compiler.render import render_json
 from weft.cli.reporting import (
     Assignments,
     Format,
@@ -19,6 +22,12 @@ from weft.cli.reporting import (
     print_messages,
     split_assignments,
 )
+
+if TYPE_CHECKING:
+    from compiler.data.summary import ColumnSummary
+
+MOST_COLUMNS = 200
+"""Columns of a table that are printed."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
         assignments: Assignments = None,
         form: Format = OutputFormat.TEXT,
         data: Annotated[
-            bool, typer.Option("--data", help="Also load the data and look at the numbers.")
+            bool, typer.Option("--data", help="Also load the data, and print their columns.")
         ] = False,
         print_after: Annotated[
             list[str] | None,
@@ -71,12 +80,58 @@ def _check(
 ) -> bool:
     """Checks one file; whether it is well."""
     sink = Sink()
-    program = check(path, overrides=split_assignments(assignments), sink=sink, print_after=shown)
+    opened: dict[str, OpenedSource] = {}
+    program = check(
+        path,
+        overrides=split_assignments(assignments),
+        sink=sink,
+        print_after=shown,
+        opened=opened,
+    )
     if data and program is not None and not sink.has_errors:
         for train in program.trains.values():
             validate_data(train, sink)
-    print_messages(sink.messages, form)
+    tables = _summarize(opened, sink) if data else {}
+    if form is OutputFormat.JSON:
+        found = {name: [vars(c) for c in columns] for name, columns in tables.items()}
+        print(render_json(sink.messages, {"data": found} if data else None))
+    else:
+        for name, columns in tables.items():
+            _print_columns(name, columns)
+        print_messages(sink.messages)
     return not sink.has_errors
+
+
+def _summarize(opened: Mapping[str, OpenedSource], sink: Sink) -> dict[str, list[ColumnSummary]]:
+    """The columns of every source that can be loaded."""
+    from compiler.data.summary import summarize_source
+
+    tables = {}
+    for name, source in opened.items():
+        try:
+            tables[name] = list(summarize_source(source))
+        except Fault as fault:
+            message = fault.make(SourcePlace(source.span))
+            if message not in sink.messages:  # the train that reads it reports it as well
+                sink.report(message)
+    return tables
+
+
+def _print_columns(name: str, columns: Sequence[ColumnSummary]) -> None:
+    rows = [("column", "kind", "type", "range", "missing", "examples")]
+    for column in columns[:MOST_COLUMNS]:
+        examples = ", ".join(" ".join(text.split())[:30] for text in column.examples)
+        missing = f"{column.missing:,}" if column.missing else "-"
+        rows.append(
+            (column.name, column.kind, column.type, column.range or "-", missing, examples or "-")
+        )
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    print(f"{name}:")
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(f"  {line.rstrip()}")
+    if len(columns) > MOST_COLUMNS:
+        print(f"  and {len(columns) - MOST_COLUMNS:,} more columns")
 
 
 def _print_stage(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from compiler.data.base import SOURCES, Column, DataSource
+from compiler.data.base import SOURCES, Column, DataSource, OpenedSource
 from compiler.data.fitting import find_statistics
 from compiler.data.registry import load_sources
 from compiler.data.rows import NotBatched, stack_rows
@@ -115,7 +115,11 @@ class DataRun:
         if self.source is None:
             return None
         try:
-            return self.source.schema(self.folder)
+            schema = self.source.schema(self.folder)
+            span = self.source_clause.span
+            opened = OpenedSource(self.item.name.text, self.source, schema, self.folder, span)
+            self.scope.session.opened[opened.name] = opened
+            return schema
         except Fault as fault:
             self.body.report(fault.make(self.place))
             return None
