@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from backends.pytorch.script.filling import fill
-from backends.pytorch.script.imports import emit_imports
 from backends.pytorch.script.layout import break_line, split_items
 from backends.pytorch.script.measuring import rename
-from backends.pytorch.script.names import to_identifier, write_literal
 from backends.pytorch.script.optimizing import spell_match
+from compiler.writing.imports import write_imports
+from compiler.writing.names import class_name, name_all, safe_name
+from compiler.writing.python import write_literal
 
 LONG = [
     "value = function(first_argument_of_it, second_argument_of_it, third_argument_of_it_too)",
@@ -69,11 +70,12 @@ def test_a_slot_without_text_is_an_error() -> None:
 
 def test_imports_are_merged_and_sorted() -> None:
     extra = ["from torch import Tensor", "import gzip", "import pandas as pd"]
-    lines = emit_imports("x = F.relu(math.pi)", extra)
+    lines = write_imports("x: Tensor = F.relu(math.pi, np.e, nn)  # json.x", extra)
     assert "import math" in lines
     assert "import gzip" in lines
     assert lines.index("import pandas as pd") == lines.index("import numpy as np") + 1
     assert lines.count("from torch import Tensor, nn") == 1
+    assert "import json" not in lines
     assert "from fnmatch import fnmatchcase" not in lines
 
 
@@ -82,19 +84,46 @@ def test_imports_are_merged_and_sorted() -> None:
     [
         ("accuracy", "accuracy"),
         ("PT08.S1(CO)", "PT08_S1_CO"),
-        ("2nd", "_2nd"),
-        ("class", "class_2"),
-        ("len", "len_2"),
-        ("taken", "taken_3"),
-        ("§", "value"),
+        ("2nd", "x2nd"),
+        ("class", "class_"),
+        ("len", "len_"),
+        ("match", "match_"),
+        ("_", "x"),
+        ("__init__", "init"),
+        ("ﬁ", "fi"),
+        ("x²", "x2"),
+        ("§", "x"),
+        ("a\n\u202eb", "a_b"),
     ],
 )
 def test_names_become_python_names(name: str, expected: str) -> None:
-    assert to_identifier(name, {"taken", "taken_2"}) == expected
+    assert safe_name(name) == expected
+    assert expected.isidentifier()
+
+
+def test_names_that_python_would_not_tell_apart_get_numbers() -> None:
+    found = name_all(["ﬁ", "fi", "class", "class_", "taken"], {"taken"})
+    assert list(found.values()) == ["fi", "fi_2", "class_", "class__2", "taken_2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("_", "X"), ("training", "Training_"), ("path", "Path_"), ("none", "None_"), ("ﬁx", "Fix")],
+)
+def test_classes_hide_nothing_of_a_script(name: str, expected: str) -> None:
+    assert class_name(name) == expected
 
 
 def test_literals_are_python() -> None:
-    for value in ('a "b"\n\\', (1,), (1, 2.5), [True, None], 3e-4):
+    for value in (
+        'a "b"\n\\',
+        "\u202e\u2028\r\0",
+        float("inf"),
+        (1,),
+        (1, 2.5),
+        [True, None],
+        3e-4,
+    ):
         assert eval(write_literal(value)) == value
 
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from backends.pytorch.expressions import Expressions, resolve
 from backends.pytorch.items import Body, FromFormal, FromItem, FromOwn, Item, Ref
 from backends.pytorch.merged import Choice, Diverge, Formal, Made, Merged, MergedRef
-from backends.pytorch.terms import CodeName, Form, Hole, Operand, Tree, name, skeleton
+from backends.pytorch.terms import Form, Hole, Operand, Tree, name, skeleton
+from compiler.writing.python import CodeName
 
 Pairs = tuple[tuple[int, Ref], ...]
 """A reference in each of some bodies, ordered by body."""

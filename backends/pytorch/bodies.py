@@ -11,17 +11,7 @@ from backends.pytorch.index import Index, needs_device, owns, relative_path
 from backends.pytorch.items import Body, FromFormal, FromItem, FromOwn, Item, Ref
 from backends.pytorch.merged import Class
 from backends.pytorch.spelled import Spelled
-from backends.pytorch.terms import (
-    Form,
-    Hole,
-    Operand,
-    Part,
-    Tree,
-    call,
-    name,
-    read_term,
-    rebuild,
-)
+from backends.pytorch.terms import Form, Hole, Operand, Part, Tree, call, name, read_term, rebuild
 from compiler.initializers import Constant, Initializer, Values
 from compiler.ir.graph import Frame, Parameter
 from compiler.ir.hint import HintName

@@ -7,7 +7,7 @@ from math import lcm
 
 import numpy as np
 
-from backends.pytorch.document import STEP, WIDTH, Group, lay_out
+from backends.pytorch.document import STEP, Group, lay_out
 from backends.pytorch.expressions import Expressions, hint_tree
 from backends.pytorch.merged import Class
 from backends.pytorch.reading import Reading
@@ -15,6 +15,7 @@ from backends.pytorch.sizes import write_dim
 from backends.pytorch.terms import name
 from compiler.dims import Dim, Quotient, Symbol
 from compiler.ir.graph import Condition
+from compiler.writing.python import WIDTH, write_formatted
 
 LARGEST_TRIED = 4096
 """Sizes up to this are tried when many conditions are replaced by one bound."""
@@ -113,7 +114,8 @@ class _Checks:
             return []
         size = self.reading.bound[symbol]
         return self._raise(
-            f"{size} < {least}", f"{symbol} must be at least {least}, not {{{size}}}"
+            f"{size} < {least}",
+            f"{write_formatted(symbol)} must be at least {least}, not {{{size}}}",
         )
 
     def condition(self, condition: Condition) -> list[str]:
@@ -123,7 +125,9 @@ class _Checks:
             size, divisor = whole
             text = self._text(size)
             tested = text if text.isidentifier() else f"({text})"
-            message = f"{size} must be a multiple of {divisor}, not {{{text}}}"
+            message = (
+                f"{write_formatted(str(size))} must be a multiple of {divisor}, not {{{text}}}"
+            )
             return self._raise(f"{tested} % {divisor} != 0", message)
         left, right = condition.left, condition.right
         if condition.relation == "==":
@@ -134,8 +138,9 @@ class _Checks:
         else:
             test, relation = f"{self._text(left)} > {self._text(right)}", "be at most"
         symbols = sorted(left.symbols | right.symbols)
-        shown = ", ".join(f"{s} is {{{self.reading.bound[s]}}}" for s in symbols)
-        return self._raise(test, f"{left} must {relation} {right}; {shown}")
+        shown = ", ".join(f"{write_formatted(s)} is {{{self.reading.bound[s]}}}" for s in symbols)
+        sides = [write_formatted(str(side)) for side in (left, right)]
+        return self._raise(test, f"{sides[0]} must {relation} {sides[1]}; {shown}")
 
     def _raise(self, test: str, message: str) -> list[str]:
         lines = [f"{' ' * self.indent}if {test}:"]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from backends.pytorch.document import STEP, Doc, Group, lay_out, quote
+from backends.pytorch.document import STEP, Doc, Group, lay_out
 from backends.pytorch.expressions import Expressions, hint_tree, resolve
 from backends.pytorch.forward import write_test
 from backends.pytorch.merged import CHAIN, Class, Condition, Merged, Variant
-from backends.pytorch.naming import MODULE_ATTRIBUTES, is_plain, safe_name
 from backends.pytorch.paths import (
     Kind,
     Table,
@@ -19,6 +18,8 @@ from backends.pytorch.paths import (
 )
 from backends.pytorch.polish import polish
 from backends.pytorch.terms import IDENTITY, Form, Part, Tree, call, name
+from compiler.writing.names import is_attribute, is_plain
+from compiler.writing.python import write_string
 
 INDENT = 8
 LEAST_ALIKE = 3
@@ -71,7 +72,7 @@ class Constructor:
     def write(self, stored: dict[str, str]) -> list[str]:
         """All statements after `super().__init__()`."""
         lines = [
-            f"{' ' * INDENT}self.{attribute} = {safe_name(label)}"
+            f"{' ' * INDENT}self.{attribute} = {self.target.spell(label)}"
             for label, attribute in stored.items()
         ]
         return self._defaults() + lines + self._modules() + self._starts()
@@ -81,8 +82,8 @@ class Constructor:
         lines: list[str] = []
         for setting in self.target.settings:
             if setting.fallback is not None:
-                label = safe_name(setting.name)
-                test = hint_tree(setting.fallback, _argument)
+                label = setting.label
+                test = hint_tree(setting.fallback, self._argument)
                 lines.append(f"{' ' * INDENT}if {label} is None:")
                 doc = self.expressions.write(test)
                 lines += lay_out(f"{label} = ", doc, INDENT + STEP)
@@ -96,8 +97,11 @@ class Constructor:
         made_lines = lay_out("", self.expressions.write(made), INDENT)
         return self._defaults() + made_lines + self._starts()
 
+    def _argument(self, label: str) -> Part:
+        return name(self.target.spell(label))
+
     def _tree(self, tree: Part) -> Part:
-        return polish(resolve(tree, _argument))
+        return polish(resolve(tree, self._argument))
 
     # --- modules --------------------------------------------------------------------------------
 
@@ -131,7 +135,7 @@ class Constructor:
         return _Block([], test, inner, self._assign(item, second, INDENT + STEP))
 
     def _test(self, condition: Condition) -> list[str]:
-        text = self.expressions.text(hint_tree(condition.test, _argument))
+        text = self.expressions.text(hint_tree(condition.test, self._argument))
         return write_test(text + (" is not None" if condition.is_set else ""), INDENT)
 
     def _assign(self, item: Merged, variant: Variant, indent: int) -> list[str]:
@@ -139,23 +143,23 @@ class Constructor:
 
     def _assign_member(self, owner: str, label: str, tree: Part, indent: int) -> list[str]:
         """`owner.label = module`, or what it takes for a label that cannot follow a dot."""
-        plain = is_plain(label) and label not in MODULE_ATTRIBUTES
+        plain = is_plain(label) and not is_attribute(label)
         if is_buffer(tree):
             assert isinstance(tree, Tree)
             doc = self.expressions.write(tree.parts[1])
-            if label in MODULE_ATTRIBUTES:
-                return lay_out(f"{owner}._buffers[{quote(label)}] = ", doc, indent)
-            made = (f"{owner}.register_buffer", Group("(", (quote(label), doc), ")"))
+            if is_attribute(label):
+                return lay_out(f"{owner}._buffers[{write_string(label)}] = ", doc, indent)
+            made = (f"{owner}.register_buffer", Group("(", (write_string(label), doc), ")"))
             return lay_out("", made, indent)
         doc = self.expressions.write(tree)
         if plain:
             return lay_out(f"{owner}.{label} = ", doc, indent)
         parameter = isinstance(tree, Tree) and tree.parts[:1] == (name("nn.Parameter"),)
-        if label in MODULE_ATTRIBUTES:
+        if is_attribute(label):
             table = "_parameters" if parameter else "_modules"
-            return lay_out(f"{owner}.{table}[{quote(label)}] = ", doc, indent)
+            return lay_out(f"{owner}.{table}[{write_string(label)}] = ", doc, indent)
         method = "register_parameter" if parameter else "add_module"
-        made = (f"{owner}.{method}", Group("(", (quote(label), doc), ")"))
+        made = (f"{owner}.{method}", Group("(", (write_string(label), doc), ")"))
         return lay_out("", made, indent)
 
     # --- containers -----------------------------------------------------------------------------
@@ -167,11 +171,11 @@ class Constructor:
         return self._hold(head, self.expressions.write(polish(self._container_tree(head))))
 
     def _hold(self, head: str, doc: Doc) -> list[str]:
-        if is_plain(head) and head not in MODULE_ATTRIBUTES:
+        if is_plain(head) and not is_attribute(head):
             return lay_out(f"self.{head} = ", doc, INDENT)
-        if head in MODULE_ATTRIBUTES:
-            return lay_out(f"self._modules[{quote(head)}] = ", doc, INDENT)
-        return lay_out("", ("self.add_module", Group("(", (quote(head), doc), ")")), INDENT)
+        if is_attribute(head):
+            return lay_out(f"self._modules[{write_string(head)}] = ", doc, INDENT)
+        return lay_out("", ("self.add_module", Group("(", (write_string(head), doc), ")")), INDENT)
 
     def _container_tree(self, prefix: str) -> Tree:
         """`nn.ModuleList([…])` or `nn.ModuleDict({…})`."""
@@ -184,7 +188,7 @@ class Constructor:
     def _member_tree(self, path: str) -> Part:
         """The constructor of a member, or the container that it is."""
         tree = self.target.modules.get(path)
-        return self._container_tree(path) if tree is None else resolve(tree, _argument)
+        return self._container_tree(path) if tree is None else resolve(tree, self._argument)
 
     def _namespace(self, path: str, owner: str) -> list[str]:
         """A module that only holds others, because parameters stand beside modules in it."""
@@ -218,7 +222,7 @@ class Constructor:
             seen.add(item.slot)
             for variant in item.variants:
                 for start in variant.starts:
-                    tree = resolve(start, _argument)
+                    tree = resolve(start, self._argument)
                     assert isinstance(tree, Tree)
                     if variant.condition is not None:
                         lines += self._test(variant.condition)
@@ -258,10 +262,6 @@ def _start_one(head: str, weight: str, rest: str) -> list[str]:
 def call_text(head: str) -> Doc:
     """`head()`."""
     return f"{head}()"
-
-
-def _argument(label: str) -> Part:
-    return name(safe_name(label))
 
 
 __all__ = ["CHAIN", "Constructor"]

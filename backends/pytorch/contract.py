@@ -26,6 +26,7 @@ from backends.pytorch.terms import (
     skeleton,
 )
 from compiler.tensor import TensorType
+from compiler.writing.python import write_string
 
 MOST_FILLERS = 2
 """More holes in a numbering than this read better as an `OrderedDict`."""
@@ -344,7 +345,7 @@ def _is_stage(item: Item | None) -> bool:
 
 
 def _pair(key: str, tree: Part) -> Tree:
-    return Tree(Form.TUPLE, "", (name(f'"{key}"'), tree))
+    return Tree(Form.TUPLE, "", (name(write_string(key)), tree))
 
 
 def _label(item: Item) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-WIDTH = 88
+from compiler.writing.python import WIDTH
+
 STEP = 4
 
 
@@ -74,40 +75,3 @@ def _has_group(doc: Doc) -> bool:
     if isinstance(doc, tuple):
         return any(map(_has_group, doc))
     return isinstance(doc, Group) and bool(doc.items)
-
-
-def quote(text: str) -> str:
-    """A string literal in double quotes, unless it holds more of them than single ones."""
-    body = repr(text)[1:-1]
-    if repr(text)[0] == '"':  # it holds a single quote and no double one
-        return f'"{body}"'
-    body = body.replace("\\'", "'")
-    return f"'{body}'" if '"' in body and "'" not in body else f'"{_escape(body)}"'
-
-
-def _escape(body: str) -> str:
-    return body.replace('"', '\\"')
-
-
-def lay_docstring(text: str, indent: int) -> list[str]:
-    """A docstring of one paragraph, filled to the width."""
-    margin = " " * indent
-    words = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"').split()
-    if not words:
-        return []
-    if words[-1].endswith('"') and not words[-1].endswith('\\"'):
-        words[-1] = words[-1][:-1] + '\\"'
-    lines, line = [], f'{margin}"""' + (" " if words[0].startswith('"') else "")
-    start = True
-    for word in words:
-        if not start and len(line) + 1 + len(word) > WIDTH:
-            lines.append(line)
-            line, start = margin, True
-        line += word if start else f" {word}"
-        start = False
-    if len(line) + 3 <= WIDTH:
-        return [*lines, f'{line}"""']
-    if lines:
-        return [*lines, line, f'{margin}"""']
-    head, _, last = line.rpartition(" ")  # ruff keeps the quotes behind a single line
-    return [head, f'{margin}{last}"""']

@@ -12,15 +12,16 @@ from dataclasses import dataclass, replace
 from backends.pytorch.conditions import Conditions
 from backends.pytorch.honesty import find_lying
 from backends.pytorch.merged import Class, Made, Merged, Setting, Variant
-from backends.pytorch.naming import safe_name
 from backends.pytorch.passing import LEAST_TELLING, find_stages
 from backends.pytorch.settings import FUNCTION, Settings, annotate
 from backends.pytorch.sizes import Sizes
-from backends.pytorch.terms import CodeName, Many, Part, is_scalar, same_value, variables
+from backends.pytorch.terms import Many, Part, is_scalar, same_value, variables
 from backends.pytorch.widths import Widths
 from compiler.dims import Dim
 from compiler.ir.graph import NO_DEFAULT
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names
+from compiler.writing.names import safe_name
+from compiler.writing.python import CodeName
 
 GENERAL_ROLES = frozenset(
     {"", "channels", "features", "dim", "kernel_size", "stride", "padding", "bias", "count"}

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from backends.pytorch.document import Doc, Group, flat, quote
+from backends.pytorch.document import Doc, Group, flat
 from backends.pytorch.merged import Class
-from backends.pytorch.naming import safe_name
-from backends.pytorch.terms import (
-    CodeName,
-    Form,
-    Hole,
-    Many,
-    Part,
-    Tree,
-    rebuild,
-    same_value,
-)
+from backends.pytorch.terms import Form, Hole, Many, Part, Tree, rebuild, same_value
 from compiler.ir.graph import NO_DEFAULT
 from compiler.ir.hint import Hint, HintBinary, HintChoose, HintConst, HintName, HintUnary
+from compiler.writing.python import write_literal, write_string
 
 _LEVELS = (
     ("or",),
@@ -43,23 +32,6 @@ LOOSEST = 0
 
 Attribute = Callable[[str], str]
 """Writes the path of a module or parameter below self."""
-
-
-def write_literal(value: object) -> str:
-    """A value as ruff writes it."""
-    match value:
-        case CodeName():
-            return str(value)
-        case str():
-            return quote(value)
-        case float() if math.isinf(value) or math.isnan(value):
-            return f'float("{value}")'
-        case float():
-            return re.sub(r"e([+-])0*(\d)", lambda m: f"e{m[1].strip('+')}{m[2]}", repr(value))
-        case tuple():
-            items = ", ".join(map(write_literal, value))
-            return f"({items}{',' if len(value) == 1 else ''})"
-    return repr(value)
 
 
 def literal(value: object) -> Tree:
@@ -177,7 +149,7 @@ class Expressions:
                 return self._display("(", tree.parts, ")")
             case Form.DICT:
                 rows = zip(tree.keys, tree.parts, strict=True)
-                pairs = tuple((f"{quote(key)}: ", self.write(part)) for key, part in rows)
+                pairs = tuple((f"{write_string(key)}: ", self.write(part)) for key, part in rows)
                 return Group("{", pairs, "}", display=True)
             case Form.EACH:
                 return "*", self._comprehension(tree)
@@ -253,7 +225,7 @@ class Expressions:
         for key, part in rest:
             default = settings[key].default
             if default is NO_DEFAULT or part != literal(default):
-                given.append((f"{safe_name(key)}=", self.write(part)))
+                given.append((f"{settings[key].label}=", self.write(part)))
         return target.name, Group("(", tuple(given), ")")
 
 

@@ -10,8 +10,9 @@ from itertools import chain, count
 from backends.pytorch.holders import HELD, name_held
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Class, Formal, Made, Merged, MergedRef
-from backends.pytorch.naming import safe_name, user_name
+from backends.pytorch.naming import user_name
 from backends.pytorch.terms import Part, operands
+from compiler.writing.names import safe_name
 
 SPARE_NAMES = ("x", "y", "z", "u", "v")
 

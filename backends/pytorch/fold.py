@@ -12,9 +12,9 @@ from backends.pytorch.holders import Holders
 from backends.pytorch.index import Index, sort_topologically
 from backends.pytorch.items import Body
 from backends.pytorch.merged import Class, Diverge
-from backends.pytorch.naming import class_name, free_name, function_name
 from backends.pytorch.sizes import Inexpressible
 from compiler.ir.graph import Frame, Graph
+from compiler.writing.names import class_name, free_name, function_name
 
 Key = tuple[str, bool, int]
 """A group of frames: block, whether it prints as a function, level of a recursive block."""

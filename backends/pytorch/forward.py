@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.pytorch.document import STEP, WIDTH
+from backends.pytorch.document import STEP
 from backends.pytorch.expressions import Expressions, hint_tree, resolve, substitute
 from backends.pytorch.flow import Pending
 from backends.pytorch.items import FromOwn
@@ -11,6 +11,7 @@ from backends.pytorch.merged import Choice, Class, Condition, Made, Merged, Merg
 from backends.pytorch.reading import Reading
 from backends.pytorch.statements import Statements
 from backends.pytorch.terms import Form, Operand, Tree, operands, subtrees
+from compiler.writing.python import WIDTH
 
 DEEPEST = 4
 """Expressions nested deeper than this get a line of their own."""

@@ -9,7 +9,7 @@ from itertools import chain
 from backends.pytorch.bodies import Call, NetCall
 from backends.pytorch.fold import fold_graphs
 from backends.pytorch.holders import Holders
-from backends.pytorch.naming import safe_name, user_name
+from backends.pytorch.naming import user_name
 from backends.pytorch.writer import write_class
 from compiler.ir.graph import Frame, Graph, Node
 
@@ -31,7 +31,8 @@ def emit_function(
     Args:
         graph: what it computes, e.g. the step of a train.
         name: what it is called.
-        nets: where each net's parameters live (`"m."`, `""`), and the argument that holds it.
+        nets: where each net's parameters live (`"m."`, `""`), and the argument that holds it: an
+            identifier, another one for each.
         graphs: each net's own graph, by the same key; needed for nets with several outputs.
         taken: names that functions of blocks may not have.
         trained: the argument that is in training mode when the function trains.
@@ -42,7 +43,7 @@ def emit_function(
     folded = fold_graphs([graph], nets=calls, as_function=True, taken=names, holders=holders)
     root = folded.root(graph).target
     root.name = name
-    root.modules_given = tuple(dict.fromkeys(safe_name(v) for v in nets.values()))
+    root.modules_given = tuple(dict.fromkeys(nets.values()))
     root.doc = ""
     return "\n\n\n".join("\n".join(write_class(target)) for target in folded.classes) + "\n"
 
@@ -74,7 +75,7 @@ def _find_calls(
             continue
         formals = tuple(value for _, value in frame.tensors)
         results = _find_results(graph, frame, inside, graphs.get(prefix))
-        yield frame, NetCall(safe_name(nets[prefix]), formals, results)
+        yield frame, NetCall(nets[prefix], formals, results)
 
 
 class InnerNets:

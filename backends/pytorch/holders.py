@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from backends.pytorch.document import quote
-from backends.pytorch.naming import MODULE_ATTRIBUTES, is_plain, safe_name
 from backends.pytorch.terms import Form, Tree, name
 from compiler.ir.graph import Frame, Parameter
 from compiler.tensor import DType, TensorType
+from compiler.writing.names import is_attribute, is_plain
+from compiler.writing.python import write_string
 
 MODE = name("self.training")
 """How an op spells that it acts in training only; in a function, the mode comes in as a value."""
@@ -55,7 +55,7 @@ class Holders:
         method = "get_parameter" if parameter.trainable else "get_buffer"
         tree = name(variable)
         if not _is_readable(inner):
-            return Tree(Form.METHOD, method, (tree, name(quote(inner))))
+            return Tree(Form.METHOD, method, (tree, name(write_string(inner))))
         for part in inner.split("."):
             tree = Tree(Form.ATTRIBUTE, part, (tree,))
         return tree
@@ -65,13 +65,13 @@ class Holders:
         variable, inner = self._split(path)
         if _is_readable(inner):
             return f"{variable}.{inner}"
-        return f"{variable}.get_submodule({quote(inner)})"
+        return f"{variable}.get_submodule({write_string(inner)})"
 
     def _split(self, path: str) -> tuple[str, str]:
         """The variable of the net that a path belongs to, and the rest of the path."""
         found = self._find(path)
         assert found is not None, f"no net holds {path}"
-        return safe_name(self.variables[found]), path.removeprefix(found)
+        return self.variables[found], path.removeprefix(found)
 
     def find_mode(self, frame: Frame) -> str:
         """The value that says whether what stands in a frame trains: as the net that it is a
@@ -81,7 +81,7 @@ class Holders:
 
     def read_mode(self, value: str) -> Tree:
         """`model.training`."""
-        return name(f"{safe_name(value.removesuffix(_MODE_VALUE))}.training")
+        return name(f"{value.removesuffix(_MODE_VALUE)}.training")
 
     def _find(self, path: str) -> str | None:
         """Where the parameters of the net live that a path belongs to."""
@@ -91,4 +91,4 @@ class Holders:
 
 def _is_readable(path: str) -> bool:
     """Whether a path can be read with dots."""
-    return all(is_plain(part) and part not in MODULE_ATTRIBUTES for part in path.split("."))
+    return all(is_plain(part) and not is_attribute(part) for part in path.split("."))

@@ -47,6 +47,8 @@ class Index:
         self.as_function = as_function
         self._modes: dict[str, None] = {}
         self.holders = holders or Holders()
+        self.taken = frozenset(self.holders.variables.values())
+        """What no variable may be called."""
         self.root = graph.frame
         self.nets = frozenset(nets)
         spelled = spell_graph(graph, self.nets if as_function else None)

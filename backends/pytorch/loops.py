@@ -9,11 +9,12 @@ from backends.pytorch.expressions import substitute
 from backends.pytorch.flow import Pending
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Choice, Made, Merged, MergedRef
-from backends.pytorch.naming import free_name, safe_name, singular
+from backends.pytorch.naming import singular
 from backends.pytorch.spelled import LOOP_MARK
 from backends.pytorch.statements import Statements
 from backends.pytorch.terms import Form, Part, Tree, call, name, operands
 from compiler.ops.scan import Scan
+from compiler.writing.names import free_name, safe_name
 
 
 def write_repeat(out: Statements, item: Merged, tree: Tree) -> None:

@@ -124,6 +124,8 @@ class Setting:
     runtime: bool = False
     hidden: bool = False
     """Constant, and used by the spec where no hint follows: never printed."""
+    label: str = ""
+    """Its name in Python."""
 
     def argument(self, instance: int) -> object:
         """What a call passes."""
@@ -172,12 +174,19 @@ class Class:
             if item.slot and item.variants and item.sample.op != "declare"
         }
 
+    def spell(self, name: str) -> str:
+        """The name of an argument in Python."""
+        assert self.explained is not None
+        return self.explained.settings.found[name].label
+
     @cached_property
     def functions(self) -> frozenset[str]:
-        """Names of the generated functions that it calls: no variable may have them."""
+        """Names of the generated functions and the modules that it calls: no variable may have
+        them."""
         trees = (t for item in self.items for t in subtrees(item.expression))
         targets = (t.target for t in trees if t.form is Form.BUILD)
-        return frozenset(t.name for t in targets if isinstance(t, Class))
+        called = {t.name for t in targets if isinstance(t, Class)}
+        return self.bodies[0].index.taken.union(called)
 
     @cached_property
     def declared(self) -> dict[str, Part]:

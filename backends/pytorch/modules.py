@@ -40,8 +40,8 @@ def constructor_arguments(graph: Graph, among: Sequence[Graph] = ()) -> dict[str
     """The arguments that make a graph's class as the graph is: those that differ from the
     default, by name."""
     call = _fold(tuple(among) or (graph,)).root(graph)
-    given = {s.name: s.argument(call.instance) for s in sort_settings(call.target)}
-    defaults = {s.name: s.default for s in call.target.settings}
+    given = {s.label: s.argument(call.instance) for s in sort_settings(call.target)}
+    defaults = {s.label: s.default for s in call.target.settings}
     return {
         name: value
         for name, value in given.items()

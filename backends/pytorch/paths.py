@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from ast import literal_eval
 from enum import Enum
 
-from backends.pytorch.document import quote
 from backends.pytorch.merged import CHAIN, Class
-from backends.pytorch.naming import DICT_ATTRIBUTES, MODULE_ATTRIBUTES, is_plain
 from backends.pytorch.terms import Form, Hole, Many, Part, Tree
+from compiler.writing.names import DICT_ATTRIBUTES, is_attribute, is_plain
+from compiler.writing.python import write_string
 
 
 class Kind(Enum):
@@ -37,7 +38,7 @@ def read_path(target: Class, path: str) -> str:
         if kind is Kind.LIST and part.isdecimal():
             text += f"[{part}]"
         elif kind is Kind.DICT:
-            text += f"[{quote(part)}]"
+            text += f"[{write_string(part)}]"
         else:
             text = read_member(text, part, table)
     return text
@@ -45,9 +46,9 @@ def read_path(target: Class, path: str) -> str:
 
 def read_member(owner: str, label: str, table: Table) -> str:
     """`owner.label`, whatever the label is."""
-    if label in MODULE_ATTRIBUTES:
-        return f"{owner}.{table.value}[{quote(label)}]"
-    return f"{owner}.{label}" if is_plain(label) else f"getattr({owner}, {quote(label)})"
+    if is_attribute(label):
+        return f"{owner}.{table.value}[{write_string(label)}]"
+    return f"{owner}.{label}" if is_plain(label) else f"getattr({owner}, {write_string(label)})"
 
 
 def find_table(target: Class, path: str) -> Table:
@@ -104,7 +105,7 @@ def find_members(target: Class, prefix: str) -> tuple[list[str], bool]:
     names = list(labels)
     if all(label.isdecimal() for label in names):
         names.sort(key=int)
-    usable = not any(label in DICT_ATTRIBUTES for label in names)
+    usable = not any(label in DICT_ATTRIBUTES or is_attribute(label) for label in names)
     return names, modules and usable
 
 
@@ -127,7 +128,7 @@ def _named_stages(parts: list[Part]) -> dict[str, Part] | None:
     match parts:
         case [Tree(Form.CALL, "", (Tree(Form.NAME, "OrderedDict"), Tree(parts=pairs)))]:
             rows = [pair.parts for pair in pairs if isinstance(pair, Tree)]
-            return {k.label.strip('"'): v for k, v in rows if isinstance(k, Tree)}
+            return {literal_eval(k.label): v for k, v in rows if isinstance(k, Tree)}
     return None
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from backends.pytorch.naming import free_name, safe_name
 from backends.pytorch.terms import Form, Part, Tree, call, rebuild, subtrees
+from compiler.writing.names import free_name, safe_name
 
 SHORTEST_RUN = 4
 MOST_COLUMNS = 3

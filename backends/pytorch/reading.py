@@ -6,10 +6,10 @@ from collections import Counter
 
 from backends.pytorch.document import lay_out
 from backends.pytorch.merged import Class, Formal, Merged, MergedRef
-from backends.pytorch.naming import MODULE_ATTRIBUTES, free_name, safe_name
 from backends.pytorch.sizes import size_of
 from backends.pytorch.terms import Many, Operand, Part, Tree, name, variables
 from compiler.ir.hint import hint_names
+from compiler.writing.names import MODULE_ATTRIBUTES, free_name
 
 
 class Reading:
@@ -43,7 +43,7 @@ class Reading:
         taken = {*self.target.functions, *self.target.formals}
         for label, count in counts.items():
             if count > 1:
-                self.bound[label] = free_name(safe_name(label), taken)
+                self.bound[label] = free_name(self.target.spell(label), taken)
                 taken.add(self.bound[label])
             else:
                 self._read_once(label, readers[label])
@@ -69,10 +69,10 @@ class Reading:
     def argument(self, label: str) -> Tree:
         """`self.heads`; in a function the argument itself."""
         if self.target.is_function:
-            return name(safe_name(label))
+            return name(self.target.spell(label))
         if label not in self.stored:
             slots = {item.slot.partition(".")[0] for item in self.target.items if item.slot}
-            self.stored[label] = free_name(safe_name(label), slots | MODULE_ATTRIBUTES, "_")
+            self.stored[label] = free_name(self.target.spell(label), slots | MODULE_ATTRIBUTES, "_")
         return name(f"self.{self.stored[label]}")
 
     # --- sizes at the top -----------------------------------------------------------------------

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from backends.pytorch.holders import is_mode, name_held
 from backends.pytorch.merged import Class, Formal, Setting
-from backends.pytorch.naming import free_name, safe_name, user_name
+from backends.pytorch.naming import user_name
 from backends.pytorch.spelled import unmark
-from backends.pytorch.terms import CodeName, Many, plain_value
+from backends.pytorch.terms import Many, plain_value
 from compiler.dims import Dim
 from compiler.ir.graph import NO_DEFAULT, Argument
 from compiler.ir.hint import (
@@ -24,6 +24,8 @@ from compiler.ir.hint import (
     evaluate_hint,
     hint_names,
 )
+from compiler.writing.names import free_name, safe_name
+from compiler.writing.python import CodeName
 
 
 class Settings:
@@ -78,6 +80,8 @@ class Settings:
 
     def add(self, setting: Setting) -> Setting:
         """Adds a setting; values that are None are left out of its environment."""
+        known = self.found.get(setting.name)
+        setting.label = known.label if known is not None else self.free(setting.name)
         self.found[setting.name] = setting
         for env, value in zip(self.envs, setting.values, strict=True):
             env.pop(setting.name, None)
@@ -91,8 +95,8 @@ class Settings:
 
     def free(self, wish: str) -> str:
         """A name that no setting, tensor or function has."""
-        taken = self.found.keys() | set(self.target.formals) | self.target.functions
-        return free_name(safe_name(wish), taken)
+        taken = {*self.found, *(s.label for s in self.found.values())}
+        return free_name(safe_name(wish), taken.union(self.target.formals, self.target.functions))
 
     # --- candidates ---------------------------------------------------------------------------
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from backends.pytorch.merged import Class, Formal, MergedRef
-from backends.pytorch.naming import safe_name
 from backends.pytorch.sizes import AXIS_NAMES
 from compiler.dims import Dim, DimError
 from compiler.ir.hint import Hint, HintName, hint_names, hint_text, rename_hint
+from compiler.writing.names import safe_name
+from compiler.writing.python import show
 
 FACTORS = (2, 3, 4, 5, 6, 7, 8, 16, 32)
 """Multiples of an input's size that a comment names."""
@@ -32,7 +33,7 @@ class Shapes:
         if not rank or any(self.target.type_of(ref, i).rank != rank for i in self._instances()):
             return None
         sizes = [self._axis(ref, axis) for axis in range(rank)]
-        return None if None in sizes else f"[{', '.join(s for s in sizes if s is not None)}]"
+        return None if None in sizes else show(f"[{', '.join(s for s in sizes if s is not None)}]")
 
     def _instances(self) -> range:
         return range(len(self.target.bodies))
@@ -55,7 +56,7 @@ class Shapes:
                     return safe_name(argument.name)
         for setting in target.settings:
             if setting.dim == (place, axis):
-                return safe_name(setting.name)
+                return setting.label
         if target.is_root:
             width = self.widths.of(Formal(place), axis)
             hint = width.hint if width is not None else None
@@ -74,7 +75,7 @@ class Shapes:
             return None
         for setting in self.target.settings:
             if setting.values == column:
-                return safe_name(setting.name)
+                return setting.label
         return self._find_equal(axis, column) or self._find_scaled(axis, column)
 
     def _letter(self, place: int, axis: int) -> str:
@@ -133,7 +134,7 @@ class Shapes:
                     return f"{label} / {factor}"
             for setting in self.target.settings:
                 if setting.dim is None and _is_quotient(column, base, setting.values):
-                    return f"{label} / {safe_name(setting.name)}"
+                    return f"{label} / {setting.label}"
         return None
 
 

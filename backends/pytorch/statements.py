@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from backends.pytorch.document import STEP, WIDTH, Doc, Group, flat, lay_out
+from backends.pytorch.document import STEP, Doc, Group, flat, lay_out
 from backends.pytorch.expressions import Expressions, substitute
 from backends.pytorch.flow import SPARE_NAMES, Flow
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Class, Made, Merged, MergedRef
-from backends.pytorch.naming import free_name
 from backends.pytorch.reading import Reading
 from backends.pytorch.shapes import Shapes
 from backends.pytorch.terms import Form, Part, Tree, name, operands, subtrees
+from compiler.writing.names import free_name
+from compiler.writing.python import WIDTH
 
 
 class Statements:
@@ -30,6 +31,8 @@ class Statements:
         self.shapes = Shapes(target)
         self.flow = Flow(target, reading.extra)
         self.flow.reserved.update(reading.bound.values(), target.functions)
+        if target.is_function:
+            self.flow.reserved.update(setting.label for setting in target.settings)
         self.lines: list[str] = []
         self.last_shape: str | None = None
 

@@ -12,12 +12,6 @@ from compiler.ir.hint import Hint
 from compiler.ops import spelling
 
 
-class CodeName(str):
-    """A value that is a dotted name in code, e.g. the function `F.relu`."""
-
-    __slots__ = ()
-
-
 class Form(Enum):
     """What a tree is; the comment says what its label and parts are."""
 

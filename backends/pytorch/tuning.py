@@ -27,6 +27,7 @@ from compiler.data.loading import load_data
 from compiler.files import write_text
 from compiler.ir.weights import read_weights
 from compiler.program import Train
+from compiler.writing.imports import write_imports
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -162,14 +163,6 @@ def _hash(path: Path) -> str:
 
 # --- gradients --------------------------------------------------------------------------------
 
-IMPORTS = (
-    "import math",
-    "import numpy as np",
-    "import torch",
-    "import torch.nn.functional as F",
-    "from torch import Tensor, nn",
-)
-
 
 def measure_gradients(tuned: TunedTrain, columns: Mapping[str, Array]) -> dict[str, Array]:
     """The gradient of a train's loss over rows, by parameter of the net under its prefix, as the
@@ -177,7 +170,8 @@ def measure_gradients(tuned: TunedTrain, columns: Mapping[str, Array]) -> dict[s
     import torch
 
     facts = Facts(tuned.train)
-    source = "\n".join([*IMPORTS, "", "", *emit_objective(facts), ""])
+    body = "\n".join(emit_objective(facts))
+    source = "\n".join([*write_imports(body), "", "", body, ""])
     compute_loss = run_source(source, "objective").compute_loss
     modules = list(_load_nets(tuned))
     given = [torch.from_numpy(np.ascontiguousarray(columns[name])) for name in facts.columns]

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from backends.pytorch.checks import write_checks
 from backends.pytorch.conditions import find_checked
 from backends.pytorch.constructor import INDENT, Constructor
-from backends.pytorch.document import STEP, WIDTH, Doc, Group, lay_docstring, lay_out
-from backends.pytorch.expressions import Expressions, write_literal
+from backends.pytorch.document import STEP, Doc, Group, lay_out
+from backends.pytorch.expressions import Expressions
 from backends.pytorch.forward import Forward
 from backends.pytorch.helpers import find_helpers
 from backends.pytorch.holders import is_mode
 from backends.pytorch.merged import Class, Formal, Setting
-from backends.pytorch.naming import safe_name
 from backends.pytorch.paths import read_path
 from backends.pytorch.reading import Reading
 from backends.pytorch.shapes import Shapes
 from compiler.ir.graph import NO_DEFAULT
 from compiler.tensor import TensorType
+from compiler.writing.imports import write_imports
+from compiler.writing.python import WIDTH, write_comment, write_docstring, write_literal
 
 
 def write_class(target: Class) -> list[str]:
@@ -53,7 +53,7 @@ def _write_function(target: Class, reading: Reading, expressions: Expressions) -
     names = _result_names(target)
     if len(lines[-1]) + len(names) <= WIDTH:
         lines[-1] += names
-    doc = lay_docstring(target.doc, STEP)
+    doc = write_docstring(target.doc, STEP)
     top = reading.unpack(STEP)
     return (
         lines
@@ -82,7 +82,7 @@ def _write_forward(target: Class, reading: Reading, expressions: Expressions) ->
 
 
 def _docstring(target: Class, indent: int) -> list[str]:
-    lines = lay_docstring(target.doc, indent)
+    lines = write_docstring(target.doc, indent)
     return [*lines, ""] if lines else []
 
 
@@ -93,7 +93,7 @@ def sort_settings(target: Class) -> list[Setting]:
 
 
 def _argument(setting: Setting) -> str:
-    text = f"{safe_name(setting.name)}: {setting.annotation}"
+    text = f"{setting.label}: {setting.annotation}"
     return text if setting.default is NO_DEFAULT else f"{text} = {write_literal(setting.default)}"
 
 
@@ -112,7 +112,7 @@ def _result_names(target: Class) -> str:
     if not target.is_root or len(target.outputs) == 1:
         return ""
     outputs = target.bodies[0].index.graph.outputs
-    return f"  # {', '.join(o.name for o in outputs)}"
+    return f"  {write_comment(', '.join(o.name for o in outputs))}"
 
 
 def _shape_line(target: Class, indent: int) -> list[str]:
@@ -138,27 +138,5 @@ def write_module(classes: Iterable[Class], title: str) -> str:
     """A whole file: what it is, imports, classes."""
     text = "\n\n\n".join("\n".join(write_class(target)) for target in classes)
     text = "\n\n\n".join([*find_helpers(text), text])
-    doc = lay_docstring(f"{title}", 0)
+    doc = write_docstring(f"{title}", 0)
     return "\n".join([*doc, "", *write_imports(text), "", "", text]) + "\n"
-
-
-def write_imports(text: str) -> list[str]:
-    """The imports that generated code needs, as ruff sorts them."""
-    standard = []
-    if "OrderedDict(" in text:
-        standard.append("from collections import OrderedDict")
-    if "Callable[" in text:
-        standard.append("from collections.abc import Callable")
-    if re.search(r"\bAny\b", text):
-        standard.append("from typing import Any")
-    lines = [*standard, ""] if standard else []
-    if "math." in text and re.search(r"\bmath\.", text):
-        lines = ["import math", *lines] if lines else ["import math", ""]
-    if re.search(r"\btorch\.", text):
-        lines.append("import torch")
-    if re.search(r"\bF\.", text):
-        lines.append("import torch.nn.functional as F")
-    names = [n for n in ("Tensor", "nn") if re.search(rf"\b{n}\b", text)]
-    if names:
-        lines.append(f"from torch import {', '.join(names)}")
-    return lines

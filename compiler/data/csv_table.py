@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column
 from compiler.data.cells import convert_cells, describe_cells
 from compiler.data.files import find_file, read_text, refuse_file, refuse_setting
-from compiler.data.quoting import quote, write_dtype, write_path
 from compiler.data.tables import TextTable, is_read_as_text
 from compiler.diagnostics import Fault
 from compiler.messages.data import RaggedRow
 from compiler.records import dataclass
+from compiler.writing.python import write_dtype, write_path, write_string
 
 Table = tuple[tuple[Column, Sequence[str]], ...]
 """Columns and their cells as text."""
@@ -93,7 +93,7 @@ class Csv(TextTable):
     def code(self, columns: Sequence[Column]) -> Sequence[str]:
         options = [write_path(self.path)]
         if self.separator != ",":
-            options.append(f"sep={quote(self.separator)}")
+            options.append(f"sep={write_string(self.separator)}")
         if not self.header:
             options.append("header=None")
         options += self._write_numbers(columns)
@@ -101,8 +101,8 @@ class Csv(TextTable):
         if texts:
             options.append(f"dtype={{{', '.join(f'{key}: str' for key in texts)}}}")
         if codecs.lookup(self.encoding).name != "utf-8":
-            options.append(f"encoding={quote(self.encoding)}")
-        entries = [f"    {quote(c.name)}: {self._expression(c)}," for c in columns]
+            options.append(f"encoding={write_string(self.encoding)}")
+        entries = [f"    {write_string(c.name)}: {self._expression(c)}," for c in columns]
         table = f"table = pd.read_csv({', '.join(options)})"
         return [*self.helpers(columns), table, "return {", *entries, "}"]
 
@@ -110,20 +110,20 @@ class Csv(TextTable):
         """How pandas reads numbers, and what is missing."""
         options = []
         if self.decimal != ".":
-            options.append(f"decimal={quote(self.decimal)}")
+            options.append(f"decimal={write_string(self.decimal)}")
         if self.thousands:
-            options.append(f"thousands={quote(self.thousands)}")
+            options.append(f"thousands={write_string(self.thousands)}")
         spaced = {blank for column in columns for blank in column.written.blanks}
         marks = [*self.dialect.missing, *sorted(spaced)]
         if marks:
-            options.append(f"na_values=[{', '.join(map(quote, marks))}]")
+            options.append(f"na_values=[{', '.join(map(write_string, marks))}]")
         return options
 
     def _key(self, column: Column) -> str:
         """How pandas calls a column: names keep the spaces around them there."""
         if not self.header:
             return column.name.removeprefix("c")
-        return quote(column.parts[0] if column.parts else column.name)
+        return write_string(column.parts[0] if column.parts else column.name)
 
     def _expression(self, column: Column) -> str:
         series = f"table[{self._key(column)}]"

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.data.damage import UNREADABLE
 from compiler.data.files import find_folder, refuse_file, refuse_setting
-from compiler.data.quoting import quote, write_path
 from compiler.diagnostics import Fault
 from compiler.files import name_kind
 from compiler.messages.data import ImagesDiffer, ImageWithoutMask, NothingInFolder
 from compiler.records import dataclass
 from compiler.tensor import TensorType
+from compiler.writing.python import write_path, write_string
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 KINDS = f"images ({', '.join(SUFFIXES)})"
@@ -102,7 +102,7 @@ class Images(DataSource):
         wanted = {c.name: c for c in columns}
         lines = [
             f"root = {write_path(self.folder)}",
-            f"suffixes = {{{', '.join(map(quote, SUFFIXES))}}}",
+            f"suffixes = {{{', '.join(map(write_string, SUFFIXES))}}}",
             'paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in suffixes)',
         ]
         if "image" in wanted:
@@ -110,7 +110,7 @@ class Images(DataSource):
         if "mask" in wanted:
             lines += self._mask_code()
         if "label" in wanted:
-            classes = ", ".join(map(quote, wanted["label"].categories))
+            classes = ", ".join(map(write_string, wanted["label"].categories))
             lines.append(f"classes = [{classes}]")
             lines.append("names = [p.relative_to(root).parts[0] for p in paths]")
             lines.append("label = np.array([classes.index(n) for n in names], np.int64)")

@@ -17,6 +17,7 @@ from compiler.data.dates import ISO, seconds_of
 from compiler.messages.cells import MissingCells
 from compiler.records import dataclass
 from compiler.tensor import DType, TensorType
+from compiler.writing.python import write_string
 
 
 @final
@@ -45,7 +46,8 @@ class Memory(DataSource):
         return []
 
     def code(self, columns: Sequence[Column]) -> Sequence[str]:
-        names = ", ".join(f'"{c.name}": file["{c.name}"]' for c in columns)
+        keys = [write_string(column.name) for column in columns]
+        names = ", ".join(f"{key}: file[{key}]" for key in keys)
         path = f'Path(__file__).with_name("{HELD}")'
         return [f"with np.load({path}) as file:", f"    return {{{names}}}"]
 

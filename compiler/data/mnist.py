@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.data.damage import UNREADABLE
 from compiler.data.files import find_folder, refuse_file
-from compiler.data.quoting import write_path
 from compiler.data.sizes import check_expansion
 from compiler.diagnostics import Fault, did_you_mean
 from compiler.files import name_kind
 from compiler.messages.data import DataFileMissing
 from compiler.records import dataclass
 from compiler.tensor import TensorType
+from compiler.writing.python import write_path
 
 PARTS = {"train": "train", "test": "t10k"}
 KINDS = {"image": "images-idx3-ubyte", "label": "labels-idx1-ubyte"}

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.data.damage import UNREADABLE
 from compiler.data.files import find_file, refuse_column, refuse_file
-from compiler.data.quoting import quote, write_dtype, write_path
 from compiler.data.sizes import check_expansion, find_excess
 from compiler.diagnostics import Fault
 from compiler.messages.data import ArraysDiffer
 from compiler.records import dataclass
 from compiler.tensor import DType, TensorType
+from compiler.writing.python import write_dtype, write_path, write_string
 
 PARTS = ("train", "val", "test")
 """Endings of arrays that hold the rows of one split: `x_train`, `x_test`."""
@@ -109,14 +109,14 @@ class Npz(DataSource):
         for column in columns:
             dtype = write_dtype(column.type.dtype)
             stored = self._expression(column)
-            entries.append(f"        {quote(column.name)}: {stored}.astype({dtype}),")
+            entries.append(f"        {write_string(column.name)}: {stored}.astype({dtype}),")
         head = f"with np.load({write_path(self.path)}) as file:"
         return [head, "    return {", *entries, "    }"]
 
     def _expression(self, column: Column) -> str:
         if not column.parts:
-            return f"file[{quote(column.name)}]"
-        names = ", ".join(f"file[{quote(part)}]" for part in column.parts)
+            return f"file[{write_string(column.name)}]"
+        names = ", ".join(f"file[{write_string(part)}]" for part in column.parts)
         return f"np.concatenate([{names}])"
 
     def _read_headers(self, folder: Path) -> dict[str, Header]:

@@ -15,12 +15,12 @@ from compiler.data.base import SOURCES, Column, Written
 from compiler.data.cells import EMPTY, NUMBER, SHOWN, WHOLE, convert_cells, describe_cells
 from compiler.data.dates import seconds_of
 from compiler.data.files import find_files, refuse_file
-from compiler.data.quoting import quote, write_dtype, write_path
 from compiler.data.sizes import check_expansion
 from compiler.data.tables import TextTable
 from compiler.messages.cells import MissingCells
 from compiler.records import dataclass
 from compiler.tensor import TensorType
+from compiler.writing.python import write_dtype, write_path, write_string
 
 FLAG = TensorType.of("bool", ())
 STORED = "stored"
@@ -75,19 +75,19 @@ class Parquet(TextTable):
         return ["import pandas as pd"]
 
     def code(self, columns: Sequence[Column]) -> Sequence[str]:
-        names = ", ".join(quote(c.name) for c in columns)
+        names = ", ".join(write_string(c.name) for c in columns)
         lines = [f"table = pd.read_parquet({write_path(self.path)}, columns=[{names}])"]
         if set("*?[") & set(self.path):
             lines = [
-                f"paths = sorted(folder.glob({quote(self.path)}))",
+                f"paths = sorted(folder.glob({write_string(self.path)}))",
                 f"tables = [pd.read_parquet(p, columns=[{names}]) for p in paths]",
                 "table = pd.concat(tables)",
             ]
-        entries = [f"    {quote(c.name)}: {self._write_column(c)}," for c in columns]
+        entries = [f"    {write_string(c.name)}: {self._write_column(c)}," for c in columns]
         return [*self.helpers(columns), *lines, "return {", *entries, "}"]
 
     def _write_column(self, column: Column) -> str:
-        series = f"table[{quote(column.name)}]"
+        series = f"table[{write_string(column.name)}]"
         dtype = write_dtype(column.type.dtype)
         if column.type.rank:
             return f"np.stack({series}.to_list()).astype({dtype})"
@@ -95,7 +95,8 @@ class Parquet(TextTable):
             moments = f"pd.to_datetime({series}, utc=True)"
             return f'{moments}.dt.as_unit("s").astype(np.int64).to_numpy()'
         if column.written.text:
-            marks = ", ".join(map(quote, sorted({*EMPTY, *self.missing, *column.written.blanks})))
+            blanks = sorted({*EMPTY, *self.missing, *column.written.blanks})
+            marks = ", ".join(map(write_string, blanks))
             cells = f"{series}.astype(object)"
             if column.missing or "" in column.categories:
                 cells += f".mask({series}.isin([{marks}]))"

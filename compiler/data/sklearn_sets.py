@@ -15,6 +15,7 @@ from compiler.diagnostics import Fault, did_you_mean
 from compiler.messages.data import UnknownSet
 from compiler.records import dataclass
 from compiler.tensor import TensorType
+from compiler.writing.python import write_string
 
 NUMBER = TensorType.of("f32", ())
 CLASS = TensorType.of("i64", ())
@@ -167,7 +168,7 @@ class SklearnSet(DataSource):
         lines = [f"bunch = load_{self.set}()"]
         if not facts.image and set(wanted) & {"features", *facts.features}:
             lines.append("features = bunch.data.astype(np.float32)")
-        entries = [f'    "{name}": {self._expression(name)},' for name in wanted]
+        entries = [f"    {write_string(name)}: {self._expression(name)}," for name in wanted]
         return [*lines, "return {", *entries, "}"]
 
     def _expression(self, column: str) -> str:

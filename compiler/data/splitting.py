@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from compiler.records import dataclass
 from compiler.source import Span
+from compiler.writing.python import write_string
 
 Array = NDArray[Any]
 ORDER = ("train", "val", "test")
@@ -98,7 +99,7 @@ class Split:
                 low = f"{low} + {self.overlap}"
             stretch = f"np.arange({low}, {high})" if low else f"np.arange({high})"
             part = stretch if self.method == "in_order" else _write_slice("order", low, high)
-            entries.append(f'    "{name}": {part},')
+            entries.append(f"    {write_string(name)}: {part},")
         return [*lines, "return {", *entries, "}"]
 
     def _code_given(self) -> list[str]:
@@ -118,7 +119,12 @@ class Split:
             for (name, _), low, high in zip(self.shares, borders, borders[1:], strict=False):
                 ranges[name] = _write_slice("order", str(low or ""), str(high))
             ranges["train"] = f"order[{borders[-1]}:]"
-        return [*lines, "return {", *(f'    "{n}": {ranges[n]},' for n in self.names), "}"]
+        return [
+            *lines,
+            "return {",
+            *(f"    {write_string(n)}: {ranges[n]}," for n in self.names),
+            "}",
+        ]
 
 
 def count_rows(shares: Sequence[int | float], rows: int) -> list[int]:

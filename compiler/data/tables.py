@@ -8,8 +8,8 @@ from compiler.data.base import Column, DataSource
 from compiler.data.cells import WHOLE, Dialect
 from compiler.data.dates import ISO
 from compiler.data.files import refuse_column, refuse_setting
-from compiler.data.quoting import quote, write_dtype
 from compiler.records import dataclass
+from compiler.writing.python import write_dtype, write_string
 
 ENCODE = [
     "def encode(cells: pd.Series, words: list[str]) -> np.ndarray:",
@@ -79,18 +79,18 @@ class TextTable(DataSource):
         if column.words:
             if "" in column.categories:
                 series += '.fillna("")'
-            return f"encode({series}, [{', '.join(map(quote, column.categories))}])"
+            return f"encode({series}, [{', '.join(map(write_string, column.categories))}])"
         if written.date:
             form = "ISO8601" if written.date == ISO else written.date
-            moments = f"pd.to_datetime({series}, format={quote(form)}, utc=True)"
+            moments = f"pd.to_datetime({series}, format={write_string(form)}, utc=True)"
             return f'{moments}.dt.as_unit("s").astype(np.int64).to_numpy()'
         if written.unit:
-            series += f'.str.replace({quote(written.unit)}, "", n=1, regex=False)'
+            series += f'.str.replace({write_string(written.unit)}, "", n=1, regex=False)'
             series += '.str.replace(r"\\s", "", regex=True)'
         if self.thousands:
-            series += f'.str.replace({quote(self.thousands)}, "", regex=False)'
+            series += f'.str.replace({write_string(self.thousands)}, "", regex=False)'
         if self.decimal != ".":
-            series += f'.str.replace({quote(self.decimal)}, ".", regex=False)'
+            series += f'.str.replace({write_string(self.decimal)}, ".", regex=False)'
         if column.type == WHOLE:
             return f"{series}.astype(np.int64).to_numpy()"
         return f"{series}.astype(np.float64).to_numpy({write_dtype(column.type.dtype)})"

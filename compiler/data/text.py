@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.data.files import find_file, read_text, refuse_file, refuse_setting
-from compiler.data.quoting import write_path
 from compiler.records import dataclass
 from compiler.tensor import TensorType
+from compiler.writing.python import write_path, write_string
 
 
 @SOURCES.register
@@ -82,7 +82,7 @@ class Text(DataSource):
     def code(self, columns: Sequence[Column]) -> Sequence[str]:
         windows = f"sliding_window_view(codes.astype(np.int64), {self.context + 1})"
         slices = {"tokens": "rows[:, :-1]", "target": "rows[:, 1:]"}
-        entries = ", ".join(f'"{c.name}": {slices[c.name]}' for c in columns)
+        entries = ", ".join(f"{write_string(c.name)}: {slices[c.name]}" for c in columns)
         return [
             f'text = ({write_path(self.path)}).read_text(encoding="utf-8-sig")',
             "_, codes = np.unique(list(text), return_inverse=True)",

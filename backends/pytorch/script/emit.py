@@ -6,7 +6,6 @@ from backends.pytorch.script import template
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.filling import Slots, fill
 from backends.pytorch.script.functions import emit_column_function, emit_objective
-from backends.pytorch.script.imports import emit_imports, sort_names
 from backends.pytorch.script.layout import break_lines
 from backends.pytorch.script.loading import (
     emit_columns,
@@ -28,7 +27,6 @@ from backends.pytorch.script.models import (
     find_classes,
     model_argument,
 )
-from backends.pytorch.script.names import write_literal
 from backends.pytorch.script.optimizing import (
     emit_optimizers,
     emit_rates,
@@ -40,6 +38,15 @@ from backends.pytorch.script.regularizing import (
     emit_lasso_constants,
     emit_shrink_calls,
     emit_shrinking,
+)
+from compiler.writing.imports import sort_names, write_imports
+from compiler.writing.python import (
+    quote_docstring,
+    show,
+    write_formatted,
+    write_literal,
+    write_long_docstring,
+    write_string,
 )
 
 Lines = list[str]
@@ -67,14 +74,14 @@ def emit_script(facts: Facts) -> str:
     ]
     body = "\n\n\n".join("\n".join(block) for block in blocks if block)
     models = ", ".join(sort_names(set(find_classes(facts))))
-    imports = emit_imports(body, train.data.source.imports())
+    imports = write_imports(body, train.data.source.imports())
     head = [*_docstring(facts), "", *imports, "", f"from model import {models}", ""]
     return "\n".join(head) + "\n" + body + "\n"
 
 
 def _docstring(facts: Facts) -> Lines:
     train = facts.train
-    about = train.doc.strip() or f"Trains {_names(facts)} on the data {train.data.name}."
+    about = train.doc if train.doc.split() else _describe(facts)
     usage = [
         ("python train.py", "a line per epoch, results in ./run"),
         ("python train.py --resume", "goes on after the last finished epoch"),
@@ -82,11 +89,15 @@ def _docstring(facts: Facts) -> Lines:
     ]
     if reads_folder(facts):
         usage.insert(1, ("python train.py --data DIR", "where paths of data start from"))
-    return [f'"""{about}', "", *(f"{command:39}{what}" for command, what in usage), '"""']
+    return write_long_docstring(about, [f"{command:39}{what}" for command, what in usage])
 
 
 def _names(facts: Facts) -> str:
     return " and ".join(dict.fromkeys(net.net.model for net in facts.train.nets))
+
+
+def _describe(facts: Facts) -> str:
+    return f"Trains {_names(facts)} on the data {facts.train.data.name}."
 
 
 def _model_type(facts: Facts) -> str:
@@ -102,14 +113,14 @@ def _constant_slots(facts: Facts) -> Slots:
         "rate_constants": [*emit_rates(facts), *break_lines(emit_lasso_constants(facts))],
         "clip": write_literal(train.clip),
         "patience": str(train.until.epochs if train.until else 0),
-        "monitor": monitor.name,
+        "monitor": show(monitor.name),
         "model_type": _model_type(facts),
     }
 
 
 def _data_slots(facts: Facts) -> Slots:
     folder = reads_folder(facts)
-    columns = [f"`{name}`" for name in facts.columns]
+    columns = [f"`{quote_docstring(name)}`" for name in facts.columns]
     return {
         "folder_parameter": "folder: Path" if folder else "",
         "load_lines": emit_loading(facts),
@@ -126,7 +137,9 @@ def _epoch_slots(facts: Facts) -> Slots:
         "The order and random draws follow" if "random" in facts.switches else "The order follows"
     )
     frozen = [
-        f'model["{net.name}"].eval()' for net in train.nets if net.prefix and facts.is_frozen(net)
+        f"model[{write_string(net.name)}].eval()"
+        for net in train.nets
+        if net.prefix and facts.is_frozen(net)
     ]
     extra = len(facts.step.outputs) - 1
     replica = f", replica: {_model_type(facts)}" if facts.replicated else ""
@@ -177,8 +190,8 @@ def _train_slots(facts: Facts) -> Slots:
         line
         for split in facts.evaluated
         for line in (
-            f'for name, value in evaluate(model, splits["{split}"]).items():',
-            f'    record[f"{split}.{{name}}"] = value',
+            f"for name, value in evaluate(model, splits[{write_string(split)}]).items():",
+            f'    record[f"{write_formatted(split)}.{{name}}"] = value',
         )
     ]
     averaged = [
@@ -202,11 +215,11 @@ def _score(facts: Facts) -> str:
     monitor = facts.monitor
     if facts.keeps_last:
         return "(training.epoch,)"
-    loss = f'-record["{monitor.split}.loss"]'
+    loss = f"-record[{write_string(f'{monitor.split}.loss')}]"
     if monitor.metric == "loss":
         return f"({loss},)"
     sign = "" if monitor.higher else "-"
-    return f'({sign}record["{monitor.name}"], {loss})'
+    return f"({sign}record[{write_string(monitor.name)}], {loss})"
 
 
 def _main_switches(facts: Facts) -> frozenset[str]:
@@ -218,7 +231,7 @@ def _main_slots(facts: Facts) -> Slots:
     scaler = ", torch.amp.GradScaler(device.type)" if "scaler" in facts.switches else ""
     measured = tuple(name for name in facts.splits if name != "train") or ("train",)
     return {
-        "description": f"Trains {_names(facts)} on the data {facts.train.data.name}.",
+        "description": write_string(_describe(facts)),
         "load_arguments": ", ".join(load_arguments(facts)),
         "model_lines": emit_model(facts),
         "optimizer_lines": emit_optimizers(facts),

@@ -6,39 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from backends.pytorch.script.names import to_identifier
 from compiler.ir.graph import Frame, Graph, Output
 from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program import Train, TrainedNet
+from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
 
-RESERVED = frozenset(
-    {
-        "batch",
-        "columns",
-        "device",
-        "dist",
-        "loss",
-        "math",
-        "model",
-        "nn",
-        "np",
-        "rows",
-        "size",
-        "start",
-        "sums",
-        "torch",
-        "BATCH",
-        "CLIP",
-        "EPOCHS",
-        "F",
-        "PATIENCE",
-        "RANK",
-        "SEED",
-        "WORLD",
-    }
-)
+EVALUATION_NAMES = SCRIPT_GLOBALS | SCRIPT_LOCALS
 """Names that the script itself uses where it also uses names of outputs and columns."""
 
 
@@ -104,12 +79,8 @@ class Facts:
     @cached_property
     def argument_names(self) -> Mapping[str, str]:
         """Python names of the outputs that metrics read, by the outputs' names."""
-        names: dict[str, str] = {}
-        for use in self.train.metrics:
-            for name in use.reads:
-                if name not in names:
-                    names[name] = to_identifier(name, RESERVED | set(names.values()))
-        return names
+        read = (name for use in self.train.metrics for name in use.reads)
+        return name_all(read, EVALUATION_NAMES)
 
     @cached_property
     def column_of(self) -> Mapping[str, int]:

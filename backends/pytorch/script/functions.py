@@ -9,37 +9,13 @@ from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.fitting import fit_inside
 from backends.pytorch.script.models import find_classes
 from compiler.ir.graph import Graph
-
-OWN_NAMES = frozenset(
-    {
-        "Training",
-        "all_sum",
-        "average_gradients",
-        "clear_folder",
-        "compute_columns",
-        "compute_loss",
-        "evaluate",
-        "load_checkpoint",
-        "load_columns",
-        "load_splits",
-        "main",
-        "save",
-        "save_checkpoint",
-        "shrink_groups",
-        "schedule",
-        "split_parameters",
-        "split_rows",
-        "start_process",
-        "train",
-        "train_epoch",
-    }
-)
-"""Names that the script defines; functions of blocks get others."""
+from compiler.writing.names import name_all
 
 
 def emit_objective(facts: Facts) -> list[str]:
     """`compute_loss`: from nets and a batch to the loss and what metrics read."""
-    nets = {net.prefix: net.name if net.prefix else "model" for net in facts.train.nets}
+    names = name_all(net.name for net in facts.train.nets)
+    nets = {net.prefix: names[net.name] if net.prefix else "model" for net in facts.train.nets}
     graphs = {net.prefix: net.net.graph for net in facts.train.nets}
     trained = next((nets[n.prefix] for n in facts.train.nets if not facts.is_frozen(n)), "")
     return _emit(facts, facts.step, "compute_loss", nets, graphs, trained)
@@ -61,6 +37,7 @@ def _emit(
     graphs: Mapping[str, Graph],
     trained: str = "",
 ) -> list[str]:
-    taken = (OWN_NAMES | set(find_classes(facts))) - {name}
+    schedules = {f"schedule_{number + 1}" for number in range(len(facts.train.groups))}
+    taken = {*find_classes(facts), *schedules}
     text = emit_function(graph, name=name, nets=nets, graphs=graphs, taken=taken, trained=trained)
     return text.strip().split("\n")

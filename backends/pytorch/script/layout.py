@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-WIDTH = 88
+from compiler.writing.python import WIDTH
+
 _OPEN, _CLOSE = "([{", ")]}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from backends.pytorch.script.facts import Facts
-from backends.pytorch.script.names import write_literal
+from compiler.writing.python import write_literal
 
 Lines = list[str]
 

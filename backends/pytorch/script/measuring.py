@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from backends.pytorch.script.facts import RESERVED, Facts
-from backends.pytorch.script.names import to_identifier, write_literal
+from backends.pytorch.script.facts import EVALUATION_NAMES, Facts
+from compiler.writing.names import free_name, safe_name
+from compiler.writing.python import write_literal
 
 Lines = list[str]
 
@@ -28,7 +29,7 @@ class Measured:
 
 def measure(facts: Facts) -> Measured:
     """The sums and figures of the loss and of every metric; equal sums and steps are shared."""
-    namer = _Namer({*RESERVED, *facts.argument_names.values(), "total_loss"})
+    namer = _Namer({*EVALUATION_NAMES, *facts.argument_names.values(), "total_loss"})
     sums: dict[str, str] = {"loss.double() * size": "total_loss"}
     steps: dict[str, str] = {}
     figures = [("loss", "total_loss / rows")]
@@ -66,7 +67,7 @@ class _Namer:
         """The name of an expression among those that are known, where it gets one."""
         if expression not in known:
             wanted = name if name not in self.taken else f"{metric}_{name}"
-            known[expression] = to_identifier(wanted, self.taken)
+            known[expression] = free_name(safe_name(wanted), self.taken, "_")
             self.taken.add(known[expression])
         return known[expression]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backends.pytorch.modules import constructor_call, root_class
-from backends.pytorch.naming import DICT_ATTRIBUTES, MODULE_ATTRIBUTES
 from backends.pytorch.script.facts import Facts
-from backends.pytorch.script.names import write_literal
 from backends.pytorch.script.optimizing import spell_match
 from compiler.ir.weights import match_paths
+from compiler.writing.names import DICT_ATTRIBUTES, is_attribute
+from compiler.writing.python import write_literal
 
 Lines = list[str]
 
@@ -73,8 +73,11 @@ def _make_dictionary(facts: Facts, made: str, placed: str) -> Lines:
 
 
 def has_taken_name(facts: Facts) -> bool:
-    """Whether a net is called like a member of `nn.ModuleDict`."""
-    return any(net.name in MODULE_ATTRIBUTES | DICT_ATTRIBUTES for net in facts.train.nets)
+    """Whether a net is called like a member of `nn.ModuleDict`, or so that it refuses the name."""
+    return any(
+        is_attribute(net.name) or net.name in DICT_ATTRIBUTES or "." in net.name
+        for net in facts.train.nets
+    )
 
 
 ADAPTER = "lora"

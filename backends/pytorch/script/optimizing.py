@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 
 from backends.pytorch.script.facts import Facts
-from backends.pytorch.script.names import write_literal
 from compiler.ir.weights import match_paths
 from compiler.program import ParameterGroup
+from compiler.writing.python import write_literal
 
 FUSED = frozenset({"SGD", "Adam", "AdamW", "Adagrad"})
 """Optimizers of torch.optim with a fused step, on the CPU too."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from backends.pytorch.script.facts import Facts
-from backends.pytorch.script.names import write_literal
 from backends.pytorch.script.optimizing import optimizer_of
 from compiler.ir.weights import path_matches
 from compiler.program import Regularization
+from compiler.writing.python import write_literal
 
 Lines = list[str]
 

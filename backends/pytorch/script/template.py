@@ -210,7 +210,7 @@ def start_process(device: str | None) -> torch.device:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="$description")
+    parser = argparse.ArgumentParser(description=$description)
     parser.add_argument("--data", type=Path, default=".", help="folder of the data")  #? folder
     parser.add_argument("--out", type=Path, default="run", help="folder for results")
     parser.add_argument("--resume", action="store_true", help="go on where it stopped")

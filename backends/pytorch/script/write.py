@@ -19,6 +19,7 @@ from compiler.files import replacing, write_text
 from compiler.ir.weights import write_weights
 from compiler.loading import find_loaded
 from compiler.program import Train
+from compiler.writing.markup import escape_markdown, write_code
 
 Array = NDArray[Any]
 
@@ -74,9 +75,10 @@ def describe(train: Train) -> str:
     data = " --data FOLDER" if reads_folder(Facts(train)) else ""
     where = ", where FOLDER is what the paths of the data start from" if data else ""
     return (
-        f"# {train.name}\n\n"
+        f"# {escape_markdown(train.name)}\n\n"
         f"`model.py` holds the networks as PyTorch modules, `train.py` trains them on the data "
-        f"`{train.data.name}`: run `python train.py{data} --out RUN`{where}. It needs torch, "
+        f"{write_code(train.data.name)}: "
+        f"run `python train.py{data} --out RUN`{where}. It needs torch, "
         "numpy, safetensors, tqdm and what the data needs, and nothing of Weft. RUN then holds "
         "`metrics.jsonl` (a line per epoch), `best.safetensors` (the weights of the best epoch), "
         "`last.safetensors` (all that `--resume` needs to go on exactly where it stopped) and "

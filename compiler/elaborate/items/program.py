@@ -13,6 +13,7 @@ from compiler.elaborate.context import Body
 from compiler.elaborate.files import FileScope, items_by_kind
 from compiler.elaborate.items.data import DataRun
 from compiler.elaborate.items.deploy import DeployRun
+from compiler.elaborate.items.file_names import check_item_names
 from compiler.elaborate.items.subjects import Deployable
 from compiler.elaborate.items.trained import TrainAssembly
 from compiler.elaborate.items.variants import VariantAssembly
@@ -30,6 +31,7 @@ from compiler.syntax import (
 from compiler.syntax import (
     Deploy as DeployItem,
 )
+from compiler.writing.files import file_key
 
 LATER_ITEMS: Mapping[type[Item], tuple[str, str]] = {
     Sweep: ("sweep", "search the parameters of a train"),
@@ -57,6 +59,7 @@ class _Assembly:
         scope = self.scope
         scope.session.facts = self.find_facts
         self.refuse_strangers()
+        check_item_names(scope)
         models = elaborate_models(scope)
         nets = elaborate_nets(scope)
         data = self.elaborate_data()
@@ -171,7 +174,8 @@ class _Assembly:
 def _choose_name(wish: str, taken: Collection[str]) -> str:
     """The name, with the first number that makes it free."""
     name, count = wish, 2
-    while name in taken:
+    keys = set(map(file_key, taken))
+    while file_key(name) in keys:
         name, count = f"{wish}_{count}", count + 1
     return name
 

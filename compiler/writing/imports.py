@@ -1,0 +1,81 @@
+"""Import lines of generated Python, in the order that linters want: those whose names it uses."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterable
+
+IMPORTS = {
+    "Any": "from typing import Any",
+    "Callable": "from collections.abc import Callable",
+    "DistributedDataParallel": "from torch.nn.parallel import DistributedDataParallel",
+    "F": "import torch.nn.functional as F",
+    "OrderedDict": "from collections import OrderedDict",
+    "Path": "from pathlib import Path",
+    "Tensor": "from torch import Tensor",
+    "argparse": "import argparse",
+    "dataclass": "from dataclasses import dataclass",
+    "dist": "import torch.distributed as dist",
+    "fnmatchcase": "from fnmatch import fnmatchcase",
+    "gc": "import gc",
+    "json": "import json",
+    "load_file": "from safetensors.torch import load_file",
+    "math": "import math",
+    "nn": "from torch import nn",
+    "np": "import numpy as np",
+    "os": "import os",
+    "safe_open": "from safetensors import safe_open",
+    "save_file": "from safetensors.torch import save_file",
+    "sys": "import sys",
+    "time": "import time",
+    "torch": "import torch",
+    "tqdm": "from tqdm import tqdm",
+}
+"""What generated code may use without saying where it is from, and the line that brings it."""
+
+
+def write_imports(body: str, extra: Iterable[str] = ()) -> list[str]:
+    """Sections of imports for code with this body: the standard library's, then others'.
+
+    `extra` are lines that it needs besides. The body is parsed, so that words of comments and
+    texts bring nothing in.
+    """
+    used = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
+    lines = {*extra, *(IMPORTS[name] for name in used & IMPORTS.keys())}
+    sections: tuple[list[str], list[str]] = ([], [])
+    for line in _merge(lines):
+        sections[_module(line).split(".")[0] not in sys.stdlib_module_names].append(line)
+    return [*sections[0], "", *sections[1]] if sections[0] else sections[1]
+
+
+def _module(line: str) -> str:
+    return line.split()[1]
+
+
+def _merge(lines: Iterable[str]) -> list[str]:
+    """Plain imports first, then one `from` line per module, each sorted."""
+    plain: list[str] = []
+    names: dict[str, set[str]] = {}
+    for line in sorted(lines):
+        found = re.fullmatch(r"from (\S+) import (.+)", line)
+        if found is None:
+            plain.append(line)
+        else:
+            names.setdefault(found[1], set()).update(n.strip() for n in found[2].split(","))
+    ordered = sorted(plain, key=lambda line: (_module(line).lower(), line))
+    for module in sorted(names, key=str.lower):
+        ordered.append(f"from {module} import {', '.join(sort_names(names[module]))}")
+    return ordered
+
+
+def sort_names(names: Iterable[str]) -> list[str]:
+    """Imported names: constants, then classes, then the rest (isort's `order-by-type`)."""
+
+    def rank(name: str) -> tuple[int, str]:
+        if name.isupper() and len(name) > 1:
+            return 0, name
+        return (1 if name[0].isupper() else 2), name
+
+    return sorted(names, key=rank)
