@@ -271,7 +271,7 @@ class Deploy:
 
     `graph` is what is lowered: outputs pruned, preprocessing put before it. Of a variant it is
     the net before any pass: `outputs` and `preprocess` are put to the net that comes out, whose
-    inputs were given the `columns`.
+    inputs were given the `columns`. `trained` is the name of the net in its train.
     """
 
     name: str
@@ -289,6 +289,7 @@ class Deploy:
     outputs: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     verify: bool = True
+    trained: str = ""
 
 
 @dataclass(frozen=True)

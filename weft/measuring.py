@@ -20,10 +20,11 @@ from compiler.compression.attach import CallOfNet, find_calls, find_net
 from compiler.data.loading import LoadedData, load_data
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.dims import Dim
+from compiler.elaborate.items.given import find_given
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Input, Output, Value
 from compiler.ir.subgraph import extract_subgraph
-from compiler.messages.contracts import RowsRelated
+from compiler.messages.contracts import InputNeedsWeights, RowsRelated
 from compiler.messages.files import UnknownItem
 from compiler.program import DataSet, Deploy, MetricUse, Program, Train
 from compiler.training.regression import BatchMean
@@ -78,23 +79,24 @@ class NetOfTrain:
     @cached_property
     def calls(self) -> tuple[CallOfNet, ...]:
         """The calls of the net, outside of loops, that are given what the first one is: in
-        evaluation all of them put out the same."""
-        first, *others = find_calls(self.train.step, find_net(self.train, self.name))
+        evaluation all of them put out the same. None where the train's outputs need none."""
+        found = find_calls(self.train.step, find_net(self.train, self.name))
+        if not found:
+            return ()
+        first, *others = found
         same = (call for call in others if call.frame.tensors == first.frame.tensors)
         return (first, *same)
 
-    @property
-    def call(self) -> CallOfNet:
-        """The first call of the net."""
-        return self.calls[0]
 
-
-def find_place(deploy: Deploy, program: Program) -> NetOfTrain:
-    """The place of a deployed net in its train: of a variant, that of the net it was made from."""
+def find_place(
+    deploy: Deploy, program: Program, weights: Mapping[str, Array] | None = None
+) -> NetOfTrain:
+    """The place of a deployed net in its train: of a variant, that of the net it was made from.
+    `weights` are the trained numbers, by the train's paths."""
     variant = program.variants.get(deploy.variant or "")
     train = program.trains[(variant.train if variant is not None else deploy.train) or ""]
-    name = variant.net if variant is not None else train.nets[0].name
-    return NetOfTrain(train, name, program.source.folder, deploy.preprocess)
+    name = variant.net if variant is not None else deploy.trained
+    return NetOfTrain(train, name, program.source.folder, deploy.preprocess, weights)
 
 
 def measure_deployed(place: NetOfTrain, session: Session, split: str) -> dict[str, float]:
@@ -138,6 +140,8 @@ def score_rows(
             those of single rows.
     """
     train = place.train
+    if not place.calls:
+        return {}
     loaded = place.data
     if split not in loaded.rows:
         known = tuple(loaded.rows)
@@ -184,9 +188,26 @@ def choose_inputs(place: NetOfTrain, rows: Array) -> dict[str, Array]:
     if place.preprocess is not None:
         raw = train.data.source.load(place.folder)
         return {item.name: raw[item.name][rows] for item in train.data.columns.inputs}
-    sources = dict(place.call.frame.tensors)
-    names = [item.name for item in find_net(train, place.name).net.graph.inputs]
-    return {name: place.data.columns[sources[name]][rows] for name in names}
+    given = find_given(train, find_net(train, place.name))
+    found = {name: place.data.columns[column][rows] for name, column in given.columns.items()}
+    if given.computed is not None:
+        found |= _compute_inputs(place, given.computed, rows)
+    return found
+
+
+def _compute_inputs(place: NetOfTrain, part: Graph, rows: Array) -> dict[str, Array]:
+    """Inputs that the train computes of columns, a batch at a time, as its script does."""
+    weights = dict(place.weights or {})
+    missing = [p for p in part.parameters if p.path not in weights]
+    if missing:
+        fault = InputNeedsWeights(place.train.span, part.outputs[0].name, missing[0].path)
+        raise CompileError([fault])
+
+    def run(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        return evaluate(part, weights, inputs)
+
+    columns = {item.name: place.data.columns[item.name][rows] for item in part.inputs}
+    return _run_in_chunks(run, columns, place.train.batch)
 
 
 def _make_scores(

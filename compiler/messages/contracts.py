@@ -137,3 +137,27 @@ class RowsRelated(Message):
 
     def help(self) -> str:
         return "let the net put out what belongs to a row, and compare rows in the train"
+
+
+@final
+@dataclass(frozen=True)
+class InputNeedsWeights(Message):
+    """A file is measured on the rows of a train's data, and the train gives its net what other
+    nets compute of them; their weights are not there.
+
+    `weft build` keeps the weights of every net of a train in its folder, beside the files.
+    """
+
+    code: ClassVar[str] = "W1282"
+
+    input: str
+    weight: str
+
+    def title(self) -> str:
+        return f"the input `{self.input}` cannot be computed"
+
+    def label(self) -> str:
+        return f"another net of the train makes it, and there is no `{self.weight}`"
+
+    def help(self) -> str:
+        return "run `weft build` first, which keeps the weights of all nets"

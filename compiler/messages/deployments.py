@@ -204,6 +204,49 @@ class PreprocessNameClash(Message):
         return "give the output or weight another name in the model"
 
 
+@final
+@dataclass(frozen=True)
+class InputOfAnotherNet(Message):
+    """A deployment puts the columns of a data item before a net, and the train gives the net what
+    another net computes of them: the file would have to hold that net too.
+
+    Put both nets into one model, or deploy without `preprocess`: the file then takes what the net
+    takes.
+    """
+
+    code: ClassVar[str] = "W1281"
+    bad: ClassVar[str] = (
+        train_spec()
+        + """model Head() {
+    input logits: f32[batch, 10]
+    output scores = logits -> dense(10)
+}
+train two on digits {
+    net body = Net()
+    net head = Head()
+    scores = image -> body -> head
+    minimize cross_entropy(scores, label) with sgd(lr=0.1)
+    batch 64  epochs 2
+}
+deploy two.head as onnx { preprocess digits }
+"""
+    )
+    good: ClassVar[str] = bad.replace("{ preprocess digits }", "{ dynamic batch }")
+
+    input: str
+    weight: str
+
+    def title(self) -> str:
+        return f"the input `{self.input}` comes from another net"
+
+    def label(self) -> str:
+        return f"what stands before it needs `{self.weight}`, which is not part of this net"
+
+    def help(self) -> str:
+        return "put both nets into one model, or leave `preprocess` out"
+
+
+@final
 @dataclass(frozen=True)
 class PreprocessDoesNotFit(Message):
     """The columns of the data that `preprocess` names are not what the net takes."""

@@ -21,6 +21,7 @@ from compiler.compression.wording import format_seconds, format_size
 from compiler.diagnostics import CompileError
 from compiler.files import write_text
 from compiler.ir.printer import print_graph
+from compiler.ir.weights import read_weights
 from compiler.loading import find_weights, read_all_weights
 from compiler.messages.verification import NotVerified
 from compiler.program import Deploy, Program, Train
@@ -35,7 +36,13 @@ from weft.building.report import Report, Section, format_metrics
 from weft.building.variant_stages import VariantStages
 from weft.building.version import identify_weft
 from weft.compiling import check_data, fit_preprocessing
-from weft.measuring import find_place, measure_deployed, measure_latency, sample_inputs
+from weft.measuring import (
+    NetOfTrain,
+    find_place,
+    measure_deployed,
+    measure_latency,
+    sample_inputs,
+)
 
 Array = NDArray[Any]
 Echo = Callable[[str], None]
@@ -169,10 +176,17 @@ class Build:
         return self.describe_deployment(deploy, path)
 
     def take_samples(self, deploy: Deploy) -> Mapping[str, Array] | None:
-        """Some real rows; None for a net without a train."""
+        """Some real rows; None for a net without a train, or that its train does not apply."""
         if deploy.train is None:
             return None
-        return sample_inputs(find_place(deploy, self.program), deploy.graph)
+        place = self.find_place(deploy)
+        return sample_inputs(place, deploy.graph) if place.calls else None
+
+    def find_place(self, deploy: Deploy) -> NetOfTrain:
+        """The place of a deployed net in its train, with the trained weights of the other nets."""
+        assert deploy.train is not None
+        trained = read_weights(self.folder / deploy.train / "best.safetensors")
+        return find_place(deploy, self.program, trained)
 
     def find_weights(self, deploy: Deploy) -> dict[str, Array]:
         """Trained weights, or those the net loads or draws."""
@@ -208,7 +222,7 @@ class Build:
         facts["device"] = session.device.value
         if train is not None:
             facts["split"] = train.data.split.names[-1]
-            place = find_place(deploy, self.program)
+            place = self.find_place(deploy)
             facts["metrics"] = measure_deployed(place, session, facts["split"])
         self.cache.record(stage, key, (), facts)
 

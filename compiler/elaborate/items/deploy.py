@@ -10,6 +10,7 @@ from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Body
 from compiler.elaborate.describing import describe
 from compiler.elaborate.files import FileScope
+from compiler.elaborate.items.given import add_computed
 from compiler.elaborate.items.operands import (
     Once,
     malformed,
@@ -20,13 +21,14 @@ from compiler.elaborate.items.operands import (
 )
 from compiler.elaborate.items.preprocess import put_before
 from compiler.elaborate.items.references import find_item
-from compiler.elaborate.items.subjects import Deployable, OpenVariant, find_subject
+from compiler.elaborate.items.subjects import Deployable, OpenVariant, Subject, find_subject
 from compiler.elaborate.values import Known, Poison
 from compiler.elaborate.words import make_table
 from compiler.ir.graph import Graph
 from compiler.messages.deployments import (
     DimBothWays,
     DimensionWithoutSize,
+    InputOfAnotherNet,
     LabelCount,
     OpsetOutOfRange,
     UnknownDim,
@@ -88,9 +90,11 @@ class DeployRun:
         if subject is None:
             return None
         graph = self.choose_outputs(subject.graph)
+        columns = subject.columns
         if self.preprocess is not None and graph is not None:
+            columns = self.compute_inputs(subject)
             data, span = self.preprocess
-            graph = put_before(self.body, data, graph, subject.columns, span)
+            graph = put_before(self.body, data, graph, columns, span)
         if graph is None:
             return None
         self.check_dims(graph)
@@ -111,9 +115,25 @@ class DeployRun:
             self.item.subject.span,
             subject.variant,
             tuple(n.text for n in self.outputs),
-            subject.columns,
+            columns,
             self.verify,
+            subject.trained,
         )
+
+    def compute_inputs(self, subject: Subject) -> Mapping[str, str]:
+        """Makes columns of what the train computes for inputs; the column of each input."""
+        assert self.preprocess is not None
+        data, span = self.preprocess
+        part = subject.computed
+        if part is None:
+            return subject.columns
+        if part.parameters:
+            weight = part.parameters[0].path
+            self.body.report(InputOfAnotherNet(span, part.outputs[0].name, weight))
+            return subject.columns
+        data, names = add_computed(data, part)
+        self.preprocess = (data, span)
+        return {**subject.columns, **names}
 
     # --- clauses ----------------------------------------------------------------------------
 

@@ -77,34 +77,26 @@ def report_missing(
 
 def apply_model(
     scope: FileScope, context: GraphContext, item: Train, reference: Reference, data: DataSet
-) -> dict[str, str] | None:
-    """Applies the net of `train f of Model on d` to the columns: its outputs become names. The
-    column of each input that is one; None where something was refused, which is reported."""
+) -> bool:
+    """Applies the net of `train f of Model on d` to the columns: its outputs become names. False
+    where something was refused, which is reported."""
     net = _find_net(scope, reference)
     if net is None:
-        return None
+        return False
     layer = net.layer
     assert isinstance(layer, BlockLayer)
     given = _match(context, layer, reference)
     if given is None:
-        return None
+        return False
     inputs = {s.name.text: s.name.span for s in read_signature(layer.file, layer.item).inputs}
     known = {**layer.given, **{n: g for n, g in given.items() if n not in inputs}}
     value = replace(net, layer=replace(layer, given=known))
     made = context.declare_net(item.name, value, reference.span, "")
     tensors = _choose_columns(context, layer, given, inputs, reference, data)
     if tensors is None or not isinstance(made, NetValue):
-        return None
+        return False
     outputs = context.call_net(made, tensors, reference.path[-1].span)
-    if outputs is None or not _bind_outputs(context, layer, outputs, data):
-        return None
-    columns = {o.name: o.name for o in data.columns.outputs}
-    named = {n: _value_name(g) for n, g in tensors.items()}
-    return {name: value for name, value in named.items() if value in columns}
-
-
-def _value_name(item: Given) -> str:
-    return item.value.value.name if isinstance(item.value, Tensor) else ""
+    return outputs is not None and _bind_outputs(context, layer, outputs, data)
 
 
 def _find_net(scope: FileScope, reference: Reference) -> NetValue | None:

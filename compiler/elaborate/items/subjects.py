@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from compiler.compression.attach import find_net
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.api import evaluate_constant
 from compiler.elaborate.files import FileNet, FileScope, items_by_kind
+from compiler.elaborate.items.given import find_given
 from compiler.elaborate.items.preprocess import prefix_parameters
 from compiler.elaborate.items.references import report_missing, resolve
 from compiler.elaborate.models import elaborate_layer
@@ -28,13 +30,16 @@ from compiler.syntax import Variant as VariantItem
 @dataclass(frozen=True)
 class Subject:
     """What is deployed: a graph whose weights are called as they are stored, and where they come
-    from. `columns` says which column of the train's data each input was given."""
+    from. `columns` says which column of the train's data each input was given, `computed` how
+    the train made the others. `trained` is its name in the train."""
 
     graph: Graph
     net: Net | None
     train: str | None
     columns: Mapping[str, str]
     variant: str | None = None
+    computed: Graph | None = None
+    trained: str = ""
 
 
 PYTORCH = (
@@ -46,10 +51,9 @@ PYTORCH = (
 
 @dataclass(frozen=True)
 class Deployable:
-    """A train that was elaborated, and the columns that the inputs of its net were given."""
+    """A train that was elaborated."""
 
     train: Train
-    columns: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ def find_base(
         chosen = _find_trained(scope, reference, deployable) if deployable is not None else None
         if deployable is None or chosen is None:
             return None
-        return Base(chosen.net, deployable.train, chosen.prefix, deployable.columns)
+        given = find_given(deployable.train, chosen)
+        return Base(chosen.net, deployable.train, chosen.prefix, given.columns)
     found = resolve(scope, reference)
     if found is None or not isinstance(found[1], Model | FileNet):
         known = (*items_by_kind(scope, TrainItem), *nets, *items_by_kind(scope, Model))
@@ -113,7 +118,11 @@ def find_subject(
         if deployable is None or chosen is None:
             return None
         graph = prefix_parameters(chosen.net.graph, chosen.prefix)
-        return Subject(graph, None, deployable.train.name, deployable.columns)
+        given = find_given(deployable.train, chosen)
+        name = deployable.train.name
+        return Subject(
+            graph, None, name, given.columns, computed=given.computed, trained=chosen.name
+        )
     found = resolve(scope, reference)
     if found is None or not isinstance(found[1], Model | FileNet | VariantItem | Sweep):
         made_here = (*items_by_kind(scope, TrainItem), *items_by_kind(scope, VariantItem))
@@ -122,7 +131,11 @@ def find_subject(
         return None
     if isinstance(found[1], VariantItem):
         made = open_variant(found[1], reference)
-        return Subject(made.graph, None, None, made.columns, made.name) if made else None
+        if made is None:
+            return None
+        base = trains[made.train].train if made.train is not None else None
+        computed = find_given(base, find_net(base, made.net)).computed if base else None
+        return Subject(made.graph, None, None, made.columns, made.name, computed, made.net)
     if isinstance(found[1], Sweep):
         return None  # refused where it is defined
     return _find_untrained(scope, reference, found[1], nets)

@@ -58,7 +58,6 @@ class TrainRun:
         self.objective: Objective | None = None
         self.metrics: list[MetricEntry] = []
         self.regularizers: list[Regularizing] = []
-        self.renamed: dict[str, str] = {}
         self.values: dict[str, NetValue] = {}
         settings = self.settings
         handlers = {
@@ -86,15 +85,14 @@ class TrainRun:
         data = self.find_data(context)
         if data is not None:
             self.declare_columns(context, data)
-        renamed: dict[str, str] | None = {}
+        applied = True
         if self.item.of is not None and data is not None:
-            renamed = apply_model(self.scope, context, self.item, self.item.of, data)
-        context.body.partial = data is None or renamed is None
+            applied = apply_model(self.scope, context, self.item, self.item.of, data)
+        context.body.partial = data is None or not applied
         context.execute(self.item.body)
         self.report_missing(context.body)
-        if data is None or renamed is None:
+        if data is None or not applied:
             return None
-        self.renamed = renamed
         return self.finish(context, data)
 
     # --- data -------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ class TrainAssembly:
         if train is None:
             return None
         self.nets[name] = _stand_for(train, run.values)
-        return Deployable(train, run.renamed)
+        return Deployable(train)
 
 
 def _stand_for(train: Train, values: Mapping[str, NetValue]) -> Val:

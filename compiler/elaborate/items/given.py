@@ -1,0 +1,83 @@
+"""What the inputs of a net are given in its train: columns, or what the train computes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from compiler.compression.attach import find_calls
+from compiler.dims import Dim
+from compiler.ir.graph import Graph, Node, Output, Value
+from compiler.ir.subgraph import extract_subgraph
+from compiler.program import DataSet, Train, TrainedNet
+from compiler.records import dataclass
+
+ROWS = Dim.of("rows")
+
+
+@dataclass(frozen=True)
+class GivenInputs:
+    """What the first call of a net is given: `columns` by the name of the input, and `computed`,
+    the part of the train's graph that makes the other inputs of columns. Its outputs are called
+    as the inputs are."""
+
+    columns: Mapping[str, str]
+    computed: Graph | None = None
+
+
+def find_given(train: Train, net: TrainedNet) -> GivenInputs:
+    """What a net is given where the train applies it first, outside of loops."""
+    calls = find_calls(train.step, net)
+    if not calls:
+        return GivenInputs({})
+    given = dict(calls[0].frame.tensors)
+    columns = {item.name for item in train.step.inputs}
+    inputs = [item.name for item in net.net.graph.inputs if item.name in given]
+    found = {name: given[name] for name in inputs if given[name] in columns}
+    made = {v.name: v for node in train.step.nodes for v in node.outputs}
+    outputs = [Output(name, made[given[name]]) for name in inputs if given[name] in made]
+    part = extract_subgraph(train.step, (), outputs) if outputs else None
+    return GivenInputs(found, part)
+
+
+def add_computed(data: DataSet, part: Graph) -> tuple[DataSet, Mapping[str, str]]:
+    """The data set with the outputs of `part`, which holds no weights, as columns, and what these
+    are called there."""
+    columns = data.columns
+    made = {o.name: o.value for o in columns.outputs}
+    taken = {v.name for node in columns.nodes for v in node.outputs}
+    taken |= {i.name for i in columns.inputs} | set(columns.parameter) | set(made)
+    current: dict[str, Value] = {i.name: made[i.name] for i in part.inputs if i.name in made}
+    nodes = []
+    for node in part.nodes:
+        new = _move(node, columns, current, taken)
+        current |= {old.name: v for old, v in zip(node.outputs, new.outputs, strict=True)}
+        nodes.append(new)
+    names = {o.name: _choose(o.name, made) for o in part.outputs}
+    outputs = (Output(names[o.name], current[o.value.name]) for o in part.outputs)
+    joined = replace(columns, nodes=(*columns.nodes, *nodes), outputs=(*columns.outputs, *outputs))
+    return replace(data, columns=joined), names
+
+
+def _move(node: Node, columns: Graph, current: Mapping[str, Value], taken: set[str]) -> Node:
+    """A node of a train among those of the columns: of rows, not of a batch."""
+    outputs = []
+    for value in node.outputs:
+        name = _choose(value.name, taken)
+        taken.add(name)
+        outputs.append(Value(name, value.type.substitute({"batch": ROWS})))
+    return replace(
+        node,
+        op=node.op.substitute({"batch": ROWS}),
+        inputs=tuple(None if v is None else current[v.name] for v in node.inputs),
+        outputs=tuple(outputs),
+        scope=columns.frame,
+        origin=replace(node.origin, name="", hints=(), guard=None),
+    )
+
+
+def _choose(wish: str, taken: Mapping[str, object] | set[str]) -> str:
+    name, count = wish, 2
+    while name in taken:
+        name, count = f"{wish}.{count}", count + 1
+    return name
