@@ -92,7 +92,10 @@ class DeployRun:
         graph = self.choose_outputs(subject.graph)
         columns = subject.columns
         if self.preprocess is not None and graph is not None:
-            columns = self.compute_inputs(subject)
+            found = self.compute_inputs(subject)
+            if found is None:
+                return None
+            columns = found
             data, span = self.preprocess
             graph = put_before(self.body, data, graph, columns, span)
         if graph is None:
@@ -120,8 +123,9 @@ class DeployRun:
             subject.trained,
         )
 
-    def compute_inputs(self, subject: Subject) -> Mapping[str, str]:
-        """Makes columns of what the train computes for inputs; the column of each input."""
+    def compute_inputs(self, subject: Subject) -> Mapping[str, str] | None:
+        """Makes columns of what the train computes for inputs; the column of each input. None
+        where another net computes one, which is reported."""
         assert self.preprocess is not None
         data, span = self.preprocess
         part = subject.computed
@@ -130,7 +134,7 @@ class DeployRun:
         if part.parameters:
             weight = part.parameters[0].path
             self.body.report(InputOfAnotherNet(span, part.outputs[0].name, weight))
-            return subject.columns
+            return None
         data, names = add_computed(data, part)
         self.preprocess = (data, span)
         return {**subject.columns, **names}
