@@ -18,6 +18,9 @@ from compiler.messages.verification import NoAllowedInputs
 Array = NDArray[Any]
 
 EDGES = ("zeros", "large", "negative")
+MANY = 64
+"""Elements of random inputs that are looked at, where an evaluation is cheap: of inputs with fewer
+there are several cases."""
 CHEAP = 20_000_000
 """Multiply-adds up to which an evaluation is so fast that every edge gets cases of its own."""
 DEAR = 4_000_000_000
@@ -68,7 +71,10 @@ def make_cases(
         work = search.count_multiply_adds(sizes)
         if number > 0 and work > DEAR:
             return
-        yield make.case("random", sizes)
+        first = make.case("random", sizes)
+        yield first
+        if number == 0 and work <= CHEAP:
+            yield from make.others(first)
         if batch is None:
             if number == 0 or work <= CHEAP:
                 for kind in EDGES:
@@ -97,6 +103,14 @@ class _Inputs:
             span = ranges.get(item.name)
             inputs[item.name] = draw_input(item, kind, shape, span, self.seed)
         return Case(kind, sizes, inputs)
+
+    def others(self, first: Case) -> Iterator[Case]:
+        """Further cases of a few random numbers, and small ones: what is added to a variance shows
+        where the numbers vary little."""
+        count = sum(array.size for array in first.inputs.values())
+        for seed in range(1, MANY // max(count, 1)):
+            yield replace(self, seed=self.seed + seed).case("random", first.sizes)
+        yield self.case("small", first.sizes)
 
     def _find_ranges(self, sizes: Mapping[str, int]) -> Mapping[str, Range]:
         key = tuple(sizes.items())

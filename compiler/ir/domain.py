@@ -25,6 +25,8 @@ Array = NDArray[Any]
 KINDS = ("random", "zeros", "large", "negative", "least")
 LARGE = 100.0
 """The standard deviation of large inputs: far outside of training, but f16 still holds it."""
+SMALL = 0.01
+"""The same of small ones, whose variance is not far above what norms add to it."""
 LOWEST, HIGHEST = -128, 255
 """Whole numbers drawn where nothing but the dtype bounds them."""
 
@@ -68,8 +70,9 @@ class OutsideDomain(Exception):
 def draw_input(
     item: Input, kind: str, shape: Sequence[int], span: Range | None, seed: int = 0
 ) -> Array:
-    """Numbers of an input of one kind: random, zeros, large or negative; whole numbers and those
-    with a range lie in it, at its edges where they are no random ones (`least` at the lower)."""
+    """Numbers of an input of one kind: random, zeros, large, negative or small; whole numbers and
+    those with a range lie in it, at its edges where they are no random ones (`least` at the lower).
+    """
     dtype, shape = item.value.type.dtype, tuple(shape)
     draw = np.random.default_rng([seed, zlib.crc32(f"{item.name} {kind} {shape}".encode())])
     if dtype is DType.BOOL:
@@ -105,6 +108,8 @@ def _draw_floats(kind: str, shape: tuple[int, ...], draw: np.random.Generator) -
             return LARGE * draw.standard_normal(shape)
         case "negative":
             return -np.abs(draw.standard_normal(shape))
+        case "small":
+            return SMALL * draw.standard_normal(shape)
     return draw.standard_normal(shape)
 
 
