@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from backends.onnx_graph.compile import compile_onnx
@@ -16,7 +17,7 @@ from compiler.compression.world import Target, World
 from compiler.diagnostics import CompileError, Sink
 from compiler.ir.domain import Range, find_ranges
 from compiler.ir.weights import draw_weights
-from compiler.messages.verification import NoAllowedInputs
+from compiler.messages.verification import NoAllowedInputs, RowsOutsideDomain
 from compiler.tensor import DType
 from tests.elaborating import build
 from tests.quantizing import make_net
@@ -126,6 +127,15 @@ def test_what_no_input_can_lead_to_is_asked_for() -> None:
     assert isinstance(message, NoAllowedInputs)
     assert message.layer == "embedding"
     assert message.span is not None
+
+
+def test_rows_of_data_are_held_to_it_too() -> None:
+    graph = build(make_spec("i: i64[batch]", "output y = f(i)")).graph
+    weights, rows = draw_weights(graph), np.array([1, 6, 7])
+    with pytest.raises(CompileError) as refused:
+        verify(graph, weights, sink=Sink(), samples={"i": rows})
+    assert [type(m) for m in refused.value.messages] == [RowsOutsideDomain]
+    assert verify(graph, weights, sink=Sink(), samples={"i": rows[:2]}).passed
 
 
 def test_calibration_draws_what_a_loop_takes() -> None:

@@ -18,9 +18,9 @@ from compiler.messages.verification import NoAllowedInputs
 Array = NDArray[Any]
 
 EDGES = ("zeros", "large", "negative")
-MANY = 64
-"""Elements of random inputs that are looked at, where an evaluation is cheap: of inputs with fewer
-there are several cases."""
+MANY, SOME = 64, 8
+"""Elements of random inputs and of small ones that are looked at, where an evaluation is cheap: of
+inputs with fewer there are several cases."""
 CHEAP = 20_000_000
 """Multiply-adds up to which an evaluation is so fast that every edge gets cases of its own."""
 DEAR = 4_000_000_000
@@ -110,7 +110,8 @@ class _Inputs:
         count = sum(array.size for array in first.inputs.values())
         for seed in range(1, MANY // max(count, 1)):
             yield replace(self, seed=self.seed + seed).case("random", first.sizes)
-        yield self.case("small", first.sizes)
+        for seed in range(max(1, SOME // max(count, 1))):
+            yield replace(self, seed=self.seed + seed).case("small", first.sizes)
 
     def _find_ranges(self, sizes: Mapping[str, int]) -> Mapping[str, Range]:
         key = tuple(sizes.items())

@@ -21,13 +21,15 @@ from backends.onnx_runtime.session import Device, open_session
 from backends.onnx_runtime.sizes import SizeSearch, pin_sizes
 from backends.onnx_runtime.tolerance import Difference
 from backends.onnx_runtime.torch_subject import TorchSubject
-from compiler.diagnostics import Message, Sink
+from compiler.diagnostics import CompileError, Message, Sink
+from compiler.ir.domain import OutsideDomain, check_inputs
 from compiler.ir.evaluate import bind_sizes, decode_weights, evaluate
 from compiler.ir.graph import Graph
 from compiler.messages.verification import (
     BackendFailed,
     InvalidOnnx,
     NoPossibleSizes,
+    RowsOutsideDomain,
 )
 
 Array = NDArray[Any]
@@ -168,7 +170,7 @@ def compare_subjects(
     search = SizeSearch(graph, pinned)
     cases = list(make_cases(graph, search, seed, weights))
     if samples is not None:
-        cases.append(Case("real", bind_sizes(graph, samples), samples))
+        cases.append(_take_real(graph, weights, samples))
     if not cases:
         sink.report(NoPossibleSizes(graph.frame.origin, graph.name, graph.symbols))
         return VerifyReport((), passed=False)
@@ -190,6 +192,23 @@ def compare_subjects(
                 failed.add(subject.name)
                 sink.report(fault)
     return VerifyReport(tuple(results), passed=not failed)
+
+
+def _take_real(graph: Graph, weights: Mapping[str, Array], samples: Mapping[str, Array]) -> Case:
+    """Rows of data as a case.
+
+    Raises:
+        CompileError: they hold numbers that the network does not take.
+    """
+    sizes = bind_sizes(graph, samples)
+    try:
+        check_inputs(graph, sizes, weights, samples)
+    except OutsideDomain as found:
+        node = found.node
+        raise CompileError(
+            [RowsOutsideDomain(node.origin.span, graph.name, node.op.name)]
+        ) from found
+    return Case("real", sizes, samples)
 
 
 def _compare(subject: Subject, margin: Margin) -> tuple[CaseResult, Message | None]:

@@ -27,6 +27,8 @@ LARGE = 100.0
 """The standard deviation of large inputs: far outside of training, but f16 still holds it."""
 SMALL = 0.01
 """The same of small ones, whose variance is not far above what norms add to it."""
+FEW = 4
+"""The largest of small whole numbers."""
 LOWEST, HIGHEST = -128, 255
 """Whole numbers drawn where nothing but the dtype bounds them."""
 
@@ -91,6 +93,8 @@ def draw_input(
             made = np.full(shape, low)
         case _ if dtype.is_float:
             made = draw.uniform(low, high, shape)
+        case "small" if low <= 0 <= high:
+            made = draw.integers(max(low, -FEW), min(high, FEW) + 1, shape)
         case _:
             made = draw.integers(low, high + 1, shape)
     return made.astype(dtype.numpy)
@@ -129,6 +133,22 @@ def find_ranges(
     """
     search = _Search(graph, weights or {}, sizes)
     return search.run() if search.watched else {}
+
+
+def check_inputs(
+    graph: Graph,
+    sizes: Mapping[str, int],
+    weights: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+) -> None:
+    """Looks whether inputs that were not drawn lead to places and divisors alone.
+
+    Raises:
+        OutsideDomain: they do not; the error names the node.
+    """
+    search = _Search(graph, weights, sizes)
+    if search.watched:
+        search.follow({item.name: inputs[item.name] for item in graph.inputs})
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,12 +296,17 @@ class _Search:
                 item.name: draw_input(item, kind, self._shape(item), ranges.get(item.name))
                 for item in self.graph.inputs
             }
-            self._follow(values)
+            self.follow(values)
 
     def _shape(self, item: Input) -> tuple[int, ...]:
         return tuple(dim.evaluate(self.sizes) for dim in item.value.type.shape)
 
-    def _follow(self, values: dict[str, Array]) -> None:
+    def follow(self, values: dict[str, Array]) -> None:
+        """Evaluates what leads to places and divisors, from the values of the inputs.
+
+        Raises:
+            OutsideDomain: one lies outside.
+        """
         for parameter in self.graph.parameters:
             path, kind = parameter.path, parameter.value.type
             shape = [dim.evaluate(self.sizes) for dim in kind.shape]

@@ -219,6 +219,29 @@ class NoAllowedInputs(Message):
         )
 
 
+@final
+@dataclass(frozen=True)
+class RowsOutsideDomain(Message):
+    """Rows of the data hold numbers that a layer does not take.
+
+    Verification also runs the network on some rows of its data. One of them names a place beyond
+    the end of a table, or below 0, or divides by 0.
+    """
+
+    code: ClassVar[str] = "W1252"
+    model: str
+    layer: str
+
+    def title(self) -> str:
+        return f"rows of the data hold numbers that `{self.layer}` of `{self.model}` does not take"
+
+    def label(self) -> str:
+        return "a place lies outside of its table, or a divisor is 0"
+
+    def help(self) -> str:
+        return "`weft check --data` shows the range of every column"
+
+
 # --- training -----------------------------------------------------------------------------------
 
 

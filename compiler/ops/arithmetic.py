@@ -9,6 +9,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from compiler.diagnostics import Fault
+from compiler.dims import Dim
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import WrongDtype
@@ -266,6 +267,12 @@ class Pow(Arithmetic):
     name = "pow"
     sign = "**"
     onnx_type = "Pow"
+
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        types = [operand_type(inputs, i) for i in range(2)]
+        if self.result_dtype(types).is_float:
+            return {}
+        return {1: Domain(Dim.of(2**31))}  # a whole number has no whole negative power
 
     def calculate(self, left: Array, right: Array) -> Array:
         return np.power(left, right)
