@@ -11,6 +11,7 @@ import numpy as np
 import pandas
 import pytest
 
+import weft
 from compiler.data.base import Column
 from compiler.data.cells import PLAIN, Dialect, convert_cells, describe_cells
 from compiler.data.csv_table import Csv
@@ -249,12 +250,12 @@ def test_a_script_reads_messy_tables_alike(tmp_path: Path) -> None:
         (["0.1", "1e-40", "16777217"], {}),
         (["123456789012345678", "-1", "+2"], {}),
         (["inf", "-Infinity", "1"], {}),
-        (['say "hi"', "back\\slash", "new\nline"], {}),
+        (['say "hi"', "back\\slash", "new\nline", "car\rriage", "\x7f\x1b.", "a\u2028b"], {}),
     ],
 )
 def test_a_script_reads_alike(cells: list[str], options: Mapping[str, Any], tmp_path: Path) -> None:
     quoted = [f'''"{cell.replace('"', '""')}"''' for cell in cells]
-    (tmp_path / "t.csv").write_text("\n".join(["x,y", *(f"{cell},1" for cell in quoted)]))
+    (tmp_path / "t.csv").write_bytes("\n".join(["x,y", *(f"{cell},1" for cell in quoted)]).encode())
     arrays = check_source(Csv("t.csv", **options), tmp_path)
     pandas.DataFrame({"x": cells}).to_parquet(tmp_path / "t.parquet")
     stored = check_source(Parquet("t.parquet", **options), tmp_path)
@@ -328,6 +329,21 @@ def _lists() -> np.ndarray[Any, Any]:
     cells = np.empty(2, object)
     cells[0], cells[1] = "a", [1, 2]
     return cells
+
+
+def test_a_spec_says_how_the_text_of_a_frame_is_read(tmp_path: Path) -> None:
+    spec = tmp_path / "s.weft"
+    spec.write_text(
+        'data d {\n    source csv("none.csv", decimal=",", missing=["?"])\n'
+        "    y = fill(price, 0)\n    split in_order, train=100%\n}\n"
+    )
+    frame = pandas.DataFrame({"price": ["7,5", "?", "1"], 'say "hi"': ["b", "a", "b"]})
+    loaded = weft.load(spec, data={"d": frame}).data("d")
+    assert loaded.columns["y"].tolist() == [7.5, 0, 1]
+    assert loaded.columns['say "hi"'].tolist() == [1, 0, 1]
+    spec.write_text(spec.read_text().replace(', decimal=","', ""))
+    with pytest.raises(weft.SpecError, match="nearly numbers"):
+        weft.load(spec, data={"d": frame})
 
 
 def test_parquet_stores_dates_and_booleans(tmp_path: Path) -> None:

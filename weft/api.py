@@ -60,12 +60,14 @@ def load(
     Args:
         path: a `.weft` file.
         overrides: values of parameters by name, as for `weft --set`: `{"fit.lr": 1e-3}`.
-        data: arrays in place of the sources of data items, by item and column; a row is an entry
-            of the first axis.
+        data: arrays or data frames in place of the sources of data items, by item and column; a
+            row is an entry of the first axis. Text is read as the cells of a csv file are, with
+            the options of the source that the spec names.
 
     Raises:
         SpecError: the spec has faults.
-        ValueError: arrays of one item differ in their number of rows, or hold no numbers.
+        ValueError: arrays of one item differ in their number of rows, or hold neither numbers nor
+            text.
     """
     sink = Sink()
     program = check_file(path, overrides=_as_text(overrides), sink=sink, arrays=_as_arrays(data))
@@ -92,9 +94,10 @@ def _as_text(overrides: Mapping[str, object] | None) -> dict[str, str]:
 
 
 def _as_arrays(data: Columns | None) -> dict[str, dict[str, Array]]:
-    """Columns as arrays of NumPy: lists and tensors on the CPU become such."""
+    """Columns as arrays of NumPy: lists, tensors on the CPU and columns of data frames become
+    such."""
     return {
-        item: {name: np.asarray(column) for name, column in columns.items()}
+        item: {str(name): np.asarray(column) for name, column in columns.items()}
         for item, columns in (data or {}).items()
     }
 

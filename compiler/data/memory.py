@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.data.base import HELD, Column, DataSource, Written
-from compiler.data.cells import SHOWN, WHOLE, convert_cells, describe_cells
+from compiler.data.cells import PLAIN, SHOWN, WHOLE, Dialect, convert_cells, describe_cells
 from compiler.data.dates import ISO, seconds_of
 from compiler.messages.cells import MissingCells
 from compiler.records import dataclass
@@ -28,19 +28,21 @@ class Memory(DataSource):
     `columns.npz`, which is written beside it.
 
     columns: an array per column, all with one number of rows.
+    dialect: how cells of text are written, as the source in the spec says.
     """
 
     name: ClassVar[str] = "memory"
     columns: Mapping[str, NDArray[Any]]
+    dialect: Dialect = PLAIN
 
     def schema(self, folder: Path) -> tuple[Column, ...]:
         rows = {len(array) if array.ndim else -1 for array in self.columns.values()}
         if len(rows) != 1 or -1 in rows:
             raise ValueError(f"columns need one number of rows, and these have {sorted(rows)}")
-        return tuple(_describe(name, array) for name, array in self.columns.items())
+        return tuple(_describe(name, array, self.dialect) for name, array in self.columns.items())
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
-        return {name: _convert(name, array) for name, array in self.columns.items()}
+        return {name: _convert(name, array, self.dialect) for name, array in self.columns.items()}
 
     def imports(self) -> Sequence[str]:
         return []
@@ -55,12 +57,12 @@ class Memory(DataSource):
         return self.load(folder)
 
 
-def _describe(name: str, array: NDArray[Any]) -> Column:
+def _describe(name: str, array: NDArray[Any], dialect: Dialect) -> Column:
     """The column of an array; text is read as the cells of a csv file are."""
     if array.dtype.kind in "OUS" and array.ndim == 1:
         if len(array) and all(isinstance(cell, bool | np.bool_) for cell in array):
             return Column(name, TensorType.of(DType.BOOL, ()))
-        return describe_cells(name, _write_cells(name, array))
+        return describe_cells(name, _write_cells(name, array), dialect)
     if array.dtype.kind == "M" and array.ndim == 1:
         rows = np.flatnonzero(np.isnat(array))
         shown = tuple(int(row) for row in rows[:SHOWN])
@@ -71,13 +73,13 @@ def _describe(name: str, array: NDArray[Any]) -> Column:
     return Column(name, TensorType.of(dtype, array.shape[1:]), missing=missing)
 
 
-def _convert(name: str, array: NDArray[Any]) -> NDArray[Any]:
+def _convert(name: str, array: NDArray[Any], dialect: Dialect) -> NDArray[Any]:
     """The rows of the column of an array."""
-    column = _describe(name, array)
+    column = _describe(name, array, dialect)
     if array.dtype.kind == "M":
         return seconds_of(array)
     if array.dtype.kind in "OUS" and column.type.dtype is not DType.BOOL:
-        return convert_cells(column, _write_cells(name, array))
+        return convert_cells(column, _write_cells(name, array), dialect)
     return np.asarray(array, column.type.dtype.numpy)
 
 

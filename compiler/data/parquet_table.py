@@ -92,8 +92,7 @@ class Parquet(TextTable):
         if column.type.rank:
             return f"np.stack({series}.to_list()).astype({dtype})"
         if column.written.date == STORED:
-            moments = f"pd.to_datetime({series}, utc=True)"
-            return f'{moments}.dt.as_unit("s").astype(np.int64).to_numpy()'
+            return f"read_dates({series}, None)"
         if column.written.text:
             blanks = sorted({*EMPTY, *self.missing, *column.written.blanks})
             marks = ", ".join(map(write_string, blanks))

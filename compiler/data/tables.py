@@ -6,15 +6,22 @@ from collections.abc import Iterable, Sequence
 
 from compiler.data.base import Column, DataSource
 from compiler.data.cells import WHOLE, Dialect
-from compiler.data.dates import ISO
 from compiler.data.files import refuse_column, refuse_setting
 from compiler.records import dataclass
 from compiler.writing.python import write_dtype, write_string
 
 ENCODE = [
     "def encode(cells: pd.Series, words: list[str]) -> np.ndarray:",
+    '    """The place of each cell among the words; an error where it is none of them."""',
     "    codes = cells.map({word: code for code, word in enumerate(words)})",
-    "    return codes.astype(np.int64).to_numpy()  # fails where a cell is none of the words",
+    "    return codes.astype(np.int64).to_numpy()",
+    "",
+]
+READ_DATES = [
+    "def read_dates(cells: pd.Series, form: str | None) -> np.ndarray:",
+    '    """Seconds since 1970."""',
+    "    moments = pd.to_datetime(cells, format=form, utc=True)",
+    '    return moments.dt.as_unit("s").astype(np.int64).to_numpy()',
     "",
 ]
 
@@ -81,26 +88,46 @@ class TextTable(DataSource):
                 series += '.fillna("")'
             return f"encode({series}, [{', '.join(map(write_string, column.categories))}])"
         if written.date:
-            form = "ISO8601" if written.date == ISO else written.date
-            moments = f"pd.to_datetime({series}, format={write_string(form)}, utc=True)"
-            return f'{moments}.dt.as_unit("s").astype(np.int64).to_numpy()'
-        if written.unit:
-            series += f'.str.replace({write_string(written.unit)}, "", n=1, regex=False)'
-            series += '.str.replace(r"\\s", "", regex=True)'
-        if self.thousands:
-            series += f'.str.replace({write_string(self.thousands)}, "", regex=False)'
-        if self.decimal != ".":
-            series += f'.str.replace({write_string(self.decimal)}, ".", regex=False)'
+            return f"read_dates({series}, {write_string(written.date)})"
+        if self._needs_mending(column):
+            unit = f", {write_string(written.unit)}" if self.dialect.units else ""
+            series = f"mend_numbers({series}{unit})"
         if column.type == WHOLE:
             return f"{series}.astype(np.int64).to_numpy()"
         return f"{series}.astype(np.float64).to_numpy({write_dtype(column.type.dtype)})"
 
     def helpers(self, columns: Iterable[Column]) -> list[str]:
-        """The function that these expressions call, where they do."""
-        return ENCODE if any(column.words for column in columns) else []
+        """The functions that these expressions call."""
+        read = [c for c in columns if is_read_as_text(c)]
+        lines = ENCODE if any(c.words for c in read) else []
+        lines = [*lines, *(READ_DATES if any(c.written.date for c in read) else [])]
+        return [*lines, *(self._write_mending() if any(map(self._needs_mending, read)) else [])]
+
+    def _needs_mending(self, column: Column) -> bool:
+        """Whether the numbers of a column are not written as Python writes them."""
+        if column.words or column.written.date:
+            return False
+        return bool(column.written.unit or self.thousands or self.decimal != ".")
+
+    def _write_mending(self) -> list[str]:
+        """The function that writes numbers as Python does."""
+        steps = []
+        if self.dialect.units:
+            steps += ['replace(unit, "", n=1, regex=False)', 'replace(r"\\s", "", regex=True)']
+        if self.thousands:
+            steps.append(f'replace({write_string(self.thousands)}, "", regex=False)')
+        if self.decimal != ".":
+            steps.append(f'replace({write_string(self.decimal)}, ".", regex=False)')
+        unit = ", unit: str" if self.dialect.units else ""
+        return [
+            f"def mend_numbers(cells: pd.Series{unit}) -> pd.Series:",
+            *(f"    cells = cells.str.{step}" for step in steps),
+            "    return cells",
+            "",
+        ]
 
 
 def is_read_as_text(column: Column) -> bool:
     """Whether the cells of a column of text are no plain numbers."""
     written = column.written
-    return column.words or bool(written.unit or written.date or written.padded)
+    return column.words or bool(written.unit or written.date or written.padded or written.text)

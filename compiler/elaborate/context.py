@@ -20,7 +20,8 @@ from compiler.source import Span
 from compiler.syntax import Clause, Expr, Item, Name, Statement
 
 if TYPE_CHECKING:
-    from compiler.data.base import DataSource, OpenedSource
+    from compiler.data.base import OpenedSource
+    from compiler.data.memory import Memory
     from compiler.elaborate.files import FileNet, FileScope
     from compiler.ir.graph import Graph
     from compiler.program import AddAdapters, LoadWeights
@@ -165,7 +166,7 @@ class Session:
     )
     seen: set[tuple[str, Span | None]] = field(default_factory=set)
     faults: int = 0
-    sources: Mapping[str, DataSource] = field(default_factory=dict)
+    sources: Mapping[str, Memory] = field(default_factory=dict)
     opened: dict[str, OpenedSource] = field(default_factory=dict)
     facts: Callable[[FileScope, Data, Span], Mapping[str, int] | None] = lambda scope, item, at: {}
     trained: Callable[[ItemValue, Span], Val | None] = lambda item, span: None

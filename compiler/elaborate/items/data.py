@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from compiler.data.base import SOURCES, Column, DataSource, OpenedSource
 from compiler.data.fitting import find_statistics
+from compiler.data.memory import Memory
 from compiler.data.registry import load_sources
 from compiler.data.rows import NotBatched, stack_rows
 from compiler.data.splitting import Split
+from compiler.data.tables import TextTable
 from compiler.data.usage import needs_care, trace_columns
 from compiler.diagnostics import Fault
 from compiler.elaborate.api import GraphContext, open_graph
@@ -37,7 +40,7 @@ from compiler.messages.settings import BadSettingValue
 from compiler.ops.fitted import Fitted
 from compiler.program import DataSet
 from compiler.source import Span
-from compiler.syntax import Argument, Binding, Clause, Item
+from compiler.syntax import Argument, Binding, Clause, Expr, Item
 
 
 class DataRun:
@@ -134,13 +137,13 @@ class DataRun:
         given = self.scope.session.sources.get(self.item.name.text)
         if not self.once.allows(body, clause):
             return
-        if given is not None:
-            self.source = given
-            return
         expression = read_single(body, clause)
+        cls = find_class(expression, SOURCES) if expression is not None else None
+        if given is not None:
+            self.source = self.read_alike(given, body, expression, cls)
+            return
         if expression is None:
             return
-        cls = find_class(expression, SOURCES)
         if cls is None:
             name = read_word(expression)
             if name is None:
@@ -151,6 +154,15 @@ class DataRun:
         self.place = ClausePlace.of(expression, [o.name for o in cls.options()])
         source = build_described(body, expression, cls)
         self.source = self.override(source) if source is not None else None
+
+    def read_alike(
+        self, given: Memory, body: Body, expression: Expr | None, cls: type[DataSource] | None
+    ) -> DataSource:
+        """Columns that a program hands over, their text read as the table's in the spec."""
+        if expression is None or cls is None or not issubclass(cls, TextTable):
+            return given
+        source = build_described(body, expression, cls)
+        return replace(given, dialect=source.dialect) if isinstance(source, TextTable) else given
 
     def override(self, source: DataSource) -> DataSource | None:
         """The source with options replaced that `--set digits.path=…` names."""
