@@ -28,6 +28,17 @@ Record = Mapping[str, float]
 LOG = "train.log"
 """The file with what the script wrote to its error output."""
 
+LAUNCH = """
+import importlib.util, pathlib, runpy, sys
+folder = pathlib.Path(sys.argv.pop(1))
+spec = importlib.util.spec_from_file_location("model", folder / "model.py")
+sys.modules["model"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["model"])
+runpy.run_path(str(folder / "train.py"), run_name="__main__")
+"""
+"""Runs a training script without its folder on the path of modules: `json.py` there, whoever has
+put it there, is nobody's `json`, and `model` is the file beside the script and no other."""
+
 
 @dataclass(frozen=True)
 class Results:
@@ -70,7 +81,7 @@ def run_training(
     """
     out = (out or folder).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, str((folder / "train.py").resolve()), "--out", str(out)]
+    command = [sys.executable, "-P", "-c", LAUNCH, str(folder.resolve()), "--out", str(out)]
     # Without the weights of its best epoch so far, a training that goes on may end without any.
     command += ["--resume"] if resume and (out / "best.safetensors").is_file() else []
     command += ["--device", device] if device != "auto" else []

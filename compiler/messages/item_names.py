@@ -72,3 +72,26 @@ class ItemNamesClash(Message):
 
     def help(self) -> str | None:
         return "give one of them another name"
+
+
+@final
+@dataclass(frozen=True)
+class FolderInUse(Message):
+    """Two builds or trainings write into one folder at a time.
+
+    Each would overwrite what the other has made. The second one ends at once; the lock is gone as
+    soon as the process that holds it is.
+    """
+
+    code: ClassVar[str] = "W1292"
+
+    folder: str
+    process: str
+    since: str
+
+    def title(self) -> str:
+        who = f"process {self.process}, since {self.since}" if self.process else "another process"
+        return f"`{self.folder}` is in use by {who}"
+
+    def help(self) -> str | None:
+        return "wait until it has ended, or give another folder with `-o`"

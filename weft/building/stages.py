@@ -29,8 +29,9 @@ from weft.building.artifacts import Artifact, Workshop
 from weft.building.cache import Cache, hash_file, hash_text
 from weft.building.describing import describe_outcome, describe_verification
 from weft.building.finished import hash_data
+from weft.building.lock import hold_folder
 from weft.building.page import write_page
-from weft.building.plan import plan_build
+from weft.building.plan import Plan, plan_build
 from weft.building.progress import follow_epochs
 from weft.building.report import Report, Section, format_metrics
 from weft.building.variant_stages import VariantStages
@@ -61,8 +62,9 @@ class Build:
     workshop: Workshop = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.force:
-            shutil.rmtree(self.folder / ".weft", ignore_errors=True)
+        self._open()
+
+    def _open(self) -> None:
         self.cache = Cache(self.folder, identify_weft())
         self.workshop = Workshop(self.cache, self.device, self.echo)
 
@@ -82,10 +84,18 @@ class Build:
         """The same, where what contracts do not hold is in the report.
 
         Raises:
-            CompileError: a stage failed; what earlier stages made is kept.
+            CompileError: a stage failed; what earlier stages made is kept. Another process writes
+                into the folder.
         """
         plan = plan_build(self.program)
         refuse_impossible(self.program)
+        with hold_folder(self.folder):
+            if self.force:
+                shutil.rmtree(self.folder / ".weft", ignore_errors=True)
+            self._open()  # anew: another build may have ended since
+            return self._make(plan)
+
+    def _make(self, plan: Plan) -> Report:
         sections = [self.train(train) for train in plan.trains]
         variants = VariantStages(self.program, self.folder, self.workshop)
         outcomes = [variants.run(variant) for variant in plan.variants]

@@ -62,15 +62,19 @@ def train_command(
     """
     program = check_file(file, assignments)
     from backends.pytorch.script.write import write_training
+    from weft.building.lock import hold_folder
     from weft.compiling import check_data
 
-    for train in choose_trains(program, name):
-        folder = (output or Path("output") / file.stem) / train.name
-        write_training(train, folder)
-        print(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
-        if not code_only:
-            check_data(train)
-            _run(train, folder, program.source.folder, device, resume=resume)
+    root = output or Path("output") / file.stem
+    trains = choose_trains(program, name)
+    with hold_folder(root):
+        for train in trains:
+            folder = root / train.name
+            write_training(train, folder)
+            print(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
+            if not code_only:
+                check_data(train)
+                _run(train, folder, program.source.folder, device, resume=resume)
 
 
 def _run(train: Train, folder: Path, root: Path, device: Device, *, resume: bool) -> None:

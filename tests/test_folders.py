@@ -1,0 +1,88 @@
+"""Folders of builds: one process at a time, and no file in them that is taken for a module."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backends.pytorch.running import run_training
+from backends.pytorch.script.write import write_training
+from compiler.diagnostics import CompileError, Sink
+from compiler.driver import check
+from weft.building.lock import NAME, hold_folder
+
+SPEC = """
+model Net() {
+    input x: f32[batch, 2]
+    output y: f32[batch, 2] = x -> dense(2)
+}
+
+data table {
+    source csv("table.csv")
+    x = concat([reshape(a, [1]), reshape(b, [1])])
+    split in_order, train=60%, val=20%, test=20%
+}
+
+train fit of Net on table {
+    minimize cross_entropy(y, label) with sgd(lr=0.1)
+    batch 4
+    epochs 1
+    seed 0
+}
+"""
+HOLD = (
+    "import sys, pathlib; from weft.building.lock import hold_folder\n"
+    "with hold_folder(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    rows = [f"{k / 8},{k % 3},{k % 2}" for k in range(20)]
+    (tmp_path / "table.csv").write_text("\n".join(["a,b,label", *rows]) + "\n")
+    path = tmp_path / "net.weft"
+    path.write_text(SPEC)
+    return path
+
+
+def test_the_second_is_told_who_holds_a_folder(spec: Path) -> None:
+    out = spec.parent / "out"
+    command = [sys.executable, "-c", HOLD, str(out)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        for word in (["build"], ["train", "--code-only"]):
+            weft = [sys.executable, "-m", "weft.cli.main", *word, str(spec), "-o", str(out)]
+            done = subprocess.run(weft, capture_output=True, text=True)
+            assert done.returncode == 1
+            assert "error[W1292]" in done.stderr
+            assert f"process {holder.pid}, since 20" in done.stderr
+        holder.kill()
+        holder.wait()
+    assert (out / NAME).is_file()  # it had no time to take it away
+    with hold_folder(out):
+        pass
+    assert not (out / NAME).exists()
+
+
+def test_a_folder_is_free_again_after_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), hold_folder(tmp_path):
+        _ = 1 // 0
+    with hold_folder(tmp_path), pytest.raises(CompileError), hold_folder(tmp_path):
+        pass
+
+
+def test_modules_are_python_s_and_not_files_in_the_folder(spec: Path) -> None:
+    program = check(spec, sink=Sink())
+    assert program is not None
+    folder = spec.parent / "out" / "fit"
+    write_training(program.trains["fit"], folder)
+    for name in ("json.py", "torch.py", "numpy.py", "argparse.py", "pandas.py"):
+        for place in (folder, spec.parent):
+            (place / name).write_text(f"raise SystemExit('{name} ran')\n")
+    (spec.parent / "model.py").write_text("raise SystemExit('the wrong model ran')\n")
+    results = run_training(folder, data_root=spec.parent, device="cpu")
+    assert results.epochs == 1

@@ -1,0 +1,73 @@
+"""One build or training at a time writes into a folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from compiler.diagnostics import CompileError
+from compiler.messages.item_names import FolderInUse
+
+NAME = ".weft.lock"
+"""The file in a folder that says who writes there. The system holds the lock and lets go of it when
+its process ends in whatever way: a file that was left behind keeps nobody out."""
+_PLACE = 1 << 30
+"""The byte that Windows locks: nobody else can read what is locked there."""
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Keeps others out of a folder; makes it where it is missing.
+
+    Raises:
+        CompileError: another process holds it.
+        OSError: it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / NAME
+    with _open_locked(path) as file:
+        file.truncate(0)
+        file.write(f"{os.getpid()} {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}")
+        file.flush()
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no file that is open
+                path.unlink()
+
+
+def _open_locked(path: Path) -> IO[str]:
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        if not _lock(file):
+            with file:
+                file.seek(0)
+                holder, _, since = file.read().partition(" ")
+            raise CompileError([FolderInUse(None, str(path.parent), holder, since)])
+        # Whoever held it before may have removed the file between our two steps.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()
+
+
+def _lock(file: IO[str]) -> bool:
+    """Whether the file is locked now; no where somebody else has locked it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(_PLACE)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
