@@ -88,12 +88,12 @@ def check_source(
     found = Sink()
     scope = open_file(file, found, values)
     scope.session.sources = {name: Memory(columns) for name, columns in (arrays or {}).items()}
-    program = run_deep(lambda: elaborate_program(scope))
+    program = run_deep(lambda: scope.session.attempt(lambda: elaborate_program(scope)))
     if opened is not None:
         opened.update(scope.session.opened)
     for message in scope.session.select(found.messages):
         sink.report(message)
-    if not readable:
+    if not readable or program is None:
         return None  # items without mistakes were checked, and are no whole program
     if "program" in show:
         show["program"](describe_program(program))
@@ -115,4 +115,6 @@ def read_source(path: Path, sink: Sink) -> Source | None:
         sink.report(FileUnreadable(None, str(path), reason))
     except OSError as error:
         sink.report(FileUnreadable(None, str(path), error.strerror or str(error)))
+    except ValueError as error:
+        sink.report(FileUnreadable(None, str(path), str(error)))
     return None

@@ -9,6 +9,7 @@ from compiler.automaton import MAX_DEPTH, Automaton, DepthExceeded
 from compiler.diagnose import diagnose
 from compiler.diagnostics import Message, Severity, Sink
 from compiler.messages.syntax import BareArithmetic, Mistake, NestedTooDeep, UnclosedBracket
+from compiler.messages.syntax_text import SourceTooLong
 from compiler.mistakes import find_foreign_clause
 from compiler.newlines import find_broken_lines, find_detached_groups
 from compiler.parse_tree import TreeBuilder
@@ -21,6 +22,10 @@ from grammar.table import load_table
 
 MAX_MISTAKES = 20
 """Mistakes reported per file; what follows so many is no longer worth reading."""
+
+
+MAX_INSIDE = 5_000
+"""Expressions in strings that are read."""
 
 
 def parse(source: Source, sink: Sink) -> File:
@@ -48,17 +53,19 @@ class Reading:
     concerns; they may be consequences of one another.
     """
 
-    def __init__(self, source: Source, start: int, end: int) -> None:
+    def __init__(self, source: Source, start: int, end: int, around: Reading | None = None) -> None:
         self.source = source
         self.messages: list[Message] = []
         self.mistakes: list[tuple[set[int], Message]] = []
         self.skipped: list[tuple[int, int]] = []
+        self.whole: Reading = around.whole if around is not None else self
+        self.inside = 0
         self.tokens = tokenize(source, start, end, self.messages.append)
         self.builder = TreeBuilder(self.tokens, self.report, self.read_string)
 
     def run(self, start: str) -> Any:
         """The tree, or None where none could be made."""
-        if any(isinstance(message, NestedTooDeep) for message in self.messages):
+        if any(isinstance(message, NestedTooDeep | SourceTooLong) for message in self.messages):
             return None
         lexical = list(self.messages)
         try:
@@ -125,7 +132,13 @@ class Reading:
 
     def read_inside(self, source: Source, start: int, end: int) -> Expr | None:
         """The expression between the braces of a string."""
-        inside = Reading(source, start, end)
+        self.whole.inside += 1
+        if self.whole.inside > MAX_INSIDE:
+            if self.whole.inside == MAX_INSIDE + 1:
+                unit = "expressions in its strings"
+                self.messages.append(SourceTooLong(Span(source, start, start), MAX_INSIDE, unit))
+            return None
+        inside = Reading(source, start, end, self)
         value: Expr | None = inside.run("inside")
         self.messages += inside.select()
         return value

@@ -14,6 +14,8 @@ from compiler.source import Span
 TAB = 4
 WIDTH = 140
 """Columns of a source line that are shown; a longer line is cut around the marked place."""
+CHARACTERS = 4000
+"""Characters of a title, label or help that are shown."""
 LINES = 6
 """Lines of a span that are shown; of a longer one, the first and the last few."""
 
@@ -179,8 +181,15 @@ def expand(text: str) -> str:
 def printable(text: str) -> str:
     """A text in which control and direction characters are replaced by a visible sign."""
     return "".join(
-        char if char == "\n" or is_harmless(char) else "\N{REPLACEMENT CHARACTER}" for char in text
+        char if char == "\n" or is_harmless(char) else "\N{REPLACEMENT CHARACTER}"
+        for char in shorten(text)
     )
+
+
+def shorten(text: str) -> str:
+    """A text that may quote a value of any size, without its middle where it is too long."""
+    half = CHARACTERS // 2
+    return text if len(text) <= CHARACTERS else f"{text[:half]} … {text[-half:]}"
 
 
 def is_harmless(char: str) -> bool:
@@ -228,13 +237,14 @@ def encode_message(message: Message) -> dict[str, Any]:
     return {
         "code": message.code,
         "severity": str(message.severity),
-        "title": message.title(),
+        "title": shorten(message.title()),
         **encode_span(message.span),
-        "label": message.label(),
+        "label": shorten(message.label()),
         "labels": [
-            {**encode_span(label.span), "text": label.text} for label in message.all_labels()
+            {**encode_span(label.span), "text": shorten(label.text)}
+            for label in message.all_labels()
         ],
-        "help": message.help(),
+        "help": shorten(found) if (found := message.help()) is not None else None,
     }
 
 

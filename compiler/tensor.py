@@ -71,6 +71,10 @@ _NUMPY = {
 }
 
 
+MAX_RANK = 64
+"""Axes of a tensor, as NumPy and PyTorch have it."""
+
+
 @dataclass(frozen=True)
 class TensorType:
     """`f32[batch, 3, h, w]`: element type and shape."""

@@ -10,6 +10,7 @@ from compiler.messages.syntax import NestedTooDeep
 from compiler.messages.syntax_symbols import Backslash, ForeignOperator, Semicolon
 from compiler.messages.syntax_text import (
     SingleQuotes,
+    SourceTooLong,
     StrayCharacter,
     TripleQuotes,
     UnterminatedName,
@@ -21,6 +22,12 @@ from grammar.table import END, load_table
 
 MAX_BRACKETS = 100
 """Brackets inside one another that are read; the deepest published network here needs twelve."""
+
+MAX_CHARACTERS = 500_000
+"""Characters of a file that are read."""
+
+MAX_TOKENS = 50_000
+"""Tokens of a file that are read; a spec with two hundred lines has three thousand."""
 
 FOREIGN_SYMBOLS = {
     "&&": "and",
@@ -113,6 +120,7 @@ class Lexer:
         scan = self.table.scanner.match
         if self.text.startswith("\ufeff", self.at, self.end):
             self.at += 1
+        self.check_length(self.end - self.at, MAX_CHARACTERS, "characters")
         while self.at < self.end:
             match = scan(self.text, self.at, self.end)
             if match is None:
@@ -142,6 +150,7 @@ class Lexer:
         tokens.starts.append(self.at)
         tokens.ends.append(stop)
         tokens.fresh.append(self.fresh)
+        self.check_length(len(tokens.kinds), MAX_TOKENS, "tokens")
         if self.doc:
             tokens.docs[self.at] = "\n".join(self.doc)
             self.doc = []
@@ -156,6 +165,12 @@ class Lexer:
         self.fresh = False
         self.at = stop
         return True
+
+    def check_length(self, length: int, limit: int, unit: str) -> None:
+        """Leaves out the rest of a text that is too long."""
+        if length > limit and self.end > self.at:
+            self.report(SourceTooLong(self.span(self.at), limit, unit))
+            self.end = self.at
 
     def span(self, stop: int) -> Span:
         """From here to `stop`."""

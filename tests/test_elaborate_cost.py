@@ -7,6 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from compiler.diagnostics import Sink
+from compiler.driver import check_source
+from compiler.elaborate import expressions
+from compiler.elaborate.api import open_file
+from compiler.elaborate.values import Val
+from compiler.parse import parse
+from compiler.source import Source
 from tests.elaborating import build, elaborate, elaborate_file
 
 PROGRAMS = Path(__file__).parent / "good" / "programs"
@@ -75,3 +82,129 @@ def test_published_programs(program: str, model: str, parameters: int) -> None:
     graph = elaborate_file(PROGRAMS / f"{program}.weft")[0][model].graph
     sizes = [p.value.type.size.known or 0 for p in graph.parameters if p.trainable]
     assert sum(sizes) == parameters
+
+
+NAMES = ", ".join(f"a{i}" for i in range(30))
+PRODUCT = " * ".join(f"(a{i} + 1)" for i in range(30))
+
+
+@pytest.mark.parametrize(
+    ("statements", "code"),
+    [
+        ("z = [1]\n    for i in 0..60 { z = z + z }", "W0401"),
+        ("z = [1]\n    for i in 0..60 { z = [z, z] }", "W0401"),
+        ("z = (1, 2)\n    for i in 0..60 { z = (z, z) }", "W0401"),
+        ("z = [1]\n    for i in 0..60 { z = zip(z, z) }", "W0401"),
+        ("z = [1]\n    for i in 0..1_000 { z = [z] }", "W0113"),
+        ('z = "ab"\n    for i in 0..60 { z = z + z }', "W0401"),
+        ('z = "ab"\n    for i in 0..60 { z = "{z}{z}" }', "W0401"),
+        ("z = 1\n    for i in 1..1_000 { z = z * i }", "W0403"),
+        ("z = 1\n    for i in 1..2_000 { z = z + z }", "W0403"),
+        ("z = batch + 1\n    for i in 0..30 { z = z * z }", "W0403"),
+        ("z = batch\n    for i in 0..500 { z = (z * batch + i) % (z + 1) }", "W0403"),
+        ("z = relu\n    for i in 0..60 { z = z -> z }", "W0401"),
+        ("z = relu\n    for i in 0..10_000 { z = z -> relu }", "W0401"),
+        ("z = relu\n    for i in 0..10_000 { z = z as deep }", "W0113"),
+        ("z = relu\n    for i in 0..10_000 { z = 1 * z }", "W0113"),
+        ("z = zeros([10 ** 10, 10 ** 10])", "W1320"),
+        ("z = arange(10 ** 30)", "W1320"),
+        ("z = x -> dense(10 ** 15) -> dense(10 ** 15)", "W1320"),
+        (f"z = zeros([{', '.join(['1'] * 65)}])", "W1320"),
+    ],
+)
+def test_what_grows_without_end_is_refused(statements: str, code: str) -> None:
+    text = f"model M {{\n    input x: f32[batch, 8]\n    {statements}\n    output y = x\n}}\n"
+    start = time.process_time()
+    assert [m.code for m in elaborate(text)[1]] == [code]
+    assert time.process_time() - start < 5
+
+
+def test_a_size_of_thousands_of_terms_is_refused() -> None:
+    text = f"model M {{\n    input x: f32[{NAMES}]\n    output y = x -> reshape([{PRODUCT}])\n}}\n"
+    assert [m.code for m in elaborate(text)[1]] == ["W0403"]
+    grown = [f"    x = concat([x, x[{':, ' * axis}:1]], axis={axis})\n" for axis in range(20)]
+    text = f"model M {{\n    input x: f32[{NAMES}]\n{''.join(grown)}    output y = x\n}}\n"
+    assert "W1320" in [m.code for m in elaborate(text)[1]]
+
+
+def test_calls_cost_more_than_what_stands_in_them() -> None:
+    text = (
+        "block ackermann(m: int, n: int) {\n    if m == 0 { return n + 1 }\n"
+        "    if n == 0 { return ackermann(m - 1, 1) }\n"
+        "    return ackermann(m - 1, ackermann(m, n - 1))\n}\n"
+        "model M {\n    input x: f32[batch, 8]\n    output y = x -> dense(ackermann(4, 4))\n}\n"
+    )
+    start = time.process_time()
+    assert [m.code for m in elaborate(text)[1]] == ["W0401"]
+    assert time.process_time() - start < 5
+
+
+def test_all_items_together_are_bounded() -> None:
+    model = "    input x: f32[batch, 8]\n    for i in 0..3000 { x = x -> relu }\n    output y = x\n"
+    text = "".join(f"model M{i} {{\n{model}}}\n" for i in range(50))
+    start = time.process_time()
+    assert [m.code for m in elaborate(text)[1]] == ["W0401"]
+    assert time.process_time() - start < 10
+
+
+def test_errors_come_to_an_end() -> None:
+    sink = Sink()
+    text = "".join(f"let a{i} = missing\n" for i in range(2000))
+    assert check_source(Source("spec.weft", text), sink=sink) is None
+    assert [m.code for m in sink.messages] == ["W0201"] * 200 + ["W1322"]
+
+
+# --- arithmetic that a comprehension repeats ----------------------------------------------------
+
+POSITIONS = (
+    "(k // w ** 2 // w - k % w ** 2 // w + w - 1) * (2 * w - 1) + k // w ** 2 % w - k % w + w - 1"
+)
+
+
+def find_let(text: str, name: str) -> Val | None:
+    """The value of a `let`."""
+    sink = Sink()
+    scope = open_file(parse(Source("spec.weft", text), sink), sink)
+    found = scope.value(name, scope.entries[name].span, None)
+    assert not sink.messages
+    return found
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        POSITIONS,
+        "k",
+        "-k",
+        "k / 3",
+        "k ** 2 - 2 ** (k - 20)",
+        "if k > 20 then (k - 20) ** 0.5 else 7",
+        "k == 4",
+        "not (k == 4 and k < 9 or k > 30)",
+        "if k % 2 == 0 then k * 0.5 else true == false",
+        "w > 3 and k > 2",
+        "k * 10 ** 300",
+        "-2.5 // (k + 1) % 3",
+    ],
+)
+def test_it_gives_what_the_full_evaluation_gives(
+    element: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"let w = 7\nlet all = [{element} for k in 0..40]\n"
+    fast = find_let(text, "all")
+    monkeypatch.setattr(expressions, "MANY", 1000)
+    assert fast == find_let(text, "all")
+
+
+def test_faults_are_found_where_they_are() -> None:
+    text = "let all = [10 // (k - 30) for k in 0..40]\n"
+    (message,) = elaborate(text)[1]
+    assert message.code == "W0403"
+    assert message.label() == "10 // 0 divides by zero"
+
+
+def test_thousands_of_numbers_take_no_time() -> None:
+    text = f"let w = 7\nlet all = [{POSITIONS} for k in 0..20_000]\n"
+    start = time.process_time()
+    assert not elaborate(text)[1]
+    assert time.process_time() - start < 1.5

@@ -5,11 +5,22 @@ symbol stands for a size of at least 1; that is what lets signs and inequalities
 """
 
 from compiler.dims.bounds import at_most, bounds, equal
-from compiler.dims.polynomial import Dim, DimError, Monomial, Quotient, Symbol, product
+from compiler.dims.polynomial import (
+    MAX_BITS,
+    Dim,
+    DimError,
+    DimTooLarge,
+    Monomial,
+    Quotient,
+    Symbol,
+    product,
+)
 
 __all__ = [
+    "MAX_BITS",
     "Dim",
     "DimError",
+    "DimTooLarge",
     "Monomial",
     "Quotient",
     "Symbol",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from math import lcm
 
-from compiler.dims.polynomial import Dim, Monomial, Quotient, Symbol
+from compiler.dims.polynomial import Dim, DimTooLarge, Monomial, Quotient, Symbol
 
 Bounds = tuple[int | None, int | None]
 
@@ -35,6 +35,13 @@ def bounds(dim: Dim) -> Bounds:
     """A lower and an upper bound that hold for all sizes >= 1; None where none is found."""
     if dim.known is not None:
         return dim.known, dim.known
+    try:
+        return _bound_terms(dim)
+    except DimTooLarge:  # what stands between the dim and its bound, not the dim
+        return None, None
+
+
+def _bound_terms(dim: Dim) -> Bounds:
     low, high = _bound_shifted(dim)
     if low is None:
         low = _bound_relaxed(dim, 1)

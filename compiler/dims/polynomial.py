@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, reduce
 from math import gcd
 
@@ -12,8 +12,22 @@ Monomial = tuple[tuple["Symbol | Quotient", int], ...]
 """Atoms with their powers, ordered by their text; the empty monomial is the constant term."""
 
 
+MAX_WEIGHT = 512
+"""Symbols and numbers in the largest dim; what a size takes in a network is some ten."""
+
+MAX_PRODUCT = 4096
+"""Pairs of terms that a product may have."""
+
+MAX_BITS = 1023
+"""Bits of the largest whole number: every one of them has a 64-bit float next to it."""
+
+
 class DimError(ArithmeticError):
     """Arithmetic on dimensions that has no exact integer result."""
+
+
+class DimTooLarge(ArithmeticError):
+    """Arithmetic on dimensions whose result no person could read: it is not computed."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +35,11 @@ class Symbol:
     """A size that is not known when compiling, e.g. `batch`."""
 
     name: str
+
+    @property
+    def weight(self) -> int:
+        """Symbols and numbers in it."""
+        return 1
 
     def __str__(self) -> str:
         return self.name
@@ -33,19 +52,30 @@ class Quotient:
     numerator: Dim
     denominator: Dim
 
+    @property
+    def weight(self) -> int:
+        """Symbols and numbers in it."""
+        return 1 + self.numerator.weight + self.denominator.weight
+
     def __str__(self) -> str:
         return _quotient_text(self.numerator, self.denominator)
 
 
 class Dim:
     """A size: an int or a polynomial in symbols. Immutable; hashes and compares like an int
-    when it is constant."""
+    when it is constant.
 
-    __slots__ = ("_hash", "known", "terms")
+    Raises `DimTooLarge` where it would have more than `MAX_WEIGHT` parts or `MAX_BITS` bits: that
+    keeps the cost of everything that is done with one within bounds.
+    """
+
+    __slots__ = ("_hash", "known", "terms", "weight")
     terms: tuple[tuple[Monomial, int], ...]
     """Monomials with their coefficients, none of them 0, highest degree first."""
     known: int | None
     """The number, if this is one."""
+    weight: int
+    """Symbols and numbers in it, those of quotients too."""
     _hash: int
 
     def __init__(self, terms: Mapping[Monomial, int]) -> None:
@@ -53,6 +83,7 @@ class Dim:
         if len(kept) > 1:
             kept.sort(key=_rank_term)
         known = 0 if not kept else kept[0][1] if len(kept) == 1 and not kept[0][0] else None
+        object.__setattr__(self, "weight", _weigh(kept))
         object.__setattr__(self, "terms", tuple(kept))
         object.__setattr__(self, "known", known)
         object.__setattr__(self, "_hash", hash(self.terms if known is None else known))
@@ -189,6 +220,18 @@ def product(dims: Iterable[int | Dim]) -> Dim:
 # --- canonical form ---------------------------------------------------------------------------
 
 
+def _weigh(terms: Sequence[tuple[Monomial, int]]) -> int:
+    """The weight of a dim of these terms."""
+    weight = 0
+    for monomial, coefficient in terms:
+        weight += 1 + sum(atom.weight for atom, _ in monomial)
+        if coefficient.bit_length() > MAX_BITS:
+            raise DimTooLarge(f"a number has more than {MAX_BITS} bits")
+    if weight > MAX_WEIGHT:
+        raise DimTooLarge(f"the size has more than {MAX_WEIGHT} symbols and numbers")
+    return weight
+
+
 @lru_cache(maxsize=4096)
 def _constant(value: int) -> Dim:
     return Dim({(): int(value)})
@@ -209,6 +252,8 @@ def _add(left: Dim, right: Dim) -> Dim:
 
 @lru_cache(maxsize=4096)
 def _times(left: Dim, right: Dim) -> Dim:
+    if len(left.terms) * len(right.terms) > MAX_PRODUCT:
+        raise DimTooLarge(f"the product has more than {MAX_PRODUCT} terms")
     terms: dict[Monomial, int] = {}
     for first, a in left.terms:
         for second, b in right.terms:

@@ -7,13 +7,9 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from compiler.dims import Dim, DimError, at_most, equal
+from compiler.dims import MAX_BITS, Dim, DimError, DimTooLarge, at_most, equal
 from compiler.elaborate.values import Known, Undecided
 from compiler.ir.hint import Hint, HintBinary, HintUnary, hint_size
-
-MAX_BITS = 4096
-"""Size of the largest whole number; a network has no use for one, and `9 ** 9 ** 9` has."""
-
 
 MAX_TERMS = 24
 """Terms of the longest hint."""
@@ -79,6 +75,8 @@ def _calculate_numbers(symbol: str, a: int | float, b: int | float) -> tuple[str
         value = _APPLY[symbol](a, b)
     except (OverflowError, ZeroDivisionError) as error:
         raise ArithmeticFault(f"{a} {symbol} {b} has no finite result") from error
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise ArithmeticFault(f"the result has more than {MAX_BITS} bits")
     if isinstance(value, complex):
         raise ArithmeticFault(f"{a} {symbol} {b} is no real number")
     if symbol == "/" and whole and int(a) % int(b) == 0:
@@ -87,8 +85,9 @@ def _calculate_numbers(symbol: str, a: int | float, b: int | float) -> tuple[str
 
 
 def _check_growth(symbol: str, a: int, b: int) -> None:
-    bits = abs(a).bit_length() * max(b, 0) if symbol == "**" else a.bit_length() + b.bit_length()
-    if abs(a) > 1 and bits > MAX_BITS:
+    """Refuses a result that is not worth computing; one that is near the limit is."""
+    bits = (a.bit_length() - 1) * b if symbol == "**" else a.bit_length() + b.bit_length() - 2
+    if bits > MAX_BITS:
         raise ArithmeticFault(f"the result has more than {MAX_BITS} bits")
 
 
@@ -112,6 +111,8 @@ def _calculate_sizes(symbol: str, a: int | float | Dim, b: int | float | Dim) ->
             value: Dim = Dim.of(a) ** b  # type: ignore[arg-type]
         else:
             value = _APPLY[symbol](a, b)
+    except DimTooLarge as error:
+        raise ArithmeticFault(str(error)) from error
     except DimError as error:
         reason = "is not provably whole" if symbol == "/" and b != 0 else "divides by zero"
         raise ArithmeticFault(f"{_enclose(a)} {symbol} {_enclose(b)} {reason}") from error

@@ -19,6 +19,9 @@ from compiler.messages.nets import ModelHasNo, NothingReturned
 from compiler.messages.values import RecursionTooDeep
 from compiler.syntax import Model
 
+CALL_WORK = 40
+"""What a call costs by itself, in expressions evaluated."""
+
 
 def apply_block(
     body: Body,
@@ -32,7 +35,7 @@ def apply_block(
     if any(isinstance(g.value, Poison) for g in given.values()):
         return POISON
     session = body.session
-    session.spend(1, application.span)
+    session.spend(CALL_WORK, application.span)
     if session.depth >= MAX_DEPTH:
         name = layer.item.name
         body.report(RecursionTooDeep(application.span, name.text, MAX_DEPTH, name.span))

@@ -26,12 +26,14 @@ from compiler.elaborate.nets import apply_net
 from compiler.elaborate.pipes import callee_span
 from compiler.elaborate.primitives import apply_op
 from compiler.elaborate.signatures import given_of, sign
+from compiler.elaborate.sizes import keep, size_of
 from compiler.elaborate.values import (
     POISON,
     BlockLayer,
     FunctionLayer,
     Given,
     Layer,
+    ListValue,
     Loaded,
     LoadFunction,
     NetValue,
@@ -142,9 +144,9 @@ def call_function(body: Body, function: Function, arguments: Sequence[Given], sp
     if count < function.least or (function.most is not None and count > function.most):
         body.report(WrongCount(span, function.name, function.expects, count))
         return POISON
-    body.session.spend(count, span)
+    body.session.spend(count + sum(_items_of(a.value) for a in arguments), span)
     try:
-        return function.call([a.value for a in arguments])
+        return keep(body, function.call([a.value for a in arguments]), span)
     except Refusal as refusal:
         place = arguments[refusal.index].span
         found = refused_value(arguments, refusal)
@@ -155,6 +157,11 @@ def call_function(body: Body, function: Function, arguments: Sequence[Given], sp
         found = describe(arguments[0].value)
         body.report(FunctionRefuses(arguments[0].span, function.name, "numbers", found))
     return POISON
+
+
+def _items_of(value: Val) -> int:
+    """How many items a function goes through."""
+    return len(value.items) if isinstance(value, ListValue) else size_of(value)
 
 
 # --- calls of layers --------------------------------------------------------------------------

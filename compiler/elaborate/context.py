@@ -14,7 +14,7 @@ from compiler.elaborate.paths import Paths
 from compiler.elaborate.values import Given, ItemValue, Known, Layer, Tensor, Val
 from compiler.ir.graph import Frame
 from compiler.ir.hint import Hint, HintBinary, opposite
-from compiler.messages.values import TooMuchWork
+from compiler.messages.values import MoreFaults, TooMuchWork
 from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Clause, Expr, Item, Name, Statement
@@ -29,8 +29,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_WORK = 1_000_000
+MAX_WORK = 500_000
 """Expressions, statements and list items that one item may cost when compiling."""
+
+MAX_TOTAL = 2 * MAX_WORK
+"""What all items of a file may cost together."""
+
+MAX_FAULTS = 200
+"""Errors of a file after which no more are looked for."""
 
 MAX_DEPTH = 1_000
 """Calls of blocks inside one another."""
@@ -159,6 +165,7 @@ class Session:
     files: dict[str, FileScope] = field(default_factory=dict)
     opening: list[str] = field(default_factory=list)
     work: int = 0
+    total: int = 0
     limit: int = MAX_WORK
     depth: int = 0
     models: dict[int, tuple[Graph, tuple[LoadWeights | AddAdapters, ...]]] = field(
@@ -166,6 +173,7 @@ class Session:
     )
     seen: set[tuple[str, Span | None]] = field(default_factory=set)
     faults: int = 0
+    errors: int = 0
     sources: Mapping[str, Memory] = field(default_factory=dict)
     opened: dict[str, OpenedSource] = field(default_factory=dict)
     facts: Callable[[FileScope, Data, Span], Mapping[str, int] | None] = lambda scope, item, at: {}
@@ -173,12 +181,22 @@ class Session:
 
     def report(self, message: Message) -> None:
         """Add a diagnostic; a fault of one place is reported once, however often its block is
-        called."""
+        called.
+
+        Raises:
+            Abandoned: there are more errors than anyone reads.
+        """
         self.faults += message.severity is Severity.ERROR
+        if self.errors >= MAX_FAULTS:
+            raise Abandoned
         key = (message.code, message.span)
         if key not in self.seen:
             self.seen.add(key)
             self.sink.report(message)
+            self.errors += message.severity is Severity.ERROR
+        if self.errors >= MAX_FAULTS:
+            self.sink.report(MoreFaults(message.span, MAX_FAULTS))
+            raise Abandoned
 
     def select(self, messages: Sequence[Message]) -> Iterator[Message]:
         """The messages without those about names that stand where a file could not be read."""
@@ -206,10 +224,11 @@ class Session:
             Abandoned: an item costs more than any network needs.
         """
         self.work += amount
-        if self.work <= self.limit:
+        self.total += amount
+        if self.work <= self.limit and self.total <= MAX_TOTAL:
             return
         if self.limit == MAX_WORK:
-            self.report(TooMuchWork(span, MAX_WORK))
+            self.report(TooMuchWork(span, MAX_WORK if self.work > MAX_WORK else MAX_TOTAL))
             # What calls the item would do the same work again: it is given up early, in silence.
             self.limit = MAX_WORK // 20
         self.faults += 1

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from compiler.dims import DimTooLarge
 from compiler.elaborate.attributes import evaluate_attribute
 from compiler.elaborate.calls import evaluate_call
 from compiler.elaborate.conditions import decide, iterate
 from compiler.elaborate.context import Body, Want, negate
 from compiler.elaborate.describing import describe
 from compiler.elaborate.lookup import look_up
+from compiler.elaborate.numbers import prepare
 from compiler.elaborate.operators import evaluate_binary, evaluate_unary
 from compiler.elaborate.pipes import evaluate_named, evaluate_pipe
+from compiler.elaborate.sizes import keep, size_of
 from compiler.elaborate.subscripts import evaluate_subscript
 from compiler.elaborate.unpacking import bind_items
 from compiler.elaborate.values import POISON, Known, ListValue, Poison, Record, Rest, Val
 from compiler.ir.hint import HintChoose, HintConst
-from compiler.messages.values import NotText
+from compiler.messages.values import NotText, SizeTooLarge
 from compiler.syntax import (
     Attribute,
     Binary,
@@ -40,34 +43,41 @@ from compiler.syntax import (
 )
 from compiler.syntax import Rest as RestSyntax
 
+MANY = 8
+"""Items from which on it pays to make the element of a comprehension ready once."""
+
 
 def evaluate(body: Body, expression: Expr, want: Want) -> Val:
     """The value of an expression; faults are reported and give poison."""
     body.session.spend(1, expression.span)
-    match expression:
-        case Name():
-            return look_up(body, expression, applied=want.supplied > 0)
-        case Number(value=value, unit=unit):
-            return Known(value, HintConst(value), unit)
-        case Then():
-            return evaluate_pipe(body, expression, want)
-        case Call():
-            return evaluate_call(body, expression, want)
-        case Binary():
-            return evaluate_binary(body, expression, want)
-        case Named():
-            return evaluate_named(body, expression, want)
-        case Group(inner=inner):
-            return evaluate(body, inner, want)
-        case Subscript():
-            return evaluate_subscript(body, expression, want)
-        case Attribute():
-            return evaluate_attribute(body, expression)
-        case Unary():
-            return evaluate_unary(body, expression, want)
-        case Conditional():
-            return _choose(body, expression, want)
-    return _evaluate_literal(body, expression, want)
+    try:
+        match expression:
+            case Name():
+                return look_up(body, expression, applied=want.supplied > 0)
+            case Number(value=value, unit=unit):
+                return Known(value, HintConst(value), unit)
+            case Then():
+                return evaluate_pipe(body, expression, want)
+            case Call():
+                return evaluate_call(body, expression, want)
+            case Binary():
+                return evaluate_binary(body, expression, want)
+            case Named():
+                return evaluate_named(body, expression, want)
+            case Group(inner=inner):
+                return evaluate(body, inner, want)
+            case Subscript():
+                return evaluate_subscript(body, expression, want)
+            case Attribute():
+                return evaluate_attribute(body, expression)
+            case Unary():
+                return evaluate_unary(body, expression, want)
+            case Conditional():
+                return _choose(body, expression, want)
+        return _evaluate_literal(body, expression, want)
+    except DimTooLarge as error:
+        body.report(SizeTooLarge(expression.span, str(error)))
+        return POISON
 
 
 def _evaluate_literal(body: Body, expression: Expr, want: Want) -> Val:
@@ -81,15 +91,18 @@ def _evaluate_literal(body: Body, expression: Expr, want: Want) -> Val:
         case RestSyntax():
             return Rest()
         case ListExpr(items=items):
-            made_items = tuple(body.evaluate(item) for item in items)
-            return ListValue(made_items, tuple(item.span for item in items))
+            made_items = tuple([body.evaluate(item) for item in items])
+            whole = ListValue(made_items, tuple(item.span for item in items))
+            return keep(body, whole, expression.span)
         case TupleExpr(items=items):
-            return _tuple(body, items)
+            return keep(body, _tuple(body, items), expression.span)
         case Comprehension():
             made: list[Val] = []
             with body.scope():
                 _comprehend(body, expression, expression.generators, made)
-            return POISON if any(isinstance(v, Poison) for v in made) else ListValue(tuple(made))
+            if any(isinstance(v, Poison) for v in made):
+                return POISON
+            return keep(body, ListValue(tuple(made)), expression.span)
     raise AssertionError(f"no meaning for {type(expression).__name__}")
 
 
@@ -114,6 +127,7 @@ def _join_string(body: Body, expression: String) -> Val:
             body.report(NotText(part.span, describe(value)))
             return POISON
         pieces.append(spell(value))
+        body.session.spend(size_of(value), part.span)
     return Known("".join(pieces))
 
 
@@ -165,6 +179,9 @@ def _comprehend(
     if items is None:
         made.append(POISON)
         return
+    ready = None
+    if len(items) >= MANY and len(generators) == 1 and len(generator.names) == 1:
+        ready = prepare(body, generator.names[0].text, expression.element)
     for item in items:
         bind_items(body, generator.names, item, generator.iterable.span)
         if generator.condition is not None:
@@ -175,4 +192,11 @@ def _comprehend(
                 return
             if not decided:
                 continue
-        _comprehend(body, expression, generators[1:], made)
+        value = None
+        if ready is not None:
+            body.session.spend(ready.work, expression.element.span)
+            value = ready(item)
+        if value is not None:
+            made.append(value)
+        else:
+            _comprehend(body, expression, generators[1:], made)

@@ -51,6 +51,11 @@ def look_up(body: Body, name: Name, *, applied: bool) -> Val:
     return POISON
 
 
+def find_value(body: Body, name: Name) -> Val | None:
+    """The nearest value of a name, where it has one; nothing is reported of it."""
+    return next(_meanings(body, name), None)
+
+
 def _meanings(body: Body, name: Name) -> Iterator[Val]:
     """Everything a name could mean, nearest first."""
     word = name.text

@@ -16,6 +16,7 @@ from compiler.elaborate.conditions import decide
 from compiler.elaborate.context import Application, Body, Want
 from compiler.elaborate.describing import describe
 from compiler.elaborate.primitives import apply_op, layer_for_tensor
+from compiler.elaborate.sizes import keep, size_of
 from compiler.elaborate.values import (
     POISON,
     DTypeValue,
@@ -143,6 +144,7 @@ def combine(body: Body, symbol: str, left: Val, right: Val, place: _Place, want:
         if is_layer(value):
             body.report(layer_for_tensor(Given(value, span)))
             return POISON
+    body.session.spend(size_of(left) + size_of(right), place.operator)
     lists = _combine_lists(symbol, left, right)
     if lists is not None:
         return lists
@@ -174,7 +176,7 @@ def _apply_known(body: Body, symbol: str, left: Known, right: Known, place: _Pla
             return compare(symbol, left, right)
         if symbol in ("and", "or", "@"):
             raise WrongOperands
-        return calculate(symbol, left, right)
+        return keep(body, calculate(symbol, left, right), place.operator)
     except ArithmeticFault as fault:
         rounding = symbol == "/" and "whole" in str(fault)
         body.report(NoResult(place.whole, str(fault), rounding))
@@ -234,6 +236,7 @@ def _contains(body: Body, symbol: str, left: Val, right: Val, place: _Place) -> 
         case Known(str() as part), Known(str() as text):
             return Known((part in text) == (symbol == "in"))
     items = plain_items(right)
+    body.session.spend(len(items or ()), place.operator)
     if items is None or not isinstance(left, Known | DTypeValue):
         _refuse(body, symbol, left, right, place)
         return POISON
@@ -277,7 +280,7 @@ def _repeat(body: Body, expression: Binary, left: Val, right: Val) -> Val:
         body.report(CopiesNegative(span, count))
         return POISON
     body.session.spend(count, span)
-    return Repeat(count, right, expression.span)  # type: ignore[arg-type]
+    return keep(body, Repeat(count, right, expression.span), expression.span)  # type: ignore[arg-type]
 
 
 def evaluate_unary(body: Body, expression: Unary, want: Want) -> Val:

@@ -9,6 +9,7 @@ from compiler.elaborate.context import Application, Body, Label, Want
 from compiler.elaborate.describing import describe
 from compiler.elaborate.labels import read_label
 from compiler.elaborate.lints import check_label
+from compiler.elaborate.sizes import keep
 from compiler.elaborate.values import (
     POISON,
     Compose,
@@ -77,7 +78,7 @@ def _step(body: Body, value: Val, span: Span, syntax: Expr, names: tuple[str, ..
     if is_layer(value):
         if isinstance(layer, LoadFunction):
             return Loaded(value, (layer.load,), layer.span)  # type: ignore[arg-type]
-        return _compose(value, layer, stage)  # type: ignore[arg-type]
+        return keep(body, _compose(value, layer, stage), stage.span)  # type: ignore[arg-type]
     application = Application(stage.span, stage.label, names, stage.hint)
     return body.apply(layer, inputs, application)
 
@@ -174,7 +175,7 @@ def evaluate_named(body: Body, expression: Named, want: Want) -> Val:
             body.report(LabelNamesNothing(label.span, label.text, describe(value)))
             return POISON
         return value
-    return Labelled(value, label.text, label.span)  # type: ignore[arg-type]
+    return keep(body, Labelled(value, label.text, label.span), label.span)  # type: ignore[arg-type]
 
 
 def _label_group(body: Body, expression: Named, inner: Expr, label: Label, want: Want) -> Val:
@@ -196,5 +197,5 @@ def _label_group(body: Body, expression: Named, inner: Expr, label: Label, want:
         else:
             check_label(body, expression)
     if is_layer(value):
-        return Labelled(value, label.text, label.span)  # type: ignore[arg-type]
+        return keep(body, Labelled(value, label.text, label.span), label.span)  # type: ignore[arg-type]
     return value

@@ -45,7 +45,7 @@ from compiler.ops.sizes import Size
 from compiler.records import dataclass
 from compiler.tensor import TensorType
 
-NODE_WORK = 50
+NODE_WORK = 25
 """What making a node costs, in expressions evaluated."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compiler.diagnostics import did_you_mean
+from compiler.dims import DimTooLarge
 from compiler.elaborate.clauses import check_declared
 from compiler.elaborate.conditions import decide, iterate
 from compiler.elaborate.context import Body, Want, join_guards, negate
@@ -20,6 +21,7 @@ from compiler.elaborate.words import find_homes
 from compiler.messages.names import ClauseWordBound, NotAvailable, UnknownClause
 from compiler.messages.scans import InsideScan
 from compiler.messages.shapes import NotATensor
+from compiler.messages.values import SizeTooLarge
 from compiler.ops.base import OPS
 from compiler.syntax import (
     Binding,
@@ -43,23 +45,26 @@ def execute(body: Body, statements: Sequence[Statement]) -> None:
         if body.result is not None:
             return
         body.session.spend(1, statement.span)
-        match statement:
-            case Binding():
-                _run_binding(body, statement)
-            case Unpack():
-                _run_unpack(body, statement)
-            case Clause():
-                _run_clause(body, statement)
-            case If():
-                _run_if(body, statement)
-            case For():
-                _run_for(body, statement)
-            case Scan():
-                run_scan(body, statement)
-            case Return():
-                _run_return(body, statement)
-            case Choice():
-                _run_choice(body, statement)
+        try:
+            match statement:
+                case Binding():
+                    _run_binding(body, statement)
+                case Unpack():
+                    _run_unpack(body, statement)
+                case Clause():
+                    _run_clause(body, statement)
+                case If():
+                    _run_if(body, statement)
+                case For():
+                    _run_for(body, statement)
+                case Scan():
+                    run_scan(body, statement)
+                case Return():
+                    _run_return(body, statement)
+                case Choice():
+                    _run_choice(body, statement)
+        except DimTooLarge as error:
+            body.report(SizeTooLarge(statement.span, str(error)))
 
 
 # --- bindings ---------------------------------------------------------------------------------

@@ -21,10 +21,11 @@ from compiler.messages.shapes import (
     WrongRankDeclared,
     WrongSizeDeclared,
 )
+from compiler.messages.values import SizeTooLarge
 from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Expr, Name, Rest, TypeExpr
-from compiler.tensor import DType, TensorType
+from compiler.tensor import MAX_RANK, DType, TensorType
 
 KNOWN_TYPES = ("int", "float", "bool", "str", "list", "layer")
 """Types of values that are known when compiling."""
@@ -91,6 +92,10 @@ def read_type(report: Callable[[Message], None], type: TypeExpr) -> TensorPatter
         known = [*(d.value for d in DType), ANY_TENSOR, *KNOWN_TYPES]
         suggestion = _FOREIGN.get(word.lower()) or did_you_mean(word, known)
         report(UnknownType(type.name.span, word, suggestion))
+        return POISON
+    if len(type.dims or ()) > MAX_RANK:
+        reason = f"a tensor has at most {MAX_RANK} axes, this one has {len(type.dims or ())}"
+        report(SizeTooLarge(type.name.span, reason))
         return POISON
     pattern = TensorPattern(dtype, type.dims, type.span)
     rests = [d for d in type.dims or () if isinstance(d, Rest)]

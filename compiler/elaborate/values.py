@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from compiler.diagnostics import Message
@@ -61,12 +62,37 @@ class Undecided:
     text: str
 
 
+class Several:
+    """A value of values."""
+
+    @property
+    def values(self) -> tuple[Val, ...]:
+        """The values in order."""
+        raise NotImplementedError
+
+    @cached_property
+    def size(self) -> int:
+        """How many values there are in it, and in those."""
+        inner = sum([v.size for v in self.values if isinstance(v, Several)])
+        return len(self.values) + inner
+
+    @cached_property
+    def depth(self) -> int:
+        """How deeply they stand inside one another."""
+        return 1 + max([v.depth for v in self.values if isinstance(v, Several)], default=0)
+
+
 @dataclass(frozen=True)
-class ListValue:
+class ListValue(Several):
     """`[a, b]`; `spans` are the places of its items where it is written out."""
 
     items: tuple[Val, ...]
     spans: tuple[Span, ...] = ()
+
+    @property
+    def values(self) -> tuple[Val, ...]:
+        """The items."""
+        return self.items
 
     def span_of(self, index: int, default: Span) -> Span:
         """The place of an item; `default` where it is not known."""
@@ -126,7 +152,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(Several):
     """Several results, by name or in order; a tuple `(a, b)` has empty names."""
 
     items: tuple[tuple[str, Val], ...]
@@ -184,29 +210,44 @@ class FunctionLayer:
 
 
 @dataclass(frozen=True, eq=False)
-class Compose:
+class Compose(Several):
     """`f -> g`: applied in order."""
 
     stages: tuple[Layer, ...]
     span: Span
 
+    @property
+    def values(self) -> tuple[Val, ...]:
+        """The layers."""
+        return self.stages
+
 
 @dataclass(frozen=True, eq=False)
-class Repeat:
+class Repeat(Several):
     """`n * layer`: independent copies in sequence."""
 
     count: int
     layer: Layer
     span: Span
 
+    @property
+    def values(self) -> tuple[Val, ...]:
+        """What is copied."""
+        return (self.layer,)
+
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class Labelled(Several):
     """`layer as label`."""
 
     layer: Layer
     label: str
     span: Span
+
+    @property
+    def values(self) -> tuple[Val, ...]:
+        """What is labelled."""
+        return (self.layer,)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compiler.dims import Dim
+from compiler.dims import Dim, DimTooLarge
 from compiler.initializers import Initializer
 from compiler.ir.graph import (
     Alias,
@@ -21,7 +21,30 @@ from compiler.ir.graph import (
 from compiler.ir.hint import Hint
 from compiler.ops.base import Op
 from compiler.source import Span
-from compiler.tensor import TensorType
+from compiler.tensor import MAX_RANK, TensorType
+
+MAX_ENTRIES = 2**63 - 1
+"""Entries of the largest tensor: more cannot be counted by any backend."""
+
+MAX_WEIGHT = 128
+"""Symbols and numbers in the number of entries of a tensor."""
+
+
+def check_size(type: TensorType) -> TensorType:
+    """The type of a tensor that may exist.
+
+    Raises:
+        DimTooLarge: it has more entries than can be counted, or its shape is too long to reason
+            about.
+    """
+    if type.rank > MAX_RANK:
+        raise DimTooLarge(f"a tensor has at most {MAX_RANK} axes, this one has {type.rank}")
+    size = type.size
+    if any(abs(coefficient) > MAX_ENTRIES for _, coefficient in size.terms):
+        raise DimTooLarge(f"{type} has more entries than can be counted in 64 bits")
+    if size.weight > MAX_WEIGHT:
+        raise DimTooLarge("the number of entries of this tensor takes a page to write down")
+    return type
 
 
 class Builder:
@@ -77,7 +100,7 @@ class Builder:
         """
         if path in self._values:
             raise ValueError(f"{path} is declared twice")
-        value = Value(path, type)
+        value = Value(path, check_size(type))
         self._values[path] = value
         self._parameters[path] = Parameter(value, initializer, trainable, origin, hints)
         return value
@@ -151,7 +174,7 @@ class Builder:
         self._aliases.setdefault((frame, value.name), Alias(frame, value.name, name))
 
     def _new_value(self, name: str, type: TensorType) -> Value:
-        value = Value(self._free_name(name), type)
+        value = Value(self._free_name(name), check_size(type))
         self._values[value.name] = value
         return value
 

@@ -322,7 +322,7 @@ class NestedItem(Mistake):
 @final
 @dataclass(frozen=True)
 class NestedTooDeep(Message):
-    """Brackets, operators or bodies stand inside one another more deeply than is read.
+    """Brackets, operators, bodies or lists stand inside one another more deeply than is read.
 
     A chain of `->` may be of any length. What is meant to repeat is written with `for`, `n * layer`
     or a block that calls itself.

@@ -12,6 +12,26 @@ from compiler.units import UNITS
 
 @final
 @dataclass(frozen=True)
+class SourceTooLong(Message):
+    """A file is longer than a spec ever is. Numbers and texts by the thousand belong into data
+    files, and layers that repeat into a loop or a block."""
+
+    code: ClassVar[str] = "W1321"
+    bad: ClassVar[str] = f"let x = [{'1, ' * 60_000}1]\n"
+    good: ClassVar[str] = "let x = [i for i in 0..60]\n"
+
+    limit: int
+    unit: str
+
+    def title(self) -> str:
+        return f"this file has more than {self.limit:,} {self.unit}"
+
+    def help(self) -> str | None:
+        return "write what repeats as a loop or a block, and read tables from data files"
+
+
+@final
+@dataclass(frozen=True)
 class UnknownUnit(Message):
     """A number carries a unit that Weft does not know.
 

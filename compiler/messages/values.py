@@ -15,7 +15,8 @@ from compiler.source import Span
 class TooMuchWork(Message):
     """An item takes more compile-time work than any network needs.
 
-    Loops, lists and copies of layers are unrolled when compiling; a loop over the steps of a long
+    Loops, lists and copies of layers are unrolled when compiling, and what they make counts by its
+    size. A tensor of many numbers is computed from `arange(n)`; a loop over the steps of a long
     sequence belongs into `scan`, which runs when the network runs.
     """
 
@@ -38,7 +39,24 @@ class TooMuchWork(Message):
         return f"more than {self.limit:,} steps were done when this was reached"
 
     def help(self) -> str | None:
-        return "loops and lists are unrolled when compiling; a loop over time is a `scan`"
+        return (
+            "loops and lists are unrolled when compiling; a tensor of many numbers is computed "
+            "from `arange(n)`, a loop over time is a `scan`"
+        )
+
+
+@final
+@dataclass(frozen=True)
+class MoreFaults(Message):
+    """A file has so many errors that the rest of it is not checked. Mend the first ones: the others
+    often follow from them."""
+
+    code: ClassVar[str] = "W1322"
+
+    limit: int
+
+    def title(self) -> str:
+        return f"{self.limit} errors were found; what follows is not checked"
 
 
 @final
@@ -107,6 +125,33 @@ class NoResult(Message):
 
     def help(self) -> str | None:
         return "`//` rounds down" if self.rounding else None
+
+
+@final
+@dataclass(frozen=True)
+class SizeTooLarge(Message):
+    """A size or a tensor is larger than any machine holds, or a size takes a page to write down.
+
+    A tensor has fewer than 2 ** 63 entries, at least as far as its sizes are known when compiling.
+    A size that is not known is a sum of products of named sizes, such as `2 * h * w + 1`; one with
+    hundreds of terms is not computed.
+    """
+
+    code: ClassVar[str] = "W1320"
+    bad: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(10 ** 30)\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(10 ** 3)\n}\n"
+    )
+
+    reason: str
+
+    def title(self) -> str:
+        return "this is too large to compute"
+
+    def label(self) -> str:
+        return self.reason
 
 
 @final
