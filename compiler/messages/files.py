@@ -275,6 +275,45 @@ class BadFile(Message):
 
 
 @dataclass(frozen=True)
+class Crashed(Message):
+    """Weft itself is at fault: it stumbled over something that it should have carried out or
+    refused.
+
+    A report is written to the folder for temporary files. It holds the command line, versions and
+    the lines of Weft that led there, and none of your data; send it with the spec if you can.
+    """
+
+    code: ClassVar[str] = "W1323"
+
+    error: str
+    place: str
+    report: str | None
+    variable: str
+
+    def title(self) -> str:
+        attach = f"; please send `{self.report}`" if self.report is not None else ""
+        show = f"{self.variable}=1 shows the traceback"
+        return f"a fault in Weft ({self.error} at {self.place}){attach}; {show}"
+
+
+@dataclass(frozen=True)
+class OutOfMemory(Message):
+    """The system has no more memory for what was asked.
+
+    Smaller batches, fewer rows of verification (`fix`, `target` with a smaller batch) or a smaller
+    net need less.
+    """
+
+    code: ClassVar[str] = "W1324"
+
+    def title(self) -> str:
+        return "the system has no memory left for this"
+
+    def help(self) -> str:
+        return "a smaller batch, net or data set needs less"
+
+
+@dataclass(frozen=True)
 class UnknownCode(Message):
     """`weft explain` was asked for a code that no message has."""
 

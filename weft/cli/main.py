@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -14,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from compiler.diagnostics import CompileError, did_you_mean
-from compiler.messages.files import BadFile
+from compiler.messages.files import BadFile, OutOfMemory
 from weft.cli.reporting import print_messages
 
 MODULES = {
@@ -62,6 +63,9 @@ class Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+CRASHED = 3
+"""The status of a run that Weft itself broke off."""
+
 app = typer.Typer(
     name="weft",
     cls=Commands,
@@ -107,7 +111,7 @@ def run_command() -> None:
 
     Raises:
         SystemExit: at the end; status 0, 1 for a fault in what was given, 2 for a wrong command
-            line.
+            line, 3 for a fault of Weft, 130 after an interrupt.
     """
     # A check makes some hundred thousand objects that live until its end; looking for cycles
     # among them every 700 objects took a tenth of its time.
@@ -126,10 +130,29 @@ def run_command() -> None:
         sys.exit(0)
     except OSError as error:
         # A folder that cannot be made, a disk that is full, a file that went away meanwhile.
-        if error.filename is None:
-            raise
-        print_messages([BadFile(None, str(error.filename), error.strerror or str(error))])
+        if error.filename is None and error.errno not in _OF_THE_SYSTEM:
+            _report_crash(error)
+        reason = error.strerror or str(error)
+        print_messages([BadFile(None, str(error.filename or "the output"), reason)])
         sys.exit(1)
+    except MemoryError:
+        print_messages([OutOfMemory(None)])
+        sys.exit(1)
+    except Exception as error:  # whatever it is, it ends in one line
+        _report_crash(error)
+
+
+_OF_THE_SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.EMFILE)
+"""What the system refuses whatever the file: the disk is full, read-only or broken."""
+
+
+def _report_crash(error: Exception) -> NoReturn:
+    """Ends the process after one line about a fault of Weft, with status 3."""
+    # What makes the report is needed by no run that ends well.
+    from weft.cli.crash import describe_crash
+
+    print_messages([describe_crash(error)])
+    sys.exit(CRASHED)
 
 
 def _end_at_once(status: int) -> NoReturn:

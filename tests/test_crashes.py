@@ -1,0 +1,101 @@
+"""An exception that reaches the command line ends in one line with a code, never in a traceback."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from weft.cli import crash, main
+
+
+def run(error: BaseException, monkeypatch: pytest.MonkeyPatch, folder: Path) -> object:
+    """The status of a command that raises."""
+
+    def broken() -> None:
+        raise error
+
+    monkeypatch.setattr(main, "app", broken)
+    monkeypatch.setattr(sys, "argv", ["weft", "check", "net.weft"])
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with pytest.raises(SystemExit) as end:
+        main.run_command()
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("a row of the user: 17.3"),
+        KeyError("label"),
+        RecursionError("maximum recursion depth exceeded"),
+        AssertionError(),
+        ValueError("Exceeds the limit (4300 digits)"),
+        OSError("of no file"),
+    ],
+)
+def test_a_fault_of_weft_is_one_line_and_a_report(
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(error, monkeypatch, tmp_path) == main.CRASHED
+    printed = capsys.readouterr().err
+    line, _, count = printed.strip().split("\n")
+    (report,) = tmp_path.glob("weft-crash-*.txt")
+    assert line.startswith(f"error[W1323]: a fault in Weft ({type(error).__name__} at ")
+    assert str(report) in line
+    assert crash.VARIABLE in line
+    assert count == "1 error"
+    text = report.read_text()
+    assert "command: weft check net.weft" in text
+    assert "numpy: " in text
+    assert "in broken\n    raise error" in text
+    assert "17.3" not in text
+
+
+def test_the_traceback_is_shown_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(crash.VARIABLE, "1")
+    assert run(ValueError("shown"), monkeypatch, tmp_path) == main.CRASHED
+    printed = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in printed
+    assert "ValueError: shown" in printed
+
+
+def test_a_report_that_cannot_be_written_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert run(ValueError(), monkeypatch, tmp_path / "file") == main.CRASHED
+    assert "please send" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (MemoryError(), 1, "error[W1324]: the system has no memory left for this"),
+        (KeyboardInterrupt(), 130, "weft: interrupted"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "No space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", "out"), 1, "`out` cannot be written"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "n" * 300), 1, "File name too long"),
+    ],
+)
+def test_what_is_no_fault_of_weft_says_so(
+    error: BaseException,
+    status: int,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(error, monkeypatch, tmp_path) == status
+    printed = capsys.readouterr().err
+    assert text in printed
+    assert "Traceback" not in printed
+    assert not list(tmp_path.iterdir())

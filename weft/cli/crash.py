@@ -1,0 +1,58 @@
+"""An exception that nothing caught is a fault of Weft: one line, and a report to send with it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import traceback
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from compiler.files import write_text
+from compiler.messages.files import Crashed
+
+VARIABLE = "WEFT_TRACEBACK"
+"""The environment variable that shows the traceback too."""
+
+PACKAGES = ("weft", "numpy", "torch", "onnx", "onnxruntime", "safetensors")
+"""The packages whose versions a report names."""
+
+
+def describe_crash(error: Exception) -> Crashed:
+    """The message about an exception that nothing caught; a report of it is written."""
+    trace = traceback.TracebackException.from_exception(error, limit=-200)
+    # The text of an exception may quote the user's data: the report has its type and the lines of
+    # Weft that led there.
+    name = type(error).__name__
+    if os.environ.get(VARIABLE):
+        traceback.print_exception(error)
+    last = trace.stack[-1] if trace.stack else None
+    place = f"{Path(last.filename).name}:{last.lineno}" if last is not None else "an unknown place"
+    return Crashed(None, name, place, _write_report(name, trace), VARIABLE)
+
+
+def _write_report(name: str, trace: traceback.TracebackException) -> str | None:
+    """Writes the report; its path, or None where no folder takes it."""
+    lines = [
+        f"command: weft {' '.join(sys.argv[1:])}",
+        f"python: {platform.python_version()} on {platform.platform()}",
+        *(f"{package}: {_find_version(package)}" for package in PACKAGES),
+        "",
+        *(line.rstrip("\n") for line in trace.stack.format()),
+        name,
+    ]
+    path = Path(tempfile.gettempdir()) / f"weft-crash-{os.getpid()}.txt"
+    try:
+        write_text(path, "\n".join(lines) + "\n")
+    except OSError:
+        return None
+    return str(path)
+
+
+def _find_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
