@@ -115,18 +115,12 @@ def test_weights_are_assigned_strictly() -> None:
 
 
 def test_a_path_is_a_weight_or_a_module() -> None:
-    graph = build(
-        """
-model M {
-    input x: f32[batch, 4]
-    param scale: f32[4] = ones
-    y = x * scale
-    output z = y -> dense(3) as "scale.inner"
-}
-"""
-    ).graph
+    sketch = Sketch("M")
+    x = sketch.input("x", "batch", 4)
+    y = sketch.mul(x, sketch.param("scale", 4))
+    sketch.output("z", sketch.dense(y, out=3, name="scale.inner"))
     with pytest.raises(CompileError) as caught:
-        emit_module([graph], title="x.")
+        emit_module([sketch.graph()], title="x.")
     message = caught.value.messages[0]
     assert isinstance(message, PathIsWeightAndModule)
     assert message.code == "W0840"
@@ -135,12 +129,11 @@ model M {
 
 
 def test_a_layer_holds_no_other_layer() -> None:
-    graph = build(
-        "model M {\n    input x: f32[batch, 4]\n"
-        "    y = x -> dense(4) -> dense(3) as dense[1]\n    output z = y\n}\n"
-    ).graph
+    sketch = Sketch("M")
+    x = sketch.dense(sketch.input("x", "batch", 4), out=4, name="dense")
+    sketch.output("z", sketch.dense(x, out=3, name="dense.1"))
     with pytest.raises(CompileError) as caught:
-        emit_module([graph], title="x")
+        emit_module([sketch.graph()], title="x")
     (message,) = caught.value.messages
     assert message.title() == "`dense` is a layer and holds another"
     assert "dense.1." in message.label()

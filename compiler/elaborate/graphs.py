@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from compiler.elaborate.territory import Territory
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Value
 from compiler.program import AddAdapters, LoadWeights
@@ -24,7 +25,7 @@ class GraphState:
     nets load. `lets` holds tensors that file-level `let`s made here. `makers` are the names of
     the ops that made each value. `faults` is how many errors there were before it, `abandoned`
     says that its elaboration was given up. `of_rows` says that it computes columns of data, row
-    by row.
+    by row. `territory` says whose weights lie where.
     """
 
     builder: Builder
@@ -38,6 +39,7 @@ class GraphState:
     abandoned: bool = False
     of_rows: bool = False
     makers: dict[str, str] = field(default_factory=dict)
+    territory: Territory = field(default_factory=Territory)
 
     @property
     def root(self) -> GraphState:

@@ -112,6 +112,11 @@ class _Call:
     operands: Sequence[Given | None]
     application: Application
 
+    def find_weight(self, name: str) -> Given | None:
+        """What was given for a weight. `bias=true` is the option that asks for one."""
+        options = {option.name for option in type(self.op).options()}
+        return None if name in options else self.given.get(name)
+
 
 # --- operands ---------------------------------------------------------------------------------
 
@@ -273,7 +278,7 @@ def _add_node(call: _Call, slot: Slot | None) -> Val:
     try:
         wanted = op.weights([v.type if v is not None else None for v in inputs])
         _check_extra(call, wanted)
-        if slot is None and any(w.name not in call.given for w in wanted):
+        if slot is None and any(call.find_weight(w.name) is None for w in wanted):
             slot = claim_slot(body, application.label, op.name, application.span)
             if slot is None:
                 return POISON
@@ -335,7 +340,7 @@ def _check_extra(call: _Call, wanted: Sequence[Weight]) -> None:
 
 def _get_weight(call: _Call, weight: Weight, slot: Slot | None, place: CallPlace) -> Value:
     """The value of a weight: given by keyword, found (a net's later use), or made."""
-    body, item = call.body, call.given.get(weight.name)
+    body, item = call.body, call.find_weight(weight.name)
     assert body.home is not None
     if item is not None:
         if not isinstance(item.value, Tensor):
@@ -345,7 +350,8 @@ def _get_weight(call: _Call, weight: Weight, slot: Slot | None, place: CallPlace
         return body.home.value_of(item.value)
     assert slot is not None
     path = join(join(slot.frame.path, slot.name), weight.name)
-    made = make_weight(body, path, weight, call.application.span, reuse=slot.reuse)
+    span = call.application.span
+    made = make_weight(body, path, weight, span, reuse=slot.reuse, slot=slot)
     if made is None:
         raise Refused
     return body.home.value_of(made)

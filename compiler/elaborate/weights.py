@@ -7,7 +7,7 @@ from compiler.elaborate.paths import join
 from compiler.elaborate.values import Tensor
 from compiler.ir.graph import Frame
 from compiler.ir.hint import Hint
-from compiler.messages.nets import ColumnNamedAsWeight, PathTaken, SharedWeightDiffers
+from compiler.messages.nets import ColumnNamedAsWeight, PathTaken, SharedWeightDiffers, StagesMixed
 from compiler.ops.base import Weight
 from compiler.records import dataclass
 from compiler.source import Span
@@ -56,9 +56,11 @@ def make_weight(
     *,
     reuse: bool,
     hints: tuple[tuple[str, Hint], ...] = (),
+    slot: Slot | None = None,
 ) -> Tensor | None:
     """The weight under a path: made, or found where a net is used again. None where the path is
-    another stage's or the shapes differ, which is reported."""
+    another stage's or the shapes differ, which is reported. `slot` is the stage that it is for;
+    None for a weight that the body declares."""
     assert body.home is not None
     root = body.home.root
     found = root.builder.get_parameter(path)
@@ -75,6 +77,12 @@ def make_weight(
             origin=span,
             hints=hints,
         )
+        frame, stage = (body.frame, "") if slot is None else (slot.frame, slot.name)
+        assert frame is not None
+        overlap = root.territory.settle(path, frame, stage, span)
+        if overlap is not None:
+            body.report(StagesMixed(overlap.span, overlap.path, overlap.first))
+            return None
         return Tensor(value, root, span)
     if not reuse:
         body.report(PathTaken(span, path, found.origin))

@@ -57,6 +57,42 @@ class PathTaken(Message):
 
 @final
 @dataclass(frozen=True)
+class StagesMixed(Message):
+    """Two stages have weights under one path: the path of one lies inside the other's, so that
+    generated code could not tell which module holds what.
+
+    A stage owns everything under its path. `as block[0]` makes `block.0` the path of a stage, and
+    `as "block.0.extra"` outside of that stage would put weights into it; a `param` and a layer of
+    one name mix in the same way.
+    """
+
+    code: ClassVar[str] = "W1283"
+    bad: ClassVar[str] = (
+        "block inner(x: f32[n, d]) { return x -> dense(d) as fc }\n"
+        "model M() {\n    input x: f32[batch, 8]\n"
+        "    y = x -> inner as block[0]\n"
+        '    output z = y -> dense(8) as "block.0.extra"\n}\n'
+    )
+    good: ClassVar[str] = bad.replace("block.0.extra", "extra.0")
+
+    path: str
+    first: Span | None
+
+    def title(self) -> str:
+        return f"two stages have weights under `{self.path}`"
+
+    def label(self) -> str:
+        return "this one"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.first, "and this one"),) if self.first is not None else ()
+
+    def help(self) -> str:
+        return "give one of them another name with `as`"
+
+
+@final
+@dataclass(frozen=True)
 class NotALayer(Message):
     """What stands behind `->`, or where a layer is asked for, is no layer.
 

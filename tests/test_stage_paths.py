@@ -1,0 +1,70 @@
+"""Stages whose paths reach into each other: refused at both places, and what is near it is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from compiler.messages.nets import StagesMixed
+from tests.elaborating import build, codes, elaborate
+from tests.pytorch_compare import assert_means_the_same
+
+BLOCKS = """
+block inner(x: f32[n, d]) { return x -> dense(d) as q }
+block other(x: f32[n, d]) { return x -> dense(d) as table }
+block outer(x: f32[n, d]) { return x -> inner as self }
+block either(x: f32[n, d], first: bool = true) {
+    if first { return x -> dense(d) as one }
+    return x -> dense(d) as two
+}
+model M() {
+    input x: f32[batch, 4]
+    BODY
+    output y = z
+}
+"""
+MIXED = (
+    'z = (x -> outer as block[0]) + (x -> other as "block.0.self")',
+    'z = (x -> other as "block.0.self") + (x -> outer as block[0])',
+    'z = (x -> outer as part) + (x -> either as "part.self")',
+    'z = (x -> either as part) + (x -> either(first=false) as "part.one")',
+    'param scale: f32[4] = ones\n    z = (x * scale) -> dense(4) as "scale.inner"',
+    "z = x -> dense(4) -> dense(3) as dense[1]",
+    "z = x -> dense(4) as dense[1] -> dense(3)",
+    'z = x -> dense(4) as "a.weight" -> dense(4) as a',
+    'net a = other\n    z = (x -> a) + (x -> dense(4) as "a.extra")',
+    'net parts = [inner, inner]\n    z = (x -> parts[0] -> parts[1]) + (x -> other as "parts.0.q")',
+    "z = (x -> dense(4) as enc) + (x -> 2 * inner as enc)",
+    'z = ((x -> dense(4) -> outer) as enc) + (x -> other as "enc.outer.self")',
+)
+APART = (
+    'z = ((x -> dense(4) -> inner) as enc) + (x -> other as "enc.extra")',
+    'net a = outer\n    z = (x -> a -> a) + (x -> other as "b.a")',
+    'z = x -> 3 * inner as enc -> dense(4) as "enc.5"',
+    'for i in 0..3 {\n x = x -> outer as "s.{i}"\n x = x -> outer as t[i]\n }\n    z = x',
+    "net n = inner\n    for i in 0..3 { x = x -> n }\n    z = x",
+    "param inner: f32[4] = ones\n    z = x * inner -> inner",
+)
+
+
+@pytest.mark.parametrize("body", MIXED)
+def test_no_stage_reaches_into_another(body: str) -> None:
+    _, messages = elaborate(BLOCKS.replace("BODY", body))
+    (message,) = messages
+    assert isinstance(message, StagesMixed)
+    assert message.span is not None
+    assert message.first is not None
+    assert message.first != message.span
+
+
+@pytest.mark.parametrize("body", APART)
+def test_stages_apart_are_right(body: str) -> None:
+    body = body.replace("x * inner ->", "(x * inner) ->")
+    assert_means_the_same(build(BLOCKS.replace("BODY", body)).graph, {"batch": 3})
+
+
+@pytest.mark.parametrize("op", ["dense(3, bias=b)", "dense(3) -> layer_norm(bias=b)"])
+def test_an_option_that_is_called_like_a_weight_is_an_option(op: str) -> None:
+    spec = f"model M(b: bool = VALUE) {{ input x: f32[batch, 4]  output y = x -> {op} }}"
+    assert not codes(spec.replace("VALUE", "true"))
+    graphs = [build(spec.replace("VALUE", v)).graph for v in ("true", "false")]
+    assert len(graphs[0].parameters) == len(graphs[1].parameters) + 1
