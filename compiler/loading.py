@@ -91,12 +91,27 @@ def read_all_weights(
         CompileError: the file cannot be read, lacks a weight, has one of another shape, or one
             that is no part of the net.
     """
-    found = _read([path], None)
-    chosen = _choose(graph.parameters, found | dict(known or {}), str(path), None)
+    return choose_weights(graph, _read([path], None), str(path), known, whole)
+
+
+def choose_weights(
+    graph: Graph,
+    found: Mapping[str, Array],
+    name: str,
+    known: Mapping[str, Array] | None = None,
+    whole: Iterable[str] | None = (),
+) -> dict[str, Array]:
+    """Weights of every parameter of a graph among those found; `name` is what messages call
+    these.
+
+    Raises:
+        CompileError: a weight is missing, has another shape, or is no part of the net.
+    """
+    chosen = _choose(graph.parameters, {**found, **(known or {})}, name, None)
     if whole is not None:
         surplus = find_surplus(found, (*(p.path for p in graph.parameters), *whole))
         if surplus:
-            raise CompileError([WeightsSurplus(None, str(path), tuple(surplus))])
+            raise CompileError([WeightsSurplus(None, name, tuple(surplus))])
     return chosen
 
 

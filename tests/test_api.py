@@ -67,25 +67,25 @@ def test_weights_from_a_file(path: Path, tmp_path: Path) -> None:
     again = spec.model("fit").weights(tmp_path / "w.safetensors")
     for name, array in weights.items():
         np.testing.assert_array_equal(again[name], array)
-    with pytest.raises(weft.SpecError, match="W0908"):
+    with pytest.raises(weft.WeftError, match="W0908"):
         spec.model("Net").weights(tmp_path / "w.safetensors")
-    with pytest.raises(weft.SpecError, match="W0906"):
+    with pytest.raises(weft.WeftError, match="W0906"):
         spec.model("Net").weights("no_such_file.safetensors")
 
 
 def test_faults_are_raised_with_their_text(path: Path) -> None:
     path.write_text(SPEC.replace("batch 64", "batch 0"))
-    with pytest.raises(weft.SpecError, match=r"W0601.*\n.*net.weft:14:11") as caught:
+    with pytest.raises(weft.WeftError, match=r"W0601.*\n.*net.weft:14:11") as caught:
         weft.load(path)
     assert [m.code for m in caught.value.messages] == ["W0601"]
     assert [m.code for m in weft.check(path)] == ["W0601"]
     path.write_text(SPEC)
     assert weft.check(path) == ()
-    with pytest.raises(weft.SpecError, match="did you mean `Net`"):
+    with pytest.raises(weft.WeftError, match="did you mean `Net`"):
         weft.load(path).model("Nett")
-    with pytest.raises(weft.SpecError, match="did you mean `digits`"):
+    with pytest.raises(weft.WeftError, match="did you mean `digits`"):
         weft.load(path).data("digit")
-    with pytest.raises(weft.SpecError, match="names no parameter"):
+    with pytest.raises(weft.WeftError, match="names no parameter"):
         weft.load(path, {"fit.wdth": 3})
 
 
@@ -104,7 +104,7 @@ def test_arrays_in_place_of_a_source(path: Path) -> None:
     assert weft.load(path, data=columns).data("digits").columns["image"].shape == (40, 8, 8)
     with pytest.raises(ValueError, match="one number of rows"):
         weft.load(path, data={"digits": {"image": image, "label": np.arange(3)}})
-    with pytest.raises(weft.SpecError, match="did you mean `digits`"):
+    with pytest.raises(weft.WeftError, match="did you mean `digits`"):
         weft.load(path, data={"digts": {"image": image, "label": np.arange(40) % 10}})
     assert [m.code for m in weft.check(path, data={"digts": {"image": image}})] == ["W0904"]
 
@@ -163,3 +163,102 @@ def test_importing_weft_brings_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
     with pytest.raises(AttributeError):
         _ = weft.nothing
+
+
+def test_weights_are_tensors_too(path: Path, tmp_path: Path) -> None:
+    import onnxruntime
+    import torch
+    from safetensors.torch import save_file
+
+    model = weft.load(path).model("Net")
+    module = model.torch(seed=5)
+    save_file(module.state_dict(), tmp_path / "net.safetensors")
+    image = np.ones((2, 8, 8), np.float32)
+    expected = module(torch.from_numpy(image)).detach().numpy()
+    arrays = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+    for number, given in enumerate((module.state_dict(), arrays, tmp_path / "net.safetensors")):
+        file = model.onnx(tmp_path / f"net{number}.onnx", given)
+        (found,) = onnxruntime.InferenceSession(file).run(None, {"image": image})
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    halves = {name: tensor.bfloat16() for name, tensor in module.state_dict().items()}
+    assert model.weights(halves)["stem.weight"].dtype == np.float32
+    with pytest.raises(weft.WeftError, match=r"W\d+.*\n*.*missing|lacks|has no"):
+        model.onnx(tmp_path / "x.onnx", {"stem.weight": arrays["stem.weight"]})
+    with pytest.raises(weft.WeftError, match="extra"):
+        model.onnx(tmp_path / "x.onnx", {**arrays, "extra": np.zeros(1, np.float32)})
+
+
+def test_modules_are_copied_and_pickled(path: Path, tmp_path: Path) -> None:
+    import copy
+    import pickle
+
+    import torch
+
+    module = weft.load(path).model("Net").torch(seed=6)
+    other = copy.deepcopy(module)
+    assert type(other) is type(module)
+    assert other.stem.weight is not module.stem.weight
+    assert torch.equal(other.stem.weight, module.stem.weight)
+    (tmp_path / "net.pickle").write_bytes(pickle.dumps(module))
+    script = (
+        "import pickle, sys, torch\n"
+        "net = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "print(net(torch.ones(1, 8, 8)).double().sum().item(), type(net).__name__)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "net.pickle")]
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    total, name = done.stdout.split()
+    assert name == "Net"
+    assert float(total) == pytest.approx(module(torch.ones(1, 8, 8)).double().sum().item())
+
+
+def test_a_spec_is_a_text_too_and_models_take_arguments(path: Path) -> None:
+    spec = weft.loads(SPEC)
+    assert spec.model("Net").parameters == weft.load(path).model("Net").parameters
+    assert spec.model("Net", width=8).parameters == 64 * 8 + 8 + 8 * 10 + 10
+    wide = weft.loads(SPEC, {"Net.width": 8})
+    assert wide.model("Net", classes=3).parameters == 520 + 27  # `fit` could not take three
+    assert weft.loads(SPEC).model("fit", width=4).parameters == 64 * 4 + 4 + 4 * 10 + 10
+    with pytest.raises(weft.WeftError, match="depth"):
+        spec.model("Net", depth=3)
+    with pytest.raises(weft.WeftError, match="width"):
+        spec.model("Net", width="wide")
+    with pytest.raises(weft.WeftError, match="<text>:1:"):
+        weft.loads("model M( {")
+
+
+def test_what_is_shown_is_a_line_and_a_table(path: Path) -> None:
+    spec = weft.load(path)
+    for shown in (spec, spec.model("Net"), spec.model("fit")):
+        assert "\n" not in repr(shown)
+        assert len(repr(shown)) < 300
+        assert shown._repr_html_().startswith("<table>")
+    assert repr(spec.model("Net")) == (
+        "<Model Net(image: f32[batch, 8, 8]) -> logits: f32[batch, 10]>"
+    )
+    assert "trains fit" in repr(spec)
+    text = SPEC.replace("output logits", "output `<b>`").replace("(logits,", "(`<b>`,")
+    html = weft.loads(text).model("Net")._repr_html_()
+    assert "<b>" not in html
+    assert "output &lt;b&gt;" in html
+
+
+def test_a_train_is_run_and_a_file_measured(path: Path, tmp_path: Path) -> None:
+    spec = weft.load(path)
+    done = spec.train("fit", tmp_path / "out", device="cpu")
+    assert done.epochs == 2
+    assert done.weights.is_file()
+    assert repr(done).startswith("<Training fit: epoch ")
+    assert "<td>val</td>" in done._repr_html_()
+    spec.model("fit").onnx(tmp_path / "out" / "fit.onnx", done.weights)
+    figures = spec.eval("fit", tmp_path / "out", device="cpu")
+    assert figures["accuracy"] == pytest.approx(done.figures["val"]["accuracy"], abs=1e-3)
+    with pytest.raises(weft.WeftError, match=r"there is `fit`|did you mean `fit`"):
+        spec.train("fitt", tmp_path / "out")
+    with pytest.raises(weft.WeftError, match="W09"):
+        spec.eval("fit", tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(weft.WeftError, match="cannot be written"):
+        spec.model("Net").onnx(tmp_path / "file" / "x.onnx")

@@ -23,7 +23,7 @@ from compiler.ir.weights import read_weights, write_weights
 from compiler.program import Figure
 from tests.elaborating import build as build_net
 from tests.variant_folder import SPEC, Folder
-from weft.api import SpecError, load
+from weft.api import WeftError, load
 from weft.building.nearest import Measurement, take_figure
 from weft.cli.main import app
 
@@ -226,10 +226,10 @@ def test_a_variant_of_another_spec_is_not_found(folder: Folder) -> None:
     text = (folder.path / "spec.weft").read_text()
     (folder.path / "other.weft").write_text(text.replace("channels=50%", "channels=60%"))
     spec = load(folder.path / "other.weft")
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(WeftError) as caught:
         spec.variant("tiny", folder.out)
     assert caught.value.messages[0].code == "W1173"
-    with pytest.raises(SpecError):
+    with pytest.raises(WeftError):
         spec.variant("tinny", folder.out)
 
 

@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from weft.api import Spec, SpecError, check, load
+    from weft.api import Spec, WeftError, check, load, loads
 
-__all__ = ["Spec", "SpecError", "check", "load"]
+__all__ = ["Spec", "WeftError", "check", "load", "loads"]
 
 
 def __getattr__(name: str) -> Any:

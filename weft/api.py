@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,25 +15,29 @@ from compiler.data.loading import LoadedData, load_data
 from compiler.data.validation import validate_data
 from compiler.diagnostics import CompileError, Message, Severity, Sink, did_you_mean
 from compiler.driver import check as check_file
+from compiler.driver import check_source
 from compiler.ir.graph import Graph
-from compiler.loading import find_weights, read_all_weights
-from compiler.messages.files import UnknownItem
+from compiler.loading import choose_weights, find_weights, read_all_weights
+from compiler.messages.files import BadFile, UnknownItem
 from compiler.program import Net, Program
 from compiler.render import render
+from compiler.source import Source
+from compiler.writing.markup import escape_html
 
 if TYPE_CHECKING:
     from weft.building.report import Report
 
 Array = NDArray[Any]
-Weights = Mapping[str, Array] | Path | str | None
-"""Weights of a net: an array per path, a safetensors file, or None for those that the spec loads
-and fresh ones for the rest."""
+Weights = Mapping[str, Any] | Path | str | None
+"""Weights of a net: an array or tensor per path, a safetensors file, or None for those that the
+spec loads and fresh ones for the rest."""
+T = TypeVar("T")
 Columns = Mapping[str, Mapping[str, ArrayLike]]
 """Arrays in place of the sources of data items: `{"digits": {"image": …, "label": …}}`."""
 
 
-class SpecError(CompileError):
-    """A spec has faults; its text shows them as `weft check` does, `messages` holds them."""
+class WeftError(CompileError):
+    """What a command would have said: its text is the command's, `messages` holds the parts."""
 
     def __str__(self) -> str:
         return f"\n{render(self.messages)}"
@@ -45,8 +50,7 @@ def check(
 ) -> Sequence[Message]:
     """Everything wrong with a spec, warnings included; nothing is raised."""
     sink = Sink()
-    program = check_file(path, overrides=_as_text(overrides), sink=sink, arrays=_as_arrays(data))
-    _find_strays(program, data, sink)
+    _Origin(path, overrides or {}, data).check(sink)
     return tuple(sink.messages)
 
 
@@ -65,16 +69,90 @@ def load(
             the options of the source that the spec names.
 
     Raises:
-        SpecError: the spec has faults.
+        WeftError: the spec has faults.
         ValueError: arrays of one item differ in their number of rows, or hold neither numbers nor
             text.
     """
-    sink = Sink()
-    program = check_file(path, overrides=_as_text(overrides), sink=sink, arrays=_as_arrays(data))
-    _find_strays(program, data, sink)
-    if program is None or sink.has_errors:
-        raise SpecError(sink.messages)
-    return Spec(program, tuple(sink.messages))
+    return _Origin(path, overrides or {}, data).load()
+
+
+def loads(
+    text: str,
+    overrides: Mapping[str, object] | None = None,
+    data: Columns | None = None,
+    *,
+    folder: Path | str = ".",
+) -> Spec:
+    """A checked spec from its text.
+
+    Args:
+        text: what a `.weft` file would hold.
+        overrides: as for `load`.
+        data: as for `load`.
+        folder: what paths in the text are relative to.
+
+    Raises:
+        WeftError: the spec has faults.
+    """
+    source = Source(str(Path(folder) / "<text>"), text)
+    return _Origin(source, overrides or {}, data).load()
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What a spec was loaded from, so that it can be with other arguments."""
+
+    source: Path | str | Source
+    overrides: Mapping[str, object]
+    data: Columns | None
+
+    def check(self, sink: Sink) -> Program | None:
+        overrides, arrays = _as_text(self.overrides), _as_arrays(self.data)
+        if isinstance(self.source, Source):
+            program = check_source(self.source, overrides=overrides, sink=sink, arrays=arrays)
+        else:
+            program = check_file(self.source, overrides=overrides, sink=sink, arrays=arrays)
+        _find_strays(program, self.data, sink)
+        return program
+
+    def load(self) -> Spec:
+        sink = Sink()
+        program = self.check(sink)
+        if program is None or sink.has_errors:
+            raise WeftError(sink.messages)
+        return Spec(program, tuple(sink.messages), self)
+
+
+@contextmanager
+def _speaking_as_commands() -> Iterator[None]:
+    """Turns faults, those of files too, into the error that a command would print."""
+    try:
+        yield
+    except WeftError:
+        raise
+    except CompileError as error:
+        raise WeftError(error.messages) from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        reason = error.strerror or str(error)
+        raise WeftError([BadFile(None, str(error.filename), reason)]) from error
+
+
+def _choose(kind: str, name: str, known: Mapping[str, T]) -> T:
+    """What has the name; an error that lists the names there are."""
+    if name not in known:
+        names = tuple(known)
+        raise WeftError([UnknownItem(None, kind, name, names, did_you_mean(name, names))])
+    return known[name]
+
+
+def _show_table(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    """A table of HTML, for notebooks."""
+    body = "".join(
+        f"<tr><td>{escape_html(what)}</td><td>{escape_html(said)}</td></tr>" for what, said in rows
+    )
+    return f"<table><caption>{escape_html(title)}</caption>{body}</table>"
 
 
 def _find_strays(program: Program | None, data: Columns | None, sink: Sink) -> None:
@@ -102,6 +180,16 @@ def _as_arrays(data: Columns | None) -> dict[str, dict[str, Array]]:
     }
 
 
+def _as_array(value: Any) -> Array:
+    """A tensor of PyTorch or what NumPy takes for an array, as one."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        if str(value.dtype) == "torch.bfloat16":  # NumPy has none
+            value = value.float()
+        value = value.numpy()
+    return np.asarray(value)
+
+
 def _write(value: object) -> str:
     match value:
         case None:
@@ -115,7 +203,7 @@ def _write(value: object) -> str:
     return str(value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A net of a spec: a model with its arguments. `folder` is what paths of weights are relative
     to."""
@@ -138,20 +226,20 @@ class Model:
         """An array for every path.
 
         Args:
-            given: arrays, or a safetensors file; without it what the spec loads, else fresh.
+            given: arrays or tensors, such as a module's `state_dict()`, or a safetensors file;
+                without it what the spec loads, else fresh.
             seed: of the fresh ones.
 
         Raises:
-            SpecError: a file cannot be read, lacks a weight, or has one of another shape.
+            WeftError: a file cannot be read, lacks a weight, or has one of another shape.
         """
-        try:
+        with _speaking_as_commands():
             if given is None:
                 return find_weights(self.net, self.folder, seed)
             if isinstance(given, Path | str):
                 return read_all_weights(self.graph, Path(given))
-        except CompileError as error:
-            raise SpecError(error.messages) from error
-        return dict(given)
+            arrays = {path: _as_array(value) for path, value in given.items()}
+            return choose_weights(self.graph, arrays, "the weights given")
 
     def torch(self, weights: Weights = None, *, seed: int = 0) -> Any:
         """The generated PyTorch module (an `nn.Module`) with weights, in evaluation mode."""
@@ -172,18 +260,32 @@ class Model:
         """Writes an ONNX file, in which every symbolic size stays open, and returns its path.
 
         Raises:
-            SpecError: ONNX cannot say what a layer means, or weights do not fit.
+            WeftError: ONNX cannot say what a layer means, or weights do not fit.
         """
         from backends.onnx_graph.compile import compile_onnx
 
-        try:
+        with _speaking_as_commands():
             compile_onnx(self.graph, self.weights(weights), Path(path), opset=opset)
-        except CompileError as error:
-            raise SpecError(error.messages) from error
         return Path(path)
 
+    def __repr__(self) -> str:
+        inputs, outputs = (", ".join(f"{n}: {t}" for n, t in part) for part in self._ends())
+        return f"<{type(self).__name__} {self.net.name}({inputs}) -> {outputs}>"
 
-@dataclass(frozen=True)
+    def _repr_html_(self) -> str:
+        inputs, outputs = self._ends()
+        rows = [(f"input {name}", spelled) for name, spelled in inputs]
+        rows += [(f"output {name}", spelled) for name, spelled in outputs]
+        rows.append(("parameters", f"{self.parameters:,}"))
+        return _show_table(f"{type(self).__name__} {self.net.name}", rows)
+
+    def _ends(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """Names and types of inputs and outputs."""
+        inputs = [(i.name, str(i.value.type)) for i in self.graph.inputs]
+        return inputs, [(o.name, str(o.value.type)) for o in self.graph.outputs]
+
+
+@dataclass(frozen=True, repr=False)
 class CompressedModel(Model):
     """The net of a variant after its passes, as a build has left it; `known` are its weights."""
 
@@ -202,31 +304,96 @@ class CompressedModel(Model):
         return dict(self.known) if given is None else super().weights(given, seed=seed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
+class Training:
+    """A finished training: figures of the best epoch by split, and the folder that holds its code
+    and weights."""
+
+    name: str
+    folder: Path
+    figures: Mapping[str, Mapping[str, float]]
+    best_epoch: int
+    epochs: int
+
+    @property
+    def weights(self) -> Path:
+        """The file with the weights of the best epoch."""
+        return self.folder / "best.safetensors"
+
+    def __repr__(self) -> str:
+        figures = "; ".join(f"{split}: {said}" for split, said in self._rows())
+        return f"<Training {self.name}: epoch {self.best_epoch} of {self.epochs}; {figures}>"
+
+    def _repr_html_(self) -> str:
+        rows = [*self._rows(), ("best epoch", f"{self.best_epoch} of {self.epochs}")]
+        return _show_table(f"Training {self.name}", rows)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        from weft.building.report import format_metrics
+
+        return [(split, format_metrics(found)) for split, found in self.figures.items()]
+
+
+@dataclass(frozen=True, repr=False)
 class Spec:
     """A checked spec. `warnings` are what `weft check` says of it beside errors."""
 
     program: Program
-    warnings: tuple[Message, ...] = ()
+    warnings: tuple[Message, ...]
+    origin: _Origin
+
+    def __repr__(self) -> str:
+        items = ", ".join(f"{kind} {', '.join(names)}" for kind, names in self._items() if names)
+        return f"<Spec {self.program.source.path}: {items}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(kind, ", ".join(names)) for kind, names in self._items() if names]
+        return _show_table(f"Spec {self.program.source.path}", rows)
+
+    def _items(self) -> list[tuple[str, list[str]]]:
+        program = self.program
+        return [
+            ("models", list(program.models)),
+            ("nets", list(program.nets)),
+            ("data", list(program.data)),
+            ("trains", list(program.trains)),
+            ("variants", list(program.variants)),
+            ("deployments", [deploy.name for deploy in program.deploys]),
+        ]
 
     @property
     def folder(self) -> Path:
         """What the paths in the spec are relative to."""
         return self.program.source.folder
 
-    def model(self, name: str) -> Model:
-        """A model with its default arguments, a net of the file, or the net of a train (`fit`, or
-        `fit.encoder` where it has several).
+    def model(self, name: str, **arguments: object) -> Model:
+        """A model, a net of the file, or the net of a train (`fit`, or `fit.encoder` where it has
+        several).
+
+        Args:
+            name: of it.
+            arguments: of the model or train, in place of the defaults: `model("Net", width=32)`.
 
         Raises:
-            SpecError: there is none of that name.
+            WeftError: there is none of that name, or the arguments do not fit.
         """
-        known = dict(self._nets())
-        if name not in known:
-            names = tuple(known)
-            fault = UnknownItem(None, "model or net", name, names, did_you_mean(name, names))
-            raise SpecError([fault])
-        return Model(known[name], self.folder)
+        if arguments:
+            item = name.partition(".")[0]
+            given = {f"{item}.{key}": value for key, value in arguments.items()}
+            overrides = {**self.origin.overrides, **given}
+            return self._make_model(name, replace(self.origin, overrides=overrides))
+        return Model(_choose("model or net", name, self._nets()), self.folder)
+
+    def _make_model(self, name: str, origin: _Origin) -> Model:
+        """A model with other arguments, whatever trains of the file say to these."""
+        sink = Sink()
+        program = origin.check(sink)
+        errors = [m for m in sink.messages if m.severity is Severity.ERROR]
+        known = Spec(program, (), origin)._nets() if program is not None else {}
+        # Faults without a place are those of the arguments.
+        if errors and (name not in known or any(m.span is None for m in errors)):
+            raise WeftError(sink.messages)
+        return Model(_choose("model or net", name, known), self.folder)
 
     def variant(self, name: str, folder: Path | str) -> CompressedModel:
         """The net of a variant after its passes.
@@ -236,20 +403,14 @@ class Spec:
             folder: of the build that made it.
 
         Raises:
-            SpecError: there is no such variant, or the build in the folder has not finished it.
+            WeftError: there is no such variant, or the build in the folder has not finished it.
         """
         from weft.building.finished import recall_variant
 
-        known = self.program.variants
-        if name not in known:
-            names = tuple(known)
-            fault = UnknownItem(None, "variant", name, names, did_you_mean(name, names))
-            raise SpecError([fault])
-        try:
-            net, _ = recall_variant(self.program, known[name], Path(folder))
-        except CompileError as error:
-            raise SpecError(error.messages) from error
-        return CompressedModel(Net(name, known[name].net, net.graph), self.folder, net.weights)
+        found = _choose("variant", name, self.program.variants)
+        with _speaking_as_commands():
+            net, _ = recall_variant(self.program, found, Path(folder))
+        return CompressedModel(Net(name, found.net, net.graph), self.folder, net.weights)
 
     def _nets(self) -> Mapping[str, Net]:
         nets: dict[str, Net] = {}
@@ -274,17 +435,11 @@ class Spec:
         """The columns of a data item as arrays, with its splits and fitted statistics.
 
         Raises:
-            SpecError: there is none of that name, or it cannot be loaded.
+            WeftError: there is none of that name, or it cannot be loaded.
         """
-        known = self.program.data
-        if name not in known:
-            names = tuple(known)
-            fault = UnknownItem(None, "data item", name, names, did_you_mean(name, names))
-            raise SpecError([fault])
-        try:
-            return load_data(known[name])
-        except CompileError as error:
-            raise SpecError(error.messages) from error
+        found = _choose("data item", name, self.program.data)
+        with _speaking_as_commands():
+            return load_data(found)
 
     def check(self) -> Sequence[Message]:
         """What the numbers tell: loads the data of every train and looks for empty splits, NaN
@@ -298,18 +453,69 @@ class Spec:
         """Trains, compiles, verifies and measures, as `weft build` does, into a folder.
 
         Raises:
-            SpecError: a stage failed; what earlier stages made is kept.
+            WeftError: a stage failed; what earlier stages made is kept.
         """
         from backends.onnx_runtime.session import Device
         from weft.building.stages import Build
 
         faults = [m for m in self.check() if m.severity is Severity.ERROR]
         if faults:
-            raise SpecError(faults)
-        try:
+            raise WeftError(faults)
+        with _speaking_as_commands():
             return Build(self.program, Path(folder), Device(device), echo=_be_silent).run()
-        except CompileError as error:
-            raise SpecError(error.messages) from error
+
+    def train(
+        self, name: str, folder: Path | str, *, resume: bool = False, device: str = "auto"
+    ) -> Training:
+        """Trains, as `weft train` does: writes FOLDER/NAME/model.py and train.py and runs them.
+
+        Raises:
+            WeftError: there is no such train, its data has faults, or the training failed.
+        """
+        from backends.pytorch.running import run_training
+        from backends.pytorch.script.write import write_training
+        from weft.building.lock import hold_folder
+        from weft.compiling import check_data
+
+        found = _choose("train", name, self.program.trains)
+        place = Path(folder) / name
+        with _speaking_as_commands(), hold_folder(Path(folder)):
+            check_data(found)
+            write_training(found, place)
+            results = run_training(
+                place, data_root=self.folder, resume=resume, device=device, span=found.span
+            )
+        return Training(name, place, results.figures, results.best_epoch, results.epochs)
+
+    def eval(
+        self,
+        name: str,
+        folder: Path | str,
+        *,
+        onnx: Path | str | None = None,
+        split: str | None = None,
+        device: str = "auto",
+    ) -> Mapping[str, float]:
+        """Metrics of a deployed ONNX file by name, as `weft eval` measures them.
+
+        Args:
+            name: of the deployment.
+            folder: of the build.
+            onnx: another file than FOLDER/NAME.onnx.
+            split: default: test, or the last that there is.
+            device: "auto", "cpu" or "cuda".
+
+        Raises:
+            WeftError: there is no such deployment, file or split, or the file does not fit.
+        """
+        from weft.cli.eval_ import choose_deploys, measure_file
+        from weft.cli.reporting import Device, need_input
+
+        with _speaking_as_commands():
+            (deploy,) = choose_deploys(self.program, name)
+            path = Path(onnx) if onnx is not None else Path(folder) / f"{name}.onnx"
+            need_input(path, build=onnx is None)
+            return measure_file(deploy, self.program, path, Device(device), split)[1]
 
 
 def _be_silent(text: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import linecache
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from itertools import count
+from functools import partialmethod
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,10 @@ from numpy.typing import NDArray
 from backends.pytorch.modules import constructor_arguments, root_class
 from compiler.ir.graph import Graph
 from compiler.ir.weights import COUNTER
+from compiler.writing.names import safe_name
 
 if TYPE_CHECKING:
     from torch import nn
-
-_serial = count(1)
 
 
 class WeightsMisfit(ValueError):
@@ -30,21 +30,44 @@ class WeightsMisfit(ValueError):
 
 
 def run_source(source: str, name: str = "model") -> ModuleType:
-    """Executes generated source from a file of its own; tracebacks show its lines."""
-    label = f"weft_generated_{name}_{next(_serial)}"
+    """Executes generated source from a file of its own; tracebacks show its lines. The module is
+    called by what is in it, and the same source is executed once."""
+    digest = hashlib.sha256(source.encode()).hexdigest()[:16]
+    label = f"weft_generated_{digest}"
+    if label in sys.modules:
+        return sys.modules[label]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.py"
+        path = Path(folder) / f"{safe_name(name)}.py"
         path.write_text(source, encoding="utf-8")
         spec = importlib.util.spec_from_file_location(label, path)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[label] = module  # where pickle and torch.compile look for its classes
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[label]
+            raise
         lines = source.splitlines(keepends=True)
         # Without a time stamp the lines stay known after the file is gone.
         linecache.cache[str(path)] = (len(source), None, lines, str(path))
+    for made in vars(module).values():
+        if isinstance(made, type) and made.__module__ == label:
+            made.__reduce_ex__ = partialmethod(_reduce, source)  # type: ignore[assignment]
     return module
+
+
+def _reduce(self: Any, source: str, protocol: int) -> tuple[Any, ...]:
+    """How an object of a generated class is pickled: with the source of its class, because
+    another process has no module to import it from."""
+    return _remake, (source, type(self).__qualname__), self.__dict__
+
+
+def _remake(source: str, name: str) -> Any:
+    """An object of a generated class without its state."""
+    made = getattr(run_source(source), name)
+    return made.__new__(made)
 
 
 def load_module(source: str, graph: Graph, among: Sequence[Graph] = ()) -> nn.Module:
