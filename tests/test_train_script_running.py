@@ -16,6 +16,7 @@ from pathlib import Path
 parser = argparse.ArgumentParser()
 parser.add_argument("--out", type=Path)
 parser.add_argument("--resume", action="store_true")
+parser.add_argument("--overwrite", action="store_true")
 parser.add_argument("--device")
 options = parser.parse_args()
 def epoch(number):
@@ -69,7 +70,8 @@ def test_a_resumed_training_reports_new_epochs_only(tmp_path: Path) -> None:
 
 def test_a_training_without_its_best_weights_starts_anew(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "seconds": 3.0}\n')
-    run(tmp_path, "assert not options.resume\nepoch(1)\n" + FINISH, resume=True)
+    body = "assert options.overwrite and not options.resume\nepoch(1)\n"
+    run(tmp_path, body + FINISH, resume=True)
 
 
 def test_paths_start_from_the_data_root(tmp_path: Path) -> None:
@@ -92,6 +94,14 @@ def test_paths_start_from_the_data_root(tmp_path: Path) -> None:
             "out of memory",
         ),
         ('sys.exit("there is no CUDA device")', "W0863", "no CUDA device"),
+        ('sys.exit("out/fit holds a training: give --resume")', "W1206", "out/fit holds"),
+        ('sys.exit("out/fit lacks what --resume needs: …")', "W1208", "out/fit lacks"),
+        (
+            'sys.exit("last was trained with other settings: seed is 0 there and 1 here")',
+            "W1207",
+            "last was trained with other settings",
+        ),
+        ('sys.exit("val.hits was not a number in any epoch")', "W1209", "val.hits was not"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "W0864", "SIGKILL"),
         ('raise ValueError("odd")', "W0865", "ValueError: odd"),
         ("sys.exit(3)", "W0865", "exit status 3"),

@@ -87,7 +87,7 @@ def test_a_finished_run_resumed_evaluates_only(digits: Path) -> None:
 
 def test_a_fresh_run_forgets_the_one_before(digits: Path) -> None:
     shutil.copytree(digits / "whole", digits / "twice")
-    kill_after(digits, "twice", 1, signal.SIGKILL)
+    kill_after(digits, "twice", 1, signal.SIGKILL, "--overwrite")
     assert not (digits / "twice" / "results.json").exists()
     assert run(digits, "twice", "--resume").returncode == 0
     check_equal(digits / "whole", digits / "twice")

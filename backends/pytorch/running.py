@@ -12,15 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from backends.pytorch.script.facts import Facts
+from backends.pytorch.script.settings import RESULTS, read_settings
 from compiler.diagnostics import CompileError, Message
+from compiler.ir.weights import read_note
 from compiler.messages.training_runs import (
     LossNotFinite,
+    NoBestEpoch,
+    NothingToResume,
+    OtherSettings,
     TrainingDeviceMissing,
     TrainingFailed,
     TrainingFileMissing,
     TrainingKilled,
     TrainingOutOfMemory,
+    TrainingWouldBeLost,
 )
+from compiler.program import Train
 from compiler.source import Span
 
 Record = Mapping[str, float]
@@ -58,6 +66,7 @@ def run_training(
     data_root: Path,
     out: Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     device: str = "auto",
     on_progress: Callable[[Record], None] | None = None,
     span: Span | None = None,
@@ -72,6 +81,8 @@ def run_training(
         data_root: what paths of data start from.
         out: where results go; `folder` itself if None.
         resume: whether to go on after the last finished epoch, if there is one.
+        overwrite: whether to start anew where a training was begun; without either, what one left
+            is not touched.
         device: "auto", "cpu" or "cuda".
         on_progress: called with every finished epoch.
         span: the train in the spec, for messages.
@@ -83,12 +94,57 @@ def run_training(
     out.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-P", "-c", LAUNCH, str(folder.resolve()), "--out", str(out)]
     # Without the weights of its best epoch so far, a training that goes on may end without any.
-    command += ["--resume"] if resume and (out / "best.safetensors").is_file() else []
+    if resume and (out / "best.safetensors").is_file():
+        command.append("--resume")
+    elif resume or overwrite:
+        command.append("--overwrite")
     command += ["--device", device] if device != "auto" else []
     status, said = _run(command, data_root, out, on_progress)
     if status:
         raise CompileError([_explain(status, said, out / LOG, span)])
     return read_results(out)
+
+
+def refuse_loss(train: Train, out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Says before anything is written what `train.py` would refuse of a folder, as far as it
+    does not depend on the numbers of the data.
+
+    Raises:
+        CompileError: a training was begun there, and is neither to be gone on with nor to be
+            overwritten, or it has other settings.
+    """
+    found = [name for name in RESULTS if (out / name).exists()]
+    if overwrite or not found:
+        return
+    if not resume:
+        raise CompileError([TrainingWouldBeLost(train.span, str(out))])
+    wanted = read_settings(Facts(train))
+    for name in found:
+        if not name.endswith(".safetensors"):
+            continue
+        others = _compare(_find_settings(out / name), wanted)
+        if others:
+            raise CompileError([OtherSettings(train.span, str(out / name), others)])
+
+
+def _find_settings(path: Path) -> Mapping[str, object]:
+    """The settings that a file carries; none where it is not one of a training."""
+    try:
+        progress = json.loads(read_note(path).get("progress", "{}"))
+    except ValueError:
+        return {}
+    found = progress.get("settings") if isinstance(progress, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _compare(found: Mapping[str, object], wanted: Mapping[str, object]) -> tuple[str, ...]:
+    """How settings of a file differ from others; what only the script knows is left out."""
+    unknown = {"data", "start", "masks"}
+    return tuple(
+        f"{name} is {found.get(name)} there and {wanted.get(name)} here"
+        for name in {**wanted, **found}
+        if name not in unknown and found.get(name) != wanted.get(name)
+    )
 
 
 def _run(
@@ -161,6 +217,14 @@ def _explain(status: int, said: str, log: Path, span: Span | None) -> Message:
     reason = lines[-1].strip() if lines else f"exit status {status}"
     if found := re.fullmatch(r"there is no file (.+?)(; --data .*)?", reason):
         return TrainingFileMissing(span, found[1])
+    if found := re.fullmatch(r"(.+) holds a training: .*", reason):
+        return TrainingWouldBeLost(span, found[1])
+    if found := re.fullmatch(r"(.+) lacks what --resume needs: .*", reason):
+        return NothingToResume(span, found[1])
+    if found := re.fullmatch(r"(.+) was trained with other settings: (.+)", reason):
+        return OtherSettings(span, found[1], tuple(found[2].split("; ")))
+    if found := re.fullmatch(r"(.+) was not a number in any epoch", reason):
+        return NoBestEpoch(span, found[1])
     if found := re.fullmatch(r"the loss is (\S+) at epoch (\d+), step (\d+)", reason):
         return LossNotFinite(span, found[1], int(found[2]), int(found[3]))
     if found := re.fullmatch(r"the GPU is out of memory; a BATCH below (\d+) .*", reason):

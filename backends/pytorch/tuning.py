@@ -97,6 +97,7 @@ class ScriptTrainer:
                 folder,
                 data_root=self.data_root,
                 resume=state == {"key": key},
+                overwrite=True,
                 device=self.device,
                 on_progress=self.on_progress,
                 span=self.train_item.span,

@@ -142,3 +142,86 @@ class TrainingFailed(Message):
 
     def help(self) -> str:
         return f"what the script said is in {self.log}"
+
+
+@final
+@dataclass(frozen=True)
+class TrainingWouldBeLost(Message):
+    """A training was begun in this folder, or finished, and another one would delete what it
+    left. Nothing has been touched."""
+
+    code: ClassVar[str] = "W1206"
+    folder: str
+
+    def title(self) -> str:
+        return f"{self.folder} holds a training"
+
+    def label(self) -> str:
+        return "would be trained anew"
+
+    def help(self) -> str:
+        return "`--resume` goes on with it, `--overwrite` deletes it, `-o` names another folder"
+
+
+@final
+@dataclass(frozen=True)
+class OtherSettings(Message):
+    """A training is to go on that was begun with other settings: its rate would jump, or its
+    epochs would no longer be what the spec says. Nothing has been touched.
+
+    Settings are all that changes the result: seed, batch, epochs, learning rates, optimizers and
+    their schedules, what is frozen, the nets with the shapes and names of their weights, the
+    objective, the metrics, the columns, their split and the numbers of the data. Nets, objective
+    and columns are compared by checksums.
+    """
+
+    code: ClassVar[str] = "W1207"
+    file: str
+    others: tuple[str, ...]
+
+    def title(self) -> str:
+        return f"{self.file} was trained with other settings"
+
+    def label(self) -> str:
+        return "; ".join(self.others)
+
+    def help(self) -> str:
+        return "give it the same settings, or train anew with `-o FOLDER` or `--overwrite`"
+
+
+@final
+@dataclass(frozen=True)
+class NothingToResume(Message):
+    """A training cannot go on: its `last.safetensors` or its `best.safetensors` is missing beside
+    the other files that it left. Nothing has been touched."""
+
+    code: ClassVar[str] = "W1208"
+    folder: str
+
+    def title(self) -> str:
+        return f"{self.folder} lacks what `--resume` needs"
+
+    def label(self) -> str:
+        return "last.safetensors and best.safetensors belong together"
+
+    def help(self) -> str:
+        return "train anew with `-o FOLDER` or `--overwrite`"
+
+
+@final
+@dataclass(frozen=True)
+class NoBestEpoch(Message):
+    """The figure that chooses the best epoch was not a number in any epoch, so there is none. A
+    mask that lets nothing count, and a division by zero in an expression have this effect."""
+
+    code: ClassVar[str] = "W1209"
+    figure: str
+
+    def title(self) -> str:
+        return f"{self.figure} was not a number in any epoch"
+
+    def label(self) -> str:
+        return "has no best epoch"
+
+    def help(self) -> str:
+        return "look for what it divides by; `until stalled(val.loss, …)` goes by the loss"

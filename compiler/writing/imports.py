@@ -32,6 +32,7 @@ IMPORTS = {
     "time": "import time",
     "torch": "import torch",
     "tqdm": "from tqdm import tqdm",
+    "zlib": "import zlib",
 }
 """What generated code may use without saying where it is from, and the line that brings it."""
 

@@ -34,6 +34,7 @@ from weft.building.page import write_page
 from weft.building.plan import Plan, plan_build
 from weft.building.progress import follow_epochs
 from weft.building.report import Report, Section, format_metrics
+from weft.building.setting_aside import CODE, set_aside
 from weft.building.variant_stages import VariantStages
 from weft.building.version import identify_weft
 from weft.compiling import check_data, fit_preprocessing
@@ -118,6 +119,7 @@ class Build:
     def train(self, train: Train) -> Section:
         """Trains, or goes on with a training that was interrupted, or finds it done."""
         folder = self.folder / train.name
+        code = {p.name: p.read_bytes() for p in (folder / n for n in CODE) if p.is_file()}
         write_training(train, folder)
         root = self.program.source.folder
         written = [folder / name for name in ("model.py", "train.py", START)]
@@ -131,6 +133,9 @@ class Build:
             begun = self.cache.get_facts(f"{stage} (begun)").get("key") == key
             # What a finished training left has been changed by someone: no epoch of it counts.
             resume = begun and not self.cache.has_run(stage, key)
+            kept = None if resume else set_aside(folder, code)
+            if kept is not None:
+                self.echo(f"{stage}: what was trained before is kept in {kept}")
             self.cache.record(f"{stage} (begun)", key, (), {"key": key})
             self.echo(f"{stage}: {'going on' if resume else 'training'}")
             with follow_epochs(train.epochs) as on_progress:
@@ -138,6 +143,7 @@ class Build:
                     folder,
                     data_root=root,
                     resume=resume,
+                    overwrite=True,
                     device=self.device.value,
                     on_progress=on_progress,
                     span=train.span,

@@ -26,6 +26,9 @@ Folder = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Default: output/SPEC.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Start anew, and delete what a training left.")
+]
 CodeOnly = Annotated[
     bool, typer.Option("--code-only", help="Write model.py and train.py, run nothing.")
 ]
@@ -41,6 +44,7 @@ def train_command(
     name: TrainName = None,
     output: Folder = None,
     resume: Resume = False,
+    overwrite: Overwrite = False,
     code_only: CodeOnly = False,
     device: DeviceOption = Device.AUTO,
     assignments: Assignments = None,
@@ -48,7 +52,8 @@ def train_command(
     """Train nets: writes DIR/TRAIN/model.py and train.py, and runs them.
 
     The code stands alone: it runs without Weft, and under torchrun. The folder then holds
-    best.safetensors, last.safetensors, metrics.jsonl and results.json.
+    best.safetensors, last.safetensors, metrics.jsonl and results.json. Where a training was
+    begun, one of --resume, which asks for the same settings, and --overwrite has to be given.
 
     Examples:
 
@@ -61,6 +66,7 @@ def train_command(
         torchrun --nproc-per-node 2 out/fit/train.py
     """
     program = check_file(file, assignments)
+    from backends.pytorch.running import refuse_loss
     from backends.pytorch.script.write import write_training
     from weft.building.lock import hold_folder
     from weft.compiling import check_data
@@ -69,15 +75,19 @@ def train_command(
     trains = choose_trains(program, name)
     with hold_folder(root):
         for train in trains:
-            folder = root / train.name
+            folder, data_root = root / train.name, program.source.folder
+            if not code_only:
+                refuse_loss(train, folder, resume=resume, overwrite=overwrite)
             write_training(train, folder)
             print(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
             if not code_only:
                 check_data(train)
-                _run(train, folder, program.source.folder, device, resume=resume)
+                _run(train, folder, data_root, device, resume=resume, overwrite=overwrite)
 
 
-def _run(train: Train, folder: Path, root: Path, device: Device, *, resume: bool) -> None:
+def _run(
+    train: Train, folder: Path, root: Path, device: Device, *, resume: bool, overwrite: bool
+) -> None:
     """Runs the script of a train, with its progress, and prints what it measured."""
     from backends.pytorch.running import run_training
     from backends.pytorch.script.facts import Facts
@@ -89,6 +99,7 @@ def _run(train: Train, folder: Path, root: Path, device: Device, *, resume: bool
             folder,
             data_root=root,
             resume=resume,
+            overwrite=overwrite,
             device=device.value,
             on_progress=on_progress,
             span=train.span,

@@ -39,6 +39,7 @@ from backends.pytorch.script.regularizing import (
     emit_shrink_calls,
     emit_shrinking,
 )
+from backends.pytorch.script.settings import RESULTS, emit_settings
 from compiler.writing.imports import sort_names, write_imports
 from compiler.writing.python import (
     quote_docstring,
@@ -115,6 +116,8 @@ def _constant_slots(facts: Facts) -> Slots:
         "patience": str(train.until.epochs if train.until else 0),
         "monitor": show(monitor.name),
         "model_type": _model_type(facts),
+        "settings_lines": emit_settings(facts),
+        "results": write_literal(RESULTS),
     }
 
 
@@ -126,7 +129,6 @@ def _data_slots(facts: Facts) -> Slots:
         "load_lines": emit_loading(facts),
         "load_parameters": ", ".join(load_arguments(facts).values()),
         "column_names": " and ".join(filter(None, [", ".join(columns[:-1]), columns[-1]])),
-        "folder_argument": "folder" if folder else "",
         "columns_lines": emit_columns(facts),
     }
 
@@ -235,6 +237,8 @@ def _main_slots(facts: Facts) -> Slots:
         "load_arguments": ", ".join(load_arguments(facts)),
         "model_lines": emit_model(facts),
         "optimizer_lines": emit_optimizers(facts),
-        "training_lines": [f"training = Training(model, {optimizer}{scaler})"],
+        "training_lines": [f"training = Training(model, {optimizer}{scaler}, settings)"],
+        "folder_argument": "options.data" if reads_folder(facts) else "",
+        "unmeasured": write_literal(f"{facts.monitor.name} was not a number in any epoch"),
         "final_splits": write_literal(measured),
     }

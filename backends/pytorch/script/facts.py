@@ -33,12 +33,12 @@ class Monitor:
 
 @dataclass(frozen=True)
 class Facts:
-    """A train as its script sees it. `starts` says that weights to start from are given, `masked`
-    that some of them have zeros that stay."""
+    """A train as its script sees it. `starts` are checksums of the weights to start from, `masks`
+    of what says which of their zeros stay; empty where there are none."""
 
     train: Train
-    starts: bool = False
-    masked: bool = False
+    starts: str = ""
+    masks: str = ""
 
     @cached_property
     def step(self) -> Graph:

@@ -17,7 +17,7 @@ def reads_folder(facts: Facts) -> bool:
 
 def load_arguments(facts: Facts) -> dict[str, str]:
     """What `load_splits` needs: arguments of the call, and the parameters they are given for."""
-    found = {"options.data": "folder: Path"} if reads_folder(facts) else {}
+    found = {"loaded": "loaded: dict[str, np.ndarray]"}
     if facts.statistics:
         found["out"] = "out: Path"
     return {**found, "device": "device: torch.device"}

@@ -50,7 +50,7 @@ def emit_model(facts: Facts) -> Lines:
             "for name, parameter in model.named_parameters():",
             f"    parameter.requires_grad = {spell_trained(facts.train.freeze, paths)}",
         ]
-    if facts.masked:
+    if facts.masks:
         path = f'Path(__file__).with_name("{MASKS}")'
         lines += [
             "parameters = dict(model.named_parameters())",

@@ -12,6 +12,8 @@ EPOCHS = $epochs
 $rate_constants
 CLIP = $clip  # norm of all gradients together  #? clip
 PATIENCE = $patience  # epochs without a better $monitor  #? until
+$settings_lines
+RESULTS = $results
 
 RANK = int(os.environ.get("RANK", "0"))  # torchrun sets these
 WORLD = int(os.environ.get("WORLD_SIZE", "1"))
@@ -25,6 +27,7 @@ class Training:
     optimizer: torch.optim.Optimizer  #? not groups
     optimizers: list[torch.optim.Optimizer]  #? groups
     scaler: torch.amp.GradScaler  #? scaler
+    settings: dict[str, object]
     epoch: int = 0
     best_epoch: int = 0
     best: tuple[float, ...] = (float("-inf"),)
@@ -38,7 +41,6 @@ def load_columns($folder_parameter) -> dict[str, np.ndarray]:
 LOAD_SPLITS = '''
 def load_splits($load_parameters) -> dict[str, list[Tensor]]:
     """The columns $column_names of every split, on the device."""
-    loaded = load_columns($folder_argument)
     raw = {name: torch.tensor(values) for name, values in loaded.items()}
     $columns_lines
     return {
@@ -120,6 +122,7 @@ def save(path: Path, tensors: dict[str, Tensor], training: Training) -> None:
     """Writes the file whole or not at all."""
     progress = {"epoch": training.epoch, "best": training.best}
     progress["best_epoch"] = training.best_epoch
+    progress["settings"] = training.settings
     progress["scaler"] = training.scaler.state_dict()  #? scaler
     tensors = {name: value.contiguous() for name, value in tensors.items()}  #? layout
     part = path.with_suffix(".part")
@@ -213,10 +216,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=$description)
     parser.add_argument("--data", type=Path, default=".", help="folder of the data")  #? folder
     parser.add_argument("--out", type=Path, default="run", help="folder for results")
-    parser.add_argument("--resume", action="store_true", help="go on where it stopped")
+    begun = parser.add_mutually_exclusive_group()
+    begun.add_argument("--resume", action="store_true", help="go on where it stopped")
+    begun.add_argument("--overwrite", action="store_true", help="start anew, delete results")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="cuda where there is one")
     options = parser.parse_args()
-    device, out = start_process(options.device), options.out
+    out, loaded = options.out, load_columns($folder_argument)
+    settings = SETTINGS | {"data": checksum(loaded)}
+    check_folder(out, settings, resume=options.resume, overwrite=options.overwrite)
+    device = start_process(options.device)
     out.mkdir(parents=True, exist_ok=True)
     splits = load_splits($load_arguments)
 
@@ -232,6 +240,8 @@ def main() -> None:
 
     if WORLD > 1:
         dist.barrier()  # the best weights are written
+    if not training.best_epoch:
+        sys.exit($unmeasured)
     model.load_state_dict(load_file(out / "best.safetensors"))
     results = {"epochs": training.epoch, "best_epoch": training.best_epoch}
     for split in $final_splits:
@@ -244,13 +254,55 @@ def main() -> None:
         dist.destroy_process_group()
 
 
+def checksum(loaded: dict[str, np.ndarray]) -> int:
+    """A number that is another one for other data."""
+    found = 0
+    for values in loaded.values():
+        found = zlib.crc32(np.ascontiguousarray(values), found)
+    return found
+
+
+def check_folder(
+    out: Path, settings: dict[str, object], *, resume: bool, overwrite: bool
+) -> None:
+    """Ends the process where results would be lost, or gone on with in another way."""
+    found = [name for name in RESULTS if (out / name).exists()]
+    if overwrite or not found:
+        return
+    if not resume:
+        sys.exit(f"{out} holds a training: give --resume, --overwrite or another --out")
+    begun, finished = "last.safetensors" in found, "results.json" in found
+    if (begun and "best.safetensors" not in found) or (finished and not begun):
+        sys.exit(f"{out} lacks what --resume needs: give --overwrite or another --out")
+    for name in found:
+        if name.endswith(".safetensors"):
+            check_settings(out / name, settings)
+
+
+def check_settings(path: Path, settings: dict[str, object]) -> None:
+    """Ends the process where a file was written by a training with other settings."""
+    with safe_open(path, "pt") as file:
+        progress = json.loads((file.metadata() or {}).get("progress", "{}"))
+    found = progress.get("settings", {})
+    others = [
+        f"{name} is {found.get(name)} there and {settings.get(name)} here"
+        for name in settings | found
+        if found.get(name) != settings.get(name)
+    ]
+    if others:
+        sys.exit(f"{path} was trained with other settings: {'; '.join(others)}")
+
+
 def clear_folder(out: Path, epochs: int) -> None:
     """Leaves of an earlier training what belongs to its finished epochs."""
     log = out / "metrics.jsonl"
     if epochs:
-        log.write_text("".join(log.read_text().splitlines(keepends=True)[:epochs]))
+        lines = log.read_text().splitlines(keepends=True)
+        part = log.with_suffix(".part")
+        part.write_text("".join(lines[:epochs]))
+        part.replace(log)
         return
-    for name in ("best.safetensors", "last.safetensors", "metrics.jsonl", "results.json"):
+    for name in RESULTS:
         (out / name).unlink(missing_ok=True)
 
 

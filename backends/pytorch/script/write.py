@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def write_training(
         for path, array in find_loaded(net.net, root, folder.parent).items()
     }
     weights |= start or {}
-    facts = Facts(train, starts=bool(weights), masked=bool(masks))
+    facts = Facts(train, starts=hash_arrays(weights), masks=hash_arrays(masks or {}))
     texts = {
         "model.py": emit_module([net.net.graph for net in train.nets], title=train.name),
         "train.py": emit_script(facts),
@@ -70,6 +71,16 @@ def write_training(
             np.savez(path, **dict[str, Any](held))
 
 
+def hash_arrays(arrays: Mapping[str, Array]) -> str:
+    """A short checksum of arrays by name; empty where there are none."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:12] if arrays else ""
+
+
 def describe(train: Train) -> str:
     """README.md: one paragraph about the files and how to use them."""
     data = " --data FOLDER" if reads_folder(Facts(train)) else ""
@@ -81,7 +92,8 @@ def describe(train: Train) -> str:
         f"run `python train.py{data} --out RUN`{where}. It needs torch, "
         "numpy, safetensors, tqdm and what the data needs, and nothing of Weft. RUN then holds "
         "`metrics.jsonl` (a line per epoch), `best.safetensors` (the weights of the best epoch), "
-        "`last.safetensors` (all that `--resume` needs to go on exactly where it stopped) and "
+        "`last.safetensors` (all that `--resume` needs to go on exactly where it stopped; "
+        "`--overwrite` starts anew) and "
         "`results.json` (the figures of the best weights). Under `torchrun` every batch is "
         "divided among the processes; batch norms then see their own process's rows only.\n"
     )
