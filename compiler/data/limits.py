@@ -1,11 +1,12 @@
-"""Which numbers of a column a layer takes: class numbers of a loss, entries of an embedding."""
+"""Which numbers a layer, a loss or a metric takes: entries of tables, classes, probabilities."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from compiler.ir.graph import Node
-from compiler.ops.class_losses import ClassLoss
-from compiler.ops.gathering import OneHot
-from compiler.ops.linear import Embedding
+from compiler.ir.target_range import TargetRange
+from compiler.tensor import TensorType
 
 
 def takes_entries(node: Node, operand: int) -> bool:
@@ -13,22 +14,22 @@ def takes_entries(node: Node, operand: int) -> bool:
     known = node.op.operands
     if operand < len(known) and known[operand].index:
         return True
-    match node.op:
-        case ClassLoss():
-            return operand == 1
-        case Embedding() | OneHot():
-            return operand == 0
-    return False
+    domain = node.op.domains(_types(node)).get(operand)
+    return domain is not None and domain.count is not None
 
 
-def find_limit(node: Node) -> tuple[int | None, int]:
-    """The number of entries that an operand of a node may name, and which operand it is."""
-    scores = node.inputs[0] if node.inputs else None
-    match node.op:
-        case ClassLoss(axis=axis) if scores is not None:
-            return scores.type.shape[axis].known, 1
-        case Embedding(count=count):
-            return count, 0
-        case OneHot(classes=count):
-            return count, 0
-    return None, 0
+def find_counts(node: Node) -> Iterator[tuple[int, TargetRange]]:
+    """The operands of a node that name entries or classes, and which."""
+    for operand, domain in node.op.domains(_types(node)).items():
+        count = domain.count.known if domain.count is not None else None
+        if count is not None:
+            yield operand, TargetRange(0, count - 1, domain.besides)
+
+
+def find_target_range(node: Node) -> TargetRange | None:
+    """What the target of a loss may hold, where that is no class number."""
+    return node.op.target_range(_types(node)) if node.op.better is not None else None
+
+
+def _types(node: Node) -> list[TensorType | None]:
+    return [value.type if value is not None else None for value in node.inputs]

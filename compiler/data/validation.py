@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
-from compiler.data.limits import find_limit
 from compiler.data.loading import LoadedData, load_data
+from compiler.data.targets import check_columns, check_targets
 from compiler.diagnostics import CompileError, Message, Sink
-from compiler.ir.graph import Graph
-from compiler.messages.columns import FewOfAClass, LabelOutOfRange, NotANumber
+from compiler.messages.columns import FewOfAClass, NotANumber
 from compiler.ops.base import Array
-from compiler.ops.class_losses import ClassLoss
 from compiler.program import Train
 
 
@@ -38,9 +36,9 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
         column = loaded.columns[item.name][used]
         if column.dtype.kind == "f":
             yield from _check_finite(loaded, item.name, column, used)
-    yield from _check_labels(data.columns, loaded.raw, used)
     yield from _check_strata(loaded)
-    yield from _check_labels(train.step, loaded.columns, used)
+    yield from check_columns(data.columns, loaded, used)
+    yield from check_targets(train, loaded)
 
 
 def _check_strata(loaded: LoadedData) -> Iterator[Message]:
@@ -71,27 +69,3 @@ def _check_finite(loaded: LoadedData, name: str, column: Array, rows: Array) -> 
     output = next(o for o in data.columns.outputs if o.name == name)
     computed = all(np.isfinite(a[row]).all() for a in loaded.raw.values() if a.dtype.kind == "f")
     yield NotANumber(output.origin or data.span, name, int(broken.sum()), row, infinite, computed)
-
-
-def _check_labels(graph: Graph, given: Mapping[str, Array], rows: Array) -> Iterator[Message]:
-    """Class numbers and entries of embeddings that come straight from what a graph is given."""
-    columns = {item.value.name: item.name for item in graph.inputs}
-    for node in graph.nodes:
-        limit, operand = find_limit(node)
-        value = node.inputs[operand] if limit is not None else None
-        if limit is None or value is None or value.name not in columns:
-            continue
-        name = columns[value.name]
-        numbers = given[name][rows].reshape(len(rows), -1)
-        if numbers.dtype.kind not in "iu":
-            continue
-        ignored = node.op.ignore_index if isinstance(node.op, ClassLoss) else None
-        outside = (numbers < 0) | (numbers >= limit)
-        if ignored is not None:
-            outside &= numbers != ignored
-        if outside.any():
-            first = int(np.flatnonzero(outside.any(1))[0])
-            found = int(numbers[first][outside[first]][0])
-            span = node.origin.span
-            largest, row = int(numbers.max()), int(rows[first])
-            yield LabelOutOfRange(span, name, row, found, limit, node.op.name, largest)

@@ -112,27 +112,60 @@ class NotANumber(Message):
 @final
 @dataclass(frozen=True)
 class LabelOutOfRange(Message):
-    """A class number in the data is below 0, or not below the number of scores of the net."""
+    """A target in the data lies outside of what a loss or a metric takes: a class number that is
+    below 0, or not below the number of scores of the net; a probability above 1; a distribution
+    that does not add up to 1. Rows of all splits are looked at, before any training."""
 
     code: ClassVar[str] = "W0724"
 
     column: str
     row: int
-    found: int
-    classes: int
+    found: float
+    taken: str  # "0 to 9"
     reader: str  # "cross_entropy", "embedding"
-    largest: int
+    numbers: tuple[float, float]  # the least and the largest
+    places: bool = False  # whether they are class numbers, or entries of a table
+    sums: bool = False  # whether what was found is the sum of a distribution
 
     def title(self) -> str:
         return f"the column `{self.column}` holds numbers that `{self.reader}` does not take"
 
     def label(self) -> str:
-        return f"takes 0 to {self.classes - 1}; row {self.row:,} has {self.found}"
+        if self.sums:
+            return f"probabilities add up to 1; those of row {self.row:,} to {self.found:g}"
+        return f"takes {self.taken}; row {self.row:,} has {self.found:g}"
 
     def help(self) -> str | None:
-        if self.found < 0:
-            return f"number the classes from 0: `{self.column} = {self.column} + {-self.found}`"
-        return f"`{self.reader}` would have to take {self.largest + 1} numbers"
+        least, largest = self.numbers
+        if self.places and self.found < 0:
+            ignored = f", or leave them out: `ignore_index={self.found:g}`"
+            shifted = f"`{self.column} = {self.column} + {-self.found:g}`"
+            return f"number the classes from 0: {shifted}{ignored}"
+        if self.places:
+            return f"`{self.reader}` would have to take {largest + 1:g} numbers"
+        return f"they lie between {least:g} and {largest:g}"
+
+
+@final
+@dataclass(frozen=True)
+class NothingCounts(Message):
+    """Every label of a split is one that a metric ignores, so that its figure would be that of
+    nothing."""
+
+    code: ClassVar[str] = "W1210"
+
+    metric: str
+    split: str
+    ignored: int
+
+    def title(self) -> str:
+        return f"no label of the split `{self.split}` counts for `{self.metric}`"
+
+    def label(self) -> str:
+        return f"all of them are {self.ignored}, which it ignores"
+
+    def help(self) -> str:
+        return "divide the rows at random, or choose another `ignore_index`"
 
 
 @final

@@ -14,6 +14,7 @@ from compiler.dims import Dim
 from compiler.initializers import Initializer
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Graph, Node
+from compiler.ir.target_range import TargetRange
 from compiler.ops.coupling import Coupling, CutTensor, tie_broadcast
 from compiler.ops.spelling import Spelling
 from compiler.records import dataclass
@@ -156,6 +157,11 @@ class Op(Described):
     def bodies(self) -> tuple[Graph, ...]:
         """The graphs that it runs."""
         return ()
+
+    def target_range(self, inputs: Types) -> TargetRange | None:
+        """What the target of a loss, its second operand, may hold beyond its type and `domains`;
+        None where that is anything."""
+        return None
 
     def domains(self, inputs: Types) -> Mapping[int, Domain]:
         """What operands may hold that take more than their type says, by position: places of a

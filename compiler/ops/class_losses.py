@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
@@ -12,6 +13,7 @@ from compiler.diagnostics import Fault
 from compiler.dims import Dim, equal
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
+from compiler.ir.target_range import PROBABILITY, TargetRange
 from compiler.messages.attention_and_losses import ClassWeightsDoNotFit, TargetDoesNotFit
 from compiler.ops.axes import (
     axes_constant,
@@ -92,6 +94,12 @@ class ClassLoss(Op):
         raise Fault(
             lambda where: TargetDoesNotFit(where.call, self.name, wanted, places(where, 2), hint)
         )
+
+    def target_range(self, inputs: Types) -> TargetRange | None:
+        if not operand_type(inputs, 1).dtype.is_float:
+            return None  # class numbers are places: see `domains`
+        rank = operand_type(inputs, 0).rank
+        return replace(PROBABILITY, sums_along=self.axis % rank - rank)
 
     def domains(self, inputs: Types) -> Mapping[int, Domain]:
         x, target = operand_type(inputs, 0), operand_type(inputs, 1)

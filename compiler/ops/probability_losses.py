@@ -9,6 +9,7 @@ import numpy as np
 from compiler.diagnostics import Fault
 from compiler.dims import equal
 from compiler.ir.graph import Node
+from compiler.ir.target_range import PROBABILITY, TargetRange
 from compiler.messages.attention_and_losses import ClassWeightsDoNotFit
 from compiler.ops.activation import softplus
 from compiler.ops.axes import need_rank, operand_type
@@ -44,6 +45,9 @@ class Bce(PairLoss):
     operands = (Operand("probability"), Operand("target"))
     function = "F.binary_cross_entropy"
     reduction: Reduction = "mean"
+
+    def target_range(self, inputs: Types) -> TargetRange | None:
+        return PROBABILITY
 
     def calculate(self, x: Array, target: Array) -> Array:
         yes, no = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
@@ -100,6 +104,9 @@ class BceWithLogits(PairLoss):
                 )
         return super().infer(inputs, assume)
 
+    def target_range(self, inputs: Types) -> TargetRange | None:
+        return PROBABILITY
+
     def calculate(self, x: Array, target: Array) -> Array:
         weight = np.asarray(1 if self.pos_weight is None else self.pos_weight, x.dtype)
         loss: Array = (1 - target) * x + (1 + (weight - 1) * target) * softplus(-x)
@@ -154,6 +161,9 @@ class Kl(PairLoss):
         if self.reduction == "batchmean":
             need_rank(self.name, operand_type(inputs, 0), 1)
         return super().infer(inputs, assume)
+
+    def target_range(self, inputs: Types) -> TargetRange | None:
+        return TargetRange(high=0) if self.log_target else PROBABILITY
 
     def calculate(self, x: Array, target: Array) -> Array:
         if self.log_target:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from compiler.ir.target_range import TargetRange
 from compiler.records import dataclass
 from compiler.signature import Described, Direction, Registry
 from compiler.tensor import TensorType
@@ -128,6 +129,10 @@ class Metric(Described):
         Raises:
             Fault: what does not fit.
         """
+
+    def target_range(self, types: Sequence[TensorType]) -> TargetRange | None:
+        """What the second operand may hold beyond its type; None where that is anything."""
+        return None
 
     def resolve(self, types: Sequence[TensorType]) -> Metric:
         """The metric that is meant for arguments of these types (`accuracy` of two classes is

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.ir.target_range import TargetRange
 from compiler.records import dataclass
 from compiler.signature import Operand, write_value
 from compiler.tensor import TensorType
@@ -101,6 +102,9 @@ class BinaryAccuracy(LabelComparison):
         if not logits.dtype.is_float:
             raise refuse(self.name, f"{logits} are no logits", "the net's output comes first")
         require_same_shape(self.name, (logits, replace(labels, dtype=logits.dtype)))
+
+    def target_range(self, types: Sequence[TensorType]) -> TargetRange | None:
+        return TargetRange(0, 1, self.ignore_index, whole=True)
 
     def evaluate(self, *arrays: Array | None) -> float:
         logits, labels = arrays[0], arrays[1]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.ir.target_range import TargetRange
 from compiler.signature import Operand, write_value
 from compiler.tensor import DType, TensorType
 from compiler.training.base import Metric
@@ -142,6 +143,10 @@ class ScoreComparison(LabelComparison):
         if not all(math.isfinite(w) and w >= 0 for w in self.weight) or not sum(self.weight):
             refuse_setting(self.name, "weight", write_value(self.weight), "0 or above, not all 0")
         return axis
+
+    def target_range(self, types: Sequence[TensorType]) -> TargetRange | None:
+        classes = types[0].shape[-1 if self.axis is None else self.axis].known
+        return None if classes is None else TargetRange(0, classes - 1, self.ignore_index)
 
     def weigh(self, arrays: Arrays) -> Array:
         weights = super().weigh(arrays)

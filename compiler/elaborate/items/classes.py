@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.data.limits import find_limit
+from compiler.data.limits import find_counts
 from compiler.data.usage import needs_care, trace_columns
 from compiler.diagnostics import Label, Message
 from compiler.ir.graph import Graph, Node
@@ -21,13 +21,14 @@ def find_missing_classes(step: Graph, data: DataSet) -> Iterator[Message]:
     counts = {c.name: len(c.categories) for c in data.schema if c.categories}
     columns = {i.value.name: plain.get(i.name, "") for i in step.inputs}
     for node in step.nodes:
-        limit, operand = find_limit(node)
-        value = node.inputs[operand] if limit is not None else None
-        column = columns.get(value.name, "") if value is not None else ""
-        if limit is None or limit >= counts.get(column, 0):
-            continue
-        places = tuple(_find_scores(step, node))
-        yield TooFewClasses(node.origin.span, column, counts[column], limit, node.op.name, places)
+        for operand, found in find_counts(node):
+            value, taken = node.inputs[operand], int(found.high or 0) + 1
+            column = columns.get(value.name, "") if value is not None else ""
+            if taken >= counts.get(column, 0):
+                continue
+            places = tuple(_find_scores(step, node))
+            own = node.origin.span, column, counts[column], taken, node.op.name, places
+            yield TooFewClasses(*own)
 
 
 def find_misuse(step: Graph, data: DataSet) -> Iterator[Message]:

@@ -1,0 +1,162 @@
+"""Targets of every loss and metric are held to their ranges, over all splits, before training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from compiler.data.validation import validate_data
+from compiler.diagnostics import Message, Sink
+from compiler.driver import check
+from compiler.ops.base import OPS
+from compiler.ops.registry import load_ops
+from compiler.tensor import TensorType
+
+ROWS = 40
+DRAWN = np.random.default_rng(0)
+SPEC = """
+model Net {
+    input x: f32[batch, 4]
+    output scores: f32[batch, 3] = x -> dense(3) as head
+}
+data d {
+    source npz("d.npz")
+    split in_order, train=50%, val=25%, test=25%
+}
+train fit of Net on d {
+    CLAUSES
+    batch 8  epochs 1
+}
+"""
+
+
+def find(tmp_path: Path, target: Any, *clauses: str) -> list[Message]:
+    np.savez(tmp_path / "d.npz", x=DRAWN.normal(size=(ROWS, 4)).astype(np.float32), t=target)
+    path = tmp_path / "spec.weft"
+    path.write_text(SPEC.replace("CLAUSES", "\n    ".join(clauses)))
+    sink = Sink()
+    program = check(path, sink=sink)
+    assert program is not None
+    assert not sink.has_errors, [m.title() for m in sink.messages]
+    validate_data(program.trains["fit"], sink)
+    return list(sink.messages)
+
+
+def minimize(loss: str) -> str:
+    return f"minimize {loss} with sgd(lr=0.1)"
+
+
+def put(target: Any, row: int, value: float) -> Any:
+    changed = target.copy()
+    changed[row] = value
+    return changed
+
+
+CLASSES = DRAWN.integers(0, 3, ROWS)
+SHARES = DRAWN.random(ROWS).astype(np.float32)
+WIDE = DRAWN.dirichlet((1, 1, 1), ROWS).astype(np.float32)
+BITS = (SHARES > 0.5).astype(np.float32)
+ONE = "scores[:, 0]"
+CE = minimize("cross_entropy(scores, t)")
+FREE = minimize(f"mse({ONE}, cast(t, f32))")
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "clauses", "said"),
+    [
+        (CLASSES, put(CLASSES, 35, 3), [CE], "takes 0 to 2; row 35 has 3"),
+        (put(CLASSES, 35, -100), put(CLASSES, 35, -1), [CE], "takes 0 to 2; row 35 has -1"),
+        (
+            put(CLASSES, 3, 9),
+            put(CLASSES, 3, 8),
+            [minimize("cross_entropy(scores, t, ignore_index=9)")],
+            "takes 0 to 2, or 9; row 3 has 8",
+        ),
+        (
+            SHARES,
+            put(SHARES, 25, 2),
+            [minimize(f"bce_with_logits({ONE}, t)")],
+            "takes 0 to 1; row 25 has 2",
+        ),
+        (
+            BITS,
+            2 * BITS - 1,
+            [minimize(f"bce(sigmoid({ONE}), t)")],
+            "takes 0 to 1; row ",
+        ),
+        (WIDE, 2 * WIDE / WIDE.max() - 0.5, [CE], "takes 0 to 1; row 0 has "),
+        (WIDE, put(WIDE, 22, 0.5), [CE], "probabilities add up to 1; those of row 22 to 1.5"),
+        (
+            WIDE,
+            put(WIDE, 39, -0.25),
+            [minimize("kl(log_softmax(scores, axis=1), t)")],
+            "takes 0 to 1; row 39 has -0.25",
+        ),
+        (
+            np.log(WIDE),
+            put(np.log(WIDE), 39, 0.25),
+            [minimize("kl(log_softmax(scores, axis=1), t, log_target=true)")],
+            "takes 0 or below; row 39 has 0.25",
+        ),
+        # Computed in the train, in another order and dtype, or joined with another axis.
+        (
+            CLASSES + 1,
+            put(CLASSES, 30, 0),
+            [minimize("cross_entropy(scores, t - 1)")],
+            "takes 0 to 2; row ",
+        ),
+        (
+            BITS,
+            put(BITS, 11, 3),
+            [minimize(f"bce_with_logits(flatten(stack([{ONE}, {ONE}], axis=1), 0), "
+                      "flatten(stack([t, t], axis=1), 0))")],
+            "takes 0 to 1; row 11 has 3",
+        ),
+        # Metrics, where no loss reads the target.
+        (CLASSES, put(CLASSES, 33, 3), [FREE, "metric a = accuracy(scores, t)"], "row 33 has 3"),
+        (CLASSES, put(CLASSES, 33, 3), [FREE, "metric a = top_k(scores, t, 2)"], "row 33 has 3"),
+        (
+            BITS,
+            SHARES,
+            [minimize(f"bce_with_logits({ONE}, t)"), f"metric a = binary_accuracy({ONE}, t)"],
+            "takes 0 or 1; row 0 has ",
+        ),
+    ],
+)  # fmt: skip
+def test_a_target_outside_is_an_error(
+    tmp_path: Path, good: Any, bad: Any, clauses: list[str], said: str
+) -> None:
+    assert find(tmp_path, good, *clauses) == []
+    (found,) = find(tmp_path, bad, *clauses)
+    assert found.code == "W0724"
+    assert "`t`" in found.title()
+    assert said in found.label()
+
+
+def test_a_fault_of_loss_and_metric_is_said_once(tmp_path: Path) -> None:
+    clauses = (CE, "metric a = accuracy(scores, t)", "metric b = perplexity(scores, t)")
+    assert len(find(tmp_path, put(CLASSES, 0, 7), *clauses)) == 1
+
+
+def test_what_a_net_puts_out_is_no_target_of_the_data(tmp_path: Path) -> None:
+    assert find(tmp_path, SHARES, minimize(f"bce_with_logits({ONE}, scores[:, 1])")) == []
+    assert find(tmp_path, 9 * SHARES, minimize(f"mse({ONE}, t)")) == []
+
+
+def test_a_split_of_ignored_labels_is_an_error(tmp_path: Path) -> None:
+    labels = np.where(np.arange(ROWS) < 30, CLASSES, -100)
+    (found,) = find(tmp_path, labels, CE, "metric a = accuracy(scores, t)")
+    assert found.code == "W1210"
+    assert "`test`" in found.title()
+
+
+def test_every_loss_of_probabilities_says_its_range() -> None:
+    load_ops()
+    pair = [TensorType.of("f32", ("batch", 3))] * 2
+    for name in ("cross_entropy", "bce", "bce_with_logits", "kl"):
+        cls = OPS.get(name)
+        assert cls is not None
+        assert cls().target_range(pair) is not None
