@@ -77,6 +77,16 @@ PATHS = {
         "scan s in i, axis=1 {\n        emit o = s + 2, axis=1\n    }\n    output y = e(o)",
         {"i": (-2, 17)},
     ),
+    "probabilities": (
+        "x: f32[batch, 5]; y: f32[batch, 5]",
+        "output z = bce(sigmoid(x), y)",
+        {"y": (0, 1)},
+    ),
+    "shares": (
+        "x: f32[batch, 5]; y: f32[batch, 5]",
+        "output z = kl(log_softmax(x, axis=1), y)",
+        {"y": (0, 255)},
+    ),
     "nothing": ("i: i64[batch]", "output y = i * 2", {}),
 }
 

@@ -61,6 +61,18 @@ def test_sizes_differ_from_each_other() -> None:
     assert SizeSearch(graph, {"h": 7}).choose()[0] == {"h": 7, "batch": 1, "w": 1}
 
 
+def test_sizes_that_others_bound_grow_too() -> None:
+    net = Net()
+    x = net.build.input("x", TensorType.of("f32", ["a"]))
+    y = net.build.input("y", TensorType.of("f32", ["b"]))
+    graph, _ = net.finish(x=net.apply(Relu(), x), y=net.apply(Relu(), y))
+    bounded = (Condition(Dim.of("b"), "<=", Dim.of("a")),)
+    graph = Graph(**{**graph.__dict__, "conditions": bounded})
+    first, second, third = SizeSearch(graph, {}).choose()
+    assert first == {"a": 1, "b": 1}
+    assert 1 < second["b"] < second["a"] < third["a"]
+
+
 def test_indices_stay_inside_their_table() -> None:
     net = Net()
     tokens = net.build.input("tokens", TensorType.of("i64", ["batch", 6]))

@@ -119,7 +119,9 @@ def _disturb_graph(graph: Graph, draw: np.random.Generator) -> Graph:
         op = node.op
         if isinstance(op, Scan):
             op = replace(op, body=_disturb_graph(op.body, draw))
-        return _Disturbed(op, tuple(v.type.dtype for v in node.outputs), draw)
+        types = [v.type if v is not None else None for v in node.inputs]
+        bounds = {p: d.most for p, d in node.op.domains(types).items() if d.most is not None}
+        return _Disturbed(op, tuple(v.type.dtype for v in node.outputs), draw, bounds)
 
     return replace_ops(graph, disturb)
 
@@ -136,12 +138,16 @@ class _Disturbed:
     op: Op
     dtypes: tuple[DType, ...]
     draw: np.random.Generator
+    bounds: Mapping[int, float] = field(default_factory=dict)
 
     def substitute(self, sizes: Mapping[str, int | Dim]) -> _Disturbed:
         return replace(self, op=self.op.substitute(sizes))
 
     def evaluate(self, *operands: Array | None) -> tuple[Array, ...]:
-        results = [np.asarray(a) for a in self.op.evaluate(*operands)]
+        inside = list(operands)
+        for position, most in self.bounds.items():  # a probability of 1 does not move above it
+            inside[position] = np.clip(np.asarray(operands[position]), 0, most)
+        results = [np.asarray(a) for a in self.op.evaluate(*inside)]
         sizes = self.op.magnitudes(operands, results)
         return tuple(
             _move(array, dtype, self.draw, size)

@@ -110,7 +110,8 @@ class SizeSearch:
         spread = dict(sizes)
         for name in self.free:
             taken = {spread[other] for other in self.free if other != name}
-            for size in range(start, start + 65):
+            # What another size bounds from above takes a smaller one.
+            for size in (*range(start, start + 65), *range(start - 1, sizes[name], -1)):
                 if size not in taken and self.is_possible({**spread, name: size}):
                     spread[name] = size
                     break

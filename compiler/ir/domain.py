@@ -35,11 +35,12 @@ LOWEST, HIGHEST = -128, 255
 
 @dataclass(frozen=True)
 class Domain:
-    """What entries of an operand may be: places from 0 to below `count`, or `besides`; without a
-    count, anything but 0."""
+    """What entries of an operand may be: places from 0 to below `count`, or `besides`; numbers
+    from 0 to `most`; with neither, anything but 0."""
 
     count: Dim | None = None
     besides: int | None = None
+    most: float | None = None
 
     def substitute(self, sizes: Mapping[str, int | Dim]) -> Domain:
         """The same with symbols replaced."""
@@ -47,6 +48,8 @@ class Domain:
 
     def holds(self, array: Array) -> bool:
         """Whether all entries are inside."""
+        if self.most is not None:
+            return bool(np.all((array >= 0) & (array <= self.most)))
         if self.count is None:
             return bool(np.all(array != 0))
         inside = (array >= 0) & (array < self.count.evaluate({}))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any, Literal, final
 
 import numpy as np
 
 from compiler.diagnostics import Fault
 from compiler.dims import equal
+from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
 from compiler.ir.target_range import PROBABILITY, TargetRange
 from compiler.messages.attention_and_losses import ClassWeightsDoNotFit
@@ -48,6 +51,9 @@ class Bce(PairLoss):
 
     def target_range(self, inputs: Types) -> TargetRange | None:
         return PROBABILITY
+
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        return {0: Domain(most=1.0), 1: Domain(most=1.0)}
 
     def calculate(self, x: Array, target: Array) -> Array:
         yes, no = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
@@ -164,6 +170,9 @@ class Kl(PairLoss):
 
     def target_range(self, inputs: Types) -> TargetRange | None:
         return TargetRange(high=0) if self.log_target else PROBABILITY
+
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        return {} if self.log_target else {1: Domain(most=math.inf)}
 
     def calculate(self, x: Array, target: Array) -> Array:
         if self.log_target:
