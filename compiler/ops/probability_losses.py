@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal, final
 
@@ -53,7 +52,7 @@ class Bce(PairLoss):
         return PROBABILITY
 
     def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        return {0: Domain(most=1.0), 1: Domain(most=1.0)}
+        return {0: Domain(most=PROBABILITY.high), 1: Domain(most=PROBABILITY.high)}
 
     def calculate(self, x: Array, target: Array) -> Array:
         yes, no = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
@@ -172,7 +171,7 @@ class Kl(PairLoss):
         return TargetRange(high=0) if self.log_target else PROBABILITY
 
     def domains(self, inputs: Types) -> Mapping[int, Domain]:
-        return {} if self.log_target else {1: Domain(most=math.inf)}
+        return {} if self.log_target else {1: Domain(most=PROBABILITY.high)}
 
     def calculate(self, x: Array, target: Array) -> Array:
         if self.log_target:
