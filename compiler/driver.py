@@ -9,7 +9,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from compiler.data.base import OpenedSource
-from compiler.data.memory import Memory
 from compiler.diagnostics import Sink, did_you_mean
 from compiler.elaborate.api import open_file, run_deep
 from compiler.elaborate.items.overrides import read_overrides
@@ -87,7 +86,10 @@ def check_source(
         return None
     found = Sink()
     scope = open_file(file, found, values)
-    scope.session.sources = {name: Memory(columns) for name, columns in (arrays or {}).items()}
+    if arrays:
+        from compiler.data.memory import Memory  # a check of a file on the disk never needs it
+
+        scope.session.sources = {name: Memory(columns) for name, columns in arrays.items()}
     program = run_deep(lambda: scope.session.attempt(lambda: elaborate_program(scope)))
     if opened is not None:
         opened.update(scope.session.opened)

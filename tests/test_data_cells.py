@@ -274,6 +274,14 @@ def test_a_script_refuses_words_that_came_later(tmp_path: Path) -> None:
         names["load_columns"]()
 
 
+@pytest.mark.parametrize("options", [{"unit": "lb"}, {"unit": ("kg", "lb")}, {"date": "%d/%m/%y"}])
+def test_options_that_no_column_needs(options: Mapping[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("w,day\n5 kg,31.12.2023\n")
+    message = fault_of(lambda: Csv("t.csv", **options).schema(tmp_path))
+    assert message.code == "W0705"
+    assert "no column has this one" in message.title()
+
+
 def test_options_name_columns_that_are_there(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("floor,city\n1,x\n")
     message = fault_of(lambda: Csv("t.csv", categories=("flor",)).schema(tmp_path))

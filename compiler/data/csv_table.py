@@ -156,6 +156,7 @@ def _read_table(source: Csv, path: Path, changed: int, size: int) -> Table:
         column = describe_cells(name, cells, dialect)
         parts = (written,) if written != name else ()
         table.append((replace(column, parts=parts) if parts else column, cells))
+    source.check_use([column for column, _ in table])
     return tuple(table)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,18 @@ _HOURS = {
     " %I:%M:%S %p": r" \d{1,2}:\d{2}:\d{2} [AaPp][Mm]",
 }
 _TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?[AaPp][Mm])?", re.ASCII)
-_FORMS = {
-    day + hour: re.compile(shape + _HOURS[hour], re.ASCII)
-    for day, shape in (*_DAYS.items(), *_SHORT.items())
-    for hour in _HOURS
-}
 _YEARS = range(1700, 2250)
 """What fits into nanoseconds of 64 bits, in which some versions of pandas count."""
+
+
+@cache
+def _list_shapes() -> Mapping[str, re.Pattern[str]]:
+    """What cells of each form look like."""
+    shapes = {ISO: _ISO}
+    for day, shape in (*_DAYS.items(), *_SHORT.items()):
+        for hour, behind in _HOURS.items():
+            shapes[day + hour] = re.compile(shape + behind, re.ASCII)
+    return shapes
 
 
 def read_dates(cells: Collection[str], form: str) -> dict[str, int]:
@@ -76,13 +82,12 @@ def find_forms(cells: Mapping[str, int]) -> list[str]:
     """The forms that read most of the cells (each with its number of rows), all of them alike."""
     best: list[str] = []
     most = 0
-    shapes = {ISO: _ISO, **_FORMS}
     first = next(iter(cells), "")
     # A form that no cell of a handful has is not looked for in all of them.
     some = [cell for cell, _ in zip(cells, range(20), strict=False)]
     if not first or not any(map(_may_be_date, some)):
         return []
-    for form, shape in shapes.items():
+    for form, shape in _list_shapes().items():
         if not any(map(shape.fullmatch, some)):
             continue
         rows = sum(cells[cell] for cell in read_dates(cells, form))
@@ -109,7 +114,7 @@ def _may_be_date(cell: str) -> bool:
 
 
 def _read(cell: str, form: str) -> datetime | None:
-    shape = _ISO if form == ISO else _FORMS.get(form)
+    shape = _list_shapes().get(form)
     if shape is not None and not shape.fullmatch(cell):
         return None
     try:

@@ -54,7 +54,9 @@ class Parquet(TextTable):
         files = self._open(folder)
         self.check_names(files[0].schema_arrow.names)
         nulls = _count_nulls(files)
-        return tuple(self._describe(files, field, nulls) for field in files[0].schema_arrow)
+        columns = tuple(self._describe(files, field, nulls) for field in files[0].schema_arrow)
+        self.check_use(columns)
+        return columns
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         table = self._read(self._open(folder))

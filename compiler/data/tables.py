@@ -10,6 +10,7 @@ from compiler.data.files import refuse_column, refuse_setting
 from compiler.records import dataclass
 from compiler.writing.python import write_dtype, write_string
 
+NOWHERE = "the {} of every cell of a column, and no column has this one"
 ENCODE = [
     "def encode(cells: pd.Series, words: list[str]) -> np.ndarray:",
     '    """The place of each cell among the words; an error where it is none of them."""',
@@ -77,6 +78,22 @@ class TextTable(DataSource):
             for name in getattr(self, option):
                 if name not in known:
                     refuse_column(name, known, option)
+
+    def check_use(self, columns: Sequence[Column]) -> None:
+        """Refuses a unit or a form of dates that no column is written with. Columns that are in
+        doubt say more about it themselves.
+
+        Raises:
+            Fault: which one.
+        """
+        if any(column.trouble is not None for column in columns):
+            return
+        written = [column.written for column in columns]
+        for unit in self.dialect.units:
+            if not any(w.unit == unit for w in written):
+                refuse_setting(self.name, "unit", f'"{unit}"', NOWHERE.format("unit"))
+        if self.date and not any(w.date == self.date for w in written):
+            refuse_setting(self.name, "date", f'"{self.date}"', NOWHERE.format("form of dates"))
 
     def write_text(self, series: str, column: Column) -> str:
         """The expression that turns a pandas series of texts into the array of a column."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compiler.data.base import SOURCES, Column, DataSource, OpenedSource
 from compiler.data.fitting import find_statistics
-from compiler.data.memory import Memory
 from compiler.data.registry import load_sources
 from compiler.data.rows import NotBatched, stack_rows
 from compiler.data.splitting import Split
-from compiler.data.tables import TextTable
 from compiler.data.usage import needs_care, trace_columns
 from compiler.diagnostics import Fault
 from compiler.elaborate.api import GraphContext, open_graph
@@ -41,6 +40,9 @@ from compiler.ops.fitted import Fitted
 from compiler.program import DataSet
 from compiler.source import Span
 from compiler.syntax import Argument, Binding, Clause, Expr, Item
+
+if TYPE_CHECKING:
+    from compiler.data.memory import Memory
 
 
 class DataRun:
@@ -159,6 +161,8 @@ class DataRun:
         self, given: Memory, body: Body, expression: Expr | None, cls: type[DataSource] | None
     ) -> DataSource:
         """Columns that a program hands over, their text read as the table's in the spec."""
+        from compiler.data.tables import TextTable  # a check of a file on the disk never needs it
+
         if expression is None or cls is None or not issubclass(cls, TextTable):
             return given
         source = build_described(body, expression, cls)
