@@ -350,7 +350,7 @@ def test_a_spec_says_how_the_text_of_a_frame_is_read(tmp_path: Path) -> None:
     assert loaded.columns["y"].tolist() == [7.5, 0, 1]
     assert loaded.columns['say "hi"'].tolist() == [1, 0, 1]
     spec.write_text(spec.read_text().replace(', decimal=","', ""))
-    with pytest.raises(weft.SpecError, match="nearly numbers"):
+    with pytest.raises(weft.WeftError, match="nearly numbers"):
         weft.load(spec, data={"d": frame})
 
 
