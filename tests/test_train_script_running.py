@@ -32,6 +32,7 @@ results = {"epochs": 2, "best_epoch": 1, "test": {"accuracy": 0.75}}
 
 def run(folder: Path, body: str, **options: object) -> Results:
     folder.mkdir(exist_ok=True)
+    (folder / "model.py").touch()
     (folder / "train.py").write_text(HEAD + body)
     return run_training(folder, data_root=folder, **options)  # type: ignore[arg-type]
 
@@ -78,6 +79,7 @@ def test_paths_start_from_the_data_root(tmp_path: Path) -> None:
     root = tmp_path / "data"
     root.mkdir()
     (root / "here.txt").write_text("yes")
+    (tmp_path / "model.py").touch()
     (tmp_path / "train.py").write_text(HEAD + "assert Path('here.txt').exists()\n" + FINISH)
     run_training(tmp_path, data_root=root)
 
