@@ -246,7 +246,8 @@ class Model:
         from backends.pytorch.load import assign_weights, load_module
         from backends.pytorch.modules import emit_module
 
-        module = load_module(emit_module([self.graph], title=self.net.name), self.graph)
+        with _speaking_as_commands():
+            module = load_module(emit_module([self.graph], title=self.net.name), self.graph)
         assign_weights(module, self.weights(weights, seed=seed))
         return module
 
@@ -254,7 +255,8 @@ class Model:
         """The generated PyTorch code."""
         from backends.pytorch.modules import emit_module
 
-        return emit_module([self.graph], title=self.net.name)
+        with _speaking_as_commands():
+            return emit_module([self.graph], title=self.net.name)
 
     def onnx(self, path: Path | str, weights: Weights = None, *, opset: int = 21) -> Path:
         """Writes an ONNX file, in which every symbolic size stays open, and returns its path.

@@ -13,7 +13,7 @@ from backends.pytorch.terms import Form, Tree
 from backends.pytorch.writer import sort_settings, write_module
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import NO_DEFAULT, Graph
-from compiler.messages.lowering import PathIsWeightAndModule
+from compiler.messages.lowering import PathIsAssigned, PathIsWeightAndModule
 
 
 def emit_module(graphs: Sequence[Graph], *, title: str) -> str:
@@ -63,9 +63,13 @@ def constructor_call(graph: Graph, among: Sequence[Graph] = ()) -> str:
     return flat(Expressions(str).write(tree))
 
 
+ASSIGNED = frozenset({"training", "_is_full_backward_hook", "_compiled_call_impl"})
+"""Attributes that modules of PyTorch assign themselves: no weight or module can be there."""
+
+
 def check_paths(graphs: Sequence[Graph]) -> None:
     """Raises `CompileError` where a path is both a weight and a module, or a layer with weights
-    and the folder of others."""
+    and the folder of others, or has a part that PyTorch assigns itself."""
     faults: dict[str, Message] = {}
     for graph in graphs:
         weights = {path: parameter.origin for path, parameter in graph.parameter.items()}
@@ -75,6 +79,9 @@ def check_paths(graphs: Sequence[Graph]) -> None:
             if node.origin.name
         }
         for inner in weights:
+            for path in (inner, *_list_folders(inner)):
+                if path.rpartition(".")[2] in ASSIGNED:
+                    faults[path] = PathIsAssigned(weights[inner], path)
             folders = _list_folders(inner)
             for outer in folders:
                 if outer in weights:

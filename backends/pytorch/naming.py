@@ -9,8 +9,8 @@ from compiler.writing.names import safe_name
 
 def user_name(value: str) -> str:
     """The author's name of a value: `features.2` -> `features`; "" where there is none."""
-    value = re.sub(r"(§\d+)+$", "", value)  # the loop that it is in
-    if not value or value.startswith("%"):
+    value = re.sub(r"(\n\d+)+\Z", "", value)  # the loop that it is in
+    if not value or re.fullmatch(r"%\w+(\.\d+)*", value):  # the graph's own
         return ""
     return safe_name(re.sub(r"(\.\d+)+$", "", value))
 

@@ -204,8 +204,9 @@ class _Speller:
         yield Spelled(node, "", None, end, None, reads, (), outputs)
 
 
-LOOP_MARK = "§"
-"""Stands between the name of a value inside a loop and the number of the loop."""
+LOOP_MARK = "\n"
+"""Stands between the name of a value inside a loop and the number of the loop: no name of a spec
+holds a line break."""
 
 
 def unmark(name: str) -> str:

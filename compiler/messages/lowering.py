@@ -123,6 +123,28 @@ class WeightDoesNotFit(Message):
 
 @final
 @dataclass(frozen=True)
+class PathIsAssigned(Message):
+    """A layer or weight has the name of an attribute that PyTorch's modules assign themselves.
+
+    `module.eval()` sets `module.training`, so that no module of a net can be called `training`.
+    """
+
+    code: ClassVar[str] = "W1293"
+
+    path: str
+
+    def title(self) -> str:
+        return f"no module of PyTorch can hold `{self.path}`"
+
+    def label(self) -> str:
+        return "PyTorch assigns an attribute of this name"
+
+    def help(self) -> str | None:
+        return "give it another name with `as`"
+
+
+@final
+@dataclass(frozen=True)
 class PathIsWeightAndModule(Message):
     """A weight, or a layer with weights, has a path below which the weights of others live.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from compiler.compression.wording import format_seconds, format_size
 from compiler.signature import Direction
+from compiler.writing.markup import escape_html
 from weft.building.outcomes import Figures, Outcome
 
 WIDTH, HEIGHT = 430, 300
@@ -105,7 +105,7 @@ class _Panel:
     def draw(self) -> str:
         """The panel as SVG."""
         body = "\n".join([*self._axes(), *self._front(), *self._marks()])
-        title = escape(f"{self.quality.label} over {self.title}")
+        title = escape_html(f"{self.quality.label} over {self.title}")
         return (
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">\n{body}\n</svg>'
         )
@@ -134,11 +134,12 @@ class _Panel:
     def _axes(self) -> Iterator[str]:
         floor = HEIGHT - BOTTOM
         yield f'<path class="axis" d="M{LEFT} {TOP}V{floor}H{WIDTH - RIGHT}"/>'
-        yield f'<text class="name" x="{LEFT}" y="{TOP - 10}">{escape(self.quality.label)}</text>'
+        label = escape_html(self.quality.label)
+        yield f'<text class="name" x="{LEFT}" y="{TOP - 10}">{label}</text>'
         middle = (LEFT + WIDTH - RIGHT) / 2
         yield (
             f'<text class="name" x="{middle:.0f}" y="{HEIGHT - 8}" text-anchor="middle">'
-            f"{escape(self.title)}, log scale</text>"
+            f"{escape_html(self.title)}, log scale</text>"
         )
         low, high = self._vertical
         for step in range(4):
@@ -149,7 +150,7 @@ class _Panel:
         for cost in self._choose_ticks():
             yield (
                 f'<text x="{self._x(cost):.1f}" y="{floor + 16}" text-anchor="middle">'
-                f"{escape(self.show(cost))}</text>"
+                f"{escape_html(self.show(cost))}</text>"
             )
 
     def _choose_ticks(self) -> list[float]:
@@ -182,4 +183,5 @@ class _Panel:
             x, y = self._x(cost), self._y(point.quality)
             kind = "base" if point.base else "variant"
             yield f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
-            yield f'<text class="label" x="{x + 9:.1f}" y="{y - 7:.1f}">{escape(point.name)}</text>'
+            name = escape_html(point.name)
+            yield f'<text class="label" x="{x + 9:.1f}" y="{y - 7:.1f}">{name}</text>'

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from compiler.compression.contracts import Verdict
 from compiler.compression.wording import describe_figures, describe_requirement
 from compiler.compression.world import LayerNote
+from compiler.writing.markup import escape_html
 from weft.building.describing import describe_judgement
 from weft.building.front import draw_front
 from weft.building.outcomes import LayerRow, Outcome
@@ -50,13 +50,14 @@ def write_page(report: Report) -> str:
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width">',
-        f"<title>{escape(report.spec)}</title><style>{STYLE}</style></head><body>",
-        f"<h1>{escape(report.spec)}</h1>",
+        f"<title>{escape_html(report.spec)}</title><style>{STYLE}</style></head><body>",
+        f"<h1>{escape_html(report.spec)}</h1>",
         *(
-            f'<p class="fail"><strong>{escape(w.title())}</strong>: {escape(w.label())}</p>'
+            f'<p class="fail"><strong>{escape_html(w.title())}</strong>: '
+            f"{escape_html(w.label())}</p>"
             for w in report.warnings
         ),
-        f'<p class="lead">{escape(_summarize(report.outcomes))}</p>',
+        f'<p class="lead">{escape_html(_summarize(report.outcomes))}</p>',
     ]
     if report.outcomes:
         parts += ['<div class="plots">', draw_front(report.outcomes), "</div>"]
@@ -64,7 +65,7 @@ def write_page(report: Report) -> str:
         parts += _describe_variant(outcome, report)
     for section in report.sections:
         if not section.title.startswith("variant "):
-            parts += [f"<h2>{escape(section.title)}</h2>", *_write_rows(section)]
+            parts += [f"<h2>{escape_html(section.title)}</h2>", *_write_rows(section)]
     parts.append("</body></html>")
     return "\n".join(parts) + "\n"
 
@@ -81,9 +82,9 @@ def _summarize(outcomes: Sequence[Outcome]) -> str:
 def _describe_variant(outcome: Outcome, report: Report) -> Iterator[str]:
     """Contract, figures and layers of one variant."""
     title = f"variant {outcome.variant.name} of {outcome.base}"
-    yield f"<h2>{escape(title)}</h2>"
+    yield f"<h2>{escape_html(title)}</h2>"
     if outcome.variant.doc:
-        yield f"<p>{escape(outcome.variant.doc)}</p>"
+        yield f"<p>{escape_html(outcome.variant.doc)}</p>"
     if outcome.judgements:
         yield "<h3>Contract</h3>"
         yield "<table><tr><th>require</th><th>verdict</th><th>measured</th></tr>"
@@ -91,8 +92,8 @@ def _describe_variant(outcome: Outcome, report: Report) -> Iterator[str]:
             verdict = judgement.verdict.value
             said = describe_judgement(judgement).partition(": ")[2]
             yield (
-                f"<tr><td><code>{escape(describe_requirement(judgement.requirement))}</code></td>"
-                f'<td class="{verdict}">{verdict}</td><td>{escape(said)}</td></tr>'
+                f"<tr><td><code>{escape_html(describe_requirement(judgement.requirement))}</code></td>"
+                f'<td class="{verdict}">{verdict}</td><td>{escape_html(said)}</td></tr>'
             )
         yield "</table>"
     yield "<h3>Figures</h3>"
@@ -115,7 +116,7 @@ def _write_rows(section: Section) -> Iterator[str]:
     yield "<table>"
     for what, figure in section.rows:
         if not what.startswith("require "):
-            yield f"<tr><td>{escape(what)}</td><td>{escape(figure)}</td></tr>"
+            yield f"<tr><td>{escape_html(what)}</td><td>{escape_html(figure)}</td></tr>"
     yield "</table>"
 
 
@@ -138,10 +139,10 @@ def _write_layers(rows: Sequence[LayerRow]) -> Iterator[str]:
             f"{row.sqnr:.1f}" if row.sqnr is not None else "",
         )
         cells = "".join(f'<td class="number">{figure}</td>' for figure in figures)
-        notes = "<br>".join(escape(note) for note in row.notes)
+        notes = "<br>".join(escape_html(note) for note in row.notes)
         yield (
-            f"<tr><td><code>{escape(row.path)}</code> {escape(row.kind)}</td>"
-            f"<td>{escape(row.shape)}</td>{cells}<td>{_draw_share(row.share)}</td>"
+            f"<tr><td><code>{escape_html(row.path)}</code> {escape_html(row.kind)}</td>"
+            f"<td>{escape_html(row.shape)}</td>{cells}<td>{_draw_share(row.share)}</td>"
             f'<td class="notes">{notes}</td></tr>'
         )
     yield "</table>"
@@ -155,7 +156,7 @@ def _write_notes(notes: Sequence[LayerNote]) -> Iterator[str]:
         text += f": {note.reason}" if note.reason else ""
         figures = describe_figures(note.figures)
         cells = (note.step, note.path or "the whole net", text, figures)
-        yield f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+        yield f"<tr>{''.join(f'<td>{escape_html(cell)}</td>' for cell in cells)}</tr>"
     yield "</table>"
 
 

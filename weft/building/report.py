@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compiler.diagnostics import Message
+from compiler.writing.markup import escape_markdown
 from weft.building.outcomes import Outcome
 
 
@@ -33,12 +34,16 @@ class Report:
 
     def markdown(self) -> str:
         """The report as a Markdown page."""
-        lines = [f"# {self.spec}", ""]
+        lines = [f"# {escape_markdown(self.spec)}", ""]
         for warning in self.warnings:
-            lines += [f"> **{_escape(warning.title())}**: {_escape(warning.label())}", ""]
+            title, label = map(escape_markdown, (warning.title(), warning.label()))
+            lines += [f"> **{title}**: {label}", ""]
         for section in self.sections:
-            lines += [f"## {section.title}", "", "| | |", "|---|---|"]
-            lines += [f"| {_escape(what)} | {_escape(figure)} |" for what, figure in section.rows]
+            lines += [f"## {escape_markdown(section.title)}", "", "| | |", "|---|---|"]
+            lines += [
+                f"| {escape_markdown(what)} | {escape_markdown(figure)} |"
+                for what, figure in section.rows
+            ]
             lines.append("")
             layers = section.facts.get("layers")
             if layers:
@@ -84,7 +89,7 @@ def _show(name: str, value: object) -> str:
             return f"{noise:.1f}"
         case _, int(number):
             return f"{number:,}"
-    return str(value)
+    return escape_markdown(str(value))
 
 
 def _encode(section: Section) -> Mapping[str, Any]:
@@ -101,10 +106,6 @@ def _clear(value: Any) -> Any:
         case float() if not math.isfinite(value):
             return None
     return value
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def format_metrics(metrics: Mapping[str, float], higher: Sequence[str] = ()) -> str:

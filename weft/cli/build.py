@@ -10,6 +10,7 @@ import typer
 
 from compiler.compression.feasibility import refuse_impossible
 from compiler.diagnostics import CompileError
+from compiler.writing.python import show
 from weft.cli.reporting import (
     Assignments,
     Device,
@@ -71,11 +72,11 @@ def print_report(spec: str, sections: list[tuple[str, tuple[tuple[str, str], ...
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=spec, title_justify="left", box=None, show_header=False)
+    table = Table(title=Text(show(spec)), title_justify="left", box=None, show_header=False)
     for _ in range(2):
         table.add_column(overflow="fold")
     for title, rows in sections:
-        table.add_row(title, "", style="bold")
+        table.add_row(Text(show(title)), "", style="bold")
         for what, figure in rows:
-            table.add_row(f"  {what}", Text(figure))
+            table.add_row(Text(f"  {show(what)}"), Text(show(figure)))
     Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)

@@ -159,7 +159,9 @@ def _print_table(name: str, graph: Graph, depth: int, sizes: Mapping[str, int]) 
             _scale(_count(row, sizes, "flops"), 1000, ("", " k", " M", " G", " T")),
             _scale(_count(row, sizes, "memory"), 1024, (" B", " KiB", " MiB", " GiB")),
         )
-    console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True, highlight=False)
+    console = Console(
+        width=None if sys.stdout.isatty() else 120, soft_wrap=True, highlight=False, markup=False
+    )
     console.print(table, end="\n\n")
 
 

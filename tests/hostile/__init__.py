@@ -1,0 +1,1 @@
+"""Specs whose names, texts and paths try to become code, and what is written of them."""

@@ -1,0 +1,166 @@
+"""What a user calls things never becomes code, a path, Markdown or HTML."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from compiler.diagnostics import Sink
+from compiler.driver import check
+from compiler.writing.files import find_name_fault
+from compiler.writing.markup import escape_html, escape_markdown, write_code
+from compiler.writing.names import (
+    GLOBAL_RESERVED,
+    MODULE_ATTRIBUTES,
+    class_name,
+    function_name,
+    safe_name,
+)
+from compiler.writing.python import (
+    write_comment,
+    write_docstring,
+    write_formatted,
+    write_long_docstring,
+    write_string,
+)
+from tests.hostile.harness import plain_files, try_specs
+from tests.hostile.specs import write_hostile
+from tests.hostile.texts import CODE, WORDS
+from weft.api import WeftError, load
+
+
+def test_hostile_specs_give_the_statements_of_plain_ones() -> None:
+    tally = try_specs(60, seed=0)
+    assert not tally.failures, "\n".join(f"{k}\n  {v}" for k, v in tally.failures.items())
+    assert tally.written > 50
+
+
+def test_a_hostile_spec_trains(tmp_path: Path) -> None:
+    spec = write_hostile(tmp_path / "spec", Random(5))
+    weft = [sys.executable, "-m", "weft.cli.main", "train", str(spec.path), "-o", "out"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(weft, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "spec"}
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [spec.texts["fit"]]
+
+
+@pytest.mark.parametrize("text", CODE)
+def test_texts_are_literals_docstrings_and_comments(text: str) -> None:
+    assert ast.literal_eval(write_string(text)) == text
+    shown = 7
+    made = eval(f'f"{write_formatted(text)}{{shown}}"', {"shown": shown})
+    assert made.replace("\n", " ") == f"{text.replace(chr(10), ' ')}7"
+    for lines in (write_docstring(text, 0), write_long_docstring(text, ["end"])):
+        (statement,) = ast.parse("\n".join(lines)).body
+        assert isinstance(statement, ast.Expr)
+        value = ast.literal_eval(statement.value)
+        assert "".join(text.split()) in "".join(value.split())
+    assert not ast.parse(write_comment(text)).body
+    assert len(write_comment(text).splitlines()) == 1
+
+
+@pytest.mark.parametrize("make", [safe_name, function_name, class_name])
+def test_every_text_has_an_identifier(make: object) -> None:
+    assert callable(make)
+    for text in (*CODE, *WORDS):
+        name = make(text)
+        assert name.isidentifier()
+        assert not ast.parse(f"{name} = 1").body[1:]
+        assert not name.startswith("__")
+
+
+def test_markup_holds_no_element_of_a_text() -> None:
+    for text in CODE:
+        assert "<" not in escape_html(text)
+        assert '"' not in escape_html(text)
+        for made in (escape_markdown(text), write_code(text)):
+            assert len(made.splitlines()) == 1
+        assert "<" not in escape_markdown(text).replace("\\<", "")
+        assert "|" not in escape_markdown(text).replace("\\\\", "").replace("\\|", "")
+
+
+def test_names_of_a_script_are_reserved() -> None:
+    """What train.py defines and imports is no name of a class or function of a spec."""
+    tree = ast.parse(plain_files()["train.py"])
+    own = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    own |= {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom) and ast.unparse(node)[:10] != "from model":
+            own |= {alias.asname or alias.name for alias in node.names}
+    assert own - GLOBAL_RESERVED <= {"pd"}
+
+
+def test_attributes_of_modules_are_known() -> None:
+    from torch import nn
+
+    attributes = {name for name in dir(nn.Module()) if not name.startswith("__")}
+    assert attributes <= MODULE_ATTRIBUTES
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "a/b", "a\\b", ".", "..", "a.b", "-o", "nul", "COM1", "a\x00b", "é" * 51, " a", "a ",
+     "a:b", "report", "Report", "torch", "json", "\u202ea", "a\u00a0b", "", "50%"],
+)  # fmt: skip
+def test_names_that_are_no_file_names_are_refused(name: str) -> None:
+    assert find_name_fault(name) is not None
+
+
+@pytest.mark.parametrize("name", ["fit", "Net_2", "名前", "a b", "a-b", "é" * 50, "reporter", "_"])
+def test_other_names_are_not(name: str) -> None:
+    assert find_name_fault(name) is None
+
+
+def test_a_layer_that_pytorch_would_overwrite_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.weft"
+    text = "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(2) as training\n}\n"
+    path.write_text(text)
+    with pytest.raises(WeftError, match=r"W1293(.|\n)*net.weft:3:"):
+        load(path).model("M").torch()
+    path.write_text(text.replace("training", "_modules"))
+    module = load(path).model("M").torch()
+    assert set(module.state_dict()) == {"_modules.weight", "_modules.bias"}
+
+
+def test_items_that_one_file_would_have_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.weft"
+    item = "net {} = M()\n"
+    model = "model M() {\n    input x: f32[batch, 8]\n    output y = x\n}\n"
+    for names, codes in (
+        (("small", "Small"), ["W1291"]),
+        (("ﬁt", "fit"), ["W1291"]),
+        (("`../x`", "`a.b`"), ["W1290", "W1290"]),
+        (("m", "fit"), []),  # `M` is a model, and never compiled beside them
+    ):
+        path.write_text(model + "".join(map(item.format, names)))
+        sink = Sink()
+        check(path, sink=sink)
+        assert [message.code for message in sink.messages] == codes
+
+
+def test_reports_hold_no_element_or_cell_of_a_text() -> None:
+    from weft.building.page import write_page
+    from weft.building.report import Report, Section
+
+    rows = tuple((text, text) for text in CODE)
+    report = Report("<script>.weft", (Section("train <script> | `x`", rows),))
+    page = write_page(report)
+    assert "<script" not in page
+    assert "<img" not in page
+    for line in report.markdown().splitlines():
+        plain = line.replace("\\\\", "").replace("\\|", "").replace("\\<", "")
+        assert "<" not in plain
+        assert not line.startswith("|") or plain.count("|") == 3
