@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,11 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backends.pytorch.load import assign_weights, load_module
+from backends.pytorch.load import assign_weights, load_module, run_source
 from backends.pytorch.modules import emit_module
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights
+from tests.elaborating import build
 
 Array = NDArray[Any]
 TOLERANCE = 1e-5
@@ -79,3 +82,35 @@ def assert_clean(folder: Path) -> None:
             text=True,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def set_defaults(spec: str, model: str, values: Mapping[str, str]) -> str:
+    """The text of a spec with other defaults for the parameters of a model."""
+    start = spec.index(f"model {model}(")
+    end = spec.index("{\n", start)
+    head = spec[start:end]
+    for name, value in values.items():
+        written = rf"\b({name}: \w+ = )(\[[^]]*\]|[^,)]+)"
+        head, count = re.subn(written, rf"\g<1>{value}", head)
+        assert count == 1, f"{model} has no parameter {name} with a default"
+    return spec[:start] + head + spec[end:]
+
+
+def assert_arguments_mean_the_same(
+    spec: str, model: str, values: Mapping[str, str], sizes: Mapping[str, int], seed: int = 0
+) -> None:
+    """The class that is generated for a spec, made with other arguments, is what the spec is
+    with these values: it has the same weights and computes the same."""
+    module = run_source(emit_module([build(spec, model).graph], title=model), model)
+    given = {name: ast.literal_eval(value.capitalize()) for name, value in values.items()}
+    made = getattr(module, model)(**given).eval()
+    graph = build(set_defaults(spec, model, values), model).graph
+    weights = draw_lively(graph, seed)
+    assign_weights(made, weights)
+    inputs = draw_inputs(graph, sizes, seed)
+    wanted = evaluate(graph, weights, inputs)
+    for (name, array), found in zip(wanted.items(), run(made, inputs), strict=True):
+        assert found.shape == array.shape, name
+        scale = max(1.0, float(np.abs(array).max(initial=0)))
+        worst = float(np.abs(array - found).max(initial=0)) / scale
+        assert worst < TOLERANCE, f"{model}({values}): {name} is off by {worst}"

@@ -119,8 +119,12 @@ def test_a_frame_records_its_call() -> None:
     assert hint_text(rows["width"].hint) == "w // 2 * 2"
     assert (rows["act"].value, rows["act"].default) == ("relu", "relu")
     assert (rows["rate"].value, rows["rate"].default) == (0.2, 0.1)
-    assert (rows["layers"].value, rows["layers"].untraced) == (2, True)
-    assert not rows["width"].untraced
+    assert rows["layers"].value == 2
+    (loop,) = rows["layers"].untraced
+    assert loop.text == "for i in 0..layers { y = y -> dropout(rate) }"
+    (condition,) = rows["width"].untraced
+    assert condition.text == "if width != d { y = y -> dense(d + 2 * width) as b }"
+    assert not rows["rate"].untraced
     assert (rows["n"].value, rows["n"].dim) == (Dim.of("batch"), ("x", 0))
     assert (rows["d"].value, rows["d"].dim) == (8, ("x", 1))
 

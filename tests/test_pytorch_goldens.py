@@ -22,8 +22,21 @@ SIZES = {
     "odd_names": {"batch": 2},
     "recursion": {"batch": 1, "h": 44, "w": 53},
     "tied": {"batch": 2},
+    "text_encoder": {"batch": 2, "t": 5},
+    "text_writer": {"batch": 2, "t": 5},
+    "windows": {"batch": 2},
+    "dense_blocks": {"batch": 2, "h": 24, "w": 32},
 }
-LONGEST = {"resnet18": 60, "unet": 72, "shared_net": 60, "vit_b_16": 115}
+LONGEST = {
+    "resnet18": 60,
+    "unet": 72,
+    "shared_net": 60,
+    "vit_b_16": 115,
+    "text_encoder": 88,
+    "text_writer": 76,
+    "windows": 130,
+    "dense_blocks": 85,
+}
 
 
 def find_graph(name: str) -> Graph:

@@ -26,7 +26,8 @@ def test_random_networks_run_as_they_mean(share: int, tmp_path: Path) -> None:
 
 def test_random_networks_show_what_the_printer_can_do() -> None:
     """The generator would test little if it made no branch, repeat, or choice of functions."""
-    text = "\n".join(emit_module([make_network(seed)], title="x.") for seed in range(80))
+    nets = map(make_network, range(120))
+    text = "\n".join(emit_module([net], title="x.") for net in nets)
     for sign in (
         "nn.Sequential(",
         "for _ in range(",

@@ -124,7 +124,9 @@ model M(depth: int = 3, kernel: int = 3) {
 """
     ).graph
     assert constructor_call(graph) == "M()"
-    assert "def __init__(self) -> None:" in emit_module([graph], title="x.")
+    text = emit_module([graph], title="x.")
+    assert "def __init__(self, depth: int = 3) -> None:" in text
+    assert "kernel" not in text
 
 
 def test_calls_show_arguments_that_differ_from_the_default() -> None:

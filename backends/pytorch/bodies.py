@@ -10,11 +10,25 @@ from backends.pytorch.holders import HELD
 from backends.pytorch.index import Index, needs_device, owns, relative_path
 from backends.pytorch.items import Body, FromFormal, FromItem, FromOwn, Item, Ref
 from backends.pytorch.merged import Class
-from backends.pytorch.spelled import Spelled
-from backends.pytorch.terms import Form, Hole, Operand, Part, Tree, call, name, read_term, rebuild
+from backends.pytorch.repeats import find_loop_slots, join_container, make_loop_item
+from backends.pytorch.spelled import LOOP_MARK, Spelled, unmark
+from backends.pytorch.terms import (
+    Form,
+    Hole,
+    Operand,
+    Part,
+    Tree,
+    call,
+    holes,
+    name,
+    read_term,
+    rebuild,
+    skeleton,
+)
+from backends.pytorch.turns import LoopFrame, TurnFrame, find_owner, own_names, write_slot
 from compiler.initializers import Constant, Initializer, Values
 from compiler.ir.graph import Frame, Parameter
-from compiler.ir.hint import HintName
+from compiler.ir.hint import Hint, HintName, name_sizes, rename_hint
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.scan import Scan
 from compiler.ops.spelling import Own
@@ -61,31 +75,43 @@ class BodyMaker:
         for child in index.orders[frame]:
             if isinstance(child, Spelled):
                 items.append(self._node_item(frame, child, taken, formals))
+            elif isinstance(child, LoopFrame):
+                items.append(make_loop_item(index, frame, child, self.calls))
             elif child in self.nets:
                 items.append(self._net_item(self.nets[child]))
             else:
                 items.append(self._call_item(frame, child))
-        declared = [self._declare(frame, p) for p in index.bare.get(frame.path, ())]
-        slots = [item.slot for item in declared]
-        items = declared + contract(items, results, index.types, slots)
-        if frame is not index.root:
+        items = join_container(items)
+        is_turn = isinstance(frame, TurnFrame)
+        bare = () if is_turn else index.bare.get(frame.path, ())
+        declared = [self._declare(frame, p) for p in bare]
+        slots = [item.slot for item in declared] + [s for i in items for s in find_loop_slots(i)]
+        inside = own_names(frame) if is_turn else None
+        items = declared + contract(items, results, index.types, slots, inside)
+        if frame is not index.root and not is_turn:
             items = contract_whole(items, formals, results, index.types)
-        body = Body(index, frame, items, formals, results)
+        body = Body(index, frame, _share_equal(items, results), formals, results)
         _resolve(body)
         return body
 
     # --- items ------------------------------------------------------------------------------
 
     def _node_item(self, frame: Frame, node: Spelled, taken: _Slots, formals: list[str]) -> Item:
-        home = node.scope is frame  # hints speak the language of the frame they stand in
+        # hints speak the language of the frame they stand in
+        home = node.scope is find_owner(frame)
+        values = self.index.values(node)
         slot = ""
         if node.constructor is not None:
-            slot = relative_path(frame, node.slot) if node.slot else taken.invent(node)
+            slot = self._slot(frame, node) if node.slot else taken.invent(node)
         expression, reads = node.expression, node.reads
         if needs_device(node):
             expression, reads = self._find_device(frame, node, formals)
         trees = [node.constructor, expression, node.module, *self._starts(node)]
-        constructor, expression_, module, *starts = (_localize(t, slot, home) for t in trees)
+        sizes = self._find_sizes(frame, formals)
+        constructor, expression_, module, *starts = (
+            _localize(t, slot, home, values, sizes) for t in trees
+        )
+        guard = node.node.origin.guard
         if constructor is not None and not node.owned and not node.slot:
             module = constructor
         return Item(
@@ -94,11 +120,13 @@ class BodyMaker:
             expression_,
             reads,
             node.outputs,
-            node.node.origin.guard if home else None,
+            rename_hint(guard, values) if home and guard is not None else None,
             module,
             tuple(s for s in starts if s is not None),
             node.node.op.name,
             node.node.op if isinstance(node.node.op, Scan) else None,
+            () if isinstance(node.node.op, Scan) else (node.node,),
+            _localize(node.general, slot, home, values, sizes),
         )
 
     def _starts(self, node: Spelled) -> list[Part]:
@@ -146,7 +174,14 @@ class BodyMaker:
     def _call_item(self, frame: Frame, inner: Frame) -> Item:
         place = self.calls[inner]
         target, number = place.target, place.instance
-        written = {a.name: a.hint for a in inner.arguments} if inner.parent is frame else {}
+        home = inner.parent is find_owner(frame)
+        values = self.index.values(inner)
+        sizes = self._find_sizes(frame, self.index.formals(frame))
+        written = {
+            a.name: _rename(a.hint, values, sizes)
+            for a in inner.arguments
+            if home and a.hint is not None
+        }
         settings = [s for s in target.settings if not s.runtime]
         outward = {
             width.name: ("out", *ends)
@@ -167,14 +202,50 @@ class BodyMaker:
         reads = tuple(target.formal_value(p, number) for p in range(len(target.places)))
         outputs = tuple(target.value(ref, number) for ref in target.outputs)
         inputs = tuple(map(Operand, range(len(reads))))
-        guard = inner.guard if inner.parent is frame else None
+        guard = None
+        if home and inner.guard is not None:
+            guard = _rename(inner.guard, values, sizes)
         if target.is_function:
             made = Tree(Form.BUILD, "", (*inputs, *holes), keys, target)
-            return Item("", None, made, reads, outputs, guard, op="call")
-        slot = relative_path(frame, inner.path)
+            nodes = self.index.nodes_under(inner)
+            return Item("", None, made, reads, outputs, guard, op="call", nodes=nodes)
+        slot = self._slot(frame, inner)
         constructor = Tree(Form.BUILD, "", holes, keys, target)
         expression = Tree(Form.CALL, "", (Tree(Form.OWN, slot), *inputs))
-        return Item(slot, constructor, expression, reads, outputs, guard, op="call")
+        nodes = self.index.nodes_under(inner)
+        return Item(slot, constructor, expression, reads, outputs, guard, op="call", nodes=nodes)
+
+    def _slot(self, frame: Frame, child: Spelled | Frame) -> str:
+        """The path of a module below the call that a frame is in, in the names of its loops."""
+        owner = find_owner(frame)
+        path = child.slot if isinstance(child, Spelled) else child.path
+        if owner is not frame:
+            scope = child.scope if isinstance(child, Spelled) else child
+            parts: list[tuple[str, Hint | None]] = []
+            here: Frame | None = scope
+            while here is not None and here is not owner:
+                assert here.parent is not None
+                label = here.label
+                if label is not None:
+                    label = rename_hint(label, self.index.turns.values(here.turns))
+                parts.insert(0, (relative_path(here.parent, here.path), label))
+                here = here.parent
+            if isinstance(child, Spelled):
+                origin = child.node.origin
+                label = origin.label
+                if label is not None:
+                    label = rename_hint(label, self.index.turns.values(origin.turns))
+                parts.append((origin.name, label))
+            values = {a.name: a.value for a in frame.arguments}
+            written = write_slot(frame, [p for p in parts if p[0]], values)
+            if written is not None:
+                return written
+        return relative_path(owner, path)
+
+    def _find_sizes(self, frame: Frame, formals: list[str]) -> dict[str, int]:
+        """Where a frame's formals stand, by the names of their values: sizes of them are written
+        by these numbers until the formals have names."""
+        return {unmark(name): place for place, name in enumerate(formals)}
 
     def _net_item(self, net: NetCall) -> Item:
         inputs = tuple(map(Operand, range(len(net.formals))))
@@ -195,7 +266,7 @@ class BodyMaker:
         ]
         filled, starts = self._fill(parameter, sizes)
         head = "nn.Parameter" if parameter.trainable else "register_buffer"
-        starts = [s for one in starts if (s := _localize(one, slot, True)) is not None]
+        starts = [s for one in starts if (s := _localize(one, slot, True, {}, {})) is not None]
         return Item(slot, call(head, filled), None, starts=tuple(starts), op="declare")
 
     def _fill(self, parameter: Parameter, sizes: list[Hole]) -> tuple[Tree, list[Part]]:
@@ -234,14 +305,25 @@ def _write_numbers(initializer: Initializer, sizes: list[Hole]) -> Tree | None:
     return None
 
 
-def _localize(part: Part | None, slot: str, home: bool) -> Part | None:
+def _rename(hint: Hint, values: Mapping[str, Hint], sizes: Mapping[str, int]) -> Hint:
+    """A hint without the names of unrolled loops, and with sizes of formals by their places."""
+    return name_sizes(rename_hint(hint, values) if values else hint, sizes)
+
+
+def _localize(
+    part: Part | None,
+    slot: str,
+    home: bool,
+    values: Mapping[str, Hint],
+    sizes: Mapping[str, int],
+) -> Part | None:
     """A tree with `OWN` under the frame's class; hints of other frames are dropped."""
 
     def change(item: Part) -> Part:
         if isinstance(item, Tree) and item.form is Form.OWN:
             return replace(item, label=".".join(p for p in (slot, item.label) if p))
-        if isinstance(item, Hole) and not home and item.hint is not None:
-            return replace(item, hint=None)
+        if isinstance(item, Hole) and item.hint is not None:
+            return replace(item, hint=_rename(item.hint, values, sizes) if home else None)
         return item
 
     return None if part is None else rebuild(part, change)
@@ -259,9 +341,8 @@ class _Slots:
         """A name that no module or parameter of the frame has."""
         if self.taken is None:
             paths = [p.path for p in self.index.graph.parameters if owns(self.frame, p.path)]
-            paths += [
-                c.path if isinstance(c, Frame) else c.slot for c in self.index.children[self.frame]
-            ]
+            inside = self.index.children[find_owner(self.frame)]
+            paths += [c.path if isinstance(c, Frame) else c.slot for c in inside]
             self.taken = {relative_path(self.frame, p).partition(".")[0] for p in paths}
         base = slot = node.node.op.name
         count = 2
@@ -269,6 +350,32 @@ class _Slots:
             slot, count = f"{base}_{count}", count + 1
         self.taken.add(slot)
         return slot
+
+
+def _share_equal(items: list[Item], results: list[str]) -> list[Item]:
+    """Items without those that compute again what another has computed, by the same words."""
+    known: dict[object, Item] = {}
+    instead: dict[str, str] = {}
+    kept: list[Item] = []
+    for item in items:
+        if any(value in instead for value in item.reads):
+            item = replace(item, reads=tuple(instead.get(v, v) for v in item.reads))
+        expression = item.expression
+        plain = not item.slot and item.constructor is None and item.scan is None
+        draws = any(node.op.random or node.op.noisy for node in item.nodes)
+        cheap = not isinstance(expression, Tree) or expression.form is Form.INDEX
+        cheap = cheap or any(node.op.fills for node in item.nodes)
+        if plain and item.outputs and len(item.nodes) == 1 and not (draws or cheap):
+            assert expression is not None
+            loop = item.outputs[0].partition(LOOP_MARK)[2]
+            leaves = tuple((repr(h.value), h.hint) for h in holes(expression))
+            key = (skeleton(expression), leaves, item.reads, item.guard, loop)
+            first = known.setdefault(key, item)
+            if first is not item and not set(item.outputs) & set(results):
+                instead.update(zip(item.outputs, first.outputs, strict=True))
+                continue
+        kept.append(item)
+    return kept
 
 
 def _resolve(body: Body) -> None:

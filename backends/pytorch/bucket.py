@@ -49,7 +49,8 @@ def merge_bodies(bodies: list[Body]) -> Class:
     for item in merged.items:
         _merge_trees(item)
     _share_modules(merged)
-    _absorb_optional_modules(merged)
+    if not merged.is_turn:
+        _absorb_optional_modules(merged)
     _check_branches(merged)
     merged.items = _order_items(merged, [group[0] for group in groups])
     _order_outputs(merged)
@@ -276,14 +277,11 @@ def _check_branches(merged: Class) -> None:
         for ref in item.refs:
             if reach(ref) not in (merged.everyone, item.instances):
                 raise Diverge("a value of one branch is used outside it")
-    seen: dict[Instances, Choice] = {}
     for choice in merged.choices:
         if reach(choice.base) != merged.everyone or reach(choice.other) != choice.instances:
             raise Diverge("a branch whose ends do not match")
         if isinstance(choice.other, Choice):
             raise Diverge("a branch inside a branch")
-        if seen.setdefault(choice.instances, choice) is not choice:
-            raise Diverge("a branch with two results")
     if any(reach(ref) != merged.everyone for ref in merged.outputs):
         raise Diverge("an output that only some instances have")
 

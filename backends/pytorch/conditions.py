@@ -15,6 +15,7 @@ from backends.pytorch.merged import (
     Setting,
     Variant,
 )
+from backends.pytorch.repeats import is_loop
 from backends.pytorch.settings import Settings
 from backends.pytorch.terms import IDENTITY, variables
 from compiler.ir.hint import Hint, HintBinary, HintChoose, HintConst, HintName, HintUnary, opposite
@@ -28,6 +29,8 @@ def find_checked(target: Class) -> set[str]:
     if not target.is_root:
         return set()
     conditions = target.bodies[0].index.graph.conditions
+    if any(map(is_loop, target.items)):
+        conditions = tuple(c for c in conditions if c.relation != "<=")
     return {s for c in conditions for s in c.left.symbols | c.right.symbols}
 
 
@@ -45,7 +48,8 @@ class Conditions:
             Diverge: one class would need too many of them, or more forms of one module than two.
         """
         target = self.target
-        count = sum(len(m.variants) > 1 for m in target.items) + len(target.choices)
+        branches = {choice.instances for choice in target.choices}
+        count = sum(len(m.variants) > 1 for m in target.items) + len(branches)
         if count > MOST_CONDITIONS:
             raise Diverge("too many conditions")
         for item in target.items:
@@ -62,12 +66,12 @@ class Conditions:
         yield from (c.condition for c in self.target.choices if c.condition is not None)
 
     def _find_variants(self, item: Merged) -> None:
-        variants = item.variants
+        variants, target = item.variants, self.target
         partial = item.instances != self.target.everyone
         if len(variants) > 2 or (len(variants) == 2 and partial):
             raise Diverge("more than two forms of one module")
         listed = "." in item.slot or item.slot == CHAIN
-        if listed and variants and (len(variants) > 1 or partial):
+        if listed and variants and not target.is_turn and (len(variants) > 1 or partial):
             raise Diverge("a member of a list that differs in form")
         if len(variants) == 2:
             first, second = variants
@@ -119,6 +123,8 @@ class Conditions:
             test = settings.decides(guard, wanted)
             if test is not None and not settings.is_runtime(test):
                 return Condition(test)
+        if self.target.is_turn:  # what holds in these turns by chance need not hold in others
+            raise Diverge("a condition that nobody wrote")
         leaves = variables(variant.constructor if variant is not None else None)
         inside = {v.solution.name for v in leaves if isinstance(v.solution, HintName)}
         chosen = self._find_optional(wanted, inside)

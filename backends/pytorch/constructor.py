@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from backends.pytorch.document import STEP, Doc, Group, lay_out
+from backends.pytorch.document import STEP, Doc, Group, lay_out, write_test
 from backends.pytorch.expressions import Expressions, hint_tree, resolve
-from backends.pytorch.forward import write_test
-from backends.pytorch.merged import CHAIN, Class, Condition, Merged, Variant
+from backends.pytorch.making import LoopMaker
+from backends.pytorch.merged import Class, Condition, Merged, Variant, share_branches
 from backends.pytorch.paths import (
     Kind,
     Table,
@@ -17,6 +17,7 @@ from backends.pytorch.paths import (
     read_member,
 )
 from backends.pytorch.polish import polish
+from backends.pytorch.repeats import LOOP, find_loop, loop_slots
 from backends.pytorch.terms import IDENTITY, Form, Part, Tree, call, name
 from compiler.writing.names import is_attribute, is_plain
 from compiler.writing.python import write_string
@@ -60,14 +61,15 @@ class Constructor:
     def __init__(self, target: Class, expressions: Expressions) -> None:
         self.target = target
         self.expressions = expressions
+        self.maker = LoopMaker(target, expressions)
+        self.written: set[str] = set()
+        """Slots of modules that a container is made with."""
+        self.late = _find_late(target)
         self.absent: set[str] = set()
         """Modules of a branch that `forward` asks for: None where the branch is not taken."""
-        seen = set()
-        for item in target.items:
-            if item.slot and item.variants and item.instances != target.everyone:
-                if item.instances not in seen:
-                    self.absent.add(item.slot)
-                seen.add(item.instances)
+        for inside in share_branches(target).values():
+            slots = [m.slot for m in inside if m.slot and m.variants]
+            self.absent.update(slots[:1])
 
     def write(self, stored: dict[str, str]) -> list[str]:
         """All statements after `super().__init__()`."""
@@ -83,7 +85,7 @@ class Constructor:
         for setting in self.target.settings:
             if setting.fallback is not None:
                 label = setting.label
-                test = hint_tree(setting.fallback, self._argument)
+                test = hint_tree(setting.fallback, self.maker.read)
                 lines.append(f"{' ' * INDENT}if {label} is None:")
                 doc = self.expressions.write(test)
                 lines += lay_out(f"{label} = ", doc, INDENT + STEP)
@@ -97,11 +99,8 @@ class Constructor:
         made_lines = lay_out("", self.expressions.write(made), INDENT)
         return self._defaults() + made_lines + self._starts()
 
-    def _argument(self, label: str) -> Part:
-        return name(self.target.spell(label))
-
     def _tree(self, tree: Part) -> Part:
-        return polish(resolve(tree, self._argument))
+        return polish(resolve(tree, self.maker.read))
 
     # --- modules --------------------------------------------------------------------------------
 
@@ -112,13 +111,36 @@ class Constructor:
             if not item.slot or not item.variants or item.slot in seen:
                 continue
             seen.add(item.slot)
-            head, _, rest = item.slot.partition(".")
-            if not rest:
+            heads = {s.partition(".")[0]: None for s in _find_slots(item) if "." in s}
+            for head in heads:
+                if head not in seen and "{" not in head:
+                    seen.add(head)
+                    blocks.append(_Block(self._container(head)))
+            if item.slot in self.written:
+                continue
+            if find_loop(item) is not None:
+                blocks.append(_Block(self._loop(item)))
+            elif "." not in item.slot:
                 blocks.append(self._assign_variants(item))
-            elif head not in seen:
-                seen.add(head)
-                blocks.append(_Block(self._container(head)))
+            else:
+                blocks.append(_Block(self._member(item)))
         return [line for block in _join(blocks) for line in block.lines()]
+
+    def _member(self, item: Merged) -> list[str]:
+        """A module in a container that loops fill too, or the container in it that holds it."""
+        path = ".".join(item.slot.split(".")[:2])
+        if path == item.slot:
+            tree: Part = self._tree(item.variants[0].constructor)
+        else:
+            tree = polish(self._container_tree(path))
+        return self.maker.place(path, self.expressions.write(tree), INDENT)
+
+    def _loop(self, item: Merged) -> list[str]:
+        """The modules of a loop of the spec."""
+        tree = self.maker.as_tree(item, self.maker.read)
+        if tree is None:
+            return self.maker.write(item, self.maker.read, INDENT)
+        return self.maker.place(item.slot, self.expressions.write(tree), INDENT)
 
     def _assign_variants(self, item: Merged) -> _Block:
         first, *others = item.variants
@@ -135,7 +157,7 @@ class Constructor:
         return _Block([], test, inner, self._assign(item, second, INDENT + STEP))
 
     def _test(self, condition: Condition) -> list[str]:
-        text = self.expressions.text(hint_tree(condition.test, self._argument))
+        text = self.expressions.text(hint_tree(condition.test, self.maker.read))
         return write_test(text + (" is not None" if condition.is_set else ""), INDENT)
 
     def _assign(self, item: Merged, variant: Variant, indent: int) -> list[str]:
@@ -179,24 +201,43 @@ class Constructor:
 
     def _container_tree(self, prefix: str) -> Tree:
         """`nn.ModuleList([…])` or `nn.ModuleDict({…})`."""
-        labels, _ = find_members(self.target, prefix)
-        parts = tuple(self._member_tree(f"{prefix}.{label}") for label in labels)
+        members = [m for m in find_members(self.target, prefix)[0] if "{" not in m]
+        if "." not in prefix and any(slot.startswith(prefix + ".") for slot in self.late):
+            members = []
+        found = {label: self._member_tree(f"{prefix}.{label}") for label in members}
+        trees = {label: tree for label, tree in found.items() if tree is not None}
+        labels, parts = tuple(trees), tuple(trees.values())
+        if not parts:
+            is_list = find_kind(self.target, prefix) is Kind.LIST
+            return call("nn.ModuleList" if is_list else "nn.ModuleDict")
         if find_kind(self.target, prefix) is Kind.LIST:
             return call("nn.ModuleList", Tree(Form.LIST, "", parts))
-        return call("nn.ModuleDict", Tree(Form.DICT, "", parts, tuple(labels)))
+        return call("nn.ModuleDict", Tree(Form.DICT, "", parts, labels))
 
-    def _member_tree(self, path: str) -> Part:
-        """The constructor of a member, or the container that it is."""
-        tree = self.target.modules.get(path)
-        return self._container_tree(path) if tree is None else resolve(tree, self._argument)
+    def _member_tree(self, path: str) -> Part | None:
+        """The constructor of a member, or the container that it is; None for one that is set
+        later, when loops have made what stands before it."""
+        item = next((m for m in self.target.items if m.slot == path and m.variants), None)
+        if item is None:
+            return self._container_tree(path)
+        tree: Part | None = item.variants[0].constructor
+        if find_loop(item) is not None:
+            tree = self.maker.as_tree(item, self.maker.read)
+        if tree is None:
+            return None
+        self.written.add(path)
+        return tree if find_loop(item) is not None else resolve(tree, self.maker.read)
 
     def _namespace(self, path: str, owner: str) -> list[str]:
         """A module that only holds others, because parameters stand beside modules in it."""
         lines = self._hold(path, call_text("nn.Module")) if "." not in path else []
         labels, _ = find_members(self.target, path)
-        for label in labels:
+        for label in (label for label in labels if "{" not in label):
             inner = f"{path}.{label}"
             tree = self.target.modules.get(inner) or self.target.declared.get(inner)
+            if isinstance(tree, Tree) and tree.form is Form.FOR:
+                continue
+            self.written.add(inner)
             if tree is not None:
                 lines += self._assign_member(owner, label, self._tree(tree), INDENT)
             elif find_kind(self.target, inner) is Kind.ATTRIBUTE:
@@ -222,7 +263,7 @@ class Constructor:
             seen.add(item.slot)
             for variant in item.variants:
                 for start in variant.starts:
-                    tree = resolve(start, self._argument)
+                    tree = resolve(start, self.maker.read)
                     assert isinstance(tree, Tree)
                     if variant.condition is not None:
                         lines += self._test(variant.condition)
@@ -234,6 +275,27 @@ class Constructor:
         for text, weights in alike.items():
             lines += _start_alike(text, weights)
         return lines
+
+
+def _find_slots(item: Merged) -> list[str]:
+    """The path of a module, or of all that a loop makes."""
+    inner = find_loop(item)
+    if inner is None:
+        return [item.slot]
+    return [*loop_slots(inner), *([] if item.slot.startswith(LOOP) else [item.slot])]
+
+
+def _find_late(target: Class) -> set[str]:
+    """Modules in containers that loops fill too: they are put there one by one."""
+    filled: set[str] = set()
+    for item in target.items:
+        if find_loop(item) is not None and item.slot.startswith(LOOP):
+            filled |= {s.partition(".")[0] for s in _find_slots(item) if "." in s}
+    return {
+        item.slot
+        for item in target.items
+        if item.variants and "." in item.slot and item.slot.partition(".")[0] in filled
+    }
 
 
 def _open_start(tree: Tree) -> tuple[Tree, Part]:
@@ -262,6 +324,3 @@ def _start_one(head: str, weight: str, rest: str) -> list[str]:
 def call_text(head: str) -> Doc:
     """`head()`."""
     return f"{head}()"
-
-
-__all__ = ["CHAIN", "Constructor"]

@@ -5,7 +5,8 @@ What cannot be contracted keeps its dotted slot and is called by index (`self.do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -39,11 +40,23 @@ def contract(
     results: Iterable[str],
     types: Mapping[str, TensorType],
     declared: Iterable[str] = (),
+    names: Collection[str] | None = None,
 ) -> list[Item]:
-    """Items with contained ones contracted; `declared` are slots of parameters of the frame."""
+    """Items with contained ones contracted; `declared` are slots of what else is in the frame.
+    In a turn of a loop, only what lies under `names` is of this turn alone."""
     if not any("." in item.slot for item in items):
         return items
-    return _Contraction(items, results, types, declared).run()
+    work = _Contraction(items, results, types, declared)
+    if names is not None:
+        prefixes = {p for item in items for p in _prefixes(item.slot)}
+        work.blocked |= {p for p in prefixes if not _says(p, names)}
+    return work.run()
+
+
+def _says(path: str, names: Collection[str]) -> bool:
+    """Whether a path has a name in it."""
+    inner = " ".join(part.partition("}")[0] for part in path.split("{")[1:])
+    return not set(re.findall(r"\w+", inner)).isdisjoint(names)
 
 
 def contract_whole(
@@ -143,7 +156,7 @@ class _Contraction:
             if self.swallow_tail:
                 stages += [_Stage(item, "") for item in self._tail(members[-1])]
             constructor = call("nn.Sequential", *_join_runs(stages, self._trees(stages)))
-        elif any(gaps):
+        elif any(gaps) or len(members) == 1:
             return None
         else:
             stages = [_Stage(m, _label(m)) for m in members]

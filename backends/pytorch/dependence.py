@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Choice, Class, Made, Merged, MergedRef
 from backends.pytorch.passing import Width, pass_on
 from backends.pytorch.terms import Part, Tree, variables
@@ -38,9 +39,16 @@ class Dependence:
                 item = self.target.items[self.noted]
                 self.noted += 1
                 self._note(item)
+        if isinstance(ref, FromOwn):
+            return self._named(ref, axis) or self._of_weight(ref)
         if (ref, axis) in self.known:
             return self.known[ref, axis]
         return self._named(ref, axis) or NONE
+
+    def _of_weight(self, ref: FromOwn) -> Names:
+        """All that the module of a weight is made from."""
+        module = ref.path.rpartition(".")[0]
+        return frozenset(names_in(self.target.modules.get(module)))
 
     def _note(self, item: Merged) -> None:
         for output in range(item.outputs):

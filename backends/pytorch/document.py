@@ -75,3 +75,17 @@ def _has_group(doc: Doc) -> bool:
     if isinstance(doc, tuple):
         return any(map(_has_group, doc))
     return isinstance(doc, Group) and bool(doc.items)
+
+
+def write_test(text: str, indent: int) -> list[str]:
+    """`if test:`, in brackets and broken at its `or` or `and` where it is long."""
+    line = f"{' ' * indent}if {text}:"
+    if len(line) <= WIDTH:
+        return [line]
+    sign = next((s for s in (" or ", " and ") if s in text), None)
+    if sign is None:
+        return [line]
+    first, *rest = text.split(sign)
+    inner = " " * (indent + STEP)
+    parts = [f"{inner}{first}", *(f"{inner}{sign.strip()} {part}" for part in rest)]
+    return [f"{' ' * indent}if (", *parts, f"{' ' * indent}):"]

@@ -11,15 +11,18 @@ from dataclasses import dataclass, replace
 
 from backends.pytorch.conditions import Conditions
 from backends.pytorch.honesty import find_lying
-from backends.pytorch.merged import Class, Made, Merged, Setting, Variant
+from backends.pytorch.merged import Class, Diverge, Made, Merged, Setting, Variant
 from backends.pytorch.passing import LEAST_TELLING, find_stages
+from backends.pytorch.repeats import check_order, find_carried, find_loop, find_said, find_silent
 from backends.pytorch.settings import FUNCTION, Settings, annotate
 from backends.pytorch.sizes import Sizes
 from backends.pytorch.terms import Many, Part, is_scalar, same_value, variables
+from backends.pytorch.turns import Unfoldable
 from backends.pytorch.widths import Widths
 from compiler.dims import Dim
 from compiler.ir.graph import NO_DEFAULT
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names
+from compiler.source import Span
 from compiler.writing.names import safe_name
 from compiler.writing.python import CodeName
 
@@ -45,22 +48,28 @@ def explain_class(target: Class) -> None:
         Inexpressible: a symbolic size cannot be read off any tensor at hand.
     """
     hidden: set[str] = set()
+    silent: set[Span] = set()
     while True:
         for item in target.items:
             for leaf in item.leaves():
                 leaf.solution = None
+        target.said = frozenset(find_said(target) - silent)
+        target.locals = {}
         explainer = _Explainer(target, hidden)
         explainer.run()
+        lost = find_silent(target) - silent
         lying = find_lying(target, explainer.widths)
-        if not lying:
+        if not lying and not lost:
+            check_order(target)
             return
         hidden |= lying
+        silent |= lost
 
 
 class _Explainer:
     def __init__(self, target: Class, hidden: Collection[str]) -> None:
         self.target = target
-        self.settings = Settings(target, hidden)
+        self.settings = Settings(target, hidden, target.said)
         self.widths = Widths(target, self.settings)
         self.sizes = Sizes(target, self.settings)
         self.count = len(target.bodies)
@@ -77,10 +86,12 @@ class _Explainer:
             for leaf in variables(item.expression):
                 self._explain_leaf(item, leaf, in_constructor=False)
         Conditions(target, self.settings).find()
+        turns = self._turn_widths() if target.is_turn else {}
         order = list(self.settings.found)
         used = sorted(self.settings.used, key=order.index)
-        target.settings = [self.settings.found[n] for n in used]
-        target.widths = self._output_widths()
+        target.settings = [s for n in used if not (s := self.settings.found[n]).local]
+        target.locals = {n: self.widths.locals[n] for n in used if n in self.widths.locals}
+        target.widths = turns if target.is_turn else self._output_widths()
         target.explained = Explained(self.settings, self.widths)
 
     def _explain_variant(self, item: Merged, variant: Variant) -> None:
@@ -133,10 +144,17 @@ class _Explainer:
                 leaf, width.hint, in_constructor=in_constructor
             ):
                 return
+        if self.target.is_turn and any(True for h in leaf.hints for _ in hint_names(h)):
+            raise Diverge("a number that is not what the author wrote")
         hint = self._find_optional(leaf)
-        if hint is None and not leaf.varies:
+        if hint is None and not leaf.varies and not self.target.is_turn:
             hint = self._find_size(leaf)
         if hint is None and leaf.varies:
+            inner = find_loop(item)
+            if self.target.is_turn:
+                raise Diverge("a number that changes from turn to turn, and nobody said how")
+            if inner is not None and inner.repeat is not None:
+                raise Unfoldable({inner.repeat.loop})
             hint = self._relate(leaf) or self._make_fresh(leaf)
         if hint is not None:
             leaf.solution = self.settings.use(hint, in_forward=not in_constructor)
@@ -211,7 +229,7 @@ class _Explainer:
 
     def _relate(self, leaf: Many) -> Hint | None:
         """A known argument, or a small multiple of one, with these values."""
-        known = [s for s in self.settings.found.values() if not s.runtime and not s.hidden]
+        known = [s for s in self.settings.found.values() if not (s.runtime or s.hidden or s.local)]
         known.sort(key=lambda s: s.name not in self.settings.used)
         known = [s for s in known if all(s.values[i] is not None for i in leaf.values)]
         for setting in known:
@@ -313,6 +331,28 @@ class _Explainer:
                 fits = (b for a, b in table if a == argument.default)
                 return safe_name(argument.name), next(fits, NO_DEFAULT)
         return None
+
+    def _turn_widths(self) -> dict[tuple[int, int], Hint]:
+        """What the sizes that a turn is made with are after it."""
+        target, found = self.target, dict[tuple[int, int], Hint]()
+        carried = find_carried(target)
+        if carried is None:
+            raise Diverge("a value that some turns carry on and others do not")
+        waiting = [self.settings.found[name] for name in self.settings.used]
+        while waiting:
+            dim = waiting.pop().dim
+            if dim is None or dim[0] not in carried or (carried[dim[0]], dim[1]) in found:
+                continue
+            output = carried[dim[0]]
+            width = self.widths.of(target.outputs[output], dim[1])
+            if width is None:
+                raise Diverge("a size that changes from turn to turn, and nobody said how")
+            size = target.axis(target.outputs[output], dim[1], 0)
+            after = width.hint if width.hint is not None else HintConst(size)  # type: ignore[arg-type]
+            before = set(self.settings.used)
+            found[output, dim[1]] = self.settings.use(after)
+            waiting += [self.settings.found[n] for n in self.settings.used if n not in before]
+        return found
 
     # --- results --------------------------------------------------------------------------------
 

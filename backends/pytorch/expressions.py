@@ -7,9 +7,20 @@ from dataclasses import replace
 
 from backends.pytorch.document import Doc, Group, flat
 from backends.pytorch.merged import Class
-from backends.pytorch.terms import Form, Hole, Many, Part, Tree, rebuild, same_value
+from backends.pytorch.terms import NOTHING, Form, Hole, Many, Part, Tree, rebuild, same_value
 from compiler.ir.graph import NO_DEFAULT
-from compiler.ir.hint import Hint, HintBinary, HintChoose, HintConst, HintName, HintUnary
+from compiler.ir.hint import (
+    Hint,
+    HintBinary,
+    HintCall,
+    HintChoose,
+    HintConst,
+    HintItem,
+    HintList,
+    HintName,
+    HintUnary,
+    hint_text,
+)
 from compiler.writing.python import write_literal, write_string
 
 _LEVELS = (
@@ -53,6 +64,18 @@ def hint_tree(hint: Hint, read: Callable[[str], Part]) -> Part:
         case HintChoose(condition, then, otherwise):
             parts = tuple(hint_tree(h, read) for h in (condition, then, otherwise))
             return Tree(Form.CHOOSE, "", parts)
+        case HintCall(function, arguments):
+            given = tuple(hint_tree(h, read) for h in arguments)
+            return Tree(Form.CALL, "", (Tree(Form.NAME, function), *given))
+        case HintItem(items, HintCall("slice", bounds)):
+            parts = tuple(NOTHING if b == HintConst(None) else hint_tree(b, read) for b in bounds)
+            cut = Tree(Form.SLICE, "", (*parts, *[NOTHING] * (3 - len(parts))))
+            return Tree(Form.INDEX, "", (hint_tree(items, read), cut))
+        case HintItem(items, index):
+            return Tree(Form.INDEX, "", (hint_tree(items, read), hint_tree(index, read)))
+        case HintList(items):
+            return Tree(Form.LIST, "", tuple(hint_tree(h, read) for h in items))
+    raise AssertionError(f"{hint_text(hint)} is no expression of code")
 
 
 def resolve(part: Part, read: Callable[[str], Part]) -> Part:
@@ -152,7 +175,8 @@ class Expressions:
                 pairs = tuple((f"{write_string(key)}: ", self.write(part)) for key, part in rows)
                 return Group("{", pairs, "}", display=True)
             case Form.EACH:
-                return "*", self._comprehension(tree)
+                each = self._comprehension(tree)
+                return each if tree.keys else ("*", each)
         raise AssertionError(f"{tree.form} is no expression")
 
     def _owner(self, tree: Part) -> Doc:
@@ -190,6 +214,7 @@ class Expressions:
         shown = texts if texts[2] else texts[:2]
         # ruff puts spaces around the colon where a bound is more than a name or number
         plain = all(p.form is Form.NOTHING or _is_simple(p) for p in bounds)
+        plain = plain and not any("." in text for text in texts if not text[:1].isdigit())
         if plain:
             return ":".join(shown)
         start, stop, *step = shown
@@ -206,6 +231,9 @@ class Expressions:
 
     def _comprehension(self, tree: Tree) -> Group:
         body, rows = map(self.write, tree.parts)
+        if tree.keys:
+            pair = (f"{tree.keys[0]}: ", body)
+            return Group("{", (pair, (f"for {tree.label} in ", rows)), "}", comma=False)
         return Group("[", (body, (f"for {tree.label} in ", rows)), "]", comma=False)
 
     def _build(self, tree: Tree) -> Doc:

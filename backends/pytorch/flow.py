@@ -11,7 +11,7 @@ from backends.pytorch.holders import HELD, name_held
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Class, Formal, Made, Merged, MergedRef
 from backends.pytorch.naming import user_name
-from backends.pytorch.terms import Part, operands
+from backends.pytorch.terms import Form, Part, Tree, operands
 from compiler.writing.names import safe_name
 
 SPARE_NAMES = ("x", "y", "z", "u", "v")
@@ -86,13 +86,20 @@ class Flow:
             if self.uses[ref] <= 1:
                 return ""
         for number, member in ref.item.members.items():
-            value = member.outputs[ref.output]
             if member.op == HELD:
-                return name_held(value)
-            name = self._bound_name(number, value) or user_name(value)
+                return name_held(member.outputs[ref.output])
+            name = self._name_in(number, member.outputs[ref.output])
             if name:
                 return name
         return ""
+
+    def _name_in(self, instance: int, value: str) -> str:
+        """What the author calls a value in the frame: not what an inner call names it."""
+        body = self.target.bodies[instance]
+        maker = body.index.makers.get(value)
+        around = body.frame if maker is None else body.index.chain_of(maker)[-1]
+        inside = around is body.frame or around in body.index.nets
+        return self._bound_name(instance, value) or (user_name(value) if inside else "")
 
     def _bound_name(self, instance: int, value: str) -> str:
         """What the frame calls a value that a call inside it made."""
@@ -118,10 +125,28 @@ class Flow:
 
     def choose(self, ref: MergedRef, fallback: str = "", avoid: Collection[str] = ()) -> str:
         """A variable for a value: its own name, the one it replaces, or a spare one."""
-        wish = self.target_name(ref) or fallback or "x"
-        numbered = (f"{wish}{k}" for k in count(2))
-        names = chain((wish, fallback, *SPARE_NAMES), numbered)
+        wish = self.target_name(ref)
+        if len(fallback) > 1 and fallback != wish and fallback in self.target.formals:
+            fallback = ""  # the name of an input says what that holds
+        spare = [n for n in SPARE_NAMES if n not in self.target.formals or n == fallback]
+        numbered = (f"{wish or fallback or spare[0]}{k}" for k in count(2))
+        names = chain((wish, fallback, *spare), numbered)
         return next(n for n in names if n and n not in avoid and not self.is_live(n))
+
+    def _ends(self, ref: MergedRef) -> bool:
+        """Whether a value is only what the result is a function of: `return F.linear(…)`."""
+        (reader,) = self.readers.get(ref, [None])[:1] or [None]
+        if reader is None or reader.slot or reader.refs[0] != ref or reader.outputs != 1:
+            return False
+        made, source = Made(reader, 0), ref.item if isinstance(ref, Made) else None
+        called = isinstance(reader.expression, Tree) and reader.expression.form is Form.CALL
+        return (
+            called
+            and self.target.outputs == [made]
+            and self.uses[made] == 1
+            and source is not None
+            and bool(source.slot)
+        )
 
     # --- values ---------------------------------------------------------------------------------
 
@@ -131,7 +156,7 @@ class Flow:
         if self.uses[ref] != 1 or ref in self.bases:
             return False
         assert isinstance(ref, Made)
-        named = self.wish(ref) and ref.item.sample.op != HELD
+        named = self.wish(ref) and ref.item.sample.op != HELD and not self._ends(ref)
         if named and ref not in self.others:  # a branch ends in its choice's variable
             return False
         return not readers or readers[0].instances == ref.item.instances

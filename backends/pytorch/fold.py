@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backends.pytorch.bodies import BodyMaker, Call, NetCall
@@ -13,7 +13,9 @@ from backends.pytorch.index import Index, sort_topologically
 from backends.pytorch.items import Body
 from backends.pytorch.merged import Class, Diverge
 from backends.pytorch.sizes import Inexpressible
+from backends.pytorch.turns import LoopFrame, TurnFrame, Unfoldable, find_loops
 from compiler.ir.graph import Frame, Graph
+from compiler.source import Span
 from compiler.writing.names import class_name, free_name, function_name
 
 Key = tuple[str, bool, int]
@@ -53,14 +55,28 @@ def fold_graphs(
         holders: modules that functions are given, and read weights off.
     """
     dissolved = set(inline)
+    unrolled: set[Span] = set()
     while True:
-        folding = _Folding(
-            graphs, nets or {}, dissolved, taken, as_function=as_function, holders=holders
-        )
         try:
+            folding = _Folding(
+                graphs,
+                nets or {},
+                dissolved,
+                taken,
+                unrolled,
+                as_function=as_function,
+                holders=holders,
+            )
             folding.run()
+        except Unfoldable as error:
+            unrolled |= error.loops
+            continue
         except Inexpressible as error:
-            lost = {b.frame for b in error.target.bodies if not b.is_root}
+            bodies = error.target.bodies
+            if error.target.is_turn:
+                unrolled |= find_loops(b.frame for b in bodies)
+                continue
+            lost = {b.frame for b in bodies if not b.is_root}
         else:
             lost = folding.find_split_nets()
         if not lost - dissolved:
@@ -75,6 +91,7 @@ class _Folding:
         nets: Mapping[Frame, NetCall],
         dissolved: Iterable[Frame],
         taken: Iterable[str],
+        unrolled: Collection[Span],
         *,
         as_function: bool,
         holders: Holders | None,
@@ -87,6 +104,7 @@ class _Folding:
                 dissolved=set(dissolved),
                 as_function=as_function,
                 holders=holders,
+                unrolled=unrolled,
             )
             for graph in graphs
         ]
@@ -103,9 +121,17 @@ class _Folding:
             for target in _partition(bodies):
                 self._add(target)
 
+    def _add_turns(self, target: Class) -> None:
+        """The class of the turns of a loop: it prints in the class around it."""
+        for number, body in enumerate(target.bodies):
+            self.calls[body.frame] = Call(target, number)
+
     def _add(self, target: Class) -> None:
         frame = target.bodies[0].frame
         index = target.bodies[0].index
+        if target.is_turn:
+            self._add_turns(target)
+            return
         target.is_function = frame in index.stateless
         make = function_name if target.is_function else class_name
         target.name = free_name(make(target.block), self.names)
@@ -121,7 +147,9 @@ class _Folding:
             first: dict[str, tuple[object, ...]] = {}
             paths: set[str] = set()
             for frame in index.children:
-                if frame in index.nets or self.calls[frame].target.is_function:
+                if frame in index.nets or isinstance(frame, LoopFrame | TurnFrame):
+                    continue
+                if self.calls[frame].target.is_function:
                     continue
                 call = self.calls[frame]
                 given = [s.argument(call.instance) for s in call.target.settings if not s.runtime]
@@ -148,7 +176,7 @@ class _Folding:
         while True:
             groups: dict[Key, list[Frame]] = {}
             for frame in self.owner:
-                if frame not in self.nets:
+                if frame not in self.nets and not isinstance(frame, LoopFrame):
                     groups.setdefault(self._key(frame, layered), []).append(frame)
             keys = list(groups)
             place = {key: number for number, key in enumerate(keys)}
@@ -162,8 +190,14 @@ class _Folding:
             layered |= {keys[n][0] for n in set(range(len(keys))) - set(order)}
 
     def _inner(self, frame: Frame) -> list[Frame]:
-        children = self.owner[frame].children[frame]
-        return [c for c in children if isinstance(c, Frame) and c not in self.nets]
+        index = self.owner[frame]
+        inner: list[Frame] = []
+        for child in index.children[frame]:
+            if isinstance(child, LoopFrame):
+                inner += [turn for turn in index.children[child] if isinstance(turn, Frame)]
+            elif isinstance(child, Frame) and child not in self.nets:
+                inner.append(child)
+        return inner
 
     def _key(self, frame: Frame, layered: set[str]) -> Key:
         level = self.height[frame] if frame.block in layered else 0
@@ -176,6 +210,12 @@ def _partition(bodies: list[Body]) -> list[Class]:
     whole = _attempt(bodies)
     if whole is not None:
         return [whole]
+    if any(item.general is not None for body in bodies for item in body.items):
+        general = _attempt([body.generalize() for body in bodies])
+        if general is not None:
+            return [general]
+    if isinstance(bodies[0].frame, TurnFrame):
+        raise Unfoldable(find_loops(b.frame for b in bodies))
     clusters: list[list[Body]] = []
     made: list[Class] = []
     for group in group_by_structure(bodies):

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from backends.pytorch.document import STEP
+from backends.pytorch.document import write_test
 from backends.pytorch.expressions import Expressions, hint_tree, resolve, substitute
 from backends.pytorch.flow import Pending
 from backends.pytorch.items import FromOwn
 from backends.pytorch.loops import ScanWriter, arrange_loops, write_repeat
-from backends.pytorch.merged import Choice, Class, Condition, Made, Merged, MergedRef
+from backends.pytorch.merged import (
+    Choice,
+    Class,
+    Condition,
+    Made,
+    Merged,
+    MergedRef,
+    share_branches,
+)
 from backends.pytorch.reading import Reading
 from backends.pytorch.statements import Statements
-from backends.pytorch.terms import Form, Operand, Tree, operands, subtrees
+from backends.pytorch.terms import Form, Operand, Part, Tree, operands, subtrees
+from backends.pytorch.turning import write_turns
 from compiler.writing.python import WIDTH
 
+COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 DEEPEST = 4
 """Expressions nested deeper than this get a line of their own."""
 LONGEST_OPERANDS = 72
@@ -23,21 +33,31 @@ class Forward:
     """Writes one `forward`, or the function of a block without state."""
 
     def __init__(
-        self, target: Class, reading: Reading, expressions: Expressions, indent: int
+        self,
+        target: Class,
+        reading: Reading,
+        expressions: Expressions,
+        indent: int,
+        owner: Class | None = None,
     ) -> None:
         self.target = target
+        self.owner = owner or target
         self.reading = reading
         self.out = Statements(target, reading, expressions, indent)
         self.flow = self.out.flow
         self.done: set[Choice] = set()
-        self.inside = {
-            choice: [m for m in target.items if m.instances == choice.instances]
-            for choice in target.choices
-        }
+        self.inside = share_branches(target)
+        self.written: set[Merged] = set()
         self.scans = ScanWriter(self.out, target.items)
 
     def write(self) -> list[str]:
         """All statements, `return` included."""
+        self.write_items()
+        self.out.finish(self.target.outputs, LONGEST_OPERANDS)
+        return self.out.lines
+
+    def write_items(self) -> None:
+        """All statements but what is handed back."""
         everyone = self.target.everyone
         for item in arrange_loops(self.target.items):
             if item.instances == everyone:
@@ -46,23 +66,43 @@ class Forward:
                 self._write_item(item)
         for ref in self.target.outputs:
             self._need(ref)
-        self.out.finish(self.target.outputs, LONGEST_OPERANDS)
-        return self.out.lines
 
     def _need(self, ref: MergedRef) -> None:
-        if isinstance(ref, Choice) and ref not in self.done:
-            self.done.add(ref)
-            self._need(ref.base)
-            self._write_choice(ref)
+        if not isinstance(ref, Choice) or ref in self.done:
+            return
+        together = [ref, *(c for c in self.target.choices if c is not ref and self._joins(c, ref))]
+        self.done.update(together)
+        for choice in together:
+            self._need(choice.base)
+        self._write_choices(together)
+
+    def _joins(self, choice: Choice, first: Choice) -> bool:
+        """Whether a further result of a branch can be computed where the first one is."""
+        if choice in self.done or choice.instances != first.instances:
+            return False
+        own = {*self.inside[choice], *self.inside[first]}
+        needed = [choice.base, *(r for m in self.inside[choice] for r in m.refs)]
+        return all(self._is_made(ref, own) for ref in needed)
+
+    def _is_made(self, ref: MergedRef, own: set[Merged]) -> bool:
+        match ref:
+            case Made(item, _):
+                return item in own or item in self.written
+            case Choice():
+                return ref in self.done
+        return True
 
     # --- items --------------------------------------------------------------------------------
 
     def _write_item(self, item: Merged) -> None:
+        self.written.add(item)
         if item.expression is None:
             return
         tree = resolve(item.expression, lambda label: self.reading.read(item, label))
         assert isinstance(tree, Tree)
         match tree.form:
+            case Form.RUN:
+                write_turns(self.out, item, tree, self._make_inner, self.owner)
             case Form.LOOP:
                 write_repeat(self.out, item, tree)
             case Form.SCAN:
@@ -72,10 +112,17 @@ class Forward:
             case _:
                 self._write_expression(item, tree)
 
+    def _make_inner(
+        self, target: Class, reading: Reading, expressions: Expressions, indent: int
+    ) -> Forward:
+        return Forward(target, reading, expressions, indent, self.owner)
+
     def _write_expression(self, item: Merged, tree: Tree) -> None:
         self._settle_operands(item, tree)
         inputs = self.flow.inputs(item)
         depth = max(map(self._depth, inputs), default=0)
+        if any(r in self.flow.pending and _goes_on(self.out.peek(r), tree) for r in inputs[:1]):
+            depth -= 1
         waiting = len(item.refs) == 1 and item.refs[0] in self.flow.pending
         made, reads = self.out.read_operands(item, tree)
         if item.outputs > 1:
@@ -87,6 +134,10 @@ class Forward:
             return
         single = len(item.refs) == 1 and not isinstance(inputs[0], FromOwn)
         fallback = next(iter(reads)) if (single or waiting) and len(reads) == 1 else ""
+        if not _reads_value(made, fallback):
+            fallback = ""
+        if item.sample.op == "arange" and not self.flow.target_name(ref):
+            fallback = "positions"
         self.out.assign(self.flow.choose(ref, fallback), made, ref)
 
     def _depth(self, ref: MergedRef) -> int:
@@ -98,6 +149,8 @@ class Forward:
         readers = self.flow.readers.get(ref, [])
         if not readers:
             return False
+        if readers[0].slot and is_factory(ref.item.expression):
+            return True
         reader = readers[0].expression
         form = reader.form if isinstance(reader, Tree) else None
         if form is Form.LOOP:
@@ -119,14 +172,24 @@ class Forward:
         texts = [self.out.text(self.out.peek(ref)) for ref in waiting]
         whole = self.out.text(substitute(tree, list(map(self.out.peek, inputs))))
         too_long = len(whole) + self.out.indent + len("return ") > WIDTH
+        if too_long and self._is_list(tree, waiting):
+            too_long = sum(map(len, texts)) + 2 * len(texts) + self.out.indent + 5 > WIDTH
         if sum(map(len, texts)) > LONGEST_OPERANDS or too_long:
             for ref in waiting:
                 self.out.flush(ref)
 
+    def _is_list(self, tree: Tree, waiting: list[MergedRef]) -> bool:
+        """Whether short expressions are items of a list, which stands on a line of its own."""
+        lists = any(isinstance(part, Tree) and part.form is Form.LIST for part in tree.parts)
+        return lists and all(self._depth(ref) == 1 for ref in waiting)
+
     def _too_deep(self, ref: MergedRef, item: Merged, tree: Tree) -> bool:
         depth = self._depth(ref)
         named = tree.form is Form.CALL and tree.parts[0] != Tree(Form.OWN, item.slot)
-        if named and (tree.keys or len(tree.parts) - 1 > len(item.refs)) and depth >= 2:
+        inner = self.out.peek(ref)
+        compares = isinstance(inner, Tree) and inner.label in COMPARISONS
+        most = 3 if compares and not tree.keys else 2
+        if named and (tree.keys or len(tree.parts) - 1 > len(item.refs)) and depth >= most:
             return True
         assert isinstance(ref, Made)
         activation = ref.item.sample.module is not None
@@ -137,6 +200,10 @@ class Forward:
         inner = self.out.peek(ref)
         if isinstance(inner, Tree) and inner.label == "**" and self._depth(ref) == 1:
             return False
+        simple = isinstance(inner, Tree) and all(_is_simple(part) for part in inner.parts)
+        compares = isinstance(inner, Tree) and inner.label in COMPARISONS
+        if simple and compares and tree.form in (Form.METHOD, Form.CALL):
+            return False  # `(x >= 1).long()`
         operators = (Form.INFIX, Form.PREFIX, Form.CHOOSE)
         if not isinstance(inner, Tree) or inner.form not in operators:
             return False
@@ -147,17 +214,35 @@ class Forward:
             if dotted and part.parts[0] == Operand(place):
                 return True
             if part.form is Form.INFIX and self._depth(ref) > 2:
-                return True
+                return place != 0 or not _goes_on(inner, part)
         return False
 
     # --- branches -------------------------------------------------------------------------------
 
-    def _write_choice(self, choice: Choice) -> None:
+    def _write_choices(self, choices: list[Choice]) -> None:
         """`if cond:` around the items that only some instances have."""
-        out = self.out
-        inside = self.inside[choice]
+        out, condition = self.out, choices[0].condition
+        assert condition is not None
+        wanted = {item for choice in choices for item in self.inside[choice]}
+        inside = [item for item in self.target.items if item in wanted]
         for ref in (r for item in inside for r in item.refs):
             self._need(ref)
+        variables = [self._start_choice(choice, inside) for choice in choices]
+        out.lines += self._test(condition, inside)
+        with out.deeper():
+            for item in arrange_loops(inside):
+                self._write_item(item)
+            for choice, variable in zip(choices, variables, strict=True):
+                out.put(variable, out.read(choice.other)[0])
+                out.flow.reserved.add(variable)
+        for choice, variable in zip(choices, variables, strict=True):
+            out.flow.reserved.discard(variable)
+            self.flow.bind(variable, choice)
+        out.last_shape = None
+
+    def _start_choice(self, choice: Choice, inside: list[Merged]) -> str:
+        """The variable of a result: it holds what stands where the branch is not taken."""
+        out = self.out
         out.flush(choice.base)
         base = out.text(out.read(choice.base)[0])
         within = sum(
@@ -171,19 +256,12 @@ class Forward:
         if later or any(base in p.reads for p in self.flow.pending.values()):
             variable = self.flow.choose(choice)
             out.add(f"{variable} = {base}")
-        assert choice.condition is not None
-        out.lines += self._test(choice.condition, inside)
-        with out.deeper():
-            for item in arrange_loops(inside):
-                self._write_item(item)
-            out.put(variable, out.read(choice.other)[0])
-        self.flow.bind(variable, choice)
-        out.last_shape = None
+        return variable
 
     def _test(self, condition: Condition, inside: list[Merged]) -> list[str]:
         """The line of an `if`: whether an optional module is there, or the test itself."""
         slots = [m.slot for m in inside if m.slot and m.variants]
-        if slots:
+        if slots and not self.target.is_turn:
             text = f"{self.out.text(Tree(Form.OWN, slots[0]))} is not None"
         else:
             test = hint_tree(condition.test, self.reading.argument)
@@ -191,15 +269,51 @@ class Forward:
         return write_test(text, self.out.indent)
 
 
-def write_test(text: str, indent: int) -> list[str]:
-    """`if test:`, in brackets and broken at its `or` or `and` where it is long."""
-    line = f"{' ' * indent}if {text}:"
-    if len(line) <= WIDTH:
-        return [line]
-    sign = next((s for s in (" or ", " and ") if s in text), None)
-    if sign is None:
-        return [line]
-    first, *rest = text.split(sign)
-    inner = " " * (indent + STEP)
-    parts = [f"{inner}{first}", *(f"{inner}{sign.strip()} {part}" for part in rest)]
-    return [f"{' ' * indent}if (", *parts, f"{' ' * indent}):"]
+def is_factory(part: Part | None) -> bool:
+    """Whether an expression makes a tensor from sizes and numbers alone."""
+    match part:
+        case Tree(Form.CALL, "", (_, *given)):
+            return all(
+                not isinstance(p, Operand) and not is_factory(p) and _shows_size(p) for p in given
+            )
+    return False
+
+
+def _shows_size(part: Part) -> bool:
+    """Whether of a tensor only the size or the device is read."""
+    match part:
+        case Operand():
+            return False
+        case Tree(Form.ATTRIBUTE, "shape" | "device"):
+            return True
+        case Tree(parts=parts):
+            return all(map(_shows_size, parts))
+    return True
+
+
+def _is_simple(part: Part) -> bool:
+    """Whether a side of an operator is a name, a number, or a sum of such."""
+    match part:
+        case Tree(Form.INFIX, "+" | "-", (left, right)):
+            return _is_simple(left) and _is_simple(right)
+    return isinstance(part, Tree) and part.form in (Form.NAME, Form.LITERAL)
+
+
+def _goes_on(inner: Part, outer: Tree) -> bool:
+    """Whether sums go on from left to right: `a - b + c`."""
+    both = isinstance(inner, Tree) and inner.form is outer.form is Form.INFIX
+    if not both or not isinstance(inner, Tree) or outer.parts[0] != Operand(0):
+        return False
+    return {inner.label, outer.label} <= {"+", "-"}
+
+
+def _reads_value(part: Part, variable: str) -> bool:
+    """Whether an expression reads more of a variable than its size or device."""
+    match part:
+        case Tree(Form.NAME, label):
+            return label == variable
+        case Tree(Form.ATTRIBUTE, "shape" | "device"):
+            return False
+        case Tree(parts=parts):
+            return any(_reads_value(child, variable) for child in parts)
+    return False

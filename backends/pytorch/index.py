@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from heapq import heappop, heappush
@@ -11,9 +11,11 @@ from itertools import pairwise
 from backends.pytorch.holders import MODE, MODE_TYPE, Holders
 from backends.pytorch.spelled import Spelled, spell_graph, unmark
 from backends.pytorch.terms import Form, Operand, Part, Tree, rebuild, subtrees
+from backends.pytorch.turns import LoopFrame, TurnFrame, Turns, Unfoldable, find_owner
 from compiler.dims import Dim
-from compiler.ir.graph import Frame, Graph, Parameter
+from compiler.ir.graph import Frame, Graph, Node, Parameter, Turn
 from compiler.ir.hint import Hint, hint_names
+from compiler.source import Span
 
 Child = Frame | Spelled
 
@@ -42,8 +44,10 @@ class Index:
         dissolved: Collection[Frame] = (),
         as_function: bool = False,
         holders: Holders | None = None,
+        unrolled: Collection[Span] = (),
     ) -> None:
         self.graph = graph
+        self.turns = Turns(unrolled)
         self.as_function = as_function
         self._modes: dict[str, None] = {}
         self.holders = holders or Holders()
@@ -70,14 +74,36 @@ class Index:
             self.dissolved.update(lost)
 
     def chain(self, frame: Frame) -> tuple[Frame, ...]:
-        """The frame and all around it that are printed, outermost first."""
+        """The frame and all around it that are printed, outermost first; loops are among them."""
         found = self._chains.get(frame)
         if found is None:
-            found = tuple(f for f in frame.chain if f not in self.dissolved)
-            net = next((i for i, f in enumerate(found) if f in self.nets), None)
-            found = found if net is None else found[: net + 1]
+            above = self.chain(frame.parent) if frame.parent is not None else ()
+            if above and above[-1] in self.nets:
+                found = above
+            else:
+                kept = () if frame in self.dissolved else (frame,)
+                found = (*above, *self._loops(frame.parent, frame.turns), *kept)
             self._chains[frame] = found
         return found
+
+    def chain_of(self, item: Spelled) -> tuple[Frame, ...]:
+        """The frames around a node that are printed, outermost first."""
+        above = self.chain(item.scope)
+        if above[-1] in self.nets:
+            return above
+        return (*above, *self._loops(item.scope, item.node.origin.turns))
+
+    def _loops(self, owner: Frame | None, turns: tuple[Turn, ...]) -> Iterator[Frame]:
+        """Loops of a frame that is printed itself."""
+        if owner is not None and turns and owner not in self.dissolved and not self.as_function:
+            yield from self.turns.frames(owner, turns)
+
+    def values(self, child: Child) -> Mapping[str, Hint]:
+        """What the names of unrolled loops around a child are written as."""
+        turns = child.turns if isinstance(child, Frame) else child.node.origin.turns
+        if self.as_function and turns:
+            return Turns({t.loop for t in turns if t.loop is not None}).values(turns)
+        return self.turns.values(turns) if turns else {}
 
     def reads(self, child: Child) -> list[str]:
         """Names of the values that a child of a frame reads."""
@@ -121,6 +147,18 @@ class Index:
         names = (name for item in self.nodes for name in item.outputs)
         return {name: place for place, name in enumerate(names)}
 
+    def nodes_under(self, frame: Frame) -> tuple[Node, ...]:
+        """All nodes of a call, those of calls inside it too."""
+        return tuple(self._nodes_under.get(frame, ()))
+
+    @cached_property
+    def _nodes_under(self) -> dict[Frame, list[Node]]:
+        found: dict[Frame, list[Node]] = {}
+        for item in self.nodes:
+            for frame in item.scope.chain:
+                found.setdefault(frame, []).append(item.node)
+        return found
+
     @cached_property
     def bare(self) -> dict[str, list[Parameter]]:
         """Parameters that no module makes, by the path of the frame that declares them."""
@@ -145,7 +183,7 @@ class Index:
         stateful = {self.root}
         for item in self.nodes:
             if item.constructor is not None or _reads_self(item):
-                stateful.update(self.chain(item.scope))
+                stateful.update(self.chain_of(item))
         for frame in self.children:
             if self.bare.get(frame.path):
                 stateful.update(self.chain(frame))
@@ -182,7 +220,7 @@ class Index:
         self.entering: dict[Frame, dict[str, None]] = {self.root: {}}
         self.leaving: dict[Frame, dict[str, None]] = {self.root: {}}
         for item in self.nodes:
-            chain = self.chain(item.scope)
+            chain = self.chain_of(item)
             for outer, frame in pairwise(chain):
                 if frame not in self.children:
                     self.children[frame] = []
@@ -211,7 +249,7 @@ class Index:
             hint
             for child in self.children[frame]
             for _, hint in _written(child)
-            if not isinstance(child, Spelled) or child.scope is frame
+            if not isinstance(child, Spelled) or child.scope is find_owner(frame)
         ]
         needed = {symbolic[n] for hint in hints for n in hint_names(hint) if n in symbolic}
         values = dict(frame.tensors)
@@ -226,7 +264,7 @@ class Index:
                 self.entering[frame][name] = None
             return
         maker = self.makers.get(name)
-        source = self.chain(maker.scope) if maker is not None else (self.root,)
+        source = self.chain_of(maker) if maker is not None else (self.root,)
         shared = 0
         while shared < min(len(chain), len(source)) and chain[shared] is source[shared]:
             shared += 1
@@ -240,7 +278,7 @@ class Index:
         maker = self.makers.get(name)
         if maker is None:
             return None
-        chain = self.chain(maker.scope)
+        chain = self.chain_of(maker)
         depth = len(self.chain(frame))
         if len(chain) < depth or chain[depth - 1] is not frame:
             return None
@@ -258,6 +296,10 @@ class Index:
         if len(order) < len(children):
             stuck = set(range(len(children))) - set(order)
             frames = [c for i in sorted(stuck) if isinstance(c := children[i], Frame)]
+            stuck_loops = (f for f in (frame, *frames) if isinstance(f, LoopFrame))
+            loops = {f.loop for f in stuck_loops if f.loop is not None}
+            if loops:
+                raise Unfoldable(loops)
             raise _Cycle(frames[-1])
         return [children[i] for i in order]
 
@@ -267,6 +309,7 @@ class Index:
             frame
             for frame, children in self.children.items()
             if frame is not self.root
+            and not isinstance(frame, LoopFrame | TurnFrame)
             and not self.entering[frame]
             and not any(isinstance(c, Spelled) and c.owned for c in children)
             and any(isinstance(c, Spelled) and needs_device(c) for c in children)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from backends.pytorch.index import Index
 from backends.pytorch.terms import Part, skeleton
-from compiler.ir.graph import Frame
+from compiler.ir.graph import Frame, Node
 from compiler.ir.hint import Hint
 from compiler.ops.scan import Scan
 from compiler.tensor import TensorType
@@ -42,7 +42,8 @@ class Item:
     `slot` is the path of the module below the frame, "" for an expression. Operands of the
     expression index `reads`, names of values. `starts` are statements that draw its weights.
     `module` is how an expression is written inside `nn.Sequential`. `scan` is the loop that it
-    opens or closes.
+    opens or closes. `nodes` are what it stands for, where that is known. `general` is a longer
+    expression that more instances may share.
     """
 
     slot: str
@@ -55,6 +56,8 @@ class Item:
     starts: tuple[Part, ...] = ()
     op: str = ""
     scan: Scan | None = None
+    nodes: tuple[Node, ...] = ()
+    general: Part | None = None
     refs: list[Ref] = field(default_factory=list)
 
 
@@ -77,6 +80,16 @@ class Body:
     def type_of(self, name: str) -> TensorType:
         """The type of a value."""
         return self.index.types[name]
+
+    def generalize(self) -> Body:
+        """The same body with longer expressions that more instances may share."""
+        items = [
+            item
+            if item.general is None
+            else replace(item, expression=item.general, module=None, general=None)
+            for item in self.items
+        ]
+        return replace(self, items=items)
 
     def structure(self) -> object:
         """What two bodies share that differ in literals only."""

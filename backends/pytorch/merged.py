@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from backends.pytorch.items import Body, FromOwn, Item
 from backends.pytorch.terms import Form, Many, Part, same_value, subtrees, variables
+from backends.pytorch.turns import TurnFrame
 from compiler.ir.graph import NO_DEFAULT
 from compiler.ir.hint import Hint
+from compiler.source import Span
 from compiler.tensor import TensorType
 
 if TYPE_CHECKING:
@@ -126,6 +128,8 @@ class Setting:
     """Constant, and used by the spec where no hint follows: never printed."""
     label: str = ""
     """Its name in Python."""
+    local: bool = False
+    """No argument, but a size that the constructor keeps up to date in loops and branches."""
 
     def argument(self, instance: int) -> object:
         """What a call passes."""
@@ -135,6 +139,35 @@ class Setting:
     def constant(self) -> bool:
         """Whether it is the same in all instances."""
         return all(same_value(v, self.values[0]) for v in self.values)
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What the turns of a loop of the spec have in common.
+
+    `names` are bound by the loop, `counter` is the one that counts turns from 0; `arguments` come
+    from around it and stay; `sizes` are those of formals, by (formal, axis), before the turn, and
+    `updates` what they are after it, where they change. `carried` says which output a formal
+    takes in the next turn; the others stay.
+    """
+
+    loop: Span
+    names: tuple[str, ...]
+    arguments: tuple[str, ...]
+    sizes: dict[str, tuple[int, int]]
+    carried: dict[int, int]
+    counter: str
+    updates: dict[str, Hint]
+
+
+@dataclass(frozen=True)
+class Local:
+    """A size that the constructor keeps up to date: `before` is its name up to here, `after` what
+    it is then, in a branch; both are None after a loop, which says them itself."""
+
+    source: Choice | Merged
+    before: str
+    after: Hint | None = None
 
 
 @dataclass(eq=False)
@@ -157,6 +190,11 @@ class Class:
     widths: dict[tuple[int, int], Hint] = field(default_factory=dict)
     """(output, axis) -> its size, in terms of the settings."""
     explained: Explained | None = None
+    said: frozenset[Span] = frozenset()
+    """Loops and conditions of the spec that it says as the spec says them."""
+    locals: dict[str, Local] = field(default_factory=dict)
+    repeat: Repeat | None = None
+    """Set where the instances are turns of a loop: it prints inside the class around it."""
     kinds: dict[str, Kind] = field(default_factory=dict)
     """How members of the modules below it are read, as far as somebody has asked."""
 
@@ -203,6 +241,11 @@ class Class:
         return len(self.items) == 1 and self.items[0].slot == CHAIN
 
     @property
+    def is_turn(self) -> bool:
+        """Whether its instances are turns of a loop."""
+        return isinstance(self.bodies[0].frame, TurnFrame)
+
+    @property
     def is_root(self) -> bool:
         """Whether it is the class of whole graphs only."""
         return all(body.is_root for body in self.bodies)
@@ -240,3 +283,22 @@ class Class:
         size = shape[axis]
         known = size.known
         return size if known is None else known
+
+
+def share_branches(target: Class) -> dict[Choice, list[Merged]]:
+    """The items that each result of a branch is made from; what two need, the first has."""
+    taken: set[Merged] = set()
+    found: dict[Choice, list[Merged]] = {}
+    for choice in target.choices:
+        inside: set[Merged] = set()
+        waiting = [choice.other]
+        while waiting:
+            ref = waiting.pop()
+            if not isinstance(ref, Made) or ref.item in inside | taken:
+                continue
+            if ref.item.instances == choice.instances:
+                inside.add(ref.item)
+                waiting += ref.item.refs
+        taken |= inside
+        found[choice] = [item for item in target.items if item in inside]
+    return found

@@ -6,6 +6,9 @@ import re
 
 from compiler.writing.names import safe_name
 
+AXIS_NAMES = {4: "nchw", 3: "ntd", 5: "ncdhw"}
+"""The usual letters of a tensor's sizes, by its rank."""
+
 
 def user_name(value: str) -> str:
     """The author's name of a value: `features.2` -> `features`; "" where there is none."""
@@ -20,4 +23,4 @@ def singular(name: str) -> str:
     last = name.rpartition(".")[2]
     if last.endswith("s") and not last.endswith("ss") and len(last) > 2:
         return safe_name(last[:-1])
-    return "layer" if not last.isidentifier() else safe_name(f"{last}_i")
+    return safe_name(last) if last.isidentifier() and len(last) > 2 else "block"

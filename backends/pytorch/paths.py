@@ -6,6 +6,7 @@ from ast import literal_eval
 from enum import Enum
 
 from backends.pytorch.merged import CHAIN, Class
+from backends.pytorch.repeats import find_loop, loop_slots
 from backends.pytorch.terms import Form, Hole, Many, Part, Tree
 from compiler.writing.names import DICT_ATTRIBUTES, is_attribute, is_plain
 from compiler.writing.python import write_string
@@ -35,8 +36,11 @@ def read_path(target: Class, path: str) -> str:
         kind = find_kind(target, here)
         here = f"{here}.{part}" if here else part
         table = find_table(target, here)
-        if kind is Kind.LIST and part.isdecimal():
-            text += f"[{part}]"
+        if kind is Kind.LIST and (part.isdecimal() or part.startswith("{")):
+            text += f"[{part.strip('{}')}]"
+        elif "{" in part:
+            key = f'f"{part}"'
+            text = f"{text}[{key}]" if kind is Kind.DICT else f"getattr({text}, {key})"
         elif kind is Kind.DICT:
             text += f"[{write_string(part)}]"
         else:
@@ -82,6 +86,10 @@ def _find_kind(target: Class, path: str) -> Kind:
         return Kind.ATTRIBUTE
     if path in items:
         return _kind_of_tree(items[path], "")
+    for item in target.items:
+        inner = find_loop(item)
+        if inner is not None and any(s == path for s in loop_slots(inner, joined=True)):
+            return _find_kind(inner, path)
     above = path
     while "." in above:
         above = above.rpartition(".")[0]
@@ -90,7 +98,26 @@ def _find_kind(target: Class, path: str) -> Kind:
     labels, is_module = find_members(target, path)
     if not is_module:
         return Kind.ATTRIBUTE
+    if len(labels) == 1 and "{" in labels[0]:
+        return Kind.LIST if _counts(target, f"{path}.{labels[0]}") else Kind.DICT
     return Kind.LIST if labels == [str(k) for k in range(len(labels))] else Kind.DICT
+
+
+def _counts(target: Class, path: str) -> bool:
+    """Whether a loop makes the module of a path in each turn, under the number of the turn."""
+    for item in target.items:
+        inner = find_loop(item)
+        if inner is None or inner.repeat is None:
+            continue
+        last = path.rpartition(".")[2]
+        for member in inner.items:
+            whole = member.instances == inner.everyone and member.slot == path
+            below = member.slot.startswith(path + ".")
+            if (whole or below) and last == f"{{{inner.repeat.counter}}}":
+                return True
+        if _counts(inner, path):
+            return True
+    return False
 
 
 def find_members(target: Class, prefix: str) -> tuple[list[str], bool]:
@@ -99,9 +126,11 @@ def find_members(target: Class, prefix: str) -> tuple[list[str], bool]:
     labels: dict[str, None] = {}
     modules = True
     for item in target.items:
-        if item.slot.startswith(prefix + ".") and item.variants:
-            labels[item.slot[len(prefix) + 1 :].partition(".")[0]] = None
-            modules = modules and item.sample.op != "declare"
+        inside = [item.slot, *loop_slots(inner)] if (inner := find_loop(item)) else [item.slot]
+        for slot in inside if item.variants else ():
+            if slot.startswith(prefix + "."):
+                labels[slot[len(prefix) + 1 :].partition(".")[0]] = None
+                modules = modules and item.sample.op != "declare"
     names = list(labels)
     if all(label.isdecimal() for label in names):
         names.sort(key=int)
@@ -114,6 +143,14 @@ def _kind_of_tree(tree: Part, path: str) -> Kind:
     match tree:
         case Tree(Form.BUILD, target=Class() as inner):
             return find_kind(inner, path)
+        case Tree(Form.FOR, target=Class() as turns):
+            (member,) = (m for m in turns.items if m.variants)
+            label, _, rest = path.partition(".")
+            last = member.slot.rpartition(".")[2]
+            if label:
+                return _kind_of_tree(member.variants[0].constructor, rest)
+            assert turns.repeat is not None
+            return Kind.LIST if last == f"{{{turns.repeat.counter}}}" else Kind.DICT
         case Tree(Form.CALL, "", (Tree(Form.NAME, "nn.Sequential" | "nn.ModuleList"), *parts)):
             label, _, rest = path.partition(".")
             named = _named_stages(parts)

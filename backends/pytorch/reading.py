@@ -66,7 +66,7 @@ class Reading:
             return name(self.bound[label])
         return size_of(Operand(self._places[item, label]), setting.dim[1])
 
-    def argument(self, label: str) -> Tree:
+    def argument(self, label: str) -> Part:
         """`self.heads`; in a function the argument itself."""
         if self.target.is_function:
             return name(self.target.spell(label))

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from backends.pytorch.holders import is_mode, name_held
 from backends.pytorch.merged import Class, Formal, Setting
-from backends.pytorch.naming import user_name
+from backends.pytorch.naming import AXIS_NAMES, user_name
 from backends.pytorch.spelled import unmark
 from backends.pytorch.terms import Many, plain_value
 from compiler.dims import Dim
@@ -21,9 +21,11 @@ from compiler.ir.hint import (
     HintError,
     HintName,
     HintUnary,
+    change_hint,
     evaluate_hint,
     hint_names,
 )
+from compiler.source import Span
 from compiler.writing.names import free_name, safe_name
 from compiler.writing.python import CodeName
 
@@ -31,9 +33,12 @@ from compiler.writing.python import CodeName
 class Settings:
     """Names that expressions of a class may use, with their values in each instance."""
 
-    def __init__(self, target: Class, hidden: Collection[str] = ()) -> None:
+    def __init__(
+        self, target: Class, hidden: Collection[str] = (), said: Collection[Span] = ()
+    ) -> None:
         self.target = target
         self.hidden = hidden
+        self.said = said
         self.count = len(target.bodies)
         self.found: dict[str, Setting] = {}
         self.used: dict[str, None] = {}
@@ -50,7 +55,7 @@ class Settings:
     def holds(self, hint: Hint, values: Mapping[int, object]) -> Hint | None:
         """The hint in its shortest form, if it gives these values in every instance."""
         try:
-            short = simplify(hint, whole=_all_whole(values.values()))
+            short = simplify(self._find_sizes(hint), whole=_all_whole(values.values()))
             for number, value in values.items():
                 if not _agree(evaluate_hint(short, self.envs[number]), value):
                     return None
@@ -61,13 +66,41 @@ class Settings:
     def decides(self, hint: Hint, wanted: Mapping[int, bool]) -> Hint | None:
         """The hint, if it is true exactly where wanted."""
         try:
-            short = simplify(hint, whole=True)
+            short = simplify(self._find_sizes(hint), whole=True)
             for number, value in wanted.items():
                 if bool(evaluate_hint(short, self.envs[number])) != value:
                     return None
         except HintError:
             return None
         return short
+
+    def _find_sizes(self, hint: Hint) -> Hint:
+        """A hint with sizes of formals under the names that the class has for them."""
+
+        def change(part: Hint) -> Hint:
+            if not isinstance(part, HintName) or ".shape[" not in part.name:
+                return part
+            place, _, axis = part.name.partition(".shape[")
+            return HintName(self._name_size(int(place), int(axis[:-1])))
+
+        return change_hint(hint, change) if _reads_sizes(hint) else hint
+
+    def _name_size(self, place: int, axis: int) -> str:
+        formal = next(p for p, rows in enumerate(self.target.places) if rows[0] == place)
+        for setting in self.found.values():
+            if setting.dim == (formal, axis):
+                return setting.name
+        made = self.add_size(self.name_size(formal, axis), formal, axis)
+        if made is None:
+            raise HintError("no such axis")
+        return made.name
+
+    def name_size(self, place: int, axis: int) -> str:
+        """A free name for a size of a formal."""
+        rank = self.target.type_of(Formal(place), 0).rank
+        if self.target.is_turn:
+            return self.free("side" if rank > 3 else "length" if rank > 2 else "size")
+        return self.free(AXIS_NAMES.get(rank, "")[axis : axis + 1] or "size")
 
     def use(self, hint: Hint, *, in_forward: bool = False) -> Hint:
         """Notes that the class needs the names of an expression; `forward` reads sizes off its
@@ -178,7 +211,9 @@ class Settings:
                 continue
             default = plain_value(argument.default)
             setting = Setting(argument.name, values, default, annotate(values, default))
-            untraced = any(row is not None and row.untraced for row in rows)
+            places = (place for row in rows if row is not None for place in row.untraced)
+            # a loop around a turn says itself what its bounds are
+            untraced = not self.target.is_turn and any(p not in self.said for p in places)
             setting.hidden = setting.constant and (untraced or argument.name in self.hidden)
             self.add(setting)
 
@@ -219,6 +254,10 @@ class Settings:
         for ref in target.outputs:
             for axis in range(target.type_of(ref, 0).rank):
                 yield [target.axis(ref, axis, i) for i in range(self.count)]
+
+
+def _reads_sizes(hint: Hint) -> bool:
+    return any(".shape[" in label for label in hint_names(hint))
 
 
 FUNCTION = "Callable[[Tensor], Tensor]"

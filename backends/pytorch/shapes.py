@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backends.pytorch.merged import Class, Formal, MergedRef
-from backends.pytorch.sizes import AXIS_NAMES
+from backends.pytorch.naming import AXIS_NAMES
 from compiler.dims import Dim, DimError
 from compiler.ir.hint import Hint, HintName, hint_names, hint_text, rename_hint
 from compiler.writing.names import safe_name
@@ -103,7 +103,8 @@ class Shapes:
             return known
         same = all(size == first for size in column)
         if same and (isinstance(first, int) or self.target.is_root):
-            return str(first)
+            changes = isinstance(first, int) and self.widths.depends_on_arguments(ref, axis)
+            return None if changes else str(first)
         return (
             self._find_equal(axis, column)
             or self._find_scaled(axis, column)

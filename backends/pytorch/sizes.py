@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Class, Formal, Merged, Setting
+from backends.pytorch.naming import AXIS_NAMES
 from backends.pytorch.settings import Settings
 from backends.pytorch.terms import Form, Many, Operand, Tree
 from compiler.dims import Dim, Quotient, Symbol
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, HintUnary, rename_hint
-
-AXIS_NAMES = {4: "nchw", 3: "ntd", 5: "ncdhw"}
 
 
 class Inexpressible(Exception):

@@ -46,6 +46,7 @@ class Spelled:
     reads: tuple[str, ...]
     owned: tuple[str, ...]
     outputs: tuple[str, ...]
+    general: Part | None = None
 
     @property
     def scope(self) -> Frame:
@@ -141,6 +142,7 @@ class _Speller:
             tuple(names[i] for i in used),
             owned,
             tuple(known[v.name] for v in node.outputs),
+            None if spelling.general is None else read_term(spelling.general, hints, plain),
         )
 
     def _set_dtype(self, constructor: Term | None, owned: Collection[str]) -> Term | None:

@@ -151,6 +151,18 @@ class Statements:
         """Variables that must not be overwritten."""
         return {n for n in self.flow.bound if self.flow.is_live(n)} | self.flow.reserved
 
+    def assign_results(self, pairs: list[tuple[str, MergedRef]]) -> None:
+        """What a turn of a loop hands to the next, in variables."""
+        if len(pairs) == 1:
+            ((variable, ref),) = pairs
+            self.put(variable, self.read(ref)[0])
+            return
+        texts = [(variable, self.text(self.read(ref)[0])) for variable, ref in pairs]
+        moved = [(variable, text) for variable, text in texts if variable != text]
+        if moved:
+            left, right = (", ".join(side) for side in zip(*moved, strict=True))
+            self.add(f"{left} = {right}")
+
     def finish(self, outputs: list[MergedRef], longest: int) -> None:
         """The `return` statement."""
         waiting = [ref for ref in dict.fromkeys(outputs) if ref in self.flow.pending]

@@ -37,6 +37,9 @@ class Form(Enum):
         "scan"  # opens a loop over steps; label: its options; parts: sequences, states, way, range
     )
     SCAN_END = "scan end"  # closes it; parts: token of the opening, results of the body, way
+    FOR = "for"  # modules of a loop of the spec; label: its name; parts: what it goes through,
+    # then one part per key; target: the class of its turns
+    RUN = "run"  # the loop in `forward`; parts: operands
     DEVICE = "device"  # the device of a tensor in scope
     NOTHING = "nothing"
 

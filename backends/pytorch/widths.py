@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from backends.pytorch.dependence import Dependence
 from backends.pytorch.items import FromOwn
-from backends.pytorch.merged import Class, Formal, Made, Merged, MergedRef
+from backends.pytorch.merged import (
+    Choice,
+    Class,
+    Formal,
+    Local,
+    Made,
+    Merged,
+    MergedRef,
+    Setting,
+)
 from backends.pytorch.passing import Width, find_stages, pass_on
+from backends.pytorch.repeats import is_loop
 from backends.pytorch.settings import Settings
 from backends.pytorch.sizes import write_dim
 from backends.pytorch.terms import Form, Many, Part, Tree, variables
-from compiler.dims import Dim, Quotient, Symbol
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, DimError, Quotient, Symbol
+from compiler.ir.graph import Node, Value
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names, rename_hint
+from compiler.tensor import TensorType
 
 DEEPEST = 50
 """Tensors joined in tensors that are still written as a sum."""
@@ -36,6 +49,9 @@ class Widths:
         self.settings = settings
         self.known: dict[tuple[MergedRef, int], Origin] = {}
         self.dependence = Dependence(target, self.of)
+        self.locals: dict[str, Local] = {}
+        self.loops = target.is_turn or any(map(is_loop, target.items))
+        """Whether loops of the spec are in the class, which may change sizes."""
 
     def of(self, ref: MergedRef, axis: int, depth: int = 0) -> Width | None:
         """What one size of a tensor is called; None where nobody says. It holds in every
@@ -79,7 +95,56 @@ class Widths:
                 return self._of_parameter(path, axis)
             case Made(item, output):
                 return self._made(item, output, axis) or self._computed(item, ref, axis, depth)
+            case Choice() if self.loops:
+                return self._of_choice(ref, axis, depth)
         return None
+
+    def _of_choice(self, choice: Choice, axis: int, depth: int) -> Width | None:
+        """A size that changes in a branch: the constructor keeps it in a variable."""
+        sizes = self.sizes(choice, axis)
+        if depth > DEEPEST or sizes == self.sizes(choice.base, axis):
+            return None
+        base, other = (self.of(ref, axis, depth + 1) for ref in (choice.base, choice.other))
+        if base is None or other is None or not isinstance(base.hint, HintName):
+            return None
+        known = self.settings.found.get(base.hint.name)
+        variable = known is not None and (known.local or (self.target.is_turn and known.dim))
+        if not variable:
+            return None
+        size = self.target.axis(choice, axis, min(choice.instances))
+        after = other.hint if other.hint is not None else HintConst(size)  # type: ignore[arg-type]
+        number = self.target.choices.index(choice)
+        return self._add_local(
+            f"choice {number}:{base.hint.name}", Local(choice, base.hint.name, after), sizes
+        )
+
+    def _add_local(self, name: str, local: Local, sizes: Mapping[int, object]) -> Width:
+        values = [sizes.get(number) for number in range(len(self.target.bodies))]
+        if name not in self.settings.found:
+            self.settings.add(Setting(name, values, local=True))
+            self.locals[name] = local
+            if local.after is not None:
+                self.settings.use(local.after)
+                self.settings.use(HintName(local.before))
+        return Width(HintName(name))
+
+    def _after_loop(
+        self, item: Merged, tree: Tree, output: int, axis: int, wanted: Mapping[int, object]
+    ) -> Width | None:
+        """A size after a loop: what it was before, or a variable that the turns change."""
+        assert isinstance(tree.target, Class)
+        repeat = tree.target.repeat
+        assert repeat is not None
+        place = next((p for p, q in repeat.carried.items() if q == output), None)
+        size = next((s for s, dim in repeat.sizes.items() if dim == (place, axis)), None)
+        if size is None:
+            return None
+        if size in repeat.updates:
+            return self._add_local(f"{tree.label}:{size}", Local(item, ""), wanted)
+        part = tree.parts[1 + tree.keys.index(size)]
+        if not isinstance(part, Many) or isinstance(part.solution, Tree):
+            return None
+        return Width(part.solution)
 
     def _of_formal(self, place: int, axis: int) -> Width | None:
         wanted = self.sizes(Formal(place), axis)
@@ -88,6 +153,9 @@ class Widths:
                 hint = self.settings.holds(HintName(setting.name), wanted)
                 if hint is not None:
                     return Width(hint)
+        if self.target.is_turn and all(isinstance(size, int) for size in wanted.values()):
+            made = self.settings.add_size(self.settings.name_size(place, axis), place, axis)
+            return None if made is None else Width(HintName(made.name))
         if self.target.is_root:
             inputs = self.target.bodies[0].index.graph.inputs
             hints = dict(inputs[place].hints) if place < len(inputs) else {}
@@ -108,6 +176,8 @@ class Widths:
     def _made(self, item: Merged, output: int, axis: int) -> Width | None:
         wanted = self.sizes(Made(item, output), axis)
         trees: list[Part | None] = [v.constructor for v in item.variants]
+        if trees and isinstance(trees[0], Tree) and trees[0].form is Form.FOR:
+            return self._after_loop(item, trees[0], output, axis, wanted)
         found = (self._of_tree(t, output, axis, wanted) for t in trees or [item.expression])
         return next((width for width in found if width is not None), None)
 
@@ -170,6 +240,28 @@ class Widths:
             axes = find_merged_axes(self.target, item.refs[0], ref, axis)
             if len(axes) > 1:
                 return self._combine("*", [(item.refs[0], k) for k in axes], wanted, depth)
+        return self._inferred(item, ref, axis, depth, wanted) if self.loops else None
+
+    def _inferred(
+        self, item: Merged, made: Made, axis: int, depth: int, wanted: Mapping[int, object]
+    ) -> Width | None:
+        """A size as the shapes of operations make it from one of an operand, where loops of the
+        spec depend on it: `size // 4` after a convolution with stride 4."""
+        instance = min(made.item.instances)
+        member = item.members[instance]
+        options = (n for v in item.leaves() if v.dim is None for n in _solved_names(v))
+        if not member.nodes or any(True for _ in options):
+            return None  # the shapes are those of these options only
+        for place, ref in enumerate(item.refs):
+            for other in range(self.target.type_of(ref, instance).rank):
+                width = self.of(ref, other, depth + 1)
+                if width is None or width.hint is None or not any(hint_names(width.hint)):
+                    continue
+                source, wished = member.reads[place], member.outputs[made.output]
+                size = infer_size(member.nodes, (source, other), (wished, axis))
+                found = size and self._accept(rename_hint(size, {SIZE: width.hint}), wanted)
+                if found:
+                    return found
         return None
 
     def _combine(
@@ -185,7 +277,7 @@ class Widths:
             width = self.of(ref, axis, depth + 1)
             part = width.hint if width is not None else None
             if part is None:
-                if width is None and self._depends_on_arguments(ref, axis):
+                if width is None and self.depends_on_arguments(ref, axis):
                     return None
                 if not isinstance(sizes[0], int) or len(set(sizes)) > 1:
                     return None
@@ -193,11 +285,57 @@ class Widths:
             total = part if total is None else HintBinary(sign, total, part)
         return None if total is None else self._accept(total, wanted)
 
-    def _depends_on_arguments(self, ref: MergedRef, axis: int) -> bool:
+    def depends_on_arguments(self, ref: MergedRef, axis: int) -> bool:
         """Whether a size may change with an argument of the spec; sizes of the inputs are what
         they are."""
         names = self.dependence.of(ref, axis)
         return any(self.settings.found[label].dim is None for label in names)
+
+
+def _solved_names(leaf: Many) -> Iterator[str]:
+    """Arguments that an option of an operation is made from."""
+    if leaf.solution is not None and not isinstance(leaf.solution, Tree):
+        yield from hint_names(leaf.solution)
+
+
+SIZE = "size"
+"""What the unknown size is called while shapes are inferred."""
+
+
+def infer_size(
+    nodes: Sequence[Node], source: tuple[str, int], wished: tuple[str, int]
+) -> Hint | None:
+    """A size of a value as an expression in `SIZE`, which stands for a size of another; None
+    where it does not depend on it, or where the operations take that size only."""
+    types: dict[str, TensorType] = {}
+    unknown = Dim.of(SIZE)
+
+    def type_of(value: Value) -> TensorType:
+        if value.name == source[0]:
+            shape = list(value.type.shape)
+            shape[source[1]] = unknown
+            return TensorType(value.type.dtype, tuple(shape))
+        return types.get(value.name, value.type)
+
+    try:
+        for node in nodes:
+            given = [None if v is None else type_of(v) for v in node.inputs]
+            made = node.op.infer(given, _take_promise)
+            types.update((v.name, t) for v, t in zip(node.outputs, made, strict=True))
+    except (Fault, DimError):
+        return None
+    found = types.get(wished[0])
+    if found is None or not -found.rank <= wished[1] < found.rank:
+        return None
+    size = found.shape[wished[1]]
+    if SIZE not in size.symbols:
+        return None
+    places: dict[Symbol | Quotient, tuple[int, int]] = {Symbol(SIZE): (0, 0)}
+    return write_dim(size, places, {})
+
+
+def _take_promise(left: Dim, relation: str, right: Dim) -> None:
+    """Sizes for which shapes do not fit are none that the spec takes."""
 
 
 def find_merged_axes(target: Class, source: MergedRef, made: Made, axis: int) -> range:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from compiler.dims import MAX_BITS, Dim, DimError, DimTooLarge, at_most, equal
-from compiler.elaborate.values import Known, Undecided
-from compiler.ir.hint import Hint, HintBinary, HintUnary, hint_size
+from compiler.elaborate.values import Given, Known, ListValue, Range, Undecided, Val, find_hint
+from compiler.ir.hint import (
+    HINT_FUNCTIONS,
+    Hint,
+    HintBinary,
+    HintCall,
+    HintUnary,
+    hint_size,
+)
 
 MAX_TERMS = 24
 """Terms of the longest hint."""
@@ -213,6 +221,21 @@ def combine_hints(symbol: str, left: Hint | None, right: Hint | None) -> Hint | 
     if left is None or right is None or hint_size(left) + hint_size(right) >= MAX_TERMS:
         return None
     return HintBinary(symbol, left, right)
+
+
+def note_call(name: str, value: Val, arguments: Sequence[Given]) -> Val:
+    """The result of a function with how it was written, where Python has the function too."""
+    hints = [find_hint(argument.value) for argument in arguments]
+    known = [hint for hint in hints if hint is not None]
+    long = sum(map(hint_size, known)) >= MAX_TERMS
+    if name not in HINT_FUNCTIONS or len(known) < len(hints) or long:
+        return value
+    return replace_hint(value, HintCall(name, tuple(known)))
+
+
+def replace_hint(value: Val, hint: Hint | None) -> Val:
+    """A number or list as something else that is written for it."""
+    return replace(value, hint=hint) if isinstance(value, Known | ListValue | Range) else value
 
 
 def _combine(symbol: str, left: Known, right: Known) -> Hint | None:

@@ -23,6 +23,7 @@ from compiler.elaborate.values import (
     Val,
     is_layer,
 )
+from compiler.ir.hint import HintSize
 from compiler.messages.names import UnknownAttribute
 from compiler.syntax import Attribute
 
@@ -56,7 +57,11 @@ def evaluate_attribute(body: Body, expression: Attribute) -> Val:
 def _read_tensor(body: Body, expression: Attribute, base: Tensor) -> Val:
     match expression.name.text:
         case "shape":
-            return ListValue(tuple(Known(simplify(size)) for size in base.type.shape))
+            name = base.value.name
+            sizes = enumerate(base.type.shape)
+            return ListValue(
+                tuple(Known(simplify(size), HintSize(name, axis)) for axis, size in sizes)
+            )
         case "dtype":
             return DTypeValue(base.type.dtype)
         case "rank":

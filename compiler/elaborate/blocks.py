@@ -10,7 +10,7 @@ from compiler.elaborate.context import MAX_DEPTH, Abandoned, Application, Body, 
 from compiler.elaborate.files import holds_tensor
 from compiler.elaborate.frames import open_frame
 from compiler.elaborate.parameters import bind_parameters
-from compiler.elaborate.paths import join
+from compiler.elaborate.paths import Path, join
 from compiler.elaborate.results import take_outputs, translate_result
 from compiler.elaborate.signatures import read_signature
 from compiler.elaborate.values import POISON, BlockLayer, Given, NetValue, Poison, Val
@@ -95,12 +95,12 @@ class _Call:
         result = self.take_result()
         if claimed is not None and not holds_tensor(result) and not isinstance(result, Poison):
             own = join(self.caller.prefix, item.name.text)
-            self.caller.paths.release(claimed, own)
+            self.caller.paths.release(claimed.text, own)
         if self.net is not None and not self.net.nets:
             self.net.nets.update(self.body.nets)
         return translate_result(result, self.body, self.signature, self.given, hinted=self.hinted)
 
-    def claim(self) -> str | None:
+    def claim(self) -> Path | None:
         """The path of the call in its caller's frame; None for a net, which has its own, and
         where a label is taken."""
         if self.net is not None:
@@ -108,13 +108,13 @@ class _Call:
         application, own = self.application, self.layer.item.name.text
         return claim_path(self.caller, application.label, own, application.span)
 
-    def open_frame(self, claimed: str | None) -> None:
+    def open_frame(self, claimed: Path | None) -> None:
         """Opens the frame of the call, under its path or the net's."""
         assert self.caller.frame is not None
         if self.net is not None:
             path = self.net.path
         else:
-            path = join(self.caller.frame.path, claimed or "")
+            path = join(self.caller.frame.path, claimed.text if claimed is not None else "")
         self.body.frame = open_frame(
             self.caller,
             self.body,
@@ -124,6 +124,7 @@ class _Call:
             path=path,
             hinted=self.hinted,
             origin=self.application.span,
+            label=claimed.hint if claimed is not None else None,
         )
 
     def take_result(self) -> Val:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from compiler.elaborate.adapters import call_net_function, is_net_function
-from compiler.elaborate.arithmetic import ArithmeticFault, WrongOperands
+from compiler.elaborate.arithmetic import ArithmeticFault, WrongOperands, note_call
 from compiler.elaborate.binding import Actual, Match, match_call
 from compiler.elaborate.blocks import apply_block
 from compiler.elaborate.context import Application, Body, Want
@@ -146,7 +146,8 @@ def call_function(body: Body, function: Function, arguments: Sequence[Given], sp
         return POISON
     body.session.spend(count + sum(_items_of(a.value) for a in arguments), span)
     try:
-        return keep(body, function.call([a.value for a in arguments]), span)
+        made = function.call([a.value for a in arguments])
+        return keep(body, note_call(function.name, made, arguments), span)
     except Refusal as refusal:
         place = arguments[refusal.index].span
         found = refused_value(arguments, refusal)

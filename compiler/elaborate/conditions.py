@@ -8,6 +8,7 @@ from compiler.dims import Dim
 from compiler.elaborate.context import Body
 from compiler.elaborate.describing import describe
 from compiler.elaborate.values import Known, Poison, Range, Tensor, Undecided, Val, plain_items
+from compiler.ir.hint import HintConst
 from compiler.messages.functions import UnknownWhenCompiling
 from compiler.messages.values import ConditionNotBool, ConditionUndecided, NotAList
 from compiler.source import Span
@@ -49,7 +50,7 @@ def iterate(body: Body, value: Val, span: Span) -> Sequence[Val] | None:
         length = value.length
         assert isinstance(length, int)
         body.session.spend(length, span)
-        return tuple(Known(number) for number in numbers)
+        return tuple(Known(number, HintConst(number)) for number in numbers)
     items = plain_items(value)
     if items is None:
         advice: str | None = None

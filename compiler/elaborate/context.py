@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from compiler.diagnostics import Label as Place
 from compiler.diagnostics import Message, Severity, Sink
 from compiler.elaborate.graphs import GraphState
-from compiler.elaborate.paths import Paths
+from compiler.elaborate.paths import Path, Paths
 from compiler.elaborate.values import Given, ItemValue, Known, Layer, Tensor, Val
-from compiler.ir.graph import Frame
+from compiler.ir.graph import Frame, Turn
 from compiler.ir.hint import Hint, HintBinary, opposite
 from compiler.messages.values import MoreFaults, TooMuchWork
 from compiler.records import dataclass
@@ -53,10 +53,12 @@ class Abandoned(Exception):
 
 @dataclass(frozen=True)
 class Label:
-    """`as label`: the name of a stage and its parameters."""
+    """`as label`: the name of a stage and its parameters; `hint` is how it was written, where
+    it has names in it."""
 
     text: str
     span: Span
+    hint: Hint | None = None
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,9 @@ class Body:
     """The elaboration of one body: a call of a block, model or net, or the body of an item.
 
     `names` is innermost last: the parameters, then what the body binds, then comprehensions.
-    `reuse` is true inside a later call of a net, which finds its weights instead of making them.
+    `prefix` is the named composition around, `prefix_hint` how that was written; `turns` are
+    those of the loops around. `reuse` is true inside a later call of a net, which finds its
+    weights instead of making them.
     `sizes` says where each size in the signature came from, `bound` which axis of which
     parameter it is, `unbound` which sizes have no value because their argument was not given.
     `nets` are the nets declared here. `result` is what `return` gave. `item` is whose body it is,
@@ -255,7 +259,9 @@ class Body:
     paths: Paths = field(default_factory=Paths)
     names: list[dict[str, Val]] = field(default_factory=lambda: [{}, {}])
     prefix: str = ""
+    prefix_hint: Hint | None = None
     guard: Hint | None = None
+    turns: tuple[Turn, ...] = ()
     reuse: bool = False
     sizes: dict[str, Place] = field(default_factory=dict)
     bound: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -317,13 +323,25 @@ class Body:
             self.names.pop()
 
     @contextmanager
-    def under(self, prefix: str) -> Iterator[None]:
+    def under(self, prefix: Path) -> Iterator[None]:
         """Paths claimed inside stand under a prefix: a named composition."""
-        before, self.prefix = self.prefix, prefix
+        before = self.prefix, self.prefix_hint
+        self.prefix, self.prefix_hint = prefix.text, prefix.hint
         try:
             yield
         finally:
-            self.prefix = before
+            self.prefix, self.prefix_hint = before
+
+    @contextmanager
+    def turning(self, turn: Turn) -> Iterator[None]:
+        """Nodes made inside are of one turn of a loop; inside a `scan`, which is one node, turns
+        are not told apart."""
+        before = self.turns
+        self.turns = (*before, turn) if self.loop is None else ()
+        try:
+            yield
+        finally:
+            self.turns = before
 
     @contextmanager
     def guarded(self, guard: Hint | None) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compiler.dims import DimTooLarge
+from compiler.elaborate.arithmetic import MAX_TERMS
 from compiler.elaborate.attributes import evaluate_attribute
 from compiler.elaborate.calls import evaluate_call
 from compiler.elaborate.conditions import decide, iterate
@@ -12,13 +13,22 @@ from compiler.elaborate.context import Body, Want, negate
 from compiler.elaborate.describing import describe
 from compiler.elaborate.lookup import look_up
 from compiler.elaborate.numbers import prepare
-from compiler.elaborate.operators import evaluate_binary, evaluate_unary
+from compiler.elaborate.operators import evaluate_binary, evaluate_unary, read_hint
 from compiler.elaborate.pipes import evaluate_named, evaluate_pipe
 from compiler.elaborate.sizes import keep, size_of
 from compiler.elaborate.subscripts import evaluate_subscript
 from compiler.elaborate.unpacking import bind_items
-from compiler.elaborate.values import POISON, Known, ListValue, Poison, Record, Rest, Val
-from compiler.ir.hint import HintChoose, HintConst
+from compiler.elaborate.values import (
+    POISON,
+    Known,
+    ListValue,
+    Poison,
+    Record,
+    Rest,
+    Val,
+    find_hint,
+)
+from compiler.ir.hint import Hint, HintChoose, HintConst, HintList, HintText, hint_size
 from compiler.messages.values import NotText, SizeTooLarge
 from compiler.syntax import (
     Attribute,
@@ -92,7 +102,8 @@ def _evaluate_literal(body: Body, expression: Expr, want: Want) -> Val:
             return Rest()
         case ListExpr(items=items):
             made_items = tuple([body.evaluate(item) for item in items])
-            whole = ListValue(made_items, tuple(item.span for item in items))
+            spans = tuple(item.span for item in items)
+            whole = ListValue(made_items, spans, _list_hint(made_items))
             return keep(body, whole, expression.span)
         case TupleExpr(items=items):
             return keep(body, _tuple(body, items), expression.span)
@@ -106,6 +117,14 @@ def _evaluate_literal(body: Body, expression: Expr, want: Want) -> Val:
     raise AssertionError(f"no meaning for {type(expression).__name__}")
 
 
+def _list_hint(items: Sequence[Val]) -> HintList | None:
+    """How a list was written; None where that is longer than a person would write."""
+    hints = [hint for item in items if (hint := find_hint(item)) is not None]
+    if len(hints) < len(items) or sum(map(hint_size, hints)) >= MAX_TERMS:
+        return None
+    return HintList(tuple(hints))
+
+
 def _tuple(body: Body, items: Sequence[Expr]) -> Val:
     """`(a, b)`: the results are named where they have names."""
     return Record(tuple(("", body.evaluate(item)) for item in items))
@@ -116,9 +135,11 @@ def _join_string(body: Body, expression: String) -> Val:
         text = "".join(part for part in expression.parts if isinstance(part, str))
         return Known(text, HintConst(text))
     pieces: list[str] = []
+    hints: list[Hint | None] = []
     for part in expression.parts:
         if isinstance(part, str):
             pieces.append(part)
+            hints.append(HintConst(part))
             continue
         value = body.evaluate(part)
         if isinstance(value, Poison):
@@ -128,7 +149,10 @@ def _join_string(body: Body, expression: String) -> Val:
             return POISON
         pieces.append(spell(value))
         body.session.spend(size_of(value), part.span)
-    return Known("".join(pieces))
+        whole = isinstance(value.value, int) and not isinstance(value.value, bool)
+        hints.append(value.hint if whole or isinstance(value.value, str) else None)
+    known = tuple(hint for hint in hints if hint is not None)
+    return Known("".join(pieces), HintText(known) if len(known) == len(hints) else None)
 
 
 def spell(value: Known) -> str:
@@ -153,19 +177,21 @@ def _choose(body: Body, expression: Conditional, want: Want) -> Val:
     with body.guarded(condition.hint if decided else negate(condition)):
         value = body.evaluate(taken, want)
     if isinstance(value, Known):
-        return Known(value.value, _choice_hint(expression, condition, value), value.unit)
+        return Known(value.value, _choice_hint(body, expression, condition, value), value.unit)
     return value
 
 
 def _choice_hint(
-    expression: Conditional, condition: Known, value: Known
-) -> HintChoose | HintConst | None:
-    """The hint of a choice: of both branches where both are literals; else it is forgotten."""
-    branches = (expression.then, expression.otherwise)
-    literals = [b.value for b in branches if isinstance(b, Number | Bool)]
-    if condition.hint is None or len(literals) != 2 or value.hint is None:
+    body: Body, expression: Conditional, condition: Known, value: Known
+) -> HintChoose | None:
+    """The hint of a choice, where the branch that is not taken can be read too."""
+    taken = condition.value is True
+    other = read_hint(body, expression.otherwise if taken else expression.then)
+    if condition.hint is None or value.hint is None or other is None:
         return None
-    return HintChoose(condition.hint, HintConst(literals[0]), HintConst(literals[1]))
+    return HintChoose(
+        condition.hint, value.hint if taken else other, other if taken else value.hint
+    )
 
 
 def _comprehend(

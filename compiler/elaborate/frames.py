@@ -19,13 +19,14 @@ from compiler.elaborate.values import (
     Range,
     Tensor,
     Val,
+    find_hint,
     is_layer,
     plain_items,
 )
 from compiler.ir.graph import NO_DEFAULT, Argument, Frame
 from compiler.ir.hint import Hint
 from compiler.source import Span
-from compiler.syntax import Bool, Expr, Item, Name, NoneLiteral, Number, String, Unary
+from compiler.syntax import Bool, Expr, Item, ListExpr, Name, NoneLiteral, Number, String, Unary
 
 
 def open_frame(
@@ -38,9 +39,11 @@ def open_frame(
     path: str,
     hinted: bool,
     origin: Span,
+    label: Hint | None = None,
 ) -> Frame:
     """The frame of a call whose parameters are bound in `body`. `hinted` says whether the
-    arguments were written in the caller's frame, so that their hints hold there."""
+    arguments were written in the caller's frame, so that their hints hold there; `label` is how
+    its path was written, where that has names in it."""
     assert caller.home is not None
     assert caller.frame is not None
     arguments = (
@@ -67,6 +70,8 @@ def open_frame(
         caller.guard,
         item.doc,
         origin,
+        label,
+        caller.turns,
     )
 
 
@@ -88,13 +93,12 @@ def make_arguments(
             _plain(value),
             _hint(source),
             literal_default(spec.syntax.default, spec.kind),
-            untraced=spec.name in signature.untraced,
+            untraced=signature.untraced.get(spec.name, ()),
         )
 
 
 def _hint(source: Given | None) -> Hint | None:
-    value = source.value if source is not None else None
-    return value.hint if isinstance(value, Known) else None
+    return find_hint(source.value) if source is not None else None
 
 
 def _plain(value: Val) -> object:
@@ -124,6 +128,9 @@ def literal_default(default: Expr | None, kind: object = None) -> object:
             return None
         case Unary(operator="-", operand=Number(value=value)):
             return -value
+        case ListExpr(items=items):
+            found = tuple(literal_default(item) for item in items)
+            return NO_DEFAULT if NO_DEFAULT in found else found
     return NO_DEFAULT
 
 
@@ -146,3 +153,10 @@ def scalars(value: Val) -> object:
         case NetValue(name):
             return name
     return describe(value)
+
+
+def is_plain(value: object) -> bool:
+    """Whether it is a number, a text, a truth value or a list of them."""
+    if isinstance(value, tuple):
+        return all(map(is_plain, value))
+    return isinstance(value, int | float | str)

@@ -27,6 +27,7 @@ from compiler.elaborate.values import (
     Val,
     plain_items,
 )
+from compiler.ir.hint import HintConst
 from compiler.records import dataclass
 
 CONSTANTS: dict[str, float] = {"pi": math.pi, "inf": math.inf}
@@ -106,7 +107,8 @@ def _is_known(value: Val) -> bool:
 def _enumerate(arguments: Sequence[Val]) -> Val:
     """Pairs of position and item: `for i, n in enumerate(depths)`."""
     items = _items(arguments, 0)
-    return ListValue(tuple(ListValue((Known(i), item)) for i, item in enumerate(items)))
+    pairs = (ListValue((Known(i, HintConst(i)), item)) for i, item in enumerate(items))
+    return ListValue(tuple(pairs))
 
 
 @_function("zip", 2, None)

@@ -7,7 +7,8 @@ import re
 from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Body, Label
 from compiler.elaborate.describing import describe
-from compiler.elaborate.values import Known, Poison
+from compiler.elaborate.values import Known, Poison, find_hint
+from compiler.ir.hint import Hint, HintConst, HintText, hint_names
 from compiler.messages.functions import NotWhole
 from compiler.messages.nets import BadLabel
 from compiler.syntax import Name, StageLabel
@@ -19,16 +20,19 @@ def read_label(body: Body, syntax: StageLabel) -> Label | None:
     """The label, or None where it is refused, which is reported."""
     if isinstance(syntax.base, Name):
         text = syntax.base.text
+        parts: list[Hint | None] = [HintConst(text)]
     else:
         value = body.evaluate(syntax.base)
         if not isinstance(value, Known) or not isinstance(value.value, str):
             return None
         text = value.value
+        parts = list(value.hint.parts) if isinstance(value.hint, HintText) else [value.hint]
     for index in syntax.indices:
         value = body.evaluate(index)
         if isinstance(value, Poison):
             return None
         number = whole(value) if isinstance(value, Known) else None
+        parts += [HintConst("."), find_hint(value)]
         if isinstance(value, Known) and isinstance(value.value, str):
             text += f".{value.value}"
         elif isinstance(number, int) and number >= 0:
@@ -39,4 +43,6 @@ def read_label(body: Body, syntax: StageLabel) -> Label | None:
     if not _PATH.fullmatch(text):
         body.report(BadLabel(syntax.span, text))
         return None
-    return Label(text, syntax.span)
+    known = tuple(part for part in parts if part is not None)
+    named = len(known) == len(parts) and any(True for part in known for _ in hint_names(part))
+    return Label(text, syntax.span, HintText(known) if named else None)

@@ -9,6 +9,7 @@ from compiler.elaborate.binding import fill_inputs
 from compiler.elaborate.calls import apply_given, call_function
 from compiler.elaborate.context import Application, Body, Label
 from compiler.elaborate.nets import apply_sequence
+from compiler.elaborate.paths import Path, join_hints
 from compiler.elaborate.signatures import given_of, sign
 from compiler.elaborate.values import (
     POISON,
@@ -26,6 +27,8 @@ from compiler.elaborate.values import (
     Val,
 )
 from compiler.elaborate.weights import claim_path
+from compiler.ir.graph import Turn, TurnName
+from compiler.ir.hint import HintCall, HintName
 from compiler.messages.arguments import MissingArgument, WrongInputs
 from compiler.messages.nets import OnlyOnNets
 from compiler.source import Span
@@ -36,8 +39,8 @@ def apply_layer(body: Body, layer: Layer, inputs: Sequence[Given], application: 
     if any(isinstance(i.value, Poison) for i in inputs):
         return POISON
     match layer:
-        case Labelled(inner, text, span):
-            return _apply_labelled(body, inner, Label(text, span), inputs, application)
+        case Labelled(inner, text, span, hint):
+            return _apply_labelled(body, inner, Label(text, span, hint), inputs, application)
         case Compose(stages):
             return _apply_stages(body, stages, inputs, application)
         case Repeat():
@@ -101,17 +104,31 @@ def _apply_copies(
     """`n * layer`: copies in sequence, `label.0`, `label.1` … where it has a label."""
     value: Val = POISON
     span = _own_span(layer.layer)
+    over = None if layer.hint is None else HintCall("range", (layer.hint,))
     for index in range(layer.count):
         body.session.spend(1, application.span)
         label = application.label
         if label is not None:
-            label = Label(f"{label.text}.{index}", label.span)
+            label = _number_label(label, index)
         names = application.names if index == layer.count - 1 else ()
-        value = body.apply(layer.layer, inputs, Application(span, label, names))
+        turn = Turn(layer.span, index, (TurnName(COPY, index),), over)
+        with body.turning(turn):
+            value = body.apply(layer.layer, inputs, Application(span, label, names))
         if isinstance(value, Poison):
             return POISON
         inputs = _inputs(value, span)
     return value
+
+
+COPY = "i"
+"""What the number of a copy is called."""
+
+
+def _number_label(label: Label, index: int) -> Label:
+    """`body.0`, `body.1` … as labels of copies."""
+    numbered = Path(str(index), HintName(COPY))
+    hint = join_hints(Path(label.text, label.hint), numbered)
+    return Label(f"{label.text}.{index}", label.span, hint)
 
 
 def _inputs(value: Val, span: Span) -> Sequence[Given]:

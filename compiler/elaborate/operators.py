@@ -30,17 +30,18 @@ from compiler.elaborate.values import (
     Tensor,
     Undecided,
     Val,
+    find_hint,
     is_layer,
     is_none,
     plain_items,
 )
-from compiler.ir.hint import Hint, HintConst, HintName, HintUnary
+from compiler.ir.hint import Hint, HintCall, HintConst, HintName, HintUnary
 from compiler.messages.functions import NotWhole, UnknownWhenCompiling
 from compiler.messages.nets import CopiesNegative
 from compiler.messages.values import NoResult, WrongOperand
 from compiler.ops.base import OPS
 from compiler.source import Span
-from compiler.syntax import Binary, Expr, Group, Name, Number, Unary
+from compiler.syntax import Binary, Bool, Expr, Group, Let, Name, Number, Unary
 
 TENSOR_OPS = {
     "+": "add",
@@ -71,7 +72,7 @@ def evaluate_binary(body: Body, expression: Binary, want: Want) -> Val:
     left = body.evaluate(expression.left)
     if symbol in ("and", "or") and isinstance(left, Known) and isinstance(left.value, bool):
         if left.value is (symbol == "or"):
-            whole = combine_hints(symbol, left.hint, _read_hint(body, expression.right))
+            whole = combine_hints(symbol, left.hint, read_hint(body, expression.right))
             return Known(left.value, whole or left.hint)
         return _short_circuit(body, expression, left)
     right = body.evaluate(expression.right)
@@ -104,22 +105,33 @@ def _short_circuit(body: Body, expression: Binary, left: Known) -> Val:
     return POISON
 
 
-def _read_hint(body: Body, expression: Expr) -> Hint | None:
+def read_hint(body: Body, expression: Expr) -> Hint | None:
     """The hint of an operand that is not evaluated, because the other one decides: printed code
     shows the whole condition. None where it is more than a comparison of names and numbers."""
     match expression:
         case Name(text=text):
             found = next((layer[text] for layer in reversed(body.names) if text in layer), None)
-            return found.hint if isinstance(found, Known) else None
+            return find_hint(found) if found is not None else _read_let(body, expression)
+        case Bool(value=value):
+            return HintConst(value)
         case Number(value=value, unit=None):
             return HintConst(value)
         case Group(inner=inner):
-            return _read_hint(body, inner)
+            return read_hint(body, inner)
         case Unary(operator="not", operand=operand):
-            inside = _read_hint(body, operand)
+            inside = read_hint(body, operand)
             return HintUnary("not", inside) if inside is not None else None
         case Binary(operator=symbol, left=left, right=right) if symbol in _READABLE:
-            return combine_hints(symbol, _read_hint(body, left), _read_hint(body, right))
+            return combine_hints(symbol, read_hint(body, left), read_hint(body, right))
+    return None
+
+
+def _read_let(body: Body, name: Name) -> Hint | None:
+    """The hint of a number at file level."""
+    match body.file.find(name.text, name.span):
+        case _, Let():
+            value = body.file.value(name.text, name.span, body.home)
+            return value.hint if isinstance(value, Known) else None
     return None
 
 
@@ -259,7 +271,11 @@ def _range(body: Body, left: Val, right: Val, place: _Place) -> Val:
                 body.report(NotWhole(span, "the end of a range", describe(value)))
             return POISON
         ends.append(end)
-    return Range(ends[0], ends[1])
+    hints = [find_hint(v) for v in (left, right)]
+    known = tuple(h for h in hints if h is not None)
+    shown = known[1:] if ends[0] == 0 else known
+    hint = HintCall("range", shown) if len(known) == len(hints) else None
+    return Range(ends[0], ends[1], hint=hint)
 
 
 def _repeat(body: Body, expression: Binary, left: Val, right: Val) -> Val:
@@ -280,7 +296,8 @@ def _repeat(body: Body, expression: Binary, left: Val, right: Val) -> Val:
         body.report(CopiesNegative(span, count))
         return POISON
     body.session.spend(count, span)
-    return keep(body, Repeat(count, right, expression.span), expression.span)  # type: ignore[arg-type]
+    copies = Repeat(count, right, expression.span, find_hint(left))  # type: ignore[arg-type]
+    return keep(body, copies, expression.span)
 
 
 def evaluate_unary(body: Body, expression: Unary, want: Want) -> Val:

@@ -4,6 +4,7 @@ computed."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.arithmetic import whole
@@ -23,6 +24,7 @@ from compiler.elaborate.values import (
     Record,
     Tensor,
     Val,
+    find_hint,
     is_layer,
     is_none,
     plain_items,
@@ -205,7 +207,7 @@ def convert_known(value: Val, kind: str) -> Val | None:
             return value if is_layer(value) else None
         case "list", ListValue() | Range() | Record():
             items = plain_items(value)
-            return ListValue(tuple(items)) if items is not None else None
+            return ListValue(tuple(items), hint=find_hint(value)) if items is not None else None
         case "int", Known():
             size = whole(value)
             return Known(size, value.hint) if size is not None else None
@@ -224,8 +226,9 @@ def rename_value(value: Val, name: str) -> Val:
     match value:
         case Known(scalar):
             return Known(scalar, HintName(name))
-        case ListValue():
-            return strip_hints(value)
+        case ListValue(items):
+            plain = ListValue(tuple(map(strip_hints, items)))
+            return replace(plain, hint=HintName(name))
         case OpLayer():
             return value
     return value

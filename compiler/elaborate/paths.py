@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 
+from compiler.ir.hint import Hint, HintConst, HintText
 from compiler.records import dataclass
 from compiler.source import Span
 
@@ -37,6 +38,31 @@ class Paths:
         del self.taken[path]
         if self.counts.get(own, 0):
             self.counts[own] -= 1
+
+
+@dataclass(frozen=True)
+class Path:
+    """A path in a frame; `hint` is how it was written, where it has names in it."""
+
+    text: str
+    hint: Hint | None = None
+
+
+def join_hints(prefix: Path, name: Path) -> Hint | None:
+    """How a path of two parts was written; None where neither has names in it."""
+    if prefix.hint is None and name.hint is None:
+        return None
+    parts = [*_read_parts(prefix), HintConst("."), *_read_parts(name)]
+    return HintText(tuple(parts if prefix.text else parts[1 + len(_read_parts(prefix)) :]))
+
+
+def _read_parts(path: Path) -> tuple[Hint, ...]:
+    match path.hint:
+        case HintText(parts):
+            return parts
+        case None:
+            return (HintConst(path.text),)
+    return (path.hint,)
 
 
 def join(prefix: str, name: str) -> str:

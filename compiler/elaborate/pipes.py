@@ -113,7 +113,7 @@ def _refuse_stage(body: Body, value: Val, stage: Stage) -> None:
 
 def _compose(left: Layer, right: Layer, stage: Stage) -> Compose:
     if stage.label is not None:
-        right = Labelled(right, stage.label.text, stage.label.span)
+        right = Labelled(right, stage.label.text, stage.label.span, stage.label.hint)
     stages = left.stages if isinstance(left, Compose) else (left,)
     return Compose((*stages, right), stage.span)
 
@@ -175,7 +175,8 @@ def evaluate_named(body: Body, expression: Named, want: Want) -> Val:
             body.report(LabelNamesNothing(label.span, label.text, describe(value)))
             return POISON
         return value
-    return keep(body, Labelled(value, label.text, label.span), label.span)  # type: ignore[arg-type]
+    labelled = Labelled(value, label.text, label.span, label.hint)  # type: ignore[arg-type]
+    return keep(body, labelled, label.span)
 
 
 def _label_group(body: Body, expression: Named, inner: Expr, label: Label, want: Want) -> Val:
@@ -190,12 +191,13 @@ def _label_group(body: Body, expression: Named, inner: Expr, label: Label, want:
         with body.under(path):
             value = body.evaluate(inner, replace(want, label=None))
         if is_layer(value):
-            body.paths.release(path, "")
+            body.paths.release(path.text, "")
         elif len(body.paths.taken) == before + 1 and not isinstance(value, Poison):
             body.report(LabelNamesNothing(label.span, label.text, describe(value)))
             return POISON
         else:
             check_label(body, expression)
     if is_layer(value):
-        return keep(body, Labelled(value, label.text, label.span), label.span)  # type: ignore[arg-type]
+        labelled = Labelled(value, label.text, label.span, label.hint)  # type: ignore[arg-type]
+        return keep(body, labelled, label.span)
     return value

@@ -226,7 +226,8 @@ def make_constant(body: Body, number: Known, met: Sequence[TensorType], item: Gi
     hints = (("value", number.hint),) if number.hint is not None else ()
     assert body.home is not None
     assert body.frame is not None
-    (made,) = body.home.builder.apply(op, (), body.frame, Site(item.span, "", hints, body.guard))
+    site = Site(item.span, "", hints, body.guard, turns=body.turns)
+    (made,) = body.home.builder.apply(op, (), body.frame, site)
     return Tensor(made, body.home, item.span)
 
 
@@ -283,7 +284,8 @@ def _add_node(call: _Call, slot: Slot | None) -> Val:
             if slot is None:
                 return POISON
         inputs += [_get_weight(call, weight, slot, place) for weight in wanted]
-        site = Site(application.span, slot.name if slot else "", _hints(call), body.guard)
+        name, label = (slot.name, slot.hint) if slot is not None else ("", None)
+        site = Site(application.span, name, _hints(call), body.guard, label, body.turns)
         frame = slot.frame if slot is not None else body.frame
         made = body.home.builder.apply(op, inputs, frame, site, application.names)
     except Fault as fault:
@@ -305,7 +307,7 @@ def apply_built(
         body.report(ForeignTensor(application.span))
         return POISON
     values = [body.home.value_of(g.value) for g in operands if isinstance(g.value, Tensor)]
-    site = Site(application.span, "", hints, body.guard)
+    site = Site(application.span, "", hints, body.guard, turns=body.turns)
     try:
         made = body.home.builder.apply(op, values, body.frame, site, application.names)
     except Fault as fault:

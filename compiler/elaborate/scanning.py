@@ -177,6 +177,7 @@ class _Scan:
         inner = replace(
             self.body,
             home=self.inner_home,
+            turns=(),
             names=[*self.body.names, {}],
             clauses=loop_clauses(self.body.clauses),
             loop=Loop(self.axis),
@@ -299,7 +300,7 @@ class _Scan:
         inputs += [self.outer.value_of(tensor) for tensor, _ in home.captured.values()]
         names = (*ends, *emits)
         assert self.body.frame is not None
-        site = Site(self.head, "", (), self.body.guard)
+        site = Site(self.head, "", (), self.body.guard, turns=self.body.turns)
         made = self.outer.builder.apply(op, inputs, self.body.frame, site, names)
         for kept in builder.conditions.values():
             self.outer.root.builder.assume(kept.left, kept.relation, kept.right, kept.origin)

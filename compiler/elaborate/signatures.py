@@ -28,6 +28,7 @@ from compiler.messages.names import DefinedTwice
 from compiler.ops.base import Op
 from compiler.records import dataclass
 from compiler.signature import Operand
+from compiler.source import Span
 from compiler.syntax import (
     Clause,
     Declare,
@@ -79,7 +80,7 @@ class BlockSignature:
 
     inputs: tuple[InputSpec, ...]
     parameters: tuple[ParameterSpec, ...]
-    untraced: frozenset[str]
+    untraced: Mapping[str, tuple[Span, ...]]
 
     @property
     def has_tensors(self) -> bool:

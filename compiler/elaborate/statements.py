@@ -6,18 +6,22 @@ from collections.abc import Sequence
 
 from compiler.diagnostics import did_you_mean
 from compiler.dims import DimTooLarge
+from compiler.elaborate.arithmetic import replace_hint
 from compiler.elaborate.clauses import check_declared
 from compiler.elaborate.conditions import decide, iterate
 from compiler.elaborate.context import Body, Want, join_guards, negate
 from compiler.elaborate.describing import describe
+from compiler.elaborate.frames import is_plain, scalars
 from compiler.elaborate.later import LATER_CLAUSES
 from compiler.elaborate.parameters import convert_known
 from compiler.elaborate.results import take_return
 from compiler.elaborate.scanning import run_scan
 from compiler.elaborate.types import read_type
 from compiler.elaborate.unpacking import bind_items, note_name, unpack
-from compiler.elaborate.values import POISON, Known, Poison, Tensor, Val
+from compiler.elaborate.values import POISON, Known, ListValue, Poison, Tensor, Val, find_hint
 from compiler.elaborate.words import find_homes
+from compiler.ir.graph import Turn, TurnName
+from compiler.ir.hint import HintName
 from compiler.messages.names import ClauseWordBound, NotAvailable, UnknownClause
 from compiler.messages.scans import InsideScan
 from compiler.messages.shapes import NotATensor
@@ -162,6 +166,9 @@ def _run_if(body: Body, statement: If) -> None:
     assert isinstance(condition, Known)
     guard = condition.hint if decided else negate(condition)
     branch = statement.then if decided else statement.otherwise or ()
+    if body.home is not None and body.frame is not None:
+        builder = body.home.root.builder
+        builder.note_decision(body.frame, statement.span, outcome=decided)
     returned = body.result is not None
     with body.guarded(guard):
         body.execute(branch)
@@ -191,16 +198,32 @@ def _bound_names(statements: Sequence[Statement]) -> list[str]:
 
 
 def _run_for(body: Body, statement: For) -> None:
-    items = iterate(body, body.evaluate(statement.iterable), statement.iterable.span)
+    iterable = body.evaluate(statement.iterable)
+    items = iterate(body, iterable, statement.iterable.span)
     if items is None:
         for name in (*(n.text for n in statement.names), *_bound_names(statement.body)):
             body.bind(name, POISON)
         return
-    for item in items:
+    over = find_hint(iterable)
+    for number, item in enumerate(items):
         bind_items(body, statement.names, item, statement.iterable.span)
-        body.execute(statement.body)
+        bound = tuple(_rename_bound(body, name.text) for name in statement.names)
+        turn = Turn(statement.span, number, tuple(b for b in bound if b is not None), over)
+        with body.turning(turn):
+            body.execute(statement.body)
         if body.result is not None:
             return
+
+
+def _rename_bound(body: Body, name: str) -> TurnName | None:
+    """A name of a `for` in one turn: from here on, what it holds is written as the name."""
+    value = body.names[-1].get(name)
+    hint = find_hint(value) if value is not None else None
+    plain = scalars(value) if isinstance(value, Known | ListValue) else None
+    if value is None or not is_plain(plain) or body.loop is not None:
+        return None
+    body.bind(name, replace_hint(value, HintName(name)))
+    return TurnName(name, plain, hint)
 
 
 def _run_return(body: Body, statement: Return) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compiler.dims import Dim
-from compiler.elaborate.arithmetic import whole
+from compiler.elaborate.arithmetic import replace_hint, whole
 from compiler.elaborate.context import Application, Body, Want
 from compiler.elaborate.describing import describe
 from compiler.elaborate.primitives import apply_built
 from compiler.elaborate.values import (
+    NONE,
     POISON,
     Given,
     Known,
@@ -17,10 +18,11 @@ from compiler.elaborate.values import (
     Poison,
     Tensor,
     Val,
+    find_hint,
     is_none,
     plain_items,
 )
-from compiler.ir.hint import Hint
+from compiler.ir.hint import Hint, HintCall, HintConst, HintItem
 from compiler.messages.functions import NotWhole, UnknownWhenCompiling
 from compiler.messages.values import NotAList, OutsideList
 from compiler.ops.base import OPS
@@ -45,7 +47,7 @@ def evaluate_subscript(body: Body, expression: Subscript, want: Want) -> Val:
     if items is None:
         body.report(NotAList(expression.base.span, describe(base)))
         return POISON
-    picked = _index_list(body, expression, items)
+    picked = _index_list(body, expression, items, find_hint(base))
     if isinstance(base, Known) and isinstance(picked, ListValue):
         return Known("".join(str(i.value) for i in picked.items if isinstance(i, Known)))
     return picked
@@ -54,34 +56,63 @@ def evaluate_subscript(body: Body, expression: Subscript, want: Want) -> Val:
 # --- lists ------------------------------------------------------------------------------------
 
 
-def _index_list(body: Body, expression: Subscript, items: Sequence[Val]) -> Val:
+def _index_list(body: Body, expression: Subscript, items: Sequence[Val], hint: Hint | None) -> Val:
+    """One item or several; `hint` is how the list was written."""
     if len(expression.indices) != 1 or isinstance(expression.indices[0], RestSyntax):
         body.report(NotWhole(expression.indices[-1].span, "the index of a list", "several items"))
         return POISON
     index = expression.indices[0]
     if isinstance(index, Slice):
-        bounds = [_bound(body, b) for b in (index.start, index.stop, index.step)]
-        if any(isinstance(b, Poison) for b in bounds) or bounds[2] == 0:
+        ends = [index.start, index.stop, *([index.step] if index.step is not None else [])]
+        values = [NONE if end is None else body.evaluate(end) for end in ends]
+        bounds = [
+            None if end is None else _whole_bound(body, end, value)
+            for end, value in zip(ends, values, strict=True)
+        ]
+        if any(isinstance(b, Poison) for b in bounds) or bounds[2:] == [0]:
             return POISON
-        start, stop, step = (b if isinstance(b, int) else None for b in bounds)
-        return ListValue(tuple(items[start:stop:step]))
-    number = _bound(body, index)
+        start, stop, *step = (b if isinstance(b, int) else None for b in bounds)
+        picked = ListValue(tuple(items[start : stop : step[0] if step else None]))
+        return replace_hint(picked, _slice_hint(hint, values))
+    place = body.evaluate(index)
+    number = _whole_bound(body, index, place)
     if isinstance(number, Poison):
-        return POISON
-    if not isinstance(number, int):
-        body.report(NotWhole(index.span, "the index of a list", "none"))
         return POISON
     if not -len(items) <= number < len(items):
         body.report(OutsideList(index.span, number, len(items)))
         return POISON
-    return items[number]
+    own = find_hint(place)
+    item = items[number]
+    return item if hint is None or own is None else replace_hint(item, _pick_hint(hint, own))
+
+
+def _pick_hint(hint: Hint, own: Hint) -> Hint:
+    """`widths[1]` for the first item of `widths[1:]`."""
+    match hint, own:
+        case (
+            HintItem(items, HintCall("slice", (HintConst(int() as start), HintConst(None)))),
+            HintConst(int() as number),
+        ) if start >= 0 <= number:
+            return HintItem(items, HintConst(start + number))
+    return HintItem(hint, own)
+
+
+def _slice_hint(hint: Hint | None, bounds: Sequence[Val]) -> Hint | None:
+    """How some items of a list were written: `depths[1:]`."""
+    known = [own for bound in bounds if (own := find_hint(bound)) is not None]
+    if hint is None or len(known) < len(bounds):
+        return None
+    return HintItem(hint, HintCall("slice", tuple(known)))
 
 
 def _bound(body: Body, expression: Expr | None) -> int | Poison | None:
     """A bound of a slice of a list, or an index."""
     if expression is None:
         return None
-    value = body.evaluate(expression)
+    return _whole_bound(body, expression, body.evaluate(expression))
+
+
+def _whole_bound(body: Body, expression: Expr, value: Val) -> int | Poison:
     if isinstance(value, Poison):
         return POISON
     number = whole(value) if isinstance(value, Known) else None

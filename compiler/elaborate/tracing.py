@@ -1,12 +1,14 @@
-"""Which parameters of a block act where no hint follows: loop bounds, numbers of copies, texts."""
+"""Which parameters of a block act where no hint follows: in loops, numbers of copies, paths."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 from compiler.elaborate.functions import FUNCTIONS
+from compiler.ir.hint import HINT_FUNCTIONS
+from compiler.source import Span
 from compiler.syntax import (
     Attribute,
     Binary,
@@ -14,52 +16,72 @@ from compiler.syntax import (
     Call,
     Comprehension,
     For,
-    Generator,
+    If,
     Item,
     Name,
     Named,
     Node,
     StageLabel,
     String,
-    Subscript,
     Then,
 )
 
 
-def find_untraced(item: Item) -> frozenset[str]:
-    """Names of parameters that reach a bound of a loop, a number of copies, an index of a list,
-    a text or a function of numbers, directly or through bindings of the body."""
+def find_untraced(item: Item) -> dict[str, tuple[Span, ...]]:
+    """Parameters that reach places where no hint follows, directly or through bindings of the
+    body, with these places: loops, numbers of copies, conditions that change from turn to turn,
+    paths, slices of lists and functions that Python does not have."""
     nodes = list(walk(item.body))
-    reached = {name for node in nodes for place in _untraced_places(node) for name in _names(place)}
     sources: dict[str, set[str]] = {}
+    turning: dict[str, set[str]] = {}
     for node in nodes:
-        if isinstance(node, Binding):
-            sources.setdefault(node.name.text, set()).update(_names(node.value))
+        match node:
+            case Binding(name=name, value=value):
+                sources.setdefault(name.text, set()).update(_names(value))
+            case For(names=several, iterable=iterable):
+                for bound in several:
+                    turning.setdefault(bound.text, set()).update(_names(iterable))
+    parameters = {p.name.text for p in item.parameters}
+    found: dict[str, dict[Span, None]] = {}
+    for node in nodes:
+        for place, tree in _untraced_places(node):
+            # a path is written anew in each turn: it may say the names of its loop
+            steps = (sources,) if isinstance(node, StageLabel) else (sources, turning)
+            reached = _close(_names(tree), steps)
+            for parameter in reached & parameters:
+                found.setdefault(parameter, {})[place] = None
+    return {name: tuple(places) for name, places in found.items()}
+
+
+def _close(names: Iterator[str], steps: Sequence[Mapping[str, set[str]]]) -> set[str]:
+    """Names, and all that they are made from."""
+    reached = set(names)
     waiting = list(reached)
     while waiting:
-        for name in sources.get(waiting.pop(), ()):
-            if name not in reached:
-                reached.add(name)
-                waiting.append(name)
-    return frozenset(p.name.text for p in item.parameters if p.name.text in reached)
+        name = waiting.pop()
+        new = {source for step in steps for source in step.get(name, ())} - reached
+        reached |= new
+        waiting += new
+    return reached
 
 
-def _untraced_places(node: Node) -> Iterator[object]:
+def _untraced_places(node: Node) -> Iterator[tuple[Span, object]]:
     match node:
-        case For(iterable=iterable) | Generator(iterable=iterable):
-            yield iterable
-        case Then(right=Binary(operator="*", left=count)):
-            yield count
-        case Then(right=Named(expression=Binary(operator="*", left=count))):
-            yield count
-        case String(parts=parts):
-            yield parts
-        case StageLabel(indices=indices) | Subscript(indices=indices):
-            yield indices
-        case Call(function=Name(text=text), arguments=arguments) if text in FUNCTIONS:
-            yield arguments
+        case For(iterable=iterable):
+            yield node.span, iterable
+        case If(condition=condition):
+            yield node.span, condition
+        case Then(right=Binary(operator="*", left=count) as copies):
+            yield copies.span, count
+        case Then(right=Named(expression=Binary(operator="*", left=count) as copies)):
+            yield copies.span, count
+        case StageLabel(base=base, indices=indices):
+            yield node.span, (base, indices) if isinstance(base, String) else indices
+        case Call(function=Name(text=text), arguments=arguments):
+            if text in FUNCTIONS and text not in HINT_FUNCTIONS:
+                yield node.span, arguments
         case Comprehension(generators=generators):
-            yield generators
+            yield node.span, generators
 
 
 def _names(tree: object) -> Iterator[str]:

@@ -29,9 +29,7 @@ def unpack(body: Body, names: Sequence[Name], value: Val, span: Span) -> None:
 def note_name(body: Body, name: str, value: Val) -> None:
     """Keeps what the author calls a tensor that a block has named already."""
     if isinstance(value, Tensor) and body.frame is not None:
-        made = value.value.name
-        if made.partition(".")[0] != name:
-            value.home.builder.note_name(body.frame, value.value, name)
+        value.home.builder.note_name(body.frame, value.value, name)
 
 
 def _items(body: Body, value: Val, span: Span) -> Sequence[Val] | None:

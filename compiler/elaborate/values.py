@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from compiler.diagnostics import Message
 from compiler.dims import Dim
 from compiler.ir.graph import Frame, Value
-from compiler.ir.hint import Hint
+from compiler.ir.hint import Hint, HintConst
 from compiler.ops.base import Op
 from compiler.program import AddAdapters, LoadWeights
 from compiler.records import dataclass
@@ -84,10 +84,12 @@ class Several:
 
 @dataclass(frozen=True)
 class ListValue(Several):
-    """`[a, b]`; `spans` are the places of its items where it is written out."""
+    """`[a, b]`; `spans` are the places of its items where it is written out, `hint` is how it
+    was written, where that is known."""
 
     items: tuple[Val, ...]
     spans: tuple[Span, ...] = ()
+    hint: Hint | None = None
 
     @property
     def values(self) -> tuple[Val, ...]:
@@ -112,6 +114,7 @@ class Range:
     stop: int | Dim
     step: int = 1
     backwards: bool = False
+    hint: Hint | None = None
 
     @property
     def values(self) -> range | None:
@@ -224,11 +227,12 @@ class Compose(Several):
 
 @dataclass(frozen=True, eq=False)
 class Repeat(Several):
-    """`n * layer`: independent copies in sequence."""
+    """`n * layer`: independent copies in sequence; `hint` is how n was written."""
 
     count: int
     layer: Layer
     span: Span
+    hint: Hint | None = None
 
     @property
     def values(self) -> tuple[Val, ...]:
@@ -243,6 +247,7 @@ class Labelled(Several):
     layer: Layer
     label: str
     span: Span
+    hint: Hint | None = None
 
     @property
     def values(self) -> tuple[Val, ...]:
@@ -348,7 +353,7 @@ Val = (
 )
 """Whatever an expression can be."""
 
-NONE = Known(None)
+NONE = Known(None, HintConst(None))
 
 
 def is_none(value: Val) -> bool:
@@ -392,5 +397,10 @@ def plain_items(value: Val) -> Sequence[Val] | None:
         case Range():
             numbers, length = value.values, value.length
             if numbers is not None and isinstance(length, int) and length <= MAX_ITEMS:
-                return tuple(Known(number) for number in numbers)
+                return tuple(Known(number, HintConst(number)) for number in numbers)
     return None
+
+
+def find_hint(value: Val) -> Hint | None:
+    """How a number or a list was written, where that is known."""
+    return value.hint if isinstance(value, Known | ListValue | Range) else None

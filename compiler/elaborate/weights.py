@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.elaborate.context import Body, Label
-from compiler.elaborate.paths import join
+from compiler.elaborate.paths import Path, join, join_hints
 from compiler.elaborate.values import Tensor
 from compiler.ir.graph import Frame
 from compiler.ir.hint import Hint
@@ -16,11 +16,12 @@ from compiler.source import Span
 @dataclass(frozen=True)
 class Slot:
     """Where the weights of one stage live: under a name in a frame. `reuse` says that they were
-    made before."""
+    made before; `hint` is how the name was written, where it has names in it."""
 
     name: str
     frame: Frame
     reuse: bool = False
+    hint: Hint | None = None
 
 
 def claim_slot(body: Body, label: Label | None, own: str, span: Span) -> Slot | None:
@@ -28,17 +29,18 @@ def claim_slot(body: Body, label: Label | None, own: str, span: Span) -> Slot | 
     that is taken. None where a label is taken, which is reported."""
     assert body.frame is not None
     path = claim_path(body, label, own, span)
-    return None if path is None else Slot(path, body.frame, body.reuse)
+    return None if path is None else Slot(path.text, body.frame, body.reuse, path.hint)
 
 
-def claim_path(body: Body, label: Label | None, own: str, span: Span) -> str | None:
+def claim_path(body: Body, label: Label | None, own: str, span: Span) -> Path | None:
     """A path in the body's frame for a stage; None where a label is taken, which is reported."""
     if label is None:
-        return body.paths.number(join(body.prefix, own), span)
+        return Path(body.paths.number(join(body.prefix, own), span))
     path = join(body.prefix, label.text)
     first = body.paths.claim(path, label.span)
     if first is None:
-        return path
+        above = Path(body.prefix, body.prefix_hint)
+        return Path(path, join_hints(above, Path(label.text, label.hint)))
     place = first if first is not label.span else None
     body.report(PathTaken(label.span, _full(body, path), place))
     return None

@@ -9,6 +9,7 @@ from compiler.initializers import Initializer
 from compiler.ir.graph import (
     Alias,
     Condition,
+    Decision,
     Frame,
     Graph,
     Input,
@@ -64,6 +65,8 @@ class Builder:
         self._counts: dict[str, int] = {}
         self._serial = 0
         self._aliases: dict[tuple[Frame, str], Alias] = {}
+        self._decisions: dict[Decision, None] = {}
+        self._scopes: dict[str, Frame] = {}
 
     def reserve(self, path: str) -> None:
         """Keeps a path free for a weight that is declared later: values that wish for the name
@@ -149,6 +152,7 @@ class Builder:
         wished = names if len(names) == len(made) else [""] * len(made)
         outputs = tuple(map(self._new_value, wished, made))
         self._nodes.append(Node(op, tuple(inputs), outputs, scope, origin))
+        self._scopes.update((value.name, scope) for value in outputs)
         return outputs
 
     def output(self, name: str, value: Value, doc: str = "", origin: Span | None = None) -> None:
@@ -167,10 +171,18 @@ class Builder:
             tuple(self.conditions.values()),
             self.doc,
             aliases=tuple(self._aliases.values()),
+            decisions=tuple(self._decisions),
         )
 
+    def note_decision(self, frame: Frame, place: Span, *, outcome: bool) -> None:
+        """Notes how a compile-time `if` came out in a call."""
+        self._decisions[Decision(frame, place, outcome)] = None
+
     def note_name(self, frame: Frame, value: Value, name: str) -> None:
-        """Notes what a frame calls a value; the first of several names stays."""
+        """Notes what a frame calls a value that it did not name itself; the first of several
+        names stays."""
+        if self._scopes.get(value.name, frame) is frame and value.name.partition(".")[0] == name:
+            return
         self._aliases.setdefault((frame, value.name), Alias(frame, value.name, name))
 
     def _new_value(self, name: str, type: TensorType) -> Value:

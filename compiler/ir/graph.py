@@ -59,9 +59,10 @@ class Argument:
     """One compile-time argument of the call of a block: what it was, and how it was written.
 
     `hint` is in the caller's names. `dim` is (formal, axis) for a name that the signature binds
-    to a dimension: it is no constructor argument by itself. `untraced` says that the body uses
-    it where no hint follows (bounds of loops, lengths of lists): generated code that took it as
-    an argument would honour only part of it, so where it is constant it is printed as literals.
+    to a dimension: it is no constructor argument by itself. `untraced` are the places where the
+    body uses it and no hint follows (loops, conditions, functions of numbers): generated code
+    that took it as an argument and did not say there what the spec says would honour only part
+    of it, so where it is constant it is then printed as literals.
     """
 
     name: str
@@ -69,7 +70,28 @@ class Argument:
     hint: Hint | None = None
     default: object = NO_DEFAULT
     dim: tuple[str, int] | None = None
-    untraced: bool = False
+    untraced: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True)
+class TurnName:
+    """A name that a loop binds: its value in one turn, and how the item of the list was
+    written."""
+
+    name: str
+    value: object
+    hint: Hint | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a compile-time loop: which loop, which turn, what its names are there, and
+    what it goes through, in the names around it."""
+
+    loop: Span | None
+    number: int
+    names: tuple[TurnName, ...] = ()
+    over: Hint | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +100,8 @@ class Frame:
 
     Two calls of one net share `path` and differ in `call`. `tensors` maps the block's tensor
     parameters to value names at the call; `guard` is the compile-time `if` around the call, in
-    the caller's names. Frames are compared by identity.
+    the caller's names; `label` is how its path below the caller's was written, where that has
+    names in it; `turns` are those of the caller's loops. Frames are compared by identity.
     """
 
     block: str
@@ -90,6 +113,8 @@ class Frame:
     guard: Hint | None = None
     doc: str = ""
     origin: Span | None = None
+    label: Hint | None = None
+    turns: tuple[Turn, ...] = ()
 
     @cached_property
     def chain(self) -> tuple[Frame, ...]:
@@ -107,13 +132,16 @@ class Site:
     `name` is the path of its parameters inside the frame (`downsample.0`), empty where it has
     none. `hints` maps a field of the op to the expression it came from, in the frame's names
     (`out` -> `2 * width`; an element of a tuple field is `kernel.0`). `guard` is the
-    compile-time `if` around the node.
+    compile-time `if` around the node; `label` is how its name was written, where that has names
+    in it; `turns` are those of the loops around it, outermost first.
     """
 
     span: Span | None = None
     name: str = ""
     hints: tuple[tuple[str, Hint], ...] = ()
     guard: Hint | None = None
+    label: Hint | None = None
+    turns: tuple[Turn, ...] = ()
 
     @cached_property
     def hint(self) -> Mapping[str, Hint]:
@@ -187,6 +215,15 @@ class Alias:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """How a compile-time `if` came out in a call of a block."""
+
+    frame: Frame
+    place: Span
+    outcome: bool
+
+
+@dataclass(frozen=True)
 class Graph:
     """A network: flat, ordered, immutable. `frame` is the root frame (the model's own call)."""
 
@@ -201,6 +238,7 @@ class Graph:
     constants: Mapping[str, object] = field(default_factory=dict)
     """Weights whose numbers a pass computed (`numpy.ndarray` by parameter path)."""
     aliases: tuple[Alias, ...] = ()
+    decisions: tuple[Decision, ...] = ()
 
     @cached_property
     def producers(self) -> Mapping[str, Node]:

@@ -55,7 +55,56 @@ class HintChoose:
     otherwise: Hint
 
 
-Hint = HintName | HintConst | HintBinary | HintUnary | HintChoose
+@dataclass(frozen=True)
+class HintCall:
+    """A function of numbers and lists that Python has too: `range(layers)`, `len(depths)`."""
+
+    function: str
+    arguments: tuple[Hint, ...]
+
+
+@dataclass(frozen=True)
+class HintItem:
+    """An item of a list: `depths[i]`."""
+
+    items: Hint
+    index: Hint
+
+
+@dataclass(frozen=True)
+class HintList:
+    """A list as it was written out: `[width, 2 * width]`."""
+
+    items: tuple[Hint, ...]
+
+
+@dataclass(frozen=True)
+class HintText:
+    """Text with values in it: `"layer{i + 1}"`."""
+
+    parts: tuple[Hint, ...]
+
+
+@dataclass(frozen=True)
+class HintSize:
+    """A size of a tensor at hand, by the name of its value: `x.shape[1]`."""
+
+    value: str
+    axis: int
+
+
+Hint = (
+    HintName
+    | HintSize
+    | HintConst
+    | HintBinary
+    | HintUnary
+    | HintChoose
+    | HintCall
+    | HintItem
+    | HintList
+    | HintText
+)
 
 
 class HintError(Exception):
@@ -77,6 +126,20 @@ _APPLY: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+HINT_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "range": lambda *ends: tuple(range(*ends)),
+    "enumerate": lambda items: tuple(enumerate(items)),
+    "zip": lambda *lists: tuple(zip(*lists, strict=False)),
+    "reversed": lambda items: tuple(reversed(items)),
+    "len": len,
+    "sum": sum,
+    "max": max,
+    "min": min,
+    "abs": abs,
+    "slice": slice,
+}
+"""Functions that a hint may call: they mean in Python what they mean in a spec. `slice` is an
+index of a list, which is written with colons."""
 _LEVELS: tuple[tuple[str, ...], ...] = (
     ("or",),
     ("and",),
@@ -98,7 +161,7 @@ def evaluate_hint(hint: Hint, names: Mapping[str, object]) -> object:
     """
     try:
         return _evaluate(hint, names)
-    except (KeyError, TypeError, ArithmeticError, ValueError) as error:
+    except (LookupError, TypeError, ArithmeticError, ValueError) as error:
         raise HintError(str(error)) from error
 
 
@@ -108,6 +171,8 @@ def _evaluate(hint: Hint, names: Mapping[str, object]) -> object:
             return value
         case HintName(name):
             return names[name]
+        case HintSize():
+            return names[hint_text(hint)]
         case HintUnary("not", operand):
             return not _evaluate(operand, names)
         case HintUnary(_, operand):
@@ -120,6 +185,14 @@ def _evaluate(hint: Hint, names: Mapping[str, object]) -> object:
             return _evaluate(left, names) or _evaluate(right, names)
         case HintBinary(symbol, left, right):
             return _APPLY[symbol](_evaluate(left, names), _evaluate(right, names))
+        case HintCall(function, arguments):
+            return HINT_FUNCTIONS[function](*(_evaluate(a, names) for a in arguments))
+        case HintItem(items, index):
+            return _evaluate(items, names)[_evaluate(index, names)]  # type: ignore[index]
+        case HintList(parts):
+            return tuple(_evaluate(part, names) for part in parts)
+        case HintText(parts):
+            return "".join(str(_evaluate(part, names)) for part in parts)
 
 
 def hint_names(hint: Hint) -> Iterator[str]:
@@ -136,6 +209,33 @@ def hint_names(hint: Hint) -> Iterator[str]:
             yield from hint_names(condition)
             yield from hint_names(then)
             yield from hint_names(otherwise)
+        case HintCall() | HintItem() | HintList() | HintText():
+            for part in _parts(hint):
+                yield from hint_names(part)
+
+
+def _parts(hint: HintCall | HintItem | HintList | HintText) -> tuple[Hint, ...]:
+    match hint:
+        case HintCall(_, parts) | HintList(parts) | HintText(parts):
+            return parts
+        case HintItem(items, index):
+            return (items, index)
+
+
+def change_parts(
+    hint: HintCall | HintItem | HintList | HintText, change: Callable[[Hint], Hint]
+) -> Hint:
+    """A hint about lists or text with each of its parts changed."""
+    parts = tuple(map(change, _parts(hint)))
+    match hint:
+        case HintCall(function):
+            return HintCall(function, parts)
+        case HintList():
+            return HintList(parts)
+        case HintText():
+            return HintText(parts)
+        case HintItem():
+            return HintItem(*parts)
 
 
 def hint_size(hint: Hint) -> int:
@@ -147,23 +247,47 @@ def hint_size(hint: Hint) -> int:
             return 1 + hint_size(left) + hint_size(right)
         case HintChoose(condition, then, otherwise):
             return 1 + hint_size(condition) + hint_size(then) + hint_size(otherwise)
+        case HintCall() | HintItem() | HintList() | HintText():
+            return 1 + sum(map(hint_size, _parts(hint)))
     return 1
 
 
 def rename_hint(hint: Hint, names: Mapping[str, Hint]) -> Hint:
     """The hint with names replaced by other hints."""
+    return change_hint(hint, lambda h: names.get(h.name, h) if isinstance(h, HintName) else h)
+
+
+def name_sizes(hint: Hint, places: Mapping[str, int]) -> Hint:
+    """The hint with sizes of some tensors as names: `size_name` of their places."""
+
+    def change(part: Hint) -> Hint:
+        if isinstance(part, HintSize) and part.value in places:
+            return HintName(size_name(places[part.value], part.axis))
+        return part
+
+    return change_hint(hint, change)
+
+
+def size_name(place: int, axis: int) -> str:
+    """What a size of a tensor is called as long as the tensor has no name but its place."""
+    return f"{place}.shape[{axis}]"
+
+
+def change_hint(hint: Hint, change: Callable[[Hint], Hint]) -> Hint:
+    """The hint with `change` applied to every name and size in it."""
     match hint:
-        case HintName(name):
-            return names.get(name, hint)
         case HintUnary(symbol, operand):
-            return HintUnary(symbol, rename_hint(operand, names))
+            return HintUnary(symbol, change_hint(operand, change))
         case HintBinary(symbol, left, right):
-            return HintBinary(symbol, rename_hint(left, names), rename_hint(right, names))
+            return HintBinary(symbol, change_hint(left, change), change_hint(right, change))
         case HintChoose(condition, then, otherwise):
-            parts = (rename_hint(h, names) for h in (condition, then, otherwise))
+            parts = (change_hint(h, change) for h in (condition, then, otherwise))
             return HintChoose(*parts)
-        case _:
-            return hint
+        case HintCall() | HintItem() | HintList() | HintText():
+            return change_parts(hint, lambda part: change_hint(part, change))
+        case HintName() | HintSize():
+            return change(hint)
+    return hint
 
 
 def hint_text(hint: Hint, level: int = 0) -> str:
@@ -173,6 +297,8 @@ def hint_text(hint: Hint, level: int = 0) -> str:
             return repr(value)
         case HintName(name):
             return name
+        case HintSize(value, axis):
+            return f"{value}.shape[{axis}]"
         case HintUnary(symbol, operand):
             own = _LEVEL["not" if symbol == "not" else "neg"]
             text = ("not " if symbol == "not" else "-") + hint_text(operand, own)
@@ -186,7 +312,30 @@ def hint_text(hint: Hint, level: int = 0) -> str:
             right_level = own if symbol in ("**", "and", "or") else own + 1
             left_level = own + 1 if symbol == "**" or own == _LEVEL["=="] else own
             text = f"{hint_text(left, left_level)} {symbol} {hint_text(right, right_level)}"
+        case HintCall(function, arguments):
+            return f"{function}({', '.join(map(hint_text, arguments))})"
+        case HintItem(items, HintCall("slice", bounds)):
+            texts = ("" if b == HintConst(None) else hint_text(b) for b in bounds)
+            return f"{hint_text(items, len(_LEVELS))}[{':'.join(texts)}]"
+        case HintItem(items, index):
+            return f"{hint_text(items, len(_LEVELS))}[{hint_text(index)}]"
+        case HintList(parts):
+            return f"[{', '.join(map(hint_text, parts))}]"
+        case HintText(parts):
+            return f'f"{text_inside(parts)}"'
     return f"({text})" if own < level else text
+
+
+def text_inside(parts: tuple[Hint, ...]) -> str:
+    """Parts of a text as they stand inside an f-string."""
+    texts = (
+        part.value if isinstance(part, HintConst) and isinstance(part.value, str) else None
+        for part in parts
+    )
+    return "".join(
+        f"{{{hint_text(part)}}}" if text is None else text
+        for part, text in zip(parts, texts, strict=True)
+    )
 
 
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}

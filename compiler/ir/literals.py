@@ -11,7 +11,19 @@ from typing import Any
 from lark import Token, Tree
 
 from compiler.dims import Dim
-from compiler.ir.hint import Hint, HintBinary, HintChoose, HintConst, HintName, HintUnary
+from compiler.ir.hint import (
+    Hint,
+    HintBinary,
+    HintCall,
+    HintChoose,
+    HintConst,
+    HintItem,
+    HintList,
+    HintName,
+    HintSize,
+    HintText,
+    HintUnary,
+)
 from compiler.tensor import DType, TensorType
 
 Branch = Tree[Token]
@@ -152,11 +164,29 @@ def read_hint(tree: Branch | Token) -> Hint:
             return HintBinary(str(symbol)[1:-1], read_hint(left), read_hint(right))
         case "hint_choose", [condition, then, otherwise]:
             return HintChoose(read_hint(condition), read_hint(then), read_hint(otherwise))
+        case "hint_call", [word, *arguments]:
+            return HintCall(read_word(word), tuple(map(read_hint, arguments)))
+        case "hint_size", [value, axis]:
+            return HintSize(read_value_name(value), int(str(axis)))
+        case "hint_item", [items, index]:
+            return HintItem(read_hint(items), read_hint(index))
+        case "hint_items", parts:
+            return HintList(tuple(map(read_hint, parts)))
+        case "hint_join", parts:
+            return HintText(tuple(map(read_hint, parts)))
         case "hint_list", items:
-            parts = (read_hint(t) for t in items)
-            return HintConst(tuple(p.value for p in parts if isinstance(p, HintConst)))  # type: ignore[misc]
+            values = (read_hint(t) for t in items)
+            return HintConst(tuple(p.value for p in values if isinstance(p, HintConst)))  # type: ignore[misc]
     literal = Tree(str(tree.data).removeprefix("hint_"), tree.children)
     return HintConst(read_literal(literal, _refuse_graph))  # type: ignore[arg-type]
+
+
+def read_value_name(token: Branch | Token) -> str:
+    """`%x` and `%"x"` as the name of a value; `%12` is one itself."""
+    text = str(token)
+    if text.startswith('%"'):
+        return str(json.loads(text[1:]))
+    return text if text[1:].isdigit() else text[1:]
 
 
 def _refuse_graph(tree: Branch) -> object:

@@ -7,13 +7,18 @@ import json
 from collections.abc import Iterator
 
 from compiler.dims import Dim
-from compiler.ir.graph import NO_DEFAULT, Argument, Frame, Graph, Node, Parameter, Site
+from compiler.ir.graph import NO_DEFAULT, Argument, Frame, Graph, Node, Parameter, Site, Turn
 from compiler.ir.hint import (
     Hint,
     HintBinary,
+    HintCall,
     HintChoose,
     HintConst,
+    HintItem,
+    HintList,
     HintName,
+    HintSize,
+    HintText,
     HintUnary,
 )
 from compiler.source import Span
@@ -61,6 +66,11 @@ class _Printer:
             if alias.frame in self.frames:
                 place = f"@{self.frames[alias.frame]} {_value(alias.value)}"
                 yield f"{inner}known {place} = {_text(alias.name)}"
+        for decision in graph.decisions:
+            if decision.frame in self.frames:
+                outcome = str(decision.outcome).lower()
+                place = f"@{self.frames[decision.frame]}{self.span(decision.place)}"
+                yield f"{inner}decided {outcome} in {place}"
         for output in graph.outputs:
             head = f"output {_text(output.name)} = {_value(output.value.name)}"
             yield f"{inner}{head}{_doc(output.doc)}{self.span(output.origin)}"
@@ -73,7 +83,19 @@ class _Printer:
         parts += [self.argument(a) for a in frame.arguments]
         parts += [f"tensor {formal}={_value(name)}" for formal, name in frame.tensors]
         guard = f" guard {_hint(frame.guard)}" if frame.guard is not None else ""
-        return " ".join(parts) + guard + _doc(frame.doc) + self.span(frame.origin)
+        text = " ".join(parts) + guard + self.turns(frame.label, frame.turns)
+        return text + _doc(frame.doc) + self.span(frame.origin)
+
+    def turns(self, label: Hint | None, turns: tuple[Turn, ...]) -> str:
+        """How a path was written, and the turns of loops around."""
+        text = f" from {_hint(label)}" if label is not None else ""
+        for turn in turns:
+            text += f" turn {turn.number}{self.span(turn.loop)}"
+            text += f" over {_hint(turn.over)}" if turn.over is not None else ""
+            for bound in turn.names:
+                text += f" let {bound.name}={self.literal(bound.value, '')}"
+                text += f" hint {_hint(bound.hint)}" if bound.hint is not None else ""
+        return text
 
     def argument(self, argument: Argument) -> str:
         text = f"argument {argument.name}={self.literal(argument.value, '')}"
@@ -84,7 +106,7 @@ class _Printer:
         if argument.dim is not None:
             text += f" dim={argument.dim[0]}.{argument.dim[1]}"
         if argument.untraced:
-            text += " untraced"
+            text += f" untraced ({''.join(map(self.span, argument.untraced)).strip()})"
         return text
 
     def parameter_line(self, parameter: Parameter) -> str:
@@ -117,7 +139,7 @@ class _Printer:
         text += _hinted(site.hints)
         if site.guard is not None:
             text += f" guard {_hint(site.guard)}"
-        return text + self.span(site.span)
+        return text + self.turns(site.label, site.turns) + self.span(site.span)
 
     def span(self, span: Span | None) -> str:
         if span is None:
@@ -188,6 +210,16 @@ def _hint(hint: Hint) -> str:
             return f"(`{symbol}` {_hint(left)} {_hint(right)})"
         case HintChoose(condition, then, otherwise):
             return f"(if {_hint(condition)} {_hint(then)} {_hint(otherwise)})"
+        case HintCall(function, arguments):
+            return f"(call {' '.join((function, *map(_hint, arguments)))})"
+        case HintSize(value, axis):
+            return f"(size {_value(value)} {axis})"
+        case HintItem(items, index):
+            return f"(item {_hint(items)} {_hint(index)})"
+        case HintList(parts):
+            return f"({' '.join(('items', *map(_hint, parts)))})"
+        case HintText(parts):
+            return f"({' '.join(('join', *map(_hint, parts)))})"
 
 
 def _scalar(value: object) -> str:

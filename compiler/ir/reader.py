@@ -18,6 +18,7 @@ from compiler.ir.graph import (
     Alias,
     Argument,
     Condition,
+    Decision,
     Frame,
     Graph,
     Input,
@@ -25,6 +26,8 @@ from compiler.ir.graph import (
     Output,
     Parameter,
     Site,
+    Turn,
+    TurnName,
     Value,
 )
 from compiler.ir.hint import Hint
@@ -37,6 +40,7 @@ from compiler.ir.literals import (
     read_hint,
     read_literal,
     read_type,
+    read_value_name,
 )
 from compiler.ops.base import OPS
 from compiler.ops.registry import load_ops
@@ -96,11 +100,20 @@ class _Reader:
             tuple(self.condition(line) for line in _children(tree, "condition")),
             self.doc(tree),
             aliases=tuple(self.alias(line) for line in _children(tree, "alias")),
+            decisions=tuple(
+                Decision(
+                    self.frames[str(line.children[1])],
+                    place,
+                    self.value(line.children[0]) is True,
+                )
+                for line in _children(tree, "decision")
+                if (place := self.span(line)) is not None
+            ),
         )
 
     def alias(self, tree: Branch) -> Alias:
         frame, value, name = tree.children
-        return Alias(self.frames[str(frame)], _value_name(value), _string(name))
+        return Alias(self.frames[str(frame)], read_value_name(value), _string(name))
 
     def frame(self, tree: Branch) -> None:
         number, block, parent, path, call = (str(t) for t in tree.children[:5])
@@ -110,10 +123,11 @@ class _Reader:
             int(call),
             None if parent == "none" else self.frames[parent],
             tuple(self.argument(line) for line in _children(tree, "argument")),
-            tuple((_word(t), _value_name(t.children[1])) for t in _children(tree, "tensor")),
+            tuple((_word(t), read_value_name(t.children[1])) for t in _children(tree, "tensor")),
             self.guard(tree),
             self.doc(tree),
             self.span(tree),
+            *self.turns(tree),
         )
         self.frames[number] = frame
         self.root = self.root or frame
@@ -122,7 +136,12 @@ class _Reader:
         hint = next((read_hint(t.children[0]) for t in _children(tree, "written")), None)
         default = next((self.value(t.children[0]) for t in _children(tree, "default")), NO_DEFAULT)
         bound = next(((_word(t), int(str(t.children[1]))) for t in _children(tree, "bound")), None)
-        untraced = any(True for _ in _children(tree, "untraced"))
+        untraced = tuple(
+            place
+            for line in _children(tree, "untraced")
+            for child in line.children
+            if isinstance(child, Tree) and (place := self.place(child)) is not None
+        )
         return Argument(_word(tree), self.value(tree.children[1]), hint, default, bound, untraced)
 
     def input(self, tree: Branch, values: dict[str, Value]) -> Input:
@@ -157,7 +176,8 @@ class _Reader:
         op = make_record(Record(name, fields), {name: cls}, "the set of ops")
         scope = next(t for t in tree.children if isinstance(t, Token) and t.type == "FRAME")
         slot = next((_string(t.children[0]) for t in _children(tree, "slot")), "")
-        site = Site(self.span(tree), slot, _read_hints(tree), self.guard(tree))
+        hints, guard = _read_hints(tree), self.guard(tree)
+        site = Site(self.span(tree), slot, hints, guard, *self.turns(tree))
         made = tuple(_make_value(t, values) for t in _children(tree, "made"))
         return Node(op, inputs, made, self.frames[str(scope)], site)
 
@@ -170,12 +190,30 @@ class _Reader:
     def guard(self, tree: Branch) -> Hint | None:
         return next((read_hint(t.children[0]) for t in _children(tree, "guard")), None)
 
+    def turns(self, tree: Branch) -> tuple[Hint | None, tuple[Turn, ...]]:
+        """How a path was written, and the turns of loops around."""
+        label = next((read_hint(t.children[0]) for t in _children(tree, "label")), None)
+        return label, tuple(self.turn(line) for line in _children(tree, "turn"))
+
+    def turn(self, tree: Branch) -> Turn:
+        over = next((read_hint(t.children[0]) for t in _children(tree, "over")), None)
+        names = tuple(
+            TurnName(
+                _word(line),
+                self.value(line.children[1]),
+                next((read_hint(t.children[0]) for t in _children(line, "written")), None),
+            )
+            for line in _children(tree, "let")
+        )
+        return Turn(self.span(tree), int(str(tree.children[0])), names, over)
+
     def span(self, tree: Branch) -> Span | None:
-        for place in _children(tree, "span"):
-            start, end, *path = place.children
-            source = self.sources.get(_string(path[0])) if path else self.spec
-            return Span(source, int(str(start)), int(str(end))) if source else None
-        return None
+        return next((self.place(place) for place in _children(tree, "span")), None)
+
+    def place(self, tree: Branch) -> Span | None:
+        start, end, *path = tree.children
+        source = self.sources.get(_string(path[0])) if path else self.spec
+        return Span(source, int(str(start)), int(str(end))) if source else None
 
 
 def _children(tree: Branch, rule: str) -> Iterator[Branch]:
@@ -202,23 +240,16 @@ def _string(token: Branch | Token) -> str:
     return str(json.loads(str(token)))
 
 
-def _value_name(token: Branch | Token) -> str:
-    text = str(token)
-    if text.startswith('%"'):
-        return str(json.loads(text[1:]))
-    return text if text[1:].isdigit() else text[1:]
-
-
 def _make_value(tree: Branch, values: dict[str, Value]) -> Value:
     name, made_type = tree.children[:2]
     type_: TensorType = read_type(made_type)
-    value = Value(_value_name(name), type_)
+    value = Value(read_value_name(name), type_)
     values[value.name] = value
     return value
 
 
 def _use(token: Branch | Token, values: dict[str, Value]) -> Value:
-    name = _value_name(token)
+    name = read_value_name(token)
     if name not in values:
         raise GraphSyntaxError(f"{token} is read before it is made")
     return values[name]

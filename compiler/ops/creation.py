@@ -68,6 +68,7 @@ class Constant(Op):
     """
 
     name = "constant"
+    fills = True
 
     value: Number | Dim | tuple[Number, ...]
     dtype: DType = DType.F32
@@ -236,6 +237,7 @@ class Zeros(Filled):
     """
 
     name = "zeros"
+    fills = True
     fill = 0
 
 
@@ -251,6 +253,7 @@ class Ones(Filled):
     """
 
     name = "ones"
+    fills = True
     fill = 1
 
 
@@ -267,6 +270,7 @@ class Full(Op):
     """
 
     name = "full"
+    fills = True
 
     shape: tuple[int | Dim, ...]
     value: Number
@@ -346,6 +350,7 @@ class ZerosLike(FilledLike):
     """
 
     name = "zeros_like"
+    fills = True
     fill = 0
 
 
@@ -360,4 +365,5 @@ class OnesLike(FilledLike):
     """
 
     name = "ones_like"
+    fills = True
     fill = 1

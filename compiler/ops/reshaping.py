@@ -184,8 +184,10 @@ class Reshape(Op):
         leaves, change = self._leaves(node), find_change(source, target)
         fresh = change.source_end == change.start == change.target_end - 1
         if fresh and change.start < len(source) and self._is_named(node, change.start):
-            return _spell_unflatten(leaves, change.start, change.target_end + 1, len(source))
-        return spell_reshape(source, target, leaves)
+            short = _spell_unflatten(leaves, change.start, change.target_end + 1, len(source))
+        else:
+            short = spell_reshape(source, target, leaves)
+        return replace(short, general=Method(In(0), "reshape", _leave_one_open(leaves, 0)))
 
     def _is_named(self, node: Node, axis: int) -> bool:
         """Whether the author wrote the size of an axis as an expression: `heads` that is 1 splits

@@ -140,7 +140,8 @@ class Spelling:
     (None for stateless ops); `module` is how a stateless op is written inside `nn.Sequential`
     (None where it cannot be); `number` is how a `constant` is written where a plain number may
     stand (`In.number`); `with_number` are expressions to write instead where the input of that
-    index is such a number (`x.clamp(min=0.5)` for `torch.maximum`).
+    index is such a number (`x.clamp(min=0.5)` for `torch.maximum`); `general` is a longer form of
+    the expression that suits other shapes too, for blocks whose calls would differ in it only.
     """
 
     expression: Term
@@ -148,3 +149,4 @@ class Spelling:
     module: Term | None = None
     number: Term | None = None
     with_number: tuple[tuple[int, Term], ...] = ()
+    general: Term | None = None

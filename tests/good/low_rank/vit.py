@@ -18,7 +18,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # x: [n, t, d]
         q, k, v = self.in_proj(x).chunk(3, dim=-1)
-        q = q.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [n, 4, t, 12]
+        q = q.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         k = k.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         v = v.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
@@ -67,14 +67,16 @@ class EncoderBlock(nn.Module):
 class SmallViT(nn.Module):
     """A small vision transformer for 32×32 images."""
 
-    def __init__(self, classes: int = 10, width: int = 48, heads: int = 4) -> None:
+    def __init__(
+        self, classes: int = 10, width: int = 48, depth: int = 4, heads: int = 4
+    ) -> None:
         super().__init__()
         self.patches = nn.Sequential(
             nn.Conv2d(3, 6, 8, stride=8, bias=False),
             nn.Conv2d(6, width, 1),
         )
         self.layers = nn.Sequential(
-            *[EncoderBlock(width, heads, 2 * width) for _ in range(4)]
+            *[EncoderBlock(width, heads, 2 * width) for _ in range(depth)]
         )
         self.ln = nn.LayerNorm(width)
         self.head = nn.Sequential(

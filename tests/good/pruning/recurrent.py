@@ -28,8 +28,8 @@ class PeepholeLstm(nn.Module):
             i = torch.sigmoid(i + self.peep[0] * c)  # [n, hidden]
             f = torch.sigmoid(f + self.peep[1] * c)
             c_new = f * c + i * torch.tanh(g)
-            x = torch.sigmoid(o + self.peep[2] * c_new)
-            h_new = x * torch.tanh(c_new)
+            y = torch.sigmoid(o + self.peep[2] * c_new)
+            h_new = y * torch.tanh(c_new)
             c = torch.where(m_t[:, None], c_new, c)
             h = torch.where(m_t[:, None], h_new, h)
             states.append(h)
@@ -48,7 +48,8 @@ class Tagger(nn.Module):
         # tokens: i64[batch, t]
         mask = tokens != 0  # [batch, t]
         x = self.embed(tokens)  # [batch, t, d]
-        states = self._modules["forward"](x, mask)  # [batch, t, 83]
-        x = self.backward(x, mask)  # [batch, t, 78]
-        x = F.dropout(torch.cat([states, x], dim=-1), training=self.training)
-        return self.head(x)  # [batch, t, tags]
+        x = torch.cat(
+            [self._modules["forward"](x, mask), self.backward(x, mask)],
+            dim=-1,
+        )  # [batch, t, 161]
+        return self.head(F.dropout(x, training=self.training))  # [batch, t, tags]

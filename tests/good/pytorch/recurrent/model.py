@@ -29,8 +29,8 @@ class PeepholeLstm(nn.Module):
             i = torch.sigmoid(i + self.peep[0] * c)  # [n, hidden]
             f = torch.sigmoid(f + self.peep[1] * c)
             c_new = f * c + i * torch.tanh(g)
-            x = torch.sigmoid(o + self.peep[2] * c_new)
-            h_new = x * torch.tanh(c_new)
+            y = torch.sigmoid(o + self.peep[2] * c_new)
+            h_new = y * torch.tanh(c_new)
             c = torch.where(m_t[:, None], c_new, c)
             h = torch.where(m_t[:, None], h_new, h)
             states.append(h)
@@ -51,8 +51,7 @@ class Tagger(nn.Module):
         # tokens: i64[batch, t]
         mask = tokens != 0  # [batch, t]
         x = self.embed(tokens)  # [batch, t, d]
-        states, _ = self.right(x, mask)
+        y, _ = self.right(x, mask)
         x, last = self.left(x, mask)
-        logits = F.dropout(torch.cat([states, x], dim=-1), training=self.training)
-        logits = self.head(logits)  # [batch, t, tags]
+        logits = self.head(F.dropout(torch.cat([y, x], dim=-1), training=self.training))
         return logits, last

@@ -43,8 +43,7 @@ class Level2(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # x: [batch, in_channels, h, w]
         x = self.down(x)
-        y = self.inner(F.max_pool2d(x, 2))
-        y = self.up(y)
+        y = self.up(self.inner(F.max_pool2d(x, 2)))
         return self.merge(torch.cat([crop_like(x, y), y], dim=1))
 
 

@@ -31,28 +31,28 @@ class BasicBlock(nn.Module):
 class ResNet18(nn.Module):
     """ResNet-18 (He et al. 2015). Parameter paths are torchvision's."""
 
-    def __init__(self, classes: int = 1000) -> None:
+    def __init__(
+        self, depths: tuple[int, ...] = (2, 2, 2, 2), classes: int = 1000
+    ) -> None:
         super().__init__()
+        self.depths = depths
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.layer1 = nn.Sequential(BasicBlock(64, 64), BasicBlock(64, 64))
-        self.layer2 = nn.Sequential(BasicBlock(64, 128, stride=2), BasicBlock(128, 128))
-        self.layer3 = nn.Sequential(
-            BasicBlock(128, 256, stride=2),
-            BasicBlock(256, 256),
-        )
-        self.layer4 = nn.Sequential(
-            BasicBlock(256, 512, stride=2),
-            BasicBlock(512, 512),
-        )
-        self.fc = nn.Linear(512, classes)
+        channels = 64
+        for i, n in enumerate(depths):
+            layer = nn.Sequential()
+            for j in range(n):
+                layer.append(
+                    BasicBlock(channels, 64 * 2**i, stride=2 if i > 0 and j == 0 else 1)
+                )
+                channels = 64 * 2**i
+            self.add_module(f"layer{i + 1}", layer)
+        self.fc = nn.Linear(channels, classes)
 
     def forward(self, image: Tensor) -> Tensor:
         # image: [batch, 3, h, w]
         x = F.relu(self.bn1(self.conv1(image)))
         x = F.max_pool2d(x, 3, stride=2, padding=1)
-        x = self.layer1(x)
-        x = self.layer2(x)  # [batch, 128, (h + 7) // 8, (w + 7) // 8]
-        x = self.layer3(x)  # [batch, 256, (h + 15) // 16, (w + 15) // 16]
-        x = self.layer4(x)  # [batch, 512, (h + 31) // 32, (w + 31) // 32]
+        for i in range(len(self.depths)):
+            x = getattr(self, f"layer{i + 1}")(x)
         return self.fc(x.mean((2, 3)))  # [batch, classes]

@@ -37,8 +37,8 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         # image: [n, c, h, w]
-        image = F.leaky_relu(self.features(image), negative_slope=0.2).flatten(1)
-        return self.head(image)  # [n, 1]
+        x = F.leaky_relu(self.features(image), negative_slope=0.2).flatten(1)
+        return self.head(x)  # [n, 1]
 
 
 class GanStep(nn.Module):

@@ -19,7 +19,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # x: [n, t, d]
         q, k, v = self.in_proj(x).chunk(3, dim=-1)
-        q = q.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [n, 4, t, 12]
+        q = q.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         k = k.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         v = v.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
@@ -69,13 +69,18 @@ class TinyGpt(nn.Module):
     """A small language model whose head shares the weights of its embedding."""
 
     def __init__(
-        self, vocab: int = 65, context: int = 32, d: int = 48, heads: int = 4
+        self,
+        vocab: int = 65,
+        context: int = 32,
+        d: int = 48,
+        layers: int = 3,
+        heads: int = 4,
     ) -> None:
         super().__init__()
         self.position = nn.Parameter(torch.empty(context, d))
         self.tokens = nn.Embedding(vocab, d)
         self.blocks = nn.Sequential(
-            *[EncoderBlock(d, heads, 4 * d, causal=True) for _ in range(3)]
+            *[EncoderBlock(d, heads, 4 * d, causal=True) for _ in range(layers)]
         )
         self.norm = nn.LayerNorm(d)
         nn.init.normal_(self.position, std=0.02)
@@ -83,5 +88,4 @@ class TinyGpt(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         # ids: i64[batch, context]
         x = self.tokens(ids) + self.position  # [batch, context, d]
-        x = self.norm(self.blocks(x))
-        return F.linear(x, self.tokens.weight)  # [batch, context, 65]
+        return F.linear(self.norm(self.blocks(x)), self.tokens.weight)
