@@ -17,6 +17,7 @@ from compiler.dims import MAX_BITS
 from compiler.elaborate.context import Body
 from compiler.elaborate.lookup import find_value
 from compiler.elaborate.values import Known, Val
+from compiler.ir.hint import HintConst
 from compiler.records import dataclass
 from compiler.syntax import Binary, Bool, Conditional, Expr, Group, Name, Number, Unary
 
@@ -71,7 +72,9 @@ class Prepared:
 
     def __call__(self, item: Val) -> Val | None:
         """The value for an item; None where it takes the full evaluation."""
-        if not isinstance(item, Known) or item.hint is not None or item.unit is not None:
+        if not isinstance(item, Known) or item.unit is not None:
+            return None
+        if not isinstance(item.hint, HintConst | None):
             return None
         if not isinstance(item.value, int | float):
             return None
