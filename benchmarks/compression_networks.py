@@ -29,10 +29,13 @@ from weft.building.timing import draw_inputs
 
 MODELS = Path(__file__).resolve().parents[1] / "specs" / "models"
 PIPELINES = {
-    "prune": "prune(channels=30%)",
-    "low_rank": "low_rank(energy=90%)",
+    "prune": 'prune(channels=30%, round_to="fastest")',
+    "low_rank": "low_rank(energy=90%, unless_slower=true)",
     "int8": "quantize(int8)",
-    "all": "prune(channels=30%) -> low_rank(energy=90%) -> quantize(int8)",
+    "all": (
+        'prune(channels=30%, round_to="fastest") -> low_rank(energy=90%, unless_slower=true)'
+        " -> quantize(int8)"
+    ),
 }
 SIDES = {"resnet18": 224, "resnet20": 32, "resnet50": 224, "mobilenet_v2": 224}
 """Height and width of images in the papers, for networks that take any."""

@@ -25,7 +25,7 @@ from compiler.compression.low_rank.adapting import adapter_slot, add_adapters
 from compiler.compression.low_rank.lora import Lora
 from compiler.compression.low_rank.merging import merge_adapters
 from compiler.diagnostics import Fault, Message, Sink
-from compiler.driver import check
+from compiler.driver import check, check_source
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.verify import verify_graph
@@ -33,6 +33,7 @@ from compiler.ir.weights import draw_weights, read_weights
 from compiler.passes.base import Context
 from compiler.passes.pipeline import ONNX_PASSES, run_passes
 from compiler.program import Program
+from compiler.source import Source
 from tests.elaborating import elaborate
 from tests.pytorch_compare import assert_means_the_same, draw_inputs, draw_lively
 from tests.pytorch_random import make_network
@@ -296,3 +297,60 @@ def test_what_adapts_nothing_is_refused(tmp_path: Path) -> None:
 def test_settings_that_mean_nothing(given: dict[str, Any]) -> None:
     with pytest.raises(Fault):
         Lora(**given)
+
+
+SHARING = """
+model Tied() {
+    input tokens: i64[batch, t]
+    net embed = embedding(20, 8)
+    x = tokens -> embed -> dense(8) as fc
+    output y = x -> dense(20, weight=embed.weight, bias=false) as lm_head
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "codes"),
+    [
+        ("", ["W1353"]),
+        (', except=["dense"]', []),
+        (', only=["fc"]', []),
+        (', only=["fc", "lm_head"]', ["W1352"]),
+        (', only=["fc", "embed"]', ["W1352"]),
+        (', only=["f*"], train=["embed.weight"]', []),
+        (', only=["f*"], train=["embd.weight"]', ["W0616"]),
+    ],
+)
+def test_a_layer_without_an_adapter_is_told(options: str, codes: list[str]) -> None:
+    sink = Sink()
+    text = SHARING + f"net tuned = Tied() -> lora(rank=2{options})\n"
+    check_source(Source("tied.weft", text), sink=sink)
+    assert [message.code for message in sink.messages] == codes
+    for message in sink.messages:
+        if message.code.startswith("W135"):
+            (place,) = message.all_labels()
+            assert place.text == "no adapter: its weight is tied to `embed.weight`"
+
+
+def test_a_layer_in_a_loop_without_an_adapter_is_told() -> None:
+    sink = Sink()
+    text = """
+block cell(x_t: f32[n, d], h: f32[n, k]) {
+    return ((x_t -> dense(k) as input) + (h -> dense(k, bias=false) as hidden)) -> tanh
+}
+model Loop(k: int = 12) {
+    input x: f32[batch, t, 8]
+    h = zeros([batch, k])
+    scan x_t in x, axis=1 {
+        h = (x_t, h) -> cell
+        emit states = h
+    }
+    output y = states -> dense(3) as head
+}
+net tuned = Loop() -> lora(rank=2, only=["head", "cell.hidden"])
+"""
+    check_source(Source("loop.weft", text), sink=sink)
+    (message,) = sink.messages
+    assert message.code == "W1352"
+    assert message.label() == ""
+    assert "`scan`" in message.all_labels()[0].text

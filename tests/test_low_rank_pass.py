@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -126,9 +127,11 @@ def test_reasons() -> None:
     apply(LowRank(rank=4), build(CNN), world)
     notes = notes_of(world)
     assert notes["depth"].reason == "it is depthwise"
-    assert notes["stem"].done == "channel, rank 4: 324 -> 156 weights"
+    assert notes["stem"].done == "spatial, rank 4: 324 -> 180 weights"
     assert notes["stem"].reason == "data-free: no rows to see its inputs with"
-    assert "spatial" in notes["body"].done or "tucker" in notes["body"].done
+    assert notes["body"].done == "channel, rank 4: 1,296 -> 480 weights", (
+        "the rank is that asked for"
+    )
     assert all(note.span is not None for note in world.journal)
     world = World()
     apply(LowRank(rank=4), build(TIED), world)
@@ -237,17 +240,39 @@ class Ticker:
 def test_the_clock_decides() -> None:
     net = build(MLP)
     quick, slow = World(clock=Ticker()), World(clock=Ticker(node=1.0))
-    assert "fc1.0.weight" in apply(LowRank(rank=4), net, quick).weights
-    assert apply(LowRank(rank=4), net, slow).weights.keys() == net.weights.keys()
+    careful = LowRank(rank=4, unless_slower=True)
+    assert "fc1.0.weight" in apply(careful, net, quick).weights
+    assert apply(careful, net, slow).weights.keys() == net.weights.keys()
     note = notes_of(slow)["fc1"]
     assert note.reason.startswith("rank 4 takes 2000000.2 µs, it takes 1000000.8 µs")
     assert dict(note.figures)["seconds"] > dict(note.figures)["seconds_before"]
 
 
+@pytest.mark.parametrize("step", [LowRank(rank=4), LowRank(energy=0.5), LowRank(budget=0.6)])
+def test_no_clock_is_asked_where_factors_are_asked_for(step: LowRank) -> None:
+    net, ticker = build(MLP), Ticker(node=1.0)
+    world = World(clock=ticker)
+    asked = apply(step, net, world)
+    assert "fc1.0.weight" in asked.weights
+    assert ticker.asked == []
+    assert {p.path for p in asked.graph.parameters} == {
+        p.path for p in apply(step, net).graph.parameters
+    }
+
+
+def test_a_rank_is_that_of_every_layer_and_method() -> None:
+    for method in ("auto", "channel", "spatial", "tucker"):
+        world = World()
+        apply(LowRank(rank=2, method=method, only=("stem", "body")), build(CNN), world)
+        for path in ("stem", "body"):
+            assert re.search(r", ranks? 2( and 2)?: ", notes_of(world)[path].done), method
+
+
 def test_layers_alike_are_timed_once() -> None:
     text = "model M() {\n    input x: f32[batch, 16]\n    output y = x -> 6 * dense(16)\n}\n"
     ticker = Ticker()
-    apply(LowRank(rank=2), build(text), World(clock=ticker, target=Target(sizes=(("batch", 8),))))
+    world = World(clock=ticker, target=Target(sizes=(("batch", 8),)))
+    apply(LowRank(rank=2, unless_slower=True), build(text), world)
     assert ticker.asked == [2, 2], "one layer for all six, then the whole net"
 
 
@@ -255,7 +280,7 @@ def test_layers_alike_are_timed_once() -> None:
 def test_budget(clock: Ticker | None) -> None:
     net, world = build(CNN), World(clock=clock)
     before = sum(net.weights[p.path].size for p in net.graph.parameters if p.trainable)
-    made = apply(LowRank(budget=0.6), net, world)
+    made = apply(LowRank(budget=0.6, unless_slower=True), net, world)
     after = sum(made.weights[p.path].size for p in made.graph.parameters if p.trainable)
     assert 0.4 * before < after <= 0.6 * before
     assert any(n.done for n in world.journal)
@@ -270,11 +295,11 @@ class Slower:
 
 def test_a_budget_is_met_where_no_factors_are_faster() -> None:
     net, world = build(MLP), World(clock=Slower())
-    made = apply(LowRank(budget=0.6), net, world)
+    made = apply(LowRank(budget=0.6, unless_slower=True), net, world)
     assert summarize(made.graph).parameters <= 0.6 * summarize(net.graph).parameters
     assert notes_of(world)[""].done == "ranks by multiply-adds"
     with pytest.raises(CompileError):
-        LowRank(budget=0.01).run(net, World(clock=Slower()))
+        LowRank(budget=0.01, unless_slower=True).run(net, World(clock=Slower()))
 
 
 def test_budget_takes_from_what_loses_least() -> None:
@@ -318,7 +343,7 @@ def test_a_budget_is_used_up() -> None:
     """The convex hull then has one rung, which saves far more than is asked for."""
     net, world = build(MLP), World(clock=Jumpy())
     before = sum(array.size for array in net.weights.values())
-    made = apply(LowRank(budget=0.6), net, world)
+    made = apply(LowRank(budget=0.6, unless_slower=True), net, world)
     after = sum(array.size for array in made.weights.values())
     assert 0.54 * before < after <= 0.6 * before
 

@@ -49,7 +49,7 @@ class CrowdClock:
 def test_only_as_many_layers_are_factored_as_the_net_bears(room: int, factored: int) -> None:
     net = build(MLP)
     world = World(clock=CrowdClock(room))
-    made = LowRank(rank=4, except_=("head",)).run(net, world)
+    made = LowRank(rank=4, except_=("head",), unless_slower=True).run(net, world)
     whole = len(net.graph.nodes)
     assert len(made.graph.nodes) == whole + factored
     assert sum(bool(note.done) for note in world.journal) == factored
@@ -62,7 +62,7 @@ def test_only_as_many_layers_are_factored_as_the_net_bears(room: int, factored: 
 def test_the_layer_that_gains_most_is_kept() -> None:
     net = build(MLP.replace("dense(64) as fc2", "dense(256) as fc2"))
     world = World(clock=CrowdClock(8))
-    LowRank(rank=4, except_=("head",)).run(net, world)
+    LowRank(rank=4, except_=("head",), unless_slower=True).run(net, world)
     assert [note.path for note in world.journal if note.done] in (["fc2"], ["fc3"])
 
 
@@ -90,7 +90,7 @@ def test_a_net_that_is_hardly_smaller_may_not_seem_slower(
     wide = "dense(8) as fc1 -> relu -> dense(512) as fc2 -> relu -> dense(512) as fc3"
     net = build(MLP[: MLP.index("dense(64) as fc1")] + wide + MLP[MLP.index(" -> relu\n    out") :])
     world = World(clock=NoisyClock(len(net.graph.nodes)))
-    LowRank(rank=3, only=only).run(net, world)
+    LowRank(rank=3, only=only, unless_slower=True).run(net, world)
     assert sum(bool(note.done) for note in world.journal) == factored
 
 
@@ -115,7 +115,7 @@ def test_ranks_fill_blocks_where_the_clock_says_so() -> None:
     net = WeightedNet(net.graph, weights)
     found = {}
     for name, clock in (("counted", None), ("timed", BlockClock())):
-        made = LowRank(energy=0.9999).run(net, World(clock=clock))
+        made = LowRank(energy=0.9999, unless_slower=True).run(net, World(clock=clock))
         (first, _) = (node.op for node in made.graph.nodes if isinstance(node.op, Conv))
         found[name] = first.out
     assert found == {"counted": 10, "timed": 16}

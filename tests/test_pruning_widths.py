@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pytest
+
 from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.world import World
@@ -42,14 +44,24 @@ def test_widths_suit_the_target_where_the_clock_says_so() -> None:
     net = WeightedNet(graph, draw_weights(graph, 0))
     clock = BlockClock()
     world = World(clock=clock)
-    made = Prune(channels=0.3).run(net, world).graph
+    made = Prune(channels=0.3, round_to="fastest").run(net, world).graph
     assert [p.value.type.shape[0].known for p in made.parameters][::2] == [64, 64, 16]
     (note,) = [note for note in world.journal if not note.path]
     assert note.done == "widths are multiples of 8"
-    fallen = Prune(channels=0.3, round_to=1).run(net, world).graph
+    fallen = Prune(channels=0.3).run(net, world).graph
     assert [p.value.type.shape[0].known for p in fallen.parameters][::2] == [63, 63, 16]
-    assert clock.asked == 1, "who says how to round is not overruled"
-    strong = Prune(channels=0.9).run(net, World(clock=clock)).graph
+    assert clock.asked == 1, "the clock is asked only where the spec says so"
+    strong = Prune(channels=0.9, round_to="fastest").run(net, World(clock=clock)).graph
     assert strong.parameters[0].value.type.shape[0].known == 9, "8 or 16 would not be a tenth"
-    alone = Prune(channels=0.3).run(net, World()).graph
+    world = World()
+    alone = Prune(channels=0.3, round_to="fastest").run(net, world).graph
     assert alone.parameters[0].value.type.shape[0].known == 63
+    assert any("no clock" in note.reason for note in world.journal)
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.305, 63), (0.295, 63), (0.5, 45), (0.995, 1)])
+def test_a_share_of_channels_is_rounded_to_the_nearest_number(share: float, kept: int) -> None:
+    graph = build(WIDE).graph
+    net = WeightedNet(graph, draw_weights(graph, 0))
+    made = Prune(channels=share).run(net, World(clock=BlockClock())).graph
+    assert [p.value.type.shape[0].known for p in made.parameters][::2] == [kept, kept, 16]

@@ -52,6 +52,17 @@ class CompressionPass(Described):
             Fault: which setting, and why.
         """
 
+    @property
+    def may_leave_whole(self) -> bool:
+        """Whether it may find that the net is best left as it is: where it does nothing, that is
+        an error otherwise."""
+        return False
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The patterns of layers that it is asked to touch, where it has an `only`."""
+        return tuple(getattr(self, "only", None) or ())
+
     def find_fault(
         self, graph: Graph | None, bounded: Collection[str], span: Span | None
     ) -> Message | None:

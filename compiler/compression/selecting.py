@@ -8,6 +8,9 @@ from compiler.ir.graph import Node
 from compiler.ir.weights import path_matches
 from compiler.ops.layers import owns_weights
 
+KEPT_OUT = "`only` or `except` says so"
+"""The reason of a layer that the patterns of a pass keep out of it."""
+
 
 def layer_path(node: Node) -> str:
     """The path of a layer: that of its parameters, else its block's path and its op's name. A net

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from compiler.compression.attach import attach
@@ -10,20 +10,26 @@ from compiler.compression.low_rank.adapting import (
     add_adapters,
     find_adaptable,
     find_frozen,
+    find_left_out,
 )
 from compiler.compression.low_rank.layers import slot_of
 from compiler.compression.low_rank.lora import NET_FUNCTIONS, Lora
-from compiler.diagnostics import CompileError, Message
+from compiler.compression.selecting import is_selected, layer_path
+from compiler.diagnostics import CompileError, Label, Message, did_you_mean
 from compiler.elaborate.context import Body
 from compiler.elaborate.described import build_described
 from compiler.elaborate.values import POISON, LoadFunction, Val
-from compiler.ir.graph import Graph
-from compiler.messages.low_rank import NothingToAdapt
+from compiler.ir.graph import Graph, Node
+from compiler.ir.weights import match_paths
+from compiler.messages.low_rank import LayersNotAdapted, NothingToAdapt, PatternNotAdapted
+from compiler.messages.training import PatternMatchesNothing
 from compiler.program import AddAdapters, LoadWeights, Net, Train
 from compiler.source import Span
 from compiler.syntax import Call
 
 Report = Callable[[Message], None]
+LABELS = 4
+"""Layers without adapters whose places are shown."""
 
 
 def is_net_function(word: str) -> bool:
@@ -62,7 +68,36 @@ def _adapt(graph: Graph, step: AddAdapters, report: Report) -> Graph | None:
         paths = dict.fromkeys(slot_of(node).removeprefix(prefix) for node in everything)
         report(NothingToAdapt(step.span, tuple(paths)))
         return None
-    return made
+    return made if _report_left_out(graph, step, report) else None
+
+
+def _report_left_out(graph: Graph, step: AddAdapters, report: Report) -> bool:
+    """Reports the layers that get no adapter, and patterns that name nothing; whether the net may
+    be used so: it may not where a pattern has no effect."""
+    lora, prefix = step.lora, _dotted(step.prefix)
+    adapted = [slot_of(node).removeprefix(prefix) for node in find_adaptable(graph, lora, prefix)]
+    unmet = [p for p in lora.only or () if not any(is_selected(a, (p,), ()) for a in adapted)]
+    for pattern in unmet:
+        named = _place(find_left_out(graph, replace(lora, only=(pattern,)), prefix))
+        others = named or _place(find_left_out(graph, replace(lora, only=None), prefix))
+        report(PatternNotAdapted(step.span, pattern, bool(named), others))
+    inside = [p.removeprefix(prefix) for p in graph.parameter if p.startswith(prefix)]
+    for pattern in lora.train:
+        if not match_paths(inside, (pattern,)):
+            unmet.append(pattern)
+            near = did_you_mean(pattern, inside)
+            report(PatternMatchesNothing(step.span, pattern, tuple(inside), near))
+    left = find_left_out(graph, lora, prefix)
+    if left and not unmet:
+        paths = tuple(layer_path(node).removeprefix(prefix) for node, _ in left)
+        report(LayersNotAdapted(step.span, tuple(dict.fromkeys(paths)), _place(left)))
+    return not unmet
+
+
+def _place(left: Sequence[tuple[Node, str]]) -> tuple[Label, ...]:
+    """Where layers without an adapter stand, and why they have none."""
+    labels = (Label(n.origin.span, f"no adapter: {why}") for n, why in left if n.origin.span)
+    return tuple(dict.fromkeys(labels))[:LABELS]
 
 
 def _leave_out(load: LoadWeights, before: Graph, after: Graph) -> LoadWeights:

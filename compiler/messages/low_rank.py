@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar, final
 
-from compiler.diagnostics import Message
+from compiler.diagnostics import Label, Message, Severity
 from compiler.records import dataclass
 
 _SMALL = (
@@ -96,3 +96,69 @@ class NothingToAdapt(Message):
 
     def help(self) -> str | None:
         return '`only=["*.attention.*"]` names layers by path' if self.layers else None
+
+
+_TIED = """
+model T() {
+    input tokens: i64[batch, t]
+    net embed = embedding(20, 8)
+    x = tokens -> embed -> dense(8) as fc
+    output y = x -> dense(20, weight=embed.weight, bias=false) as head
+}
+"""
+
+
+@final
+@dataclass(frozen=True)
+class PatternNotAdapted(Message):
+    """A pattern of `lora`'s `only` names no layer that can have an adapter.
+
+    A tied weight is another layer's parameter: the product of an adapter could not be added to it
+    without changing that layer too. A layer in the body of a `scan` runs many times.
+    """
+
+    code: ClassVar[str] = "W1352"
+    bad: ClassVar[str] = _TIED + 'net tuned = T() -> lora(rank=2, only=["fc", "head"])\n'
+    good: ClassVar[str] = _TIED + 'net tuned = T() -> lora(rank=2, only=["fc"])\n'
+
+    pattern: str
+    named: bool  # whether it names layers; they get none
+    places: tuple[Label, ...]  # of these layers, or of others that get none
+
+    def title(self) -> str:
+        return f'`lora` gives no adapter to what `only` names by "{self.pattern}"'
+
+    def label(self) -> str:
+        return "" if self.named else "no dense layer with a weight of its own has that path"
+
+    def labels(self) -> tuple[Label, ...]:
+        return self.places
+
+    def help(self) -> str:
+        return f'take "{self.pattern}" out of `only`'
+
+
+@final
+@dataclass(frozen=True)
+class LayersNotAdapted(Message):
+    """Some of the dense layers that `lora` would adapt get no adapter, because their weight is
+    tied to another layer or they run in the body of a `scan`. They stay frozen."""
+
+    code: ClassVar[str] = "W1353"
+    severity: ClassVar[Severity] = Severity.WARNING
+    bad: ClassVar[str] = _TIED + "net tuned = T() -> lora(rank=2)\n"
+    good: ClassVar[str] = _TIED + 'net tuned = T() -> lora(rank=2, except=["dense"])\n'
+
+    paths: tuple[str, ...]
+    places: tuple[Label, ...]
+
+    def title(self) -> str:
+        count = "a dense layer" if len(self.paths) == 1 else f"{len(self.paths)} dense layers"
+        return f"`lora` gives {count} no adapter"
+
+    def labels(self) -> tuple[Label, ...]:
+        return self.places
+
+    def help(self) -> str:
+        names = ", ".join(f'"{path}"' for path in self.paths[:4])
+        return f"`except=[{names}]` says that this is meant"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from backends.onnx_runtime.session import Device
 from backends.pytorch.tuning import make_trainer
 from compiler.compression.base import WeightedNet
+from compiler.compression.effects import find_idleness
 from compiler.compression.low_rank.merging import merge_adapters
 from compiler.compression.wording import describe_requirement
 from compiler.compression.world import Goal, LayerNote, World
@@ -220,10 +221,14 @@ class VariantBuild:
         with follow_steps() as progress:
             world = self.make_world(progress, goals)
             world = replace(world, span=step.span, journal=[*self.journal])
-            net = step.compression.run(net, world)
-        verify_graph(net.graph)
-        notes += world.journal[len(self.journal) :]
-        return net
+            made = step.compression.run(net, world)
+        verify_graph(made.graph)
+        said = world.journal[len(self.journal) :]
+        fault = find_idleness(step.compression, net, made, said, step.span)
+        if fault is not None:
+            raise CompileError([fault])
+        notes += said
+        return made
 
     def make_world(
         self, progress: Callable[[str, int, int], None] | None, goals: tuple[Goal, ...] = ()

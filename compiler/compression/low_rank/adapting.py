@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from compiler.compression.low_rank.layers import slot_of
+from compiler.compression.low_rank.layers import slot_of, walk_nodes
 from compiler.compression.low_rank.lora import Lora
-from compiler.compression.selecting import is_selected
+from compiler.compression.selecting import is_selected, layer_path
 from compiler.dims import Dim
 from compiler.initializers import Zeros
 from compiler.ir.graph import Graph, Node, Parameter, Site, Value
@@ -47,6 +47,27 @@ def find_adaptable(graph: Graph, lora: Lora, prefix: str = "") -> list[Node]:
             continue  # once is enough
         if owns_weights(node) and is_selected(inner, lora.only, lora.except_):
             found.append(node)
+    return found
+
+
+def find_left_out(graph: Graph, lora: Lora, prefix: str = "") -> list[tuple[Node, str]]:
+    """The dense layers that get no adapter though no `except` keeps them out, and the reason. A
+    layer with a tied weight has no path of its own, so that `only` cannot name it: it counts where
+    there is none."""
+    found = []
+    for node, in_loop in walk_nodes(graph):
+        inner = layer_path(node).removeprefix(prefix)
+        if not isinstance(node.op, Dense) or not layer_path(node).startswith(prefix):
+            continue
+        if not is_selected(inner, lora.only, lora.except_):
+            continue
+        weight = node.inputs[1]
+        if in_loop:
+            found.append((node, "it runs in the body of a `scan`"))
+        elif weight is None or weight.name not in graph.parameter:
+            found.append((node, "its weight is computed"))
+        elif not owns_weights(node):
+            found.append((node, f"its weight is tied to `{weight.name.removeprefix(prefix)}`"))
     return found
 
 

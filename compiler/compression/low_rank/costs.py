@@ -58,11 +58,13 @@ def _ignore_promise(left: Dim, relation: str, right: Dim) -> None:
 
 @dataclass
 class Costs:
-    """Prices layers and their factors on one net; what has been asked is remembered."""
+    """Prices layers and their factors on one net; what has been asked is remembered.
+    `counts_work`: factors with as many multiply-adds as the layer are not worth having."""
 
     weights: Mapping[str, Array]
     sizes: Mapping[str, int]
     clock: Clock | None
+    counts_work: bool = True
     _seconds: dict[object, tuple[float, ...]] = field(default_factory=dict)
 
     def whole_work(self, layer: Layer) -> float:

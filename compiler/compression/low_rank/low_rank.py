@@ -22,7 +22,7 @@ from compiler.compression.low_rank.planning import (
     find_factorings,
 )
 from compiler.compression.low_rank.whole import replace_what_pays
-from compiler.compression.selecting import is_selected
+from compiler.compression.selecting import KEPT_OUT, is_selected
 from compiler.compression.world import LayerNote, World
 from compiler.diagnostics import CompileError, Fault
 from compiler.messages.layers import OptionOutOfRange
@@ -53,9 +53,12 @@ class LowRank(CompressionPass):
       singular values (of the outputs about their mean, with calibration rows). 95% where neither
       rank nor budget is given.
     - `budget`: the share of the net's parameters that stays; ranks are spread over the layers so
-      that each gives way where it loses least for the time it saves.
+      that each gives way where it loses least for the multiply-adds it saves.
     - `method`: how convolutions are factored; "auto" takes for each layer the way that is
       cheapest at this energy, or loses least at this rank or budget.
+    - `unless_slower`: keeps a layer whole where its factors, or the net with all of them, are no
+      faster on the target, and says so; a budget is then spread by the time that is saved.
+      Without it factors are made as asked, even where they are slower.
     - `only`, `except`: path patterns of layers that may, or may not, be touched.
 
     Example: `apply low_rank(energy=95%, except=["head"]) -> finetune(epochs=4)`
@@ -72,8 +75,14 @@ class LowRank(CompressionPass):
     energy: float | None = None
     budget: float | None = None
     method: Literal["auto", "channel", "spatial", "tucker"] = "auto"
+    unless_slower: bool = False
     only: tuple[str, ...] | None = None
     except_: tuple[str, ...] = ()
+
+    @property
+    def may_leave_whole(self) -> bool:
+        """Where the clock may."""
+        return self.unless_slower
 
     def count_least(self, shape: tuple[int, ...]) -> int:
         """A factor for each of two sides with rank 1, where that is fewer."""
@@ -107,11 +116,12 @@ class LowRank(CompressionPass):
         layers = find_layers(net.graph)
         chosen = [x for x in layers if is_selected(x.path, self.only, self.except_)]
         sizes = choose_sizes(net.graph, world.target)
-        costs = Costs(net.weights, sizes, world.clock)
+        clock = world.clock if self.unless_slower else None
+        costs = Costs(net.weights, sizes, clock, counts_work=self.unless_slower)
         open_ = [layer for layer in chosen if not layer.reason]
         moments = _look(net, open_, world)
         for layer in layers:
-            reason = layer.reason if layer in chosen else "`only` or `except` says so"
+            reason = layer.reason if layer in chosen else KEPT_OUT
             if reason:
                 world.note(LayerNote(self.name, layer.path, "", reason, (), layer.span))
         if self.budget is not None:
@@ -119,8 +129,7 @@ class LowRank(CompressionPass):
         else:
             verdicts = [self._decide(layer, net, moments, costs) for layer in open_]
         # Who gives a budget asks for fewer parameters first.
-        clock = world.clock if self.budget is None else None
-        made, verdicts = replace_what_pays(net, verdicts, clock)
+        made, verdicts = replace_what_pays(net, verdicts, clock if self.budget is None else None)
         for verdict in verdicts:
             world.note(self._describe(verdict, net, moments, world))
         return made

@@ -104,7 +104,7 @@ def choose_by_energy(
     paying = [verdict.choice for verdict in counted if verdict.choice is not None]
     seconds = costs.seconds(layer, [(c.factoring, c.setting) for c in paying]) if paying else None
     if seconds is None:
-        return counted[0]
+        return next((verdict for verdict in counted if verdict.choice is not None), counted[0])
     before, *after = seconds
     timed = [settle(layer, c, before, s) for c, s in zip(paying, after, strict=True)]
     return min(timed, key=lambda v: (v.choice is None, dict(v.figures)["seconds"]))
@@ -125,38 +125,32 @@ def _list_settings(
 def choose_by_rank(
     layer: Layer, factorings: Sequence[Factoring], rank: int, costs: Costs
 ) -> Verdict:
-    """The way that loses least with the parameters that the first way has at that rank."""
-    first = factorings[0].at_rank(rank)
-    choices = [_price(layer, factorings[0], first, costs)]
-    for other in factorings[1:]:
-        setting = other.within(first.parameters)
-        if setting is not None:
-            choices.append(_price(layer, other, setting, costs))
-    return judge(layer, min(choices, key=lambda c: c.setting.lost), costs)
+    """The way that loses least at that rank, of those that pay."""
+    choices = [_price(layer, way, way.at_rank(rank), costs) for way in factorings]
+    counted = [count(layer, choice, costs) for choice in choices]
+    paying = [verdict.choice for verdict in counted if verdict.choice is not None]
+    if not paying:
+        return counted[0]
+    best = min(paying, key=lambda choice: (choice.setting.lost, choice.setting.parameters))
+    seconds = costs.seconds(layer, [(best.factoring, best.setting)])
+    if seconds is None:
+        return Verdict(layer, best, "", describe_setting(best.setting))
+    return settle(layer, best, *seconds)
 
 
 def _price(layer: Layer, factoring: Factoring, setting: Setting, costs: Costs) -> Choice:
     return Choice(factoring, setting, costs.work(layer, factoring, setting))
 
 
-def judge(layer: Layer, choice: Choice, costs: Costs) -> Verdict:
-    """Whether a choice pays: in parameters, in multiply-adds, and on the clock if there is one."""
-    counted = count(layer, choice, costs)
-    if counted.choice is None:
-        return counted
-    seconds = costs.seconds(layer, [(choice.factoring, choice.setting)])
-    return counted if seconds is None else settle(layer, choice, *seconds)
-
-
 def count(layer: Layer, choice: Choice, costs: Costs) -> Verdict:
-    """Whether a choice pays in parameters and in multiply-adds."""
+    """Whether a choice pays in parameters, and in multiply-adds where these count."""
     setting, whole = choice.setting, costs.weights[layer.weight].size
     figures, ranks = describe_setting(setting), describe_ranks(setting)
     if setting.parameters >= whole:
         reason = f"{ranks} would take {setting.parameters:,} weights, it has {whole:,}"
         return Verdict(layer, None, reason, figures)
     work = costs.whole_work(layer)
-    if choice.work >= work > 0:
+    if costs.counts_work and choice.work >= work > 0:
         reason = f"{ranks} would take {choice.work:,.0f} multiply-adds, it takes {work:,.0f}"
         return Verdict(layer, None, reason, figures)
     return Verdict(layer, choice, "", figures)

@@ -27,6 +27,7 @@ def align_widths(make: Callable[[int], WeightedNet], world: World) -> WeightedNe
     """
     exact = make(1)
     if world.clock is None:
+        world.note(LayerNote("prune", "", "", "no clock tells which widths are fastest"))
         return exact
     seen = {count(exact)}
     offered: dict[int, WeightedNet] = {}
@@ -36,12 +37,16 @@ def align_widths(make: Callable[[int], WeightedNet], world: World) -> WeightedNe
             offered[multiple] = net
         seen.add(count(net))
     if not offered:
+        reason = "multiples of 8 or 16 leave the same net, or one of another size"
+        world.note(LayerNote("prune", "", "widths as they fall", reason))
         return exact
     before, *seconds = world.clock.compare([exact, *offered.values()])
     best, (multiple, net) = min(zip(seconds, offered.items(), strict=True), key=lambda it: it[0])
-    if best > GAIN * before:
-        return exact
     reason = f"{best / before:.2f} of the time with widths as they fall"
+    if best > GAIN * before:
+        left = f"multiples of {multiple} would take {reason}"
+        world.note(LayerNote("prune", "", "widths as they fall", left))
+        return exact
     world.note(LayerNote("prune", "", f"widths are multiples of {multiple}", reason))
     return net
 

@@ -9,7 +9,7 @@ import numpy as np
 from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.axes import TOO_LATE, is_quantized
 from compiler.compression.pruning.groups import Channels
-from compiler.compression.selecting import layer_path
+from compiler.compression.selecting import KEPT_OUT, layer_path
 from compiler.compression.world import LayerNote, World
 from compiler.ir.evaluate import Array
 from compiler.ir.graph import Graph, Node
@@ -42,7 +42,7 @@ def note_channels(
             continue
         reason = channels.obstacles.get(path, "")
         if not reason and not allows(path):
-            reason = "`only` or `except` says so"
+            reason = KEPT_OUT
         elif not reason and path in makers:
             reason = reasons.get(path) or _explain_group(path, channels, allows)
         world.note(LayerNote("prune", path, "", reason, (), _span(node)))

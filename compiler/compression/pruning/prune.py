@@ -30,7 +30,7 @@ from compiler.compression.pruning.widths import (
     mark_least,
     round_widths,
 )
-from compiler.compression.selecting import is_selected
+from compiler.compression.selecting import KEPT_OUT, is_selected
 from compiler.compression.world import World
 from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import Array
@@ -57,7 +57,8 @@ class Prune(CompressionPass):
     heads of attention are dropped. With `weights` or `pattern` single weights become zero, and
     `finetune` keeps them so; ONNX Runtime computes as long as before, the file compresses better.
 
-    - `channels`: the share of channels that go.
+    - `channels`: the share of channels that go. With "uniform" a group of n channels keeps
+      n (1 - share), rounded to the nearest number (a half up), and one at least.
     - `weights`: the share of weights that become zero.
     - `pattern`: `"2:4"` leaves the two most important of every four neighbours along the inputs
       of a layer, for hardware that multiplies such matrices faster.
@@ -69,9 +70,10 @@ class Prune(CompressionPass):
       "global" the least important anywhere, "layer" tries each group by itself and takes where
       the loss suffers least.
     - `most`: the share of a group that "global" and "layer" take at most.
-    - `round_to`: widths become multiples of this number. Without it they stay as they fall, or
-      become multiples of 8 or 16 where the net is then faster on the target by a tenth or more
-      and has about as many parameters.
+    - `round_to`: the widths of groups that are cut become the nearest multiples of this number,
+      but not 0; a group that is narrower than it stays whole. "fastest" lets the clock choose:
+      multiples of 8 or 16 where the net is then faster on the target by a tenth or more, with no
+      more than a tenth more or fewer parameters, and widths as they fall elsewhere.
     - `only`, `except`: path patterns of the layers that may, or may not, lose outputs or weights.
 
     Example: `apply prune(channels=50%, importance=taylor) -> finetune(epochs=10)`
@@ -89,7 +91,7 @@ class Prune(CompressionPass):
     importance: Importance = L2()
     ranking: Literal["uniform", "global", "layer"] = "uniform"
     most: float = 0.9
-    round_to: int | None = None
+    round_to: int | Literal["fastest"] = 1
     only: tuple[str, ...] | None = None
     except_: tuple[str, ...] = ()
 
@@ -109,7 +111,7 @@ class Prune(CompressionPass):
         if self.channels is None:
             return {}
         most = None if self.ranking == "uniform" else self.most
-        multiples = MULTIPLES if self.round_to is None else (self.round_to,)
+        multiples = MULTIPLES if self.round_to == "fastest" else (self.round_to,)
         return count_channels_left(graph, self.channels, most, multiples, self._allows)
 
     def check(self) -> None:
@@ -128,7 +130,7 @@ class Prune(CompressionPass):
         if self.pattern is not None and read_pattern(self.pattern) is None:
             refuse(self.name, "pattern", self.pattern, 'how many of how many stay, as `"2:4"`')
         require_at_least_zero(self.name, "tolerance", self.tolerance)
-        if self.round_to is not None and self.round_to < 1:
+        if self.round_to != "fastest" and self.round_to < 1:
             refuse(self.name, "round_to", self.round_to, "at least 1")
         self._check_together()
 
@@ -142,7 +144,7 @@ class Prune(CompressionPass):
         if self.ranking == "global" and self.channels is None and self.weights is None:
             reason = "there is nothing to rank" if self.zeros else "of every few neighbours some go"
             refuse_together(self.name, "ranking", reason, "leave it out")
-        if self.round_to is not None and self.channels is None:
+        if self.round_to != 1 and self.channels is None:
             refuse_together(self.name, "round_to", "only `channels` changes widths", "leave it out")
         if self.tolerance and not self.zeros:
             reason = "only `zeros` asks what counts as zero"
@@ -188,7 +190,7 @@ class Prune(CompressionPass):
             rounded = round_widths(groups, counts, multiple)
             return _cut(net, channels, chosen, dict(zip(chosen, rounded, strict=True)))
 
-        made = align_widths(make, world) if self.round_to is None else make(self.round_to)
+        made = align_widths(make, world) if self.round_to == "fastest" else make(self.round_to)
         note_channels(net, made, channels, self._allows, world, unscored)
         return made
 
@@ -245,8 +247,7 @@ class Prune(CompressionPass):
             for path, axis in axes.items()
             if path not in masks
         }
-        kept = "`only` or `except` says so"
-        reasons.update((path, kept) for path in found_axes if path not in axes)
+        reasons.update((path, KEPT_OUT) for path in found_axes if path not in axes)
         if not found_axes and (quantized := find_quantized(net.graph)):
             reasons = quantized
         if not masks:

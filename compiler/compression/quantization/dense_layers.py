@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.storing import settle
-from compiler.compression.selecting import is_selected, layer_path
+from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
 from compiler.compression.world import LayerNote, World
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ops.base import Op
@@ -81,7 +81,7 @@ def find_dense(
     for path, nodes in calls.items():
         reason = _find_obstacle(graph, path, nodes)
         if not is_selected(path, only, excluded):
-            reason = "`only` or `except` says so"
+            reason = KEPT_OUT
         if reason:
             world.note(LayerNote(step, path, "", reason, span=nodes[0].origin.span))
             continue

@@ -31,7 +31,7 @@ from compiler.compression.quantization.placement import (
 )
 from compiler.compression.quantization.ranges import Method
 from compiler.compression.quantization.sensitivity import measure_sensitivity
-from compiler.compression.selecting import is_selected, layer_path
+from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
 from compiler.compression.world import LayerNote, World
 from compiler.diagnostics import CompileError
 from compiler.messages.quantization import NothingToQuantize
@@ -134,7 +134,7 @@ class Int8(Scheme):
         layers = tuple(one for one in found if is_selected(one.path, only, excluded))
         for layer in found:
             if layer not in layers:
-                reason = "`only` or `except` says so"
+                reason = KEPT_OUT
                 world.note(LayerNote(STEP, layer.path, "", reason, span=layer.node.origin.span))
         if not layers:
             raise CompileError([NothingToQuantize(world.span, net.graph.name)])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.compression.base import WeightedNet
-from compiler.compression.selecting import is_selected, layer_path
+from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
 from compiler.compression.world import LayerNote, World
 from compiler.ir.graph import Graph, Node, Site, Value
 from compiler.ops.base import Op
@@ -107,7 +107,7 @@ def _find_obstacle(
     excluded: Sequence[str],
 ) -> str:
     if not is_selected(weight.layer, only, excluded):
-        return "`only` or `except` says so"
+        return KEPT_OUT
     if any(isinstance(user.op, FakeQuantize) for user in graph.users[weight.path]):
         return "it is rounded already"
     if graph.parameter[weight.path].value.type.dtype is not DType.F32:

@@ -56,6 +56,11 @@ class Search(CompressionPass):
     trials: int = 200
     seed: int = 0
 
+    @property
+    def may_leave_whole(self) -> bool:
+        """It chooses what pays."""
+        return True
+
     def check(self) -> None:
         """Refuses a search of nothing, and of what cannot be tried on single layers."""
         if not self.passes:

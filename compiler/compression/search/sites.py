@@ -51,8 +51,7 @@ def list_settings(family: Family) -> tuple[CompressionPass, ...]:
     if not isinstance(family, type):
         return (family,)
     if family is Prune:
-        # Widths as they fall: every trial is measured anyway.
-        return tuple(Prune(channels=share, round_to=1) for share in CHANNELS)
+        return tuple(Prune(channels=share) for share in CHANNELS)
     if family is LowRank:
         return tuple(LowRank(energy=share) for share in ENERGIES)
     return (family(),)

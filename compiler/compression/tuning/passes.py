@@ -38,6 +38,11 @@ class Finetune(CompressionPass):
     lr: float | None = None
     learn_scales: bool = False
 
+    @property
+    def may_leave_whole(self) -> bool:
+        """The epoch that judges best may be the one before any."""
+        return True
+
     def count_least(self, shape: tuple[int, ...]) -> int:
         """All of them."""
         return prod(shape)
@@ -78,6 +83,11 @@ class Distill(CompressionPass):
     lr: float | None = None
     alpha: float = 0.5
     temperature: float = 4.0
+
+    @property
+    def may_leave_whole(self) -> bool:
+        """The epoch that judges best may be the one before any."""
+        return True
 
     def count_least(self, shape: tuple[int, ...]) -> int:
         """All of them."""

@@ -1,0 +1,72 @@
+"""A pass that is asked for and does nothing is an error that says why; so is a name in `only`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.effects import find_idleness
+from compiler.compression.low_rank.low_rank import LowRank
+from compiler.compression.pruning.prune import Prune
+from compiler.compression.world import World
+from compiler.diagnostics import CompileError, Message
+from compiler.messages.effects import PassDoesNothing, PatternWithoutEffect
+from tests.factoring import build
+from tests.variant_folder import Folder
+
+NET = """
+model M(c: int = 12) {
+    input image: f32[batch, 3, 8, 8]
+    x = image -> conv(c, kernel=3, padding=1) as stem -> relu
+    y = x -> conv(c, kernel=3, padding=1, groups=c) as depth -> relu
+    output logits = y -> conv(16, kernel=3, padding=1) as body -> mean([2, 3]) -> dense(4) as head
+}
+"""
+
+
+def hold(step: CompressionPass, net: WeightedNet) -> Message | None:
+    world = World()
+    return find_idleness(step, net, step.run(net, world), world.journal, None)
+
+
+def test_a_pass_that_does_nothing_says_why() -> None:
+    net = build(NET)
+    message = hold(LowRank(rank=12, only=("depth",)), net)
+    assert isinstance(message, PassDoesNothing)
+    assert message.title() == '`low_rank(rank=12, only=["depth"])` changes nothing'
+    assert message.label() == "`depth`: it is depthwise"
+    message = hold(LowRank(rank=400), net)
+    assert isinstance(message, PassDoesNothing)
+    assert "`stem`: rank 12 would take 468 weights, it has 324" in message.label()
+    assert isinstance(hold(Prune(channels=0.01), net), PassDoesNothing)
+    assert isinstance(hold(Prune(zeros=True), net), PassDoesNothing)
+
+
+def test_every_name_in_only_has_an_effect() -> None:
+    net = build(NET)
+    message = hold(LowRank(rank=2, only=("body", "depth")), net)
+    assert isinstance(message, PatternWithoutEffect)
+    assert message.title() == '`low_rank` leaves what `only` names by "depth" as it is'
+    assert message.label() == "`depth`: it is depthwise"
+    message = hold(Prune(channels=0.5, only=("body", "head")), net)
+    assert isinstance(message, PatternWithoutEffect)
+    assert message.pattern == "head"
+    assert hold(LowRank(rank=2, only=("body", "stem")), net) is None
+    assert hold(LowRank(rank=2, only=("*",)), net) is None, "one of what it names is enough"
+
+
+def test_what_may_choose_may_choose_nothing() -> None:
+    net = build(NET)
+    assert hold(LowRank(rank=400, unless_slower=True), net) is None
+
+
+def test_a_build_refuses_a_pass_that_does_nothing(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    with pytest.raises(CompileError) as caught:
+        folder.build("low_rank(rank=40)", "size <= 80KiB")
+    (message,) = caught.value.messages
+    assert isinstance(message, PassDoesNothing)
+    assert message.span is not None
+    assert "`head`: rank 10 would take 420 weights, it has 320" in message.label()
