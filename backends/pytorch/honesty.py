@@ -12,6 +12,9 @@ from backends.pytorch.passing import find_stages
 from backends.pytorch.terms import Part, variables
 from backends.pytorch.widths import Widths
 
+RATES = ("float", "float | None", "str")
+"""Arguments that make no sizes, though the layers that take them may stand before one."""
+
 
 def find_lying(target: Class, widths: Widths) -> set[str]:
     """Arguments that are the same in all instances and reach only some of the widths that
@@ -19,7 +22,7 @@ def find_lying(target: Class, widths: Widths) -> set[str]:
     candidates = {
         setting.name
         for setting in target.settings
-        if setting.dim is None and setting.constant and setting.annotation == "int"
+        if setting.dim is None and setting.constant and setting.annotation not in RATES
     }
     if not candidates:
         return set()

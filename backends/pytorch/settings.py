@@ -109,6 +109,8 @@ class Settings:
             setting = self.found.get(label)
             if setting is not None and not (in_forward and setting.dim is not None):
                 self.used[label] = None
+                if setting.fallback is not None:
+                    self.use(setting.fallback)
         return hint
 
     def add(self, setting: Setting) -> Setting:
@@ -202,6 +204,7 @@ class Settings:
         frames = [body.frame for body in self.target.bodies]
         if self.target.is_root and self.target.bodies[0].index.as_function:
             return  # a function of the training script: its settings are constants
+        hidden = self._find_hidden(frames[0].arguments)
         for argument in frames[0].arguments:
             if argument.dim is not None or argument.name in self.found:
                 continue
@@ -214,8 +217,30 @@ class Settings:
             places = (place for row in rows if row is not None for place in row.untraced)
             # a loop around a turn says itself what its bounds are
             untraced = not self.target.is_turn and any(p not in self.said for p in places)
-            setting.hidden = setting.constant and (untraced or argument.name in self.hidden)
-            self.add(setting)
+            setting.hidden = setting.constant and (untraced or argument.name in hidden)
+            self.add(self._follow_default(setting, argument))
+
+    def _find_hidden(self, arguments: Sequence[Argument]) -> set[str]:
+        """Arguments that must not be offered, with those that their defaults follow: a class
+        that does not have `inner: int = 2 * width` cannot say what `width` changes."""
+        hidden = set(self.hidden)
+        for argument in reversed(arguments):
+            if self.target.is_root and argument.name in hidden and argument.hint is not None:
+                hidden.update(hint_names(argument.hint))
+        return hidden
+
+    def _follow_default(self, setting: Setting, argument: Argument) -> Setting:
+        """An argument of a model that was left out, where its default uses others: None means
+        what they make of it."""
+        if not self.target.is_root or argument.hint is None or setting.hidden:
+            return setting
+        short = self.holds(argument.hint, dict(enumerate(setting.values)))
+        names = [] if short is None else list(hint_names(short))
+        if not names or any(self.found[n].hidden for n in names):
+            return setting
+        everyone = frozenset(range(self.count))
+        note = annotate([*setting.values, None])
+        return replace(setting, default=None, annotation=note, fallback=short, followers=everyone)
 
     def _rebind(self) -> None:
         """An argument whose recorded value explains nothing any more follows its leaves: the

@@ -245,6 +245,7 @@ class Body:
     `prefix` is the named composition around, `prefix_hint` how that was written; `turns` are
     those of the loops around. `reuse` is true inside a later call of a net, which finds its
     weights instead of making them.
+    `defaults` are the defaults that took effect and use other parameters.
     `sizes` says where each size in the signature came from, `bound` which axis of which
     parameter it is, `unbound` which sizes have no value because their argument was not given.
     `nets` are the nets declared here. `result` is what `return` gave. `item` is whose body it is,
@@ -263,6 +264,7 @@ class Body:
     guard: Hint | None = None
     turns: tuple[Turn, ...] = ()
     reuse: bool = False
+    defaults: dict[str, Hint] = field(default_factory=dict)
     sizes: dict[str, Place] = field(default_factory=dict)
     bound: dict[str, tuple[str, int]] = field(default_factory=dict)
     unbound: dict[str, Name] = field(default_factory=dict)

@@ -80,9 +80,13 @@ def _given(given: Mapping[str, Given], name: str) -> Val | None:
 
 
 def make_arguments(
-    body: Body, signature: BlockSignature, given: Mapping[str, Given]
+    body: Body,
+    signature: BlockSignature,
+    given: Mapping[str, Given],
+    defaults: Mapping[str, Hint] | None = None,
 ) -> Iterator[Argument]:
-    """The compile-time arguments of a call, in the order of the signature."""
+    """The compile-time arguments of a call, in the order of the signature. `defaults` are what a
+    whole model, which nobody calls, has for arguments that were left out."""
     for spec in signature.parameters:
         value = body.names[0][spec.name]
         if spec.is_tensor or isinstance(value, Tensor):
@@ -91,7 +95,7 @@ def make_arguments(
         yield Argument(
             spec.name,
             _plain(value),
-            _hint(source),
+            _hint(source) or (defaults or {}).get(spec.name),
             literal_default(spec.syntax.default, spec.kind),
             untraced=signature.untraced.get(spec.name, ()),
         )

@@ -71,7 +71,7 @@ class ModelRun:
             "",
             0,
             None,
-            tuple(make_arguments(body, self.signature, {})),
+            tuple(make_arguments(body, self.signature, {}, body.defaults)),
             doc=self.item.doc,
             origin=self.item.name.span,
         )

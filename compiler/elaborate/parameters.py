@@ -30,7 +30,7 @@ from compiler.elaborate.values import (
     plain_items,
     strip_hints,
 )
-from compiler.ir.hint import HintName
+from compiler.ir.hint import HintName, hint_names
 from compiler.messages.arguments import WrongArgument
 from compiler.messages.shapes import NotATensor
 from compiler.ops.base import OPS
@@ -125,6 +125,9 @@ class _Binder:
                     self.body.names[0][spec.name] = POISON
                     continue
                 item = Given(self.body.evaluate(default), default.span)
+                hint = item.value.hint if isinstance(item.value, Known) else None
+                if hint is not None and any(True for _ in hint_names(hint)):
+                    self.body.defaults[spec.name] = hint
             value = self.convert_value(spec, item)
             self.body.names[0][spec.name] = value
             self.accepted = self.accepted and not isinstance(value, Poison)

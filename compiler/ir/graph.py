@@ -58,7 +58,8 @@ class Parameter:
 class Argument:
     """One compile-time argument of the call of a block: what it was, and how it was written.
 
-    `hint` is in the caller's names. `dim` is (formal, axis) for a name that the signature binds
+    `hint` is in the caller's names; of a whole model, which nobody calls, it is the default that
+    took effect, in the model's own. `dim` is (formal, axis) for a name that the signature binds
     to a dimension: it is no constructor argument by itself. `untraced` are the places where the
     body uses it and no hint follows (loops, conditions, functions of numbers): generated code
     that took it as an argument and did not say there what the spec says would honour only part

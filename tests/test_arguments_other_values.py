@@ -1,0 +1,120 @@
+"""A generated class, made with other arguments, is what the spec is with these values."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import torch
+
+from backends.pytorch.load import assign_weights, load_module, run_source
+from backends.pytorch.modules import emit_module, root_class
+from compiler.ir.evaluate import evaluate
+from tests.elaborating import build, elaborate
+from tests.pytorch_compare import assert_means_the_same, draw_inputs, draw_lively, run
+
+Values = dict[str, Any]
+BLOCK = """
+block tall(x: f32[n, k], out: int, count: int = 2) {
+    for i in 0..count { x = x -> dense(out) as layers[i] }
+    return x
+}
+"""
+
+
+def spell(value: object) -> str:
+    """A value as a spec writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return f"[{', '.join(map(spell, value))}]"
+    return repr(value)
+
+
+def make_class(spec: str) -> Any:
+    """The generated class of the model `M`."""
+    graph = build(spec).graph
+    return getattr(run_source(emit_module([graph], title="M")), root_class(graph))
+
+
+def assert_same(spec: str, made: Any, values: Values) -> None:
+    """The class with these arguments has the weights and outputs of the spec with them."""
+    arguments = ", ".join(f"{name}={spell(value)}" for name, value in values.items())
+    nets, messages = elaborate(f"{spec}\nnet other = M({arguments})\n")
+    assert not messages, [m.title() for m in messages]
+    graph = nets["other"].graph
+    module = made(**values).eval()
+    weights = draw_lively(graph)
+    assign_weights(module, weights)
+    inputs = draw_inputs(graph, {"batch": 3})
+    (expected,) = evaluate(graph, weights, inputs).values()
+    (found,) = run(module, inputs)
+    torch.testing.assert_close(
+        torch.from_numpy(found), torch.from_numpy(expected), atol=1e-4, rtol=1e-4
+    )
+
+
+def model(parameters: str, *body: str) -> str:
+    """A spec with a model of these parameters."""
+    lines = "\n".join(f"    {line}" for line in body)
+    return f"{BLOCK}model M({parameters}) {{\n    input x: f32[batch, 6]\n{lines}\n}}\n"
+
+
+FOLLOWED = [
+    (
+        "width: int = 4, inner: int = 2 * width",
+        ("output y = x -> dense(width) -> dense(inner) -> dense(3)",),
+        [{"width": 7}, {"inner": 5}, {"width": 5, "inner": 6}],
+    ),
+    (
+        "width: int = 4, inner: int = 2 * width, last: int = inner + width",
+        ("output y = x -> dense(inner) -> dense(last) -> dense(3)",),
+        [{"width": 7}, {"inner": 5}, {"last": 2}],
+    ),
+    (
+        "use_bias: bool = true, p: float = 0.25, eps: float = 0.001",
+        ("output y = x -> dense(5, bias=use_bias) -> layer_norm(eps=eps) -> dropout(p)",),
+        [{"use_bias": False}, {"eps": 0.5}, {"p": 0.5}],
+    ),
+]
+
+
+@pytest.mark.parametrize(("parameters", "body", "several"), FOLLOWED)
+def test_arguments_are_followed(
+    parameters: str, body: tuple[str, ...], several: list[Values]
+) -> None:
+    spec = model(parameters, *body)
+    made = make_class(spec)
+    for values in several:
+        assert_same(spec, made, values)
+    graph = build(spec).graph
+    assert_means_the_same(graph, {"batch": 3})
+    assert load_module(emit_module([graph], title="M"), graph)
+
+
+DROPPED = [
+    # the width behind `tall` is not known where its loop is not
+    ("widths: list = [4, 8]", ("output y = x -> tall(widths[1]) -> dense(3)",), "widths"),
+    (
+        "width: int = 4, inner: int = 2 * width",
+        ("h = x -> dense(width)", "output y = h -> dense(4 * ceil(inner / 4)) -> dense(3)"),
+        "inner",
+    ),
+    (
+        "width: int = 4, inner: int = 2 * width",
+        ("h = x -> dense(width)", "output y = h -> dense(4 * ceil(inner / 4)) -> dense(3)"),
+        "width",
+    ),
+]
+
+
+@pytest.mark.parametrize(("parameters", "body", "name"), DROPPED)
+def test_arguments_that_reach_only_some_places_are_followed_or_not_there(
+    parameters: str, body: tuple[str, ...], name: str
+) -> None:
+    spec = model(parameters, *body)
+    made = make_class(spec)
+    if name not in inspect.signature(made).parameters:
+        return
+    assert_same(spec, made, {name: [5, 9, 3] if name == "widths" else 9})
