@@ -10,7 +10,10 @@ import torch
 
 from backends.pytorch.load import assign_weights, load_module, run_source
 from backends.pytorch.modules import emit_module, root_class
+from compiler.diagnostics import Severity
 from compiler.ir.evaluate import evaluate
+from compiler.program import Net
+from tests.argument_specs import make_spec
 from tests.elaborating import build, elaborate
 from tests.pytorch_compare import assert_means_the_same, draw_inputs, draw_lively, run
 
@@ -27,23 +30,34 @@ def spell(value: object) -> str:
     """A value as a spec writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{value}"'
     if isinstance(value, list):
         return f"[{', '.join(map(spell, value))}]"
     return repr(value)
 
 
+def find_nets(spec: str) -> dict[str, Net]:
+    """The nets of a spec; none where it is refused."""
+    nets, messages = elaborate(spec)
+    return {} if any(m.severity is Severity.ERROR for m in messages) else nets
+
+
+def write_other(spec: str, values: Values) -> str:
+    """The spec with a net `other` that is its model with these arguments."""
+    arguments = ", ".join(f"{name}={spell(value)}" for name, value in values.items())
+    return f"{spec}\nnet other = M({arguments})\n"
+
+
 def make_class(spec: str) -> Any:
     """The generated class of the model `M`."""
-    graph = build(spec).graph
+    graph = find_nets(spec)["M"].graph
     return getattr(run_source(emit_module([graph], title="M")), root_class(graph))
 
 
 def assert_same(spec: str, made: Any, values: Values) -> None:
     """The class with these arguments has the weights and outputs of the spec with them."""
-    arguments = ", ".join(f"{name}={spell(value)}" for name, value in values.items())
-    nets, messages = elaborate(f"{spec}\nnet other = M({arguments})\n")
-    assert not messages, [m.title() for m in messages]
-    graph = nets["other"].graph
+    graph = find_nets(write_other(spec, values))["other"].graph
     module = made(**values).eval()
     weights = draw_lively(graph)
     assign_weights(module, weights)
@@ -118,3 +132,44 @@ def test_arguments_that_reach_only_some_places_are_followed_or_not_there(
     if name not in inspect.signature(made).parameters:
         return
     assert_same(spec, made, {name: [5, 9, 3] if name == "widths" else 9})
+
+
+def vary(value: object) -> list[object]:
+    """Other values of an argument."""
+    match value:
+        case bool():
+            return [not value]
+        case int():
+            return [value + 1, 2 * value, value // 2]
+        case float():
+            return [value / 2, value + 0.25]
+        case tuple():
+            return [[*value, value[-1]], [2 * item for item in value]]
+    return ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("share", range(4))
+def test_arguments_of_random_models_mean_what_they_mean_in_the_spec(share: int) -> None:
+    """An argument that the class has is tried; one that it has not is not judged."""
+    torch.set_num_threads(1)
+    tried = 0
+    for seed in range(share * SHARE, (share + 1) * SHARE):
+        spec = make_spec(seed)
+        nets = find_nets(spec)
+        if not nets:
+            continue
+        made = make_class(spec)
+        own = {a.name: a.value for a in nets["M"].graph.frame.arguments}
+        parameters = inspect.signature(made).parameters
+        needed = {n: own[n] for n, p in parameters.items() if p.default is p.empty}
+        for name in parameters:
+            for value in vary(own[name]):
+                values = {**needed, name: value}
+                if value != own[name] and find_nets(write_other(spec, values)):
+                    assert_same(spec, made, values)
+                    tried += 1
+    assert tried > SHARE
+
+
+SHARE = 6
+"""Random models of each test."""
