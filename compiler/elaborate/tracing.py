@@ -34,8 +34,8 @@ def find_untraced(item: Item) -> dict[str, tuple[Span, ...]]:
     nodes = list(walk(item.body))
     sources: dict[str, set[str]] = {}
     turning: dict[str, set[str]] = {}
-    for parameter in item.parameters:  # a default that uses others hands on what they are
-        sources.setdefault(parameter.name.text, set()).update(_names(parameter.default))
+    for one in item.parameters:  # a default that uses others hands on what they are
+        sources.setdefault(one.name.text, set()).update(_names(one.default))
     for node in nodes:
         match node:
             case Binding(name=name, value=value):
