@@ -74,4 +74,5 @@ def read_quantity(digits: str, unit: Unit | None) -> int | float:
     if unit is None:
         return int(digits) if digits.isdecimal() else float(Fraction(digits))
     value = Fraction(digits) * unit.worth
+    float(value)  # a whole number is as large as a float may be, so that each has one next to it
     return int(value) if unit.counts and value.denominator == 1 else float(value)

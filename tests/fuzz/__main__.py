@@ -1,4 +1,5 @@
-"""`python -m tests.fuzz --count 100000`: the long run, on two processes."""
+"""`python -m tests.fuzz --count 200000`: the long run of every fuzzer; `--commands` takes
+sound specs through `show` and `compile` too."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
+from tests.fuzz.generators import FUZZERS
 from tests.fuzz.harness import Failure, Tally, fuzz
 
 CHUNK = 500
@@ -21,13 +23,23 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100_000, help="how many texts")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first chunk")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--fuzzer", choices=["all", *FUZZERS], default="all", help="which one")
+    parser.add_argument(
+        "--commands", action="store_true", help="take sound specs through show and compile"
+    )
     options = parser.parse_args()
     chunks = range(-(-options.count // CHUNK))
     total = Tally()
     known: dict[str, Failure] = {}
     with ProcessPoolExecutor(options.processes, initializer=limit_memory) as pool:
         runs = [
-            pool.submit(fuzz, min(CHUNK, options.count - CHUNK * chunk), options.seed + chunk)
+            pool.submit(
+                fuzz,
+                min(CHUNK, options.count - CHUNK * chunk),
+                options.seed + chunk,
+                options.fuzzer,
+                commands=options.commands,
+            )
             for chunk in chunks
         ]
         for run in as_completed(runs):

@@ -17,6 +17,7 @@ from compiler.messages import load_messages
 from compiler.ops.registry import load_ops
 from compiler.units import UNITS
 from grammar.table import GRAMMAR, load_table
+from tests.fuzz.hostile import make_hostile
 from tests.fuzz.programs import make_program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,17 +56,14 @@ def vocabulary() -> tuple[str, ...]:
     return (*names, *load_ops().names() * 10)
 
 
-def make_text(rng: random.Random) -> str:
-    """A text of one of the kinds."""
-    kinds: list[Callable[[random.Random], str]] = [
-        make_noise,
-        make_tokens,
-        mutate_spec,
-        derive_spec,
-        mutate_meaning,
-        make_program,
-    ]
-    (kind,) = rng.choices(kinds, weights=[1, 1, 4, 3, 6, 6])
+Kind = Callable[[random.Random], str]
+
+
+def make_text(rng: random.Random, fuzzer: str = "all") -> str:
+    """A text of one of the three fuzzers, or of all in turn."""
+    name = rng.choice([*FUZZERS, "program"]) if fuzzer == "all" else fuzzer
+    kinds = {**FUZZERS, "program": {make_program: 1}}[name]
+    (kind,) = rng.choices(list(kinds), weights=list(kinds.values()))
     return kind(rng)
 
 
@@ -249,3 +247,11 @@ def derive_spec(rng: random.Random) -> str:
     spaces = [" "] * rng.choice([1, 12, 60]) + rng.choice([[], ["\n"], breaks])
     tokens = derive_tokens(rng, budget=rng.randrange(5, 60))
     return "".join(token + rng.choice(spaces) for token in tokens)
+
+
+FUZZERS: dict[str, dict[Kind, int]] = {
+    "text": {make_noise: 1, make_tokens: 2, derive_spec: 2},
+    "mutated": {mutate_spec: 2, mutate_meaning: 3},
+    "hostile": {make_hostile: 3, make_program: 1},
+}
+"""The fuzzers: random text, mutated specs, and well-typed specs with hostile names and numbers."""

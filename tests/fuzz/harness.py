@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import signal
 import sys
@@ -20,12 +21,18 @@ from compiler.diagnostics import Sink
 from compiler.driver import check_source
 from compiler.format import format_source
 from compiler.parse import parse
+from compiler.program import Program
 from compiler.render import render, render_json
 from compiler.source import Source
+from tests.fuzz.commands import run_commands
 from tests.fuzz.generators import make_text
 
 LIMIT = 5.0
 """Seconds of processor time one text may take; a spec of this size takes milliseconds."""
+MEMORY = 2**30
+"""Bytes that a process may hold while it works on one text."""
+TRIES = 60
+"""Texts that are tried to make a failing one smaller."""
 FILES = Path(__file__).resolve().parents[1] / "bad" / "data" / "files"
 """Small tables and texts, which the fuzzed specs find in their folder."""
 
@@ -41,7 +48,7 @@ class Failure:
     @property
     def place(self) -> str:
         """The end of the traceback, which tells one bug from another."""
-        return "\n".join(self.trace.rstrip().split("\n")[-4:])
+        return last_lines(self.trace)
 
 
 @dataclass
@@ -82,11 +89,25 @@ def make_folder() -> Iterator[Path]:
         yield inner
 
 
-def run_compiler(text: str, folder: Path) -> Sink:
-    """Check a text as a spec of that folder; render what was found, and format sound syntax."""
+def peak_memory() -> int:
+    """Bytes that were held at most since `forget_peak`."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.search(r"VmHWM:\s*(\d+)", status)[1]) * 1024  # type: ignore[index]
+
+
+def forget_peak() -> None:
+    """Counts what is held at most from here on (`man 5 proc`)."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def run_compiler(text: str, folder: Path, *, commands: bool = False) -> Sink:
+    """Check a text as a spec of that folder; render what was found, and format sound syntax. A
+    sound spec goes through `show` and `compile` too, where that is asked for."""
     source = Source(str(folder / "fuzz.weft"), text)
     sink = Sink()
-    check_source(source, sink=sink)
+    program = check_source(source, sink=sink)
+    if commands and program is not None and not sink.has_errors and has_nets(program):
+        run_commands(text, folder, program)
     for message in sink.messages:
         for place in (message.span, *(label.span for label in message.all_labels())):
             assert place is not None
@@ -106,19 +127,24 @@ def run_compiler(text: str, folder: Path) -> Sink:
     return sink
 
 
-def fuzz(count: int, seed: int) -> Tally:
+def has_nets(program: Program) -> bool:
+    """Whether there is something to compile."""
+    return bool(program.models or program.nets)
+
+
+def fuzz(count: int, seed: int, fuzzer: str = "all", *, commands: bool = False) -> Tally:
     """Run that many texts; those that are not handled are among the failures."""
     tally = Tally()
     with make_folder() as folder:
         for number in range(count):
-            text = make_text(random.Random(f"{seed}:{number}"))
+            text = make_text(random.Random(f"{seed}:{number}"), fuzzer)
             began = time.process_time()
             try:
-                with time_limit(LIMIT):
-                    sink = run_compiler(text, folder)
+                sink = try_text(text, folder, commands=commands)
             except Exception:  # whatever the compiler raises is what is looked for
                 trace = traceback.format_exc()
-                tally.failures.append(Failure(f"{seed}:{number}", text, trace))
+                small = minimize(text, folder, last_lines(trace), commands=commands)
+                tally.failures.append(Failure(f"{fuzzer}:{seed}:{number}", small, trace))
                 continue
             finally:
                 tally.texts += 1
@@ -126,3 +152,44 @@ def fuzz(count: int, seed: int) -> Tally:
             tally.codes.update(message.code for message in sink.messages)
             tally.slowest = max(tally.slowest, time.process_time() - began)
     return tally
+
+
+def try_text(text: str, folder: Path, *, commands: bool) -> Sink:
+    """What is reported of a text, within the limits of time and memory."""
+    forget_peak()
+    with time_limit(LIMIT * (3 if commands else 1)):
+        sink = run_compiler(text, folder, commands=commands)
+    assert peak_memory() < MEMORY, f"{peak_memory():,} bytes were held"
+    return sink
+
+
+def last_lines(trace: str) -> str:
+    """The end of a traceback, which tells one bug from another."""
+    return "\n".join(trace.rstrip().split("\n")[-4:])
+
+
+def minimize(text: str, folder: Path, place: str, *, commands: bool) -> str:
+    """A text with fewer lines that fails at the same place: halves, then single lines are left
+    out while it does."""
+    lines = text.split("\n")
+    size, tries = len(lines) // 2, 0
+    while size and tries < TRIES:
+        start = 0
+        while start < len(lines) and tries < TRIES:
+            fewer = lines[:start] + lines[start + size :]
+            tries += 1
+            if fails_at("\n".join(fewer), folder, place, commands=commands):
+                lines = fewer
+            else:
+                start += size
+        size //= 2
+    return "\n".join(lines)
+
+
+def fails_at(text: str, folder: Path, place: str, *, commands: bool) -> bool:
+    """Whether a text fails at a place."""
+    try:
+        try_text(text, folder, commands=commands)
+    except Exception:  # as above
+        return last_lines(traceback.format_exc()) == place
+    return False
