@@ -110,3 +110,51 @@ def test_renames_by_pattern(path: str, rules: list[tuple[str, str]], expected: s
 @given(st.text("ab.", min_size=1, max_size=8))
 def test_a_star_keeps_the_text_it_stands_for(path: str) -> None:
     assert rename_path(path, [("*", "new.*")]) == f"new.{path}"
+
+
+def write_file(path: Path, header: str, data: bytes = bytes(16)) -> Path:
+    """A safetensors file with a header as it stands."""
+    path.write_bytes(struct.pack("<Q", len(header)) + header.encode() + data)
+    return path
+
+
+def entry(dtype: object = "F32", shape: object = (4,), offsets: object = (0, 16)) -> str:
+    """An entry of a header."""
+    return json.dumps({"dtype": dtype, "shape": shape, "data_offsets": offsets})
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (f'{{"a": {entry(shape=(5,))}}}', r"a is F32 of the shape \[5\], and has 16 bytes"),
+        (f'{{"a": {entry(shape=(-2, -2))}}}', r"of the shape \[-2, -2\]"),
+        (f'{{"a": {entry(shape=(2**62, 2**62, 0))}}}', "and has 16 bytes"),
+        (f'{{"a": {entry(shape=[1] * 65 + [4])}}}', "and has 16 bytes"),
+        (f'{{"a": {entry(shape=(4.0,))}}}', "the entry of a is malformed"),
+        (f'{{"a": {entry(shape=(True, 4))}}}', "the entry of a is malformed"),
+        (f'{{"a": {entry(shape="4")}}}', "the entry of a is malformed"),
+        (f'{{"a": {entry(dtype="F8_E4M3")}}}', "which Weft does not read"),
+        (f'{{"a": {entry(dtype=["F32"])}}}', "the entry of a is malformed"),
+        (f'{{"a": {entry(dtype="BF16")}}}', "of the shape"),
+        (f'{{"a": {entry(offsets=(0, 16, 16))}}}', "the entry of a is malformed"),
+        (f'{{"a": {entry(offsets=(-16, 0))}}}', "a lies outside the file"),
+        (f'{{"a": {entry()}, "b": {entry()}}}', "a and b lie on the same bytes"),
+        (f'{{"a": {entry()}, "a": {entry()}}}', "names a twice"),
+        ("[" * 100_000 + "]" * 100_000, "its header is no"),
+        ('{"a": 3}', "the entry of a is malformed"),
+    ],
+)
+def test_refuses_entries_that_do_not_hold(tmp_path: Path, header: str, reason: str) -> None:
+    with pytest.raises(WeightsError, match=reason):
+        read_weights(write_file(tmp_path / "w.safetensors", header))
+
+
+def test_empty_tensors_share_no_bytes(tmp_path: Path) -> None:
+    empty = entry(shape=(0, 4), offsets=(8, 8))
+    header = f'{{"a": {entry()}, "b": {empty}, "c": {empty}}}'
+    found = read_weights(write_file(tmp_path / "w.safetensors", header))
+    assert {name: array.shape for name, array in found.items()} == {
+        "a": (4,),
+        "b": (0, 4),
+        "c": (0, 4),
+    }

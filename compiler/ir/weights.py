@@ -8,6 +8,8 @@ import json
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +20,7 @@ from safetensors.numpy import save_file
 
 from compiler.files import need_file, replacing
 from compiler.ir.graph import Graph, Parameter
+from compiler.tensor import MAX_RANK
 
 Array = NDArray[Any]
 
@@ -34,8 +37,15 @@ _DTYPES = {
 }
 
 
+LONGEST_HEADER = 100_000_000
+"""Bytes of a header that is read, as in the safetensors library."""
+
 COUNTER = "num_batches_tracked"
 """A buffer of PyTorch's batch norms that no graph has."""
+
+
+class _NamedTwice(ValueError):
+    """A key that an object of JSON has twice."""
 
 
 class WeightsError(ValueError):
@@ -74,11 +84,13 @@ def read_weights(path: Path) -> dict[str, Array]:
         data = np.memmap(path, dtype=np.uint8, mode="r")
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from error
-    return {
-        name: _map_tensor(path, name, entry, data, start)
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    tensors = {name: _map_tensor(path, name, entry, data, start) for name, entry in entries.items()}
+    ranges = sorted((*e["data_offsets"], name) for name, e in entries.items())
+    for (_, end, first), (begin, stop, second) in pairwise(ranges):
+        if begin < end and begin < stop:
+            raise WeightsError(f"{path}: {first} and {second} lie on the same bytes")
+    return tensors
 
 
 def read_note(path: Path) -> dict[str, Any]:
@@ -93,6 +105,15 @@ def read_note(path: Path) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
+def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; of a name that stands there twice, either could be meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _NamedTwice(next(name for name in names if names.count(name) > 1))
+    return found
+
+
 def _read_header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
     size = os.fstat(file.fileno()).st_size
     prefix = file.read(8)
@@ -101,9 +122,13 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
     (length,) = struct.unpack("<Q", prefix)
     if length > size - 8:
         raise WeightsError(f"{path} is no safetensors file, or it is cut short")
+    if length > LONGEST_HEADER:
+        raise WeightsError(f"{path} is no safetensors file: its header has {length:,} bytes")
     try:
-        header = json.loads(file.read(length))
-    except ValueError as error:
+        header = json.loads(file.read(length), object_pairs_hook=_read_object)
+    except _NamedTwice as error:
+        raise WeightsError(f"{path} names {error} twice in its header") from error
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is no safetensors file: its header is no JSON") from error
     if not isinstance(header, dict):
         raise WeightsError(f"{path} is no safetensors file: its header is no object")
@@ -112,18 +137,24 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
 
 def _map_tensor(path: Path, name: str, entry: Any, data: Array, start: int) -> Array:
     try:
-        dtype, shape = entry["dtype"], tuple(int(n) for n in entry["shape"])
-        begin, end = (int(n) for n in entry["data_offsets"])
+        dtype, shape = entry["dtype"], tuple(entry["shape"])
+        begin, end = entry["data_offsets"]
+        if not isinstance(dtype, str) or not all(type(n) is int for n in (*shape, begin, end)):
+            raise TypeError
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: the entry of {name} is malformed") from error
     if not 0 <= begin <= end <= len(data) - start:
         raise WeightsError(f"{path} is cut short: {name} lies outside the file")
     raw = data[start + begin : start + end]
+    if dtype != "BF16" and dtype not in _DTYPES:
+        raise WeightsError(f"{path}: {name} has the dtype {dtype!r}, which Weft does not read")
+    width = 2 if dtype == "BF16" else np.dtype(_DTYPES[dtype]).itemsize
+    if len(shape) > MAX_RANK or min(shape, default=0) < 0 or prod(shape) * width != end - begin:
+        found = f"{dtype} of the shape {list(shape[:MAX_RANK])}"
+        raise WeightsError(f"{path}: {name} is {found}, and has {end - begin:,} bytes")
     if dtype == "BF16":
         wide = raw.view("<u2").astype("<u4") << 16
         return wide.view("<f4").reshape(shape)
-    if dtype not in _DTYPES:
-        raise WeightsError(f"{path}: {name} has the dtype {dtype}, which Weft does not read")
     return np.asarray(raw).view(_DTYPES[dtype]).reshape(shape)
 
 

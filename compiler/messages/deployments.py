@@ -164,6 +164,24 @@ class UnknownOutput(Message):
 
 @final
 @dataclass(frozen=True)
+class FigureOfDroppedOutput(Message):
+    """A contract names a metric that a deployed file cannot be judged by: it reads an output that
+    `outputs` leaves out."""
+
+    code: ClassVar[str] = "W1326"
+
+    metric: str
+    owner: str
+
+    def title(self) -> str:
+        return f"`{self.metric}` of `{self.owner}` reads an output that its deployment leaves out"
+
+    def help(self) -> str:
+        return "name that output in `outputs` of the `deploy` too, or require another figure"
+
+
+@final
+@dataclass(frozen=True)
 class SeveralNets(Message):
     """A train with several nets is no net by itself: name the one that is meant."""
 

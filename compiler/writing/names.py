@@ -129,7 +129,8 @@ def class_name(name: str) -> str:
     text = spell_name(name).rstrip("_")
     if "_" in text or text[:1].islower():
         text = "".join(word[:1].upper() + word[1:] for word in text.split("_"))
-    text = text or "Net"
+    if not text.isidentifier():  # nothing is left of `_`, a digit of `_0`
+        text = f"Net{text}"
     return f"{text}_" if text in GLOBAL_RESERVED or keyword.iskeyword(text) else text
 
 

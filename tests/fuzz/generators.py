@@ -50,6 +50,15 @@ def corpus() -> tuple[str, ...]:
 
 
 @cache
+def sound_corpus() -> tuple[str, ...]:
+    """Those of them that pass."""
+    load_messages()
+    files = sorted(path for f in ("specs", "tests/good") for path in ROOT.glob(f"{f}/**/*.weft"))
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    return (*texts, *(cls.good for _, cls in sorted(MESSAGES.items()) if cls.good))
+
+
+@cache
 def vocabulary() -> tuple[str, ...]:
     """Every name that stands in the corpus or that an op has, as often as specs use it."""
     names = [word for text in corpus() for word in re.findall(r"[A-Za-z_]\w*", text)]
@@ -100,8 +109,9 @@ def mutate_spec(rng: random.Random) -> str:
 
 def mutate_meaning(rng: random.Random) -> str:
     """A whole spec in which a few names, numbers, strings or lines are others of their kind."""
-    text = rng.choice(corpus()).replace("../../../shared", ".")
-    for _ in range(rng.randrange(1, 4)):
+    texts = sound_corpus() if rng.random() < 0.7 else corpus()
+    text = rng.choice(texts).replace("../../../shared", ".")
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
         parts = TOKEN.findall(text)
         at = rng.randrange(len(parts))
         at = next((i for i in range(at, len(parts)) if re.match(r'["\w]', parts[i])), 0)

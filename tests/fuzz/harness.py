@@ -143,7 +143,8 @@ def fuzz(count: int, seed: int, fuzzer: str = "all", *, commands: bool = False) 
                 sink = try_text(text, folder, commands=commands)
             except Exception:  # whatever the compiler raises is what is looked for
                 trace = traceback.format_exc()
-                small = minimize(text, folder, last_lines(trace), commands=commands)
+                place = find_place(text, folder, commands=commands)
+                small = minimize(text, folder, place, commands=commands) if place else text
                 tally.failures.append(Failure(f"{fuzzer}:{seed}:{number}", small, trace))
                 continue
             finally:
@@ -178,7 +179,7 @@ def minimize(text: str, folder: Path, place: str, *, commands: bool) -> str:
         while start < len(lines) and tries < TRIES:
             fewer = lines[:start] + lines[start + size :]
             tries += 1
-            if fails_at("\n".join(fewer), folder, place, commands=commands):
+            if find_place("\n".join(fewer), folder, commands=commands) == place:
                 lines = fewer
             else:
                 start += size
@@ -186,10 +187,10 @@ def minimize(text: str, folder: Path, place: str, *, commands: bool) -> str:
     return "\n".join(lines)
 
 
-def fails_at(text: str, folder: Path, place: str, *, commands: bool) -> bool:
-    """Whether a text fails at a place."""
+def find_place(text: str, folder: Path, *, commands: bool) -> str | None:
+    """Where a text fails; None where it does not."""
     try:
         try_text(text, folder, commands=commands)
     except Exception:  # as above
-        return last_lines(traceback.format_exc()) == place
-    return False
+        return last_lines(traceback.format_exc())
+    return None

@@ -17,6 +17,7 @@ from compiler.compression.world import Target
 from compiler.diagnostics import CompileError
 from compiler.files import write_text
 from compiler.ir.weights import write_weights
+from compiler.messages.deployments import FigureOfDroppedOutput
 from compiler.program import Figure, Program, Train, Variant
 from weft.building.artifacts import Artifact, Workshop
 from weft.building.cache import hash_file, hash_text
@@ -300,7 +301,8 @@ class VariantStages:
         """The figure that a contract names."""
         owner = figure.owner or variant.name
         found = figures[owner].find(figure)
-        assert found is not None, "elaboration knows every figure"
+        if found is None:  # `outputs` of its deployment left out what the metric reads
+            raise CompileError([FigureOfDroppedOutput(figure.span, figure.name, owner)])
         return found
 
 
