@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,9 +23,12 @@ from compiler.compression.contracts import (
 from compiler.compression.feasibility import find_impossible
 from compiler.compression.floors import find_floor
 from compiler.compression.wording import format_value
+from compiler.diagnostics import CompileError
 from compiler.messages.variants import variant_spec
-from compiler.program import Computed, Figure, Quantity, Requirement
+from compiler.program import Computed, Figure, Quantity, Requirement, Variant
 from tests.checking import check_text
+from weft.building.outcomes import Figures
+from weft.building.variant_stages import VariantStages
 
 ACCURACY = Figure(None, "test", "accuracy")
 BASE = Figure("fit", "test", "accuracy")
@@ -215,3 +221,13 @@ def test_labels_are_part_of_the_file() -> None:
     clauses = "apply quantize(int8)  require 1000B >= size"
     assert find_codes(clauses) == []
     assert find_codes(clauses, labels) == ["W1171"]
+
+
+def test_a_figure_of_a_dropped_output_is_a_diagnostic() -> None:
+    stages = object.__new__(VariantStages)
+    variant = cast(Variant, SimpleNamespace(name="tiny"))
+    with pytest.raises(CompileError) as refused:
+        stages.look_up(Figure(None, "test", "accuracy"), variant, {"tiny": Figures({}, {})})
+    (message,) = refused.value.messages
+    assert message.code == "W1326"
+    assert "`accuracy` of `tiny`" in message.title()

@@ -45,6 +45,9 @@ FOUND = {
         "model M() {\n    input x: f32[batch, 7]\n    `%1` = concat([x, x], axis=-1)\n"
         "    y = x ** 3 / 3\n    output z = `%1` -> relu\n    output u = y\n}\n"
     ),
+    "a constant beside a layer": (
+        "model M() {\n    input x: f32[batch, 8]\n    y = x -> dense(4)\n    output z = y + 1\n}\n"
+    ),
     "a model whose name holds no letter": (
         "model _0() {\n    input x: f32[n, m]\n    output y = x -> relu\n}\n"
     ),

@@ -83,8 +83,10 @@ def _match_pair(graph: Graph, base: Value | None, branch: Value | None) -> _Matc
         between.append(current)
         scale = float(factor.op.array)
         current = _maker(graph, current.inputs[0])
-    inner = _maker(graph, current.inputs[0]) if current is not None else None
-    if current is None or inner is None or not _is_product(current, inner):
+    if current is None or not isinstance(current.op, Dense):
+        return None
+    inner = _maker(graph, current.inputs[0])
+    if inner is None or not _is_product(current, inner):
         return None
     source = inner.inputs[0]
     dropped = _maker(graph, source)
