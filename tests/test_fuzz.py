@@ -26,12 +26,6 @@ def test_compiler_survives(fuzzer: str, count: int, sound: int, codes: int) -> N
     assert len(tally.codes) > codes, "too few kinds of mistakes are met"
 
 
-def test_what_passes_is_shown_and_compiled() -> None:
-    tally = fuzz(60, seed=2, fuzzer="hostile", commands=True)
-    assert not tally.failures, tally.failures[0].text + tally.failures[0].trace
-    assert tally.sound > 5
-
-
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder as the fuzzers have it."""
