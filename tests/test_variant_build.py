@@ -109,7 +109,7 @@ def test_the_report_says_what_was_measured(folder: Folder) -> None:
     assert figures["fit"]["params"] == 64 * 32 + 32 + 320 + 10
     assert figures["tiny"]["params"] == 64 * 16 + 16 + 160 + 10
     assert figures["tiny"]["flops"] == 8 * 2 * (64 * 16 + 160)
-    assert [layer["path"] for layer in facts["layers"]] == ["stem", "head"]
+    assert [layer["path"] for layer in facts["layers"]] == ["stem", "head", "(other)"]
     assert all(entry["verdict"] == "pass" for entry in facts["contract"])
     text = (folder.out / "report.md").read_text()
     assert "require size <= 8KiB" in text
@@ -368,3 +368,15 @@ def test_sizes_that_the_net_does_not_take(tmp_path: Path) -> None:
     with pytest.raises(CompileError) as caught:
         Folder(tmp_path).build("quantize(stored8)", "error <= 1", SIZED)
     assert caught.value.messages[0].code == "W1170"
+
+
+def test_shares_of_latency_sum_to_one(tmp_path: Path) -> None:
+    """What no layer accounts for (the rounding of inputs, pools) is a row of its own."""
+    folder = Folder(tmp_path)
+    folder.build("prune(channels=50%)", "size <= 80KiB")
+    shares = {layer["path"]: layer["share"] for layer in folder.report()["layers"]}
+    assert set(shares) >= {"stem", "head"}
+    assert sum(share or 0.0 for share in shares.values()) == pytest.approx(1.0)
+    assert "(other)" in shares, "the preprocessing is no layer of the net"
+    assert "| (other) |" in (folder.out / "report.md").read_text()
+    assert "(other)" in (folder.out / "report.html").read_text()

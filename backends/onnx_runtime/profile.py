@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
@@ -21,14 +22,16 @@ ENDING = "_kernel_time"
 PATIENCE = 3.0
 """Seconds after which no more calls are made, if there were enough."""
 LEAST_ROUNDS = 3
+WARM_UP = 3
+"""Calls before those that count."""
 
 
 def profile_kernels(
     model: Path, inputs: Mapping[str, Array], *, threads: int = 1, rounds: int = 20
 ) -> dict[tuple[str, ...], float]:
-    """Microseconds that each kernel took in all calls (`rounds`, fewer where they take long), on
-    the CPU, by the names of the nodes of
-    the file that were fused into it, the last one first. What the runtime added has its own name.
+    """Microseconds that each kernel takes in a call on the CPU, by the names of the nodes of the
+    file that were fused into it, the last one first: the median over calls (`rounds`, fewer where
+    they take long) after some that warm up. What the runtime added has its own name.
 
     Raises:
         RuntimeError: ONNX Runtime refuses the file or the inputs.
@@ -42,16 +45,26 @@ def profile_kernels(
         session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         given = {item.name: inputs[item.name] for item in session.get_inputs()}
         start = perf_counter()
-        for turn in range(rounds):
-            if turn >= LEAST_ROUNDS and perf_counter() - start > PATIENCE:
+        calls = 0
+        while calls < WARM_UP + rounds:
+            if calls >= WARM_UP + LEAST_ROUNDS and perf_counter() - start > PATIENCE:
                 break
             session.run(None, given)
+            calls += 1
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    spent: dict[str, float] = defaultdict(float)
+    taken: dict[str, list[float]] = defaultdict(list)
     for name, time in _find_kernels(events):
-        spent[name] += time
+        taken[name].append(time)
+    spent = {name: _take_median(times, calls) for name, times in taken.items()}
     fused = _Fused(onnx.load(model, load_external_data=False), set(spent))
     return {fused.find(name): time for name, time in spent.items()}
+
+
+def _take_median(times: Sequence[float], calls: int) -> float:
+    """The median time of a kernel in a call: in the body of a loop it runs several times in each,
+    as often in every call of the same inputs."""
+    each = np.array(times).reshape(calls, -1).sum(axis=1)
+    return float(np.median(each[WARM_UP:]))
 
 
 class _Fused:

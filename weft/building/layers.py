@@ -34,6 +34,10 @@ MOST_BYTES = 1 << 28
 """What all values of the rows that are computed together should take."""
 
 
+OTHER = "(other)"
+"""The row of the kernels that no layer with weights accounts for; no path has brackets."""
+
+
 def describe_layers(build: VariantBuild, own: Contender, base: Contender) -> list[LayerRow]:
     """A row for each layer of the net before any pass that has weights, and for each new one."""
     before, after = count_parameters(base.net.graph), count_parameters(own.net.graph)
@@ -61,6 +65,8 @@ def describe_layers(build: VariantBuild, own: Contender, base: Contender) -> lis
                 tuple(_describe(note) for note in notes.get(path, ())),
             )
         )
+    if OTHER in shares:
+        rows.append(LayerRow(OTHER, "", "", 0, 0, share=shares[OTHER]))
     return rows
 
 
@@ -157,7 +163,7 @@ def _watch(net: WeightedNet, batch: Mapping[str, Array]) -> dict[str, Array]:
 
 def measure_shares(build: VariantBuild, own: Contender) -> dict[str, float]:
     """The share of each layer in the time that ONNX Runtime spends in kernels on the CPU. What no
-    layer with weights accounts for is in no share."""
+    layer with weights accounts for is the share of `OTHER`: the sum is 1."""
     target = build.variant.target
     inputs, _ = draw_inputs(own.wrapped, target)
     spent = profile_kernels(own.path, inputs, threads=count_threads(target))
@@ -166,8 +172,8 @@ def measure_shares(build: VariantBuild, own: Contender) -> dict[str, float]:
     shares: dict[str, float] = defaultdict(float)
     for names, time in spent.items():
         path = next((p for name in names for p in paths if _belongs(name, p)), None)
-        if path is not None and total:
-            shares[path] += time / total
+        if total:
+            shares[OTHER if path is None else path] += time / total
     return dict(shares)
 
 
