@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from backends.pytorch.document import STEP, Doc, Group, lay_out
@@ -112,7 +113,7 @@ class ScanWriter:
             counter = self._range(item, tree, scan)
             overs.insert(0, f"list({counter}){way}" if way else counter)
         variables = self._start_states(item, scan)
-        lists = self._start_lists(end, scan)
+        lists = self._start_lists(end, scan, set(re.findall(r"\w+", " ".join(overs))))
         self.opened.append(_Open(end, variables, lists, kept))
         names = []
         for number in range(len(overs)):
@@ -208,11 +209,12 @@ class ScanWriter:
             variables.append(variable)
         return variables
 
-    def _start_lists(self, end: Merged, scan: Scan) -> list[str]:
+    def _start_lists(self, end: Merged, scan: Scan, read: set[str]) -> list[str]:
+        """Empty lists; `read` are names in the line of the loop, which comes after them."""
         lists = []
         for number in range(len(scan.emit_axes)):
             wish = safe_name(scan.emitted[number].name)
-            variable = free_name(wish, self.out.live_names())
+            variable = free_name(wish, self.out.live_names() | read)
             self.out.add(f"{variable} = []")
             self.out.flow.reserved.add(variable)
             lists.append(variable)

@@ -328,10 +328,7 @@ def hint_text(hint: Hint, level: int = 0) -> str:
 
 def text_inside(parts: tuple[Hint, ...]) -> str:
     """Parts of a text as they stand inside an f-string."""
-    texts = (
-        part.value if isinstance(part, HintConst) and isinstance(part.value, str) else None
-        for part in parts
-    )
+    texts = (str(part.value) if isinstance(part, HintConst) else None for part in parts)
     return "".join(
         f"{{{hint_text(part)}}}" if text is None else text
         for part, text in zip(parts, texts, strict=True)
