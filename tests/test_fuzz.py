@@ -88,6 +88,12 @@ def test_a_large_peak_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "bytes were held" in failure.trace
 
 
+def test_what_passes_is_shown_and_compiled() -> None:
+    tally = fuzz(60, seed=2, fuzzer="hostile", commands=True)
+    assert not tally.failures, tally.failures[0].text + tally.failures[0].trace
+    assert tally.sound > 2
+
+
 def test_a_fault_of_a_command_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise KeyError("crash")

@@ -22,6 +22,7 @@ SIZES = {
     "odd_names": {"batch": 2},
     "recursion": {"batch": 1, "h": 44, "w": 53},
     "tied": {"batch": 2},
+    "bare_loops": {"b": 2},
     "text_encoder": {"batch": 2, "t": 5},
     "text_writer": {"batch": 2, "t": 5},
     "windows": {"batch": 2},

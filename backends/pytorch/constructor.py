@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from backends.pytorch.document import STEP, Doc, Group, lay_out, write_test
 from backends.pytorch.expressions import Expressions, hint_tree, resolve
-from backends.pytorch.making import LoopMaker
+from backends.pytorch.making import LoopMaker, makes_nothing
 from backends.pytorch.merged import Class, Condition, Merged, Variant, share_branches
 from backends.pytorch.paths import (
     Kind,
@@ -116,9 +116,10 @@ class Constructor:
                 if head not in seen and "{" not in head:
                     seen.add(head)
                     blocks.append(_Block(self._container(head)))
-            if item.slot in self.written:
+            loop = find_loop(item)
+            if item.slot in self.written or (loop is not None and makes_nothing(loop)):
                 continue
-            if find_loop(item) is not None:
+            if loop is not None:
                 blocks.append(_Block(self._loop(item)))
             elif "." not in item.slot:
                 blocks.append(self._assign_variants(item))

@@ -325,6 +325,8 @@ def write_header(names: tuple[str, ...], over: Part, used: set[str]) -> tuple[st
     """The names of a loop and what it goes through: `_` for names that nothing reads."""
     shown = [safe_name(n) if safe_name(n) in used else "_" for n in names]
     match over:
+        case Tree(Form.LITERAL, text) if text == str(tuple(range(text.count(",") + 1))):
+            return ", ".join(shown), call("range", Tree(Form.LITERAL, str(text.count(",") + 1)))
         case Tree(Form.CALL, "", (Tree(Form.NAME, "enumerate"), inner)) if shown[0] == "_":
             return ", ".join(shown[1:]), inner
         case Tree(Form.CALL, "", (Tree(Form.NAME, "enumerate"), inner)) if shown[1:] == ["_"]:
@@ -353,6 +355,12 @@ def _loop_names(target: Class) -> set[str]:
         if inner is not None and inner.repeat is not None:
             names |= {safe_name(n) for n in inner.repeat.names} | _loop_names(inner)
     return names
+
+
+def makes_nothing(target: Class) -> bool:
+    """Whether a loop has neither modules nor sizes that change: only `forward` has it."""
+    assert target.repeat is not None
+    return not target.repeat.updates and next(_slots_inside(target), None) is None
 
 
 def _slots_inside(target: Class) -> Iterator[str]:
