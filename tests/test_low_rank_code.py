@@ -31,7 +31,7 @@ CASES: dict[str, tuple[str, str, LowRank, dict[str, int]]] = {
     "resnet18_mixed": (
         "specs/models/resnet18.weft",
         "ResNet18",
-        LowRank(rank=12, only=("layer1.*", "layer2.*")),
+        LowRank(rank=12, method="spatial", only=("layer1.*", "layer2.*")),
         {"batch": 1, "h": 48, "w": 40},
     ),
     "recurrent": (

@@ -44,8 +44,8 @@ class BasicBlock(nn.Module):
             )
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Sequential(
-            nn.Conv2d(width, 20, (3, 1), padding=(1, 0), bias=False),
-            nn.Conv2d(20, width, (1, 3), padding=(0, 1), bias=False),
+            nn.Conv2d(width, 12, (3, 1), padding=(1, 0), bias=False),
+            nn.Conv2d(12, width, (1, 3), padding=(0, 1), bias=False),
         )
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = nn.Identity()
@@ -98,12 +98,12 @@ class ResNet18(nn.Module):
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = nn.Sequential(
-            BasicBlock(64, 64, conv1_spatial_rank=20),
-            BasicBlock(64, 64, conv1_spatial_rank=20),
+            BasicBlock(64, 64, conv1_spatial_rank=12),
+            BasicBlock(64, 64, conv1_spatial_rank=12),
         )
         self.layer2 = nn.Sequential(
-            BasicBlock(64, 128, stride=2, conv1_spatial_rank=14, downsample_rank=12),
-            BasicBlock(128, 128, conv1_spatial_rank=20),
+            BasicBlock(64, 128, stride=2, conv1_spatial_rank=12, downsample_rank=12),
+            BasicBlock(128, 128, conv1_spatial_rank=12),
         )
         self.layer3 = nn.Sequential(
             BasicBlock2(128, 256, stride=2),

@@ -72,8 +72,8 @@ class SmallViT(nn.Module):
     ) -> None:
         super().__init__()
         self.patches = nn.Sequential(
-            nn.Conv2d(3, 6, 8, stride=8, bias=False),
-            nn.Conv2d(6, width, 1),
+            nn.Conv2d(3, 6, (8, 1), stride=(8, 1), bias=False),
+            nn.Conv2d(6, width, (1, 8), stride=(1, 8)),
         )
         self.layers = nn.Sequential(
             *[EncoderBlock(width, heads, 2 * width) for _ in range(depth)]
