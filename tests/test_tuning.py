@@ -71,7 +71,7 @@ def test_distilling_follows_the_original(fitted: Fitted, tmp_path: Path) -> None
     folder = tmp_path / "made" / "distill"
     lint(folder)
     text = (folder / "train.py").read_text()
-    assert 'training.model["teacher"].eval()' in text
+    assert '    model["teacher"].eval()' in text
     assert "    soft_loss = 2.8 * F.cross_entropy(" in text
     left = read_weights(folder / "best.safetensors")
     for path, array in net.weights.items():

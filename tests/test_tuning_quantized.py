@@ -112,7 +112,7 @@ def test_scales_are_learned(coarse: Case, tmp_path: Path) -> None:
     write_training(prepared.train, tmp_path, start=prepared.weights)
     lint(tmp_path)
     text = (tmp_path / "train.py").read_text()
-    assert "LEARNING_RATES = [3e-06, 0.0003]" in text
+    assert "LEARNING_RATES = [3e-6, 0.0003]" in text
     assert "class Learned" in (tmp_path / "model.py").read_text()
 
 

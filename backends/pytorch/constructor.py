@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from backends.pytorch.document import STEP, Doc, Group, lay_out, write_test
 from backends.pytorch.expressions import Expressions, hint_tree, resolve
-from backends.pytorch.making import LoopMaker, makes_nothing
+from backends.pytorch.making import LoopMaker
 from backends.pytorch.merged import Class, Condition, Merged, Variant, share_branches
 from backends.pytorch.paths import (
     Kind,
@@ -116,11 +116,11 @@ class Constructor:
                 if head not in seen and "{" not in head:
                     seen.add(head)
                     blocks.append(_Block(self._container(head)))
-            loop = find_loop(item)
-            if item.slot in self.written or (loop is not None and makes_nothing(loop)):
+            if item.slot in self.written:
                 continue
-            if loop is not None:
-                blocks.append(_Block(self._loop(item)))
+            if find_loop(item) is not None:
+                lines = self._loop(item)
+                blocks += [_Block(lines)] if lines else []
             elif "." not in item.slot:
                 blocks.append(self._assign_variants(item))
             else:

@@ -53,6 +53,8 @@ class Dependence:
     def _note(self, item: Merged) -> None:
         for output in range(item.outputs):
             ref = Made(item, output)
+            if not self.target.value(ref, min(item.instances)):
+                continue  # an output of a net that nothing reads
             for axis in range(self._rank(ref)):
                 self.known[ref, axis] = self._find(item, ref, axis)
 

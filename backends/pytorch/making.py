@@ -109,6 +109,8 @@ class LoopMaker:
         within = self._inner(target, tree, read, sizes)
         body = self._body(item, target, within, indent + STEP, container)
         body += self._updates(target, sizes, within, indent + STEP)
+        if not body:
+            return lines  # it has no modules of its own, and no sizes that change
         used = set(re.findall(r"\w+", "\n".join(body)))
         assert target.repeat is not None
         names, over = write_header(target.repeat.names, resolve(tree.parts[0], read), used)
@@ -355,12 +357,6 @@ def _loop_names(target: Class) -> set[str]:
         if inner is not None and inner.repeat is not None:
             names |= {safe_name(n) for n in inner.repeat.names} | _loop_names(inner)
     return names
-
-
-def makes_nothing(target: Class) -> bool:
-    """Whether a loop has neither modules nor sizes that change: only `forward` has it."""
-    assert target.repeat is not None
-    return not target.repeat.updates and next(_slots_inside(target), None) is None
 
 
 def _slots_inside(target: Class) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import field, replace
 from compiler.compression.copying import GraphCopy, find_sizes, prefixed_parameters
 from compiler.diagnostics import CompileError
 from compiler.dims import Dim
-from compiler.ir.graph import Alias, Frame, Graph, Node, Output, Parameter, Value
+from compiler.ir.graph import Alias, Decision, Frame, Graph, Node, Output, Parameter, Value
 from compiler.ir.verify import verify_graph
 from compiler.messages.tuning import NetInsideLoop, NetLookedInto
 from compiler.ops.scan import Scan
@@ -169,6 +169,7 @@ class _Replacement:
     calls: Sequence[CallOfNet]
     taken: set[str] = field(init=False)
     aliases: list[Alias] = field(init=False)
+    decisions: list[Decision] = field(init=False)
     serial: int = field(init=False)
 
     def run(self) -> Graph:
@@ -180,6 +181,7 @@ class _Replacement:
         self.taken |= {v.name for node in kept for v in node.outputs}
         frames = {call.frame for call in self.calls}
         self.aliases = [a for a in self.step.aliases if not frames & set(a.frame.chain)]
+        self.decisions = [d for d in self.step.decisions if not frames & set(d.frame.chain)]
         self.serial = max((f.call for n in self.step.nodes for f in n.scope.chain), default=0)
         current: dict[str, Value] = {p.path: p.value for p in parameters}
         nodes = tuple(self._rebuild(replaced, current))
@@ -193,6 +195,7 @@ class _Replacement:
             parameters=parameters,
             nodes=nodes,
             aliases=tuple(self.aliases),
+            decisions=tuple(self.decisions),
         )
         step = DeadCode().run(step, Context())
         verify_graph(step)
@@ -236,6 +239,7 @@ class _Replacement:
         yield from copy.nodes()
         self.serial = copy.serial
         self.aliases += copy.aliases()
+        self.decisions += copy.decisions()
         for output in self.new.net.graph.outputs:
             before = next(o for o in self.old.net.graph.outputs if o.name == output.name)
             if before.value.name in call.values:

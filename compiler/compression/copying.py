@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from compiler.dims import Dim
-from compiler.ir.graph import Alias, Argument, Frame, Graph, Input, Node, Parameter, Value
+from compiler.ir.graph import Alias, Argument, Decision, Frame, Graph, Input, Node, Parameter, Value
 from compiler.ops.scan import Scan
 from compiler.program import TrainedNet
 
@@ -43,7 +43,14 @@ def copy_graph(net: TrainedNet) -> Graph:
     copy = GraphCopy(plain, frame, arguments, {}, taken, graph.frame.call)
     nodes = tuple(copy.nodes())
     outputs = tuple(replace(o, value=copy.value(o.value)) for o in graph.outputs)
-    return replace(graph, nodes=nodes, outputs=outputs, frame=frame, aliases=tuple(copy.aliases()))
+    return replace(
+        graph,
+        nodes=nodes,
+        outputs=outputs,
+        frame=frame,
+        aliases=tuple(copy.aliases()),
+        decisions=tuple(copy.decisions()),
+    )
 
 
 class GraphCopy:
@@ -88,6 +95,11 @@ class GraphCopy:
         for alias in self.graph.aliases:
             if alias.value in self.names:
                 yield Alias(self._frame(alias.frame), self.names[alias.value], alias.name)
+
+    def decisions(self) -> Iterator[Decision]:
+        """How the conditions of the graph's frames came out, for their copies."""
+        for decision in self.graph.decisions:
+            yield replace(decision, frame=self._frame(decision.frame))
 
     def _choose(self, name: str) -> None:
         wish = self.before[name].name if name in self.before else name

@@ -14,7 +14,8 @@ from compiler.elaborate.paths import Path, Paths
 from compiler.elaborate.values import Given, ItemValue, Known, Layer, Tensor, Val
 from compiler.ir.graph import Frame, Turn
 from compiler.ir.hint import Hint, HintBinary, opposite
-from compiler.messages.values import MoreFaults, TooMuchWork
+from compiler.messages.files import MoreFaults
+from compiler.messages.values import TooMuchWork
 from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Clause, Expr, Item, Name, Statement

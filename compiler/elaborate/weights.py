@@ -7,7 +7,8 @@ from compiler.elaborate.paths import Path, join, join_hints
 from compiler.elaborate.values import Tensor
 from compiler.ir.graph import Frame
 from compiler.ir.hint import Hint
-from compiler.messages.nets import ColumnNamedAsWeight, PathTaken, SharedWeightDiffers, StagesMixed
+from compiler.messages.columns import ColumnNamedAsWeight
+from compiler.messages.nets import PathTaken, SharedWeightDiffers, StagesMixed
 from compiler.ops.base import Weight
 from compiler.records import dataclass
 from compiler.source import Span

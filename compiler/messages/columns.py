@@ -366,3 +366,35 @@ class OnlyInData(Message):
 
     def label(self) -> str:
         return "there are no training rows here"
+
+
+@final
+@dataclass(frozen=True)
+class ColumnNamedAsWeight(Message):
+    """A column has the name of a weight beside it. In `train f of M on d` the columns of `d` and
+    the weights of `M` are names of the same graph, and each means one thing there."""
+
+    code: ClassVar[str] = "W1230"
+    bad: ClassVar[str] = (
+        digits_spec()
+        + "model M() {\n    input image: u8[batch, 8, 8]\n    param label: f32[10] = zeros\n"
+        "    output y = (cast(image, f32) -> flatten(1) -> dense(10)) + label\n}\n"
+        "train fit of M on digits {\n"
+        "    minimize cross_entropy(y, label) with sgd(lr=0.1)\n    batch 8  epochs 1\n}\n"
+    )
+    good: ClassVar[str] = digits_spec()
+
+    name: str
+    column: Span | None
+
+    def title(self) -> str:
+        return f"`{self.name}` is a weight and a column"
+
+    def label(self) -> str:
+        return "the weight needs another name"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.column, "the column is made here"),) if self.column is not None else ()
+
+    def help(self) -> str:
+        return "or write the net in the body: `net m = M()`; its weights are then called `m.…`"

@@ -47,20 +47,6 @@ class TooMuchWork(Message):
 
 @final
 @dataclass(frozen=True)
-class MoreFaults(Message):
-    """A file has so many errors that the rest of it is not checked. Mend the first ones: the others
-    often follow from them."""
-
-    code: ClassVar[str] = "W1322"
-
-    limit: int
-
-    def title(self) -> str:
-        return f"{self.limit} errors were found; what follows is not checked"
-
-
-@final
-@dataclass(frozen=True)
 class RecursionTooDeep(Message):
     """Blocks call one another without end.
 

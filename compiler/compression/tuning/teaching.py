@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from compiler.compression.attach import CallOfNet, find_calls
 from compiler.compression.copying import GraphCopy, prefixed_parameters
-from compiler.ir.graph import Alias, Graph, Node, Parameter, Site, Value
+from compiler.ir.graph import Alias, Decision, Graph, Node, Parameter, Site, Value
 from compiler.ops.arithmetic import Add, Div, Mul
 from compiler.ops.class_losses import CrossEntropy
 from compiler.ops.creation import Constant
@@ -56,6 +56,7 @@ class _Teaching:
         self.followed: dict[str, Value] = {}
         self.pairs: list[tuple[Value, Value]] = []
         self.aliases: list[Alias] = []
+        self.decisions: list[Decision] = []
         self.taken = {i.name for i in step.inputs} | {p.path for p in parameters}
         self.taken |= {v.name for node in step.nodes for v in node.outputs}
         self.serial = max(f.call for n in step.nodes for f in n.scope.chain)
@@ -75,7 +76,8 @@ class _Teaching:
         if not mixed:
             self._add_distance()
         graph = self.rewrite.graph()
-        return replace(graph, aliases=(*graph.aliases, *self.aliases))
+        aliases, decisions = (*graph.aliases, *self.aliases), (*graph.decisions, *self.decisions)
+        return replace(graph, aliases=aliases, decisions=decisions)
 
     # --- the teacher's side ---------------------------------------------------------------
 
@@ -91,6 +93,7 @@ class _Teaching:
             self.rewrite.keep(node)
         self.serial = copy.serial
         self.aliases += copy.aliases()
+        self.decisions += copy.decisions()
         outputs = {o.name: o.value for o in self.student.net.graph.outputs}
         for output in self.teacher.net.graph.outputs:
             own = call.values.get(outputs[output.name].name)
