@@ -69,7 +69,7 @@ def test_quality_comes_back_with_channels_and_is_carried_over(folder: Folder) ->
 
 def test_a_search_follows_from_the_form_of_the_file(folder: Folder) -> None:
     """Labels are part of the size that a search is to reach, and of the trials' figures."""
-    passes, require = "search([prune, quantize(stored8)], trials=20)", "size <= 4KiB"
+    passes, require = "search([prune, quantize(stored8)], trials=40)", "size <= 4KiB"
     long = SPEC.replace('["{i}"', '["the digit whose name is {i}, as it is written by hand"')
     folder.build(passes, require)
     folder.build(passes, require)

@@ -74,7 +74,7 @@ def test_settings_of_a_scheme_and_of_an_importance() -> None:
 
 def test_a_search_takes_passes_and_bare_words() -> None:
     (step,) = variant_of(
-        "apply search([prune, low_rank, quantize(int8)], trials=20)  require size <= 1KiB"
+        "apply search([prune, low_rank, quantize(int8)], trials=60)  require size <= 1KiB"
     ).steps
     prune, low_rank, quantize = getattr(step.compression, "passes")  # noqa: B009
     assert prune is COMPRESSION.get("prune")

@@ -39,6 +39,8 @@ class CompressionPass(Described):
 
     reads_goals: ClassVar[bool] = False
     """Whether what it does depends on `world.goals`: on what the variant must hold."""
+    trains: ClassVar[bool] = False
+    """Whether it trains the net on, which takes the time of a training."""
     needs_floats: ClassVar[bool] = False
     """Whether it works on weights in floats, and has nothing to do where none are left."""
 
@@ -57,6 +59,10 @@ class CompressionPass(Described):
         """Whether it may find that the net is best left as it is: where it does nothing, that is
         an error otherwise."""
         return False
+
+    def shorten(self, share: float) -> CompressionPass:
+        """The same pass with a share of its training, where it trains: for judging candidates."""
+        return self
 
     @property
     def patterns(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from compiler.records import dataclass
 from compiler.source import Span
 
 if TYPE_CHECKING:
-    from compiler.compression.base import WeightedNet
+    from compiler.compression.base import CompressionPass, WeightedNet
 
 Array = NDArray[Any]
 
@@ -146,6 +146,8 @@ class World:
     goals: tuple[Goal, ...] = ()
     original: WeightedNet | None = None
     """The net before any pass: the teacher of `distill`, and what errors are measured against."""
+    following: tuple[CompressionPass, ...] = ()
+    """The passes that follow in the variant: what becomes of a net that this pass makes."""
     seed: int = 0
     span: Span | None = None
     """Of the pass's call in the spec, for messages."""

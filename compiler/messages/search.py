@@ -95,10 +95,11 @@ class SearchNeedsGoal(Message):
 @final
 @dataclass(frozen=True)
 class TrialsTooFew(Message):
-    """A search with fewer trials than there are layers to try.
+    """A search with fewer trials than it needs at least.
 
-    Every layer is tried alone with every family of passes, and the choice is measured and mended a
-    few times. Give more trials, or restrict the passes with `only=` or `except=`.
+    Every layer is tried alone with every family of passes; each family is tried with one strength
+    for all layers, as a plain baseline; the choice is measured and mended a few times, and the
+    best are tuned. Give more trials, or restrict the passes with `only=` or `except=`.
     """
 
     code: ClassVar[str] = "W1197"
@@ -110,7 +111,7 @@ class TrialsTooFew(Message):
         return f"{self.given} trials are too few"
 
     def label(self) -> str:
-        return f"one setting for each layer and pass takes {self.needed}"
+        return f"a setting for each layer and pass, baselines and choices take {self.needed}"
 
     def help(self) -> str:
         return f"write `trials={self.needed}` or more, or restrict the passes with `only=`"

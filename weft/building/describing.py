@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,8 +15,16 @@ from compiler.compression.wording import (
     format_size,
     format_value,
 )
+from compiler.diagnostics import CompileError
 from weft.building.outcomes import Outcome
 from weft.building.report import Section
+
+
+def describe_unfinished(items: Sequence[str], error: CompileError) -> Section:
+    """The section of what a failed build did not finish: the item that failed, and the rest."""
+    reasons = [f"{m.code}: {m.title()}: {m.label()}" for m in error.messages]
+    rows = [(items[0], "; ".join(reasons)), *((item, "not begun") for item in items[1:])]
+    return Section("not finished", tuple(rows), {"unfinished": list(items)})
 
 
 def describe_outcome(outcome: Outcome) -> Section:

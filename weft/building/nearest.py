@@ -41,8 +41,6 @@ HOW = {"error": "tried without training, on calibration rows"}
 """How a figure was tried, where it is not counted or timed."""
 ON_VALIDATION = "tried without training, on validation rows"
 """How metrics are tried: no other split is read for a choice."""
-TRAINING = ("finetune", "distill")
-"""Passes that tries leave out, because they take the time of a training."""
 
 
 def explain_failure(
@@ -119,7 +117,7 @@ def find_nearest(build: VariantBuild, net: WeightedNet, judgement: Judgement) ->
     if isolated is None:
         return "no setting was tried, because the figure does not stand alone on its side"
     figure, relation, _ = isolated
-    if figure.name == "error" and any(s.compression.name in TRAINING for s in build.variant.steps):
+    if figure.name == "error" and any(s.compression.trains for s in build.variant.steps):
         return "no setting was tried, because training moves the outputs as well"
     own, bound = judgement.left, judgement.right
     if figure is not judgement.requirement.left:
@@ -195,7 +193,7 @@ def _try(build: VariantBuild, index: int, changed: CompressionPass, world: World
     net = build.base
     for number, step in enumerate(build.variant.steps):
         compression = changed if number == index else step.compression
-        if compression.name not in TRAINING:
+        if not compression.trains:  # that takes too long
             net = compression.run(net, replace(world, span=step.span, journal=[]))
     return net
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,14 @@ from compiler.messages.verification import NotVerified
 from compiler.program import Deploy, Program, Train
 from weft.building.artifacts import Artifact, Workshop
 from weft.building.cache import Cache, hash_file, hash_text
-from weft.building.describing import describe_outcome, describe_verification
+from weft.building.describing import (
+    describe_outcome,
+    describe_unfinished,
+    describe_verification,
+)
 from weft.building.finished import hash_data
 from weft.building.lock import hold_folder
+from weft.building.outcomes import Outcome
 from weft.building.page import write_page
 from weft.building.plan import Plan, plan_build
 from weft.building.progress import follow_epochs
@@ -85,8 +90,8 @@ class Build:
         """The same, where what contracts do not hold is in the report.
 
         Raises:
-            CompileError: a stage failed; what earlier stages made is kept. Another process writes
-                into the folder.
+            CompileError: a stage failed; what earlier stages made is kept, and the report has
+                what is finished. Another process writes into the folder.
         """
         plan = plan_build(self.program)
         refuse_impossible(self.program)
@@ -97,11 +102,31 @@ class Build:
             return self._make(plan)
 
     def _make(self, plan: Plan) -> Report:
-        sections = [self.train(train) for train in plan.trains]
+        sections: list[Section] = []
+        outcomes: list[Outcome] = []
         variants = VariantStages(self.program, self.folder, self.workshop)
-        outcomes = [variants.run(variant) for variant in plan.variants]
-        sections += [self.deploy(deploy) for deploy in plan.deploys if deploy.variant is None]
-        sections += [describe_outcome(outcome) for outcome in outcomes]
+        deploys = [deploy for deploy in plan.deploys if deploy.variant is None]
+        items = [f"train {train.name}" for train in plan.trains]
+        items += [f"variant {variant.name}" for variant in plan.variants]
+        items += [f"deploy {deploy.name}" for deploy in deploys]
+        try:
+            for train in plan.trains:
+                sections.append(self.train(train))
+            for variant in plan.variants:
+                outcomes.append(variants.run(variant))
+            for deploy in deploys:
+                sections.append(self.deploy(deploy))
+        except CompileError as error:
+            left = items[len(sections) + len(outcomes) :]
+            report = self._report(plan, [*sections, describe_unfinished(left, error)], outcomes)
+            raise CompileError([*report.failures, *error.messages]) from error
+        return self._report(plan, sections, outcomes)
+
+    def _report(
+        self, plan: Plan, sections: Sequence[Section], outcomes: Sequence[Outcome]
+    ) -> Report:
+        """The report, which is written."""
+        sections = [*sections, *map(describe_outcome, outcomes)]
         warnings = tuple(
             NotVerified(deploy.span, str(self.folder / f"{deploy.name}.onnx"))
             for deploy in plan.deploys

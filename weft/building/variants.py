@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from backends.onnx_runtime.session import Device
 from backends.pytorch.tuning import make_trainer
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import CompressionPass, WeightedNet
 from compiler.compression.effects import find_idleness
 from compiler.compression.low_rank.merging import merge_adapters
 from compiler.compression.wording import describe_requirement
@@ -47,10 +47,11 @@ Echo = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PassStage:
-    """One pass in a build: its name among the stages, what it follows from, and the path of the
-    files that it leaves, without their endings."""
+    """One pass in a build: the passes behind it, its name among the stages, what it follows from,
+    and the path of the files that it leaves, without their endings."""
 
     step: Step
+    following: tuple[CompressionPass, ...]
     name: str
     key: str
     path: Path
@@ -179,7 +180,7 @@ class VariantBuild:
                 self.echo(stage.name)
                 goals = self.find_goals() if stage.step.compression.reads_goals else ()
                 notes = []
-                net = self.run_step(stage.step, net, goals, notes)
+                net = self.run_step(stage, net, goals, notes)
                 self.cache.record(stage.name, stage.key, write_net(net, notes, stage.path))
             self.journal += notes
         return net
@@ -204,23 +205,30 @@ class VariantBuild:
         target = replace(self.variant.target, span=None)
         for number, step in enumerate(self.variant.steps, 1):
             compression = step.compression
-            # Sizes that are searched for are those of the file as it is deployed.
-            goals = [*contract, self.form.describe()] if compression.reads_goals else []
-            key = hash_text(key, repr(compression), repr(target), repr(goals))
+            following = tuple(later.compression for later in self.variant.steps[number:])
+            read: list[object] = []
+            if compression.reads_goals:
+                # Sizes that are searched for are those of the file as it is deployed, and nets
+                # are judged as the passes behind leave them.
+                read = [*contract, self.form.describe(), *following]
+            key = hash_text(key, repr(compression), repr(target), repr(read))
             name = f"variant {self.name}: {number} {compression.name}"
-            yield PassStage(step, name, key, self.steps_folder / f"{number}_{compression.name}")
+            path = self.steps_folder / f"{number}_{compression.name}"
+            yield PassStage(step, following, name, key, path)
 
     def run_step(
-        self, step: Step, net: WeightedNet, goals: tuple[Goal, ...], notes: list[LayerNote]
+        self, stage: PassStage, net: WeightedNet, goals: tuple[Goal, ...], notes: list[LayerNote]
     ) -> WeightedNet:
         """The net after one pass, whose notes are added.
 
         Raises:
             CompileError: the pass cannot do what is asked of it.
         """
+        step = stage.step
         with follow_steps() as progress:
             world = self.make_world(progress, goals)
-            world = replace(world, span=step.span, journal=[*self.journal])
+            journal = [*self.journal]
+            world = replace(world, span=step.span, following=stage.following, journal=journal)
             made = step.compression.run(net, world)
         verify_graph(made.graph)
         said = world.journal[len(self.journal) :]

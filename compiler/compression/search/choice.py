@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import product
 
-from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.base import CompressionPass
 from compiler.compression.search.knapsack import Offer, choose_offers
 from compiler.compression.search.sites import combine
 from compiler.compression.search.trials import Trials, Tried
 from compiler.compression.world import Goal
-from compiler.diagnostics import CompileError
-from compiler.messages.search import SearchGoalMissed
 from compiler.records import dataclass
 
 REPAIRS = 8
@@ -36,8 +34,8 @@ class Choices:
 class Choice:
     """One setting of every family for every layer: chosen, measured as a whole, chosen again."""
 
-    def __init__(self, table: Sequence[Choices], goals: Sequence[Goal], trials: Trials) -> None:
-        self.goals = goals
+    def __init__(self, table: Sequence[Choices], trials: Trials) -> None:
+        self.goals = goals = trials.goals
         self.trials = trials
         layers: dict[str, list[Choices]] = {}
         for choices in table:
@@ -49,38 +47,25 @@ class Choice:
         self.corrections = [1.0] * len(goals)
         self.margins = [1.0] * len(goals)
 
-    def run(self) -> WeightedNet:
-        """The measured net that keeps every goal at the least loss.
-
-        Raises:
-            CompileError: none keeps every goal.
-        """
-        found: Tried | None = None
-        nearest: Mapping[str, float] = self.trials.base
+    def run(self) -> list[Tried]:
+        """The choices that were measured, as far as the goals could be kept better and better."""
+        found: list[Tried] = []
         seen: set[tuple[int, ...]] = set()
         missed: list[Goal] = []
         for attempt in range(REPAIRS):
             self.trials.tell("measuring the choice", attempt, REPAIRS)
             picks = tuple(choose_offers(self.offers, self.budgets()) or self.pick_most_saving())
             if picks in seen:
-                if found is not None:
+                if any(not self.trials.find_missed(tried.figures) for tried in found):
                     break
                 self.demand_more(missed)
                 continue
             seen.add(picks)
-            tried = self.trials.try_together(self.chosen(picks))
-            missed = [goal for goal in self.goals if tried.figures[goal.figure] > goal.bound]
-            self.trials.note_choice(len(seen), tried.figures, missed)
-            if missed:
-                nearest = tried.figures
-            elif found is None or tried.figures["loss"] < found.figures["loss"]:
-                found = tried
+            tried = self.trials.try_together(f"choice {len(seen)}", self.chosen(picks))
+            missed = self.trials.find_missed(tried.figures)
+            found.append(tried)
             self.correct(picks, tried.figures)
-        if found is None:
-            raise CompileError([self.explain_miss(nearest)])
-        for note in found.notes:
-            self.trials.world.note(note)
-        return found.net
+        return found
 
     def budgets(self) -> list[float]:
         """The sums of expected changes that should meet the goals, by what was learned so far."""
@@ -122,21 +107,6 @@ class Choice:
         for i, goal in enumerate(self.goals):
             if goal in missed:
                 self.margins[i] *= 1.1
-
-    def explain_miss(self, nearest: Mapping[str, float]) -> SearchGoalMissed:
-        """The message about the goal that the nearest choice misses most."""
-
-        def miss(goal: Goal) -> float:
-            return (nearest[goal.figure] - goal.bound) / max(abs(goal.bound), 1e-12)
-
-        worst = max(self.goals, key=miss)
-        return SearchGoalMissed(
-            worst.span or self.trials.world.span,
-            worst.figure,
-            worst.bound,
-            nearest[worst.figure],
-            self.trials.base[worst.figure],
-        )
 
 
 def join_families(

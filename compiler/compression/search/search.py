@@ -7,7 +7,13 @@ from functools import partial
 from typing import final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.search.baselines import (
+    count_trials,
+    list_ladders,
+    measure_baselines,
+)
 from compiler.compression.search.choice import REPAIRS, Choice, Choices, Offered
+from compiler.compression.search.deciding import MOST_CHOICES, decide
 from compiler.compression.search.sites import Family, Site, find_sites
 from compiler.compression.search.trials import FIGURES, Trials
 from compiler.compression.world import World
@@ -30,16 +36,20 @@ class Search(CompressionPass):
     """Chooses, for every layer, how far to prune, factorise and quantize it, so that the variant's
     `require`s on latency, size, params and flops hold at the least loss.
 
-    Every setting of every layer is tried alone: how much the loss on held-out rows rises, and what
-    latency and size it saves on the target. A multiple-choice knapsack then picks settings for
-    every layer; the whole is measured, the sums of parts are corrected by what it really saves,
-    and the choice is made again. Requirements on metrics do not restrict the choice, because a
-    `finetune` may follow; the build holds them at the end.
+    Each pass is tried with one strength for all layers, down to the weakest that keeps the bounds:
+    plain baselines. Every setting of every layer is tried alone: how much the loss on held-out
+    rows rises, and what latency and size it saves on the target. A multiple-choice knapsack then
+    picks settings for every layer; the whole is measured, the sums of parts are corrected by what
+    it really saves, and the choice is made again. Of the best choices and the baselines the one
+    with the least loss is taken; where a `finetune` or `distill` follows, after a quarter of its
+    epochs for each. Nets are measured as the passes behind the search leave them. Requirements on
+    metrics do not restrict the choice; the build holds them at the end.
 
     - `passes`: what may be done: `[prune, low_rank, quantize(int8)]`. A bare word is tried at
       several strengths, `prune(channels=30%, except=["head"])` only as it stands.
-    - `trials`: how many nets are measured at most. Fewer than one per layer and family are
-      refused; with few, fewer strengths are tried.
+    - `trials`: how many nets are measured at most, tuned ones included. Fewer than one per layer
+      and family, and those for baselines and choices, are refused; with few, fewer strengths of
+      single layers are tried.
     - `seed`: of what the passes draw.
 
     A search that was interrupted goes on with the trials it has.
@@ -78,7 +88,7 @@ class Search(CompressionPass):
         """A search needs a bound on latency, size, params or flops, and a trial for each layer."""
         if not set(FIGURES) & set(bounded):
             return SearchNeedsGoal(span)
-        least = len(find_sites(graph, self.passes) if graph is not None else ()) + REPAIRS + 1
+        least = len(find_sites(graph, self.passes) if graph is not None else ()) + self.reserved
         return TrialsTooFew(span, self.trials, least) if self.trials < least else None
 
     def run(self, net: WeightedNet, world: World) -> WeightedNet:
@@ -92,15 +102,27 @@ class Search(CompressionPass):
         fault = self.find_fault(net.graph, [goal.figure for goal in goals], world.span)
         if fault is not None:
             raise CompileError([fault])
-        trials = Trials(net, world, [goal.figure for goal in goals], self.seed)
-        sites = self.thin(find_sites(net.graph, self.passes))
-        table = measure_sites(sites, trials)
-        return Choice(table, goals, trials).run()
+        trials = Trials(net, world, goals, self.seed)
+        baselines = measure_baselines(self.passes, trials)
+        table = measure_sites(self.thin(find_sites(net.graph, self.passes)), trials)
+        found = decide(Choice(table, trials).run(), baselines, trials)
+        trials.note("", f"took {found.name}", "")
+        for note in found.notes:
+            world.note(note)
+        return found.net
+
+    @property
+    def reserved(self) -> int:
+        """The trials besides those of single layers: the net as it is, the baselines, the choices,
+        and what is tuned of them."""
+        ladders = list(list_ladders(self.passes))
+        tuned = MOST_CHOICES + len(ladders)
+        return 1 + REPAIRS + sum(map(count_trials, ladders)) + tuned
 
     def thin(self, sites: Sequence[Site]) -> list[Site]:
         """The sites with no more settings than the trials allow: strong settings go first, the
         middle one stays."""
-        room = self.trials - REPAIRS - 1
+        room = self.trials - self.reserved
         kept = list(sites)
         while sum(len(site.settings) for site in kept) > room:
             longest = max(range(len(kept)), key=lambda i: len(kept[i].settings))

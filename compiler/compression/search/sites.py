@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,13 @@ CHANNELS = (0.25, 0.5, 0.75)
 """Shares of channels that a bare `prune` is tried with."""
 ENERGIES = (0.98, 0.95, 0.9)
 """Shares of energy that a bare `low_rank` is tried with."""
+
+SHARES = (*(n / 100 for n in range(10, 80, 5)), 0.8)
+"""Shares of channels from which a plain baseline takes the least that keeps the goals."""
+RETAINED = (0.995, 0.99, 0.98, 0.97, 0.96, 0.95, 0.93, 0.9, 0.87, 0.83, 0.8, 0.75, 0.7, 0.6, 0.5)
+"""Shares of energy from which a plain baseline takes the most that keeps the goals."""
+ORDER = (Prune.name, LowRank.name, Quantize.name)
+"""The order that works: quantization is last because all else moves ranges."""
 
 Family = CompressionPass | type[CompressionPass]
 """What a search is given: a pass with settings, or a bare word."""
@@ -57,16 +64,30 @@ def list_settings(family: Family) -> tuple[CompressionPass, ...]:
     return (family(),)
 
 
+def list_strengths(family: Family) -> tuple[CompressionPass, ...]:
+    """The settings of a family for all layers alike, weakest first: many of a bare `prune` or
+    `low_rank`, else the one that is given."""
+    if family is Prune:
+        return tuple(Prune(channels=share) for share in SHARES)
+    if family is LowRank:
+        return tuple(LowRank(energy=share) for share in RETAINED)
+    return list_settings(family)
+
+
+def sort_passes(passes: Iterable[CompressionPass]) -> list[CompressionPass]:
+    """Passes in the order that works."""
+    places = {name: place for place, name in enumerate(ORDER)}
+    return sorted(passes, key=lambda one: places.get(one.name, len(ORDER)))
+
+
 def combine(settings: Sequence[CompressionPass]) -> list[CompressionPass]:
-    """The chosen settings as passes in the order that works: prune, low rank, quantize
-    (quantization is last because all else moves ranges). Layers with the same setting share one
-    pass, so that activations between two quantized layers are quantized once."""
-    order = {Prune.name: 0, LowRank.name: 1, Quantize.name: 2}
+    """The chosen settings as passes in order. Layers with the same setting share one pass, so
+    that activations between two quantized layers are quantized once."""
     merged: dict[Any, list[str]] = {}
     for setting in settings:
         plain: Any = setting
         merged.setdefault(replace(plain, only=None), []).extend(plain.only)
-    passes: list[Any] = sorted(merged, key=lambda p: order.get(p.name, len(order)))
+    passes: list[Any] = sort_passes(merged)
     return [replace(p, only=tuple(merged[p])) for p in passes]
 
 

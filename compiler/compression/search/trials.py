@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 
-from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.base import Array, CompressionPass, WeightedNet
 from compiler.compression.search.knapsack import Offer
 from compiler.compression.search.sites import Site
 from compiler.compression.wording import describe_pass
-from compiler.compression.world import Goal, LayerNote, World
+from compiler.compression.world import Goal, LayerNote, Trainer, Tuning, World
 from compiler.diagnostics import CompileError
 from compiler.ir.cost import summarize
 from compiler.ir.evaluate import evaluate
@@ -23,26 +24,39 @@ FIGURES = ("latency", "size", "params", "flops")
 """Figures that a search can bound; the others are held by the build alone."""
 ROWS = 256
 """Rows on which outputs are compared where there is no judge."""
+SHARE = 0.25
+"""Of the epochs that follow the search: how long a choice is tuned before it is judged."""
 STEP = "search"
 
 
 @dataclass(frozen=True)
 class Tried:
-    """A measured choice, and what its passes say of it."""
+    """A measured choice for the whole net, what it is called in the journal, and what its passes
+    say of it."""
 
+    name: str
+    passes: Sequence[CompressionPass]
     net: WeightedNet
     figures: Mapping[str, float]
     notes: Sequence[LayerNote]
 
 
 class Trials:
-    """The nets measured so far. `base` are the figures of the net before the search."""
+    """The nets measured so far. `base` are the figures of the net before the search.
 
-    def __init__(self, net: WeightedNet, world: World, figures: Sequence[str], seed: int) -> None:
+    Every net is measured as the passes behind the search leave it, up to the next one that
+    chooses by goals itself. Passes that train are left out, but where a net is tuned.
+    """
+
+    def __init__(self, net: WeightedNet, world: World, goals: Sequence[Goal], seed: int) -> None:
         self.net = net
-        self.figures = tuple(figures)
-        self.world = replace(world, seed=seed)
+        self.goals = goals
+        self.figures = tuple(goal.figure for goal in goals)
+        self.world = replace(world, seed=seed, following=())
+        self.tail = tuple(takewhile(lambda step: not step.reads_goals, world.following))
         self.start = _hash_net(net)
+        self.finished = self.finish(net, self.world)
+        self.together: list[Tried] = []
         self.base = self.measure([], net)
         self.base_latency = self.base.get("latency", 0.0)
 
@@ -71,11 +85,53 @@ class Trials:
             self.world.memory.remember(self.key([setting]), {})
         return {}
 
-    def try_together(self, passes: Sequence[CompressionPass]) -> Tried:
-        """The net after all chosen passes, and its figures."""
+    def try_together(self, name: str, passes: Sequence[CompressionPass]) -> Tried:
+        """The net after all chosen passes, and its figures; they are in the journal then."""
         made, notes = self.apply(passes)
         figures = self.recall(passes)
-        return Tried(made, self.measure(passes, made) if figures is None else figures, notes)
+        if figures is None:
+            figures = self.measure(passes, made)
+        tried = Tried(name, passes, made, figures, notes)
+        missed = ", ".join(goal.figure for goal in self.find_missed(figures))
+        reason = f"misses {missed}" if missed else "keeps every goal"
+        self.note("", name, reason, tuple(figures.items()))
+        self.together.append(tried)
+        return tried
+
+    def find_missed(self, figures: Mapping[str, float]) -> list[Goal]:
+        """The goals that figures do not keep."""
+        return [goal for goal in self.goals if figures[goal.figure] > goal.bound]
+
+    @property
+    def trains(self) -> bool:
+        """Whether nets are trained on behind the search."""
+        return self.world.trainer is not None and any(step.trains for step in self.tail)
+
+    def tune(self, tried: Tried, number: int) -> float:
+        """The loss of a choice after a short training: the passes behind the search are run, with
+        a share of their epochs. The files of the training are kept under the number."""
+        key = self.key(tried.passes, tuned=True)
+        known = self.world.memory.recall(key) if self.world.memory is not None else None
+        if known is None:
+            assert self.world.trainer is not None, "asked for only where nets are trained on"
+            trainer = _TrialTrainer(self.world.trainer, f"search_{number}")
+            made = self.finish(tried.net, replace(self.world, trainer=trainer), share=SHARE)
+            known = {"loss": self.judge(made)}
+            if self.world.memory is not None:
+                self.world.memory.remember(key, known)
+        loss = known["loss"]
+        self.note("", f"tuned {tried.name}", f"for {SHARE:.0%} of the epochs", (("loss", loss),))
+        return loss
+
+    def finish(self, net: WeightedNet, world: World, share: float = 0.0) -> WeightedNet:
+        """What the passes behind the search make of a net, with a share of their training."""
+        world = replace(world, journal=[])
+        for step in self.tail:
+            if not step.trains:
+                net = step.run(net, world)
+            elif share:
+                net = step.shorten(share).run(net, world)
+        return net
 
     def recall(self, passes: Sequence[CompressionPass]) -> Mapping[str, float] | None:
         """Figures that an earlier run measured."""
@@ -92,9 +148,10 @@ class Trials:
     def measure(self, passes: Sequence[CompressionPass], net: WeightedNet) -> Mapping[str, float]:
         """Loss and every figure that is bounded. Latency is that of the first net, times the
         ratio of the two measured in turns: what disturbs the machine disturbs both."""
-        figures: dict[str, float] = {"loss": self.judge(net)}
+        finished = self.finished if net is self.net else self.finish(net, self.world)
+        figures: dict[str, float] = {"loss": self.judge(finished)}
         for name in self.figures:
-            figures[name] = self.read(name, net)
+            figures[name] = self.read(name, finished)
         if self.world.memory is not None:
             self.world.memory.remember(self.key(passes), figures)
         return figures
@@ -103,7 +160,7 @@ class Trials:
         """The loss on held-out rows; the relative error of the outputs where nothing judges."""
         if self.world.judge is not None:
             return float(self.world.judge.score(net)["loss"])
-        return measure_error(net, self.net, self.world)
+        return measure_error(net, self.finished, self.world)
 
     def read(self, figure: str, net: WeightedNet) -> float:
         """One bounded figure of a net."""
@@ -121,15 +178,17 @@ class Trials:
     def read_latency(self, net: WeightedNet) -> float:
         """Seconds of one call."""
         assert self.world.clock is not None, "a goal on latency comes with a clock"
-        if net is self.net:
+        if net is self.finished:
             (seconds,) = self.world.clock.compare([net])
             return seconds
-        before, after = self.world.clock.compare([self.net, net])
+        before, after = self.world.clock.compare([self.finished, net])
         return self.base_latency * after / before
 
-    def key(self, passes: Sequence[CompressionPass]) -> str:
+    def key(self, passes: Sequence[CompressionPass], *, tuned: bool = False) -> str:
         """What a trial is remembered by."""
+        behind = [step for step in self.tail if tuned or not step.trains]
         text = f"{self.start} {self.world.target} {self.world.seed} {self.figures} {passes!r}"
+        text += f" {behind!r} {SHARE if tuned else 0}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     # --- what the user is told ---------------------------------------------------------------
@@ -145,19 +204,25 @@ class Trials:
         pairs = (("loss", change.loss), *figures.items())
         self.note(site.path, f"tried {describe_setting(setting)} alone", "", pairs)
 
-    def note_choice(
-        self, number: int, figures: Mapping[str, float], missed: Sequence[Goal]
-    ) -> None:
-        """Puts a measured choice into the journal."""
-        names = ", ".join(goal.figure for goal in missed)
-        reason = f"misses {names}" if missed else "keeps every goal"
-        self.note("", f"choice {number}", reason, tuple(figures.items()))
-
     def note(
         self, path: str, done: str, reason: str, figures: tuple[tuple[str, float], ...] = ()
     ) -> None:
         """Puts a line about a trial into the journal."""
         self.world.note(LayerNote(STEP, path, done, reason, figures, trial=True))
+
+
+@dataclass(frozen=True)
+class _TrialTrainer:
+    """A trainer that keeps the files of a trial apart from those of the variant itself."""
+
+    trainer: Trainer
+    name: str
+
+    def train(self, net: WeightedNet, tuning: Tuning, label: str) -> WeightedNet:
+        return self.trainer.train(net, tuning, f"{self.name}_{label}")
+
+    def gradients(self, net: WeightedNet, rows: int) -> Mapping[str, Array]:
+        return self.trainer.gradients(net, rows)
 
 
 def describe_setting(setting: CompressionPass) -> str:

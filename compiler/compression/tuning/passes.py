@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import prod
+from dataclasses import replace
+from math import ceil, prod
 from typing import final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
@@ -34,6 +35,7 @@ class Finetune(CompressionPass):
     """
 
     name = "finetune"
+    trains = True
     epochs: int = 8
     lr: float | None = None
     learn_scales: bool = False
@@ -42,6 +44,10 @@ class Finetune(CompressionPass):
     def may_leave_whole(self) -> bool:
         """The epoch that judges best may be the one before any."""
         return True
+
+    def shorten(self, share: float) -> Finetune:
+        """The same for a share of the epochs, at least one."""
+        return replace(self, epochs=ceil(share * self.epochs))
 
     def count_least(self, shape: tuple[int, ...]) -> int:
         """All of them."""
@@ -79,6 +85,7 @@ class Distill(CompressionPass):
     """
 
     name = "distill"
+    trains = True
     epochs: int = 8
     lr: float | None = None
     alpha: float = 0.5
@@ -88,6 +95,10 @@ class Distill(CompressionPass):
     def may_leave_whole(self) -> bool:
         """The epoch that judges best may be the one before any."""
         return True
+
+    def shorten(self, share: float) -> Distill:
+        """The same for a share of the epochs, at least one."""
+        return replace(self, epochs=ceil(share * self.epochs))
 
     def count_least(self, shape: tuple[int, ...]) -> int:
         """All of them."""

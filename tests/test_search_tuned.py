@@ -1,0 +1,190 @@
+"""A search judges what training will make of its choices, and never does worse than a plain cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.low_rank.low_rank import LowRank
+from compiler.compression.pruning.prune import Prune
+from compiler.compression.quantization.base import Quantize
+from compiler.compression.quantization.stored import Stored8
+from compiler.compression.search.baselines import count_trials, list_ladders
+from compiler.compression.search.search import Search
+from compiler.compression.tuning.passes import Distill, Finetune
+from compiler.compression.world import Goal, Tuning, World
+from compiler.diagnostics import CompileError
+from compiler.messages.search import SearchGoalMissed
+from tests.test_search import Notebook, Rows, count_parameters, make_net
+
+FULL = 64.0
+"""Channels of both hidden layers before any pass."""
+
+
+def shares_cut(net: WeightedNet) -> tuple[float, float]:
+    """What share of the channels of each hidden layer is gone."""
+    wide, deep = (len(net.weights[f"{name}.bias"]) for name in ("wide", "deep"))
+    return 1 - wide / FULL, 1 - deep / FULL
+
+
+@dataclass
+class Coach:
+    """Training that leaves a mark, and a judge that knows what it brings: right after a cut, one
+    of `deep` costs next to nothing; after training, layers that were cut alike are the best."""
+
+    epochs: list[int] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+
+    def train(self, net: WeightedNet, tuning: Tuning, label: str) -> WeightedNet:
+        self.epochs.append(tuning.epochs)
+        self.labels.append(label)
+        bias = np.full_like(net.weights["head.bias"], 7.0)
+        return WeightedNet(net.graph, {**net.weights, "head.bias": bias})
+
+    def gradients(self, net: WeightedNet, rows: int) -> Mapping[str, Any]:
+        raise AssertionError("nothing ranks by gradients here")
+
+    def score(self, net: WeightedNet) -> Mapping[str, float]:
+        wide, deep = shares_cut(net)
+        trained = net.weights["head.bias"][0] == 7.0
+        return {"loss": abs(wide - deep) + 0.01 * wide if trained else 1 + wide + 0.01 * deep}
+
+
+def open_world(coach: Coach, net: WeightedNet, *following: CompressionPass) -> World:
+    goal = Goal("params", "<=", 0.55 * count_parameters(net))
+    return World(
+        samples=Rows(),
+        judge=coach,
+        trainer=coach,
+        goals=(goal,),
+        original=net,
+        following=following,
+        memory=Notebook(),
+    )
+
+
+def list_said(world: World) -> list[str]:
+    return [note.done for note in world.journal if note.step == "search"]
+
+
+@pytest.mark.parametrize("training", [Finetune(epochs=10), Distill(epochs=10)])
+def test_a_search_is_no_worse_than_one_strength_for_all_layers(training: CompressionPass) -> None:
+    net, coach = make_net(), Coach()
+    world = open_world(coach, net, training)
+    found = Search((Prune,)).run(net, world)
+    assert count_parameters(found) <= world.goals[0].bound
+    wide, deep = shares_cut(found)
+    assert wide == deep > 0
+    assert found.weights["head.bias"][0] != 7.0, "what follows trains it, not the search"
+    assert set(coach.epochs) == {3}, "a quarter of ten epochs, rounded up"
+    assert len(set(coach.labels)) == len(coach.labels), "no training lies in another's folder"
+    said = list_said(world)
+    assert any(done.startswith("baseline prune(channels=") for done in said)
+    assert said[-1].startswith("took baseline prune(channels=")
+    assert sum(done.startswith("tuned ") for done in said) == len(coach.epochs) >= 2
+
+
+def test_without_training_behind_it_a_search_goes_by_the_loss_as_it_is() -> None:
+    net, coach = make_net(), Coach()
+    world = open_world(coach, net)
+    wide, deep = shares_cut(Search((Prune,)).run(net, world))
+    assert wide < deep
+    assert not coach.epochs
+
+
+def test_a_baseline_counts_where_no_choice_of_layers_has_less_loss() -> None:
+    """Settings of single layers all look dear to this judge; cut alike, they are not."""
+
+    class Even(Coach):
+        def score(self, net: WeightedNet) -> Mapping[str, float]:
+            wide, deep = shares_cut(net)
+            return {"loss": 10 * abs(wide - deep) + wide}
+
+    net = make_net()
+    world = open_world(Even(), net)
+    wide, deep = shares_cut(Search((Prune,)).run(net, world))
+    weakest = next(
+        share
+        for share in np.arange(0.1, 0.9, 0.05)
+        if count_parameters(Prune(channels=float(share)).run(net, world)) <= world.goals[0].bound
+    )
+    assert wide == deep == pytest.approx(weakest, abs=0.02)
+
+
+def test_what_was_tuned_is_not_tuned_again() -> None:
+    net, first, second = make_net(), Coach(), Coach()
+    world = open_world(first, net, Finetune(epochs=8))
+    once = Search((Prune,)).run(net, world)
+    again = Search((Prune,)).run(net, replace(world, judge=second, trainer=second))
+    assert first.epochs
+    assert not second.epochs
+    assert shares_cut(once) == shares_cut(again)
+    longer = replace(world, trainer=second, following=(Finetune(epochs=16),))
+    Search((Prune,)).run(net, longer)
+    assert set(second.epochs) == {4}
+
+
+def test_nets_are_measured_as_the_passes_behind_leave_them() -> None:
+    net, coach = make_net(), Coach()
+    world = open_world(coach, net, Prune(channels=0.5))
+    assert Search((Prune,)).run(net, world) is net, "what follows keeps the bound by itself"
+
+
+def test_a_net_that_keeps_its_bounds_is_left_alone() -> None:
+    net, coach = make_net(), Coach()
+    world = replace(
+        open_world(coach, net, Finetune()),
+        goals=(Goal("params", "<=", 2.0 * count_parameters(net)),),
+    )
+    assert Search((Prune,)).run(net, world) is net
+    assert not coach.epochs
+    assert not any(done.startswith("baseline") for done in list_said(world))
+
+
+def test_no_more_nets_are_measured_than_trials_allow() -> None:
+    class Keeping(Coach):
+        def train(self, net: WeightedNet, tuning: Tuning, label: str) -> WeightedNet:
+            self.labels.append(label)
+            return net
+
+    net, coach = make_net(), Keeping()
+    families = (Prune, LowRank, Quantize(Stored8()))
+    trials = Search(families).reserved + 12
+    world = replace(open_world(coach, net, Finetune()), judge=None)
+    Search(families, trials=trials).run(net, world)
+    assert isinstance(world.memory, Notebook)
+    assert coach.labels
+    assert len(world.memory.known) <= trials
+    assert max(map(count_trials, list_ladders(families))) == 4
+
+
+def test_families_with_one_setting_stand_beside_the_others() -> None:
+    stored = Quantize(Stored8())
+    strongest = [ladder[-1] for ladder in list_ladders((Prune, LowRank, stored))]
+    prune, low_rank = Prune(channels=0.8), LowRank(energy=0.5)
+    assert strongest == [
+        (prune,),
+        (low_rank,),
+        (stored,),
+        (prune, stored),
+        (low_rank, stored),
+    ]
+    fixed = Prune(channels=0.3)
+    ladders: Sequence[Any] = list(list_ladders((stored, fixed)))
+    assert ladders == [((stored,),), ((fixed,),), ((fixed, stored),)]
+
+
+def test_the_nearest_miss_may_be_a_baseline() -> None:
+    net, coach = make_net(), Coach()
+    world = replace(open_world(coach, net), goals=(Goal("params", "<=", 10.0),))
+    with pytest.raises(CompileError) as caught:
+        Search((Prune,)).run(net, world)
+    (message,) = caught.value.messages
+    assert isinstance(message, SearchGoalMissed)
+    strongest = Prune(channels=0.8).run(net, replace(world, journal=[]))
+    assert message.reached <= count_parameters(strongest)
