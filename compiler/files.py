@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 _serial = count(1)
 
@@ -65,6 +67,24 @@ def read_source_text(path: Path) -> str:
     return path.read_text(encoding="utf-8-sig")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The value that a text of JSON holds; None where it is none: cut short, of other bytes, or
+    nested deeper than anything that Weft writes."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_json(path: Path) -> Any:
+    """The value in a file of JSON; None where there is no file that can be read, or no JSON."""
+    try:
+        need_file(path)
+        return parse_json(path.read_bytes())
+    except OSError:
+        return None
+
+
 def match_files(folder: Path, pattern: str) -> list[Path]:
     """The paths that a pattern matches, relative to a folder or absolute, sorted.
 
@@ -101,8 +121,10 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        # A full disk is found out by a write, which does not know the file's name.
-        error.filename = str(path) if error.filename is None else error.filename
+        # A full disk is found out by a write, which does not know the file's name, and what
+        # stands in the way of the file by a step that knows the temporary one.
+        if error.filename is None or str(error.filename) == str(temporary):
+            error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from compiler.diagnostics import CompileError, Message, did_you_mean
@@ -26,11 +27,12 @@ from compiler.messages.files import (
     WeightMissing,
     WeightsCollide,
     WeightShape,
+    WeightsNotFinite,
     WeightsSurplus,
     WeightsUnreadable,
 )
 from compiler.messages.tuning import TrainNotRun
-from compiler.program import LoadWeights, Net
+from compiler.program import LoadWeights, Net, Train
 from compiler.source import Span
 
 Array = NDArray[Any]
@@ -113,6 +115,26 @@ def choose_weights(
         if surplus:
             raise CompileError([WeightsSurplus(None, name, tuple(surplus))])
     return chosen
+
+
+def read_trained(train: Train, path: Path, span: Span | None = None) -> dict[str, Array]:
+    """What a training has learned, by the train's paths.
+
+    Raises:
+        CompileError: the file cannot be read, or is not what a training of the nets leaves.
+    """
+    try:
+        found = read_weights(path)
+    except WeightsError as error:
+        raise CompileError([WeightsUnreadable(span, str(error), trained=True)]) from error
+    for part in train.nets:
+        inner = {
+            name.removeprefix(part.prefix): array
+            for name, array in found.items()
+            if name.startswith(part.prefix)
+        }
+        _choose(part.net.graph.parameters, inner, str(path), span)
+    return found
 
 
 def _settle(load: LoadWeights, results: Path | None) -> LoadWeights:
@@ -255,7 +277,30 @@ def _choose(
         faults.insert(0, WeightMissing(span, file, tuple(missing), suggestion))
     if faults:
         raise CompileError(faults)
-    return {p.path: found[p.path].astype(p.value.type.dtype.numpy, copy=False) for p in wanted}
+    chosen = {p.path: found[p.path].astype(p.value.type.dtype.numpy, copy=False) for p in wanted}
+    refuse_infinite(wanted, chosen, file, span)
+    return chosen
+
+
+def refuse_infinite(
+    parameters: Iterable[Parameter], weights: Mapping[str, Array], file: str, span: Span | None
+) -> None:
+    """Refuses weights that are infinite or no numbers. Buffers may be infinite: a mask of
+    attention is so on purpose.
+
+    Raises:
+        CompileError: there are such weights.
+    """
+    faults: list[Message] = []
+    for parameter in parameters:
+        array = weights[parameter.path]
+        if array.dtype.kind == "f":
+            wrong = ~np.isfinite(array) if parameter.trainable else np.isnan(array)
+            count = int(np.count_nonzero(wrong))
+            if count:
+                faults.append(WeightsNotFinite(span, parameter.path, count, file))
+    if faults:
+        raise CompileError(faults)
 
 
 def rename_path(path: str, rules: Iterable[tuple[str, str]]) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from backends.pytorch.running import Results, read_metrics, run_training
 from compiler.diagnostics import CompileError
+from compiler.ir.weights import write_weights
 
 HEAD = """
 import argparse, json, os, signal, sys
@@ -55,7 +57,7 @@ def test_results_and_epochs_are_read(tmp_path: Path) -> None:
 
 def test_a_resumed_training_reports_new_epochs_only(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "seconds": 3.0}\n')
-    (tmp_path / "best.safetensors").write_bytes(b"weights of epoch 1")
+    write_weights(tmp_path / "best.safetensors", {"w": np.ones(1)}, {})
     epochs: list[float] = []
     body = "assert options.resume and options.device == 'cpu'\nepoch(2)\n" + FINISH
     results = run(
@@ -130,5 +132,6 @@ def test_what_the_script_said_is_kept(tmp_path: Path) -> None:
 
 def test_half_a_line_of_metrics_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text(json.dumps({"epoch": 1}) + '\n{"epo')
-    assert read_metrics(path) == [{"epoch": 1}]
+    record = {"epoch": 1, "seconds": 0.5}
+    path.write_text(json.dumps(record) + '\n{"epo')
+    assert read_metrics(path) == [record]

@@ -68,7 +68,9 @@ def test_a_note_that_was_cut_short_means_that_nothing_is_done(
 
 def test_a_line_that_is_no_record_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_bytes(b'{"epoch": 1}\n\xff\xfe\n[]\n{"epoch": 2}\n{"epoch"')
+    path.write_bytes(
+        b'{"epoch": 1, "seconds": 2}\n\xff\xfe\n[]\n{"epoch": 2, "seconds": 2}\n{"epoch"'
+    )
     assert [record["epoch"] for record in read_metrics(path)] == [1, 2]
 
 

@@ -342,7 +342,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, passes: str) ->
         Folder(tmp_path).build(passes, "error <= 2", LOADED)
     (message,) = caught.value.messages
     assert message.code == "W0916"
-    assert message.title() == f"2 numbers of `{path}` are not finite"
+    assert message.title() == f"2 numbers of `{path}` in `net.safetensors` are not finite"
     assert message.span is not None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import subprocess
@@ -15,7 +14,9 @@ from typing import IO
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.settings import RESULTS, read_settings
 from compiler.diagnostics import CompileError, Message
-from compiler.ir.weights import read_note
+from compiler.files import parse_json, read_json
+from compiler.ir.weights import WeightsError, read_note, read_weights
+from compiler.messages.files import FileUnreadable, WeightsUnreadable
 from compiler.messages.training_runs import (
     LossNotFinite,
     NoBestEpoch,
@@ -95,6 +96,7 @@ def run_training(
     command = [sys.executable, "-P", "-c", LAUNCH, str(folder.resolve()), "--out", str(out)]
     # Without the weights of its best epoch so far, a training that goes on may end without any.
     if resume and (out / "best.safetensors").is_file():
+        _refuse_damaged(out, span)
         command.append("--resume")
     elif resume or overwrite:
         command.append("--overwrite")
@@ -118,6 +120,7 @@ def refuse_loss(train: Train, out: Path, *, resume: bool = False, overwrite: boo
         return
     if not resume:
         raise CompileError([TrainingWouldBeLost(train.span, str(out))])
+    _refuse_damaged(out, train.span)
     wanted = read_settings(Facts(train))
     for name in found:
         if not name.endswith(".safetensors"):
@@ -127,12 +130,25 @@ def refuse_loss(train: Train, out: Path, *, resume: bool = False, overwrite: boo
             raise CompileError([OtherSettings(train.span, str(out / name), others)])
 
 
+def _refuse_damaged(out: Path, span: Span | None) -> None:
+    """Refuses to go on with files that a training did not leave so.
+
+    Raises:
+        CompileError: they cannot be read.
+    """
+    for path in (out / name for name in RESULTS if name.endswith(".safetensors")):
+        if path.exists():
+            try:
+                read_weights(path)
+            except WeightsError as error:
+                fault = WeightsUnreadable(span, str(error), trained=True)
+                raise CompileError([fault]) from error
+
+
 def _find_settings(path: Path) -> Mapping[str, object]:
     """The settings that a file carries; none where it is not one of a training."""
-    try:
-        progress = json.loads(read_note(path).get("progress", "{}"))
-    except ValueError:
-        return {}
+    note = read_note(path).get("progress")
+    progress = parse_json(note) if isinstance(note, str) else None
     found = progress.get("settings") if isinstance(progress, dict) else None
     return found if isinstance(found, dict) else {}
 
@@ -181,28 +197,36 @@ def _follow(output: IO[str], metrics: Path, on_progress: Callable[[Record], None
 def read_metrics(path: Path) -> list[Record]:
     """The records of finished epochs, in order; none where there is no file yet. A line that is
     no record, because it was cut short or is someone else's, is left out."""
-    if not path.exists():
+    if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    found = [_read_record(line) for line in lines if line.endswith("\n")]
+    lines = path.read_bytes().splitlines(keepends=True)
+    found = [_read_record(line) for line in lines if line.endswith(b"\n")]
     return [record for record in found if record is not None]
 
 
-def _read_record(line: str) -> Record | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
+def _read_record(line: bytes) -> Record | None:
+    record = parse_json(line)
+    if not isinstance(record, dict) or not {"epoch", "seconds"} <= record.keys():
         return None
-    return record if isinstance(record, dict) and "epoch" in record else None
+    return record if all(map(_is_number, record.values())) else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def read_results(out: Path) -> Results:
     """What a finished training left in its folder.
 
     Raises:
-        OSError: it is not finished.
+        CompileError: it is not finished, or what it left is damaged.
     """
-    found = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    path = out / "results.json"
+    found = read_json(path)
+    if not isinstance(found, dict) or not all(
+        type(found.get(name)) is int for name in ("epochs", "best_epoch")
+    ):
+        raise CompileError([FileUnreadable(None, str(path), "no training has written it so")])
     figures = {name: value for name, value in found.items() if isinstance(value, dict)}
     seconds = sum(record["seconds"] for record in read_metrics(out / "metrics.jsonl"))
     weights = out / "best.safetensors"

@@ -24,7 +24,7 @@ from compiler.compression.tuning.preparing import TunedTrain, prepare_tuning
 from compiler.compression.world import Trainer, Tuning
 from compiler.data.base import HELD
 from compiler.data.loading import load_data
-from compiler.files import write_text
+from compiler.files import read_json, write_text
 from compiler.ir.weights import read_weights
 from compiler.program import Train
 from compiler.writing.imports import write_imports
@@ -145,10 +145,7 @@ def _take(net: WeightedNet, found: Mapping[str, Array], prefix: str) -> Iterator
 def _read_state(folder: Path) -> Mapping[str, Any]:
     """The key of a training that was begun in a folder, and the hash of the weights that it left
     if it is finished; nothing where none was, or the file says nothing."""
-    try:
-        found = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    found = read_json(folder / STATE)
     return found if isinstance(found, dict) else {}
 
 

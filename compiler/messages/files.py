@@ -111,11 +111,15 @@ class WeightsUnreadable(Message):
     code: ClassVar[str] = "W0906"
 
     reason: str
+    trained: bool = False
+    """Whether it is what a training has left."""
 
     def title(self) -> str:
         return f"the weights cannot be read: {self.reason}"
 
     def help(self) -> str:
+        if self.trained:
+            return "train again, with `weft build --force` or `weft train --overwrite`"
         return "save them with `safetensors.torch.save_file(model.state_dict(), path)`"
 
 
@@ -238,10 +242,10 @@ class WeightShape(Message):
 
 @dataclass(frozen=True)
 class WeightsNotFinite(Message):
-    """A net that is to be compressed has weights that are infinite or no numbers.
+    """Weights of a net are infinite or no numbers.
 
-    Passes measure, cut and round weights by their size, and outputs of such a net are no numbers
-    whatever is done to it. Mostly they come from a file of a training that diverged, or of one
+    Outputs of such a net are no numbers whatever is done to it, and passes measure, cut and round
+    weights by their size. Mostly they come from a file of a training that diverged, or of one
     that was saved in a precision in which its numbers have no room. Load another file.
     """
 
@@ -249,10 +253,12 @@ class WeightsNotFinite(Message):
 
     path: str
     count: int
+    file: str = ""
 
     def title(self) -> str:
         numbers = "1 number" if self.count == 1 else f"{self.count:,} numbers"
-        return f"{numbers} of `{self.path}` {'is' if self.count == 1 else 'are'} not finite"
+        place = f" in `{self.file}`" if self.file else ""
+        return f"{numbers} of `{self.path}`{place} {'is' if self.count == 1 else 'are'} not finite"
 
     def label(self) -> str:
         return "nothing can be made of a net that computes no numbers"

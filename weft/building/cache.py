@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.files import write_text
+from compiler.files import read_json, write_text
 
 _CHUNK = 1 << 20
 _HASH_LIMIT = 256 << 20
@@ -50,7 +50,8 @@ def hash_file(path: Path) -> str:
 class Cache:
     """The record of a build folder: for each stage the key it ran under, and hashes of the files
     it made. A stage is fresh when its key is the same and its files are as it left them. What
-    another version of Weft recorded does not count."""
+    another version of Weft recorded does not count, nor what is not as Weft recorded it: each
+    entry carries a hash of itself, so that those who read it need not doubt its form."""
 
     def __init__(self, folder: Path, version: str = "") -> None:
         self.folder = folder
@@ -59,22 +60,19 @@ class Cache:
         self._stages: dict[str, dict[str, Any]] = self._read()
 
     def _read(self) -> dict[str, dict[str, Any]]:
-        try:
-            record = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}  # no record, or one cut short: everything is made again
+        record = read_json(self.path)
         if not isinstance(record, dict) or record.get("version") != self.version:
             return {}
         stages = record.get("stages")
-        return stages if isinstance(stages, dict) else {}
+        if not isinstance(stages, dict):
+            return {}
+        return {name: entry for name, entry in stages.items() if _is_whole(name, entry)}
 
     def is_fresh(self, stage: str, key: str) -> bool:
         """Whether a stage need not run."""
         if not self.has_run(stage, key):
             return False
-        files = self._stages[stage].get("files")
-        if not isinstance(files, dict):
-            return False
+        files = self._stages[stage]["files"]
         return all(self._is_unchanged(name, known) for name, known in files.items())
 
     def _is_unchanged(self, name: str, known: str) -> bool:
@@ -83,20 +81,31 @@ class Cache:
 
     def has_run(self, stage: str, key: str) -> bool:
         """Whether a stage was finished under this key, its files as it left them or not."""
-        entry = self._stages.get(stage)
-        return isinstance(entry, dict) and entry.get("key") == key
+        return stage in self._stages and self._stages[stage]["key"] == key
 
     def get_facts(self, stage: str) -> Mapping[str, Any]:
         """What a stage measured when it ran."""
-        entry = self._stages.get(stage)
-        facts = entry.get("facts") if isinstance(entry, dict) else None
-        return facts if isinstance(facts, dict) else {}
+        facts: Mapping[str, Any] = self._stages[stage]["facts"] if stage in self._stages else {}
+        return facts
 
     def record(
         self, stage: str, key: str, files: Iterable[Path], facts: Mapping[str, Any] | None = None
     ) -> None:
         """Notes that a stage has run: written at once, so that an interrupted build goes on."""
         hashes = {str(f.relative_to(self.folder)): hash_file(f) for f in files}
-        self._stages[stage] = {"key": key, "files": hashes, "facts": dict(facts or {})}
+        entry = {"key": key, "files": hashes, "facts": dict(facts or {})}
+        self._stages[stage] = {**entry, "hash": _hash_entry(stage, entry)}
         record = {"version": self.version, "stages": self._stages}
         write_text(self.path, json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def _is_whole(stage: str, entry: object) -> bool:
+    """Whether an entry is as it was recorded."""
+    if not isinstance(entry, dict):
+        return False
+    rest = {name: value for name, value in entry.items() if name != "hash"}
+    return entry.get("hash") == _hash_entry(stage, rest)
+
+
+def _hash_entry(stage: str, entry: Mapping[str, Any]) -> str:
+    return hash_text(stage, json.dumps(entry, sort_keys=True))

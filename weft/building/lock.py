@@ -43,7 +43,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
 def _open_locked(path: Path) -> IO[str]:
     while True:
-        file = path.open("a+", encoding="utf-8")
+        file = path.open("a+", encoding="utf-8", errors="replace")
         if not _lock(file):
             with file:
                 file.seek(0)

@@ -21,8 +21,7 @@ from compiler.compression.wording import format_seconds, format_size
 from compiler.diagnostics import CompileError
 from compiler.files import write_text
 from compiler.ir.printer import print_graph
-from compiler.ir.weights import read_weights
-from compiler.loading import find_weights, read_all_weights
+from compiler.loading import find_weights, read_all_weights, read_trained
 from compiler.messages.verification import NotVerified
 from compiler.program import Deploy, Program, Train
 from weft.building.artifacts import Artifact, Workshop
@@ -174,6 +173,7 @@ class Build:
                     span=train.span,
                 )
             made = [folder / "best.safetensors", folder / "results.json"]
+            read_trained(train, made[0], train.span)
             self.cache.record(stage, key, made, {"seconds": results.seconds})
         return self.describe_training(train, folder)
 
@@ -226,7 +226,8 @@ class Build:
     def find_place(self, deploy: Deploy) -> NetOfTrain:
         """The place of a deployed net in its train, with the trained weights of the other nets."""
         assert deploy.train is not None
-        trained = read_weights(self.folder / deploy.train / "best.safetensors")
+        train = self.program.trains[deploy.train]
+        trained = read_trained(train, self.folder / train.name / "best.safetensors", train.span)
         return find_place(deploy, self.program, trained)
 
     def find_weights(self, deploy: Deploy) -> dict[str, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,9 +22,7 @@ from compiler.compression.world import Goal, LayerNote, World
 from compiler.diagnostics import CompileError
 from compiler.ir.printer import print_graph
 from compiler.ir.verify import verify_graph
-from compiler.ir.weights import read_weights
-from compiler.loading import find_weights
-from compiler.messages.files import WeightsNotFinite
+from compiler.loading import find_weights, read_trained, refuse_infinite
 from compiler.program import Deploy, Program, Step, Train, Variant
 from weft.building.cache import Cache, hash_text
 from weft.building.forms import Form, make_form
@@ -106,17 +104,8 @@ class VariantBuild:
             weights = {p: self.trained[variant.prefix + p] for p in variant.graph.parameter}
         types = {p.path: p.value.type.dtype.numpy for p in variant.graph.parameters}
         numbers = {p: np.array(weights[p], dtype=types[p]) for p in types}
-        self._refuse_infinite(numbers)
+        refuse_infinite(variant.graph.parameters, numbers, "", variant.span)
         return merge_adapters(variant.graph, numbers)
-
-    def _refuse_infinite(self, weights: Mapping[str, Array]) -> None:
-        for parameter in self.variant.graph.parameters:
-            array = weights[parameter.path]
-            # Not buffers: a mask of attention has infinite numbers on purpose.
-            if parameter.trainable and not np.isfinite(array).all():
-                count = int(array.size - np.count_nonzero(np.isfinite(array)))
-                fault = WeightsNotFinite(self.variant.span, parameter.path, count)
-                raise CompileError([fault])
 
     @cached_property
     def base_key(self) -> str:
@@ -153,7 +142,9 @@ class VariantBuild:
     @cached_property
     def trained(self) -> dict[str, Array]:
         """All trained weights of the train, by its paths."""
-        return read_weights(self.folder / str(self.variant.train) / "best.safetensors")
+        train = self.train
+        assert train is not None
+        return read_trained(train, self.folder / train.name / "best.safetensors", train.span)
 
     @cached_property
     def place(self) -> NetOfTrain | None:

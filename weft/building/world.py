@@ -20,8 +20,9 @@ from backends.onnx_runtime.session import Device, Session, open_session
 from backends.onnx_runtime.sizes import SizeSearch
 from compiler.compression.base import WeightedNet
 from compiler.compression.world import Target
-from compiler.files import write_text
+from compiler.files import parse_json, write_text
 from compiler.ir.graph import Graph
+from weft.building.cache import hash_text
 from weft.building.forms import Form
 from weft.building.timing import draw_inputs, open_on_target, time_sessions
 from weft.measuring import NetOfTrain, choose_inputs, score_rows
@@ -201,15 +202,14 @@ class TrialMemory:
 
     @staticmethod
     def open(path: Path, context: str = "") -> TrialMemory:
-        """The memory of a file; a line that was cut short is left out."""
+        """The memory of a file; a line that was cut short or is no trial is left out."""
         known = {}
         if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    entry = json.loads(line)
-                except ValueError:
-                    continue  # an interrupted write
-                known[entry["key"]] = entry["figures"]
+            for line in path.read_bytes().splitlines():
+                entry = parse_json(line)
+                # A line that is not what it would be if it were written now is not Weft's own.
+                if _is_trial(entry):
+                    known[entry["key"]] = entry["figures"]
             write_text(path, "".join(map(_encode, known.items())))
         return TrialMemory(path, known, context)
 
@@ -227,7 +227,21 @@ class TrialMemory:
 
 
 def _encode(entry: tuple[str, Mapping[str, float]]) -> str:
-    return json.dumps({"key": entry[0], "figures": entry[1]}) + "\n"
+    key, figures = entry
+    return json.dumps({"key": key, "figures": figures, "hash": _hash_trial(key, figures)}) + "\n"
+
+
+def _hash_trial(key: str, figures: Mapping[str, float]) -> str:
+    return hash_text(key, json.dumps(figures))
+
+
+def _is_trial(entry: object) -> bool:
+    return (
+        isinstance(entry, dict)
+        and entry.keys() == {"key", "figures", "hash"}
+        and isinstance(entry["key"], str)
+        and entry["hash"] == _hash_trial(entry["key"], entry["figures"])
+    )
 
 
 def open_net(net: WeightedNet, opset: int = 21, target: Target | None = None) -> Session:

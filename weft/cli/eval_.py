@@ -76,14 +76,14 @@ def measure_file(
     """
     from backends.onnx_runtime.session import Device as Place
     from backends.onnx_runtime.session import open_session
-    from compiler.ir.weights import read_weights
+    from compiler.loading import read_trained
     from weft.measuring import find_place, measure_deployed
 
     session = open_session(path, device=Place(device.value))
     place = find_place(deploy, program)
     trained = path.parent / place.train.name / "best.safetensors"
     if trained.is_file():
-        place = replace(place, weights=read_weights(trained))
+        place = replace(place, weights=read_trained(place.train, trained))
     measured = split or place.train.data.split.names[-1]
     try:
         return measured, measure_deployed(place, session, measured)

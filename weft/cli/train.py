@@ -91,6 +91,7 @@ def _run(
     """Runs the script of a train, with its progress, and prints what it measured."""
     from backends.pytorch.running import run_training
     from backends.pytorch.script.facts import Facts
+    from compiler.loading import read_trained
     from weft.building.progress import follow_epochs
     from weft.building.report import format_metrics
 
@@ -104,6 +105,7 @@ def _run(
             on_progress=on_progress,
             span=train.span,
         )
+    read_trained(train, results.weights, train.span)
     for split, figures in results.figures.items():
         print(f"{split}: {format_metrics(figures, [m.name for m in train.metrics])}")
     best = f"best epoch {results.best_epoch} of {results.epochs} ({Facts(train).choice})"

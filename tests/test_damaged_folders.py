@@ -1,0 +1,212 @@
+"""Files of an output folder that are not as Weft left them: made again, or a diagnostic."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from backends.pytorch.running import read_metrics, read_results
+from backends.pytorch.tuning import _read_state
+from compiler.diagnostics import CompileError
+from compiler.files import read_json, replacing
+from compiler.ir.weights import read_note
+from weft.building.cache import Cache
+from weft.building.world import TrialMemory
+from weft.cli.main import run_command
+
+SPEC = """
+model Net() {
+    input x: f32[batch, 2]
+    output y = x -> dense(64) -> relu -> dense(2) as head
+}
+data table {
+    source csv("table.csv")
+    x = concat([reshape(a, [1]), reshape(b, [1])])
+    split in_order, train=60%, val=20%, test=20%
+}
+train fit of Net on table {
+    minimize cross_entropy(y, label) with sgd(lr=0.1)
+    metric accuracy = accuracy(y, label)
+    batch 4
+    epochs 1
+}
+variant tiny of fit { apply quantize(stored8) }
+deploy fit as onnx { dynamic batch }
+net loaded = Net() -> load("w.safetensors")
+"""
+TEXTS = {
+    "empty": b"",
+    "cut": b'{"a": [1',
+    "null": b"null",
+    "list": b"[[1], {}]",
+    "number": b"3",
+    "string": b'"a"',
+    "object": b'{"a": {"b": []}, "epoch": [], "key": {}, "figures": 1}',
+    "nested": b"[" * 100_000,
+    "digits": b"9" * 5_000,
+    "surrogate": b'{"key": "\\ud800"}',
+    "binary": bytes(range(256)),
+    "null bytes": b"\0" * 300,
+}
+
+
+@pytest.fixture(params=[*TEXTS, "folder"])
+def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / ".weft" / "build.json"
+    path.parent.mkdir()
+    if request.param == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(TEXTS[request.param] + b"\n")
+    return path
+
+
+def test_every_reader_takes_whatever_lies_there(damaged: Path, tmp_path: Path) -> None:
+    read_json(damaged)
+    assert Cache(tmp_path).get_facts("train fit") == {}
+    assert not TrialMemory.open(damaged).known
+    assert read_metrics(damaged) == []
+    for name in ("results.json", "tuning.json"):
+        (tmp_path / name).symlink_to(damaged)
+    assert "best" not in _read_state(tmp_path)
+    with pytest.raises(CompileError, match=r"results\.json"):
+        read_results(tmp_path)
+
+
+def change(value: Any, path: tuple[str, ...], new: Any) -> Any:
+    """The value with another one at a path."""
+    if not path:
+        return new
+    return {**value, path[0]: change(value[path[0]], path[1:], new)}
+
+
+@pytest.mark.parametrize("new", [None, "1.5", [], {}, -1, [[1]], 1.5001])
+@pytest.mark.parametrize(
+    "place", [(), ("key",), ("files",), ("files", "w"), ("facts",), ("facts", "seconds"), ("hash",)]
+)
+def test_an_entry_that_was_changed_does_not_count(
+    place: tuple[str, ...], new: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "w").write_text("weights")
+    for stage in ("train fit", "compile fit"):
+        Cache(tmp_path).record(stage, "key", [tmp_path / "w"], {"seconds": 1.5})
+    path = tmp_path / ".weft" / "build.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(change(record, ("stages", "train fit", *place), new)))
+    cache = Cache(tmp_path)
+    assert not cache.is_fresh("train fit", "key")
+    assert not cache.has_run("train fit", "key")
+    assert cache.get_facts("train fit") == {}
+    assert cache.is_fresh("compile fit", "key")
+    assert cache.get_facts("compile fit") == {"seconds": 1.5}
+
+
+def test_trials_that_were_changed_are_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    memory = TrialMemory.open(path)
+    memory.remember("one", {"loss": 0.5})
+    memory.remember("two", {"loss": 0.25})
+    path.write_text(path.read_text().replace("0.25", "0.01"))
+    again = TrialMemory.open(path)
+    assert again.recall("one") == {"loss": 0.5}
+    assert again.recall("two") is None
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "report.md").mkdir()
+    with pytest.raises(OSError, match=r"report\.md") as caught, replacing(tmp_path / "report.md"):
+        pass
+    assert caught.value.filename == str(tmp_path / "report.md")
+
+
+# --- weights --------------------------------------------------------------------------------
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def put(value: float) -> Callable[[Path], None]:
+    def spoil(path: Path) -> None:
+        note, arrays = read_note(path), load_file(path)
+        arrays["head.weight"][0, 0] = value
+        save_file(arrays, path, note or None)
+
+    return spoil
+
+
+def reshape(path: Path) -> None:
+    note, arrays = read_note(path), load_file(path)
+    arrays["head.weight"] = np.zeros((3, 2), np.float32)
+    save_file(arrays, path, note or None)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty": (lambda p: p.write_bytes(b""), "W0906"),
+    "cut": (cut, "W0906"),
+    "binary": (lambda p: p.write_bytes(bytes(range(256))), "W0906"),
+    "nan": (put(np.nan), "W0916"),
+    "infinite": (put(-np.inf), "W0916"),
+    "shape": (reshape, "W0908"),
+}
+
+Weft = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def weft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Weft:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{k / 8},{k % 3},{k % 2}" for k in range(20)]
+    Path("table.csv").write_text("\n".join(["a,b,label", *rows]) + "\n")
+    Path("net.weft").write_text(SPEC)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["weft", *arguments])
+        try:
+            run_command()
+        except SystemExit as end:
+            captured = capsys.readouterr()
+            return int(end.code or 0), captured.out + captured.err
+        raise AssertionError("a command ends with a status")
+
+    return run
+
+
+def test_damaged_weights_are_never_used(weft: Weft) -> None:
+    status, said = weft("build", "net.weft", "--device", "cpu")
+    assert status == 0, said
+    shutil.copytree("output", "whole")
+    best = Path("output/net/fit/best.safetensors")
+    for name, (damage, code) in DAMAGES.items():
+        damage(best)
+        shutil.copy(best, "w.safetensors")
+        for command in (
+            "eval net.weft --onnx output/net/fit.onnx",
+            "compile net.weft -o o --item loaded",
+            "compile net.weft -o o --item fit --weights w.safetensors",
+            "compile net.weft -o o --item tiny",
+            "verify net.weft output/net/fit.onnx --item fit --weights w.safetensors",
+        ):
+            status, said = weft(*command.split())
+            assert (status, f"error[{code}]" in said) == (1, True), (name, command, said)
+            assert "best.safetensors" in said or "w.safetensors" in said or code == "W0916"
+        status, said = weft("build", "net.weft", "--device", "cpu")
+        assert status == 0, (name, said)
+        assert "what was trained before is kept in" in said
+        shutil.rmtree("output")
+        shutil.copytree("whole", "output")
+    for name in ("best", "last"):
+        cut(Path(f"output/net/fit/{name}.safetensors"))
+        status, said = weft("train", "net.weft", "--resume", "--device", "cpu")
+        assert status == 1
+        assert f"{name}.safetensors" in said
