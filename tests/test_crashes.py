@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -99,3 +100,15 @@ def test_what_is_no_fault_of_weft_says_so(
     assert text in printed
     assert "Traceback" not in printed
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("command", ["check", "ops"])
+def test_a_closed_output_is_no_fault(closed: str, command: str, tmp_path: Path) -> None:
+    spec = tmp_path / "net.weft"
+    spec.write_text("model Net { input x: f32[batch, 2]\n output y = x -> relu }\n")
+    given = "" if command == "ops" else str(spec)
+    line = f"'{sys.executable}' -m weft.cli.main {command} {given} {closed}"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr

@@ -158,9 +158,10 @@ def _report_crash(error: Exception) -> NoReturn:
 def _end_at_once(status: int) -> NoReturn:
     """Ends the process and leaves its memory to the system, as mypy does. Python would free every
     object first, which took a fifth of a check; a check has nothing else to wind up."""
-    with suppress(BrokenPipeError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it was closed before the process began
+            with suppress(BrokenPipeError):
+                stream.flush()
     os._exit(status)
 
 
