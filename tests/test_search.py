@@ -208,7 +208,7 @@ def test_fewer_trials_try_fewer_strengths() -> None:
     net = make_net()
     sites = find_sites(net.graph, (Prune,))
     assert [len(site.settings) for site in sites] == [3, 3, 3]
-    thinned = Search((Prune,), trials=22).thin(sites)
+    thinned = Search((Prune,), trials=24).thin(sites)
     assert sum(len(site.settings) for site in thinned) == 6
     assert all(site.settings for site in thinned)
 

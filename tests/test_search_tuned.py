@@ -14,8 +14,14 @@ from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.stored import Stored8
-from compiler.compression.search.baselines import count_trials, list_ladders
+from compiler.compression.search.baselines import (
+    NEIGHBOURS,
+    count_trials,
+    find_weakest,
+    list_ladders,
+)
 from compiler.compression.search.search import Search
+from compiler.compression.search.trials import Trials
 from compiler.compression.tuning.passes import Distill, Finetune
 from compiler.compression.world import Goal, Tuning, World
 from compiler.diagnostics import CompileError
@@ -160,7 +166,7 @@ def test_no_more_nets_are_measured_than_trials_allow() -> None:
     assert isinstance(world.memory, Notebook)
     assert coach.labels
     assert len(world.memory.known) <= trials
-    assert max(map(count_trials, list_ladders(families))) == 4
+    assert max(map(count_trials, list_ladders(families))) == 4 + NEIGHBOURS
 
 
 def test_families_with_one_setting_stand_beside_the_others() -> None:
@@ -188,3 +194,22 @@ def test_the_nearest_miss_may_be_a_baseline() -> None:
     assert isinstance(message, SearchGoalMissed)
     strongest = Prune(channels=0.8).run(net, replace(world, journal=[]))
     assert message.reached <= count_parameters(strongest)
+
+
+def test_a_weaker_setting_with_a_width_that_runs_fast_is_found() -> None:
+    """Latency that is not monotonic: 48 channels are slow, 52 are fast again."""
+
+    @dataclass
+    class Blocks:
+        def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
+            wides = [len(net.weights["wide.bias"]) for net in nets]
+            return [1.0 if 42 <= wide <= 50 or wide > 55 else 0.3 for wide in wides]
+
+    net = make_net()
+    world = replace(open_world(Coach(), net), clock=Blocks(), goals=(Goal("latency", "<=", 0.5),))
+    trials = Trials(net, world, world.goals, 0)
+    bare = next(list_ladders((Prune,)))
+    tried = find_weakest(bare, trials)
+    assert tried is not None
+    assert 50 < len(tried.net.weights["wide.bias"]) <= 55
+    assert len(trials.together) <= count_trials(bare)

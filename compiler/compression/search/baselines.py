@@ -14,6 +14,11 @@ Ladder = tuple[tuple[CompressionPass, ...], ...]
 """Settings of the whole net, weakest first: the passes of each in order."""
 
 
+NEIGHBOURS = 2
+"""Weaker settings that are tried beside what bisection found: latency is not monotonic, because
+kernels like some widths better than the next smaller ones."""
+
+
 def list_ladders(families: Sequence[Family]) -> Iterator[Ladder]:
     """What is tried with one strength for all layers: each family alone, and beside each other
     family that has one setting only."""
@@ -30,7 +35,7 @@ def list_ladders(families: Sequence[Family]) -> Iterator[Ladder]:
 
 def count_trials(ladder: Ladder) -> int:
     """How many nets are measured at most to find the weakest setting that keeps the goals."""
-    return len(ladder).bit_length()
+    return len(ladder).bit_length() + (NEIGHBOURS if len(ladder) > 1 else 0)
 
 
 def measure_baselines(families: Sequence[Family], trials: Trials) -> list[Tried]:
@@ -49,18 +54,23 @@ def measure_baselines(families: Sequence[Family], trials: Trials) -> list[Tried]
 
 
 def find_weakest(ladder: Ladder, trials: Trials) -> Tried | None:
-    """The weakest setting that keeps every goal, by bisection; None where the strongest that was
-    asked for does not."""
-    found = None
+    """The weakest setting that keeps every goal, by bisection and a look at its neighbours; None
+    where the strongest does not."""
+    kept: dict[int, Tried | None] = {}
+
+    def keeps(place: int) -> bool:
+        tried = _try(ladder[place], trials)
+        held = tried is not None and not trials.find_missed(tried.figures)
+        kept[place] = tried if held else None
+        return held
+
     low, high = 0, len(ladder) - 1
     while low <= high:
         middle = (low + high) // 2
-        tried = _try(ladder[middle], trials)
-        if tried is not None and not trials.find_missed(tried.figures):
-            found, high = tried, middle - 1
-        else:
-            low = middle + 1
-    return found
+        low, high = (low, middle - 1) if keeps(middle) else (middle + 1, high)
+    for place in [p for p in range(low - 1, -1, -1) if p not in kept][:NEIGHBOURS]:
+        keeps(place)
+    return next((kept[place] for place in sorted(kept) if kept[place] is not None), None)
 
 
 def _try(passes: Sequence[CompressionPass], trials: Trials) -> Tried | None:
