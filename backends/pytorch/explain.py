@@ -223,7 +223,8 @@ class _Explainer:
         same = [
             s
             for s in self.settings.found.values()
-            if s.dim is not None and not s.runtime and s.constant and s.values[0] == leaf.literal
+            if s.dim is not None and not (s.runtime or s.hidden)
+            if s.constant and s.values[0] == leaf.literal
         ]
         return HintName(same[0].name) if len(same) == 1 and leaf.literal >= LEAST_TELLING else None
 

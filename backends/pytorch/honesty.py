@@ -2,15 +2,19 @@
 
 `features -> flatten -> dense(10)` after `conv(width)`: if the width that comes out of `flatten`
 could not be written in terms of `width`, a class that took `width` would work for one value only.
+The same holds of what the class is given: a class around it must not change that either.
 """
 
 from __future__ import annotations
 
-from backends.pytorch.dependence import Names, names_in
-from backends.pytorch.merged import Class
+from collections.abc import Iterator
+
+from backends.pytorch.dependence import names_in
+from backends.pytorch.merged import Class, Merged
 from backends.pytorch.passing import find_stages
-from backends.pytorch.terms import Part, variables
+from backends.pytorch.terms import Form, Many, Part, Tree, subtrees, variables
 from backends.pytorch.widths import Widths
+from compiler.ir.hint import HintName
 
 RATES = ("float", "float | None", "str")
 """Arguments that make no sizes, though the layers that take them may stand before one."""
@@ -18,34 +22,67 @@ RATES = ("float", "float | None", "str")
 
 def find_lying(target: Class, widths: Widths) -> set[str]:
     """Arguments that are the same in all instances and reach only some of the widths that
-    depend on them: they must not be offered."""
-    candidates = {
-        setting.name
-        for setting in target.settings
-        if setting.dim is None and setting.constant and setting.annotation not in RATES
-    }
-    if not candidates:
-        return set()
-    found: set[str] = set()
-    for item in target.items:
-        for leaf in item.leaves():
-            if leaf.solution is None and leaf.dim is not None and leaf.dim[0] == "in":
-                _, index, axis = leaf.dim
-                if index < len(item.refs):
-                    found |= widths.dependence.of(item.refs[index], axis) & candidates
-        for variant in item.variants:
-            found |= _find_inside(widths, variant.constructor) & candidates
-    return found
+    depend on them: they must not be offered. All that is fixed by them, `target.fixed` notes."""
+    found = widths.settings.found
+    names = {name for item in target.items for name in _find_fixed(widths, item)}
+    settings = [found[name] for name in names if name in found]
+    settings = [s for s in settings if not s.runtime and s.annotation not in RATES]
+    target.fixed |= {setting.dim or setting.name for setting in settings}
+    own = not (target.is_root or target.is_turn)
+    return {s.name for s in settings if s.constant and not s.hidden and (own or s.dim is None)}
 
 
-def _find_inside(widths: Widths, constructor: Part) -> Names:
+def _find_fixed(widths: Widths, item: Merged) -> Iterator[str]:
+    """Arguments that something is made from which does not follow them."""
+    for leaf in item.leaves():
+        if leaf.dim is not None and leaf.dim[0] == "in" and _is_given(widths, leaf):
+            _, index, axis = leaf.dim
+            if index < len(item.refs):
+                yield from widths.dependence.of(item.refs[index], axis)
+    for variant in item.variants:
+        yield from _find_inside(widths, variant.constructor)
+        stages = find_stages(variant.constructor)
+        for place, stage in enumerate(stages):
+            yield from _find_in_call(widths, item, stage, stages[:place])
+    yield from _find_in_call(widths, item, item.expression, [])
+
+
+def _is_given(widths: Widths, leaf: Many) -> bool:
+    """Whether a width is a literal, or an argument that the spec does not have."""
+    match leaf.solution:
+        case None:
+            return True
+        case HintName(label) if label in widths.settings.found:
+            return widths.settings.found[label].fresh
+    return False
+
+
+def _find_inside(widths: Widths, constructor: Part) -> Iterator[str]:
     """Arguments that literals between the stages of a chain depend on."""
-    found: set[str] = set()
     stages = find_stages(constructor)
     for place, stage in enumerate(stages):
         for leaf in variables(stage):
             if leaf.solution is None and leaf.dim is not None and leaf.dim[0] == "inner in":
                 before = stages[:place]
                 if widths.of_stages(before, leaf.dim[2], leaf.values) is None:
-                    found.update(n for tree in before for n in names_in(tree))
-    return frozenset(found)
+                    yield from (n for tree in before for n in names_in(tree))
+
+
+def _find_in_call(
+    widths: Widths, item: Merged, part: Part | None, before: list[Part]
+) -> Iterator[str]:
+    """Arguments that a class or loop inside is given where it is made for one value only."""
+    for tree in subtrees(part):
+        inner = tree.target
+        if not isinstance(inner, Class) or tree.form not in (Form.BUILD, Form.FOR):
+            continue
+        given = dict(zip(tree.keys, tree.parts[len(tree.parts) - len(tree.keys) :], strict=True))
+        for fixed in inner.fixed:
+            if isinstance(fixed, tuple):
+                place, axis = fixed
+                yield from widths.dependence.of(item.refs[place], axis)
+                yield from (n for stage in before for n in names_in(stage))
+            elif fixed in given:
+                yield from names_in(given[fixed])
+            elif tree.form is Form.FOR:
+                yield from names_in(tree.parts[0])

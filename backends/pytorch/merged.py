@@ -187,6 +187,9 @@ class Class:
     name: str = ""
     formals: list[str] = field(default_factory=list)
     settings: list[Setting] = field(default_factory=list)
+    fixed: set[str | tuple[int, int]] = field(default_factory=set)
+    """Settings, sizes by (formal, axis), that something in the class does not follow: it is made
+    for their values, or for what else it is given."""
     widths: dict[tuple[int, int], Hint] = field(default_factory=dict)
     """(output, axis) -> its size, in terms of the settings."""
     explained: Explained | None = None

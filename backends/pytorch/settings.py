@@ -182,7 +182,10 @@ class Settings:
         if any(value is None for value in values):
             return None
         runtime = any(isinstance(value, Dim) for value in values)
-        return self.add(Setting(name, values, dim=(place, axis), runtime=runtime))
+        hidden = name in self.hidden
+        return self.add(
+            Setting(name, values, dim=(place, axis), runtime=runtime, hidden=hidden)
+        )
 
     def _add_symbols(self) -> None:
         body = self.target.bodies[0]
