@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from backends.pytorch.merged import Choice, Class, Made, Merged, MergedRef
+from backends.pytorch.sizes import SIZE, infer_size
 from backends.pytorch.terms import Form, Part, Tree
-from compiler.ir.hint import Hint
+from compiler.ir.hint import Hint, HintName
 from compiler.ops.scan import Scan
 
 LEAST_TELLING = 8
@@ -30,6 +32,8 @@ def pass_on(target: Class, ref: MergedRef, axis: int) -> list[tuple[MergedRef, i
             sizes = {i: target.axis(ref, axis, i) for i in sorted(item.instances)}
             rank = target.type_of(ref, min(sizes)).rank
             places = [p for source in item.refs for p in _alike(target, source, axis, rank, sizes)]
+            if item.sample.op == "transpose" or len(places) > 1:
+                places = list(_follow(target, ref, axis, sizes)) or places
             return places or _moved(target, item.refs, sizes)
     return []
 
@@ -44,6 +48,21 @@ def _alike(
         for k in dict.fromkeys((axis, other))
         if k >= 0 and {i: target.axis(source, k, i) for i in sizes} == sizes
     ][:1]
+
+
+def _follow(
+    target: Class, made: Made, axis: int, sizes: dict[int, object]
+) -> Iterator[tuple[MergedRef, int]]:
+    """The axes that an operation makes this one from, whatever their size is."""
+    instance = min(sizes)
+    member = made.item.members[instance]
+    wished = (member.outputs[made.output], axis)
+    for source, name in dict(zip(made.item.refs, member.reads, strict=True)).items():
+        for k in range(target.type_of(source, instance).rank):
+            if target.axis(source, k, instance) != sizes[instance] or not member.nodes:
+                continue
+            if infer_size(member.nodes, (name, k), wished) == HintName(SIZE):
+                yield source, k
 
 
 def _moved(

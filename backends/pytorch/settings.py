@@ -240,7 +240,7 @@ class Settings:
         short = self.holds(argument.hint, dict(enumerate(setting.values)))
         names = [] if short is None else list(hint_names(short))
         if not names or any(self.found[n].hidden for n in names):
-            return setting
+            return replace(setting, default=setting.values[0]) if setting.constant else setting
         everyone = frozenset(range(self.count))
         note = annotate([*setting.values, None])
         return replace(setting, default=None, annotation=note, fallback=short, followers=everyone)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Class, Formal, Merged, Setting
 from backends.pytorch.naming import AXIS_NAMES
 from backends.pytorch.settings import Settings
 from backends.pytorch.terms import Form, Many, Operand, Tree
-from compiler.dims import Dim, Quotient, Symbol
+from compiler.diagnostics import Fault
+from compiler.dims import Dim, DimError, Quotient, Symbol
+from compiler.ir.graph import Node, Value
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, HintUnary, rename_hint
+from compiler.tensor import TensorType
 
 
 class Inexpressible(Exception):
@@ -151,3 +156,43 @@ def _write_atom(
     if above is None or below is None:
         return None
     return HintBinary("//", above, below)
+
+
+SIZE = "size"
+"""What the unknown size is called while shapes are inferred."""
+
+
+def infer_size(
+    nodes: Sequence[Node], source: tuple[str, int], wished: tuple[str, int]
+) -> Hint | None:
+    """A size of a value as an expression in `SIZE`, which stands for a size of another; None
+    where it does not depend on it, or where the operations take that size only."""
+    types: dict[str, TensorType] = {}
+    unknown = Dim.of(SIZE)
+
+    def type_of(value: Value) -> TensorType:
+        if value.name == source[0]:
+            shape = list(value.type.shape)
+            shape[source[1]] = unknown
+            return TensorType(value.type.dtype, tuple(shape))
+        return types.get(value.name, value.type)
+
+    try:
+        for node in nodes:
+            given = [None if v is None else type_of(v) for v in node.inputs]
+            made = node.op.infer(given, _take_promise)
+            types.update((v.name, t) for v, t in zip(node.outputs, made, strict=True))
+    except (Fault, DimError):
+        return None
+    found = types.get(wished[0])
+    if found is None or not -found.rank <= wished[1] < found.rank:
+        return None
+    size = found.shape[wished[1]]
+    if SIZE not in size.symbols:
+        return None
+    places: dict[Symbol | Quotient, tuple[int, int]] = {Symbol(SIZE): (0, 0)}
+    return write_dim(size, places, {})
+
+
+def _take_promise(left: Dim, relation: str, right: Dim) -> None:
+    """Sizes for which shapes do not fit are none that the spec takes."""

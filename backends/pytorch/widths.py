@@ -21,13 +21,10 @@ from backends.pytorch.merged import (
 from backends.pytorch.passing import Width, find_stages, pass_on
 from backends.pytorch.repeats import is_loop
 from backends.pytorch.settings import Settings
-from backends.pytorch.sizes import write_dim
+from backends.pytorch.sizes import SIZE, infer_size, write_dim
 from backends.pytorch.terms import Form, Many, Part, Tree, variables
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, DimError, Quotient, Symbol
-from compiler.ir.graph import Node, Value
+from compiler.dims import Dim, Quotient, Symbol
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names, rename_hint
-from compiler.tensor import TensorType
 
 DEEPEST = 50
 """Tensors joined in tensors that are still written as a sum."""
@@ -239,7 +236,8 @@ class Widths:
         if item.sample.op in ("flatten", "reshape") and len(item.refs) == 1:
             axes = find_merged_axes(self.target, item.refs[0], ref, axis)
             if len(axes) > 1:
-                return self._combine("*", [(item.refs[0], k) for k in axes], wanted, depth)
+                places = [(item.refs[0], k) for k in axes]
+                return self._rejoined(places, depth) or self._combine("*", places, wanted, depth)
         return self._inferred(item, ref, axis, depth, wanted) if self.loops else None
 
     def _inferred(
@@ -285,6 +283,23 @@ class Widths:
             total = part if total is None else HintBinary(sign, total, part)
         return None if total is None else self._accept(total, wanted)
 
+    def _rejoined(self, places: list[tuple[MergedRef, int]], depth: int) -> Width | None:
+        """The size of an axis that was split before, and is put together again: heads."""
+        *before, last = [self.trace(ref, axis, depth + 1) for ref, axis in places]
+        start = last.axis - len(before)
+        match last.ref:
+            case Made(Merged(refs=[source]) as item) if item.sample.op == "reshape":
+                for k, one in enumerate(before):
+                    same = (one.ref, one.axis) == (last.ref, start + k)
+                    alike = one.width is not None and one.width == self.of(last.ref, start + k)
+                    if not same and not alike:
+                        return None
+                for axis in range(self.target.type_of(source, min(item.instances)).rank):
+                    split = find_split_axes(self.target, source, last.ref, axis)
+                    if split == range(start, last.axis + 1):
+                        return self.of(source, axis, depth + 1)
+        return None
+
     def depends_on_arguments(self, ref: MergedRef, axis: int) -> bool:
         """Whether a size may change with an argument of the spec; sizes of the inputs are what
         they are."""
@@ -298,52 +313,22 @@ def _solved_names(leaf: Many) -> Iterator[str]:
         yield from hint_names(leaf.solution)
 
 
-SIZE = "size"
-"""What the unknown size is called while shapes are inferred."""
-
-
-def infer_size(
-    nodes: Sequence[Node], source: tuple[str, int], wished: tuple[str, int]
-) -> Hint | None:
-    """A size of a value as an expression in `SIZE`, which stands for a size of another; None
-    where it does not depend on it, or where the operations take that size only."""
-    types: dict[str, TensorType] = {}
-    unknown = Dim.of(SIZE)
-
-    def type_of(value: Value) -> TensorType:
-        if value.name == source[0]:
-            shape = list(value.type.shape)
-            shape[source[1]] = unknown
-            return TensorType(value.type.dtype, tuple(shape))
-        return types.get(value.name, value.type)
-
-    try:
-        for node in nodes:
-            given = [None if v is None else type_of(v) for v in node.inputs]
-            made = node.op.infer(given, _take_promise)
-            types.update((v.name, t) for v, t in zip(node.outputs, made, strict=True))
-    except (Fault, DimError):
-        return None
-    found = types.get(wished[0])
-    if found is None or not -found.rank <= wished[1] < found.rank:
-        return None
-    size = found.shape[wished[1]]
-    if SIZE not in size.symbols:
-        return None
-    places: dict[Symbol | Quotient, tuple[int, int]] = {Symbol(SIZE): (0, 0)}
-    return write_dim(size, places, {})
-
-
-def _take_promise(left: Dim, relation: str, right: Dim) -> None:
-    """Sizes for which shapes do not fit are none that the spec takes."""
-
-
 def find_merged_axes(target: Class, source: MergedRef, made: Made, axis: int) -> range:
     """The axes that one axis of a reshaped tensor is the product of, where all others stay."""
     instance = min(made.item.instances)
     old, new = target.type_of(source, instance).shape, target.type_of(made, instance).shape
     count = len(old) - len(new) + 1
     if count < 2 or old[:axis] != new[:axis] or old[axis + count :] != new[axis + 1 :]:
+        return range(0)
+    return range(axis, axis + count)
+
+
+def find_split_axes(target: Class, source: MergedRef, made: Made, axis: int) -> range:
+    """The axes that one axis of a tensor is reshaped into, where all others stay."""
+    instance = min(made.item.instances)
+    old, new = target.type_of(source, instance).shape, target.type_of(made, instance).shape
+    count = len(new) - len(old) + 1
+    if count < 2 or old[:axis] != new[:axis] or old[axis + 1 :] != new[axis + count :]:
         return range(0)
     return range(axis, axis + count)
 
