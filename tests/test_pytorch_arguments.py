@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 
+from backends.pytorch.load import run_source
 from backends.pytorch.modules import emit_module
 from tests.elaborating import build
 from tests.pytorch_compare import assert_arguments_mean_the_same
@@ -76,3 +78,91 @@ def test_a_list_that_reaches_only_some_widths_is_not_offered() -> None:
     text = emit_module([build(WIDTHS).graph], title="M")
     assert "def __init__(self, classes: int = 3) -> None:" in text
     assert_arguments_mean_the_same(WIDTHS, "M", {"classes": "5"}, {"batch": 2, "p": 4})
+
+
+INVERTED = """
+block inverted(x: f32[n, c, h, w], out: int, expand: int = 4) {
+    hidden = expand * c
+    y = x
+    if expand != 1 { y = y -> conv(hidden, 1) as widen -> relu }
+    return y -> conv(hidden, 3, padding=1, groups=hidden) as deep -> conv(out, 1) as project
+}
+model M(width: int = 8, expand: int = 4, classes: int = 3) {
+    input x: f32[batch, 3, 4, 4]
+    x = x -> conv(width, 3) as stem -> inverted(width, expand=1) as first
+    x = x -> inverted(2 * width, expand=expand) as second
+    output y = x -> global_avg_pool -> dense(classes) as head
+}
+"""
+WAVES = """
+model M(channels: int = 4, layers: int = 3, classes: int = 5) {
+    input x: f32[batch, 1, 16]
+    x = x -> conv(channels, 1) as stem
+    kept = []
+    for i in 0..layers {
+        f = x -> conv(channels, 3, padding=2 ** i, dilation=2 ** i) as "filter"[i] -> tanh
+        kept = kept + [f -> conv(6, 1) as skips[i]]
+        x = x + (f -> conv(channels, 1) as res[i])
+    }
+    output y = sum(kept) -> relu -> conv(classes, 1) as head
+}
+"""
+CROSSED = """
+block attention(x: f32[n, t, d], memory: f32[n, s, e], heads: int) {
+    split = reshape([n, -1, heads, d / heads]) -> transpose(1, 2)
+    q, k, v = [x -> dense(d) as q, memory -> dense(d) as k, memory -> dense(d) as v]
+    y = (q -> split, k -> split, v -> split) -> scaled_dot_product_attention
+    return y -> transpose(1, 2) -> flatten(2) -> dense(d) as out
+}
+model M(d: int = 16, heads: int = 2, layers: int = 2) {
+    input source: f32[batch, 7, 6]
+    input target: f32[batch, 5, 6]
+    m = source -> dense(d) as source_in
+    x = target -> dense(d) as target_in
+    for i in 0..layers {
+        x = x + (attention(x, x, heads) as own[i])
+        x = (x + (attention(x, m, heads) as cross[i])) -> layer_norm as norm[i]
+    }
+    output y = x -> dense(6) as head
+}
+"""
+REUSED = """
+model M(d: int = 8, classes: int = 3) {
+    input x: f32[batch, d]
+    net decode = dense(2 * d) as "0" -> gelu -> dense(d) as "2"
+    a = x -> decode
+    output y = x -> 2 * decode -> dense(classes) as head
+    output z = a
+}
+"""
+
+
+def offered(spec: str) -> set[str]:
+    """The arguments of the class `M` that is generated for a spec."""
+    made = run_source(emit_module([build(spec).graph], title="M"))
+    return set(inspect.signature(made.M).parameters)
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "value"),
+    [
+        (INVERTED, "width", "16"),
+        (INVERTED, "expand", "2"),
+        (INVERTED, "classes", "4"),
+        (WAVES, "channels", "8"),
+        (WAVES, "layers", "2"),
+    ],
+)
+def test_what_a_class_does_not_follow_is_not_offered(spec: str, name: str, value: str) -> None:
+    if name in offered(spec):
+        assert_arguments_mean_the_same(spec, "M", {name: value}, {"batch": 2})
+
+
+@pytest.mark.parametrize("values", [{"d": "32"}, {"heads": "4"}, {"layers": "3"}])
+def test_heads_and_width_of_cross_attention_are_followed(values: dict[str, str]) -> None:
+    assert offered(CROSSED) == {"d", "heads", "layers"}
+    assert_arguments_mean_the_same(CROSSED, "M", values, {"batch": 2})
+
+
+def test_a_loop_over_a_module_made_outside_makes_nothing() -> None:
+    assert_arguments_mean_the_same(REUSED, "M", {"classes": "4"}, {"batch": 2})

@@ -13,6 +13,7 @@ from backends.pytorch.merged import Class
 from backends.pytorch.repeats import find_loop_slots, join_container, make_loop_item
 from backends.pytorch.spelled import LOOP_MARK, Spelled, unmark
 from backends.pytorch.terms import (
+    UNREAD,
     Form,
     Hole,
     Operand,
@@ -260,8 +261,14 @@ class BodyMaker:
         shape = parameter.value.type.known_shape
         assert shape is not None, f"{parameter.path} has an unknown shape"
         hints = dict(parameter.hints)
+        unread = parameter.path in self.index.unread
         sizes = [
-            Hole(size, f"{slot.rpartition('.')[2]}_{axis}", hint=hints.get(str(axis)))
+            Hole(
+                size,
+                f"{slot.rpartition('.')[2]}_{axis}",
+                hint=hints.get(str(axis)),
+                dim=(UNREAD, 0, axis) if unread else None,
+            )
             for axis, size in enumerate(shape)
         ]
         filled, starts = self._fill(parameter, sizes)

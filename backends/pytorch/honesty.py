@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from backends.pytorch.dependence import names_in
 from backends.pytorch.merged import Class, Merged
 from backends.pytorch.passing import find_stages
-from backends.pytorch.terms import Form, Many, Part, Tree, subtrees, variables
+from backends.pytorch.terms import UNREAD, Form, Many, Part, subtrees, variables
 from backends.pytorch.widths import Widths
 from compiler.ir.hint import HintName
 
@@ -35,10 +35,15 @@ def find_lying(target: Class, widths: Widths) -> set[str]:
 def _find_fixed(widths: Widths, item: Merged) -> Iterator[str]:
     """Arguments that something is made from which does not follow them."""
     for leaf in item.leaves():
-        if leaf.dim is not None and leaf.dim[0] == "in" and _is_given(widths, leaf):
-            _, index, axis = leaf.dim
-            if index < len(item.refs):
-                yield from widths.dependence.of(item.refs[index], axis)
+        if leaf.dim is not None and leaf.dim[0] == UNREAD:
+            yield from widths.settings.found
+        if leaf.dim is not None and leaf.dim[0] == "in" and leaf.dim[1] < len(item.refs):
+            place = (item.refs[leaf.dim[1]], leaf.dim[2])
+            width = widths.of(*place)
+            by_chance = leaf.varies and not leaf.hints
+            by_chance = by_chance and (width is None or width.hint != leaf.solution)
+            if by_chance or _is_given(widths, leaf):
+                yield from widths.dependence.of(*place)
     for variant in item.variants:
         yield from _find_inside(widths, variant.constructor)
         stages = find_stages(variant.constructor)

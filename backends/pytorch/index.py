@@ -176,6 +176,13 @@ class Index:
         return bare
 
     @cached_property
+    def unread(self) -> frozenset[str]:
+        """Parameters that only modules have which no output is made from."""
+        live = {name for item in self.nodes for name in item.reads}
+        read = {v.name for node in self.graph.nodes for v in node.inputs if v is not None}
+        return frozenset(p.path for p in self.graph.parameters if p.path in read - live)
+
+    @cached_property
     def stateless(self) -> frozenset[Frame]:
         """Frames that hold no module and no parameter: they print as functions."""
         if self.as_function:

@@ -124,8 +124,10 @@ class LoopMaker:
         """Modules that all turns share are made before the loop."""
         within = self._inner(target, tree, read, {})
         lines = []
+        before = {item.slot for item in self.owner.items}
         for item in target.items:
-            if item.variants and "{" not in item.slot and find_loop(item) is None:
+            shared = item.variants and "{" not in item.slot and find_loop(item) is None
+            if shared and item.slot not in before:
                 made = polish(resolve(item.variants[0].constructor, within))
                 lines += self.place(item.slot, self.expressions.write(made), indent)
         return lines

@@ -183,9 +183,7 @@ class Settings:
             return None
         runtime = any(isinstance(value, Dim) for value in values)
         hidden = name in self.hidden
-        return self.add(
-            Setting(name, values, dim=(place, axis), runtime=runtime, hidden=hidden)
-        )
+        return self.add(Setting(name, values, dim=(place, axis), runtime=runtime, hidden=hidden))
 
     def _add_symbols(self) -> None:
         body = self.target.bodies[0]

@@ -159,6 +159,10 @@ def variables(part: Part | None) -> Iterator[Many]:
             yield from variables(child)
 
 
+UNREAD = "unread"
+"""The side of a size of a weight whose module no output is made from: nobody says what it is."""
+
+
 def subtrees(part: Part | None) -> Iterator[Tree]:
     """A tree and every tree in it, outermost first."""
     if isinstance(part, Tree):
