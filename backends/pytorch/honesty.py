@@ -38,12 +38,12 @@ def _find_fixed(widths: Widths, item: Merged) -> Iterator[str]:
         if leaf.dim is not None and leaf.dim[0] == UNREAD:
             yield from widths.settings.found
         if leaf.dim is not None and leaf.dim[0] == "in" and leaf.dim[1] < len(item.refs):
-            place = (item.refs[leaf.dim[1]], leaf.dim[2])
-            width = widths.of(*place)
+            where = (item.refs[leaf.dim[1]], leaf.dim[2])
+            width = widths.of(*where)
             by_chance = leaf.varies and not leaf.hints
             by_chance = by_chance and (width is None or width.hint != leaf.solution)
             if by_chance or _is_given(widths, leaf):
-                yield from widths.dependence.of(*place)
+                yield from widths.dependence.of(*where)
     for variant in item.variants:
         yield from _find_inside(widths, variant.constructor)
         stages = find_stages(variant.constructor)
