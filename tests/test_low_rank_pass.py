@@ -147,13 +147,6 @@ def test_reasons() -> None:
     assert notes_of(world)["wte"].reason == "rank 14 would take 924 weights, it has 800"
 
 
-def test_paths_that_are_taken() -> None:
-    text = MLP.replace("as fc2 -> relu", 'as fc2 -> relu -> dense(16) as "fc2.1" -> relu')
-    net, world = build(text), World()
-    apply(LowRank(rank=2), net, world)
-    assert "path that its factors would need" in notes_of(world)["fc2"].reason
-
-
 def test_method_without_form() -> None:
     world = World()
     apply(LowRank(rank=2, method="spatial"), build(CNN), world)

@@ -112,7 +112,7 @@ def test_the_report_says_what_was_measured(folder: Folder) -> None:
     assert [layer["path"] for layer in facts["layers"]] == ["stem", "head", "(other)"]
     assert all(entry["verdict"] == "pass" for entry in facts["contract"])
     text = (folder.out / "report.md").read_text()
-    assert "require size <= 8KiB" in text
+    assert "| require `size <= 8KiB` | pass: " in text
     assert "| stem | dense | 16×64 | 1,040 | 2,080 | 8 |" in text
 
 

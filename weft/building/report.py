@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compiler.diagnostics import Message
-from compiler.writing.markup import escape_markdown
+from compiler.writing.markup import escape_markdown, write_code
 from weft.building.outcomes import Outcome
 
 
@@ -41,7 +41,7 @@ class Report:
         for section in self.sections:
             lines += [f"## {escape_markdown(section.title)}", "", "| | |", "|---|---|"]
             lines += [
-                f"| {escape_markdown(what)} | {escape_markdown(figure)} |"
+                f"| {_write_subject(what)} | {escape_markdown(figure)} |"
                 for what, figure in section.rows
             ]
             lines.append("")
@@ -63,6 +63,15 @@ class Report:
     def failures(self) -> list[Message]:
         """What the contracts of the variants do not hold."""
         return [message for outcome in self.outcomes for message in outcome.failures]
+
+
+def _write_subject(what: str) -> str:
+    """The first cell of a row. A requirement is code, in which `<=` needs no escape; only the bar
+    would end the cell."""
+    word, _, condition = what.partition(" ")
+    if word != "require":
+        return escape_markdown(what)
+    return f"require {write_code(condition)}".replace("|", "\\|")
 
 
 COLUMNS = ("path", "kind", "shape", "parameters", "before", "bits", "rank", "sqnr", "share")

@@ -101,15 +101,14 @@ def _describe(
     assert weight is not None, "a layer has a weight"
     if len(first.inputs) > 2 and first.inputs[2] is not None:
         bias = first.inputs[2].name
-    reason = _find_obstacle(graph, path, nodes, readers)
+    reason = _find_obstacle(graph, nodes, readers)
     in_loop = any(inside for _, inside in found)
     return Layer(path, op, weight.name, bias, nodes, in_loop, reason)
 
 
-def _find_obstacle(
-    graph: Graph, path: str, nodes: tuple[Node, ...], readers: dict[str, list[Node]]
-) -> str:
-    """Why a layer cannot be replaced by factors; empty where it can."""
+def _find_obstacle(graph: Graph, nodes: tuple[Node, ...], readers: dict[str, list[Node]]) -> str:
+    """Why a layer cannot be replaced by factors; empty where it can. The paths that these take are
+    free: all under its own is the layer's."""
     first = nodes[0]
     for value in first.inputs[1:]:
         if value is not None and value.name not in graph.parameter:
@@ -122,9 +121,6 @@ def _find_obstacle(
             return f"`{value.name}` is tied to another layer"
     if any(node.op != first.op or node.inputs[1:] != first.inputs[1:] for node in nodes):
         return "its calls differ"
-    taken = [p for p in graph.parameter if p.startswith((f"{path}.0.", f"{path}.1."))]
-    if taken:
-        return f"`{taken[0]}` has a path that its factors would need"
     return _find_shape_obstacle(first)
 
 
