@@ -83,6 +83,7 @@ deploy fit as onnx {{ dynamic batch  outputs p, gate }}
 
 def run_here(folder: Path, **options: object) -> Results:
     """Runs a generated training in this process, which has PyTorch already."""
+    sys.modules.pop("model", None)  # that of another script, which this process may have run
     path, modules = list(sys.path), set(sys.modules)
     sys.path.insert(0, str(folder))
     try:

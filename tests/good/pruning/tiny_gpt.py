@@ -66,9 +66,9 @@ class EncoderBlock(nn.Module):
 class TinyGPT(nn.Module):
     """A transformer that writes Shakespeare character by character."""
 
-    def __init__(self, vocab: int = 65, context: int = 64, d: int = 90) -> None:
+    def __init__(self, vocab: int = 65, d: int = 90) -> None:
         super().__init__()
-        self.position = nn.Parameter(torch.empty(context, d))
+        self.position = nn.Parameter(torch.empty(64, d))
         self.embed = nn.Embedding(vocab, d)
         self.blocks = nn.Sequential(
             *[EncoderBlock(d, 358, causal=True) for _ in range(4)]
@@ -78,7 +78,7 @@ class TinyGPT(nn.Module):
         nn.init.normal_(self.position, std=0.02)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        # tokens: i64[batch, context]
-        x = self.embed(tokens) + self.position  # [batch, context, d]
+        # tokens: i64[batch, 64]
+        x = self.embed(tokens) + self.position  # [batch, 64, d]
         x = self.norm(self.blocks(x))
-        return self.head(x)  # [batch, context, vocab]
+        return self.head(x)  # [batch, 64, vocab]

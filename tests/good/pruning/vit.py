@@ -65,17 +65,17 @@ class EncoderBlock(nn.Module):
 class SmallViT(nn.Module):
     """A small vision transformer for 32×32 images."""
 
-    def __init__(self, classes: int = 10, width: int = 44) -> None:
+    def __init__(self, classes: int = 10) -> None:
         super().__init__()
-        self.patches = nn.Conv2d(3, width, 8, stride=8)
+        self.patches = nn.Conv2d(3, 44, 8, stride=8)
         self.layers = nn.Sequential(
-            *[EncoderBlock(width, hidden) for hidden in [63, 62, 68, 61]]
+            *[EncoderBlock(44, hidden) for hidden in [63, 62, 68, 61]]
         )
-        self.ln = nn.LayerNorm(width)
-        self.head = nn.Linear(width, classes)
+        self.ln = nn.LayerNorm(44)
+        self.head = nn.Linear(44, classes)
 
     def forward(self, image: Tensor) -> Tensor:
         # image: [batch, 3, 32, 32]
-        x = self.patches(image).flatten(2).transpose(1, 2)  # [batch, 16, width]
+        x = self.patches(image).flatten(2).transpose(1, 2)  # [batch, 16, 44]
         x = self.layers(x)
         return self.head(self.ln(x).mean(1))  # [batch, classes]
