@@ -10,7 +10,7 @@ import pytest
 from backends.pytorch.load import run_source
 from backends.pytorch.modules import emit_module
 from tests.elaborating import build
-from tests.pytorch_compare import assert_arguments_mean_the_same
+from tests.pytorch_compare import assert_arguments_mean_the_same, assert_means_the_same
 
 GOOD = Path(__file__).resolve().parent / "good" / "pytorch"
 CASES = {
@@ -166,3 +166,33 @@ def test_heads_and_width_of_cross_attention_are_followed(values: dict[str, str])
 
 def test_a_loop_over_a_module_made_outside_makes_nothing() -> None:
     assert_arguments_mean_the_same(REUSED, "M", {"classes": "4"}, {"batch": 2})
+
+
+ELSEWHERE = """
+block apply(x: f32[b, k], inner: layer) { return x -> inner -> relu }
+model M(d: int = 8, classes: int = 3) {
+    input x: f32[batch, 8]
+    NET
+    y = x -> dense(d) -> g
+    output z = y -> dense(classes) as head
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        "net g = dense(2 * d) -> gelu -> dense(d)",
+        "net g = 2 * dense(d)",
+        "net g = apply(dense(2 * d))",
+        "net g = [dense(d) -> relu, dense(2 * d)]\n    g = g[0] -> g[1]",
+        "g = apply(dense(2 * d) -> tanh)",
+        "net h = dense(3 * d)\n    g = apply(h)",
+    ],
+)
+def test_a_layer_that_is_applied_elsewhere_follows_nothing_there(net: str) -> None:
+    spec = ELSEWHERE.replace("NET", net)
+    for name, value in (("d", "6"), ("classes", "4")):
+        if name in offered(spec):
+            assert_arguments_mean_the_same(spec, "M", {name: value}, {"batch": 2})
+    assert_means_the_same(build(spec).graph, {"batch": 2})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from backends.pytorch.contract import contract, contract_whole
@@ -29,7 +29,15 @@ from backends.pytorch.terms import (
 from backends.pytorch.turns import LoopFrame, TurnFrame, find_owner, own_names, write_slot
 from compiler.initializers import Constant, Initializer, Values
 from compiler.ir.graph import Frame, Parameter
-from compiler.ir.hint import Hint, HintName, name_sizes, rename_hint
+from compiler.ir.hint import (
+    Hint,
+    HintList,
+    HintName,
+    hint_names,
+    mark_outer,
+    name_sizes,
+    rename_hint,
+)
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.scan import Scan
 from compiler.ops.spelling import Own
@@ -99,7 +107,8 @@ class BodyMaker:
 
     def _node_item(self, frame: Frame, node: Spelled, taken: _Slots, formals: list[str]) -> Item:
         # hints speak the language of the frame they stand in
-        home = node.scope is find_owner(frame)
+        owner = find_owner(frame)
+        home = node.scope is owner
         values = self.index.values(node)
         slot = ""
         if node.constructor is not None:
@@ -109,9 +118,11 @@ class BodyMaker:
             expression, reads = self._find_device(frame, node, formals)
         trees = [node.constructor, expression, node.module, *self._starts(node)]
         sizes = self._find_sizes(frame, formals)
-        constructor, expression_, module, *starts = (
-            _localize(t, slot, home, values, sizes) for t in trees
-        )
+
+        def read(hint: Hint) -> Hint | None:
+            return _rename(hint, values, sizes) if home else lift_hint(hint, node.scope, owner)
+
+        constructor, expression_, module, *starts = (_localize(t, slot, read) for t in trees)
         guard = node.node.origin.guard
         if constructor is not None and not node.owned and not node.slot:
             module = constructor
@@ -127,7 +138,7 @@ class BodyMaker:
             node.node.op.name,
             node.node.op if isinstance(node.node.op, Scan) else None,
             () if isinstance(node.node.op, Scan) else (node.node,),
-            _localize(node.general, slot, home, values, sizes),
+            _localize(node.general, slot, read),
         )
 
     def _starts(self, node: Spelled) -> list[Part]:
@@ -175,13 +186,14 @@ class BodyMaker:
     def _call_item(self, frame: Frame, inner: Frame) -> Item:
         place = self.calls[inner]
         target, number = place.target, place.instance
-        home = inner.parent is find_owner(frame)
+        owner, parent = find_owner(frame), inner.parent
+        home = parent is owner
         values = self.index.values(inner)
         sizes = self._find_sizes(frame, self.index.formals(frame))
         written = {
-            a.name: _rename(a.hint, values, sizes)
+            a.name: _rename(a.hint, values, sizes) if home else lift_hint(a.hint, parent, owner)
             for a in inner.arguments
-            if home and a.hint is not None
+            if a.hint is not None and parent is not None
         }
         settings = [s for s in target.settings if not s.runtime]
         outward = {
@@ -273,7 +285,7 @@ class BodyMaker:
         ]
         filled, starts = self._fill(parameter, sizes)
         head = "nn.Parameter" if parameter.trainable else "register_buffer"
-        starts = [s for one in starts if (s := _localize(one, slot, True, {}, {})) is not None]
+        starts = [s for one in starts if (s := _localize(one, slot, lambda hint: hint)) is not None]
         return Item(slot, call(head, filled), None, starts=tuple(starts), op="declare")
 
     def _fill(self, parameter: Parameter, sizes: list[Hole]) -> tuple[Tree, list[Part]]:
@@ -317,23 +329,29 @@ def _rename(hint: Hint, values: Mapping[str, Hint], sizes: Mapping[str, int]) ->
     return name_sizes(rename_hint(hint, values) if values else hint, sizes)
 
 
-def _localize(
-    part: Part | None,
-    slot: str,
-    home: bool,
-    values: Mapping[str, Hint],
-    sizes: Mapping[str, int],
-) -> Part | None:
-    """A tree with `OWN` under the frame's class; hints of other frames are dropped."""
+def _localize(part: Part | None, slot: str, read: Callable[[Hint], Hint | None]) -> Part | None:
+    """A tree with `OWN` under the frame's class, and what is left there of hints."""
 
     def change(item: Part) -> Part:
         if isinstance(item, Tree) and item.form is Form.OWN:
             return replace(item, label=".".join(p for p in (slot, item.label) if p))
         if isinstance(item, Hole) and item.hint is not None:
-            return replace(item, hint=_rename(item.hint, values, sizes) if home else None)
+            return replace(item, hint=read(item.hint))
         return item
 
     return None if part is None else rebuild(part, change)
+
+
+def lift_hint(hint: Hint, inner: Frame, owner: Frame) -> Hint | None:
+    """What is left of a hint where the frame that it was written in prints inside another: which
+    names it follows there."""
+    names = HintList(tuple(map(HintName, dict.fromkeys(hint_names(hint)))))
+    while inner is not owner and inner.parent is not None:
+        passed = {a.name: a.hint for a in inner.arguments}
+        kept = (passed.get(name, HintName(name)) for name in hint_names(names))
+        names = HintList(tuple(hint for hint in kept if hint is not None))
+        inner = inner.parent
+    return mark_outer(names)
 
 
 class _Slots:

@@ -14,7 +14,7 @@ from backends.pytorch.merged import Class, Merged
 from backends.pytorch.passing import find_stages
 from backends.pytorch.terms import UNREAD, Form, Many, Part, subtrees, variables
 from backends.pytorch.widths import Widths
-from compiler.ir.hint import HintName
+from compiler.ir.hint import HintName, outer_names
 
 RATES = ("float", "float | None", "str")
 """Arguments that make no sizes, though the layers that take them may stand before one."""
@@ -24,12 +24,25 @@ def find_lying(target: Class, widths: Widths) -> set[str]:
     """Arguments that are the same in all instances and reach only some of the widths that
     depend on them: they must not be offered. All that is fixed by them, `target.fixed` notes."""
     found = widths.settings.found
-    names = {name for item in target.items for name in _find_fixed(widths, item)}
+    outer = {name for item in target.items for name in _find_outer(item)}
+    target.outer |= outer
+    names = outer | {name for item in target.items for name in _find_fixed(widths, item)}
     settings = [found[name] for name in names if name in found]
     settings = [s for s in settings if not s.runtime and s.annotation not in RATES]
     target.fixed |= {setting.dim or setting.name for setting in settings}
     own = not (target.is_root or target.is_turn)
     return {s.name for s in settings if s.constant and not s.hidden and (own or s.dim is None)}
+
+
+def _find_outer(item: Merged) -> Iterator[str]:
+    """Names of blocks around that something follows: layers written there, and applied here."""
+    for leaf in item.leaves():
+        for hint in leaf.hints:
+            yield from outer_names(hint)
+    for part in (*(variant.constructor for variant in item.variants), item.expression):
+        for tree in subtrees(part):
+            if isinstance(tree.target, Class):
+                yield from tree.target.outer
 
 
 def _find_fixed(widths: Widths, item: Merged) -> Iterator[str]:

@@ -214,7 +214,11 @@ class Index:
         return replace(item, expression=expression, reads=(*item.reads, mode), module=None)
 
     def _find_foreign_parents(self) -> Iterator[Frame]:
-        """A frame cannot hold a module that lives elsewhere: such frames print inline."""
+        """A frame cannot hold a module that lives elsewhere, nor be the module that it holds:
+        such frames print inline."""
+        for item in self.nodes:
+            if item.slot and item.slot == item.scope.path:
+                yield item.scope
         for frame in dict.fromkeys(item.scope for item in self.nodes):
             for inner in frame.chain:
                 for outer in inner.chain[1:-1]:

@@ -190,6 +190,8 @@ class Class:
     fixed: set[str | tuple[int, int]] = field(default_factory=set)
     """Settings, sizes by (formal, axis), that something in the class does not follow: it is made
     for their values, or for what else it is given."""
+    outer: set[str] = field(default_factory=set)
+    """Names of the blocks around its calls that something in the class would have to follow."""
     widths: dict[tuple[int, int], Hint] = field(default_factory=dict)
     """(output, axis) -> its size, in terms of the settings."""
     explained: Explained | None = None

@@ -105,8 +105,6 @@ class _Speller:
             if isinstance(node.op, Scan):
                 yield from self._spell_scan(node, node.op, known, mark)
                 continue
-            if self.nets is not None and not any(f in self.nets for f in node.scope.chain):
-                node = replace(node, origin=replace(node.origin, name=""))
             inner = find_rounded(node, self.producers, self.parameters)
             if inner is not None:
                 yield self._spell_rounded(inner, node, known)
@@ -118,7 +116,7 @@ class _Speller:
             yield made
 
     def _spell(self, node: Node, spelling: Spelling, known: Mapping[str, str]) -> Spelled:
-        slot = join_path(node.scope.path, node.origin.name) if node.origin.name else ""
+        slot = self._find_slot(node, has_weights=spelling.constructor is not None)
         names = [known.get(v.name, v.name) if v is not None else "" for v in node.inputs]
         found = {i: self.numbers[n] for i, n in enumerate(names) if n in self.numbers}
         if len(found) == len(names) > 1:
@@ -144,6 +142,14 @@ class _Speller:
             tuple(known[v.name] for v in node.outputs),
             None if spelling.general is None else read_term(spelling.general, hints, plain),
         )
+
+    def _find_slot(self, node: Node, *, has_weights: bool) -> str:
+        """The path of the module of a node; none where it is a function, or a train's own."""
+        if self.nets is not None and not any(f in self.nets for f in node.scope.chain):
+            return ""
+        if node.origin.name or has_weights:  # a net that is one op is called as its frame is
+            return join_path(node.scope.path, node.origin.name)
+        return ""
 
     def _set_dtype(self, constructor: Term | None, owned: Collection[str]) -> Term | None:
         """A constructor that makes weights of half precision where the graph has them so."""

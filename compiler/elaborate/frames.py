@@ -24,7 +24,7 @@ from compiler.elaborate.values import (
     plain_items,
 )
 from compiler.ir.graph import NO_DEFAULT, Argument, Frame
-from compiler.ir.hint import Hint
+from compiler.ir.hint import Hint, mark_outer
 from compiler.source import Span
 from compiler.syntax import Bool, Expr, Item, ListExpr, Name, NoneLiteral, Number, String, Unary
 
@@ -47,7 +47,7 @@ def open_frame(
     assert caller.home is not None
     assert caller.frame is not None
     arguments = (
-        *make_arguments(body, signature, given if hinted else {}),
+        *make_arguments(body, signature, given, hinted=hinted),
         *(
             Argument(name, _plain(body.names[0][name]), dim=place)
             for name, place in body.bound.items()
@@ -84,9 +84,12 @@ def make_arguments(
     signature: BlockSignature,
     given: Mapping[str, Given],
     defaults: Mapping[str, Hint] | None = None,
+    *,
+    hinted: bool = True,
 ) -> Iterator[Argument]:
     """The compile-time arguments of a call, in the order of the signature. `defaults` are what a
-    whole model, which nobody calls, has for arguments that were left out."""
+    whole model, which nobody calls, has for arguments that were left out; `hinted` is that of
+    `open_frame`."""
     for spec in signature.parameters:
         value = body.names[0][spec.name]
         if spec.is_tensor or isinstance(value, Tensor):
@@ -95,14 +98,15 @@ def make_arguments(
         yield Argument(
             spec.name,
             _plain(value),
-            _hint(source) or (defaults or {}).get(spec.name),
+            _hint(source, hinted=hinted) or (defaults or {}).get(spec.name),
             literal_default(spec.syntax.default, spec.kind),
             untraced=signature.untraced.get(spec.name, ()),
         )
 
 
-def _hint(source: Given | None) -> Hint | None:
-    return find_hint(source.value) if source is not None else None
+def _hint(source: Given | None, *, hinted: bool) -> Hint | None:
+    hint = find_hint(source.value) if source is not None else None
+    return hint if hinted or hint is None else mark_outer(hint)
 
 
 def _plain(value: Val) -> object:

@@ -30,7 +30,7 @@ from compiler.elaborate.values import (
 )
 from compiler.elaborate.weights import Slot, claim_slot, make_weight
 from compiler.ir.graph import Site, Value
-from compiler.ir.hint import Hint
+from compiler.ir.hint import Hint, mark_outer
 from compiler.messages.arguments import UnknownArgument, WrongArgument
 from compiler.messages.columns import OnlyInData
 from compiler.messages.functions import NotALayerHere
@@ -360,14 +360,15 @@ def _get_weight(call: _Call, weight: Weight, slot: Slot | None, place: CallPlace
 
 
 def _hints(call: _Call) -> tuple[tuple[str, Hint], ...]:
-    """How the fields were written, where that was in this block; `op` names the parameter that
-    the op itself came from."""
+    """How the fields were written, where that was in this block, else what they follow there;
+    `op` names the parameter that the op itself came from."""
     hints: list[tuple[str, Hint]] = []
     if call.application.hint is not None:
         hints.append(("op", call.application.hint))
-    if call.layer.frame is call.body.frame:
-        for option in type(call.op).options():
-            item = call.given.get(option.name)
-            if item is not None:
-                hints += field_hints(option.name, item)
+    here = call.layer.frame is call.body.frame
+    for option in type(call.op).options():
+        item = call.given.get(option.name)
+        for field, hint in field_hints(option.name, item) if item is not None else ():
+            kept = hint if here else mark_outer(hint)
+            hints += [(field, kept)] if kept is not None else []
     return tuple(hints)

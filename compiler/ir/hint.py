@@ -195,6 +195,24 @@ def _evaluate(hint: Hint, names: Mapping[str, object]) -> object:
             return "".join(str(_evaluate(part, names)) for part in parts)
 
 
+OUTER = "outer"
+"""What a hint calls that only says which names of a block around this one a number follows."""
+
+
+def mark_outer(hint: Hint) -> Hint | None:
+    """What is left of a hint in another block than the one it was written in: the names that it
+    reads there, which mean something else here or nothing. None for a plain number."""
+    names = dict.fromkeys(hint_names(hint))
+    return HintCall(OUTER, tuple(map(HintName, names))) if names else None
+
+
+def outer_names(hint: Hint) -> frozenset[str]:
+    """Names of a block around this one that a number follows."""
+    if isinstance(hint, HintCall) and hint.function == OUTER:
+        return frozenset(hint_names(hint))
+    return frozenset()
+
+
 def hint_names(hint: Hint) -> Iterator[str]:
     """Every name a hint reads, in order, with repetitions."""
     match hint:
