@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -127,6 +128,22 @@ def test_show_lists_what_each_optimizer_holds(tmp_path: Path) -> None:
     shown = json.loads(weft("show", str(spec), "fit", "--format", "json").stdout)
     held = [group["parameters"] for group in shown["train fit"]["groups"]]
     assert held == [["hidden.weight", "head.weight"], ["head.bias"], ["hidden.bias"]]
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "{}", "[1, 2]"])
+def test_run_refuses_labels_that_are_no_names(text: str, tmp_path: Path) -> None:
+    (tmp_path / "net.weft").write_text(
+        "model M {\n    input x: f32[2, 3]\n    output y = x -> relu\n}\n"
+    )
+    compiled = weft("compile", "net.weft", "-o", ".", "--onnx", "--no-verify", cwd=tmp_path)
+    assert compiled.returncode == 0, compiled.stderr
+    model = onnx.load(tmp_path / "M.onnx")
+    model.metadata_props.add(key="labels", value=text)
+    onnx.save(model, tmp_path / "M.onnx")
+    np.save(tmp_path / "x.npy", np.zeros((2, 3), np.float32))
+    done = weft("run", "M.onnx", "x=x.npy", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "error[W0902]: `M.onnx` cannot be read: its labels are no list" in done.stderr
 
 
 def test_compile_run_and_verify(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from compiler.source import Source
 from tests.elaborating import elaborate
 from tests.pytorch_compare import assert_means_the_same, draw_inputs, draw_lively
 from tests.pytorch_random import make_network
+from tests.test_low_rank_pass import LOOP
 from tests.train_scripts import lint
 from weft.building.plan import plan_build
 
@@ -334,21 +335,7 @@ def test_a_layer_without_an_adapter_is_told(options: str, codes: list[str]) -> N
 
 def test_a_layer_in_a_loop_without_an_adapter_is_told() -> None:
     sink = Sink()
-    text = """
-block cell(x_t: f32[n, d], h: f32[n, k]) {
-    return ((x_t -> dense(k) as input) + (h -> dense(k, bias=false) as hidden)) -> tanh
-}
-model Loop(k: int = 12) {
-    input x: f32[batch, t, 8]
-    h = zeros([batch, k])
-    scan x_t in x, axis=1 {
-        h = (x_t, h) -> cell
-        emit states = h
-    }
-    output y = states -> dense(3) as head
-}
-net tuned = Loop() -> lora(rank=2, only=["head", "cell.hidden"])
-"""
+    text = f'{LOOP}net tuned = M() -> lora(rank=2, only=["head", "cell.hidden"])\n'
     check_source(Source("loop.weft", text), sink=sink)
     (message,) = sink.messages
     assert message.code == "W1352"

@@ -3,8 +3,6 @@ them, outputs that nothing reads, and dropout of their own."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from backends.pytorch.load import assign_weights, load_module, run_source
 from backends.pytorch.modules import emit_module
-from backends.pytorch.running import read_metrics
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.functions import emit_objective
 from compiler.compression.attach import attach
@@ -25,7 +21,7 @@ from compiler.ir.evaluate import evaluate
 from compiler.messages.tuning import NetLookedInto
 from compiler.program import Train
 from tests.pytorch_compare import draw_inputs, draw_lively
-from tests.train_scripts import lint, one_thread, open_train, run, write
+from tests.train_scripts import assert_two_processes_agree, lint, open_train, write
 
 DATA = """
 data iris {
@@ -174,24 +170,7 @@ def test_two_processes_share_what_no_replica_can(tmp_path: Path) -> None:
     folder = write(DATA + NETS + INSIDE, tmp_path)
     lint(folder)
     assert "DistributedDataParallel" not in (folder / "train.py").read_text()
-    done = run(folder, "one")
-    assert done.returncode == 0, done.stderr
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    done = subprocess.run(
-        [*launch, "--nproc-per-node", "2", "train.py", "--out", "two", "--device", "cpu"],
-        cwd=folder,
-        env=one_thread(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    one, two = (load_file(folder / out / "last.safetensors") for out in ("one", "two"))
-    for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
-    records = [read_metrics(folder / out / "metrics.jsonl") for out in ("one", "two")]
-    for left, right in zip(*records, strict=True):
-        assert right["train.loss"] == pytest.approx(left["train.loss"], rel=1e-4)
+    assert_two_processes_agree(folder, "train.loss")
 
 
 def test_a_net_that_a_train_looks_into_is_not_exchanged(tmp_path: Path) -> None:

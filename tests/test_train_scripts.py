@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -22,10 +21,10 @@ from tests.train_scripts import (
     DIGITS,
     NETS,
     PLAIN,
+    assert_two_processes_agree,
     check_equal,
     kill_after,
     lint,
-    one_thread,
     open_train,
     run,
     write,
@@ -223,32 +222,7 @@ TAKEN = NETS.replace("body", "train").replace("head", "values")
 def test_two_processes_give_what_one_gives(text: str, tmp_path: Path) -> None:
     folder = write(text, tmp_path)
     lint(folder)
-    done = run(folder, "one")
-    assert done.returncode == 0, done.stderr
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-    ]
-    done = subprocess.run(
-        [*launch, "train.py", "--out", "two", "--device", "cpu"],
-        cwd=folder,
-        env=one_thread(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    one, two = (load_file(folder / out / "last.safetensors") for out in ("one", "two"))
-    for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
-    records = [read_metrics(folder / out / "metrics.jsonl") for out in ("one", "two")]
-    for left, right in zip(*records, strict=True):
-        for name in ("train.loss", "val.loss", "val.accuracy"):
-            assert right[name] == pytest.approx(left[name], rel=1e-4)
+    assert_two_processes_agree(folder, "train.loss", "val.loss", "val.accuracy")
 
 
 def test_several_nets_start_from_loaded_weights(tmp_path: Path) -> None:

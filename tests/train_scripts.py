@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits, load_iris
 
 from backends.pytorch.running import read_metrics
@@ -123,6 +124,29 @@ def run(folder: Path, out: str, *options: str) -> subprocess.CompletedProcess[st
         text=True,
         check=False,
     )
+
+
+def assert_two_processes_agree(folder: Path, *metrics: str) -> None:
+    """Runs a script alone and in two processes: the weights and the metrics agree."""
+    done = run(folder, "one")
+    assert done.returncode == 0, done.stderr
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*launch, "--nproc-per-node", "2", "train.py", "--out", "two", "--device", "cpu"],
+        cwd=folder,
+        env=one_thread(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    one, two = (load_file(folder / out / "last.safetensors") for out in ("one", "two"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+    records = [read_metrics(folder / out / "metrics.jsonl") for out in ("one", "two")]
+    for left, right in zip(*records, strict=True):
+        for name in metrics:
+            assert right[name] == pytest.approx(left[name], rel=1e-4)
 
 
 def one_thread() -> Mapping[str, str]:

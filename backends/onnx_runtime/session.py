@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_state
 
 from compiler.diagnostics import CompileError
+from compiler.files import parse_json
 from compiler.messages.verification import DeviceMissing, ModelRefused
 from compiler.messages.wording import list_words
 
@@ -70,9 +70,16 @@ class Session:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the classes that the model carries; none if it carries none."""
+        """Names of the classes that the model carries; none if it carries none.
+
+        Raises:
+            ValueError: what it carries under that name is no list of names.
+        """
         text = self.runtime.get_modelmeta().custom_metadata_map.get("labels", "[]")
-        return tuple(map(str, json.loads(text)))
+        found = parse_json(text)
+        if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
+            raise ValueError("its labels are no list of names")
+        return tuple(found)
 
     def cast_inputs(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays in the dtypes that the model's inputs have."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +23,9 @@ from weft.cli.reporting import (
 )
 
 if TYPE_CHECKING:
+    from compiler.ir.evaluate import Array
     from compiler.passes.base import Explanation
+    from weft.compiling import Target
 
 Folder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")]
 ItemName = Annotated[
@@ -90,19 +92,14 @@ def compile_command(
     targets = compiling.choose_targets(program, item, open_variant)
     both = only_onnx == only_pytorch
     for target in targets:
-        module: list[Path] = []
-        has_weights = compiling.has_weights(target, weights)
-        if only_onnx or both or has_weights:
+        numbers = None
+        if only_onnx or both or compiling.has_weights(target, weights):
             numbers, warnings = compiling.gather_weights(target, weights, program)
             print_messages(warnings)
+        module: list[Path] = []
         if only_pytorch or both:
-            if has_weights:
-                written = compiling.write_module_weights(target, numbers, output, weights)
-                print(f"wrote {written}" if written is not None else f"its weights are {weights}")
-                module += [written] if written is not None else []
-            module.append(compiling.write_module(target, output))
-            print(f"wrote {module[-1]}")
-        if only_onnx or both:
+            module = _write_module(target, numbers, output, weights)
+        if numbers is not None and (only_onnx or both):
             report = compiling.write_onnx(target, numbers, output, program, opset=opset)
             print(f"wrote {report.files[0]} ({compiling.describe(report)})")
             print_explanations(report.explanations, explain)
@@ -111,6 +108,23 @@ def compile_command(
             elif verify:
                 place = Place(device.value)
                 print(compiling.verify_written(target, numbers, report.files, module, place))
+
+
+def _write_module(
+    target: Target, numbers: Mapping[str, Array] | None, folder: Path, read: Path | None
+) -> list[Path]:
+    """Writes the module of a target, and beside it its weights where they come from somewhere;
+    the files that were written."""
+    from weft import compiling
+
+    made: list[Path] = []
+    if numbers is not None and compiling.has_weights(target, read):
+        written = compiling.write_module_weights(target, numbers, folder, read)
+        made += [written] if written is not None else []
+    made.append(compiling.write_module(target, folder))
+    for path in made:
+        print(f"wrote {path}")
+    return made
 
 
 def print_explanations(explanations: Iterable[Explanation], wanted: str | None) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from compiler.diagnostics import CompileError, did_you_mean
-from compiler.messages.files import BadInput, NotAnArray, UnknownItem
+from compiler.messages.files import BadInput, FileUnreadable, NotAnArray, UnknownItem
 from weft.cli.reporting import Device, DeviceOption, OutputFormat, need_input
 
 if TYPE_CHECKING:
@@ -67,7 +67,14 @@ def add_to(app: typer.Typer) -> None:
         elif form is OutputFormat.JSON:
             print(json.dumps({name: array.tolist() for name, array in results.items()}))
         else:
-            _print(results, session.labels)
+            _print(results, _read_labels(session, model))
+
+
+def _read_labels(session: Session, path: Path) -> tuple[str, ...]:
+    try:
+        return session.labels
+    except ValueError as error:
+        raise CompileError([FileUnreadable(None, str(path), str(error))]) from error
 
 
 def _read_inputs(pairs: Iterable[str], session: Session) -> Mapping[str, NDArray[Any]]:
