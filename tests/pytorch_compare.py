@@ -51,7 +51,7 @@ def draw_inputs(graph: Graph, sizes: Mapping[str, int], seed: int = 0) -> dict[s
 def run(module: torch.nn.Module, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
     with torch.no_grad():
         made = module(*(torch.from_numpy(array) for array in inputs.values()))
-    return tuple(t.numpy() for t in (made if isinstance(made, tuple) else (made,)))
+    return tuple(t.detach().numpy() for t in (made if isinstance(made, tuple) else (made,)))
 
 
 def assert_means_the_same(graph: Graph, sizes: Mapping[str, int], seed: int = 0) -> str:

@@ -331,3 +331,40 @@ def test_the_text_is_the_same_every_time() -> None:
         for seed in ("1", "2")
     }
     assert len(texts) == 1
+
+
+# --- ops that leave their operand as it is ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "output z = x -> reshape([batch, 4])",
+        "output z = x -> reshape([batch, -1])",
+        "output z = expand(x, [batch, 4])",
+        "output z = x[:]",
+        "output z = x  output y = x -> reshape([batch, 4])",
+        "y = x -> reshape([batch, 4])  output a = y  output b = relu(y)  output c = y[:]",
+        "output z = (x -> relu) -> reshape([batch, -1])",
+        "y = (x -> relu -> dense(3)) -> reshape([batch, 3])  output z = y[:]  output a = 2 * y",
+        "output z = x -> reshape([batch, 4]) -> dense(3)",
+        "param p: f32[4] = normal(0.02)  output z = p[:]  output y = x + p",
+        "output z = tensor([1.0, 2.0]) -> reshape([2])  output y = x[:]",
+        "output z = x -> dropout(10%) -> reshape([batch, 4])",
+        "h = zeros([batch])  scan t in x, axis=1 { h = h + (t -> reshape([batch]))  emit s = t[:] }"
+        "  output z = s -> reshape([batch, 4])  output y = h[:]",
+    ],
+)
+def test_what_changes_nothing_is_no_code(body: str) -> None:
+    graph = build(f"model M {{ input x: f32[batch, 4]\n{body} }}").graph
+    assert_means_the_same(graph, {"batch": 3})
+
+
+def test_a_block_whose_reshape_acts_in_one_call_only() -> None:
+    graph = build(
+        "block flat(x: f32[n, a, b]) { return x -> reshape([n, 6]) -> dense(6) }\n"
+        "block part(x: f32[n, ...]) { return x -> reshape([n, 6]) -> dense(6) }\n"
+        "model M {\n    input x: f32[batch, 2, 3]\n    input y: f32[batch, 6]\n"
+        "    output z = part(x) + part(y) + flat(x)\n}\n"
+    ).graph
+    assert_means_the_same(graph, {"batch": 3})

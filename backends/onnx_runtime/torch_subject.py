@@ -71,7 +71,7 @@ def run_module(module: Any, graph: Graph, inputs: Mapping[str, Array]) -> dict[s
     names = [output.name for output in graph.outputs]
     match made:
         case torch.Tensor():
-            return {names[0]: made.numpy()}
+            return {names[0]: made.detach().numpy()}
         case Mapping():
-            return {name: made[name].numpy() for name in names}
-    return {name: tensor.numpy() for name, tensor in zip(names, made, strict=True)}
+            return {name: made[name].detach().numpy() for name in names}
+    return {name: tensor.detach().numpy() for name, tensor in zip(names, made, strict=True)}

@@ -99,7 +99,9 @@ class Forward:
         if item.expression is None:
             return
         tree = resolve(item.expression, lambda label: self.reading.read(item, label))
-        assert isinstance(tree, Tree)
+        if not isinstance(tree, Tree):
+            self._pass_on(item)
+            return
         match tree.form:
             case Form.RUN:
                 write_turns(self.out, item, tree, self._make_inner, self.owner)
@@ -139,6 +141,17 @@ class Forward:
         if item.sample.op == "arange" and not self.flow.target_name(ref):
             fallback = "positions"
         self.out.assign(self.flow.choose(ref, fallback), made, ref)
+
+    def _pass_on(self, item: Merged) -> None:
+        """An op that leaves its operand as it is, such as a reshape to the same shape: its result
+        is the expression of the operand."""
+        (source,) = item.refs
+        depth, ref = self._depth(source), Made(item, 0)
+        made, reads = self.out.read(source)
+        if self.flow.stays_inline(ref):
+            self.flow.pending[ref] = Pending(made, depth, reads)
+        else:
+            self.out.assign(self.flow.choose(ref), made, ref)
 
     def _depth(self, ref: MergedRef) -> int:
         pending = self.flow.pending.get(ref)

@@ -1,0 +1,1 @@
+"""Whole specs at random, with their data: what `weft check` passes, `weft build` does."""
