@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from compiler.data.loading import evaluate_columns, load_data
+from compiler.diagnostics import Sink
+from compiler.driver import check_source
+from compiler.source import Source
 from tests.checking import check_text
 
 DIGITS = """
@@ -107,3 +111,11 @@ model M(vocab: int = t.vocab) {
     assert [len(rows[name]) for name in split.names] == [15, 5, 5]
     assert program.data["t"].split.overlap == 1
     assert str(program.models["M"].graph.outputs[0].value.type) == "f32[batch, 8, 8]"
+
+
+@pytest.mark.parametrize("op", ["dropout(20%)", "dropout(0.5)"])
+def test_noise_in_columns_is_refused(op: str) -> None:
+    text = DIGITS.replace("image / scale", f"(image / scale) -> {op}")
+    sink = Sink()
+    check_source(Source("spec.weft", text), sink=sink)
+    assert [(m.code, m.span.text) for m in sink.messages if m.span] == [("W1359", "dropout")]

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from backends.pytorch.load import run_source
 from backends.pytorch.running import read_metrics, read_results
+from backends.pytorch.script.facts import Facts
+from backends.pytorch.script.functions import emit_objective
 from backends.pytorch.script.write import write_training
-from backends.pytorch.tuning import make_trainer
+from backends.pytorch.tuning import _load_nets, make_trainer
 from compiler.compression.attach import find_net
 from compiler.compression.base import WeightedNet
 from compiler.compression.tuning.preparing import prepare_tuning
 from compiler.compression.world import Tuning
 from compiler.data.loading import load_data
+from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights, read_weights
+from compiler.writing.imports import write_imports
 from tests.train_scripts import lint
 from tests.tuned import Fitted, equal, fit, open_train, trainer_of
 
@@ -193,3 +199,63 @@ def test_only_cross_entropies_of_what_the_student_says_are_mixed(tmp_path: Path)
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
     write_training(tuned.train, tmp_path / "made", start=tuned.weights)
     lint(tmp_path / "made")
+
+
+CHAIN = """
+model Body(width: int = 6) {
+    input x: f32[b, 64]
+    output h: f32[b, width] = x -> dense(width) as fc -> tanh
+}
+model Top {
+    input h: f32[b, 6]
+    output z = h -> dense(10) as fc
+    output same = h
+}
+data digits {
+    source npz("digits.npz")
+    x = (image / 16) -> reshape([64])
+    split random(seed=0), train=80%, val=20%
+}
+train fit on digits {
+    net body = Body()
+    net top = Top()
+    z = top(body(x)).z
+    minimize cross_entropy(z, label) with adam(lr=1e-2)
+    batch 64  epochs 1
+}
+"""
+
+
+def test_a_net_behind_the_student_is_applied_to_both(tmp_path: Path) -> None:
+    train = open_train(CHAIN, tmp_path)
+    weights = draw_weights(train.step, 1)
+    net = find_net(train, "body").net.graph
+    own = WeightedNet(net, {path: weights[f"body.{path}"] for path in net.parameter})
+    teacher = WeightedNet(net, draw_weights(net, 5))
+    tuned = prepare_tuning(train, "body", own, Tuning(1, teacher=teacher), weights)
+    write_training(tuned.train, tmp_path / "made", start=tuned.weights)
+    lint(tmp_path / "made")
+    objective = (tmp_path / "made" / "train.py").read_text().partition("def compute_loss")[2]
+    assert objective.count("top(") == 2
+    columns = load_data(train.data, tmp_path).split("val")
+    taken = {item.name: columns[item.name] for item in tuned.train.step.inputs}
+    wanted = evaluate(tuned.train.step, dict(tuned.weights), taken)["loss"]
+    facts = Facts(tuned.train)
+    body = "\n".join(emit_objective(facts))
+    script = run_source("\n".join([*write_imports(body), "", body]), "objective")
+    given = [torch.from_numpy(np.ascontiguousarray(columns[name])) for name in facts.columns]
+    found = script.compute_loss(*_load_nets(tuned), *given).detach()
+    assert float(found) == pytest.approx(float(wanted), rel=1e-5)
+
+
+def test_a_train_that_has_nothing_left_to_change_is_refused(tmp_path: Path) -> None:
+    train = open_train(CHAIN.replace("with adam", 'over "top.fc.weight" with adam'), tmp_path)
+    net = find_net(train, "top").net.graph
+    frozen = replace(
+        net, parameters=tuple(replace(parameter, trainable=False) for parameter in net.parameters)
+    )
+    weights = draw_weights(train.step, 1)
+    own = WeightedNet(frozen, {path: weights[f"top.{path}"] for path in net.parameter})
+    with pytest.raises(CompileError) as caught:
+        prepare_tuning(train, "top", own, Tuning(1), weights)
+    assert [m.code for m in caught.value.messages] == ["W1358"]

@@ -265,3 +265,73 @@ def test_a_net_without_a_train_has_no_metrics() -> None:
 def test_what_is_no_net(subject: str) -> None:
     text = variant_spec("").replace("of fit {", f"of {subject} {{", 2)
     assert codes_of(text) == ["W0607"]
+
+
+# --- what no build is needed for ----------------------------------------------------------------
+
+BROKEN = {
+    "train": ("cross_entropy(logits, label)", "cross_entropy(logits, labl)"),
+    "model": ("dense(32)", "dens(32)"),
+    "data": ("image / 16", "imag / 16"),
+}
+
+
+@pytest.mark.parametrize("item", BROKEN)
+def test_faults_are_told_though_the_net_was_refused(item: str) -> None:
+    text = variant_spec(
+        "apply prune(chanels=50%) -> quantise(int8)  target cpuu  require sise <= 1KiB and test.x > 1"
+    )
+    assert "W0651" in codes_of(text)
+    right, wrong = BROKEN[item]
+    found = codes_of(text.replace(right, wrong))
+    assert {"W0221", "W0614", "W0651"} <= set(found)
+    assert "W0650" not in found
+
+
+def test_what_is_known_of_the_net_alone_is_not_asked_of_none() -> None:
+    text = variant_spec(
+        'apply prune(channels=50%, except=["dense"])  target cpu, batch=2'
+        "  require val.accuracy >= 90% and size <= 0.5 * fit.size"
+    )
+    refused = text.replace("cross_entropy(logits, label)", "cross_entropy(logits, labl)")
+    assert codes_of(text) == []
+    assert codes_of(refused) == ["W0201"]
+
+
+def test_a_figure_of_a_train_that_was_refused_is_no_fault_of_the_variant() -> None:
+    other = (
+        "train other of Net on digits { minimize mse(logits, labl) with sgd  batch 1  epochs 1 }"
+    )
+    assert codes_of(variant_spec("require size <= other.size", other)) == ["W0201"]
+
+
+@pytest.mark.parametrize(
+    ("clauses", "code"),
+    [
+        ('apply prune(channels=50%, except=["hidden"])', "W1111"),
+        ('apply prune(weights=50%, only=["digits"])', "W0650"),
+        ("apply low_rank(rank=32)", "W1350"),
+        ('apply low_rank(rank=9, only=["dense"])', "W1350"),
+        ('apply low_rank(rank=9, only=["hidden"])', None),
+        ('apply quantize(int8, only=["dense"])', None),
+        ('apply quantize(weights8, only=["dense"])', "W1155"),
+        ('apply quantize(dynamic, except=["dense", "hidden"])', "W1155"),
+    ],
+)
+def test_passes_that_find_nothing_to_do(clauses: str, code: str | None) -> None:
+    expected = [] if code is None else [code]
+    assert codes_of(variant_spec(clauses)) == expected
+
+
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [
+        ("finetune", "W1101"),
+        ("distill", "W1101"),
+        ("prune(channels=50%, importance=taylor)", "W1101"),
+        ("prune(channels=50%)", None),
+    ],
+)
+def test_passes_that_need_a_train(step: str, code: str | None) -> None:
+    found = codes_of(LOADED + f"variant small of loaded {{ apply {step} }}")
+    assert found == ([] if code is None else [code])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -108,7 +108,7 @@ def measure_deployed(place: NetOfTrain, session: Session, split: str) -> dict[st
     Raises:
         CompileError: the data cannot be read, or has no such split.
     """
-    scores = score_rows(place, split, lambda inputs: session.run(session.cast_inputs(inputs)))
+    scores = score_rows(place, split, session.run_rows)
     return {name: score.total() for name, score in scores.items()}
 
 
@@ -151,11 +151,12 @@ def score_rows(
     _refuse_related_rows(place, graph)
     inputs = choose_inputs(place, chosen)
     columns = {name: array[chosen] for name, array in loaded.columns.items()}
-    results = _run_in_chunks(run, inputs, train.batch)
+    by_row = [o for o in graph.outputs if _has_rows(o.value, graph)]
+    results = _run_in_chunks(run, inputs, train.batch, {o.name for o in by_row})
     made = {
         call.values[o.value.name].name: (call.values[o.value.name], results[o.name])
         for call in place.calls
-        for o in graph.outputs
+        for o in by_row
         if o.name in results and o.value.name in call.values
     }
     return dict(_make_scores(place, made, columns, len(chosen)))
@@ -174,9 +175,21 @@ def _refuse_related_rows(place: NetOfTrain, graph: Graph) -> None:
             raise CompileError([fault])
 
 
-def sample_inputs(place: NetOfTrain, graph: Graph, rows: int = 8) -> dict[str, Array]:
-    """Inputs of a graph that stands in a net's place, from the first training rows."""
-    arrays = choose_inputs(place, place.data.rows["train"][:rows])
+def _has_rows(value: Value, graph: Graph) -> bool:
+    """Whether a value has an entry for each row: its first axis is that of the inputs."""
+    leading = {i.value.type.shape[:1] for i in graph.inputs}
+    return value.type.shape[:1] in leading and value.type.rank > 0
+
+
+def sample_inputs(
+    place: NetOfTrain, graph: Graph, fixed: Mapping[str, int], rows: int = 8
+) -> dict[str, Array]:
+    """Inputs of a graph that stands in a net's place, from the first training rows: as many as a
+    file of `fixed` sizes takes, where the number of rows is among these."""
+    known = place.data.rows["train"]
+    leading = graph.inputs[0].value.type.shape[0]
+    rows = min(rows, len(known)) if leading.symbols.isdisjoint(fixed) else leading.evaluate(fixed)
+    arrays = choose_inputs(place, np.resize(known, rows))
     types = {item.name: item.value.type.dtype.numpy for item in graph.inputs}
     return {name: arrays[name].astype(types[name]) for name in types}
 
@@ -207,7 +220,7 @@ def _compute_inputs(place: NetOfTrain, part: Graph, rows: Array) -> dict[str, Ar
         return evaluate(part, weights, inputs)
 
     columns = {item.name: place.data.columns[item.name][rows] for item in part.inputs}
-    return _run_in_chunks(run, columns, place.train.batch)
+    return _run_in_chunks(run, columns, place.train.batch, {o.name for o in part.outputs})
 
 
 def _make_scores(
@@ -278,11 +291,14 @@ def _is_read(part: Graph, item: Input) -> bool:
     return item.name in part.users or any(o.value.name == item.name for o in part.outputs)
 
 
-def _run_in_chunks(run: Runner, inputs: Mapping[str, Array], size: int) -> dict[str, Array]:
-    """The outputs for all rows, a batch at a time."""
+def _run_in_chunks(
+    run: Runner, inputs: Mapping[str, Array], size: int, wanted: Set[str]
+) -> dict[str, Array]:
+    """The outputs of those names for all rows, a batch at a time."""
     rows = len(next(iter(inputs.values())))
     parts = [
         run({n: a[start : start + size] for n, a in inputs.items()})
         for start in range(0, rows, size)
     ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    names = [name for name in parts[0] if name in wanted]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}

@@ -69,6 +69,12 @@ class Session:
         }
 
     @property
+    def batch(self) -> int | None:
+        """The size of the first axis of all inputs; None where the file has not fixed it."""
+        firsts = {shape[0] if shape else None for shape in self.fixed_shapes.values()}
+        return firsts.pop() if len(firsts) == 1 else None
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes that the model carries; none if it carries none.
 
@@ -101,6 +107,26 @@ class Session:
         except REFUSALS as error:
             raise RuntimeError(str(error)) from error
         return dict(zip(self.outputs, results, strict=True))
+
+    def run_rows(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs for rows along the first axis of all inputs. A file with a fixed batch gets
+        as many at a time as it takes, the last of them filled up with rows that come again.
+
+        Raises:
+            RuntimeError: as for `run`.
+        """
+        given, batch = self.cast_inputs(inputs), self.batch
+        count = len(next(iter(given.values())))
+        if batch is None or batch == count:
+            return self.run(given)
+        parts = []
+        for start in range(0, count, batch):
+            rows = np.arange(start, start + batch) % count
+            parts.append(self.run({name: array[rows] for name, array in given.items()}))
+        return {
+            name: np.concatenate([part[name] for part in parts])[:count] if first.ndim else first
+            for name, first in parts[0].items()
+        }
 
 
 def open_session(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from compiler.compression.copying import GraphCopy, find_sizes, prefixed_parameters
-from compiler.diagnostics import CompileError
+from compiler.diagnostics import CompileError, Message
 from compiler.dims import Dim
 from compiler.ir.graph import Alias, Decision, Frame, Graph, Node, Output, Parameter, Value
 from compiler.ir.verify import verify_graph
@@ -44,9 +44,9 @@ def attach(train: Train, name: str, graph: Graph, prefix: str | None = None) -> 
         old.prefix if prefix is None else prefix,
     )
     calls = find_calls(train.step, old)
-    if not calls:
-        raise CompileError([NetInsideLoop(train.span, name)])
-    refuse_looking_inside(train, name, calls, {new.prefix + p for p in graph.parameter})
+    fault = find_obstacle(train, name, {new.prefix + p for p in graph.parameter})
+    if fault is not None:
+        raise CompileError([fault])
     step = _Replacement(train.step, old, new, calls).run()
     nets = tuple(new if net is old else net for net in train.nets)
     freed = {old.prefix + path for path in old.net.frozen}
@@ -91,16 +91,14 @@ def find_calls(step: Graph, net: TrainedNet) -> tuple[CallOfNet, ...]:
     )
 
 
-def refuse_looking_inside(
-    train: Train, name: str, calls: Sequence[CallOfNet], kept: Collection[str]
-) -> None:
-    """Refuses what the step takes from a net besides its outputs, where another graph shall
-    stand in its place: parts of it, and weights that are not among those `kept`.
-
-    Raises:
-        CompileError: it takes such a thing.
-    """
+def find_obstacle(train: Train, name: str, kept: Collection[str]) -> Message | None:
+    """Why no other graph can take the place of a net: the step applies it inside a loop, or takes
+    more from it than its outputs: a part of it, or a weight that is not among those `kept`. None
+    where one can."""
     net = find_net(train, name)
+    calls = find_calls(train.step, net)
+    if not calls:
+        return NetInsideLoop(train.span, name)
     own = {net.prefix + path for path in net.net.graph.parameter}
     inside = {id(node) for call in calls for node in call.nodes}
     for node in train.step.nodes:
@@ -110,9 +108,10 @@ def refuse_looking_inside(
         for path in (v.name for v in node.inputs if v is not None and v.name in own):
             part = next((f for f in frames if path.startswith(f"{f.path}.")), None)
             if part is not None:
-                raise CompileError([NetLookedInto(part.origin, name, part.path)])
+                return NetLookedInto(part.origin, name, part.path)
             if path not in kept:
-                raise CompileError([NetLookedInto(node.origin.span, name, path)])
+                return NetLookedInto(node.origin.span, name, path)
+    return None
 
 
 def _find_frame(node: Node, net: TrainedNet) -> Frame | None:

@@ -60,6 +60,11 @@ class CompressionPass(Described):
         an error otherwise."""
         return False
 
+    @property
+    def attaches(self) -> bool:
+        """Whether it puts the net back into its train, to train it on or to ask for gradients."""
+        return self.trains
+
     def shorten(self, share: float) -> CompressionPass:
         """The same pass with a share of its training, where it trains: for judging candidates."""
         return self

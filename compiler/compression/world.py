@@ -103,6 +103,7 @@ class Tuning:
     alpha: float = 0.5
     temperature: float = 4.0
     masks: Mapping[str, Array] = field(default_factory=dict)
+    span: Span | None = None  # of the pass, for messages
 
 
 class Trainer(Protocol):

@@ -14,7 +14,7 @@ from compiler.elaborate.paths import Path, join
 from compiler.elaborate.results import take_outputs, translate_result
 from compiler.elaborate.signatures import read_signature
 from compiler.elaborate.values import POISON, BlockLayer, Given, NetValue, Poison, Val
-from compiler.elaborate.weights import claim_path
+from compiler.elaborate.weights import claim_path, reserve_weights
 from compiler.messages.nets import ModelHasNo, NothingReturned
 from compiler.messages.values import RecursionTooDeep
 from compiler.syntax import Model
@@ -115,6 +115,8 @@ class _Call:
             path = self.net.path
         else:
             path = join(self.caller.frame.path, claimed.text if claimed is not None else "")
+        if not path and self.caller.home is not None:  # `train f of Model`
+            reserve_weights(self.caller.home.root.builder, self.layer.item)
         self.body.frame = open_frame(
             self.caller,
             self.body,

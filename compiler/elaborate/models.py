@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from compiler.elaborate.adapters import adapt_net
@@ -12,14 +11,13 @@ from compiler.elaborate.frames import make_arguments
 from compiler.elaborate.graphs import GraphState
 from compiler.elaborate.parameters import bind_parameters
 from compiler.elaborate.signatures import read_signature
-from compiler.elaborate.tracing import walk
 from compiler.elaborate.values import BlockLayer
+from compiler.elaborate.weights import reserve_weights
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Graph
 from compiler.messages.nets import ModelHasNo
 from compiler.program import AddAdapters, LoadWeights, Net
 from compiler.source import Span
-from compiler.syntax import Clause, Declare, Item
 
 NetSteps = tuple[LoadWeights | AddAdapters, ...]
 """What functions on nets do to a net, in order."""
@@ -76,8 +74,7 @@ class ModelRun:
             origin=self.item.name.span,
         )
         builder = Builder(self.name, frame, self.item.doc)
-        for name in _weight_names(self.item):
-            builder.reserve(name)
+        reserve_weights(builder, self.item)
         body.home = GraphState(builder)
         body.frame = frame
         return body
@@ -95,17 +92,6 @@ class ModelRun:
             value = body.home.value_of(output.tensor)
             body.home.builder.output(output.name, value, output.doc, output.span)
         return body.home.builder.graph()
-
-
-def _weight_names(item: Item) -> Sequence[str]:
-    """Names of weights that a model declares itself: no other value may take their paths."""
-    return [
-        operand.value.name.text
-        for node in walk(item.body)
-        if isinstance(node, Clause) and node.word.text in ("param", "buffer")
-        for operand in node.operands
-        if isinstance(operand.value, Declare)
-    ]
 
 
 def elaborate_layer(layer: BlockLayer, name: str, span: Span, steps: NetSteps = ()) -> Net | None:

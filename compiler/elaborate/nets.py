@@ -28,7 +28,7 @@ from compiler.elaborate.values import (
 from compiler.elaborate.weights import Slot
 from compiler.ir.graph import Frame
 from compiler.messages.names import UnknownAttribute
-from compiler.messages.nets import LabelNamesNothing, NetNotUsed
+from compiler.messages.nets import LabelNamesNothing, LayerIsNoNet, NetNotUsed
 from compiler.syntax import Attribute
 
 NET_CLAUSES = ClauseTable("a net", {})
@@ -199,9 +199,15 @@ def _report_missing(body: Body, net: NetValue, attribute: Attribute, layer: Laye
         body.report(NetNotUsed(name.span, net.name, name.text, net.span))
         return
     if body.home is not None:
-        prefix = net.path + "."
-        paths = body.home.root.builder.parameter_paths()
-        known += [p.removeprefix(prefix) for p in paths if p.startswith(prefix)]
+        builder, prefix = body.home.root.builder, f"{net.path}." if net.path else ""
+        inside = [p for p in builder.parameter_paths() if p.startswith(prefix)]
+        known += [p.removeprefix(prefix) for p in inside]
+        own = [p for p in inside if p.startswith(f"{prefix}{name.text}.")]
+        if own:
+            weight = builder.get_parameter(own[0])
+            place = weight.origin if weight is not None else None
+            body.report(LayerIsNoNet(name.span, net.name, name.text, place))
+            return
     shown = tuple(known[:8])
     body.report(
         UnknownAttribute(

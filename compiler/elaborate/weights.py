@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from compiler.elaborate.context import Body, Label
 from compiler.elaborate.paths import Path, join, join_hints
+from compiler.elaborate.tracing import walk
 from compiler.elaborate.values import Tensor
+from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame
 from compiler.ir.hint import Hint
 from compiler.messages.columns import ColumnNamedAsWeight
-from compiler.messages.nets import PathTaken, SharedWeightDiffers, StagesMixed
+from compiler.messages.nets import PathTaken, SharedWeightDiffers, StagesMixed, ValueNamedAsWeight
 from compiler.ops.base import Weight
 from compiler.records import dataclass
 from compiler.source import Span
+from compiler.syntax import Clause, Declare, Item
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,16 @@ def _full(body: Body, path: str) -> str:
     return join(body.frame.path, path) if body.frame is not None else path
 
 
+def reserve_weights(builder: Builder, item: Item) -> None:
+    """Keeps the paths free of the weights that a model declares itself, where these lie at the top
+    of a graph: no other value may take them."""
+    for node in walk(item.body):
+        if isinstance(node, Clause) and node.word.text in ("param", "buffer"):
+            for operand in node.operands:
+                if isinstance(operand.value, Declare):
+                    builder.reserve(operand.value.name.text)
+
+
 def make_weight(
     body: Body,
     path: str,
@@ -70,6 +83,9 @@ def make_weight(
     column = root.builder.get_input(path) if found is None else None
     if column is not None:
         body.report(ColumnNamedAsWeight(span, path, column.origin))
+        return None
+    if found is None and root.builder.has_value(path):
+        body.report(ValueNamedAsWeight(span, path))
         return None
     if found is None:
         value = root.builder.parameter(

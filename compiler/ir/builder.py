@@ -99,7 +99,7 @@ class Builder:
         """Declares a weight or buffer under a path.
 
         Raises:
-            ValueError: the path is taken (callers look with `has_parameter` first).
+            ValueError: the path is taken (callers look with `has_value` first).
         """
         if path in self._values:
             raise ValueError(f"{path} is declared twice")
@@ -107,6 +107,10 @@ class Builder:
         self._values[path] = value
         self._parameters[path] = Parameter(value, initializer, trainable, origin, hints)
         return value
+
+    def has_value(self, name: str) -> bool:
+        """Whether an input, a weight or the result of a node has the name."""
+        return name in self._values
 
     def get_parameter(self, path: str) -> Parameter | None:
         """The parameter under a path, if it is declared."""

@@ -190,6 +190,29 @@ class WeightsInData(Message):
 
 @final
 @dataclass(frozen=True)
+class NoiseInData(Message):
+    """A layer that acts in training only stands in a column expression. Columns are computed once,
+    before training, the same for every epoch and for the deployed file: `dropout` would do nothing
+    there."""
+
+    code: ClassVar[str] = "W1359"
+    bad: ClassVar[str] = digits_spec("image = (image / 16) -> dropout(20%)")
+    good: ClassVar[str] = digits_spec("image = image / 16")
+
+    op: str
+
+    def title(self) -> str:
+        return f"`{self.op}` does nothing in data"
+
+    def label(self) -> str:
+        return "acts in training only, and columns are computed before"
+
+    def help(self) -> str:
+        return "move it into the model, or into the train"
+
+
+@final
+@dataclass(frozen=True)
 class BadShares(Message):
     """The shares of a split are parts of the rows (`80%`, `0.8`) or whole numbers of rows (`500`,
     `1`), for `train`, `val` and `test`, and parts add up to 100% at most."""

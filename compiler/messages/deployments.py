@@ -66,6 +66,72 @@ class DimBothWays(Message):
         return "leave it out of one of the clauses"
 
 
+OPEN_HEIGHT = (
+    train_spec().replace("f32[batch, 8, 8]", "f32[batch, h, 8]").replace("flatten", "mean(axis=1)")
+)
+"""A spec whose net leaves a size open that its data settles."""
+
+
+@final
+@dataclass(frozen=True)
+class FixedAgainstData(Message):
+    """A deployment fixes a size to another number than the data of its train has, so that no row of
+    the data fits the file: it could neither be verified on real rows nor measured."""
+
+    code: ClassVar[str] = "W1356"
+    bad: ClassVar[str] = OPEN_HEIGHT + "deploy fit as onnx { fix h=4 }\n"
+    good: ClassVar[str] = OPEN_HEIGHT + "deploy fit as onnx { fix h=8 }\n"
+
+    dim: str
+    size: int
+    given: int
+    train: str
+
+    def title(self) -> str:
+        return (
+            f"`{self.dim}` is {self.given} in the data of `{self.train}`, and fixed to {self.size}"
+        )
+
+    def label(self) -> str:
+        return f"no row of the data has {self.size} there"
+
+    def help(self) -> str:
+        return f"write `fix {self.dim}={self.given}`, or leave it out"
+
+
+@final
+@dataclass(frozen=True)
+class FixedAgainstTarget(Message):
+    """A deployment fixes a size to another number than the `target` of its variant measures it
+    with. A file whose size is fixed runs with no other."""
+
+    code: ClassVar[str] = "W1357"
+    bad: ClassVar[str] = (
+        train_spec()
+        + "variant tiny of fit { apply quantize(stored8)  target cpu, batch=2 }\n"
+        + "deploy tiny as onnx { fix batch=3 }\n"
+    )
+    good: ClassVar[str] = (
+        train_spec()
+        + "variant tiny of fit { apply quantize(stored8)  target cpu, batch=3 }\n"
+        + "deploy tiny as onnx { fix batch=3 }\n"
+    )
+
+    dim: str
+    size: int
+    measured: int
+    variant: str
+
+    def title(self) -> str:
+        return f"`{self.dim}` is fixed to {self.size}, and measured at {self.measured}"
+
+    def label(self) -> str:
+        return f"the `target` of `{self.variant}` says `{self.dim}={self.measured}`"
+
+    def help(self) -> str:
+        return "give both the same number, or leave it out of `target`"
+
+
 @final
 @dataclass(frozen=True)
 class DimensionWithoutSize(Message):

@@ -23,6 +23,7 @@ class PassDoesNothing(Message):
     """
 
     code: ClassVar[str] = "W1350"
+    bad: ClassVar[str] = variant_spec("apply low_rank(rank=32)")
     good: ClassVar[str] = variant_spec("apply low_rank(rank=1, unless_slower=true)")
 
     step: str

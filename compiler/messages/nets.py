@@ -148,6 +148,72 @@ class SharedWeightDiffers(Message):
 
 @final
 @dataclass(frozen=True)
+class ValueNamedAsWeight(Message):
+    """A value has the name of a weight's path, and both are names of one graph. A name with a dot
+    in it, which only backquotes make, can be the path of a weight (`dense.weight`)."""
+
+    code: ClassVar[str] = "W1354"
+    bad: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    `dense.weight` = x -> relu\n"
+        "    output y = `dense.weight` -> dense(8)\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input x: f32[batch, 8]\n    h = x -> relu\n"
+        "    output y = h -> dense(8)\n}\n"
+    )
+
+    path: str
+
+    def title(self) -> str:
+        return f"`{self.path}` is a weight and a value"
+
+    def label(self) -> str:
+        return f"makes the weight `{self.path}`, a name that a value has"
+
+    def help(self) -> str:
+        return "give the value another name, or the stage with `as`"
+
+
+@final
+@dataclass(frozen=True)
+class LayerIsNoNet(Message):
+    """What stands behind the dot of a net is a layer that the model applies where it stands. Only
+    what is declared with `net` can be referred to, because its weights may be read in several
+    places; `as head` names the path of a layer's weights, and no value.
+    """
+
+    code: ClassVar[str] = "W1355"
+    bad: ClassVar[str] = (
+        "model N() {\n    input x: f32[batch, 8]\n    output y = x -> dense(8) as head\n}\n"
+        "model M() {\n    input x: f32[batch, 8]\n    net n = N()\n    y = n(x)\n"
+        "    output z = y + n.head.bias\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model N() {\n    input x: f32[batch, 8]\n    net head = dense(8)\n"
+        "    output y = x -> head\n}\n"
+        "model M() {\n    input x: f32[batch, 8]\n    net n = N()\n    y = n(x)\n"
+        "    output z = y + n.head.bias\n}\n"
+    )
+
+    net: str
+    name: str
+    place: Span | None
+
+    def title(self) -> str:
+        return f"`{self.name}` of the net `{self.net}` cannot be read: it is a layer, and no `net`"
+
+    def label(self) -> str:
+        return "the path of a layer's weights, not the name of a value"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.place, "applied here"),) if self.place is not None else ()
+
+    def help(self) -> str:
+        return f"declare it in the model, `net {self.name} = …`, and apply it: `-> {self.name}`"
+
+
+@final
+@dataclass(frozen=True)
 class NetNotUsed(Message):
     """Something inside a net is read before the net is used.
 

@@ -46,6 +46,7 @@ class NothingToCut(Message):
     """
 
     code: ClassVar[str] = "W1111"
+    bad: ClassVar[str] = variant_spec('apply prune(weights=50%, except=["hidden", "dense"])')
     good: ClassVar[str] = variant_spec("apply prune(weights=50%)")
 
     what: str  # "channels" or "weights"

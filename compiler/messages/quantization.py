@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, final
 
 from compiler.diagnostics import Message
+from compiler.messages.variants import variant_spec
 from compiler.records import dataclass
 
 
@@ -45,6 +46,8 @@ class NothingToQuantize(Message):
     """
 
     code: ClassVar[str] = "W1141"
+    bad: ClassVar[str] = variant_spec('apply quantize(int8, except=["hidden", "dense"])')
+    good: ClassVar[str] = variant_spec('apply quantize(int8, except=["dense"])')
     net: str
     placement: str = ""
 

@@ -9,6 +9,30 @@ from compiler.messages.items import train_spec
 from compiler.records import dataclass
 
 
+PARTS = """\
+model Net() {{
+    input image: f32[batch, 8, 8]
+    net body = flatten -> dense(16)
+    features = image -> body
+    output features = features
+    output logits = features -> dense(10)
+}}
+data digits {{
+    source sklearn("digits")
+    image = image / 16
+    split random(seed=0), train=80%, val=20%
+}}
+train fit on digits {{
+    net net = Net()
+    logits = net(image).logits
+    minimize cross_entropy(logits, label) + mean({features} ** 2) with adamw(lr=1e-3)
+    batch 64  epochs 10
+}}
+"""
+"""A spec whose objective reads more of a net than its scores."""
+TUNED = "variant tiny of fit { apply finetune(epochs=2) }\n"
+
+
 @final
 @dataclass(frozen=True)
 class NetInsideLoop(Message):
@@ -42,6 +66,8 @@ class NetLookedInto(Message):
     """
 
     code: ClassVar[str] = "W1280"
+    bad: ClassVar[str] = PARTS.format(features="net.body(image)") + TUNED
+    good: ClassVar[str] = PARTS.format(features="net(image).features") + TUNED
     net: str
     part: str
 
@@ -67,6 +93,8 @@ class NothingToTrainOn(Message):
     """
 
     code: ClassVar[str] = "W1101"
+    bad: ClassVar[str] = train_spec() + "variant tiny of Net { apply finetune(epochs=2) }\n"
+    good: ClassVar[str] = train_spec() + "variant tiny of fit { apply finetune(epochs=2) }\n"
     step: str
 
     def title(self) -> str:
@@ -143,6 +171,29 @@ class NoScalesToLearn(Message):
 
     def help(self) -> str:
         return "`quantize(int8)` stands before it"
+
+
+@final
+@dataclass(frozen=True)
+class NothingLeftToTrain(Message):
+    """A pass trains the net on, and none of the weights that its train changes is left in floats: a
+    quantization before it has stored them in few bits, or the train freezes all others.
+
+    `quantize(int8)` keeps floats beside the rounding while a net is trained on; behind the other
+    schemes biases and norms may be left, if the train changes these.
+    """
+
+    code: ClassVar[str] = "W1358"
+    step: str
+
+    def title(self) -> str:
+        return f"`{self.step}` has nothing left to train"
+
+    def label(self) -> str:
+        return "no weight that the train changes is left in floats, under the paths of its groups"
+
+    def help(self) -> str:
+        return f"train before storing: `{self.step} -> quantize(…)`, or take `quantize(int8)`"
 
 
 @final

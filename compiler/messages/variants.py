@@ -12,9 +12,10 @@ from compiler.source import Span
 
 
 def variant_spec(clauses: str, rest: str = "") -> str:
-    """A whole spec with this variant."""
-    metric = "metric accuracy = accuracy(logits, label)"
-    return train_spec(metric) + f"variant tiny of fit {{ {clauses} }}\n{rest}"
+    """A whole spec with this variant, of a net with a hidden layer."""
+    spec = train_spec("metric accuracy = accuracy(logits, label)")
+    spec = spec.replace("-> dense(10)", "-> dense(32) as hidden -> relu -> dense(10)")
+    return spec + f"variant tiny of fit {{ {clauses} }}\n{rest}"
 
 
 @final

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, final
 
 from compiler.diagnostics import Message
+from compiler.messages.variants import variant_spec
 from compiler.records import dataclass
 
 
@@ -21,6 +22,8 @@ class NoDenseLayer(Message):
     """
 
     code: ClassVar[str] = "W1155"
+    bad: ClassVar[str] = variant_spec('apply quantize(weights4, except=["hidden"])')
+    good: ClassVar[str] = variant_spec("apply quantize(weights4)")
     net: str
     scheme: str
     least: int = 1

@@ -122,7 +122,10 @@ class ClassLoss(Op):
         if self.reduction == "none":
             return losses
         total = np.asarray(losses.sum())
-        return total / weights.sum() if self.reduction == "mean" else total
+        if self.reduction == "sum":
+            return total
+        with np.errstate(invalid="ignore"):  # not a number where no target counts
+            return np.asarray(total / weights.sum())
 
     def spell_operands(self, node: Node) -> tuple[Term, Term]:
         """Prediction and target with the classes along axis 1, where PyTorch wants them."""

@@ -147,9 +147,7 @@ def time_contenders(
 def measure_split(contender: Contender, session: Session, split: str) -> dict[str, Measured]:
     """The metrics of a split, and `loss`, as the file computes them; with their samples."""
     assert contender.place is not None, "a net without a train has no splits"
-    scores = score_rows(
-        contender.place, split, lambda inputs: session.run(session.cast_inputs(inputs))
-    )
+    scores = score_rows(contender.place, split, session.run_rows)
     return {name: sample_score(score) for name, score in scores.items()}
 
 
@@ -173,8 +171,7 @@ def measure_error(session: Session, base: Session, batches: Iterator[Mapping[str
     """Relative output error: the norm of the difference over the norm of the base's outputs."""
     difference = norm = 0.0
     for inputs in batches:
-        given = base.cast_inputs(inputs)
-        found, expected = session.run(session.cast_inputs(inputs)), base.run(given)
+        found, expected = session.run_rows(inputs), base.run_rows(inputs)
         for name, array in expected.items():
             if np.issubdtype(array.dtype, np.floating) and name in found:
                 exact = array.astype(np.float64)

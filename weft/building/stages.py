@@ -221,7 +221,7 @@ class Build:
         if deploy.train is None:
             return None
         place = self.find_place(deploy)
-        return sample_inputs(place, deploy.graph) if place.calls else None
+        return sample_inputs(place, deploy.graph, dict(deploy.fixed)) if place.calls else None
 
     def find_place(self, deploy: Deploy) -> NetOfTrain:
         """The place of a deployed net in its train, with the trained weights of the other nets."""

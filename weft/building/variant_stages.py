@@ -152,7 +152,8 @@ class VariantStages:
         """Some real rows; None for a net without data."""
         if contender.place is None:
             return None
-        return sample_inputs(contender.place, contender.wrapped)
+        fixed = dict(build.form.options.fixed)
+        return sample_inputs(contender.place, contender.wrapped, fixed)
 
     def write_others(self, build: VariantBuild, net: WeightedNet) -> None:
         """Writes and verifies the files of further deployments of a variant."""

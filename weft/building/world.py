@@ -145,7 +145,7 @@ class SplitJudge:
         scores = score_rows(
             self.plan.place,
             self.plan.judge_split,
-            lambda inputs: session.run(session.cast_inputs(inputs)),
+            session.run_rows,
             self.plan.judgement,
         )
         return {name: score.total() for name, score in scores.items()}

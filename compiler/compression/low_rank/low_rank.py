@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Literal, final
@@ -23,11 +23,16 @@ from compiler.compression.low_rank.planning import (
 )
 from compiler.compression.low_rank.whole import replace_what_pays
 from compiler.compression.selecting import KEPT_OUT, is_selected
+from compiler.compression.wording import describe_pass
 from compiler.compression.world import LayerNote, World
-from compiler.diagnostics import CompileError, Fault
+from compiler.diagnostics import CompileError, Fault, Message
+from compiler.ir.graph import Graph
+from compiler.messages.effects import PassDoesNothing
 from compiler.messages.layers import OptionOutOfRange
 from compiler.messages.low_rank import BudgetOutOfReach, OneGoalOnly
+from compiler.ops.linear import Dense, Embedding
 from compiler.records import dataclass
+from compiler.source import Span
 
 ENERGY = 0.95
 """What is kept where neither a rank nor a budget is asked for."""
@@ -87,6 +92,33 @@ class LowRank(CompressionPass):
     def count_least(self, shape: tuple[int, ...]) -> int:
         """A factor for each of two sides with rank 1, where that is fewer."""
         return min(prod(shape), shape[0] + shape[1]) if len(shape) > 1 else prod(shape)
+
+    def find_fault(
+        self, graph: Graph | None, bounded: Collection[str], span: Span | None
+    ) -> Message | None:
+        """A net of which no layer would have fewer weights in factors of the given rank."""
+        if graph is None or self.rank is None:
+            return None
+        reasons = []
+        for layer in find_layers(graph):
+            if not is_selected(layer.path, self.only, self.except_):
+                continue
+            reason = layer.reason or self._count_factors(layer, self.rank)
+            if not reason:
+                return None
+            reasons.append(f"`{layer.path}`: {reason}")
+        return PassDoesNothing(span, describe_pass(self), tuple(reasons))
+
+    def _count_factors(self, layer: Layer, rank: int) -> str:
+        """Why factors of a rank do not pay for a matrix; empty where they may."""
+        weight = layer.calls[0].inputs[1]
+        shape = weight.type.known_shape if weight is not None else None
+        if shape is None or not isinstance(layer.op, Dense | Embedding):
+            return ""
+        whole, factors = prod(shape), sum(shape) * min(rank, *shape)
+        if factors < whole:
+            return ""
+        return f"rank {rank} would take {factors:,} weights, it has {whole:,}"
 
     def check(self) -> None:
         goals = [n for n in ("rank", "energy", "budget") if getattr(self, n) is not None]

@@ -33,6 +33,8 @@ class Importance(Described):
 
     of_readers: ClassVar[bool] = False
     """Whether only the weights that read a channel tell what it is worth."""
+    of_gradients: ClassVar[bool] = False
+    """Whether it asks for gradients of the loss of the net's train."""
     of_weights: ClassVar[bool] = True
     """Whether it tells what single weights are worth."""
 
@@ -154,6 +156,7 @@ class Taylor(Importance):
     """
 
     name = "taylor"
+    of_gradients = True
     rows: int = 512
 
     def check(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import prod
 from typing import Literal, final
 
 import numpy as np
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.low_rank.layers import walk_nodes
 from compiler.compression.pruning.alignment import MULTIPLES, align_widths
 from compiler.compression.pruning.bounds import count_channels_left, count_sides_left
 from compiler.compression.pruning.cutting import cut_net
@@ -30,13 +31,16 @@ from compiler.compression.pruning.widths import (
     mark_least,
     round_widths,
 )
-from compiler.compression.selecting import KEPT_OUT, is_selected
+from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError
+from compiler.diagnostics import CompileError, Message
 from compiler.ir.evaluate import Array
 from compiler.ir.graph import Graph
 from compiler.messages.pruning import NoRowsToJudgeBy, NothingToCut
+from compiler.ops.convolution import Conv, ConvTranspose
+from compiler.ops.linear import Dense
 from compiler.records import dataclass
+from compiler.source import Span
 from compiler.training.settings import (
     refuse,
     refuse_together,
@@ -133,6 +137,29 @@ class Prune(CompressionPass):
         if self.round_to != "fastest" and self.round_to < 1:
             refuse(self.name, "round_to", self.round_to, "at least 1")
         self._check_together()
+
+    @property
+    def attaches(self) -> bool:
+        """Where the importance asks for gradients of the train's loss."""
+        return self.importance.of_gradients
+
+    def find_fault(
+        self, graph: Graph | None, bounded: Collection[str], span: Span | None
+    ) -> Message | None:
+        """A net of which no layer can be cut, or the patterns leave none."""
+        if graph is None or self.zeros:
+            return None
+        if self.channels is not None:
+            channels = find_channels(graph)
+            if any(all(map(self._allows, group.makers)) for group in channels.groups):
+                return None
+            return NothingToCut(span, "channels", _list_reasons(channels.obstacles))
+        kinds = (Dense, Conv, ConvTranspose)
+        nodes = [node for node, _ in walk_nodes(graph) if isinstance(node.op, kinds)]
+        paths = list(dict.fromkeys(map(layer_path, nodes)))
+        if any(map(self._allows, paths)):
+            return None
+        return NothingToCut(span, "weights", _list_reasons(dict.fromkeys(paths, KEPT_OUT)))
 
     def _check_together(self) -> None:
         if self.channels is None and not self.zeros and not self.importance.of_weights:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import prod
 from typing import ClassVar, final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
 from compiler.compression.world import World
+from compiler.diagnostics import Message
+from compiler.ir.graph import Graph
 from compiler.records import dataclass
 from compiler.signature import Described, Registry
+from compiler.source import Span
 
 
 class Scheme(Described):
@@ -35,6 +38,13 @@ class Scheme(Described):
         Raises:
             Fault: which setting, and why.
         """
+
+    def find_fault(
+        self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
+    ) -> Message | None:
+        """Why the scheme can do nothing to a net, as far as its graph tells; see
+        `CompressionPass.find_fault`."""
+        return None
 
     @abstractmethod
     def quantize(
@@ -83,6 +93,14 @@ class Quantize(CompressionPass):
     def unpacks_weights(self) -> bool:
         """What the scheme does."""
         return self.scheme.unpacks
+
+    def find_fault(
+        self, graph: Graph | None, bounded: Collection[str], span: Span | None
+    ) -> Message | None:
+        """What keeps the scheme from the net."""
+        if graph is None:
+            return None
+        return self.scheme.find_fault(graph, self.only, self.except_, span)
 
     def find_least_bits(self, bits: float) -> float:
         """Those of the scheme."""

@@ -92,6 +92,25 @@ def find_dense(
     return found
 
 
+def has_dense(
+    graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], least: int = 1
+) -> bool:
+    """Whether there is a dense layer that may be replaced, with so many numbers in its weight."""
+    calls: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        if isinstance(node.op, Dense) and is_selected(layer_path(node), only, excluded):
+            calls.setdefault(layer_path(node), []).append(node)
+    return any(
+        not _find_obstacle(graph, path, nodes) and _count_numbers(nodes[0]) >= least
+        for path, nodes in calls.items()
+    )
+
+
+def _count_numbers(node: Node) -> int:
+    weight = node.inputs[1]
+    return (weight.type.size.known or 0) if weight is not None else 0
+
+
 def _find_obstacle(graph: Graph, path: str, nodes: Sequence[Node]) -> str:
     first = nodes[0]
     for value in first.inputs[1:]:

@@ -17,6 +17,7 @@ from compiler.compression.quantization.dense_layers import (
     DenseLayer,
     Replacement,
     find_dense,
+    has_dense,
     pull_slices,
     replace_dense,
 )
@@ -31,11 +32,13 @@ from compiler.compression.quantization.stored import ROWS, Storage
 from compiler.compression.quantization.storing import measure_loss
 from compiler.compression.selecting import layer_path
 from compiler.compression.world import LayerNote, World
-from compiler.diagnostics import CompileError, Fault
+from compiler.diagnostics import CompileError, Fault, Message
+from compiler.ir.graph import Graph
 from compiler.messages.layers import OptionOutOfRange
 from compiler.messages.weight_formats import NoDenseLayer
 from compiler.ops.packed import DynamicDense
 from compiler.records import dataclass
+from compiler.source import Span
 from compiler.tensor import DType
 
 Array = NDArray[Any]
@@ -77,6 +80,13 @@ class Dynamic(Scheme):
     def check(self) -> None:
         if not 0 <= self.smooth <= 1:
             refuse_setting(self, "smooth", self.smooth, "from 0 to 1")
+
+    def find_fault(
+        self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
+    ) -> Message | None:
+        if has_dense(graph, only, excluded):
+            return None
+        return NoDenseLayer(span, graph.name, self.name)
 
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]

@@ -33,10 +33,12 @@ from compiler.compression.quantization.ranges import Method
 from compiler.compression.quantization.sensitivity import measure_sensitivity
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
 from compiler.compression.world import LayerNote, World
-from compiler.diagnostics import CompileError
+from compiler.diagnostics import CompileError, Message
+from compiler.ir.graph import Graph
 from compiler.messages.quantization import NothingToQuantize
 from compiler.ops.quantization import Form
 from compiler.records import dataclass
+from compiler.source import Span
 
 STEP = "quantize(int8)"
 
@@ -92,6 +94,14 @@ class Int8(Scheme):
             refuse_setting(self, "rows", self.rows, "at least 1")
         if self.float_layers < 0:
             refuse_setting(self, "float_layers", self.float_layers, "at least 0")
+
+    def find_fault(
+        self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
+    ) -> Message | None:
+        found, _ = find_layers(graph)
+        if any(is_selected(layer.path, only, excluded) for layer in found):
+            return None
+        return NothingToQuantize(span, graph.name)
 
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]

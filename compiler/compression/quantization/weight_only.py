@@ -16,6 +16,7 @@ from compiler.compression.quantization.dense_layers import (
     DenseLayer,
     Replacement,
     find_dense,
+    has_dense,
     pull_slices,
     replace_dense,
 )
@@ -29,10 +30,12 @@ from compiler.compression.quantization.rounding import (
 from compiler.compression.quantization.stored import ROWS, Storage
 from compiler.compression.quantization.storing import measure_loss
 from compiler.compression.world import LayerNote, World
-from compiler.diagnostics import CompileError
+from compiler.diagnostics import CompileError, Message
+from compiler.ir.graph import Graph
 from compiler.messages.weight_formats import NoDenseLayer
 from compiler.ops.packed import PackedDense
 from compiler.records import dataclass
+from compiler.source import Span
 from compiler.tensor import DType
 
 Array = NDArray[Any]
@@ -63,6 +66,14 @@ class Blocks:
         """Refuses blocks that the runtime does not have."""
         if self.block < 16 or self.block & (self.block - 1):
             refuse_setting(scheme, "block", self.block, "a power of 2, at least 16")
+
+    def find_fault(
+        self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
+    ) -> Message | None:
+        """A net without dense layers that are large enough."""
+        if has_dense(graph, only, excluded, LEAST):
+            return None
+        return NoDenseLayer(span, graph.name, f"weights{self.bits}", LEAST)
 
     def pack(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
@@ -157,6 +168,11 @@ class Weights4(Scheme):
     def check(self) -> None:
         self.blocks.check(self)
 
+    def find_fault(
+        self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
+    ) -> Message | None:
+        return self.blocks.find_fault(graph, only, excluded, span)
+
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
     ) -> WeightedNet:
@@ -200,6 +216,11 @@ class Weights8(Scheme):
 
     def check(self) -> None:
         self.blocks.check(self)
+
+    def find_fault(
+        self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
+    ) -> Message | None:
+        return self.blocks.find_fault(graph, only, excluded, span)
 
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]

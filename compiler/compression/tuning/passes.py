@@ -57,7 +57,7 @@ class Finetune(CompressionPass):
         _check_lengths(self.name, self.epochs, self.lr)
 
     def run(self, net: WeightedNet, world: World) -> WeightedNet:
-        tuning = Tuning(self.epochs, self.lr, masks=find_zero_masks(net))
+        tuning = Tuning(self.epochs, self.lr, masks=find_zero_masks(net), span=world.span)
         if not self.learn_scales:
             return _train(self.name, net, world, tuning)
         learning = let_scales_learn(net)
@@ -114,7 +114,8 @@ class Distill(CompressionPass):
         if world.original is None:
             raise CompileError([NoTeacher(world.span)])
         masks = find_zero_masks(net)
-        tuning = Tuning(self.epochs, self.lr, world.original, self.alpha, self.temperature, masks)
+        teaching = world.original, self.alpha, self.temperature
+        tuning = Tuning(self.epochs, self.lr, *teaching, masks, world.span)
         return _train(self.name, net, world, tuning)
 
 

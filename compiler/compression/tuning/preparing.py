@@ -20,8 +20,10 @@ from compiler.compression.base import WeightedNet
 from compiler.compression.copying import copy_graph
 from compiler.compression.tuning.teaching import add_teacher
 from compiler.compression.world import Tuning
+from compiler.diagnostics import CompileError
 from compiler.ir.graph import Graph
 from compiler.ir.weights import match_paths
+from compiler.messages.tuning import NothingLeftToTrain
 from compiler.ops.quantization import FakeQuantize
 from compiler.program import ParameterGroup, Train, TrainedNet
 
@@ -79,9 +81,23 @@ def prepare_tuning(
         changed, prefixed = _teach(changed, prefix, teacher, tuning)
         weights |= prefixed
     changed = replace(changed, doc=_describe(train, name, tuning))
-    changed = _add_scale_group(changed, prefix, net.graph)
+    changed = _drop_empty_groups(_add_scale_group(changed, prefix, net.graph), tuning)
     masks = {prefix + path: mask for path, mask in tuning.masks.items()}
     return TunedTrain(changed, prefix, weights, masks)
+
+
+def _drop_empty_groups(train: Train, tuning: Tuning) -> Train:
+    """The train with the groups that still hold parameters: those of the net may be stored in few
+    bits, or have other paths.
+
+    Raises:
+        CompileError: no group does.
+    """
+    groups = tuple(group for group in train.groups if train.find_held(group))
+    if not groups:
+        step = "finetune" if tuning.teacher is None else "distill"
+        raise CompileError([NothingLeftToTrain(tuning.span, step)])
+    return replace(train, groups=groups)
 
 
 def _add_scale_group(train: Train, prefix: str, graph: Graph) -> Train:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from compiler.compression.attach import CallOfNet, find_calls
 from compiler.compression.copying import GraphCopy, prefixed_parameters
-from compiler.ir.graph import Alias, Decision, Graph, Node, Parameter, Site, Value
+from compiler.ir.graph import Alias, Decision, Frame, Graph, Node, Parameter, Site, Value
 from compiler.ops.arithmetic import Add, Div, Mul
 from compiler.ops.class_losses import CrossEntropy
 from compiler.ops.creation import Constant
@@ -54,6 +54,7 @@ class _Teaching:
         parameters: tuple[Parameter, ...] = (*step.parameters, *prefixed_parameters(teacher))
         self.rewrite = Rewriter(replace(step, parameters=parameters))
         self.followed: dict[str, Value] = {}
+        self.frames: dict[Frame, Frame] = {step.frame: step.frame}
         self.pairs: list[tuple[Value, Value]] = []
         self.aliases: list[Alias] = []
         self.decisions: list[Decision] = []
@@ -127,10 +128,29 @@ class _Teaching:
             return self.rewrite.current(value)
         node = self.step.producers[value.name]
         inputs = [self._follow(v) if v is not None else None for v in node.inputs]
-        made = self.rewrite.apply(node.op, inputs, node)
+        like = replace(node, scope=self._follow_frame(node.scope))
+        made = self.rewrite.apply(node.op, inputs, like)
         for own, followed in zip(node.outputs, made, strict=True):
             self.followed[own.name] = followed
         return self.followed[value.name]
+
+    def _follow_frame(self, frame: Frame) -> Frame:
+        """The frame of what the teacher has: of a block or another net, which is applied once
+        more, a call of its own."""
+        if frame not in self.frames:
+            assert frame.parent is not None, "the step has one root"
+            self.serial += 1
+            call, parent = self.serial, self._follow_frame(frame.parent)
+            tensors = tuple((formal, self._follow_name(name)) for formal, name in frame.tensors)
+            self.frames[frame] = replace(frame, call=call, parent=parent, tensors=tensors)
+        return self.frames[frame]
+
+    def _follow_name(self, name: str) -> str:
+        """What the teacher has where a call of the step was given a value of that name."""
+        maker = self.step.producers.get(name)
+        if maker is None:
+            return name
+        return self._follow(next(v for v in maker.outputs if v.name == name)).name
 
     # --- the objective --------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ from compiler.elaborate.values import Refused, Tensor
 from compiler.elaborate.words import find_word, make_table
 from compiler.ir.graph import Graph
 from compiler.messages.clauses import ClauseMissing
-from compiler.messages.columns import ParameterHidesColumn, WeightsInData
+from compiler.messages.columns import NoiseInData, ParameterHidesColumn, WeightsInData
 from compiler.messages.settings import BadSettingValue
 from compiler.ops.fitted import Fitted
 from compiler.program import DataSet
@@ -224,6 +224,10 @@ class DataRun:
                 context.output(name, raw, self.place.call)
         graph = context.graph()
         if graph is None or not self.check_weights(graph) or not self.check_use(graph, schema):
+            return None
+        noisy = next((n for n in graph.nodes if n.op.noisy or n.op.random), None)
+        if noisy is not None:
+            body.report(NoiseInData(noisy.origin.span, noisy.op.name))
             return None
         try:
             return stack_rows(graph)

@@ -28,6 +28,8 @@ from compiler.ir.graph import Graph
 from compiler.messages.deployments import (
     DimBothWays,
     DimensionWithoutSize,
+    FixedAgainstData,
+    FixedAgainstTarget,
     InputOfAnotherNet,
     LabelCount,
     OpsetOutOfRange,
@@ -101,6 +103,7 @@ class DeployRun:
         if graph is None:
             return None
         self.check_dims(graph)
+        self.check_fixed(subject)
         self.check_labels(graph)
         if self.scope.session.faults > before:
             return None
@@ -116,7 +119,7 @@ class DeployRun:
             self.labels[0] if self.labels is not None else (),
             self.preprocess[0] if self.preprocess is not None else None,
             self.item.subject.span,
-            subject.variant,
+            subject.variant.name if subject.variant is not None else None,
             tuple(n.text for n in self.outputs),
             columns,
             self.verify,
@@ -258,6 +261,20 @@ class DeployRun:
         missing = tuple(name for name in graph.symbols if name not in named)
         if self.dynamic is not None and missing and named <= set(graph.symbols):
             self.body.report(DimensionWithoutSize(self.dynamic_span, missing))
+
+    def check_fixed(self, subject: Subject) -> None:
+        """Whether fixed sizes are those of the data, and of the target of the variant."""
+        variant = subject.variant
+        measured = dict(variant.target.sizes) if variant is not None else {}
+        for name, size in self.fixed:
+            given = subject.sizes.get(name.text, size)
+            if given != size:
+                message = FixedAgainstData(name.span, name.text, size, given, subject.source)
+                self.body.report(message)
+            elif variant is not None and measured.get(name.text, size) != size:
+                other = measured[name.text]
+                fault = FixedAgainstTarget(name.span, name.text, size, other, variant.name)
+                self.body.report(fault)
 
     def check_labels(self, graph: Graph) -> None:
         """Whether there is a label for each class."""

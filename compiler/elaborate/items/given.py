@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 
 from compiler.compression.attach import find_calls
+from compiler.compression.copying import find_sizes
 from compiler.dims import Dim
 from compiler.ir.graph import Graph, Node, Output, Value
 from compiler.ir.subgraph import extract_subgraph
@@ -23,6 +24,8 @@ class GivenInputs:
 
     columns: Mapping[str, str]
     computed: Graph | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """The open sizes of the net that the data settles."""
 
 
 def find_given(train: Train, net: TrainedNet) -> GivenInputs:
@@ -37,7 +40,9 @@ def find_given(train: Train, net: TrainedNet) -> GivenInputs:
     made = {v.name: v for node in train.step.nodes for v in node.outputs}
     outputs = [Output(name, made[given[name]]) for name in inputs if given[name] in made]
     part = extract_subgraph(train.step, (), outputs) if outputs else None
-    return GivenInputs(found, part)
+    settled = find_sizes(net.net.graph, calls[0].values).items()
+    sizes = {name: dim.known for name, dim in settled if dim.known is not None}
+    return GivenInputs(found, part, sizes)
 
 
 def add_computed(data: DataSet, part: Graph) -> tuple[DataSet, Mapping[str, str]]:

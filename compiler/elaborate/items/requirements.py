@@ -24,6 +24,8 @@ from compiler.program import Bound, Computed, Figure, Quantity, Requirement, Tra
 from compiler.records import dataclass
 from compiler.source import Span
 from compiler.syntax import Attribute, Binary, Expr, Group, Name, Unary
+from compiler.syntax import Train as TrainItem
+from compiler.syntax import Variant as VariantItem
 from compiler.units import UNITS
 
 RELATIONS = ("<=", "<", ">=", ">")
@@ -34,11 +36,13 @@ Typed = tuple[Bound, Kind]
 @dataclass(frozen=True)
 class Owners:
     """What the figures of a variant's contract may belong to: the trains behind each name that
-    can stand before a dot (None: it has no data), and the train of the variant itself."""
+    can stand before a dot (None: it has no data), and the train of the variant itself. Where the
+    net of the variant was refused, that train is not `known`."""
 
     name: str
     train: Train | None
     others: Mapping[str, Train | None]
+    known: bool = True
 
 
 class RequireReader:
@@ -136,8 +140,9 @@ class RequireReader:
         if any(name.text in layer for layer in self.body.names):
             return True
         known = (*self.owners.others, self.owners.name)
-        found = self.body.file.find(name.text, name.span)
-        return found is not None and name.text not in known
+        if name.text in known or self.is_item(name.text):
+            return False
+        return self.body.file.find(name.text, name.span) is not None
 
     def read_number(self, expression: Expr) -> Typed | None:
         """A number that is known when compiling."""
@@ -207,8 +212,9 @@ class RequireReader:
             self.body.report(ContractAboutItself(names[0].span, own.name))
             return None
         if first not in own.others:
-            self.report_owner(names, span)
-            return None
+            if own.known and not self.is_item(first):
+                self.report_owner(names, span)
+            return None  # else it was refused, or may be a split of what was
         train = own.others[first]
         if train is not None and len(train.nets) > 1 and first in _trains(own):
             said = f"`{first}` has several nets, and this could be any of them"
@@ -241,6 +247,10 @@ class RequireReader:
                 self.body.report(UnknownFigure(name.span, kind, name.text, tuple(known), near))
                 return None
         return Figure(owner, split.text, metric.text, span), Kind.PLAIN
+
+    def is_item(self, name: str) -> bool:
+        """Whether the file has a train or variant of that name."""
+        return isinstance(self.body.file.entries.get(name), TrainItem | VariantItem)
 
     def report_owner(self, names: list[Name], span: Span) -> None:
         """Reports what stands before a dot and is no split, train or variant."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import field
 
 from compiler.compression.attach import find_net
 from compiler.diagnostics import did_you_mean
@@ -31,15 +32,18 @@ from compiler.syntax import Variant as VariantItem
 class Subject:
     """What is deployed: a graph whose weights are called as they are stored, and where they come
     from. `columns` says which column of the train's data each input was given, `computed` how
-    the train made the others. `trained` is its name in the train."""
+    the train made the others. `trained` is its name in the train. `source` is the train behind it,
+    whose data settles `sizes`."""
 
     graph: Graph
     net: Net | None
     train: str | None
     columns: Mapping[str, str]
-    variant: str | None = None
+    variant: MadeVariant | None = None
     computed: Graph | None = None
     trained: str = ""
+    source: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 PYTORCH = (
@@ -121,7 +125,14 @@ def find_subject(
         given = find_given(deployable.train, chosen)
         name = deployable.train.name
         return Subject(
-            graph, None, name, given.columns, computed=given.computed, trained=chosen.name
+            graph,
+            None,
+            name,
+            given.columns,
+            computed=given.computed,
+            trained=chosen.name,
+            source=name,
+            sizes=given.sizes,
         )
     found = resolve(scope, reference)
     if found is None or not isinstance(found[1], Model | FileNet | VariantItem | Sweep):
@@ -133,9 +144,21 @@ def find_subject(
         made = open_variant(found[1], reference)
         if made is None:
             return None
-        base = trains[made.train].train if made.train is not None else None
-        computed = find_given(base, find_net(base, made.net)).computed if base else None
-        return Subject(made.graph, None, None, made.columns, made.name, computed, made.net)
+        if made.train is None:
+            return Subject(made.graph, None, None, made.columns, made, trained=made.net)
+        base = trains[made.train].train
+        given = find_given(base, find_net(base, made.net))
+        return Subject(
+            made.graph,
+            None,
+            None,
+            made.columns,
+            made,
+            given.computed,
+            made.net,
+            base.name,
+            given.sizes,
+        )
     if isinstance(found[1], Sweep):
         return None  # refused where it is defined
     return _find_untrained(scope, reference, found[1], nets)

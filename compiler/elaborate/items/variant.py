@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from compiler.compression.attach import find_obstacle
 from compiler.compression.base import COMPRESSION, CompressionPass
 from compiler.compression.devices import DEVICES
 from compiler.compression.low_rank.adapting import is_adapter
@@ -38,6 +39,7 @@ from compiler.ir.graph import Graph
 from compiler.ir.weights import path_matches
 from compiler.messages.deployments import UnknownDim
 from compiler.messages.nets import OnlyOnNets
+from compiler.messages.tuning import NothingToTrainOn
 from compiler.messages.variants import NoSuchLayer, PassTooLate, TargetSize
 from compiler.program import Requirement, Step, Train, Variant
 from compiler.source import Span
@@ -52,13 +54,18 @@ class VariantRun:
     """The elaboration of one variant item."""
 
     def __init__(
-        self, scope: FileScope, item: VariantItem, base: Base, others: Mapping[str, Train | None]
+        self,
+        scope: FileScope,
+        item: VariantItem,
+        base: Base | None,
+        others: Mapping[str, Train | None],
     ) -> None:
         load_compression()
         self.scope = scope
         self.item = item
         self.base = base
-        self.owners = Owners(item.name.text, base.train, others)
+        train = base.train if base is not None else None
+        self.owners = Owners(item.name.text, train, others, known=base is not None)
         self.once = Once()
         self.steps: list[Step] = []
         self.target: Target | None = None
@@ -78,18 +85,22 @@ class VariantRun:
         call: Span | None = None,
     ) -> Variant | None:
         """The variant under a name, with its parameters from the arguments of a reference; None
-        where something was refused, which is reported."""
+        where something was refused, which is reported. Where its net was, the faults of its own
+        clauses are reported all the same."""
         before = self.scope.session.faults
         context = open_graph(self.scope, self.item, self.table, arguments, caller, call)
         if context is None:
             return None
         context.execute(self.item.body)
         self.check_order()
+        base, item = self.base, self.item
+        if base is None:
+            return None
         if self.scope.session.faults == before:
-            self.check_goals()
+            self.check_goals(base)
+            self.check_training(base)
         if self.scope.session.faults > before:
             return None
-        base, item = self.base, self.item
         return Variant(
             name,
             base.train.name if base.train is not None else None,
@@ -118,8 +129,12 @@ class VariantRun:
                 _refuse_stage(body, clause, stage)
                 continue
             made: CompressionPass | None = build_described(body, stage, cls)
-            if made is not None and _check_patterns(body, stage, self.base.net.graph):
+            if made is not None and self.accept_patterns(body, stage):
                 self.steps.append(Step(made, stage.span))
+
+    def accept_patterns(self, body: Body, stage: Expr) -> bool:
+        """Whether the patterns of a pass name layers, as far as these are known."""
+        return self.base is None or _check_patterns(body, stage, self.base.net.graph)
 
     def check_order(self) -> None:
         """Reports passes that need weights in floats behind one that leaves none."""
@@ -131,17 +146,32 @@ class VariantRun:
             if last is None and not step.compression.leaves_floats:
                 last = step
 
-    def check_goals(self) -> None:
-        """Reports passes that cannot do their work with what the variant requires."""
+    def check_goals(self, base: Base) -> None:
+        """Reports passes that cannot do their work on the net, or with what the variant
+        requires."""
         isolated = [found for r in self.requires if (found := isolate(r)) is not None]
         bounded = [figure.name for figure, relation, _ in isolated if relation in ("<", "<=")]
-        graph = self.base.net.graph
+        graph = base.net.graph
         adapted = any(is_adapter(p.path) for p in graph.parameters)  # and merged, before any pass
         for number, step in enumerate(self.steps):
             known = graph if number == 0 and not adapted else None
             fault = step.compression.find_fault(known, bounded, step.span)
             if fault is not None:
                 self.scope.session.report(fault)
+
+    def check_training(self, base: Base) -> None:
+        """Reports a pass that would train the net on, where there is no train to do so, or the
+        train does not let another net take its place."""
+        step = next((s for s in self.steps if s.compression.attaches), None)
+        if step is None:
+            return
+        if base.train is None:
+            self.scope.session.report(NothingToTrainOn(step.span, step.compression.name))
+            return
+        own = {base.prefix + path for path in base.net.graph.parameter}
+        fault = find_obstacle(base.train, base.net.name, own)
+        if fault is not None:
+            self.scope.session.report(fault)
 
     # --- target -----------------------------------------------------------------------------
 
@@ -175,7 +205,8 @@ class VariantRun:
         if operand.name is None or isinstance(operand.value, Declare):
             malformed(body, clause, operand.span, "a size gets a number: `batch=1`")
             return None
-        name, known = operand.name, self.base.net.graph.symbols
+        name = operand.name
+        known = self.base.net.graph.symbols if self.base is not None else (name.text,)
         if name.text not in known:
             near = did_you_mean(name.text, known)
             body.report(UnknownDim(name.span, name.text, tuple(known), near))

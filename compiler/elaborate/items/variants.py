@@ -55,8 +55,6 @@ class VariantAssembly:
         from compiler.elaborate.items.variant import VariantRun
 
         base = self.bases.get(item.name.text)
-        if base is None:
-            return None
         run = VariantRun(self.scope, item, base, self.find_owners(item.name.text))
         arguments = reference.arguments or () if reference is not None else ()
         return run.run(name, arguments, None, reference.span if reference is not None else None)
