@@ -329,7 +329,8 @@ def test_every_clause_is_in_the_reference(kind: str) -> None:
 def test_a_weight_has_the_name_that_a_value_had() -> None:
     text = (
         "model Net {\n    input image: f32[batch, 8, 8]\n    scale = image -> flatten\n"
-        "    h = scale\n    param scale: f32[64] = ones\n    output logits = (h * scale) -> dense(10)\n"
+        "    h = scale\n    param scale: f32[64] = ones\n"
+        "    output logits = (h * scale) -> dense(10)\n"
         '}\ndata digits {\n    source sklearn("digits")\n    image = image / 16\n'
         "    split random(seed=0), train=80%, val=20%\n}\n"
         "train fit of Net on digits {\n    minimize cross_entropy(logits, label) with sgd\n"

@@ -279,7 +279,8 @@ BROKEN = {
 @pytest.mark.parametrize("item", BROKEN)
 def test_faults_are_told_though_the_net_was_refused(item: str) -> None:
     text = variant_spec(
-        "apply prune(chanels=50%) -> quantise(int8)  target cpuu  require sise <= 1KiB and test.x > 1"
+        "apply prune(chanels=50%) -> quantise(int8)  target cpuu"
+        "  require sise <= 1KiB and test.x > 1"
     )
     assert "W0651" in codes_of(text)
     right, wrong = BROKEN[item]

@@ -8,7 +8,6 @@ from compiler.diagnostics import Message
 from compiler.messages.items import train_spec
 from compiler.records import dataclass
 
-
 PARTS = """\
 model Net() {{
     input image: f32[batch, 8, 8]
