@@ -76,3 +76,17 @@ def read_quantity(digits: str, unit: Unit | None) -> int | float:
     value = Fraction(digits) * unit.worth
     float(value)  # a whole number is as large as a float may be, so that each has one next to it
     return int(value) if unit.counts and value.denominator == 1 else float(value)
+
+
+SIZES = (("B", 0), ("KiB", 1), ("MiB", 1), ("GiB", 2), ("TiB", 2), ("PiB", 2), ("EiB", 2))
+"""Units of bytes in texts, each 1024 of the one before, and the digits behind the point."""
+
+
+def format_size(size: float) -> str:
+    """A number of bytes as people read it: 1536 is 1.5 KiB."""
+    for unit, digits in SIZES[:-1]:
+        if abs(size) < 1024:
+            return f"{size:.{digits}f} {unit}"
+        size /= 1024
+    unit, digits = SIZES[-1]
+    return f"{size:.{digits}f} {unit}"

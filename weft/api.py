@@ -246,9 +246,10 @@ class Model:
         from backends.pytorch.load import assign_weights, load_module
         from backends.pytorch.modules import emit_module
 
+        numbers = self.weights(weights, seed=seed)
         with _speaking_as_commands():
             module = load_module(emit_module([self.graph], title=self.net.name), self.graph)
-        assign_weights(module, self.weights(weights, seed=seed))
+        assign_weights(module, numbers)
         return module
 
     def source(self) -> str:
@@ -476,12 +477,14 @@ class Spec:
         """
         from backends.pytorch.running import run_training
         from backends.pytorch.script.write import write_training
+        from compiler.ir.memory import need_weights
         from weft.building.lock import hold_folder
         from weft.compiling import check_data
 
         found = _choose("train", name, self.program.trains)
         place = Path(folder) / name
         with _speaking_as_commands(), hold_folder(Path(folder)):
+            need_weights(found.step)
             check_data(found)
             write_training(found, place)
             results = run_training(

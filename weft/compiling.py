@@ -14,7 +14,6 @@ from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device
 from backends.onnx_runtime.torch_subject import TorchSubject
 from backends.pytorch.modules import emit_module
-from compiler.compression.wording import format_size
 from compiler.data.loading import load_data
 from compiler.data.validation import validate_data
 from compiler.diagnostics import CompileError, Message, Sink, did_you_mean
@@ -32,6 +31,7 @@ from compiler.messages.files import (
 )
 from compiler.messages.verification import BackendFailed, BackendsDiffer
 from compiler.program import Deploy, Net, Program, Train, Variant
+from compiler.units import format_size
 from weft.building.cache import hash_text
 from weft.building.progress import follow_steps
 from weft.verifying import keep_if_verified, list_onnx, verify_file
@@ -50,6 +50,11 @@ class Target:
     deploy: Deploy | None = None
     weights: Mapping[str, Array] | None = None
     variant: Variant | None = None
+
+    @property
+    def fixed(self) -> dict[str, int]:
+        """The sizes that its deployment fixes."""
+        return dict(self.deploy.fixed) if self.deploy is not None else {}
 
 
 MADE_BY, COMPILE = "made_by", "weft compile"

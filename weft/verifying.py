@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from backends.onnx_runtime.cases import need_memory
 from backends.onnx_runtime.session import Device
 from backends.onnx_runtime.verify import Progress, VerifyReport, verify
 from backends.pytorch.load import assign_weights, load_module
@@ -29,7 +30,12 @@ def verify_file(
     samples: Mapping[str, Array] | None = None,
 ) -> VerifyReport:
     """Compares an ONNX file and the PyTorch module generated from a graph with its meaning in
-    NumPy. Faults go to `sink`, with the line of the spec where the first value diverges."""
+    NumPy. Faults go to `sink`, with the line of the spec where the first value diverges.
+
+    Raises:
+        CompileError: the network does not fit into memory, or ONNX Runtime refuses the file.
+    """
+    need_memory(graph, {})
     module = load_module(emit_module([graph], title=graph.name), graph)
     assign_weights(module, weights)
     return verify(

@@ -13,6 +13,7 @@ from backends.onnx_runtime.sizes import SizeSearch
 from compiler.diagnostics import CompileError
 from compiler.ir.domain import OutsideDomain, Range, draw_input, find_ranges
 from compiler.ir.graph import Graph
+from compiler.ir.memory import fits_values, need_values, need_weights, need_work
 from compiler.messages.verification import NoAllowedInputs
 
 Array = NDArray[Any]
@@ -25,6 +26,11 @@ CHEAP = 20_000_000
 """Multiply-adds up to which an evaluation is so fast that every edge gets cases of its own."""
 DEAR = 4_000_000_000
 """Multiply-adds beyond which no larger sizes are tried."""
+
+WEIGHTS, VALUES = 4, 2
+"""How often verification holds all weights of a network, and the tensors that are alive: in its
+meaning, moved by rounding, in PyTorch and in ONNX Runtime (a network of 1.00 GiB takes 4.5 GiB,
+one with tensors of 3.4 GiB 7.2 GiB)."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +61,24 @@ def make_cases(
     search: SizeSearch,
     seed: int = 0,
     weights: Mapping[str, Array] | None = None,
+    copies: int = 1,
 ) -> Iterator[Case]:
     """Cases for a graph: random inputs at every assignment of sizes, with a batch of 1 and of
     3, and edges: zeros, large and negative numbers, the least and the greatest index, masks
     all false and all true. In a large network the edges share one batch. Without `weights`,
-    what inputs may hold is found with zeros in their place.
+    what inputs may hold is found with zeros in their place. `copies` is how often the tensors of
+    the graph are held at once by who runs it.
 
     Raises:
-        CompileError: no numbers were found that the inputs may hold.
+        CompileError: no numbers were found that the inputs may hold, or the tensors or the work
+            are too large for this machine.
     """
-    make = _Inputs(graph, weights, seed)
+    make = _Inputs(graph, weights, seed, copies)
     batch = search.batch
     assignments = search.choose()
     for number, sizes in enumerate(assignments):
         work = search.count_multiply_adds(sizes)
-        if number > 0 and work > DEAR:
+        if number > 0 and (work > DEAR or not fits_values(graph, sizes, copies)):
             return
         first = make.case("random", sizes)
         yield first
@@ -93,9 +102,11 @@ class _Inputs:
     graph: Graph
     weights: Mapping[str, Array] | None
     seed: int
+    copies: int
     ranges: dict[tuple[tuple[str, int], ...], Mapping[str, Range]] = field(default_factory=dict)
 
     def case(self, kind: str, sizes: Mapping[str, int]) -> Case:
+        self.need(sizes)
         ranges = self._find_ranges(sizes)
         inputs = {}
         for item in self.graph.inputs:
@@ -103,6 +114,11 @@ class _Inputs:
             span = ranges.get(item.name)
             inputs[item.name] = draw_input(item, kind, shape, span, self.seed)
         return Case(kind, sizes, inputs)
+
+    def need(self, sizes: Mapping[str, int]) -> None:
+        """Raises `CompileError` where the graph is too large to be run at these sizes."""
+        need_values(self.graph, sizes, self.copies)
+        need_work(self.graph, sizes)
 
     def others(self, first: Case) -> Iterator[Case]:
         """Further cases of a few random numbers, and small ones: what is added to a variance shows
@@ -124,6 +140,20 @@ class _Inputs:
         return self.ranges[key]
 
     def stacked(self, kinds: tuple[str, ...], sizes: Mapping[str, int], batch: str) -> Case:
+        self.need(sizes)
         rows = [self.case(kind, {**sizes, batch: 1}).inputs for kind in kinds]
         inputs = {i.name: np.concatenate([r[i.name] for r in rows]) for i in self.graph.inputs}
         return Case("/".join(kinds), sizes, inputs, stacked=True)
+
+
+def need_memory(graph: Graph, sizes: Mapping[str, int], *, verified: bool = True) -> None:
+    """Refuses to run a graph that does not fit into memory, at the smallest sizes that are possible
+    where `sizes` says nothing; `verified` says that it is to be verified, not only to be measured.
+
+    Raises:
+        CompileError: its weights or its tensors do not fit.
+    """
+    need_weights(graph, WEIGHTS if verified else 1)
+    for smallest in SizeSearch(graph, sizes).choose()[:1]:
+        need_values(graph, smallest, VALUES if verified else 1)
+        need_work(graph, smallest)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backends.onnx_graph.check import MalformedModel, check_onnx, read_opset
 from backends.onnx_graph.metadata import OnnxOptions
-from backends.onnx_runtime.cases import CHEAP, Case, make_cases
+from backends.onnx_runtime.cases import CHEAP, VALUES, Case, make_cases
 from backends.onnx_runtime.margins import DEAR_DRAWS, DRAWS, Margin
 from backends.onnx_runtime.onnx_subject import OnnxSubject
 from backends.onnx_runtime.readback import check_integers
@@ -25,6 +25,7 @@ from compiler.diagnostics import CompileError, Message, Sink
 from compiler.ir.domain import OutsideDomain, check_inputs
 from compiler.ir.evaluate import bind_sizes, decode_weights, evaluate
 from compiler.ir.graph import Graph
+from compiler.ir.memory import need_values
 from compiler.messages.verification import (
     BackendFailed,
     InvalidOnnx,
@@ -168,7 +169,7 @@ def compare_subjects(
 ) -> VerifyReport:
     """Runs backends on random and edge inputs and reports the first difference of each."""
     search = SizeSearch(graph, pinned)
-    cases = list(make_cases(graph, search, seed, weights))
+    cases = list(make_cases(graph, search, seed, weights, VALUES))
     if samples is not None:
         cases.append(_take_real(graph, weights, samples))
     if not cases:
@@ -201,6 +202,7 @@ def _take_real(graph: Graph, weights: Mapping[str, Array], samples: Mapping[str,
         CompileError: they hold numbers that the network does not take.
     """
     sizes = bind_sizes(graph, samples)
+    need_values(graph, sizes, VALUES)
     try:
         check_inputs(graph, sizes, weights, samples)
     except OutsideDomain as found:

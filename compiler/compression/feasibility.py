@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.compression.floors import find_floor
-from compiler.compression.wording import format_size
 from compiler.diagnostics import CompileError, Message
 from compiler.messages.contracts import SizeImpossible
 from compiler.program import Bound, Computed, Figure, Program, Quantity, Requirement
+from compiler.units import format_size
 
 
 def refuse_impossible(program: Program) -> None:

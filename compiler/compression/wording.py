@@ -8,6 +8,7 @@ from compiler.compression.figures import FIGURES, Kind
 from compiler.compression.requirements import find_figures
 from compiler.program import Bound, Computed, Figure, Quantity, Requirement
 from compiler.signature import Described, write_value
+from compiler.units import format_size
 
 SHARES = ("channels", "weights", "energy", "budget", "most")
 """Options that people write as percentages."""
@@ -108,12 +109,3 @@ def format_seconds(seconds: float) -> str:
     if size >= 1:
         return f"{seconds:.2f} s"
     return f"{seconds * 1e3:.3f} ms" if size >= 1e-4 else f"{seconds * 1e6:.1f} µs"
-
-
-def format_size(size: float) -> str:
-    """A size as people read it: 1536 is 1.5 KiB."""
-    for unit in ("B", "KiB", "MiB"):
-        if abs(size) < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.2f} GiB"

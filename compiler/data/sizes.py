@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from compiler.data.files import refuse_file
+from compiler.memory import find_available
+from compiler.units import format_size
 
 ROOM = 256 << 20
 """Bytes that any file may unpack to."""
@@ -27,15 +27,8 @@ def find_excess(unpacked: int, stored: int) -> str | None:
     """Why a file is not unpacked: it promises far more than files of its size hold, or more than
     memory does."""
     if unpacked > ROOM and unpacked > RATIO * stored:
-        return f"it promises {_show(unpacked)} in a file of {_show(stored)}"
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return f"it promises {format_size(unpacked)} in a file of {format_size(stored)}"
+    memory = find_available()
     if unpacked > memory:
-        return f"it holds {_show(unpacked)}, and this machine has {_show(memory)} of memory"
+        return f"it holds {format_size(unpacked)}, and {format_size(memory)} of memory is free"
     return None
-
-
-def _show(size: int) -> str:
-    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if size >= 1 << power:
-            return f"{size / (1 << power):,.1f} {unit}"
-    return f"{size:,} bytes"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from compiler.dims import Dim
 from compiler.ir.graph import Graph, Node
+from compiler.ir.liveness import find_last_uses
 
 Array = NDArray[Any]
 
@@ -43,7 +44,7 @@ def evaluate(
         values[item.name] = np.asarray(inputs[item.name], dtype=item.value.type.dtype.numpy)
     for parameter in graph.parameters:
         values[parameter.path] = np.asarray(weights[parameter.path])
-    last_use = _find_last_uses(graph)
+    drops = _find_drops(graph)
     for index, node in enumerate(graph.nodes):
         operands = [values[v.name] if v is not None else None for v in node.inputs]
         results = node.op.substitute(sizes).evaluate(*operands)
@@ -51,7 +52,7 @@ def evaluate(
             watch(node, results)
         for value, array in zip(node.outputs, results, strict=True):
             values[value.name] = np.asarray(array, dtype=value.type.dtype.numpy)
-        for name in last_use.get(index, ()):
+        for name in drops.get(index, ()):
             del values[name]
     return {output.name: values[output.value.name] for output in graph.outputs}
 
@@ -115,16 +116,11 @@ def _plain_symbol(dim: Dim) -> str | None:
     return name if dim == Dim.of(name) else None
 
 
-def _find_last_uses(graph: Graph) -> dict[int, list[str]]:
+def _find_drops(graph: Graph) -> dict[int, list[str]]:
     """Names of values that may be dropped after the node of that index."""
-    last: dict[str, int] = {}
-    for index, node in enumerate(graph.nodes):
-        for value in (*node.inputs, *node.outputs):
-            if value is not None:
-                last[value.name] = index
     kept = {o.value.name for o in graph.outputs}
     drops: dict[int, list[str]] = {}
-    for name, index in last.items():
+    for name, index in find_last_uses(graph.nodes).items():
         if name not in kept:
             drops.setdefault(index, []).append(name)
     return drops

@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 
 from compiler.files import need_file, replacing
 from compiler.ir.graph import Graph, Parameter
+from compiler.ir.memory import need_weights
 from compiler.tensor import MAX_RANK
 
 Array = NDArray[Any]
@@ -54,7 +55,12 @@ class WeightsError(ValueError):
 
 def draw_weights(graph: Graph, seed: int = 0) -> dict[str, Array]:
     """Fresh weights from each parameter's initializer; a parameter's numbers depend on the seed
-    and its own path only, so that a new layer leaves the others as they were."""
+    and its own path only, so that a new layer leaves the others as they were.
+
+    Raises:
+        CompileError: memory does not hold them.
+    """
+    need_weights(graph)
     drawn: dict[str, Array] = {}
     for parameter in graph.parameters:
         if parameter.path in graph.constants:

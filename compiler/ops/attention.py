@@ -131,6 +131,10 @@ class ScaledDotProductAttention(Op):
         sizes = query.shape[-1] + outputs[0].shape[-1]
         return product(query.shape[:-1]) * key.shape[-2] * sizes
 
+    def scratch(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        query, key = operand_type(inputs, 0), operand_type(inputs, 1)
+        return product(query.shape[:-1]) * key.shape[-2]
+
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         rank, mask = outputs[0].rank, inputs[3]
         query, key = operand_type(inputs, 0), operand_type(inputs, 1)

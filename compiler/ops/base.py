@@ -160,6 +160,10 @@ class Op(Described):
         """The graphs that it runs."""
         return ()
 
+    def turns(self, inputs: Types) -> Dim:
+        """How often it runs them, as far as that is known beforehand."""
+        return Dim.of(1)
+
     def target_range(self, inputs: Types) -> TargetRange | None:
         """What the target of a loss, its second operand, may hold beyond its type and `domains`;
         None where that is anything."""
@@ -199,6 +203,11 @@ class Op(Described):
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         """Multiply-accumulate operations of one application (0 for memory movement)."""
+        return Dim.of(0)
+
+    def scratch(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        """Entries of the tensor that it makes on the way, where that may be far larger than its
+        operands and results are: the scores of attention."""
         return Dim.of(0)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:

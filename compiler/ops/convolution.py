@@ -38,6 +38,7 @@ from compiler.ops.windows import (
     array_sizes,
     collapse,
     convolve,
+    count_padded,
     count_windows,
     make_windows,
     need_layout,
@@ -139,6 +140,10 @@ class Conv(Op):
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return outputs[0].size * product(operand_type(inputs, 1).shape[1:])
+
+    def scratch(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        x = operand_type(inputs, 0)
+        return count_padded(x, self.windows(x.shape[2:]))
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         return couple_convolution(inputs, self.out, self.groups, made=0)

@@ -116,6 +116,9 @@ class CumProd(Running):
     def calculate(self, x: Array) -> Array:
         return np.cumprod(x, axis=self.axis)
 
+    def scratch(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        return outputs[0].size * outputs[0].shape[self.axis]
+
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         # ONNX has no running product: a row for each entry, with 1 in place of what follows it.
         axis = self.axis % type.rank

@@ -19,6 +19,7 @@ from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import spell_cast
 from compiler.ops.coupling import Coupling, result, source
+from compiler.ops.creation import LARGEST
 from compiler.ops.spelling import (
     Call,
     Device,
@@ -333,7 +334,7 @@ class Put(Op):
 
 def _steps(build: OnnxBuilder, count: Dim) -> Any:
     """0, 1, 2 … as a tensor of that length."""
-    if count.known is not None:
+    if count.known is not None and count.known <= LARGEST:
         return build.constant(np.arange(count.known, dtype=np.int64))
     zero, one = (build.constant(np.array(n, np.int64)) for n in (0, 1))
     return build.op("Range", [zero, build.op("Squeeze", [build.shape([count])]), one])
@@ -392,7 +393,7 @@ class OneHot(Op):
         x = operand_type(types, 0)
         index = cast(build, inputs[0], x.dtype, DType.I64)
         if not x.rank:  # OneHot wants an axis
-            classes = build.constant(np.arange(self.classes, dtype=np.int64))
+            classes = _steps(build, Dim.of(self.classes))
             return [cast(build, build.op("Equal", [classes, index]), DType.BOOL, self.dtype)]
         made = self.dtype if self.dtype in (DType.F32, DType.I64) else DType.I64
         depth = build.constant(np.array(self.classes, np.int64))

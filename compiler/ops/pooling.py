@@ -23,6 +23,7 @@ from compiler.ops.windows import (
     Sizes,
     Window,
     array_sizes,
+    count_padded,
     count_windows,
     make_windows,
     need_layout,
@@ -90,6 +91,10 @@ class WindowPool(Op):
             windows = self.windows(x.shape[2:])
             space = tuple(w.count(s) for w, s in zip(windows, x.shape[2:], strict=True))
         return (TensorType(x.dtype, (*x.shape[:2], *space)),)
+
+    def scratch(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        x = operand_type(inputs, 0)
+        return count_padded(x, self.windows(x.shape[2:]))
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         return Coupling(tie_same(2))

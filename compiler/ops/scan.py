@@ -98,6 +98,9 @@ class Scan(Op):
         assert sequence is not None, "a scan goes over a sequence or a range"
         return sequence.shape[self.axis % sequence.rank]
 
+    def turns(self, inputs: Types) -> Dim:
+        return Dim.of(1) if self.until else self.length(inputs)
+
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         length = self.length(inputs)
         states = [output.value.type for output in self.body.outputs[: self.states]]

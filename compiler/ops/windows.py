@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from compiler.diagnostics import Fault, Label
-from compiler.dims import Dim, at_most
+from compiler.dims import Dim, at_most, product
 from compiler.ir.graph import NO_DEFAULT
 from compiler.messages.windows import (
     NothingLeft,
@@ -249,6 +249,12 @@ def spell_sizes(field: str, value: Padding, default: object = NO_DEFAULT, role: 
 def array_sizes(x: Array) -> tuple[Dim, ...]:
     """The sizes of an array's axes of space."""
     return tuple(Dim.of(size) for size in x.shape[2:])
+
+
+def count_padded(type: TensorType, windows: Sequence[Window]) -> Dim:
+    """Entries of a tensor once it is padded along its axes of space."""
+    sizes = zip(type.shape[2:], windows, strict=True)
+    return product((*type.shape[:2], *(size + w.low + w.high for size, w in sizes)))
 
 
 def pad_space(x: Array, windows: Sequence[Window], value: float = 0.0) -> Array:

@@ -12,10 +12,10 @@ from compiler.compression.wording import (
     describe_pass,
     describe_requirement,
     format_seconds,
-    format_size,
     format_value,
 )
 from compiler.diagnostics import CompileError
+from compiler.units import format_size
 from weft.building.outcomes import Outcome
 from weft.building.report import Section
 

@@ -16,6 +16,7 @@ from compiler.compression.contracts import Measured, Spread
 from compiler.compression.world import Target
 from compiler.ir.cost import is_weight, summarize
 from compiler.ir.graph import Graph, Value
+from compiler.ir.liveness import find_last_uses, find_peak
 from compiler.ops.quantization import FakeQuantize
 from weft.building.timing import count_threads, draw_inputs, open_on_target, time_undisturbed
 from weft.measuring import NetOfTrain, Score, choose_inputs, score_rows
@@ -74,14 +75,8 @@ def count_memory(graph: Graph, sizes: Mapping[str, int]) -> int:
     values |= {v.name: v for node in graph.nodes for v in node.outputs}
     bytes_of = {name: _count_bytes(graph, value, sizes) for name, value in values.items()}
     running = [node for node in graph.nodes if node.outputs[0].name not in fixed]
-    last = {v.name: n for n, node in enumerate(running) for v in node.inputs if v is not None}
-    last |= {o.value.name: len(running) for o in graph.outputs}
-    alive = {i.name: bytes_of[i.name] for i in graph.inputs}
-    peak = sum(alive.values())
-    for number, node in enumerate(running):
-        alive |= {v.name: bytes_of[v.name] for v in node.outputs}
-        peak = max(peak, sum(alive.values()))
-        alive = {name: size for name, size in alive.items() if last.get(name, -1) > number}
+    peak = find_peak(graph, lambda value: bytes_of[value.name], running)
+    last = find_last_uses(running) | {o.value.name: len(running) for o in graph.outputs}
     return peak + _count_held(graph, bytes_of, fixed & last.keys())
 
 

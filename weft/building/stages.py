@@ -17,13 +17,14 @@ from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.models import START
 from backends.pytorch.script.write import write_training
 from compiler.compression.feasibility import refuse_impossible
-from compiler.compression.wording import format_seconds, format_size
+from compiler.compression.wording import format_seconds
 from compiler.diagnostics import CompileError
 from compiler.files import write_text
 from compiler.ir.printer import print_graph
 from compiler.loading import find_weights, read_all_weights, read_trained
 from compiler.messages.verification import NotVerified
 from compiler.program import Deploy, Program, Train
+from compiler.units import format_size
 from weft.building.artifacts import Artifact, Workshop
 from weft.building.cache import Cache, hash_file, hash_text
 from weft.building.describing import (
@@ -38,6 +39,7 @@ from weft.building.page import write_page
 from weft.building.plan import Plan, plan_build
 from weft.building.progress import follow_epochs
 from weft.building.report import Report, Section, format_metrics
+from weft.building.room import refuse_large
 from weft.building.setting_aside import CODE, set_aside
 from weft.building.variant_stages import VariantStages
 from weft.building.version import identify_weft
@@ -94,6 +96,7 @@ class Build:
         """
         plan = plan_build(self.program)
         refuse_impossible(self.program)
+        refuse_large(plan)
         with hold_folder(self.folder):
             if self.force:
                 shutil.rmtree(self.folder / ".weft", ignore_errors=True)

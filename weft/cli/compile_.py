@@ -82,6 +82,7 @@ def compile_command(
         weft compile net.weft -o out --onnx --opset 18 --item fit
     """
     program = check_file(file, assignments)
+    from backends.onnx_runtime.cases import need_memory
     from backends.onnx_runtime.session import Device as Place
     from weft import compiling
     from weft.building.finished import open_target
@@ -93,6 +94,9 @@ def compile_command(
     both = only_onnx == only_pytorch
     for target in targets:
         numbers = None
+        verified = verify and (target.deploy is None or target.deploy.verify)
+        if verified and (only_onnx or both):
+            need_memory(target.graph, target.fixed)
         if only_onnx or both or compiling.has_weights(target, weights):
             numbers, warnings = compiling.gather_weights(target, weights, program)
             print_messages(warnings)
@@ -105,7 +109,7 @@ def compile_command(
             print_explanations(report.explanations, explain)
             if target.deploy is not None and not target.deploy.verify:
                 print_messages([NotVerified(target.deploy.span, str(report.files[0]))])
-            elif verify:
+            elif verified:
                 place = Place(device.value)
                 print(compiling.verify_written(target, numbers, report.files, module, place))
 

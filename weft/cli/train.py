@@ -68,6 +68,7 @@ def train_command(
     program = check_file(file, assignments)
     from backends.pytorch.running import refuse_loss
     from backends.pytorch.script.write import write_training
+    from compiler.ir.memory import need_weights
     from weft.building.lock import hold_folder
     from weft.compiling import check_data
 
@@ -77,6 +78,7 @@ def train_command(
         for train in trains:
             folder, data_root = root / train.name, program.source.folder
             if not code_only:
+                need_weights(train.step)
                 refuse_loss(train, folder, resume=resume, overwrite=overwrite)
             write_training(train, folder)
             print(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
