@@ -132,7 +132,7 @@ def build_variant(model: str, label: str) -> Result:
 def compare_shapes(graph: Graph, path: Path, target: Target) -> bool:
     """Whether a file gives outputs of the names and shapes that the net before any pass has."""
     session = open_session(path, device=Device.CPU, spinning=False)
-    inputs, _ = draw_inputs(graph, target)
+    inputs = draw_inputs(graph, target)
     found = {name: array.shape for name, array in session.run(inputs).items()}
     batch = max(len(array) for array in inputs.values())
     wanted = {

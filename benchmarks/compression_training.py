@@ -63,7 +63,7 @@ def compare_latency(built: Built, variant: str, batch: int) -> float:
     (deploy,) = (d for d in built.program.deploys if d.variant == variant)
     target = Target(threads=1, sizes=(("batch", batch), *deploy.fixed))
     files = {"small": built.folder / f"{variant}.onnx", "base": built.folder / "fit.onnx"}
-    inputs, _ = draw_inputs(built.program.variants[variant].graph, target)
+    inputs = draw_inputs(built.program.variants[variant].graph, target)
     timings = time_undisturbed(
         lambda: {name: open_on_target(path, target) for name, path in files.items()},
         dict.fromkeys(files, inputs),

@@ -113,8 +113,8 @@ def test_files_of_other_nets(weft: Weft) -> None:
     save_file(weights, "w.safetensors")
     (model,) = Path("out").rglob("*.onnx")
     printed = weft("eval", "train.weft", "--onnx", str(model))
-    assert "error[W0912]" in printed
-    assert "the file takes `x`, and is given `image`" in printed
+    assert "error[W1215]" in printed
+    assert "it holds the net `Net`, not `fit`" in printed
     printed = weft("verify", "train.weft", str(model), "--weights", "w.safetensors")
     assert "error[W0813]" in printed
     assert "the file takes `x`, and is given `image`" in printed

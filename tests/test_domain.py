@@ -10,12 +10,12 @@ import pytest
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.cases import make_cases
 from backends.onnx_runtime.session import Device
-from backends.onnx_runtime.sizes import SizeSearch
 from backends.onnx_runtime.verify import verify
 from compiler.compression.quantization.calibration import draw_batches
 from compiler.compression.world import Target, World
 from compiler.diagnostics import CompileError, Sink
 from compiler.ir.domain import Range, find_ranges
+from compiler.ir.sizes import SizeSearch
 from compiler.ir.weights import draw_weights
 from compiler.messages.verification import NoAllowedInputs, RowsOutsideDomain
 from compiler.tensor import DType

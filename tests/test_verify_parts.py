@@ -14,12 +14,12 @@ from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.cases import EDGES, make_cases
 from backends.onnx_runtime.measure import Comparison, Timing, measure, median_interval
 from backends.onnx_runtime.session import Device, open_session
-from backends.onnx_runtime.sizes import SizeSearch
 from backends.onnx_runtime.tolerance import compare
 from compiler.diagnostics import CompileError
 from compiler.dims import Dim
 from compiler.ir.domain import Range, find_ranges
 from compiler.ir.graph import Condition, Graph, Site
+from compiler.ir.sizes import SizeSearch
 from compiler.messages.verification import (
     DeviceMissing,
     ModelRefused,

@@ -513,14 +513,14 @@ class Spec:
         Raises:
             WeftError: there is no such deployment, file or split, or the file does not fit.
         """
-        from weft.cli.eval_ import choose_deploys, measure_file
-        from weft.cli.reporting import Device, need_input
+        from weft.cli.reporting import need_input
+        from weft.evaluating import choose_deploys, measure_given
 
         with _speaking_as_commands():
-            (deploy,) = choose_deploys(self.program, name)
+            deploys = choose_deploys(self.program, name)
             path = Path(onnx) if onnx is not None else Path(folder) / f"{name}.onnx"
             need_input(path, build=onnx is None)
-            return measure_file(deploy, self.program, path, Device(device), split)[1]
+            return measure_given(deploys, self.program, path, device, split).figures
 
 
 def _be_silent(text: str) -> None:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from backends.onnx_runtime.cases import make_cases
 from backends.onnx_runtime.measure import measure
 from backends.onnx_runtime.session import Device, Session, open_session
-from backends.onnx_runtime.sizes import SizeSearch
 from compiler.compression.attach import CallOfNet, find_calls, find_net
 from compiler.data.loading import LoadedData, load_data
 from compiler.diagnostics import CompileError, did_you_mean
@@ -23,11 +22,13 @@ from compiler.dims import Dim
 from compiler.elaborate.items.given import find_given
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Input, Output, Value
+from compiler.ir.sizes import SizeSearch
 from compiler.ir.subgraph import extract_subgraph
 from compiler.messages.contracts import InputNeedsWeights, RowsRelated
 from compiler.messages.files import UnknownItem
 from compiler.program import DataSet, Deploy, MetricUse, Program, Train
 from compiler.training.regression import BatchMean
+from weft.sizing import KnownSizes
 
 Array = NDArray[Any]
 
@@ -37,19 +38,19 @@ class Latency:
     """Median seconds of one call, at which sizes, on which device, with how many threads."""
 
     seconds: float
-    sizes: str
+    sizes: Mapping[str, Any]
     device: str
     threads: int
 
 
-def measure_latency(graph: Graph, path: Path, device: Device, fixed: Mapping[str, int]) -> Latency:
-    """Latency of a file on the first inputs that verification tries: a batch of 1."""
+def measure_latency(graph: Graph, path: Path, device: Device, known: KnownSizes) -> Latency:
+    """Latency of a file on random inputs, at the sizes that are known and typical ones."""
     threads = os.cpu_count() or 1
     session = open_session(path, device=device, threads=threads)
-    case = next(iter(make_cases(graph, SizeSearch(graph, fixed))))
+    sizes = known.settle(graph)
+    case = next(iter(make_cases(graph, SizeSearch(graph, sizes.sizes))))
     timing = measure({"file": lambda: session.run(case.inputs)}).timings["file"]
-    sizes = ", ".join(f"{name}={size}" for name, size in case.sizes.items())
-    return Latency(timing.median, sizes or "fixed sizes", session.device.value, threads)
+    return Latency(timing.median, sizes.encode(), session.device.value, threads)
 
 
 Runner = Callable[[Mapping[str, Array]], Mapping[str, Array]]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.onnx_runtime.sizes import SizeSearch
 from compiler.diagnostics import CompileError
 from compiler.ir.domain import OutsideDomain, Range, draw_input, find_ranges
 from compiler.ir.graph import Graph
 from compiler.ir.memory import fits_values, need_values, need_weights, need_work
+from compiler.ir.sizes import SizeSearch
 from compiler.messages.verification import NoAllowedInputs
 
 Array = NDArray[Any]

@@ -19,6 +19,7 @@ from compiler.diagnostics import CompileError
 from compiler.files import parse_json
 from compiler.messages.verification import DeviceMissing, ModelRefused
 from compiler.messages.wording import list_words
+from compiler.tensor import DType
 
 Array = NDArray[Any]
 
@@ -41,6 +42,17 @@ class Device(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
+
+
+@dataclass(frozen=True)
+class Port:
+    """The type of an input or output of a model: a size is a number, or the model's word for it."""
+
+    dtype: str
+    shape: tuple[int | str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
 
 
 @dataclass(frozen=True)
@@ -75,13 +87,34 @@ class Session:
         return firsts.pop() if len(firsts) == 1 else None
 
     @property
+    def input_ports(self) -> Mapping[str, Port]:
+        """What the model takes, by name."""
+        return {item.name: _read_port(item) for item in self.runtime.get_inputs()}
+
+    @property
+    def output_ports(self) -> Mapping[str, Port]:
+        """What the model gives, by name."""
+        return {item.name: _read_port(item) for item in self.runtime.get_outputs()}
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the model says of itself."""
+        return dict(self.runtime.get_modelmeta().custom_metadata_map)
+
+    @property
+    def net_name(self) -> str:
+        """What the spec calls the net; empty where Weft did not write the model."""
+        about = self.runtime.get_modelmeta()
+        return about.graph_name if about.producer_name == "weft" else ""
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes that the model carries; none if it carries none.
 
         Raises:
             ValueError: what it carries under that name is no list of names.
         """
-        text = self.runtime.get_modelmeta().custom_metadata_map.get("labels", "[]")
+        text = self.metadata.get("labels", "[]")
         found = parse_json(text)
         if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
             raise ValueError("its labels are no list of names")
@@ -180,6 +213,14 @@ _PROVIDERS: dict[Device, Any] = {
     Device.CPU: "CPUExecutionProvider",
     Device.CUDA: "CUDAExecutionProvider",
 }
+
+
+def _read_port(item: Any) -> Port:
+    """The type of an input or output of ONNX Runtime."""
+    kind = _NUMPY.get(item.type)
+    dtype = DType.of_numpy(np.dtype(kind)) if kind is not None else None
+    shape = (size if isinstance(size, int) else size or "?" for size in item.shape)
+    return Port(str(dtype) if dtype is not None else item.type, tuple(shape))
 
 
 _NUMPY = {

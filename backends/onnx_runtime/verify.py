@@ -18,7 +18,6 @@ from backends.onnx_runtime.onnx_subject import OnnxSubject
 from backends.onnx_runtime.readback import check_integers
 from backends.onnx_runtime.rounding import has_rounding
 from backends.onnx_runtime.session import Device, open_session
-from backends.onnx_runtime.sizes import SizeSearch, pin_sizes
 from backends.onnx_runtime.tolerance import Difference
 from backends.onnx_runtime.torch_subject import TorchSubject
 from compiler.diagnostics import CompileError, Message, Sink
@@ -26,6 +25,7 @@ from compiler.ir.domain import OutsideDomain, check_inputs
 from compiler.ir.evaluate import bind_sizes, decode_weights, evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.memory import need_values
+from compiler.ir.sizes import SizeSearch, pin_sizes
 from compiler.messages.verification import (
     BackendFailed,
     InvalidOnnx,

@@ -30,7 +30,7 @@ class FigureWord:
 WORDS = (
     FigureWord("size", Kind.BYTES, "24KiB", "bytes of the deployed ONNX file"),
     FigureWord("params", Kind.PLAIN, "10000", "numbers in the weights of the net"),
-    FigureWord("flops", Kind.PLAIN, "1e6", "floating-point operations of one call, at `target`"),
+    FigureWord("flops", Kind.PLAIN, "1e6", "floating-point operations of one call"),
     FigureWord("latency", Kind.SECONDS, "0.5ms", "median time of one call, at `target`"),
     FigureWord(
         "memory",

@@ -22,8 +22,8 @@ class Target:
     """`target cpu(threads=2), batch=1`: where latency is measured and what kernels exist.
 
     `sizes` gives numbers to symbolic dims of the net's inputs where latency is measured; a dim
-    without one is measured at the size that verification tries first. `vnni` False means that
-    8-bit products saturate in 16 bits, so weights keep 7 bits (`reduce_range`).
+    without one is measured at a typical size: one row, and 32 or what is possible near it. `vnni`
+    False means that 8-bit products saturate in 16 bits, so weights keep 7 bits (`reduce_range`).
     """
 
     device: str = "cpu"  # or "cuda"

@@ -18,6 +18,7 @@ from compiler.diagnostics import CompileError
 from compiler.units import format_size
 from weft.building.outcomes import Outcome
 from weft.building.report import Section
+from weft.sizing import describe_sizes
 
 
 def describe_unfinished(items: Sequence[str], error: CompileError) -> Section:
@@ -90,16 +91,19 @@ def explain_outcome(outcome: Outcome) -> Iterator[str]:
 
 
 def describe_latency(outcome: Outcome) -> str:
-    """`0.021 ms of 0.044 ms: 0.48 at batch=64 (cpu, 1 thread)`."""
+    """`0.021 ms of 0.044 ms: 0.48 at batch=64 (target); cpu, 1 thread`."""
     own = outcome.own.plain["latency"]
     base = outcome.figures[outcome.base].plain["latency"]
-    facts = outcome.conditions
-    threads = f"{facts['threads']} thread{'s' if facts['threads'] != 1 else ''}"
-    ratio = own.value / base.value
     return (
-        f"{format_seconds(own.value)} of {format_seconds(base.value)}: {ratio:.2f}"
-        f" at {facts['sizes']} ({facts['device']}, {threads})"
+        f"{format_seconds(own.value)} of {format_seconds(base.value)}:"
+        f" {own.value / base.value:.2f} at {describe_conditions(outcome.conditions)}"
     )
+
+
+def describe_conditions(facts: Mapping[str, Any]) -> str:
+    """`batch=64 (target), t=128 (a row of text), cpu, 1 thread`: how a latency was measured."""
+    threads = f"{facts['threads']} thread{'' if facts['threads'] == 1 else 's'}"
+    return f"{describe_sizes(facts['sizes'])}; {facts['device']}, {threads}"
 
 
 def describe_verification(facts: Mapping[str, Any]) -> str:

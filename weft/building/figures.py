@@ -116,11 +116,7 @@ def time_contenders(
     contenders: Sequence[Contender], target: Target, *, rounds: int = 51
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Seconds of every round by contender, all in turns, and the conditions."""
-    inputs: dict[str, Mapping[str, Array]] = {}
-    sizes = ""
-    for contender in contenders:
-        inputs[contender.name], shown = draw_inputs(contender.wrapped, target)
-        sizes = sizes or shown
+    inputs = {c.name: draw_inputs(c.wrapped, target) for c in contenders}
 
     def open_all() -> dict[str, Session]:
         return {c.name: open_on_target(c.path, target) for c in contenders}
@@ -128,7 +124,6 @@ def time_contenders(
     found = time_undisturbed(open_all, inputs, rounds=rounds, patience=REPORTED)
     timings = found.timings
     facts = {
-        "sizes": sizes,
         "device": Device(target.device).value,
         "threads": count_threads(target),
         "rounds": len(next(iter(timings.values())).samples),

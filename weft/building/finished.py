@@ -26,10 +26,6 @@ def open_variant(
     file is like: that is the one contracts speak of."""
     train = program.trains.get(variant.train or "")
     deploy = next((d for d in program.deploys if d.variant == variant.name), None)
-    if deploy is not None:  # what the file fixes has that size where it is measured, too
-        sizes = {**dict(variant.target.sizes), **dict(deploy.fixed)}
-        target = replace(variant.target, sizes=tuple(sizes.items()))
-        variant = replace(variant, target=target)
     return VariantBuild(
         program,
         variant,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import evaluate_bound
 from compiler.compression.requirements import isolate
+from compiler.compression.sizes import choose_sizes
 from compiler.compression.world import Goal, World
 from compiler.ir.cost import summarize
 from compiler.program import Figure
 from weft.building.figures import count_memory, count_numbers
-from weft.building.timing import draw_sizes
 
 if TYPE_CHECKING:
     from weft.building.outcomes import Outcome
@@ -78,7 +78,7 @@ class _Values:
         if figure.name == "params":
             return float(count_numbers(net.graph))
         if figure.name in ("flops", "memory"):
-            sizes = draw_sizes(net.graph, self.build.variant.target)
+            sizes = choose_sizes(net.graph, self.build.target)
             if figure.name == "memory":
                 return float(count_memory(net.graph, sizes))
             return float(2 * summarize(net.graph).multiply_adds.evaluate(sizes))

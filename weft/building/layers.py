@@ -164,8 +164,8 @@ def _watch(net: WeightedNet, batch: Mapping[str, Array]) -> dict[str, Array]:
 def measure_shares(build: VariantBuild, own: Contender) -> dict[str, float]:
     """The share of each layer in the time that ONNX Runtime spends in kernels on the CPU. What no
     layer with weights accounts for is the share of `OTHER`: the sum is 1."""
-    target = build.variant.target
-    inputs, _ = draw_inputs(own.wrapped, target)
+    target = build.target
+    inputs = draw_inputs(own.wrapped, target)
     spent = profile_kernels(own.path, inputs, threads=count_threads(target))
     total = sum(spent.values())
     paths = sorted(count_parameters(own.net.graph), key=len, reverse=True)

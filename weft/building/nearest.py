@@ -12,6 +12,7 @@ from compiler.compression.contracts import Judgement, is_kept
 from compiler.compression.figures import Kind
 from compiler.compression.requirements import isolate
 from compiler.compression.search.trials import measure_error
+from compiler.compression.sizes import choose_sizes
 from compiler.compression.wording import (
     describe_bound,
     describe_requirement,
@@ -25,7 +26,6 @@ from compiler.messages.contracts import ContractFailed
 from compiler.program import Figure, Quantity
 from compiler.signature import Direction
 from weft.building.figures import count_memory, count_numbers
-from weft.building.timing import draw_sizes
 
 if TYPE_CHECKING:
     from weft.building.outcomes import Outcome
@@ -245,4 +245,4 @@ def judge_quality(build: VariantBuild, net: WeightedNet, world: World, figure: F
 
 
 def _sizes(build: VariantBuild, net: WeightedNet) -> Mapping[str, int]:
-    return draw_sizes(net.graph, build.variant.target)
+    return choose_sizes(net.graph, build.target)

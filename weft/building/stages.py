@@ -28,6 +28,7 @@ from compiler.units import format_size
 from weft.building.artifacts import Artifact, Workshop
 from weft.building.cache import Cache, hash_file, hash_text
 from weft.building.describing import (
+    describe_conditions,
     describe_outcome,
     describe_unfinished,
     describe_verification,
@@ -51,6 +52,7 @@ from weft.measuring import (
     measure_latency,
     sample_inputs,
 )
+from weft.sizing import find_known
 
 Array = NDArray[Any]
 Echo = Callable[[str], None]
@@ -257,12 +259,14 @@ class Build:
         its latency."""
         stage = f"measure {deploy.name}"
         train = self.program.trains.get(deploy.train or "")
-        key = hash_text(hash_file(path), self.device.value, *self.describe_measures(train))
+        known = find_known(deploy, train=train, net=deploy.trained)
+        measures = self.describe_measures(train)
+        key = hash_text(hash_file(path), self.device.value, repr(known), *measures)
         if self.cache.is_fresh(stage, key):
             return
         session = open_session(path, device=self.device)
         facts: dict[str, Any] = {
-            "latency": asdict(measure_latency(deploy.graph, path, self.device, dict(deploy.fixed)))
+            "latency": asdict(measure_latency(deploy.graph, path, self.device, known))
         }
         facts["device"] = session.device.value
         if train is not None:
@@ -301,8 +305,7 @@ class Build:
         rows.append(
             (
                 "latency",
-                f"{format_seconds(latency['seconds'])} at {latency['sizes']}"
-                f" ({measured['device']}, {latency['threads']} threads)",
+                f"{format_seconds(latency['seconds'])} at {describe_conditions(latency)}",
             )
         )
         facts = {"compiled": compiled, "verified": verified, "measured": measured}

@@ -11,14 +11,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from backends.onnx_runtime.cases import Case, make_cases
+from backends.onnx_runtime.cases import make_cases
 from backends.onnx_runtime.measure import Comparison, measure
 from backends.onnx_runtime.session import Device, Session, open_session
-from backends.onnx_runtime.sizes import SizeSearch
+from compiler.compression.sizes import choose_sizes
 from compiler.compression.world import Target
-from compiler.diagnostics import CompileError
 from compiler.ir.graph import Graph
-from compiler.messages.contracts import NoSizesForLatency
+from compiler.ir.sizes import SizeSearch
 
 Array = NDArray[Any]
 
@@ -48,47 +47,29 @@ def count_threads(target: Target) -> int:
     return target.threads or os.cpu_count() or 1
 
 
-def draw_case(graph: Graph, target: Target, seed: int = 0) -> Case:
-    """Random inputs at the target's sizes.
-
-    Raises:
-        CompileError: the net takes no input of these sizes.
-    """
-    case = next(iter(make_cases(graph, SizeSearch(graph, dict(target.sizes)), seed)), None)
-    if case is None:
-        raise CompileError([NoSizesForLatency(target.span, dict(target.sizes))])
-    return case
-
-
-def draw_sizes(graph: Graph, target: Target) -> dict[str, int]:
-    """The sizes of all symbolic dims where figures are taken."""
-    return dict(draw_case(graph, target).sizes)
-
-
 def settle_sizes(graphs: Sequence[Graph], target: Target) -> Target:
     """The target with sizes that every net takes, so that all are measured alike: a pass may
     leave a net that needs larger inputs than the others. As it is where there are none."""
     for graph in graphs:
-        sizes = draw_sizes(graph, target)
+        sizes = choose_sizes(graph, target)
         if all(_takes(other, sizes) for other in graphs):
-            return replace(target, sizes=tuple(sizes.items()))
+            return replace(target, sizes=tuple({**dict(target.sizes), **sizes}.items()))
     return target
 
 
 def _takes(graph: Graph, sizes: Mapping[str, int]) -> bool:
     own = {name: size for name, size in sizes.items() if name in graph.symbols}
-    return bool(SizeSearch(graph, own).choose())
+    return SizeSearch(graph, own).choose_typical() is not None
 
 
-def draw_inputs(graph: Graph, target: Target, seed: int = 0) -> tuple[dict[str, Array], str]:
-    """Random inputs at the target's sizes, and these sizes as text.
+def draw_inputs(graph: Graph, target: Target, seed: int = 0) -> dict[str, Array]:
+    """Random inputs at the target's sizes, and typical ones where it has none.
 
     Raises:
         CompileError: the net takes no input of these sizes.
     """
-    case = draw_case(graph, target, seed)
-    sizes = ", ".join(f"{name}={size}" for name, size in case.sizes.items())
-    return dict(case.inputs), sizes or "fixed sizes"
+    search = SizeSearch(graph, choose_sizes(graph, target))
+    return dict(next(iter(make_cases(graph, search, seed))).inputs)
 
 
 def time_sessions(

@@ -13,6 +13,7 @@ from backends.pytorch.modules import emit_module
 from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Measured, Spread, Verdict, judge
 from compiler.compression.requirements import find_all
+from compiler.compression.sizes import choose_sizes
 from compiler.compression.world import Target
 from compiler.diagnostics import CompileError
 from compiler.files import write_text
@@ -43,7 +44,7 @@ from weft.building.outcomes import (
     write_figures,
     write_layers,
 )
-from weft.building.timing import draw_inputs, draw_sizes, settle_sizes
+from weft.building.timing import draw_inputs, settle_sizes
 from weft.building.variants import VariantBuild
 from weft.measuring import sample_inputs
 
@@ -226,7 +227,7 @@ class VariantStages:
         """The figures of all contenders, measured in turns; remembered."""
         variant, cache = build.variant, self.workshop.cache
         splits = find_splits(variant, build.train)
-        target = replace(variant.target, span=None)
+        target = replace(build.target, span=None)
         key = hash_text(
             *(hash_file(contender.path) for contender in contenders),
             repr((target, splits)),
@@ -236,9 +237,10 @@ class VariantStages:
         if cache.is_fresh(stage, key):
             return read_figures(path)
         self.workshop.echo(f"{stage}: {', '.join(c.name for c in contenders)} in turns")
-        target = settle_sizes([c.wrapped for c in contenders], variant.target)
+        target = settle_sizes([c.wrapped for c in contenders], build.target)
         seconds, conditions = time_contenders(contenders, target)
-        base = contenders[1]
+        own, base, *_ = contenders
+        conditions["sizes"] = build.known.settle(own.wrapped, target).encode()
         figures = {
             c.name: self.take_figures(build, c, base, splits, seconds[c.name], target)
             for c in contenders
@@ -250,7 +252,7 @@ class VariantStages:
     def describe(self, build: VariantBuild, own: Contender, base: Contender) -> list[LayerRow]:
         """The layers of the variant; remembered, because their noise and latency are measured."""
         stage, cache = f"layers of {build.variant.name}", self.workshop.cache
-        target = replace(build.variant.target, span=None)
+        target = replace(build.target, span=None)
         key = hash_text(hash_file(own.path), build.key, repr(target), build.measure_key)
         path = build.steps_folder / "layers.json"
         if cache.is_fresh(stage, key):
@@ -270,7 +272,7 @@ class VariantStages:
         target: Target,
     ) -> Figures:
         """The figures of one contender, whose rounds took `seconds`."""
-        sizes = draw_sizes(contender.wrapped, target)
+        sizes = choose_sizes(contender.wrapped, target)
         counted = count_figures(contender, sizes)
         plain = {name: Measured(value) for name, value in counted.items()}
         middle = sorted(seconds)[len(seconds) // 2]
@@ -295,7 +297,7 @@ class VariantStages:
         second = open_session(base.path, device=self.workshop.device)
         if own.place is not None and splits:
             return measure_error(first, second, draw_rows(own.place, splits[-1]))
-        batches = (draw_inputs(own.wrapped, target, seed)[0] for seed in range(8))
+        batches = (draw_inputs(own.wrapped, target, seed) for seed in range(8))
         return measure_error(first, second, batches)
 
     def look_up(self, figure: Figure, variant: Variant, figures: Mapping[str, Figures]) -> Measured:

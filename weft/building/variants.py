@@ -18,7 +18,7 @@ from compiler.compression.base import CompressionPass, WeightedNet
 from compiler.compression.effects import find_idleness
 from compiler.compression.low_rank.merging import merge_adapters
 from compiler.compression.wording import describe_requirement
-from compiler.compression.world import Goal, LayerNote, World
+from compiler.compression.world import Goal, LayerNote, Target, World
 from compiler.diagnostics import CompileError
 from compiler.ir.printer import print_graph
 from compiler.ir.verify import verify_graph
@@ -38,6 +38,7 @@ from weft.building.world import (
     TrialMemory,
 )
 from weft.measuring import NetOfTrain
+from weft.sizing import KnownSizes, find_known
 
 Array = NDArray[Any]
 Echo = Callable[[str], None]
@@ -89,6 +90,16 @@ class VariantBuild:
     def form(self) -> Form:
         """What stands around the net in its file."""
         return make_form(self.variant, self.deploy, self.program.source)
+
+    @cached_property
+    def known(self) -> KnownSizes:
+        """What is known of the sizes of the net's open dims."""
+        return find_known(self.deploy, self.variant.target, self.train, self.variant.net)
+
+    @cached_property
+    def target(self) -> Target:
+        """The target, with all sizes that are known."""
+        return self.known.aim(self.variant.target)
 
     @cached_property
     def base(self) -> WeightedNet:
@@ -193,7 +204,7 @@ class VariantBuild:
         measured for them differs from run to run."""
         key = self.base_key
         contract = [describe_requirement(r) for r in self.variant.requires]
-        target = replace(self.variant.target, span=None)
+        target = replace(self.target, span=None)
         for number, step in enumerate(self.variant.steps, 1):
             compression = step.compression
             following = tuple(later.compression for later in self.variant.steps[number:])
@@ -234,7 +245,7 @@ class VariantBuild:
     ) -> World:
         """What passes see."""
         variant, train = self.variant, self.train
-        graph, target = self.base.graph, variant.target
+        graph, target = self.base.graph, self.target
         plain = Form(self.form.opset)
         world = World(
             target=target,

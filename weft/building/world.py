@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from backends.onnx_runtime.cases import make_cases
 from backends.onnx_runtime.measure import Comparison, pool
 from backends.onnx_runtime.session import Device, Session, open_session
-from backends.onnx_runtime.sizes import SizeSearch
 from compiler.compression.base import WeightedNet
 from compiler.compression.world import Target
 from compiler.files import parse_json, write_text
 from compiler.ir.graph import Graph
+from compiler.ir.sizes import SizeSearch
 from weft.building.cache import hash_text
 from weft.building.forms import Form
 from weft.building.timing import draw_inputs, open_on_target, time_sessions
@@ -112,24 +112,19 @@ class SyntheticSamples:
         """Inputs of the net by name, `rows` in all or as many as there are, in batches. A net
         without a batch gets its rows one by one."""
         batch = SizeSearch(self.graph, {}).batch
-        pinned = {n: s for n, s in self.target.sizes if n != batch}
-        rows = min(rows, self._count_rows({**pinned, batch: 1} if batch is not None else pinned))
+        pinned = {n: s for n, s in self.target.sizes if n != batch and n in self.graph.symbols}
+        search = SizeSearch(self.graph, pinned)
+        sizes = search.choose_typical()
+        if sizes is None:
+            return
+        work = search.count_multiply_adds(sizes)
+        rows = min(rows, max(self.least_rows, int(self.most_work / max(work, 1))))
         done = 0
         while done < rows:
             count = min(size, rows - done) if batch is not None else 1
-            sizes = {**pinned, batch: count} if batch is not None else pinned
-            case = next(iter(make_cases(self.graph, SizeSearch(self.graph, sizes), done)), None)
-            if case is None:
-                return
-            yield case.inputs
+            search = SizeSearch(self.graph, {**sizes, batch: count} if batch is not None else sizes)
+            yield next(iter(make_cases(self.graph, search, done))).inputs
             done += count
-
-    def _count_rows(self, sizes: Mapping[str, int]) -> int:
-        """How many rows there are, of these sizes."""
-        search = SizeSearch(self.graph, sizes)
-        found = search.choose()
-        work = search.count_multiply_adds(found[0]) if found else 0
-        return max(self.least_rows, int(self.most_work / max(work, 1)))
 
 
 @dataclass(frozen=True)
@@ -162,7 +157,7 @@ class OnnxClock:
     def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
         """Median seconds of one call of each net, all in turns. Sessions that open soon are
         opened several times: two of one file differ, as memory happens to lie."""
-        inputs, _ = draw_inputs(self.form.wrap(nets[0]).graph, self.target)
+        inputs = draw_inputs(self.form.wrap(nets[0]).graph, self.target)
         found: list[Comparison] = []
         with tempfile.TemporaryDirectory() as folder:
             paths = {str(number): Path(folder) / f"{number}.onnx" for number in range(len(nets))}

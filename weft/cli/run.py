@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from compiler.diagnostics import CompileError, did_you_mean
-from compiler.messages.files import BadInput, FileUnreadable, NotAnArray, UnknownItem
+from compiler.messages.files import BadInput, NotAnArray, UnknownItem
 from weft.cli.reporting import Device, DeviceOption, OutputFormat, need_input
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def add_to(app: typer.Typer) -> None:
         import numpy as np
 
         from backends.onnx_runtime import session as sessions
+        from weft.inspecting import read_labels
 
         need_input(model)
         session = sessions.open_session(model, device=sessions.Device(device.value))
@@ -67,14 +68,7 @@ def add_to(app: typer.Typer) -> None:
         elif form is OutputFormat.JSON:
             print(json.dumps({name: array.tolist() for name, array in results.items()}))
         else:
-            _print(results, _read_labels(session, model))
-
-
-def _read_labels(session: Session, path: Path) -> tuple[str, ...]:
-    try:
-        return session.labels
-    except ValueError as error:
-        raise CompileError([FileUnreadable(None, str(path), str(error))]) from error
+            _print(results, read_labels(model, session))
 
 
 def _read_inputs(pairs: Iterable[str], session: Session) -> Mapping[str, NDArray[Any]]:

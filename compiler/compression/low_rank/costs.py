@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from compiler.compression.base import WeightedNet
 from compiler.compression.low_rank.factoring import Factoring, Setting
 from compiler.compression.low_rank.layers import Layer
-from compiler.compression.world import Clock, Target
+from compiler.compression.world import Clock
 from compiler.dims import Dim
 from compiler.initializers import Zeros
 from compiler.ir.builder import Builder
-from compiler.ir.graph import Frame, Graph, Site
+from compiler.ir.graph import Frame, Site
 from compiler.ops.base import Op
 from compiler.tensor import DType, TensorType
 
@@ -25,15 +25,6 @@ Array = NDArray[Any]
 
 BLOCK = 65_521
 """A prime: rows of weights differ that repeat so many random numbers."""
-UNKNOWN = 32
-"""Size of a dim that the target says nothing about, unless it is the first one: that is 1."""
-
-
-def choose_sizes(graph: Graph, target: Target) -> dict[str, int]:
-    """A size for every symbolic dim of a net: the target's, else 1 for rows and 32 for others."""
-    rows = {s for i in graph.inputs if i.value.type.rank for s in i.value.type.shape[0].symbols}
-    sizes = {s: 1 if s in rows else UNKNOWN for s in graph.symbols}
-    return sizes | {name: size for name, size in target.sizes if name in sizes}
 
 
 def fix_type(type: TensorType, sizes: Mapping[str, int]) -> TensorType:

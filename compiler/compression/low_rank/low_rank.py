@@ -9,7 +9,7 @@ from typing import Literal, final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
 from compiler.compression.low_rank.allocation import Ladder, climb_down, count_least, make_ladder
-from compiler.compression.low_rank.costs import Costs, choose_sizes
+from compiler.compression.low_rank.costs import Costs
 from compiler.compression.low_rank.layers import Layer, find_layers
 from compiler.compression.low_rank.moments import Moments, collect_moments
 from compiler.compression.low_rank.planning import (
@@ -23,6 +23,7 @@ from compiler.compression.low_rank.planning import (
 )
 from compiler.compression.low_rank.whole import replace_what_pays
 from compiler.compression.selecting import KEPT_OUT, is_selected
+from compiler.compression.sizes import choose_sizes
 from compiler.compression.wording import describe_pass
 from compiler.compression.world import LayerNote, World
 from compiler.diagnostics import CompileError, Fault, Message

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.ranges import Observation
-from compiler.compression.world import Target, World
+from compiler.compression.world import World
 from compiler.diagnostics import CompileError
 from compiler.ir.domain import OutsideDomain, Range, draw_input, find_ranges
-from compiler.ir.evaluate import InputError, bind_sizes, evaluate
-from compiler.ir.graph import Graph, Node
+from compiler.ir.evaluate import evaluate
+from compiler.ir.graph import Node
+from compiler.ir.sizes import SizeSearch
 from compiler.messages.quantization import NoCalibrationSizes
 from compiler.messages.verification import NoAllowedInputs
 
@@ -24,8 +25,6 @@ Batch = Mapping[str, Array]
 
 SAMPLE = 8192
 """Elements of a value that are kept of each batch."""
-SIZES = (8, 32, 64, 224, 16, 28, 1, 2, 4)
-"""Sizes to try for dims that nobody gave one, when inputs are drawn."""
 
 
 def draw_batches(net: WeightedNet, world: World, rows: int) -> list[Batch]:
@@ -37,14 +36,14 @@ def draw_batches(net: WeightedNet, world: World, rows: int) -> list[Batch]:
     """
     if world.samples is not None:
         return list(world.samples.batches(rows))
-    sizes = _find_sizes(net.graph, world.target)
+    given = {name: size for name, size in world.target.sizes if name in net.graph.symbols}
+    sizes = SizeSearch(net.graph, given).choose_typical()
     if sizes is None:
         raise CompileError([NoCalibrationSizes(world.span, net.graph.name, net.graph.symbols)])
-    batched = bool(sizes) and "batch" in sizes
-    count = 1 if batched else rows
-    if batched:
-        sizes = {**sizes, "batch": rows}
-    return [_draw_inputs(net, sizes, world.seed + row) for row in range(count)]
+    batch = SizeSearch(net.graph, {}).batch
+    if batch is None:
+        return [_draw_inputs(net, sizes, world.seed + row) for row in range(rows)]
+    return [_draw_inputs(net, {**sizes, batch: rows}, world.seed)]
 
 
 def _draw_inputs(net: WeightedNet, sizes: Mapping[str, int], seed: int) -> Batch:
@@ -64,27 +63,6 @@ def _draw_inputs(net: WeightedNet, sizes: Mapping[str, int], seed: int) -> Batch
         shape = [dim.evaluate(sizes) for dim in item.value.type.shape]
         made[item.name] = draw_input(item, "random", shape, ranges.get(item.name, bit), seed)
     return made
-
-
-def _find_sizes(graph: Graph, target: Target) -> dict[str, int] | None:
-    """A size for each symbolic dim: what the target says, else the first that fits."""
-    given = {name: size for name, size in target.sizes if name in graph.symbols}
-    free = [name for name in graph.symbols if name not in given and name != "batch"]
-    batch = {"batch": 1} if "batch" in graph.symbols else {}
-    for size in SIZES:
-        sizes = {**dict.fromkeys(free, size), **batch, **given}
-        shapes = {
-            item.name: np.empty([d.evaluate(sizes) for d in item.value.type.shape], np.int8)
-            for item in graph.inputs
-        }
-        values = [v for node in graph.nodes for v in node.outputs]
-        try:
-            bind_sizes(graph, shapes)
-            if all(d.evaluate(sizes) > 0 for v in values for d in v.type.shape):
-                return sizes
-        except (InputError, ValueError, ArithmeticError):
-            continue
-    return None
 
 
 @dataclass

@@ -12,6 +12,7 @@ import numpy as np
 from compiler.compression.base import Array, CompressionPass, WeightedNet
 from compiler.compression.search.knapsack import Offer
 from compiler.compression.search.sites import Site
+from compiler.compression.sizes import choose_sizes
 from compiler.compression.wording import describe_pass
 from compiler.compression.world import Goal, LayerNote, Trainer, Tuning, World
 from compiler.diagnostics import CompileError
@@ -248,9 +249,8 @@ def measure_error(net: WeightedNet, base: WeightedNet, world: World) -> float:
 
 
 def count_flops(net: WeightedNet, world: World) -> float:
-    """Twice the multiply-adds at the target's sizes; a size that it does not give counts as 1."""
-    given = dict(world.target.sizes)
-    sizes = {name: given.get(name, 1) for name in net.graph.symbols}
+    """Twice the multiply-adds at the sizes at which the build counts them."""
+    sizes = choose_sizes(net.graph, world.target)
     count = summarize(net.graph).multiply_adds.substitute(sizes).known
     assert count is not None, "every symbol of the inputs has a size"
     return 2.0 * count

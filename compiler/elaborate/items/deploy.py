@@ -21,6 +21,7 @@ from compiler.elaborate.items.operands import (
 )
 from compiler.elaborate.items.preprocess import put_before
 from compiler.elaborate.items.references import find_item
+from compiler.elaborate.items.sizes import refuse_twice
 from compiler.elaborate.items.subjects import Deployable, OpenVariant, Subject, find_subject
 from compiler.elaborate.values import Known, Poison
 from compiler.elaborate.words import make_table
@@ -257,6 +258,7 @@ class DeployRun:
         for name in self.dynamic or ():
             if name.text in fixed:
                 self.body.report(DimBothWays(name.span, name.text))
+        refuse_twice([name for name, _ in self.fixed], self.body.report)
         named = {n.text for n in self.dynamic or ()} | fixed
         missing = tuple(name for name in graph.symbols if name not in named)
         if self.dynamic is not None and missing and named <= set(graph.symbols):

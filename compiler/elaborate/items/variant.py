@@ -32,6 +32,7 @@ from compiler.elaborate.items.operands import (
     refuse_word,
 )
 from compiler.elaborate.items.requirements import Owners, RequireReader
+from compiler.elaborate.items.sizes import refuse_twice
 from compiler.elaborate.items.subjects import Base
 from compiler.elaborate.values import Known, Poison
 from compiler.elaborate.words import make_table
@@ -196,6 +197,7 @@ class VariantRun:
             return
         device = build_described(body, first.value, cls)
         sizes = [self.read_size(body, clause, operand) for operand in operands[1:]]
+        refuse_twice([o.name for o in operands[1:] if o.name is not None], body.report)
         found = tuple(size for size in sizes if size is not None)
         if device is not None and len(found) == len(sizes):
             self.target = device.aim(found, clause.span)

@@ -1,4 +1,5 @@
-"""Chooses sizes of symbolic dimensions to verify a graph at: small, different, and possible."""
+"""Chooses sizes of symbolic dimensions: small and different ones to verify a graph at, typical ones
+to take figures at."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ LARGEST = 1024
 """No size beyond this is tried."""
 TRIES = 20_000
 """Random assignments tried where equal sizes are not possible."""
+TYPICAL = 32
+"""The size of a dim that nobody gave one, where figures are taken; of rows it is 1."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,16 @@ class SizeSearch:
     def free(self) -> tuple[str, ...]:
         """The symbols to choose sizes for, without the batch."""
         return tuple(s for s in self.graph.symbols if s not in self.pinned and s != self.batch)
+
+    @cached_property
+    def rows(self) -> frozenset[str]:
+        """The symbols that count rows: the first axis of an input and of an output, and no other
+        axis of either."""
+        inputs = [i.value.type.shape for i in self.graph.inputs]
+        outputs = [o.value.type.shape for o in self.graph.outputs]
+        inner = {s for shape in (*inputs, *outputs) for dim in shape[1:] for s in dim.symbols}
+        firsts = [{_plain_symbol(s[0]) for s in shapes if s} for shapes in (inputs, outputs)]
+        return frozenset(name for name in firsts[0] & firsts[1] - inner if name is not None)
 
     def is_possible(self, sizes: Mapping[str, int]) -> bool:
         """Whether every axis of every value has at least one element and every condition of
@@ -68,6 +81,34 @@ class SizeSearch:
             if larger not in found:
                 found.append(larger)
         return found
+
+    def choose_typical(self) -> dict[str, int] | None:
+        """One row, and of every other symbol the possible size nearest to `TYPICAL`, for all
+        symbols of the graph; None if no possible sizes were found."""
+        open_ = [name for name in self.graph.symbols if name not in self.pinned]
+        found = self._find_typical(open_)
+        if found is None:
+            return None
+        for name in open_:
+            for size in _list_nearest(self._aim(name)):
+                if size == found[name] or self.is_possible({**found, name: size}):
+                    found[name] = size
+                    break
+        return found
+
+    def _find_typical(self, names: Sequence[str]) -> dict[str, int] | None:
+        """Possible sizes to start from: equal ones but for rows, else the smallest."""
+        rows = {name: 1 for name in names if name in self.rows}
+        for size in _list_nearest(TYPICAL):
+            sizes = {**self.pinned, **dict.fromkeys(names, size), **rows}
+            if self.is_possible(sizes):
+                return sizes
+            if len(rows) == len(names):
+                break
+        return self._find_smallest()
+
+    def _aim(self, name: str) -> int:
+        return 1 if name in self.rows else TYPICAL
 
     def count_multiply_adds(self, sizes: Mapping[str, int]) -> int:
         """The work of one evaluation at these sizes."""
@@ -116,6 +157,11 @@ class SizeSearch:
                     spread[name] = size
                     break
         return spread
+
+
+def _list_nearest(size: int) -> Iterator[int]:
+    """All sizes that are tried, the nearest to one first, of two as near the larger."""
+    return iter(sorted(range(1, LARGEST + 1), key=lambda one: (abs(one - size), -one)))
 
 
 def _plain_symbol(dim: Dim) -> str | None:

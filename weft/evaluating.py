@@ -1,0 +1,119 @@
+"""Metrics of ONNX files: of those that a build made, or of one that is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from backends.onnx_runtime.session import Device, Session, open_session
+from compiler.diagnostics import CompileError, did_you_mean
+from compiler.loading import read_trained
+from compiler.messages.evaluating import OtherFile, WhichDeployment
+from compiler.messages.files import NothingToDo, UnknownItem
+from compiler.program import Deploy, Program
+from weft.building.cache import hash_text
+from weft.building.report import format_metrics
+from weft.inspecting import OnnxFile, find_difference, inspect
+from weft.measuring import NetOfTrain, find_place, measure_deployed
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A file, the deployment that it is one of, and its figures on a split."""
+
+    deploy: str
+    file: OnnxFile
+    split: str
+    figures: Mapping[str, float]
+    spec_hash: str
+
+    @property
+    def title(self) -> str:
+        """`fit, test: accuracy 0.9722`."""
+        said = format_metrics(self.figures) or "none of its figures reads only what the file has"
+        return f"{self.deploy}, {self.split}: {said}"
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """What the file is."""
+        return self.file.rows(self.spec_hash)
+
+    def encode(self) -> dict[str, Any]:
+        """The same as data."""
+        return {**self.file.encode(), "split": self.split, "metrics": dict(self.figures)}
+
+
+def choose_deploys(program: Program, name: str | None) -> list[Deploy]:
+    """Deployments of trained nets: those have data and metrics.
+
+    Raises:
+        CompileError: there is none.
+    """
+    known = {d.name: d for d in program.deploys if _has_data(d, program)}
+    if not known:
+        raise CompileError([NothingToDo(None, "eval", "`deploy` of a `train`")])
+    if name is None:
+        return list(known.values())
+    if name not in known:
+        names = tuple(known)
+        fault = UnknownItem(None, "deployment", name, names, did_you_mean(name, names))
+        raise CompileError([fault])
+    return [known[name]]
+
+
+def _has_data(deploy: Deploy, program: Program) -> bool:
+    variant = program.variants.get(deploy.variant or "")
+    return deploy.train is not None or (variant is not None and variant.train is not None)
+
+
+def measure_default(
+    deploy: Deploy, program: Program, folder: Path, device: str, split: str | None
+) -> Evaluated:
+    """The figures of the file that a build has made of a deployment in its folder.
+
+    Raises:
+        CompileError: the file is not the one that the spec deploys, or there is no such split.
+    """
+    return measure_given([deploy], program, folder / f"{deploy.name}.onnx", device, split)
+
+
+def measure_given(
+    deploys: Sequence[Deploy], program: Program, path: Path, device: str, split: str | None
+) -> Evaluated:
+    """The figures of a file, which is that of one of these deployments.
+
+    Raises:
+        CompileError: it is none of theirs, or of several that are measured on other rows; or
+            there is no such split.
+    """
+    session = open_session(path, device=Device(device))
+    file = inspect(path, session)
+    differences = {deploy.name: find_difference(file, deploy) for deploy in deploys}
+    fitting = [deploy for deploy in deploys if not differences[deploy.name]]
+    if not fitting:
+        raise CompileError([OtherFile(None, str(path), tuple(differences.items()))])
+    places = [find_place(deploy, program) for deploy in fitting]
+    if any(not _are_alike(place, places[0]) for place in places):
+        names = tuple(deploy.name for deploy in fitting)
+        raise CompileError([WhichDeployment(None, str(path), names)])
+    named = next((d for d in fitting if d.name == path.stem), fitting[0])
+    measured, figures = _measure(places[0], session, path, split)
+    spec_hash = hash_text(program.source.text)[:16]
+    return Evaluated(named.name, file, measured, figures, spec_hash)
+
+
+def _are_alike(place: NetOfTrain, other: NetOfTrain) -> bool:
+    """Whether a file has the same figures in both places."""
+    same_net = place.train is other.train and place.name == other.name
+    return same_net and place.preprocess == other.preprocess
+
+
+def _measure(
+    place: NetOfTrain, session: Session, path: Path, split: str | None
+) -> tuple[str, Mapping[str, float]]:
+    trained = path.parent / place.train.name / "best.safetensors"
+    if trained.is_file():
+        place = replace(place, weights=read_trained(place.train, trained))
+    measured = split or place.train.data.split.names[-1]
+    return measured, measure_deployed(place, session, measured)
