@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx
-
+from backends.onnx_graph.check import read_shapes
 from backends.onnx_runtime.session import Port, Session
 from compiler.diagnostics import CompileError
 from compiler.ir.graph import Graph, Value
@@ -85,7 +84,6 @@ def inspect(path: Path, session: Session) -> OnnxFile:
         CompileError: its labels are no list of names.
     """
     files = [file for file in list_onnx(path) if file.is_file()]
-    about, model = session.metadata, onnx.load(path, load_external_data=False)
     return OnnxFile(
         path,
         sum(file.stat().st_size for file in files),
@@ -94,8 +92,8 @@ def inspect(path: Path, session: Session) -> OnnxFile:
         session.output_ports,
         read_labels(path, session),
         session.net_name,
-        about.get("spec_hash", ""),
-        {item.name: tuple(item.dims) for item in model.graph.initializer},
+        session.metadata.get("spec_hash", ""),
+        read_shapes(path),
     )
 
 

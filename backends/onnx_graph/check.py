@@ -58,6 +58,12 @@ def _check_free_dims(
                 raise MalformedModel(f"the size {size} is fixed to {found.dim_value}")
 
 
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the constants of a model by name, without what lies beside the file."""
+    model = onnx.load(path, load_external_data=False)
+    return {item.name: tuple(item.dims) for item in model.graph.initializer}
+
+
 def read_opset(path: Path) -> int:
     """The version of the default operator set that a file uses.
 
