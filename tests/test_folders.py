@@ -86,3 +86,9 @@ def test_modules_are_python_s_and_not_files_in_the_folder(spec: Path) -> None:
     (spec.parent / "model.py").write_text("raise SystemExit('the wrong model ran')\n")
     results = run_training(folder, data_root=spec.parent, device="cpu")
     assert results.epochs == 1
+    command = [sys.executable, "train.py", "--data", str(spec.parent), "--out", "by hand"]
+    by_hand = subprocess.run(
+        [*command, "--device", "cpu"], cwd=folder, capture_output=True, text=True
+    )
+    assert by_hand.returncode == 0, by_hand.stderr
+    assert (folder / "by hand" / "results.json").is_file()

@@ -27,6 +27,7 @@ from tests.train_scripts import (
     lint,
     open_train,
     run,
+    run_two,
     write,
 )
 
@@ -223,6 +224,21 @@ def test_two_processes_give_what_one_gives(text: str, tmp_path: Path) -> None:
     folder = write(text, tmp_path)
     lint(folder)
     assert_two_processes_agree(folder, "train.loss", "val.loss", "val.accuracy")
+
+
+def test_processes_part_where_a_training_ends_early(tmp_path: Path) -> None:
+    loss = "minimize log(0 * mean(logits ** 2)) + cross_entropy"
+    text = PLAIN.replace("OPTIMIZER", "sgd").replace("minimize cross_entropy", loss)
+    folder = write(text, tmp_path)
+    script = folder / "train.py"
+    leave = "dist.destroy_process_group()"
+    text = script.read_text()
+    assert text.count(leave) == 1
+    script.write_text(text.replace(leave, f"{leave}\n        print('left', file=sys.stderr)"))
+    done = run_two(folder, "two")
+    assert done.returncode != 0
+    assert "the loss is" in done.stderr
+    assert done.stderr.count("left") == 2  # else threads of the group outlive Python, and abort it
 
 
 def test_several_nets_start_from_loaded_weights(tmp_path: Path) -> None:

@@ -126,19 +126,24 @@ def run(folder: Path, out: str, *options: str) -> subprocess.CompletedProcess[st
     )
 
 
-def assert_two_processes_agree(folder: Path, *metrics: str) -> None:
-    """Runs a script alone and in two processes: the weights and the metrics agree."""
-    done = run(folder, "one")
-    assert done.returncode == 0, done.stderr
+def run_two(folder: Path, out: str) -> subprocess.CompletedProcess[str]:
+    """Runs a script in two processes."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    done = subprocess.run(
-        [*launch, "--nproc-per-node", "2", "train.py", "--out", "two", "--device", "cpu"],
+    return subprocess.run(
+        [*launch, "--nproc-per-node", "2", "train.py", "--out", out, "--device", "cpu"],
         cwd=folder,
         env=one_thread(),
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def assert_two_processes_agree(folder: Path, *metrics: str) -> None:
+    """Runs a script alone and in two processes: the weights and the metrics agree."""
+    done = run(folder, "one")
+    assert done.returncode == 0, done.stderr
+    done = run_two(folder, "two")
     assert done.returncode == 0, done.stderr
     one, two = (load_file(folder / out / "last.safetensors") for out in ("one", "two"))
     for name, tensor in one.items():

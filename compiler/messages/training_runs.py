@@ -38,7 +38,7 @@ class LossNotFinite(Message):
     Most often the learning rate is too high. A warm-up (`schedule=cosine(warmup=5%)`), a limit
     on the gradients (`clip 1.0`) or `precision bf16` in place of `f16` helps too. A logarithm of
     zero, a division by zero and missing values in the data have the same effect in the first
-    step.
+    step, and so has a batch of which no target counts (`ignore_index`): its mean is one of nothing.
     """
 
     code: ClassVar[str] = "W0861"

@@ -40,8 +40,8 @@ _SCRIPT_GLOBALS = """
 BATCH CLIP EPOCHS LASSO LEARNING_RATE LEARNING_RATES PATIENCE RANK RESULTS SEED SETTINGS SHRUNK
 Training WORLD
 all_sum average_gradients check_folder check_settings checksum clear_folder compute_columns
-compute_loss evaluate load_checkpoint load_columns load_splits main save save_checkpoint schedule
-shrink_groups split_parameters split_rows start_process train train_epoch
+compute_loss evaluate load_checkpoint load_columns load_splits main run save save_checkpoint
+schedule shrink_groups split_parameters split_rows start_process status train train_epoch
 """
 SCRIPT_GLOBALS = frozenset(_SCRIPT_GLOBALS.split())
 """What a training script defines: classes and functions of a spec have other names."""

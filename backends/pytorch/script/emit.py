@@ -53,6 +53,15 @@ from compiler.writing.python import (
 Lines = list[str]
 
 
+FIRST = (
+    "import sys",
+    "",
+    "sys.path.append(sys.path.pop(0))  # no file beside this one, json.py say, hides a module",
+)
+"""The first lines of code: `python train.py` would look for every module in the script's folder
+first, where anyone may have put a file."""
+
+
 def emit_script(facts: Facts) -> str:
     """The text of `train.py`: it stands alone beside `model.py`."""
     train = facts.train
@@ -76,7 +85,8 @@ def emit_script(facts: Facts) -> str:
     body = "\n\n\n".join("\n".join(block) for block in blocks if block)
     models = ", ".join(sort_names(set(find_classes(facts))))
     imports = write_imports(body, train.data.source.imports())
-    head = [*_docstring(facts), "", *imports, "", f"from model import {models}", ""]
+    imports.remove("import sys")
+    head = [*_docstring(facts), "", *FIRST, "", *imports, "", f"from model import {models}", ""]
     return "\n".join(head) + "\n" + body + "\n"
 
 

@@ -249,9 +249,6 @@ def main() -> None:
     if RANK == 0:
         print(json.dumps(results, indent=2))
         (out / "results.json").write_text(json.dumps(results, indent=2) + "\\n")
-    if WORLD > 1:
-        gc.collect()  # what still holds the process group would let its threads outlive it
-        dist.destroy_process_group()
 
 
 def checksum(loaded: dict[str, np.ndarray]) -> int:
@@ -306,14 +303,26 @@ def clear_folder(out: Path, epochs: int) -> None:
         (out / name).unlink(missing_ok=True)
 
 
-if __name__ == "__main__":
+def run() -> int | str | None:
+    """Runs `main`; the exit status, or why it ended."""
     try:
         main()
+    except SystemExit as end:
+        return end.code
     except FileNotFoundError as error:
-        sys.exit(f"there is no file {error.filename}")  #? not folder
-        sys.exit(f"there is no file {error.filename}; --data says where paths start")  #? folder
+        return f"there is no file {error.filename}"  #? not folder
+        return f"there is no file {error.filename}; --data says where paths start"  #? folder
     except torch.OutOfMemoryError:
-        sys.exit(f"the GPU is out of memory; a BATCH below {BATCH} takes less")
+        return f"the GPU is out of memory; a BATCH below {BATCH} takes less"
     except KeyboardInterrupt:
-        sys.exit("stopped; --resume goes on after the last finished epoch")
+        return "stopped; --resume goes on after the last finished epoch"
+    return None
+
+
+if __name__ == "__main__":
+    status = run()
+    if dist.is_initialized():
+        gc.collect()  # what still holds the process group would let its threads outlive it
+        dist.destroy_process_group()
+    sys.exit(status)
 '''
