@@ -492,6 +492,26 @@ class MetricIsNoNumber(Message):
         )
 
 
+TAGGER = """\
+model Net() {{
+    input image: f32[batch, 8, 8]
+    output scores = image -> dense(8)
+}}
+data digits {{
+    source sklearn("digits")
+    tags = cast(image[0] > 8, i64)
+    image = image / 16
+    split random(seed=0), train=80%, val=20%
+}}
+train fit of Net on digits {{
+    minimize cross_entropy(scores, tags, axis=-1) with adamw(lr=1e-3)
+    metric accuracy = accuracy(scores, tags{options})
+    batch 64  epochs 10
+}}
+"""
+"""A spec that tells one of eight classes for each of eight entries."""
+
+
 @final
 @dataclass(frozen=True)
 class RowsDisagree(Message):
@@ -527,6 +547,39 @@ class RowsDisagree(Message):
 
     def help(self) -> str:
         return f"give both the same: `{self.metric}(…, ignore_index={self.left_out})`"
+
+
+@final
+@dataclass(frozen=True)
+class AxesDisagree(Message):
+    """The loss finds the classes of its scores along one axis, and a metric of the same labels
+    along another one. That is possible where two axes of the scores have one size, as many steps
+    as classes: without `axis=` a metric takes axis 1, as PyTorch does, and its figure would be of
+    something else than what is trained."""
+
+    code: ClassVar[str] = "W1360"
+    severity: ClassVar[Severity] = Severity.WARNING
+    bad: ClassVar[str] = TAGGER.format(options="")
+    good: ClassVar[str] = TAGGER.format(options=", axis=-1")
+
+    metric: str
+    axis: int
+    loss: str
+    trained: int
+    minimized: Span | None
+
+    def title(self) -> str:
+        return f"`{self.metric}` and `{self.loss}` look for the classes along different axes"
+
+    def label(self) -> str:
+        return f"the classes are axis {self.axis} here"
+
+    def labels(self) -> Sequence[Label]:
+        said = f"and axis {self.trained} here"
+        return (Label(self.minimized, said),) if self.minimized is not None else ()
+
+    def help(self) -> str:
+        return f"give both the same: `{self.metric}(…, axis={self.trained})`"
 
 
 @final

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -46,6 +46,7 @@ class _Writer:
             self.features = [f for f in data.features if f.kind == "tokens"]
         elif self.target.name in {f.name for f in self.features}:
             self.features = data.features[:1]
+        self.outputs_made = 1
         self.several = rng.random() < 0.2 and self.target.kind != "sequence"
 
     def chance(self, share: float) -> bool:
@@ -61,6 +62,9 @@ class _Writer:
         models = self.write_models()
         train, loss = self.write_train(loss, scores)
         items = [*models, self.write_data_item(), train, *self.write_files()]
+        if not self.several and self.chance(0.15):
+            items.append(self.write_student(draw_loss(rng, self.target, self.data).text))
+            items.append("deploy student.m as onnx { }" if self.chance(0.5) else "")
         if rng.random() < 0.3:
             rng.shuffle(items)
         text = "\n".join(items) + "\n"
@@ -151,8 +155,9 @@ class _Writer:
             "output total = mean(z)",
             "output h2 = h -> reshape([batch, -1])",
         ]
-        if self.chance(0.5):
-            yield from rng.sample(extras, rng.randrange(1, 3))
+        chosen = rng.sample(extras, rng.randrange(1, 3)) if self.chance(0.5) else []
+        self.outputs_made = 1 + len(chosen)
+        yield from chosen
 
     # --- the train --------------------------------------------------------------------------
 
@@ -166,7 +171,8 @@ class _Writer:
             lines += [f"found = top(body({names}))", "z = found.z"]
             prefix = ("body", "top")
         else:
-            head, lines, prefix = "train fit of Net on rows {", [], ("fit",)
+            given = self.compute_input() if self.chance(0.2) else ""
+            head, lines, prefix = f"train fit of Net{given} on rows {{", [], ("fit",)
         weight = "top.scale" if self.several else "fit.scale"
         term = draw_term(rng, weight)
         lines += [self.minimize(loss.text + term.text, prefix)]
@@ -177,6 +183,28 @@ class _Writer:
         first, second = loss.value, term.value
         both = (lambda v: first(v) + second(v)) if first and second else None
         return _item(head, lines), Loss(loss.text + term.text, both)
+
+    def compute_input(self) -> str:
+        """The arguments of a net whose first input the train computes of the column, where that is
+        one of numbers."""
+        feature = self.features[0]
+        if feature.dtype != "f32":
+            return ""
+        plain = feature.compute
+        place = self.data.features.index(feature)
+        twice = replace(feature, compute=lambda raw, train: 2 * plain(raw, train) - 1)
+        self.data.features[place] = twice
+        return f"({feature.name}=2 * {feature.name} - 1)"
+
+    def write_student(self, loss: str) -> str:
+        """A train whose net follows the one that `fit` made."""
+        names = ", ".join(f.name for f in self.features)
+        lines = ["net teacher = fit", "freeze teacher", "net m = Net(width=4)"]
+        lines += [f"z = m({names}).z" if self.outputs_made > 1 else f"z = m({names})"]
+        lines += [f"t = teacher({names}).z" if self.outputs_made > 1 else f"t = teacher({names})"]
+        lines += [f"minimize {loss} + mse(z, t) over m with adam(lr=1e-2)"]
+        lines += ["metric near = mae(z, t)", f"batch {self.batch}", "epochs 1"]
+        return _item("train student on rows {", lines)
 
     def minimize(self, loss: str, nets: tuple[str, ...]) -> str:
         rng = self.rng
