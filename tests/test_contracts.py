@@ -23,9 +23,11 @@ from compiler.compression.contracts import (
 from compiler.compression.feasibility import find_impossible
 from compiler.compression.floors import find_floor
 from compiler.compression.wording import format_value
-from compiler.diagnostics import CompileError
+from compiler.diagnostics import CompileError, Sink
+from compiler.driver import check_source
 from compiler.messages.variants import variant_spec
 from compiler.program import Computed, Figure, Quantity, Requirement, Variant
+from compiler.source import Source
 from tests.checking import check_text
 from weft.building.outcomes import Figures
 from weft.building.variant_stages import VariantStages
@@ -231,3 +233,48 @@ def test_a_figure_of_a_dropped_output_is_a_diagnostic() -> None:
     (message,) = refused.value.messages
     assert message.code == "W1326"
     assert "`accuracy` of `tiny`" in message.title()
+
+
+TWO_OUTPUTS = """
+model Net() {
+    input image: f32[batch, 8, 8]
+    h = image -> flatten -> dense(16) as stem -> relu
+    output logits = h -> dense(10) as head
+    output norm = mean(h, 1)
+}
+data digits {
+    source sklearn("digits")
+    image = image / 16
+    wanted = cast(label, f32)
+    split random(seed=0), train=80%, val=20%
+}
+train fit of Net on digits {
+    minimize cross_entropy(logits, label) with sgd(lr=0.1)
+    metric accuracy = accuracy(logits, label)
+    metric distance = mae(norm, wanted)
+    batch 64  epochs 1
+}
+variant tiny of fit { apply quantize(stored8)  require REQUIRED }
+deploy tiny as onnx { outputs KEPT }
+"""
+
+
+@pytest.mark.parametrize(
+    ("required", "kept", "fits"),
+    [
+        ("val.accuracy >= 50%", "logits", True),
+        ("val.accuracy >= 50%", "norm, logits", True),
+        ("val.accuracy >= 50%", "norm", False),
+        ("val.distance <= 9", "norm", True),
+        ("val.distance <= 9", "logits", False),
+        ("val.accuracy >= fit.val.accuracy - 1%", "norm", False),
+        ("size <= 1MiB and val.loss <= 9", "norm", False),
+        ("size <= 1MiB and latency <= 1s", "norm", True),
+    ],
+)
+def test_outputs_that_contracts_read_are_kept(required: str, kept: str, fits: bool) -> None:
+    text = TWO_OUTPUTS.replace("REQUIRED", required).replace("KEPT", kept)
+    sink = Sink()
+    check_source(Source("net.weft", text), sink=sink)
+    found = {(m.code, m.span.source.position(m.span.start)[0]) for m in sink.messages if m.span}
+    assert found == (set() if fits else {("W1326", 20)})

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from backends.onnx_runtime.cases import make_cases
 from backends.onnx_runtime.measure import measure
 from backends.onnx_runtime.session import Device, Session, open_session
-from compiler.compression.attach import CallOfNet, find_calls, find_net
+from compiler.compression.attach import CallOfNet, find_net, find_same_calls
 from compiler.data.loading import LoadedData, load_data
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.dims import Dim
@@ -81,12 +81,7 @@ class NetOfTrain:
     def calls(self) -> tuple[CallOfNet, ...]:
         """The calls of the net, outside of loops, that are given what the first one is: in
         evaluation all of them put out the same. None where the train's outputs need none."""
-        found = find_calls(self.train.step, find_net(self.train, self.name))
-        if not found:
-            return ()
-        first, *others = found
-        same = (call for call in others if call.frame.tensors == first.frame.tensors)
-        return (first, *same)
+        return find_same_calls(self.train, self.name)
 
 
 def find_place(

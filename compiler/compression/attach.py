@@ -91,6 +91,16 @@ def find_calls(step: Graph, net: TrainedNet) -> tuple[CallOfNet, ...]:
     )
 
 
+def find_same_calls(train: Train, name: str) -> tuple[CallOfNet, ...]:
+    """The calls of a net, outside of loops, that are given what the first one is: in evaluation
+    all of them put out the same. None where the train's outputs need none."""
+    found = find_calls(train.step, find_net(train, name))
+    if not found:
+        return ()
+    first, *others = found
+    return (first, *(call for call in others if call.frame.tensors == first.frame.tensors))
+
+
 def find_obstacle(train: Train, name: str, kept: Collection[str]) -> Message | None:
     """Why no other graph can take the place of a net: the step applies it inside a loop, or takes
     more from it than its outputs: a part of it, or a weight that is not among those `kept`. None

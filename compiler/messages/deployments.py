@@ -235,6 +235,14 @@ class FigureOfDroppedOutput(Message):
     `outputs` leaves out."""
 
     code: ClassVar[str] = "W1326"
+    bad: ClassVar[str] = (
+        train_spec("metric accuracy = accuracy(logits, label)").replace(
+            "dense(10)", "dense(10)\n    output shares = logits -> softmax"
+        )
+        + "variant tiny of fit { apply quantize(stored8)  require val.accuracy >= 50% }\n"
+        + "deploy tiny as onnx { outputs shares }\n"
+    )
+    good: ClassVar[str] = bad.replace("outputs shares", "outputs logits, shares")
 
     metric: str
     owner: str

@@ -13,6 +13,7 @@ from compiler.elaborate.context import Body
 from compiler.elaborate.files import FileScope, items_by_kind
 from compiler.elaborate.items.data import DataRun
 from compiler.elaborate.items.deploy import DeployRun
+from compiler.elaborate.items.dropped import find_dropped
 from compiler.elaborate.items.file_names import check_item_names
 from compiler.elaborate.items.subjects import Deployable
 from compiler.elaborate.items.trained import TrainAssembly
@@ -67,6 +68,9 @@ class _Assembly:
         variants = VariantAssembly(scope, trains, nets)
         variants.elaborate()
         deploys = self.elaborate_deploys(trains, nets, variants)
+        made = {name: found.train for name, found in trains.items()}
+        for message in find_dropped(variants.made, deploys, made):
+            scope.session.report(message)
         scope.session.attempt(
             partial(check_names, scope)
         )  # last: what was refused before is not reported again
@@ -75,7 +79,7 @@ class _Assembly:
             models,
             nets,
             data,
-            {name: found.train for name, found in trains.items()},
+            made,
             variants.made,
             tuple(deploys),
         )
