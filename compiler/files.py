@@ -19,10 +19,10 @@ LONGEST_SPEC = 16 << 20
 
 _KINDS = {
     stat.S_IFDIR: "it is a folder",
-    stat.S_IFIFO: "it is a named pipe, and only files are read",
-    stat.S_IFSOCK: "it is a socket, and only files are read",
-    stat.S_IFCHR: "it is a device, and only files are read",
-    stat.S_IFBLK: "it is a device, and only files are read",
+    stat.S_IFIFO: "it is a named pipe, no file",
+    stat.S_IFSOCK: "it is a socket, no file",
+    stat.S_IFCHR: "it is a device, no file",
+    stat.S_IFBLK: "it is a device, no file",
 }
 
 
@@ -112,6 +112,9 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be written.
     """
+    kind = name_kind(path)
+    if kind is not None and not path.is_dir():  # `/dev/full` would become a file
+        raise OSError(errno.EINVAL, kind, str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     # The standard library's temporary files would bring `random` and its hashes into every check.
     name = f".{path.stem}.{os.getpid()}.{next(_serial)}{path.suffix}"

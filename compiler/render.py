@@ -59,7 +59,7 @@ def render_message(message: Message, palette: Palette = PLAIN) -> str:
     """One diagnostic as text."""
     hue = palette.severity(message.severity)
     head = f"{hue}{message.severity}[{message.code}]{palette.end}"
-    lines = [f"{head}{palette.bold}: {printable(message.title())}{palette.end}"]
+    lines = [f"{head}{palette.bold}: {printable_line(message.title())}{palette.end}"]
     labels = list(message.all_labels())
     if message.span is None:
         lines += [f"   {note}" for note in note_lines("=", message.label())]
@@ -105,14 +105,14 @@ def render_places(
     spans = [span, *(label.span for label in labels)]
     last = max(span.source.position(span.end)[0] for span in spans)
     gutter = Gutter(max(4, len(str(last))), palette)
-    lines = [f"  {palette.frame}-->{palette.end} {span.location}"]
+    lines = [f"  {palette.frame}-->{palette.end} {printable_line(span.location)}"]
     lines += mark_span(span, "^", label, hue, gutter)
     shown = (span.source.path, span.source.position(span.start)[0])
     source = span.source
     for extra in labels:
         if extra.span.source.path != source.path:
             source = extra.span.source
-            lines.append(f"  {palette.frame}:::{palette.end} {extra.span.location}")
+            lines.append(f"  {palette.frame}:::{palette.end} {printable_line(extra.span.location)}")
         marks = mark_span(extra.span, "-", extra.text, palette.frame, gutter)
         here = (source.path, source.position(extra.span.start)[0])
         lines += marks[1:] if here == shown and fits_below(span, extra.span) else marks
@@ -184,6 +184,11 @@ def printable(text: str) -> str:
         char if char == "\n" or is_harmless(char) else "\N{REPLACEMENT CHARACTER}"
         for char in shorten(text)
     )
+
+
+def printable_line(text: str) -> str:
+    """The same of a text that has one line: a file's name may hold a line break."""
+    return printable(text).replace("\n", "\N{REPLACEMENT CHARACTER}")
 
 
 def shorten(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from compiler.files import write_text
 from weft.cli import crash, main
 
 
@@ -112,3 +114,53 @@ def test_a_closed_output_is_no_fault(closed: str, command: str, tmp_path: Path) 
     done = subprocess.run(line, shell=True, capture_output=True, text=True)
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
+
+
+MODEL = "model Net { input x: f32[batch, 2]\n output y = x -> relu }\n"
+
+
+def weft(
+    *arguments: str, folder: Path, encoding: str = "utf-8"
+) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "weft.cli.main", *arguments]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    return subprocess.run(command, cwd=folder, capture_output=True, env=environment)
+
+
+def test_names_of_files_move_no_terminal(tmp_path: Path) -> None:
+    name = "a\x1b[31m\x9b\nb.weft"
+    (tmp_path / name).write_text(MODEL.replace("relu", "rellu"))
+    for arguments in (["check", name], ["fmt", name], ["show", f"c{name}"], ["new", f"d{name}"]):
+        done = weft(*arguments, folder=tmp_path)
+        said = (done.stdout + done.stderr).decode()
+        assert "a" in said
+        assert not {"\x1b", "\x9b"} & set(said), arguments
+    (tmp_path / name).write_text(MODEL)
+    done = weft("show", name, "--graph", "e\x1b[3m\n.svg", folder=tmp_path)
+    assert done.stdout == b"wrote e\\x1b[3m\\n.svg\n"
+
+
+@pytest.mark.parametrize("arguments", [["ops"], ["explain", "W0701"], ["check", "net.weft"]])
+def test_what_a_terminal_has_no_letters_for_is_escaped(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "net.weft").write_text(MODEL.replace("relu", "\N{GREEK SMALL LETTER PSI}"))
+    done = weft(*arguments, folder=tmp_path, encoding="ascii")
+    assert done.returncode == (1 if "check" in arguments else 0)
+    assert b"W1323" not in done.stderr
+    assert b"\\" in done.stdout + done.stderr or "W0701" in arguments
+
+
+@pytest.mark.parametrize("size", ["9" * 5000, "1" + "0" * 400, "0", "-1", "\u0663", "\u00b2", ""])
+def test_sizes_that_are_none(size: str, tmp_path: Path) -> None:
+    (tmp_path / "net.weft").write_text(MODEL)
+    done = weft("show", "net.weft", "--size", f"batch={size}", folder=tmp_path)
+    assert done.returncode == 1
+    assert b"error[W0903]" in done.stderr
+
+
+def test_devices_stay_devices(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.svg")
+    with pytest.raises(OSError, match="it is a named pipe"):
+        write_text(tmp_path / "pipe.svg", "text")
+    assert (tmp_path / "pipe.svg").is_fifo()

@@ -237,12 +237,12 @@ class FigureOfDroppedOutput(Message):
     code: ClassVar[str] = "W1326"
     bad: ClassVar[str] = (
         train_spec("metric accuracy = accuracy(logits, label)").replace(
-            "dense(10)", "dense(10)\n    output shares = logits -> softmax"
+            "dense(10)", "dense(10)\n    output norm = mean(logits, 1)"
         )
         + "variant tiny of fit { apply quantize(stored8)  require val.accuracy >= 50% }\n"
-        + "deploy tiny as onnx { outputs shares }\n"
+        + "deploy tiny as onnx { outputs norm }\n"
     )
-    good: ClassVar[str] = bad.replace("outputs shares", "outputs logits, shares")
+    good: ClassVar[str] = bad.replace("outputs norm", "outputs logits, norm")
 
     metric: str
     owner: str

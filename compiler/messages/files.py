@@ -61,7 +61,9 @@ class BadAssignment(Message):
 
     def help(self) -> str:
         if self.option == "--size":
-            return "write `--size NAME=NUMBER`, e.g. `--size t=64`"
+            return (
+                "write `--size NAME=NUMBER`, e.g. `--size t=64`, with a number from 1 to 2**31 - 1"
+            )
         return "write `--set NAME=VALUE`, e.g. `--set fit.lr=1e-3`"
 
 

@@ -19,6 +19,7 @@ from weft.cli.reporting import (
     SpecFile,
     check_file,
     print_messages,
+    say,
 )
 
 
@@ -56,12 +57,12 @@ def add_to(app: typer.Typer) -> None:
         from weft.building.stages import Build
 
         folder = output or Path("output") / file.stem
-        report = Build(program, folder, Place(device.value), force=force).make()
+        report = Build(program, folder, Place(device.value), force=force, echo=say).make()
         print_report(report.spec, [(s.title, s.rows) for s in report.sections])
         if explain:
             print("\n".join(line for o in report.outcomes for line in explain_outcome(o)))
         print_messages(report.warnings)
-        print(f"report: {folder / 'report.md'}, {folder / 'report.html'}")
+        say(f"report: {folder / 'report.md'}, {folder / 'report.html'}")
         if report.failures:
             raise CompileError(report.failures)
 

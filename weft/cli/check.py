@@ -20,6 +20,7 @@ from weft.cli.reporting import (
     Format,
     OutputFormat,
     print_messages,
+    say,
     split_assignments,
 )
 
@@ -126,10 +127,10 @@ def _print_columns(name: str, columns: Sequence[ColumnSummary]) -> None:
             (column.name, column.kind, column.type, column.range or "-", missing, examples or "-")
         )
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    print(f"{name}:")
+    say(f"{name}:")
     for row in rows:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print(f"  {line.rstrip()}")
+        say(f"  {line.rstrip()}")
     if len(columns) > MOST_COLUMNS:
         print(f"  and {len(columns) - MOST_COLUMNS:,} more columns")
 

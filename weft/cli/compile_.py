@@ -20,6 +20,7 @@ from weft.cli.reporting import (
     SpecFile,
     check_file,
     print_messages,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def compile_command(
             module = _write_module(target, numbers, output, weights)
         if numbers is not None and (only_onnx or both):
             report = compiling.write_onnx(target, numbers, output, program, opset=opset)
-            print(f"wrote {report.files[0]} ({compiling.describe(report)})")
+            say(f"wrote {report.files[0]} ({compiling.describe(report)})")
             print_explanations(report.explanations, explain)
             if target.deploy is not None and not target.deploy.verify:
                 print_messages([NotVerified(target.deploy.span, str(report.files[0]))])
@@ -127,7 +128,7 @@ def _write_module(
         made += [written] if written is not None else []
     made.append(compiling.write_module(target, folder))
     for path in made:
-        print(f"wrote {path}")
+        say(f"wrote {path}")
     return made
 
 
@@ -135,7 +136,7 @@ def print_explanations(explanations: Iterable[Explanation], wanted: str | None) 
     """Why the pass that is asked about left sites alone."""
     for explanation in explanations:
         if explanation.name == wanted:
-            print(f"  {explanation}")
+            say(f"  {explanation}")
 
 
 def _check_pass(name: str) -> None:

@@ -14,7 +14,7 @@ from compiler.driver import read_source
 from compiler.files import write_text
 from compiler.format import format_source
 from compiler.source import Source
-from weft.cli.reporting import print_messages
+from weft.cli.reporting import print_messages, say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -66,10 +66,10 @@ def _format(path: Path, *, only_check: bool, diff: bool) -> bool:
         old, new = source.text.splitlines(keepends=True), text.splitlines(keepends=True)
         sys.stdout.writelines(difflib.unified_diff(old, new, str(path), f"{path} (formatted)"))
     elif only_check and not same:
-        print(f"{path} is not formatted")
+        say(f"{path} is not formatted")
     elif standard_input:
         sys.stdout.write(text)
     elif not (same or only_check):
         write_text(path, text)
-        print(f"formatted {path}")
+        say(f"formatted {path}")
     return same or not (only_check or diff)

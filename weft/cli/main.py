@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import io
 import os
 import sys
 from contextlib import suppress
@@ -116,6 +117,9 @@ def run_command() -> None:
     # A check makes some hundred thousand objects that live until its end; looking for cycles
     # among them every 700 objects took a tenth of its time.
     gc.set_threshold(200_000, 20, 20)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding, names of none
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except CompileError as error:

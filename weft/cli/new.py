@@ -12,6 +12,7 @@ import specs
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.files import write_text
 from compiler.messages.files import BadFile, UnknownItem
+from weft.cli.reporting import say
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,4 +49,4 @@ def add_to(app: typer.Typer) -> None:
             write_text(path, text)
         except OSError as error:
             raise CompileError([BadFile(None, str(path), error.strerror or str(error))]) from error
-        print(f"wrote {path}; next: weft build {path}")
+        say(f"wrote {path}; next: weft build {path}")

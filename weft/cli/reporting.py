@@ -17,6 +17,7 @@ from compiler.files import need_file
 from compiler.messages.files import BadAssignment, FileMissing, FileUnreadable
 from compiler.program import Program
 from compiler.render import render, render_json
+from compiler.writing.python import show
 
 
 class OutputFormat(StrEnum):
@@ -71,6 +72,11 @@ def print_messages(messages: Sequence[Message], form: OutputFormat = OutputForma
         print(render_json(messages))
     elif messages:
         print(render(messages, color=use_color()), file=sys.stderr)
+
+
+def say(text: str) -> None:
+    """Prints a line that holds names of the user's: what a terminal would obey is escaped."""
+    print(show(text))
 
 
 def need_input(path: Path, *, build: bool = False) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.messages.files import BadInput, NotAnArray, UnknownItem
-from weft.cli.reporting import Device, DeviceOption, OutputFormat, need_input
+from weft.cli.reporting import Device, DeviceOption, OutputFormat, need_input, say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +64,7 @@ def add_to(app: typer.Typer) -> None:
 
             with replacing(output) as temporary:
                 np.savez(temporary.open("wb"), allow_pickle=False, **results)
-            print(f"wrote {output}")
+            say(f"wrote {output}")
         elif form is OutputFormat.JSON:
             print(json.dumps({name: array.tolist() for name, array in results.items()}))
         else:
@@ -121,12 +121,12 @@ def _print(results: Mapping[str, NDArray[Any]], labels: tuple[str, ...]) -> None
     import numpy as np
 
     for name, array in results.items():
-        print(f"{name}: {array.dtype}{list(array.shape)}")
+        say(f"{name}: {array.dtype}{list(array.shape)}")
         rows = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
         for row in rows[:10]:
             if labels and len(labels) == len(row):
                 best = int(np.argmax(row))
-                print(f"  {labels[best]}  ({row[best]:.4g})")
+                say(f"  {labels[best]}  ({row[best]:.4g})")
             else:
                 shown = ", ".join(f"{x:.5g}" for x in row[:10])
                 print(f"  {shown}{', …' if len(row) > 10 else ''}")

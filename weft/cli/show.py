@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,8 +20,18 @@ from compiler.ir.weights import match_paths
 from compiler.messages.files import BadAssignment, UnknownItem
 from compiler.program import Program, Train
 from compiler.signature import write_call
-from weft.cli.reporting import Assignments, BuildFolder, Format, OutputFormat, SpecFile, check_file
+from weft.cli.reporting import (
+    Assignments,
+    BuildFolder,
+    Format,
+    OutputFormat,
+    SpecFile,
+    check_file,
+    say,
+)
 
+LARGEST = 2**31 - 1
+"""The largest size that figures are given for."""
 NAMED = 8
 """How many parameters of a group are named."""
 
@@ -96,7 +107,7 @@ def _draw(graphs: Mapping[str, Graph], path: Path, depth: int) -> None:
     for index, (name, chosen) in enumerate(graphs.items()):
         place = path if index == 0 else path.with_stem(f"{path.stem}_{name}")
         write_text(place, draw_graph(chosen, depth=depth))
-        print(f"wrote {place}")
+        say(f"wrote {place}")
 
 
 def _choose(program: Program, item: str | None) -> Mapping[str, Graph]:
@@ -124,13 +135,13 @@ def _read_sizes(texts: list[str] | None, known: set[str]) -> dict[str, int]:
     """The sizes that were given, and a batch of 1.
 
     Raises:
-        CompileError: a size is no whole number above 0, or no net has it.
+        CompileError: a size is no whole number from 1 to `LARGEST`, or no net has it.
     """
     sizes = {"batch": 1}
     for text in texts or ():
         for pair in text.split(","):
             name, _, number = pair.partition("=")
-            if not number.strip().isdecimal() or int(number) == 0:
+            if not re.fullmatch(r" *[0-9]{1,10} *", number) or not 0 < int(number) <= LARGEST:
                 raise CompileError([BadAssignment(None, text, "--size")])
             if name.strip() not in known:
                 names = tuple(sorted(known))

@@ -17,6 +17,7 @@ from weft.cli.reporting import (
     DeviceOption,
     SpecFile,
     check_file,
+    say,
 )
 
 TrainName = Annotated[
@@ -81,7 +82,7 @@ def train_command(
                 need_weights(train.step)
                 refuse_loss(train, folder, resume=resume, overwrite=overwrite)
             write_training(train, folder)
-            print(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
+            say(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
             if not code_only:
                 check_data(train)
                 _run(train, folder, data_root, device, resume=resume, overwrite=overwrite)
@@ -111,7 +112,7 @@ def _run(
     for split, figures in results.figures.items():
         print(f"{split}: {format_metrics(figures, [m.name for m in train.metrics])}")
     best = f"best epoch {results.best_epoch} of {results.epochs} ({Facts(train).choice})"
-    print(f"{best}, {results.seconds:.1f} s; weights: {results.weights}")
+    say(f"{best}, {results.seconds:.1f} s; weights: {results.weights}")
 
 
 def choose_trains(program: Program, name: str | None) -> list[Train]:
