@@ -27,7 +27,13 @@ from tests.quantizing import check_net, make_net
 from tests.variant_folder import SHARES, TRAINED
 from weft.building import timing
 from weft.building.describing import describe_change
-from weft.building.figures import count_memory, count_numbers, measure_error, sample_score
+from weft.building.figures import (
+    OutputError,
+    count_memory,
+    count_numbers,
+    measure_error,
+    sample_score,
+)
 from weft.building.forms import Form
 from weft.building.front import draw_front
 from weft.building.layers import count_parameters
@@ -219,8 +225,11 @@ def test_the_error_is_relative_to_the_base() -> None:
     batches = list(SyntheticSamples(net.graph, Target()).batches(64))
     outputs = np.concatenate([base.run(base.cast_inputs(b))["logits"] for b in batches])
     expected = np.sqrt(outputs.size / np.sum(outputs**2))
-    assert measure_error(moved, base, iter(batches)) == pytest.approx(expected, rel=1e-4)
-    assert measure_error(base, base, iter(batches)) == 0
+    found = measure_error(moved, base, iter(batches))
+    assert found.error == pytest.approx(expected, rel=1e-4)
+    spread = np.sqrt(np.mean(outputs.var(axis=0)))
+    assert found.of_spread == pytest.approx(1 / spread, rel=1e-4)
+    assert measure_error(base, base, iter(batches)) == OutputError(0.0, 0.0)
 
 
 def test_a_mean_of_rows_has_a_sample_for_each_row() -> None:

@@ -32,6 +32,7 @@ from backends.onnx_graph.stream import serialize_initializer
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph, Node, Output
 from compiler.messages.lowering import DimensionFixed, DimensionNotReadable, OpsetTooOld
+from compiler.messages.quantization import NoIntegerOperator
 from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import Scan
 
@@ -73,8 +74,11 @@ def lower_graph(
     lower_nodes(graph, build, graph.nodes, values)
     form_integers(build)
     part_pads(build)
-    if any(isinstance(n.op, FakeQuantize) and n.op.form == "qoperator" for n in graph.nodes):
+    asked = [n for n in graph.nodes if isinstance(n.op, FakeQuantize) and n.op.form == "qoperator"]
+    if asked:
         instead = write_operators(build)
+        if not instead:
+            raise CompileError([NoIntegerOperator(asked[0].origin.span, graph.name)])
         values = {name: instead.get(value, value) for name, value in values.items()}
     outputs = _name_outputs(build, graph.outputs, values)
     nodes = find_live(build.nodes, outputs)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from compiler.compression.world import World
+from compiler.compression.world import Target, World
 from compiler.diagnostics import Message
 from compiler.ir.graph import Graph
 from compiler.records import dataclass
@@ -84,6 +84,10 @@ class CompressionPass(Described):
             bounded: the figures that the variant bounds from above.
             span: where the pass is called.
         """
+        return None
+
+    def find_target_fault(self, target: Target, span: Span | None) -> Message | None:
+        """Why what is asked for cannot be done on a target; None where nothing is in its way."""
         return None
 
     def count_least(self, shape: tuple[int, ...]) -> int:

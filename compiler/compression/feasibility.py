@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.compression.floors import find_floor
+from compiler.compression.wording import format_value
 from compiler.diagnostics import CompileError, Message
-from compiler.messages.contracts import SizeImpossible
-from compiler.program import Bound, Computed, Figure, Program, Quantity, Requirement
+from compiler.messages.contracts import CountImpossible, SizeImpossible
+from compiler.program import Bound, Computed, Figure, Program, Quantity, Requirement, Variant
 from compiler.units import format_size
+
+POSITIVE = ("latency", "memory")
+"""Figures that are above 0 whatever the passes find, and have no other bound before work."""
 
 
 def refuse_impossible(program: Program) -> None:
@@ -23,9 +27,10 @@ def refuse_impossible(program: Program) -> None:
 
 
 def find_impossible(program: Program) -> Iterator[Message]:
-    """The contracts on sizes that no result of the passes can hold."""
+    """The contracts on counts that no result of the passes can hold."""
     for variant in program.variants.values():
-        limits = [(r, limit) for r in variant.requires if (limit := find_limit(r)) is not None]
+        yield from _find_low_counts(variant)
+        limits = [(r, n) for r in variant.requires if (n := find_limit(r, "size")) is not None]
         if not limits:
             continue
         # The first deployment says what the file is like that contracts speak of.
@@ -46,13 +51,30 @@ def find_impossible(program: Program) -> Iterator[Message]:
             )
 
 
-def find_limit(requirement: Requirement) -> float | None:
-    """The largest size in bytes that a requirement on the variant's own size leaves; None where
-    it is none, or is held against what is not known before work."""
+def _find_low_counts(variant: Variant) -> Iterator[Message]:
+    """Bounds on `params` below what the passes can leave, and bounds on times that no call
+    takes."""
+    for requirement in variant.requires:
+        limit = find_limit(requirement, "params")
+        if limit is not None:
+            least = find_floor(variant).numbers
+            if limit < least:
+                needed = f"at least {least:,}"
+                yield CountImpossible(requirement.span, "params", f"{limit:,.0f}", needed)
+        for name in POSITIVE:
+            limit = find_limit(requirement, name)
+            if limit is not None and limit <= 0:
+                shown = format_value(limit, requirement.left)
+                yield CountImpossible(requirement.span, name, shown, "never so low")
+
+
+def find_limit(requirement: Requirement, name: str) -> float | None:
+    """The largest value that a requirement on a figure of the variant's own leaves; None where it
+    is none, or is held against what is not known before work."""
     left, right, relation = requirement.left, requirement.right, requirement.relation
     if relation in (">=", ">"):
         left, right = right, left
-    if not isinstance(left, Figure) or left.owner is not None or left.name != "size":
+    if not isinstance(left, Figure) or left.owner is not None or left.name != name:
         return None
     return _find_number(right)
 

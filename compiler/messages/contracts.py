@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, final
 
-from compiler.diagnostics import Label, Message
+from compiler.diagnostics import Label, Message, Severity
 from compiler.messages.variants import variant_spec
 from compiler.records import dataclass
 from compiler.source import Span
@@ -56,6 +56,54 @@ class SizeImpossible(Message):
 
     def help(self) -> str:
         return "store fewer bits, remove more, or require less"
+
+
+@final
+@dataclass(frozen=True)
+class LargeOutputError(Message):
+    """A variant holds its contract, and its outputs are far from those of the net before any pass:
+    the root mean square of the difference is more than a fifth of their standard deviation over
+    the rows. A metric that counts the largest score only does not see that; what reads the
+    outputs themselves (probabilities, distances, another net) does. `require error <= …` bounds
+    it, and then nothing is said here."""
+
+    code: ClassVar[str] = "W1214"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    variant: str
+    of_spread: float
+
+    def title(self) -> str:
+        return f"the outputs of `{self.variant}` differ by {self.of_spread:.0%} of their spread"
+
+    def label(self) -> str:
+        return "holds its contract, which does not bound `error`"
+
+    def help(self) -> str:
+        return "bound it: `require error <= 5%`; or compress less, or tune longer"
+
+
+@final
+@dataclass(frozen=True)
+class CountImpossible(Message):
+    """A contract bounds a figure below what any result of the passes has: fewer numbers in the
+    weights than the groups of channels and the ranks leave, or no time at all."""
+
+    code: ClassVar[str] = "W1219"
+    good: ClassVar[str] = variant_spec("apply quantize(int8)  require params <= 3000")
+
+    figure: str
+    required: str
+    found: str  # "at least 640"
+
+    def title(self) -> str:
+        return f"no result of these passes has `{self.figure}` of {self.required} or less"
+
+    def label(self) -> str:
+        return f"it is {self.found}"
+
+    def help(self) -> str:
+        return "remove more, or require less"
 
 
 @final

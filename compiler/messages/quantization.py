@@ -6,6 +6,7 @@ from typing import ClassVar, final
 
 from compiler.diagnostics import Message
 from compiler.messages.variants import variant_spec
+from compiler.messages.wording import count
 from compiler.records import dataclass
 
 
@@ -64,6 +65,50 @@ class NothingToQuantize(Message):
                 " the placement is chosen"
             )
         return "look at `only` and `except`, or store weights in few bits: `quantize(weights8)`"
+
+
+@final
+@dataclass(frozen=True)
+class FloatLayersTooMany(Message):
+    """`float_layers` of `int8` names as many layers as the net has for integers, or more, so that
+    none would compute in integers."""
+
+    code: ClassVar[str] = "W1218"
+    bad: ClassVar[str] = variant_spec("apply quantize(int8(float_layers=2))")
+    good: ClassVar[str] = variant_spec("apply quantize(int8(float_layers=1))")
+    asked: int
+    layers: int
+
+    def title(self) -> str:
+        return f"`float_layers={self.asked}` leaves no layer in integers"
+
+    def label(self) -> str:
+        return f"{count(self.layers, 'layer')} may compute in integers"
+
+    def help(self) -> str:
+        if self.layers == 1:
+            return "leave `float_layers` out"
+        return f"at most {self.layers - 1} of them can stay float"
+
+
+@final
+@dataclass(frozen=True)
+class NoIntegerOperator(Message):
+    """`form="qoperator"` asks for integer operators in the file, and ONNX has none for the layers
+    of the net that are rounded: matrix products without a batch axis stay products between
+    rounded values. The file would be the same as without `form`."""
+
+    code: ClassVar[str] = "W1217"
+    net: str
+
+    def title(self) -> str:
+        return f"no layer of `{self.net}` becomes an integer operator"
+
+    def label(self) -> str:
+        return 'is rounded, and `form="qoperator"` has no operator for it'
+
+    def help(self) -> str:
+        return "leave `form` out: the file computes in integers all the same"
 
 
 @final

@@ -8,7 +8,8 @@ import re
 from compiler.writing.python import show
 
 _SIGNS = re.compile(r"([\\`*_\[\]<>|~&$])")
-_BLOCK = re.compile(r"^(\s*)([#+=-]|\d+[.)])")
+_BLOCK = re.compile(r"^(\s*)([#+=-])")
+_NUMBERED = re.compile(r"^(\s*\d+)([.)])(?=\s|$)")
 
 
 def escape_html(text: str) -> str:
@@ -18,7 +19,8 @@ def escape_html(text: str) -> str:
 
 def escape_markdown(text: str) -> str:
     """The text inside a line or the cell of a table of Markdown."""
-    return _BLOCK.sub(r"\1\\\2", _SIGNS.sub(r"\\\1", show(text)))
+    escaped = _BLOCK.sub(r"\1\\\2", _SIGNS.sub(r"\\\1", show(text)))
+    return _NUMBERED.sub(r"\1\\\2", escaped)
 
 
 def write_code(text: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from compiler.compression.contracts import Judgement
+from compiler.compression.contracts import Judgement, Verdict
+from compiler.compression.requirements import find_all
 from compiler.compression.wording import (
     describe_figures,
     describe_pass,
@@ -16,7 +17,7 @@ from compiler.compression.wording import (
 )
 from compiler.diagnostics import CompileError
 from compiler.units import format_size
-from weft.building.outcomes import Outcome
+from weft.building.outcomes import SPREAD_ERROR, Outcome
 from weft.building.report import Section
 from weft.sizing import describe_sizes
 
@@ -49,7 +50,8 @@ def _find_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     needed, before = (int(found.plain["memory"].value) for found in (own, base))
     yield "memory", f"{format_size(needed)} of {format_size(before)}"
     yield "latency", describe_latency(outcome)
-    yield "output error", f"{own.plain['error'].value:.2%}"
+    error, of_spread = (own.plain[name].value for name in ("error", SPREAD_ERROR))
+    yield "output error", f"{error:.2%}, {of_spread:.2%} of the spread of the outputs"
     for split, metrics in own.splits.items():
         shown = (
             f"{name} {m.value:.4f} (was {base.splits[split][name].value:.4f})"
@@ -63,8 +65,16 @@ def _find_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     for judgement in outcome.judgements:
         yield (
             f"require {describe_requirement(judgement.requirement)}",
-            describe_judgement(judgement),
+            describe_judgement(judgement, outcome),
         )
+
+
+def _warn(outcome: Outcome, judgement: Judgement) -> str:
+    """What is to be known beside a metric that holds."""
+    metric = any(figure.split is not None for figure in find_all(judgement.requirement))
+    if judgement.verdict is Verdict.FAIL or not metric or not outcome.has_large_error:
+        return ""
+    return f"; but outputs differ by {outcome.own.plain[SPREAD_ERROR].value:.0%} of their spread"
 
 
 def describe_change(size: float, before: float) -> str:
@@ -116,20 +126,29 @@ def describe_verification(facts: Mapping[str, Any]) -> str:
     )
 
 
-def describe_judgement(judgement: Judgement) -> str:
+def describe_judgement(judgement: Judgement, outcome: Outcome) -> str:
     """`pass: 0.9722 against 0.9700, 95 % interval 0.9552 to 0.9892, n = 180`."""
     left = judgement.requirement.left
     shown = format_value(judgement.left, left)
     bound = format_value(judgement.right, left)
     text = f"{judgement.verdict.value}: {shown} against {bound}"
-    if judgement.interval is not None:
-        low, high = (judgement.right + gap for gap in judgement.interval)
+    interval = _find_interval(judgement)
+    if interval is not None:
+        low, high = interval
         text += f", 95 % interval {format_value(low, left)} to {format_value(high, left)}"
     if judgement.rows:
         text += f", n = {judgement.rows:,}"
     if judgement.needed is not None:
         text += f": undecidable at this n, {judgement.needed:,} rows would decide"
-    return text
+    return text + _warn(outcome, judgement)
+
+
+def _find_interval(judgement: Judgement) -> tuple[float, float] | None:
+    """The 95 % interval of the left side, beside the right one as it was measured."""
+    if judgement.interval is None:
+        return None
+    low, high = judgement.interval
+    return judgement.right + low, judgement.right + high
 
 
 def _find_facts(outcome: Outcome) -> dict[str, Any]:
@@ -164,7 +183,8 @@ def _encode(judgement: Judgement) -> dict[str, Any]:
         "verdict": judgement.verdict.value,
         "left": judgement.left,
         "right": judgement.right,
-        "interval": judgement.interval,
+        "gap": judgement.gap,
+        "interval": _find_interval(judgement),
         "rows": judgement.rows,
         "rows_needed": judgement.needed,
     }

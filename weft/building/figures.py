@@ -157,17 +157,56 @@ def sample_score(score: Score) -> Measured:
 # --- against the original -----------------------------------------------------------------------
 
 
-def measure_error(session: Session, base: Session, batches: Iterator[Mapping[str, Array]]) -> float:
-    """Relative output error: the norm of the difference over the norm of the base's outputs."""
-    difference = norm = 0.0
+@dataclass(frozen=True)
+class OutputError:
+    """How far outputs are from those of another net: `error` is the norm of the difference over
+    the norm of the other's outputs, `of_spread` the root mean square of the difference over the
+    standard deviation of the output over the rows, of that output where it is the largest."""
+
+    error: float
+    of_spread: float
+
+
+@dataclass
+class _Spread:
+    """What has been seen of one output."""
+
+    difference: float = 0.0
+    rows: int = 0
+    total: Array | float = 0.0
+    squares: float = 0.0
+
+    def add(self, found: Array, expected: Array) -> None:
+        self.difference += float(np.sum((found - expected) ** 2))
+        self.squares += float(np.sum(expected**2))
+        if expected.ndim:
+            self.total = self.total + expected.sum(axis=0)
+            self.rows += len(expected)
+
+    @property
+    def ratio(self) -> float:
+        """The difference beside the spread over rows; beside the norm where there are no rows."""
+        spread = self.squares
+        if self.rows > 1:
+            spread -= float(np.sum(np.square(self.total))) / self.rows
+        return (self.difference / spread) ** 0.5 if spread > 1e-12 * self.squares else 0.0
+
+
+def measure_error(
+    session: Session, base: Session, batches: Iterator[Mapping[str, Array]]
+) -> OutputError:
+    """How far the outputs of a file are from those of the base's."""
+    spreads: dict[str, _Spread] = {}
     for inputs in batches:
         found, expected = session.run_rows(inputs), base.run_rows(inputs)
         for name, array in expected.items():
             if np.issubdtype(array.dtype, np.floating) and name in found:
                 exact = array.astype(np.float64)
-                difference += float(np.sum((found[name].astype(np.float64) - exact) ** 2))
-                norm += float(np.sum(exact**2))
-    return (difference / norm) ** 0.5 if norm else 0.0
+                spreads.setdefault(name, _Spread()).add(found[name].astype(np.float64), exact)
+    difference = sum(one.difference for one in spreads.values())
+    norm = sum(one.squares for one in spreads.values())
+    error = (difference / norm) ** 0.5 if norm else 0.0
+    return OutputError(error, max((one.ratio for one in spreads.values()), default=0.0))
 
 
 def draw_rows(place: NetOfTrain, split: str, rows: int = 512) -> Iterator[Mapping[str, Array]]:

@@ -11,11 +11,18 @@ from typing import Any
 import numpy as np
 
 from compiler.compression.contracts import Judgement, Measured, Spread
+from compiler.compression.requirements import find_all
 from compiler.compression.world import LayerNote
 from compiler.diagnostics import Message
 from compiler.files import write_text
 from compiler.program import Figure, Variant
 from compiler.signature import Direction
+
+SPREAD_ERROR = "error_of_spread"
+"""The name among the figures of the output error beside the spread of the outputs."""
+LARGE_ERROR = 0.2
+"""The part of the spread of an output from which an error is named beside a contract that holds:
+14 decibels of signal to noise."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,12 @@ class Outcome:
     failures: Sequence[Message] = ()
     directions: Mapping[str, Direction] = field(default_factory=dict)
     """Which figure of a metric is better, of the metrics of which that is known."""
+
+    @property
+    def has_large_error(self) -> bool:
+        """Whether outputs are far from those before any pass, and no requirement bounds that."""
+        figures = [figure.name for r in self.variant.requires for figure in find_all(r)]
+        return "error" not in figures and self.own.plain[SPREAD_ERROR].value > LARGE_ERROR
 
     @property
     def own(self) -> Figures:

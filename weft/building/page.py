@@ -11,7 +11,7 @@ from compiler.writing.markup import escape_html
 from weft.building.describing import describe_judgement
 from weft.building.front import draw_front
 from weft.building.outcomes import LayerRow, Outcome
-from weft.building.report import Report, Section
+from weft.building.report import Report, Section, format_shares
 
 STYLE = """
 :root { color: #1c1f24; background: #fff; font: 16px/1.5 system-ui, sans-serif; }
@@ -90,7 +90,7 @@ def _describe_variant(outcome: Outcome, report: Report) -> Iterator[str]:
         yield "<table><tr><th>require</th><th>verdict</th><th>measured</th></tr>"
         for judgement in outcome.judgements:
             verdict = judgement.verdict.value
-            said = describe_judgement(judgement).partition(": ")[2]
+            said = describe_judgement(judgement, outcome).partition(": ")[2]
             yield (
                 f"<tr><td><code>{escape_html(describe_requirement(judgement.requirement))}</code></td>"
                 f'<td class="{verdict}">{verdict}</td><td>{escape_html(said)}</td></tr>'
@@ -130,7 +130,8 @@ def _write_layers(rows: Sequence[LayerRow]) -> Iterator[str]:
         "<table><tr><th>layer</th><th>shape</th>" + numbers + "<th>latency</th>"
         "<th>what was done</th></tr>"
     )
-    for row in rows:
+    shares = format_shares([row.share for row in rows])
+    for row, share in zip(rows, shares, strict=True):
         figures = (
             f"{row.parameters:,}",
             f"{row.before:,}" if row.before else "",
@@ -142,7 +143,7 @@ def _write_layers(rows: Sequence[LayerRow]) -> Iterator[str]:
         notes = "<br>".join(escape_html(note) for note in row.notes)
         yield (
             f"<tr><td><code>{escape_html(row.path)}</code> {escape_html(row.kind)}</td>"
-            f"<td>{escape_html(row.shape)}</td>{cells}<td>{_draw_share(row.share)}</td>"
+            f"<td>{escape_html(row.shape)}</td>{cells}<td>{_draw_share(row.share, share)}</td>"
             f'<td class="notes">{notes}</td></tr>'
         )
     yield "</table>"
@@ -164,7 +165,7 @@ def _show(value: int | None) -> str:
     return str(value) if value is not None else ""
 
 
-def _draw_share(share: float | None) -> str:
+def _draw_share(share: float | None, shown: str) -> str:
     if share is None:
         return ""
-    return f'<span class="bar" style="width:{share * 4:.2f}rem"></span> {share:.0%}'
+    return f'<span class="bar" style="width:{share * 4:.2f}rem"></span> {shown}'

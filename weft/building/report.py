@@ -74,8 +74,8 @@ def _write_subject(what: str) -> str:
     return f"require {write_code(condition)}".replace("|", "\\|")
 
 
-COLUMNS = ("path", "kind", "shape", "parameters", "before", "bits", "rank", "sqnr", "share")
-"""What the table of layers says of each."""
+COLUMNS = ("path", "kind", "shape", "parameters", "before", "bits", "rank", "sqnr")
+"""What the table of layers says of each, besides its share of the latency."""
 
 
 def _write_layers(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -83,17 +83,28 @@ def _write_layers(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     noise in decibels, share of the latency."""
     yield "| layer | kind | shape | parameters | before | bits | rank | SQNR, dB | latency |"
     yield "|---|---|---|---:|---:|---:|---:|---:|---:|"
-    for layer in layers:
-        shown = (_show(name, layer[name]) for name in COLUMNS)
-        yield f"| {' | '.join(shown)} |"
+    shares = format_shares([layer["share"] for layer in layers])
+    for layer, share in zip(layers, shares, strict=True):
+        shown = [_show(name, layer[name]) for name in COLUMNS]
+        yield f"| {' | '.join([*shown, share])} |"
+
+
+def format_shares(shares: Sequence[float | None]) -> list[str]:
+    """Shares in per cent with a decimal, which sum to 100.0 % as the shares sum to 1: those that
+    rounding down takes most from are rounded up."""
+    exact = [1000 * share if share is not None else 0.0 for share in shares]
+    parts = [math.floor(one) for one in exact]
+    order = sorted(range(len(exact)), key=lambda i: parts[i] - exact[i])
+    for index in order[: round(sum(exact)) - sum(parts)]:
+        parts[index] += 1
+    pairs = zip(shares, parts, strict=True)
+    return ["" if share is None else f"{part / 10:.1f}%" for share, part in pairs]
 
 
 def _show(name: str, value: object) -> str:
     match name, value:
         case _, None:
             return ""
-        case "share", float(share):
-            return f"{share:.0%}"
         case "sqnr", float(noise):
             return f"{noise:.1f}"
         case _, int(number):

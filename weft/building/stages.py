@@ -18,10 +18,11 @@ from backends.pytorch.script.models import START
 from backends.pytorch.script.write import write_training
 from compiler.compression.feasibility import refuse_impossible
 from compiler.compression.wording import format_seconds
-from compiler.diagnostics import CompileError
+from compiler.diagnostics import CompileError, Message
 from compiler.files import write_text
 from compiler.ir.printer import print_graph
 from compiler.loading import find_weights, read_all_weights, read_trained
+from compiler.messages.contracts import LargeOutputError
 from compiler.messages.verification import NotVerified
 from compiler.program import Deploy, Program, Train
 from compiler.units import format_size
@@ -35,7 +36,7 @@ from weft.building.describing import (
 )
 from weft.building.finished import hash_data
 from weft.building.lock import hold_folder
-from weft.building.outcomes import Outcome
+from weft.building.outcomes import SPREAD_ERROR, Outcome
 from weft.building.page import write_page
 from weft.building.plan import Plan, plan_build
 from weft.building.progress import follow_epochs
@@ -131,10 +132,17 @@ class Build:
     ) -> Report:
         """The report, which is written."""
         sections = [*sections, *map(describe_outcome, outcomes)]
-        warnings = tuple(
+        warnings: tuple[Message, ...] = tuple(
             NotVerified(deploy.span, str(self.folder / f"{deploy.name}.onnx"))
             for deploy in plan.deploys
             if not deploy.verify
+        )
+        warnings += tuple(
+            LargeOutputError(
+                outcome.variant.span, outcome.variant.name, outcome.own.plain[SPREAD_ERROR].value
+            )
+            for outcome in outcomes
+            if outcome.judgements and not outcome.failures and outcome.has_large_error
         )
         name = Path(self.program.source.path).name
         report = Report(name, tuple(sections), tuple(outcomes), warnings)
@@ -196,7 +204,13 @@ class Build:
         seconds = self.cache.get_facts(f"train {train.name}")["seconds"]
         rows.append(("training time", f"{seconds:.1f} s"))
         rows.append(("code", f"{folder / 'model.py'}, {folder / 'train.py'}"))
-        facts = {"figures": results.figures, "best_epoch": results.best_epoch}
+        facts = {
+            "parameters": parameters,
+            "figures": results.figures,
+            "best_epoch": results.best_epoch,
+            "epochs": results.epochs,
+            "seconds": seconds,
+        }
         return Section(f"train {train.name}", tuple(rows), facts)
 
     # --- deployment -----------------------------------------------------------------------

@@ -24,6 +24,7 @@ from weft.building.artifacts import Artifact, Workshop
 from weft.building.cache import hash_file, hash_text
 from weft.building.figures import (
     Contender,
+    OutputError,
     count_figures,
     draw_rows,
     measure_error,
@@ -36,6 +37,7 @@ from weft.building.goals import find_goals
 from weft.building.layers import describe_layers
 from weft.building.nearest import explain_failure
 from weft.building.outcomes import (
+    SPREAD_ERROR,
     Figures,
     LayerRow,
     Outcome,
@@ -277,21 +279,23 @@ class VariantStages:
         plain = {name: Measured(value) for name, value in counted.items()}
         middle = sorted(seconds)[len(seconds) // 2]
         plain["latency"] = Measured(float(middle), Spread.ROUNDS, seconds)
-        error = 0.0
-        if contender is not base and contender.name == build.variant.name:
-            error = self.find_error(contender, base, splits, target)
-        elif contender.name in self.done:
-            error = self.done[contender.name][1].own.plain["error"].value
-        plain["error"] = Measured(error)
-        found = {}
+        if contender.name in self.done:
+            known = self.done[contender.name][1].own.plain
+            plain |= {name: known[name] for name in ("error", SPREAD_ERROR)}
+        else:
+            found = OutputError(0.0, 0.0)
+            if contender is not base and contender.name == build.variant.name:
+                found = self.find_error(contender, base, splits, target)
+            plain |= {"error": Measured(found.error), SPREAD_ERROR: Measured(found.of_spread)}
+        metrics = {}
         if contender.place is not None:
             session = open_session(contender.path, device=self.workshop.device, spinning=False)
-            found = {split: measure_split(contender, session, split) for split in splits}
-        return Figures(plain, found)
+            metrics = {split: measure_split(contender, session, split) for split in splits}
+        return Figures(plain, metrics)
 
     def find_error(
         self, own: Contender, base: Contender, splits: Sequence[str], target: Target
-    ) -> float:
+    ) -> OutputError:
         """The output error of a variant, on the last split, or on synthetic inputs."""
         first = open_session(own.path, device=self.workshop.device)
         second = open_session(base.path, device=self.workshop.device)

@@ -62,6 +62,7 @@ class Auto(Scheme):
 
     name = "auto"
     least_bits = 8.0
+    chooses = True
     sqnr: float = 20.0
 
     def quantize(

@@ -8,7 +8,7 @@ from math import prod
 from typing import ClassVar, final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
-from compiler.compression.world import World
+from compiler.compression.world import Target, World
 from compiler.diagnostics import Message
 from compiler.ir.graph import Graph
 from compiler.records import dataclass
@@ -26,6 +26,8 @@ class Scheme(Described):
     """Whether weights may be stored without their zeros."""
     keeps_floats: ClassVar[bool] = False
     """Whether passes that work on weights in floats still find them."""
+    chooses: ClassVar[bool] = False
+    """Whether it may find that the net is best left as it is."""
     unpacks: ClassVar[bool] = False
     """Whether every weight that is kept in few bits is unpacked by a node of its own."""
 
@@ -44,6 +46,10 @@ class Scheme(Described):
     ) -> Message | None:
         """Why the scheme can do nothing to a net, as far as its graph tells; see
         `CompressionPass.find_fault`."""
+        return None
+
+    def find_target_fault(self, target: Target, span: Span | None) -> Message | None:
+        """Why a target cannot do what is asked for; None where it can."""
         return None
 
     @abstractmethod
@@ -78,6 +84,15 @@ class Quantize(CompressionPass):
     def count_least(self, shape: tuple[int, ...]) -> int:
         """All of them."""
         return prod(shape)
+
+    @property
+    def may_leave_whole(self) -> bool:
+        """Where the scheme chooses."""
+        return self.scheme.chooses
+
+    def find_target_fault(self, target: Target, span: Span | None) -> Message | None:
+        """What keeps the scheme from the target."""
+        return self.scheme.find_target_fault(target, span)
 
     @property
     def may_leave_out_zeros(self) -> bool:

@@ -20,8 +20,8 @@ from compiler.compression.quantization.storing import (
     store_weights,
 )
 from compiler.compression.selecting import is_selected, layer_path
-from compiler.compression.world import LayerNote, World
-from compiler.diagnostics import CompileError
+from compiler.compression.world import LayerNote, Target, World
+from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Node
 from compiler.ir.verify import verify_graph
 from compiler.ir.weights import path_matches
@@ -29,6 +29,7 @@ from compiler.messages.weight_formats import NoHalfKernels
 from compiler.ops.stored import Stored
 from compiler.passes.half_precision import LARGEST, HalfRewriter
 from compiler.records import dataclass
+from compiler.source import Span
 from compiler.tensor import DType
 
 Array = NDArray[Any]
@@ -76,6 +77,12 @@ class HalfScheme(Scheme):
         """What notes call it."""
         return f"quantize({self.name})"
 
+    def find_target_fault(self, target: Target, span: Span | None) -> Message | None:
+        """Products in bf16 on the CPU."""
+        if self.compute == "always" and self.dtype is DType.BF16 and target.device != "cuda":
+            return NoHalfKernels(span, self.name)
+        return None
+
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
     ) -> WeightedNet:
@@ -83,8 +90,9 @@ class HalfScheme(Scheme):
         folded = fold_norms(net)
         kept = (*excluded, *self.keep)
         cuda = world.target.device == "cuda"
-        if self.compute == "always" and self.dtype is DType.BF16 and not cuda:
-            raise CompileError([NoHalfKernels(world.span, self.name)])
+        fault = self.find_target_fault(world.target, world.span)
+        if fault is not None:
+            raise CompileError([fault])
         if self.compute == "always" or (self.compute == "auto" and cuda):
             return self.halve(folded, world, only, kept)
         stored = self.store(folded, world, only, kept)

@@ -35,7 +35,7 @@ from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
 from compiler.compression.world import LayerNote, World
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph
-from compiler.messages.quantization import NothingToQuantize
+from compiler.messages.quantization import FloatLayersTooMany, NothingToQuantize
 from compiler.ops.quantization import Form
 from compiler.records import dataclass
 from compiler.source import Span
@@ -99,9 +99,19 @@ class Int8(Scheme):
         self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
     ) -> Message | None:
         found, _ = find_layers(graph)
-        if any(is_selected(layer.path, only, excluded) for layer in found):
-            return None
-        return NothingToQuantize(span, graph.name)
+        chosen = [layer for layer in found if is_selected(layer.path, only, excluded)]
+        if not chosen:
+            return NothingToQuantize(span, graph.name)
+        return self._find_surplus(chosen, span)
+
+    def _find_surplus(self, layers: Sequence[Layer], span: Span | None) -> Message | None:
+        """More layers that are to stay float than leave one in integers."""
+        count = len({layer.weight for layer in layers})
+        return (
+            FloatLayersTooMany(span, self.float_layers, count)
+            if self.float_layers >= count
+            else None
+        )
 
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
@@ -113,6 +123,9 @@ class Int8(Scheme):
         """
         folded = pull_slices(fold_norms(net))
         layers = self._find_layers(folded, world, only, excluded)
+        surplus = self._find_surplus(layers, world.span)
+        if surplus is not None:
+            raise CompileError([surplus])
         recipe = Recipe(
             self.calibration, self.per_channel, correct=self.bias_correction, form=self.form
         )
@@ -180,7 +193,7 @@ class Int8(Scheme):
         worst: dict[str, Layer] = {}
         for layer in order:
             worst.setdefault(layer.weight, layer)
-        dropped = list(worst.values())[: min(self.float_layers, len(worst) - 1)]
+        dropped = list(worst.values())[: self.float_layers]
         for layer in dropped:
             figures = (("sqnr", found[layer.name]),)
             reason = "it is among the most sensitive layers"

@@ -157,6 +157,8 @@ class VariantRun:
         for number, step in enumerate(self.steps):
             known = graph if number == 0 and not adapted else None
             fault = step.compression.find_fault(known, bounded, step.span)
+            target = self.target or Target()
+            fault = fault or step.compression.find_target_fault(target, step.span)
             if fault is not None:
                 self.scope.session.report(fault)
 

@@ -1,0 +1,86 @@
+"""Settings that cannot be carried out are refused, by `weft check` where it can know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from compiler.compression.quantization.automatic import Auto
+from compiler.compression.quantization.base import SCHEMES, Quantize
+from compiler.compression.quantization.int8 import Int8
+from compiler.compression.registry import load_compression
+from compiler.compression.world import World
+from compiler.diagnostics import CompileError
+from compiler.messages.variants import variant_spec
+from tests.quantizing import check_net, make_net
+from weft.cli.main import app
+
+
+def check(folder: Path, clauses: str) -> tuple[int, str]:
+    (folder / "spec.weft").write_text(variant_spec(clauses))
+    done = CliRunner().invoke(app, ["check", str(folder / "spec.weft"), "--format", "json"])
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize(
+    ("clauses", "code"),
+    [
+        ('apply quantize(bfloat16(compute="always"))', "W1156"),
+        ("apply quantize(int8(float_layers=2))", "W1218"),
+        ("apply quantize(int8)  require params <= 10", "W1219"),
+        ("apply prune(weights=90%)  require params <= 2367", "W1219"),
+        ("apply quantize(int8)  require latency <= 0ms", "W1219"),
+        ("apply quantize(int8)  require 0B >= memory", "W1219"),
+        ("apply quantize(int8)  require size <= 256B", "W1171"),
+    ],
+)
+def test_check_refuses_what_cannot_be_done(tmp_path: Path, clauses: str, code: str) -> None:
+    status, said = check(tmp_path, clauses)
+    assert status == 1
+    assert f'"{code}"' in said
+
+
+@pytest.mark.parametrize(
+    "clauses",
+    [
+        'apply quantize(bfloat16(compute="always"))  target cuda',
+        'apply quantize(float16(compute="always"))',
+        "apply quantize(int8)  require params <= 2500 and latency <= 1ms and flops >= 0",
+    ],
+)
+def test_what_may_hold_is_not_refused(tmp_path: Path, clauses: str) -> None:
+    assert check(tmp_path, clauses)[0] == 0
+
+
+def test_layers_that_stay_float_are_as_many_as_asked() -> None:
+    net = make_net("""model M() {
+        input x: f32[batch, 16]
+        output y = x -> dense(16) as a -> relu -> dense(16) as b -> relu -> dense(4) as c
+    }""")
+    for count in (0, 1, 2):
+        world = World()
+        made = Quantize(Int8(placement="layers", float_layers=count)).run(net, world)
+        rounded = {n.path for n in world.journal if n.done.startswith("weights i8")}
+        assert len(rounded) == 3 - count
+        assert made.graph is not net.graph
+    with pytest.raises(CompileError) as refused:
+        Quantize(Int8(placement="layers", float_layers=3)).run(net, World())
+    assert [m.code for m in refused.value.messages] == ["W1218"]
+    assert "at most 2 of them" in (refused.value.messages[0].help() or "")
+
+
+def test_integer_operators_that_onnx_has_not_are_refused(tmp_path: Path) -> None:
+    net = make_net("model M() { input x: f32[16]  output y = x -> dense(8) as fc }")
+    made = Quantize(Int8(placement="layers", form="qoperator")).run(net, World())
+    with pytest.raises(CompileError) as refused:
+        check_net(made, tmp_path, net.graph)
+    assert [m.code for m in refused.value.messages] == ["W1217"]
+
+
+def test_only_what_chooses_may_leave_a_net_as_it_is() -> None:
+    load_compression()
+    assert Quantize(Auto()).may_leave_whole
+    others = [scheme for scheme in SCHEMES.classes() if scheme is not Auto]
+    assert not any(Quantize(scheme()).may_leave_whole for scheme in others)
