@@ -127,7 +127,7 @@ def test_a_large_error_is_named_beside_a_contract_that_holds(built: Built) -> No
     assert section["rows"][require].startswith("pass: ")
     assert section["rows"][require].endswith(f"; but {said}")
     assert built.data["warnings"] == [title]
-    assert _squeeze(title) in built.terminal
+    assert f"warning[W1214]:{_squeeze(title)}" in built.terminal
     assert title in built.page
     assert title in _read_markdown(built.markdown)
 
