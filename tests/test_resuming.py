@@ -6,10 +6,14 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from backends.pytorch.running import refuse_loss
 from backends.pytorch.script.settings import RESULTS
@@ -69,6 +73,53 @@ def test_a_checkpoint_carries_its_settings(folder: Path, tmp_path: Path) -> None
     assert done.returncode == 1
     assert "last.safetensors was trained with other settings" in done.stderr
     assert "settings: epochs is 3 there and 9 here\n" in done.stderr
+    assert read_all(work / "run") == before
+
+
+def spoil(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
+    """Writes a checkpoint again, with other tensors or another record of progress."""
+    with safe_open(path, "np") as file:
+        progress = json.loads(file.metadata()["progress"])
+    tensors = load_file(path)
+    change(tensors, progress)
+    save_file(tensors, path, {"progress": json.dumps(progress)})
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-20]),
+    "zeros": lambda path: path.write_bytes(bytes(1000)),
+    "no progress": lambda path: save_file(load_file(path), path),
+    "no json": lambda path: save_file(load_file(path), path, {"progress": "{"}),
+    "a number": lambda path: save_file(load_file(path), path, {"progress": "3"}),
+    "no settings": lambda path: spoil(path, lambda tensors, progress: progress.pop("settings")),
+    "no epoch": lambda path: spoil(path, lambda tensors, progress: progress.pop("epoch")),
+    "no best": lambda path: spoil(path, lambda tensors, progress: progress.update(best=None)),
+    "fewer tensors": lambda path: spoil(
+        path, lambda tensors, progress: tensors.pop("model/hidden.weight")
+    ),
+    "other tensors": lambda path: spoil(
+        path, lambda tensors, progress: tensors.update(extra=np.zeros(3, np.float32))
+    ),
+    "other shapes": lambda path: spoil(
+        path,
+        lambda tensors, progress: tensors.update({"model/hidden.weight": np.zeros(3, np.float32)}),
+    ),
+    "other parameters": lambda path: spoil(
+        path, lambda tensors, progress: tensors.update({"model/x.y": np.zeros(3, np.float32)})
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_one_line(damage: str, folder: Path, tmp_path: Path) -> None:
+    work = copy_script(folder, tmp_path / "work")
+    DAMAGES[damage](work / "run" / "last.safetensors")
+    before = read_all(work / "run")
+    done = run(work, "run", "--resume")
+    assert done.returncode == 1
+    said = "run/last.safetensors is damaged: give --overwrite or another --out\n"
+    assert done.stderr == said
     assert read_all(work / "run") == before
 
 

@@ -23,12 +23,13 @@ LONGEST = 48
 _AMBIGUOUS = frozenset({"l", "O", "I"})  # ruff's E741
 
 _USED_BUILTINS = """
-ValueError abs bool dict float getattr int isinstance len list max min next print range round self
-str sum super tuple zip
+FileNotFoundError KeyError KeyboardInterrupt RuntimeError TypeError ValueError
+abs bool dict float getattr int isinstance len list max min next print range round self str sum
+super tuple zip
 """
 _SCRIPT_LOCALS = """
 Any Callable DistributedDataParallel F OrderedDict Path Tensor dist fnmatchcase load_file math nn np
-safe_open save_file torch tqdm
+SafetensorError safe_open save_file torch tqdm
 """
 
 LOCAL_RESERVED = frozenset(
@@ -40,8 +41,9 @@ _SCRIPT_GLOBALS = """
 BATCH CLIP EPOCHS LASSO LEARNING_RATE LEARNING_RATES PATIENCE RANK RESULTS SEED SETTINGS SHRUNK
 Training WORLD
 all_sum average_gradients check_folder check_settings checksum clear_folder compute_columns
-compute_loss evaluate load_checkpoint load_columns load_splits main run save save_checkpoint
-schedule shrink_groups split_parameters split_rows start_process status train train_epoch
+compute_loss evaluate load_checkpoint load_columns load_splits main restore run save
+save_checkpoint schedule shrink_groups split_parameters split_rows start_process status train
+train_epoch
 """
 SCRIPT_GLOBALS = frozenset(_SCRIPT_GLOBALS.split())
 """What a training script defines: classes and functions of a spec have other names."""

@@ -167,6 +167,14 @@ def load_checkpoint(path: Path, training: Training) -> None:
     training.scaler.load_state_dict(progress["scaler"])  #? scaler
     training.epoch, training.best = progress["epoch"], tuple(progress["best"])
     training.best_epoch = progress["best_epoch"]
+
+
+def restore(path: Path, training: Training) -> None:
+    """Goes on from a checkpoint; ends the process where it is none of this training."""
+    try:
+        load_checkpoint(path, training)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
+        sys.exit(f"{path} is damaged: give --overwrite or another --out")
 '''
 
 TRAIN = '''
@@ -233,7 +241,7 @@ def main() -> None:
     $optimizer_lines
     $training_lines
     if options.resume and (out / "last.safetensors").exists():
-        load_checkpoint(out / "last.safetensors", training)
+        restore(out / "last.safetensors", training)
     if RANK == 0:
         clear_folder(out, training.epoch)
     train(training, splits, out)
@@ -278,9 +286,12 @@ def check_folder(
 
 def check_settings(path: Path, settings: dict[str, object]) -> None:
     """Ends the process where a file was written by a training with other settings."""
-    with safe_open(path, "pt") as file:
-        progress = json.loads((file.metadata() or {}).get("progress", "{}"))
-    found = progress.get("settings", {})
+    try:
+        with safe_open(path, "pt") as file:
+            progress = json.loads(file.metadata()["progress"])
+        found = dict(progress["settings"])
+    except (SafetensorError, KeyError, TypeError, ValueError):
+        sys.exit(f"{path} is damaged: give --overwrite or another --out")
     others = [
         f"{name} is {found.get(name)} there and {settings.get(name)} here"
         for name in settings | found
