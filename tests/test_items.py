@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 from compiler.data.loading import load_data
+from compiler.data.validation import validate_data
+from compiler.diagnostics import Sink
+from compiler.driver import check_source
 from compiler.elaborate.words import CLAUSES
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights
+from compiler.source import Source
 from compiler.training.classification import Accuracy, BinaryAccuracy, TopK
 from compiler.training.duration import Duration
 from compiler.training.optimizers import AdamW, Sgd
@@ -338,3 +342,30 @@ def test_a_weight_has_the_name_that_a_value_had() -> None:
     )
     train = check_text(text).trains["fit"]
     assert "scale" in train.step.parameter
+
+
+@pytest.mark.parametrize(
+    ("split", "sizes", "layer", "code"),
+    [
+        ("train=80%, val=20%", "batch 1  epochs 1", "flatten -> batch_norm", "W1361"),
+        ("train=1, val=20%", "batch 8  epochs 1", "flatten -> batch_norm", "W1361"),
+        ("train=1, val=20%", "batch 8  epochs 1", "batch_norm -> flatten", None),
+        ("train=2, val=20%", "batch 8  epochs 1", "flatten -> batch_norm", None),
+        ("train=1, val=20%", "batch 1  epochs 1", "flatten -> layer_norm", None),
+    ],
+)
+def test_a_batch_norm_needs_two_values(
+    split: str, sizes: str, layer: str, code: str | None
+) -> None:
+    text = (
+        f"model Net {{\n    input image: f32[batch, 8, 8]\n    output logits = image -> {layer}"
+        ' -> dense(10)\n}\ndata digits {\n    source sklearn("digits")\n    image = image / 16\n'
+        f"    split random(seed=0), {split}\n}}\ntrain fit of Net on digits {{\n"
+        f"    minimize cross_entropy(logits, label) with sgd\n    {sizes}\n}}\n"
+    )
+    sink = Sink()
+    program = check_source(Source("spec.weft", text), sink=sink)
+    assert program is not None
+    if not sink.has_errors:
+        validate_data(program.trains["fit"], sink)
+    assert [m.code for m in sink.messages] == ([] if code is None else [code])

@@ -15,7 +15,7 @@ from backends.pytorch.running import read_metrics, read_results
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.functions import emit_objective
 from backends.pytorch.script.write import write_training
-from backends.pytorch.tuning import _load_nets, make_trainer
+from backends.pytorch.tuning import _load_nets, make_trainer, measure_gradients
 from compiler.compression.attach import find_net
 from compiler.compression.base import WeightedNet
 from compiler.compression.tuning.preparing import prepare_tuning
@@ -259,3 +259,24 @@ def test_a_train_that_has_nothing_left_to_change_is_refused(tmp_path: Path) -> N
     with pytest.raises(CompileError) as caught:
         prepare_tuning(train, "top", own, Tuning(1), weights)
     assert [m.code for m in caught.value.messages] == ["W1358"]
+
+
+def test_a_weight_that_the_objective_reads_moves_with_the_student(tmp_path: Path) -> None:
+    text = (
+        CHAIN.replace("train fit on digits", "train fit of Whole on digits")
+        .replace("    net body = Body()\n    net top = Top()\n    z = top(body(x)).z\n", "")
+        .replace("cross_entropy(z, label)", "cross_entropy(z, label) + sum(square(fit.scale))")
+    )
+    text += (
+        "model Whole {\n    input x: f32[b, 64]\n    param scale: f32[10] = ones\n"
+        "    output z = (x -> dense(10) as fc) * scale\n}\n"
+    )
+    train = open_train(text, tmp_path)
+    net = find_net(train, "fit").net.graph
+    own, teacher = (WeightedNet(net, draw_weights(net, seed)) for seed in (1, 5))
+    tuned = prepare_tuning(train, "fit", own, Tuning(1, teacher=teacher, alpha=0.5))
+    readers = [n for n in tuned.train.step.nodes if n.op.name in ("square", "pow")]
+    assert [v.name for node in readers for v in node.inputs if v is not None] == ["student.scale"]
+    write_training(tuned.train, tmp_path / "made", start=tuned.weights)
+    lint(tmp_path / "made")
+    assert measure_gradients(tuned, load_data(train.data, tmp_path).split("val"))

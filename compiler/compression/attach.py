@@ -44,7 +44,7 @@ def attach(train: Train, name: str, graph: Graph, prefix: str | None = None) -> 
         old.prefix if prefix is None else prefix,
     )
     calls = find_calls(train.step, old)
-    fault = find_obstacle(train, name, {new.prefix + p for p in graph.parameter})
+    fault = find_obstacle(train, name, graph.parameter.keys())
     if fault is not None:
         raise CompileError([fault])
     step = _Replacement(train.step, old, new, calls).run()
@@ -103,8 +103,8 @@ def find_same_calls(train: Train, name: str) -> tuple[CallOfNet, ...]:
 
 def find_obstacle(train: Train, name: str, kept: Collection[str]) -> Message | None:
     """Why no other graph can take the place of a net: the step applies it inside a loop, or takes
-    more from it than its outputs: a part of it, or a weight that is not among those `kept`. None
-    where one can."""
+    more from it than its outputs: a part of it, or a weight whose path in the net is not among
+    those `kept`. None where one can."""
     net = find_net(train, name)
     calls = find_calls(train.step, net)
     if not calls:
@@ -119,7 +119,7 @@ def find_obstacle(train: Train, name: str, kept: Collection[str]) -> Message | N
             part = next((f for f in frames if path.startswith(f"{f.path}.")), None)
             if part is not None:
                 return NetLookedInto(part.origin, name, part.path)
-            if path not in kept:
+            if path.removeprefix(net.prefix) not in kept:
                 return NetLookedInto(node.origin.span, name, path)
     return None
 
@@ -193,6 +193,9 @@ class _Replacement:
         self.decisions = [d for d in self.step.decisions if not frames & set(d.frame.chain)]
         self.serial = max((f.call for n in self.step.nodes for f in n.scope.chain), default=0)
         current: dict[str, Value] = {p.path: p.value for p in parameters}
+        for parameter in self.new.net.graph.parameters:  # the objective may read it by itself
+            moved = current[self.new.prefix + parameter.path]
+            current[self.old.prefix + parameter.path] = moved
         nodes = tuple(self._rebuild(replaced, current))
         outputs = tuple(
             Output(o.name, current.get(o.value.name, o.value), o.doc, o.origin)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from compiler.data.batches import find_thin_norms
 from compiler.data.loading import LoadedData, load_data
 from compiler.data.targets import check_columns, check_targets
 from compiler.diagnostics import CompileError, Message, Sink
@@ -36,6 +37,7 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
         column = loaded.columns[item.name][used]
         if column.dtype.kind == "f":
             yield from _check_finite(loaded, item.name, column, used)
+    yield from find_thin_norms(train, min(train.batch, len(loaded.rows["train"])))
     yield from _check_strata(loaded)
     yield from check_columns(data.columns, loaded, used)
     yield from check_targets(train, loaded)

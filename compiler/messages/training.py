@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 from compiler.diagnostics import Label, Message, Severity
 from compiler.messages.items import train_spec
-from compiler.messages.wording import list_words
+from compiler.messages.wording import count, list_words
 from compiler.records import dataclass
 from compiler.source import Span
 
@@ -580,6 +580,34 @@ class AxesDisagree(Message):
 
     def help(self) -> str:
         return f"give both the same: `{self.metric}(…, axis={self.trained})`"
+
+
+@final
+@dataclass(frozen=True)
+class OneValuePerChannel(Message):
+    """A batch norm subtracts the mean of each channel over the batch and divides by the deviation.
+    Of a single value both say nothing: every row would become 0. That is so where a batch has one
+    row, because of `batch 1` or of a training split with one row, and the channel has no other
+    axes."""
+
+    code: ClassVar[str] = "W1361"
+    bad: ClassVar[str] = train_spec(sizes="batch 1  epochs 10").replace(
+        "dense(10)", "batch_norm -> dense(10)"
+    )
+    good: ClassVar[str] = train_spec().replace("dense(10)", "batch_norm -> dense(10)")
+
+    op: str
+    found: str
+    rows: int
+
+    def title(self) -> str:
+        return f"`{self.op}` has one value for each channel in a batch of {count(self.rows, 'row')}"
+
+    def label(self) -> str:
+        return f"takes the deviation of {self.found} over the batch"
+
+    def help(self) -> str:
+        return "train with more rows in a batch, or use `layer_norm` or `group_norm`"
 
 
 @final

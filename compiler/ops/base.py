@@ -107,6 +107,8 @@ class Op(Described):
     """Whether two applications to the same inputs may differ."""
     noisy: ClassVar[bool] = False
     """Whether it draws random numbers while training, and not in evaluation."""
+    over_batch: ClassVar[bool] = False
+    """Whether it takes statistics of each channel over a batch while training."""
     fills: ClassVar[bool] = False
     """Whether it makes a tensor whose entries are all one number: no work worth sharing."""
     multiple: ClassVar[bool] = False

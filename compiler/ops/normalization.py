@@ -93,6 +93,7 @@ class BatchNorm(Op):
     """
 
     name = "batch_norm"
+    over_batch = True
     operands = (Operand("x"),)
     eps: float = 1e-5
     momentum: float = 0.1

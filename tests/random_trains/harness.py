@@ -42,6 +42,7 @@ Array = NDArray[Any]
 
 UNKNOWN = {
     "W1172": "figures of a contract are measured",
+    "W1209": "which rows a mask of the data leaves of a split",
     "W0861": "whether a training diverges, or a batch is drawn of which no label counts",
     "W1111": "as W1350",
     "W1155": "as W1350",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
+from compiler.data.batches import find_thin_norms
 from compiler.dims import Dim
 from compiler.elaborate.adapters import adapt_train
 from compiler.elaborate.api import GraphContext, elaborate_plain_net, open_graph
@@ -189,6 +190,8 @@ class TrainRun:
         if groups is None or context.graph() is None:
             return None
         made = self.assemble(data, nets, step, groups, uses, frozen, until)
+        for message in find_thin_norms(made, made.batch):
+            context.body.report(message)
         return adapt_train(replace(made, regularizers=acting), context.body.report)
 
     def assemble(

@@ -171,8 +171,7 @@ class VariantRun:
         if base.train is None:
             self.scope.session.report(NothingToTrainOn(step.span, step.compression.name))
             return
-        own = {base.prefix + path for path in base.net.graph.parameter}
-        fault = find_obstacle(base.train, base.net.name, own)
+        fault = find_obstacle(base.train, base.net.name, base.net.graph.parameter.keys())
         if fault is not None:
             self.scope.session.report(fault)
 
