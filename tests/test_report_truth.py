@@ -29,6 +29,7 @@ variant tiny of fit {
 }
 deploy fit as onnx
 deploy tiny as onnx { labels ["{i}" for i in 0..10] }
+deploy tiny as onnx { opset 19 }
 """
 )
 
@@ -108,6 +109,16 @@ def test_a_training_has_its_numbers_as_data(built: Built) -> None:
     assert rows["parameters"] == f"{section['parameters']:,}" == "2,410"
     assert rows["best epoch"].startswith(f"{section['best_epoch']} of {section['epochs']},")
     assert rows["training time"] == f"{section['seconds']:.1f} s"
+
+
+def test_files_of_further_deployments_are_told(built: Built) -> None:
+    section = built.section("variant tiny of fit")
+    (other,) = section["others"]
+    size = Path(other["file"]).stat().st_size
+    assert other["deploy"] == "tiny_2"
+    assert other["size"] == size
+    said = section["rows"]["deploy tiny_2"]
+    assert said.startswith(f"{other['file']}, {format_size(size)}; NumPy, PyTorch and ONNX Runtime")
 
 
 def test_threads_are_counted_in_words(built: Built) -> None:

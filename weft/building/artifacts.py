@@ -65,7 +65,7 @@ class Workshop:
             opset=artifact.opset,
             options=artifact.options,
         )
-        facts = {"bytes": report.bytes, "nodes": report.nodes, "parameters": report.parameters}
+        facts = {"bytes": report.bytes, "nodes": report.nodes, "constants": report.parameters}
         self.cache.record(stage, key, report.files, facts)
 
     def verify(

@@ -59,6 +59,9 @@ def _find_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
         )
         yield f"{split}, ONNX file", ", ".join(shown)
     yield "verified", describe_verification(outcome.verified)
+    for other in outcome.others:
+        said = describe_verification(other.verified)
+        yield f"deploy {other.deploy}", f"{other.path}, {format_size(other.size)}; {said}"
     yield "code", str(outcome.path.parent / outcome.variant.name / "model.py")
     if outcome.synthetic and outcome.variant.steps:
         yield "data", "none: passes saw synthetic inputs"
@@ -159,6 +162,15 @@ def _find_facts(outcome: Outcome) -> dict[str, Any]:
         "passes": [describe_pass(step.compression) for step in outcome.variant.steps],
         "figures": {name: found.facts() for name, found in outcome.figures.items()},
         "latency": dict(outcome.conditions),
+        "others": [
+            {
+                "deploy": other.deploy,
+                "file": str(other.path),
+                "size": other.size,
+                "verified": dict(other.verified),
+            }
+            for other in outcome.others
+        ],
         "synthetic": outcome.synthetic,
         "verified": dict(outcome.verified),
         "contract": [_encode(judgement) for judgement in outcome.judgements],

@@ -64,6 +64,16 @@ class LayerRow:
 
 
 @dataclass(frozen=True)
+class OtherFile:
+    """The file of a further deployment of a variant, which no contract speaks of."""
+
+    deploy: str
+    path: Path
+    size: int
+    verified: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A variant after its stages. `base` is the name that the net before any pass has among the
     `figures`; `conditions` say how latency was measured."""
@@ -79,6 +89,7 @@ class Outcome:
     judgements: Sequence[Judgement]
     synthetic: bool
     failures: Sequence[Message] = ()
+    others: Sequence[OtherFile] = ()
     directions: Mapping[str, Direction] = field(default_factory=dict)
     """Which figure of a metric is better, of the metrics of which that is known."""
 

@@ -40,6 +40,7 @@ from weft.building.outcomes import (
     SPREAD_ERROR,
     Figures,
     LayerRow,
+    OtherFile,
     Outcome,
     read_figures,
     read_layers,
@@ -70,6 +71,7 @@ class VariantStages:
         build = self.open(variant)
         net = build.run()
         own = self.make_own(build, net)
+        others = tuple(self.write_others(build, net))
         base = self.make_base(build)
         contenders = [own, base, *self.find_others(variant, own, base)]
         figures, conditions = self.measure(build, contenders)
@@ -89,6 +91,7 @@ class VariantStages:
             self.describe(build, own, base),
             judgements,
             samples is None or samples.synthetic,
+            others=others,
             directions={u.name: u.better for u in metrics if u.better is not None},
         )
         failures = explain_failures(build, net, outcome)
@@ -102,7 +105,6 @@ class VariantStages:
         artifact = self.write(build, own, own.name, hash_text(build.key, build.form.describe()))
         self.workshop.verify(artifact, lambda: self.take_samples(build, own))
         self.read_back(build.variant, own)
-        self.write_others(build, net)
         self.write_module(build, net)
         return own
 
@@ -158,7 +160,7 @@ class VariantStages:
         fixed = dict(build.form.options.fixed)
         return sample_inputs(contender.place, contender.wrapped, fixed)
 
-    def write_others(self, build: VariantBuild, net: WeightedNet) -> None:
+    def write_others(self, build: VariantBuild, net: WeightedNet) -> Iterator[OtherFile]:
         """Writes and verifies the files of further deployments of a variant."""
         for deploy in self.program.deploys:
             if deploy.variant != build.variant.name or deploy is build.deploy:
@@ -172,6 +174,9 @@ class VariantStages:
             artifact = replace(artifact, verify=deploy.verify)
             self.workshop.compile(artifact, hash_text(build.key, form.describe()))
             self.workshop.verify(artifact, lambda: None)
+            size = self.workshop.cache.get_facts(f"compile {deploy.name}")["bytes"]
+            verified = self.workshop.cache.get_facts(f"verify {deploy.name}")
+            yield OtherFile(deploy.name, path, size, verified)
 
     def write_module(self, build: VariantBuild, net: WeightedNet) -> None:
         """Writes the PyTorch code of a variant's net, and its weights."""

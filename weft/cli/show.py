@@ -39,60 +39,73 @@ NAMED = 8
 def add_to(app: typer.Typer) -> None:
     """Adds the command."""
 
-    @app.command("show")
-    def show_command(
-        file: SpecFile,
-        item: Annotated[
-            str | None,
-            typer.Argument(metavar="[NAME]", help="A model, net, train, variant."),
-        ] = None,
-        assignments: Assignments = None,
-        depth: Annotated[int, typer.Option("--depth", help="Levels of blocks to open.", min=0)] = 1,
-        sizes: Annotated[
-            list[str] | None,
-            typer.Option("--size", metavar="DIM=N", help="Size of a symbolic dim; batch is 1."),
-        ] = None,
-        graph: Annotated[
-            Path | None, typer.Option("--graph", metavar="SVG", help="Draw the net into a file.")
-        ] = None,
-        build: BuildFolder = None,
-        form: Format = OutputFormat.TEXT,
-    ) -> None:
-        """Show shapes, parameters, FLOPs and memory of a net, block by block.
+    app.command("show")(show_command)
 
-        FLOPs count a multiply-add as two operations. Memory is that of the outputs of all ops
-        in the row, as training would keep them. Of a train, each optimizer is shown with its
-        settings and the parameters that it holds.
 
-        Examples:
+def show_command(
+    file: SpecFile,
+    item: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A model, net, train, variant."),
+    ] = None,
+    assignments: Assignments = None,
+    depth: Annotated[int, typer.Option("--depth", help="Levels of blocks to open.", min=0)] = 1,
+    sizes: Annotated[
+        list[str] | None,
+        typer.Option("--size", metavar="DIM=N", help="Size of a symbolic dim; batch is 1."),
+    ] = None,
+    graph: Annotated[
+        Path | None, typer.Option("--graph", metavar="SVG", help="Draw the net into a file.")
+    ] = None,
+    build: BuildFolder = None,
+    form: Format = OutputFormat.TEXT,
+) -> None:
+    """Show shapes, parameters, FLOPs and memory of a net, block by block.
 
-            weft show net.weft
+    FLOPs count a multiply-add as two operations. Memory is that of the outputs of all ops
+    in the row, as training would keep them. Of a train, each optimizer is shown with its
+    settings and the parameters that it holds.
 
-            weft show resnet.weft ResNet18 --depth 2 --size h=224 --size w=224
+    Examples:
 
-            weft show net.weft DigitNet --graph net.svg
+        weft show net.weft
 
-            weft show digits.weft tiny
-        """
-        program = check_file(file, assignments)
-        if item is not None and item in program.variants:
-            graphs = _recall(program, item, build or Path("output") / file.stem)
-        else:
-            graphs = _choose(program, item)
-        given = _read_sizes(sizes, {s for g in graphs.values() for s in g.symbols})
-        if graph is not None:
-            _draw(graphs, graph, depth)
-            return
-        trains = [t for t in program.trains.values() if item in (None, t.name)]
-        if form is OutputFormat.JSON:
-            shown = {name: _to_json(g, given) for name, g in graphs.items()}
-            shown |= {f"train {t.name}": {"groups": _encode_groups(t)} for t in trains}
-            print(json.dumps(shown, indent=2))
-        else:
-            for name, chosen in graphs.items():
-                _print_table(name, chosen, depth, given)
-            for train in trains:
-                _print_groups(train)
+        weft show resnet.weft ResNet18 --depth 2 --size h=224 --size w=224
+
+        weft show net.weft DigitNet --graph net.svg
+
+        weft show digits.weft tiny
+    """
+    program = check_file(file, assignments)
+    if item is not None and item in program.variants:
+        graphs = _recall(program, item, build or Path("output") / file.stem)
+    else:
+        graphs = _choose(program, item)
+    given = _read_sizes(sizes, {s for g in graphs.values() for s in g.symbols})
+    if graph is not None:
+        _draw(graphs, graph, depth)
+        return
+    trains = [t for t in program.trains.values() if item in (None, t.name)]
+    _print(graphs, trains, given, depth, form)
+
+
+def _print(
+    graphs: Mapping[str, Graph],
+    trains: Sequence[Train],
+    given: Mapping[str, int],
+    depth: int,
+    form: OutputFormat,
+) -> None:
+    """The tables of the nets, then what the optimizers of trains hold."""
+    if form is OutputFormat.JSON:
+        shown = {name: _to_json(g, given) for name, g in graphs.items()}
+        shown |= {f"train {t.name}": {"groups": _encode_groups(t)} for t in trains}
+        print(json.dumps(shown, indent=2))
+    else:
+        for name, chosen in graphs.items():
+            _print_table(name, chosen, depth, given)
+        for train in trains:
+            _print_groups(train)
 
 
 def _recall(program: Program, variant: str, folder: Path) -> Mapping[str, Graph]:
