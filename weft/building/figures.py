@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -169,26 +169,26 @@ class OutputError:
 
 @dataclass
 class _Spread:
-    """What has been seen of one output."""
+    """What has been seen of one output. Rows of one shape have a mean together."""
 
     difference: float = 0.0
-    rows: int = 0
-    total: Array | float = 0.0
     squares: float = 0.0
+    totals: dict[tuple[int, ...], tuple[int, Array]] = field(default_factory=dict)
 
     def add(self, found: Array, expected: Array) -> None:
         self.difference += float(np.sum((found - expected) ** 2))
         self.squares += float(np.sum(expected**2))
         if expected.ndim:
-            self.total = self.total + expected.sum(axis=0)
-            self.rows += len(expected)
+            shape = expected.shape[1:]
+            rows, total = self.totals.get(shape, (0, np.zeros(shape)))
+            self.totals[shape] = (rows + len(expected), total + expected.sum(axis=0))
 
     @property
     def ratio(self) -> float:
         """The difference beside the spread over rows; beside the norm where there are no rows."""
         spread = self.squares
-        if self.rows > 1:
-            spread -= float(np.sum(np.square(self.total))) / self.rows
+        for rows, total in self.totals.values():
+            spread -= float(np.sum(np.square(total))) / rows if rows > 1 else 0.0
         return (self.difference / spread) ** 0.5 if spread > 1e-12 * self.squares else 0.0
 
 
