@@ -26,6 +26,7 @@ from backends.pytorch.terms import (
     same_value,
     skeleton,
 )
+from compiler.ir.graph import Node
 from compiler.tensor import TensorType
 from compiler.writing.python import write_string
 
@@ -178,6 +179,7 @@ class _Contraction:
             None,
             tuple(start for item in chain for start in item.starts),
             "sequential",
+            nodes=_join_nodes(chain),
         )
         return self._replace(chain, made)
 
@@ -272,6 +274,7 @@ class _Contraction:
             None,
             tuple(start for m in members for start in m.starts),
             "loop",
+            nodes=_join_nodes(members),
         )
         return self._replace(members, made)
 
@@ -287,6 +290,12 @@ class _Contraction:
         for row in rows:
             del row[carried]
         return rows[0] == rows[1] and skeleton(before.constructor) == skeleton(after.constructor)
+
+
+def _join_nodes(items: Iterable[Item]) -> tuple[Node, ...]:
+    """The nodes of several items; none where one does not know its own."""
+    rows = [item.nodes for item in items]
+    return tuple(node for row in rows for node in row) if all(rows) else ()
 
 
 class _Stage:

@@ -25,55 +25,47 @@ def pass_on(target: Class, ref: MergedRef, axis: int) -> list[tuple[MergedRef, i
     """Tensors and axes whose size this one may have from them: they agree in every instance."""
     match ref:
         case Choice(base, _, _):
-            return [(base, axis)]
+            sizes = {i: target.axis(ref, axis, i) for i in sorted(target.everyone)}
+            same = all(target.axis(base, axis, i) == sizes[i] for i in sizes)
+            return [(base, axis)] if same else []
         case Made(item, output) if item.sample.scan is not None:
             return _pass_loop(target, item, item.sample.scan, output, axis)
         case Made(item, _):
             sizes = {i: target.axis(ref, axis, i) for i in sorted(item.instances)}
-            rank = target.type_of(ref, min(sizes)).rank
-            places = [p for source in item.refs for p in _alike(target, source, axis, rank, sizes)]
-            if item.sample.op == "transpose" or len(places) > 1:
+            places = [p for source in item.refs for p in _alike(target, source, ref, axis, sizes)]
+            if len(places) != 1 or item.sample.op == "transpose":
                 places = list(_follow(target, ref, axis, sizes)) or places
-            return places or _moved(target, item.refs, sizes)
+            return places
     return []
 
 
 def _alike(
-    target: Class, source: MergedRef, axis: int, rank: int, sizes: dict[int, object]
+    target: Class, source: MergedRef, made: Made, axis: int, sizes: dict[int, object]
 ) -> list[tuple[MergedRef, int]]:
-    """The same axis of a source, counted from the front or from the end."""
-    other = axis - rank + target.type_of(source, min(sizes)).rank
-    return [
-        (source, k)
-        for k in dict.fromkeys((axis, other))
+    """The same axis of a source, counted from the front or from the end: where all axes before
+    or behind it are the same, if there is such an axis."""
+    new, old = (target.type_of(ref, min(sizes)).shape for ref in (made, source))
+    back = axis - len(new) + len(old)
+    found = [
+        k
+        for k in dict.fromkeys((axis, back))
         if k >= 0 and {i: target.axis(source, k, i) for i in sizes} == sizes
-    ][:1]
+    ]
+    firm = [k for k in found if old[:k] == new[:axis] or old[k:] == new[axis:]]
+    return [(source, k) for k in firm or found]
 
 
 def _follow(
     target: Class, made: Made, axis: int, sizes: dict[int, object]
 ) -> Iterator[tuple[MergedRef, int]]:
     """The axes that an operation makes this one from, whatever their size is."""
-    instance = min(sizes)
-    member = made.item.members[instance]
+    instance, member = next(iter(made.item.members.items()))
     wished = (member.outputs[made.output], axis)
     for source, name in dict(zip(made.item.refs, member.reads, strict=True)).items():
         for k in range(target.type_of(source, instance).rank):
-            if target.axis(source, k, instance) != sizes[instance] or not member.nodes:
-                continue
-            if infer_size(member.nodes, (name, k), wished) == HintName(SIZE):
+            same = {i: target.axis(source, k, i) for i in sizes} == sizes
+            if same and infer_size(member.nodes, (name, k), wished) == HintName(SIZE):
                 yield source, k
-
-
-def _moved(
-    target: Class, refs: list[MergedRef], sizes: dict[int, object]
-) -> list[tuple[MergedRef, int]]:
-    """The only axis of the only source that has a telling size: `transpose` has moved it."""
-    if len(refs) != 1 or any(isinstance(s, int) and s < LEAST_TELLING for s in sizes.values()):
-        return []
-    rank = target.type_of(refs[0], min(sizes)).rank
-    same = [k for k in range(rank) if {i: target.axis(refs[0], k, i) for i in sizes} == sizes]
-    return [(refs[0], same[0])] if len(same) == 1 else []
 
 
 def _pass_loop(

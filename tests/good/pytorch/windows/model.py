@@ -23,7 +23,7 @@ class Attend(nn.Module):
         at = torch.arange(16, device=x.device)  # [16]
         down = at[:, None] // 4 - at[None, :] // 4 + 4 - 1  # [16, 16]
         right = at[:, None] % 4 - at[None, :] % 4 + 4 - 1
-        mask = self.near[down * 7 + right].permute(2, 0, 1)
+        mask = self.near[down * 7 + right].permute(2, 0, 1)  # [heads, 16, 16]
         mask = mask[None]
         if self.shift > 0:
             y = torch.cat([x[:, self.shift :], x[:, : self.shift]], dim=1)
