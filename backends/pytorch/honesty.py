@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from backends.pytorch.dependence import names_in
 from backends.pytorch.merged import Class, Merged
 from backends.pytorch.passing import find_stages
-from backends.pytorch.terms import UNREAD, Form, Many, Part, subtrees, variables
+from backends.pytorch.terms import UNREAD, Form, Many, Part, Tree, subtrees, variables
 from backends.pytorch.widths import Widths
-from compiler.ir.hint import HintName, outer_names
+from compiler.ir.hint import HintName, hint_names, outer_names
 
 RATES = ("float", "float | None", "str")
 """Arguments that make no sizes, though the layers that take them may stand before one."""
@@ -28,10 +28,11 @@ def find_lying(target: Class, widths: Widths) -> set[str]:
     target.outer |= outer
     names = outer | {name for item in target.items for name in _find_fixed(widths, item)}
     settings = [found[name] for name in names if name in found]
-    settings = [s for s in settings if not s.runtime and s.annotation not in RATES]
+    settings = [s for s in settings if not (s.runtime or s.local) and s.annotation not in RATES]
     target.fixed |= {setting.dim or setting.name for setting in settings}
     own = not (target.is_root or target.is_turn)
-    return {s.name for s in settings if s.constant and not s.hidden and (own or s.dim is None)}
+    offered = (s for s in settings if s.constant and not (s.hidden or s.fresh))
+    return {s.name for s in offered if own or s.dim is None}
 
 
 def _find_outer(item: Merged) -> Iterator[str]:
@@ -50,6 +51,7 @@ def _find_fixed(widths: Widths, item: Merged) -> Iterator[str]:
     for leaf in item.leaves():
         if leaf.dim is not None and leaf.dim[0] == UNREAD:
             yield from widths.settings.found
+        yield from _find_unfollowed(widths, leaf)
         if leaf.dim is not None and leaf.dim[0] == "in" and leaf.dim[1] < len(item.refs):
             where = (item.refs[leaf.dim[1]], leaf.dim[2])
             width = widths.of(*where)
@@ -63,6 +65,17 @@ def _find_fixed(widths: Widths, item: Merged) -> Iterator[str]:
         for place, stage in enumerate(stages):
             yield from _find_in_call(widths, item, stage, stages[:place])
     yield from _find_in_call(widths, item, item.expression, [])
+
+
+def _find_unfollowed(widths: Widths, leaf: Many) -> Iterator[str]:
+    """Arguments in what the author wrote for a number, where the class lacks another name in it:
+    `width * 2 ** (depth - i)` without `depth`. Where it has all names, a pass has chosen another
+    number, which is what it is for all arguments."""
+    if isinstance(leaf.solution, Tree):
+        return
+    for hint in leaf.hints:
+        if not widths.settings.knows(hint, leaf.values):
+            yield from hint_names(hint)
 
 
 def _is_given(widths: Widths, leaf: Many) -> bool:

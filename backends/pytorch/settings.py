@@ -63,6 +63,16 @@ class Settings:
             return None
         return short
 
+    def knows(self, hint: Hint, instances: Iterable[int]) -> bool:
+        """Whether the class has all that an expression needs, whatever its value is."""
+        try:
+            short = simplify(self._find_sizes(hint), whole=True)
+            for number in instances:
+                evaluate_hint(short, self.envs[number])
+        except HintError:
+            return False
+        return True
+
     def decides(self, hint: Hint, wanted: Mapping[int, bool]) -> Hint | None:
         """The hint, if it is true exactly where wanted."""
         try:
