@@ -137,6 +137,54 @@ model M(d: int = 8, classes: int = 3) {
 """
 
 
+BRANCHED = """
+block widen(x: f32[n, c], out: int, double: bool = false) {
+    y = x
+    if double { y = y -> dense(2 * c) as grow -> relu }
+    return y -> dense(out) as project
+}
+model M(width: int = 8, classes: int = 3) {
+    input x: f32[batch, 5]
+    x = x -> widen(width) as first -> widen(2 * width, double=true) as second
+    output y = x -> dense(classes) as head
+}
+"""
+CHAINED = """
+model M(width: int = 8, classes: int = 3) {
+    input x: f32[batch, 3, 4, 4]
+    x = x -> conv(2 * width, 3, padding=1) as "body.0" -> relu
+    output y = x -> dropout(50%) -> conv(classes, 1) as "tail.1" -> relu -> global_avg_pool
+}
+"""
+LADDER = """
+model M(width: int = 4, depth: int = 2, classes: int = 3) {
+    input x: f32[batch, 3, 8, 8]
+    x = x -> conv(width, 3, padding=1) as stem
+    kept = []
+    for i in 0..depth {
+        kept = kept + [x]
+        x = x -> max_pool(2) -> conv(width * 2 ** (i + 1), 3, padding=1) as down[i]
+    }
+    for i in 0..depth {
+        x = x -> conv_transpose(width * 2 ** (depth - 1 - i), 2, stride=2) as up[i]
+        x = concat([kept[depth - 1 - i], x], axis=1)
+            -> conv(width * 2 ** (depth - 1 - i), 3, padding=1) as merge[i]
+    }
+    output y = x -> conv(classes, 1) as head
+}
+"""
+SHUFFLED = """
+block shuffle(x: f32[n, c, h, w], groups: int) {
+    return x -> reshape([n, groups, c / groups, h, w]) -> transpose(1, 2) -> reshape([n, c, h, w])
+}
+model M(width: int = 8) {
+    input x: f32[batch, 3, 6, 6]
+    x = x -> conv(width, 1) as one -> shuffle(2)
+    output y = x -> conv(2 * width, 1) as two -> shuffle(4)
+}
+"""
+
+
 def offered(spec: str) -> set[str]:
     """The arguments of the class `M` that is generated for a spec."""
     made = run_source(emit_module([build(spec).graph], title="M"))
@@ -149,6 +197,9 @@ def offered(spec: str) -> set[str]:
         (INVERTED, "width", "16"),
         (INVERTED, "expand", "2"),
         (INVERTED, "classes", "4"),
+        (LADDER, "width", "8"),
+        (LADDER, "depth", "1"),
+        (LADDER, "classes", "4"),
         (WAVES, "channels", "8"),
         (WAVES, "layers", "2"),
     ],
@@ -162,6 +213,30 @@ def test_what_a_class_does_not_follow_is_not_offered(spec: str, name: str, value
 def test_heads_and_width_of_cross_attention_are_followed(values: dict[str, str]) -> None:
     assert offered(CROSSED) == {"d", "heads", "layers"}
     assert_arguments_mean_the_same(CROSSED, "M", values, {"batch": 2})
+
+
+@pytest.mark.parametrize(
+    ("spec", "values"),
+    [
+        (INVERTED, {"width": "16"}),
+        (INVERTED, {"expand": "2"}),
+        (INVERTED, {"width": "6", "expand": "1"}),
+        (BRANCHED, {"width": "12"}),
+        (CHAINED, {"width": "4", "classes": "5"}),
+    ],
+)
+def test_widths_of_branches_and_behind_dropout_are_followed(
+    spec: str, values: dict[str, str]
+) -> None:
+    assert values.keys() <= offered(spec)
+    assert_arguments_mean_the_same(spec, "M", values, {"batch": 2})
+
+
+def test_a_comment_names_no_axis_that_is_equal_by_chance() -> None:
+    text = emit_module([build(SHUFFLED).graph], title="M")
+    assert "flatten(1, 2)  # [n, c, h, w]" in text
+    assert "[n, c, w, w]" not in text
+    assert_arguments_mean_the_same(SHUFFLED, "M", {"width": "16"}, {"batch": 2})
 
 
 def test_a_loop_over_a_module_made_outside_makes_nothing() -> None:

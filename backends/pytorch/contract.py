@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from backends.pytorch.items import Item
 from backends.pytorch.merged import CHAIN
+from backends.pytorch.sizes import SIZE, infer_size
 from backends.pytorch.terms import (
     IDENTITY,
     Form,
@@ -27,6 +28,7 @@ from backends.pytorch.terms import (
     skeleton,
 )
 from compiler.ir.graph import Node
+from compiler.ir.hint import HintName
 from compiler.tensor import TensorType
 from compiler.writing.python import write_string
 
@@ -235,7 +237,7 @@ class _Contraction:
             if not isinstance(part, Hole) or part.dim is None or part.dim[0].startswith("inner"):
                 return part
             side, which, axis = part.dim
-            ends = side == "in" and place == 0
+            ends = side == "in" and _pass_on(stages[:place], axis)
             if side == "out" and last.get(axis) == place:
                 ends = -len(shape) <= axis < len(shape) and shape[axis] == part.value
             return part if ends else replace(part, dim=(f"inner {side}", which, axis))
@@ -290,6 +292,14 @@ class _Contraction:
         for row in rows:
             del row[carried]
         return rows[0] == rows[1] and skeleton(before.constructor) == skeleton(after.constructor)
+
+
+def _pass_on(stages: list[_Stage], axis: int) -> bool:
+    """Whether a size behind some stages is what goes into the first of them: a dropout or a
+    pooling before a convolution."""
+    items = [stage.item for stage in stages if stage.item is not None]
+    sizes = (infer_size(m.nodes, (m.reads[0], axis), (m.outputs[0], axis)) for m in items)
+    return all(size == HintName(SIZE) for size in sizes)
 
 
 def _join_nodes(items: Iterable[Item]) -> tuple[Node, ...]:

@@ -171,7 +171,7 @@ def infer_size(
     unknown = Dim.of(SIZE)
 
     def type_of(value: Value) -> TensorType:
-        if value.name == source[0]:
+        if value.name == source[0] and -value.type.rank <= source[1] < value.type.rank:
             shape = list(value.type.shape)
             shape[source[1]] = unknown
             return TensorType(value.type.dtype, tuple(shape))

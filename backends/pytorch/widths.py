@@ -24,7 +24,16 @@ from backends.pytorch.settings import Settings
 from backends.pytorch.sizes import SIZE, infer_size, write_dim
 from backends.pytorch.terms import Form, Many, Part, Tree, variables
 from compiler.dims import Dim, Quotient, Symbol
-from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names, rename_hint
+from compiler.ir.hint import (
+    Hint,
+    HintBinary,
+    HintChoose,
+    HintConst,
+    HintName,
+    hint_names,
+    hint_size,
+    rename_hint,
+)
 
 DEEPEST = 50
 """Tensors joined in tensors that are still written as a sum."""
@@ -94,6 +103,8 @@ class Widths:
                 return self._made(item, output, axis) or self._computed(item, ref, axis, depth)
             case Choice() if self.loops:
                 return self._of_choice(ref, axis, depth)
+            case Choice():
+                return self._choose(ref, axis, depth)
         return None
 
     def _of_choice(self, choice: Choice, axis: int, depth: int) -> Width | None:
@@ -114,6 +125,28 @@ class Widths:
         return self._add_local(
             f"choice {number}:{base.hint.name}", Local(choice, base.hint.name, after), sizes
         )
+
+    def _choose(self, choice: Choice, axis: int, depth: int) -> Width | None:
+        """A size that only a branch changes, under the author's condition of that branch:
+        `2 * width if double else width`, or what both sides are under their conditions."""
+        sizes = self.sizes(choice, axis)
+        if depth > DEEPEST or sizes == self.sizes(choice.base, axis):
+            return None
+        base, other = (self.of(ref, axis, depth + 1) for ref in (choice.base, choice.other))
+        test = self._find_guard(choice)
+        if base is None or other is None or base.hint is None or other.hint is None or not test:
+            return None
+        if _agree_outside(test, other.hint, base.hint):
+            return self._accept(other.hint, sizes)
+        return self._accept(HintChoose(test, other.hint, base.hint), sizes)
+
+    def _find_guard(self, choice: Choice) -> Hint | None:
+        """The author's condition of a branch."""
+        inside = [m for m in self.target.items if m.instances == choice.instances]
+        guards = dict.fromkeys(m.guard for item in inside for m in item.members.values())
+        wanted = {i: i in choice.instances for i in sorted(self.target.everyone)}
+        tests = (self.settings.decides(g, wanted) for g in guards if g is not None)
+        return next((t for t in tests if t is not None and not self.settings.is_runtime(t)), None)
 
     def _add_local(self, name: str, local: Local, sizes: Mapping[int, object]) -> Width:
         values = [sizes.get(number) for number in range(len(self.target.bodies))]
@@ -333,13 +366,28 @@ def find_split_axes(target: Class, source: MergedRef, made: Made, axis: int) -> 
     return range(axis, axis + count)
 
 
+def _agree_outside(test: Hint, inside: Hint, outside: Hint) -> bool:
+    """Whether a size inside a branch is that outside of it wherever the branch is not taken:
+    `expand * c` is `c` where `expand != 1` is false."""
+    match test:
+        case HintBinary("!=", HintName(label), HintConst() as value):
+            known = {label: value}
+            one, other = (_to_dim(rename_hint(hint, known)) for hint in (inside, outside))
+            return one is not None and one == other
+    return False
+
+
 def shorten(hint: Hint) -> Hint:
     """Arithmetic on whole numbers in its shortest form: `2 * width + width` is `3 * width`."""
     dim = _to_dim(hint)
     if dim is None:
         return hint
     places: dict[Symbol | Quotient, tuple[int, int]] = {Symbol(s): (0, 0) for s in dim.symbols}
-    return write_dim(dim, places, {}) or hint
+    short = write_dim(dim, places, {})
+    product = isinstance(hint, HintBinary) and hint.operator == "*"
+    if short is None or hint_size(short) + product > hint_size(hint):
+        return hint  # factors stay in the order of the author
+    return short
 
 
 def _to_dim(hint: Hint) -> Dim | None:

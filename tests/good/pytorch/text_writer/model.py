@@ -41,13 +41,13 @@ class Layer(nn.Module):
         self.attention = Attend(d, heads)
         self.norm2 = nn.LayerNorm(d)
         self.mlp = nn.ModuleDict(
-            {"up": Project(d, grow * d), "down": Project(d * grow, d)}
+            {"up": Project(d, grow * d), "down": Project(grow * d, d)}
         )
 
     def forward(self, x: Tensor) -> Tensor:
         # x: [n, t, d]
         x = x + self.attention(self.norm1(x))  # [n, t, d]
-        y = F.gelu(self.mlp["up"](self.norm2(x)))  # [n, t, d * grow]
+        y = F.gelu(self.mlp["up"](self.norm2(x)))  # [n, t, grow * d]
         return x + self.mlp["down"](y)  # [n, t, d]
 
 
