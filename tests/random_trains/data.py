@@ -307,7 +307,7 @@ def _arrays(rng: Random, folder: Path) -> Data:
 def _images(rng: Random, folder: Path) -> Data:
     """A folder of small images in a subfolder for each class, perhaps with masks."""
     draw = np.random.default_rng(rng.randrange(2**32))
-    classes, each, channels = rng.randrange(2, 4), rng.randrange(16, 22), rng.choice((1, 3))
+    classes, each, channels = rng.randrange(2, 4), rng.randrange(17, 22), rng.choice((1, 3))
     pixels, masks = [], []
     for kind in range(classes):
         for number in range(each):
