@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from compiler.diagnostics import Message
 from compiler.ir.graph import Graph, Node, Value
-from compiler.messages.training import AxesDisagree, RowsDisagree
+from compiler.messages.metrics import AxesDisagree, RowsDisagree
 from compiler.ops.choosing import Cast
 from compiler.ops.class_losses import ClassLoss
 from compiler.program import MetricUse

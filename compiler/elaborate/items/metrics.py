@@ -18,7 +18,8 @@ from compiler.elaborate.options import Unfit, convert
 from compiler.elaborate.places import CallPlace
 from compiler.elaborate.values import Given, Known, Poison, Record, Tensor, Val, is_layer
 from compiler.messages.arguments import WrongArgument
-from compiler.messages.training import DirectionContradicts, MetricIsNoNumber, ReservedFigure
+from compiler.messages.metrics import DirectionContradicts, MetricIsNoNumber
+from compiler.messages.training import ReservedFigure
 from compiler.ops.base import OPS
 from compiler.records import dataclass
 from compiler.source import Span

@@ -20,8 +20,9 @@ from compiler.elaborate.items.operands import (
 from compiler.elaborate.nets import place_net
 from compiler.elaborate.values import DTypeValue, Known, NetValue, Poison
 from compiler.messages.items import SettingRange
+from compiler.messages.metrics import DirectionNeeded
 from compiler.messages.names import NotAvailable
-from compiler.messages.training import BadUntil, DirectionNeeded, UnknownFigure
+from compiler.messages.training import BadUntil, UnknownFigure
 from compiler.program import EarlyStop
 from compiler.records import dataclass
 from compiler.source import Span
