@@ -173,6 +173,14 @@ model M(width: int = 4, depth: int = 2, classes: int = 3) {
     output y = x -> conv(classes, 1) as head
 }
 """
+STEADY = """
+model M(width: int = 8, depth: int = 3) {
+    input x: f32[batch, 5]
+    x = x -> dense(width) as stem
+    for i in 0..depth { x = x + (x -> layer_norm as norms[i] -> dense(width) as mix[i]) }
+    output y = x -> dense(4) as head
+}
+"""
 SHUFFLED = """
 block shuffle(x: f32[n, c, h, w], groups: int) {
     return x -> reshape([n, groups, c / groups, h, w]) -> transpose(1, 2) -> reshape([n, c, h, w])
@@ -230,6 +238,16 @@ def test_widths_of_branches_and_behind_dropout_are_followed(
 ) -> None:
     assert values.keys() <= offered(spec)
     assert_arguments_mean_the_same(spec, "M", values, {"batch": 2})
+
+
+@pytest.mark.parametrize("values", [{"width": "12"}, {"depth": "1"}, {"depth": "0"}])
+def test_a_size_that_turns_leave_as_it_is_has_no_variable(values: dict[str, str]) -> None:
+    text = emit_module([build(STEADY).graph], title="M")
+    assert "self.norms.append(nn.LayerNorm(width))" in text
+    assert "width = width" not in text
+    assert "width2" not in text
+    assert "features = width" not in text
+    assert_arguments_mean_the_same(STEADY, "M", values, {"batch": 2})
 
 
 def test_a_comment_names_no_axis_that_is_equal_by_chance() -> None:

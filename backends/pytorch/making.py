@@ -12,7 +12,7 @@ from backends.pytorch.paths import Kind, find_kind, read_path
 from backends.pytorch.polish import polish
 from backends.pytorch.repeats import find_loop, is_chain_loop
 from backends.pytorch.terms import IDENTITY, Form, Part, Tree, call, name, subtrees
-from compiler.ir.hint import Hint
+from compiler.ir.hint import Hint, HintName
 from compiler.writing.names import free_name, is_attribute, is_plain, safe_name
 from compiler.writing.python import write_string
 
@@ -34,6 +34,8 @@ class LoopMaker:
         self.expressions = expressions
         self.variables: dict[str, str] = {}
         """Sizes that change, and the variables that hold them."""
+        self.settled: dict[str, str] = {}
+        """Sizes that are after a loop what they were before it, and the argument that says so."""
         self.taken = {"self", *(s.label for s in owner.settings), *_loop_names(owner)}
 
     def read(self, label: str) -> Part:
@@ -41,7 +43,8 @@ class LoopMaker:
         local = self.owner.locals.get(label)
         if local is not None and local.before:
             return self.read(local.before)
-        return name(self.variables.get(label) or self.owner.spell(label))
+        known = self.variables.get(label) or self.settled.get(label)
+        return name(known or self.owner.spell(label))
 
     # --- as one expression --------------------------------------------------------------------
 
@@ -142,6 +145,9 @@ class LoopMaker:
         for size in target.repeat.updates:
             start = resolve(tree.parts[1 + tree.keys.index(size)], read)
             known = isinstance(start, Tree) and start.form is Form.NAME
+            if known and isinstance(start, Tree) and self._stays(target, tree, size, start, read):
+                self.settled[f"{tree.label}:{size}"] = start.label
+                continue
             if known and isinstance(start, Tree) and start.label in self.variables.values():
                 sizes[size] = start.label
             else:
@@ -153,6 +159,14 @@ class LoopMaker:
                 lines += lay_out(f"{sizes[size]} = ", doc, indent)
             self.variables[f"{tree.label}:{size}"] = sizes[size]
         return lines
+
+    def _stays(self, target: Class, tree: Tree, size: str, start: Tree, read: Read) -> bool:
+        """Whether a size begins as the argument that each turn sets it to."""
+        assert target.repeat is not None
+        match target.repeat.updates[size]:
+            case HintName(label) if label in target.repeat.arguments:
+                return resolve(tree.parts[1 + tree.keys.index(label)], read) == start
+        return False
 
     def _inner(self, target: Class, tree: Tree, read: Read, sizes: dict[str, str]) -> Read:
         """What the names of a turn are inside the loop."""
@@ -279,7 +293,9 @@ class LoopMaker:
         """Sizes as they are for the next turn."""
         assert target.repeat is not None
         pairs = [
-            (sizes[size], hint_tree(after, read)) for size, after in target.repeat.updates.items()
+            (sizes[size], hint_tree(after, read))
+            for size, after in target.repeat.updates.items()
+            if size in sizes
         ]
         moved = [(v, tree) for v, tree in pairs if self.expressions.text(tree) != v]
         if len(moved) == 1:
