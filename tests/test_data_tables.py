@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from compiler.data.csv_table import Csv
 from compiler.data.parquet_table import Parquet
@@ -169,3 +171,32 @@ def test_parquet_files_of_a_pattern(tmp_path: Path) -> None:
     assert "differ" in fault_of(lambda: source.schema(tmp_path)).label()
     missing = Parquet("jetts/*.parquet")
     assert "no file" in fault_of(lambda: missing.schema(tmp_path)).title()
+
+
+def test_parquet_files_that_are_damaged(tmp_path: Path) -> None:
+    path, source = tmp_path / "t.parquet", Parquet("t.parquet")
+    words = pyarrow.table({"word": ["alpha", "beta"] * 50})
+    parquet.write_table(words, path, compression="none", use_dictionary=False)
+    whole = path.read_bytes()
+    for stop in (0, 4, 11, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:stop])
+        assert fault_of(lambda: source.schema(tmp_path)).code == "W0702"
+    path.write_bytes(whole.replace(b"alpha", b"al\xffha"))
+    assert "cannot be read" in fault_of(lambda: source.schema(tmp_path)).label()
+
+
+def test_parquet_files_that_promise_gigabytes(tmp_path: Path) -> None:
+    path, source = tmp_path / "t.parquet", Parquet("t.parquet")
+    zeros = pyarrow.array(np.zeros(70_000_000, np.int8))
+    for column in (zeros, pyarrow.FixedSizeListArray.from_arrays(zeros, 70_000_000)):
+        parquet.write_table(pyarrow.table({"x": column}), path)
+        assert path.stat().st_size < 1 << 20
+        assert "it promises 267.0 MiB" in fault_of(lambda: source.schema(tmp_path)).label()
+
+
+def test_parquet_lists_with_missing_entries(tmp_path: Path) -> None:
+    path, source = tmp_path / "t.parquet", Parquet("t.parquet")
+    parquet.write_table(pyarrow.table({"x": [[1, 2], [3, None]]}), path)
+    assert "are missing" in fault_of(lambda: source.schema(tmp_path)).label()
+    parquet.write_table(pyarrow.table({"x": [[1.0, 2.0], [3.0, None]]}), path)
+    assert np.isnan(source.load(tmp_path)["x"][1, 1])

@@ -36,7 +36,8 @@ class Parquet(TextTable):
     Whole numbers are i64, other numbers f32, NaN where a cell is empty (whole numbers with empty
     cells are f32 as well), booleans bool, lists of one length and of numbers f32[length], dates
     and times i64, the seconds since 1970. Columns of text are read as those of a csv file are:
-    numbers, dates or categories.
+    numbers, dates or categories. A damaged file is refused; where its footer is damaged in a few
+    ways, pyarrow 26 ends the process instead.
 
     - `path`: the file, relative to the spec's folder, or a pattern: `"jets/*.parquet"`.
     - `decimal`: what stands before the fraction of a number in text.
@@ -52,7 +53,6 @@ class Parquet(TextTable):
 
     def schema(self, folder: Path) -> tuple[Column, ...]:
         files = self._open(folder)
-        self.check_names(files[0].schema_arrow.names)
         nulls = _count_nulls(files)
         columns = tuple(self._describe(files, field, nulls) for field in files[0].schema_arrow)
         self.check_use(columns)
@@ -115,15 +115,23 @@ class Parquet(TextTable):
         for name, path in zip(names, paths, strict=True):
             try:
                 files.append(parquet.ParquetFile(path))
+                self.check_names(
+                    files[-1].schema_arrow.names
+                )  # names of a damaged file are no text
             except (pyarrow.ArrowException, OSError, ValueError) as error:
                 reason = str(error).split(". ")[0]
                 refuse_file(name, f"it is no parquet file: {reason}")
             if not files[-1].schema_arrow.equals(files[0].schema_arrow):
                 refuse_file(name, "its columns differ from those of the first file")
             metadata = files[-1].metadata
-            groups = range(metadata.num_row_groups)
-            stored = sum(metadata.row_group(group).total_byte_size for group in groups)
-            cells = metadata.num_rows * metadata.num_columns
+            groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
+            stored = sum(group.total_byte_size for group in groups)
+            # A file of one number repeated is short: lists have more numbers than rows.
+            cells = sum(
+                group.column(index).num_values
+                for group in groups
+                for index in range(metadata.num_columns)
+            )
             check_expansion(name, max(stored, 4 * cells), path.stat().st_size)
         return files
 
@@ -132,7 +140,9 @@ class Parquet(TextTable):
         import pyarrow
 
         try:
-            return pyarrow.concat_tables([file.read(columns) for file in files])
+            table = pyarrow.concat_tables([file.read(columns) for file in files])
+            table.validate(full=True)  # text of a damaged file may be none
+            return table
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             refuse_file(self.path, f"its columns cannot be read: {str(error).split('. ')[0]}")
 
@@ -172,6 +182,8 @@ class Parquet(TextTable):
             refuse_file(
                 self.path, reason, "rows of varying length need `pad`, which is not built yet"
             )
+        if types.is_integer(value) and compute.list_flatten(lists).null_count:
+            refuse_file(self.path, f"the lists of `{field.name}` have entries that are missing")
         dtype = "f32" if types.is_floating(value) else "i64"
         return TensorType.of(dtype, (int(lengths[0].as_py()),))
 
