@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from compiler.data.loading import LoadedData, load_data
 from compiler.data.validation import validate_data
@@ -23,6 +22,7 @@ from compiler.program import Net, Program
 from compiler.render import render
 from compiler.source import Source
 from compiler.writing.markup import escape_html
+from weft.values import Columns, as_array, as_arrays, as_text
 
 if TYPE_CHECKING:
     from weft.building.report import Report
@@ -32,8 +32,6 @@ Weights = Mapping[str, Any] | Path | str | None
 """Weights of a net: an array or tensor per path, a safetensors file, or None for those that the
 spec loads and fresh ones for the rest."""
 T = TypeVar("T")
-Columns = Mapping[str, Mapping[str, ArrayLike]]
-"""Arrays in place of the sources of data items: `{"digits": {"image": …, "label": …}}`."""
 
 
 class WeftError(CompileError):
@@ -107,7 +105,7 @@ class _Origin:
     data: Columns | None
 
     def check(self, sink: Sink) -> Program | None:
-        overrides, arrays = _as_text(self.overrides), _as_arrays(self.data)
+        overrides, arrays = as_text(self.overrides), as_arrays(self.data)
         if isinstance(self.source, Source):
             program = check_source(self.source, overrides=overrides, sink=sink, arrays=arrays)
         else:
@@ -166,43 +164,6 @@ def _find_strays(program: Program | None, data: Columns | None, sink: Sink) -> N
             sink.report(UnknownItem(None, "data item", name, known, near))
 
 
-def _as_text(overrides: Mapping[str, object] | None) -> dict[str, str]:
-    """Values as they are written in a spec."""
-    return {name: _write(value) for name, value in (overrides or {}).items()}
-
-
-def _as_arrays(data: Columns | None) -> dict[str, dict[str, Array]]:
-    """Columns as arrays of NumPy: lists, tensors on the CPU and columns of data frames become
-    such."""
-    return {
-        item: {str(name): np.asarray(column) for name, column in columns.items()}
-        for item, columns in (data or {}).items()
-    }
-
-
-def _as_array(value: Any) -> Array:
-    """A tensor of PyTorch or what NumPy takes for an array, as one."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        if str(value.dtype) == "torch.bfloat16":  # NumPy has none
-            value = value.float()
-        value = value.numpy()
-    return np.asarray(value)
-
-
-def _write(value: object) -> str:
-    match value:
-        case None:
-            return "none"
-        case bool():
-            return "true" if value else "false"
-        case list() | tuple():
-            return f"[{', '.join(_write(item) for item in value)}]"
-        case Path():
-            return value.as_posix()
-    return str(value)
-
-
 @dataclass(frozen=True, repr=False)
 class Model:
     """A net of a spec: a model with its arguments. `folder` is what paths of weights are relative
@@ -238,7 +199,7 @@ class Model:
                 return find_weights(self.net, self.folder, seed)
             if isinstance(given, Path | str):
                 return read_all_weights(self.graph, Path(given))
-            arrays = {path: _as_array(value) for path, value in given.items()}
+            arrays = {path: as_array(value) for path, value in given.items()}
             return choose_weights(self.graph, arrays, "the weights given")
 
     def torch(self, weights: Weights = None, *, seed: int = 0) -> Any:

@@ -1,0 +1,51 @@
+"""Values of Python as a spec has them: parameters as text, columns and weights as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+Columns = Mapping[str, Mapping[str, ArrayLike]]
+"""Arrays in place of the sources of data items: `{"digits": {"image": …, "label": …}}`."""
+
+
+def as_text(overrides: Mapping[str, object] | None) -> dict[str, str]:
+    """Values as they are written in a spec."""
+    return {name: _write(value) for name, value in (overrides or {}).items()}
+
+
+def as_arrays(data: Columns | None) -> dict[str, dict[str, Array]]:
+    """Columns as arrays of NumPy: lists, tensors on the CPU and columns of data frames become
+    such."""
+    return {
+        item: {str(name): np.asarray(column) for name, column in columns.items()}
+        for item, columns in (data or {}).items()
+    }
+
+
+def as_array(value: Any) -> Array:
+    """A tensor of PyTorch or what NumPy takes for an array, as one."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        if str(value.dtype) == "torch.bfloat16":  # NumPy has none
+            value = value.float()
+        value = value.numpy()
+    return np.asarray(value)
+
+
+def _write(value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "true" if value else "false"
+        case list() | tuple():
+            return f"[{', '.join(_write(item) for item in value)}]"
+        case Path():
+            return value.as_posix()
+    return str(value)
