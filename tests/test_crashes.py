@@ -127,6 +127,20 @@ def weft(
     return subprocess.run(command, cwd=folder, capture_output=True, env=environment)
 
 
+def test_an_interrupted_command_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*given: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("weft.cli.check.check", interrupt)
+    monkeypatch.setattr(sys, "argv", ["weft", "check", "net.weft"])
+    with pytest.raises(SystemExit) as end:
+        main.run_command()
+    assert end.value.code == 130
+    assert capsys.readouterr().err.strip() == "weft: interrupted"
+
+
 def test_names_of_files_move_no_terminal(tmp_path: Path) -> None:
     name = "a\x1b[31m\x9b\nb.weft"
     (tmp_path / name).write_text(MODEL.replace("relu", "rellu"))

@@ -64,6 +64,7 @@ class Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+INTERRUPTED = "weft: interrupted"
 CRASHED = 3
 """The status of a run that Weft itself broke off."""
 
@@ -126,8 +127,12 @@ def run_command() -> None:
         print_messages(error.messages)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("weft: interrupted", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # Typer takes the interrupt of a command, and says nothing
+            print(INTERRUPTED, file=sys.stderr)
+        raise
     except BrokenPipeError:
         # The reader went away (`weft ops | head`): what is left in the buffer has no reader.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
