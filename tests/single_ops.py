@@ -64,7 +64,8 @@ def make_single(case: Case) -> SingleOp:
     ]
     weights = {f"layer.{name}": array for name, array in applied.weights.items()}
     for path, kind in zip(weights, applied.weight_types, strict=True):
-        inputs.append(build.parameter(path, kind, Zeros()))
+        trainable = kind.dtype.is_float
+        inputs.append(build.parameter(path, kind, Zeros(), trainable=trainable))
     made = build.apply(case.op, inputs, frame, Site(place("second"), "layer"))
     if not case.types:  # a module makes tensors where its inputs are
         some = build.input("some", TensorType.of("f32", [1]))

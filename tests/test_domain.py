@@ -156,3 +156,41 @@ def test_calibration_draws_what_a_loop_takes() -> None:
     assert 0 <= batch["i"].min() < batch["i"].max() < 20
     with pytest.raises(CompileError):
         draw_batches(make_net(NOWHERE), World(), 8)
+
+
+ATTENTION = """
+    input m: f32[batch, 6, 6]
+    output y = (x, x, x) -> scaled_dot_product_attention(mask=m)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("output y = where(isnan(x), 0, x)", "missing"),
+        ("output y = where(isnan(x), 0, x) -> dense(3)\n    output m = isnan(x)", "missing"),
+        ("output y = where(isnan(x), 0, x)\n    output z = 2 * x", None),  # NaN comes out
+        ("output y = x -> relu", None),
+        (ATTENTION, "closed"),
+        (ATTENTION.replace("mask=m", "mask=(m -> transpose(1, 2))"), "closed"),
+        (ATTENTION.replace("mask=m", "mask=0.5 * m"), None),
+    ],
+)
+def test_a_network_is_given_nan_and_infinities_that_it_knows(
+    body: str, kind: str | None, tmp_path: Path
+) -> None:
+    graph = build(f"model M() {{\n    input x: f32[batch, 6, 4]\n    {body}\n}}").graph
+    weights = draw_weights(graph)
+    path = tmp_path / "net.onnx"
+    compile_onnx(graph, weights, path)
+    report = verify(
+        graph,
+        weights,
+        torch_module=load(graph, weights),
+        onnx_path=path,
+        device=Device.CPU,
+        sink=Sink(),
+    )
+    assert report.passed
+    tried = {result.case.split()[0] for result in report.results}
+    assert tried & {"missing", "closed"} == ({kind} if kind is not None else set())

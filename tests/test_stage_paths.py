@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from compiler.elaborate.territory import Owner, Territory
+from compiler.ir.graph import Frame
 from compiler.messages.nets import StagesMixed
+from compiler.source import Source, Span
 from tests.elaborating import build, codes, elaborate
 from tests.pytorch_compare import assert_means_the_same
 
@@ -68,3 +73,48 @@ def test_an_option_that_is_called_like_a_weight_is_an_option(op: str) -> None:
     assert not codes(spec.replace("VALUE", "true"))
     graphs = [build(spec.replace("VALUE", v)).graph for v in ("true", "false")]
     assert len(graphs[0].parameters) == len(graphs[1].parameters) + 1
+
+
+# --- deep calls -------------------------------------------------------------------------------
+
+
+def settle_plainly(known: Territory, path: str, frame: Frame, stage: str, span: Span) -> bool:
+    """Whether a weight overlaps with what is noted: everything around it is looked at anew."""
+    around = [f for f in frame.chain if f.path and path.startswith(f"{f.path}.")]
+    own: dict[str, Owner] = {f.path: (f, "") for f in around}
+    if stage:
+        own[f"{frame.path}.{stage}" if frame.path else stage] = (frame, stage)
+    folders = [path[:end] for end, sign in enumerate(path) if sign == "."]
+    for folder in folders:
+        owner = known.owners.get(folder, (None, span))[0]
+        if folder in known.weights or (owner is not None and owner != own.get(folder)):
+            return True
+        if folder in own and folder in known.folders:
+            return True
+    if path in known.folders or path in known.owners:
+        return True
+    known.owners.update((p, (o, span)) for p, o in own.items() if p not in known.owners)
+    known.folders.update((f, span) for f in folders if f not in own)
+    known.weights[path] = span
+    return False
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_what_is_settled_need_not_be_looked_at_again(seed: int) -> None:
+    draw = random.Random(seed)
+    span = Span(Source("spec.weft", "M"), 0, 1)
+    quick, plain = Territory(), Territory()
+    frames = [Frame("M", "", 0)]
+    for call in range(12):
+        parent = draw.choice(frames)
+        own = ".".join(draw.choices("abc", k=draw.choice((1, 1, 2))))
+        inside = f"{parent.path}.{own}" if parent.path else own
+        path = draw.choices((inside, own, parent.path), (8, 1, 1))[0]
+        frames.append(Frame("b", path, call, parent, origin=span))
+    for _ in range(20):
+        frame, stage = draw.choice(frames), draw.choice(("", "", "a", "b", "c.a"))
+        parts = (frame.path, stage, draw.choice(("weight", "bias", "a", "b")))
+        path = ".".join(part for part in parts if part)
+        if path not in plain.weights:
+            found = quick.settle(path, frame, stage, span) is not None
+            assert found is settle_plainly(plain, path, frame, stage, span)

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.diagnostics import CompileError
-from compiler.ir.domain import OutsideDomain, Range, draw_input, find_ranges
-from compiler.ir.graph import Graph
+from compiler.ir.domain import OutsideDomain, Range, check_inputs, draw_input, find_ranges
+from compiler.ir.evaluate import decode_weights, evaluate
+from compiler.ir.graph import Graph, Input
 from compiler.ir.memory import fits_values, need_values, need_weights, need_work
 from compiler.ir.sizes import SizeSearch
 from compiler.messages.verification import NoAllowedInputs
+from compiler.ops.scan import Scan
 
 Array = NDArray[Any]
 
@@ -97,6 +99,60 @@ def make_cases(
             yield make.stacked(EDGES, {**sizes, batch: len(EDGES)}, batch)
 
 
+def make_strange(graph: Graph, case: Case, weights: Mapping[str, Array]) -> Iterator[Case]:
+    """Cases with numbers that are none, for networks that know what they mean: NaN where one looks
+    for it, minus infinity in masks that are added to scores. There are none where NaN would get
+    into the outputs or into places of tables: there runtimes answer as they like."""
+    nan = graph.inputs if _finds_nan(graph) else ()
+    for kind, items in (("missing", nan), ("closed", _find_masks(graph))):
+        inputs = dict(case.inputs)
+        for item in items:
+            if item.value.type.dtype.is_float:
+                array = np.array(inputs[item.name])
+                if kind == "missing":
+                    array.reshape(-1)[::3] = np.nan
+                else:
+                    array[..., ::3] = array[..., -1:, :] = -np.inf
+                inputs[item.name] = array
+        if items and _is_defined(graph, case.sizes, weights, inputs):
+            yield Case(kind, case.sizes, inputs)
+
+
+def _finds_nan(graph: Graph) -> bool:
+    return any(
+        node.op.finds_nan or (isinstance(node.op, Scan) and _finds_nan(node.op.body))
+        for node in graph.nodes
+    )
+
+
+def _find_masks(graph: Graph) -> tuple[Input, ...]:
+    """Inputs that become masks as they are, perhaps in another shape."""
+    names = set()
+    for node in graph.nodes:
+        for index in node.op.masked_by:
+            value = node.inputs[index]
+            while value is not None and value.name in graph.producers:
+                maker = graph.producers[value.name]
+                value = maker.inputs[0] if maker.op.moves else None
+            if value is not None and value.type.rank > 1:
+                names.add(value.name)
+    return tuple(item for item in graph.inputs if item.name in names)
+
+
+def _is_defined(
+    graph: Graph,
+    sizes: Mapping[str, int],
+    weights: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+) -> bool:
+    try:
+        check_inputs(graph, sizes, weights, inputs)
+    except OutsideDomain:
+        return False
+    outputs = evaluate(*decode_weights(graph, weights), inputs).values()
+    return not any(array.dtype.kind in "fV" and np.isnan(array).any() for array in outputs)
+
+
 @dataclass(frozen=True)
 class _Inputs:
     graph: Graph
@@ -121,13 +177,18 @@ class _Inputs:
         need_work(self.graph, sizes)
 
     def others(self, first: Case) -> Iterator[Case]:
-        """Further cases of a few random numbers, and small ones: what is added to a variance shows
-        where the numbers vary little."""
+        """Further cases of a few random numbers, and others: what is added to a variance shows
+        where the numbers vary little, what is clipped where they are large, and what depends on a
+        distance where whole numbers are near the others."""
         count = sum(array.size for array in first.inputs.values())
         for seed in range(1, MANY // max(count, 1)):
             yield replace(self, seed=self.seed + seed).case("random", first.sizes)
         for seed in range(max(1, SOME // max(count, 1))):
-            yield replace(self, seed=self.seed + seed).case("small", first.sizes)
+            for kind in ("small", "large"):
+                yield replace(self, seed=self.seed + seed).case(kind, first.sizes)
+        if len({array.dtype.kind for array in first.inputs.values()} & {"i", "f"}) == 2:
+            for seed in range(SOME):
+                yield replace(self, seed=self.seed + seed).case("near", first.sizes)
 
     def _find_ranges(self, sizes: Mapping[str, int]) -> Mapping[str, Range]:
         key = tuple(sizes.items())

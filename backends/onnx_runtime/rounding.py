@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from backends.onnx_runtime.tolerance import measure_distance
 from compiler.dims import Dim
 from compiler.ir.evaluate import decode_weights, evaluate
-from compiler.ir.graph import Graph, Value
+from compiler.ir.graph import Graph, Node, Output, Value
 from compiler.ops.convolution import Conv
 from compiler.ops.linear import Dense
 from compiler.ops.packed import DynamicDense, PackedDense, quantize_dynamically
@@ -119,8 +119,12 @@ class Levels:
             moved = evaluate(replace(graph, nodes=nodes), weights, self.inputs)
         found = {}
         for name, array in self.meaning.items():
-            apart = _widen_to_channels(FACTOR * measure_distance(array, moved[name]))
-            found[name] = np.maximum(apart, self._steps.get(name, 0.0))
+            distance = measure_distance(array, moved[name])
+            allowed = np.maximum(_widen_to_channels(FACTOR * distance), self._steps.get(name, 0.0))
+            clipped = self._clipped.get(name)
+            if clipped is not None:
+                allowed = np.where(clipped & (distance == 0), 0.0, allowed)
+            found[name] = allowed
         return found
 
     @cached_property
@@ -138,6 +142,28 @@ class Levels:
             scale = maker.inputs[1] if maker is not None and len(maker.inputs) > 1 else None
             if maker is not None and isinstance(maker.op, FakeQuantize) and scale is not None:
                 found[output.name] = 1.01 * float(np.max(weights[scale.name]))
+        return found
+
+    @cached_property
+    def _clipped(self) -> dict[str, Array]:
+        """Where an output that is rounded last is clipped by more than a step: no edge is near."""
+        graph, weights = self._rounded
+        last: dict[str, Node] = {}
+        for output in graph.outputs:
+            maker = graph.producers.get(output.value.name)
+            if maker is not None and isinstance(maker.op, FakeQuantize):
+                last[output.name] = maker
+        given = {v.name: v for node in last.values() for v in node.inputs if v is not None}
+        watched = replace(graph, outputs=tuple(Output(name, v) for name, v in given.items()))
+        with np.errstate(all="ignore"):
+            numbers = evaluate(watched, weights, self.inputs) if given else {}
+        found = {}
+        for name, node in last.items():
+            assert isinstance(node.op, FakeQuantize)
+            x, scale, zero = (numbers[v.name] for v in node.inputs if v is not None)
+            levels = x / node.op.spread(scale, x.ndim) + node.op.spread(zero, x.ndim)
+            low, high = node.op.levels
+            found[name] = (levels < low - 1) | (levels > high + 1)
         return found
 
 

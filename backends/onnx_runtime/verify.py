@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backends.onnx_graph.check import MalformedModel, check_onnx, read_opset
 from backends.onnx_graph.metadata import OnnxOptions
-from backends.onnx_runtime.cases import CHEAP, VALUES, Case, make_cases
+from backends.onnx_runtime.cases import CHEAP, VALUES, Case, make_cases, make_strange
 from backends.onnx_runtime.margins import DEAR_DRAWS, DRAWS, Margin
 from backends.onnx_runtime.onnx_subject import OnnxSubject
 from backends.onnx_runtime.readback import check_integers
@@ -174,6 +174,7 @@ def compare_subjects(
     if not cases:
         sink.report(NoPossibleSizes(graph.frame.origin, graph.name, graph.symbols))
         return VerifyReport((), passed=False)
+    cases += make_strange(graph, cases[0], weights)
     results: list[CaseResult] = []
     failed: set[str] = set()
     decoded, numbers = decode_weights(graph, weights)

@@ -34,6 +34,9 @@ class Territory:
     owners: dict[str, tuple[Owner, Span]] = field(default_factory=dict)
     folders: dict[str, Span] = field(default_factory=dict)
     weights: dict[str, Span] = field(default_factory=dict)
+    settled: set[Frame] = field(default_factory=set)
+    """Frames of which all is noted that lies around a weight in them: calls may be a thousand deep.
+    Only those whose path begins with that of the frame around them."""
 
     def settle(self, path: str, frame: Frame, stage: str, span: Span) -> Overlap | None:
         """Notes a weight that a stage has made; the overlap with another's, if there is one.
@@ -44,8 +47,9 @@ class Territory:
             stage: the path of the op in the frame; empty for a weight that the frame declares.
             span: where the weight is made.
         """
-        own = dict(_find_owners(path, frame, stage, span))
-        for folder in _list_folders(path):
+        own = dict(self._find_owners(path, frame, stage, span))
+        folders = _list_folders(path, self._find_settled(path, frame))
+        for folder in folders:
             mine, place = own.get(folder, (None, span))
             owner, first = self.owners.get(folder, (None, span))
             if folder in self.weights:
@@ -58,26 +62,57 @@ class Territory:
             if taken is not None:
                 return Overlap(path, span, taken)
         self.owners.update((p, o) for p, o in own.items() if p not in self.owners)
-        for folder in _list_folders(path):
+        for folder in folders:
             if folder not in own:
                 self.folders.setdefault(folder, span)
         self.weights[path] = span
+        self._note(path, frame)
         return None
 
+    def _find_owners(
+        self, path: str, frame: Frame, stage: str, span: Span
+    ) -> Iterator[tuple[str, tuple[Owner, Span]]]:
+        """The stages that a weight belongs to, outermost first, but for those that are noted."""
+        for outer in reversed(self._list_open(path, frame)):
+            if outer.path and _holds(outer, path):
+                yield outer.path, ((outer, ""), outer.origin or span)
+        if stage:
+            inner = f"{frame.path}.{stage}" if frame.path else stage
+            yield inner, ((frame, stage), span)
 
-def _find_owners(
-    path: str, frame: Frame, stage: str, span: Span
-) -> Iterator[tuple[str, tuple[Owner, Span]]]:
-    """The stages that a weight belongs to, outermost first."""
-    for outer in frame.chain:
-        if outer.path and path.startswith(f"{outer.path}."):
-            yield outer.path, ((outer, ""), outer.origin or span)
-    if stage:
-        inner = f"{frame.path}.{stage}" if frame.path else stage
-        yield inner, ((frame, stage), span)
+    def _list_open(self, path: str, frame: Frame) -> list[Frame]:
+        """A frame and those around it, outwards, up to a settled one that holds them all."""
+        found: list[Frame] = []
+        around: Frame | None = frame
+        while around is not None and not (around in self.settled and _holds(around, path)):
+            found.append(around)
+            around = around.parent
+        if around is None or all(_holds(around, inner.path) for inner in found):
+            return found
+        return list(reversed(frame.chain))  # two calls of one path, or a net from elsewhere
+
+    def _find_settled(self, path: str, frame: Frame) -> str:
+        """The path up to which all is noted."""
+        found = self._list_open(path, frame)
+        around = found[-1].parent if found else frame
+        return around.path if around is not None else ""
+
+    def _note(self, path: str, frame: Frame) -> None:
+        """Notes that a frame and those around it are settled, where each lies inside the next."""
+        found = self._list_open(path, frame)
+        pairs = ((inner.parent, inner) for inner in found)
+        if all(
+            _holds(inner, path) and (outer is None or _holds(outer, inner.path))
+            for outer, inner in pairs
+        ):
+            self.settled.update(found)
 
 
-def _list_folders(path: str) -> list[str]:
-    """The paths around a path, outermost first."""
-    parts = path.split(".")
-    return [".".join(parts[:count]) for count in range(1, len(parts))]
+def _holds(frame: Frame, path: str) -> bool:
+    return not frame.path or path.startswith(f"{frame.path}.")
+
+
+def _list_folders(path: str, after: str) -> list[str]:
+    """The paths around a path, outermost first, but for those around `after` and itself."""
+    ends = [i for i, sign in enumerate(path) if sign == "." and i > len(after)]
+    return [path[:end] for end in ends]

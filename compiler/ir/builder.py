@@ -197,7 +197,8 @@ class Builder:
     def _free_name(self, name: str) -> str:
         if not name:
             self._serial += 1
-            while f"%{self._serial}" in self._values:  # an input may be called so
+            # An input or a weight may be called so.
+            while f"%{self._serial}" in self._values or f"%{self._serial}" in self._reserved:
                 self._serial += 1
             return f"%{self._serial}"
         if name not in self._values and name not in self._reserved:

@@ -77,6 +77,7 @@ def draw_input(
 ) -> Array:
     """Numbers of an input of one kind: random, zeros, large, negative or small; whole numbers and
     those with a range lie in it, at its edges where they are no random ones (`least` at the lower).
+    Of `near` inputs only the whole numbers are small.
     """
     dtype, shape = item.value.type.dtype, tuple(shape)
     draw = np.random.default_rng([seed, zlib.crc32(f"{item.name} {kind} {shape}".encode())])
@@ -96,7 +97,7 @@ def draw_input(
             made = np.full(shape, low)
         case _ if dtype.is_float:
             made = draw.uniform(low, high, shape)
-        case "small" if low <= 0 <= high:
+        case "small" | "near" if low <= 0 <= high:
             made = draw.integers(max(low, -FEW), min(high, FEW) + 1, shape)
         case _:
             made = draw.integers(low, high + 1, shape)

@@ -71,6 +71,7 @@ class ScaledDotProductAttention(Op):
         Operand("value"),
         Operand("mask", optional=True),
     )
+    masked_by = (3,)
     causal: bool = False
     scale: float | None = None
     grouped: bool = False

@@ -120,6 +120,10 @@ class Op(Described):
     """Whether every entry of its results is an entry of an operand, in another place."""
     matches: ClassVar[bool] = False
     """Whether it only asks which entries are equal, so that they may be names of categories."""
+    finds_nan: ClassVar[bool] = False
+    """Whether it tells NaN from numbers, so that a network is meant to be given some."""
+    masked_by: ClassVar[tuple[int, ...]] = ()
+    """Operands in which minus infinity closes an entry."""
     broadcasts: ClassVar[bool] = False
     """Whether it acts element by element on operands that are broadcast to one shape."""
 

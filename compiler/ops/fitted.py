@@ -106,6 +106,7 @@ class Fill(Fitted):
     """
 
     name: ClassVar[str] = "fill"
+    finds_nan: ClassVar[bool] = True
     value: float | Literal["median", "mean"]
 
     @property

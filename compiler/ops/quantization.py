@@ -160,9 +160,12 @@ class FakeQuantize(Op):
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x, scale, zero_point = (given(a) for a in inputs)
-        shape = () if self.axis is None else _spread_axis(self.axis, x.ndim)
-        scale, zero_point = scale.reshape(shape), zero_point.reshape(shape)
+        scale, zero_point = self.spread(scale, x.ndim), self.spread(zero_point, x.ndim)
         return (round_array(x, scale, zero_point, self.dtype),)
+
+    def spread(self, numbers: Array, rank: int) -> Array:
+        """Scales or zero points in a shape that broadcasts to that of x, which has this rank."""
+        return numbers.reshape(() if self.axis is None else _spread_axis(self.axis, rank))
 
     def torch(self, node: Node) -> Spelling:
         low, high = (Leaf(level) for level in self.levels)

@@ -161,6 +161,7 @@ class IsNan(Function):
     """
 
     name = "isnan"
+    finds_nan = True
     onnx_type = "IsNaN"
 
     def check(self, types: Sequence[TensorType]) -> None:

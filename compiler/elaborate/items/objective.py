@@ -112,11 +112,11 @@ def _only(value: Val) -> Val:
 def _read_group(body: Body, clause: Clause, tail: Tail) -> Group:
     """`with adamw(lr=1e-3)`."""
     refused = Group(None, [], tail.span)
-    if len(tail.operands) != 1 or tail.operands[0].name is not None:
+    named = any(operand.name is not None for operand in tail.operands)
+    expression = tail.operands[0].value if len(tail.operands) == 1 else None
+    if named or expression is None or isinstance(expression, Declare):
         malformed(body, clause, tail.span, "one optimizer stands behind `with`")
         return refused
-    expression = tail.operands[0].value
-    assert not isinstance(expression, Declare)
     cls = find_class(expression, OPTIMIZERS)
     if cls is None:
         _refuse_optimizer(body, clause, expression)
