@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -64,18 +64,20 @@ def make_cases(
     seed: int = 0,
     weights: Mapping[str, Array] | None = None,
     copies: int = 1,
+    finite: Collection[int] = (),
 ) -> Iterator[Case]:
     """Cases for a graph: random inputs at every assignment of sizes, with a batch of 1 and of
     3, and edges: zeros, large and negative numbers, the least and the greatest index, masks
     all false and all true. In a large network the edges share one batch. Without `weights`,
     what inputs may hold is found with zeros in their place. `copies` is how often the tensors of
-    the graph are held at once by who runs it.
+    the graph are held at once by who runs it; `finite` are indices of nodes whose first operand
+    is to be finite.
 
     Raises:
         CompileError: no numbers were found that the inputs may hold, or the tensors or the work
             are too large for this machine.
     """
-    make = _Inputs(graph, weights, seed, copies)
+    make = _Inputs(graph, weights, seed, copies, finite)
     batch = search.batch
     assignments = search.choose()
     for number, sizes in enumerate(assignments):
@@ -159,6 +161,7 @@ class _Inputs:
     weights: Mapping[str, Array] | None
     seed: int
     copies: int
+    finite: Collection[int]
     ranges: dict[tuple[tuple[str, int], ...], Mapping[str, Range]] = field(default_factory=dict)
 
     def case(self, kind: str, sizes: Mapping[str, int]) -> Case:
@@ -194,7 +197,7 @@ class _Inputs:
         key = tuple(sizes.items())
         if key not in self.ranges:
             try:
-                self.ranges[key] = find_ranges(self.graph, sizes, self.weights)
+                self.ranges[key] = find_ranges(self.graph, sizes, self.weights, self.finite)
             except OutsideDomain as found:
                 span, layer = found.node.origin.span, found.node.op.name
                 raise CompileError([NoAllowedInputs(span, self.graph.name, layer)]) from found

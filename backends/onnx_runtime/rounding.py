@@ -21,6 +21,7 @@ from backends.onnx_runtime.tolerance import measure_distance
 from compiler.dims import Dim
 from compiler.ir.evaluate import decode_weights, evaluate
 from compiler.ir.graph import Graph, Node, Output, Value
+from compiler.ops.base import Op
 from compiler.ops.convolution import Conv
 from compiler.ops.linear import Dense
 from compiler.ops.packed import DynamicDense, PackedDense, quantize_dynamically
@@ -77,7 +78,39 @@ def _find_reach(op: Rounding, x: Array, weights: Sequence[Array]) -> Array:
 
 def has_rounding(graph: Graph) -> bool:
     """Whether a graph rounds values that depend on its inputs."""
-    return any(_is_rounding(graph, index) for index in range(len(graph.nodes)))
+    return bool(find_roundings(graph))
+
+
+def find_roundings(graph: Graph) -> tuple[int, ...]:
+    """Indices of the nodes that round values that depend on the inputs of a graph."""
+    return tuple(index for index in range(len(graph.nodes)) if _is_rounding(graph, index))
+
+
+def evaluate_levels(
+    graph: Graph, weights: Mapping[str, Array], inputs: Mapping[str, Array]
+) -> tuple[dict[str, Array], bool]:
+    """The outputs of a graph by name, and whether every value that it rounds has a level. NaN has
+    none, and infinity has none where the largest number gives the step: what becomes of them in
+    whole numbers is up to each runtime."""
+    rounded = [graph.nodes[index] for index in find_roundings(graph)]
+    named = {node.inputs[0].name: node.op for node in rounded if node.inputs[0] is not None}
+    strange = [name for name, array in inputs.items() if not _has_levels(named.get(name), array)]
+
+    def watch(node: Node, results: tuple[Array, ...]) -> None:
+        strange.extend(
+            value.name
+            for value, array in zip(node.outputs, results, strict=True)
+            if not _has_levels(named.get(value.name), array)
+        )
+
+    return evaluate(graph, weights, inputs, watch=watch), not strange
+
+
+def _has_levels(op: Op | None, x: Array) -> bool:
+    if op is None:
+        return True
+    undefined = np.isnan(x) if isinstance(op, FakeQuantize) else ~np.isfinite(x)
+    return not undefined.any()
 
 
 def _is_rounding(graph: Graph, index: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,19 +17,20 @@ from backends.onnx_runtime.cases import CHEAP, VALUES, Case, make_cases, make_st
 from backends.onnx_runtime.margins import DEAR_DRAWS, DRAWS, Margin
 from backends.onnx_runtime.onnx_subject import OnnxSubject
 from backends.onnx_runtime.readback import check_integers
-from backends.onnx_runtime.rounding import has_rounding
+from backends.onnx_runtime.rounding import evaluate_levels, find_roundings, has_rounding
 from backends.onnx_runtime.session import Device, open_session
 from backends.onnx_runtime.tolerance import Difference
 from backends.onnx_runtime.torch_subject import TorchSubject
 from compiler.diagnostics import CompileError, Message, Sink
 from compiler.ir.domain import OutsideDomain, check_inputs
-from compiler.ir.evaluate import bind_sizes, decode_weights, evaluate
+from compiler.ir.evaluate import bind_sizes, decode_weights
 from compiler.ir.graph import Graph
 from compiler.ir.memory import need_values
 from compiler.ir.sizes import SizeSearch, pin_sizes
 from compiler.messages.verification import (
     BackendFailed,
     InvalidOnnx,
+    NoAllowedInputs,
     NoPossibleSizes,
     RowsOutsideDomain,
 )
@@ -168,7 +170,8 @@ def compare_subjects(
 ) -> VerifyReport:
     """Runs backends on random and edge inputs and reports the first difference of each."""
     search = SizeSearch(graph, pinned)
-    cases = list(make_cases(graph, search, seed, weights, VALUES))
+    drawing = _Drawing(graph, weights, search, seed)
+    cases = list(drawing.cases)
     if samples is not None:
         cases.append(_take_real(graph, weights, samples))
     if not cases:
@@ -177,12 +180,14 @@ def compare_subjects(
     cases += make_strange(graph, cases[0], weights)
     results: list[CaseResult] = []
     failed: set[str] = set()
-    decoded, numbers = decode_weights(graph, weights)
     for number, case in enumerate(cases):
         if progress is not None:
             progress(f"verify {graph.name}: {case}", number, len(cases))
         draws = DRAWS if search.count_multiply_adds(case.sizes) <= CHEAP else DEAR_DRAWS
-        meaning = evaluate(decoded, numbers, case.inputs)
+        defined = drawing.define(number, case)
+        if defined is None:
+            continue
+        case, meaning = defined
         margin = Margin(graph, weights, case, meaning, draws)
         for subject in subjects:
             if subject.name in failed:
@@ -192,7 +197,56 @@ def compare_subjects(
             if fault is not None:
                 failed.add(subject.name)
                 sink.report(fault)
+    if subjects and not results:
+        raise CompileError([drawing.refuse()])
     return VerifyReport(tuple(results), passed=not failed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawing:
+    """The drawn cases of a graph, and others in the place of those that say nothing."""
+
+    graph: Graph
+    weights: Mapping[str, Array]
+    search: SizeSearch
+    seed: int
+
+    @cached_property
+    def cases(self) -> tuple[Case, ...]:
+        """The cases as they are drawn at first."""
+        return tuple(make_cases(self.graph, self.search, self.seed, self.weights, VALUES))
+
+    @cached_property
+    def narrower(self) -> tuple[Case, ...]:
+        """The same cases of numbers that are finite where they are rounded; none where no such
+        numbers are found."""
+        finite = find_roundings(self.graph)
+        try:
+            cases = make_cases(self.graph, self.search, self.seed, self.weights, VALUES, finite)
+            return tuple(cases)
+        except CompileError:
+            return ()
+
+    @cached_property
+    def _decoded(self) -> tuple[Graph, dict[str, Array]]:
+        return decode_weights(self.graph, self.weights)
+
+    def define(self, number: int, case: Case) -> tuple[Case, dict[str, Array]] | None:
+        """A case with its meaning. Where that rounds a logarithm of a negative number, say, it is
+        one of numbers that the network does take, or None."""
+        meaning, defined = evaluate_levels(*self._decoded, case.inputs)
+        if defined:
+            return case, meaning
+        if number >= min(len(self.cases), len(self.narrower)):  # rows of data are what they are
+            return None
+        other = self.narrower[number]
+        meaning, defined = evaluate_levels(*self._decoded, other.inputs)
+        return (other, meaning) if defined else None
+
+    def refuse(self) -> Message:
+        """What is said where no case has a meaning."""
+        node = self.graph.nodes[find_roundings(self.graph)[0]]
+        return NoAllowedInputs(node.origin.span, self.graph.name, node.op.name)
 
 
 def _take_real(graph: Graph, weights: Mapping[str, Array], samples: Mapping[str, Array]) -> Case:

@@ -8,7 +8,7 @@ the widest ranges are taken with which every place lies inside.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -36,11 +36,12 @@ LOWEST, HIGHEST = -128, 255
 @dataclass(frozen=True)
 class Domain:
     """What entries of an operand may be: places from 0 to below `count`, or `besides`; numbers
-    from 0 to `most`; with neither, anything but 0."""
+    from 0 to `most`; `finite` ones; with none of these, anything but 0."""
 
     count: Dim | None = None
     besides: int | None = None
     most: float | None = None
+    finite: bool = False
 
     def substitute(self, sizes: Mapping[str, int | Dim]) -> Domain:
         """The same with symbols replaced."""
@@ -48,6 +49,8 @@ class Domain:
 
     def holds(self, array: Array) -> bool:
         """Whether all entries are inside."""
+        if self.finite:
+            return bool(np.all(np.isfinite(array)))
         if self.most is not None:
             return bool(np.all((array >= 0) & (array <= self.most)))
         if self.count is None:
@@ -127,15 +130,19 @@ def _widest(dtype: DType) -> tuple[int, int]:
 
 
 def find_ranges(
-    graph: Graph, sizes: Mapping[str, int], weights: Mapping[str, Array] | None = None
+    graph: Graph,
+    sizes: Mapping[str, int],
+    weights: Mapping[str, Array] | None = None,
+    finite: Collection[int] = (),
 ) -> dict[str, Range]:
     """Ranges of the inputs that lead to places or divisors, at some sizes of the symbolic dims.
-    Without weights there are zeros in their place: a place seldom depends on them.
+    Without weights there are zeros in their place: a place seldom depends on them. `finite` are
+    indices of nodes whose first operand is to be finite too.
 
     Raises:
         OutsideDomain: none was found; the error names a node.
     """
-    search = _Search(graph, weights or {}, sizes)
+    search = _Search(graph, weights or {}, sizes, frozenset(finite))
     return search.run() if search.watched else {}
 
 
@@ -160,12 +167,15 @@ class _Search:
     graph: Graph
     weights: Mapping[str, Array]
     sizes: Mapping[str, int]
+    finite: frozenset[int] = frozenset()
 
     @cached_property
     def watched(self) -> dict[int, dict[int, Domain]]:
         """Domains of operands, by the index of their node."""
-        found = ((i, _find_domains(node, self.sizes)) for i, node in enumerate(self.graph.nodes))
-        return {index: domains for index, domains in found if domains}
+        found = {i: _find_domains(node, self.sizes) for i, node in enumerate(self.graph.nodes)}
+        for index in self.finite:
+            found[index] = {0: Domain(finite=True), **found[index]}
+        return {index: domains for index, domains in found.items() if domains}
 
     @cached_property
     def needed(self) -> frozenset[int]:
