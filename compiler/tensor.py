@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
@@ -40,6 +41,24 @@ class DType(Enum):
         return not self.is_float and self is not DType.BOOL
 
     @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest finite number."""
+        if self is DType.BOOL:
+            return 0, 1
+        if self.is_float:
+            largest = float(np.finfo(self.numpy).max)
+            return -largest, largest
+        whole = np.iinfo(self.numpy)
+        return int(whole.min), int(whole.max)
+
+    def holds(self, value: float) -> bool:
+        """Whether a number lies in its range; floating-point numbers may be infinite or NaN."""
+        if self is DType.BOOL or (isinstance(value, float) and not math.isfinite(value)):
+            return True
+        low, high = self.range
+        return low <= value <= high
+
+    @property
     def bytes(self) -> int:
         """Size of one element in bytes."""
         return {"64": 8, "32": 4, "16": 2}.get(self.value[-2:], 1)
@@ -69,6 +88,11 @@ _NUMPY = {
     DType.U8: "uint8",
     DType.BOOL: "bool",
 }
+
+
+def shorten_integer(value: float) -> float:
+    """A number as a fraction where it is whole and beyond 64 bits: runtimes take none."""
+    return value if DType.I64.holds(value) else float(value)
 
 
 MAX_RANK = 64

@@ -29,12 +29,14 @@ from compiler.elaborate.values import (
     plain_items,
 )
 from compiler.elaborate.weights import Slot, claim_slot, make_weight
+from compiler.ir.domain import Domain
 from compiler.ir.graph import Site, Value
 from compiler.ir.hint import Hint, mark_outer
 from compiler.messages.arguments import UnknownArgument, WrongArgument
 from compiler.messages.columns import OnlyInData
 from compiler.messages.functions import NotALayerHere
 from compiler.messages.nets import ForeignTensor
+from compiler.messages.tensor_operands import NumberNotHeld, ZeroDivisor
 from compiler.ops.base import Op, Weight
 from compiler.ops.broadcasting import literal_dtype
 from compiler.ops.choosing import Cast
@@ -43,7 +45,7 @@ from compiler.ops.fitted import Fitted
 from compiler.ops.shaping import Expand
 from compiler.ops.sizes import Size
 from compiler.records import dataclass
-from compiler.tensor import TensorType
+from compiler.tensor import TensorType, shorten_integer
 
 NODE_WORK = 25
 """What making a node costs, in expressions evaluated."""
@@ -79,7 +81,9 @@ def apply_op(
             body.report(ForeignTensor(application.span))
             return POISON
         op = _make_op(body, layer.op, given, application)
+        numbers = operands
         operands = _make_constants(body, layer.op, operands, application)
+        _check_divisors(body, op, numbers, operands)
         return _add_node(_Call(body, layer, op, given, operands, application), slot)
     except Refused:
         return POISON
@@ -213,15 +217,40 @@ def _make_constants(
             continue
         assert isinstance(item.value, Known)
         beside = [] if place in positions else met
-        made.append(Given(make_constant(body, item.value, beside, item), item.span))
+        constant = make_constant(body, item.value, beside, item)
+        if isinstance(constant, Poison):
+            raise Refused
+        made.append(Given(constant, item.span))
     return made
 
 
-def make_constant(body: Body, number: Known, met: Sequence[TensorType], item: Given) -> Tensor:
-    """A scalar constant of the dtype that a number takes beside tensors."""
+def _check_divisors(
+    body: Body, op: Op, given: Sequence[Given | None], made: Sequence[Given | None]
+) -> None:
+    """Refuses zeros that whole numbers would be divided by."""
+    types = [g.value.type if g is not None and isinstance(g.value, Tensor) else None for g in made]
+    for place, domain in op.domains(types).items() if all(types) else ():
+        item = given[place]
+        number = item.value.value if item is not None and isinstance(item.value, Known) else None
+        if number == 0 and domain == Domain():
+            assert item is not None
+            body.report(ZeroDivisor(item.span, op.name, str(types[0])))
+            raise Refused
+
+
+def make_constant(
+    body: Body, number: Known, met: Sequence[TensorType], item: Given
+) -> Tensor | Poison:
+    """A scalar constant of the dtype that a number takes beside tensors. A number that the dtype
+    cannot hold is reported."""
     value = number.value
     assert isinstance(value, int | float | Dim)
     dtype = literal_dtype(1 if isinstance(value, Dim) else value, met)
+    if not isinstance(value, Dim):
+        if not dtype.holds(value):
+            body.report(NumberNotHeld(item.span, value, dtype.value, *dtype.range))
+            return POISON
+        value = shorten_integer(value)
     op = Size(value, dtype) if isinstance(value, Dim) else Constant(value, dtype)
     hints = (("value", number.hint),) if number.hint is not None else ()
     assert body.home is not None

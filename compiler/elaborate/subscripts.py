@@ -181,7 +181,8 @@ class _Items:
         if isinstance(value, Poison):
             self.refused = True
             return None
-        return None if is_none(value) else self.number(value, expression, field)
+        number = None if is_none(value) else self.number(value, expression, field)
+        return _clip(number) if isinstance(number, int) else number
 
     def number(self, value: Val, expression: Expr, field: str) -> int | Dim | None:
         """A whole number; None where it is refused."""
@@ -210,3 +211,9 @@ def _index_tensor(body: Body, expression: Subscript, base: Tensor, want: Want) -
     span = expression.indices[0].span.to(expression.indices[-1].span)
     application = Application(span, names=want.names)
     return apply_built(body, op, items.operands, application, tuple(items.hints))
+
+
+def _clip(bound: int) -> int:
+    """A bound or step of a slice with which 64 bits can reckon: beyond every axis it is all the
+    same."""
+    return min(max(bound, -(2**62)), 2**62)

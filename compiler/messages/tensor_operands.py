@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 from compiler.diagnostics import Label, Message
 from compiler.records import dataclass
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
 
 
 @final
@@ -342,3 +342,67 @@ class DtypesDiffer(Message):
 
     def help(self) -> str:
         return f"convert one of them: `cast(…, {self.left.dtype})`"
+
+
+@final
+@dataclass(frozen=True)
+class NumberNotHeld(Message):
+    """A number meets a tensor whose type cannot hold it.
+
+    Beside a tensor a number takes the tensor's type: `i + 300` of `i: u8[n]` would add 44. Convert
+    the tensor to a type that holds both.
+    """
+
+    code: ClassVar[str] = "W1375"
+    bad: ClassVar[str] = (
+        "model M() {\n    input pixel: u8[batch, 8]\n    output y = pixel + 300\n}\n"
+    )
+    good: ClassVar[str] = (
+        "model M() {\n    input pixel: u8[batch, 8]\n    output y = cast(pixel, i32) + 300\n}\n"
+    )
+
+    value: float
+    dtype: str
+    low: float
+    high: float
+
+    def title(self) -> str:
+        return f"this number does not fit into {self.dtype}"
+
+    def label(self) -> str:
+        value, low, high = (_shorten(n) for n in (self.value, self.low, self.high))
+        return f"is {value}; {self.dtype} holds {low} to {high}"
+
+    def help(self) -> str | None:
+        wider = ("i32", "i64") if isinstance(self.value, int) else ("f32", "f64")
+        fitting = (name for name in wider if DType(name).holds(self.value))
+        found = next(fitting, "f32" if DType.F32.holds(self.value) else None)
+        return None if found is None else f"convert the tensor first: `cast(x, {found})`"
+
+
+def _shorten(number: float) -> str:
+    if isinstance(number, float):
+        return f"{number:g}"
+    return f"{number:,}" if abs(number) < 10**20 else f"{number:.3g}"
+
+
+@final
+@dataclass(frozen=True)
+class ZeroDivisor(Message):
+    """Whole numbers are divided by 0, which has no result in any runtime.
+
+    Fractions may be divided by 0: `x / 0` is infinite or NaN.
+    """
+
+    code: ClassVar[str] = "W1376"
+    bad: ClassVar[str] = "model M() {\n    input i: i64[batch]\n    output y = i // 0\n}\n"
+    good: ClassVar[str] = "model M() {\n    input i: i64[batch]\n    output y = i // 2\n}\n"
+
+    op: str
+    type: str
+
+    def title(self) -> str:
+        return "whole numbers are divided by 0"
+
+    def label(self) -> str:
+        return f"`{self.op}` of {self.type} has no result here"

@@ -22,10 +22,11 @@ from compiler.ops.broadcasting import (
     promote_types,
     promoted,
 )
+from compiler.ops.layers import need_held
 from compiler.ops.spelling import Call, In, Leaf, Method, Name, Spelling, Term
 from compiler.records import dataclass
 from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.tensor import DType, TensorType, shorten_integer
 
 _NO_KERNEL = {DType.I16: DType.I32, DType.BOOL: DType.U8}
 """Dtypes that ONNX Runtime cannot choose between, and what they are chosen in (runtime_faults:
@@ -154,7 +155,8 @@ class Clip(Elementwise):
 
     Shapes: x `f32[...]` -> the same.
     Example: `image = clip(x, -1, 1)`
-    Errors: W0382 where x is bool, W0392 where no bound is given.
+    Errors: W0382 where x is bool, W0392 where no bound is given, W0353 where the dtype cannot
+    hold one.
     """
 
     name = "clip"
@@ -173,6 +175,9 @@ class Clip(Elementwise):
                     where.call, "clip", "minimum", "there is neither a minimum nor a maximum"
                 )
             )
+        dtype = self.result_dtype(types)
+        need_held(self.name, "minimum", self.minimum, dtype)
+        need_held(self.name, "maximum", self.maximum, dtype)
 
     def result_dtype(self, types: Sequence[TensorType]) -> DType:
         dtype = types[0].dtype
@@ -196,8 +201,10 @@ class Clip(Elementwise):
         return super().compute(*(numbers if whole else map(float, numbers)))
 
     def torch(self, node: Node) -> Spelling:
-        low = Leaf(self.minimum, "minimum", None, "minimum")
-        high = Leaf(self.maximum, "maximum", None, "maximum")
+        low, high = (
+            Leaf(None if bound is None else shorten_integer(bound), name, None, name)
+            for name, bound in (("minimum", self.minimum), ("maximum", self.maximum))
+        )
         if self.minimum is not None and self.maximum is not None:
             return Spelling(Method(In(0), "clamp", (low, high)))
         return Spelling(Method(In(0), "clamp", (), (("min", low), ("max", high))))

@@ -18,11 +18,12 @@ from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast, literal_dtype
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.coupling import Coupling, CutTensor, cut_shape, result, tie_same
+from compiler.ops.layers import need_held, refuse_option
 from compiler.ops.spelling import Call, Device, In, Leaf, Name, Prefix, Spelling, Term
 from compiler.ops.spelling import Sequence as Items
 from compiler.records import dataclass
 from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.tensor import DType, TensorType, shorten_integer
 
 Number = int | float | bool
 LARGEST = 4096
@@ -266,7 +267,7 @@ class Full(Op):
 
     Shapes: -> `dtype[shape…]`.
     Example: `done = full([batch], false)`
-    Errors: W0392 where a size is below 1.
+    Errors: W0392 where a size is below 1, W0353 where the dtype cannot hold the number.
     """
 
     name = "full"
@@ -278,6 +279,9 @@ class Full(Op):
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         dtype = self.dtype or literal_dtype(self.value, ())
+        need_held(self.name, "value", self.value, dtype)
+        if dtype.is_integer and self.value != math.floor(self.value):
+            refuse_option(self.name, "value", self.value, f"a whole number in {dtype}")
         return (TensorType(dtype, check_sizes(self.name, self.shape)),)
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
@@ -294,7 +298,7 @@ class Full(Op):
     def torch(self, node: Node) -> Spelling:
         dtype = () if self.dtype is None else _dtype_term(self.dtype, literal_dtype(self.value, ()))
         named = (*dtype, ("device", Device()))
-        args = (Items(size_terms(node)), spell_number(self.value))
+        args = (Items(size_terms(node)), spell_number(shorten_integer(self.value)))
         return Spelling(Call("torch.full", args, named))
 
     def onnx(

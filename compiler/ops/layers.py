@@ -18,7 +18,7 @@ from compiler.messages.layers import (
 )
 from compiler.ops.axes import operand_type
 from compiler.ops.base import Array, Op, Types, Weight
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
 
 
 def find_place(where: Where, index: int, type: TensorType) -> Label:
@@ -69,6 +69,15 @@ def refuse_option(
     raise Fault(
         lambda where: OptionOutOfRange(where.argument(option), op, option, value, needed, hint)
     )
+
+
+def need_held(op: str, option: str, value: object, dtype: DType) -> None:
+    """Raises `Fault` for a number that a tensor of a dtype cannot hold."""
+    if isinstance(value, int | float) and not dtype.holds(value):
+        low, high = (
+            f"{bound:,}" if isinstance(bound, int) else f"{bound:g}" for bound in dtype.range
+        )
+        refuse_option(op, option, value, f"between {low} and {high} in {dtype.value}")
 
 
 def need_least(op: str, option: str, values: int | Sequence[int], least: int) -> None:

@@ -16,6 +16,7 @@ from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.creation import LARGEST
+from compiler.ops.layers import need_held
 from compiler.ops.spelling import Call, Device, Leaf, Spelling, Term
 from compiler.records import dataclass
 from compiler.tensor import DType, TensorType
@@ -78,7 +79,15 @@ class Arange(Op):
             raise _refuse(self.name, "start" if self.stop is None else "stop", reason)
         if some is None:
             assume(Dim.of(1), "<=", length)
-        return (TensorType(self.dtype or self.natural, (length,)),)
+        for option in ("start", "stop", "step"):
+            need_held(self.name, option, getattr(self, option), self.natural)
+        dtype = self.dtype or self.natural
+        first = self.bounds[0]
+        if not isinstance(first, Dim) and length.known is not None:
+            last = first + (length.known - 1) * self.step
+            need_held(self.name, "start", first, dtype)
+            need_held(self.name, "start" if self.stop is None else "stop", last, dtype)
+        return (TensorType(dtype, (length,)),)
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         start, stop = (n.evaluate({}) if isinstance(n, Dim) else n for n in self.bounds)

@@ -14,6 +14,7 @@ from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.creation import LARGEST, check_sizes, write_full
+from compiler.ops.layers import need_held
 from compiler.ops.spelling import Call, Device, In, Leaf, Method, Name, Spelling
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -70,6 +71,7 @@ class Triangle(Op):
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         x = operand_type(inputs, 0)
         need_rank(self.name, x, 2)
+        need_held(self.name, "diagonal", self.diagonal, DType.I64)
         return (x,)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
