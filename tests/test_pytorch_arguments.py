@@ -289,3 +289,68 @@ def test_a_layer_that_is_applied_elsewhere_follows_nothing_there(net: str) -> No
         if name in offered(spec):
             assert_arguments_mean_the_same(spec, "M", {name: value}, {"batch": 2})
     assert_means_the_same(build(spec).graph, {"batch": 2})
+
+
+LEFT_OPEN = """
+model M(width: int = 16, size: int = 4) {
+    input x: f32[batch, 1, 14, 14]
+    output y = x -> conv(width, kernel=5) as conv -> reshape([batch, -1, size]) -> norm(axis=-1)
+}
+"""
+OPEN_BEFORE_WEIGHTS = """
+model M(width: int = 16, size: int = 4, classes: int = 5) {
+    input x: f32[batch, 1, 14, 14]
+    u = x -> conv(width, kernel=5, stride=2) as conv -> reshape([batch, -1, size])
+    param w: f32[u.shape[1], classes, size] = normal(0.1)
+    output y = einsum([u, w], "bis,ics->bc")
+}
+"""
+BY_TENSOR = """
+block turn(x: f32[n, c], k: int) {
+    y = x -> dense(2 * k) as up
+    param w: f32[y.shape[1], x.shape[1]] = normal(0.1)
+    return y @ w + concat([zeros([1, x.shape[1] - 1]), ones([1, 1])], axis=1)
+}
+model M(width: int = 16) {
+    input x: f32[batch, 6]
+    a = x -> dense(width) as first
+    b = concat([a, ones([batch, a.shape[1]])], axis=1) -> turn(5) as one -> dense(width) as second
+    c = turn(b, k=b.shape[1]) as two
+    output y = c * (1.0 / a.shape[1])
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("spec", "values"),
+    [
+        (LEFT_OPEN, {"width": "8"}),
+        (LEFT_OPEN, {"size": "2"}),
+        (OPEN_BEFORE_WEIGHTS, {"width": "8"}),
+        (OPEN_BEFORE_WEIGHTS, {"size": "2"}),
+        (OPEN_BEFORE_WEIGHTS, {"classes": "3"}),
+        (BY_TENSOR, {"width": "7"}),
+    ],
+)
+def test_sizes_written_by_a_tensor_or_left_open_follow_the_arguments(
+    spec: str, values: dict[str, str]
+) -> None:
+    given = {name: value for name, value in values.items() if name in offered(spec)}
+    assert_arguments_mean_the_same(spec, "M", given, {"batch": 2})
+
+
+def test_arguments_that_sizes_written_by_a_tensor_follow_are_offered() -> None:
+    assert offered(LEFT_OPEN) == {"width", "size"}
+    assert offered(BY_TENSOR) == {"width"}
+    assert offered(OPEN_BEFORE_WEIGHTS) == {"classes"}
+
+
+def test_an_argument_that_initial_values_follow_is_not_offered() -> None:
+    spec = """
+    model M(width: int = 16, out: int = 3) {
+        input x: f32[batch, 6]
+        param scale: f32[width] = normal(1.0 / width)
+        output y = (x -> dense(width) as first) * scale -> dense(out) as last
+    }
+    """
+    assert offered(spec) == {"out"}

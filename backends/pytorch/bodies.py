@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from backends.pytorch.contract import contract, contract_whole
@@ -33,7 +33,7 @@ from compiler.ir.hint import (
     Hint,
     HintList,
     HintName,
-    hint_names,
+    hint_atoms,
     mark_outer,
     name_sizes,
     rename_hint,
@@ -272,7 +272,8 @@ class BodyMaker:
         slot = relative_path(frame, parameter.path)
         shape = parameter.value.type.known_shape
         assert shape is not None, f"{parameter.path} has an unknown shape"
-        hints = dict(parameter.hints)
+        places = self._find_sizes(frame, self.index.formals(frame))
+        hints = {key: name_sizes(hint, places) for key, hint in parameter.hints}
         unread = parameter.path in self.index.unread
         sizes = [
             Hole(
@@ -345,13 +346,14 @@ def _localize(part: Part | None, slot: str, read: Callable[[Hint], Hint | None])
 def lift_hint(hint: Hint, inner: Frame, owner: Frame) -> Hint | None:
     """What is left of a hint where the frame that it was written in prints inside another: which
     names it follows there."""
-    names = HintList(tuple(map(HintName, dict.fromkeys(hint_names(hint)))))
+    atoms: Iterable[Hint] = dict.fromkeys(hint_atoms(hint))
     while inner is not owner and inner.parent is not None:
         passed = {a.name: a.hint for a in inner.arguments}
-        kept = (passed.get(name, HintName(name)) for name in hint_names(names))
-        names = HintList(tuple(hint for hint in kept if hint is not None))
+        kept = (passed.get(a.name, a) if isinstance(a, HintName) else a for a in atoms)
+        known = HintList(tuple(hint for hint in kept if hint is not None))
+        atoms = dict.fromkeys(hint_atoms(known))
         inner = inner.parent
-    return mark_outer(names)
+    return mark_outer(HintList(tuple(atoms)))
 
 
 class _Slots:

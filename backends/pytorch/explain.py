@@ -6,11 +6,13 @@ only some instances have, a plain literal, a known argument or a multiple of one
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from backends.pytorch.conditions import Conditions
+from backends.pytorch.hinted_sizes import HintedSizes
 from backends.pytorch.honesty import find_lying
+from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Class, Diverge, Made, Merged, Setting, Variant
 from backends.pytorch.passing import LEAST_TELLING, find_stages
 from backends.pytorch.repeats import check_order, find_carried, find_loop, find_said, find_silent
@@ -21,7 +23,7 @@ from backends.pytorch.turns import Unfoldable
 from backends.pytorch.widths import Widths
 from compiler.dims import Dim
 from compiler.ir.graph import NO_DEFAULT
-from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names
+from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names, hint_sizes
 from compiler.source import Span
 from compiler.writing.names import safe_name
 from compiler.writing.python import CodeName
@@ -58,7 +60,7 @@ def explain_class(target: Class) -> None:
         explainer = _Explainer(target, hidden)
         explainer.run()
         lost = find_silent(target) - silent
-        lying = find_lying(target, explainer.widths)
+        lying = find_lying(target, explainer.widths, explainer.hinted)
         if not lying and not lost:
             check_order(target)
             return
@@ -72,6 +74,7 @@ class _Explainer:
         self.settings = Settings(target, hidden, target.said)
         self.widths = Widths(target, self.settings)
         self.sizes = Sizes(target, self.settings)
+        self.hinted = HintedSizes(target, self.settings, self.widths)
         self.count = len(target.bodies)
         self.optional: dict[str, str] = {}
         """The slot of each argument that is None where its leaves are absent."""
@@ -80,11 +83,12 @@ class _Explainer:
         target = self.target
         for item in target.items:
             self._widen(item)
-        for item in target.items:
+        for item in self._order():
             for variant in item.variants if item.declares else ():
                 self._explain_variant(item, variant)
             for leaf in variables(item.expression):
                 self._explain_leaf(item, leaf, in_constructor=False)
+            self.hinted.explained.add(item)
         Conditions(target, self.settings).find()
         turns = self._turn_widths() if target.is_turn else {}
         order = list(self.settings.found)
@@ -93,6 +97,17 @@ class _Explainer:
         target.locals = {n: self.widths.locals[n] for n in used if n in self.widths.locals}
         target.widths = turns if target.is_turn else self._output_widths()
         target.explained = Explained(self.settings, self.widths)
+
+    def _order(self) -> Iterator[Merged]:
+        """The items, a weight whose sizes are those of a tensor (`u.shape[1]`) where it is read."""
+        late = {item.slot: item for item in self.target.items if _is_sized_by_tensor(item)}
+        for item in self.target.items:
+            for ref in item.refs:
+                if isinstance(ref, FromOwn) and ref.path in late:
+                    yield late.pop(ref.path)
+            if not _is_sized_by_tensor(item):
+                yield item
+        yield from late.values()
 
     def _explain_variant(self, item: Merged, variant: Variant) -> None:
         stages = find_stages(variant.constructor)
@@ -160,7 +175,7 @@ class _Explainer:
             leaf.solution = self.settings.use(hint, in_forward=not in_constructor)
 
     def _follow_hints(self, leaf: Many, *, in_constructor: bool) -> bool:
-        for hint in leaf.hints:
+        for hint in map(self.hinted.write, leaf.hints):
             found = self.settings.holds(hint, leaf.values)
             if found is None or (in_constructor and self.settings.is_runtime(found)):
                 continue
@@ -374,3 +389,9 @@ def _multiples(name: HintName) -> list[Hint]:
     times: list[Hint] = [HintBinary("*", HintConst(k), name) for k in range(2, 9)]
     shares: list[Hint] = [HintBinary("//", name, HintConst(k)) for k in (2, 4, 8)]
     return near + times + shares
+
+
+def _is_sized_by_tensor(item: Merged) -> bool:
+    """Whether it declares a weight, and the author wrote a size of it by a tensor."""
+    hints = (hint for leaf in item.leaves() for hint in leaf.hints)
+    return item.sample.op == "declare" and any(any(hint_sizes(hint)) for hint in hints)

@@ -10,23 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backends.pytorch.dependence import names_in
+from backends.pytorch.hinted_sizes import HintedSizes
 from backends.pytorch.merged import Class, Merged
 from backends.pytorch.passing import find_stages
 from backends.pytorch.terms import UNREAD, Form, Many, Part, Tree, subtrees, variables
-from backends.pytorch.widths import Widths
-from compiler.ir.hint import HintName, hint_names, outer_names
+from backends.pytorch.widths import Widths, is_left_open
+from compiler.ir.hint import HintName, outer_names
 
 RATES = ("float", "float | None", "str")
 """Arguments that make no sizes, though the layers that take them may stand before one."""
 
 
-def find_lying(target: Class, widths: Widths) -> set[str]:
+def find_lying(target: Class, widths: Widths, hinted: HintedSizes) -> set[str]:
     """Arguments that are the same in all instances and reach only some of the widths that
     depend on them: they must not be offered. All that is fixed by them, `target.fixed` notes."""
     found = widths.settings.found
     outer = {name for item in target.items for name in _find_outer(item)}
     target.outer |= outer
-    names = outer | {name for item in target.items for name in _find_fixed(widths, item)}
+    names = outer | {name for item in target.items for name in _find_fixed(widths, hinted, item)}
     settings = [found[name] for name in names if name in found]
     settings = [s for s in settings if not (s.runtime or s.local) and s.annotation not in RATES]
     target.fixed |= {setting.dim or setting.name for setting in settings}
@@ -46,12 +47,12 @@ def _find_outer(item: Merged) -> Iterator[str]:
                 yield from tree.target.outer
 
 
-def _find_fixed(widths: Widths, item: Merged) -> Iterator[str]:
+def _find_fixed(widths: Widths, hinted: HintedSizes, item: Merged) -> Iterator[str]:
     """Arguments that something is made from which does not follow them."""
     for leaf in item.leaves():
         if leaf.dim is not None and leaf.dim[0] == UNREAD:
             yield from widths.settings.found
-        yield from _find_unfollowed(widths, leaf)
+        yield from _find_unfollowed(widths, hinted, leaf)
         if leaf.dim is not None and leaf.dim[0] == "in" and leaf.dim[1] < len(item.refs):
             where = (item.refs[leaf.dim[1]], leaf.dim[2])
             width = widths.of(*where)
@@ -59,6 +60,8 @@ def _find_fixed(widths: Widths, item: Merged) -> Iterator[str]:
             by_chance = by_chance and (width is None or width.hint != leaf.solution)
             if by_chance or _is_given(widths, leaf):
                 yield from widths.dependence.of(*where)
+    if not item.variants:
+        yield from _find_left_open(widths, item)
     for variant in item.variants:
         yield from _find_inside(widths, variant.constructor)
         stages = find_stages(variant.constructor)
@@ -67,15 +70,30 @@ def _find_fixed(widths: Widths, item: Merged) -> Iterator[str]:
     yield from _find_in_call(widths, item, item.expression, [])
 
 
-def _find_unfollowed(widths: Widths, leaf: Many) -> Iterator[str]:
+def _find_unfollowed(widths: Widths, hinted: HintedSizes, leaf: Many) -> Iterator[str]:
     """Arguments in what the author wrote for a number, where the class lacks another name in it:
     `width * 2 ** (depth - i)` without `depth`. Where it has all names, a pass has chosen another
     number, which is what it is for all arguments."""
     if isinstance(leaf.solution, Tree):
         return
     for hint in leaf.hints:
-        if not widths.settings.knows(hint, leaf.values):
-            yield from hint_names(hint)
+        written = hinted.write(hint)
+        if written == hint:
+            follows = widths.settings.knows(hint, leaf.values)
+        else:  # a size of a tensor that has a name here
+            found = widths.settings.holds(written, leaf.values)
+            follows = found is not None and found == leaf.solution
+        if not follows:
+            yield from hinted.names(hint)
+
+
+def _find_left_open(widths: Widths, item: Merged) -> Iterator[str]:
+    """Arguments that the shape of an operation depends on where a size in it is a number, and the
+    author left it open or wrote nothing: `x.reshape(-1, 36, size)`."""
+    if any(is_left_open(leaf) for leaf in variables(item.expression)):
+        for ref in item.refs:
+            for axis in range(widths.target.type_of(ref, min(item.instances)).rank):
+                yield from widths.dependence.of(ref, axis)
 
 
 def _is_given(widths: Widths, leaf: Many) -> bool:

@@ -30,6 +30,7 @@ from compiler.ir.hint import (
     HintChoose,
     HintConst,
     HintName,
+    HintUnary,
     hint_names,
     hint_size,
     rename_hint,
@@ -223,7 +224,7 @@ class Widths:
             decides = leaf.dim in (("out", output, axis), ("inner out", output, axis))
             agrees = all(leaf.values.get(i, v) == v for i, v in wanted.items())
             if decides and agrees and not isinstance(leaf.solution, Tree):
-                return Width(leaf.solution)
+                return None if is_left_open(leaf) else Width(leaf.solution)
         return None
 
     def of_stages(
@@ -338,6 +339,17 @@ class Widths:
         they are."""
         names = self.dependence.of(ref, axis)
         return any(self.settings.found[label].dim is None for label in names)
+
+
+def is_left_open(leaf: Many) -> bool:
+    """Whether a size of what an operation makes is a number that the author did not write: it
+    may follow all that the operation reads."""
+    out = leaf.dim is not None and leaf.dim[0] == "out" and not leaf.slot
+    return out and leaf.solution is None and all(hint == _OPEN for hint in leaf.hints)
+
+
+_OPEN = HintUnary("-", HintConst(1))
+"""A size of a reshaped tensor that PyTorch works out."""
 
 
 def _solved_names(leaf: Many) -> Iterator[str]:

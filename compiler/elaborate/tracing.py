@@ -14,7 +14,9 @@ from compiler.syntax import (
     Binary,
     Binding,
     Call,
+    Clause,
     Comprehension,
+    Declare,
     For,
     If,
     Item,
@@ -30,7 +32,7 @@ from compiler.syntax import (
 def find_untraced(item: Item) -> dict[str, tuple[Span, ...]]:
     """Parameters that reach places where no hint follows, directly or through bindings of the
     body, with these places: loops, numbers of copies, conditions that change from turn to turn,
-    paths, slices of lists and functions that Python does not have."""
+    paths, slices of lists, initial values and functions that Python does not have."""
     nodes = list(walk(item.body))
     sources: dict[str, set[str]] = {}
     turning: dict[str, set[str]] = {}
@@ -84,6 +86,9 @@ def _untraced_places(node: Node) -> Iterator[tuple[Span, object]]:
                 yield node.span, arguments
         case Comprehension(generators=generators):
             yield node.span, generators
+        case Clause(word=word, operands=operands) if word.text in ("param", "buffer"):
+            declared = (o.value for o in operands if isinstance(o.value, Declare))
+            yield node.span, tuple(d.value for d in declared if d.value is not None)
 
 
 def _names(tree: object) -> Iterator[str]:

@@ -200,10 +200,10 @@ OUTER = "outer"
 
 
 def mark_outer(hint: Hint) -> Hint | None:
-    """What is left of a hint in another block than the one it was written in: the names that it
-    reads there, which mean something else here or nothing. None for a plain number."""
-    names = dict.fromkeys(hint_names(hint))
-    return HintCall(OUTER, tuple(map(HintName, names))) if names else None
+    """What is left of a hint in another block than the one it was written in: the names and sizes
+    that it reads there, which mean something else here or nothing. None for a plain number."""
+    atoms = tuple(dict.fromkeys(hint_atoms(hint)))
+    return HintCall(OUTER, atoms) if atoms else None
 
 
 def outer_names(hint: Hint) -> frozenset[str]:
@@ -215,21 +215,31 @@ def outer_names(hint: Hint) -> frozenset[str]:
 
 def hint_names(hint: Hint) -> Iterator[str]:
     """Every name a hint reads, in order, with repetitions."""
+    return (atom.name for atom in hint_atoms(hint) if isinstance(atom, HintName))
+
+
+def hint_sizes(hint: Hint) -> Iterator[HintSize]:
+    """Every size of a tensor that a hint reads, in order, with repetitions."""
+    return (atom for atom in hint_atoms(hint) if isinstance(atom, HintSize))
+
+
+def hint_atoms(hint: Hint) -> Iterator[HintName | HintSize]:
+    """Every name and size that a hint reads, in order, with repetitions."""
     match hint:
-        case HintName(name):
-            yield name
+        case HintName() | HintSize():
+            yield hint
         case HintUnary(_, operand):
-            yield from hint_names(operand)
+            yield from hint_atoms(operand)
         case HintBinary(_, left, right):
-            yield from hint_names(left)
-            yield from hint_names(right)
+            yield from hint_atoms(left)
+            yield from hint_atoms(right)
         case HintChoose(condition, then, otherwise):
-            yield from hint_names(condition)
-            yield from hint_names(then)
-            yield from hint_names(otherwise)
+            yield from hint_atoms(condition)
+            yield from hint_atoms(then)
+            yield from hint_atoms(otherwise)
         case HintCall() | HintItem() | HintList() | HintText():
             for part in _parts(hint):
-                yield from hint_names(part)
+                yield from hint_atoms(part)
 
 
 def _parts(hint: HintCall | HintItem | HintList | HintText) -> tuple[Hint, ...]:

@@ -196,13 +196,20 @@ class Reshape(Op):
         return hint is not None and any(True for _ in hint_names(hint))
 
     def _leaves(self, node: Node) -> tuple[Leaf, ...]:
-        """The new sizes as leaves, with the entry of the field that each came from."""
-        target = node.output.type.shape
+        """The new sizes as leaves, with the entry of the field that each came from. A known one
+        that the author left open stays open: it may change with the arguments of a class."""
+        value = node.inputs[0]
+        assert value is not None
+        source, target = value.type.shape, node.output.type.shape
+        shown = all(d.known is not None or d in source for d in target)
         rest = next((i for i, d in enumerate(self.shape) if isinstance(d, Rest)), len(target))
         behind = len(target) - len(self.shape)
         leaves = []
         for axis, dim in enumerate(target):
             entry = axis if axis < rest else axis - behind if axis - behind > rest else None
+            if entry is not None and self.shape[entry] == -1 and dim.known is not None and shown:
+                leaves.append(Leaf(-1))
+                continue
             field = None if entry is None else f"shape.{entry}"
             leaves.append(Leaf(dim, f"dim{axis}", field=field, dim=("out", 0, axis)))
         return tuple(leaves)
@@ -260,7 +267,9 @@ def _spell_flatten(start: int, end: int, rank: int) -> Spelling:
 
 def _leave_one_open(leaves: Sequence[Leaf], pair: int) -> tuple[Term, ...]:
     """Sizes with -1 for the one that PyTorch can work out: the symbolic one that takes the most
-    words; of two that split an axis, the second."""
+    words; of two that split an axis, the second. None where one is open already."""
+    if any(leaf.value == -1 for leaf in leaves):
+        return tuple(leaves)
     unknown = [i for i, leaf in enumerate(leaves) if _known(leaf) is None]
     if unknown:
         place = max(unknown, key=lambda i: (len(str(leaves[i].value)), -i))
