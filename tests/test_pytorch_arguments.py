@@ -9,6 +9,8 @@ import pytest
 
 from backends.pytorch.load import run_source
 from backends.pytorch.modules import emit_module
+from backends.pytorch.settings import simplify
+from compiler.ir.hint import HintBinary, HintChoose, HintConst, HintName
 from tests.elaborating import build
 from tests.pytorch_compare import assert_arguments_mean_the_same, assert_means_the_same
 
@@ -354,3 +356,38 @@ def test_an_argument_that_initial_values_follow_is_not_offered() -> None:
     }
     """
     assert offered(spec) == {"out"}
+
+
+HALVES = """
+block halves(x: f32[n, c]) {
+    a, b = x -> chunk(2, axis=1)
+    return (a -> dense(4) as left) * (b -> dense(4) as right)
+}
+block quarters(x: f32[n, c]) {
+    a, b, k, d = x -> chunk(4, axis=1)
+    return (a -> dense(4) as a) * (b -> dense(4) as b) + (k -> dense(4) as k) * (d -> dense(4) as d)
+}
+model M(width: int = 16) {
+    input x: f32[batch, 6]
+    y = x -> dense(width) as first
+    z = (y -> halves as one) + (x -> halves as two)
+    output y = z + (y -> quarters as three) + (x -> dense(20) as second -> quarters as four)
+}
+"""
+
+
+@pytest.mark.parametrize("width", ["7", "11", "12"])
+def test_pieces_of_a_tensor_follow_its_width_also_where_it_is_no_multiple(width: str) -> None:
+    text = emit_module([build(HALVES).graph], title="M")
+    assert "def __init__(self, c: int) -> None:" in text
+    assert "self.right = nn.Linear(c // 2, 4)" in text
+    assert_arguments_mean_the_same(HALVES, "M", {"width": width}, {"batch": 2})
+
+
+@pytest.mark.parametrize("symbol", ["!=", "=="])
+def test_a_choice_between_equal_sizes_is_one_of_them(symbol: str) -> None:
+    width, eight = HintName("width"), HintConst(8)
+    sides = (eight, width) if symbol == "!=" else (width, eight)
+    assert simplify(HintChoose(HintBinary(symbol, width, eight), *sides), whole=True) == eight
+    same = HintChoose(HintBinary(symbol, width, width), *sides)
+    assert simplify(same, whole=True) == width

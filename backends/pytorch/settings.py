@@ -356,16 +356,29 @@ def simplify(hint: Hint, *, whole: bool) -> Hint:
             condition = simplify(condition, whole=True)
             if isinstance(condition, HintConst):
                 return simplify(then if condition.value else otherwise, whole=whole)
-            parts = (simplify(h, whole=whole) for h in (then, otherwise))
-            return HintChoose(condition, *parts)
+            then, otherwise = (simplify(h, whole=whole) for h in (then, otherwise))
+            return _drop_choice(HintChoose(condition, then, otherwise))
         case HintBinary(symbol, left, right):
             left, right = simplify(left, whole=whole), simplify(right, whole=whole)
             symbol = "//" if symbol == "/" and whole else symbol
+            if symbol in ("==", "!=") and left == right:
+                return HintConst(symbol == "==")
             hint = _drop_neutral(HintBinary(symbol, left, right))
     if not isinstance(hint, HintConst) and not any(True for _ in hint_names(hint)):
         value = evaluate_hint(hint, {})
         if isinstance(value, (int, float, str)) or value is None:
             return HintConst(value)
+    return hint
+
+
+def _drop_choice(hint: HintChoose) -> Hint:
+    """`8 if width != 8 else width` is 8."""
+    match hint.condition:
+        case _ if hint.then == hint.otherwise:
+            return hint.then
+        case HintBinary("==" | "!=" as symbol, left, right):
+            if {left, right} == {hint.then, hint.otherwise}:
+                return hint.then if symbol == "!=" else hint.otherwise
     return hint
 
 

@@ -35,6 +35,7 @@ from compiler.ir.hint import (
     hint_size,
     rename_hint,
 )
+from compiler.ops.joining import Chunk
 
 DEEPEST = 50
 """Tensors joined in tensors that are still written as a sum."""
@@ -256,8 +257,8 @@ class Widths:
     def _accept(self, hint: Hint, wanted: Mapping[int, object]) -> Width | None:
         """A derived expression in its shortest form, if it holds."""
         found = self.settings.holds(shorten(hint), wanted)
-        if found is None or self.settings.is_runtime(found):
-            return None
+        if found is None or self.settings.is_runtime(found) or _count_choices(found) > 1:
+            return None  # nobody reads a choice inside a choice
         return Width(found if any(True for _ in hint_names(found)) else None)
 
     def _computed(self, item: Merged, ref: Made, axis: int, depth: int) -> Width | None:
@@ -272,7 +273,28 @@ class Widths:
             if len(axes) > 1:
                 places = [(item.refs[0], k) for k in axes]
                 return self._rejoined(places, depth) or self._combine("*", places, wanted, depth)
+        ops = [node.op for node in item.sample.nodes]
+        if len(ops) == 1 and isinstance(ops[0], Chunk) and axis == ops[0].axis % self._rank(ref):
+            return self._of_piece(item, ops[0], ref, axis, depth)
         return self._inferred(item, ref, axis, depth, wanted) if self.loops else None
+
+    def _rank(self, made: Made) -> int:
+        return self.target.type_of(made, min(made.item.instances)).rank
+
+    def _of_piece(self, item: Merged, op: Chunk, made: Made, axis: int, depth: int) -> Width | None:
+        """The size of one of the pieces that an axis is cut into: all but the last are rounded
+        up. The second half is `c // 2`."""
+        width = self.of(item.refs[0], axis, depth + 1)
+        if width is None or width.hint is None:
+            return width
+        parts = HintConst(op.parts)
+        rounded = HintBinary("+", width.hint, HintConst(op.parts - 1))
+        piece: Hint = HintBinary("//", rounded, parts)
+        if made.output == op.parts - 1:
+            others = HintBinary("*", HintConst(op.parts - 1), shorten(piece))
+            half = HintBinary("//", width.hint, parts)
+            piece = half if op.parts == 2 else HintBinary("-", width.hint, others)
+        return self._accept(piece, self.sizes(made, axis))
 
     def _inferred(
         self, item: Merged, made: Made, axis: int, depth: int, wanted: Mapping[int, object]
@@ -339,6 +361,17 @@ class Widths:
         they are."""
         names = self.dependence.of(ref, axis)
         return any(self.settings.found[label].dim is None for label in names)
+
+
+def _count_choices(hint: Hint) -> int:
+    match hint:
+        case HintChoose(condition, then, otherwise):
+            return 1 + sum(map(_count_choices, (condition, then, otherwise)))
+        case HintBinary(_, left, right):
+            return _count_choices(left) + _count_choices(right)
+        case HintUnary(_, operand):
+            return _count_choices(operand)
+    return 0
 
 
 def is_left_open(leaf: Many) -> bool:
