@@ -98,3 +98,10 @@ def test_a_large_number_that_means_something(expression: str, tmp_path: Path) ->
         sink=sink,
     )
     assert report.passed, [m.title() for m in sink.messages]
+
+
+def test_types_are_judged_before_divisors() -> None:
+    found = codes(
+        "model M {\n    input x: f32[]\n    input i: i64[]\n    output y = cross_entropy(x, i)\n}\n"
+    )
+    assert found == ["W0380"]

@@ -83,8 +83,10 @@ def apply_op(
         op = _make_op(body, layer.op, given, application)
         numbers = operands
         operands = _make_constants(body, layer.op, operands, application)
-        _check_divisors(body, op, numbers, operands)
-        return _add_node(_Call(body, layer, op, given, operands, application), slot)
+        made = _add_node(_Call(body, layer, op, given, operands, application), slot)
+        if not isinstance(made, Poison):
+            _check_divisors(body, op, numbers, operands)
+        return made
     except Refused:
         return POISON
 
@@ -227,7 +229,7 @@ def _make_constants(
 def _check_divisors(
     body: Body, op: Op, given: Sequence[Given | None], made: Sequence[Given | None]
 ) -> None:
-    """Refuses zeros that whole numbers would be divided by."""
+    """Refuses zeros that whole numbers would be divided by, once the types are known to fit."""
     types = [g.value.type if g is not None and isinstance(g.value, Tensor) else None for g in made]
     for place, domain in op.domains(types).items() if all(types) else ():
         item = given[place]
