@@ -372,7 +372,7 @@ class Hunt:
             kind.torch = lambda self, node: mutant.module  # type: ignore[method-assign]
         if mutant.field is not None:
             name, value = mutant.field
-            kind.evaluate = lambda self, *a: meaning(replace(self, **{name: value}), *a)  # type: ignore
+            kind.evaluate = lambda self, *a: meaning(replace(self, **{name: value}), *a)  # type: ignore[method-assign, misc]
         try:
             yield
         finally:

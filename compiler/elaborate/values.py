@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from enum import Enum
@@ -62,13 +63,13 @@ class Undecided:
     text: str
 
 
-class Several:
+class Several(ABC):
     """A value of values."""
 
     @property
+    @abstractmethod
     def values(self) -> tuple[Val, ...]:
         """The values in order."""
-        raise NotImplementedError
 
     @cached_property
     def size(self) -> int:

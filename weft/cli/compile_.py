@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,8 +25,10 @@ from weft.cli.reporting import (
 )
 
 if TYPE_CHECKING:
+    from backends.onnx_runtime.session import Device as Place
     from compiler.ir.evaluate import Array
     from compiler.passes.base import Explanation
+    from compiler.program import Program
     from weft.compiling import Target
 
 Folder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")]
@@ -83,7 +86,6 @@ def compile_command(
         weft compile net.weft -o out --onnx --opset 18 --item fit
     """
     program = check_file(file, assignments)
-    from backends.onnx_runtime.cases import need_memory
     from backends.onnx_runtime.session import Device as Place
     from weft import compiling
     from weft.building.finished import open_target
@@ -93,26 +95,51 @@ def compile_command(
     open_variant = partial(open_target, program, build or Path("output") / file.stem)
     targets = compiling.choose_targets(program, item, open_variant)
     both = only_onnx == only_pytorch
+    place = Place(device.value) if verify else None
+    written = _Written(only_onnx or both, only_pytorch or both, output, weights, opset, explain)
     for target in targets:
-        numbers = None
-        verified = verify and (target.deploy is None or target.deploy.verify)
-        if verified and (only_onnx or both):
-            need_memory(target.graph, target.fixed)
-        if only_onnx or both or compiling.has_weights(target, weights):
-            numbers, warnings = compiling.gather_weights(target, weights, program)
-            print_messages(warnings)
-        module: list[Path] = []
-        if only_pytorch or both:
-            module = _write_module(target, numbers, output, weights)
-        if numbers is not None and (only_onnx or both):
-            report = compiling.write_onnx(target, numbers, output, program, opset=opset)
-            say(f"wrote {report.files[0]} ({compiling.describe(report)})")
-            print_explanations(report.explanations, explain)
-            if target.deploy is not None and not target.deploy.verify:
-                print_messages([NotVerified(target.deploy.span, str(report.files[0]))])
-            elif verified:
-                place = Place(device.value)
-                print(compiling.verify_written(target, numbers, report.files, module, place))
+        _compile_target(target, program, written, place)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What is to be written of each target, and where."""
+
+    onnx: bool
+    pytorch: bool
+    folder: Path
+    weights: Path | None
+    opset: int | None
+    explain: str | None
+
+
+def _compile_target(
+    target: Target, program: Program, written: _Written, place: Place | None
+) -> None:
+    """Writes a target, and verifies it at a place, if one is given."""
+    from backends.onnx_runtime.cases import need_memory
+    from weft import compiling
+
+    if target.deploy is not None and not target.deploy.verify:
+        place = None
+    if place is not None and written.onnx:
+        need_memory(target.graph, target.fixed)
+    numbers = None
+    if written.onnx or compiling.has_weights(target, written.weights):
+        numbers, warnings = compiling.gather_weights(target, written.weights, program)
+        print_messages(warnings)
+    module: list[Path] = []
+    if written.pytorch:
+        module = _write_module(target, numbers, written.folder, written.weights)
+    if numbers is None or not written.onnx:
+        return
+    report = compiling.write_onnx(target, numbers, written.folder, program, opset=written.opset)
+    say(f"wrote {report.files[0]} ({compiling.describe(report)})")
+    print_explanations(report.explanations, written.explain)
+    if target.deploy is not None and not target.deploy.verify:
+        print_messages([NotVerified(target.deploy.span, str(report.files[0]))])
+    elif place is not None:
+        print(compiling.verify_written(target, numbers, report.files, module, place))
 
 
 def _write_module(
