@@ -391,3 +391,33 @@ def test_a_choice_between_equal_sizes_is_one_of_them(symbol: str) -> None:
     assert simplify(HintChoose(HintBinary(symbol, width, eight), *sides), whole=True) == eight
     same = HintChoose(HintBinary(symbol, width, width), *sides)
     assert simplify(same, whole=True) == width
+
+
+SUMMED = """
+block branches(x: f32[n, c, h, w], out: int, stride: int = 1) {
+    y = (x -> conv(out, 3, stride=stride, padding=1) as wide)
+        + (x -> conv(out, 1, stride=stride) as narrow)
+    if stride == 1 and c == out { y = y + (x -> batch_norm as same) }
+    return y -> relu
+}
+model M(depths: list = [2, 3], width: int = 4, classes: int = 3) {
+    input x: f32[batch, 3, 8, 8]
+    x = x -> branches(width) as stem
+    for i, depth in enumerate(depths) {
+        for j in 0..depth {
+            x = x -> branches(width * 2 ** i, stride=if j == 0 then 2 else 1) as "stage{i}"[j]
+        }
+    }
+    output y = x -> global_avg_pool -> dense(classes) as head
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"depths": "[1, 2, 2]"}, {"width": "3"}, {"width": "6", "classes": "5"}]
+)
+def test_sums_of_one_form_are_one_class_where_one_is_optional(values: dict[str, str]) -> None:
+    text = emit_module([build(SUMMED).graph], title="M")
+    assert text.count("(nn.Module):") == 2
+    assert "if stride == 1 and c == out:" in text
+    assert_arguments_mean_the_same(SUMMED, "M", values, {"batch": 2})

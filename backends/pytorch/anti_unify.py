@@ -2,7 +2,8 @@
 
 Bodies are walked from their outputs; a pair of references that disagree becomes a choice when one
 side is an ancestor of the other (an optional branch), and otherwise the bodies need two classes.
-Memoised on tuples of references, so that shared values stay shared.
+Memoised on tuples of references, so that shared values stay shared. Where operations of one form
+were taken for each other (`y + x` for `a + b`), `by_place` holds them to one place in the spec.
 """
 
 from __future__ import annotations
@@ -33,9 +34,12 @@ class AntiUnifier:
         Diverge: one class cannot serve them.
     """
 
-    def __init__(self, bodies: list[Body], *, functions_differ: bool) -> None:
+    def __init__(
+        self, bodies: list[Body], *, functions_differ: bool, by_place: bool = False
+    ) -> None:
         self.bodies = bodies
         self.functions_differ = functions_differ
+        self.by_place = by_place
         self.items: list[Merged] = []
         self.formals: list[dict[int, int]] = []
         self.choices: list[Choice] = []
@@ -98,7 +102,9 @@ class AntiUnifier:
                 key = (number, place)
                 if key not in self._kinds:
                     item = self.bodies[number].items[place]
-                    self._kinds[key] = find_kind(item, functions_differ=self.functions_differ)
+                    kind = find_kind(item, functions_differ=self.functions_differ)
+                    place_in_spec = [node.origin.span for node in item.nodes if not item.slot]
+                    self._kinds[key] = (kind, *place_in_spec) if self.by_place else kind
                 return self._kinds[key], output
             case FromOwn(path):
                 return "own", path

@@ -37,14 +37,15 @@ from backends.pytorch.terms import (
 Groups = list[list[int]]
 
 
-def merge_bodies(bodies: list[Body]) -> Class:
-    """One class for all bodies, its leaves not yet explained.
+def merge_bodies(bodies: list[Body], *, by_place: bool = False) -> Class:
+    """One class for all bodies, its leaves not yet explained. `by_place`: only operations from
+    one place in the spec are the same in two bodies of different structure.
 
     Raises:
         Diverge: one class cannot serve them.
     """
     groups = group_by_structure(bodies)
-    merged = _copy(bodies) if len(groups) == 1 else _anti_unify(bodies, groups)
+    merged = _copy(bodies) if len(groups) == 1 else _anti_unify(bodies, groups, by_place)
     _check_formals(merged, groups)
     for item in merged.items:
         _merge_trees(item)
@@ -92,11 +93,12 @@ def _copy(bodies: list[Body]) -> Class:
     return Class(model.frame.block, model.frame.doc, bodies, items, [], outputs, places)
 
 
-def _anti_unify(bodies: list[Body], groups: Groups) -> Class:
+def _anti_unify(bodies: list[Body], groups: Groups, by_place: bool) -> Class:
     frames = [body.frame for body in bodies]
     functions = [[a.value for a in f.arguments if not is_scalar(a.value)] for f in frames]
     differ = any(row != functions[0] for row in functions)
-    found = AntiUnifier([bodies[g[0]] for g in groups], functions_differ=differ)
+    models = [bodies[g[0]] for g in groups]
+    found = AntiUnifier(models, functions_differ=differ, by_place=by_place)
     if any(len(formal) != len(groups) for formal in found.formals):
         raise Diverge("an input that only some instances have")
 

@@ -242,9 +242,12 @@ def _join(piece: list[Body], clusters: list[list[Body]], made: list[Class]) -> N
 
 def _attempt(bodies: list[Body]) -> Class | None:
     """The class of all bodies; None where one cannot serve them."""
-    try:
-        target = merge_bodies(bodies)
-        explain_class(target)
-    except Diverge:
-        return None
-    return target
+    differ = len(group_by_structure(bodies)) > 1
+    for by_place in (False, True) if differ else (False,):
+        try:
+            target = merge_bodies(bodies, by_place=by_place)
+            explain_class(target)
+        except Diverge:
+            continue
+        return target
+    return None
