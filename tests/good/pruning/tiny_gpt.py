@@ -9,8 +9,9 @@ class SelfAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017); query, key and value come from
     one projection."""
 
-    def __init__(self, d: int, causal: bool = False) -> None:
+    def __init__(self, d: int, heads: int, causal: bool = False) -> None:
         super().__init__()
+        self.heads = heads
         self.causal = causal
         self.in_proj = nn.Linear(d, 288)
         self.out_proj = nn.Linear(96, d)
@@ -18,9 +19,9 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # x: [n, t, d]
         q, k, v = self.in_proj(x).chunk(3, dim=-1)
-        q = q.unflatten(-1, (3, -1)).transpose(1, 2)  # [n, 3, t, 32]
-        k = k.unflatten(-1, (3, -1)).transpose(1, 2)
-        v = v.unflatten(-1, (3, -1)).transpose(1, 2)
+        q = q.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k = k.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        v = v.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         return self.out_proj(y.transpose(1, 2).flatten(2))  # [n, t, d]
 
@@ -44,6 +45,7 @@ class EncoderBlock(nn.Module):
     def __init__(
         self,
         d: int,
+        heads: int,
         hidden: int,
         eps: float = 1e-5,
         drop: float = 0.0,
@@ -52,7 +54,7 @@ class EncoderBlock(nn.Module):
         super().__init__()
         self.drop = drop
         self.ln_1 = nn.LayerNorm(d, eps=eps)
-        self.self_attention = SelfAttention(d, causal=causal)
+        self.self_attention = SelfAttention(d, heads, causal=causal)
         self.ln_2 = nn.LayerNorm(d, eps=eps)
         self.mlp = Mlp(d, hidden, drop=drop)
 
@@ -66,19 +68,21 @@ class EncoderBlock(nn.Module):
 class TinyGPT(nn.Module):
     """A transformer that writes Shakespeare character by character."""
 
-    def __init__(self, vocab: int = 65, d: int = 90) -> None:
+    def __init__(
+        self, vocab: int = 65, context: int = 64, d: int = 90, heads: int = 3
+    ) -> None:
         super().__init__()
-        self.position = nn.Parameter(torch.empty(64, d))
+        self.position = nn.Parameter(torch.empty(context, d))
         self.embed = nn.Embedding(vocab, d)
         self.blocks = nn.Sequential(
-            *[EncoderBlock(d, 358, causal=True) for _ in range(4)]
+            *[EncoderBlock(d, heads, 358, causal=True) for _ in range(4)]
         )
         self.norm = nn.LayerNorm(d)
         self.head = nn.Linear(d, vocab, bias=False)
         nn.init.normal_(self.position, std=0.02)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        # tokens: i64[batch, 64]
-        x = self.embed(tokens) + self.position  # [batch, 64, d]
+        # tokens: i64[batch, context]
+        x = self.embed(tokens) + self.position  # [batch, context, d]
         x = self.norm(self.blocks(x))
-        return self.head(x)  # [batch, 64, vocab]
+        return self.head(x)  # [batch, context, vocab]

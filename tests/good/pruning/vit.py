@@ -8,8 +8,9 @@ class SelfAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017); query, key and value come from
     one projection."""
 
-    def __init__(self, d: int, causal: bool = False) -> None:
+    def __init__(self, d: int, heads: int, causal: bool = False) -> None:
         super().__init__()
+        self.heads = heads
         self.causal = causal
         self.in_proj = nn.Linear(d, 144)
         self.out_proj = nn.Linear(48, d)
@@ -17,9 +18,9 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # x: [n, t, d]
         q, k, v = self.in_proj(x).chunk(3, dim=-1)
-        q = q.unflatten(-1, (4, -1)).transpose(1, 2)  # [n, 4, t, 12]
-        k = k.unflatten(-1, (4, -1)).transpose(1, 2)
-        v = v.unflatten(-1, (4, -1)).transpose(1, 2)
+        q = q.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k = k.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        v = v.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         return self.out_proj(y.transpose(1, 2).flatten(2))  # [n, t, d]
 
@@ -43,6 +44,7 @@ class EncoderBlock(nn.Module):
     def __init__(
         self,
         d: int,
+        heads: int,
         hidden: int,
         eps: float = 1e-5,
         drop: float = 0.0,
@@ -51,7 +53,7 @@ class EncoderBlock(nn.Module):
         super().__init__()
         self.drop = drop
         self.ln_1 = nn.LayerNorm(d, eps=eps)
-        self.self_attention = SelfAttention(d, causal=causal)
+        self.self_attention = SelfAttention(d, heads, causal=causal)
         self.ln_2 = nn.LayerNorm(d, eps=eps)
         self.mlp = Mlp(d, hidden, drop=drop)
 
@@ -65,17 +67,17 @@ class EncoderBlock(nn.Module):
 class SmallViT(nn.Module):
     """A small vision transformer for 32×32 images."""
 
-    def __init__(self, classes: int = 10) -> None:
+    def __init__(self, classes: int = 10, width: int = 44, heads: int = 4) -> None:
         super().__init__()
-        self.patches = nn.Conv2d(3, 44, 8, stride=8)
+        self.patches = nn.Conv2d(3, width, 8, stride=8)
         self.layers = nn.Sequential(
-            *[EncoderBlock(44, hidden) for hidden in [63, 62, 68, 61]]
+            *[EncoderBlock(width, heads, hidden) for hidden in [63, 62, 68, 61]]
         )
-        self.ln = nn.LayerNorm(44)
-        self.head = nn.Linear(44, classes)
+        self.ln = nn.LayerNorm(width)
+        self.head = nn.Linear(width, classes)
 
     def forward(self, image: Tensor) -> Tensor:
         # image: [batch, 3, 32, 32]
-        x = self.patches(image).flatten(2).transpose(1, 2)  # [batch, 16, 44]
+        x = self.patches(image).flatten(2).transpose(1, 2)  # [batch, 16, width]
         x = self.layers(x)
         return self.head(self.ln(x).mean(1))  # [batch, classes]
