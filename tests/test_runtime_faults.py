@@ -136,6 +136,11 @@ PLAIN: dict[str, Callable[[], Plain]] = {
         ),
         {"w": draw_kernel(2, 3, 3, 3)},
     ),
+    "power_of_integers": lambda: Plain(
+        (node("Pow", "x", "k"),),
+        {"x": np.array([7, 255], np.int32), "k": np.array([13, 7], np.int32)},
+        model("x: i64[batch, 3]; k: i64[batch, 3]", "x ** 7 + x ** k"),
+    ),
     "pad_of_i16": lambda: Plain(
         (node("Pad", "x", "p"),),
         {"x": whole("int16")},
@@ -175,6 +180,8 @@ def expect(name: str, plain: Plain) -> Any:
     """What a wrong form should give: what it gives where nothing is fused, or by hand."""
     if name == "pool_of_padding":
         return np.full((1, 1, 1), -np.inf, np.float32)
+    if name == "power_of_integers":
+        return np.power(plain.inputs["x"], plain.inputs["k"])
     return plain.run(optimized=False)
 
 

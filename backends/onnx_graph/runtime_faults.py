@@ -64,6 +64,13 @@ FAULTS = (
         "compiler.ops.convolution.Conv.onnx",
     ),
     RuntimeFault(
+        "power_of_integers",
+        Harm.WRONG,
+        "1.31.1",
+        "Pow of integers is computed in f64, which holds no whole numbers from 2**53, no overflow",
+        "compiler.ops.arithmetic.Pow.onnx",
+    ),
+    RuntimeFault(
         "pad_of_i16",
         Harm.REFUSED,
         "1.31.1",

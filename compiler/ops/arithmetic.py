@@ -21,6 +21,9 @@ from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 
+EXPONENT_BITS = 31
+"""Bits of the exponents of whole numbers, which are positive."""
+
 
 class Arithmetic(Elementwise):
     """Base of operations with two operands and a sign of their own."""
@@ -200,11 +203,27 @@ class FloorDivide(Arithmetic):
     ) -> Sequence[Any]:
         dtype = outputs[0].dtype
         left, right = cast_operands(build, inputs, types, dtype)
-        # ONNX's Div cuts off whole numbers towards zero, and Floor of a rounded quotient can be
-        # one too high: what is left after taking off the remainder is divided without rest.
+        if dtype.is_integer:
+            return [_write_whole_quotient(build, left, right, dtype)]
+        # Floor of a rounded quotient can be one too high: what is left after taking off the
+        # remainder is divided without rest.
         rest = _write_remainder(build, left, right, dtype)
-        whole = build.op("Div", [build.op("Sub", [left, rest]), right])
-        return [build.op("Round", [whole]) if dtype.is_float else whole]
+        return [build.op("Round", [build.op("Div", [build.op("Sub", [left, rest]), right])])]
+
+
+def _write_whole_quotient(build: OnnxBuilder, left: Any, right: Any, dtype: DType) -> Any:
+    """The quotient of whole numbers towards minus infinity. ONNX's Div cuts off towards zero, so
+    that it is one too high where the signs differ and something is left over. (Taking that off
+    the dividend first would leave the range of i8 at -128.)"""
+    quotient = build.op("Div", [left, right])
+    if dtype is DType.U8:
+        return quotient
+    zero = build.constant(np.zeros((), dtype.numpy), dtype)
+    rest = build.op("Sub", [left, build.op("Mul", [quotient, right])])
+    signs = [build.op("Less", [value, zero]) for value in (left, right)]
+    inexact = build.op("Not", [build.op("Equal", [rest, zero])])
+    above = build.op("And", [inexact, build.op("Xor", signs)])
+    return build.op("Sub", [quotient, build.op("Cast", [above], {"to": dtype})])
 
 
 @OPS.register
@@ -272,7 +291,7 @@ class Pow(Arithmetic):
         types = [operand_type(inputs, i) for i in range(2)]
         if self.result_dtype(types).is_float:
             return {}
-        return {1: Domain(Dim.of(2**31))}  # a whole number has no whole negative power
+        return {1: Domain(Dim.of(2**EXPONENT_BITS))}  # a whole number has no whole negative power
 
     def calculate(self, left: Array, right: Array) -> Array:
         return np.power(left, right)
@@ -281,9 +300,42 @@ class Pow(Arithmetic):
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
         dtype = outputs[0].dtype
-        wide = DType.I32 if dtype in (DType.I16, DType.I8, DType.U8) else dtype
-        power = build.op("Pow", cast_operands(build, inputs, types, wide))
-        return [cast(build, power, wide, dtype)]
+        if dtype.is_integer:
+            # ONNX's Mul is for these, and wraps around as the narrower ones do.
+            wide = DType.I64 if dtype is DType.I64 else DType.I32
+            base, exponent = cast_operands(build, inputs, types, wide)
+            return [cast(build, _write_whole_power(build, base, exponent, wide), wide, dtype)]
+        return [build.op("Pow", cast_operands(build, inputs, types, dtype))]
+
+
+def _write_whole_power(build: OnnxBuilder, base: Any, exponent: Any, dtype: DType) -> Any:
+    """A power of whole numbers as products of squares, one for each bit of the exponent: ONNX
+    Runtime's Pow computes in f64 (its fault `power_of_integers`)."""
+    known = build.numbers(exponent)
+    fixed = int(known) if known is not None and known.ndim == 0 else None
+    one, two, zero = (build.constant(np.full((), n, dtype.numpy), dtype) for n in (1, 2, 0))
+    power = None
+    for bit in range(EXPONENT_BITS if fixed is None else fixed.bit_length()):
+        if bit:
+            base = _write_square(build, base, dtype)
+        if fixed is not None and not fixed >> bit & 1:
+            continue
+        factor = base
+        if fixed is None:
+            place = build.constant(np.full((), 2**bit, dtype.numpy), dtype)
+            odd = build.op("Mod", [build.op("Div", [exponent, place]), two])
+            factor = build.op("Where", [build.op("Equal", [odd, one]), base, one])
+        power = factor if power is None else build.op("Mul", [power, factor])
+    if power is None:
+        return build.op("Add", [build.op("Mul", [base, zero]), one])
+    return power
+
+
+def _write_square(build: OnnxBuilder, x: Any, dtype: DType) -> Any:
+    """A square that wraps around; of a number that is known it is a number, for ONNX's inference
+    of shapes multiplies numbers too, and refuses those that overflow."""
+    known = build.numbers(x)
+    return build.op("Mul", [x, x]) if known is None else build.constant(known * known, dtype)
 
 
 @OPS.register

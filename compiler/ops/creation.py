@@ -100,6 +100,9 @@ class Constant(Op):
         if isinstance(self.value, tuple) and len(self.value) != math.prod(self.shape):
             reason = f"{len(self.value)} numbers do not fill {list(self.shape)}"
             raise _refuse(self.name, "value", reason)
+        if self.dtype.is_integer and isinstance(self.value, tuple):
+            for number in self.value:
+                need_held(self.name, "value", number, self.dtype)
         return (TensorType.of(self.dtype, self.shape),)
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
@@ -280,7 +283,7 @@ class Full(Op):
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         dtype = self.dtype or literal_dtype(self.value, ())
         need_held(self.name, "value", self.value, dtype)
-        if dtype.is_integer and self.value != math.floor(self.value):
+        if dtype.is_integer and not float(self.value).is_integer():
             refuse_option(self.name, "value", self.value, f"a whole number in {dtype}")
         return (TensorType(dtype, check_sizes(self.name, self.shape)),)
 

@@ -18,7 +18,7 @@ from compiler.ops.axes import axes_constant, need_float, operand_type, places
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.coupling import Coupling, CutTensor, Part, result, source, tie_same
-from compiler.ops.layers import known
+from compiler.ops.layers import known, need_held, refuse_option
 from compiler.ops.spelling import Call, In, Leaf, Spelling
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -64,7 +64,11 @@ class Pad(Op):
         if len(self.widths) % 2 or len(self.widths) > 2 * x.rank:
             reason = f"{len(self.widths)} widths for {x}: two for each axis, from the last"
             raise self._refuse(reason)
-        if self.mode != "constant":
+        if self.mode == "constant":
+            need_held(self.name, "value", self.value, x.dtype)
+            if x.dtype.is_integer and not float(self.value).is_integer():
+                refuse_option(self.name, "value", self.value, f"a whole number in {x.dtype}")
+        else:
             self._check_rank(x)
             need_float("pad", x)
         shape = list(x.shape)
