@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,30 @@ def test_devices_stay_devices(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="it is a named pipe"):
         write_text(tmp_path / "pipe.svg", "text")
     assert (tmp_path / "pipe.svg").is_fifo()
+
+
+@pytest.mark.parametrize("module", ["weft.cli.main", "typer", "compiler.driver"])
+def test_an_interrupt_while_modules_are_imported_is_one_line(module: str, tmp_path: Path) -> None:
+    (tmp_path / "net.weft").write_text(MODEL)
+    code = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    @staticmethod\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt)\n"
+        "from weft.cli.entry import main\n"
+        "main()"
+    )
+    command = [sys.executable, "-c", code, "check", "net.weft"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "weft: interrupted\n")
+
+
+def test_the_command_starts_at_an_entry_that_imports_nothing_of_the_compiler() -> None:
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {"weft": "weft.cli.entry:main"}
+    code = "import sys, weft.cli.entry; print([m for m in sys.modules if m in ('typer', 'numpy')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.messages.files import BadFile, OutOfMemory
+from weft.cli.entry import INTERRUPTED, STATUS
 from weft.cli.reporting import print_messages
 
 MODULES = {
@@ -64,7 +65,6 @@ class Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-INTERRUPTED = "weft: interrupted"
 CRASHED = 3
 """The status of a run that Weft itself broke off."""
 
@@ -99,7 +99,7 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the process: runs the command and ends with its status."""
+    """Runs the command and ends with its status."""
     try:
         run_command()
     except SystemExit as end:
@@ -128,9 +128,9 @@ def run_command() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
-        sys.exit(130)
+        sys.exit(STATUS)
     except SystemExit as end:
-        if end.code == 130:  # Typer takes the interrupt of a command, and says nothing
+        if end.code == STATUS:  # Typer takes the interrupt of a command, and says nothing
             print(INTERRUPTED, file=sys.stderr)
         raise
     except BrokenPipeError:
