@@ -234,7 +234,15 @@ def render_json(messages: Sequence[Message], extra: Mapping[str, object] | None 
         "messages": [encode_message(message) for message in messages],
         **(extra or {}),
     }
-    return json.dumps(report, indent=2, ensure_ascii=False)
+    return escape_controls(json.dumps(report, indent=2, ensure_ascii=False))
+
+
+def escape_controls(text: str) -> str:
+    """A text of JSON with escapes for the control and direction characters in its strings, which
+    a terminal would obey."""
+    return "".join(
+        char if char == "\n" or is_harmless(char) else json.dumps(char)[1:-1] for char in text
+    )
 
 
 def encode_message(message: Message) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from compiler.diagnostics import Label, Message, Severity
-from compiler.render import render, render_json
+from compiler.render import is_harmless, render, render_json
 from compiler.source import Source, Span
 
 NET = Source(
@@ -242,3 +242,14 @@ def test_every_place_of_small_texts(text: str) -> None:
     for start in range(len(text) + 1):
         for end in range(start, len(text) + 1):
             assert "^" in render([Sample(Span(source, start, end))])
+
+
+def test_json_has_no_character_that_a_terminal_would_obey() -> None:
+    strange = "\x9b31m\u202e\u2066\u200b\u2028\ud800\U000e0041\x1b\x7f"
+    source = Source(f"a{strange}.weft", "model M() {\n    output y = x\n}")
+    message = Sample(Span(source, 0, 5), f"b{strange}c", strange, (), strange)
+    text = render_json([message], {"columns": [strange]})
+    assert all(char == "\n" or is_harmless(char) for char in text)
+    found = json.loads(text)
+    assert found["columns"] == [strange]
+    assert found["messages"][0]["file"] == source.path
