@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.compression.base import WeightedNet
 from compiler.compression.world import LayerNote
-from compiler.files import write_text
-from compiler.ir.graph import Graph
+from compiler.files import need_file, read_json, write_text
+from compiler.ir.graph import Graph, Parameter
 from compiler.ir.printer import print_graph
 from compiler.ir.reader import read_graph
 from compiler.ir.weights import read_weights, write_weights
@@ -21,6 +22,8 @@ from compiler.source import Source, Span
 
 ENDINGS = (".ir", ".safetensors", ".json")
 """The graph, its numbers, and the notes of the pass that made it."""
+DAMAGES = (OSError, ValueError, LookupError, TypeError, AttributeError)
+"""What reading a file of a build raises where it is not as Weft wrote it."""
 
 
 def write_net(net: WeightedNet, notes: Sequence[LayerNote], path: Path) -> list[Path]:
@@ -36,17 +39,28 @@ def write_net(net: WeightedNet, notes: Sequence[LayerNote], path: Path) -> list[
     return paths
 
 
-def read_net(path: Path, before: Graph) -> tuple[WeightedNet, list[LayerNote]]:
-    """A net and its notes; spans point into the sources of the graph it was made from."""
+def read_net(path: Path, before: Graph) -> tuple[WeightedNet, list[LayerNote]] | None:
+    """A net and its notes; spans point into the sources of the graph it was made from. None where
+    the files are not as `write_net` writes them."""
     paths = [path.with_name(path.name + ending) for ending in ENDINGS]
     sources = find_sources(before)
-    graph = read_graph(paths[0].read_text(encoding="utf-8"), *sources)
-    found = read_weights(paths[1])
-    weights = {
-        p.path: np.array(found[p.path], dtype=p.value.type.dtype.numpy) for p in graph.parameters
-    }
-    notes = [_decode(entry, sources) for entry in json.loads(paths[2].read_text("utf-8"))]
+    try:
+        need_file(paths[0])
+        graph = read_graph(paths[0].read_text(encoding="utf-8"), *sources)
+        found = read_weights(paths[1])
+        weights = {p.path: _take(found[p.path], p) for p in graph.parameters}
+        notes = [_decode(entry, sources) for entry in read_json(paths[2])]
+    except DAMAGES:
+        return None
     return WeightedNet(graph, weights), notes
+
+
+def _take(array: NDArray[Any], parameter: Parameter) -> NDArray[Any]:
+    """The numbers of a parameter; a `ValueError` where they have another shape."""
+    expected = tuple(dim.evaluate({}) for dim in parameter.value.type.shape)
+    if array.shape != expected:
+        raise ValueError(f"{parameter.path} has shape {array.shape}, not {expected}")
+    return np.array(array, dtype=parameter.value.type.dtype.numpy)
 
 
 def find_sources(graph: Graph) -> tuple[Source, ...]:

@@ -14,9 +14,10 @@ from compiler.compression.contracts import Judgement, Measured, Spread
 from compiler.compression.requirements import find_all
 from compiler.compression.world import LayerNote
 from compiler.diagnostics import Message
-from compiler.files import write_text
+from compiler.files import read_json, write_text
 from compiler.program import Figure, Variant
 from compiler.signature import Direction
+from weft.building.nets import DAMAGES
 
 SPREAD_ERROR = "error_of_spread"
 """The name among the figures of the output error beside the spread of the outputs."""
@@ -122,20 +123,23 @@ def write_figures(
     write_text(path, json.dumps({"figures": data, "conditions": conditions}) + "\n")
 
 
-def read_figures(path: Path) -> tuple[dict[str, Figures], Mapping[str, Any]]:
-    """What `write_figures` wrote."""
-    data = json.loads(path.read_text(encoding="utf-8"))
-    figures = {
-        name: Figures(
-            {n: _decode(m) for n, m in found["plain"].items()},
-            {
-                split: {n: _decode(m) for n, m in metrics.items()}
-                for split, metrics in found["splits"].items()
-            },
-        )
-        for name, found in data["figures"].items()
-    }
-    return figures, data["conditions"]
+def read_figures(path: Path) -> tuple[dict[str, Figures], Mapping[str, Any]] | None:
+    """What `write_figures` wrote; None where the file holds something else."""
+    data = read_json(path)
+    try:
+        figures = {
+            name: Figures(
+                {n: _decode(m) for n, m in found["plain"].items()},
+                {
+                    split: {n: _decode(m) for n, m in metrics.items()}
+                    for split, metrics in found["splits"].items()
+                },
+            )
+            for name, found in data["figures"].items()
+        }
+        return figures, {**data["conditions"]}
+    except DAMAGES:
+        return None
 
 
 def write_layers(path: Path, rows: Sequence[LayerRow]) -> None:
@@ -143,10 +147,13 @@ def write_layers(path: Path, rows: Sequence[LayerRow]) -> None:
     write_text(path, json.dumps([asdict(row) for row in rows]) + "\n")
 
 
-def read_layers(path: Path) -> list[LayerRow]:
-    """What `write_layers` wrote."""
-    entries = json.loads(path.read_text(encoding="utf-8"))
-    return [LayerRow(**{**entry, "notes": tuple(entry["notes"])}) for entry in entries]
+def read_layers(path: Path) -> list[LayerRow] | None:
+    """What `write_layers` wrote; None where the file holds something else."""
+    entries = read_json(path)
+    try:
+        return [LayerRow(**{**entry, "notes": tuple(entry["notes"])}) for entry in entries]
+    except DAMAGES:
+        return None
 
 
 def _encode(measured: Measured) -> dict[str, Any]:
@@ -160,5 +167,11 @@ def _encode(measured: Measured) -> dict[str, Any]:
 
 
 def _decode(entry: Mapping[str, Any]) -> Measured:
-    samples = np.array(entry["samples"]) if entry["samples"] is not None else None
-    return Measured(entry["value"], Spread(entry["spread"]), samples, entry["rows"])
+    value, samples = entry["value"], None
+    if entry["samples"] is not None:
+        samples = np.array(entry["samples"])
+    if not isinstance(value, int | float) or (
+        samples is not None and samples.dtype.kind not in "biuf"
+    ):
+        raise TypeError("figures are numbers")
+    return Measured(value, Spread(entry["spread"]), samples, entry["rows"])

@@ -241,8 +241,8 @@ class VariantStages:
             build.measure_key,
         )
         stage, path = f"measure {variant.name}", build.steps_folder / "figures.json"
-        if cache.is_fresh(stage, key):
-            return read_figures(path)
+        if cache.is_fresh(stage, key) and (known := read_figures(path)) is not None:
+            return known
         self.workshop.echo(f"{stage}: {', '.join(c.name for c in contenders)} in turns")
         target = settle_sizes([c.wrapped for c in contenders], build.target)
         seconds, conditions = time_contenders(contenders, target)
@@ -262,8 +262,8 @@ class VariantStages:
         target = replace(build.target, span=None)
         key = hash_text(hash_file(own.path), build.key, repr(target), build.measure_key)
         path = build.steps_folder / "layers.json"
-        if cache.is_fresh(stage, key):
-            return read_layers(path)
+        if cache.is_fresh(stage, key) and (known := read_layers(path)) is not None:
+            return known
         rows = describe_layers(build, own, base)
         write_layers(path, rows)
         cache.record(stage, key, [path])

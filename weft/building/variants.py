@@ -175,9 +175,11 @@ class VariantBuild:
         """
         net = self.base
         for stage in self.plan():
-            if self.cache.is_fresh(stage.name, stage.key):
+            fresh = self.cache.is_fresh(stage.name, stage.key)
+            known = read_net(stage.path, self.base.graph) if fresh else None
+            if known is not None:
                 self.echo(f"{stage.name}: up to date")
-                net, notes = read_net(stage.path, self.base.graph)
+                net, notes = known
             else:
                 self.echo(stage.name)
                 goals = self.find_goals() if stage.step.compression.reads_goals else ()
@@ -192,7 +194,10 @@ class VariantBuild:
         stages = list(self.plan())
         if not all(self.cache.is_fresh(stage.name, stage.key) for stage in stages):
             return None
-        return read_net(stages[-1].path, self.base.graph)[0] if stages else self.base
+        if not stages:
+            return self.base
+        known = read_net(stages[-1].path, self.base.graph)
+        return known[0] if known is not None else None
 
     @property
     def key(self) -> str:
