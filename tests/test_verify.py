@@ -20,7 +20,7 @@ from backends.onnx_runtime.margins import Margin
 from backends.onnx_runtime.narrow import bisect_divergence, cut_graph, make_probe
 from backends.onnx_runtime.session import Device, Session, open_session
 from backends.onnx_runtime.verify import VerifyReport, verify
-from compiler.diagnostics import Sink
+from compiler.diagnostics import CompileError, Sink
 from compiler.dims import Dim
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Condition, Graph, Value
@@ -44,6 +44,7 @@ from compiler.ops.statistics import ArgMax
 from compiler.passes.base import Context, Pass
 from compiler.passes.pipeline import ONNX_PASSES
 from compiler.tensor import TensorType
+from tests.elaborating import build
 from tests.verifying import Net, make_mlp, place
 
 
@@ -336,3 +337,19 @@ def test_several_outputs_of_a_module() -> None:
     report = verify(graph, weights, torch_module=load(graph, weights), sink=sink)
     assert report.passed, sink.messages
     assert {r.output for r in report.results} <= {"total", "high"}
+
+
+def test_sizes_that_a_file_fixes_are_checked_before_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = build("model M() {\n    input x: f32[batch, 64]\n    output y = relu(x)\n}").graph
+    options = OnnxOptions(fixed=(("batch", 10**12),))
+    compile_onnx(graph, {}, tmp_path / "net.onnx", options=options)
+
+    def refuse(*given: object, **named: object) -> None:
+        raise AssertionError("a session was opened")
+
+    monkeypatch.setattr("backends.onnx_runtime.verify.open_session", refuse)
+    with pytest.raises(CompileError) as refused:
+        verify(graph, {}, onnx_path=tmp_path / "net.onnx", device=Device.CPU, sink=Sink())
+    assert [message.code for message in refused.value.messages] == ["W1337"]

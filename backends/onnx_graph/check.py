@@ -46,6 +46,17 @@ def check_onnx(path: Path) -> onnx.ModelProto:
     return inferred
 
 
+def read_input_shapes(model: onnx.ModelProto) -> dict[str, tuple[int | None, ...]]:
+    """The sizes of the axes of each input of a model, None where any size will do."""
+    return {
+        item.name: tuple(
+            dim.dim_value if dim.HasField("dim_value") else None
+            for dim in item.type.tensor_type.shape.dim
+        )
+        for item in model.graph.input
+    }
+
+
 def _check_free_dims(
     declared: Sequence[onnx.ValueInfoProto], inferred: Sequence[onnx.ValueInfoProto]
 ) -> None:

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.onnx_graph.check import MalformedModel, check_onnx, read_opset
+from backends.onnx_graph.check import MalformedModel, check_onnx, read_input_shapes, read_opset
 from backends.onnx_graph.metadata import OnnxOptions
-from backends.onnx_runtime.cases import CHEAP, VALUES, Case, make_cases, make_strange
+from backends.onnx_runtime.cases import CHEAP, VALUES, Case, make_cases, make_strange, need_memory
 from backends.onnx_runtime.margins import DEAR_DRAWS, DRAWS, Margin
 from backends.onnx_runtime.onnx_subject import OnnxSubject
 from backends.onnx_runtime.readback import check_integers
@@ -140,12 +140,13 @@ def _open_onnx(
     """The ONNX file as a subject, with the sizes that it fixes; None where it is malformed, or
     computes in floats what was planned in integers, which is reported."""
     try:
-        check_onnx(path)
+        model = check_onnx(path)
     except MalformedModel as error:
         sink.report(InvalidOnnx(graph.frame.origin, str(path), str(error)))
         return None
+    pinned = pin_sizes(graph, read_input_shapes(model))
+    need_memory(graph, pinned)  # a session may fill the tensors of sizes that the file fixes
     session = open_session(path, device=device)
-    pinned = pin_sizes(graph, session.fixed_shapes)
     if has_rounding(graph) and session.device is Device.CPU:
         floats = check_integers(graph, path)
         for message in floats:
