@@ -421,3 +421,14 @@ def test_sums_of_one_form_are_one_class_where_one_is_optional(values: dict[str, 
     assert text.count("(nn.Module):") == 2
     assert "if stride == 1 and c == out:" in text
     assert_arguments_mean_the_same(SUMMED, "M", values, {"batch": 2})
+
+
+def test_a_block_may_be_called_like_a_function() -> None:
+    text = (
+        "block NAME(x: f32[n, d], out: int) { return x -> dense(out) as fc -> relu }\n"
+        "model M(width: int = 4) {\n    input x: f32[batch, 8]\n"
+        "    output y = x -> NAME(width) -> dense(2)\n}\n"
+    )
+    for name in ("layer", "sorted", "len", "zip"):
+        graph = build(text.replace("NAME", name)).graph
+        assert "def __init__(self, width: int = 4)" in emit_module([graph], title="M")

@@ -93,6 +93,12 @@ class FileScope:
             elif brought is not None:
                 yield from brought.entries
 
+    def has(self, name: str) -> bool:
+        """Whether the file, or one that it uses, has an item of that name."""
+        used = (use.alias.text if use.alias is not None else None for use, _ in self.uses)
+        brought = (b.entries for use, b in self.uses if use.alias is None and b is not None)
+        return name in self.entries or name in used or any(name in other for other in brought)
+
     def find(self, name: str, span: Span) -> tuple[FileScope, Entry] | Namespace | None:
         """What a name means in this file: an item of its own or of a file that it uses."""
         own = self.entries.get(name)

@@ -106,7 +106,7 @@ def read_signature(file: FileScope, item: Item) -> BlockSignature:
         kind = read_type(report, parameter.type) if parameter.type is not None else None
         parameters.append(ParameterSpec(parameter, kind))
     inputs = tuple(_read_inputs(report, item.body)) if isinstance(item, Model) else ()
-    signature = BlockSignature(inputs, tuple(parameters), find_untraced(item))
+    signature = BlockSignature(inputs, tuple(parameters), find_untraced(item, file.has))
     file.signatures[item.name.text] = (item, signature)
     return signature
 

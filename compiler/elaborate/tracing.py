@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 
 from compiler.elaborate.functions import FUNCTIONS
@@ -29,10 +29,11 @@ from compiler.syntax import (
 )
 
 
-def find_untraced(item: Item) -> dict[str, tuple[Span, ...]]:
+def find_untraced(item: Item, is_own: Callable[[str], bool]) -> dict[str, tuple[Span, ...]]:
     """Parameters that reach places where no hint follows, directly or through bindings of the
     body, with these places: loops, numbers of copies, conditions that change from turn to turn,
-    paths, slices of lists, initial values and functions that Python does not have."""
+    paths, slices of lists, initial values and functions that Python does not have. `is_own`
+    says of a name whether the file means something else by it than the function."""
     nodes = list(walk(item.body))
     sources: dict[str, set[str]] = {}
     turning: dict[str, set[str]] = {}
@@ -48,7 +49,7 @@ def find_untraced(item: Item) -> dict[str, tuple[Span, ...]]:
     parameters = {p.name.text for p in item.parameters}
     found: dict[str, dict[Span, None]] = {}
     for node in nodes:
-        for place, tree in _untraced_places(node):
+        for place, tree in _untraced_places(node, is_own):
             # a path is written anew in each turn: it may say the names of its loop
             steps = (sources,) if isinstance(node, StageLabel) else (sources, turning)
             reached = _close(_names(tree), steps)
@@ -69,7 +70,7 @@ def _close(names: Iterator[str], steps: Sequence[Mapping[str, set[str]]]) -> set
     return reached
 
 
-def _untraced_places(node: Node) -> Iterator[tuple[Span, object]]:
+def _untraced_places(node: Node, is_own: Callable[[str], bool]) -> Iterator[tuple[Span, object]]:
     match node:
         case For(iterable=iterable):
             yield node.span, iterable
@@ -82,7 +83,7 @@ def _untraced_places(node: Node) -> Iterator[tuple[Span, object]]:
         case StageLabel(base=base, indices=indices):
             yield node.span, (base, indices) if isinstance(base, String) else indices
         case Call(function=Name(text=text), arguments=arguments):
-            if text in FUNCTIONS and text not in HINT_FUNCTIONS:
+            if text in FUNCTIONS and text not in HINT_FUNCTIONS and not is_own(text):
                 yield node.span, arguments
         case Comprehension(generators=generators):
             yield node.span, generators
