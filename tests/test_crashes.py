@@ -206,3 +206,18 @@ def test_the_command_starts_at_an_entry_that_imports_nothing_of_the_compiler() -
     code = "import sys, weft.cli.entry; print([m for m in sys.modules if m in ('typer', 'numpy')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", ["check", "compile", "build"])
+def test_a_name_that_is_no_text_is_refused(command: str, tmp_path: Path) -> None:
+    done = weft(command, os.fsdecode(b"net\xff.weft"), folder=tmp_path)
+    assert done.returncode == 1
+    assert b"its name is not text in UTF-8" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_report_of_a_crash_takes_a_name_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["weft", "build", "net\udcff.weft"])
+    report = crash.describe_crash(ValueError("x")).report
+    assert report is not None
+    assert "udcff" in Path(report).read_text(encoding="utf-8")

@@ -43,9 +43,11 @@ def _write_report(name: str, trace: traceback.TracebackException) -> str | None:
         *(line.rstrip("\n") for line in trace.stack.format()),
         name,
     ]
+    # A file's name may be no text, and stands in the command line.
+    text = "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
     path = Path(tempfile.gettempdir()) / f"weft-crash-{os.getpid()}.txt"
     try:
-        write_text(path, "\n".join(lines) + "\n")
+        write_text(path, text + "\n")
     except OSError:
         return None
     return str(path)

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from compiler.diagnostics import CompileError, did_you_mean
-from compiler.messages.files import BadFile, OutOfMemory
+from compiler.messages.files import BadFile, FileUnreadable, OutOfMemory
 from weft.cli.entry import INTERRUPTED, STATUS
 from weft.cli.reporting import print_messages
 
@@ -121,6 +121,11 @@ def run_command() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding, names of none
             stream.reconfigure(errors="backslashreplace")
+    for word in sys.argv[1:]:
+        # Python holds other bytes as surrogates, which protobuf and ONNX Runtime do not take.
+        if any("\ud800" <= char <= "\udfff" for char in word):
+            print_messages([FileUnreadable(None, word, "its name is not text in UTF-8")])
+            sys.exit(1)
     try:
         app()
     except CompileError as error:
