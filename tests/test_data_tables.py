@@ -185,6 +185,14 @@ def test_parquet_files_that_are_damaged(tmp_path: Path) -> None:
     assert "cannot be read" in fault_of(lambda: source.schema(tmp_path)).label()
 
 
+def test_parquet_files_whose_statistics_name_no_column(tmp_path: Path) -> None:
+    path, source = tmp_path / "t.parquet", Parquet("t.parquet")
+    parquet.write_table(pyarrow.table({"x": [[1.0, 2.0]] * 3}), path)
+    first, second, rest = path.read_bytes().split(b"element", 2)
+    path.write_bytes(first + b"element" + second + b"eleme\xd6t" + rest)
+    assert "no parquet file" in fault_of(lambda: source.schema(tmp_path)).label()
+
+
 def test_parquet_files_that_promise_gigabytes(tmp_path: Path) -> None:
     path, source = tmp_path / "t.parquet", Parquet("t.parquet")
     zeros = pyarrow.array(np.zeros(70_000_000, np.int8))

@@ -53,7 +53,10 @@ class Parquet(TextTable):
 
     def schema(self, folder: Path) -> tuple[Column, ...]:
         files = self._open(folder)
-        nulls = _count_nulls(files)
+        try:
+            nulls = _count_nulls(files)
+        except UnicodeDecodeError as error:
+            refuse_file(self.path, f"it is no parquet file: {error.reason} in a column's name")
         columns = tuple(self._describe(files, field, nulls) for field in files[0].schema_arrow)
         self.check_use(columns)
         return columns
