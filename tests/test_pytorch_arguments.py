@@ -432,3 +432,17 @@ def test_a_block_may_be_called_like_a_function() -> None:
     for name in ("layer", "sorted", "len", "zip"):
         graph = build(text.replace("NAME", name)).graph
         assert "def __init__(self, width: int = 4)" in emit_module([graph], title="M")
+
+
+def test_names_that_come_to_the_same_in_python_stay_apart_in_shapes() -> None:
+    graph = build(
+        "block layer(x: f32[`a_b`, d], `a-b`: int) { return x -> dense(`a-b`) as fc -> relu }\n"
+        "model M(width: int = 4) {\n    input x: f32[batch, 8]\n"
+        "    `%h.2` = x -> layer(width)\n"
+        "    output y = `%h.2` + layer(`%h.2`, width)\n}\n"
+    ).graph
+    text = emit_module([graph], title="M")
+    assert "def __init__(self, d: int, a_b2: int)" in text
+    assert "# x: [a_b, d]" in text
+    assert "# [a_b, a_b2]" in text
+    assert "h_2 = self.layer(x)" in text

@@ -6,7 +6,7 @@ from backends.pytorch.merged import Class, Formal, MergedRef
 from backends.pytorch.naming import AXIS_NAMES
 from compiler.dims import Dim, DimError
 from compiler.ir.hint import Hint, HintName, hint_names, hint_text, rename_hint
-from compiler.writing.names import safe_name
+from compiler.writing.names import free_name, safe_name
 from compiler.writing.python import show
 
 FACTORS = (2, 3, 4, 5, 6, 7, 8, 16, 32)
@@ -53,7 +53,8 @@ class Shapes:
             for argument in body.frame.arguments:
                 dim = argument.dim
                 if dim is not None and (safe_name(dim[0]), dim[1]) == bound:
-                    return safe_name(argument.name)
+                    others = {s.label for s in target.settings if s.name != argument.name}
+                    return free_name(safe_name(argument.name), others)
         for setting in target.settings:
             if setting.dim == (place, axis):
                 return setting.label
@@ -88,7 +89,7 @@ class Shapes:
         """An expression in names that the class has; None where it needs others."""
         if hint is None or not set(hint_names(hint)) <= self.shown:
             return None
-        names: dict[str, Hint] = {n: HintName(safe_name(n)) for n in hint_names(hint)}
+        names: dict[str, Hint] = {s.name: HintName(s.label) for s in self.target.settings}
         return hint_text(rename_hint(hint, names))
 
     def _axis(self, ref: MergedRef, axis: int) -> str | None:

@@ -154,7 +154,9 @@ class Builder:
 
         made = op.infer(types, assume)
         wished = names if len(names) == len(made) else [""] * len(made)
-        outputs = tuple(map(self._new_value, wished, made))
+        # `%` begins the names of values that have none.
+        own = [f"_{name}" if name.startswith("%") else name for name in wished]
+        outputs = tuple(map(self._new_value, own, made))
         self._nodes.append(Node(op, tuple(inputs), outputs, scope, origin))
         self._scopes.update((value.name, scope) for value in outputs)
         return outputs
