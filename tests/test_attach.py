@@ -73,6 +73,25 @@ train fit on iris {{
     batch 20  epochs 2
 }}
 """
+REPEATED = f"""
+model Repeats() {{
+    input features: f32[b, 4]
+    first = features[:, 0:2]
+    second = features[:, 0:2]
+    third = features[:, 0:2]
+    output spare: f32[b, 2] = first -> relu
+    output logits: f32[b, 3] = second -> relu -> dense(3) as head
+    output energy: f32[b, 1] = third -> relu -> dense(1) as tail
+    output rest: f32[b, 2] = first -> relu
+}}
+{DATA}
+train fit on iris {{
+    net m = Repeats()
+    spare, logits, energy, rest = m(features)
+    minimize {{loss}} with adam(lr=1e-2)
+    batch 20  epochs 2
+}}
+"""
 LOOP = f"""
 model Walk(width: int = 6) {{
     input features: f32[b, 4]
@@ -159,6 +178,22 @@ def test_generated_code_is_that_of_the_new_net(text: str, tmp_path: Path) -> Non
     write_training(wanted, tmp_path / "wanted")
     made, expected = (tmp_path / n / "train.py" for n in ("made", "wanted"))
     assert made.read_text() == expected.read_text()
+
+
+@pytest.mark.parametrize(
+    "loss", ["mean(energy) + mean(rest)", "mean(logits)", "mean(spare * logits[:, 0:1])"]
+)
+def test_values_that_the_net_computes_twice_have_counterparts(loss: str, tmp_path: Path) -> None:
+    train = open_train(REPEATED.replace("{loss}", loss), tmp_path)
+    made = attach(train, "m", train.nets[0].net.graph)
+    weights = draw_weights(train.step)
+    expected, found = run_step(train.step, weights), run_step(made.step, weights)
+    np.testing.assert_array_equal(found["loss"], expected["loss"])
+    (call,) = find_calls(train.step, find_net(train, "m"))
+    used = {v.name for node in train.step.nodes for v in node.outputs}
+    for output in train.nets[0].net.graph.outputs:
+        value = call.values.get(output.value.name)
+        assert value is None or value.name in used
 
 
 def test_a_prefix_moves_the_weights(tmp_path: Path) -> None:

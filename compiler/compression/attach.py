@@ -143,26 +143,64 @@ def _match_values(
     for path in graph.parameter:
         if net.prefix + path in known:
             found[path] = known[net.prefix + path]
-    place = 0
+    copies = _Copies(inside)
     for node in graph.nodes:
-        if place == len(inside):
+        if copies.matched == len(inside):
             break
-        if _is_copy(node, inside[place], found, sizes):
-            pairs = zip(node.outputs, inside[place].outputs, strict=True)
+        copy = copies.match(node, found, sizes)
+        if copy is not None:
+            pairs = zip(node.outputs, copy.outputs, strict=True)
             found |= {own.name: value for own, value in pairs}
-            place += 1
-    assert place == len(inside), f"a call of {net.name} has a node that the net does not have"
+    whole = copies.matched == len(inside)
+    assert whole, f"a call of {net.name} has a node that the net does not have"
     return found
 
 
-def _is_copy(own: Node, node: Node, found: Mapping[str, Value], sizes: Mapping[str, Dim]) -> bool:
-    """Whether a node of a step is a node of the net, applied to the counterparts of its inputs.
+class _Copies:
+    """The nodes of one call, by what they compute: a net may compute the same value twice, of
+    which the step may need only one."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.matched = 0
+        self.same: dict[str, str] = {}  # values that equal an earlier one, by name
+        self.alike: dict[tuple[object, ...], list[tuple[Node, ...]]] = {}
+        self.used: dict[int, int] = {}  # nodes of a group that have one, by its first
+        for node in nodes:
+            self._add(node)
+
+    def _add(self, node: Node) -> None:
+        """Puts a node with those that equal it."""
+        groups = self.alike.setdefault(self._key(node.inputs), [])
+        for place, group in enumerate(groups):
+            if group[0].op == node.op:
+                groups[place] = (*group, node)
+                pairs = zip(node.outputs, group[0].outputs, strict=True)
+                self.same |= {v.name: first.name for v, first in pairs}
+                return
+        groups.append((node,))
+
+    def _key(self, inputs: Sequence[Value | None]) -> tuple[object, ...]:
+        return tuple(v and self.same.get(v.name, v.name) for v in inputs)
+
+    def match(self, own: Node, found: Mapping[str, Value], sizes: Mapping[str, Dim]) -> Node | None:
+        """The counterpart of a node of the net: the next of the nodes that equal it, or the first
+        where there are fewer of them. None where the call has none."""
+        if any(v is not None and v.name not in found for v in own.inputs):
+            return None
+        key = self._key([found[v.name] if v is not None else None for v in own.inputs])
+        fitting = [g for g in self.alike.get(key, ()) if _computes_same(own, g[0], sizes)]
+        for group in fitting:
+            place = self.used.get(id(group[0]), 0)
+            if place < len(group):
+                self.used[id(group[0])] = place + 1
+                self.matched += 1
+                return group[place]
+        return fitting[0][0] if fitting else None
+
+
+def _computes_same(own: Node, node: Node, sizes: Mapping[str, Dim]) -> bool:
+    """Whether a node of a step does what a node of the net does, applied to the same inputs.
     Loops are compared by what they read: their bodies stand under frames of their own graph."""
-    if any(v is not None and v.name not in found for v in own.inputs):
-        return False
-    inputs = tuple(found[v.name] if v is not None else None for v in own.inputs)
-    if inputs != node.inputs:
-        return False
     if isinstance(own.op, Scan):
         return isinstance(node.op, Scan)
     return own.op.substitute(sizes) == node.op
