@@ -46,5 +46,6 @@ def fit_statistics(
         output = Output(statistic.of, values[statistic.of])
         part = DeadCode().run(replace(graph, outputs=(output,)), Context())
         value = evaluate(part, fitted, rows)[statistic.of]
-        fitted[statistic.path] = statistic.fit(value)
+        dtype = graph.parameter[statistic.path].value.type.dtype
+        fitted[statistic.path] = statistic.fit(value).astype(dtype.numpy)
     return fitted

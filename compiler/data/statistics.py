@@ -27,16 +27,16 @@ class Statistic:
     of: str
 
     def fit(self, rows: Array) -> Array:
-        """The figure of `[rows, …]`, as f32 of shape `[…]`; NaN where a column has no number."""
+        """The figure of `[rows, …]`, as f64 of shape `[…]`; NaN where a column has no number."""
         values = np.asarray(rows, dtype=np.float64)
         with np.errstate(invalid="ignore"):
             if self.method == "median":
-                return _median(values).astype(np.float32)
+                return _median(values)
             mean = _mean(values)
             if self.method == "mean":
-                return mean.astype(np.float32)
+                return mean
             scale = np.sqrt(_mean(np.square(values - mean)))
-        return np.where(scale == 0, 1.0, scale).astype(np.float32)
+        return np.where(scale == 0, 1.0, scale)
 
 
 def _mean(values: Array) -> Array:

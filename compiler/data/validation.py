@@ -8,6 +8,7 @@ import numpy as np
 
 from compiler.data.batches import find_thin_norms
 from compiler.data.loading import LoadedData, load_data
+from compiler.data.rounding import check_rounding
 from compiler.data.targets import check_columns, check_targets
 from compiler.diagnostics import CompileError, Message, Sink
 from compiler.messages.columns import FewOfAClass, NotANumber
@@ -41,6 +42,7 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
     yield from _check_strata(loaded)
     yield from check_columns(data.columns, loaded, used)
     yield from check_targets(train, loaded)
+    yield from check_rounding(train, loaded, used)
 
 
 def _check_strata(loaded: LoadedData) -> Iterator[Message]:

@@ -318,6 +318,46 @@ class FewOfAClass(Message):
 
 @final
 @dataclass(frozen=True)
+class RoundedToSingle(Message):
+    """Large whole numbers become f32, and their differences are lost: f32 holds every whole number
+    up to 2^24 = 16,777,216, and every 128th where the seconds of today's dates are. Dates of one
+    hour are then some thirty different numbers.
+
+    Whole numbers are subtracted exactly: `hour - 1709294400` first, and what is left is small.
+    `standardize(hour)` subtracts the mean before it rounds. Reported where the rounding is more
+    than a thousandth of the standard deviation of the column.
+    """
+
+    code: ClassVar[str] = "W1377"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    column: str
+    range: tuple[int, int]
+    distinct: tuple[int, int]
+    """Different numbers before and after the rounding."""
+    plain: bool
+    """Whether it is a column as it comes, and no expression of some."""
+    fitted: bool
+    """Whether `standardize` can be used there."""
+
+    def title(self) -> str:
+        before, after = self.distinct
+        what = f"`{self.column}`" if self.plain else f"whole numbers of `{self.column}`"
+        return f"rounding {what} to f32 leaves {after:,} of {before:,} different numbers"
+
+    def label(self) -> str:
+        low, high = self.range
+        return f"whole numbers from {low} to {high} become f32 here"
+
+    def help(self) -> str:
+        column = self.column if self.plain else "x"
+        first = f"subtract a whole number first: `{column} - {self.range[0]}`"
+        exact = f", or write `standardize({column})`, which subtracts the mean before it rounds"
+        return first + exact if self.fitted and self.plain else first
+
+
+@final
+@dataclass(frozen=True)
 class UnknownFact(Message):
     """`NAME.x` reads a number that the data tell when compiling: `vocab` of a text, `classes` of
     data with labelled classes."""

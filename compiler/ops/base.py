@@ -122,6 +122,8 @@ class Op(Described):
     """Whether it only asks which entries are equal, so that they may be names of categories."""
     finds_nan: ClassVar[bool] = False
     """Whether it tells NaN from numbers, so that a network is meant to be given some."""
+    subtracts_first: ClassVar[bool] = False
+    """Whether it takes whole numbers as they are, and rounds to f32 only what is left of them."""
     masked_by: ClassVar[tuple[int, ...]] = ()
     """Operands in which minus infinity closes an entry."""
     broadcasts: ClassVar[bool] = False

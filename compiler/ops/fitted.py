@@ -20,6 +20,9 @@ from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
 
+_WIDE = (DType.F64, DType.I64, DType.I32)
+"""What f32 cannot hold."""
+
 
 class Fitted(Op):
     """Base of ops that belong into `data`: `statistics` says what their buffers are of the
@@ -32,11 +35,15 @@ class Fitted(Op):
     def statistics(self) -> Mapping[str, str]:
         """The figure that each buffer holds, by the buffer's name: "mean", "median", "scale"."""
 
+    def precision(self, x: DType) -> DType:
+        """The dtype of the buffers for an operand of dtype x."""
+        return DType.F32
+
     def weights(self, operands: Types) -> tuple[Weight, ...]:
         x = operand_type(operands, 0)
         need_number(self.name, x)
         shape = [need_known(self.name, x, a, f"axis {a}") for a in range(x.rank)]
-        kind = TensorType.of(DType.F32, shape)
+        kind = TensorType.of(self.precision(x.dtype), shape)
         return tuple(
             Weight(name, kind, Ones() if figure == "scale" else Zeros(), trainable=False)
             for name, figure in self.statistics.items()
@@ -61,6 +68,9 @@ class Standardize(Fitted):
 
         y = (x - mean) / scale
 
+    Dates and other whole numbers of i32 and i64 have f64 buffers: the mean is subtracted before
+    anything is rounded to f32, which holds whole numbers up to 2^24 only.
+
     Shapes: x of any number dtype -> f32 of the same shape; buffers mean and scale of that shape.
 
     Example: `features = stack([age, bmi, bp]) -> standardize`
@@ -69,23 +79,32 @@ class Standardize(Fitted):
     """
 
     name: ClassVar[str] = "standardize"
+    subtracts_first: ClassVar[bool] = True
 
     @property
     def statistics(self) -> Mapping[str, str]:
         return {"mean": "mean", "scale": "scale"}
 
+    def precision(self, x: DType) -> DType:
+        return DType.F64 if x in _WIDE else DType.F32
+
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, mean, scale = (given(a).astype(np.float32) for a in inputs)
-        return (np.asarray((x - mean) / scale),)
+        x, mean, scale = map(given, inputs)
+        return (np.asarray((x.astype(mean.dtype) - mean) / scale, np.float32),)
 
     def torch(self, node: Node) -> Spelling:
+        if self.precision(input_type(node).dtype) is DType.F64:
+            return Spelling(Method(Infix("/", Infix("-", In(0), In(1)), In(2)), "float"))
         return Spelling(Infix("/", Infix("-", _as_float(node), In(1)), In(2)))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
-        x = cast(build, inputs[0], operand_type(types, 0).dtype, DType.F32)
-        return [build.op("Div", [build.op("Sub", [x, inputs[1]]), inputs[2]])]
+        source = operand_type(types, 0).dtype
+        precision = self.precision(source)
+        x = cast(build, inputs[0], source, precision)
+        scaled = build.op("Div", [build.op("Sub", [x, inputs[1]]), inputs[2]])
+        return [cast(build, scaled, precision, DType.F32)]
 
 
 @OPS.register

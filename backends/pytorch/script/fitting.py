@@ -16,7 +16,7 @@ from compiler.ir.graph import Graph, Input, Node, Output, Site, Value
 from compiler.ops.base import Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.spelling import In, Index, Infix, Leaf, Method, Spelling
 from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
 
 TRAINING = "training"
 """The parameter of `compute_columns` with the numbers of the training rows."""
@@ -68,17 +68,19 @@ class Fit(Fitting):
     method: str
 
     def torch(self, node: Node) -> Spelling:
-        """`rows.nanmean(0).float()` and its like."""
-        rows = In(0)
+        """`rows.nanmean(0).float()` and its like; f64 where the buffer is."""
+        figure = self._find(In(0))
+        precise = node.outputs[0].type.dtype is DType.F64
+        return Spelling(figure if precise else Method(figure, "float"))
+
+    def _find(self, rows: In) -> Method:
         mean = Method(rows, "nanmean", (Leaf(0),))
         if self.method == "mean":
-            return Spelling(Method(mean, "float"))
+            return mean
         if self.method == "median":
-            median = Method(rows, "nanquantile", (Leaf(0.5),), (("dim", Leaf(0)),))
-            return Spelling(Method(median, "float"))
+            return Method(rows, "nanquantile", (Leaf(0.5),), (("dim", Leaf(0)),))
         squares = Method(Infix("-", rows, mean), "square")
-        spread = Method(Method(squares, "nanmean", (Leaf(0),)), "sqrt")
-        return Spelling(Method(spread, "float"))
+        return Method(Method(squares, "nanmean", (Leaf(0),)), "sqrt")
 
 
 @final
