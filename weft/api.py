@@ -439,6 +439,7 @@ class Spec:
         from backends.pytorch.running import run_training
         from backends.pytorch.script.write import write_training
         from compiler.ir.memory import need_weights
+        from weft.building.generated import GeneratedCode
         from weft.building.lock import hold_folder
         from weft.compiling import check_data
 
@@ -447,7 +448,8 @@ class Spec:
         with _speaking_as_commands(), hold_folder(Path(folder)):
             need_weights(found.step)
             check_data(found)
-            write_training(found, place)
+            code = GeneratedCode(Path(folder), _be_silent)
+            write_training(found, place, write=code.write)
             results = run_training(
                 place, data_root=self.folder, resume=resume, device=device, span=found.span
             )

@@ -18,7 +18,6 @@ from compiler.data.loading import load_data
 from compiler.data.validation import validate_data
 from compiler.diagnostics import CompileError, Message, Sink, did_you_mean
 from compiler.elaborate.items.preprocess import PREFIX
-from compiler.files import write_text
 from compiler.ir.graph import Graph
 from compiler.ir.weights import read_note, write_weights
 from compiler.loading import find_weights, read_all_weights
@@ -33,6 +32,7 @@ from compiler.messages.verification import BackendFailed, BackendsDiffer
 from compiler.program import Deploy, Net, Program, Train, Variant
 from compiler.units import format_size
 from weft.building.cache import hash_text
+from weft.building.generated import GeneratedCode
 from weft.building.progress import follow_steps
 from weft.verifying import keep_if_verified, list_onnx, verify_file
 
@@ -187,10 +187,11 @@ def check_data(train: Train) -> None:
     sink.stop_on_errors()
 
 
-def write_module(target: Target, folder: Path) -> Path:
+def write_module(target: Target, folder: Path, echo: Callable[[str], None]) -> Path:
     """Writes the PyTorch module of a target and returns its path."""
     path = folder / f"{target.name}.py"
-    write_text(path, emit_module([target.graph], title=target.name))
+    code = emit_module([target.graph], title=target.name)
+    GeneratedCode(folder, echo).write(path, code)
     return path
 
 

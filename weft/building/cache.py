@@ -70,14 +70,13 @@ class Cache:
 
     def is_fresh(self, stage: str, key: str) -> bool:
         """Whether a stage need not run."""
-        if not self.has_run(stage, key):
-            return False
-        files = self._stages[stage]["files"]
-        return all(self._is_unchanged(name, known) for name, known in files.items())
+        return self.has_run(stage, key) and not self.find_changed(stage)
 
-    def _is_unchanged(self, name: str, known: str) -> bool:
-        path = self.folder / name
-        return path.is_file() and hash_file(path) == known
+    def find_changed(self, stage: str) -> list[Path]:
+        """Files of a stage that has run which are missing or not as it left them."""
+        files = self._stages[stage]["files"]
+        paths = ((self.folder / name, known) for name, known in files.items())
+        return [path for path, known in paths if not path.is_file() or hash_file(path) != known]
 
     def has_run(self, stage: str, key: str) -> bool:
         """Whether a stage was finished under this key, its files as it left them or not."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain, count
 from pathlib import Path
 
 from backends.pytorch.script.settings import RESULTS
 from weft.building.cache import hash_file
+from weft.building.generated import EARLIER
 
 CODE = ("model.py", "train.py")
 """What says what was trained."""
-EARLIER = "earlier"
-"""The folder inside that of a train with a folder for each training before."""
 
 
 def set_aside(folder: Path, code: Mapping[str, bytes]) -> Path | None:
@@ -21,12 +21,20 @@ def set_aside(folder: Path, code: Mapping[str, bytes]) -> Path | None:
     found = next((path for path in weights if path.is_file()), None)
     if found is None:
         return None
-    kept = folder / EARLIER / hash_file(found)[:12]
+    kept = _choose_folder(folder / EARLIER / hash_file(found)[:12], found.name)
     kept.mkdir(parents=True, exist_ok=True)
     for name, text in code.items():
-        (kept / name).write_bytes(text)
+        if not (kept / name).exists():  # a move that goes on finds newer code
+            (kept / name).write_bytes(text)
     # The file that names the folder goes last: a move that was interrupted goes on.
     others = [folder / name for name in (*RESULTS, "columns.safetensors", "train.log")]
     for path in (*(p for p in others if p != found and p.is_file()), found):
         path.replace(kept / path.name)
     return kept
+
+
+def _choose_folder(wanted: Path, last: str) -> Path:
+    """A folder of this name, with a number where another training with the same weights, but
+    maybe other figures and code, is kept there already: its file `last` is in place."""
+    names = chain([wanted], (wanted.with_name(f"{wanted.name}-{n}") for n in count(2)))
+    return next(path for path in names if not (path / last).exists())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +34,7 @@ from weft.building.describing import (
     describe_verification,
 )
 from weft.building.finished import hash_data
+from weft.building.generated import GeneratedCode, forget, keep_copy
 from weft.building.lock import hold_folder
 from weft.building.outcomes import SPREAD_ERROR, Outcome
 from weft.building.page import write_page
@@ -102,7 +102,7 @@ class Build:
         refuse_large(plan)
         with hold_folder(self.folder):
             if self.force:
-                shutil.rmtree(self.folder / ".weft", ignore_errors=True)
+                forget(self.folder)
             self._open()  # anew: another build may have ended since
             return self._make(plan)
 
@@ -157,12 +157,13 @@ class Build:
         """Trains, or goes on with a training that was interrupted, or finds it done."""
         folder = self.folder / train.name
         code = {p.name: p.read_bytes() for p in (folder / n for n in CODE) if p.is_file()}
-        write_training(train, folder)
+        write_training(train, folder, write=GeneratedCode(self.folder, self.echo).write)
         root = self.program.source.folder
         written = [folder / name for name in ("model.py", "train.py", START)]
         files = map(hash_file, filter(Path.is_file, written))
         key = hash_text(*files, *hash_data(train, self.program))
         stage = f"train {train.name}"
+        self._restore_results(stage, key, folder / "results.json")
         if self.cache.is_fresh(stage, key):
             self.echo(f"{stage}: up to date")
         else:
@@ -187,8 +188,19 @@ class Build:
                 )
             made = [folder / "best.safetensors", folder / "results.json"]
             read_trained(train, made[0], train.span)
-            self.cache.record(stage, key, made, {"seconds": results.seconds})
+            text = made[1].read_text(encoding="utf-8")
+            self.cache.record(stage, key, made, {"seconds": results.seconds, "results": text})
         return self.describe_training(train, folder)
+
+    def _restore_results(self, stage: str, key: str, path: Path) -> None:
+        """Writes the figures of a finished training again where only their file is damaged: the
+        record has them, and nothing is to be learned anew."""
+        if not self.cache.has_run(stage, key) or self.cache.find_changed(stage) != [path]:
+            return
+        if path.is_file():
+            self.echo(f"{path} is not as the training left it; a copy is kept as {keep_copy(path)}")
+        write_text(path, self.cache.get_facts(stage)["results"])
+        self.echo(f"{stage}: {path} is written again from the record of the build")
 
     def describe_training(self, train: Train, folder: Path) -> Section:
         """The rows of a train: figures by split, best epoch, time, files."""

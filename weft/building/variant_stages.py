@@ -16,7 +16,6 @@ from compiler.compression.requirements import find_all
 from compiler.compression.sizes import choose_sizes
 from compiler.compression.world import Target
 from compiler.diagnostics import CompileError
-from compiler.files import write_text
 from compiler.ir.weights import write_weights
 from compiler.messages.deployments import FigureOfDroppedOutput
 from compiler.program import Figure, Program, Train, Variant
@@ -33,6 +32,7 @@ from weft.building.figures import (
 )
 from weft.building.finished import open_variant
 from weft.building.forms import make_form
+from weft.building.generated import GeneratedCode
 from weft.building.goals import find_goals
 from weft.building.layers import describe_layers
 from weft.building.nearest import explain_failure
@@ -185,7 +185,8 @@ class VariantStages:
             return
         folder = self.folder / build.variant.name
         paths = [folder / "model.py", folder / "weights.safetensors"]
-        write_text(paths[0], emit_module([net.graph], title=build.variant.name))
+        code = emit_module([net.graph], title=build.variant.name)
+        GeneratedCode(self.folder, self.workshop.echo).write(paths[0], code)
         write_weights(paths[1], dict(net.weights), {})
         cache.record(stage, build.key, paths)
 

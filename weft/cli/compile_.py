@@ -153,7 +153,7 @@ def _write_module(
     if numbers is not None and compiling.has_weights(target, read):
         written = compiling.write_module_weights(target, numbers, folder, read)
         made += [written] if written is not None else []
-    made.append(compiling.write_module(target, folder))
+    made.append(compiling.write_module(target, folder, say))
     for path in made:
         say(f"wrote {path}")
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def write_training(
     root: Path | None = None,
     start: Mapping[str, Array] | None = None,
     masks: Mapping[str, Array] | None = None,
+    write: Callable[[Path, str], None] = write_text,
 ) -> None:
     """Writes what is needed to train, each file whole or not at all.
 
@@ -42,6 +43,7 @@ def write_training(
             Weights that another train learned are in its folder, beside this one.
         start: weights to start from beside those that nets load, as the train calls them.
         masks: which numbers of a weight may change; the others are zero and stay so.
+        write: writes a text file.
 
     Raises:
         CompileError: weights that a net loads cannot be read or do not fit.
@@ -61,7 +63,7 @@ def write_training(
         "README.md": describe(train),
     }
     for name, text in texts.items():
-        write_text(folder / name, text)
+        write(folder / name, text)
     for name, arrays in ((START, weights), (MASKS, masks or {})):
         if arrays:
             write_weights(folder / name, arrays, {})

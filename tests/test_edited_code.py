@@ -1,0 +1,166 @@
+"""Code that someone has edited, and what a training left, in a folder that is built again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from weft.building.setting_aside import set_aside
+from weft.cli.main import run_command
+
+SPEC = """
+model Net() {
+    input x: f32[batch, 2]
+    output y = x -> dense(64) -> relu -> dense(2)
+}
+data table {
+    source csv("table.csv")
+    x = concat([reshape(a, [1]), reshape(b, [1])])
+    split in_order, train=60%, val=20%, test=20%
+}
+train fit of Net on table {
+    minimize cross_entropy(y, label) with sgd(lr=0.1)
+    batch 4
+    epochs 1
+    seed 0
+}
+"""
+EDIT = "\n# mine\n"
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    rows = [f"{k / 8},{k % 3},{k % 2}" for k in range(20)]
+    (tmp_path / "table.csv").write_text("\n".join(["a,b,label", *rows]) + "\n")
+    (tmp_path / "net.weft").write_text(SPEC)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "net.weft"
+
+
+def edit(path: Path) -> str:
+    text = path.read_text() + EDIT
+    path.write_text(text)
+    return text
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["weft", *words])
+        with pytest.raises(SystemExit) as end:
+            run_command()
+    assert end.value.code == 0
+    return "".join(capsys.readouterr())
+
+
+def find_kept(path: Path) -> list[Path]:
+    return sorted((path.parent / "earlier").glob(f"*/{path.name}"))
+
+
+@pytest.mark.parametrize("name", ["train.py", "model.py", "README.md"])
+def test_a_build_keeps_what_was_edited(
+    spec: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    build = ("build", "net.weft", "-o", "out")
+    run(capsys, *build)
+    path = spec.parent / "out" / "fit" / name
+    written = path.read_text()
+    edited = edit(path)
+    said = run(capsys, *build)
+    assert "train fit: up to date" in said
+    (kept,) = find_kept(path)
+    assert (kept.read_text(), path.read_text()) == (edited, written)
+    assert str(kept.relative_to(spec.parent)) in said
+    assert "not as Weft wrote it" not in run(capsys, *build)
+
+
+def test_what_weft_wrote_is_replaced_without_a_copy(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for word in (("build",), ("build", "--force"), ("train", "--code-only")):
+        spec.write_text(spec.read_text().replace("sgd(lr=0.1", "sgd(lr=0.11"))
+        said = run(capsys, word[0], "net.weft", "-o", "out", *word[1:])
+        assert "not as Weft wrote it" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        (("compile", "--pytorch"), "Net.py"),
+        (("train", "--code-only"), "fit/train.py"),
+        (("train", "--code-only"), "fit/model.py"),
+    ],
+)
+def test_commands_keep_what_was_edited(
+    spec: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], file: str
+) -> None:
+    command = (words[0], "net.weft", "-o", "out", *words[1:])
+    path = spec.parent / "out" / file
+    path.parent.mkdir(parents=True)
+    path.write_text("somebody's\n")
+    assert "a copy is kept" in run(capsys, *command)
+    assert [kept.read_text() for kept in find_kept(path)] == ["somebody's\n"]
+    assert "a copy is kept" not in run(capsys, *command)
+    edited = edit(path)
+    spec.write_text(spec.read_text().replace("dense(64)", "dense(65)"))
+    assert "a copy is kept" in run(capsys, *command)
+    assert edited in [kept.read_text() for kept in find_kept(path)]
+
+
+def test_code_of_a_variant_that_was_edited_is_kept(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec.write_text(SPEC + "variant tiny of fit { apply quantize(stored8) }\n")
+    build = ("build", "net.weft", "-o", "out")
+    run(capsys, *build)
+    edited = edit(spec.parent / "out" / "tiny" / "model.py")
+    assert "a copy is kept" in run(capsys, *build)
+    (kept,) = find_kept(spec.parent / "out" / "tiny" / "model.py")
+    assert kept.read_text() == edited
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"epochs": 9}', None])
+def test_damaged_figures_are_written_again_and_nothing_is_trained(
+    spec: Path, capsys: pytest.CaptureFixture[str], damage: bytes | None
+) -> None:
+    build = ("build", "net.weft", "-o", "out")
+    run(capsys, *build)
+    fit = spec.parent / "out" / "fit"
+    names = ("results.json", "metrics.jsonl", "best.safetensors")
+    before = [(fit / name).read_bytes() for name in names]
+    if damage is None:
+        (fit / "results.json").unlink()
+    else:
+        (fit / "results.json").write_bytes(damage)
+    said = run(capsys, *build)
+    assert "results.json is written again" in said
+    assert "train fit: up to date" in said
+    assert [(fit / name).read_bytes() for name in names] == before
+    assert [kept.read_bytes() for kept in find_kept(fit / "results.json")] == (
+        [damage] if damage is not None else []
+    )
+
+
+def test_a_training_with_the_same_weights_replaces_none_that_is_kept(tmp_path: Path) -> None:
+    kept = []
+    for figures in ("first", "second", "third"):
+        (tmp_path / "best.safetensors").write_bytes(b"the same")
+        (tmp_path / "results.json").write_text(figures)
+        folder = set_aside(tmp_path, {"train.py": figures.encode()})
+        assert folder is not None
+        kept.append(folder)
+    assert len(set(kept)) == 3
+    for folder, figures in zip(kept, ("first", "second", "third"), strict=True):
+        assert (folder / "results.json").read_text() == figures
+        assert (folder / "train.py").read_text() == figures
+
+
+def test_a_move_that_was_interrupted_goes_on_in_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "best.safetensors").write_bytes(b"the same")
+    folder = set_aside(tmp_path, {"train.py": b"old"})
+    assert folder is not None
+    (folder / "best.safetensors").replace(tmp_path / "best.safetensors")
+    assert set_aside(tmp_path, {"train.py": b"new"}) == folder
+    assert (folder / "train.py").read_bytes() == b"old"
