@@ -89,7 +89,7 @@ CASES = {
             batch=8,
             steps=2,
             rounds=40,
-            bound=0.85,
+            bound=0.93,
             columns=draw_images(224, 3, 1000),
         ),
         Case(
