@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from compiler.data.base import Column, DataSource
+from compiler.data.loading import SourcePlace
+from compiler.diagnostics import Fault
+from compiler.source import Source, Span
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real data beside the project; tests that need it skip, saying so, where it is absent."""
+
+
+@contextmanager
+def refused(reason: str) -> Iterator[None]:
+    """A source is refused for a reason that holds these words."""
+    with pytest.raises(Fault) as caught:
+        yield
+    span = Span(Source("s.weft", ""), 0, 0)
+    assert reason in caught.value.make(SourcePlace(span)).label()
 
 
 def load_generated(

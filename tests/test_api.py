@@ -102,7 +102,7 @@ def test_arrays_in_place_of_a_source(path: Path) -> None:
     assert message.code == "W0724"
     columns["digits"] = {"image": image.tolist(), "label": [0, 1] * 20}
     assert weft.load(path, data=columns).data("digits").columns["image"].shape == (40, 8, 8)
-    with pytest.raises(ValueError, match="one number of rows"):
+    with pytest.raises(weft.WeftError, match="one number of rows"):
         weft.load(path, data={"digits": {"image": image, "label": np.arange(3)}})
     with pytest.raises(weft.WeftError, match="did you mean `digits`"):
         weft.load(path, data={"digts": {"image": image, "label": np.arange(40) % 10}})

@@ -19,7 +19,7 @@ from compiler.data.memory import Memory
 from compiler.data.parquet_table import Parquet
 from compiler.diagnostics import Message
 from tests.faults import fault_of
-from tests.sources import check_source
+from tests.sources import check_source, refused
 
 NAN = float("nan")
 
@@ -48,7 +48,7 @@ def seconds(*moment: int) -> int:
         (" 1 |2", "numbers", "i64[]"),
         ("inf|1|-Infinity", "numbers", "f32[]"),
         ("|NA| ", "numbers", "f32[]"),
-        ("9999999999999999999|1", "numbers", "f32[]"),
+        ("999999999999999999|-1", "numbers", "i64[]"),
         ("yes|no|yes", "categories", "i64[]"),
         ("True|False", "categories", "i64[]"),
         ("1_000|a|b", "categories", "i64[]"),
@@ -326,7 +326,7 @@ def test_a_data_frame_in_doubt() -> None:
     assert trouble("no", None, "yes") == "W1221"
     assert trouble("no", pandas.NA, "yes") == "W1221"
     assert trouble(True, False) == ""
-    with pytest.raises(ValueError, match="holds a list in row 1"):
+    with refused("it holds a list in row 1"):
         Memory({"x": np.array(["a", None], object), "y": _lists()}).schema(Path())
     missing = np.array(["2024-01-01", "NaT"], "datetime64[s]")
     (column,) = Memory({"x": missing}).schema(Path())

@@ -17,7 +17,7 @@ from compiler.driver import check as check_file
 from compiler.driver import check_source
 from compiler.ir.graph import Graph
 from compiler.loading import choose_weights, find_weights, read_all_weights
-from compiler.messages.files import BadFile, UnknownItem
+from compiler.messages.files import BadFile, NotText, UnknownItem
 from compiler.program import Net, Program
 from compiler.render import render
 from compiler.source import Source
@@ -67,9 +67,8 @@ def load(
             the options of the source that the spec names.
 
     Raises:
-        WeftError: the spec has faults.
-        ValueError: arrays of one item differ in their number of rows, or hold neither numbers nor
-            text.
+        WeftError: the spec has faults, or arrays of one item differ in their number of rows, or
+            hold neither numbers nor text.
     """
     return _Origin(path, overrides or {}, data).load()
 
@@ -92,6 +91,9 @@ def loads(
     Raises:
         WeftError: the spec has faults.
     """
+    if not isinstance(text, str):
+        found = type(text).__name__
+        raise WeftError([NotText(None, found)])
     source = Source(str(Path(folder) / "<text>"), text)
     return _Origin(source, overrides or {}, data).load()
 
@@ -105,7 +107,12 @@ class _Origin:
     data: Columns | None
 
     def check(self, sink: Sink) -> Program | None:
-        overrides, arrays = as_text(self.overrides), as_arrays(self.data)
+        try:
+            overrides, arrays = as_text(self.overrides), as_arrays(self.data)
+        except CompileError as error:
+            for message in error.messages:
+                sink.report(message)
+            return None
         if isinstance(self.source, Source):
             program = check_source(self.source, overrides=overrides, sink=sink, arrays=arrays)
         else:

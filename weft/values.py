@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from compiler.diagnostics import CompileError
+from compiler.messages.data import ArrayRefused
+
 Array = NDArray[Any]
 Columns = Mapping[str, Mapping[str, ArrayLike]]
 """Arrays in place of the sources of data items: `{"digits": {"image": …, "label": …}}`."""
@@ -23,9 +26,32 @@ def as_arrays(data: Columns | None) -> dict[str, dict[str, Array]]:
     """Columns as arrays of NumPy: lists, tensors on the CPU and columns of data frames become
     such."""
     return {
-        item: {str(name): np.asarray(column) for name, column in columns.items()}
+        item: {str(name): _as_column(str(name), column) for name, column in columns.items()}
         for item, columns in (data or {}).items()
     }
+
+
+def _as_column(name: str, column: Any) -> Array:
+    """One column; masked entries are missing.
+
+    Raises:
+        CompileError: it is no array.
+    """
+    try:
+        array = np.asanyarray(column) if isinstance(column, np.ma.MaskedArray) else as_array(column)
+    except (ValueError, TypeError) as error:
+        advice = "rows of one column have one shape"
+        raise CompileError([ArrayRefused(None, name, str(error), advice)]) from error
+    if not np.ma.is_masked(array):
+        return np.asarray(array)
+    if array.dtype.kind in "iuf":
+        kind = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
+        return np.asarray(np.ma.filled(array.astype(kind), np.nan))
+    if array.dtype.kind == "M":
+        return np.asarray(np.ma.filled(array, np.datetime64("NaT")))
+    cells = np.ma.getdata(array).astype(object)
+    cells[np.ma.getmaskarray(array)] = None
+    return np.asarray(cells)
 
 
 def as_array(value: Any) -> Array:

@@ -16,17 +16,18 @@ from numpy.typing import NDArray
 
 from compiler.data.base import Column, Written
 from compiler.data.dates import are_times, asks_for_century, find_forms, read_dates
-from compiler.data.numerals import Numerals, find_ways
+from compiler.data.numerals import Numerals, find_large, find_ways
 from compiler.diagnostics import Message
 from compiler.messages.cells import (
     FreeText,
     MissingCells,
     NearlyDates,
     NearlyNumbers,
+    NumberTooLarge,
     TimesOfDay,
 )
 from compiler.records import dataclass
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
 
 NUMBER = TensorType.of("f32", ())
 WHOLE = TensorType.of("i64", ())
@@ -140,10 +141,16 @@ class _Describing:
         for unit in ("", *self.dialect.units):
             way = self.dialect.way(unit)
             written = replace(self.written, unit=unit) if unit else self.written
-            if self.distinct and not self.missing and way.are_whole(self.distinct):
+            whole = bool(self.distinct) and way.are_whole(self.distinct)
+            large = way.find_large_whole(self.distinct) if whole else set()
+            if whole and not self.missing and not large:
                 return Column(self.name, WHOLE, written=written)
-            if len(way.read(self.distinct)) == len(self.distinct):
-                return Column(self.name, NUMBER, missing=self.missing, written=written)
+            numbers = way.read(self.distinct)
+            if len(numbers) == len(self.distinct):
+                dtype = DType.I64 if large else DType.F32
+                trouble = self.report_large(large or find_large(numbers), dtype)
+                missing = self.missing
+                return Column(self.name, NUMBER, missing=missing, written=written, trouble=trouble)
         return None
 
     def find_dates(self) -> Column | None:
@@ -244,6 +251,13 @@ class _Describing:
         """Cells in the order in which they first stand there; none where they are many."""
         return tuple(text for _, text in self.find_samples(cells)) if len(cells) <= SHOWN else ()
 
+    def report_large(self, cells: Collection[str], dtype: DType) -> Message | None:
+        """The message of a column with numbers that are too large, if there are any."""
+        if not cells:
+            return None
+        row, text = self.find_samples(cells)[0]
+        return NumberTooLarge(None, self.name, text, row, str(dtype), text=True)
+
     def report_missing(self, kind: str) -> Message:
         """The message of a column whose missing cells can mean nothing."""
         rows = [i for i, c in enumerate(self.cells) if c.strip() not in self.distinct]
@@ -270,4 +284,5 @@ def convert_cells(column: Column, cells: Sequence[str], dialect: Dialect = PLAIN
     values = {cell: found.get(text, blank) for cell, text in stripped.items()}
     if column.type == WHOLE:
         return np.array([values[c] for c in cells], np.int64)
-    return np.array([values[c] for c in cells], np.float64).astype(np.float32)
+    with np.errstate(over="ignore"):  # a column with such numbers may not be used
+        return np.array([values[c] for c in cells], np.float64).astype(np.float32)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, NoReturn, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,21 @@ from numpy.typing import NDArray
 from compiler.data.base import HELD, Column, DataSource, Written
 from compiler.data.cells import PLAIN, SHOWN, WHOLE, Dialect, convert_cells, describe_cells
 from compiler.data.dates import ISO, seconds_of
+from compiler.data.narrowing import find_large_entry
+from compiler.diagnostics import Fault
 from compiler.messages.cells import MissingCells
+from compiler.messages.data import ArrayRefused
+from compiler.messages.wording import count
 from compiler.records import dataclass
 from compiler.tensor import DType, TensorType
 from compiler.writing.python import write_string
+
+OBJECTS = "a column of vectors is an array with two axes: `np.stack(frame[name])`"
+
+
+def refuse_array(name: str, reason: str, advice: str = "") -> NoReturn:
+    """Raises the `Fault` of an array that no column can be."""
+    raise Fault(lambda where: ArrayRefused(where.call, name, reason, advice))
 
 
 @final
@@ -36,9 +47,14 @@ class Memory(DataSource):
     dialect: Dialect = PLAIN
 
     def schema(self, folder: Path) -> tuple[Column, ...]:
-        rows = {len(array) if array.ndim else -1 for array in self.columns.values()}
-        if len(rows) != 1 or -1 in rows:
-            raise ValueError(f"columns need one number of rows, and these have {sorted(rows)}")
+        first, rows = "", 0
+        for name, array in self.columns.items():
+            if not array.ndim:
+                refuse_array(name, "it is one number, and a column has rows")
+            if first and len(array) != rows:
+                found = f"it has {count(len(array), 'row')}, and `{first}` has {rows:,}"
+                refuse_array(name, found, "the columns of a data item have one number of rows")
+            first, rows = first or name, len(array)
         return tuple(_describe(name, array, self.dialect) for name, array in self.columns.items())
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
@@ -70,7 +86,8 @@ def _describe(name: str, array: NDArray[Any], dialect: Dialect) -> Column:
         return Column(name, WHOLE, written=Written(date=ISO), trouble=gaps if shown else None)
     dtype = _dtype_of(name, array)
     missing = array.dtype.kind == "f" and bool(np.isnan(array).any())
-    return Column(name, TensorType.of(dtype, array.shape[1:]), missing=missing)
+    kind = TensorType.of(dtype, array.shape[1:])
+    return Column(name, kind, missing=missing, trouble=find_large_entry(name, array, dtype))
 
 
 def _convert(name: str, array: NDArray[Any], dialect: Dialect) -> NDArray[Any]:
@@ -80,7 +97,8 @@ def _convert(name: str, array: NDArray[Any], dialect: Dialect) -> NDArray[Any]:
         return seconds_of(array)
     if array.dtype.kind in "OUS" and column.type.dtype is not DType.BOOL:
         return convert_cells(column, _write_cells(name, array), dialect)
-    return np.asarray(array, column.type.dtype.numpy)
+    with np.errstate(over="ignore"):  # a column with such numbers may not be used
+        return np.asarray(array, column.type.dtype.numpy)
 
 
 def _write_cells(name: str, array: NDArray[Any]) -> list[str]:
@@ -88,21 +106,23 @@ def _write_cells(name: str, array: NDArray[Any]) -> list[str]:
     as NaN and pandas' NaT are; pandas' NA is equal to nothing.
 
     Raises:
-        ValueError: a cell is no text, number or date.
+        Fault: a cell is no text, number or date.
     """
     cells = []
     for row, cell in enumerate(array.tolist()):
         if isinstance(cell, str):
             cells.append(cell)
-        elif cell is None or type(cell).__name__ in ("NAType", "NaTType") or cell != cell:
+        elif cell is None or type(cell).__name__ in ("NAType", "NaTType"):
             cells.append("")
         elif isinstance(cell, bytes):
             cells.append(cell.decode("utf-8", "replace"))
         elif isinstance(cell, bool | int | float | Decimal | date | np.generic):
-            cells.append(str(cell))
+            cells.append(str(cell) if cell == cell else "")
         else:
             kind = type(cell).__name__
-            raise ValueError(f"column {name} holds a {kind} in row {row}, which no tensor holds")
+            refuse_array(
+                name, f"it holds a {kind} in row {row:,}, which is no number and no text", OBJECTS
+            )
     return cells
 
 
@@ -110,11 +130,11 @@ def _dtype_of(name: str, array: NDArray[Any]) -> DType:
     """The dtype of the column of an array.
 
     Raises:
-        ValueError: it holds objects, or text with several axes.
+        Fault: it holds objects, or text with several axes.
     """
     if array.dtype == np.uint8 and array.ndim > 1:
         return DType.U8
     kinds = {"b": DType.BOOL, "i": DType.I64, "u": DType.I64, "f": DType.F32}
     if array.dtype.kind not in kinds:
-        raise ValueError(f"column {name} holds {array.dtype}, and a tensor holds numbers")
+        refuse_array(name, f"it holds {array.dtype}, and columns hold numbers, dates or text")
     return kinds[array.dtype.kind]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, ClassVar, final
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.data.damage import UNREADABLE
 from compiler.data.files import find_file, refuse_column, refuse_file
+from compiler.data.narrowing import find_large_entry
 from compiler.data.sizes import check_expansion, find_excess
 from compiler.diagnostics import Fault
 from compiler.messages.data import ArraysDiffer
@@ -95,7 +97,7 @@ class Npz(DataSource):
                 for name, parts in self._arrange(headers).items():
                     dtype = headers[parts[0]].column
                     assert dtype is not None
-                    arrays = [file[part].astype(dtype.numpy, copy=False) for part in parts]
+                    arrays = [_narrow(name, file[part], dtype) for part in parts]
                     loaded[name] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
         except UNREADABLE as error:
             refuse_file(self.path, f"its arrays cannot be read: {error}")
@@ -236,3 +238,15 @@ def _pair_parts(headers: Mapping[str, Header]) -> dict[str, tuple[str, ...]]:
             if len(parts) > 1:
                 columns[stem] = parts
     return columns
+
+
+def _narrow(name: str, array: NDArray[Any], dtype: DType) -> NDArray[Any]:
+    """An array in the dtype of its column.
+
+    Raises:
+        Fault: it holds a number that the dtype does not.
+    """
+    large = find_large_entry(name, array, dtype)
+    if large is not None:
+        raise Fault(lambda where: replace(large, span=where.argument("path")))
+    return array.astype(dtype.numpy, copy=False)

@@ -7,9 +7,16 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from itertools import product
 
-from compiler.records import dataclass
+import numpy as np
 
-_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+from compiler.records import dataclass
+from compiler.tensor import DType
+
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_SHORT = 18
+"""Digits of which i64 holds any."""
+LARGEST_SINGLE = float(np.finfo(np.float32).max)
+"""The largest number of f32."""
 _PARTS = re.compile(
     r"[+-]?([^\d.,+-]*)[+-]?\d[\d.,'\s_\u2019]*(?:[eE][+-]?\d+)?(\D*(?:(?<=m)[23])?)", re.ASCII
 )
@@ -30,7 +37,7 @@ class Numerals:
     unit: str = ""
 
     def are_whole(self, cells: Collection[str]) -> bool:
-        """Whether all cells hold numbers without a fraction that fit into i64."""
+        """Whether all cells hold numbers without a fraction."""
         plain = not self.unit and not self.thousands
         return (plain or len(self.read(cells)) == len(cells)) and all(map(self._is_whole, cells))
 
@@ -48,6 +55,11 @@ class Numerals:
             text = text.replace(self.thousands, "")
         return text if self.decimal == "." else text.replace(self.decimal, ".")
 
+    def find_large_whole(self, cells: Collection[str]) -> set[str]:
+        """Those of some whole numbers that do not fit into i64."""
+        long = {cell for cell in cells if len(cell) > _SHORT}
+        return {cell for cell in long if not _fits(self.plain(cell))}
+
     def _is_whole(self, cell: str) -> bool:
         return _WHOLE.fullmatch(self.plain(cell)) is not None
 
@@ -59,6 +71,18 @@ class Numerals:
             if getattr(self, name) != getattr(known, name)
         ]
         return ", ".join(f'{name}="{value}"' for name, value in pairs)
+
+
+def find_large(numbers: Mapping[str, float]) -> set[str]:
+    """Cells, each with its number, that f32 does not hold; `inf` is infinite by itself."""
+    large = {cell for cell, number in numbers.items() if abs(number) > LARGEST_SINGLE}
+    return {cell for cell in large if any(character.isdigit() for character in cell)}
+
+
+def _fits(number: str) -> bool:
+    """Whether i64 holds a whole number, however many digits it has."""
+    digits = number.lstrip("+-").lstrip("0")
+    return len(digits) <= _SHORT + 1 and DType.I64.holds(int(number))
 
 
 @lru_cache(maxsize=256)

@@ -15,11 +15,12 @@ from compiler.data.base import SOURCES, Column, Written
 from compiler.data.cells import EMPTY, NUMBER, SHOWN, WHOLE, convert_cells, describe_cells
 from compiler.data.dates import seconds_of
 from compiler.data.files import find_files, refuse_file
+from compiler.data.narrowing import find_large_entry
 from compiler.data.sizes import check_expansion
 from compiler.data.tables import TextTable
-from compiler.messages.cells import MissingCells
+from compiler.messages.cells import MissingCells, NumberTooLarge
 from compiler.records import dataclass
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
 from compiler.writing.python import write_dtype, write_path, write_string
 
 FLAG = TensorType.of("bool", ())
@@ -157,10 +158,12 @@ class Parquet(TextTable):
         if types.is_boolean(kind) and not missing:
             return Column(field.name, FLAG)
         if types.is_integer(kind) and not missing:
-            return Column(field.name, WHOLE)
+            large = self._find_large(files, field, WHOLE.dtype)
+            return Column(field.name, WHOLE, trouble=large)
         numbers = (types.is_boolean, types.is_floating, types.is_integer, types.is_decimal)
         if any(test(kind) for test in numbers):
-            return Column(field.name, NUMBER, missing=missing)
+            large = self._find_large(files, field, NUMBER.dtype)
+            return Column(field.name, NUMBER, missing=missing, trouble=large)
         if is_text(kind):
             cells = _read_cells(self._read(files, [field.name]).column(0).combine_chunks())
             column = describe_cells(field.name, cells, self.dialect)
@@ -171,6 +174,17 @@ class Parquet(TextTable):
         if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
             refuse_file(self.path, f"the column `{field.name}` is {kind}, which no tensor holds")
         return Column(field.name, self._describe_list(files, field))
+
+    def _find_large(self, files: Sequence[Any], field: Any, dtype: DType) -> NumberTooLarge | None:
+        """The first number that the dtype of its column does not hold. Rows are read only where
+        the footers do not rule it out."""
+        from pyarrow import types
+
+        wide = types.is_uint64(field.type) or types.is_float64(field.type)
+        if not wide or not _may_exceed(files, field.name, dtype.range[1]):
+            return None
+        array = self._read(files, [field.name]).column(0).to_numpy()
+        return find_large_entry(field.name, array, dtype)
 
     def _describe_list(self, files: Sequence[Any], field: Any) -> TensorType:
         from pyarrow import compute, types
@@ -202,6 +216,21 @@ def _count_nulls(files: Sequence[Any]) -> dict[str, bool]:
             has = not known or statistics.null_count > 0
             nulls[chunk.path_in_schema] = nulls.get(chunk.path_in_schema, False) or has
     return nulls
+
+
+def _may_exceed(files: Sequence[Any], name: str, largest: float) -> bool:
+    """Whether a column may hold numbers of a larger size, as far as the footers tell."""
+    for metadata in (file.metadata for file in files):
+        for group, index in product(range(metadata.num_row_groups), range(metadata.num_columns)):
+            chunk = metadata.row_group(group).column(index)
+            if chunk.path_in_schema != name:
+                continue
+            statistics = chunk.statistics
+            if statistics is None or not statistics.has_min_max:
+                return True
+            if not -largest <= statistics.min <= statistics.max <= largest:
+                return True
+    return False
 
 
 def is_text(kind: Any) -> bool:
@@ -237,4 +266,5 @@ def _convert(array: Any, column: Column) -> NDArray[Any]:
     found = np.asarray(array.to_numpy(zero_copy_only=False))
     if column.written.date:
         return seconds_of(found)
-    return found.astype(column.type.dtype.numpy)
+    with np.errstate(over="ignore"):  # a column with such numbers may not be used
+        return found.astype(column.type.dtype.numpy)

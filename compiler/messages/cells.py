@@ -225,6 +225,37 @@ class MissingVanish(Message):
         return f'`{self.column} = fill({self.column}, "median")` before it replaces them'
 
 
+@final
+@dataclass(frozen=True)
+class NumberTooLarge(Message):
+    """A column holds a number that its type does not: a whole number outside of i64, or another
+    number beyond 3.4e38, the largest of f32, and the column is used.
+
+    Whole numbers of twenty digits are mostly names of something: `categories=["id"]` reads a column
+    of text so. Others are divided by a power of ten before they are stored.
+    """
+
+    code: ClassVar[str] = "W1378"
+
+    column: str
+    number: str
+    row: int
+    dtype: str
+    text: bool
+    """Whether the source has the option `categories`, and this is a column of text."""
+
+    def title(self) -> str:
+        return f"the column `{self.column}` holds a number that {self.dtype} does not"
+
+    def label(self) -> str:
+        return f"{self.number} is larger than {self.dtype} holds, row {self.row:,}"
+
+    def help(self) -> str:
+        scaled = "store the numbers divided by a power of ten"
+        own = f'`categories=["{self.column}"]` reads each number as a category'
+        return f"{own}, or {scaled}" if self.text and self.dtype == "i64" else scaled
+
+
 def show_samples(samples: Samples) -> str:
     """`row 3 is "7,40"`, of a few rows."""
     return ", ".join(f"row {row:,} is `{_shorten(text)}`" for row, text in samples)

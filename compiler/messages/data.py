@@ -68,6 +68,28 @@ class DataFileBroken(Message):
 
 @final
 @dataclass(frozen=True)
+class ArrayRefused(Message):
+    """A column that a Python program gives in `data=` cannot be a tensor: its entries are no
+    numbers, booleans, dates or text, or it has another number of rows than the other columns."""
+
+    code: ClassVar[str] = "W1379"
+
+    column: str
+    reason: str
+    advice: str = ""
+
+    def title(self) -> str:
+        return f"the column `{self.column}` cannot be taken"
+
+    def label(self) -> str:
+        return self.reason
+
+    def help(self) -> str | None:
+        return self.advice or None
+
+
+@final
+@dataclass(frozen=True)
 class RaggedRow(Message):
     """A line of a csv file has more or fewer cells than its first line."""
 

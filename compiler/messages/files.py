@@ -270,6 +270,21 @@ class WeightsNotFinite(Message):
 
 
 @dataclass(frozen=True)
+class NotText(Message):
+    """`weft.loads` takes the text of a spec as a `str`; bytes say nothing of their encoding."""
+
+    code: ClassVar[str] = "W1380"
+
+    found: str
+
+    def title(self) -> str:
+        return f"the text of a spec is a str, and this is of type {self.found}"
+
+    def help(self) -> str | None:
+        return '`text.decode("utf-8")` makes one of bytes' if self.found == "bytes" else None
+
+
+@dataclass(frozen=True)
 class BadFile(Message):
     """A file could not be written: the folder cannot be made, or the disk refuses."""
 
