@@ -56,7 +56,7 @@ def place(tmp_path: Path) -> NetOfTrain:
     return NetOfTrain(train, train.nets[0].name, tmp_path)
 
 
-def test_figures_of_whole_batches_are_means_over_batches(place: NetOfTrain) -> None:
+def test_weighted_means_are_those_of_the_whole_split(place: NetOfTrain) -> None:
     graph = place.train.nets[0].net.graph
     weights = draw_weights(graph)
 
@@ -69,14 +69,12 @@ def test_figures_of_whole_batches_are_means_over_batches(place: NetOfTrain) -> N
     logits, size = (torch.tensor(a) for a in run({"x": x.numpy()}).values())
     assert scores["accuracy"] == (logits.argmax(1) == label).float().mean().item()
     weight = torch.tensor([1.0, 2.0, 3.0])
-    expected = dict.fromkeys(("class_loss", "apart", "loss"), 0.0)
-    for rows in torch.split(torch.arange(20), 8):  # a batch shares the sum of its class weights
-        classes = functional.cross_entropy(logits[rows], label[rows], weight).item()
-        sizes = functional.mse_loss(size[rows], target[rows]).item()
+    classes = functional.cross_entropy(logits, label, weight).item()
+    loss = classes + 0.5 * functional.mse_loss(size, target).item()
+    expected = {"class_loss": classes, "loss": loss, "apart": 0.0}
+    for rows in torch.split(torch.arange(20), 8):  # no weighted mean: a batch counts by its rows
         apart = (size[rows].mean() - target[rows].mean()).abs().item()
-        expected["class_loss"] += classes * len(rows) / 20
         expected["apart"] += apart * len(rows) / 20
-        expected["loss"] += (classes + 0.5 * sizes) * len(rows) / 20
     for name, value in expected.items():
         assert scores[name] == pytest.approx(value, rel=1e-5), name
 

@@ -19,6 +19,7 @@ from compiler.ops.base import OPS
 from compiler.ops.registry import load_ops
 from compiler.source import Source
 from compiler.training.base import METRICS, Metric
+from compiler.training.batch_mean import BatchMean, Counting, Part
 from compiler.training.classification import Accuracy, BinaryAccuracy, Perplexity, TopK
 from compiler.training.registry import load_training
 from compiler.training.regression import (
@@ -151,6 +152,43 @@ def run_weighted(metric: Metric, arrays: Sequence[Any], batch: int) -> float:
         for name, expression in code.sums:
             sums[name] += float(eval(expression, scope))
     return float(eval(code.result, {**sums, "rows": len(arrays[0]), "math": math}))
+
+
+SUMMED = BatchMean(
+    (Part(0.5, Counting(CLASSES, -100)), Part(-2.0), Part(1.0, Counting(CLASSES, None)))
+)
+
+
+@pytest.mark.parametrize("batch", [7, 40])
+def test_weighted_means_that_a_loss_adds_up_are_those_of_the_split(batch: int) -> None:
+    split = [slice(start, start + batch) for start in range(0, 40, batch)]
+    weights = {
+        "seen": np.array(CLASSES)[np.maximum(PADDED, 0)] * (PADDED != -100),
+        "all": PER_CLASS,
+    }
+    means = {name: [share(LOSSES[s], w[s]) for s in split] for name, w in weights.items()}
+    values = np.array([means["seen"], [2.0] * len(split), means["all"]])
+    values[0][[not w.any() for w in (weights["seen"][s] for s in split)]] = math.nan
+    operands = [
+        (len(LABELS[s]), (a, PADDED[s], b, c, LABELS[s]))
+        for s, (a, b, c) in zip(split, values.T, strict=True)
+    ]
+    whole = share(LOSSES, weights["seen"]), 2.0, share(LOSSES, weights["all"])
+    expected = 0.5 * whole[0] - 2 * whole[1] + whole[2]
+    assert SUMMED.combine(operands) == pytest.approx(expected)
+    code = SUMMED.code(["a", "seen", "b", "c", "label"])
+    sums = {name: 0.0 for name, _ in code.sums}
+    for rows, given in operands:
+        names = ("a", "seen", "b", "c", "label")
+        scope: dict[str, Any] = {
+            name: torch.tensor(value) for name, value in zip(names, given, strict=True)
+        }
+        scope |= {"rows": rows, "torch": torch}
+        for name, expression in code.steps:
+            scope[name] = eval(expression, scope)
+        for name, expression in code.sums:
+            sums[name] += float(eval(expression, scope))
+    assert eval(code.result, {**sums, "rows": 40, "math": math}) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("metric", [Accuracy(), MeanSquaredError(), R2(), TopK(k=2)], ids=str)

@@ -304,6 +304,7 @@ train fit of Tagger on tags {
     metric rare = accuracy(logits, tag, weight=[0.2, 1.0, 3.0])
     metric top = top_k(logits, tag, 2, mask=tokens != 0, weight=[0.2, 1.0, 3.0])
     metric heavy = perplexity(logits, tag, weight=cast(tokens, f32))
+    metric rare_loss = 1 - 2 * cross_entropy(logits, tag, axis=-1, weight=[0.2, 1.0, 3.0])
     metric error = mse(logits[:, :, 0], cast(tag, f32), mask=tag >= 0)
     metric hits = mean(cast((argmax(logits[:, 0], axis=1) == 0) and (tag[:, 0] == 0), f32))
     batch 8  epochs 2  seed 0
@@ -330,6 +331,11 @@ def test_weighted_metrics_are_those_of_numpy(tmp_path: Path) -> None:
     assert results["test"]["plain"] == pytest.approx(right[seen].mean())
     assert results["test"]["seen"] == pytest.approx(right[seen].mean())
     table = np.array([0.2, 1.0, 3.0])[tag[seen]]
+    shares = np.exp(scores) / np.exp(scores).sum(2, keepdims=True)
+    losses = -np.log(shares[seen][np.arange(seen.sum()), tag[seen]])
+    assert results["test"]["loss"] == pytest.approx(losses.mean(), rel=1e-5)
+    rare = np.average(losses, weights=table)
+    assert results["test"]["rare_loss"] == pytest.approx(1 - 2 * rare, rel=1e-5)
     assert results["test"]["rare"] == pytest.approx(np.average(right[seen], weights=table))
     best = np.argsort(-scores, 2)[:, :, :2]
     hits = (best == tag[:, :, None]).any(2)[seen]

@@ -27,7 +27,7 @@ from compiler.ir.subgraph import extract_subgraph
 from compiler.messages.contracts import InputNeedsWeights, RowsRelated
 from compiler.messages.files import UnknownItem
 from compiler.program import DataSet, Deploy, MetricUse, Program, Train
-from compiler.training.regression import BatchMean
+from compiler.training.loss_parts import measure_loss
 from weft.sizing import KnownSizes
 
 Array = NDArray[Any]
@@ -226,24 +226,20 @@ def _make_scores(
     count: int,
 ) -> Iterator[tuple[str, Score]]:
     """Metrics from the net's outputs (by the name of their value in the step) and columns."""
-    train = place.train
-    outputs = {o.name: o for o in train.step.outputs}
+    step, loss = measure_loss(place.train)
+    outputs = {o.name: o for o in step.outputs}
     arrays = {value.name: array for value, array in made.values()} | dict(columns)
     starts = [value for value, _ in made.values()]
-    for use in train.metrics:
+    for use in (*place.train.metrics, loss):
         part = _find_part(place, starts, [outputs[name] for name in use.reads])
         if part is None:
             continue
         if any(outputs[name].value.type.rank == 0 for name in use.reads):
-            yield use.name, Score(count, _score_batch(place, part, use, arrays))
+            yield use.name, Score(count, _score_batches(place, part, use, arrays))
             continue
         values = evaluate(part, dict(place.weights or {}), arrays)
         operands = [None if name is None else values[name] for name in use.arguments]
         yield use.name, Score(count, _score_metric(use, operands))
-    part = _find_part(place, starts, [outputs["loss"]])
-    if part is not None:
-        loss = MetricUse("loss", BatchMean(), ("loss",))
-        yield "loss", Score(count, _score_batch(place, part, loss, arrays))
 
 
 def _find_part(place: NetOfTrain, starts: Sequence[Value], wanted: list[Output]) -> Graph | None:
@@ -264,21 +260,21 @@ def _score_metric(use: MetricUse, operands: Sequence[Array | None]) -> Callable[
     )
 
 
-def _score_batch(
+def _score_batches(
     place: NetOfTrain, part: Graph, use: MetricUse, arrays: Mapping[str, Array]
 ) -> Callable[[Array], float]:
-    """A figure of what is one number for all rows of a batch, as a loss is: its mean over batches,
-    each counted by its rows, as the training script has it."""
+    """A figure of what is one number for all rows of a batch, as a loss is: combined over batches
+    as the training script does it."""
     read, weights = [item.name for item in part.inputs], dict(place.weights or {})
 
     def score(rows: Array) -> float:
-        total = 0.0
+        batches = []
         for start in range(0, len(rows), place.train.batch):
             batch = rows[start : start + place.train.batch]
             values = evaluate(part, weights, {name: arrays[name][batch] for name in read})
             operands = [None if name is None else values[name] for name in use.arguments]
-            total += len(batch) * float(use.metric.evaluate(*operands))
-        return total / len(rows)
+            batches.append((len(batch), operands))
+        return float(use.metric.combine(batches))
 
     return score
 

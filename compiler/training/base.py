@@ -14,6 +14,9 @@ from compiler.signature import Described, Direction, Registry
 from compiler.tensor import TensorType
 from compiler.training.duration import Duration
 
+Batches = Sequence[tuple[int, Sequence[NDArray[Any] | None]]]
+"""The batches of a split: the rows of each, and the operands of a metric."""
+
 
 class Schedule(Described):
     """Learning rate over time, as a factor of the optimizer's `lr`. None is made with settings
@@ -142,6 +145,12 @@ class Metric(Described):
     @abstractmethod
     def evaluate(self, *arrays: NDArray[Any] | None) -> float:
         """The figure of a whole split, in NumPy: the meaning of the generated code."""
+
+    def combine(self, batches: Batches) -> float:
+        """The figure of a split where an operand is one number for a batch: the mean of the
+        batches' figures by their rows, in NumPy."""
+        rows = sum(size for size, _ in batches)
+        return sum(size * self.evaluate(*arrays) for size, arrays in batches) / rows
 
     @abstractmethod
     def code(self, arguments: Sequence[str | None]) -> MetricCode:

@@ -13,6 +13,7 @@ from compiler.records import dataclass
 from compiler.signature import Operand
 from compiler.tensor import TensorType
 from compiler.training.base import METRICS, Direction, Metric, MetricCode
+from compiler.training.batch_mean import BatchMean
 from compiler.training.comparing import average, refuse, require_same_shape
 from compiler.training.weighting import Comparison, Names, compare
 
@@ -174,28 +175,6 @@ class Mean(Metric):
         return MetricCode(
             (("total", f"{value}.double().sum()"), ("count", f"{value}.numel()")), "total / count"
         )
-
-
-@final
-@dataclass(frozen=True)
-class BatchMean(Metric):
-    """The mean over a split of a value that is one number per batch, such as a loss: each batch
-    counts by its rows.
-    """
-
-    name: ClassVar[str] = "batch_mean"
-    better: ClassVar[Direction | None] = None
-    operands: ClassVar[tuple[Operand, ...]] = (Operand("value"),)
-
-    def check(self, types: Sequence[TensorType]) -> None:
-        """`Mean.resolve` chooses it where it fits."""
-
-    def evaluate(self, *arrays: Array | None) -> float:
-        return float(np.asarray(arrays[0]))
-
-    def code(self, arguments: Names) -> MetricCode:
-        (value,) = arguments
-        return MetricCode((("total", f"{value}.double() * rows"),), "total / rows")
 
 
 def _difference(arrays: Sequence[Array | None]) -> Array:

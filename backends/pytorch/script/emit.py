@@ -18,6 +18,7 @@ from backends.pytorch.script.measuring import (
     emit_additions,
     emit_figures,
     emit_outputs,
+    emit_sizes,
     measure,
     start_sums,
 )
@@ -185,6 +186,7 @@ def _evaluation_slots(facts: Facts) -> Slots:
     return {
         "model_type": _model_type(facts),
         "evaluated": "Loss and metrics" if facts.train.metrics else "The loss",
+        "size_lines": emit_sizes(facts),
         "sum_lines": list(start_sums(measured.names)),
         "autocast": _autocast(facts),
         "outputs": emit_outputs(facts),

@@ -10,7 +10,8 @@ from compiler.ir.graph import Frame, Graph, Output
 from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.program import Train, TrainedNet
+from compiler.program import MetricUse, Train, TrainedNet
+from compiler.training.loss_parts import measure_loss
 from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
 
 EVALUATION_NAMES = SCRIPT_GLOBALS | SCRIPT_LOCALS
@@ -41,11 +42,21 @@ class Facts:
     masks: str = ""
 
     @cached_property
+    def measured(self) -> tuple[Graph, MetricUse]:
+        """The step with the outputs that the loss is measured by, and the loss as a figure."""
+        return measure_loss(self.train)
+
+    @cached_property
+    def uses(self) -> tuple[MetricUse, ...]:
+        """All figures of a split, the loss first."""
+        return (self.measured[1], *self.train.metrics)
+
+    @cached_property
     def step(self) -> Graph:
-        """The objective with nothing but the loss, first, and what metrics read."""
-        step = self.train.step
+        """The objective with nothing but the loss, first, and what the figures read."""
+        step = self.measured[0]
         inputs = {item.value.name for item in step.inputs}
-        read = {name for use in self.train.metrics for name in use.reads}
+        read = {name for use in self.uses for name in use.reads}
         loss = next(o for o in step.outputs if o.name == "loss")
         rest = [
             o
@@ -78,15 +89,15 @@ class Facts:
 
     @cached_property
     def argument_names(self) -> Mapping[str, str]:
-        """Python names of the outputs that metrics read, by the outputs' names."""
-        read = (name for use in self.train.metrics for name in use.reads)
-        return name_all(read, EVALUATION_NAMES)
+        """Python names of the outputs that figures read, by the outputs' names."""
+        read = (name for use in self.uses for name in use.reads if name != "loss")
+        return {"loss": "loss"} | name_all(read, EVALUATION_NAMES)
 
     @cached_property
     def column_of(self) -> Mapping[str, int]:
         """Outputs of the objective that are columns, and which."""
         places = {item.value.name: place for place, item in enumerate(self.step.inputs)}
-        outputs = self.train.step.outputs
+        outputs = self.measured[0].outputs
         return {o.name: places[o.value.name] for o in outputs if o.value.name in places}
 
     @cached_property

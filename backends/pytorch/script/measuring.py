@@ -12,6 +12,9 @@ from compiler.writing.python import write_literal
 
 Lines = list[str]
 
+WIDTH = 88
+"""Columns of a line of a script."""
+
 LONGEST = 80
 """Names of more characters do not fit on a line of a function."""
 
@@ -29,11 +32,11 @@ class Measured:
 
 def measure(facts: Facts) -> Measured:
     """The sums and figures of the loss and of every metric; equal sums and steps are shared."""
-    namer = _Namer({*EVALUATION_NAMES, *facts.argument_names.values(), "total_loss"})
-    sums: dict[str, str] = {"loss.double() * size": "total_loss"}
+    namer = _Namer({*EVALUATION_NAMES, *facts.argument_names.values()})
+    sums: dict[str, str] = {}
     steps: dict[str, str] = {}
-    figures = [("loss", "total_loss / rows")]
-    for use in facts.train.metrics:
+    figures = []
+    for use in facts.uses:
         code = use.metric.code([name and facts.argument_names[name] for name in use.arguments])
         renamed = {"rows": "size"}
         for name, expression in code.steps:
@@ -66,7 +69,7 @@ class _Namer:
     def share(self, known: dict[str, str], expression: str, name: str, metric: str) -> str:
         """The name of an expression among those that are known, where it gets one."""
         if expression not in known:
-            wanted = name if name not in self.taken else f"{metric}_{name}"
+            wanted = f"{metric}_{name}" if metric == "loss" or name in self.taken else name
             known[expression] = free_name(safe_name(wanted), self.taken, "_")
             self.taken.add(known[expression])
         return known[expression]
@@ -112,7 +115,18 @@ def emit_figures(facts: Facts) -> Lines:
     return [*lines, f"return {{{', '.join(figures)}}}"]
 
 
+def emit_sizes(facts: Facts) -> Lines:
+    """Lines that name the rows of the split, where a figure reads them, and the device."""
+    text = " ".join(figure for _, figure in measure(facts).figures)
+    if re.search(r"\brows\b", text):
+        return ["rows, device = len(columns[0]), columns[0].device"]
+    return ["device = columns[0].device"]
+
+
 def emit_outputs(facts: Facts) -> str:
     """Targets of the call of the objective in `evaluate`."""
+    read = {name for use in facts.uses for name in use.reads}
     names = [facts.argument_names[o.name] for o in facts.step.outputs[1:]]
-    return ", ".join(["loss", *names])
+    targets = ", ".join(["loss" if "loss" in read else "_", *names])
+    indent = 8 if facts.train.precision == "f32" else 12
+    return f"({targets})" if indent + len(f"{targets} = compute_loss(") > WIDTH else targets

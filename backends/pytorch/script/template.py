@@ -98,7 +98,7 @@ EVALUATE = '''
 def evaluate(model: $model_type, columns: list[Tensor]) -> dict[str, float]:
     """$evaluated over a split."""
     model.eval()
-    rows, device = len(columns[0]), columns[0].device
+    $size_lines
     columns = [column[RANK::WORLD] for column in columns]
     $sum_lines
     for start in range(0, len(columns[0]), BATCH):

@@ -42,6 +42,7 @@ from compiler.syntax import Argument, Clause, Reference
 from compiler.syntax import Data as DataItem
 from compiler.syntax import Train as TrainItem
 from compiler.tensor import TensorType
+from compiler.training.loss_parts import count_targets
 
 OpenData = Callable[[FileScope, DataItem, Sequence[Argument], Body, Reference], DataSet | None]
 """Elaborates a data item with the arguments of a reference to it."""
@@ -181,7 +182,7 @@ class TrainRun:
         until = self.settings.settle_until(context.body, data.split.names, self.metrics)
         if graph is None or uses is None:
             return None
-        step = _keep_used(graph)
+        step, uses = _count_targets(_keep_used(graph), uses)
         found = (find_missing_classes(step, data), find_misuse(step, data))
         for message in chain(*found, find_disagreements(step, uses)):
             context.body.report(message)
@@ -288,6 +289,15 @@ def _choose_name(value: str, metric: str, taken: Collection[str]) -> str:
     while name in taken or name == "loss":
         name, count = f"{base}.{count}", count + 1
     return name
+
+
+def _count_targets(step: Graph, uses: Iterable[MetricUse]) -> tuple[Graph, tuple[MetricUse, ...]]:
+    """Metrics that are weighted means count by their weights."""
+    made = []
+    for use in uses:
+        step, counted = count_targets(step, use)
+        made.append(counted)
+    return step, tuple(made)
 
 
 def _keep_used(graph: Graph) -> Graph:

@@ -1,0 +1,125 @@
+"""The mean over a split of what is one number for a batch, such as a loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, TypeVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.records import dataclass
+from compiler.signature import Operand
+from compiler.tensor import TensorType
+from compiler.training.base import Batches, Direction, Metric, MetricCode
+from compiler.training.weighting import Names
+
+Array = NDArray[Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How much each class number of a loss's target counts: a weighted mean divides by the sum.
+    `ignore_index` is None where the target cannot hold it."""
+
+    weight: tuple[float, ...] | None
+    ignore_index: int | None
+
+    def weigh(self, target: Array) -> float:
+        """What all entries of a target count together."""
+        counted = np.ones(target.shape, bool)
+        if self.ignore_index is not None:
+            counted = target != self.ignore_index
+        if self.weight is None:
+            return float(counted.sum())
+        classes = np.where(counted, target, 0).astype(np.int64)
+        return float((np.asarray(self.weight, np.float64)[classes] * counted).sum())
+
+    def spell(self, target: str, size: str, mark: str) -> Iterator[tuple[str, str]]:
+        """The same as steps of a batch, the last of which is `size`."""
+        counted = "" if self.ignore_index is None else f"({target} != {self.ignore_index})"
+        if self.weight is None:
+            yield size, f"{counted}.sum()"
+            return
+        table, classes = f"class_weights{mark}", f"classes{mark}"
+        yield table, f"{target}.new_tensor({list(self.weight)}, dtype=torch.float64)"
+        if not counted:
+            yield size, f"{table}[{target}.long()].sum()"
+            return
+        yield classes, f"{target}.long().where({counted[1:-1]}, 0)"
+        yield size, f"({counted} * {table}[{classes}]).sum()"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the terms that a figure adds up: a value times a factor. Where `counting` says how
+    entries count, an operand of its own, behind the value, is the target whose entries do; where
+    there is none, each batch counts by its rows."""
+
+    factor: float = 1.0
+    counting: Counting | None = None
+
+
+@final
+@dataclass(frozen=True)
+class BatchMean(Metric):
+    """The mean over a split of a value that is one number per batch, such as a loss. Each batch
+    counts by its rows; in a term that is a weighted mean itself, by the weights of its targets.
+    """
+
+    name: ClassVar[str] = "batch_mean"
+    better: ClassVar[Direction | None] = None
+    operands: ClassVar[tuple[Operand, ...]] = (Operand("value"),)
+    parts: tuple[Part, ...] = (Part(),)
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        """`Mean.resolve` chooses it where it fits."""
+
+    def evaluate(self, *arrays: Array | None) -> float:
+        values = (np.asarray(value, np.float64) for _, value, _ in self._pair(arrays))
+        return float(sum(p.factor * v for p, v in zip(self.parts, values, strict=True)))
+
+    def combine(self, batches: Batches) -> float:
+        figure = 0.0
+        for place, part in enumerate(self.parts):
+            total = count = 0.0
+            for rows, arrays in batches:
+                _, value, target = list(self._pair(arrays))[place]
+                size = float(rows)
+                if part.counting is not None:
+                    size = part.counting.weigh(np.asarray(target))
+                total += size * float(np.asarray(value)) if size else 0.0
+                count += size
+            figure += part.factor * (total / count if count else math.nan)
+        return figure
+
+    def _pair(self, operands: Sequence[T]) -> Iterator[tuple[Part, T, T | None]]:
+        """Each part with its value and its target."""
+        rest = iter(operands)
+        for part in self.parts:
+            value = next(rest)
+            yield part, value, next(rest) if part.counting is not None else None
+
+    def code(self, arguments: Names) -> MetricCode:
+        sums: list[tuple[str, str]] = []
+        steps: list[tuple[str, str]] = []
+        terms = []
+        for number, (part, value, target) in enumerate(self._pair(arguments), 1):
+            mark = f"_{number}" if self.parts[1:] else ""
+            total, count, size = f"total{mark}", "rows", "rows"
+            if part.counting is not None:
+                count, size = f"count{mark}", f"counted{mark}"
+                steps += part.counting.spell(f"{target}", size, mark)
+                sums.append((total, f"torch.where({size} > 0, {value}.double() * {size}, 0)"))
+                sums.append((count, size))
+            else:
+                sums.append((total, f"{value}.double() * rows"))
+            mean = f"{total} / {count}"
+            if part.counting is not None:
+                mean += f" if {count} else math.nan"
+                mean = f"({mean})" if part.factor != 1 else mean
+            terms.append(mean if part.factor == 1 else f"{part.factor!r} * {mean}")
+        result = f"sum([{', '.join(terms)}])" if terms[1:] else terms[0]
+        return MetricCode(tuple(sums), result, tuple(steps))

@@ -1,0 +1,134 @@
+"""Which weighted means a loss adds up: over a split, each is divided by its own weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from compiler.ir.graph import Graph, Node, Output, Value
+from compiler.ops.arithmetic import Add, Div, Mul, Neg, Sub
+from compiler.ops.choosing import Cast
+from compiler.ops.class_losses import ClassLoss
+from compiler.ops.creation import Constant
+from compiler.program import MetricUse, Train
+from compiler.records import dataclass
+from compiler.training.batch_mean import BatchMean, Counting, Part
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A value that is added up, times a factor; `target` has the entries that are counted."""
+
+    value: Value
+    part: Part
+    target: Value | None = None
+
+
+def measure_loss(train: Train) -> tuple[Graph, MetricUse]:
+    """The loss of a train as a figure of a split, and the step with the outputs it reads."""
+    return count_targets(train.step, MetricUse("loss", BatchMean(), ("loss",)))
+
+
+def count_targets(step: Graph, use: MetricUse) -> tuple[Graph, MetricUse]:
+    """A mean of a number per batch, with every weighted mean that the number adds up counted by
+    its weights, and the step with the outputs that it reads then."""
+    if use.metric != BatchMean():
+        return step, use
+    outputs = {o.name: o for o in step.outputs}
+    (name,) = use.reads
+    terms = tuple(_split(step, outputs[name].value, 1.0))
+    if all(term.part.counting is None for term in terms):
+        return step, use
+    names = {o.value.name: o.name for o in step.outputs if o.name != "loss"}
+    names[outputs[name].value.name] = name
+    read = [v for term in terms for v in (term.value, term.target) if v is not None]
+    for value in read:
+        if value.name not in names:
+            names[value.name] = _choose_name(value.name, use.name, outputs)
+            outputs[names[value.name]] = Output(names[value.name], value, "", use.span)
+    metric = BatchMean(tuple(term.part for term in terms))
+    made = replace(use, metric=metric, arguments=tuple(names[v.name] for v in read))
+    return replace(step, outputs=tuple(outputs.values())), made
+
+
+def _choose_name(value: str, figure: str, taken: dict[str, Output]) -> str:
+    """A free name for an output: the value's own, where it has one."""
+    base = figure if value.startswith("%") else value
+    name, count = base, 2
+    while name in taken:
+        name, count = f"{base}.{count}", count + 1
+    return name
+
+
+def _split(step: Graph, value: Value, factor: float) -> Iterator[_Term]:
+    """The terms of a sum, with the numbers that they are multiplied by."""
+    node = step.producers.get(value.name)
+    operands = _operands(node) if node is not None else []
+    if node is None or any(v.type.rank for v in operands):
+        yield _make_term(step, value, node, factor)
+        return
+    match node.op:
+        case Add() | Sub():
+            left, right = operands
+            yield from _split(step, left, factor)
+            yield from _split(step, right, -factor if isinstance(node.op, Sub) else factor)
+        case Neg():
+            yield from _split(step, operands[0], -factor)
+        case Mul() | Div() if (scaled := _read_scale(step, node)) is not None:
+            yield from _split(step, scaled[0], factor * scaled[1])
+        case _:
+            yield _Term(value, Part(factor))
+
+
+def _operands(node: Node) -> list[Value]:
+    return [v for v in node.inputs if v is not None]
+
+
+def _read_scale(step: Graph, node: Node) -> tuple[Value, float] | None:
+    """What a product or quotient scales, and by which number; None where no number does."""
+    left, right = _operands(node)
+    number = _read_number(step, right)
+    if number is not None and isinstance(node.op, Mul):
+        return left, number
+    if number:
+        return left, 1 / number
+    number = _read_number(step, left)
+    return (right, number) if number is not None and isinstance(node.op, Mul) else None
+
+
+def _read_number(step: Graph, value: Value) -> float | None:
+    maker = step.producers.get(value.name)
+    if maker is None or not isinstance(maker.op, Constant):
+        return None
+    number = maker.op.value
+    return float(number) if isinstance(number, int | float) else None
+
+
+def _make_term(step: Graph, value: Value, node: Node | None, factor: float) -> _Term:
+    """A term that is no sum: a weighted mean counts the class numbers of its target."""
+    plain = _Term(value, Part(factor))
+    if node is None or not isinstance(node.op, ClassLoss) or node.op.reduction != "mean":
+        return plain
+    target = node.inputs[1]
+    assert target is not None, "a loss has a target"
+    if target.type.dtype.is_float:
+        return plain
+    ignored = node.op.ignore_index if _may_hold(step, target, node.op.ignore_index) else None
+    if ignored is None and node.op.weight is None:
+        return plain
+    return _Term(value, Part(factor, Counting(node.op.weight, ignored)), target)
+
+
+def _may_hold(step: Graph, value: Value, number: int) -> bool:
+    """Whether a tensor may hold a number, by its dtype and those that it was converted from."""
+    while True:
+        low, high = value.type.dtype.range
+        if not low <= number <= high:
+            return False
+        maker = step.producers.get(value.name)
+        if maker is None or not (maker.op.moves or isinstance(maker.op, Cast)):
+            return True
+        given = _operands(maker)
+        if len(given) != 1:
+            return True
+        value = given[0]
