@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.data.base import Column, Written
-from compiler.data.dates import are_times, asks_for_century, find_forms, read_dates
+from compiler.data.dates import GAP, are_times, asks_for_century, find_forms, read_dates
 from compiler.data.numerals import Numerals, find_large, find_ways
 from compiler.diagnostics import Message
 from compiler.messages.cells import (
@@ -275,7 +275,7 @@ def convert_cells(column: Column, cells: Sequence[str], dialect: Dialect = PLAIN
         found = {word: code for code, word in enumerate(column.categories)}
         blank: float = found.get("", -1)
     elif column.written.date:
-        found, blank = read_dates(distinct, column.written.date), -1
+        found, blank = read_dates(distinct, column.written.date), GAP
     else:
         way = dialect.way(column.written.unit)
         blank = float("nan")

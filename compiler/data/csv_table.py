@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -19,10 +21,12 @@ from compiler.data.cells import convert_cells, describe_cells
 from compiler.data.files import find_file, read_text, refuse_file, refuse_setting
 from compiler.data.tables import TextTable, is_read_as_text
 from compiler.diagnostics import Fault
-from compiler.messages.data import RaggedRow
+from compiler.messages.data import OtherSeparator, RaggedRow
 from compiler.records import dataclass
 from compiler.writing.python import write_dtype, write_path, write_string
 
+LINES_LOOKED_AT = 20
+"""How many lines tell that a file has another separator."""
 Table = tuple[tuple[Column, Sequence[str]], ...]
 """Columns and their cells as text."""
 
@@ -168,7 +172,10 @@ def _read_rows(source: Csv, text: str) -> tuple[list[str], list[list[str]]]:
         for row in reader:
             if not row or (len(row) == 1 and row[0].isspace()):
                 continue  # a blank line is no row, as in pandas
-            width = width or len(row)
+            if not width:
+                width = len(row)
+                if width == 1:
+                    _refuse_separator(source, text)
             if len(row) != width:
                 _refuse_row(source, reader.line_num, len(row), width)
             rows.append(row)
@@ -198,6 +205,32 @@ def _check_header(source: Csv, header: Sequence[str]) -> None:
             refuse_file(source.path, "a column of its first line has no name", "`header=false`?")
         if count > 1:
             refuse_file(source.path, f"its first line names `{name}` twice")
+
+
+def _refuse_separator(source: Csv, text: str) -> None:
+    """Refuses a file whose lines are one cell each, and several with another separator.
+
+    Raises:
+        Fault: which separator it is.
+    """
+    lines = [line for line in islice(StringIO(text), LINES_LOOKED_AT) if line.strip()]
+    found = next((s for s in ";\t,|" if s != source.separator and _separates(s, lines)), None)
+    if found is None:
+        return
+    header, row = lines[0], lines[1]
+    decimal = source.decimal != "," != found and re.search(r"\d,\d", row) is not None
+    cells = len(next(csv.reader([header], delimiter=found)))
+    raise Fault(
+        lambda where: OtherSeparator(
+            where.argument("path"), source.path, header, found, decimal, cells
+        )
+    )
+
+
+def _separates(separator: str, lines: Sequence[str]) -> bool:
+    """Whether there are several lines, each with the same number of cells, more than one."""
+    widths = {len(row) for row in csv.reader(lines, delimiter=separator)}
+    return len(lines) > 1 and len(widths) == 1 and widths != {1}
 
 
 def _refuse_row(source: Csv, line: int, found: int, expected: int) -> None:

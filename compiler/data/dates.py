@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 ISO = "ISO8601"
 """The form of ISO dates and date-times, in the word of `pandas.to_datetime`."""
 
+GAP = -1
+"""What a column holds where there is no date; a spec may not use such a column."""
+
 _CLOCK = r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
 _ISO = re.compile(rf"\d{{4}}-\d{{2}}(?:-\d{{2}}{_CLOCK})?", re.ASCII)
 _DAYS = {
@@ -73,9 +76,9 @@ def read_dates(cells: Collection[str], form: str) -> dict[str, int]:
 
 
 def seconds_of(moments: NDArray[Any]) -> NDArray[np.int64]:
-    """Times of NumPy as seconds since 1970; -1 where there is none, which a spec may not use."""
+    """Times of NumPy as seconds since 1970; `GAP` where there is none, which a spec may not use."""
     seconds = moments.astype("datetime64[s]").astype(np.int64)
-    return np.where(np.isnat(moments), -1, seconds)
+    return np.where(np.isnat(moments), GAP, seconds)
 
 
 def find_forms(cells: Mapping[str, int]) -> list[str]:

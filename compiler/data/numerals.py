@@ -17,14 +17,15 @@ _SHORT = 18
 """Digits of which i64 holds any."""
 LARGEST_SINGLE = float(np.finfo(np.float32).max)
 """The largest number of f32."""
+MARKS = (",", ".", "'", "\u2019", " ", "\u00a0", "\u202f", "\u2009", "_")
+"""What stands between thousands, somewhere."""
 _PARTS = re.compile(
-    r"[+-]?([^\d.,+-]*)[+-]?\d[\d.,'\s_\u2019]*(?:[eE][+-]?\d+)?(\D*(?:(?<=m)[23])?)", re.ASCII
+    rf"[+-]?([^\d.,+-]*)[+-]?\d[\d\s{''.join(MARKS)}]*(?:[eE][+-]?\d+)?(\D*(?:(?<=m)[23])?)",
+    re.ASCII,
 )
 """What stands before and behind a number that is written in any way."""
 _BEFORE = re.compile(r"[^\w\s]|[A-Z]{3}|[A-Z]{0,3}\$|(?:Rs|kr|Fr)\.?", re.ASCII)
 """A sign or code of a currency, before the number."""
-MARKS = (",", ".", "'", "\u2019", " ", "\u00a0", "\u202f", "_")
-"""What stands between thousands, somewhere."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,12 @@ class Numerals:
             for name in ("decimal", "thousands", "unit")
             if getattr(self, name) != getattr(known, name)
         ]
-        return ", ".join(f'{name}="{value}"' for name, value in pairs)
+        return ", ".join(f'{name}="{_show(value)}"' for name, value in pairs)
+
+
+def _show(text: str) -> str:
+    """A mark or a unit as a string of a spec: only a plain space looks like one."""
+    return "".join(c if c == " " or not c.isspace() else f"\\u{ord(c):04x}" for c in text)
 
 
 def find_large(numbers: Mapping[str, float]) -> set[str]:
@@ -123,7 +129,12 @@ def find_ways(cells: Mapping[str, int], known: Numerals) -> list[tuple[Numerals,
             changes = way.options(known).count("=")
             found.append((-rows, changes, way, numbers))
     found.sort(key=lambda entry: entry[:2])
-    return [(way, numbers) for rows, n, way, numbers in found if (rows, n) == found[0][:2]]
+    best: list[tuple[Numerals, dict[str, float]]] = []
+    for rows, n, way, numbers in found:
+        # Ways that mean the same numbers are one: `thousands` matters where it occurs.
+        if (rows, n) == found[0][:2] and all(numbers != other for _, other in best):
+            best.append((way, numbers))
+    return best
 
 
 def _candidates(known: Numerals, unit: str) -> Iterator[Numerals]:

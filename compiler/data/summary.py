@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from compiler.data.base import Column, OpenedSource
+from compiler.data.dates import GAP
 from compiler.messages.cells import FreeText, MissingCells
 from compiler.ops.base import Array
 from compiler.records import dataclass
@@ -47,6 +48,8 @@ def _summarize(column: Column, loaded: Mapping[str, Array]) -> ColumnSummary:
     if array.dtype.kind == "f":
         missing = int(np.isnan(array).sum())
         array = array[~np.isnan(array)]
+    elif column.written.date and (missing or column.trouble is not None):
+        array = array[array != GAP]
     examples: tuple[str, ...] = column.examples
     extent = ""
     if column.categories and column.type.rank == 0:

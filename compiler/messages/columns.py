@@ -109,6 +109,10 @@ class NotANumber(Message):
         return f'`{self.column} = fill({self.column}, "median")` replaces empty cells'
 
 
+_MOST_SHIFTED = 1_000_000
+"""The farthest from 0 that a number may be to be taken for that of a class."""
+
+
 @final
 @dataclass(frozen=True)
 class LabelOutOfRange(Message):
@@ -137,11 +141,13 @@ class LabelOutOfRange(Message):
 
     def help(self) -> str | None:
         least, largest = self.numbers
-        if self.places and self.found < 0:
+        if self.places and -_MOST_SHIFTED <= self.found < 0:
             ignored = f", or leave them out: `ignore_index={self.found:g}`"
             shifted = f"`{self.column} = {self.column} + {-self.found:g}`"
             return f"number the classes from 0: {shifted}{ignored}"
         if self.places:
+            if largest >= _MOST_SHIFTED or self.found < 0:
+                return f"they lie between {least:g} and {largest:g}: these are no class numbers"
             return f"`{self.reader}` would have to take {largest + 1:g} numbers"
         return f"they lie between {least:g} and {largest:g}"
 

@@ -90,6 +90,33 @@ class ArrayRefused(Message):
 
 @final
 @dataclass(frozen=True)
+class OtherSeparator(Message):
+    """The lines of a csv file hold one cell each with the separator that is given, and as many
+    cells as each other with another one: `;`, as in countries with a decimal comma, or tabs."""
+
+    code: ClassVar[str] = "W1393"
+
+    path: str
+    header: str
+    separator: str
+    decimal: bool
+    cells: int
+
+    def title(self) -> str:
+        return f"`{self.path}` is written with another separator"
+
+    def label(self) -> str:
+        first = " ".join(self.header.split())
+        return f"its first line is `{first if len(first) <= 60 else f'{first[:59]}…'}`"
+
+    def help(self) -> str:
+        shown = "\\t" if self.separator == "\t" else self.separator
+        decimal = ', decimal=","' if self.decimal else ""
+        return f'`separator="{shown}"{decimal}` reads {count(self.cells, "cell")} in each line'
+
+
+@final
+@dataclass(frozen=True)
 class RaggedRow(Message):
     """A line of a csv file has more or fewer cells than its first line."""
 

@@ -1,0 +1,97 @@
+"""What is said of tables that are written in another way: with which option they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compiler.data.base import OpenedSource
+from compiler.data.csv_table import Csv
+from compiler.data.numerals import Numerals, find_ways
+from compiler.data.summary import summarize_source
+from compiler.diagnostics import Message, Sink
+from compiler.driver import check
+from compiler.messages.columns import LabelOutOfRange
+from compiler.messages.data import OtherSeparator
+from compiler.source import Source, Span
+
+
+def find_messages(tmp_path: Path, table: str, options: str = "") -> list[Message]:
+    (tmp_path / "t.csv").write_text(table)
+    spec = tmp_path / "t.weft"
+    spec.write_text(
+        f'data t {{\n    source csv("t.csv"{options})\n    x = reshape(a * 2, [1])\n'
+        "    split in_order, train=60%, val=40%\n}\n"
+    )
+    sink = Sink()
+    check(spec, sink=sink)
+    return list(sink.messages)
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "expected"),
+    [
+        ("a;b\n1.5;2\n2.5;3\n", "", '`separator=";"` reads 2 cells'),
+        ("a;b\n1,5;2,5\n2,5;3,5\n", "", '`separator=";", decimal=","` reads 2 cells'),
+        ("a\tb\tc\n1.5\t2\t3\n", "", '`separator="\\t"` reads 3 cells'),
+        ("a|b\n1.5|2\n", "", '`separator="|"` reads 2 cells'),
+        ("a,b\n1.5,2\n", ', separator=";"', '`separator=","` reads 2 cells'),
+    ],
+)
+def test_the_separator_that_a_file_has_is_told(
+    tmp_path: Path, table: str, options: str, expected: str
+) -> None:
+    (found,) = find_messages(tmp_path, table, options)
+    assert isinstance(found, OtherSeparator)
+    assert found.code == "W1393"
+    assert expected in str(found.help())
+    assert " ".join(table.split("\n")[0].split("\t")) in found.label()
+
+
+@pytest.mark.parametrize("table", ["a\n1.5\n2.5\n", 'a\n"1;5"\n2\n', "a;b\nx\ny\n"])
+def test_a_file_of_one_column_has_no_other_separator(tmp_path: Path, table: str) -> None:
+    assert "W1393" not in [message.code for message in find_messages(tmp_path, table)]
+
+
+def test_ways_that_mean_the_same_are_told_once() -> None:
+    cells = {"1433.6 kg": 1, "1438.7 kg": 1}
+    assert [way for way, _ in find_ways(cells, Numerals())] == [Numerals(unit="kg")]
+    ways = find_ways({"1,00": 1, "2,03": 1}, Numerals(thousands=","))
+    assert [way for way, _ in ways] == [Numerals(",")]
+    both = find_ways({"1,000": 1, "2,037": 1}, Numerals())
+    assert len(both) == 2  # a thousand or one
+
+
+@pytest.mark.parametrize("mark", ["\u00a0", "\u202f", "\u2009", " "])
+def test_every_space_between_thousands_is_told(tmp_path: Path, mark: str) -> None:
+    table = f"a\n1{mark}433.5\n2{mark}438.7\n"
+    (found,) = find_messages(tmp_path, table)
+    assert found.code == "W1220"
+    option = " " if mark == " " else f"\\u{ord(mark):04x}"
+    assert f'`thousands="{option}"` reads them' in str(found.help())
+    assert find_messages(tmp_path, table, f', thousands="{option}"') == []
+
+
+def test_the_range_of_dates_holds_dates_only(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "day,other\n2024-01-01,1\n2024-02-30,2\n2024-03-01,3\n2024-03-02,3\n"
+    )
+    source = Csv("t.csv")
+    span = Span(Source("t.weft", ""), 0, 0)
+    opened = OpenedSource("t", source, source.schema(tmp_path), tmp_path, span)
+    day = next(iter(summarize_source(opened)))
+    assert day.range == "2024-01-01 to 2024-03-02"
+    assert not any("1969" in example for example in day.examples)
+
+
+@pytest.mark.parametrize("found", [float(np.iinfo(np.int64).min), -3e9])
+def test_numbers_that_are_no_classes_are_not_shifted(found: float) -> None:
+    fault = LabelOutOfRange(
+        None, "y", 3, found, "0 to 9", "cross_entropy", (found, 5.0), places=True
+    )
+    assert "ignore_index" not in str(fault.help())
+    assert "no class numbers" in str(fault.help())
+    near = LabelOutOfRange(None, "y", 3, -1.0, "0 to 9", "cross_entropy", (-1.0, 5.0), places=True)
+    assert "ignore_index=-1" in str(near.help())
