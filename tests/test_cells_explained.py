@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,12 @@ def test_every_space_between_thousands_is_told(tmp_path: Path, mark: str) -> Non
     option = " " if mark == " " else f"\\u{ord(mark):04x}"
     assert f'`thousands="{option}"` reads them' in str(found.help())
     assert find_messages(tmp_path, table, f', thousands="{option}"') == []
+    source = Csv("t.csv", thousands=mark)
+    lines = source.code(source.schema(tmp_path))
+    function = "\n    ".join(["import pandas as pd", "import numpy as np", *lines])
+    scope: dict[str, Any] = {"folder": tmp_path}
+    exec(f"def load():\n    {function}", scope)
+    assert scope["load"]()["a"].tolist() == [1433.5, 2438.699951171875]
 
 
 def test_the_range_of_dates_holds_dates_only(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ class _Describing:
         """The column, where every cell that is not missing is a number, all with one unit."""
         for unit in ("", *self.dialect.units):
             way = self.dialect.way(unit)
-            written = replace(self.written, unit=unit) if unit else self.written
+            written = replace(self.written, unit=unit, text=not way.thousands.isascii())
             whole = bool(self.distinct) and way.are_whole(self.distinct)
             large = way.find_large_whole(self.distinct) if whole else set()
             if whole and not self.missing and not large:

@@ -115,7 +115,7 @@ class Csv(TextTable):
         options = []
         if self.decimal != ".":
             options.append(f"decimal={write_string(self.decimal)}")
-        if self.thousands:
+        if self.thousands and self.thousands.isascii():  # pandas reads no other mark
             options.append(f"thousands={write_string(self.thousands)}")
         spaced = {blank for column in columns for blank in column.written.blanks}
         marks = [*self.dialect.missing, *sorted(spaced)]
