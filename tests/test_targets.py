@@ -146,6 +146,15 @@ def test_what_a_net_puts_out_is_no_target_of_the_data(tmp_path: Path) -> None:
     assert find(tmp_path, 9 * SHARES, minimize(f"mse({ONE}, t)")) == []
 
 
+def test_weights_of_metrics_below_zero_are_an_error(tmp_path: Path) -> None:
+    metric = f"metric m = mae({ONE}, x[:, 0], weight=t)"
+    assert find(tmp_path, SHARES, FREE, metric) == []
+    (found,) = find(tmp_path, put(SHARES, 33, -0.5), FREE, metric)
+    assert found.code == "W0724"
+    assert found.title() == "the column `t` holds numbers that `mae(weight=…)` does not take"
+    assert found.label() == "takes 0 or above; row 33 has -0.5"
+
+
 def test_a_split_of_ignored_labels_is_an_error(tmp_path: Path) -> None:
     labels = np.where(np.arange(ROWS) < 30, CLASSES, -100)
     (found,) = find(tmp_path, labels, CE, "metric a = accuracy(scores, t)")

@@ -19,7 +19,7 @@ from compiler.ops.base import Array
 from compiler.program import MetricUse, Train
 from compiler.records import dataclass
 from compiler.source import Span
-from compiler.training.weighting import LabelComparison
+from compiler.training.weighting import WEIGHT, Comparison, LabelComparison
 
 CHUNK = 4096
 """Rows whose targets are computed at once, or a batch where that is larger."""
@@ -67,7 +67,7 @@ def check_targets(train: Train, loaded: LoadedData) -> Iterator[Message]:
 
 
 def find_readers(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Reader]:
-    """What reads targets and places: losses and tables in the graph, then metrics."""
+    """What reads targets, places and weights: losses and tables in the graph, then metrics."""
     for node in step.nodes:
         span, target = node.origin.span, find_target_range(node)
         for operand, found in find_counts(node):
@@ -83,6 +83,10 @@ def find_readers(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Reader]:
         if found_range is not None:
             classes = not found_range.whole
             yield Reader(values[1], use.metric.name, found_range, use.span, classes)
+        weight = use.arguments[WEIGHT] if len(use.arguments) > WEIGHT else None
+        if weight is not None and isinstance(use.metric, Comparison):
+            reader = f"{use.metric.name}(weight=…)"
+            yield Reader(outputs[weight], reader, TargetRange(0), use.span, places=False)
 
 
 def compute_values(
