@@ -73,7 +73,8 @@ def test_a_file_for_the_whole_net_serves_a_part_of_it(spec: Path, tmp_path: Path
 def test_fresh_weights_are_not_written(spec: Path, tmp_path: Path) -> None:
     done = weft("compile", str(spec), "--item", "Net", "-o", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["Net.onnx", "Net.py"]
+    written = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert written == [".weft", "Net.onnx", "Net.py"]
 
 
 def test_weights_of_the_user_are_not_written_over(spec: Path, tmp_path: Path) -> None:

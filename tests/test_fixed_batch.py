@@ -47,7 +47,7 @@ def test_a_deployment(fixed: int, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     measured = [s["measured"] for s in report["sections"] if "measured" in s]
     assert measured[0]["metrics"] == pytest.approx(measured[1]["metrics"], rel=1e-5)
-    assert f"batch={fixed}" in measured[0]["latency"]["sizes"]
+    assert measured[0]["latency"]["sizes"]["batch"]["size"] == fixed
     (deploy, _) = program.deploys
     session = open_session(tmp_path / "out" / f"{deploy.name}.onnx", device=Device.CPU)
     assert session.batch == fixed

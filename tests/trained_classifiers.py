@@ -92,7 +92,11 @@ def run_here(folder: Path, **options: object) -> Results:
             patch.object(sys, "argv", ["train.py", "--out", "."]),
             redirect_stdout(StringIO()),
         ):
-            runpy.run_path("train.py", run_name="__main__")
+            try:
+                runpy.run_path("train.py", run_name="__main__")
+            except SystemExit as end:
+                if end.code:
+                    raise
     finally:
         sys.path[:] = path
         for name in set(sys.modules) - modules:

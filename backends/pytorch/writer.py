@@ -21,6 +21,9 @@ from compiler.tensor import TensorType
 from compiler.writing.imports import write_imports
 from compiler.writing.python import WIDTH, write_comment, write_docstring, write_literal
 
+MOST_NAMED = 8
+"""Outputs of a function that its annotation lists one by one."""
+
 
 def write_class(target: Class) -> list[str]:
     """The lines of a class, or of the function of a block without state."""
@@ -104,6 +107,8 @@ def _signature(target: Class) -> list[str]:
 
 def _result(target: Class) -> str:
     count = len(target.outputs)
+    if count > MOST_NAMED:
+        return "tuple[Tensor, ...]"
     return "Tensor" if count == 1 else f"tuple[{', '.join(['Tensor'] * count)}]"
 
 

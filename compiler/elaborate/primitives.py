@@ -29,6 +29,7 @@ from compiler.elaborate.values import (
     plain_items,
 )
 from compiler.elaborate.weights import Slot, claim_slot, make_weight
+from compiler.ir.builder import own_names
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Site, Value
 from compiler.ir.hint import Hint, mark_outer
@@ -318,7 +319,7 @@ def _add_node(call: _Call, slot: Slot | None) -> Val:
         name, label = (slot.name, slot.hint) if slot is not None else ("", None)
         site = Site(application.span, name, _hints(call), body.guard, label, body.turns)
         frame = slot.frame if slot is not None else body.frame
-        made = body.home.builder.apply(op, inputs, frame, site, application.names)
+        made = body.home.builder.apply(op, inputs, frame, site, own_names(application.names))
     except Fault as fault:
         body.report(fault.make(place))
         return POISON
@@ -340,7 +341,7 @@ def apply_built(
     values = [body.home.value_of(g.value) for g in operands if isinstance(g.value, Tensor)]
     site = Site(application.span, "", hints, body.guard, turns=body.turns)
     try:
-        made = body.home.builder.apply(op, values, body.frame, site, application.names)
+        made = body.home.builder.apply(op, values, body.frame, site, own_names(application.names))
     except Fault as fault:
         body.report(fault.make(CallPlace(application.span, {}, operands)))
         return POISON

@@ -19,7 +19,7 @@ from compiler.elaborate.loops import (
 from compiler.elaborate.primitives import make_constant
 from compiler.elaborate.types import assume
 from compiler.elaborate.values import POISON, Given, Known, Poison, Range, Tensor, Val
-from compiler.ir.builder import Builder
+from compiler.ir.builder import Builder, own_names
 from compiler.ir.graph import Site, Value
 from compiler.messages.arguments import UnknownArgument, WrongArgument
 from compiler.messages.nets import ForeignTensor
@@ -301,7 +301,7 @@ class _Scan:
         names = (*ends, *emits)
         assert self.body.frame is not None
         site = Site(self.head, "", (), self.body.guard, turns=self.body.turns)
-        made = self.outer.builder.apply(op, inputs, self.body.frame, site, names)
+        made = self.outer.builder.apply(op, inputs, self.body.frame, site, own_names(names))
         for kept in builder.conditions.values():
             self.outer.root.builder.assume(kept.left, kept.relation, kept.right, kept.origin)
         self.body.guard = inner.guard

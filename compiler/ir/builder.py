@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from compiler.dims import Dim, DimTooLarge
 from compiler.initializers import Initializer
@@ -46,6 +46,11 @@ def check_size(type: TensorType) -> TensorType:
     if size.weight > MAX_WEIGHT:
         raise DimTooLarge("the number of entries of this tensor takes a page to write down")
     return type
+
+
+def own_names(names: Iterable[str]) -> list[str]:
+    """Names that a spec gives to values: `%` begins those of values that have none."""
+    return [f"_{name}" if name.startswith("%") else name for name in names]
 
 
 class Builder:
@@ -154,9 +159,7 @@ class Builder:
 
         made = op.infer(types, assume)
         wished = names if len(names) == len(made) else [""] * len(made)
-        # `%` begins the names of values that have none.
-        own = [f"_{name}" if name.startswith("%") else name for name in wished]
-        outputs = tuple(map(self._new_value, own, made))
+        outputs = tuple(map(self._new_value, wished, made))
         self._nodes.append(Node(op, tuple(inputs), outputs, scope, origin))
         self._scopes.update((value.name, scope) for value in outputs)
         return outputs

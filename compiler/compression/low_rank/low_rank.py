@@ -116,7 +116,8 @@ class LowRank(CompressionPass):
         shape = weight.type.known_shape if weight is not None else None
         if shape is None or not isinstance(layer.op, Dense | Embedding):
             return ""
-        whole, factors = prod(shape), sum(shape) * min(rank, *shape)
+        rank = min(rank, *shape)
+        whole, factors = prod(shape), sum(shape) * rank
         if factors < whole:
             return ""
         return f"rank {rank} would take {factors:,} weights, it has {whole:,}"
