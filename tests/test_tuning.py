@@ -72,7 +72,7 @@ def test_distilling_follows_the_original(fitted: Fitted, tmp_path: Path) -> None
     lint(folder)
     text = (folder / "train.py").read_text()
     assert '    model["teacher"].eval()' in text
-    assert "    soft_loss = 2.8 * " in text
+    assert "    soft_loss = 2.8 * F.cross_entropy(" in text
     left = read_weights(folder / "best.safetensors")
     for path, array in net.weights.items():
         assert np.array_equal(left[f"teacher.{path}"], array), "the teacher stays as it is"

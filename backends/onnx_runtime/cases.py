@@ -16,7 +16,6 @@ from compiler.ir.graph import Graph, Input
 from compiler.ir.memory import fits_values, need_values, need_weights, need_work
 from compiler.ir.sizes import SizeSearch
 from compiler.messages.verification import NoAllowedInputs
-from compiler.ops.scan import Scan
 
 Array = NDArray[Any]
 
@@ -121,10 +120,7 @@ def make_strange(graph: Graph, case: Case, weights: Mapping[str, Array]) -> Iter
 
 
 def _finds_nan(graph: Graph) -> bool:
-    return any(
-        node.op.finds_nan or (isinstance(node.op, Scan) and _finds_nan(node.op.body))
-        for node in graph.nodes
-    )
+    return any(node.op.finds_nan or any(map(_finds_nan, node.op.bodies)) for node in graph.nodes)
 
 
 def _find_masks(graph: Graph) -> tuple[Input, ...]:

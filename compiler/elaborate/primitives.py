@@ -231,13 +231,15 @@ def _check_divisors(
     body: Body, op: Op, given: Sequence[Given | None], made: Sequence[Given | None]
 ) -> None:
     """Refuses zeros that whole numbers would be divided by, once the types are known to fit."""
+    zeros = {
+        place: item.span
+        for place, item in enumerate(given)
+        if item is not None and isinstance(item.value, Known) and item.value.value == 0
+    }
     types = [g.value.type if g is not None and isinstance(g.value, Tensor) else None for g in made]
-    for place, domain in op.domains(types).items() if all(types) else ():
-        item = given[place]
-        number = item.value.value if item is not None and isinstance(item.value, Known) else None
-        if number == 0 and domain == Domain():
-            assert item is not None
-            body.report(ZeroDivisor(item.span, op.name, str(types[0])))
+    for place, domain in op.domains(types).items() if zeros and all(types) else ():
+        if place in zeros and domain == Domain():
+            body.report(ZeroDivisor(zeros[place], op.name, str(types[0])))
             raise Refused
 
 

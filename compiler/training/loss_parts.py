@@ -13,6 +13,7 @@ from compiler.ops.creation import Constant
 from compiler.program import MetricUse, Train
 from compiler.records import dataclass
 from compiler.training.batch_mean import BatchMean, Counting, Part
+from compiler.writing.names import free_name
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def count_targets(step: Graph, use: MetricUse) -> tuple[Graph, MetricUse]:
         return step, use
     outputs = {o.name: o for o in step.outputs}
     (name,) = use.reads
-    terms = tuple(_split(step, outputs[name].value, 1.0))
+    terms = _split(step, outputs[name].value, 1.0)
     if all(term.part.counting is None for term in terms):
         return step, use
     names = {o.value.name: o.name for o in step.outputs if o.name != "loss"}
@@ -44,24 +45,27 @@ def count_targets(step: Graph, use: MetricUse) -> tuple[Graph, MetricUse]:
     read = [v for term in terms for v in (term.value, term.target) if v is not None]
     for value in read:
         if value.name not in names:
-            names[value.name] = _choose_name(value.name, use.name, outputs)
+            maker = step.producers.get(value.name)
+            wish = value.name
+            if wish.startswith("%"):
+                wish = maker.op.name if maker is not None else use.name
+            names[value.name] = free_name(wish, outputs, ".")
             outputs[names[value.name]] = Output(names[value.name], value, "", use.span)
     metric = BatchMean(tuple(term.part for term in terms))
     made = replace(use, metric=metric, arguments=tuple(names[v.name] for v in read))
     return replace(step, outputs=tuple(outputs.values())), made
 
 
-def _choose_name(value: str, figure: str, taken: dict[str, Output]) -> str:
-    """A free name for an output: the value's own, where it has one."""
-    base = figure if value.startswith("%") else value
-    name, count = base, 2
-    while name in taken:
-        name, count = f"{base}.{count}", count + 1
-    return name
+def _split(step: Graph, value: Value, factor: float) -> tuple[_Term, ...]:
+    """The terms of a sum, with the numbers that they are multiplied by; one where nothing in it is
+    counted."""
+    terms = tuple(_list_terms(step, value, factor))
+    if all(term.part.counting is None for term in terms):
+        return (_Term(value, Part(factor)),)
+    return terms
 
 
-def _split(step: Graph, value: Value, factor: float) -> Iterator[_Term]:
-    """The terms of a sum, with the numbers that they are multiplied by."""
+def _list_terms(step: Graph, value: Value, factor: float) -> Iterator[_Term]:
     node = step.producers.get(value.name)
     operands = _operands(node) if node is not None else []
     if node is None or any(v.type.rank for v in operands):

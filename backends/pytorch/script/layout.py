@@ -10,15 +10,15 @@ from compiler.writing.python import WIDTH
 _OPEN, _CLOSE = "([{", ")]}"
 
 
-def break_line(line: str) -> list[str]:
-    """One logical line as the lines a formatter makes of it.
+def break_line(line: str, ending: str = "") -> list[str]:
+    """One logical line as the lines a formatter makes of it; `ending` will follow it.
 
     A line with brackets is split at its last outermost pair (a definition at its parameters):
     with all of the content on one line where it is no literal of several items and there is room,
     else with one item a line and a trailing comma.
     Lines without brackets stay as they are.
     """
-    pair = _find_pair(line) if len(line) > WIDTH else None
+    pair = _find_pair(line) if len(line + ending) > WIDTH else None
     if pair is None:
         return [line]
     start, end = pair
@@ -43,10 +43,11 @@ def break_lines(lines: Iterable[str]) -> list[str]:
 
 
 def _break_item(line: str) -> list[str]:
-    """An item inside brackets; a choice (`a if b else c`) is broken at its words."""
-    found = _split_words(line.strip(), (" if ", " else ")) if len(line) > WIDTH else []
+    """An item inside brackets, which a comma follows; a choice (`a if b else c`) is broken at its
+    words."""
+    found = _split_words(line.strip(), (" if ", " else ")) if len(line) >= WIDTH else []
     if len(found) != 3:
-        return break_line(line)
+        return break_line(line, ",")
     indent = " " * (len(line) - len(line.lstrip()))
     return [indent + part for part in found]
 

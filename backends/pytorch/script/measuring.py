@@ -41,10 +41,10 @@ def measure(facts: Facts) -> Measured:
         renamed = {"rows": "size"}
         for name, expression in code.steps:
             renamed[name] = namer.share(steps, rename(expression, renamed), name, use.name)
-        results = {
-            name: namer.share(sums, rename(expression, renamed), name, use.name)
-            for name, expression in code.sums
-        }
+        results = {}
+        for name, expression in code.sums:
+            written = rename(expression, renamed)  # a step may be what is added up
+            results[name] = namer.share(sums, steps.get(written, written), name, use.name)
         figures.append((use.name, rename(code.result, results)))
     lines = [f"{name} = {expression}" for expression, name in steps.items()]
     additions = [f"{name} += {expression}" for expression, name in sums.items()]
@@ -106,13 +106,19 @@ def emit_figures(facts: Facts) -> Lines:
     measured = measure(facts)
     names = ", ".join(measured.names)
     targets = names if len(measured.names) > 1 else f"({names},)"
-    targets = f"({targets})" if len(targets) > LONGEST else targets
-    lines = [
-        f"sums = torch.tensor([{names}], dtype=torch.float64, device=device)",
-        f"{targets} = all_sum(sums).tolist()",
-    ]
+    total = "all_sum(sums).tolist()"
+    if len(targets) > LONGEST:
+        read = [f"({targets}) = {total}"]
+    elif len(f"    {targets} = {total}") > WIDTH:
+        read = [f"{targets} = (", f"    {total}", ")"]
+    else:
+        read = [f"{targets} = {total}"]
     figures = [f"{write_literal(name)}: {text}" for name, text in measured.figures]
-    return [*lines, f"return {{{', '.join(figures)}}}"]
+    return [
+        f"sums = torch.tensor([{names}], dtype=torch.float64, device=device)",
+        *read,
+        f"return {{{', '.join(figures)}}}",
+    ]
 
 
 def emit_sizes(facts: Facts) -> Lines:

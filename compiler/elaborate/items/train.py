@@ -43,6 +43,7 @@ from compiler.syntax import Data as DataItem
 from compiler.syntax import Train as TrainItem
 from compiler.tensor import TensorType
 from compiler.training.loss_parts import count_targets
+from compiler.writing.names import free_name
 
 OpenData = Callable[[FileScope, DataItem, Sequence[Argument], Body, Reference], DataSet | None]
 """Elaborates a data item with the arguments of a reference to it."""
@@ -285,10 +286,7 @@ def _flatten(values: Iterable[Val]) -> Iterator[NetValue]:
 def _choose_name(value: str, metric: str, taken: Collection[str]) -> str:
     """The output's name of a value: its own, or the metric's where it has none."""
     base = value if not value.startswith("%") and value != "loss" else metric
-    name, count = base, 2
-    while name in taken or name == "loss":
-        name, count = f"{base}.{count}", count + 1
-    return name
+    return free_name(base, {*taken, "loss"}, ".")
 
 
 def _count_targets(step: Graph, uses: Iterable[MetricUse]) -> tuple[Graph, tuple[MetricUse, ...]]:
