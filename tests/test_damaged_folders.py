@@ -18,28 +18,14 @@ from backends.pytorch.tuning import _read_state
 from compiler.diagnostics import CompileError
 from compiler.files import read_json, replacing
 from compiler.ir.weights import read_note
+from tests.table_train import TABLE, write_table
 from weft.building.cache import Cache
 from weft.building.world import TrialMemory
 from weft.cli.main import run_command
 
-SPEC = """
-model Net() {
-    input x: f32[batch, 2]
-    output y = x -> dense(64) -> relu -> dense(2) as head
-}
-data table {
-    source csv("table.csv")
-    x = concat([reshape(a, [1]), reshape(b, [1])])
-    split in_order, train=60%, val=20%, test=20%
-}
-train fit of Net on table {
-    minimize cross_entropy(y, label) with sgd(lr=0.1)
-    metric accuracy = accuracy(y, label)
-    batch 4
-    epochs 1
-}
-variant tiny of fit { apply quantize(stored8) }
-deploy fit as onnx { dynamic batch }
+SPEC = f"""{TABLE}
+variant tiny of fit {{ apply quantize(stored8) }}
+deploy fit as onnx {{ dynamic batch }}
 net loaded = Net() -> load("w.safetensors")
 """
 TEXTS = {
@@ -166,9 +152,7 @@ def weft(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Weft:
     monkeypatch.chdir(tmp_path)
-    rows = [f"{k / 8},{k % 3},{k % 2}" for k in range(20)]
-    Path("table.csv").write_text("\n".join(["a,b,label", *rows]) + "\n")
-    Path("net.weft").write_text(SPEC)
+    write_table(Path(), SPEC)
 
     def run(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["weft", *arguments])

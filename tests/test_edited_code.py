@@ -7,36 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.table_train import TABLE, write_table
 from weft.building.setting_aside import set_aside
 from weft.cli.main import run_command
 
-SPEC = """
-model Net() {
-    input x: f32[batch, 2]
-    output y = x -> dense(64) -> relu -> dense(2)
-}
-data table {
-    source csv("table.csv")
-    x = concat([reshape(a, [1]), reshape(b, [1])])
-    split in_order, train=60%, val=20%, test=20%
-}
-train fit of Net on table {
-    minimize cross_entropy(y, label) with sgd(lr=0.1)
-    batch 4
-    epochs 1
-    seed 0
-}
-"""
 EDIT = "\n# mine\n"
 
 
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    rows = [f"{k / 8},{k % 3},{k % 2}" for k in range(20)]
-    (tmp_path / "table.csv").write_text("\n".join(["a,b,label", *rows]) + "\n")
-    (tmp_path / "net.weft").write_text(SPEC)
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "net.weft"
+    return write_table(tmp_path)
 
 
 def edit(path: Path) -> str:
@@ -112,7 +93,7 @@ def test_commands_keep_what_was_edited(
 def test_code_of_a_variant_that_was_edited_is_kept(
     spec: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec.write_text(SPEC + "variant tiny of fit { apply quantize(stored8) }\n")
+    spec.write_text(TABLE + "variant tiny of fit { apply quantize(stored8) }\n")
     build = ("build", "net.weft", "-o", "out")
     run(capsys, *build)
     edited = edit(spec.parent / "out" / "tiny" / "model.py")

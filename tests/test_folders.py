@@ -12,27 +12,9 @@ from backends.pytorch.running import run_training
 from backends.pytorch.script.write import write_training
 from compiler.diagnostics import CompileError, Sink
 from compiler.driver import check
+from tests.table_train import write_table
 from weft.building.lock import NAME, hold_folder
 
-SPEC = """
-model Net() {
-    input x: f32[batch, 2]
-    output y: f32[batch, 2] = x -> dense(2)
-}
-
-data table {
-    source csv("table.csv")
-    x = concat([reshape(a, [1]), reshape(b, [1])])
-    split in_order, train=60%, val=20%, test=20%
-}
-
-train fit of Net on table {
-    minimize cross_entropy(y, label) with sgd(lr=0.1)
-    batch 4
-    epochs 1
-    seed 0
-}
-"""
 HOLD = (
     "import sys, pathlib; from weft.building.lock import hold_folder\n"
     "with hold_folder(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
@@ -41,11 +23,7 @@ HOLD = (
 
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
-    rows = [f"{k / 8},{k % 3},{k % 2}" for k in range(20)]
-    (tmp_path / "table.csv").write_text("\n".join(["a,b,label", *rows]) + "\n")
-    path = tmp_path / "net.weft"
-    path.write_text(SPEC)
-    return path
+    return write_table(tmp_path)
 
 
 def test_the_second_is_told_who_holds_a_folder(spec: Path) -> None:

@@ -15,6 +15,7 @@ from compiler.diagnostics import CompileError
 from compiler.ir import memory as graph_memory
 from compiler.ir.memory import find_running_peak, need_values, need_weights
 from compiler.units import format_size
+from tests.table_train import TABLE, write_table
 from weft.cli.main import app
 
 GIB = 1 << 30
@@ -117,24 +118,6 @@ def test_nets_that_are_too_large(
     assert time.process_time() - start < 4
 
 
-TABLE = """
-model Net() {
-    input x: f32[batch, 2]
-    output y = x -> dense(64) -> relu -> dense(2) as head
-}
-data table {
-    source csv("table.csv")
-    x = concat([reshape(a, [1]), reshape(b, [1])])
-    split in_order, train=60%, val=20%, test=20%
-}
-train fit of Net on table {
-    minimize cross_entropy(y, label) with sgd(lr=0.1)
-    batch 4
-    epochs 1
-}
-"""
-
-
 @pytest.mark.parametrize(
     "item",
     [
@@ -144,10 +127,7 @@ train fit of Net on table {
     ],
 )
 def test_a_build_looks_before_it_trains(item: str, tmp_path: Path) -> None:
-    rows = [f"{k / 8},{k % 3},{k % 2}" for k in range(20)]
-    (tmp_path / "table.csv").write_text("\n".join(["a,b,label", *rows]) + "\n")
-    spec = tmp_path / "net.weft"
-    spec.write_text(TABLE + item)
+    spec = write_table(tmp_path, TABLE + item)
     error = run("build", spec, "-o", tmp_path / "out")
     assert error is not None
     assert [m.code for m in error.messages] == ["W1337"]

@@ -27,6 +27,7 @@ LONG = [
     "image = np.concatenate([read('train-images-idx3-ubyte', 16), read('t10k', 16)]).reshape(-1, 28, 28)",
     "def function_with_a_name(first: torch.Tensor, second: torch.Tensor) -> tuple[Tensor, Tensor, Tensor]:\n    pass",
     "call(outer(inner_one(alpha, beta), inner_two(gamma, delta)), other(epsilon, zeta), option=of_it)",
+    "sums = call([one_of_the_sums_1, one_of_the_sums_2, one_of_the_sums_3, one_of_the_sums_44, xxxxx], dtype=of_it)",
     "short = call(a, b)",
     "text = call('a string, with a comma (and a bracket', another_argument, a_third_argument_here)",
 ]

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -319,48 +320,43 @@ WEIGHTED_LOSS = re.sub(r"    metric (?!plain).*\n", "", WEIGHTED).replace(
 )
 
 
-def test_weighted_losses_are_those_of_the_whole_split(tmp_path: Path) -> None:
+def tag_tokens(spec: str, folder: Path, share: float | None) -> tuple[Any, Any, Any]:
+    """The figures of the test split of a run on tagged tokens, with what the net puts out there and
+    the tags. `share` is that of the tokens in a row that count; None: another one for each row."""
     drawn = np.random.default_rng(0)
-    tokens = drawn.integers(1, 12, (40, 6)) * (drawn.random((40, 6)) < drawn.random((40, 1)))
+    shares = drawn.random((40, 1)) if share is None else share
+    tokens = drawn.integers(1, 12, (40, 6)) * (drawn.random((40, 6)) < shares)
     tag = np.where(tokens > 0, tokens % 3, -100)
-    np.savez(tmp_path / "tags.npz", tokens=tokens, tag=tag)
-    folder = write(WEIGHTED_LOSS, tmp_path)
+    np.savez(folder / "tags.npz", tokens=tokens, tag=tag)
+    write(spec, folder)
     lint(folder)
     done = run(folder, "run")
     assert done.returncode == 0, done.stderr
     results = json.loads((folder / "run" / "results.json").read_text())
     weights = load_file(folder / "run" / "best.safetensors")
     scores = weights["embed.weight"].numpy()[tokens] @ weights["head.weight"].numpy().T
-    scores, tag = (scores + weights["head.bias"].numpy())[30:], tag[30:]
+    return results["test"], (scores + weights["head.bias"].numpy())[30:], tag[30:]
+
+
+def test_weighted_losses_are_those_of_the_whole_split(tmp_path: Path) -> None:
+    figures, scores, tag = tag_tokens(WEIGHTED_LOSS, tmp_path, None)
     seen = tag != -100
     shares = np.exp(scores) / np.exp(scores).sum(2, keepdims=True)
     losses = -np.log(shares[seen][np.arange(seen.sum()), tag[seen]])
-    assert results["test"]["loss"] == pytest.approx(losses.mean(), rel=1e-5)
+    assert figures["loss"] == pytest.approx(losses.mean(), rel=1e-5)
     rare = np.average(losses, weights=np.array([0.2, 1.0, 3.0])[tag[seen]])
-    assert results["test"]["rare"] == pytest.approx(1 - 2 * rare, rel=1e-5)
+    assert figures["rare"] == pytest.approx(1 - 2 * rare, rel=1e-5)
 
 
 def test_weighted_metrics_are_those_of_numpy(tmp_path: Path) -> None:
-    drawn = np.random.default_rng(0)
-    tokens = drawn.integers(1, 12, (40, 6)) * (drawn.random((40, 6)) < 0.7)
-    tag = np.where(tokens > 0, tokens % 3, -100)
-    np.savez(tmp_path / "tags.npz", tokens=tokens, tag=tag)
-    folder = write(WEIGHTED, tmp_path)
-    lint(folder)
-    done = run(folder, "run")
-    assert done.returncode == 0, done.stderr
-    results = json.loads((folder / "run" / "results.json").read_text())
-    weights = load_file(folder / "run" / "best.safetensors")
-    scores = weights["embed.weight"].numpy()[tokens] @ weights["head.weight"].numpy().T
-    rows = slice(30, 40)
-    scores, tag = (scores + weights["head.bias"].numpy())[rows], tag[rows]
+    figures, scores, tag = tag_tokens(WEIGHTED, tmp_path, 0.7)
     right, seen = scores.argmax(2) == tag, tag != -100
-    assert results["test"]["plain"] == pytest.approx(right[seen].mean())
-    assert results["test"]["seen"] == pytest.approx(right[seen].mean())
+    assert figures["plain"] == pytest.approx(right[seen].mean())
+    assert figures["seen"] == pytest.approx(right[seen].mean())
     table = np.array([0.2, 1.0, 3.0])[tag[seen]]
-    assert results["test"]["rare"] == pytest.approx(np.average(right[seen], weights=table))
+    assert figures["rare"] == pytest.approx(np.average(right[seen], weights=table))
     best = np.argsort(-scores, 2)[:, :, :2]
     hits = (best == tag[:, :, None]).any(2)[seen]
-    assert results["test"]["top"] == pytest.approx(np.average(hits, weights=table))
+    assert figures["top"] == pytest.approx(np.average(hits, weights=table))
     squares = (scores[:, :, 0] - tag)[seen] ** 2
-    assert results["test"]["error"] == pytest.approx(squares.mean(), rel=1e-5)
+    assert figures["error"] == pytest.approx(squares.mean(), rel=1e-5)

@@ -101,10 +101,10 @@ def _draw_split(rng: Random, stratify: Sequence[str] = (), ordered: bool = False
 WORDS = ("red", "green", "blue", "grey")
 
 
-def _table(rng: Random, folder: Path) -> Data:
-    """A csv or parquet file with numbers, whole numbers, missing cells, categories and dates."""
-    draw = np.random.default_rng(rng.randrange(2**32))
-    rows, classes = rng.randrange(40, 70), rng.randrange(2, 5)
+def _draw_cells(
+    draw: np.random.Generator, rows: int, classes: int
+) -> tuple[dict[str, Array], Array]:
+    """Columns of a table by name, and the numbers of its words."""
     kinds = draw.integers(0, len(WORDS), rows)
     kinds[: len(WORDS)] = range(len(WORDS))
     holes = draw.random(rows) < 0.2
@@ -125,6 +125,14 @@ def _table(rng: Random, folder: Path) -> Data:
         "keep": draw.random(rows) < 0.8,
     }
     cells["keep"][:5] = True
+    return cells, kinds
+
+
+def _table(rng: Random, folder: Path) -> Data:
+    """A csv or parquet file with numbers, whole numbers, missing cells, categories and dates."""
+    draw = np.random.default_rng(rng.randrange(2**32))
+    rows, classes = rng.randrange(40, 70), rng.randrange(2, 5)
+    cells, kinds = _draw_cells(draw, rows, classes)
     raw = dict(cells)
     raw["kind"] = kinds
     raw["day"] = cells["day"].astype("datetime64[s]").astype(np.int64)
@@ -246,6 +254,22 @@ def _write_parquet(rng: Random, folder: Path, cells: Raw) -> str:
 # --- arrays, images, text -----------------------------------------------------------------------
 
 
+def _write_arrays(rng: Random, folder: Path, raw: Raw, lines: list[str]) -> tuple[str, ...]:
+    """Writes the file and adds the line of its splits; their names."""
+    if rng.random() < 0.3:
+        cut = len(raw["label"]) - 10
+        split = {f"{name}_train": array[:cut] for name, array in raw.items()}
+        np.savez(
+            folder / "arrays.npz", **split, **{f"{n}_test": array[cut:] for n, array in raw.items()}
+        )
+        given = rng.choice(("split given", "split given(seed=3), val=20%", "split given, val=5"))
+        lines.append(given)
+        return ("train", *(["val"] if "val" in given else []), "test")
+    np.savez(folder / "arrays.npz", **raw)
+    lines.append(_draw_split(rng, ("label",)))
+    return _read_splits(lines[-1])
+
+
 def _arrays(rng: Random, folder: Path) -> Data:
     """An npz file, with splits of its own or without."""
     draw = np.random.default_rng(rng.randrange(2**32))
@@ -266,19 +290,7 @@ def _arrays(rng: Random, folder: Path) -> Data:
         "counts": np.arange(rows) % 4 > 0,
     }
     lines = ['source npz("arrays.npz")', "image = image / 255"]
-    if rng.random() < 0.3:
-        cut = rows - 10
-        split = {f"{name}_train": array[:cut] for name, array in raw.items()}
-        np.savez(
-            folder / "arrays.npz", **split, **{f"{n}_test": array[cut:] for n, array in raw.items()}
-        )
-        given = rng.choice(("split given", "split given(seed=3), val=20%", "split given, val=5"))
-        lines.append(given)
-        splits = ("train", *(["val"] if "val" in given else []), "test")
-    else:
-        np.savez(folder / "arrays.npz", **raw)
-        lines.append(_draw_split(rng, ("label",)))
-        splits = _read_splits(lines[-1])
+    splits = _write_arrays(rng, folder, raw, lines)
     features = [
         Feature("x", "vector", (size,), _plain("x")),
         Feature("image", "image", raw["image"].shape[1:], lambda raw, t: raw["image"] / 255),

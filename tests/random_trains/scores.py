@@ -65,87 +65,100 @@ def draw_term(rng: Random, weight: str) -> Loss:
 def _list_losses(rng: Random, t: str, kind: str, size: int) -> list[Loss]:
     match kind:
         case "class" | "some":
-            weights = [rng.choice((0.5, 1.0, 2.0)) for _ in range(size)]
-            table = torch.tensor(weights, dtype=torch.float64)
-            return [
-                Loss(f"cross_entropy(z, {t})", lambda v: F.cross_entropy(v["z"], v[t])),
-                Loss(
-                    f"cross_entropy(z, {t}, label_smoothing=0.1)",
-                    lambda v: F.cross_entropy(v["z"], v[t], label_smoothing=0.1),
-                ),
-                Loss(
-                    f"cross_entropy(z, {t}, weight={weights})",
-                    lambda v: F.cross_entropy(v["z"], v[t], weight=table),
-                ),
-                Loss(
-                    f"cross_entropy(z, {t}, ignore_index=1)"
-                    if kind == "class"
-                    else f"cross_entropy(z, {t}, ignore_index=-100)",
-                    lambda v: F.cross_entropy(
-                        v["z"], v[t], ignore_index=1 if kind == "class" else -100
-                    ),
-                ),
-                Loss(
-                    f"nll(log_softmax(z, axis=1), {t})",
-                    lambda v: F.nll_loss(v["z"].log_softmax(1), v[t]),
-                ),
-                Loss(
-                    f'cross_entropy(z, {t}, reduction="sum") / batch',
-                    lambda v: F.cross_entropy(v["z"], v[t], reduction="sum") / len(v["z"]),
-                ),
-            ]
+            return _class_losses(rng, t, kind, size)
         case "sequence":
-            return [
-                Loss(
-                    f"cross_entropy(z, {t}, axis=-1)",
-                    lambda v: F.cross_entropy(v["z"].transpose(1, 2), v[t]),
-                ),
-                Loss(
-                    f"cross_entropy(z -> reshape([-1, {size}]), {t} -> reshape([-1]))",
-                    lambda v: F.cross_entropy(v["z"].flatten(0, 1), v[t].flatten()),
-                ),
-            ]
+            return _sequence_losses(t, size)
         case "number" | "numbers":
-            z, own = ("z[:, 0]", "z") if kind == "number" else ("z", "z")
-            return [
-                Loss(f"mse({z}, {t})", lambda v: F.mse_loss(_squeeze(v, own), v[t])),
-                Loss(f"l1({z}, {t})", lambda v: F.l1_loss(_squeeze(v, own), v[t])),
-                Loss(
-                    f"huber({z}, {t}, delta=0.5)",
-                    lambda v: F.huber_loss(_squeeze(v, own), v[t], delta=0.5),
-                ),
-                Loss(
-                    f"smooth_l1({z}, {t}, beta=0.3)",
-                    lambda v: F.smooth_l1_loss(_squeeze(v, own), v[t], beta=0.3),
-                ),
-                Loss(
-                    f"mean(square({z} - {t}))", lambda v: (_squeeze(v, own) - v[t]).square().mean()
-                ),
-            ]
+            return _number_losses(t, kind)
         case "bits":
-            return [
-                Loss(
-                    f"bce_with_logits(z, {t})",
-                    lambda v: F.binary_cross_entropy_with_logits(v["z"], v[t]),
-                ),
-                Loss(
-                    f"bce_with_logits(z, {t}, pos_weight=3.0)",
-                    lambda v: F.binary_cross_entropy_with_logits(
-                        v["z"], v[t], pos_weight=torch.tensor(3.0)
-                    ),
-                ),
-                Loss(
-                    f"bce(sigmoid(z), {t})",
-                    lambda v: F.binary_cross_entropy(v["z"].sigmoid(), v[t]),
-                ),
-                Loss(
-                    f'bce(sigmoid(z), {t}, reduction="sum") / batch',
-                    lambda v: (
-                        F.binary_cross_entropy(v["z"].sigmoid(), v[t], reduction="sum")
-                        / len(v["z"])
-                    ),
-                ),
-            ]
+            return _bits_losses(t)
+    return _bit_losses(t)
+
+
+def _class_losses(rng: Random, t: str, kind: str, size: int) -> list[Loss]:
+    weights = [rng.choice((0.5, 1.0, 2.0)) for _ in range(size)]
+    table = torch.tensor(weights, dtype=torch.float64)
+    return [
+        Loss(f"cross_entropy(z, {t})", lambda v: F.cross_entropy(v["z"], v[t])),
+        Loss(
+            f"cross_entropy(z, {t}, label_smoothing=0.1)",
+            lambda v: F.cross_entropy(v["z"], v[t], label_smoothing=0.1),
+        ),
+        Loss(
+            f"cross_entropy(z, {t}, weight={weights})",
+            lambda v: F.cross_entropy(v["z"], v[t], weight=table),
+        ),
+        Loss(
+            f"cross_entropy(z, {t}, ignore_index=1)"
+            if kind == "class"
+            else f"cross_entropy(z, {t}, ignore_index=-100)",
+            lambda v: F.cross_entropy(v["z"], v[t], ignore_index=1 if kind == "class" else -100),
+        ),
+        Loss(
+            f"nll(log_softmax(z, axis=1), {t})",
+            lambda v: F.nll_loss(v["z"].log_softmax(1), v[t]),
+        ),
+        Loss(
+            f'cross_entropy(z, {t}, reduction="sum") / batch',
+            lambda v: F.cross_entropy(v["z"], v[t], reduction="sum") / len(v["z"]),
+        ),
+    ]
+
+
+def _sequence_losses(t: str, size: int) -> list[Loss]:
+    return [
+        Loss(
+            f"cross_entropy(z, {t}, axis=-1)",
+            lambda v: F.cross_entropy(v["z"].transpose(1, 2), v[t]),
+        ),
+        Loss(
+            f"cross_entropy(z -> reshape([-1, {size}]), {t} -> reshape([-1]))",
+            lambda v: F.cross_entropy(v["z"].flatten(0, 1), v[t].flatten()),
+        ),
+    ]
+
+
+def _number_losses(t: str, kind: str) -> list[Loss]:
+    z, own = ("z[:, 0]", "z") if kind == "number" else ("z", "z")
+    return [
+        Loss(f"mse({z}, {t})", lambda v: F.mse_loss(_squeeze(v, own), v[t])),
+        Loss(f"l1({z}, {t})", lambda v: F.l1_loss(_squeeze(v, own), v[t])),
+        Loss(
+            f"huber({z}, {t}, delta=0.5)",
+            lambda v: F.huber_loss(_squeeze(v, own), v[t], delta=0.5),
+        ),
+        Loss(
+            f"smooth_l1({z}, {t}, beta=0.3)",
+            lambda v: F.smooth_l1_loss(_squeeze(v, own), v[t], beta=0.3),
+        ),
+        Loss(f"mean(square({z} - {t}))", lambda v: (_squeeze(v, own) - v[t]).square().mean()),
+    ]
+
+
+def _bits_losses(t: str) -> list[Loss]:
+    return [
+        Loss(
+            f"bce_with_logits(z, {t})",
+            lambda v: F.binary_cross_entropy_with_logits(v["z"], v[t]),
+        ),
+        Loss(
+            f"bce_with_logits(z, {t}, pos_weight=3.0)",
+            lambda v: F.binary_cross_entropy_with_logits(
+                v["z"], v[t], pos_weight=torch.tensor(3.0)
+            ),
+        ),
+        Loss(
+            f"bce(sigmoid(z), {t})",
+            lambda v: F.binary_cross_entropy(v["z"].sigmoid(), v[t]),
+        ),
+        Loss(
+            f'bce(sigmoid(z), {t}, reduction="sum") / batch',
+            lambda v: F.binary_cross_entropy(v["z"].sigmoid(), v[t], reduction="sum") / len(v["z"]),
+        ),
+    ]
+
+
+def _bit_losses(t: str) -> list[Loss]:
     return [
         Loss(
             f"bce_with_logits(z[:, 0], {t})",

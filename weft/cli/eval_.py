@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from weft.cli.reporting import (
     check_file,
     need_input,
 )
+
+if TYPE_CHECKING:
+    from weft.evaluating import Evaluated
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,7 +62,7 @@ def eval_command(
         weft eval digits.weft --split val --onnx out/fit.onnx
     """
     program = check_file(file, assignments)
-    from weft.evaluating import Evaluated, choose_deploys, measure_default, measure_given
+    from weft.evaluating import choose_deploys, measure_default, measure_given
 
     found: Sequence[Evaluated]
     deploys = choose_deploys(program, name)
@@ -73,7 +76,11 @@ def eval_command(
         found = [measure_given(deploys, program, onnx, device.value, split)]
     if form is OutputFormat.JSON:
         print(json.dumps({one.deploy: one.encode() for one in found}, indent=2))
-        return
+    else:
+        _print(found)
+
+
+def _print(found: Sequence[Evaluated]) -> None:
     for one in found:
         print(show(one.title))
         for what, said in one.rows():

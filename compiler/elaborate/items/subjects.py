@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 
 from compiler.compression.attach import find_net
 from compiler.diagnostics import did_you_mean
@@ -121,19 +121,7 @@ def find_subject(
         chosen = _find_trained(scope, reference, deployable) if deployable is not None else None
         if deployable is None or chosen is None:
             return None
-        graph = prefix_parameters(chosen.net.graph, chosen.prefix)
-        given = find_given(deployable.train, chosen)
-        name = deployable.train.name
-        return Subject(
-            graph,
-            None,
-            name,
-            given.columns,
-            computed=given.computed,
-            trained=chosen.name,
-            source=name,
-            sizes=given.sizes,
-        )
+        return _take_trained(deployable.train, chosen)
     found = resolve(scope, reference)
     if found is None or not isinstance(found[1], Model | FileNet | VariantItem | Sweep):
         made_here = (*items_by_kind(scope, TrainItem), *items_by_kind(scope, VariantItem))
@@ -142,26 +130,35 @@ def find_subject(
         return None
     if isinstance(found[1], VariantItem):
         made = open_variant(found[1], reference)
-        if made is None:
-            return None
-        if made.train is None:
-            return Subject(made.graph, None, None, made.columns, made, trained=made.net)
-        base = trains[made.train].train
-        given = find_given(base, find_net(base, made.net))
-        return Subject(
-            made.graph,
-            None,
-            None,
-            made.columns,
-            made,
-            given.computed,
-            made.net,
-            base.name,
-            given.sizes,
-        )
+        return _take_variant(made, trains) if made is not None else None
     if isinstance(found[1], Sweep):
         return None  # refused where it is defined
     return _find_untrained(scope, reference, found[1], nets)
+
+
+def _take_trained(train: Train, chosen: TrainedNet) -> Subject:
+    """A net of a train, as it is deployed."""
+    given = find_given(train, chosen)
+    return Subject(
+        prefix_parameters(chosen.net.graph, chosen.prefix),
+        None,
+        train.name,
+        given.columns,
+        computed=given.computed,
+        trained=chosen.name,
+        source=train.name,
+        sizes=given.sizes,
+    )
+
+
+def _take_variant(made: MadeVariant, trains: Mapping[str, Deployable]) -> Subject:
+    """A variant, with what the train behind it gives to its net, if there is one."""
+    plain = Subject(made.graph, None, None, made.columns, made, trained=made.net)
+    if made.train is None:
+        return plain
+    train = trains[made.train].train
+    given = find_given(train, find_net(train, made.net))
+    return replace(plain, computed=given.computed, source=train.name, sizes=given.sizes)
 
 
 def _check_target(scope: FileScope, target: Reference) -> bool:
