@@ -118,7 +118,7 @@ class Constant(Initializer):
         return np.full(shape, self.value, np.float32)
 
     def spell(self, target: Term) -> Term:
-        return Call("nn.init.constant_", (target, Leaf(self.value, "value")))
+        return Call("nn.init.constant_", (target, Leaf(self.value, "value", field="value")))
 
 
 @INITIALIZERS.register
@@ -161,7 +161,10 @@ class Normal(Initializer):
         return generator.normal(self.mean, self.std, shape).astype(np.float32)
 
     def spell(self, target: Term) -> Term:
-        options = (("mean", Leaf(self.mean, "mean", 0.0)), ("std", Leaf(self.std, "std", 1.0)))
+        options = (
+            ("mean", Leaf(self.mean, "mean", 0.0, "mean")),
+            ("std", Leaf(self.std, "std", 1.0, "std")),
+        )
         return Call("nn.init.normal_", (target,), options)
 
 
@@ -186,7 +189,10 @@ class Uniform(Initializer):
         return generator.uniform(self.low, self.high, shape).astype(np.float32)
 
     def spell(self, target: Term) -> Term:
-        return Call("nn.init.uniform_", (target, Leaf(self.low, "low"), Leaf(self.high, "high")))
+        return Call(
+            "nn.init.uniform_",
+            (target, Leaf(self.low, "low", field="low"), Leaf(self.high, "high", field="high")),
+        )
 
 
 @INITIALIZERS.register
@@ -235,10 +241,10 @@ class TruncNormal(Initializer):
 
     def spell(self, target: Term) -> Term:
         options = (
-            ("mean", Leaf(self.mean, "mean", 0.0)),
-            ("std", Leaf(self.std, "std", 1.0)),
-            ("a", Leaf(self.low, "low", -2.0)),
-            ("b", Leaf(self.high, "high", 2.0)),
+            ("mean", Leaf(self.mean, "mean", 0.0, "mean")),
+            ("std", Leaf(self.std, "std", 1.0, "std")),
+            ("a", Leaf(self.low, "low", -2.0, "low")),
+            ("b", Leaf(self.high, "high", 2.0, "high")),
         )
         return Call("nn.init.trunc_normal_", (target,), options)
 
@@ -254,7 +260,7 @@ class Xavier(Initializer):
 
     def settings(self) -> tuple[tuple[str, Term], ...]:
         """Keyword arguments of PyTorch's function."""
-        return (("gain", Leaf(self.gain, "gain", 1.0)),)
+        return (("gain", Leaf(self.gain, "gain", 1.0, "gain")),)
 
 
 @INITIALIZERS.register
@@ -321,9 +327,9 @@ class Kaiming(Initializer):
     def settings(self) -> tuple[tuple[str, Term], ...]:
         """Keyword arguments of PyTorch's function."""
         return (
-            ("a", Leaf(self.a, "a", 0.0)),
-            ("mode", Leaf(self.mode, "mode", "fan_in")),
-            ("nonlinearity", Leaf(self.nonlinearity, "nonlinearity", "leaky_relu")),
+            ("a", Leaf(self.a, "a", 0.0, "a")),
+            ("mode", Leaf(self.mode, "mode", "fan_in", "mode")),
+            ("nonlinearity", Leaf(self.nonlinearity, "nonlinearity", "leaky_relu", "nonlinearity")),
         )
 
 

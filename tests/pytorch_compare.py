@@ -90,7 +90,7 @@ def set_defaults(spec: str, model: str, values: Mapping[str, str]) -> str:
     end = spec.index("{\n", start)
     head = spec[start:end]
     for name, value in values.items():
-        written = rf"\b({name}: \w+ = )(\[[^]]*\]|[^,)]+)"
+        written = rf"\b({name}: \w+ = )(\[(?:[^][]|\[[^]]*\])*\]|[^,)]+)"
         head, count = re.subn(written, rf"\g<1>{value}", head)
         assert count == 1, f"{model} has no parameter {name} with a default"
     return spec[:start] + head + spec[end:]

@@ -104,7 +104,7 @@ class _Maker:
             for k, v in given.items()
         ]
         size = x.type.shape[self.axis]
-        rows.append(Argument("c", size.known, dim=("x", self.axis)))
+        rows.append(Argument("c", size.known, dims=(("x", self.axis),)))
         before = sketch.open(template.name, name, rows, [("x", x)], f"Block {template.name}.")
         inner = {k: Sym(v, k) if isinstance(v, int) else v for k, v in given.items()}
         inner["c"] = Sym(size.known or 0, "c")

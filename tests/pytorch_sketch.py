@@ -182,7 +182,7 @@ def block(dims: dict[str, str] | None = None) -> Callable[[Callable[..., Any]], 
                     names = (dims or {}).get(key, "").split()
                     for axis, label in enumerate(names):
                         size = value.type.shape[axis]
-                        arguments.append(Argument(label, size.known or size, dim=(key, axis)))
+                        arguments.append(Argument(label, size.known or size, dims=((key, axis),)))
                     inner[key] = value
                     continue
                 default = signature.parameters[key].default

@@ -60,26 +60,10 @@ model M(d: int = 6, layers: int = 2) {
     output y = x
 }
 """
-WIDTHS = """
-block chain(x: f32[n, c, p], widths: list) {
-    for i, width in enumerate(widths) { x = x -> conv(width, kernel=1) as "conv"[i] -> relu }
-    return x
-}
-model M(widths: list = [8, 12, 16], classes: int = 3) {
-    input x: f32[batch, 3, p]
-    output y = x -> chain(widths) as body -> max(axis=2) -> dense(classes) as head
-}
-"""
 
 
 def test_a_list_of_steps_does_not_take_the_name_of_what_the_loop_reads() -> None:
     assert_arguments_mean_the_same(STACKED, "M", {}, {"batch": 2, "t": 3})
-
-
-def test_a_list_that_reaches_only_some_widths_is_not_offered() -> None:
-    text = emit_module([build(WIDTHS).graph], title="M")
-    assert "def __init__(self, classes: int = 3) -> None:" in text
-    assert_arguments_mean_the_same(WIDTHS, "M", {"classes": "5"}, {"batch": 2, "p": 4})
 
 
 INVERTED = """
@@ -345,17 +329,6 @@ def test_arguments_that_sizes_written_by_a_tensor_follow_are_offered() -> None:
     assert offered(LEFT_OPEN) == {"width", "size"}
     assert offered(BY_TENSOR) == {"width"}
     assert offered(OPEN_BEFORE_WEIGHTS) == {"classes"}
-
-
-def test_an_argument_that_initial_values_follow_is_not_offered() -> None:
-    spec = """
-    model M(width: int = 16, out: int = 3) {
-        input x: f32[batch, 6]
-        param scale: f32[width] = normal(1.0 / width)
-        output y = (x -> dense(width) as first) * scale -> dense(out) as last
-    }
-    """
-    assert offered(spec) == {"out"}
 
 
 HALVES = """

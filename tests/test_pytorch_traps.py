@@ -119,7 +119,7 @@ model M(depth: int = 3, kernel: int = 3) {
     input image: f32[batch, 1, 8, 8]
     x = image
     for i in 0..depth { x = x -> conv(4, kernel=3, padding=1) as "c{i}" }
-    output y = x -> conv(2, kernel=kernel) as last -> flatten -> dense(5) as head
+    output y = x -> max_pool(kernel, ceil_mode=true) -> flatten -> dense(5) as head
 }
 """
     ).graph

@@ -284,16 +284,18 @@ class BodyMaker:
             )
             for axis, size in enumerate(shape)
         ]
-        filled, starts = self._fill(parameter, sizes)
+        filled, starts = self._fill(parameter, sizes, hints)
         head = "nn.Parameter" if parameter.trainable else "register_buffer"
         starts = [s for one in starts if (s := _localize(one, slot, lambda hint: hint)) is not None]
         return Item(slot, call(head, filled), None, starts=tuple(starts), op="declare")
 
-    def _fill(self, parameter: Parameter, sizes: list[Hole]) -> tuple[Tree, list[Part]]:
+    def _fill(
+        self, parameter: Parameter, sizes: list[Hole], hints: Mapping[str, Hint]
+    ) -> tuple[Tree, list[Part]]:
         """`torch.zeros(8, 16)`, and the statements that fill what zeros and ones do not."""
         starts: list[Part] = []
         initializer = parameter.initializer
-        given = _write_numbers(initializer, sizes)
+        given = _write_numbers(initializer, sizes, hints.get("value"))
         if initializer.name in ("zeros", "ones"):
             made = f"torch.{initializer.name}"
         elif given is not None:
@@ -302,7 +304,7 @@ class BodyMaker:
             made = "torch.empty"  # a pass has computed its numbers: they are loaded
         else:
             made = "torch.empty"
-            starts = [read_term(initializer.spell(Own()), {})]
+            starts = [read_term(initializer.spell(Own()), hints)]
         dtype = parameter.value.type.dtype
         keys = {} if dtype is DType.F32 else {"dtype": name(torch_dtype(dtype).text)}
         if given is not None:
@@ -312,16 +314,20 @@ class BodyMaker:
         return call(made, *sizes, keys=keys), starts
 
 
-def _write_numbers(initializer: Initializer, sizes: list[Hole]) -> Tree | None:
+def _write_numbers(
+    initializer: Initializer, sizes: list[Hole], written: Hint | None
+) -> Tree | None:
     """`torch.tensor([0.1, 0.2])` or `torch.full((8,), 0.1)` for numbers that the spec gives."""
     match initializer:
         case Values(numbers) if len(sizes) <= 1:
             items = tuple(Hole(number, "value") for number in numbers)
             return call("torch.tensor", Tree(Form.LIST, "", items) if sizes else items[0])
         case Constant(value) if sizes:
-            return call("torch.full", Tree(Form.TUPLE, "", tuple(sizes)), Hole(value, "value"))
+            return call(
+                "torch.full", Tree(Form.TUPLE, "", tuple(sizes)), Hole(value, "value", hint=written)
+            )
         case Constant(value):
-            return call("torch.tensor", Hole(value, "value"))
+            return call("torch.tensor", Hole(value, "value", hint=written))
     return None
 
 

@@ -218,7 +218,7 @@ def zip_trees(trees: Mapping[int, Part], slot: str) -> Part:
         dims = {h.dim for h in found.values()}
         dim = dims.pop() if len(dims) == 1 else None
         values = {number: hole.value for number, hole in found.items()}
-        return Many(values, part.role, part.default, hints, dim, slot)
+        return Many(values, part.role, part.default, hints, dim, slot, field=part.field)
 
     return rebuild(next(iter(trees.values())), open_hole)
 

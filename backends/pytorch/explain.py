@@ -163,7 +163,7 @@ class _Explainer:
             raise Diverge("a number that is not what the author wrote")
         hint = self._find_optional(leaf)
         if hint is None and not leaf.varies and not self.target.is_turn:
-            hint = self._find_size(leaf)
+            hint = self._find_size(item, leaf)
         if hint is None and leaf.varies:
             inner = find_loop(item)
             if self.target.is_turn:
@@ -230,9 +230,10 @@ class _Explainer:
         found = self.settings.found.get(name)
         return found is not None and found.dim is None and not found.annotation.endswith("None")
 
-    def _find_size(self, leaf: Many) -> Hint | None:
+    def _find_size(self, item: Merged, leaf: Many) -> Hint | None:
         """A constant width behind a change of shape is called like the one input size that it
-        equals: what `flatten` makes of heads is the width that was split into them."""
+        equals and is made from: what `flatten` makes of heads is the width that was split into
+        them."""
         if leaf.dim is None or leaf.dim[0] != "in" or not isinstance(leaf.literal, int):
             return None
         same = [
@@ -241,6 +242,10 @@ class _Explainer:
             if s.dim is not None and not (s.runtime or s.hidden)
             if s.constant and s.values[0] == leaf.literal
         ]
+        sources: Collection[str] = ()
+        if same and leaf.dim[1] < len(item.refs):
+            sources = self.widths.dependence.of(item.refs[leaf.dim[1]], leaf.dim[2])
+        same = [s for s in same if s.name in sources]
         return HintName(same[0].name) if len(same) == 1 and leaf.literal >= LEAST_TELLING else None
 
     def _relate(self, leaf: Many) -> Hint | None:
@@ -333,7 +338,7 @@ class _Explainer:
         frames = [body.frame for body in self.target.bodies]
         for argument in frames[0].arguments:
             rows = [next((a for a in f.arguments if a.name == argument.name), None) for f in frames]
-            chooses = argument.dim is None and not is_scalar(argument.value)
+            chooses = not argument.dims and not is_scalar(argument.value)
             if not chooses or len(leaf.values) < self.count:
                 continue
             table: list[tuple[object, object]] = []
@@ -379,6 +384,7 @@ class _Explainer:
             for axis in range(self.target.type_of(ref, 0).rank):
                 width = self.widths.of(ref, axis)
                 hint = width.hint if width is not None else None
+                hint = None if hint is None else self.widths.close(hint)
                 if hint is not None and chosen.issuperset(hint_names(hint)):
                     found[output, axis] = hint
         return found

@@ -20,6 +20,7 @@ from compiler.ir.hint import (
     HintName,
     HintUnary,
     hint_text,
+    python_function,
 )
 from compiler.writing.python import write_literal, write_string
 
@@ -66,7 +67,7 @@ def hint_tree(hint: Hint, read: Callable[[str], Part]) -> Part:
             return Tree(Form.CHOOSE, "", parts)
         case HintCall(function, arguments):
             given = tuple(hint_tree(h, read) for h in arguments)
-            return Tree(Form.CALL, "", (Tree(Form.NAME, function), *given))
+            return Tree(Form.CALL, "", (Tree(Form.NAME, python_function(function)), *given))
         case HintItem(items, HintCall("slice", bounds)):
             parts = tuple(NOTHING if b == HintConst(None) else hint_tree(b, read) for b in bounds)
             cut = Tree(Form.SLICE, "", (*parts, *[NOTHING] * (3 - len(parts))))

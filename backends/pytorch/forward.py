@@ -17,12 +17,11 @@ from backends.pytorch.merged import (
     share_branches,
 )
 from backends.pytorch.reading import Reading
-from backends.pytorch.statements import Statements
+from backends.pytorch.statements import COMPARISONS, Statements
 from backends.pytorch.terms import Form, Operand, Part, Tree, operands, subtrees
 from backends.pytorch.turning import write_turns
 from compiler.writing.python import WIDTH
 
-COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 DEEPEST = 4
 """Expressions nested deeper than this get a line of their own."""
 LONGEST_OPERANDS = 72
@@ -136,11 +135,7 @@ class Forward:
             return
         single = len(item.refs) == 1 and not isinstance(inputs[0], FromOwn)
         fallback = next(iter(reads)) if (single or waiting) and len(reads) == 1 else ""
-        if not _reads_value(made, fallback):
-            fallback = ""
-        if item.sample.op == "arange" and not self.flow.target_name(ref):
-            fallback = "positions"
-        self.out.assign(self.flow.choose(ref, fallback), made, ref)
+        self.out.assign(self.out.choose(ref, made, fallback), made, ref)
 
     def _pass_on(self, item: Merged) -> None:
         """An op that leaves its operand as it is, such as a reshape to the same shape: its result
@@ -318,15 +313,3 @@ def _goes_on(inner: Part, outer: Tree) -> bool:
     if not both or not isinstance(inner, Tree) or outer.parts[0] != Operand(0):
         return False
     return {inner.label, outer.label} <= {"+", "-"}
-
-
-def _reads_value(part: Part, variable: str) -> bool:
-    """Whether an expression reads more of a variable than its size or device."""
-    match part:
-        case Tree(Form.NAME, label):
-            return label == variable
-        case Tree(Form.ATTRIBUTE, "shape" | "device"):
-            return False
-        case Tree(parts=parts):
-            return any(_reads_value(child, variable) for child in parts)
-    return False

@@ -53,6 +53,10 @@ def _find_fixed(widths: Widths, hinted: HintedSizes, item: Merged) -> Iterator[s
         if leaf.dim is not None and leaf.dim[0] == UNREAD:
             yield from widths.settings.found
         yield from _find_unfollowed(widths, hinted, leaf)
+        if leaf.dim is not None and leaf.dim[0].endswith("along") and leaf.solution is None:
+            first = item.refs[0]
+            for axis in range(leaf.dim[2], widths.target.type_of(first, min(item.instances)).rank):
+                yield from widths.dependence.of(first, axis)
         if leaf.dim is not None and leaf.dim[0] == "in" and leaf.dim[1] < len(item.refs):
             where = (item.refs[leaf.dim[1]], leaf.dim[2])
             width = widths.of(*where)

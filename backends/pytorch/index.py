@@ -250,21 +250,25 @@ class Index:
     def _find_shown(self, frame: Frame) -> Iterator[str]:
         """Tensors of a call that its nodes read the size of, if nothing else."""
         symbolic = {
-            a.name: a.dim[0]
+            a.name: dict(a.dims)
             for a in frame.arguments
-            if a.dim is not None and isinstance(a.value, Dim) and a.value.known is None
+            if a.dims and isinstance(a.value, Dim) and a.value.known is None
         }
         if not symbolic:
             return
+        values = dict(frame.tensors)
+        entering = self.entering[frame]
         hints = [
             hint
             for child in self.children[frame]
             for _, hint in _written(child)
             if not isinstance(child, Spelled) or child.scope is find_owner(frame)
         ]
-        needed = {symbolic[n] for hint in hints for n in hint_names(hint) if n in symbolic}
-        values = dict(frame.tensors)
-        yield from (v for formal in sorted(needed) if (v := values.get(formal)) in self.types)
+        needed = {n for hint in hints for n in hint_names(hint) if n in symbolic}
+        for name in sorted(needed):
+            shown = [v for formal in symbolic[name] if (v := values.get(formal)) in self.types]
+            if shown and not any(value in entering for value in shown):
+                yield shown[0]
 
     def _cross(self, name: str, chain: tuple[Frame, ...]) -> None:
         """Lets a value in and out of the frames between its maker and its reader."""

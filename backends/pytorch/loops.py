@@ -201,7 +201,7 @@ class ScanWriter:
             carried = Made(item, first + number)
             tree, reads = out.read(item.refs[scan.sequences + number])
             fallback = next(iter(reads)) if len(reads) == 1 else ""
-            variable = out.flow.choose(carried, fallback, avoid=variables)
+            variable = out.choose(carried, tree, fallback, avoid=variables)
             if out.text(tree) == variable:
                 out.flow.bind(variable, carried)
             else:

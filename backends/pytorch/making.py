@@ -8,19 +8,21 @@ from collections.abc import Callable, Iterator
 from backends.pytorch.document import STEP, Doc, Group, lay_out, write_test
 from backends.pytorch.expressions import Expressions, hint_tree, resolve
 from backends.pytorch.merged import Choice, Class, Condition, Merged, Variant
-from backends.pytorch.paths import Kind, find_kind, read_path
+from backends.pytorch.paths import Kind, find_kind, read_path, write_key
 from backends.pytorch.polish import polish
 from backends.pytorch.repeats import find_loop, is_chain_loop
 from backends.pytorch.terms import IDENTITY, Form, Part, Tree, call, name, subtrees
-from compiler.ir.hint import Hint, HintName
+from compiler.ir.hint import Hint, hint_names
 from compiler.writing.names import free_name, is_attribute, is_plain, safe_name
-from compiler.writing.python import write_string
 
 _CONTAINERS = {
     Kind.LIST: "nn.ModuleList()",
     Kind.DICT: "nn.ModuleDict()",
     Kind.ATTRIBUTE: "nn.Module()",
 }
+
+_SIZES = {"in_channels": ("channels", "in_channels"), "in_features": ("width", "features")}
+"""What a size that the turns of a loop change is called."""
 
 Read = Callable[[str], Part]
 """What a name of a class is where it is printed."""
@@ -34,8 +36,8 @@ class LoopMaker:
         self.expressions = expressions
         self.variables: dict[str, str] = {}
         """Sizes that change, and the variables that hold them."""
-        self.settled: dict[str, str] = {}
-        """Sizes that are after a loop what they were before it, and the argument that says so."""
+        self.settled: dict[str, Part] = {}
+        """Sizes that are after a loop what they were before it, and what that is."""
         self.taken = {"self", *(s.label for s in owner.settings), *_loop_names(owner)}
 
     def read(self, label: str) -> Part:
@@ -43,15 +45,16 @@ class LoopMaker:
         local = self.owner.locals.get(label)
         if local is not None and local.before:
             return self.read(local.before)
-        known = self.variables.get(label) or self.settled.get(label)
-        return name(known or self.owner.spell(label))
+        if label in self.settled:
+            return self.settled[label]
+        return name(self.variables.get(label) or self.owner.spell(label))
 
     # --- as one expression --------------------------------------------------------------------
 
     def as_tree(self, item: Merged, read: Read) -> Tree | None:
         """`nn.ModuleList([Block(dim) for _ in range(layers)])`; None where it takes statements."""
         target, tree = _open(item)
-        if not self._is_plain(item, target):
+        if not self._is_plain(item, target, tree, read):
             return None
         (inside,) = [m for m in target.items if m.variants]
         within = self._inner(target, tree, read, {})
@@ -65,19 +68,19 @@ class LoopMaker:
         keyed = find_kind(self.owner, item.slot) is Kind.DICT
         names, over = self._header(target, tree, read, body, last if keyed else "")
         if keyed:
-            return call("nn.ModuleDict", Tree(Form.EACH, names, (body, over), (f'f"{last}"',)))
+            return call("nn.ModuleDict", Tree(Form.EACH, names, (body, over), (write_key(last),)))
         each = Tree(Form.EACH, names, (body, over))
         if is_chain_loop(target, item.slot):
             return call("nn.Sequential", each)
         return call("nn.ModuleList", Tree(Form.LIST, "", (each,)))
 
-    def _is_plain(self, item: Merged, target: Class) -> bool:
+    def _is_plain(self, item: Merged, target: Class, tree: Tree, read: Read) -> bool:
         """Whether all turns make one module, in the same way but for numbers."""
         assert target.repeat is not None
         inside = [m for m in target.items if m.variants]
         return (
             item.slot != _open(item)[1].label
-            and not target.repeat.updates
+            and all(self._settle(target, tree, size, read) for size in target.repeat.updates)
             and not target.locals
             and len(inside) == 1
             and len(inside[0].variants) == 1
@@ -144,29 +147,37 @@ class LoopMaker:
         lines = []
         for size in target.repeat.updates:
             start = resolve(tree.parts[1 + tree.keys.index(size)], read)
-            known = isinstance(start, Tree) and start.form is Form.NAME
-            if known and isinstance(start, Tree) and self._stays(target, tree, size, start, read):
-                self.settled[f"{tree.label}:{size}"] = start.label
+            if self._settle(target, tree, size, read):
                 continue
+            known = isinstance(start, Tree) and start.form is Form.NAME
             if known and isinstance(start, Tree) and start.label in self.variables.values():
                 sizes[size] = start.label
             else:
-                wish = {"in_channels": "channels", "in_features": "width"}.get(size, size)
-                wish = safe_name(wish)
-                sizes[size] = free_name(wish, self.taken)
+                sizes[size] = self._name_size(size)
                 self.taken.add(sizes[size])
                 doc = self.expressions.write(start)
                 lines += lay_out(f"{sizes[size]} = ", doc, indent)
             self.variables[f"{tree.label}:{size}"] = sizes[size]
         return lines
 
-    def _stays(self, target: Class, tree: Tree, size: str, start: Tree, read: Read) -> bool:
-        """Whether a size begins as the argument that each turn sets it to."""
+    def _name_size(self, size: str) -> str:
+        """A free name for a size: the first that no loop or argument has."""
+        wishes = _SIZES.get(size, (size,))
+        free = (wish for wish in map(safe_name, wishes) if wish not in self.taken)
+        return next(free, None) or free_name(safe_name(wishes[0]), self.taken)
+
+    def _settle(self, target: Class, tree: Tree, size: str, read: Read) -> bool:
+        """Whether a size begins as what each turn sets it to: then it needs no variable."""
         assert target.repeat is not None
-        match target.repeat.updates[size]:
-            case HintName(label) if label in target.repeat.arguments:
-                return resolve(tree.parts[1 + tree.keys.index(label)], read) == start
-        return False
+        after = target.repeat.updates[size]
+        if not set(target.repeat.arguments).issuperset(hint_names(after)):
+            return False
+        given = dict(zip(tree.keys, tree.parts[1:], strict=True))
+        start = resolve(given[size], read)
+        if hint_tree(after, lambda label: resolve(given[label], read)) != start:
+            return False
+        self.settled[f"{tree.label}:{size}"] = start
+        return True
 
     def _inner(self, target: Class, tree: Tree, read: Read, sizes: dict[str, str]) -> Read:
         """What the names of a turn are inside the loop."""
@@ -331,7 +342,7 @@ class LoopMaker:
 
     def _put(self, owner: str, kind: Kind, slot: str, doc: Doc, indent: int) -> list[str]:
         last = slot.rpartition(".")[2]
-        key = f'f"{last}"' if "{" in last else write_string(last)
+        key = write_key(last)
         if kind is Kind.LIST:
             return lay_out("", (f"{owner}.append", Group("(", (doc,), ")")), indent)
         if kind is Kind.DICT:

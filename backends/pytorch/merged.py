@@ -163,11 +163,13 @@ class Repeat:
 @dataclass(frozen=True)
 class Local:
     """A size that the constructor keeps up to date: `before` is its name up to here, `after` what
-    it is then, in a branch; both are None after a loop, which says them itself."""
+    it is then, in a branch; after a loop, which says both itself, there is neither, and `closed`
+    is the size in terms of what is around the loop, where that can be said."""
 
     source: Choice | Merged
     before: str
     after: Hint | None = None
+    closed: Hint | None = None
 
 
 @dataclass(eq=False)

@@ -38,14 +38,22 @@ def read_path(target: Class, path: str) -> str:
         table = find_table(target, here)
         if kind is Kind.LIST and (part.isdecimal() or part.startswith("{")):
             text += f"[{part.strip('{}')}]"
-        elif "{" in part:
-            key = f'f"{part}"'
-            text = f"{text}[{key}]" if kind is Kind.DICT else f"getattr({text}, {key})"
         elif kind is Kind.DICT:
-            text += f"[{write_string(part)}]"
+            text += f"[{write_key(part)}]"
+        elif "{" in part:
+            text = f"getattr({text}, {write_key(part)})"
         else:
             text = read_member(text, part, table)
     return text
+
+
+def write_key(label: str) -> str:
+    """The name of a member as an expression: `"left"`, `str(i)` and `f"layer{i}"` in a loop."""
+    if "{" not in label:
+        return write_string(label)
+    inner = label[1:-1]
+    alone = label[0] + label[-1] == "{}" and not set(inner) & set("{}")
+    return f"str({inner})" if alone else f'f"{label}"'
 
 
 def read_member(owner: str, label: str, table: Table) -> str:

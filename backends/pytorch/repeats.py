@@ -12,7 +12,7 @@ from backends.pytorch.index import Index
 from backends.pytorch.items import Item
 from backends.pytorch.merged import Choice, Class, Diverge, Merged, Repeat, Setting
 from backends.pytorch.naming import user_name
-from backends.pytorch.terms import Form, Hole, Many, Operand, Tree, same_value
+from backends.pytorch.terms import Form, Hole, Many, Operand, Tree, same_value, subtrees
 from backends.pytorch.turns import LoopFrame, TurnFrame, Unfoldable, find_owner
 from compiler.ir.graph import Frame
 from compiler.ir.hint import Hint, HintName, hint_names
@@ -211,6 +211,9 @@ def find_said(target: Class) -> set[Span]:
         inner = find_loop(item)
         if inner is not None and inner.repeat is not None:
             found |= {inner.repeat.loop, *inner.said}
+        for variant in item.variants:  # a net is made of layers that are written here
+            for tree in subtrees(variant.constructor):
+                found |= tree.target.said if isinstance(tree.target, Class) else frozenset()
     outcomes: dict[Span, set[bool]] = {}
     frames = {find_owner(body.frame) for body in target.bodies}
     for graph in {id(b.index.graph): b.index.graph for b in target.bodies}.values():

@@ -19,11 +19,15 @@ from compiler.ir.hint import (
     HintChoose,
     HintConst,
     HintError,
+    HintItem,
+    HintList,
     HintName,
     HintUnary,
     change_hint,
     evaluate_hint,
+    find_readable,
     hint_names,
+    whole_hint,
 )
 from compiler.source import Span
 from compiler.writing.names import free_name, safe_name
@@ -45,6 +49,8 @@ class Settings:
         self.envs: list[dict[str, object]] = [{} for _ in target.bodies]
         self.renamed: dict[Hint, str] = {}
         """Hints that most leaves no longer follow, and the setting that has replaced them."""
+        self.same: dict[tuple[int, int], str] = {}
+        """Further sizes of formals, by (formal, axis), that the signature gives the same name."""
         self._name_formals()
         self._add_sizes()
         self._add_arguments()
@@ -54,6 +60,8 @@ class Settings:
 
     def holds(self, hint: Hint, values: Mapping[int, object]) -> Hint | None:
         """The hint in its shortest form, if it gives these values in every instance."""
+        if find_readable(hint) is None:
+            return None
         try:
             short = simplify(self._find_sizes(hint), whole=_all_whole(values.values()))
             for number, value in values.items():
@@ -65,6 +73,8 @@ class Settings:
 
     def knows(self, hint: Hint, instances: Iterable[int]) -> bool:
         """Whether the class has all that an expression needs, whatever its value is."""
+        if find_readable(hint) is None:
+            return False
         try:
             short = simplify(self._find_sizes(hint), whole=True)
             for number in instances:
@@ -75,8 +85,10 @@ class Settings:
 
     def decides(self, hint: Hint, wanted: Mapping[int, bool]) -> Hint | None:
         """The hint, if it is true exactly where wanted."""
+        if find_readable(hint) is None:
+            return None
         try:
-            short = simplify(self._find_sizes(hint), whole=True)
+            short = simplify(self._find_sizes(hint), whole=False)
             for number, value in wanted.items():
                 if bool(evaluate_hint(short, self.envs[number])) != value:
                     return None
@@ -97,9 +109,9 @@ class Settings:
 
     def _name_size(self, place: int, axis: int) -> str:
         formal = next(p for p, rows in enumerate(self.target.places) if rows[0] == place)
-        for setting in self.found.values():
-            if setting.dim == (formal, axis):
-                return setting.name
+        known = self.find_size(formal, axis)
+        if known is not None:
+            return known.name
         made = self.add_size(self.name_size(formal, axis), formal, axis)
         if made is None:
             raise HintError("no such axis")
@@ -169,26 +181,45 @@ class Settings:
         target = self.target
         for body in target.bodies:
             for argument in body.frame.arguments:
-                if argument.dim is not None and argument.name not in self.found:
-                    self._add_named_size(argument.name, argument.dim)
+                if argument.dims and argument.name not in self.found:
+                    self._add_named_size(argument.name, argument.dims)
         if target.is_root:
             self._add_symbols()
             return
-        known = {s.dim for s in self.found.values()}
         for place, axis in dict.fromkeys(self._needed_widths()):
-            if (place, axis) not in known:
+            if self.find_size(place, axis) is None:
                 rank = target.type_of(Formal(place), 0).rank
                 what = "channels" if axis == 1 and rank > 2 else "features"
                 self.add_size(self.free(f"in_{what}"), place, axis)
 
-    def _add_named_size(self, name: str, bound: tuple[str, int]) -> None:
-        formal, axis = safe_name(bound[0]), bound[1]
-        if formal in self.target.formals:
-            self.add_size(name, self.target.formals.index(formal), axis)
+    def _add_named_size(self, name: str, places: Sequence[tuple[str, int]]) -> None:
+        """A size that the signature names, of all formals that it gives this name to."""
+        formals = self.target.formals
+        for formal, axis in places:
+            if safe_name(formal) not in formals:
+                continue
+            place = formals.index(safe_name(formal))
+            known = self.found.get(name)
+            if known is None:
+                self.add_size(name, place, axis)
+            elif self._read_sizes(place, axis) == known.values:
+                self.same[place, axis] = name
+
+    def find_size(self, place: int, axis: int) -> Setting | None:
+        """The setting that stands for a size of a formal."""
+        name = self.same.get((place, axis))
+        if name is not None:
+            return self.found[name]
+        known = [s for s in self.found.values() if s.dim == (place, axis)]
+        return next((s for s in known if not s.hidden), next(iter(known), None))
+
+    def _read_sizes(self, place: int, axis: int) -> list[object]:
+        """The size of a formal in every instance."""
+        return [self.target.axis(Formal(place), axis, i) for i in range(self.count)]
 
     def add_size(self, name: str, place: int, axis: int) -> Setting | None:
         """A setting for the size of a formal, if every instance has that axis."""
-        values = [self.target.axis(Formal(place), axis, i) for i in range(self.count)]
+        values = self._read_sizes(place, axis)
         if any(value is None for value in values):
             return None
         runtime = any(isinstance(value, Dim) for value in values)
@@ -217,7 +248,7 @@ class Settings:
             return  # a function of the training script: its settings are constants
         hidden = self._find_hidden(frames[0].arguments)
         for argument in frames[0].arguments:
-            if argument.dim is not None or argument.name in self.found:
+            if argument.dims or argument.name in self.found:
                 continue
             rows = [_find_argument(f.arguments, argument.name) for f in frames]
             values = [plain_value(row.value) if row is not None else None for row in rows]
@@ -347,20 +378,24 @@ def annotate(values: Iterable[object], default: object = NO_DEFAULT) -> str:
 
 
 def simplify(hint: Hint, *, whole: bool) -> Hint:
-    """The hint with constants folded, without factors 1 and terms 0; `whole` expressions divide
-    by `//`: sizes divide without a remainder, and code needs an int."""
+    """The hint with constants folded, without factors 1 and terms 0; of `whole` expressions code
+    needs an int."""
+    hint = whole_hint(hint) if whole else hint
     match hint:
         case HintUnary(symbol, operand):
-            hint = HintUnary(symbol, simplify(operand, whole=whole))
+            hint = HintUnary(symbol, simplify(operand, whole=False))
         case HintChoose(condition, then, otherwise):
-            condition = simplify(condition, whole=True)
+            condition = simplify(condition, whole=False)
             if isinstance(condition, HintConst):
-                return simplify(then if condition.value else otherwise, whole=whole)
-            then, otherwise = (simplify(h, whole=whole) for h in (then, otherwise))
+                return simplify(then if condition.value else otherwise, whole=False)
+            if isinstance(condition, HintList):
+                return simplify(then if condition.items else otherwise, whole=False)
+            then, otherwise = (simplify(h, whole=False) for h in (then, otherwise))
             return _drop_choice(HintChoose(condition, then, otherwise))
+        case HintItem(items, index):
+            hint = _take_item(simplify(items, whole=False), simplify(index, whole=False))
         case HintBinary(symbol, left, right):
-            left, right = simplify(left, whole=whole), simplify(right, whole=whole)
-            symbol = "//" if symbol == "/" and whole else symbol
+            left, right = simplify(left, whole=False), simplify(right, whole=False)
             if symbol in ("==", "!=") and left == right:
                 return HintConst(symbol == "==")
             hint = _drop_neutral(HintBinary(symbol, left, right))
@@ -369,6 +404,14 @@ def simplify(hint: Hint, *, whole: bool) -> Hint:
         if isinstance(value, (int, float, str)) or value is None:
             return HintConst(value)
     return hint
+
+
+def _take_item(items: Hint, index: Hint) -> Hint:
+    """`[a, b][-1]` is b."""
+    match items, index:
+        case HintList(parts), HintConst(int() as place) if -len(parts) <= place < len(parts):
+            return parts[place]
+    return HintItem(items, index)
 
 
 def _drop_choice(hint: HintChoose) -> Hint:

@@ -51,13 +51,13 @@ class Shapes:
         first, bound = column[0], (target.formals[place], axis)
         for body in target.bodies:
             for argument in body.frame.arguments:
-                dim = argument.dim
-                if dim is not None and (safe_name(dim[0]), dim[1]) == bound:
+                places = ((safe_name(formal), axis) for formal, axis in argument.dims)
+                if bound in places:
                     others = {s.label for s in target.settings if s.name != argument.name}
                     return free_name(safe_name(argument.name), others)
-        for setting in target.settings:
-            if setting.dim == (place, axis):
-                return setting.label
+        setting = self.settings.find_size(place, axis)
+        if setting is not None and setting.name in self.shown:
+            return setting.label
         if target.is_root:
             width = self.widths.of(Formal(place), axis)
             hint = width.hint if width is not None else None

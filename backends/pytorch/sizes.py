@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Class, Formal, Merged, Setting
@@ -12,7 +13,15 @@ from backends.pytorch.terms import Form, Many, Operand, Tree
 from compiler.diagnostics import Fault
 from compiler.dims import Dim, DimError, Quotient, Symbol
 from compiler.ir.graph import Node, Value
-from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, HintUnary, rename_hint
+from compiler.ir.hint import (
+    Hint,
+    HintBinary,
+    HintConst,
+    HintName,
+    HintUnary,
+    hint_size,
+    rename_hint,
+)
 from compiler.tensor import TensorType
 
 
@@ -61,9 +70,9 @@ class Sizes:
 
     def _name(self, place: int, axis: int) -> Setting:
         """The setting that stands for a size of an input."""
-        for setting in self.settings.found.values():
-            if setting.dim == (place, axis):
-                return setting
+        known = self.settings.find_size(place, axis)
+        if known is not None:
+            return known
         size = self.target.axis(Formal(place), axis, 0)
         rank = self.target.type_of(Formal(place), 0).rank
         wish = AXIS_NAMES.get(rank, "")[axis : axis + 1] or "size"
@@ -141,6 +150,14 @@ def write_dim(
     return total if total is not None else HintConst(0)
 
 
+def write_symbols(dim: Dim) -> Hint:
+    """A size as an expression in its symbols."""
+    places: dict[Symbol | Quotient, tuple[int, int]] = {Symbol(s): (0, 0) for s in dim.symbols}
+    hint = write_dim(dim, places, {})
+    assert hint is not None, "every symbol has a place"
+    return hint
+
+
 def _write_atom(
     atom: Symbol | Quotient,
     places: dict[Symbol | Quotient, tuple[int, int]],
@@ -156,6 +173,41 @@ def _write_atom(
     if above is None or below is None:
         return None
     return HintBinary("//", above, below)
+
+
+def shorten(hint: Hint) -> Hint:
+    """Arithmetic on whole numbers in its shortest form: `2 * width + width` is `3 * width`."""
+    dim = to_dim(hint)
+    if dim is None:
+        return hint
+    short = write_symbols(dim)
+    product = isinstance(hint, HintBinary) and hint.operator == "*"
+    if hint_size(short) + product > hint_size(hint):
+        return hint  # factors stay in the order of the author
+    return short
+
+
+def to_dim(hint: Hint) -> Dim | None:
+    """Arithmetic on whole numbers and names as a polynomial in the names."""
+    match hint:
+        case HintConst(int() as value):
+            return Dim.of(value)
+        case HintName(label):
+            return Dim.of(label)
+        case HintBinary("+" | "-" | "*" | "//" as sign, left, right):
+            first, second = to_dim(left), to_dim(right)
+            if first is None or second is None or (sign == "//" and second == 0):
+                return None
+            return _ARITHMETIC[sign](first, second)
+    return None
+
+
+_ARITHMETIC: dict[str, Callable[[Dim, Dim], Dim]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "//": operator.floordiv,
+}
 
 
 SIZE = "size"
@@ -190,8 +242,7 @@ def infer_size(
     size = found.shape[wished[1]]
     if SIZE not in size.symbols:
         return None
-    places: dict[Symbol | Quotient, tuple[int, int]] = {Symbol(SIZE): (0, 0)}
-    return write_dim(size, places, {})
+    return write_symbols(size)
 
 
 def _take_promise(left: Dim, relation: str, right: Dim) -> None:

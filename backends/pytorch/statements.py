@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -16,6 +16,8 @@ from backends.pytorch.shapes import Shapes
 from backends.pytorch.terms import Form, Part, Tree, name, operands, subtrees
 from compiler.writing.names import free_name
 from compiler.writing.python import WIDTH
+
+COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 
 
 class Statements:
@@ -88,7 +90,20 @@ class Statements:
         pending = self.flow.pending.pop(ref, None)
         if pending is not None:
             fallback = next(iter(pending.reads)) if len(pending.reads) == 1 else ""
-            self.assign(self.flow.choose(ref, fallback), pending.tree, ref)
+            self.assign(self.choose(ref, pending.tree, fallback), pending.tree, ref)
+
+    def choose(self, ref: MergedRef, tree: Part, fallback: str, avoid: Collection[str] = ()) -> str:
+        """A variable for a value: the one that it is computed from, the fallback, only where more
+        of that is read than its size or device; a variable with a name of its own goes to what is
+        made of it as a whole."""
+        if not _reads_value(tree, fallback):
+            fallback = ""
+        if len(fallback) > 1 and not _goes_on(tree, fallback):
+            fallback = ""
+        made = ref.item.sample.op if isinstance(ref, Made) else ""
+        if made == "arange" and not self.flow.target_name(ref):
+            fallback = "positions"
+        return self.flow.choose(ref, fallback, avoid)
 
     # --- statements -----------------------------------------------------------------------------
 
@@ -188,6 +203,33 @@ def _find_compounds(tree: Tree) -> Iterator[Tree]:
             yield from _find_compounds(part)
         elif isinstance(part, Tree) and part.form not in _SIMPLE:
             yield part
+
+
+def _reads_value(part: Part, variable: str) -> bool:
+    """Whether an expression reads more of a variable than its size or device."""
+    match part:
+        case Tree(Form.NAME, label):
+            return label == variable
+        case Tree(Form.ATTRIBUTE, "shape" | "device"):
+            return False
+        case Tree(parts=parts):
+            return any(_reads_value(child, variable) for child in parts)
+    return False
+
+
+def _goes_on(part: Part, variable: str) -> bool:
+    """Whether an expression is one step further with a variable: `F.relu(h).mean(1)`, `h + y`; not
+    `torch.where(h > 0, 1, 0)`."""
+    match part:
+        case Tree(Form.NAME, label):
+            return label == variable
+        case Tree(Form.CALL, parts=(_, first, *_)):
+            return _goes_on(first, variable)
+        case Tree(Form.INFIX, label, (left, _)) if label not in COMPARISONS:
+            return _goes_on(left, variable)
+        case Tree(Form.METHOD | Form.INDEX, parts=(owner, *_)):
+            return _goes_on(owner, variable)
+    return False
 
 
 _SIMPLE = (Form.NAME, Form.LITERAL, Form.OWN, Form.NOTHING)

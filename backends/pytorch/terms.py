@@ -54,13 +54,15 @@ class Operand:
 @dataclass(frozen=True, slots=True)
 class Hole:
     """A literal of one instance, with what is known about it (see `spelling.Leaf`). In `dim`,
-    "inner in" and "inner out" are tensors inside a chain of modules."""
+    "inner in" and "inner out" are tensors inside a chain of modules. `field` is the option of the
+    op that it is, `kernel.0` for one of a list."""
 
     value: object
     role: str = ""
     default: object = NO_DEFAULT
     hint: Hint | None = None
     dim: tuple[str, int, int] | None = None
+    field: str = ""
 
 
 @dataclass(eq=False, slots=True)
@@ -78,6 +80,7 @@ class Many:
     dim: tuple[str, int, int] | None
     slot: str
     solution: Hint | Tree | None = None
+    field: str = ""
 
     @property
     def literal(self) -> object:
@@ -268,8 +271,9 @@ def _read_leaf(leaf: spelling.Leaf, hints: Mapping[str, Hint]) -> Part:
         marks = [hints.get(f"{key}.{i}") for i in range(len(value))]
         if any(marks) or any(isinstance(v, Dim) for v in value):
             items = zip(value, marks, strict=True)
-            return Tree(Form.TUPLE, "", tuple(Hole(v, hint=mark) for v, mark in items))
-    return Hole(value, leaf.role, plain_value(leaf.default), hints.get(key), leaf.dim)
+            holes = (Hole(v, hint=mark, field=f"{key}.{k}") for k, (v, mark) in enumerate(items))
+            return Tree(Form.TUPLE, "", tuple(holes))
+    return Hole(value, leaf.role, plain_value(leaf.default), hints.get(key), leaf.dim, key)
 
 
 def plain_value(value: object) -> object:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import partial, reduce
 from typing import NamedTuple
 
+from backends.pytorch.closing import close_size
 from backends.pytorch.dependence import Dependence
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import (
@@ -16,14 +18,15 @@ from backends.pytorch.merged import (
     Made,
     Merged,
     MergedRef,
+    Repeat,
     Setting,
 )
 from backends.pytorch.passing import Width, find_stages, pass_on
 from backends.pytorch.repeats import is_loop
 from backends.pytorch.settings import Settings
-from backends.pytorch.sizes import SIZE, infer_size, write_dim
+from backends.pytorch.sizes import SIZE, infer_size, shorten, to_dim, write_symbols
 from backends.pytorch.terms import Form, Many, Part, Tree, variables
-from compiler.dims import Dim, Quotient, Symbol
+from compiler.dims import Dim
 from compiler.ir.hint import (
     Hint,
     HintBinary,
@@ -39,6 +42,8 @@ from compiler.ops.joining import Chunk
 
 DEEPEST = 50
 """Tensors joined in tensors that are still written as a sum."""
+LONGEST = 20
+"""Terms of a size that a reader still follows."""
 
 
 class Origin(NamedTuple):
@@ -172,19 +177,47 @@ class Widths:
         if size is None:
             return None
         if size in repeat.updates:
-            return self._add_local(f"{tree.label}:{size}", Local(item, ""), wanted)
+            closed = self._close(repeat, tree, size, wanted)
+            if closed is not None and closed == _read_solved(tree)[size]:
+                return Width(closed if any(True for _ in hint_names(closed)) else None)
+            local = Local(item, "", closed=closed)
+            return self._add_local(f"{tree.label}:{size}", local, wanted)
         part = tree.parts[1 + tree.keys.index(size)]
         if not isinstance(part, Many) or isinstance(part.solution, Tree):
             return None
         return Width(part.solution)
 
+    def _close(
+        self, repeat: Repeat, tree: Tree, size: str, wanted: Mapping[int, object]
+    ) -> Hint | None:
+        """A size after a loop in terms of what is around it."""
+        over, given = _solved(tree.parts[0]), _read_solved(tree)
+        closed = close_size(repeat, over, size, given)
+        if closed is None or closed == given[size]:
+            return closed
+        short = self.settings.holds(shorten(closed), wanted)
+        if short is None or self.settings.is_runtime(short) or _count_choices(short) > 1:
+            return None
+        return short
+
+    def close(self, hint: Hint) -> Hint | None:
+        """An expression without variables of the constructor, for others to read; None where it
+        cannot be said without them."""
+        while names := [n for n in hint_names(hint) if n in self.locals]:
+            closed = {n: self.locals[n].closed for n in names}
+            known = {n: c for n, c in closed.items() if c is not None}
+            if len(known) < len(closed):
+                return None
+            hint = shorten(rename_hint(hint, known))
+        return hint
+
     def _of_formal(self, place: int, axis: int) -> Width | None:
         wanted = self.sizes(Formal(place), axis)
-        for setting in self.settings.found.values():
-            if setting.dim == (place, axis) and not setting.runtime:
-                hint = self.settings.holds(HintName(setting.name), wanted)
-                if hint is not None:
-                    return Width(hint)
+        setting = self.settings.find_size(place, axis)
+        if setting is not None and not setting.runtime:
+            hint = self.settings.holds(HintName(setting.name), wanted)
+            if hint is not None:
+                return Width(hint)
         if self.target.is_turn and all(isinstance(size, int) for size in wanted.values()):
             made = self.settings.add_size(self.settings.name_size(place, axis), place, axis)
             return None if made is None else Width(HintName(made.name))
@@ -247,11 +280,10 @@ class Widths:
         names: dict[str, Hint] = {}
         for label in hint_names(hint):
             part = given.get(label)
-            if not isinstance(part, Many) or isinstance(part.solution, Tree):
+            known = None if part is None else _solved(part)
+            if known is None:
                 return None
-            if part.solution is None and (part.varies or not isinstance(part.literal, int)):
-                return None
-            names[label] = part.solution or HintConst(part.literal)  # type: ignore[arg-type]
+            names[label] = known
         return self._accept(rename_hint(hint, names), wanted)
 
     def _accept(self, hint: Hint, wanted: Mapping[int, object]) -> Width | None:
@@ -276,7 +308,10 @@ class Widths:
         ops = [node.op for node in item.sample.nodes]
         if len(ops) == 1 and isinstance(ops[0], Chunk) and axis == ops[0].axis % self._rank(ref):
             return self._of_piece(item, ops[0], ref, axis, depth)
-        return self._inferred(item, ref, axis, depth, wanted) if self.loops else None
+        followed = self._follow_options(item, axis, depth, wanted)
+        if followed is not None or not self.loops:
+            return followed
+        return self._inferred(item, ref, axis, depth, wanted)
 
     def _rank(self, made: Made) -> int:
         return self.target.type_of(made, min(made.item.instances)).rank
@@ -295,6 +330,46 @@ class Widths:
             half = HintBinary("//", width.hint, parts)
             piece = half if op.parts == 2 else HintBinary("-", width.hint, others)
         return self._accept(piece, self.sizes(made, axis))
+
+    def _follow_options(
+        self, item: Merged, axis: int, depth: int, wanted: Mapping[int, object]
+    ) -> Width | None:
+        """A size that an operation makes of its input and of options that are arguments:
+        `32 // patch` after a convolution with this kernel and stride."""
+        nodes = item.sample.nodes
+        if len(nodes) != 1 or not item.refs or not all(isinstance(s, int) for s in wanted.values()):
+            return None
+        symbols: dict[str, Hint] = {}
+        options: dict[str, Dim] = {}
+        for leaf in item.leaves():
+            option = _solved(leaf)
+            if leaf.field and option is not None and any(True for _ in hint_names(option)):
+                options[leaf.field] = _read_symbols(option, symbols)
+        size = self._describe(item.refs[0], axis, depth)
+        if size is None or not (options or any(True for _ in hint_names(size))):
+            return None
+        made = nodes[0].op.follow_size(axis, _read_symbols(size, symbols), options)
+        if made is None:
+            return None
+        short = write_symbols(made)
+        if hint_size(short) > LONGEST:
+            return None
+        return self._accept(rename_hint(short, symbols), wanted)
+
+    def _describe(self, ref: MergedRef, axis: int, depth: int) -> Hint | None:
+        """What a size is called, or its number where no argument changes that."""
+        if axis >= self.target.type_of(ref, 0).rank:
+            return None
+        width = self.of(ref, axis, depth + 1)
+        if width is not None and width.hint is not None:
+            return width.hint
+        sizes = set(self.sizes(ref, axis).values())
+        size = sizes.pop()
+        if sizes or not isinstance(size, int):
+            return None
+        if width is None and self.depends_on_arguments(ref, axis):
+            return None
+        return HintConst(size)
 
     def _inferred(
         self, item: Merged, made: Made, axis: int, depth: int, wanted: Mapping[int, object]
@@ -325,19 +400,13 @@ class Widths:
         wanted: Mapping[int, object],
         depth: int,
     ) -> Width | None:
-        total: Hint | None = None
-        for ref, axis in places:
-            sizes = list(self.sizes(ref, axis).values())
-            width = self.of(ref, axis, depth + 1)
-            part = width.hint if width is not None else None
-            if part is None:
-                if width is None and self.depends_on_arguments(ref, axis):
-                    return None
-                if not isinstance(sizes[0], int) or len(set(sizes)) > 1:
-                    return None
-                part = HintConst(sizes[0])
-            total = part if total is None else HintBinary(sign, total, part)
-        return None if total is None else self._accept(total, wanted)
+        parts = [self._describe(ref, axis, depth) for ref, axis in places]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return None
+        if sign == "*":
+            known = list(_join_powers(known))
+        return self._accept(reduce(partial(HintBinary, sign), known), wanted)
 
     def _rejoined(self, places: list[tuple[MergedRef, int]], depth: int) -> Width | None:
         """The size of an axis that was split before, and is put together again: heads."""
@@ -372,6 +441,41 @@ def _count_choices(hint: Hint) -> int:
         case HintUnary(_, operand):
             return _count_choices(operand)
     return 0
+
+
+def _join_powers(factors: list[Hint]) -> Iterator[Hint]:
+    """Factors, where a sum or quotient that stands there twice is its square."""
+    for factor, count in Counter(factors).items():
+        compound = isinstance(factor, HintBinary) and factor.operator != "*"
+        if compound and count > 1:
+            yield HintBinary("**", factor, HintConst(count))
+        else:
+            yield from [factor] * count
+
+
+def _read_symbols(hint: Hint, symbols: dict[str, Hint]) -> Dim:
+    """An expression as a polynomial; what is no arithmetic in it is a symbol, which is noted."""
+    dim = to_dim(hint)
+    if dim is None:
+        dim = Dim.of(f"symbol {len(symbols)}")
+        symbols[str(dim)] = hint
+    return dim
+
+
+def _solved(part: Part) -> Hint | None:
+    """What a class is given, as an expression in the names around; None where that is unknown."""
+    match part:
+        case Many(solution=None, varies=False, literal=value):
+            return HintConst(value)  # type: ignore[arg-type]
+        case Many(solution=solution) if not isinstance(solution, Tree):
+            return solution
+    return None
+
+
+def _read_solved(tree: Tree) -> dict[str, Hint]:
+    """What a loop takes from around it, as far as that is known."""
+    given = ((key, _solved(part)) for key, part in zip(tree.keys, tree.parts[1:], strict=True))
+    return {key: hint for key, hint in given if hint is not None}
 
 
 def is_left_open(leaf: Many) -> bool:
@@ -417,41 +521,6 @@ def _agree_outside(test: Hint, inside: Hint, outside: Hint) -> bool:
     match test:
         case HintBinary("!=", HintName(label), HintConst() as value):
             known = {label: value}
-            one, other = (_to_dim(rename_hint(hint, known)) for hint in (inside, outside))
+            one, other = (to_dim(rename_hint(hint, known)) for hint in (inside, outside))
             return one is not None and one == other
     return False
-
-
-def shorten(hint: Hint) -> Hint:
-    """Arithmetic on whole numbers in its shortest form: `2 * width + width` is `3 * width`."""
-    dim = _to_dim(hint)
-    if dim is None:
-        return hint
-    places: dict[Symbol | Quotient, tuple[int, int]] = {Symbol(s): (0, 0) for s in dim.symbols}
-    short = write_dim(dim, places, {})
-    product = isinstance(hint, HintBinary) and hint.operator == "*"
-    if short is None or hint_size(short) + product > hint_size(hint):
-        return hint  # factors stay in the order of the author
-    return short
-
-
-def _to_dim(hint: Hint) -> Dim | None:
-    match hint:
-        case HintConst(int() as value):
-            return Dim.of(value)
-        case HintName(label):
-            return Dim.of(label)
-        case HintBinary("+" | "-" | "*" | "//" as sign, left, right):
-            first, second = _to_dim(left), _to_dim(right)
-            if first is None or second is None or (sign == "//" and second == 0):
-                return None
-            return _ARITHMETIC[sign](first, second)
-    return None
-
-
-_ARITHMETIC: dict[str, Callable[[Dim, Dim], Dim]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "//": operator.floordiv,
-}

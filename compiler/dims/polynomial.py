@@ -316,7 +316,9 @@ def _floor_divide(dividend: Dim, divisor: Dim) -> Dim:
         return exact
     known = divisor.known
     if known is None:
-        return Dim({((Quotient(dividend, divisor), 1),): 1})
+        count = _count_divisors(dividend, divisor)
+        left = dividend - divisor * count
+        return Dim({((Quotient(left, divisor), 1),): 1}) + count
     if known < 0:
         return _floor_divide(-dividend, Dim.of(-known))
     whole, rest = _split_by_divisor(dividend, known)
@@ -333,6 +335,13 @@ def _floor_divide(dividend: Dim, divisor: Dim) -> Dim:
             Dim({m: c // shared for m, c in rest.terms}), Dim.of(known // shared)
         )
     return whole + Dim({((Quotient(rest, divisor), 1),): 1})
+
+
+def _count_divisors(dividend: Dim, divisor: Dim) -> int:
+    """How often a divisor without known size stands in a sum: `(n - p) // p` is `n // p - 1`."""
+    lead, factor = divisor.terms[0]
+    coefficient = dict(dividend.terms).get(lead, 0)
+    return 0 if coefficient % factor else coefficient // factor
 
 
 def _split_by_divisor(dividend: Dim, divisor: int) -> tuple[Dim, Dim]:

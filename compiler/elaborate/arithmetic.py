@@ -17,6 +17,7 @@ from compiler.ir.hint import (
     HintCall,
     HintUnary,
     hint_size,
+    mark_names,
 )
 
 MAX_TERMS = 24
@@ -67,13 +68,11 @@ def calculate(symbol: str, left: Known, right: Known) -> Known:
     if isinstance(a, Dim) or isinstance(b, Dim):
         symbol, value = _calculate_sizes(symbol, a, b)
     else:
-        symbol, value = _calculate_numbers(symbol, a, b)
+        value = _calculate_numbers(symbol, a, b)
     return Known(value, _combine(symbol, left, right))
 
 
-def _calculate_numbers(symbol: str, a: int | float, b: int | float) -> tuple[str, int | float]:
-    """The value, and the operator that a hint shows: a whole quotient of ints is shown as `//`,
-    so that the code that is printed from it stays whole."""
+def _calculate_numbers(symbol: str, a: int | float, b: int | float) -> int | float:
     whole = isinstance(a, int) and isinstance(b, int)
     if symbol in ("/", "//", "%") and b == 0:
         raise ArithmeticFault(f"{a} {symbol} {b} divides by zero")
@@ -87,9 +86,8 @@ def _calculate_numbers(symbol: str, a: int | float, b: int | float) -> tuple[str
         raise ArithmeticFault(f"the result has more than {MAX_BITS} bits")
     if isinstance(value, complex):
         raise ArithmeticFault(f"{a} {symbol} {b} is no real number")
-    if symbol == "/" and whole and int(a) % int(b) == 0:
-        return "//", value
-    return symbol, value
+    assert isinstance(value, int | float)
+    return value
 
 
 def _check_growth(symbol: str, a: int, b: int) -> None:
@@ -216,10 +214,12 @@ def whole(value: Known) -> int | Dim | None:
 
 
 def combine_hints(symbol: str, left: Hint | None, right: Hint | None) -> Hint | None:
-    """The hint of `left symbol right`; none where it would be longer than a person would write.
-    That bound also keeps sums that grow in a loop cheap."""
-    if left is None or right is None or hint_size(left) + hint_size(right) >= MAX_TERMS:
+    """The hint of `left symbol right`; only the names in it where it would be longer than a person
+    would write. That bound also keeps sums that grow in a loop cheap."""
+    if left is None or right is None:
         return None
+    if hint_size(left) + hint_size(right) >= MAX_TERMS:
+        return mark_names(left, right)
     return HintBinary(symbol, left, right)
 
 
@@ -227,9 +227,10 @@ def note_call(name: str, value: Val, arguments: Sequence[Given]) -> Val:
     """The result of a function with how it was written, where Python has the function too."""
     hints = [find_hint(argument.value) for argument in arguments]
     known = [hint for hint in hints if hint is not None]
-    long = sum(map(hint_size, known)) >= MAX_TERMS
-    if name not in HINT_FUNCTIONS or len(known) < len(hints) or long:
+    if name not in HINT_FUNCTIONS or len(known) < len(hints):
         return value
+    if sum(map(hint_size, known)) >= MAX_TERMS:
+        return replace_hint(value, mark_names(*known))
     return replace_hint(value, HintCall(name, tuple(known)))
 
 

@@ -64,7 +64,7 @@ class _Call:
         self.application = application
         self.net = net
         self.signature = read_signature(layer.file, layer.item)
-        self.hinted = layer.frame is caller.frame
+        self.hinted = caller.reads(layer.frame)
         is_model = isinstance(layer.item, Model)
         self.body = Body(
             caller.session,

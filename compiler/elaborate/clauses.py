@@ -38,7 +38,7 @@ from compiler.elaborate.values import (
 )
 from compiler.elaborate.weights import make_weight
 from compiler.elaborate.words import make_table
-from compiler.ir.hint import Hint
+from compiler.ir.hint import Hint, hint_atoms
 from compiler.messages.deployments import SeveralNets
 from compiler.messages.names import MalformedClause, TypeHasNoDims
 from compiler.messages.nets import ForeignTensor, NotALayer, TwoOfAName
@@ -216,9 +216,11 @@ def _declare_weight(body: Body, clause: Clause, operand: Operand, *, trainable: 
     if trainable and not weight_type.dtype.is_float:
         body.report(WeightNotTrainable(declare.type.span, str(weight_type.dtype)))
         return
-    initializer = read_initializer(body, expression, weight_type)
-    if initializer is None:
+    start = read_initializer(body, expression, weight_type)
+    if start is None:
         return
+    initializer, numbers = start
+    written = tuple((field, hint) for field, hint in numbers if any(hint_atoms(hint)))
     if body.home is None or body.frame is None:
         body.report(ForeignTensor(name.span))
         return
@@ -226,7 +228,7 @@ def _declare_weight(body: Body, clause: Clause, operand: Operand, *, trainable: 
     body.paths.claim(path, name.span)
     weight = Weight(name.text, weight_type, initializer, trainable)
     full = join(body.frame.path, path)
-    made = make_weight(body, full, weight, name.span, reuse=body.reuse, hints=hints)
+    made = make_weight(body, full, weight, name.span, reuse=body.reuse, hints=(*hints, *written))
     if made is not None:
         body.bind(name.text, made)
 

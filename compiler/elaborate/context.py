@@ -13,7 +13,7 @@ from compiler.elaborate.graphs import GraphState
 from compiler.elaborate.paths import Path, Paths
 from compiler.elaborate.values import Given, ItemValue, Known, Layer, Tensor, Val
 from compiler.ir.graph import Frame, Turn
-from compiler.ir.hint import Hint, HintBinary, opposite
+from compiler.ir.hint import Hint, HintBinary, find_readable, opposite
 from compiler.messages.files import MoreFaults
 from compiler.messages.values import TooMuchWork
 from compiler.records import dataclass
@@ -247,9 +247,10 @@ class Body:
     those of the loops around. `reuse` is true inside a later call of a net, which finds its
     weights instead of making them.
     `defaults` are the defaults that took effect and use other parameters.
-    `sizes` says where each size in the signature came from, `bound` which axis of which
-    parameter it is, `unbound` which sizes have no value because their argument was not given.
-    `nets` are the nets declared here. `result` is what `return` gave. `item` is whose body it is,
+    `sizes` says where each size in the signature came from, `bound` which axes of which
+    parameters it is, `unbound` which sizes have no value because their argument was not given.
+    `closure` is the frame around the layers of a net, whose names these use. `nets` are the nets
+    declared here. `result` is what `return` gave. `item` is whose body it is,
     `call` where it was called, and `caller` the body of that call. `loop` is set inside a `scan`.
     """
 
@@ -267,8 +268,9 @@ class Body:
     reuse: bool = False
     defaults: dict[str, Hint] = field(default_factory=dict)
     sizes: dict[str, Place] = field(default_factory=dict)
-    bound: dict[str, tuple[str, int]] = field(default_factory=dict)
+    bound: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     unbound: dict[str, Name] = field(default_factory=dict)
+    closure: Frame | None = None
     nets: dict[str, Val] = field(default_factory=dict)
     ports: Ports | None = None
     result: Val | None = None
@@ -311,6 +313,10 @@ class Body:
                 seen.add(body.call)
                 span = body.call
             body = body.caller
+
+    def reads(self, frame: Frame | None) -> bool:
+        """Whether what was written in a frame is in names that this body has."""
+        return frame is self.frame or (frame is not None and frame is self.closure)
 
     def bind(self, name: str, value: Val) -> None:
         """Makes a name mean a value from here on."""
@@ -369,6 +375,7 @@ def join_guards(outer: Hint | None, inner: Hint | None) -> Hint | None:
     return HintBinary("and", outer, inner)
 
 
-def negate(condition: Known) -> Hint | None:
-    """The hint of the opposite of a condition."""
-    return None if condition.hint is None else opposite(condition.hint)
+def find_guard(condition: Known) -> Hint | None:
+    """What holds where a condition came out as it did; None where nobody can read that."""
+    hint = find_readable(condition.hint)
+    return hint if hint is None or condition.value is True else opposite(hint)

@@ -12,9 +12,10 @@ from compiler.elaborate.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.context import Body
 from compiler.elaborate.functions import FUNCTIONS
 from compiler.elaborate.later import LATER
-from compiler.elaborate.options import Unfit, convert
+from compiler.elaborate.options import Unfit, convert, field_hints
 from compiler.elaborate.places import CallPlace
 from compiler.elaborate.values import POISON, Given, Poison, Val
+from compiler.ir.hint import Hint
 from compiler.messages.arguments import WrongArgument
 from compiler.messages.training import UnknownWord
 from compiler.ops.base import OPS
@@ -37,17 +38,25 @@ def find_class(expression: Expr, registry: Registry[T]) -> type[T] | None:
 def build_described(body: Body, expression: Expr, cls: type[T]) -> T | None:
     """The instance that an expression asks for; None where an argument was refused, which is
     reported."""
+    built = build_hinted(body, expression, cls)
+    return None if built is None else built[0]
+
+
+def build_hinted(
+    body: Body, expression: Expr, cls: type[T]
+) -> tuple[T, tuple[tuple[str, Hint], ...]] | None:
+    """The same, with how its fields were written."""
     while isinstance(expression, Group):
         expression = expression.inner
     if isinstance(expression, Call):
-        return build_from_arguments(body, expression.function, expression.arguments, cls)
-    return build_from_arguments(body, expression, (), cls)
+        return _build_from_arguments(body, expression.function, expression.arguments, cls)
+    return _build_from_arguments(body, expression, (), cls)
 
 
-def build_from_arguments(
+def _build_from_arguments(
     body: Body, callee: Expr, arguments: Sequence[Argument], cls: type[T]
-) -> T | None:
-    """An instance of a class from the arguments of its call."""
+) -> tuple[T, tuple[tuple[str, Hint], ...]] | None:
+    """An instance of a class from the arguments of its call, with how its fields were written."""
     options = {option.name: option for option in cls.options()}
     formals = tuple(Formal(o.name, False, o.required, lambda _: True) for o in options.values())
     signature = Signature(cls.name, formals)
@@ -71,7 +80,10 @@ def build_from_arguments(
     built = {
         a.span: nested[id(g)] for a, g in zip(actuals, arguments, strict=True) if id(g) in nested
     }
-    return _make(body, callee, cls, match.given, built)
+    made = _make(body, callee, cls, match.given, built)
+    given = ((o.field, match.given[o.name]) for o in options.values() if o.name in match.given)
+    hints = (pair for field, item in given for pair in field_hints(field, item))
+    return None if made is None else (made, tuple(hints))
 
 
 _PLAIN = object()

@@ -9,7 +9,7 @@ from compiler.elaborate.arithmetic import MAX_TERMS
 from compiler.elaborate.attributes import evaluate_attribute
 from compiler.elaborate.calls import evaluate_call
 from compiler.elaborate.conditions import decide, iterate
-from compiler.elaborate.context import Body, Want, negate
+from compiler.elaborate.context import Body, Want, find_guard
 from compiler.elaborate.describing import describe
 from compiler.elaborate.lookup import look_up
 from compiler.elaborate.numbers import prepare
@@ -28,7 +28,15 @@ from compiler.elaborate.values import (
     Val,
     find_hint,
 )
-from compiler.ir.hint import Hint, HintChoose, HintConst, HintList, HintText, hint_size
+from compiler.ir.hint import (
+    Hint,
+    HintChoose,
+    HintConst,
+    HintList,
+    HintText,
+    hint_size,
+    mark_names,
+)
 from compiler.messages.values import NotText, SizeTooLarge
 from compiler.syntax import (
     Attribute,
@@ -117,11 +125,13 @@ def _evaluate_literal(body: Body, expression: Expr, want: Want) -> Val:
     raise AssertionError(f"no meaning for {type(expression).__name__}")
 
 
-def _list_hint(items: Sequence[Val]) -> HintList | None:
-    """How a list was written; None where that is longer than a person would write."""
+def _list_hint(items: Sequence[Val]) -> Hint | None:
+    """How a list was written; only the names in it where that is longer than a person would
+    write, or is not known of all items."""
     hints = [hint for item in items if (hint := find_hint(item)) is not None]
     if len(hints) < len(items) or sum(map(hint_size, hints)) >= MAX_TERMS:
-        return None
+        marked = mark_names(*hints)
+        return marked if marked.arguments else None
     return HintList(tuple(hints))
 
 
@@ -174,7 +184,7 @@ def _choose(body: Body, expression: Conditional, want: Want) -> Val:
         return POISON
     assert isinstance(condition, Known)
     taken = expression.then if decided else expression.otherwise
-    with body.guarded(condition.hint if decided else negate(condition)):
+    with body.guarded(find_guard(condition)):
         value = body.evaluate(taken, want)
     if isinstance(value, Known):
         return Known(value.value, _choice_hint(body, expression, condition, value), value.unit)
@@ -183,12 +193,13 @@ def _choose(body: Body, expression: Conditional, want: Want) -> Val:
 
 def _choice_hint(
     body: Body, expression: Conditional, condition: Known, value: Known
-) -> HintChoose | None:
-    """The hint of a choice, where the branch that is not taken can be read too."""
+) -> Hint | None:
+    """The hint of a choice; only the names in it where a part of it cannot be read."""
     taken = condition.value is True
     other = read_hint(body, expression.otherwise if taken else expression.then)
     if condition.hint is None or value.hint is None or other is None:
-        return None
+        known = (condition.hint, value.hint, other)
+        return mark_names(*(hint for hint in known if hint is not None))
     return HintChoose(
         condition.hint, value.hint if taken else other, other if taken else value.hint
     )

@@ -49,8 +49,8 @@ def open_frame(
     arguments = (
         *make_arguments(body, signature, given, hinted=hinted),
         *(
-            Argument(name, _plain(body.names[0][name]), dim=place)
-            for name, place in body.bound.items()
+            Argument(name, _plain(body.names[0][name]), dims=places)
+            for name, places in body.bound.items()
         ),
     )
     formals = (*(i.name.text for i in signature.inputs), *(p.name for p in signature.parameters))

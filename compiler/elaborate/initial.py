@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.context import Body
-from compiler.elaborate.described import build_described, find_class
+from compiler.elaborate.described import build_hinted, find_class
 from compiler.elaborate.describing import describe
 from compiler.elaborate.values import Known, ListValue, Poison, Val
 from compiler.initializers import INITIALIZERS, Initializer
+from compiler.ir.hint import Hint
 from compiler.messages.nets import NoInitializer
 from compiler.messages.shapes import ShapeNotSettled
 from compiler.syntax import Call, Expr, Group, Name
 from compiler.tensor import TensorType
 
+Hinted = tuple[Initializer, tuple[tuple[str, Hint], ...]]
+"""An initialiser, and how its fields were written."""
 
-def read_initializer(body: Body, expression: Expr, type: TensorType) -> Initializer | None:
+
+def read_initializer(body: Body, expression: Expr, type: TensorType) -> Hinted | None:
     """The initialiser of a weight of that type; None where it is none, which is reported."""
     cls = find_class(expression, INITIALIZERS)
     if cls is not None:
-        made = build_described(body, expression, cls)
+        made = build_hinted(body, expression, cls)
         if made is not None and type.rank < cls.least_axes:
             axes = "one axis" if type.rank == 1 else f"{type.rank} axes"
             found = f"`{cls.name}` counts inputs and outputs, and this has {axes}"
@@ -32,9 +36,10 @@ def read_initializer(body: Body, expression: Expr, type: TensorType) -> Initiali
         return None
     numbers = _numbers(value)
     if isinstance(value, Known) and numbers is not None:
-        return _make("constant", value=numbers[0])
+        hints = (("value", value.hint),) if value.hint is not None else ()
+        return _make("constant", value=numbers[0]), hints
     if numbers is not None and len(numbers) == type.size.known:
-        return _make("values", numbers=tuple(numbers))
+        return _make("values", numbers=tuple(numbers)), ()
     _refuse(body, expression, describe(value))
     return None
 

@@ -8,7 +8,7 @@ from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Body, Label
 from compiler.elaborate.describing import describe
 from compiler.elaborate.values import Known, Poison, find_hint
-from compiler.ir.hint import Hint, HintConst, HintText, hint_names
+from compiler.ir.hint import Hint, HintConst, HintText, find_readable, hint_names, whole_hint
 from compiler.messages.functions import NotWhole
 from compiler.messages.nets import BadLabel
 from compiler.syntax import Name, StageLabel
@@ -32,7 +32,8 @@ def read_label(body: Body, syntax: StageLabel) -> Label | None:
         if isinstance(value, Poison):
             return None
         number = whole(value) if isinstance(value, Known) else None
-        parts += [HintConst("."), find_hint(value)]
+        written = find_hint(value)
+        parts += [HintConst("."), None if written is None else whole_hint(written)]
         if isinstance(value, Known) and isinstance(value.value, str):
             text += f".{value.value}"
         elif isinstance(number, int) and number >= 0:
@@ -43,6 +44,6 @@ def read_label(body: Body, syntax: StageLabel) -> Label | None:
     if not _PATH.fullmatch(text):
         body.report(BadLabel(syntax.span, text))
         return None
-    known = tuple(part for part in parts if part is not None)
+    known = tuple(read for part in parts if (read := find_readable(part)) is not None)
     named = len(known) == len(parts) and any(True for part in known for _ in hint_names(part))
     return Label(text, syntax.span, HintText(known) if named else None)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.blocks import apply_block
+from compiler.elaborate.closures import close_over
 from compiler.elaborate.context import Application, Body, ClauseTable
 from compiler.elaborate.describing import describe
 from compiler.elaborate.paths import join
@@ -95,11 +96,14 @@ def apply_sequence(
     net = place_net(body, net)
     if body.home is None or body.frame is None:
         return POISON
+    layer = _innermost(net.layer)
+    arguments = close_over(body, layer)
     frame = Frame(
         net.name,
         net.path,
         body.home.count_call(),
         body.frame,
+        arguments,
         guard=body.guard,
         origin=application.span,
     )
@@ -112,8 +116,9 @@ def apply_sequence(
         reuse=net.made,
         call=application.span,
         caller=body,
+        closure=body.frame if arguments else None,
     )
-    result = inner.apply(_innermost(net.layer), inputs, replace(application, label=None))
+    result = inner.apply(layer, inputs, replace(application, label=None))
     _note_made(body, net)
     return result
 

@@ -15,8 +15,10 @@ from compiler.elaborate.arithmetic import (
 from compiler.elaborate.conditions import decide
 from compiler.elaborate.context import Application, Body, Want
 from compiler.elaborate.describing import describe
+from compiler.elaborate.functions import FUNCTIONS
 from compiler.elaborate.primitives import apply_op, layer_for_tensor
 from compiler.elaborate.sizes import keep, size_of
+from compiler.elaborate.tracing import walk
 from compiler.elaborate.values import (
     POISON,
     DTypeValue,
@@ -35,13 +37,23 @@ from compiler.elaborate.values import (
     is_none,
     plain_items,
 )
-from compiler.ir.hint import Hint, HintCall, HintConst, HintName, HintUnary
+from compiler.ir.hint import (
+    HINT_FUNCTIONS,
+    Hint,
+    HintCall,
+    HintConst,
+    HintName,
+    HintUnary,
+    find_readable,
+    mark_names,
+    whole_hint,
+)
 from compiler.messages.functions import NotWhole, UnknownWhenCompiling
 from compiler.messages.nets import CopiesNegative
 from compiler.messages.values import NoResult, WrongOperand
 from compiler.ops.base import OPS
 from compiler.source import Span
-from compiler.syntax import Binary, Bool, Expr, Group, Let, Name, Number, Unary
+from compiler.syntax import Binary, Bool, Call, Expr, Group, Let, Name, Number, Unary
 
 TENSOR_OPS = {
     "+": "add",
@@ -107,7 +119,8 @@ def _short_circuit(body: Body, expression: Binary, left: Known) -> Val:
 
 def read_hint(body: Body, expression: Expr) -> Hint | None:
     """The hint of an operand that is not evaluated, because the other one decides: printed code
-    shows the whole condition. None where it is more than a comparison of names and numbers."""
+    shows the whole condition. Only the names in it where it is more than arithmetic on names and
+    numbers."""
     match expression:
         case Name(text=text):
             found = next((layer[text] for layer in reversed(body.names) if text in layer), None)
@@ -123,7 +136,19 @@ def read_hint(body: Body, expression: Expr) -> Hint | None:
             return HintUnary("not", inside) if inside is not None else None
         case Binary(operator=symbol, left=left, right=right) if symbol in _READABLE:
             return combine_hints(symbol, read_hint(body, left), read_hint(body, right))
-    return None
+        case Call(function=Name(text=text), arguments=arguments) if _is_function(body, text):
+            hints = [read_hint(body, argument.value) for argument in arguments]
+            known = tuple(hint for hint in hints if hint is not None)
+            return HintCall(text, known) if len(known) == len(hints) else mark_names(*known)
+    names = (node for node in walk(expression) if isinstance(node, Name))
+    marked = mark_names(*(h for name in names if (h := read_hint(body, name)) is not None))
+    return marked if marked.arguments else None
+
+
+def _is_function(body: Body, word: str) -> bool:
+    """Whether a word is a function of numbers that Python has too, and means that here."""
+    own = any(word in layer for layer in body.names) or body.file.has(word)
+    return word in HINT_FUNCTIONS and word in FUNCTIONS and not own
 
 
 def _read_let(body: Body, name: Name) -> Hint | None:
@@ -135,7 +160,7 @@ def _read_let(body: Body, name: Name) -> Hint | None:
     return None
 
 
-_READABLE = frozenset({*_COMPARISONS, "and", "or", "+", "-", "*", "//", "%"})
+_READABLE = frozenset({*_COMPARISONS, "and", "or", "+", "-", "*", "/", "//", "%", "**"})
 
 
 def combine(body: Body, symbol: str, left: Val, right: Val, place: _Place, want: Want) -> Val:
@@ -272,10 +297,16 @@ def _range(body: Body, left: Val, right: Val, place: _Place) -> Val:
             return POISON
         ends.append(end)
     hints = [find_hint(v) for v in (left, right)]
-    known = tuple(h for h in hints if h is not None)
-    shown = known[1:] if ends[0] == 0 else known
+    known = tuple(whole_hint(h) for h in hints if h is not None)
+    shown = known[1:] if known[:1] == (HintConst(0),) else known
     hint = HintCall("range", shown) if len(known) == len(hints) else None
     return Range(ends[0], ends[1], hint=hint)
+
+
+def _whole_count(value: Val) -> Hint | None:
+    """How a number of copies was written."""
+    hint = find_readable(find_hint(value))
+    return None if hint is None else whole_hint(hint)
 
 
 def _repeat(body: Body, expression: Binary, left: Val, right: Val) -> Val:
@@ -296,7 +327,7 @@ def _repeat(body: Body, expression: Binary, left: Val, right: Val) -> Val:
         body.report(CopiesNegative(span, count))
         return POISON
     body.session.spend(count, span)
-    copies = Repeat(count, right, expression.span, find_hint(left))  # type: ignore[arg-type]
+    copies = Repeat(count, right, expression.span, _whole_count(left))  # type: ignore[arg-type]
     return keep(body, copies, expression.span)
 
 

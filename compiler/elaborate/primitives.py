@@ -399,7 +399,7 @@ def _hints(call: _Call) -> tuple[tuple[str, Hint], ...]:
     hints: list[tuple[str, Hint]] = []
     if call.application.hint is not None:
         hints.append(("op", call.application.hint))
-    here = call.layer.frame is call.body.frame
+    here = call.body.reads(call.layer.frame)
     for option in type(call.op).options():
         item = call.given.get(option.name)
         for field, hint in field_hints(option.name, item) if item is not None else ():

@@ -9,7 +9,7 @@ from compiler.dims import DimTooLarge
 from compiler.elaborate.arithmetic import replace_hint
 from compiler.elaborate.clauses import check_declared
 from compiler.elaborate.conditions import decide, iterate
-from compiler.elaborate.context import Body, Want, join_guards, negate
+from compiler.elaborate.context import Body, Want, find_guard, join_guards
 from compiler.elaborate.describing import describe
 from compiler.elaborate.frames import is_plain, scalars
 from compiler.elaborate.later import LATER_CLAUSES
@@ -21,7 +21,7 @@ from compiler.elaborate.unpacking import bind_items, note_name, unpack
 from compiler.elaborate.values import POISON, Known, ListValue, Poison, Tensor, Val, find_hint
 from compiler.elaborate.words import find_homes
 from compiler.ir.graph import Turn, TurnName
-from compiler.ir.hint import HintName
+from compiler.ir.hint import HintName, find_readable
 from compiler.messages.names import ClauseWordBound, NotAvailable, UnknownClause
 from compiler.messages.scans import InsideScan
 from compiler.messages.shapes import NotATensor
@@ -164,7 +164,7 @@ def _run_if(body: Body, statement: If) -> None:
             body.bind(name, POISON)
         return
     assert isinstance(condition, Known)
-    guard = condition.hint if decided else negate(condition)
+    guard = find_guard(condition)
     branch = statement.then if decided else statement.otherwise or ()
     if body.home is not None and body.frame is not None:
         builder = body.home.root.builder
@@ -204,7 +204,7 @@ def _run_for(body: Body, statement: For) -> None:
         for name in (*(n.text for n in statement.names), *_bound_names(statement.body)):
             body.bind(name, POISON)
         return
-    over = find_hint(iterable)
+    over = find_readable(find_hint(iterable))
     for number, item in enumerate(items):
         bind_items(body, statement.names, item, statement.iterable.span)
         bound = tuple(_rename_bound(body, name.text) for name in statement.names)

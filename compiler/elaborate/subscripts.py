@@ -22,7 +22,7 @@ from compiler.elaborate.values import (
     is_none,
     plain_items,
 )
-from compiler.ir.hint import Hint, HintCall, HintConst, HintItem
+from compiler.ir.hint import Hint, HintCall, HintConst, HintItem, find_readable, whole_hint
 from compiler.messages.functions import NotWhole, UnknownWhenCompiling
 from compiler.messages.values import NotAList, OutsideList
 from compiler.ops.base import OPS
@@ -47,7 +47,7 @@ def evaluate_subscript(body: Body, expression: Subscript, want: Want) -> Val:
     if items is None:
         body.report(NotAList(expression.base.span, describe(base)))
         return POISON
-    picked = _index_list(body, expression, items, find_hint(base))
+    picked = _index_list(body, expression, items, find_readable(find_hint(base)))
     if isinstance(base, Known) and isinstance(picked, ListValue):
         return Known("".join(str(i.value) for i in picked.items if isinstance(i, Known)))
     return picked
@@ -83,7 +83,9 @@ def _index_list(body: Body, expression: Subscript, items: Sequence[Val], hint: H
         return POISON
     own = find_hint(place)
     item = items[number]
-    return item if hint is None or own is None else replace_hint(item, _pick_hint(hint, own))
+    if hint is None or own is None:
+        return item
+    return replace_hint(item, _pick_hint(hint, whole_hint(own)))
 
 
 def _pick_hint(hint: Hint, own: Hint) -> Hint:
@@ -99,7 +101,7 @@ def _pick_hint(hint: Hint, own: Hint) -> Hint:
 
 def _slice_hint(hint: Hint | None, bounds: Sequence[Val]) -> Hint | None:
     """How some items of a list were written: `depths[1:]`."""
-    known = [own for bound in bounds if (own := find_hint(bound)) is not None]
+    known = [whole_hint(own) for bound in bounds if (own := find_hint(bound)) is not None]
     if hint is None or len(known) < len(bounds):
         return None
     return HintItem(hint, HintCall("slice", tuple(known)))

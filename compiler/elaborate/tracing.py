@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 
 from compiler.elaborate.functions import FUNCTIONS
+from compiler.initializers import INITIALIZERS
 from compiler.ir.hint import HINT_FUNCTIONS
 from compiler.source import Span
 from compiler.syntax import (
@@ -17,7 +18,9 @@ from compiler.syntax import (
     Clause,
     Comprehension,
     Declare,
+    Expr,
     For,
+    Group,
     If,
     Item,
     Name,
@@ -32,8 +35,8 @@ from compiler.syntax import (
 def find_untraced(item: Item, is_own: Callable[[str], bool]) -> dict[str, tuple[Span, ...]]:
     """Parameters that reach places where no hint follows, directly or through bindings of the
     body, with these places: loops, numbers of copies, conditions that change from turn to turn,
-    paths, slices of lists, initial values and functions that Python does not have. `is_own`
-    says of a name whether the file means something else by it than the function."""
+    paths, initial values that no initializer draws, and functions that Python does not have.
+    `is_own` says of a name whether the file means something else by it than the function."""
     nodes = list(walk(item.body))
     sources: dict[str, set[str]] = {}
     turning: dict[str, set[str]] = {}
@@ -89,7 +92,18 @@ def _untraced_places(node: Node, is_own: Callable[[str], bool]) -> Iterator[tupl
             yield node.span, generators
         case Clause(word=word, operands=operands) if word.text in ("param", "buffer"):
             declared = (o.value for o in operands if isinstance(o.value, Declare))
-            yield node.span, tuple(d.value for d in declared if d.value is not None)
+            values = (d.value for d in declared if d.value is not None)
+            yield node.span, tuple(value for value in values if not _is_initializer(value))
+
+
+def _is_initializer(value: Expr) -> bool:
+    """Whether a weight starts as the call of an initializer says, whose numbers hints follow."""
+    match value:
+        case Group(inner=inner):
+            return _is_initializer(inner)
+        case Call(function=Name(text=text)):
+            return INITIALIZERS.get(text) is not None
+    return False
 
 
 def _names(tree: object) -> Iterator[str]:

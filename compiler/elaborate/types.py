@@ -149,13 +149,16 @@ def bind_sizes(
     if pattern.dims is None or not pattern.admits(tensor.type):
         return
     for axis, dim in pattern.axes(tensor.type.rank):
-        if not isinstance(dim, Name) or dim.text == "_" or dim.text in body.names[0]:
+        if not isinstance(dim, Name) or dim.text == "_":
             continue
-        if dim.text in reserved or file_number(body, dim) is not None:
+        place = (subject.formal, axis)
+        if dim.text in body.bound:
+            body.bound[dim.text] = (*body.bound[dim.text], place)
+        if dim.text in reserved or dim.text in body.names[0] or file_number(body, dim) is not None:
             continue
         size = simplify(tensor.type.shape[axis])
         body.names[0][dim.text] = Known(size, HintName(dim.text))
-        body.bound[dim.text] = (subject.formal, axis)
+        body.bound[dim.text] = (place,)
         body.sizes[dim.text] = Label(subject.span, f"`{dim.text}` is {size} here: {tensor.type}")
 
 

@@ -46,7 +46,8 @@ class Parameter:
     trainable: bool  # False for a buffer, which no optimizer touches
     origin: Span | None = None
     hints: tuple[tuple[str, Hint], ...] = ()
-    """How its author wrote a size of its shape (`"2"` -> `width`), in the owner's names."""
+    """How its author wrote a size of its shape (`"2"` -> `width`) or a number of its initializer
+    (`std` -> `1 / sqrt(width)`), in the owner's names."""
 
     @property
     def path(self) -> str:
@@ -59,18 +60,18 @@ class Argument:
     """One compile-time argument of the call of a block: what it was, and how it was written.
 
     `hint` is in the caller's names; of a whole model, which nobody calls, it is the default that
-    took effect, in the model's own. `dim` is (formal, axis) for a name that the signature binds
-    to a dimension: it is no constructor argument by itself. `untraced` are the places where the
-    body uses it and no hint follows (loops, conditions, functions of numbers): generated code
-    that took it as an argument and did not say there what the spec says would honour only part
-    of it, so where it is constant it is then printed as literals.
+    took effect, in the model's own. `dims` are the places, (formal, axis), of a name that the
+    signature binds to a dimension: it is no constructor argument by itself. `untraced` are the
+    places where the body uses it and no hint follows (loops, conditions, functions of numbers):
+    generated code that took it as an argument and did not say there what the spec says would
+    honour only part of it, so where it is constant it is then printed as literals.
     """
 
     name: str
     value: object
     hint: Hint | None = None
     default: object = NO_DEFAULT
-    dim: tuple[str, int] | None = None
+    dims: tuple[tuple[str, int], ...] = ()
     untraced: tuple[Span, ...] = ()
 
 

@@ -6,6 +6,7 @@ not text, so that folding cannot rewrite digits inside strings and parentheses c
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -136,10 +137,25 @@ HINT_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "max": max,
     "min": min,
     "abs": abs,
+    "round": round,
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "sqrt": math.sqrt,
+    "log": math.log,
+    "log2": math.log2,
+    "exp": math.exp,
     "slice": slice,
 }
 """Functions that a hint may call: they mean in Python what they mean in a spec. `slice` is an
 index of a list, which is written with colons."""
+
+
+def python_function(function: str) -> str:
+    """A function of hints as Python calls it: `len`, `math.ceil`."""
+    is_math = getattr(math, function, None) is HINT_FUNCTIONS[function]
+    return f"math.{function}" if is_math else function
+
+
 _LEVELS: tuple[tuple[str, ...], ...] = (
     ("or",),
     ("and",),
@@ -197,6 +213,35 @@ def _evaluate(hint: Hint, names: Mapping[str, object]) -> object:
 
 OUTER = "outer"
 """What a hint calls that only says which names of a block around this one a number follows."""
+
+
+FOLLOWS = "follows"
+"""What a hint calls that is too long for a person to write: it says which names it follows."""
+
+
+def mark_names(*hints: Hint) -> HintCall:
+    """What is left of hints that are too long together: their names and sizes."""
+    atoms = tuple(dict.fromkeys(atom for hint in hints for atom in hint_atoms(hint)))
+    return HintCall(FOLLOWS, atoms)
+
+
+def find_readable(hint: Hint | None) -> Hint | None:
+    """The hint, if a person can read it: not where it only says which names it follows."""
+    return hint if hint is not None and _is_readable(hint) else None
+
+
+def _is_readable(hint: Hint) -> bool:
+    match hint:
+        case HintUnary(_, operand):
+            return _is_readable(operand)
+        case HintBinary(_, left, right):
+            return _is_readable(left) and _is_readable(right)
+        case HintChoose(condition, then, otherwise):
+            return all(map(_is_readable, (condition, then, otherwise)))
+        case HintCall() | HintItem() | HintList() | HintText():
+            marked = isinstance(hint, HintCall) and hint.function == FOLLOWS
+            return not marked and all(map(_is_readable, _parts(hint)))
+    return True
 
 
 def mark_outer(hint: Hint) -> Hint | None:
@@ -264,6 +309,31 @@ def change_parts(
             return HintText(parts)
         case HintItem():
             return HintItem(*parts)
+
+
+_WHOLE = frozenset({"+", "-", "*", "//", "%", "**"})
+"""Operators that give a whole number of whole numbers."""
+
+
+def whole_hint(hint: Hint) -> Hint:
+    """Arithmetic whose result is a whole number as code that gives an int: its quotients leave no
+    remainder, so they are written `//`, behind what they are multiplied with."""
+    match hint:
+        case HintBinary("/", left, right):
+            return HintBinary("//", whole_hint(left), right)
+        case HintBinary("*", HintBinary("/", above, below), right):
+            return whole_hint(HintBinary("/", HintBinary("*", above, right), below))
+        case HintBinary("*", left, HintBinary("/", above, below)):
+            return whole_hint(HintBinary("/", HintBinary("*", left, above), below))
+        case HintBinary(symbol, left, right) if symbol in _WHOLE:
+            return HintBinary(symbol, whole_hint(left), whole_hint(right))
+        case HintUnary("-", operand):
+            return HintUnary("-", whole_hint(operand))
+        case HintChoose(condition, then, otherwise):
+            return HintChoose(condition, whole_hint(then), whole_hint(otherwise))
+        case HintCall("max" | "min"):
+            return change_parts(hint, whole_hint)
+    return hint
 
 
 def hint_size(hint: Hint) -> int:

@@ -103,8 +103,7 @@ class _Printer:
             text += f" hint {_hint(argument.hint)}"
         if argument.default is not NO_DEFAULT:
             text += f" default {self.literal(argument.default, '')}"
-        if argument.dim is not None:
-            text += f" dim={argument.dim[0]}.{argument.dim[1]}"
+        text += "".join(f" dim={formal}.{axis}" for formal, axis in argument.dims)
         if argument.untraced:
             text += f" untraced ({''.join(map(self.span, argument.untraced)).strip()})"
         return text

@@ -135,7 +135,7 @@ class _Reader:
     def argument(self, tree: Branch) -> Argument:
         hint = next((read_hint(t.children[0]) for t in _children(tree, "written")), None)
         default = next((self.value(t.children[0]) for t in _children(tree, "default")), NO_DEFAULT)
-        bound = next(((_word(t), int(str(t.children[1]))) for t in _children(tree, "bound")), None)
+        bound = tuple((_word(t), int(str(t.children[1]))) for t in _children(tree, "bound"))
         untraced = tuple(
             place
             for line in _children(tree, "untraced")

@@ -132,6 +132,12 @@ class Op(Described):
     better: ClassVar[Direction | None] = None
     """Which value is better, of a loss; None of everything else."""
 
+    def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
+        """The size of an axis of the result, for a size of the same axis of the first operand and
+        options that are symbols: by their fields, `kernel.0` where that is a list. None where no
+        formula says it."""
+        return None
+
     def weights(self, operands: Types) -> tuple[Weight, ...]:
         """The weights an application to operands of these types makes, in the order in which
         they follow the operands in `Node.inputs`.

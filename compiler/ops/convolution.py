@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, final
 
@@ -38,12 +38,14 @@ from compiler.ops.windows import (
     array_sizes,
     collapse,
     convolve,
+    count_along,
     count_padded,
     count_windows,
     make_windows,
     need_layout,
     need_positive,
     pad_space,
+    pick,
     spell_sizes,
     spread,
     turn_same,
@@ -124,6 +126,17 @@ class Conv(Op):
         space = count_windows(self.windows(x.shape[2:]), x.shape[2:], x, assume)
         return (TensorType(x.dtype, (x.shape[0], Dim.of(self.out), *space)),)
 
+    def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
+        if axis < 2:
+            return None
+        stride = pick("stride", self.stride, axis, options)
+        if self.padding == "same":
+            return size if stride == 1 else None
+        padding = 0 if self.padding == "valid" else pick("padding", self.padding, axis, options)
+        dilation = pick("dilation", self.dilation, axis, options)
+        span = dilation * (pick("kernel", self.kernel, axis, options) - 1) + 1
+        return count_along(size + padding * 2, span, stride)
+
     def magnitudes(
         self, operands: Sequence[Array | None], results: Sequence[Array]
     ) -> Sequence[Array | float]:
@@ -186,10 +199,13 @@ class Conv(Op):
         if all(w.stride == 1 for w in windows):
             return In(0), Leaf("same", "padding", 0, "padding")
         if all(w.low == w.high and w.low.known is not None for w in windows):
-            return In(0), Leaf(collapse(tuple(known(w.low) for w in windows)), "padding", 0)
+            lows = collapse(tuple(known(w.low) for w in windows))
+            return In(0), Leaf(lows, "padding", 0, dim=("along", 0, 2))
         # F.pad counts axes from the last.
         pads = [w for window in reversed(windows) for w in (window.low, window.high)]
-        amounts = tuple(Leaf(p if p.known is None else p.known, "pad") for p in pads)
+        amounts = tuple(
+            Leaf(p if p.known is None else p.known, "pad", dim=("along", 0, 2)) for p in pads
+        )
         return Call("F.pad", (In(0), Items(amounts))), Leaf(0, "padding", 0)
 
     def onnx(
@@ -316,6 +332,16 @@ class ConvTranspose(Op):
             need_positive(size, "padding", axis, x, assume)
             space.append(size)
         return (TensorType(x.dtype, (x.shape[0], Dim.of(self.out), *space)),)
+
+    def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
+        if axis < 2 or self.padding == "same":
+            return None
+        padding = 0 if self.padding == "valid" else pick("padding", self.padding, axis, options)
+        dilation = pick("dilation", self.dilation, axis, options)
+        span = dilation * (pick("kernel", self.kernel, axis, options) - 1) + 1
+        added = pick("output_padding", self.output_padding, axis, options)
+        stride = pick("stride", self.stride, axis, options)
+        return (size - 1) * stride - padding * 2 + span + added
 
     def magnitudes(
         self, operands: Sequence[Array | None], results: Sequence[Array]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, final
 
@@ -23,11 +23,13 @@ from compiler.ops.windows import (
     Sizes,
     Window,
     array_sizes,
+    count_along,
     count_padded,
     count_windows,
     make_windows,
     need_layout,
     pad_space,
+    pick,
     spell_sizes,
     spread,
     view_windows,
@@ -91,6 +93,15 @@ class WindowPool(Op):
             windows = self.windows(x.shape[2:])
             space = tuple(w.count(s) for w, s in zip(windows, x.shape[2:], strict=True))
         return (TensorType(x.dtype, (*x.shape[:2], *space)),)
+
+    def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
+        if axis < 2 or self.ceil_mode:
+            return None
+        kernel = pick("kernel", self.kernel, axis, options)
+        stride = kernel if self.stride is None else pick("stride", self.stride, axis, options)
+        dilation = pick("dilation", self.dilations(axis - 1), axis, options)
+        padded = size + pick("padding", self.padding, axis, options) * 2
+        return count_along(padded, dilation * (kernel - 1) + 1, stride)
 
     def scratch(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         x = operand_type(inputs, 0)

@@ -15,7 +15,8 @@ class Leaf:
 
     `role` is how a constructor parameter made from it would be called; `default` is PyTorch's
     (not printed when equal); `field` is the op's field, the key of the author's hint; `dim` is
-    ("in" | "out", index of the tensor, axis) when it is a size of a tensor of the node. A value
+    ("in" | "out", index of the tensor, axis) when it is a size of a tensor of the node, and
+    ("along", index, axis) when it is computed from sizes of the axes from there on. A value
     may be a `Dim` (printed as `x.shape[0]` and arithmetic where it is symbolic).
     """
 

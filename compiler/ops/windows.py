@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -48,15 +48,19 @@ class Window:
         return self.dilation * (self.kernel - 1) + 1
 
     def count(self, size: Dim) -> Dim:
-        """How many windows fit into an axis of that size: floor((size + padding - span) /
-        stride) + 1."""
-        return (size + self.low + self.high - self.span) // self.stride + 1
+        """How many windows fit into an axis of that size."""
+        return count_along(size + self.low + self.high, Dim.of(self.span), Dim.of(self.stride))
 
     @property
     def pads(self) -> tuple[int, int] | None:
         """The padding as numbers, if it is known."""
         low, high = self.low.known, self.high.known
         return None if low is None or high is None else (low, high)
+
+
+def count_along(padded: Dim, span: Dim, stride: Dim) -> Dim:
+    """How many windows fit into a padded axis: floor((padded - span) / stride) + 1."""
+    return (padded - span) // stride + 1
 
 
 def need_layout(op: str, type: TensorType) -> int:
@@ -84,6 +88,15 @@ def spread(option: str, value: Sizes, axes: int) -> tuple[int, ...]:
             lambda where: WrongCount(where.argument(option), option, value, axes, where.operand(0))
         )
     return value
+
+
+def pick(option: str, value: Sizes, axis: int, options: Mapping[str, Dim]) -> Dim:
+    """An option along an axis of a tensor: the symbol that stands for it, else its number."""
+    place = axis - 2
+    known = options.get(f"{option}.{place}", options.get(option))
+    if known is not None:
+        return known
+    return Dim.of(value if isinstance(value, int) else value[place])
 
 
 def collapse(values: tuple[int, ...]) -> Sizes:

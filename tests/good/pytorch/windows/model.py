@@ -34,9 +34,9 @@ class Attend(nn.Module):
             region = 3 * row[:, None] + column[None, :]
             region = region.reshape(h // 4, 4, w // 4, 4).permute(0, 2, 1, 3)
             region = region.reshape(h * w // 16, 16)
-            region = torch.where(region[:, None, :] != region[:, :, None], -100.0, 0.0)
+            z = torch.where(region[:, None, :] != region[:, :, None], -100.0, 0.0)
             x = torch.cat([y[:, :, self.shift :], y[:, :, : self.shift]], dim=2)
-            mask = mask + region[:, None]
+            mask = mask + z[:, None]
         y = x.reshape(-1, h // 4, 4, w // 4, 4, d).permute(0, 1, 3, 2, 4, 5)
         y = self.qkv(y.reshape(-1, h * w // 16, 16, d))
         y = y.reshape(-1, h * w // 16, 16, 3, self.heads, d // self.heads)
@@ -97,10 +97,10 @@ class Windows(nn.Module):
         side = size // 4
         for i, depth in enumerate(depths):
             if i > 0:
-                self.parts[f"{2 * i}"] = Halve(width)
+                self.parts[str(2 * i)] = Halve(width)
                 width *= 2
                 side = (side + 1) // 2
-            self.parts[f"{2 * i + 1}"] = nn.Sequential(
+            self.parts[str(2 * i + 1)] = nn.Sequential(
                 *[
                     Layer(width, heads[i], 0 if j % 2 == 0 or side <= 4 else 2)
                     for j in range(depth)
@@ -114,6 +114,6 @@ class Windows(nn.Module):
         x = self.parts["0"][1](self.parts["0"][0](image).permute(0, 2, 3, 1))
         for i in range(len(self.depths)):
             if i > 0:
-                x = self.parts[f"{2 * i}"](x)
-            x = self.parts[f"{2 * i + 1}"](x)
+                x = self.parts[str(2 * i)](x)
+            x = self.parts[str(2 * i + 1)](x)
         return self.head(self.norm(x).mean((1, 2)))  # [batch, classes]
