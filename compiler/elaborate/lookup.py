@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from compiler.diagnostics import did_you_mean
+from compiler.diagnostics import Message, did_you_mean
 from compiler.elaborate.context import Body
 from compiler.elaborate.functions import CONSTANTS, FUNCTIONS
 from compiler.elaborate.later import LATER, refuse_later
@@ -24,6 +24,7 @@ from compiler.elaborate.values import (
 from compiler.habits import advise
 from compiler.initializers import INITIALIZERS
 from compiler.ir.hint import HintConst
+from compiler.messages.metrics import MetricInExpression
 from compiler.messages.names import NotAvailable, NoValue, UnboundSize, UnknownName
 from compiler.ops.base import OPS
 from compiler.source import Span
@@ -114,13 +115,24 @@ def _report_unknown(body: Body, name: Name, *, applied: bool) -> None:
     if unbound is not None:
         body.report(UnboundSize(name.span, word, unbound.text, unbound.span))
         return
-    if word in LATER:
-        body.report(refuse_later(name))
+    refusal = refuse_meant(name)
+    if refusal is not None:
+        body.report(refusal)
         return
     kind = "layer" if applied else "name"
     suggestion = did_you_mean(word, known_names(body, applied=applied))
     note = explain_unknown(word)
     body.report(UnknownName(name.span, word, kind, None if note else suggestion, note))
+
+
+def refuse_meant(name: Name) -> Message | None:
+    """Why a name that means something, and nothing here, cannot be used."""
+    if name.text in LATER:
+        return refuse_later(name)
+    load_training()
+    if METRICS.get(name.text) is not None:
+        return MetricInExpression(name.span, name.text)
+    return None
 
 
 def explain_unknown(word: str) -> str | None:
@@ -130,8 +142,6 @@ def explain_unknown(word: str) -> str | None:
     load_training()
     if OPTIMIZERS.get(word) is not None:
         return f"`{word}` is an optimizer: `minimize … with {word}(lr=1e-3)`"
-    if METRICS.get(word) is not None:
-        return f"`{word}` is a metric: `metric {word} = {word}(…)`"
     return advise(word)
 
 

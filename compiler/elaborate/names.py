@@ -9,10 +9,9 @@ from compiler.elaborate.adapters import is_net_function
 from compiler.elaborate.clauses import MODEL_CLAUSES
 from compiler.elaborate.files import FileScope
 from compiler.elaborate.functions import CONSTANTS, FUNCTIONS
-from compiler.elaborate.later import LATER, refuse_later
 from compiler.elaborate.lints import read_parts
 from compiler.elaborate.loading import LOAD
-from compiler.elaborate.lookup import explain_unknown
+from compiler.elaborate.lookup import explain_unknown, refuse_meant
 from compiler.elaborate.tracing import walk
 from compiler.initializers import INITIALIZERS
 from compiler.messages.names import UnknownName
@@ -48,8 +47,9 @@ def find_unknown_names(scope: FileScope, item: Item) -> Iterator[Message]:
         word = name.text
         if word in bound or _is_built_in(word) or scope.find(word, name.span) is not None:
             continue
-        if word in LATER:
-            yield refuse_later(name)
+        refusal = refuse_meant(name)
+        if refusal is not None:
+            yield refusal
             continue
         known = [*bound, *scope.names(), *OPS.names(), *FUNCTIONS]
         kind = "layer" if id(name) in applied else "name"

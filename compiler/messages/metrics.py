@@ -7,6 +7,7 @@ from typing import ClassVar, final
 
 from compiler.diagnostics import Label, Message, Severity
 from compiler.messages.items import train_spec
+from compiler.messages.wording import list_words
 from compiler.records import dataclass
 from compiler.source import Span
 
@@ -67,6 +68,43 @@ class DirectionContradicts(Message):
 
     def help(self) -> str:
         return "leave `better` out: a metric of the vocabulary, or a loss, knows it"
+
+
+@final
+@dataclass(frozen=True)
+class MetricInExpression(Message):
+    """A metric is a figure of a whole split: it adds up over the batches and is combined at the
+    end, so there is no value of it for a batch that an expression, an objective or a model could
+    compute with. It stands alone behind `metric NAME =`, and what computes with figures is
+    `require`: `require 1 - test.top <= 5%`.
+
+    A figure of another kind is an expression of tensors, whose mean over the rows is taken: the
+    share of wrong answers is `metric wrong = cast(argmax(logits, axis=1) != label, f32),
+    better="lower"`.
+    """
+
+    code: ClassVar[str] = "W1387"
+    bad: ClassVar[str] = train_spec("metric wrong = 1 - accuracy(logits, label)")
+    good: ClassVar[str] = train_spec(
+        'metric wrong = cast(argmax(logits, axis=1) != label, f32), better="lower"'
+    )
+
+    name: str
+    declared: bool = False  # whether it is a metric of the train, not a word of the vocabulary
+
+    def title(self) -> str:
+        return "a metric is no part of an expression"
+
+    def label(self) -> str:
+        return f"`{self.name}` is a figure of a whole split, not a tensor"
+
+    def help(self) -> str:
+        if self.declared:
+            return f"`require` computes with figures: `test.{self.name}`"
+        return (
+            f"in a train write `metric NAME = {self.name}(…)`, and nothing around it; `require` "
+            "computes with figures: `1 - test.NAME`"
+        )
 
 
 @final
@@ -146,24 +184,28 @@ class RowsDisagree(Message):
         minimize="cross_entropy(logits, label, ignore_index=0) with adamw(lr=1e-3)",
     )
 
-    metric: str
+    metrics: tuple[str, ...]
     ignored: int
     loss: str
     left_out: int
     minimized: Span | None
+    others: tuple[Span, ...] = ()  # where more such metrics stand
 
     def title(self) -> str:
-        return f"`{self.metric}` and `{self.loss}` do not count the same labels"
+        return f"{list_words((*self.metrics, self.loss))} do not count the same labels"
 
     def label(self) -> str:
-        return f"this leaves out labels of {self.ignored}"
+        return f"labels of {self.ignored} are left out here"
 
     def labels(self) -> Sequence[Label]:
-        said = f"this leaves out labels of {self.left_out}"
-        return (Label(self.minimized, said),) if self.minimized is not None else ()
+        told = [Label(span, "and here") for span in self.others]
+        if self.minimized is not None:
+            told.append(Label(self.minimized, f"labels of {self.left_out} are left out here"))
+        return tuple(told)
 
     def help(self) -> str:
-        return f"give both the same: `{self.metric}(…, ignore_index={self.left_out})`"
+        calls = [f"{metric}(…, ignore_index={self.left_out})" for metric in self.metrics]
+        return f"write {list_words(calls)}, or `{self.loss}(…, ignore_index={self.ignored})`"
 
 
 @final
@@ -179,21 +221,26 @@ class AxesDisagree(Message):
     bad: ClassVar[str] = TAGGER.format(options="")
     good: ClassVar[str] = TAGGER.format(options=", axis=-1")
 
-    metric: str
+    metrics: tuple[str, ...]
     axis: int
     loss: str
     trained: int
     minimized: Span | None
+    others: tuple[Span, ...] = ()  # where more such metrics stand
 
     def title(self) -> str:
-        return f"`{self.metric}` and `{self.loss}` look for the classes along different axes"
+        names = list_words((*self.metrics, self.loss))
+        return f"{names} look for the classes along different axes"
 
     def label(self) -> str:
         return f"the classes are axis {self.axis} here"
 
     def labels(self) -> Sequence[Label]:
-        said = f"and axis {self.trained} here"
-        return (Label(self.minimized, said),) if self.minimized is not None else ()
+        told = [Label(span, "and here") for span in self.others]
+        if self.minimized is not None:
+            told.append(Label(self.minimized, f"and axis {self.trained} here"))
+        return tuple(told)
 
     def help(self) -> str:
-        return f"give both the same: `{self.metric}(…, axis={self.trained})`"
+        calls = [f"{metric}(…, axis={self.trained})" for metric in self.metrics]
+        return f"give both the same: {list_words(calls)}"

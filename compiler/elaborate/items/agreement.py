@@ -10,37 +10,77 @@ from compiler.messages.metrics import AxesDisagree, RowsDisagree
 from compiler.ops.choosing import Cast
 from compiler.ops.class_losses import ClassLoss
 from compiler.program import MetricUse
+from compiler.records import dataclass
+from compiler.source import Span
 from compiler.training.weighting import MASK, LabelComparison, ScoreComparison
 
 
 def find_disagreements(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Message]:
     """Metrics that ignore other labels than the loss of the same labels does, or look for the
-    classes along another axis. A mask says by itself which labels count."""
-    losses = {
-        _find_source(step, node.inputs[1]): node
-        for node in _find_needed(step)
-        if isinstance(node.op, ClassLoss) and node.inputs[1] is not None
-    }
+    classes along another axis; those that do it alike are told together. A mask says by itself
+    which labels count."""
+    losses = list(_find_losses(step))
     outputs = {o.name: o.value for o in step.outputs}
+    axes: dict[tuple[str, int], list[MetricUse]] = {}
+    rows: dict[tuple[str, int], list[MetricUse]] = {}
+    chosen: dict[str, _Loss] = {}
     for use in uses:
-        metric, masked = use.metric, any(use.arguments[MASK : MASK + 1])
-        if not isinstance(metric, LabelComparison):
+        if not isinstance(use.metric, LabelComparison):
             continue
-        loss = losses.get(_find_source(step, outputs[use.reads[1]]))
-        if loss is None or not isinstance(loss.op, ClassLoss):
+        values = [outputs[name] for name in use.reads[:2]]
+        loss = _choose_loss(losses, [_find_source(step, value) for value in values])
+        if loss is None:
             continue
-        rank = outputs[use.reads[0]].type.rank
+        chosen[loss.node.output.name] = loss
+        rank, metric = values[0].type.rank, use.metric
         axis = metric.axis if isinstance(metric, ScoreComparison) else None
-        trained = loss.op.axis % rank
-        alike = loss.inputs[0] is not None and loss.inputs[0].type.rank == rank
-        if alike and axis is not None and axis % rank != trained:
-            given_axes = metric.name, axis % rank, loss.op.name, trained
-            yield AxesDisagree(use.span, *given_axes, loss.origin.span)
-        if masked or metric.ignore_index is None:
-            continue
-        if loss.op.ignore_index != metric.ignore_index:
-            given = metric.name, metric.ignore_index, loss.op.name, loss.op.ignore_index
-            yield RowsDisagree(use.span, *given, loss.origin.span)
+        if axis is not None and loss.rank == rank and axis % rank != loss.op.axis % rank:
+            axes.setdefault((loss.node.output.name, axis % rank), []).append(use)
+        masked, ignored = any(use.arguments[MASK : MASK + 1]), metric.ignore_index
+        if not masked and ignored is not None and ignored != loss.op.ignore_index:
+            rows.setdefault((loss.node.output.name, ignored), []).append(use)
+    for (name, axis), found in axes.items():
+        loss = chosen[name]
+        names, places = _list_metrics(found)
+        given = axis, loss.op.name, loss.op.axis % loss.rank, loss.node.origin.span
+        yield AxesDisagree(found[0].span, names, *given, places)
+    for (name, ignored), found in rows.items():
+        loss = chosen[name]
+        names, places = _list_metrics(found)
+        given = ignored, loss.op.name, loss.op.ignore_index, loss.node.origin.span
+        yield RowsDisagree(found[0].span, names, *given, places)
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """A loss of classes in the objective, and where its scores and labels come from."""
+
+    node: Node
+    op: ClassLoss
+    rank: int
+    scores: str
+    labels: str
+
+
+def _find_losses(step: Graph) -> Iterator[_Loss]:
+    for node in _find_needed(step):
+        scores, labels = (*node.inputs, None, None)[:2]
+        if isinstance(node.op, ClassLoss) and scores is not None and labels is not None:
+            sources = _find_source(step, scores), _find_source(step, labels)
+            yield _Loss(node, node.op, scores.type.rank, *sources)
+
+
+def _choose_loss(losses: Sequence[_Loss], sources: Sequence[str]) -> _Loss | None:
+    """The loss of the same labels; of several that of the same scores, or the first."""
+    scores, labels = sources
+    found = [loss for loss in losses if loss.labels == labels]
+    return next((loss for loss in found if loss.scores == scores), found[-1] if found else None)
+
+
+def _list_metrics(uses: Sequence[MetricUse]) -> tuple[tuple[str, ...], tuple[Span, ...]]:
+    """The classes of metrics, each once, and where the metrics behind the first one stand."""
+    names = tuple(dict.fromkeys(use.metric.name for use in uses))
+    return names, tuple(use.span for use in uses[1:] if use.span is not None)
 
 
 def _find_needed(step: Graph) -> Iterator[Node]:

@@ -16,9 +16,23 @@ from compiler.elaborate.later import LATER
 from compiler.elaborate.lookup import find_built_in
 from compiler.elaborate.options import Unfit, convert
 from compiler.elaborate.places import CallPlace
-from compiler.elaborate.values import Given, Known, Poison, Record, Tensor, Val, is_layer
+from compiler.elaborate.values import (
+    POISON,
+    Given,
+    Known,
+    Poison,
+    Record,
+    Refused,
+    Tensor,
+    Val,
+    is_layer,
+)
 from compiler.messages.arguments import WrongArgument
-from compiler.messages.metrics import DirectionContradicts, MetricIsNoNumber
+from compiler.messages.metrics import (
+    DirectionContradicts,
+    MetricInExpression,
+    MetricIsNoNumber,
+)
 from compiler.messages.training import ReservedFigure
 from compiler.ops.base import OPS
 from compiler.records import dataclass
@@ -54,6 +68,8 @@ def read_metrics(body: Body, clause: Clause, before: Sequence[MetricEntry]) -> l
             continue
         entry = _read_entry(body, clause, operand, (*before, *found))
         refused = entry is None
+        if name is not None:
+            _declare_figure(body, name, entry)
         found += [entry] if entry is not None else []
     return found
 
@@ -72,6 +88,17 @@ def _read_entry(
         body.report(ReservedFigure(name.span, name.text, place))
         return None
     return _read_metric(body, clause, name, operand)
+
+
+def _declare_figure(body: Body, name: Name, entry: MetricEntry | None) -> None:
+    """Lets the name of a metric, where it means nothing else, be refused as what it is; nothing
+    is said of one that was refused itself."""
+    word = name.text
+    known = any(word in layer for layer in body.names)
+    known = known or find_built_in(body, word, name.span) is not None
+    if not known and body.file.find(word, name.span) is None:
+        refusal = Refused(MetricInExpression(None, word, declared=True))
+        body.names[0][word] = refusal if entry is not None else POISON
 
 
 # --- directions ---------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import field
 
 from compiler.diagnostics import did_you_mean
@@ -142,23 +142,24 @@ class Settings:
             expected = "it stops when a figure no longer improves: `stalled(…)`"
             body.report(BadUntil(expression.span, expected))
             return
-        figure = None
-        epochs = None
+        figure: Attribute | None = None
+        patience: Expr | None = None
         for index, argument in enumerate(expression.arguments):
             name = argument.name.text if argument.name is not None else ("", "epochs")[index > 0]
             if name == "" and isinstance(argument.value, Attribute):
                 figure = argument.value
             elif name == "epochs":
-                epochs = self.read_patience(body, argument.value)
+                patience = argument.value
             else:
                 body.report(BadUntil(argument.span, "this is neither a figure nor `epochs`"))
                 return
+        epochs = self.read_patience(body, patience) if patience is not None else None
         if figure is None or not isinstance(figure.base, Name):
             expected = "a figure is a split and a metric: `val.loss`"
             body.report(BadUntil(expression.span, expected))
-        elif epochs is None:
+        elif patience is None:
             body.report(BadUntil(expression.span, "for how many epochs? `epochs=8`"))
-        else:
+        elif epochs is not None:
             self.until = (figure.base, figure.name, epochs, clause.span)
 
     def read_patience(self, body: Body, expression: Expr) -> int | None:
@@ -172,10 +173,15 @@ class Settings:
         return None
 
     def settle_until(
-        self, body: Body, splits: Sequence[str], metrics: Sequence[MetricEntry]
+        self,
+        body: Body,
+        splits: Sequence[str],
+        metrics: Sequence[MetricEntry],
+        refused: Collection[str],
     ) -> EarlyStop | None:
-        """The early stop, where its split and its metric exist; else it is reported."""
-        if self.until is None:
+        """The early stop, where its split and its metric exist; else it is reported, unless the
+        metric is one of those that were refused."""
+        if self.until is None or self.until[1].text in refused:
             return None
         split, metric, epochs, span = self.until
         figures = (*(m.name for m in metrics), "loss")

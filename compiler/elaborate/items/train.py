@@ -60,6 +60,7 @@ class TrainRun:
         self.settings = Settings()
         self.objective: Objective | None = None
         self.metrics: list[MetricEntry] = []
+        self.refused: set[str] = set()  # names of metrics that were refused
         self.regularizers: list[Regularizing] = []
         self.values: dict[str, NetValue] = {}
         settings = self.settings
@@ -154,6 +155,9 @@ class TrainRun:
     def take_metric(self, body: Body, clause: Clause) -> None:
         """`metric accuracy = accuracy(logits, label)`."""
         self.metrics += read_metrics(body, clause, self.metrics)
+        accepted = {"better", *(entry.name for entry in self.metrics)}
+        named = {operand.name.text for operand in clause.operands if operand.name is not None}
+        self.refused |= named - accepted
 
     def take_regularize(self, body: Body, clause: Clause) -> None:
         """`regularize group_lasso(1e-3) over "hidden"`."""
@@ -180,7 +184,9 @@ class TrainRun:
             return None
         uses = self.add_outputs(context, self.objective)
         graph = context.graph()
-        until = self.settings.settle_until(context.body, data.split.names, self.metrics)
+        until = self.settings.settle_until(
+            context.body, data.split.names, self.metrics, self.refused
+        )
         if graph is None or uses is None:
             return None
         step, uses = _count_targets(_keep_used(graph), uses)
