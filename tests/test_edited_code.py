@@ -1,12 +1,16 @@
-"""Code that someone has edited, and what a training left, in a folder that is built again."""
+"""Files that someone has edited, and what a training left, in a folder that is built again."""
 
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import weft
+from compiler.ir.weights import write_weights
 from tests.table_train import TABLE, write_table
 from weft.building.setting_aside import set_aside
 from weft.cli.main import run_command
@@ -100,6 +104,89 @@ def test_code_of_a_variant_that_was_edited_is_kept(
     assert "a copy is kept" in run(capsys, *build)
     (kept,) = find_kept(spec.parent / "out" / "tiny" / "model.py")
     assert kept.read_text() == edited
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "tiny.onnx",
+        "fit.onnx",
+        "tiny/weights.safetensors",
+        "tiny/finetune/train.py",
+        "tiny/base.onnx",
+        "report.md",
+        "report.json",
+    ],
+)
+def test_a_build_keeps_every_kind_of_file(
+    spec: Path, capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    passes = "finetune(epochs=1) -> quantize(stored8)"
+    more = f"variant tiny of fit {{ apply {passes} }}\ndeploy fit as onnx {{ opset 21 }}\n"
+    spec.write_text(TABLE + more)
+    build = ("build", "net.weft", "-o", "out")
+    run(capsys, *build)
+    assert "a copy is kept" not in run(capsys, *build)
+    path = spec.parent / "out" / file
+    edited = path.read_bytes() + b" "
+    path.write_bytes(edited)
+    if file.endswith("train.py"):
+        spec.write_text(spec.read_text().replace("epochs=1", "epochs=2"))
+    said = run(capsys, *build)
+    (kept,) = find_kept(path)
+    assert kept.read_bytes() == edited
+    assert path.read_bytes() != edited
+    assert str(kept.relative_to(spec.parent)) in said
+    assert "a copy is kept" not in run(capsys, *build)
+
+
+def test_compiled_weights_and_files_are_kept(
+    spec: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run(capsys, "compile", "net.weft", "-o", "first")  # fresh weights
+    weights = {"dense.weight": (64, 2), "dense.bias": (64,)}
+    weights |= {"head.weight": (2, 64), "head.bias": (2,)}
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in weights.items()}
+    write_weights(tmp_path / "w.safetensors", arrays, {})
+    command = ("compile", "net.weft", "-o", "out", "--weights", "w.safetensors")
+    run(capsys, *command)
+    assert "a copy is kept" not in run(capsys, *command)
+    for name in ("Net.onnx", "Net.safetensors"):
+        path = spec.parent / "out" / name
+        written = path.read_bytes()
+        changed = {n: a + 1 for n, a in arrays.items()}
+        if name.endswith("onnx"):
+            path.write_bytes(b"mine")
+        else:
+            write_weights(path, changed, {"made_by": "weft compile"})
+        edited = path.read_bytes()
+        assert "a copy is kept" in run(capsys, *command)
+        assert [kept.read_bytes() for kept in find_kept(path)] == [edited]
+        assert path.read_bytes() == written
+
+
+def test_a_file_that_was_only_written_again_is_not_kept(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("compile", "net.weft", "-o", "out", "--pytorch")
+    run(capsys, *command)
+    (spec.parent / "out" / ".weft" / "code.json").unlink()
+    assert "a copy is kept" not in run(capsys, *command)
+    assert not (spec.parent / "out" / "earlier").exists()
+
+
+def test_python_is_warned_of_copies(spec: Path) -> None:
+    loaded = weft.load(spec)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded.build("out", device="cpu")
+    edit(Path("out") / "fit" / "model.py")
+    with pytest.warns(UserWarning, match="not as Weft wrote it") as told:
+        loaded.build("out", device="cpu")
+    assert told[0].filename == __file__
+    edit(Path("out") / "fit" / "train.py")
+    with pytest.warns(UserWarning, match="a copy is kept"):
+        loaded.train("fit", "out", resume=True, device="cpu")
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"epochs": 9}', None])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -142,6 +143,19 @@ def _speaking_as_commands() -> Iterator[None]:
             raise
         reason = error.strerror or str(error)
         raise WeftError([BadFile(None, str(error.filename), reason)]) from error
+
+
+@contextmanager
+def _warning() -> Iterator[Callable[[str], None]]:
+    """Collects what a user of Python has to know beside the result, and warns of it at the line
+    that called, also where an error ends the call."""
+    told: list[str] = []
+    try:
+        yield told.append
+    finally:
+        for text in told:
+            # From here over the context manager's `__exit__` and the method to its caller.
+            warnings.warn(text, stacklevel=4)
 
 
 def _choose(kind: str, name: str, known: Mapping[str, T]) -> T:
@@ -421,7 +435,8 @@ class Spec:
         return tuple(sink.messages)
 
     def build(self, folder: Path | str, *, device: str = "auto") -> Report:
-        """Trains, compiles, verifies and measures, as `weft build` does, into a folder.
+        """Trains, compiles, verifies and measures, as `weft build` does, into a folder. Where it
+        keeps a copy of a file that it replaces, `warnings` says so.
 
         Raises:
             WeftError: a stage failed; what earlier stages made is kept.
@@ -432,8 +447,9 @@ class Spec:
         faults = [m for m in self.check() if m.severity is Severity.ERROR]
         if faults:
             raise WeftError(faults)
-        with _speaking_as_commands():
-            return Build(self.program, Path(folder), Device(device), echo=_be_silent).run()
+        with _speaking_as_commands(), _warning() as warn:
+            build = Build(self.program, Path(folder), Device(device), echo=_be_silent, warn=warn)
+            return build.run()
 
     def train(
         self, name: str, folder: Path | str, *, resume: bool = False, device: str = "auto"
@@ -446,17 +462,16 @@ class Spec:
         from backends.pytorch.running import run_training
         from backends.pytorch.script.write import write_training
         from compiler.ir.memory import need_weights
-        from weft.building.generated import GeneratedCode
+        from weft.building.generated import GeneratedFiles
         from weft.building.lock import hold_folder
         from weft.compiling import check_data
 
         found = _choose("train", name, self.program.trains)
         place = Path(folder) / name
-        with _speaking_as_commands(), hold_folder(Path(folder)):
+        with _speaking_as_commands(), hold_folder(Path(folder)), _warning() as warn:
             need_weights(found.step)
             check_data(found)
-            code = GeneratedCode(Path(folder), _be_silent)
-            write_training(found, place, write=code.write)
+            write_training(found, place, files=GeneratedFiles(Path(folder), warn))
             results = run_training(
                 place, data_root=self.folder, resume=resume, device=device, span=found.span
             )

@@ -32,7 +32,7 @@ from compiler.messages.verification import BackendFailed, BackendsDiffer
 from compiler.program import Deploy, Net, Program, Train, Variant
 from compiler.units import format_size
 from weft.building.cache import hash_text
-from weft.building.generated import GeneratedCode
+from weft.building.generated import GeneratedFiles
 from weft.building.progress import follow_steps
 from weft.verifying import keep_if_verified, list_onnx, verify_file
 
@@ -147,7 +147,7 @@ def has_weights(target: Target, file: Path | None) -> bool:
 
 
 def write_module_weights(
-    target: Target, weights: Mapping[str, Array], folder: Path, read: Path | None
+    target: Target, weights: Mapping[str, Array], files: GeneratedFiles, read: Path | None
 ) -> Path | None:
     """Writes the weights of a target's PyTorch module beside it, by the paths of its
     `state_dict`; returns their file, None where it is `read`, the file that they came from.
@@ -156,14 +156,15 @@ def write_module_weights(
         CompileError: a file of that name is there that this function did not write.
         OSError: the folder cannot be written.
     """
-    path = folder / f"{target.name}.safetensors"
+    path = files.root / f"{target.name}.safetensors"
     if path.exists():
         if read is not None and path.samefile(read):
             return None
         if read_note(path).get(MADE_BY) != COMPILE:
             raise CompileError([NotOurFile(None, str(path))])
     own = {parameter.path: weights[parameter.path] for parameter in target.graph.parameters}
-    write_weights(path, own, {MADE_BY: COMPILE})
+    with files.replacing(path):
+        write_weights(path, own, {MADE_BY: COMPILE})
     return path
 
 
@@ -187,18 +188,17 @@ def check_data(train: Train) -> None:
     sink.stop_on_errors()
 
 
-def write_module(target: Target, folder: Path, echo: Callable[[str], None]) -> Path:
+def write_module(target: Target, files: GeneratedFiles) -> Path:
     """Writes the PyTorch module of a target and returns its path."""
-    path = folder / f"{target.name}.py"
-    code = emit_module([target.graph], title=target.name)
-    GeneratedCode(folder, echo).write(path, code)
+    path = files.root / f"{target.name}.py"
+    files.write(path, emit_module([target.graph], title=target.name))
     return path
 
 
 def write_onnx(
     target: Target,
     weights: Mapping[str, Array],
-    folder: Path,
+    files: GeneratedFiles,
     program: Program,
     *,
     opset: int | None = None,
@@ -217,10 +217,11 @@ def write_onnx(
         else OnnxOptions(spec_hash=spec_hash)
     )
     wanted = opset or (deploy.opset if deploy else 21)
-    path = folder / f"{target.name}.onnx"
-    for old in list_onnx(path):  # what an earlier spec made is not this one's
-        old.unlink(missing_ok=True)
-    return compile_onnx(target.graph, weights, path, opset=wanted, options=options)
+    path = files.root / f"{target.name}.onnx"
+    with files.replacing(*list_onnx(path)):
+        for old in list_onnx(path):  # what an earlier spec made is not this one's
+            old.unlink(missing_ok=True)
+        return compile_onnx(target.graph, weights, path, opset=wanted, options=options)
 
 
 def describe(report: OnnxReport) -> str:

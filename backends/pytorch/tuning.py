@@ -18,7 +18,7 @@ from backends.pytorch.running import Record, run_training
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.functions import emit_objective
 from backends.pytorch.script.models import MASKS, START
-from backends.pytorch.script.write import write_training
+from backends.pytorch.script.write import PLAIN, FileWriter, write_training
 from compiler.compression.base import WeightedNet
 from compiler.compression.tuning.preparing import TunedTrain, prepare_tuning
 from compiler.compression.world import Trainer, Tuning
@@ -46,6 +46,7 @@ def make_trainer(
     weights: Mapping[str, Array] | None = None,
     device: str = "auto",
     on_progress: Callable[[Record], None] | None = None,
+    files: FileWriter = PLAIN,
 ) -> Trainer:
     """A trainer of one net of a train.
 
@@ -58,9 +59,10 @@ def make_trainer(
             it is left out.
         device: "auto", "cpu" or "cuda".
         on_progress: called with every finished epoch.
+        files: who writes the code.
     """
     return ScriptTrainer(
-        train, net_name, folder, data_root, dict(weights or {}), device, on_progress
+        train, net_name, folder, data_root, dict(weights or {}), device, on_progress, files
     )
 
 
@@ -75,6 +77,7 @@ class ScriptTrainer:
     weights: Mapping[str, Array] = field(default_factory=dict)
     device: str = "auto"
     on_progress: Callable[[Record], None] | None = None
+    files: FileWriter = PLAIN
 
     def train(self, net: WeightedNet, tuning: Tuning, label: str) -> WeightedNet:
         """The net with the numbers of the best epoch. A training that was interrupted goes on
@@ -86,7 +89,12 @@ class ScriptTrainer:
         tuned = self._prepare(net, tuning)
         folder = self.folder / label
         write_training(
-            tuned.train, folder, root=self.data_root, start=tuned.weights, masks=tuned.masks
+            tuned.train,
+            folder,
+            root=self.data_root,
+            start=tuned.weights,
+            masks=tuned.masks,
+            files=self.files,
         )
         key = self._make_key(folder)
         state = _read_state(folder)

@@ -17,6 +17,7 @@ from compiler.diagnostics import CompileError, Sink
 from compiler.ir.graph import Graph
 from compiler.ir.printer import print_graph
 from weft.building.cache import Cache, hash_file, hash_text
+from weft.building.generated import GeneratedFiles
 from weft.verifying import keep_if_verified, list_onnx, verify_file
 
 Array = NDArray[Any]
@@ -39,11 +40,12 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where files are made: the record of the build, and who is told."""
+    """Where files are made: the record of the build, who is told, and who writes."""
 
     cache: Cache
     device: Device
     echo: Echo
+    files: GeneratedFiles
 
     def compile(self, artifact: Artifact, key: str) -> None:
         """Writes the ONNX file.
@@ -56,15 +58,16 @@ class Workshop:
             self.echo(f"{stage}: up to date")
             return
         self.echo(f"{stage}: {artifact.path}")
-        for old in list_onnx(artifact.path):  # what an earlier spec made is not this one's
-            old.unlink(missing_ok=True)
-        report = compile_onnx(
-            artifact.graph,
-            artifact.weights,
-            artifact.path,
-            opset=artifact.opset,
-            options=artifact.options,
-        )
+        with self.files.replacing(*list_onnx(artifact.path)):
+            for old in list_onnx(artifact.path):  # what an earlier spec made is not this one's
+                old.unlink(missing_ok=True)
+            report = compile_onnx(
+                artifact.graph,
+                artifact.weights,
+                artifact.path,
+                opset=artifact.opset,
+                options=artifact.options,
+            )
         facts = {"bytes": report.bytes, "nodes": report.nodes, "constants": report.parameters}
         self.cache.record(stage, key, report.files, facts)
 

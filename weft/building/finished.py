@@ -14,6 +14,7 @@ from compiler.program import Program, Train, Variant
 from weft.building.artifacts import Workshop
 from weft.building.cache import Cache, hash_array, hash_file, hash_text
 from weft.building.forms import make_form
+from weft.building.generated import GeneratedFiles
 from weft.building.variants import VariantBuild
 from weft.building.version import identify_weft
 from weft.compiling import Target
@@ -35,6 +36,7 @@ def open_variant(
         workshop.device,
         workshop.echo,
         hash_text(*hash_data(train, program)) if train is not None else "",
+        files=workshop.files,
     )
 
 
@@ -53,7 +55,8 @@ def recall_variant(
     Raises:
         CompileError: no build has finished it, or it has changed since.
     """
-    workshop = Workshop(Cache(folder, identify_weft()), Device.AUTO, _be_silent)
+    files = GeneratedFiles(folder, _be_silent)
+    workshop = Workshop(Cache(folder, identify_weft()), Device.AUTO, _be_silent, files)
     build = open_variant(program, variant, folder, workshop)
     trained = folder / str(variant.train) / "best.safetensors"
     if variant.train is not None and not trained.is_file():

@@ -1,10 +1,12 @@
-"""Code that Weft writes for people to read and to edit: no edit is lost without a word."""
+"""Files that Weft writes for people to read, to edit and to replace: no change is lost without a
+word."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from compiler.files import read_json, write_text
@@ -16,49 +18,80 @@ RECORD = Path(".weft") / "code.json"
 """Which files of a folder Weft wrote, with a hash of each."""
 
 
-class GeneratedCode:
-    """The generated code below a folder. `write` replaces what Weft wrote itself; of a file that
-    is another one by now, edited or never Weft's, it keeps a copy and says where."""
+class GeneratedFiles:
+    """The generated files below a folder: code, weights, ONNX files, reports. What Weft wrote
+    itself is replaced; of a file that is another one by now, edited or never Weft's, a copy is
+    kept, and `warn` is told where."""
 
-    def __init__(self, root: Path, echo: Callable[[str], None]) -> None:
+    def __init__(self, root: Path, warn: Callable[[str], None]) -> None:
         self.root = root
-        self.echo = echo
+        self.warn = warn
 
     def write(self, path: Path, text: str) -> None:
-        """Writes a file whole or not at all.
+        """Writes a text file whole or not at all.
 
         Raises:
             OSError: the folder cannot be written.
         """
-        name, known = path.relative_to(self.root).as_posix(), self._read()
-        if path.is_file() and not _holds(path, text) and hash_file(path) != known.get(name):
-            self.echo(f"{path} is not as Weft wrote it; a copy is kept as {keep_copy(path)}")
-        write_text(path, text)
-        known[name] = hash_file(path)
+        with self.replacing(path):
+            write_text(path, text)
+
+    @contextmanager
+    def replacing(self, *paths: Path) -> Iterator[None]:
+        """Stands around the writing of files. Those that are not as Weft wrote them are copied
+        before; a copy of what was only written again is taken away."""
+        known = self._read()
+        changed = [p for p in paths if p.is_file() and hash_file(p) != known.get(self._name(p))]
+        kept = {path: _Copy(path) for path in changed}
+        try:
+            yield
+        finally:
+            for path, copy in kept.items():
+                if path.is_file() and hash_file(path) == hash_file(copy.path):
+                    copy.drop()
+                else:
+                    self.warn(f"{path} is not as Weft wrote it; a copy is kept as {copy.path}")
+            self._note(paths)
+
+    def _note(self, paths: tuple[Path, ...]) -> None:
+        """Records the files as they are now."""
+        known = self._read()
+        for path in paths:
+            if path.is_file():
+                known[self._name(path)] = hash_file(path)
         write_text(self.root / RECORD, json.dumps(known, indent=1, sort_keys=True) + "\n")
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
 
     def _read(self) -> dict[str, object]:
         found = read_json(self.root / RECORD)
         return found if isinstance(found, dict) else {}
 
 
-def keep_copy(path: Path) -> Path:
-    """Copies a file into a folder beside it that is named by its content; returns the copy."""
-    kept = path.parent / EARLIER / hash_file(path)[:12] / path.name
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(path, kept)
-    return kept
+class _Copy:
+    """A copy of a file in a folder beside it that is named by its content."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.parent / EARLIER / hash_file(path)[:12] / path.name
+        self.is_new = not self.path.exists()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, self.path)
+
+    def drop(self) -> None:
+        """Takes the copy away, unless it was kept before."""
+        if not self.is_new:
+            return
+        self.path.unlink()
+        for folder in (self.path.parent, self.path.parent.parent):
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def forget(root: Path) -> None:
-    """Takes away what a build remembers in its folder, but not which code is Weft's."""
+    """Takes away what a build remembers in its folder, but not which files are Weft's."""
     for path in (root / RECORD.parent).glob("*"):
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name != RECORD.name:
             path.unlink()
-
-
-def _holds(path: Path, text: str) -> bool:
-    """Whether a file has a text in it already."""
-    return path.read_text(encoding="utf-8", errors="surrogateescape") == text

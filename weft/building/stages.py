@@ -15,10 +15,8 @@ from backends.pytorch.running import read_results, run_training
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.models import START
 from backends.pytorch.script.write import write_training
-from compiler.compression.feasibility import refuse_impossible
 from compiler.compression.wording import format_seconds
 from compiler.diagnostics import CompileError, Message
-from compiler.files import write_text
 from compiler.ir.printer import print_graph
 from compiler.loading import find_weights, read_all_weights, read_trained
 from compiler.messages.contracts import LargeOutputError
@@ -34,7 +32,7 @@ from weft.building.describing import (
     describe_verification,
 )
 from weft.building.finished import hash_data
-from weft.building.generated import GeneratedCode, forget, keep_copy
+from weft.building.generated import GeneratedFiles, forget
 from weft.building.lock import hold_folder
 from weft.building.outcomes import SPREAD_ERROR, Outcome
 from weft.building.page import write_page
@@ -68,6 +66,7 @@ class Build:
     device: Device = Device.AUTO
     force: bool = False
     echo: Echo = print
+    warn: Echo | None = None  # told what was kept of files that were replaced; `echo` if None
     cache: Cache = field(init=False)
     workshop: Workshop = field(init=False)
 
@@ -76,7 +75,8 @@ class Build:
 
     def _open(self) -> None:
         self.cache = Cache(self.folder, identify_weft())
-        self.workshop = Workshop(self.cache, self.device, self.echo)
+        files = GeneratedFiles(self.folder, self.warn or self.echo)
+        self.workshop = Workshop(self.cache, self.device, self.echo, files)
 
     def run(self) -> Report:
         """Makes everything the program asks for, and the report.
@@ -98,7 +98,6 @@ class Build:
                 what is finished. Another process writes into the folder.
         """
         plan = plan_build(self.program)
-        refuse_impossible(self.program)
         refuse_large(plan)
         with hold_folder(self.folder):
             if self.force:
@@ -146,9 +145,10 @@ class Build:
         )
         name = Path(self.program.source.path).name
         report = Report(name, tuple(sections), tuple(outcomes), warnings)
-        write_text(self.folder / "report.md", report.markdown())
-        write_text(self.folder / "report.json", report.json())
-        write_text(self.folder / "report.html", write_page(report))
+        files = self.workshop.files
+        files.write(self.folder / "report.md", report.markdown())
+        files.write(self.folder / "report.json", report.json())
+        files.write(self.folder / "report.html", write_page(report))
         return report
 
     # --- training -------------------------------------------------------------------------
@@ -157,7 +157,7 @@ class Build:
         """Trains, or goes on with a training that was interrupted, or finds it done."""
         folder = self.folder / train.name
         code = {p.name: p.read_bytes() for p in (folder / n for n in CODE) if p.is_file()}
-        write_training(train, folder, write=GeneratedCode(self.folder, self.echo).write)
+        write_training(train, folder, files=self.workshop.files)
         root = self.program.source.folder
         written = [folder / name for name in ("model.py", "train.py", START)]
         files = map(hash_file, filter(Path.is_file, written))
@@ -173,7 +173,7 @@ class Build:
             resume = begun and not self.cache.has_run(stage, key)
             kept = None if resume else set_aside(folder, code)
             if kept is not None:
-                self.echo(f"{stage}: what was trained before is kept in {kept}")
+                self.workshop.files.warn(f"{stage}: what was trained before is kept in {kept}")
             self.cache.record(f"{stage} (begun)", key, (), {"key": key})
             self.echo(f"{stage}: {'going on' if resume else 'training'}")
             with follow_epochs(train.epochs) as on_progress:
@@ -197,9 +197,7 @@ class Build:
         record has them, and nothing is to be learned anew."""
         if not self.cache.has_run(stage, key) or self.cache.find_changed(stage) != [path]:
             return
-        if path.is_file():
-            self.echo(f"{path} is not as the training left it; a copy is kept as {keep_copy(path)}")
-        write_text(path, self.cache.get_facts(stage)["results"])
+        self.workshop.files.write(path, self.cache.get_facts(stage)["results"])
         self.echo(f"{stage}: {path} is written again from the record of the build")
 
     def describe_training(self, train: Train, folder: Path) -> Section:

@@ -32,7 +32,6 @@ from weft.building.figures import (
 )
 from weft.building.finished import open_variant
 from weft.building.forms import make_form
-from weft.building.generated import GeneratedCode
 from weft.building.goals import find_goals
 from weft.building.layers import describe_layers
 from weft.building.nearest import explain_failure
@@ -186,8 +185,9 @@ class VariantStages:
         folder = self.folder / build.variant.name
         paths = [folder / "model.py", folder / "weights.safetensors"]
         code = emit_module([net.graph], title=build.variant.name)
-        GeneratedCode(self.folder, self.workshop.echo).write(paths[0], code)
-        write_weights(paths[1], dict(net.weights), {})
+        self.workshop.files.write(paths[0], code)
+        with self.workshop.files.replacing(paths[1]):
+            write_weights(paths[1], dict(net.weights), {})
         cache.record(stage, build.key, paths)
 
     def read_back(self, variant: Variant, own: Contender) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.onnx_runtime.session import Device
+from backends.pytorch.script.write import PLAIN, FileWriter
 from backends.pytorch.tuning import make_trainer
 from compiler.compression.base import CompressionPass, WeightedNet
 from compiler.compression.effects import find_idleness
@@ -68,6 +69,7 @@ class VariantBuild:
     device: Device = Device.AUTO
     echo: Echo = print
     data_key: str = ""
+    files: FileWriter = PLAIN
     find_goals: Callable[[], tuple[Goal, ...]] = tuple
     journal: list[LayerNote] = field(default_factory=list)
 
@@ -272,6 +274,7 @@ class VariantBuild:
             data_root=self.program.source.folder,
             weights=self.trained,
             device=self.device.value,
+            files=self.files,
         )
         return replace(
             world,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from compiler.ir.evaluate import Array
     from compiler.passes.base import Explanation
     from compiler.program import Program
+    from weft.building.generated import GeneratedFiles
     from weft.compiling import Target
 
 Folder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")]
@@ -89,6 +90,7 @@ def compile_command(
     from backends.onnx_runtime.session import Device as Place
     from weft import compiling
     from weft.building.finished import open_target
+    from weft.building.generated import GeneratedFiles
 
     if explain is not None:
         _check_pass(explain)
@@ -96,7 +98,8 @@ def compile_command(
     targets = compiling.choose_targets(program, item, open_variant)
     both = only_onnx == only_pytorch
     place = Place(device.value) if verify else None
-    written = _Written(only_onnx or both, only_pytorch or both, output, weights, opset, explain)
+    files = GeneratedFiles(output, say)
+    written = _Written(only_onnx or both, only_pytorch or both, files, weights, opset, explain)
     for target in targets:
         _compile_target(target, program, written, place)
 
@@ -107,7 +110,7 @@ class _Written:
 
     onnx: bool
     pytorch: bool
-    folder: Path
+    files: GeneratedFiles
     weights: Path | None
     opset: int | None
     explain: str | None
@@ -130,10 +133,10 @@ def _compile_target(
         print_messages(warnings)
     module: list[Path] = []
     if written.pytorch:
-        module = _write_module(target, numbers, written.folder, written.weights)
+        module = _write_module(target, numbers, written.files, written.weights)
     if numbers is None or not written.onnx:
         return
-    report = compiling.write_onnx(target, numbers, written.folder, program, opset=written.opset)
+    report = compiling.write_onnx(target, numbers, written.files, program, opset=written.opset)
     say(f"wrote {report.files[0]} ({compiling.describe(report)})")
     print_explanations(report.explanations, written.explain)
     if target.deploy is not None and not target.deploy.verify:
@@ -143,7 +146,7 @@ def _compile_target(
 
 
 def _write_module(
-    target: Target, numbers: Mapping[str, Array] | None, folder: Path, read: Path | None
+    target: Target, numbers: Mapping[str, Array] | None, files: GeneratedFiles, read: Path | None
 ) -> list[Path]:
     """Writes the module of a target, and beside it its weights where they come from somewhere;
     the files that were written."""
@@ -151,9 +154,9 @@ def _write_module(
 
     made: list[Path] = []
     if numbers is not None and compiling.has_weights(target, read):
-        written = compiling.write_module_weights(target, numbers, folder, read)
+        written = compiling.write_module_weights(target, numbers, files, read)
         made += [written] if written is not None else []
-    made.append(compiling.write_module(target, folder, say))
+    made.append(compiling.write_module(target, files))
     for path in made:
         say(f"wrote {path}")
     return made

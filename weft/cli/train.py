@@ -70,20 +70,20 @@ def train_command(
     from backends.pytorch.running import refuse_loss
     from backends.pytorch.script.write import write_training
     from compiler.ir.memory import need_weights
-    from weft.building.generated import GeneratedCode
+    from weft.building.generated import GeneratedFiles
     from weft.building.lock import hold_folder
     from weft.compiling import check_data
 
     root = output or Path("output") / file.stem
     trains = choose_trains(program, name)
-    code = GeneratedCode(root, say)
+    files = GeneratedFiles(root, say)
     with hold_folder(root):
         for train in trains:
             folder, data_root = root / train.name, program.source.folder
             if not code_only:
                 need_weights(train.step)
                 refuse_loss(train, folder, resume=resume, overwrite=overwrite)
-            write_training(train, folder, write=code.write)
+            write_training(train, folder, files=files)
             say(f"wrote {folder / 'model.py'} and {folder / 'train.py'}")
             if not code_only:
                 check_data(train)

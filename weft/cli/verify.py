@@ -18,6 +18,7 @@ from weft.cli.reporting import (
     check_file,
     need_input,
     print_messages,
+    say,
 )
 
 
@@ -56,6 +57,7 @@ def add_to(app: typer.Typer) -> None:
         from backends.onnx_runtime.session import Device as Place
         from weft import compiling
         from weft.building.finished import open_target
+        from weft.building.generated import GeneratedFiles
 
         if onnx is not None:
             need_input(onnx)
@@ -66,5 +68,6 @@ def add_to(app: typer.Typer) -> None:
                 print_messages(warnings)
                 path = onnx
                 if path is None:
-                    path = compiling.write_onnx(target, numbers, Path(folder), program).files[0]
+                    files = GeneratedFiles(Path(folder), say)
+                    path = compiling.write_onnx(target, numbers, files, program).files[0]
                 print(compiling.verify_target(target, numbers, path, Place(device.value)))

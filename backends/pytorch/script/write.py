@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,31 @@ from compiler.writing.markup import escape_markdown, write_code
 Array = NDArray[Any]
 
 
+class FileWriter(Protocol):
+    """Who writes files that people may have edited."""
+
+    def write(self, path: Path, text: str) -> None:
+        """Writes a text file whole or not at all."""
+
+    def replacing(self, *paths: Path) -> AbstractContextManager[None]:
+        """Stands around the writing of other files."""
+
+
+class PlainWriter:
+    """Writes files over those that are there."""
+
+    def write(self, path: Path, text: str) -> None:
+        """Writes a text file whole or not at all."""
+        write_text(path, text)
+
+    def replacing(self, *paths: Path) -> AbstractContextManager[None]:
+        """Lets files be replaced."""
+        return nullcontext()
+
+
+PLAIN = PlainWriter()
+
+
 def write_training(
     train: Train,
     folder: Path,
@@ -32,7 +58,7 @@ def write_training(
     root: Path | None = None,
     start: Mapping[str, Array] | None = None,
     masks: Mapping[str, Array] | None = None,
-    write: Callable[[Path, str], None] = write_text,
+    files: FileWriter = PLAIN,
 ) -> None:
     """Writes what is needed to train, each file whole or not at all.
 
@@ -43,7 +69,7 @@ def write_training(
             Weights that another train learned are in its folder, beside this one.
         start: weights to start from beside those that nets load, as the train calls them.
         masks: which numbers of a weight may change; the others are zero and stay so.
-        write: writes a text file.
+        files: who writes.
 
     Raises:
         CompileError: weights that a net loads cannot be read or do not fit.
@@ -63,13 +89,14 @@ def write_training(
         "README.md": describe(train),
     }
     for name, text in texts.items():
-        write(folder / name, text)
+        files.write(folder / name, text)
     for name, arrays in ((START, weights), (MASKS, masks or {})):
         if arrays:
-            write_weights(folder / name, arrays, {})
+            with files.replacing(folder / name):
+                write_weights(folder / name, arrays, {})
     held = train.data.source.held(root)
     if held:
-        with replacing(folder / HELD) as path:
+        with files.replacing(folder / HELD), replacing(folder / HELD) as path:
             np.savez(path, **dict[str, Any](held))
 
 
