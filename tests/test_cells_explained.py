@@ -102,3 +102,38 @@ def test_numbers_that_are_no_classes_are_not_shifted(found: float) -> None:
     assert "no class numbers" in str(fault.help())
     near = LabelOutOfRange(None, "y", 3, -1.0, "0 to 9", "cross_entropy", (-1.0, 5.0), places=True)
     assert "ignore_index=-1" in str(near.help())
+
+
+@pytest.mark.parametrize(
+    ("cells", "units"),
+    [
+        ([f"{i} kg" if i % 2 else f"{i * 1000} g" for i in range(8)], "`g` and `kg`"),
+        ([f"{i} kg" if i % 5 else f"{i * 1000}g" for i in range(20)], "`kg` and `g`"),
+        ([f"{i}ms" if i % 2 else f"{i}.5 s" for i in range(9)], "`s` and `ms`"),
+        (["$5", "€6", "$7", "€8", "$9"], "`$` and `€`"),
+        ([f"{i} lb" if i % 2 else f"{i} stone" for i in range(300)], "`stone` and `lb`"),
+        ([f"{i} mm" for i in range(3)] + ["2 cm", "1 m"], "`mm`, `cm` and `m`"),
+    ],
+)
+def test_units_that_differ_are_named_with_their_rows(
+    tmp_path: Path, cells: list[str], units: str
+) -> None:
+    (found,) = find_messages(tmp_path, "\n".join(["a,b", *(f"{c},1" for c in cells)]) + "\n")
+    assert found.code == "W1391"
+    assert found.title() == f"the column `a` has several units: {units}"
+    assert f"is `{cells[0]}`" in found.label()
+    assert f"is `{cells[-1]}`" in found.label() or f"is `{cells[1]}`" in found.label()
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1st", "2nd", "3rd", "1st", "2nd"],
+        ["1a", "1b", "2a", "2b"],
+        ["10 L", "12 XL", "10 L", "14 XXL"],
+        ["B1", "C2", "B2", "C1"],
+    ],
+)
+def test_words_with_numbers_are_still_categories(tmp_path: Path, cells: list[str]) -> None:
+    found = find_messages(tmp_path, "\n".join(["a,b", *(f"{c},1" for c in cells)]) + "\n")
+    assert "W1391" not in [message.code for message in found]

@@ -135,7 +135,7 @@ def test_options_read_them(cells: str, options: Mapping[str, Any], numbers: list
 def test_marks_stand_between_groups_of_three() -> None:
     assert trouble_of("1,2,3|12|1,000", thousands=",").code == "W1220"
     assert trouble_of("5 kg|7|8 kg", units=("kg",)).code == "W1220"  # one with a unit, one without
-    assert trouble_of("5 kg|7 g|8 kg", units=("kg", "g")).code == "W1220"
+    assert trouble_of("5 kg|7 g|8 kg", units=("kg", "g")).code == "W1391"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from compiler.data.base import Column, Written
 from compiler.data.dates import GAP, are_times, asks_for_century, find_forms, read_dates
-from compiler.data.numerals import Numerals, find_large, find_ways
+from compiler.data.narrowing import choose_float
+from compiler.data.numerals import Numerals, find_large, find_units, find_ways, measure_alike
 from compiler.diagnostics import Message
 from compiler.messages.cells import (
     FreeText,
@@ -25,11 +26,11 @@ from compiler.messages.cells import (
     NearlyNumbers,
     NumberTooLarge,
     TimesOfDay,
+    UnitsDiffer,
 )
 from compiler.records import dataclass
 from compiler.tensor import DType, TensorType
 
-NUMBER = TensorType.of("f32", ())
 WHOLE = TensorType.of("i64", ())
 Samples = tuple[tuple[int, str], ...]
 """Rows, counted from 0, and what stands there."""
@@ -149,8 +150,9 @@ class _Describing:
             if len(numbers) == len(self.distinct):
                 dtype = DType.I64 if large else DType.F32
                 trouble = self.report_large(large or find_large(numbers), dtype)
+                kind = TensorType.of(choose_float(np.array([*numbers.values(), np.nan])), ())
                 missing = self.missing
-                return Column(self.name, NUMBER, missing=missing, written=written, trouble=trouble)
+                return Column(self.name, kind, missing=missing, written=written, trouble=trouble)
         return None
 
     def find_dates(self) -> Column | None:
@@ -178,18 +180,26 @@ class _Describing:
         trouble = self.doubt_words()
         if trouble is not None:
             return self.make_categories(trouble)
-        once = sum(count == 1 for count in self.counts.values())
-        filled = sum(self.counts.values())
-        if len(self.distinct) > MANY and 2 * once > filled:
+        if self.is_free_text():
             samples = self.find_samples(self.distinct)
+            filled = sum(self.counts.values())
             text = FreeText(None, self.name, len(self.distinct), filled, samples)
             return Column(self.name, WHOLE, words=True, trouble=text)
         return self.make_categories()
+
+    def is_free_text(self) -> bool:
+        """Whether there are many different words, most of which stand in one row only."""
+        once = sum(count == 1 for count in self.counts.values())
+        return len(self.distinct) > MANY and 2 * once > sum(self.counts.values())
 
     def doubt_words(self) -> Message | None:
         """Why words seem to be meant as numbers."""
         known = self.dialect.way()
         ways = find_ways(self.counts, known)
+        units = find_units(self.counts)
+        measured = [unit for unit in units if unit]
+        if units and (ways or measure_alike(measured) or self.is_free_text()):
+            return self.report_units(units)
         if ways:
             _, numbers = ways[0]
             plain = known.read(self.distinct)
@@ -258,6 +268,13 @@ class _Describing:
         row, text = self.find_samples(cells)[0]
         return NumberTooLarge(None, self.name, text, row, str(dtype), text=True)
 
+    def report_units(self, units: Mapping[str, Sequence[str]]) -> Message:
+        """The message of numbers in different units, the most frequent first."""
+        rows = {unit: sum(self.counts[cell] for cell in cells) for unit, cells in units.items()}
+        order = sorted(units, key=lambda unit: -rows[unit])
+        told = tuple((unit, rows[unit], self.find_samples(units[unit])[0]) for unit in order)
+        return UnitsDiffer(None, self.name, told)
+
     def report_missing(self, kind: str) -> Message:
         """The message of a column whose missing cells can mean nothing."""
         rows = [i for i, c in enumerate(self.cells) if c.strip() not in self.distinct]
@@ -285,4 +302,4 @@ def convert_cells(column: Column, cells: Sequence[str], dialect: Dialect = PLAIN
     if column.type == WHOLE:
         return np.array([values[c] for c in cells], np.int64)
     with np.errstate(over="ignore"):  # a column with such numbers may not be used
-        return np.array([values[c] for c in cells], np.float64).astype(np.float32)
+        return np.array([values[c] for c in cells], np.float64).astype(column.type.dtype.numpy)

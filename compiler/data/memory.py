@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from compiler.data.base import HELD, Column, DataSource, Written
 from compiler.data.cells import PLAIN, SHOWN, WHOLE, Dialect, convert_cells, describe_cells
 from compiler.data.dates import ISO, seconds_of
-from compiler.data.narrowing import find_large_entry
+from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.diagnostics import Fault
 from compiler.messages.cells import MissingCells
 from compiler.messages.data import ArrayRefused
@@ -85,6 +85,8 @@ def _describe(name: str, array: NDArray[Any], dialect: Dialect) -> Column:
         gaps = MissingCells(None, name, "dates", len(rows), len(array), shown)
         return Column(name, WHOLE, written=Written(date=ISO), trouble=gaps if shown else None)
     dtype = _dtype_of(name, array)
+    if dtype is DType.F32 and array.ndim <= 2:
+        dtype = choose_float(array)
     missing = array.dtype.kind == "f" and bool(np.isnan(array).any())
     kind = TensorType.of(dtype, array.shape[1:])
     return Column(name, kind, missing=missing, trouble=find_large_entry(name, array, dtype))

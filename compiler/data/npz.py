@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.data.damage import UNREADABLE
 from compiler.data.files import find_file, refuse_column, refuse_file
-from compiler.data.narrowing import find_large_entry
+from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.data.sizes import check_expansion, find_excess
 from compiler.diagnostics import Fault
 from compiler.messages.data import ArraysDiffer
@@ -74,7 +74,7 @@ class Npz(DataSource):
                     reason = f"rows of `{first.name}` and `{other.name}` differ in shape or dtype"
                     refuse_file(self.path, reason)
             assert first.column is not None
-            row = TensorType.of(first.column, first.shape[1:])
+            row = TensorType.of(self._choose_dtype(folder, first, parts), first.shape[1:])
             columns.append(Column(name, row, parts=parts if len(parts) > 1 else ()))
         return tuple(columns)
 
@@ -95,13 +95,20 @@ class Npz(DataSource):
         try:
             with np.load(find_file(folder, self.path), allow_pickle=False) as file:
                 for name, parts in self._arrange(headers).items():
-                    dtype = headers[parts[0]].column
-                    assert dtype is not None
+                    dtype = self._choose_dtype(folder, headers[parts[0]], parts)
                     arrays = [_narrow(name, file[part], dtype) for part in parts]
                     loaded[name] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
         except UNREADABLE as error:
             refuse_file(self.path, f"its arrays cannot be read: {error}")
         return loaded
+
+    def _choose_dtype(self, folder: Path, first: Header, parts: Sequence[str]) -> DType:
+        """The dtype of a column; of vectors and numbers stored as f64 by what these hold."""
+        assert first.column is not None
+        if first.column is not DType.F32 or first.dtype.itemsize < 8 or len(first.shape) > 2:
+            return first.column
+        with np.load(find_file(folder, self.path), allow_pickle=False) as file:
+            return choose_float(np.concatenate([file[part] for part in parts]))
 
     def imports(self) -> Sequence[str]:
         return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import product
 
@@ -114,6 +114,36 @@ def find_unit(cells: Mapping[str, int]) -> str:
                 rows[before or behind] = rows.get(before or behind, 0) + count
     best = max(rows, key=lambda unit: rows[unit], default="")
     return best if 2 * rows.get(best, 0) > sum(cells.values()) and len(best) <= 12 else ""
+
+
+PREFIXES = ("", "k", "M", "G", "T", "h", "d", "c", "m", "µ", "μ", "u", "n")
+"""What stands before a unit for a multiple of it."""
+
+
+def find_units(cells: Iterable[str]) -> dict[str, list[str]]:
+    """The cells by what stands beside their numbers, where all of them hold numbers and these
+    differ in their units; else none."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        parts = _PARTS.fullmatch(cell)
+        if parts is None:
+            return {}
+        before, behind = (part.strip() for part in parts.groups())
+        if (before and behind) or (before and not _BEFORE.fullmatch(before)):
+            return {}
+        found.setdefault(before or behind, []).append(cell)
+    return found if len(found.keys() - {""}) > 1 else {}
+
+
+def measure_alike(units: Collection[str]) -> bool:
+    """Whether units are multiples of one (`kg` and `g`), or all of them signs of currencies."""
+    if all(_BEFORE.fullmatch(unit) for unit in units):
+        return True
+    bases = [
+        {unit.removeprefix(prefix) for prefix in PREFIXES if unit.startswith(prefix)} - {""}
+        for unit in units
+    ]
+    return bool(set.intersection(*bases))
 
 
 def find_ways(cells: Mapping[str, int], known: Numerals) -> list[tuple[Numerals, dict[str, float]]]:

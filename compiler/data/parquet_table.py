@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, Written
-from compiler.data.cells import EMPTY, NUMBER, SHOWN, WHOLE, convert_cells, describe_cells
+from compiler.data.cells import EMPTY, SHOWN, WHOLE, convert_cells, describe_cells
 from compiler.data.dates import seconds_of
 from compiler.data.files import find_files, refuse_file
-from compiler.data.narrowing import find_large_entry
+from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.data.sizes import check_expansion
 from compiler.data.tables import TextTable
 from compiler.messages.cells import MissingCells, NumberTooLarge
@@ -162,8 +162,9 @@ class Parquet(TextTable):
             return Column(field.name, WHOLE, trouble=large)
         numbers = (types.is_boolean, types.is_floating, types.is_integer, types.is_decimal)
         if any(test(kind) for test in numbers):
-            large = self._find_large(files, field, NUMBER.dtype)
-            return Column(field.name, NUMBER, missing=missing, trouble=large)
+            large = self._find_large(files, field, DType.F32)
+            kind = TensorType.of(self._choose_float(files, field), ())
+            return Column(field.name, kind, missing=missing, trouble=large)
         if is_text(kind):
             cells = _read_cells(self._read(files, [field.name]).column(0).combine_chunks())
             column = describe_cells(field.name, cells, self.dialect)
@@ -185,6 +186,15 @@ class Parquet(TextTable):
             return None
         array = self._read(files, [field.name]).column(0).to_numpy()
         return find_large_entry(field.name, array, dtype)
+
+    def _choose_float(self, files: Sequence[Any], field: Any) -> DType:
+        """The floating-point dtype that keeps the differences of numbers."""
+        from pyarrow import types
+
+        if types.is_float32(field.type) or types.is_float16(field.type):
+            return DType.F32
+        array = self._read(files, [field.name]).column(0).to_numpy()
+        return choose_float(np.asarray(array, np.float64))
 
     def _describe_list(self, files: Sequence[Any], field: Any) -> TensorType:
         from pyarrow import compute, types

@@ -63,6 +63,37 @@ class NearlyNumbers(Message):
 
 @final
 @dataclass(frozen=True)
+class UnitsDiffer(Message):
+    """The cells of a column are numbers in several units, kilograms here and grams there, or in
+    several currencies. One of them read as the other would be wrong by a factor that nothing in
+    the file tells, so the column cannot be used before the file has one unit."""
+
+    code: ClassVar[str] = "W1391"
+
+    column: str
+    units: tuple[tuple[str, int, tuple[int, str]], ...]
+    """Each unit with the number of its cells, and the first row with what stands there."""
+
+    def title(self) -> str:
+        names = list_words(tuple(unit or "none" for unit, _, _ in self.units))
+        return f"the column `{self.column}` has several units: {names}"
+
+    def label(self) -> str:
+        shown = (
+            f"{count(cells, 'cell')} in {unit or 'none'} ({show_samples((sample,))})"
+            for unit, cells, sample in self.units[:4]
+        )
+        more = f"; and {len(self.units) - 4} more units" if len(self.units) > 4 else ""
+        return f"{', '.join(shown)}{more}"
+
+    def help(self) -> str:
+        unit = next(unit for unit, _, _ in self.units if unit)
+        own = f'`categories=["{self.column}"]` reads categories'
+        return f'write one unit into the file, which `unit="{unit}"` then reads; {own}'
+
+
+@final
+@dataclass(frozen=True)
 class MissingCells(Message):
     """Cells of a column of categories or dates are empty, or hold a mark of what is missing
     (`NA`, `null`), and the column is used.

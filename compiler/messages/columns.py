@@ -324,23 +324,26 @@ class FewOfAClass(Message):
 
 @final
 @dataclass(frozen=True)
-class RoundedToSingle(Message):
-    """Large whole numbers become f32, and their differences are lost: f32 holds every whole number
-    up to 2^24 = 16,777,216, and every 128th where the seconds of today's dates are. Dates of one
-    hour are then some thirty different numbers.
+class RoundedAway(Message):
+    """Numbers are rounded, and their differences are lost: f32 holds every whole number up to 2^24
+    = 16,777,216, and every 128th where the seconds of today's dates are, f64 every one up to 2^53.
+    Dates of one hour are then some thirty different numbers, and so are measurements such as
+    1000000000.01 and 1000000000.02.
 
-    Whole numbers are subtracted exactly: `hour - 1709294400` first, and what is left is small.
-    `standardize(hour)` subtracts the mean before it rounds. Reported where the rounding is more
-    than a thousandth of the standard deviation of the column.
+    Differences are exact where something near is subtracted first: `hour - 1709294400`.
+    `standardize(hour)` subtracts the mean before it rounds to f32. Columns whose numbers f32 does
+    not tell apart are f64. Reported where the rounding is more than a thousandth of the standard
+    deviation of the column, or leaves less than half of its different numbers.
     """
 
     code: ClassVar[str] = "W1377"
     severity: ClassVar[Severity] = Severity.WARNING
 
     column: str
-    range: tuple[int, int]
+    range: tuple[float, float]
     distinct: tuple[int, int]
     """Different numbers before and after the rounding."""
+    dtype: str
     plain: bool
     """Whether it is a column as it comes, and no expression of some."""
     fitted: bool
@@ -348,18 +351,23 @@ class RoundedToSingle(Message):
 
     def title(self) -> str:
         before, after = self.distinct
-        what = f"`{self.column}`" if self.plain else f"whole numbers of `{self.column}`"
-        return f"rounding {what} to f32 leaves {after:,} of {before:,} different numbers"
+        what = f"`{self.column}`" if self.plain else f"numbers of `{self.column}`"
+        return f"rounding {what} to {self.dtype} leaves {after:,} of {before:,} different numbers"
 
     def label(self) -> str:
-        low, high = self.range
-        return f"whole numbers from {low} to {high} become f32 here"
+        low, high = map(_write_exactly, self.range)
+        return f"numbers from {low} to {high} become {self.dtype} here"
 
     def help(self) -> str:
         column = self.column if self.plain else "x"
-        first = f"subtract a whole number first: `{column} - {self.range[0]}`"
+        kind = "a whole number" if isinstance(self.range[0], int) else "a number"
+        first = f"subtract {kind} first: `{column} - {_write_exactly(self.range[0])}`"
         exact = f", or write `standardize({column})`, which subtracts the mean before it rounds"
         return first + exact if self.fitted and self.plain else first
+
+
+def _write_exactly(number: float) -> str:
+    return f"{number}" if isinstance(number, int) else f"{number:.16g}"
 
 
 @final

@@ -68,8 +68,8 @@ class Standardize(Fitted):
 
         y = (x - mean) / scale
 
-    Dates and other whole numbers of i32 and i64 have f64 buffers: the mean is subtracted before
-    anything is rounded to f32, which holds whole numbers up to 2^24 only.
+    Columns of f64, dates and other whole numbers of i32 and i64 have f64 buffers: the mean is
+    subtracted before anything is rounded to f32, which holds whole numbers up to 2^24 only.
 
     Shapes: x of any number dtype -> f32 of the same shape; buffers mean and scale of that shape.
 
@@ -114,8 +114,8 @@ class Fill(Fitted):
     """A column with its empty cells (NaN) replaced. Only in `data`: "median" and "mean" are those
     of the training rows, each element by itself.
 
-    Shapes: x of any number dtype -> f32 of the same shape; a buffer median or mean of that shape,
-    unless a number is given.
+    Shapes: x of any number dtype -> f32 of the same shape, or f64 where x is that; a buffer median
+    or mean of that shape, unless a number is given.
 
     - `value`: "median", "mean" or a number.
 
@@ -128,14 +128,22 @@ class Fill(Fitted):
     finds_nan: ClassVar[bool] = True
     value: float | Literal["median", "mean"]
 
+    def precision(self, x: DType) -> DType:
+        return DType.F64 if x is DType.F64 else DType.F32
+
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        (filled,) = super().infer(inputs, assume)
+        return (TensorType(self.precision(operand_type(inputs, 0).dtype), filled.shape),)
+
     @property
     def statistics(self) -> Mapping[str, str]:
         return {self.value: self.value} if isinstance(self.value, str) else {}
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0]).astype(np.float32)
-        value = given(inputs[1]) if isinstance(self.value, str) else np.float32(self.value)
-        return (np.where(np.isnan(x), value, x).astype(np.float32),)
+        x = given(inputs[0])
+        x = x if x.dtype == np.float64 else x.astype(np.float32)
+        value = given(inputs[1]) if isinstance(self.value, str) else self.value
+        return (np.where(np.isnan(x), value, x).astype(x.dtype),)
 
     def torch(self, node: Node) -> Spelling:
         value = In(1) if isinstance(self.value, str) else Leaf(self.value, "value", field="value")
@@ -145,15 +153,17 @@ class Fill(Fitted):
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
-        x = cast(build, inputs[0], operand_type(types, 0).dtype, DType.F32)
+        source, kept = operand_type(types, 0).dtype, outputs[0].dtype
+        x = cast(build, inputs[0], source, kept)
         value = (
             inputs[1]
             if isinstance(self.value, str)
-            else build.constant(np.asarray(self.value, np.float32))
+            else build.constant(np.asarray(self.value, kept.numpy))
         )
         return [build.op("Where", [build.op("IsNaN", [x]), value, x])]
 
 
 def _as_float(node: Node) -> Term:
-    """The operand as f32."""
-    return In(0) if input_type(node).dtype is DType.F32 else Method(In(0), "float")
+    """The operand as f32, or as f64 where it is that."""
+    kept = input_type(node).dtype in (DType.F32, DType.F64)
+    return In(0) if kept else Method(In(0), "float")
