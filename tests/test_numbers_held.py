@@ -59,6 +59,10 @@ model M {
         ("x -> triu(2 ** 63)", "W0353"),
         ("i // 0", "W1376"),
         ("i % 0", "W1376"),
+        ("i // tensor([1, 2, 0, 4])", "W1376"),
+        ("i ** -1", "W1390"),
+        ("2 ** i + i ** tensor([0, 1, -2, 3])", "W1390"),
+        ("bce(sigmoid(x[0]), tensor([0.0, 0.5, 1.0, 1.5]))", "W1390"),
     ],
 )
 def test_a_number_that_the_type_cannot_hold(expression: str, code: str) -> None:

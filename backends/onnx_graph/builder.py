@@ -181,6 +181,25 @@ class GraphBuilder:
             made = result
         return made
 
+    def accumulate(
+        self, op_type: str, value: ir.Value, start: ir.Value, type: TensorType
+    ) -> tuple[ir.Value, ir.Value]:
+        """An operator applied to the entries of the first axis one after the other; see the
+        protocol."""
+        inner = self.inside()
+        before, entry = (inner.input(name, type) for name in ("so_far", "entry"))
+        inner.begin("step", {})
+        made: ir.Value = inner.op(op_type, [before, entry])
+        inner.finish([made], ["next"], [type])
+        shown = inner.add_plain("Identity", [made], {}, "shown")
+        for result in (made, shown):
+            declare_type(result, type)
+        body = ir.Graph([before, entry], [made, shown], nodes=inner.nodes, name="step")
+        last, running = self.op(
+            "Scan", [start, value], {"body": body, "num_scan_inputs": 1}, outputs=2
+        )
+        return last, running
+
     def type_of(self, value: ir.Value) -> TensorType | None:
         """The type of an input, a weight or a layer's output; None inside a layer."""
         return self._types.get(value)

@@ -20,6 +20,7 @@ class Harm(Enum):
     WRONG = "wrong numbers"
     REFUSED = "refused"
     FLOATS = "runs in floats"
+    ENDS = "ends the process"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,27 @@ FAULTS = (
         "1.31.1",
         "Pow of integers is computed in f64, which holds no whole numbers from 2**53, no overflow",
         "compiler.ops.arithmetic.Pow.onnx",
+    ),
+    RuntimeFault(
+        "sum_of_integers",
+        Harm.WRONG,
+        "1.31.1",
+        "ReduceSum of integers is computed in f64, which holds no whole numbers from 2**53",
+        "compiler.ops.reduction.write_whole_sum",
+    ),
+    RuntimeFault(
+        "product_of_integers",
+        Harm.WRONG,
+        "1.31.1",
+        "ReduceProd of integers is computed in f64, which holds no whole numbers from 2**53",
+        "compiler.ops.reduction.write_products",
+    ),
+    RuntimeFault(
+        "quotient_of_the_least",
+        Harm.ENDS,
+        "1.31.1",
+        "Div and Mod of i32 and i64 divide the least number by -1, which no register holds",
+        "compiler.ops.arithmetic._write_divisor",
     ),
     RuntimeFault(
         "pad_of_i16",

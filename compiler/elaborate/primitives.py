@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from compiler.diagnostics import Fault, did_you_mean
 from compiler.dims import Dim
@@ -37,7 +41,7 @@ from compiler.messages.arguments import UnknownArgument, WrongArgument
 from compiler.messages.columns import OnlyInData
 from compiler.messages.functions import NotALayerHere
 from compiler.messages.nets import ForeignTensor
-from compiler.messages.tensor_operands import NumberNotHeld, ZeroDivisor
+from compiler.messages.tensor_operands import NumberNotHeld, NumberOutside, ZeroDivisor
 from compiler.ops.base import Op, Weight
 from compiler.ops.broadcasting import literal_dtype
 from compiler.ops.choosing import Cast
@@ -82,11 +86,10 @@ def apply_op(
             body.report(ForeignTensor(application.span))
             return POISON
         op = _make_op(body, layer.op, given, application)
-        numbers = operands
         operands = _make_constants(body, layer.op, operands, application)
         made = _add_node(_Call(body, layer, op, given, operands, application), slot)
         if not isinstance(made, Poison):
-            _check_divisors(body, op, numbers, operands)
+            _check_constants(body, op, operands)
         return made
     except Refused:
         return POISON
@@ -227,20 +230,33 @@ def _make_constants(
     return made
 
 
-def _check_divisors(
-    body: Body, op: Op, given: Sequence[Given | None], made: Sequence[Given | None]
-) -> None:
-    """Refuses zeros that whole numbers would be divided by, once the types are known to fit."""
-    zeros = {
-        place: item.span
-        for place, item in enumerate(given)
-        if item is not None and isinstance(item.value, Known) and item.value.value == 0
-    }
-    types = [g.value.type if g is not None and isinstance(g.value, Tensor) else None for g in made]
-    for place, domain in op.domains(types).items() if zeros and all(types) else ():
-        if place in zeros and domain == Domain():
-            body.report(ZeroDivisor(zeros[place], op.name, str(types[0])))
-            raise Refused
+def _check_constants(body: Body, op: Op, operands: Sequence[Given | None]) -> None:
+    """Refuses known numbers that an operand may not hold (zeros that whole numbers are divided by,
+    negative powers of them), once the types are known to fit. Places of tables may be counted from
+    the end."""
+    tensors = [g.value if g is not None and isinstance(g.value, Tensor) else None for g in operands]
+    types = [tensor.type if tensor is not None else None for tensor in tensors]
+    for place, domain in op.domains(types).items() if all(types) else ():
+        tensor, item = tensors[place], operands[place]
+        known = find_constant(tensor) if tensor is not None else None
+        table = domain.count is not None and not op.broadcasts
+        if known is None or item is None or table or domain.holds(known):
+            continue
+        if domain == Domain():
+            body.report(ZeroDivisor(item.span, op.name, str(types[0])))
+        else:
+            outside = next(n for n in known.flat if not domain.holds(np.asarray(n))).item()
+            expected = domain.describe()
+            body.report(NumberOutside(item.span, op.name, str(types[0]), outside, expected))
+        raise Refused
+
+
+def find_constant(tensor: Tensor) -> NDArray[Any] | None:
+    """The numbers of a tensor that are written in the spec; None where they are computed."""
+    op = tensor.home.builder.find_source(tensor.value)
+    if not isinstance(op, Constant) or isinstance(op.value, Dim):
+        return None
+    return op.array
 
 
 def make_constant(

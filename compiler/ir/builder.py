@@ -72,6 +72,7 @@ class Builder:
         self._aliases: dict[tuple[Frame, str], Alias] = {}
         self._decisions: dict[Decision, None] = {}
         self._scopes: dict[str, Frame] = {}
+        self._sources: dict[str, Op] = {}
 
     def reserve(self, path: str) -> None:
         """Keeps a path free for a weight that is declared later: values that wish for the name
@@ -121,6 +122,10 @@ class Builder:
         """The parameter under a path, if it is declared."""
         return self._parameters.get(path)
 
+    def find_source(self, value: Value) -> Op | None:
+        """The op without operands that made a value; None where it has another origin."""
+        return self._sources.get(value.name)
+
     def get_input(self, name: str) -> Input | None:
         """The input of that name, if it is declared."""
         if name not in self._values:
@@ -160,6 +165,8 @@ class Builder:
         made = op.infer(types, assume)
         wished = names if len(names) == len(made) else [""] * len(made)
         outputs = tuple(map(self._new_value, wished, made))
+        if not inputs:
+            self._sources.update((value.name, op) for value in outputs)
         self._nodes.append(Node(op, tuple(inputs), outputs, scope, origin))
         self._scopes.update((value.name, scope) for value in outputs)
         return outputs

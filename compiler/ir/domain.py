@@ -47,6 +47,14 @@ class Domain:
         """The same with symbols replaced."""
         return self if self.count is None else replace(self, count=self.count.substitute(sizes))
 
+    def describe(self) -> str:
+        """`from 0 to 1`, as messages have it."""
+        if self.finite:
+            return "finite"
+        if self.most is not None:
+            return f"from 0 to {self.most:g}"
+        return "not 0" if self.count is None else f"from 0 to below {self.count}"
+
     def holds(self, array: Array) -> bool:
         """Whether all entries are inside."""
         if self.finite:

@@ -406,3 +406,31 @@ class ZeroDivisor(Message):
 
     def label(self) -> str:
         return f"`{self.op}` of {self.type} has no result here"
+
+
+@final
+@dataclass(frozen=True)
+class NumberOutside(Message):
+    """A number that is known when compiling lies outside of what an operand may hold: a negative
+    power of whole numbers, whose result is none, or a probability above 1."""
+
+    code: ClassVar[str] = "W1390"
+    bad: ClassVar[str] = "model M() {\n    input i: i64[batch]\n    output y = i ** -1\n}\n"
+    good: ClassVar[str] = (
+        "model M() {\n    input i: i64[batch]\n    output y = cast(i, f32) ** -1\n}\n"
+    )
+
+    op: str
+    type: str
+    value: float
+    expected: str
+
+    def title(self) -> str:
+        return f"`{self.op}` of {self.type} does not take this number"
+
+    def label(self) -> str:
+        return f"is {self.value:g}, and must be {self.expected}"
+
+    def help(self) -> str | None:
+        whole = self.type.startswith(("i", "u"))
+        return "convert the tensor first: `cast(x, f32)`" if whole else None

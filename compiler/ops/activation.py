@@ -10,7 +10,7 @@ import numpy as np
 
 from compiler.ir.graph import Node
 from compiler.ops.axes import need_float
-from compiler.ops.base import OPS, Array, OnnxBuilder
+from compiler.ops.base import NOT_NEGATIVE, OPS, Array, OnnxBuilder
 from compiler.ops.elementwise import Function, erf
 from compiler.ops.layers import given, refuse_option, widen
 from compiler.ops.spelling import Call, In, Leaf, Spelling, Term
@@ -76,6 +76,7 @@ class Relu(Activation):
     """
 
     name = "relu"
+    limits = NOT_NEGATIVE
     function = "F.relu"
     module = "nn.ReLU"
     onnx_type = "Relu"
@@ -97,6 +98,7 @@ class Relu6(Activation):
     """
 
     name = "relu6"
+    limits = (0.0, 6.0)
     function = "F.relu6"
     module = "nn.ReLU6"
 
@@ -288,6 +290,7 @@ class Sigmoid(Activation):
     """
 
     name = "sigmoid"
+    limits = (0.0, 1.0)
     function = "torch.sigmoid"
     module = "nn.Sigmoid"
     onnx_type = "Sigmoid"
@@ -335,6 +338,7 @@ class HardSigmoid(Activation):
     """
 
     name = "hard_sigmoid"
+    limits = (0.0, 1.0)
     function = "F.hardsigmoid"
     module = "nn.Hardsigmoid"
 

@@ -14,7 +14,7 @@ from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import WrongDtype
 from compiler.ops.axes import need_number, operand_type
-from compiler.ops.base import OPS, Array, OnnxBuilder, Types
+from compiler.ops.base import NOT_NEGATIVE, OPS, UNLIMITED, Array, Limits, OnnxBuilder, Types
 from compiler.ops.broadcasting import Elementwise, cast, cast_operands, pair_terms, promoted
 from compiler.ops.spelling import In, Infix, Prefix, Spelling
 from compiler.records import dataclass
@@ -58,6 +58,10 @@ class Arithmetic(Elementwise):
         return [build.op(self.onnx_type, cast_operands(build, inputs, types, outputs[0].dtype))]
 
 
+def _is_never_negative(operands: Sequence[Limits]) -> bool:
+    return all(low >= 0 for low, _ in operands)
+
+
 def _refuse_bool(op: str, types: Sequence[TensorType], index: int, hint: str) -> None:
     raise Fault(
         lambda where: WrongDtype(
@@ -84,6 +88,10 @@ class Add(Arithmetic):
     sign = "+"
     onnx_type = "Add"
 
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        (a, b), (c, d) = operands
+        return a + c, b + d
+
     def calculate(self, left: Array, right: Array) -> Array:
         return np.add(left, right)
 
@@ -105,6 +113,10 @@ class Sub(Arithmetic):
     aliases = ("subtract",)
     sign = "-"
     onnx_type = "Sub"
+
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        (a, b), (c, d) = operands
+        return a - d, b - c
 
     def check(self, types: Sequence[TensorType]) -> None:
         for index, found in enumerate(types):
@@ -134,6 +146,9 @@ class Mul(Arithmetic):
     sign = "*"
     onnx_type = "Mul"
 
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        return NOT_NEGATIVE if _is_never_negative(operands) else UNLIMITED
+
     def calculate(self, left: Array, right: Array) -> Array:
         return np.multiply(left, right)
 
@@ -155,6 +170,9 @@ class Div(Arithmetic):
     aliases = ("divide",)
     sign = "/"
     onnx_type = "Div"
+
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        return NOT_NEGATIVE if _is_never_negative(operands) else UNLIMITED
 
     def result_dtype(self, types: Sequence[TensorType]) -> DType:
         common = super().result_dtype(types)
@@ -205,25 +223,65 @@ class FloorDivide(Arithmetic):
         left, right = cast_operands(build, inputs, types, dtype)
         if dtype.is_integer:
             return [_write_whole_quotient(build, left, right, dtype)]
-        # Floor of a rounded quotient can be one too high: what is left after taking off the
-        # remainder is divided without rest.
-        rest = _write_remainder(build, left, right, dtype)
-        return [build.op("Round", [build.op("Div", [build.op("Sub", [left, rest]), right])])]
+        return [_write_quotient(build, left, right, dtype)]
+
+
+def _write_quotient(build: OnnxBuilder, left: Any, right: Any, dtype: DType) -> Any:
+    """The quotient towards minus infinity, as NumPy and PyTorch compute it. The floor of a rounded
+    quotient can be one too high: what is left after taking off the remainder is divided without
+    rest."""
+    zero, one = (build.constant(np.full((), n, dtype.numpy), dtype) for n in (0, 1))
+    rest = build.op("Mod", [left, right], {"fmod": 1})
+    whole = build.op("Round", [build.op("Div", [build.op("Sub", [left, rest]), right])])
+    opposite = _write_opposite(build, rest, right, zero)
+    floor = build.op("Where", [opposite, build.op("Sub", [whole, one]), whole])
+    known = build.numbers(right)
+    if known is not None and known.all():
+        return floor
+    infinite = build.op("Div", [left, right])  # or not a number
+    return build.op("Where", [build.op("Equal", [right, zero]), infinite, floor])
+
+
+def _write_opposite(build: OnnxBuilder, rest: Any, right: Any, zero: Any) -> Any:
+    """Whether a remainder is not 0 and has another sign than the divisor."""
+    return build.op("Less", [build.op("Mul", [rest, build.op("Sign", [right])]), zero])
 
 
 def _write_whole_quotient(build: OnnxBuilder, left: Any, right: Any, dtype: DType) -> Any:
     """The quotient of whole numbers towards minus infinity. ONNX's Div cuts off towards zero, so
     that it is one too high where the signs differ and something is left over. (Taking that off
     the dividend first would leave the range of i8 at -128.)"""
-    quotient = build.op("Div", [left, right])
+    known = build.numbers(right)
+    if known is not None and (known == -1).all():
+        return build.op("Neg", [left])
+    divisor = _write_divisor(build, right, dtype)
+    quotient = build.op("Div", [left, divisor])
     if dtype is DType.U8:
         return quotient
     zero = build.constant(np.zeros((), dtype.numpy), dtype)
-    rest = build.op("Sub", [left, build.op("Mul", [quotient, right])])
-    signs = [build.op("Less", [value, zero]) for value in (left, right)]
+    rest = build.op("Sub", [left, build.op("Mul", [quotient, divisor])])
+    signs = [build.op("Less", [value, zero]) for value in (left, divisor)]
     inexact = build.op("Not", [build.op("Equal", [rest, zero])])
     above = build.op("And", [inexact, build.op("Xor", signs)])
-    return build.op("Sub", [quotient, build.op("Cast", [above], {"to": dtype})])
+    floor = build.op("Sub", [quotient, build.op("Cast", [above], {"to": dtype})])
+    if divisor is right:
+        return floor
+    return build.op("Where", [_write_minus(build, right, dtype), build.op("Neg", [left]), floor])
+
+
+def _write_divisor(build: OnnxBuilder, right: Any, dtype: DType) -> Any:
+    """A divisor of whole numbers with 1 in place of -1, where the least number of i32 or i64 would
+    end the process (`quotient_of_the_least`)."""
+    known = build.numbers(right)
+    if dtype not in (DType.I32, DType.I64) or (known is not None and (known != -1).all()):
+        return right
+    one = build.constant(np.ones((), dtype.numpy), dtype)
+    return build.op("Where", [_write_minus(build, right, dtype), one, right])
+
+
+def _write_minus(build: OnnxBuilder, right: Any, dtype: DType) -> Any:
+    """Where a divisor is -1."""
+    return build.op("Equal", [right, build.constant(np.full((), -1, dtype.numpy), dtype)])
 
 
 @OPS.register
@@ -262,10 +320,10 @@ def _write_remainder(build: OnnxBuilder, left: Any, right: Any, dtype: DType) ->
     """The remainder with the sign of the divisor; ONNX has it for whole numbers only, and for
     fractions the one with the sign of the dividend."""
     if not dtype.is_float:
-        return build.op("Mod", [left, right])
+        return build.op("Mod", [left, _write_divisor(build, right, dtype)])
     rest = build.op("Mod", [left, right], {"fmod": 1})
     zero = build.constant(np.zeros((), dtype.numpy), dtype)
-    opposite = build.op("Less", [build.op("Mul", [rest, build.op("Sign", [right])]), zero])
+    opposite = _write_opposite(build, rest, right, zero)
     return build.op("Where", [opposite, build.op("Add", [rest, right]), rest])
 
 
@@ -286,6 +344,11 @@ class Pow(Arithmetic):
     name = "pow"
     sign = "**"
     onnx_type = "Pow"
+
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        (least, _), (low, high) = operands
+        even = low == high and low % 2 == 0
+        return NOT_NEGATIVE if even or least >= 0 else UNLIMITED
 
     def domains(self, inputs: Types) -> Mapping[int, Domain]:
         types = [operand_type(inputs, i) for i in range(2)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from math import inf
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -79,6 +80,11 @@ class OnnxBuilder(Protocol):
     def numbers(self, value: Any) -> Array | None:
         """The numbers of a weight or constant; None where the value is computed."""
 
+    def accumulate(self, op_type: str, value: Any, start: Any, type: TensorType) -> tuple[Any, Any]:
+        """An operator of two tensors applied to `start` and the entries of the first axis of
+        `value`, each of this type, one after the other: the last result, and all of them along a
+        first axis."""
+
     def shape(self, dims: Sequence[Dim]) -> Any:
         """A 1-D i64 tensor of sizes: constant where all are known, computed from the graph's
         inputs where they are symbolic. One symbolic entry that can be inferred becomes -1 only
@@ -95,6 +101,12 @@ class Substitutable(Protocol):
 
     def substitute(self, sizes: Mapping[str, int | Dim]) -> object:
         """The same with symbols replaced."""
+
+
+Limits = tuple[float, float]
+"""The least and the greatest that an entry can be."""
+UNLIMITED: Limits = (-inf, inf)
+NOT_NEGATIVE: Limits = (0.0, inf)
 
 
 class Op(Described):
@@ -131,6 +143,8 @@ class Op(Described):
 
     better: ClassVar[Direction | None] = None
     """Which value is better, of a loss; None of everything else."""
+    limits: ClassVar[Limits] = UNLIMITED
+    """What every entry of its results lies between, whatever its operands hold."""
 
     def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
         """The size of an axis of the result, for a size of the same axis of the first operand and
@@ -182,6 +196,12 @@ class Op(Described):
         """What the target of a loss, its second operand, may hold beyond its type and `domains`;
         None where that is anything."""
         return None
+
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        """What every entry of its results lies between, by the limits of its operands."""
+        if self.moves and operands:
+            return min(low for low, _ in operands), max(high for _, high in operands)
+        return self.limits
 
     def domains(self, inputs: Types) -> Mapping[int, Domain]:
         """What operands may hold that take more than their type says, by position: places of a

@@ -11,7 +11,7 @@ from compiler.diagnostics import Fault
 from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import BadOption
 from compiler.ops.axes import need_bool, need_number, operand_type
-from compiler.ops.base import OPS, Array, OnnxBuilder, Types
+from compiler.ops.base import OPS, UNLIMITED, Array, Limits, OnnxBuilder, Types
 from compiler.ops.broadcasting import (
     Elementwise,
     array_type,
@@ -276,6 +276,9 @@ class Cast(Elementwise):
 
     def result_dtype(self, types: Sequence[TensorType]) -> DType:
         return self.dtype
+
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        return operands[0] if self.dtype.is_float else UNLIMITED
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         with np.errstate(all="ignore"):

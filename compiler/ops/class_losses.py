@@ -25,7 +25,17 @@ from compiler.ops.axes import (
     squeeze,
     unsqueeze,
 )
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.base import (
+    NOT_NEGATIVE,
+    OPS,
+    UNLIMITED,
+    Array,
+    Assume,
+    Limits,
+    OnnxBuilder,
+    Op,
+    Types,
+)
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import find_place, given, input_type, need_rate, refuse_option, widen
 from compiler.ops.losses import Reduction, match_shapes, spell_numbers, write_number, write_sum
@@ -271,6 +281,9 @@ class CrossEntropy(ClassLoss):
 
     def takes_probabilities(self) -> bool:
         return True
+
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        return NOT_NEGATIVE if min(self.weight or (0,)) >= 0 else UNLIMITED
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         need_rate(self.name, "label_smoothing", self.label_smoothing)

@@ -14,7 +14,7 @@ from compiler.dims import Dim, at_most
 from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import BadOption
 from compiler.ops.axes import operand_type
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.base import OPS, UNLIMITED, Array, Assume, Limits, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast, literal_dtype
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.coupling import Coupling, CutTensor, cut_shape, result, tie_same
@@ -95,6 +95,11 @@ class Constant(Op):
         if isinstance(self.value, tuple):
             return numbers.reshape(self.shape)
         return np.broadcast_to(numbers, self.shape)
+
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        if isinstance(self.value, Dim) or not self.array.size:
+            return UNLIMITED
+        return float(self.array.min()), float(self.array.max())
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         if isinstance(self.value, tuple) and len(self.value) != math.prod(self.shape):

@@ -17,6 +17,7 @@ from compiler.ops.broadcasting import cast
 from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.creation import LARGEST, write_full
 from compiler.ops.magnitudes import measure_terms
+from compiler.ops.reduction import write_products
 from compiler.ops.spelling import In, Leaf, Method, Spelling
 from compiler.records import dataclass
 from compiler.signature import Operand
@@ -122,6 +123,8 @@ class CumProd(Running):
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         # ONNX has no running product: a row for each entry, with 1 in place of what follows it.
         axis = self.axis % type.rank
+        if not type.dtype.is_float:
+            return _write_whole_products(build, x, type, axis)
         size = type.shape[axis]
         if size.known is not None and size.known**2 <= LARGEST:
             mask = build.constant(np.tri(size.known, dtype=bool))
@@ -134,3 +137,13 @@ class CumProd(Running):
         kept = build.op("Where", [unsqueeze(build, mask, behind), rows, one])
         axes = axes_constant(build, [axis + 1])
         return build.op("ReduceProd", [kept, axes], {"keepdims": 0})
+
+
+def _write_whole_products(build: OnnxBuilder, x: Any, type: TensorType, axis: int) -> Any:
+    """Running products of whole numbers (`product_of_integers`)."""
+    others = [a for a in range(type.rank) if a != axis]
+    last = build.op("Transpose", [x], {"perm": [*others, axis]}) if axis != type.rank - 1 else x
+    slice_type = TensorType(type.dtype, tuple(type.shape[a] for a in others))
+    _, running = write_products(build, last, slice_type)
+    back = [*range(1, axis + 1), 0, *range(axis + 1, type.rank)]
+    return build.op("Transpose", [running], {"perm": back}) if type.rank > 1 else running

@@ -12,7 +12,7 @@ import numpy as np
 
 from compiler.ir.graph import Node
 from compiler.ops.axes import need_number, operand_type
-from compiler.ops.base import OPS, Array, OnnxBuilder, Types
+from compiler.ops.base import NOT_NEGATIVE, OPS, Array, OnnxBuilder, Types
 from compiler.ops.broadcasting import Elementwise, cast
 from compiler.ops.spelling import Call, In, Spelling
 from compiler.records import dataclass
@@ -111,6 +111,7 @@ class Exp(FloatFunction):
     """
 
     name = "exp"
+    limits = NOT_NEGATIVE
     onnx_type = "Exp"
 
     def calculate(self, x: Array) -> Array:
@@ -201,6 +202,7 @@ class Sqrt(FloatFunction):
     """
 
     name = "sqrt"
+    limits = NOT_NEGATIVE
     onnx_type = "Sqrt"
 
     def calculate(self, x: Array) -> Array:
@@ -220,6 +222,7 @@ class Rsqrt(FloatFunction):
     """
 
     name = "rsqrt"
+    limits = NOT_NEGATIVE
 
     def calculate(self, x: Array) -> Array:
         return np.reciprocal(np.sqrt(x))

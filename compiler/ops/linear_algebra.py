@@ -13,13 +13,21 @@ from compiler.ir.graph import Node
 from compiler.messages.tensor_operands import BadEquation, DtypesDiffer, SizesDisagree
 from compiler.ops.axes import need_number, need_rank, operand_type, places
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
-from compiler.ops.broadcasting import broadcast_shapes
+from compiler.ops.broadcasting import broadcast_shapes, cast, cast_operands
+from compiler.ops.choosing import spell_cast
 from compiler.ops.coupling import Coupling, Port, Reading, result, source, tie_broadcast
 from compiler.ops.magnitudes import measure_terms
-from compiler.ops.spelling import Call, In, Infix, Leaf, Spelling
+from compiler.ops.reduction import write_whole_sum
+from compiler.ops.spelling import Call, In, Infix, Leaf, Spelling, Term
 from compiler.records import dataclass
 from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
+
+
+def whole_kernel_dtype(dtype: DType) -> DType:
+    """The dtype in which products of such numbers are computed: ONNX's are for i32 and i64, and
+    wrap around as the narrower ones do."""
+    return dtype if dtype.is_float or dtype is DType.I64 else DType.I32
 
 
 def _need_one_dtype(op: str, types: Sequence[TensorType]) -> None:
@@ -102,7 +110,10 @@ class MatMul(Op):
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
-        return [build.op("MatMul", list(inputs))]
+        kept = outputs[0].dtype
+        wide = whole_kernel_dtype(kept)
+        operands = cast_operands(build, inputs, types, wide)
+        return [cast(build, build.op("MatMul", operands), wide, kept)]
 
     def over_rows(self, operands: Types, rows: Dim) -> Op | None:
         a, b = operand_type(operands, 0).rank, operand_type(operands, 1).rank
@@ -264,12 +275,43 @@ class Einsum(Op):
 
     def torch(self, node: Node) -> Spelling:
         equation = Leaf(self.equation, "equation", field="equation")
-        return Spelling(Call("torch.einsum", (equation, *map(In, range(len(node.inputs))))))
+        made: Term = Call("torch.einsum", (equation, *map(In, range(len(node.inputs)))))
+        kept = node.output.type.dtype
+        if kept.is_integer and kept is not DType.I64:  # PyTorch adds whole numbers up in i64
+            made = spell_cast(made, kept)
+        return Spelling(made)
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
-        return [build.op("Einsum", list(inputs), {"equation": self.equation})]
+        kept = outputs[0].dtype
+        wide = whole_kernel_dtype(kept)
+        operands = cast_operands(build, inputs, types, wide)
+        equation = self.equation
+        if not kept.is_float:
+            known = [operand_type(types, i) for i in range(len(types))]
+            operands, equation = self._sum_alone(build, operands, known)
+        made = build.op("Einsum", operands, {"equation": equation})
+        return [cast(build, made, wide, kept)]
+
+    def _sum_alone(
+        self, build: OnnxBuilder, operands: Sequence[Any], types: Sequence[TensorType]
+    ) -> tuple[list[Any], str]:
+        """Whole numbers with the axes summed over that no other operand has, which Einsum would
+        leave to a reduction (`sum_of_integers`); and the equation of what is left."""
+        parsed = self._parse(types)
+        made, groups = [], []
+        for index, (group, value, found) in enumerate(
+            zip(parsed.inputs, operands, types, strict=True)
+        ):
+            others = "".join((*parsed.inputs[:index], *parsed.inputs[index + 1 :], parsed.output))
+            front, _, back = group.partition(".")
+            axes = [a for a, letter in enumerate(front) if letter not in others]
+            axes += [found.rank - len(back) + a for a, c in enumerate(back) if c not in others]
+            made.append(write_whole_sum(build, value, found.rank, axes))
+            groups.append("".join(c for c in group if c == "." or c in others))
+        equation = f"{','.join(groups)}->{parsed.output}".replace(".", "...")
+        return made, equation
 
     def over_rows(self, operands: Types, rows: Dim) -> Op | None:
         types = [operand_type(operands, i) for i in range(len(operands))]

@@ -13,7 +13,7 @@ from compiler.dims import Dim, equal
 from compiler.ir.graph import Node
 from compiler.messages.attention_and_losses import TargetDoesNotFit
 from compiler.ops.axes import need_prediction, operand_type, places
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.base import NOT_NEGATIVE, OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import given, input_type, refuse_option, widen
 from compiler.ops.spelling import Attribute, Call, In, Leaf, Method, Spelling, Term
@@ -148,6 +148,7 @@ class Mse(PairLoss):
     """
 
     name = "mse"
+    limits = NOT_NEGATIVE
     function = "F.mse_loss"
     reduction: Reduction = "mean"
 
@@ -177,6 +178,7 @@ class L1(PairLoss):
     """
 
     name = "l1"
+    limits = NOT_NEGATIVE
     function = "F.l1_loss"
     reduction: Reduction = "mean"
 
@@ -207,6 +209,7 @@ class SmoothL1(PairLoss):
     """
 
     name = "smooth_l1"
+    limits = NOT_NEGATIVE
     function = "F.smooth_l1_loss"
     beta: float = 1.0
     reduction: Reduction = "mean"
@@ -257,6 +260,7 @@ class Huber(PairLoss):
     """
 
     name = "huber"
+    limits = NOT_NEGATIVE
     function = "F.huber_loss"
     delta: float = 1.0
     reduction: Reduction = "mean"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, final
 
 import numpy as np
@@ -15,7 +15,16 @@ from compiler.ir.target_range import PROBABILITY, TargetRange
 from compiler.messages.attention_and_losses import ClassWeightsDoNotFit
 from compiler.ops.activation import softplus
 from compiler.ops.axes import need_rank, operand_type
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Types
+from compiler.ops.base import (
+    NOT_NEGATIVE,
+    OPS,
+    UNLIMITED,
+    Array,
+    Assume,
+    Limits,
+    OnnxBuilder,
+    Types,
+)
 from compiler.ops.layers import find_place
 from compiler.ops.losses import PairLoss, Reduction, spell_numbers, write_number
 from compiler.ops.spelling import In, Leaf, Method, Term
@@ -44,6 +53,7 @@ class Bce(PairLoss):
     """
 
     name = "bce"
+    limits = NOT_NEGATIVE
     operands = (Operand("probability"), Operand("target"))
     function = "F.binary_cross_entropy"
     reduction: Reduction = "mean"
@@ -92,6 +102,9 @@ class BceWithLogits(PairLoss):
     function = "F.binary_cross_entropy_with_logits"
     pos_weight: float | tuple[float, ...] | None = None
     reduction: Reduction = "mean"
+
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        return NOT_NEGATIVE if np.min(self.pos_weight or 0) >= 0 else UNLIMITED
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         if isinstance(self.pos_weight, tuple):

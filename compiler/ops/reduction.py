@@ -21,8 +21,19 @@ from compiler.ops.axes import (
     operand_type,
     resolve_axes,
     shift_axis,
+    unsqueeze,
 )
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ops.base import (
+    NOT_NEGATIVE,
+    OPS,
+    UNLIMITED,
+    Array,
+    Assume,
+    Limits,
+    OnnxBuilder,
+    Op,
+    Types,
+)
 from compiler.ops.broadcasting import cast
 from compiler.ops.coupling import Coupling, Reading, result, source
 from compiler.ops.magnitudes import measure_terms
@@ -144,6 +155,28 @@ def reduce_axes(
     return build.op(op_type, inputs, {} if keep else {"keepdims": 0})
 
 
+def write_whole_sum(build: OnnxBuilder, x: Any, rank: int, axes: Sequence[int]) -> Any:
+    """Whole numbers summed over axes: the last of running sums, for ONNX Runtime's ReduceSum
+    computes in f64 (`sum_of_integers`)."""
+    last = build.constant(np.array(-1))
+    for axis in sorted(axes, reverse=True):
+        sums = build.op("CumSum", [x, build.constant(np.array(axis))])
+        x = build.op("Gather", [sums, last], {"axis": axis})
+    return x
+
+
+def write_products(build: OnnxBuilder, x: Any, type: TensorType) -> tuple[Any, Any]:
+    """The product of the last axis of whole numbers, of this type, and the products of all entries
+    up to each one, along a first axis: multiplied one after the other, for ONNX Runtime's
+    ReduceProd computes in f64 (`product_of_integers`)."""
+    rank = type.rank
+    entries = build.op("Transpose", [x], {"perm": [rank, *range(rank)]}) if rank else x
+    zero, one = (build.constant(np.full((), n, np.int64)) for n in (0, 1))
+    first = build.op("Gather", [entries, zero], {"axis": 0})
+    start = build.op("Add", [build.op("Mul", [first, zero]), one])
+    return build.accumulate("Mul", entries, start, type)
+
+
 def _rank(node: Node) -> int:
     value = node.inputs[0]
     assert value is not None
@@ -155,10 +188,43 @@ def _widen(x: Array) -> Array:
     return x.astype(np.float32) if x.dtype == np.float16 else x
 
 
+class Total(Reduction):
+    """Base of sums and products, which of whole numbers are i64. ONNX Runtime's reductions compute
+    these in f64 (`sum_of_integers`, `product_of_integers`)."""
+
+    @abstractmethod
+    def is_small(self, x: TensorType) -> bool:
+        """Whether totals of such whole numbers stay below 2**53, where f64 is exact."""
+
+    @abstractmethod
+    def write_whole(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        """The total of the last axis of whole numbers; `type` is the result's."""
+
+    def result_dtype(self, dtype: DType) -> DType:
+        return dtype if dtype.is_float else DType.I64
+
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        if x.dtype.is_float or self.is_small(x):
+            return super().onnx(build, inputs, types, outputs)
+        axes = count_axes(self.axis, x.rank)
+        kept = [axis for axis in range(x.rank) if axis not in axes]
+        value = cast(build, inputs[0], x.dtype, DType.I64)
+        if [*kept, *axes] != [*range(x.rank)]:
+            value = build.op("Transpose", [value], {"perm": [*kept, *axes]})
+        shape = [x.shape[axis] for axis in (*kept, *axes)]
+        for _ in axes:
+            shape.pop()
+            value = self.write_whole(build, value, TensorType(DType.I64, tuple(shape)))
+        return [unsqueeze(build, value, axes) if self.keep and axes else value]
+
+
 @OPS.register
 @final
 @dataclass(frozen=True)
-class Sum(Reduction):
+class Sum(Total):
     """The sum along axes; of whole numbers and truth values it is i64.
 
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1:
@@ -174,8 +240,14 @@ class Sum(Reduction):
     onnx_type = "ReduceSum"
     adds_zeros = True
 
-    def result_dtype(self, dtype: DType) -> DType:
-        return dtype if dtype.is_float else DType.I64
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        return NOT_NEGATIVE if operands[0][0] >= 0 else UNLIMITED
+
+    def is_small(self, x: TensorType) -> bool:
+        return x.dtype is DType.BOOL or x.dtype.numpy.itemsize <= 2
+
+    def write_whole(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        return write_whole_sum(build, x, type.rank + 1, [type.rank])
 
     def magnitudes(
         self, operands: Sequence[Array | None], results: Sequence[Array]
@@ -205,6 +277,9 @@ class Mean(Reduction):
     name = "mean"
     method = "mean"
     onnx_type = "ReduceMean"
+
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        return operands[0]
 
     def check(self, type: TensorType) -> None:
         need_float(self.name, type)
@@ -283,7 +358,7 @@ class Min(Extremum):
 @OPS.register
 @final
 @dataclass(frozen=True)
-class Prod(Reduction):
+class Prod(Total):
     """The product along axes; of whole numbers and truth values it is i64.
 
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1.
@@ -297,8 +372,11 @@ class Prod(Reduction):
     method = "prod"
     onnx_type = "ReduceProd"
 
-    def result_dtype(self, dtype: DType) -> DType:
-        return dtype if dtype.is_float else DType.I64
+    def is_small(self, x: TensorType) -> bool:
+        return x.dtype is DType.BOOL
+
+    def write_whole(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
+        return write_products(build, x, type)[0]
 
     def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
         dtype = x.dtype if x.dtype.kind == "f" else np.int64

@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from compiler.ops.axes import need_float
-from compiler.ops.base import OPS, Array, OnnxBuilder, Types
+from compiler.ops.base import NOT_NEGATIVE, OPS, Array, OnnxBuilder, Types
 from compiler.ops.elementwise import Function
 from compiler.records import dataclass
 from compiler.tensor import DType, TensorType
@@ -61,6 +61,7 @@ class Abs(Function):
     """
 
     name = "abs"
+    limits = NOT_NEGATIVE
     onnx_type = "Abs"
 
     def calculate(self, x: Array) -> Array:

@@ -14,7 +14,7 @@ from compiler.messages.layers import HalvesDiffer
 from compiler.module_initializers import ModuleConstant
 from compiler.ops.activation import Activation, sigmoid, softplus, write_number
 from compiler.ops.axes import need_float, need_rank, operand_type, resolve_axis, shift_axis
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
+from compiler.ops.base import NOT_NEGATIVE, OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.coupling import Coupling, Part, result, source, tie_channels, tie_same
 from compiler.ops.layers import (
     find_place,
@@ -50,6 +50,7 @@ class Softplus(Activation):
     """
 
     name = "softplus"
+    limits = NOT_NEGATIVE
     function = "F.softplus"
     module = "nn.Softplus"
     beta: float = 1.0

@@ -70,6 +70,7 @@ class Softmax(AxisShares):
     """
 
     name = "softmax"
+    limits = (0.0, 1.0)
     function = "F.softmax"
     module = "nn.Softmax"
     onnx_type = "Softmax"
