@@ -34,6 +34,16 @@ def check(folder: Path, clauses: str) -> tuple[int, str]:
         ("apply quantize(int8)  require latency <= 0ms", "W1219"),
         ("apply quantize(int8)  require 0B >= memory", "W1219"),
         ("apply quantize(int8)  require size <= 256B", "W1171"),
+        ("apply quantize(int8)  require error <= -5%", "W1219"),
+        ("apply quantize(int8)  require error < 0%", "W1219"),
+        ("apply quantize(int8)  require flops < 0", "W1219"),
+        ("apply quantize(int8)  require val.loss <= -1", "W0658"),
+        ("apply prune(weights=0%)", "W0601"),
+        ('apply prune(channels=50%, ranking="global", most=0%)', "W0601"),
+        ("target cpu(threads=100000)", "W0601"),
+        ("apply quantize(weights4(block=2 ** 70))", "W0353"),
+        ("apply search([prune], seed=-1)  require size <= 9KiB", "W0601"),
+        ("apply low_rank(energy=90%, only=[])", "W1350"),
     ],
 )
 def test_check_refuses_what_cannot_be_done(tmp_path: Path, clauses: str, code: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from compiler.compression.copying import GraphCopy, find_sizes, prefixed_parameters
-from compiler.diagnostics import CompileError, Message
+from compiler.diagnostics import CompileError
 from compiler.dims import Dim
 from compiler.ir.graph import Alias, Decision, Frame, Graph, Node, Output, Parameter, Value
 from compiler.ir.verify import verify_graph
@@ -101,7 +101,9 @@ def find_same_calls(train: Train, name: str) -> tuple[CallOfNet, ...]:
     return (first, *(call for call in others if call.frame.tensors == first.frame.tensors))
 
 
-def find_obstacle(train: Train, name: str, kept: Collection[str]) -> Message | None:
+def find_obstacle(
+    train: Train, name: str, kept: Collection[str]
+) -> NetInsideLoop | NetLookedInto | None:
     """Why no other graph can take the place of a net: the step applies it inside a loop, or takes
     more from it than its outputs: a part of it, or a weight whose path in the net is not among
     those `kept`. None where one can."""

@@ -61,6 +61,12 @@ class CompressionPass(Described):
         return False
 
     @property
+    def keeps_layers(self) -> bool:
+        """Whether it leaves every layer as it was, with other numbers in its weights: what can be
+        told of the net before it can be told of the net behind it."""
+        return False
+
+    @property
     def attaches(self) -> bool:
         """Whether it puts the net back into its train, to train it on or to ask for gradients."""
         return self.trains

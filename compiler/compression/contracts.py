@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.compression.feasibility import compute
-from compiler.compression.requirements import find_all
+from compiler.compression.requirements import find_all, find_figures
 from compiler.program import Bound, Computed, Figure, Quantity, Requirement
 from compiler.records import dataclass
 
@@ -55,7 +55,8 @@ class Verdict(StrEnum):
 @dataclass(frozen=True)
 class Judgement:
     """A requirement, what was measured, and how sure the verdict is. `gap` is left minus right,
-    `interval` its 95 % interval; `needed` are the rows that would decide where `rows` do not."""
+    `interval` its 95 % interval; `needed` are the rows that would decide where `rows` do not.
+    `shown` is the 95 % interval of the left side, as it stands beside the figure."""
 
     requirement: Requirement
     verdict: Verdict
@@ -65,6 +66,7 @@ class Judgement:
     interval: tuple[float, float] | None = None
     rows: int = 0
     needed: int | None = None
+    shown: tuple[float, float] | None = None
 
     @property
     def undecided(self) -> bool:
@@ -97,7 +99,8 @@ def judge(requirement: Requirement, look_up: Lookup) -> Judgement:
     if interval is not None and len(uncertain) > 1 and interval[0] < 0 < interval[1]:
         half = (interval[1] - interval[0]) / 2
         needed = math.ceil(rows * (half / abs(gap)) ** 2) if gap and rows else None
-    return Judgement(requirement, verdict, left, right, gap, interval, rows, needed)
+    shown = _find_shown(requirement.left, measured, right, interval)
+    return Judgement(requirement, verdict, left, right, gap, interval, rows, needed, shown)
 
 
 def is_kept(relation: str, gap: float) -> bool:
@@ -169,6 +172,25 @@ def _find_interval(
         return None  # one row says nothing about others
     half = CONFIDENCE * float(gaps.std(ddof=1)) / math.sqrt(len(gaps))
     return gap - half, gap + half
+
+
+def _find_shown(
+    side: Bound,
+    measured: dict[Figure, Measured],
+    right: float,
+    interval: tuple[float, float] | None,
+) -> tuple[float, float] | None:
+    """The interval of the left side. Of rounds it is that of its own median: the median of the
+    differences within a round, which decides how sure a verdict is, may lie elsewhere than the
+    difference of the medians that are printed."""
+    if interval is None:
+        return None
+    own = {f: measured[f] for f in find_figures(side)}
+    timed = sum(m.spread is Spread.ROUNDS for m in own.values())
+    if timed != 1:  # a quotient of two medians has none of its own
+        return (right + interval[0], right + interval[1]) if not timed else None
+    values = {f: m.value if m.samples is None else m.samples for f, m in own.items()}
+    return median_interval(np.asarray(evaluate_bound(side, values), dtype=np.float64))
 
 
 def _find_share_interval(

@@ -10,6 +10,8 @@ from compiler.signature import Described, Registry
 from compiler.source import Span
 from compiler.training.settings import refuse
 
+MOST_THREADS = 1024
+"""More than any machine has cores for one operator."""
 BLOCKS = (8, 16)
 """Channels that ONNX Runtime's f32 convolutions compute together: with AVX2, with AVX-512. Where
 channels fill no blocks, tensors are laid out anew around the layer."""
@@ -45,8 +47,8 @@ class Cpu(Device):
     vnni: bool = True
 
     def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            refuse(self.name, "threads", self.threads, "1 or above")
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            refuse(self.name, "threads", self.threads, f"from 1 to {MOST_THREADS:,}")
 
     def aim(self, sizes: tuple[tuple[str, int], ...], span: Span | None) -> Target:
         """The target of a device with the sizes of the net's inputs."""

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from compiler.compression.figures import WORDS
 from compiler.compression.floors import find_floor
 from compiler.compression.wording import format_value
-from compiler.diagnostics import CompileError, Message
+from compiler.diagnostics import Message
 from compiler.messages.contracts import CountImpossible, SizeImpossible
 from compiler.program import Bound, Computed, Figure, Program, Quantity, Requirement, Variant
 from compiler.units import format_size
-
-POSITIVE = ("latency", "memory")
-"""Figures that are above 0 whatever the passes find, and have no other bound before work."""
-
-
-def refuse_impossible(program: Program) -> None:
-    """Ends a build whose contracts on sizes no result could hold, before any work.
-
-    Raises:
-        CompileError: there is such a contract.
-    """
-    faults = list(find_impossible(program))
-    if faults:
-        raise CompileError(faults)
 
 
 def find_impossible(program: Program) -> Iterator[Message]:
@@ -61,11 +48,15 @@ def _find_low_counts(variant: Variant) -> Iterator[Message]:
             if limit < least:
                 needed = f"at least {least:,}"
                 yield CountImpossible(requirement.span, "params", f"{limit:,.0f}", needed)
-        for name in POSITIVE:
-            limit = find_limit(requirement, name)
-            if limit is not None and limit <= 0:
+        for word in WORDS:
+            limit = find_limit(requirement, word.word)
+            strict = word.positive or requirement.relation in ("<", ">")
+            # Sizes and counts of parameters have bounds of their own.
+            if word.word in ("size", "params") or limit is None:
+                continue
+            if limit < 0 or (limit == 0 and strict):
                 shown = format_value(limit, requirement.left)
-                yield CountImpossible(requirement.span, name, shown, "never so low")
+                yield CountImpossible(requirement.span, word.word, shown, "never so low")
 
 
 def find_limit(requirement: Requirement, name: str) -> float | None:
@@ -76,15 +67,16 @@ def find_limit(requirement: Requirement, name: str) -> float | None:
         left, right = right, left
     if not isinstance(left, Figure) or left.owner is not None or left.name != name:
         return None
-    return _find_number(right)
+    return find_number(right)
 
 
-def _find_number(bound: Bound) -> float | None:
+def find_number(bound: Bound) -> float | None:
+    """The value of a side that names no figure; None where it names one."""
     match bound:
         case Quantity(value=value):
             return value
         case Computed(operator=operator, left=left, right=right):
-            first, second = _find_number(left), _find_number(right)
+            first, second = find_number(left), find_number(right)
             if first is None or second is None:
                 return None
             return compute(operator, first, second)

@@ -19,24 +19,29 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class FigureWord:
-    """One figure: its word, what it counts, an example of a bound, and what it is."""
+    """One figure: its word, what it counts, an example of a bound, and what it is. All of them are
+    costs, of which the lower one is better; none is below 0, and some are `positive` in any net."""
 
     word: str
     kind: Kind
     example: str
     doc: str
+    positive: bool = False
 
 
 WORDS = (
-    FigureWord("size", Kind.BYTES, "24KiB", "bytes of the deployed ONNX file"),
+    FigureWord("size", Kind.BYTES, "24KiB", "bytes of the deployed ONNX file", positive=True),
     FigureWord("params", Kind.PLAIN, "10000", "numbers in the weights of the net"),
     FigureWord("flops", Kind.PLAIN, "1e6", "floating-point operations of one call"),
-    FigureWord("latency", Kind.SECONDS, "0.5ms", "median time of one call, at `target`"),
+    FigureWord(
+        "latency", Kind.SECONDS, "0.5ms", "median time of one call, at `target`", positive=True
+    ),
     FigureWord(
         "memory",
         Kind.BYTES,
         "2MiB",
         "bytes of the weights and of the largest set of tensors alive at once, at `target`",
+        positive=True,
     ),
     FigureWord(
         "error",

@@ -15,6 +15,8 @@ LARGEST = 1024
 """No size beyond this is tried."""
 TRIES = 20_000
 """Random assignments tried where equal sizes are not possible."""
+ROWS = "batch"
+"""What trains call the number of rows."""
 TYPICAL = 32
 """The size of a dim that nobody gave one, where figures are taken; of rows it is 1."""
 
@@ -45,12 +47,15 @@ class SizeSearch:
     @cached_property
     def rows(self) -> frozenset[str]:
         """The symbols that count rows: the first axis of an input and of an output, and no other
-        axis of either."""
+        axis of either. Where all axes are open, as of an image `[height, width]`, nothing tells
+        rows from entries of one, but for the name that a train gives them."""
         inputs = [i.value.type.shape for i in self.graph.inputs]
         outputs = [o.value.type.shape for o in self.graph.outputs]
         inner = {s for shape in (*inputs, *outputs) for dim in shape[1:] for s in dim.symbols}
         firsts = [{_plain_symbol(s[0]) for s in shapes if s} for shapes in (inputs, outputs)]
-        return frozenset(name for name in firsts[0] & firsts[1] - inner if name is not None)
+        sized = {_plain_symbol(s[0]) for s in inputs if any(dim.known is not None for dim in s[1:])}
+        found = firsts[0] & firsts[1] - inner
+        return frozenset(name for name in found & {ROWS, *sized} if name is not None)
 
     def is_possible(self, sizes: Mapping[str, int]) -> bool:
         """Whether every axis of every value has at least one element and every condition of

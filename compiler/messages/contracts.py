@@ -38,7 +38,8 @@ class SizeImpossible(Message):
     work is done."""
 
     code: ClassVar[str] = "W1171"
-    good: ClassVar[str] = variant_spec("apply quantize(int8)  require size <= 2KiB")
+    bad: ClassVar[str] = variant_spec("apply quantize(int8)  require size <= 2KiB")
+    good: ClassVar[str] = variant_spec("apply quantize(int8)  require size <= 4KiB")
 
     required: str  # "1.0 KiB"
     bound: str
@@ -90,6 +91,7 @@ class CountImpossible(Message):
     weights than the groups of channels and the ranks leave, or no time at all."""
 
     code: ClassVar[str] = "W1219"
+    bad: ClassVar[str] = variant_spec("apply quantize(int8)  require params <= 2000")
     good: ClassVar[str] = variant_spec("apply quantize(int8)  require params <= 3000")
 
     figure: str

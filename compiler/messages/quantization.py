@@ -6,7 +6,7 @@ from typing import ClassVar, final
 
 from compiler.diagnostics import Message
 from compiler.messages.variants import variant_spec
-from compiler.messages.wording import count
+from compiler.messages.wording import count, list_words
 from compiler.records import dataclass
 
 
@@ -94,21 +94,28 @@ class FloatLayersTooMany(Message):
 @final
 @dataclass(frozen=True)
 class NoIntegerOperator(Message):
-    """`form="qoperator"` asks for integer operators in the file, and ONNX has none for the layers
-    of the net that are rounded: matrix products without a batch axis stay products between
-    rounded values. The file would be the same as without `form`."""
+    """`form="qoperator"` asks for integer operators in the file, and ONNX has none for some layers
+    of the net that are rounded: matrix products without a batch axis, and those of more than two
+    axes, stay products between rounded values, as they are without `form`."""
 
     code: ClassVar[str] = "W1217"
     net: str
+    layers: tuple[str, ...] = ()
 
     def title(self) -> str:
-        return f"no layer of `{self.net}` becomes an integer operator"
+        which = list_words(self.layers) if self.layers else "no layer"
+        verb = "becomes" if len(self.layers) < 2 else "become"
+        return f"{which} of `{self.net}` {verb} {'no' if self.layers else 'an'} integer operator"
 
     def label(self) -> str:
         return 'is rounded, and `form="qoperator"` has no operator for it'
 
     def help(self) -> str:
-        return "leave `form` out: the file computes in integers all the same"
+        own = "leave `form` out: the file computes in integers all the same"
+        if not self.layers:
+            return own
+        kept = ", ".join(f'"{layer}"' for layer in self.layers)
+        return f"{own}; or leave these layers in floats: `except=[{kept}]`"
 
 
 @final

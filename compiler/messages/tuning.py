@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, final
 
-from compiler.diagnostics import Message
+from compiler.diagnostics import Label, Message
 from compiler.messages.items import train_spec
 from compiler.records import dataclass
+from compiler.source import Span
 
 PARTS = """\
 model Net() {{
@@ -32,6 +34,11 @@ train fit on digits {{
 TUNED = "variant tiny of fit { apply finetune(epochs=2) }\n"
 
 
+def list_passes(places: Sequence[Span]) -> Sequence[Label]:
+    """Where the passes of a variant stand that put a net back into its train."""
+    return tuple(Label(place, "puts the compressed net into its train") for place in places)
+
+
 @final
 @dataclass(frozen=True)
 class NetInsideLoop(Message):
@@ -43,12 +50,16 @@ class NetInsideLoop(Message):
 
     code: ClassVar[str] = "W1100"
     net: str
+    passes: tuple[Span, ...] = ()  # the passes of a variant that need it
 
     def title(self) -> str:
         return f"the net `{self.net}` cannot be exchanged in its train"
 
     def label(self) -> str:
         return f"applies `{self.net}` nowhere, or inside a `scan`"
+
+    def labels(self) -> Sequence[Label]:
+        return list_passes(self.passes)
 
     def help(self) -> str:
         return "put the loop into the model, so that the train applies the net once a step"
@@ -69,12 +80,16 @@ class NetLookedInto(Message):
     good: ClassVar[str] = PARTS.format(features="net(image).features") + TUNED
     net: str
     part: str
+    passes: tuple[Span, ...] = ()  # the passes of a variant that need it
 
     def title(self) -> str:
         return f"the net `{self.net}` cannot be exchanged in its train"
 
     def label(self) -> str:
         return f"uses `{self.part}` by itself, which the compressed net does not have"
+
+    def labels(self) -> Sequence[Label]:
+        return list_passes(self.passes)
 
     def help(self) -> str:
         return f"make it an output of the model of `{self.net}`, and use that"

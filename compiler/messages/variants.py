@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, final
 
-from compiler.diagnostics import Label, Message
+from compiler.diagnostics import Label, Message, Severity
 from compiler.messages.items import train_spec
 from compiler.messages.wording import list_words
 from compiler.records import dataclass
@@ -76,7 +76,7 @@ class KindsDiffer(Message):
 
     code: ClassVar[str] = "W0652"
     bad: ClassVar[str] = variant_spec("require size <= 5ms")
-    good: ClassVar[str] = variant_spec("require size <= 5KiB")
+    good: ClassVar[str] = variant_spec("require size <= 50KiB")
 
     left: str  # "`size` is a number of bytes"
     right: str
@@ -225,14 +225,64 @@ class BeyondBest(Message):
     good: ClassVar[str] = variant_spec("require val.accuracy >= 97%")
 
     figure: str
-    best: float
+    limit: str  # "is 1 at best"
     advice: str = ""
 
     def title(self) -> str:
         return "no net can hold this"
 
     def label(self) -> str:
-        return f"`{self.figure}` is {self.best:g} at best"
+        return f"`{self.figure}` {self.limit}"
 
     def help(self) -> str | None:
         return self.advice or None
+
+
+@final
+@dataclass(frozen=True)
+class HeldByAll(Message):
+    """A requirement holds of every net, whatever its passes do: an accuracy of at least 0, a size
+    of at least 0 bytes. It says nothing, so something else was meant."""
+
+    code: ClassVar[str] = "W1388"
+    severity: ClassVar[Severity] = Severity.WARNING
+    bad: ClassVar[str] = variant_spec("require val.accuracy <= 97")
+    good: ClassVar[str] = variant_spec("require val.accuracy >= 97%")
+
+    figure: str
+    limit: str  # "is never above 1"
+    advice: str = ""
+
+    def title(self) -> str:
+        return "every net holds this"
+
+    def label(self) -> str:
+        return f"`{self.figure}` {self.limit}"
+
+    def help(self) -> str:
+        return self.advice or "leave it out, or require what a net can miss"
+
+
+@final
+@dataclass(frozen=True)
+class WorseRequired(Message):
+    """A figure is bounded on the side where it is better: a size from below, an accuracy from
+    above. A net that is better than the bound would fail the contract, which is hardly meant."""
+
+    code: ClassVar[str] = "W1389"
+    severity: ClassVar[Severity] = Severity.WARNING
+    bad: ClassVar[str] = variant_spec("require size >= 24KiB")
+    good: ClassVar[str] = variant_spec("require size <= 24KiB")
+
+    figure: str
+    better: str  # "lower"
+    turned: str  # "<="
+
+    def title(self) -> str:
+        return "a better net would not hold this"
+
+    def label(self) -> str:
+        return f"the {self.better} `{self.figure}` is the better one"
+
+    def help(self) -> str:
+        return f"did you mean `{self.figure} {self.turned} …`?"

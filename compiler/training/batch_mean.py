@@ -78,7 +78,7 @@ class BatchMean(Metric):
         """`Mean.resolve` chooses it where it fits."""
 
     def evaluate(self, *arrays: Array | None) -> float:
-        values = (np.asarray(value, np.float64) for _, value, _ in self._pair(arrays))
+        values = (np.asarray(value, np.float64) for _, value, _ in self.pair(arrays))
         return float(sum(p.factor * v for p, v in zip(self.parts, values, strict=True)))
 
     def combine(self, batches: Batches) -> float:
@@ -86,7 +86,7 @@ class BatchMean(Metric):
         for place, part in enumerate(self.parts):
             total = count = 0.0
             for rows, arrays in batches:
-                _, value, target = list(self._pair(arrays))[place]
+                _, value, target = list(self.pair(arrays))[place]
                 size = float(rows)
                 if part.counting is not None:
                     size = part.counting.weigh(np.asarray(target))
@@ -95,7 +95,7 @@ class BatchMean(Metric):
             figure += part.factor * (total / count if count else math.nan)
         return figure
 
-    def _pair(self, operands: Sequence[T]) -> Iterator[tuple[Part, T, T | None]]:
+    def pair(self, operands: Sequence[T]) -> Iterator[tuple[Part, T, T | None]]:
         """Each part with its value and its target."""
         rest = iter(operands)
         for part in self.parts:
@@ -106,7 +106,7 @@ class BatchMean(Metric):
         sums: list[tuple[str, str]] = []
         steps: list[tuple[str, str]] = []
         terms = []
-        for number, (part, value, target) in enumerate(self._pair(arguments), 1):
+        for number, (part, value, target) in enumerate(self.pair(arguments), 1):
             mark = f"_{number}" if self.parts[1:] else ""
             total, count, size = f"total{mark}", "rows", "rows"
             if part.counting is not None:

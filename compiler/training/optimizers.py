@@ -49,9 +49,10 @@ class Sgd(Optimizer):
 
     def check(self) -> None:
         require_positive(self.name, "lr", self.lr)
-        require_at_least_zero(self.name, "momentum", self.momentum)
+        require_share(self.name, "momentum", self.momentum)
         require_at_least_zero(self.name, "weight_decay", self.weight_decay)
-        require_at_least_zero(self.name, "dampening", self.dampening)
+        if not 0 <= self.dampening <= 1:
+            refuse(self.name, "dampening", self.dampening, "from 0 to 1")
         if self.nesterov and self.momentum == 0:
             advice = "give `momentum=0.9`, or leave out `nesterov`"
             refuse_together(self.name, "nesterov", "Nesterov needs momentum", advice)

@@ -27,6 +27,12 @@ def require_share(owner: str, name: str, value: float) -> None:
         refuse(owner, name, value, "at least 0 and below 1")
 
 
+def require_part(owner: str, name: str, value: float) -> None:
+    """Raises `Fault` unless `value` lies in (0, 1): a part that is to go, and not all of it."""
+    if not 0 < value < 1:
+        refuse(owner, name, value, "above 0 and below 1")
+
+
 def require_duration(owner: str, name: str, value: Duration, *, least: float = 0) -> None:
     """Raises `Fault` for a stretch shorter than `least` or longer than the training."""
     if not value.value >= least or not math.isfinite(value.value):

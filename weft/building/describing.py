@@ -135,23 +135,14 @@ def describe_judgement(judgement: Judgement, outcome: Outcome) -> str:
     shown = format_value(judgement.left, left)
     bound = format_value(judgement.right, left)
     text = f"{judgement.verdict.value}: {shown} against {bound}"
-    interval = _find_interval(judgement)
-    if interval is not None:
-        low, high = interval
+    if judgement.shown is not None:
+        low, high = judgement.shown
         text += f", 95 % interval {format_value(low, left)} to {format_value(high, left)}"
     if judgement.rows:
         text += f", n = {judgement.rows:,}"
     if judgement.needed is not None:
         text += f": undecidable at this n, {judgement.needed:,} rows would decide"
     return text + _warn(outcome, judgement)
-
-
-def _find_interval(judgement: Judgement) -> tuple[float, float] | None:
-    """The 95 % interval of the left side, beside the right one as it was measured."""
-    if judgement.interval is None:
-        return None
-    low, high = judgement.interval
-    return judgement.right + low, judgement.right + high
 
 
 def _find_facts(outcome: Outcome) -> dict[str, Any]:
@@ -196,7 +187,7 @@ def _encode(judgement: Judgement) -> dict[str, Any]:
         "left": judgement.left,
         "right": judgement.right,
         "gap": judgement.gap,
-        "interval": _find_interval(judgement),
+        "interval": judgement.shown,
         "rows": judgement.rows,
         "rows_needed": judgement.needed,
     }

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from compiler.compression.feasibility import refuse_impossible
 from compiler.diagnostics import CompileError
 from compiler.writing.python import show
 from weft.cli.reporting import (
@@ -51,7 +50,6 @@ def add_to(app: typer.Typer) -> None:
             weft build digits.weft -o out --set fit.epochs=5 --force
         """
         program = check_file(file, assignments)
-        refuse_impossible(program)
         from backends.onnx_runtime.session import Device as Place
         from weft.building.describing import explain_outcome
         from weft.building.stages import Build

@@ -89,11 +89,6 @@ def _check(
         print_after=shown,
         opened=opened,
     )
-    if program is not None and not sink.has_errors and program.variants:
-        from compiler.compression.feasibility import find_impossible
-
-        for message in find_impossible(program):
-            sink.report(message)
     if data and program is not None and not sink.has_errors:
         for train in program.trains.values():
             validate_data(train, sink)

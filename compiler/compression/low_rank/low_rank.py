@@ -97,13 +97,16 @@ class LowRank(CompressionPass):
     def find_fault(
         self, graph: Graph | None, bounded: Collection[str], span: Span | None
     ) -> Message | None:
-        """A net of which no layer would have fewer weights in factors of the given rank."""
-        if graph is None or self.rank is None:
+        """A net of which no layer may be touched, or none would have fewer weights in factors of
+        the given rank."""
+        if graph is None:
             return None
         reasons = []
         for layer in find_layers(graph):
             if not is_selected(layer.path, self.only, self.except_):
                 continue
+            if self.rank is None:
+                return None
             reason = layer.reason or self._count_factors(layer, self.rank)
             if not reason:
                 return None

@@ -45,7 +45,7 @@ from compiler.training.settings import (
     refuse,
     refuse_together,
     require_at_least_zero,
-    require_share,
+    require_part,
 )
 
 
@@ -130,13 +130,18 @@ class Prune(CompressionPass):
         for name in ("channels", "weights", "most"):
             value = getattr(self, name)
             if value is not None:
-                require_share(self.name, name, value)
+                require_part(self.name, name, value)
         if self.pattern is not None and read_pattern(self.pattern) is None:
             refuse(self.name, "pattern", self.pattern, 'how many of how many stay, as `"2:4"`')
         require_at_least_zero(self.name, "tolerance", self.tolerance)
         if self.round_to != "fastest" and self.round_to < 1:
             refuse(self.name, "round_to", self.round_to, "at least 1")
         self._check_together()
+
+    @property
+    def keeps_layers(self) -> bool:
+        """Where only single weights become zero."""
+        return self.channels is None and not self.zeros
 
     @property
     def attaches(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import final
 
 from compiler.compression.base import WeightedNet
@@ -11,7 +12,7 @@ from compiler.compression.quantization.base import SCHEMES, Scheme
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.calibration import Batch, draw_batches, measure_sqnr
 from compiler.compression.quantization.dense_layers import find_dense
-from compiler.compression.quantization.dynamic import Dynamic
+from compiler.compression.quantization.dynamic import Dynamic, refuse_setting
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.stored import Stored8
 from compiler.compression.world import LayerNote, World
@@ -64,6 +65,10 @@ class Auto(Scheme):
     least_bits = 8.0
     chooses = True
     sqnr: float = 20.0
+
+    def check(self) -> None:
+        if not isfinite(self.sqnr):
+            refuse_setting(self, "sqnr", self.sqnr, "a finite number of decibels")
 
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Literal, final
 
 from compiler.compression.base import WeightedNet
@@ -94,6 +95,8 @@ class Int8(Scheme):
             refuse_setting(self, "rows", self.rows, "at least 1")
         if self.float_layers < 0:
             refuse_setting(self, "float_layers", self.float_layers, "at least 0")
+        if not isfinite(self.sqnr):
+            refuse_setting(self, "sqnr", self.sqnr, "a finite number of decibels")
 
     def find_fault(
         self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None

@@ -41,6 +41,8 @@ from compiler.tensor import DType
 Array = NDArray[Any]
 Level = Literal[0, 1, 2, 3, 4]
 
+MOST_BLOCK = 2**16
+"""Rows are filled up to whole blocks, so that larger ones only make files larger."""
 LEAST = 1024
 """Numbers of a weight below which a block's kernel does not pay."""
 
@@ -64,8 +66,8 @@ class Blocks:
 
     def check(self, scheme: Scheme) -> None:
         """Refuses blocks that the runtime does not have."""
-        if self.block < 16 or self.block & (self.block - 1):
-            refuse_setting(scheme, "block", self.block, "a power of 2, at least 16")
+        if not 16 <= self.block <= MOST_BLOCK or self.block & (self.block - 1):
+            refuse_setting(scheme, "block", self.block, f"a power of 2 from 16 to {MOST_BLOCK:,}")
 
     def find_fault(
         self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None

@@ -27,6 +27,7 @@ from compiler.messages.search import (
 )
 from compiler.records import dataclass
 from compiler.source import Span
+from compiler.training.settings import refuse
 
 
 @COMPRESSION.register
@@ -73,6 +74,8 @@ class Search(CompressionPass):
 
     def check(self) -> None:
         """Refuses a search of nothing, and of what cannot be tried on single layers."""
+        if not 0 <= self.seed < 2**63:
+            refuse(self.name, "seed", self.seed, "at least 0 and below 2 ** 63")
         if not self.passes:
             raise Fault(lambda where: SearchOfNothing(where.argument("passes")))
         for family in self.passes:

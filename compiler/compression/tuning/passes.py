@@ -45,6 +45,11 @@ class Finetune(CompressionPass):
         """The epoch that judges best may be the one before any."""
         return True
 
+    @property
+    def keeps_layers(self) -> bool:
+        """Only numbers change."""
+        return True
+
     def shorten(self, share: float) -> Finetune:
         """The same for a share of the epochs, at least one."""
         return replace(self, epochs=ceil(share * self.epochs))
@@ -94,6 +99,11 @@ class Distill(CompressionPass):
     @property
     def may_leave_whole(self) -> bool:
         """The epoch that judges best may be the one before any."""
+        return True
+
+    @property
+    def keeps_layers(self) -> bool:
+        """Only numbers change."""
         return True
 
     def shorten(self, share: float) -> Distill:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from compiler.compression.figures import FIGURES, Kind
-from compiler.compression.requirements import find_figures, isolate
-from compiler.diagnostics import did_you_mean
+from compiler.compression.requirements import find_figures
+from compiler.diagnostics import Severity, did_you_mean
 from compiler.elaborate.context import Body
 from compiler.elaborate.describing import describe
+from compiler.elaborate.items.reach import find_reach_fault
 from compiler.elaborate.values import Known, Poison
 from compiler.messages.clauses import NoSuchItem
 from compiler.messages.training import UnknownFigure
 from compiler.messages.variants import (
     BadRequire,
-    BeyondBest,
     ContractAboutItself,
     KindsDiffer,
     NoMetricsHere,
@@ -84,30 +84,10 @@ class RequireReader:
             self.body.report(BadRequire(expression.span, "this names no figure of the variant"))
             return None
         requirement = Requirement(left[0], expression.operator, right[0], expression.span)
-        return requirement if self.check_reach(requirement) else None
-
-    def check_reach(self, requirement: Requirement) -> bool:
-        """Whether a perfect net would hold a bound on a metric; what none can is reported."""
-        isolated, train = isolate(requirement), self.owners.train
-        if isolated is None or train is None:
-            return True
-        figure, relation, bound = isolated
-        metric = next((use.metric for use in train.metrics if use.name == figure.name), None)
-        if figure.split is None or metric is None or metric.best is None:
-            return True
-        if not isinstance(bound, Quantity):
-            return True
-        higher = metric.better == "higher"
-        sign = 1 if higher else -1
-        room = sign * (metric.best - bound.value)
-        towards = (">", ">=") if higher else ("<", "<=")
-        if relation not in towards or room > 0 or (room == 0 and relation.endswith("=")):
-            return True
-        name = f"{figure.split}.{figure.name}"
-        percent = metric.counts_rows and 1 < bound.value <= 100 and not bound.text.endswith("%")
-        advice = f"write `{name} {relation} {bound.text}%`" if percent else ""
-        self.body.report(BeyondBest(requirement.span, name, metric.best, advice))
-        return False
+        fault = find_reach_fault(requirement, self.owners.train)
+        if fault is not None:
+            self.body.report(fault)
+        return None if fault is not None and fault.severity is Severity.ERROR else requirement
 
     # --- sides ------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from compiler.compression.attach import find_obstacle
 from compiler.compression.base import COMPRESSION, CompressionPass
@@ -155,7 +156,8 @@ class VariantRun:
         graph = base.net.graph
         adapted = any(is_adapter(p.path) for p in graph.parameters)  # and merged, before any pass
         for number, step in enumerate(self.steps):
-            known = graph if number == 0 and not adapted else None
+            before = [s.compression for s in self.steps[:number]]
+            known = graph if all(b.keeps_layers for b in before) and not adapted else None
             fault = step.compression.find_fault(known, bounded, step.span)
             target = self.target or Target()
             fault = fault or step.compression.find_target_fault(target, step.span)
@@ -163,17 +165,19 @@ class VariantRun:
                 self.scope.session.report(fault)
 
     def check_training(self, base: Base) -> None:
-        """Reports a pass that would train the net on, where there is no train to do so, or the
+        """Reports passes that would train the net on, where there is no train to do so, or the
         train does not let another net take its place."""
-        step = next((s for s in self.steps if s.compression.attaches), None)
-        if step is None:
-            return
+        steps = [step for step in self.steps if step.compression.attaches]
         if base.train is None:
-            self.scope.session.report(NothingToTrainOn(step.span, step.compression.name))
+            for step in steps:
+                self.scope.session.report(NothingToTrainOn(step.span, step.compression.name))
+            return
+        if not steps:
             return
         fault = find_obstacle(base.train, base.net.name, base.net.graph.parameter.keys())
         if fault is not None:
-            self.scope.session.report(fault)
+            places = tuple(step.span for step in steps if step.span is not None)
+            self.scope.session.report(replace(fault, passes=places))
 
     # --- target -----------------------------------------------------------------------------
 
