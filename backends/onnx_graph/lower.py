@@ -24,7 +24,7 @@ from backends.onnx_graph.metadata import (
     weft_version,
 )
 from backends.onnx_graph.opsets import IR_VERSIONS, UnavailableOp
-from backends.onnx_graph.qoperator import write_operators
+from backends.onnx_graph.qoperator import find_left, write_operators
 from backends.onnx_graph.runtime_faults import part_pads
 from backends.onnx_graph.scans import write_scan
 from backends.onnx_graph.sizes import UnboundSymbol
@@ -77,9 +77,11 @@ def lower_graph(
     asked = [n for n in graph.nodes if isinstance(n.op, FakeQuantize) and n.op.form == "qoperator"]
     if asked:
         instead = write_operators(build)
-        if not instead:
-            raise CompileError([NoIntegerOperator(asked[0].origin.span, graph.name)])
         values = {name: instead.get(value, value) for name, value in values.items()}
+        live = find_live(build.nodes, [values[output.value.name] for output in graph.outputs])
+        left = tuple(find_left(build, live))
+        if left or not instead:
+            raise CompileError([NoIntegerOperator(asked[0].origin.span, graph.name, left)])
     outputs = _name_outputs(build, graph.outputs, values)
     nodes = find_live(build.nodes, outputs)
     read = {value for node in nodes for value in values_read(node)}

@@ -3,14 +3,14 @@ float ones: what ONNX Runtime would make of them when it loads the file, in fewe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
 from backends.onnx_graph.builder import GraphBuilder
-from backends.onnx_graph.integer_form import MOVES
+from backends.onnx_graph.integer_form import LAYERS, MOVES, find_scale
 
 MICROSOFT = "com.microsoft"
 
@@ -51,6 +51,14 @@ def write_operators(build: GraphBuilder) -> dict[ir.Value, ir.Value]:
             reader.replace_input_with(place, made)
         instead[old] = made
     return instead
+
+
+def find_left(build: GraphBuilder, nodes: Iterable[ir.Node]) -> Iterator[str]:
+    """The layers between rounded values that no operator stands for, by their paths."""
+    for node in nodes:
+        layer = node.domain == "" and node.op_type in (*LAYERS, "MatMul")
+        if layer and all(find_scale(build, value) is not None for value in node.inputs[:2]):
+            yield (node.name or node.op_type).partition("/")[0]
 
 
 def _add(build: GraphBuilder, node: ir.Node, operator: Operator) -> ir.Value:

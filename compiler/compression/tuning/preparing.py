@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from compiler.compression.attach import attach, find_net
 from compiler.compression.base import WeightedNet
 from compiler.compression.copying import copy_graph
+from compiler.compression.tuning.following import follow_paths
 from compiler.compression.tuning.teaching import add_teacher
 from compiler.compression.world import Tuning
 from compiler.diagnostics import CompileError
@@ -71,7 +72,7 @@ def prepare_tuning(
         changed = replace(changed, precision="f32")
     old = find_net(train, name)
     prefix = old.prefix if old.prefix or teacher is None else "student."
-    changed = attach(changed, name, net.graph, prefix)
+    changed = follow_paths(attach(changed, name, net.graph, prefix), old, net.graph)
     if prefix != old.prefix:
         changed = _rename(changed, name, prefix)
     weights = {path: array for path, array in (others or {}).items() if path in _others(changed)}
