@@ -66,6 +66,10 @@ class CompressionPass(Described):
         told of the net before it can be told of the net behind it."""
         return False
 
+    def can_follow(self, before: CompressionPass) -> bool:
+        """Whether it may find something to do behind another pass, as far as the calls say."""
+        return before.leaves_floats or not self.needs_floats
+
     @property
     def attaches(self) -> bool:
         """Whether it puts the net back into its train, to train it on or to ask for gradients."""

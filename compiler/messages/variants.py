@@ -187,7 +187,8 @@ class PassTooLate(Message):
 
     Pruning, factoring and searching measure and cut weights as they were trained. Once `quantize`
     has put them into few bits there is nothing for them to work on. Quantize last; `finetune` and
-    `distill` may follow and train the net with the rounding that it will have.
+    `distill` may follow and train the net with the rounding that it will have. A second
+    quantization finds work only where the first leaves layers out.
     """
 
     code: ClassVar[str] = "W0657"
@@ -197,17 +198,22 @@ class PassTooLate(Message):
     name: str
     quantized: str
     behind: Span | None
+    again: bool = False  # whether it is a second quantization
 
     def title(self) -> str:
         return f"`{self.name}` stands behind `{self.quantized}`"
 
     def label(self) -> str:
-        return "works on weights in floats"
+        return "finds no weight left to quantize" if self.again else "works on weights in floats"
 
     def labels(self) -> tuple[Label, ...]:
         return (Label(self.behind, "leaves none of them"),) if self.behind is not None else ()
 
     def help(self) -> str:
+        if self.again:
+            return (
+                "leave one of them out, or divide the layers between them by `only=` and `except=`"
+            )
         return f"quantize last: `{self.name}(…) -> {self.quantized}`"
 
 

@@ -66,6 +66,11 @@ class Auto(Scheme):
     chooses = True
     sqnr: float = 20.0
 
+    @property
+    def stores_all(self) -> bool:
+        """Whichever it chooses."""
+        return True
+
     def check(self) -> None:
         if not isfinite(self.sqnr):
             refuse_setting(self, "sqnr", self.sqnr, "a finite number of decibels")

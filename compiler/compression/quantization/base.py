@@ -31,6 +31,11 @@ class Scheme(Described):
     unpacks: ClassVar[bool] = False
     """Whether every weight that is kept in few bits is unpacked by a node of its own."""
 
+    @property
+    def stores_all(self) -> bool:
+        """Whether it leaves no weight of those that it may touch to another scheme."""
+        return False
+
     def __post_init__(self) -> None:
         self.check()
 
@@ -103,6 +108,13 @@ class Quantize(CompressionPass):
     def leaves_floats(self) -> bool:
         """Where the scheme does, or layers are left out."""
         return self.scheme.keeps_floats or self.only is not None or bool(self.except_)
+
+    def can_follow(self, before: CompressionPass) -> bool:
+        """Behind another quantization, where that leaves it some weights."""
+        if not isinstance(before, Quantize) or before.only is not None or before.except_:
+            return True
+        again = type(before.scheme) is type(self.scheme)
+        return not before.scheme.stores_all and not again
 
     @property
     def unpacks_weights(self) -> bool:

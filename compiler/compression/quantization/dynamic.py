@@ -81,6 +81,11 @@ class Dynamic(Scheme):
         if not 0 <= self.smooth <= 1:
             refuse_setting(self, "smooth", self.smooth, "from 0 to 1")
 
+    @property
+    def stores_all(self) -> bool:
+        """Where it stores what is no dense layer."""
+        return self.rest == "stored"
+
     def find_fault(
         self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
     ) -> Message | None:

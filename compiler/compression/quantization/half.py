@@ -77,6 +77,11 @@ class HalfScheme(Scheme):
         """What notes call it."""
         return f"quantize({self.name})"
 
+    @property
+    def stores_all(self) -> bool:
+        """Where no layer is to keep f32."""
+        return not self.keep
+
     def find_target_fault(self, target: Target, span: Span | None) -> Message | None:
         """Products in bf16 on the CPU."""
         if self.compute == "always" and self.dtype is DType.BF16 and target.device != "cuda":

@@ -147,6 +147,11 @@ class Stored8(Scheme):
     per_channel: bool = True
     rounding: Rounding = "nearest"
 
+    @property
+    def stores_all(self) -> bool:
+        """Every weight."""
+        return True
+
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
     ) -> WeightedNet:
@@ -185,6 +190,11 @@ class Stored4(Scheme):
     per_channel: bool = True
     codebook: bool = False
     rounding: Rounding = "nearest"
+
+    @property
+    def stores_all(self) -> bool:
+        """Every weight."""
+        return True
 
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]

@@ -170,6 +170,11 @@ class Weights4(Scheme):
     def check(self) -> None:
         self.blocks.check(self)
 
+    @property
+    def stores_all(self) -> bool:
+        """Where it stores what is no dense layer."""
+        return self.rest == "stored"
+
     def find_fault(
         self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
     ) -> Message | None:
@@ -218,6 +223,11 @@ class Weights8(Scheme):
 
     def check(self) -> None:
         self.blocks.check(self)
+
+    @property
+    def stores_all(self) -> bool:
+        """Where it stores what is no dense layer."""
+        return self.rest == "stored"
 
     def find_fault(
         self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None

@@ -139,14 +139,20 @@ class VariantRun:
         return self.base is None or _check_patterns(body, stage, self.base.net.graph)
 
     def check_order(self) -> None:
-        """Reports passes that need weights in floats behind one that leaves none."""
-        last: Step | None = None
-        for step in self.steps:
-            if last is not None and step.compression.needs_floats:
-                name, quantized = step.compression.name, describe_pass(last.compression)
-                self.scope.session.report(PassTooLate(step.span, name, quantized, last.span))
-            if last is None and not step.compression.leaves_floats:
-                last = step
+        """Reports passes that find nothing to work on behind others: weights in floats behind a
+        quantization that leaves none, or a second quantization."""
+        for number, step in enumerate(self.steps):
+            made = step.compression
+            before = (s for s in self.steps[:number] if not made.can_follow(s.compression))
+            first = next(before, None)
+            if first is None:
+                continue
+            name, quantized = made.name, describe_pass(first.compression)
+            again = name == first.compression.name
+            name = describe_pass(made) if again else name
+            self.scope.session.report(
+                PassTooLate(step.span, name, quantized, first.span, again=again)
+            )
 
     def check_goals(self, base: Base) -> None:
         """Reports passes that cannot do their work on the net, or with what the variant
