@@ -150,6 +150,24 @@ def test_latency_is_held_round_by_round() -> None:
     assert judgement.interval[1] < 0
 
 
+def test_the_interval_beside_a_latency_is_that_of_its_median() -> None:
+    """Rounds in which both nets slow down move the median of the differences within a round, and
+    not the medians that are printed."""
+    own = np.array([1.0] * 6 + [4.0] * 5) * 1e-3
+    other = np.array([2.0] * 6 + [9.0] * 5) * 1e-3
+    latency, base = Figure(None, None, "latency"), Figure("fit", None, "latency")
+    figures = {
+        latency: Measured(float(np.median(own)), Spread.ROUNDS, own),
+        base: Measured(float(np.median(np.sort(other)[::-1])) * 3, Spread.ROUNDS, other),
+    }
+    judgement = judge(Requirement(latency, "<=", base), figures.__getitem__)
+    assert judgement.shown == median_interval(own)
+    assert judgement.shown[0] <= judgement.left <= judgement.shown[1]
+    quotient = Computed("/", latency, base)
+    judged = judge(Requirement(quotient, "<=", Quantity(1.0, "1")), figures.__getitem__)
+    assert judged.shown is None
+
+
 def test_resampled_figures_have_the_interval_of_their_quantiles() -> None:
     samples = np.random.default_rng(1).normal(0.8, 0.01, 400)
     measured = Measured(0.8, Spread.RESAMPLED, samples, 1000)

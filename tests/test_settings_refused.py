@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import weft
 from compiler.compression.quantization.automatic import Auto
 from compiler.compression.quantization.base import SCHEMES, Quantize
 from compiler.compression.quantization.int8 import Int8
@@ -53,6 +54,28 @@ def test_check_refuses_what_cannot_be_done(tmp_path: Path, clauses: str, code: s
 
 
 @pytest.mark.parametrize(
+    ("clauses", "code"),
+    [
+        ("apply quantize(int8)  require size <= 256B", "W1171"),
+        ("apply quantize(int8)  require params <= 10", "W1219"),
+        ("apply quantize(int8)  require size >= 256B", "W1389"),
+    ],
+)
+def test_python_is_told_what_check_tells(tmp_path: Path, clauses: str, code: str) -> None:
+    path = tmp_path / "spec.weft"
+    path.write_text(variant_spec(clauses))
+    assert [message.code for message in weft.check(path)] == [code]
+    said = check(tmp_path, clauses)[1]
+    assert f'"{code}"' in said
+    if code == "W1389":
+        assert [message.code for message in weft.load(path).warnings] == [code]
+        return
+    with pytest.raises(weft.WeftError) as refused:
+        weft.loads(path.read_text(), folder=tmp_path)
+    assert [message.code for message in refused.value.messages] == [code]
+
+
+@pytest.mark.parametrize(
     "clauses",
     [
         'apply quantize(bfloat16(compute="always"))  target cuda',
@@ -87,6 +110,25 @@ def test_integer_operators_that_onnx_has_not_are_refused(tmp_path: Path) -> None
     with pytest.raises(CompileError) as refused:
         check_net(made, tmp_path, net.graph)
     assert [m.code for m in refused.value.messages] == ["W1217"]
+
+
+def test_layers_without_an_integer_operator_are_named(tmp_path: Path) -> None:
+    """One layer has an operator; the other multiplies a vector."""
+    net = make_net("""model M() {
+        input x: f32[batch, 16]
+        input v: f32[16]
+        output z = x -> dense(4) as head
+        output y = v -> dense(8) as inner
+    }""")
+    made = Quantize(Int8(placement="layers", form="qoperator")).run(net, World())
+    with pytest.raises(CompileError) as refused:
+        check_net(made, tmp_path, net.graph)
+    (message,) = refused.value.messages
+    assert message.code == "W1217"
+    assert "`inner` of `M` becomes no integer operator" in message.title()
+    assert 'except=["inner"]' in (message.help() or "")
+    kept = Quantize(Int8(placement="layers", form="qoperator"), except_=("inner",))
+    check_net(kept.run(net, World()), tmp_path, net.graph)
 
 
 def test_only_what_chooses_may_leave_a_net_as_it_is() -> None:

@@ -99,6 +99,28 @@ def test_rows_are_told_from_positions() -> None:
     assert typical(text) == {"batch": 1, "t": 32}
 
 
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        # Neither axis of an image counts rows, though its result has the same axes.
+        (
+            "input x: f32[height, width]  output y = x[none, none] -> conv(1, kernel=3,"
+            ' padding="same") -> squeeze([0, 1])',
+            {"height": 32, "width": 32},
+        ),
+        ("input x: f32[n, t]  output y = relu(x)", {"n": 32, "t": 32}),
+        ("input x: i64[batch, t]  output y = x -> embedding(9, 4)", {"batch": 1, "t": 32}),
+        ("input x: f32[n, t, 3]  output y = x -> dense(4)", {"n": 1, "t": 32}),
+        (
+            "input x: f32[n, 3, h, w]  input m: bool[n, h, w]  output y = where(m[:, none], x, 0)",
+            {"n": 1, "h": 32, "w": 32},
+        ),
+    ],
+)
+def test_an_image_of_open_axes_has_no_rows(text: str, sizes: dict[str, int]) -> None:
+    assert typical(f"model M() {{ {text} }}") == sizes
+
+
 def test_known_sizes_come_first_and_say_where_from(folder: Path) -> None:
     program = check_text(FOUR_SOURCES, folder=str(folder))
     train = program.trains["fit"]

@@ -113,7 +113,7 @@ class Quantize(CompressionPass):
         """Behind another quantization, where that leaves it some weights."""
         if not isinstance(before, Quantize) or before.only is not None or before.except_:
             return True
-        again = type(before.scheme) is type(self.scheme)
+        again = type(before.scheme) is type(self.scheme) and not before.scheme.keeps_floats
         return not before.scheme.stores_all and not again
 
     @property
