@@ -27,6 +27,8 @@ SIZES = {
     "text_writer": {"batch": 2, "t": 5},
     "windows": {"batch": 2},
     "dense_blocks": {"batch": 2, "h": 24, "w": 32},
+    "skip_lists": {"batch": 2},
+    "dilated": {"batch": 2},
 }
 LONGEST = {
     "resnet18": 60,
@@ -37,6 +39,8 @@ LONGEST = {
     "text_writer": 76,
     "windows": 130,
     "dense_blocks": 85,
+    "skip_lists": 65,
+    "dilated": 55,
 }
 
 

@@ -9,7 +9,7 @@ were taken for each other (`y + x` for `a + b`), `by_place` holds them to one pl
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
 from backends.pytorch.expressions import Expressions, resolve
@@ -50,14 +50,21 @@ class AntiUnifier:
         self._kinds: dict[tuple[int, int], Hashable] = {}
         rows = self._match_outputs()
         self.outputs = [self._merge(tuple(enumerate(row))) for row in rows]
+        self._merge_all()
+        for row in self._match_unread():
+            self._merge(row)
+        self._merge_all()
+        self._merge_declarations()
+
+    def _merge_all(self) -> None:
+        """Merges what is still open: a list of it, because deep networks exceed the stack."""
         while self._open or self._postponed:
-            if self._open:  # a list of what is left, because deep networks exceed the stack
+            if self._open:
                 merged, column, pairs = self._open.popleft()
                 merged.refs[column] = self._merge(pairs)
             else:
                 choice, pairs = self._postponed.popleft()
                 choice.other = self._merge(pairs, is_branch=True)
-        self._merge_declarations()
 
     # --- outputs and declarations -------------------------------------------------------------
 
@@ -84,6 +91,20 @@ class AntiUnifier:
         if len(found) != 1:
             raise Diverge("outputs")
         return FromItem(found[0], ref.output)
+
+    def _match_unread(self) -> Iterator[Pairs]:
+        """Modules that no output is made from, in all bodies."""
+        rows: dict[str, dict[int, Ref]] = {}
+        for number, body in enumerate(self.bodies):
+            for place, item in enumerate(body.items):
+                ref = FromItem(place, 0)
+                made = item.constructor is not None and item.outputs
+                if made and item.slot and (number, ref) not in self._merged:
+                    rows.setdefault(item.slot, {}).setdefault(number, ref)
+        for row in rows.values():
+            if len(row) < len(self.bodies):
+                raise Diverge("a module that nothing reads, in some instances only")
+            yield tuple(sorted(row.items()))
 
     def _merge_declarations(self) -> None:
         declared: dict[str, dict[int, Item]] = {}

@@ -28,7 +28,7 @@ from backends.pytorch.terms import (
 )
 from backends.pytorch.turns import LoopFrame, TurnFrame, find_owner, own_names, write_slot
 from compiler.initializers import Constant, Initializer, Values
-from compiler.ir.graph import Frame, Parameter
+from compiler.ir.graph import Frame, Node, Parameter
 from compiler.ir.hint import (
     Hint,
     HintList,
@@ -39,7 +39,6 @@ from compiler.ir.hint import (
     rename_hint,
 )
 from compiler.ops.choosing import torch_dtype
-from compiler.ops.scan import Scan
 from compiler.ops.spelling import Own
 from compiler.tensor import DType
 
@@ -123,7 +122,7 @@ class BodyMaker:
             return _rename(hint, values, sizes) if home else lift_hint(hint, node.scope, owner)
 
         constructor, expression_, module, *starts = (_localize(t, slot, read) for t in trees)
-        guard = node.node.origin.guard
+        guard = node.origin.guard
         if constructor is not None and not node.owned and not node.slot:
             module = constructor
         return Item(
@@ -135,15 +134,15 @@ class BodyMaker:
             rename_hint(guard, values) if home and guard is not None else None,
             module,
             tuple(s for s in starts if s is not None),
-            node.node.op.name,
-            node.node.op if isinstance(node.node.op, Scan) else None,
-            () if isinstance(node.node.op, Scan) else (node.node,),
+            node.op,
+            node.scan,
+            node.nodes,
             _localize(node.general, slot, read),
         )
 
     def _starts(self, node: Spelled) -> list[Part]:
         """Statements for weights that do not start as PyTorch's module starts them."""
-        if not node.owned:
+        if not node.owned or not isinstance(node.node, Node):
             return []
         op = node.node.op
         operands = node.node.inputs[: len(op.operands)]
@@ -195,6 +194,10 @@ class BodyMaker:
             for a in inner.arguments
             if a.hint is not None and parent is not None
         }
+        assert target.explained is not None
+        hidden = {s.name for s in target.explained.settings.found.values() if s.hidden}
+        ignored = tuple(h for n, h in written.items() if n in hidden and h is not None)
+        nodes = self.index.nodes_under(inner)
         settings = [s for s in target.settings if not s.runtime]
         outward = {
             width.name: ("out", *ends)
@@ -220,13 +223,14 @@ class BodyMaker:
             guard = _rename(inner.guard, values, sizes)
         if target.is_function:
             made = Tree(Form.BUILD, "", (*inputs, *holes), keys, target)
-            nodes = self.index.nodes_under(inner)
-            return Item("", None, made, reads, outputs, guard, op="call", nodes=nodes)
+            return Item(
+                "", None, made, reads, outputs, guard, op="call", nodes=nodes, ignored=ignored
+            )
         slot = self._slot(frame, inner)
         constructor = Tree(Form.BUILD, "", holes, keys, target)
         expression = Tree(Form.CALL, "", (Tree(Form.OWN, slot), *inputs))
-        nodes = self.index.nodes_under(inner)
-        return Item(slot, constructor, expression, reads, outputs, guard, op="call", nodes=nodes)
+        item = Item(slot, constructor, expression, reads, outputs, guard, op="call", nodes=nodes)
+        return replace(item, ignored=ignored)
 
     def _slot(self, frame: Frame, child: Spelled | Frame) -> str:
         """The path of a module below the call that a frame is in, in the names of its loops."""
@@ -244,7 +248,7 @@ class BodyMaker:
                 parts.insert(0, (relative_path(here.parent, here.path), label))
                 here = here.parent
             if isinstance(child, Spelled):
-                origin = child.node.origin
+                origin = child.origin
                 label = origin.label
                 if label is not None:
                     label = rename_hint(label, self.index.turns.values(origin.turns))
@@ -377,7 +381,7 @@ class _Slots:
             inside = self.index.children[find_owner(self.frame)]
             paths += [c.path if isinstance(c, Frame) else c.slot for c in inside]
             self.taken = {relative_path(self.frame, p).partition(".")[0] for p in paths}
-        base = slot = node.node.op.name
+        base = slot = node.op
         count = 2
         while slot in self.taken:
             slot, count = f"{base}_{count}", count + 1

@@ -6,14 +6,23 @@ only some instances have, a plain literal, a known argument or a multiple of one
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from backends.pytorch.conditions import Conditions
 from backends.pytorch.hinted_sizes import HintedSizes
 from backends.pytorch.honesty import find_lying
 from backends.pytorch.items import FromOwn
-from backends.pytorch.merged import Class, Diverge, Made, Merged, Setting, Variant
+from backends.pytorch.merged import (
+    Class,
+    Diverge,
+    Formal,
+    Made,
+    Merged,
+    MergedRef,
+    Setting,
+    Variant,
+)
 from backends.pytorch.passing import LEAST_TELLING, find_stages
 from backends.pytorch.repeats import check_order, find_carried, find_loop, find_said, find_silent
 from backends.pytorch.settings import FUNCTION, Settings, annotate
@@ -159,6 +168,8 @@ class _Explainer:
                 leaf, width.hint, in_constructor=in_constructor
             ):
                 return
+            if width is None and in_constructor:
+                self._need_sizes(item, item.refs[leaf.dim[1]], leaf.dim[2])
         if self.target.is_turn and any(True for h in leaf.hints for _ in hint_names(h)):
             raise Diverge("a number that is not what the author wrote")
         hint = self._find_optional(leaf)
@@ -173,6 +184,14 @@ class _Explainer:
             hint = self._relate(leaf) or self._make_fresh(leaf)
         if hint is not None:
             leaf.solution = self.settings.use(hint, in_forward=not in_constructor)
+
+    def _need_sizes(self, item: Merged, ref: MergedRef, axis: int) -> None:
+        """Asks for the sizes of lists that a size comes from; a loop that needs all of one does
+        not take them as numbers."""
+        self.widths.lists.need(ref, axis)
+        inner = find_loop(item)
+        if inner is not None and inner.repeat is not None and self.target.is_list(ref):
+            raise Unfoldable({inner.repeat.loop})
 
     def _follow_hints(self, leaf: Many, *, in_constructor: bool) -> bool:
         for hint in map(self.hinted.write, leaf.hints):
@@ -359,6 +378,8 @@ class _Explainer:
         carried = find_carried(target)
         if carried is None:
             raise Diverge("a value that some turns carry on and others do not")
+        self._keep_wanted(carried)
+        target.growth = dict(self.widths.lists.find_growth())
         waiting = [self.settings.found[name] for name in self.settings.used]
         while waiting:
             dim = waiting.pop().dim
@@ -374,6 +395,15 @@ class _Explainer:
             found[output, dim[1]] = self.settings.use(after)
             waiting += [self.settings.found[n] for n in self.settings.used if n not in before]
         return found
+
+    def _keep_wanted(self, carried: Iterable[int]) -> None:
+        """Notes that the turns keep the sizes of lists that somebody needs after them."""
+        for place in carried:
+            key = self.target.list_key(Formal(place))
+            for span, axis in self.target.bodies[0].index.wanted:
+                width = self.widths.of(Formal(place), axis) if span == key else None
+                if width is not None and width.hint is not None:
+                    self.settings.use(width.hint)
 
     # --- results --------------------------------------------------------------------------------
 

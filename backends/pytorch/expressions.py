@@ -171,6 +171,8 @@ class Expressions:
                 return self._display("[", tree.parts, "]")
             case Form.TUPLE:
                 return self._display("(", tree.parts, ")")
+            case Form.STAR:
+                return "*", self.write(tree.parts[0], ATOM)
             case Form.DICT:
                 rows = zip(tree.keys, tree.parts, strict=True)
                 pairs = tuple((f"{write_string(key)}: ", self.write(part)) for key, part in rows)

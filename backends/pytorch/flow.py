@@ -38,7 +38,7 @@ class Flow:
         self.pending: dict[MergedRef, Pending] = {}
         self.bound: dict[str, MergedRef] = {}
         self.reserved: set[str] = set()
-        for item in target.items:
+        for item in (item for item in target.items if item in target.read):
             inputs = self.inputs(item)
             for index in operands(item.expression):
                 self.uses[inputs[index]] += 1

@@ -11,6 +11,7 @@ from backends.pytorch.explain import explain_class
 from backends.pytorch.holders import Holders
 from backends.pytorch.index import Index, sort_topologically
 from backends.pytorch.items import Body
+from backends.pytorch.list_sizes import Wanted
 from backends.pytorch.merged import Class, Diverge
 from backends.pytorch.sizes import Inexpressible
 from backends.pytorch.turns import LoopFrame, TurnFrame, Unfoldable, find_loops
@@ -56,6 +57,7 @@ def fold_graphs(
     """
     dissolved = set(inline)
     unrolled: set[Span] = set()
+    wanted: set[tuple[Span, int]] = set()
     while True:
         try:
             folding = _Folding(
@@ -64,12 +66,16 @@ def fold_graphs(
                 dissolved,
                 taken,
                 unrolled,
+                wanted,
                 as_function=as_function,
                 holders=holders,
             )
             folding.run()
         except Unfoldable as error:
             unrolled |= error.loops
+            continue
+        except Wanted as error:
+            wanted |= error.sizes
             continue
         except Inexpressible as error:
             bodies = error.target.bodies
@@ -92,6 +98,7 @@ class _Folding:
         dissolved: Iterable[Frame],
         taken: Iterable[str],
         unrolled: Collection[Span],
+        wanted: Collection[tuple[Span, int]],
         *,
         as_function: bool,
         holders: Holders | None,
@@ -105,6 +112,7 @@ class _Folding:
                 as_function=as_function,
                 holders=holders,
                 unrolled=unrolled,
+                wanted=wanted,
             )
             for graph in graphs
         ]

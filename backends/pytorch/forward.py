@@ -6,7 +6,7 @@ from backends.pytorch.document import write_test
 from backends.pytorch.expressions import Expressions, hint_tree, resolve, substitute
 from backends.pytorch.flow import Pending
 from backends.pytorch.items import FromOwn
-from backends.pytorch.loops import ScanWriter, arrange_loops, write_repeat
+from backends.pytorch.loops import ScanWriter, arrange_loops, write_append, write_repeat
 from backends.pytorch.merged import (
     Choice,
     Class,
@@ -59,7 +59,7 @@ class Forward:
         """All statements but what is handed back."""
         everyone = self.target.everyone
         for item in arrange_loops(self.target.items):
-            if item.instances == everyone:
+            if item.instances == everyone and item in self.target.read:
                 for ref in item.refs:
                     self._need(ref)
                 self._write_item(item)
@@ -106,6 +106,8 @@ class Forward:
                 write_turns(self.out, item, tree, self._make_inner, self.owner)
             case Form.LOOP:
                 write_repeat(self.out, item, tree)
+            case Form.APPEND:
+                write_append(self.out, item, owned=self.target.is_turn)
             case Form.SCAN:
                 self.scans.open(item, tree)
             case Form.SCAN_END:
@@ -263,7 +265,8 @@ class Forward:
         variable = base
         if later or any(base in p.reads for p in self.flow.pending.values()):
             variable = self.flow.choose(choice)
-            out.add(f"{variable} = {base}")
+            is_list = self.target.is_list(choice.base)
+            out.add(f"{variable} = [*{base}]" if is_list else f"{variable} = {base}")
         return variable
 
     def _test(self, condition: Condition, inside: list[Merged]) -> list[str]:

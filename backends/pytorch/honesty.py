@@ -15,7 +15,7 @@ from backends.pytorch.merged import Class, Merged
 from backends.pytorch.passing import find_stages
 from backends.pytorch.terms import UNREAD, Form, Many, Part, Tree, subtrees, variables
 from backends.pytorch.widths import Widths, is_left_open
-from compiler.ir.hint import HintName, outer_names
+from compiler.ir.hint import HintName, hint_names, outer_names
 
 RATES = ("float", "float | None", "str")
 """Arguments that make no sizes, though the layers that take them may stand before one."""
@@ -64,6 +64,8 @@ def _find_fixed(widths: Widths, hinted: HintedSizes, item: Merged) -> Iterator[s
             by_chance = by_chance and (width is None or width.hint != leaf.solution)
             if by_chance or _is_given(widths, leaf):
                 yield from widths.dependence.of(*where)
+    for member in item.members.values():
+        yield from (name for hint in member.ignored for name in hint_names(hint))
     if not item.variants:
         yield from _find_left_open(widths, item)
     for variant in item.variants:
@@ -138,4 +140,5 @@ def _find_in_call(
             elif fixed in given:
                 yield from names_in(given[fixed])
             elif tree.form is Form.FOR:
+                yield fixed
                 yield from names_in(tree.parts[0])

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from heapq import heappop, heappush
-from itertools import pairwise
+from itertools import pairwise, product
 
 from backends.pytorch.holders import MODE, MODE_TYPE, Holders
+from backends.pytorch.lists import Lists
+from backends.pytorch.live import find_keys, find_rebound, keep_live
+from backends.pytorch.naming import user_name
 from backends.pytorch.spelled import Spelled, spell_graph, unmark
 from backends.pytorch.terms import Form, Operand, Part, Tree, rebuild, subtrees
 from backends.pytorch.turns import LoopFrame, TurnFrame, Turns, Unfoldable, find_owner
+from backends.pytorch.weaving import weave
 from compiler.dims import Dim
 from compiler.ir.graph import Frame, Graph, Node, Parameter, Turn
 from compiler.ir.hint import Hint, hint_names
 from compiler.source import Span
+from compiler.writing.names import safe_name
 
 Child = Frame | Spelled
 
@@ -33,7 +38,8 @@ class Index:
 
     `dissolved` frames are left out: what they hold stands in the frame around them. Frames in
     `nets` are calls of other modules: they are not looked into. `as_function`: nothing has a
-    module, so parameters come in as tensors, or are read off `holders`.
+    module, so parameters come in as tensors, or are read off `holders`. `wanted` are the axes of
+    which loops keep the sizes of lists, by where the list begins.
     """
 
     def __init__(
@@ -45,8 +51,10 @@ class Index:
         as_function: bool = False,
         holders: Holders | None = None,
         unrolled: Collection[Span] = (),
+        wanted: Collection[tuple[Span, int]] = (),
     ) -> None:
         self.graph = graph
+        self.wanted = wanted
         self.turns = Turns(unrolled)
         self.as_function = as_function
         self._modes: dict[str, None] = {}
@@ -55,8 +63,7 @@ class Index:
         """What no variable may be called."""
         self.root = graph.frame
         self.nets = frozenset(nets)
-        spelled = spell_graph(graph, self.nets if as_function else None)
-        self.nodes, self.types, self.names = spelled
+        self.nodes = self._spell()
         if as_function:
             self.nodes = list(map(self._take_mode, self.nodes))
         self.makers = {name: item for item in self.nodes for name in item.outputs}
@@ -72,6 +79,35 @@ class Index:
             if not lost:
                 return
             self.dissolved.update(lost)
+
+    def _spell(self) -> list[Spelled]:
+        """The nodes as code. Lists are kept as lists in modules: functions have no loops."""
+        lists = None if self.as_function else Lists(self.graph, self.turns)
+        spelled = spell_graph(self.graph, self.nets if self.as_function else None, lists)
+        nodes, self.types, self.names = spelled
+        outputs = self.graph.outputs
+        self.outputs = [o.value.name for o in outputs]
+        self.lists: dict[str, tuple[str, ...]] = {}
+        """The items of each list, by the name of its value."""
+        self.list_keys: dict[str, Span] = {}
+        """Where each list begins in the spec."""
+        self.list_loops: dict[str, frozenset[Span]] = {}
+        """The loops that each list grows in."""
+        if lists is not None:
+            self.outputs = [lists.read(o.value.name, o.pick, ()) for o in outputs]
+            nodes = weave(nodes, self.outputs, lists, self.types)
+            rows = ((lists.names[one], items) for one, items in lists.items.items())
+            self.lists = {name: tuple(i.value for i in items) for name, items in rows}
+            self.list_keys = lists.find_keys()
+            self.list_loops = {lists.names[one]: loops for one, loops in lists.loops.items()}
+        self.makers = {name: item for item in nodes for name in item.outputs}
+        self.rebound = [] if lists is None else find_rebound(nodes, self.turns, self.call_names)
+        needed = [*self.outputs, *(single.value for single in self.rebound)]
+        live = keep_live(nodes, needed, self.turns, modules=not self.as_function)
+        if lists is not None:
+            lists.check(name for item in live for name in item.reads)
+            lists.check(self.outputs)
+        return live
 
     def chain(self, frame: Frame) -> tuple[Frame, ...]:
         """The frame and all around it that are printed, outermost first; loops are among them."""
@@ -91,7 +127,7 @@ class Index:
         above = self.chain(item.scope)
         if above[-1] in self.nets:
             return above
-        return (*above, *self._loops(item.scope, item.node.origin.turns))
+        return (*above, *self._loops(item.scope, item.origin.turns))
 
     def _loops(self, owner: Frame | None, turns: tuple[Turn, ...]) -> Iterator[Frame]:
         """Loops of a frame that is printed itself."""
@@ -100,7 +136,7 @@ class Index:
 
     def values(self, child: Child) -> Mapping[str, Hint]:
         """What the names of unrolled loops around a child are written as."""
-        turns = child.turns if isinstance(child, Frame) else child.node.origin.turns
+        turns = child.turns if isinstance(child, Frame) else child.origin.turns
         if self.as_function and turns:
             return Turns({t.loop for t in turns if t.loop is not None}).values(turns)
         return self.turns.values(turns) if turns else {}
@@ -126,7 +162,7 @@ class Index:
     def results(self, frame: Frame) -> list[str]:
         """Names of the values that leave a frame, in the order in which they are made."""
         if frame is self.root:
-            return [o.value.name for o in self.graph.outputs]
+            return self.outputs
         return sorted(self.leaving[frame], key=self._places.__getitem__)
 
     @cached_property
@@ -147,6 +183,16 @@ class Index:
         names = (name for item in self.nodes for name in item.outputs)
         return {name: place for place, name in enumerate(names)}
 
+    def call_names(self, call: Frame, value: str) -> frozenset[str]:
+        """What a call calls a value: its own name where the call makes it or is given it, and
+        the name of what an inner call hands back."""
+        maker = self.makers.get(value)
+        found = {formal for formal, given in call.tensors if given == unmark(value)}
+        found.add(self.names.get((call, value), ""))
+        if (maker.scope if maker is not None else self.root) is call:
+            found.add(user_name(value))
+        return frozenset(safe_name(name) for name in found if name)
+
     def nodes_under(self, frame: Frame) -> tuple[Node, ...]:
         """All nodes of a call, those of calls inside it too."""
         return tuple(self._nodes_under.get(frame, ()))
@@ -156,7 +202,8 @@ class Index:
         found: dict[Frame, list[Node]] = {}
         for item in self.nodes:
             for frame in item.scope.chain:
-                found.setdefault(frame, []).append(item.node)
+                if isinstance(item.node, Node):
+                    found.setdefault(frame, []).append(item.node)
         return found
 
     @cached_property
@@ -241,11 +288,45 @@ class Index:
                 self.children[chain[-1]].append(item)
             for name in item.reads:
                 self._cross(name, chain)
-        for output in self.graph.outputs:
-            self._cross(output.value.name, (self.root,))
+        for name in self.outputs:
+            self._cross(name, (self.root,))
         for frame in list(self.children):
             for name in self._find_shown(frame):
                 self._cross(name, self.chain(frame))
+        self._let_out_rebound()
+        self._complete_turns()
+
+    def _let_out_rebound(self) -> None:
+        """Lets out of the only turn of a loop what the next one would read."""
+        for owner, loop, name in self.rebound:
+            chain = self.chain_of(self.makers[name])
+            for place, frame in enumerate(chain):
+                own = isinstance(frame, TurnFrame) and find_owner(frame) is owner
+                if own and isinstance(frame, TurnFrame) and frame.turn and frame.turn.loop == loop:
+                    for inner in chain[place:]:
+                        self.leaving[inner][name] = None
+
+    def _complete_turns(self) -> None:
+        """Lets out of each turn of a loop what some turn lets out: of the last, too, what only
+        the turns before it hand on."""
+        keys = find_keys(self.nodes, self.turns)
+        made: dict[tuple[Frame, Hashable, int], str] = {}
+        known: dict[str, tuple[Hashable, int]] = {}
+        for item, key in zip(self.nodes, keys, strict=True):
+            for output, name in enumerate(item.outputs) if key is not None else ():
+                known[name] = key, output
+                for frame in self.chain_of(item):
+                    if isinstance(frame, TurnFrame):
+                        made[frame, key, output] = name
+        for loop in [frame for frame in self.children if isinstance(frame, LoopFrame)]:
+            turns = [child for child in self.children[loop] if isinstance(child, TurnFrame)]
+            leaving = {known[n]: None for t in turns for n in self.leaving[t] if n in known}
+            for turn, key in product(turns, leaving):
+                other = made.get((turn, *key))
+                if other is not None and other not in self.leaving[turn]:
+                    chain = self.chain_of(self.makers[other])
+                    for frame in chain[chain.index(turn) :]:
+                        self.leaving[frame][other] = None
 
     def _find_shown(self, frame: Frame) -> Iterator[str]:
         """Tensors of a call that its nodes read the size of, if nothing else."""
@@ -334,7 +415,7 @@ class Index:
 def _written(child: Child) -> Iterator[tuple[str, Hint]]:
     """What the author wrote for the fields of a node, or the arguments of a call."""
     if isinstance(child, Spelled):
-        yield from child.node.origin.hints
+        yield from child.origin.hints
     else:
         yield from ((a.name, a.hint) for a in child.arguments if a.hint is not None)
 

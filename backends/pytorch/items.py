@@ -43,7 +43,8 @@ class Item:
     expression index `reads`, names of values. `starts` are statements that draw its weights.
     `module` is how an expression is written inside `nn.Sequential`. `scan` is the loop that it
     opens or closes. `nodes` are what it stands for, where that is known. `general` is a longer
-    expression that more instances may share.
+    expression that more instances may share. `ignored` is what a call gives for arguments that
+    the class does not have, though it depends on them.
     """
 
     slot: str
@@ -58,6 +59,7 @@ class Item:
     scan: Scan | None = None
     nodes: tuple[Node, ...] = ()
     general: Part | None = None
+    ignored: tuple[Hint, ...] = ()
     refs: list[Ref] = field(default_factory=list)
 
 

@@ -9,7 +9,7 @@ from backends.pytorch.document import STEP, Doc, Group, lay_out
 from backends.pytorch.expressions import substitute
 from backends.pytorch.flow import Pending
 from backends.pytorch.items import FromOwn
-from backends.pytorch.merged import Choice, Made, Merged, MergedRef
+from backends.pytorch.merged import Choice, Formal, Made, Merged, MergedRef
 from backends.pytorch.naming import singular
 from backends.pytorch.spelled import LOOP_MARK
 from backends.pytorch.statements import Statements
@@ -34,6 +34,30 @@ def write_repeat(out: Statements, item: Merged, tree: Tree) -> None:
     doc = out.expressions.write(call(one, *parts))
     out.lines += lay_out(f"{variable} = ", doc, out.indent + STEP)
     out.flow.bind(variable, ref)
+    out.last_shape = None
+
+
+def write_append(out: Statements, item: Merged, *, owned: bool) -> None:
+    """`skips.append(x)`; a new list where somebody still needs the old one, or the caller has it:
+    `owned` says that what comes in is the list of the code around."""
+    base, *added = item.refs
+    flow, ref = out.flow, Made(item, 0)
+    out.flush(base)
+    variable = flow.variables[base]
+    given = isinstance(base, Formal) and not owned
+    parts = [out.read(one)[0] for one in added]
+    out.read(base)
+    if given or flow.is_live(variable):
+        star = Tree(Form.STAR, "", (name(variable),))
+        out.assign(flow.choose(ref), Tree(Form.LIST, "", (star, *parts)), ref)
+        return
+    if len(parts) == 1:
+        doc = out.expressions.write(Tree(Form.METHOD, "append", (name(variable), *parts)))
+        out.lines += lay_out("", doc, out.indent)
+    else:
+        doc = out.expressions.write(Tree(Form.LIST, "", tuple(parts)))
+        out.lines += lay_out(f"{variable} += ", doc, out.indent)
+    flow.bind(variable, ref)
     out.last_shape = None
 
 

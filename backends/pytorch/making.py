@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from collections.abc import Callable, Iterator
 
 from backends.pytorch.document import STEP, Doc, Group, lay_out, write_test
 from backends.pytorch.expressions import Expressions, hint_tree, resolve
-from backends.pytorch.merged import Choice, Class, Condition, Merged, Variant
+from backends.pytorch.merged import Choice, Class, Condition, Formal, Merged, Variant
 from backends.pytorch.paths import Kind, find_kind, read_path, write_key
 from backends.pytorch.polish import polish
 from backends.pytorch.repeats import find_loop, is_chain_loop
 from backends.pytorch.terms import IDENTITY, Form, Part, Tree, call, name, subtrees
 from compiler.ir.hint import Hint, hint_names
 from compiler.writing.names import free_name, is_attribute, is_plain, safe_name
+from compiler.writing.python import write_literal
 
 _CONTAINERS = {
     Kind.LIST: "nn.ModuleList()",
@@ -155,7 +157,7 @@ class LoopMaker:
             else:
                 sizes[size] = self._name_size(size)
                 self.taken.add(sizes[size])
-                doc = self.expressions.write(start)
+                doc = self.expressions.write(_own(start) if _is_list(target, size) else start)
                 lines += lay_out(f"{sizes[size]} = ", doc, indent)
             self.variables[f"{tree.label}:{size}"] = sizes[size]
         return lines
@@ -309,16 +311,24 @@ class LoopMaker:
             if size in sizes
         ]
         moved = [(v, tree) for v, tree in pairs if self.expressions.text(tree) != v]
+        lists = [(v, tree) for v, tree in moved if _is_longer(v, tree)]
+        lines = [line for pair in lists for line in self._rebind(*pair, indent)]
+        moved = [pair for pair in moved if pair not in lists]
         if len(moved) == 1:
-            return self._rebind(*moved[0], indent)
+            return [*lines, *self._rebind(*moved[0], indent)]
         if not moved:
-            return []
+            return lines
         left = ", ".join(v for v, _ in moved)
         right = ", ".join(self.expressions.text(tree) for _, tree in moved)
-        return [f"{' ' * indent}{left} = {right}"]
+        return [*lines, f"{' ' * indent}{left} = {right}"]
 
     def _rebind(self, variable: str, value: Part, indent: int) -> list[str]:
-        """`channels += growth` where that says it."""
+        """`channels += growth` where that says it, `skip_channels.append(channels)` of a list."""
+        match value:
+            case Tree(Form.INFIX, "+", (Tree(Form.NAME, left), Tree(Form.LIST, "", (one,)))):
+                if left == variable:
+                    made = Tree(Form.METHOD, "append", (name(variable), one))
+                    return lay_out("", self.expressions.write(made), indent)
         match value:
             case Tree(Form.INFIX, "+" | "-" | "//" | "*" as sign, (Tree(Form.NAME, left), right)):
                 if left == variable:
@@ -352,6 +362,22 @@ class LoopMaker:
         return lay_out("", (f"{owner}.add_module", Group("(", (key, doc), ")")), indent)
 
 
+def _is_list(target: Class, size: str) -> bool:
+    """Whether a size of turns is those of the tensors in a list."""
+    assert target.repeat is not None
+    return target.is_list(Formal(target.repeat.sizes[size][0]))
+
+
+def _own(sizes: Part) -> Part:
+    """A list of sizes that may grow: a new one where it is not written out."""
+    match sizes:
+        case Tree(Form.LIST):
+            return sizes
+        case Tree(Form.LITERAL, text):
+            return Tree(Form.LITERAL, write_literal([*literal_eval(text)]))
+    return Tree(Form.LIST, "", (Tree(Form.STAR, "", (sizes,)),))
+
+
 def write_header(names: tuple[str, ...], over: Part, used: set[str]) -> tuple[str, Part]:
     """The names of a loop and what it goes through: `_` for names that nothing reads."""
     shown = [safe_name(n) if safe_name(n) in used else "_" for n in names]
@@ -363,6 +389,14 @@ def write_header(names: tuple[str, ...], over: Part, used: set[str]) -> tuple[st
         case Tree(Form.CALL, "", (Tree(Form.NAME, "enumerate"), inner)) if shown[1:] == ["_"]:
             return shown[0], call("range", call("len", inner))
     return ", ".join(shown), over
+
+
+def _is_longer(variable: str, value: Part) -> bool:
+    """Whether a list of sizes becomes itself with more of them."""
+    match value:
+        case Tree(Form.INFIX, "+", (Tree(Form.NAME, left), Tree(Form.LIST))):
+            return left == variable
+    return False
 
 
 def is_last(target: Class, choice: Choice, item: Merged) -> bool:

@@ -196,6 +196,9 @@ class Class:
     """Names of the blocks around its calls that something in the class would have to follow."""
     widths: dict[tuple[int, int], Hint] = field(default_factory=dict)
     """(output, axis) -> its size, in terms of the settings."""
+    growth: dict[tuple[int, int | None], tuple[Hint, ...]] = field(default_factory=dict)
+    """Of a turn: the sizes of the items that it adds to a list, by (output, axis); without an
+    axis, one for each item."""
     explained: Explained | None = None
     said: frozenset[Span] = frozenset()
     """Loops and conditions of the spec that it says as the spec says them."""
@@ -209,6 +212,20 @@ class Class:
     def everyone(self) -> Instances:
         """All instances."""
         return frozenset(range(len(self.bodies)))
+
+    @cached_property
+    def read(self) -> frozenset[Merged]:
+        """The items that an output is made from: `forward` writes no others."""
+        found: set[Merged] = set()
+        waiting = [*self.outputs]
+        while waiting:
+            match waiting.pop():
+                case Choice(base, other):
+                    waiting += [base, other]
+                case Made(item, _) if item not in found:
+                    found.add(item)
+                    waiting += item.refs
+        return frozenset(found)
 
     @cached_property
     def modules(self) -> dict[str, Part]:
@@ -283,13 +300,30 @@ class Class:
 
     def axis(self, ref: MergedRef, axis: int, instance: int) -> object:
         """A size of a reference: an int where it is known, a `Dim` where not, None without
-        such an axis."""
-        shape = self.type_of(ref, instance).shape
-        if not -len(shape) <= axis < len(shape):
-            return None
-        size = shape[axis]
-        known = size.known
-        return size if known is None else known
+        such an axis; of a list of tensors, the sizes of its items."""
+        value, body = self.value(ref, instance), self.bodies[instance]
+        items = body.index.lists.get(value)
+        if items is None:
+            return _find_size(body.type_of(value), axis)
+        sizes = tuple(_find_size(body.type_of(item), axis) for item in items)
+        return sizes if all(isinstance(size, int) for size in sizes) else None
+
+    def is_list(self, ref: MergedRef) -> bool:
+        """Whether a reference is a list of tensors."""
+        instance = min(ref.item.instances) if isinstance(ref, Made) else 0
+        return self.value(ref, instance) in self.bodies[instance].index.lists
+
+    def list_key(self, ref: MergedRef) -> Span | None:
+        """Where a list of tensors begins in the spec."""
+        instance = min(ref.item.instances) if isinstance(ref, Made) else 0
+        return self.bodies[instance].index.list_keys.get(self.value(ref, instance))
+
+
+def _find_size(type: TensorType, axis: int) -> object:
+    if not -type.rank <= axis < type.rank:
+        return None
+    known = type.shape[axis].known
+    return type.shape[axis] if known is None else known
 
 
 def share_branches(target: Class) -> dict[Choice, list[Merged]]:

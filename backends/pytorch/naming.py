@@ -12,7 +12,10 @@ AXIS_NAMES = {4: "nchw", 3: "ntd", 5: "ncdhw"}
 
 def user_name(value: str) -> str:
     """The author's name of a value: `features.2` -> `features`; "" where there is none."""
-    value = re.sub(r"(\n\d+)+\Z", "", value)  # the loop that it is in
+    value, _, mark = value.partition("\n")
+    listed = re.match(r"(?:list|pick) \d+ (.*)", mark)
+    if listed is not None:  # a list, or what is read off one: what its author calls it
+        value = listed[1].partition("\n")[0]
     if not value or re.fullmatch(r"%\w+(\.\d+)*", value):  # the graph's own
         return ""
     return safe_name(re.sub(r"(\.\d+)+$", "", value))

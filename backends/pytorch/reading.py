@@ -33,7 +33,7 @@ class Reading:
     def _plan(self, checked: set[str]) -> None:
         counts: Counter[str] = Counter()
         readers: dict[str, Merged] = {}
-        for item in self.target.items:
+        for item in (item for item in self.target.items if item in self.target.read):
             for leaf in variables(item.expression):
                 for label in _names(leaf):
                     if label in self.settings and self.settings[label].dim is not None:

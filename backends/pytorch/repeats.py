@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING
 
 from backends.pytorch.index import Index
 from backends.pytorch.items import Item
-from backends.pytorch.merged import Choice, Class, Diverge, Merged, Repeat, Setting
-from backends.pytorch.naming import user_name
+from backends.pytorch.merged import (
+    Choice,
+    Class,
+    Diverge,
+    Formal,
+    Made,
+    Merged,
+    MergedRef,
+    Repeat,
+    Setting,
+)
 from backends.pytorch.terms import Form, Hole, Many, Operand, Tree, same_value, subtrees
 from backends.pytorch.turns import LoopFrame, TurnFrame, Unfoldable, find_owner
 from compiler.ir.graph import Frame
@@ -374,12 +383,36 @@ def _find_source(target: Class, place: int, runs: Sequence[Sequence[int]]) -> in
     return -1 if stays else None
 
 
-def _guess_source(target: Class, place: int) -> int:
-    """The same where no loop has a second turn: by the author's names."""
-    wanted = user_name(target.formal_value(place, 0))
+def _guess_source(target: Class, place: int) -> int | None:
+    """The same where no loop has a second turn: the list that goes on from it, else by the
+    author's names."""
+    if target.is_list(Formal(place)):
+        longer = (n for n, ref in enumerate(target.outputs) if Formal(place) in _bases(ref))
+        return next(longer, -1)
+    body = target.bodies[0]
+    owner, names = find_owner(body.frame), body.index.call_names
+    wanted = names(owner, target.formal_value(place, 0))
     outputs = enumerate(target.outputs)
-    found = [n for n, ref in outputs if user_name(target.value(ref, 0)) == wanted != ""]
-    return found[0] if len(found) == 1 else -1
+    found = [n for n, ref in outputs if names(owner, target.value(ref, 0)) & wanted]
+    if len(found) > 1 or (found and len(wanted) > 1):
+        return None  # which of its names the turn reads it by, nobody says
+    return found[0] if found else -1
+
+
+def _bases(ref: MergedRef) -> Iterator[MergedRef]:
+    """What a list in a turn goes on from."""
+    match ref:
+        case Choice(base, other):
+            yield from _bases(base)
+            yield from _bases(other)
+        case Made(item, _) if item.sample.op == "append":
+            yield from _bases(item.refs[0])
+        case Made(item, output) if (inner := find_loop(item)) and inner.repeat is not None:
+            places = (p for p, q in inner.repeat.carried.items() if q == output)
+            for place in places:
+                yield from _bases(item.refs[place])
+        case _:
+            yield ref
 
 
 def _is_constant(setting: Setting, runs: Sequence[Sequence[int]]) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from backends.pytorch.holders import is_mode, name_held
-from backends.pytorch.merged import Class, Formal, Setting
-from backends.pytorch.naming import AXIS_NAMES, user_name
+from backends.pytorch.merged import Class, Formal, Made, MergedRef, Setting
+from backends.pytorch.naming import AXIS_NAMES, singular, user_name
 from backends.pytorch.spelled import unmark
 from backends.pytorch.terms import Many, plain_value
 from compiler.dims import Dim
@@ -120,6 +120,9 @@ class Settings:
     def name_size(self, place: int, axis: int) -> str:
         """A free name for a size of a formal."""
         rank = self.target.type_of(Formal(place), 0).rank
+        if self.target.is_list(Formal(place)):
+            what = "channels" if axis == 1 and rank > 2 else "widths"
+            return self.free(f"{singular(self.target.formals[place])}_{what}")
         if self.target.is_turn:
             return self.free("side" if rank > 3 else "length" if rank > 2 else "size")
         return self.free(AXIS_NAMES.get(rank, "")[axis : axis + 1] or "size")
@@ -187,7 +190,9 @@ class Settings:
             self._add_symbols()
             return
         for place, axis in dict.fromkeys(self._needed_widths()):
-            if self.find_size(place, axis) is None:
+            if self.find_size(place, axis) is None and target.is_list(Formal(place)):
+                self.add_size(self.name_size(place, axis), place, axis)
+            elif self.find_size(place, axis) is None:
                 rank = target.type_of(Formal(place), 0).rank
                 what = "channels" if axis == 1 and rank > 2 else "features"
                 self.add_size(self.free(f"in_{what}"), place, axis)
@@ -238,9 +243,22 @@ class Settings:
         for item in self.target.items:
             for leaf in item.leaves():
                 if leaf.dim is not None and leaf.dim[0] == "in" and leaf.dim[1] < len(item.refs):
-                    ref = item.refs[leaf.dim[1]]
-                    if isinstance(ref, Formal) and _all_ints(leaf.values.values()):
+                    ref = self._find_source(item.refs[leaf.dim[1]], leaf.dim[2])
+                    if isinstance(ref, Formal) and all(map(is_size, leaf.values.values())):
                         yield ref.place, leaf.dim[2]
+
+    def _find_source(self, ref: MergedRef, axis: int) -> MergedRef:
+        """In a turn, what a tensor has a size from that operations such as pooling leave alone."""
+        while self.target.is_turn and isinstance(ref, Made) and not ref.item.variants:
+            instances = sorted(ref.item.instances)
+            sizes = [self.target.axis(ref, axis, i) for i in instances]
+            if len(ref.item.refs) != 1:
+                break
+            (above,) = ref.item.refs
+            if [self.target.axis(above, axis, i) for i in instances] != sizes:
+                break
+            ref = above
+        return ref
 
     def _add_arguments(self) -> None:
         frames = [body.frame for body in self.target.bodies]
@@ -340,8 +358,11 @@ def _count_agreeing(leaves: Iterable[Many], row: Sequence[object]) -> int:
     return sum(all(row[i] == value for i, value in leaf.values.items()) for leaf in leaves)
 
 
-def _all_ints(values: Iterable[object]) -> bool:
-    return all(isinstance(v, int) for v in values)
+def is_size(value: object) -> bool:
+    """Whether it is a size that is known, or those of the tensors in a list."""
+    if isinstance(value, tuple):
+        return all(isinstance(size, int) for size in value)
+    return isinstance(value, int)
 
 
 def _all_whole(values: Iterable[object]) -> bool:

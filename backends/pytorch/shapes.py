@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backends.pytorch.merged import Class, Formal, MergedRef
 from backends.pytorch.naming import AXIS_NAMES
+from backends.pytorch.turns import own_names
 from compiler.dims import Dim, DimError
 from compiler.ir.hint import Hint, HintName, hint_names, hint_text, rename_hint
 from compiler.writing.names import free_name, safe_name
@@ -22,6 +23,9 @@ class Shapes:
         self.settings = target.explained.settings
         self.widths = target.explained.widths
         self.shown = {s.name for s in target.settings}
+        if target.is_turn:  # what changes from turn to turn has no name that a reader sees
+            self.shown -= own_names(target.bodies[0].frame)
+            self.shown -= {s.name for s in target.settings if s.dim is not None}
         self.labels: dict[tuple[int, int], str] = {}
         for place in range(len(target.places)):
             for axis in range(self._rank(Formal(place))):
@@ -30,6 +34,8 @@ class Shapes:
     def text(self, ref: MergedRef) -> str | None:
         """The shape of a tensor; None for a number, and where a size has no short description."""
         rank = self._rank(ref)
+        if self.target.is_list(ref):
+            return None
         if not rank or any(self.target.type_of(ref, i).rank != rank for i in self._instances()):
             return None
         sizes = [self._axis(ref, axis) for axis in range(rank)]
@@ -95,11 +101,14 @@ class Shapes:
     def _axis(self, ref: MergedRef, axis: int) -> str | None:
         origin = self.widths.trace(ref, axis)
         width = origin.width
-        if isinstance(origin.ref, Formal):
-            return self.labels[origin.ref.place, origin.axis]
         column = self._column(ref, axis)
         first = column[0]
         known = self._write(width.hint) if width is not None else None
+        if self.target.is_turn:
+            settled = isinstance(first, Dim) or (width is not None and width.hint is None)
+            return known or (str(first) if settled and len(set(column)) == 1 else None)
+        if isinstance(origin.ref, Formal):
+            return self.labels[origin.ref.place, origin.axis]
         if known is not None:
             return known
         same = all(size == first for size in column)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from backends.pytorch.helpers import LEARNED, ROUNDED
+from backends.pytorch.lists import Lists, take_whole
 from backends.pytorch.terms import (
     Form,
     Hole,
@@ -18,8 +19,9 @@ from backends.pytorch.terms import (
     read_term,
     shift_operands,
 )
-from compiler.ir.graph import Frame, Graph, Node
+from compiler.ir.graph import Frame, Graph, Node, Site
 from compiler.ir.hint import Hint
+from compiler.ir.listings import Record
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.convolution import Conv
 from compiler.ops.layers import owns_weights
@@ -35,10 +37,11 @@ class Spelled:
     """A node as code. Operands of its trees index `reads`, the names of the values it reads;
     `owned` are the parameters that its constructor makes; `OWN` trees are below `slot`.
 
-    A `scan` node is two of them: what opens the loop and what closes it.
+    A `scan` node is two of them: what opens the loop and what closes it. Lists of tensors have no
+    nodes, but code.
     """
 
-    node: Node
+    node: Node | Record
     slot: str  # absolute path; "" where it has none
     constructor: Part | None
     expression: Part
@@ -47,11 +50,34 @@ class Spelled:
     owned: tuple[str, ...]
     outputs: tuple[str, ...]
     general: Part | None = None
+    kind: str = ""
+    """What it does with a list of tensors."""
 
     @property
     def scope(self) -> Frame:
         """The frame it stands in."""
         return self.node.scope
+
+    @property
+    def origin(self) -> Site:
+        """Where it comes from."""
+        return self.node.origin
+
+    @property
+    def op(self) -> str:
+        """What it does."""
+        return self.node.op.name if isinstance(self.node, Node) else self.kind
+
+    @property
+    def scan(self) -> Scan | None:
+        """The loop over steps that it opens or closes."""
+        op = self.node.op if isinstance(self.node, Node) else None
+        return op if isinstance(op, Scan) else None
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The node that it is the code of."""
+        return (self.node,) if isinstance(self.node, Node) and self.scan is None else ()
 
 
 class SpelledGraph(NamedTuple):
@@ -63,15 +89,16 @@ class SpelledGraph(NamedTuple):
     names: dict[tuple[Frame, str], str]
 
 
-def spell_graph(graph: Graph, nets: Collection[Frame] | None = None) -> SpelledGraph:
-    """Every node that an output needs, in order. Constants that
+def spell_graph(
+    graph: Graph, nets: Collection[Frame] | None = None, lists: Lists | None = None
+) -> SpelledGraph:
+    """Every node, in order, reading off the `lists` that are kept as lists. Constants that
     are read only where a plain number may stand have become part of their readers; bodies of
     loops stand between the opening and the closing of their loop. With `nets`, only what stands
     under one of these frames may own weights: all else reads them as tensors."""
-    speller = _Speller(graph, nets)
+    speller = _Speller(graph, nets, lists)
     spelled = list(speller.spell(graph.nodes, {}, ""))
-    live = _keep_live(spelled, (o.value.name for o in graph.outputs))
-    return SpelledGraph(live, speller.types, speller.names)
+    return SpelledGraph(spelled, speller.types, speller.names)
 
 
 def join_path(left: str, right: str) -> str:
@@ -80,8 +107,9 @@ def join_path(left: str, right: str) -> str:
 
 
 class _Speller:
-    def __init__(self, graph: Graph, nets: Collection[Frame] | None) -> None:
+    def __init__(self, graph: Graph, nets: Collection[Frame] | None, lists: Lists | None) -> None:
         self.nets = nets
+        self.lists = lists
         self.parameters = graph.parameter.keys()
         self.producers = graph.producers
         self.numbers: dict[str, tuple[Node, Spelling]] = {}
@@ -117,7 +145,7 @@ class _Speller:
 
     def _spell(self, node: Node, spelling: Spelling, known: Mapping[str, str]) -> Spelled:
         slot = self._find_slot(node, has_weights=spelling.constructor is not None)
-        names = [known.get(v.name, v.name) if v is not None else "" for v in node.inputs]
+        names = self._read(node, known)
         found = {i: self.numbers[n] for i, n in enumerate(names) if n in self.numbers}
         if len(found) == len(names) > 1:
             del found[0]  # two plain numbers would make a third, which is no tensor
@@ -125,6 +153,11 @@ class _Speller:
         hints = node.origin.hint
         other = (term for index, term in spelling.with_number if index in plain)
         expression = read_term(next(other, spelling.expression), hints, plain)
+        general = spelling.general
+        whole = self.lists.read_whole(node) if self.lists is not None else None
+        taken = take_whole(expression, len(names)) if whole is not None else None
+        if whole is not None and taken is not None:
+            expression, names = taken, [whole]
         used = sorted(set(operands(expression)))
         owned: tuple[str, ...] = ()
         if spelling.constructor is not None:
@@ -140,8 +173,14 @@ class _Speller:
             tuple(names[i] for i in used),
             owned,
             tuple(known[v.name] for v in node.outputs),
-            None if spelling.general is None else read_term(spelling.general, hints, plain),
+            None if general is None else read_term(general, hints, plain),
         )
+
+    def _read(self, node: Node, known: Mapping[str, str]) -> list[str]:
+        """The names of what a node reads."""
+        if self.lists is not None:
+            return self.lists.read_operands(node, known)
+        return [known.get(v.name, v.name) if v is not None else "" for v in node.inputs]
 
     def _find_slot(self, node: Node, *, has_weights: bool) -> str:
         """The path of the module of a node; none where it is a function, or a train's own."""
@@ -186,7 +225,7 @@ class _Speller:
         """The opening of a loop, its body, and its closing."""
         self.loops += 1
         token = mark = f"{around}{LOOP_MARK}{self.loops}"
-        names = [known.get(v.name, v.name) if v is not None else "" for v in node.inputs]
+        names = self._read(node, known)
         outside = scan.sequences + scan.states
         first = ([scan.counter] if scan.counter is not None else []) + [*scan.slices, *scan.carried]
         inner = {i.name: i.name + mark for i in first}
@@ -252,13 +291,3 @@ def _number(reader: Node, maker: Node, spelling: Spelling) -> Part:
     hints: Mapping[str, Hint] = maker.origin.hint if maker.scope is reader.scope else {}
     assert spelling.number is not None
     return read_term(spelling.number, hints)
-
-
-def _keep_live(spelled: list[Spelled], outputs: Iterable[str]) -> list[Spelled]:
-    needed = set(outputs)
-    live = []
-    for item in reversed(spelled):
-        if not needed.isdisjoint(item.outputs):
-            needed.update(item.reads)
-            live.append(item)
-    return live[::-1]

@@ -24,6 +24,8 @@ class Form(Enum):
     PREFIX = "prefix"  # label: operator; parts: operand
     CHOOSE = "choose"  # parts: condition, then, otherwise
     LIST = "list"
+    STAR = "star"  # in a list: all items of another; parts: that list
+    APPEND = "append"  # a list with more items; parts: that list, the items
     DICT = "dict"  # keys: its keys
     TUPLE = "tuple"
     NAME = "name"  # label: the text

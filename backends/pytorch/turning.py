@@ -10,7 +10,7 @@ from backends.pytorch.document import STEP, lay_out
 from backends.pytorch.expressions import Expressions, hint_tree, resolve
 from backends.pytorch.items import FromOwn
 from backends.pytorch.making import write_header
-from backends.pytorch.merged import Class, Made, Merged, MergedRef
+from backends.pytorch.merged import Class, Formal, Made, Merged, MergedRef
 from backends.pytorch.naming import singular
 from backends.pytorch.paths import Kind, find_kind, read_path
 from backends.pytorch.reading import Reading
@@ -104,6 +104,8 @@ class _Turns:
             plain = plain and not out.flow.is_live(text) and text not in names
             fallback = next(iter(reads)) if len(reads) == 1 else ""
             variable = text if plain else out.flow.choose(result, fallback, avoid=names)
+            if variable != text and self.target.is_list(Formal(place)):
+                part = Tree(Form.LIST, "", (Tree(Form.STAR, "", (part,)),))
             out.put(variable, part)
             names.append(variable)
             out.flow.reserved.add(variable)

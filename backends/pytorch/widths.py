@@ -10,6 +10,7 @@ from typing import NamedTuple
 from backends.pytorch.closing import close_size
 from backends.pytorch.dependence import Dependence
 from backends.pytorch.items import FromOwn
+from backends.pytorch.list_sizes import ListSizes
 from backends.pytorch.merged import (
     Choice,
     Class,
@@ -23,7 +24,7 @@ from backends.pytorch.merged import (
 )
 from backends.pytorch.passing import Width, find_stages, pass_on
 from backends.pytorch.repeats import is_loop
-from backends.pytorch.settings import Settings
+from backends.pytorch.settings import Settings, is_size
 from backends.pytorch.sizes import SIZE, infer_size, shorten, to_dim, write_symbols
 from backends.pytorch.terms import Form, Many, Part, Tree, variables
 from compiler.dims import Dim
@@ -63,6 +64,7 @@ class Widths:
         self.known: dict[tuple[MergedRef, int], Origin] = {}
         self.dependence = Dependence(target, self.of)
         self.locals: dict[str, Local] = {}
+        self.lists = ListSizes(self)
         self.loops = target.is_turn or any(map(is_loop, target.items))
         """Whether loops of the spec are in the class, which may change sizes."""
 
@@ -144,8 +146,8 @@ class Widths:
         if base is None or other is None or base.hint is None or other.hint is None or not test:
             return None
         if _agree_outside(test, other.hint, base.hint):
-            return self._accept(other.hint, sizes)
-        return self._accept(HintChoose(test, other.hint, base.hint), sizes)
+            return self.accept(other.hint, sizes)
+        return self.accept(HintChoose(test, other.hint, base.hint), sizes)
 
     def _find_guard(self, choice: Choice) -> Hint | None:
         """The author's condition of a branch."""
@@ -218,7 +220,7 @@ class Widths:
             hint = self.settings.holds(HintName(setting.name), wanted)
             if hint is not None:
                 return Width(hint)
-        if self.target.is_turn and all(isinstance(size, int) for size in wanted.values()):
+        if self.target.is_turn and all(map(is_size, wanted.values())):
             made = self.settings.add_size(self.settings.name_size(place, axis), place, axis)
             return None if made is None else Width(HintName(made.name))
         if self.target.is_root:
@@ -284,9 +286,9 @@ class Widths:
             if known is None:
                 return None
             names[label] = known
-        return self._accept(rename_hint(hint, names), wanted)
+        return self.accept(rename_hint(hint, names), wanted)
 
-    def _accept(self, hint: Hint, wanted: Mapping[int, object]) -> Width | None:
+    def accept(self, hint: Hint, wanted: Mapping[int, object]) -> Width | None:
         """A derived expression in its shortest form, if it holds."""
         found = self.settings.holds(shorten(hint), wanted)
         if found is None or self.settings.is_runtime(found) or _count_choices(found) > 1:
@@ -298,6 +300,8 @@ class Widths:
         if depth > DEEPEST:
             return None
         wanted = self.sizes(ref, axis)
+        if self.lists.holds(item):
+            return self.lists.of(ref, axis, depth)
         if item.sample.op == "concat" and all(self.sizes(r, axis) != wanted for r in item.refs):
             return self._combine("+", [(r, axis) for r in item.refs], wanted, depth)
         if item.sample.op in ("flatten", "reshape") and len(item.refs) == 1:
@@ -329,7 +333,7 @@ class Widths:
             others = HintBinary("*", HintConst(op.parts - 1), shorten(piece))
             half = HintBinary("//", width.hint, parts)
             piece = half if op.parts == 2 else HintBinary("-", width.hint, others)
-        return self._accept(piece, self.sizes(made, axis))
+        return self.accept(piece, self.sizes(made, axis))
 
     def _follow_options(
         self, item: Merged, axis: int, depth: int, wanted: Mapping[int, object]
@@ -354,7 +358,7 @@ class Widths:
         short = write_symbols(made)
         if hint_size(short) > LONGEST:
             return None
-        return self._accept(rename_hint(short, symbols), wanted)
+        return self.accept(rename_hint(short, symbols), wanted)
 
     def _describe(self, ref: MergedRef, axis: int, depth: int) -> Hint | None:
         """What a size is called, or its number where no argument changes that."""
@@ -388,7 +392,7 @@ class Widths:
                     continue
                 source, wished = member.reads[place], member.outputs[made.output]
                 size = infer_size(member.nodes, (source, other), (wished, axis))
-                found = size and self._accept(rename_hint(size, {SIZE: width.hint}), wanted)
+                found = size and self.accept(rename_hint(size, {SIZE: width.hint}), wanted)
                 if found:
                     return found
         return None
@@ -406,7 +410,7 @@ class Widths:
             return None
         if sign == "*":
             known = list(_join_powers(known))
-        return self._accept(reduce(partial(HintBinary, sign), known), wanted)
+        return self.accept(reduce(partial(HintBinary, sign), known), wanted)
 
     def _rejoined(self, places: list[tuple[MergedRef, int]], depth: int) -> Width | None:
         """The size of an axis that was split before, and is put together again: heads."""

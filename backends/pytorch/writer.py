@@ -68,7 +68,9 @@ def _write_function(target: Class, reading: Reading, expressions: Expressions) -
 
 
 def _kind(target: Class, place: int) -> str:
-    """The annotation of what comes in: a tensor, or whether a module trains."""
+    """The annotation of what comes in: a tensor, a list of them, or whether a module trains."""
+    if target.is_list(Formal(place)):
+        return "list[Tensor]"
     return "bool" if is_mode(target.formal_value(place, 0)) else "Tensor"
 
 
@@ -106,10 +108,10 @@ def _signature(target: Class) -> list[str]:
 
 
 def _result(target: Class) -> str:
-    count = len(target.outputs)
-    if count > MOST_NAMED:
+    kinds = ["list[Tensor]" if target.is_list(ref) else "Tensor" for ref in target.outputs]
+    if len(kinds) > MOST_NAMED and set(kinds) == {"Tensor"}:
         return "tuple[Tensor, ...]"
-    return "Tensor" if count == 1 else f"tuple[{', '.join(['Tensor'] * count)}]"
+    return kinds[0] if len(kinds) == 1 else f"tuple[{', '.join(kinds)}]"
 
 
 def _result_names(target: Class) -> str:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from compiler.dims import Dim
-from compiler.ir.graph import Alias, Argument, Decision, Frame, Graph, Input, Node, Parameter, Value
+from compiler.ir.graph import (
+    Alias,
+    Argument,
+    Decision,
+    Frame,
+    Graph,
+    Input,
+    Listed,
+    Listing,
+    Node,
+    Parameter,
+    Pick,
+    Site,
+    Value,
+)
+from compiler.ir.listings import Record, follow, site_records
 from compiler.ops.scan import Scan
 from compiler.program import TrainedNet
 
@@ -42,7 +57,9 @@ def copy_graph(net: TrainedNet) -> Graph:
     plain = replace(net, prefix="")
     copy = GraphCopy(plain, frame, arguments, {}, taken, graph.frame.call)
     nodes = tuple(copy.nodes())
-    outputs = tuple(replace(o, value=copy.value(o.value)) for o in graph.outputs)
+    outputs = tuple(
+        replace(o, value=copy.value(o.value), pick=copy.pick(o.pick)) for o in graph.outputs
+    )
     return replace(
         graph,
         nodes=nodes,
@@ -76,6 +93,8 @@ class GraphCopy:
         self.serial = serial
         self.sizes = find_sizes(self.graph, arguments)
         self.frames: dict[Frame, Frame] = {self.graph.frame: frame}
+        self.records: dict[Record, Record] = {}
+        self.followed: set[Record] = set()
         self.names = {formal: value.name for formal, value in arguments.items()}
         self.names |= {path: net.prefix + path for path in self.graph.parameter}
 
@@ -89,6 +108,15 @@ class GraphCopy:
     def value(self, value: Value) -> Value:
         """What stands for a value of the graph."""
         return Value(self.names[value.name], value.type.substitute(self.sizes))
+
+    def pick(self, pick: Pick | None) -> Pick | None:
+        """What stands for how a value was read off a list of tensors."""
+        if pick is None:
+            return None
+        self._copy_records((pick,))
+        copied = self.records[pick]
+        assert isinstance(copied, Pick)
+        return copied
 
     def aliases(self) -> Iterator[Alias]:
         """What the graph's frames call its values, for the copies of both."""
@@ -119,7 +147,40 @@ class GraphCopy:
             inputs=tuple(self.value(v) if v is not None else None for v in node.inputs),
             outputs=tuple(map(self.value, node.outputs)),
             scope=self._frame(node.scope),
+            origin=self._site(node.origin),
         )
+
+    def _site(self, site: Site) -> Site:
+        if not site.picks and site.listed is None:
+            return site
+        self._copy_records(site_records(site))
+        picks = tuple((self.names.get(name, name), self.pick(pick)) for name, pick in site.picks)
+        return replace(site, picks=picks, listed=self._list(site.listed))
+
+    def _list(self, listed: Listing | None) -> Listing | None:
+        copied = self.records[listed] if listed is not None else None
+        assert copied is None or isinstance(copied, Listing)
+        return copied
+
+    def _copy_records(self, records: Iterable[Record]) -> None:
+        """Copies lists of tensors, and what is read off them, under the frames of the copy."""
+        for record in follow(records, self.followed):
+            frame = self._frame(record.scope)
+            if isinstance(record, Pick):
+                source = self._list(record.source)
+                assert source is not None
+                name = self.names.get(record.value, record.value)
+                self.records[record] = replace(record, source=source, value=name, scope=frame)
+            else:
+                parts = tuple(map(self._part, record.parts))
+                self.records[record] = replace(record, parts=parts, scope=frame)
+
+    def _part(self, part: Listed | Listing) -> Listed | Listing:
+        if isinstance(part, Listed):
+            return Listed(self.names.get(part.value, part.value), self.pick(part.pick))
+        copied = self._list(part)
+        assert copied is not None
+        return copied
 
     def _body(self, body: Graph, captured: Sequence[Input]) -> Graph:
         """The body of a loop, which has names of its own: only what it reads from outside is

@@ -11,6 +11,7 @@ from compiler.elaborate.calls import evaluate_call
 from compiler.elaborate.conditions import decide, iterate
 from compiler.elaborate.context import Body, Want, find_guard
 from compiler.elaborate.describing import describe
+from compiler.elaborate.gathering import note_list
 from compiler.elaborate.lookup import look_up
 from compiler.elaborate.numbers import prepare
 from compiler.elaborate.operators import evaluate_binary, evaluate_unary, read_hint
@@ -112,7 +113,7 @@ def _evaluate_literal(body: Body, expression: Expr, want: Want) -> Val:
             made_items = tuple([body.evaluate(item) for item in items])
             spans = tuple(item.span for item in items)
             whole = ListValue(made_items, spans, _list_hint(made_items))
-            return keep(body, whole, expression.span)
+            return keep(body, note_list(body, whole, expression.span, want), expression.span)
         case TupleExpr(items=items):
             return keep(body, _tuple(body, items), expression.span)
         case Comprehension():

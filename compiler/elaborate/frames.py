@@ -92,7 +92,8 @@ def make_arguments(
     `open_frame`."""
     for spec in signature.parameters:
         value = body.names[0][spec.name]
-        if spec.is_tensor or isinstance(value, Tensor):
+        tensors = value.items if isinstance(value, ListValue) else (value,)
+        if spec.is_tensor or any(isinstance(item, Tensor) for item in tensors):
             continue
         source = given.get(spec.name)
         yield Argument(

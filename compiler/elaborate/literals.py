@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from compiler.elaborate.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.context import Application, Body
 from compiler.elaborate.describing import describe
+from compiler.elaborate.gathering import note_sum
 from compiler.elaborate.primitives import apply_built, apply_op
 from compiler.elaborate.values import (
     POISON,
@@ -101,4 +102,7 @@ def sum_tensors(body: Body, item: Given, span: Span, names: tuple[str, ...]) -> 
         wish = names if index == len(items) else ()
         given = {"a": Given(total, item.span), "b": Given(term, item.span)}
         total = apply_op(body, layer, given, Application(span, names=wish))
+    source = item.value.source if isinstance(item.value, ListValue) else None
+    if isinstance(total, Tensor) and source is not None:
+        return note_sum(body, source, total, names)
     return total

@@ -8,6 +8,7 @@ from compiler.elaborate.adapters import adapt_net
 from compiler.elaborate.clauses import MODEL_CLAUSES
 from compiler.elaborate.context import Abandoned, Body, Ports
 from compiler.elaborate.frames import make_arguments
+from compiler.elaborate.gathering import find_pick
 from compiler.elaborate.graphs import GraphState
 from compiler.elaborate.parameters import bind_parameters
 from compiler.elaborate.signatures import read_signature
@@ -89,8 +90,10 @@ class ModelRun:
                 body.report(ModelHasNo(name.span, name.text, word))
                 return None
         for output in ports.outputs:
-            value = body.home.value_of(output.tensor)
-            body.home.builder.output(output.name, value, output.doc, output.span)
+            tensor = output.tensor
+            value = body.home.value_of(tensor)
+            place = (output.doc, output.span, find_pick(body, tensor))
+            body.home.builder.output(output.name, value, *place)
         return body.home.builder.graph()
 
 

@@ -16,6 +16,7 @@ from compiler.elaborate.conditions import decide
 from compiler.elaborate.context import Application, Body, Want
 from compiler.elaborate.describing import describe
 from compiler.elaborate.functions import FUNCTIONS
+from compiler.elaborate.gathering import note_joined
 from compiler.elaborate.primitives import apply_op, layer_for_tensor
 from compiler.elaborate.sizes import keep, size_of
 from compiler.elaborate.tracing import walk
@@ -183,6 +184,8 @@ def combine(body: Body, symbol: str, left: Val, right: Val, place: _Place, want:
             return POISON
     body.session.spend(size_of(left) + size_of(right), place.operator)
     lists = _combine_lists(symbol, left, right)
+    if isinstance(lists, ListValue):
+        return note_joined(body, lists, left, right, place.whole, want)
     if lists is not None:
         return lists
     if symbol == "and" and isinstance(left, Undecided | Known) and isinstance(right, Undecided):

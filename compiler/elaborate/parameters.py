@@ -4,7 +4,6 @@ computed."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from compiler.diagnostics import did_you_mean
 from compiler.elaborate.arithmetic import whole
@@ -210,7 +209,10 @@ def convert_known(value: Val, kind: str) -> Val | None:
             return value if is_layer(value) else None
         case "list", ListValue() | Range() | Record():
             items = plain_items(value)
-            return ListValue(tuple(items), hint=find_hint(value)) if items is not None else None
+            if items is None:
+                return None
+            source = value.source if isinstance(value, ListValue) else None
+            return ListValue(tuple(items), hint=find_hint(value), source=source)
         case "int", Known():
             size = whole(value)
             return Known(size, value.hint) if size is not None else None
@@ -230,8 +232,9 @@ def rename_value(value: Val, name: str) -> Val:
         case Known(scalar):
             return Known(scalar, HintName(name))
         case ListValue(items):
-            plain = ListValue(tuple(map(strip_hints, items)))
-            return replace(plain, hint=HintName(name))
+            plain = tuple(map(strip_hints, items))
+            tensors = any(isinstance(item, Tensor) for item in items)
+            return ListValue(plain, hint=None if tensors else HintName(name), source=value.source)
         case OpLayer():
             return value
     return value

@@ -12,6 +12,7 @@ from compiler.diagnostics import Fault, did_you_mean
 from compiler.dims import Dim
 from compiler.elaborate.context import Application, Body
 from compiler.elaborate.describing import describe
+from compiler.elaborate.gathering import find_list, list_picks
 from compiler.elaborate.lints import check_call
 from compiler.elaborate.options import Unfit, convert, field_hints
 from compiler.elaborate.paths import join
@@ -35,7 +36,7 @@ from compiler.elaborate.values import (
 from compiler.elaborate.weights import Slot, claim_slot, make_weight
 from compiler.ir.builder import own_names
 from compiler.ir.domain import Domain
-from compiler.ir.graph import Site, Value
+from compiler.ir.graph import Listing, Site, Value
 from compiler.ir.hint import Hint, mark_outer
 from compiler.messages.arguments import UnknownArgument, WrongArgument
 from compiler.messages.columns import OnlyInData
@@ -335,7 +336,16 @@ def _add_node(call: _Call, slot: Slot | None) -> Val:
                 return POISON
         inputs += [_get_weight(call, weight, slot, place) for weight in wanted]
         name, label = (slot.name, slot.hint) if slot is not None else ("", None)
-        site = Site(application.span, name, _hints(call), body.guard, label, body.turns)
+        site = Site(
+            application.span,
+            name,
+            _hints(call),
+            body.guard,
+            label,
+            body.turns,
+            list_picks(body, call.operands),
+            _find_list(call),
+        )
         frame = slot.frame if slot is not None else body.frame
         made = body.home.builder.apply(op, inputs, frame, site, own_names(application.names))
     except Fault as fault:
@@ -343,6 +353,13 @@ def _add_node(call: _Call, slot: Slot | None) -> Val:
         return POISON
     check_call(body, op, call.operands, application.span)
     return _wrap(body, op, made, application)
+
+
+def _find_list(call: _Call) -> Listing | None:
+    """The list that a variadic operand was given as."""
+    names = [operand.name for operand in type(call.op).operands if operand.variadic]
+    given = [call.given[name].value for name in names if name in call.given]
+    return next((s for v in given if (s := find_list(call.body, v)) is not None), None)
 
 
 def apply_built(
@@ -357,7 +374,8 @@ def apply_built(
         body.report(ForeignTensor(application.span))
         return POISON
     values = [body.home.value_of(g.value) for g in operands if isinstance(g.value, Tensor)]
-    site = Site(application.span, "", hints, body.guard, turns=body.turns)
+    picks = list_picks(body, operands)
+    site = Site(application.span, "", hints, body.guard, turns=body.turns, picks=picks)
     try:
         made = body.home.builder.apply(op, values, body.frame, site, own_names(application.names))
     except Fault as fault:

@@ -82,7 +82,7 @@ def translate_result(
             return Known(scalar, _translate(hint, names), unit)
         case ListValue(items):
             parts = (translate_result(i, body, signature, given, hinted=hinted) for i in items)
-            return ListValue(tuple(parts))
+            return ListValue(tuple(parts), source=result.source)
         case Record(items):
             return Record(
                 tuple(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from compiler.dims import Dim, equal
 from compiler.elaborate.context import Body, Loop
 from compiler.elaborate.describing import describe
+from compiler.elaborate.gathering import note_picks
 from compiler.elaborate.graphs import GraphState
 from compiler.elaborate.loops import (
     bound_names,
@@ -20,7 +21,7 @@ from compiler.elaborate.primitives import make_constant
 from compiler.elaborate.types import assume
 from compiler.elaborate.values import POISON, Given, Known, Poison, Range, Tensor, Val
 from compiler.ir.builder import Builder, own_names
-from compiler.ir.graph import Site, Value
+from compiler.ir.graph import Site
 from compiler.messages.arguments import UnknownArgument, WrongArgument
 from compiler.messages.nets import ForeignTensor
 from compiler.messages.scans import (
@@ -293,14 +294,14 @@ class _Scan:
         if until is not None:
             builder.output("until", home.value_of(until))
         op = self.make_op(emits, until)
-        inputs: list[Value] = [
-            self.outer.value_of(t) for t in (o.tensor for o in self.over) if t is not None
-        ]
-        inputs += [self.outer.value_of(start) for start in self.states.values()]
+        given = [o.tensor for o in self.over if o.tensor is not None]
+        given += self.states.values()
+        inputs = [self.outer.value_of(tensor) for tensor in given]
         inputs += [self.outer.value_of(tensor) for tensor, _ in home.captured.values()]
         names = (*ends, *emits)
         assert self.body.frame is not None
-        site = Site(self.head, "", (), self.body.guard, turns=self.body.turns)
+        place = Site(self.head, "", (), self.body.guard, turns=self.body.turns)
+        site = replace(place, picks=note_picks(self.body, given))
         made = self.outer.builder.apply(op, inputs, self.body.frame, site, own_names(names))
         for kept in builder.conditions.values():
             self.outer.root.builder.assume(kept.left, kept.relation, kept.right, kept.origin)

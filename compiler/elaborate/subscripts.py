@@ -8,6 +8,7 @@ from compiler.dims import Dim
 from compiler.elaborate.arithmetic import replace_hint, whole
 from compiler.elaborate.context import Application, Body, Want
 from compiler.elaborate.describing import describe
+from compiler.elaborate.gathering import lose, pick
 from compiler.elaborate.primitives import apply_built
 from compiler.elaborate.values import (
     NONE,
@@ -47,7 +48,7 @@ def evaluate_subscript(body: Body, expression: Subscript, want: Want) -> Val:
     if items is None:
         body.report(NotAList(expression.base.span, describe(base)))
         return POISON
-    picked = _index_list(body, expression, items, find_readable(find_hint(base)))
+    picked = _index_list(body, expression, items, base, want)
     if isinstance(base, Known) and isinstance(picked, ListValue):
         return Known("".join(str(i.value) for i in picked.items if isinstance(i, Known)))
     return picked
@@ -56,8 +57,12 @@ def evaluate_subscript(body: Body, expression: Subscript, want: Want) -> Val:
 # --- lists ------------------------------------------------------------------------------------
 
 
-def _index_list(body: Body, expression: Subscript, items: Sequence[Val], hint: Hint | None) -> Val:
-    """One item or several; `hint` is how the list was written."""
+def _index_list(
+    body: Body, expression: Subscript, items: Sequence[Val], base: Val, want: Want
+) -> Val:
+    """One item of a list or several."""
+    hint = find_readable(find_hint(base))
+    source = base.source if isinstance(base, ListValue) else None
     if len(expression.indices) != 1 or isinstance(expression.indices[0], RestSyntax):
         body.report(NotWhole(expression.indices[-1].span, "the index of a list", "several items"))
         return POISON
@@ -72,7 +77,8 @@ def _index_list(body: Body, expression: Subscript, items: Sequence[Val], hint: H
         if any(isinstance(b, Poison) for b in bounds) or bounds[2:] == [0]:
             return POISON
         start, stop, *step = (b if isinstance(b, int) else None for b in bounds)
-        picked = ListValue(tuple(items[start : stop : step[0] if step else None]))
+        cut = items[start : stop : step[0] if step else None]
+        picked = ListValue(tuple(cut) if source is None else lose(cut, source))
         return replace_hint(picked, _slice_hint(hint, values))
     place = body.evaluate(index)
     number = _whole_bound(body, index, place)
@@ -83,6 +89,8 @@ def _index_list(body: Body, expression: Subscript, items: Sequence[Val], hint: H
         return POISON
     own = find_hint(place)
     item = items[number]
+    if source is not None and isinstance(item, Tensor):
+        return pick(body, source, item, number, own and whole_hint(own), want, index.span)
     if hint is None or own is None:
         return item
     return replace_hint(item, _pick_hint(hint, whole_hint(own)))

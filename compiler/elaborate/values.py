@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from compiler.diagnostics import Message
 from compiler.dims import Dim
-from compiler.ir.graph import Frame, Value
+from compiler.ir.graph import Frame, Listing, Pick, Value
 from compiler.ir.hint import Hint, HintConst
 from compiler.ops.base import Op
 from compiler.program import AddAdapters, LoadWeights
@@ -86,11 +86,12 @@ class Several(ABC):
 @dataclass(frozen=True)
 class ListValue(Several):
     """`[a, b]`; `spans` are the places of its items where it is written out, `hint` is how it
-    was written, where that is known."""
+    was written, where that is known, `source` how a list of tensors was made."""
 
     items: tuple[Val, ...]
     spans: tuple[Span, ...] = ()
     hint: Hint | None = None
+    source: Listing | None = None
 
     @property
     def values(self) -> tuple[Val, ...]:
@@ -142,12 +143,13 @@ class DTypeValue:
 @dataclass(frozen=True, eq=False)
 class Tensor:
     """A run-time value. `made` is where, for messages; `result` the name it has as the only
-    result of a call (`encoder(x).mu`)."""
+    result of a call (`encoder(x).mu`); `picked` says how it was read off a list."""
 
     value: Value
     home: GraphState
     made: Span
     result: str = ""
+    picked: Pick | None = None
 
     @property
     def type(self) -> TensorType:

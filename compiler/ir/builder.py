@@ -16,6 +16,7 @@ from compiler.ir.graph import (
     Node,
     Output,
     Parameter,
+    Pick,
     Site,
     Value,
 )
@@ -171,9 +172,16 @@ class Builder:
         self._scopes.update((value.name, scope) for value in outputs)
         return outputs
 
-    def output(self, name: str, value: Value, doc: str = "", origin: Span | None = None) -> None:
+    def output(
+        self,
+        name: str,
+        value: Value,
+        doc: str = "",
+        origin: Span | None = None,
+        pick: Pick | None = None,
+    ) -> None:
         """Declares an output of the graph."""
-        self._outputs.append(Output(name, value, doc, origin))
+        self._outputs.append(Output(name, value, doc, origin, pick))
 
     def graph(self) -> Graph:
         """The finished graph."""

@@ -144,11 +144,69 @@ class Site:
     guard: Hint | None = None
     label: Hint | None = None
     turns: tuple[Turn, ...] = ()
+    picks: tuple[tuple[str, Pick | None], ...] = ()
+    listed: Listing | None = None
 
     @cached_property
     def hint(self) -> Mapping[str, Hint]:
         """The hints by field."""
         return dict(self.hints)
+
+
+class Reading(Enum):
+    """How a tensor is read off a list."""
+
+    ITEM = "item"  # one of them: `index` of its site is how its place was written
+    SUM = "sum"  # all of them added up
+    LOST = "some"  # in a way that nobody wrote down
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """An item of a list of tensors: its value, and how it was read off another list."""
+
+    value: str
+    pick: Pick | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """A list of tensors as a body makes it: its items, and lists that it goes on from.
+
+    `scope` and `origin` are the call and the turns of its loops that make it; the name of the
+    origin is what the author calls it. No node reads a list: what is read off it is a `Pick`.
+    """
+
+    parts: tuple[Listed | Listing, ...]
+    scope: Frame
+    origin: Site
+
+    @property
+    def grows(self) -> bool:
+        """Whether it goes on from a list that another turn, or another call, has made."""
+        return any(isinstance(part, Listing) for part in self.parts)
+
+    def is_here(self, scope: Frame | None, turns: tuple[Turn, ...]) -> bool:
+        """Whether it was written out in the same turns of a call."""
+        return not self.grows and self.scope is scope and self.origin.turns == turns
+
+
+@dataclass(frozen=True, eq=False)
+class Pick:
+    """What a body reads off a list of tensors, and the value that this is; the name of the origin
+    is what the author calls it."""
+
+    reading: Reading
+    source: Listing
+    value: str
+    scope: Frame
+    origin: Site
+    place: int = 0
+
+    @property
+    def index(self) -> Hint | None:
+        """How the place of the item was written."""
+        return self.origin.hint.get("index")
 
 
 @dataclass(frozen=True)
@@ -198,12 +256,14 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """An output: the name a caller knows it by, and its value."""
+    """An output: the name a caller knows it by, and its value; `pick` says how that was read
+    off a list."""
 
     name: str
     value: Value
     doc: str = ""
     origin: Span | None = None
+    pick: Pick | None = None
 
 
 @dataclass(frozen=True)

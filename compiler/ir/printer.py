@@ -7,7 +7,19 @@ import json
 from collections.abc import Iterator
 
 from compiler.dims import Dim
-from compiler.ir.graph import NO_DEFAULT, Argument, Frame, Graph, Node, Parameter, Site, Turn
+from compiler.ir.graph import (
+    NO_DEFAULT,
+    Argument,
+    Frame,
+    Graph,
+    Listed,
+    Listing,
+    Node,
+    Parameter,
+    Pick,
+    Site,
+    Turn,
+)
 from compiler.ir.hint import (
     Hint,
     HintBinary,
@@ -21,6 +33,7 @@ from compiler.ir.hint import (
     HintText,
     HintUnary,
 )
+from compiler.ir.listings import Record, find_listings
 from compiler.source import Span
 from compiler.tensor import DType
 
@@ -43,7 +56,8 @@ class _Printer:
         self.frames: dict[Frame, int] = {}
         for frame in _find_frames(graph):
             self.frames.setdefault(frame, len(self.frames))
-        self.printed: set[Frame] = set()
+        self.records = {record: number for number, record in enumerate(_find_records(graph))}
+        self.printed: set[Frame | Record] = set()
 
     def lines(self, graph: Graph, indent: str) -> Iterator[str]:
         inner = indent + "    "
@@ -60,6 +74,10 @@ class _Printer:
         for condition in graph.conditions:
             text = f"{condition.left} {condition.relation} {condition.right}"
             yield f"{inner}assume {text}{self.span(condition.origin)}"
+        for record in self.records:
+            if record not in self.printed:
+                self.printed.add(record)
+                yield inner + self.record_line(record)
         for node in graph.nodes:
             yield inner + self.node_line(node, inner)
         for alias in graph.aliases:
@@ -72,7 +90,7 @@ class _Printer:
                 place = f"@{self.frames[decision.frame]}{self.span(decision.place)}"
                 yield f"{inner}decided {outcome} in {place}"
         for output in graph.outputs:
-            head = f"output {_text(output.name)} = {_value(output.value.name)}"
+            head = f"output {_text(output.name)} = {self.item(output.value.name, output.pick)}"
             yield f"{inner}{head}{_doc(output.doc)}{self.span(output.origin)}"
         yield f"{indent}}}"
 
@@ -85,6 +103,24 @@ class _Printer:
         guard = f" guard {_hint(frame.guard)}" if frame.guard is not None else ""
         text = " ".join(parts) + guard + self.turns(frame.label, frame.turns)
         return text + _doc(frame.doc) + self.span(frame.origin)
+
+    def record_line(self, record: Record) -> str:
+        if isinstance(record, Listing):
+            what = f"list ({', '.join(map(self.part, record.parts))})"
+        else:
+            what = f"{record.reading.value} {record.place} of ${self.records[record.source]}"
+            what += f" is {_value(record.value)}"
+        place = f"in @{self.frames[record.scope]}{self.site(record.origin)}"
+        return f"${self.records[record]} = {what} {place}"
+
+    def part(self, part: Listed | Listing) -> str:
+        if isinstance(part, Listing):
+            return f"${self.records[part]}"
+        return self.item(part.value, part.pick)
+
+    def item(self, value: str, pick: Pick | None) -> str:
+        """A value, and how it was read off a list."""
+        return _value(value) if pick is None else f"{_value(value)} by ${self.records[pick]}"
 
     def turns(self, label: Hint | None, turns: tuple[Turn, ...]) -> str:
         """How a path was written, and the turns of loops around."""
@@ -138,7 +174,12 @@ class _Printer:
         text += _hinted(site.hints)
         if site.guard is not None:
             text += f" guard {_hint(site.guard)}"
-        return text + self.turns(site.label, site.turns) + self.span(site.span)
+        text += self.turns(site.label, site.turns)
+        if site.picks:
+            text += f" reads ({', '.join(self.item(*item) for item in site.picks)})"
+        if site.listed is not None:
+            text += f" all of ${self.records[site.listed]}"
+        return text + self.span(site.span)
 
     def span(self, span: Span | None) -> str:
         if span is None:
@@ -174,6 +215,15 @@ class _Printer:
         raise TypeError(f"the textual form has no spelling for {value!r}")
 
 
+def _find_records(graph: Graph) -> Iterator[Record]:
+    """Every list and pick, nested graphs included."""
+    found = dict.fromkeys(find_listings(graph))
+    for node in graph.nodes:
+        for nested in find_nested_graphs(node):
+            found.update(dict.fromkeys(_find_records(nested)))
+    return iter(found)
+
+
 def _find_frames(graph: Graph) -> Iterator[Frame]:
     """Every frame, parents first, nested graphs included."""
     yield from graph.frame.chain
@@ -181,6 +231,8 @@ def _find_frames(graph: Graph) -> Iterator[Frame]:
         yield from node.scope.chain
         for nested in find_nested_graphs(node):
             yield from _find_frames(nested)
+    for record in find_listings(graph):
+        yield from record.scope.chain
 
 
 def find_nested_graphs(node: Node) -> Iterator[Graph]:

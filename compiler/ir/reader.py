@@ -22,9 +22,13 @@ from compiler.ir.graph import (
     Frame,
     Graph,
     Input,
+    Listed,
+    Listing,
     Node,
     Output,
     Parameter,
+    Pick,
+    Reading,
     Site,
     Turn,
     TurnName,
@@ -79,12 +83,17 @@ class _Reader:
         self.sources = {source.path: source for source in sources}
         self.spec = sources[0] if sources else None
         self.frames: dict[str, Frame] = {}
+        self.listings: dict[str, Listing] = {}
+        self.picks: dict[str, Pick] = {}
         self.root: Frame | None = None
 
     def graph(self, tree: Branch) -> Graph:
         values: dict[str, Value] = {}
         for line in _children(tree, "frame"):
             self.frame(line)
+        records = (t for t in tree.children if isinstance(t, Tree))
+        for line in (t for t in records if t.data in ("listing", "pick")):
+            self.record(line)
         inputs = tuple(self.input(line, values) for line in _children(tree, "input"))
         parameters = tuple(self.parameter(line, values) for line in _children(tree, "parameter"))
         nodes = tuple(self.node(line, values) for line in _children(tree, "node"))
@@ -162,8 +171,9 @@ class _Reader:
         return Condition(read_dim(left), str(relation), read_dim(right), self.span(tree))
 
     def output(self, tree: Branch, values: dict[str, Value]) -> Output:
-        name, value = tree.children[:2]
-        return Output(_string(name), _use(value, values), self.doc(tree), self.span(tree))
+        name, item = tree.children[0], _child(tree, "listed")
+        value, place = _use(item.children[0], values), (self.doc(tree), self.span(tree))
+        return Output(_string(name), value, *place, self.pick(item))
 
     def node(self, tree: Branch, values: dict[str, Value]) -> Node:
         name = _word(_child(tree, "word"), depth=0)
@@ -175,11 +185,41 @@ class _Reader:
         fields = next((read_fields(t, self.graph) for t in _children(tree, "fields")), {})
         op = make_record(Record(name, fields), {name: cls}, "the set of ops")
         scope = next(t for t in tree.children if isinstance(t, Token) and t.type == "FRAME")
-        slot = next((_string(t.children[0]) for t in _children(tree, "slot")), "")
-        hints, guard = _read_hints(tree), self.guard(tree)
-        site = Site(self.span(tree), slot, hints, guard, *self.turns(tree))
         made = tuple(_make_value(t, values) for t in _children(tree, "made"))
-        return Node(op, inputs, made, self.frames[str(scope)], site)
+        return Node(op, inputs, made, self.frames[str(scope)], self.site(tree))
+
+    def record(self, tree: Branch) -> None:
+        """A list of tensors, or what is read off one."""
+        scope = next(t for t in tree.children if isinstance(t, Token) and t.type == "FRAME")
+        frame, origin, number = self.frames[str(scope)], self.site(tree), str(tree.children[0])
+        if tree.data == "listing":
+            parts = tuple(self.part(t) for t in tree.children[1 : tree.children.index(scope)])
+            self.listings[number] = Listing(parts, frame, origin)
+            return
+        _, _, place, source, value = tree.children[:5]
+        reading = Reading(_word(_child(tree, "word"), depth=0))
+        made = self.listings[str(source)]
+        name = read_value_name(value)
+        self.picks[number] = Pick(reading, made, name, frame, origin, int(str(place)))
+
+    def part(self, tree: Branch | Token) -> Listed | Listing:
+        if isinstance(tree, Token):
+            return self.listings[str(tree)]
+        return Listed(read_value_name(tree.children[0]), self.pick(tree))
+
+    def pick(self, tree: Branch) -> Pick | None:
+        """How a value was read off a list."""
+        return self.picks[str(tree.children[1])] if len(tree.children) > 1 else None
+
+    def site(self, tree: Branch) -> Site:
+        slot = next((_string(t.children[0]) for t in _children(tree, "slot")), "")
+        read = (t for line in _children(tree, "reads") for t in line.children)
+        items = (self.part(t) for t in read)
+        picks = tuple((item.value, item.pick) for item in items if isinstance(item, Listed))
+        whole = (str(t.children[0]) for t in _children(tree, "whole"))
+        listed = next((self.listings[number] for number in whole), None)
+        hints, guard = _read_hints(tree), self.guard(tree)
+        return Site(self.span(tree), slot, hints, guard, *self.turns(tree), picks, listed)
 
     def value(self, tree: Branch | Token) -> object:
         return read_literal(tree, self.graph)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from compiler.dims import Dim
 from compiler.initializers import Initializer, Zeros
-from compiler.ir.graph import Condition, Graph, Node, Output, Parameter, Value
+from compiler.ir.graph import Condition, Graph, Node, Parameter, Value
 from compiler.ops.base import Op
 from compiler.passes.base import Array
 from compiler.passes.scaled import ScaledArray
@@ -108,9 +108,7 @@ class Rewriter:
         until `dead_code` takes them."""
         if not self._changed:
             return self._graph
-        outputs = tuple(
-            Output(o.name, self.current(o.value), o.doc, o.origin) for o in self._graph.outputs
-        )
+        outputs = tuple(replace(o, value=self.current(o.value)) for o in self._graph.outputs)
         return replace(
             self._graph,
             outputs=outputs,
