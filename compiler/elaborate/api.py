@@ -35,6 +35,7 @@ from compiler.elaborate.values import (
     BlockLayer,
     Given,
     NetValue,
+    Poison,
     Tensor,
     Val,
 )
@@ -257,7 +258,7 @@ class GraphContext:
 
     def call_net(
         self, net: NetValue, inputs: Mapping[str, Given], span: Span
-    ) -> dict[str, Tensor] | None:
+    ) -> dict[str, Tensor | Poison] | None:
         """The outputs of a model's net by name, on tensors by the names of its inputs; None
         where it is refused, which is reported."""
         try:

@@ -135,7 +135,7 @@ class _Call:
         if body.ports is not None:
             if not body.ports.outputs and not body.ports.refused:
                 body.report(ModelHasNo(item.name.span, item.name.text, "output"))
-            return take_outputs(body.ports.outputs) if body.ports.outputs else POISON
+            return take_outputs(body.ports)
         if body.result is None:
             body.report(NothingReturned(item.name.span, item.name.text))
             return POISON

@@ -21,6 +21,7 @@ from compiler.elaborate.values import (
     Loaded,
     NetValue,
     OpLayer,
+    Poison,
     Record,
     Tensor,
     Val,
@@ -75,7 +76,7 @@ def _note_made(body: Body, net: NetValue) -> None:
 
 def call_whole_net(
     body: Body, net: NetValue, inputs: Mapping[str, Given], application: Application
-) -> dict[str, Tensor] | None:
+) -> dict[str, Tensor | Poison] | None:
     """Every output of a model's net by name, on tensors by the names of its inputs; None where
     it is refused, which is reported."""
     given = {**given_of(net), **inputs}
@@ -84,7 +85,7 @@ def call_whole_net(
         case Tensor(result=name):
             return {name: result}
         case Record(items):
-            return {name: value for name, value in items if isinstance(value, Tensor)}
+            return {n: value for n, value in items if isinstance(value, Tensor | Poison)}
     return None
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
-from compiler.elaborate.context import Body, OutputEntry, Want
+from compiler.elaborate.context import Body, Ports, Want
 from compiler.elaborate.signatures import BlockSignature
 from compiler.elaborate.values import (
     POISON,
@@ -65,10 +65,16 @@ def _result_name(operand: Operand) -> str:
     return operand.value.text if isinstance(operand.value, Name) else ""
 
 
-def take_outputs(outputs: Sequence[OutputEntry]) -> Val:
-    """The results of a model: its only output, or a record."""
-    items = tuple((o.name, replace(o.tensor, result=o.name)) for o in outputs)
-    return items[0][1] if len(items) == 1 else Record(items)
+def take_outputs(ports: Ports) -> Val:
+    """The results of a model: its only output, or a record. Outputs that were refused are there
+    too, so that nothing is said of their names."""
+    items: list[tuple[str, Val]] = [
+        (o.name, replace(o.tensor, result=o.name)) for o in ports.outputs
+    ]
+    items += [(name, POISON) for name in sorted(ports.refused)]
+    if not items:
+        return POISON
+    return items[0][1] if len(items) == 1 else Record(tuple(items))
 
 
 def translate_result(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from compiler.diagnostics import Fault
 from compiler.dims import Dim, equal
 from compiler.messages.items import MetricArguments
+from compiler.ops.axes import resolve_axis
 from compiler.tensor import DType, TensorType
 
 
@@ -56,7 +57,7 @@ def find_class_axis(metric: str, types: Sequence[TensorType], axis: int | None) 
             f"{scores} has {scores.rank} axes and {labels} has {labels.rank}",
             "scores have one axis more than labels: their classes",
         )
-    wanted = (1, scores.rank - 1) if axis is None else (axis % scores.rank,)
+    wanted = (1, scores.rank - 1) if axis is None else (resolve_axis(metric, axis, scores),)
     for candidate in wanted:
         if _may_equal(scores.shape[:candidate] + scores.shape[candidate + 1 :], labels.shape):
             return candidate

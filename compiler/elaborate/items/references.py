@@ -188,13 +188,13 @@ def _choose_columns(
 
 
 def _bind_outputs(
-    context: GraphContext, layer: BlockLayer, outputs: Mapping[str, Tensor], data: DataSet
+    context: GraphContext, layer: BlockLayer, outputs: Mapping[str, Tensor | Poison], data: DataSet
 ) -> bool:
     """Makes the outputs names of the body; False where one is a column's."""
     columns = {o.name: o.origin or data.span for o in data.columns.outputs}
     accepted = True
     for name, tensor in outputs.items():
-        if name in columns:
+        if name in columns and isinstance(tensor, Tensor):
             accepted = False
             span = columns[name]
             model = layer.item.name.text
