@@ -147,13 +147,23 @@ def _find_container(item: Item) -> str | None:
     match item.constructor:
         case Tree(Form.FOR, target=Class() as target):
             assert target.repeat is not None
-            slots = list(loop_slots(target))
+            slots = list(_list_members(target))
             if len(set(slots)) != 1:
                 return None
             prefix, _, last = slots[0].rpartition(".")
             above = any(_is_own(target, part) for part in prefix.split("."))
             return prefix if prefix and not above and _is_own(target, last) else None
     return None
+
+
+def _list_members(target: Class) -> Iterator[str]:
+    """Paths of the modules that the turns of a loop make, containers of inner loops as one."""
+    for item in target.items:
+        inner = find_loop(item)
+        if inner is not None and item.slot.startswith(LOOP):
+            yield from loop_slots(inner)
+        elif item.variants:
+            yield item.slot
 
 
 def _is_own(target: Class, last: str) -> bool:

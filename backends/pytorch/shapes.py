@@ -113,8 +113,7 @@ class Shapes:
             return known
         same = all(size == first for size in column)
         if same and (isinstance(first, int) or self.target.is_root):
-            changes = isinstance(first, int) and self.widths.depends_on_arguments(ref, axis)
-            return None if changes else str(first)
+            return None if self.widths.depends_on_arguments(ref, axis) else str(first)
         return (
             self._find_equal(axis, column)
             or self._find_scaled(axis, column)

@@ -43,6 +43,7 @@ from compiler.ir.hint import (
     Hint,
     HintCall,
     HintConst,
+    HintItem,
     HintName,
     HintUnary,
     find_readable,
@@ -54,7 +55,7 @@ from compiler.messages.nets import CopiesNegative
 from compiler.messages.values import NoResult, WrongOperand
 from compiler.ops.base import OPS
 from compiler.source import Span
-from compiler.syntax import Binary, Bool, Call, Expr, Group, Let, Name, Number, Unary
+from compiler.syntax import Binary, Bool, Call, Expr, Group, Let, Name, Number, Subscript, Unary
 
 TENSOR_OPS = {
     "+": "add",
@@ -137,6 +138,10 @@ def read_hint(body: Body, expression: Expr) -> Hint | None:
             return HintUnary("not", inside) if inside is not None else None
         case Binary(operator=symbol, left=left, right=right) if symbol in _READABLE:
             return combine_hints(symbol, read_hint(body, left), read_hint(body, right))
+        case Subscript(base=base, indices=(Name() | Number() | Binary() as index,)):
+            items, place = read_hint(body, base), read_hint(body, index)
+            if items is not None and place is not None:
+                return HintItem(items, whole_hint(place))
         case Call(function=Name(text=text), arguments=arguments) if _is_function(body, text):
             hints = [read_hint(body, argument.value) for argument in arguments]
             known = tuple(hint for hint in hints if hint is not None)
