@@ -377,3 +377,99 @@ def test_initial_values_are_written_as_the_author_wrote_them() -> None:
     assert "nn.init.normal_(self.scale, std=gain / math.sqrt(width))" in text
     assert "nn.init.uniform_(self.bias, -1 / out, 1 / out)" in text
     assert "self.slope = nn.Parameter(torch.full((out,), gain))" in text
+
+
+# --- what classes inside are made for -----------------------------------------------------------
+
+STAGES = """
+block unit(x: f32[n, c, h, w], out: int, kernel: int, stride: int = 1, expand: int = 1) {
+    y = x -> conv(expand * out, kernel=kernel, stride=stride, padding=kernel // 2) as grow -> relu
+    return y -> conv(out, 1) as shrink
+}
+model M(
+    widths: list = [4, 6, 8],
+    depths: list = [1, 2, 2],
+    strides: list = [1, 2, 1],
+    kernels: list = [3, 5, 3],
+) {
+    input image: f32[batch, 3, 8, 8]
+    x = image
+    for i, width in enumerate(widths) {
+        for j in 0..depths[i] {
+            x = x -> unit(width, kernels[i], stride=if j == 0 then strides[i] else 1,
+                expand=if i == 0 then 1 else 2) as "blocks.{i}"[j]
+        }
+    }
+    output y = x -> global_avg_pool -> dense(3) as head
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"widths": "[5, 7]", "depths": "[2, 1]"},
+        {"strides": "[2, 1, 2]", "kernels": "[1, 3, 3]"},
+        {"depths": "[1, 0, 3]"},
+    ],
+)
+def test_stages_of_a_table_are_loops_in_a_loop(values: Values) -> None:
+    text = emit(STAGES)
+    assert offered(STAGES) == {"widths", "depths", "strides", "kernels"}
+    assert "self.blocks = nn.Sequential()" in text
+    assert "x = self.blocks(image)" in text
+    assert "stride=strides[i] if j == 0 else 1" in text
+    assert_arguments_mean_the_same(STAGES, "M", values, {"batch": 2})
+
+
+UNREAD = """
+block both(x: f32[n, d], hidden: int, out: int) {
+    h = x -> dense(hidden) as fc -> relu
+    back = h -> dense(d) as back
+    ahead = h -> dense(out) as ahead
+    return back, ahead
+}
+model M(hidden: int = 6, out: int = 3) {
+    input x: f32[batch, 8]
+    b1, a1 = x -> both(hidden, out) as one
+    b2, a2 = (x - b1) -> both(hidden, out) as two
+    output y = a1 + a2
+}
+"""
+PINNED = """
+block judge(x: f32[n, c, h, w], width: int) {
+    return x -> conv(width, 3, stride=2, padding=1) as conv -> flatten -> dense(2) as head
+}
+model M(size: int = 8, width: int = 4) {
+    input x: f32[batch, 1, size, size]
+    param scale: f32[size] = ones
+    output y = (x * scale) -> judge(width) as judge
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("spec", "values"),
+    [
+        (UNREAD, {"hidden": "5"}),
+        (UNREAD, {"out": "4"}),
+        (PINNED, {"size": "12"}),
+        (PINNED, {"width": "5"}),
+    ],
+)
+def test_what_a_class_inside_is_made_for_is_not_offered_outside(spec: str, values: Values) -> None:
+    given = {name: value for name, value in values.items() if name in offered(spec)}
+    assert_arguments_mean_the_same(spec, "M", given, {"batch": 2})
+
+
+def test_new_axes_do_not_follow_the_old_ones() -> None:
+    spec = """
+    model M(mels: int = 20, d: int = 4) {
+        input x: f32[batch, 15, mels]
+        y = x[:, none] -> conv(d, 3, stride=2) as one -> conv(d, 3, stride=2) as two
+        output y = y -> transpose(1, 2) -> flatten(2) -> dense(3) as head
+    }
+    """
+    assert offered(spec) == {"mels", "d"}
+    for mels in ("21", "22", "23", "9"):
+        assert_arguments_mean_the_same(spec, "M", {"mels": mels}, {"batch": 2})

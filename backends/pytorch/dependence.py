@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Choice, Class, Made, Merged, MergedRef
 from backends.pytorch.passing import Width, pass_on
+from backends.pytorch.sizes import may_follow
 from backends.pytorch.terms import Part, Tree, variables
 from compiler.ir.hint import hint_names
 
@@ -71,9 +72,9 @@ class Dependence:
         sources = pass_on(self.target, ref, axis)
         if sources:
             return self.of(*sources[0])
-        return frozenset(self._all(item, axis, self._rank(ref)))
+        return frozenset(self._all(item, ref.output, axis, self._rank(ref)))
 
-    def _all(self, item: Merged, axis: int, rank: int) -> Iterator[str]:
+    def _all(self, item: Merged, output: int, axis: int, rank: int) -> Iterator[str]:
         """Everything that an operation may compute a size from."""
         windowed = item.sample.op in WINDOWED
         trees = [*(v.constructor for v in item.variants), item.expression]
@@ -82,7 +83,16 @@ class Dependence:
         for ref in item.refs:
             own = self._rank(ref)
             for other in (axis,) if windowed and own == rank else range(own):
-                yield from self.of(ref, other)
+                if windowed or self._may_follow(item, ref, other, output, axis):
+                    yield from self.of(ref, other)
+
+    def _may_follow(self, item: Merged, ref: MergedRef, other: int, output: int, axis: int) -> bool:
+        """Whether an axis of what one operation makes may have its size from one of an operand."""
+        member = item.sample
+        if len(member.nodes) != 1:
+            return True
+        source = member.reads[item.refs.index(ref)]
+        return may_follow(member.nodes, (source, other), (member.outputs[output], axis))
 
     def _rank(self, ref: MergedRef) -> int:
         instances = ref.item.instances if isinstance(ref, Made) else self.target.everyone

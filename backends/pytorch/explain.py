@@ -98,6 +98,7 @@ class _Explainer:
             for leaf in variables(item.expression):
                 self._explain_leaf(item, leaf, in_constructor=False)
             self.hinted.explained.add(item)
+        self.widths.pins = False
         Conditions(target, self.settings).find()
         turns = self._turn_widths() if target.is_turn else {}
         order = list(self.settings.found)
@@ -409,7 +410,12 @@ class _Explainer:
 
     def _output_widths(self) -> dict[tuple[int, int], Hint]:
         found = {}
-        chosen = {s.name for s in self.target.settings if not s.runtime}
+        known = [*self.target.settings, *self.settings.found.values()]
+        chosen = {
+            s.name
+            for s in known
+            if not (s.runtime or s.hidden or s.local) and (s.dim or s.name in self.settings.used)
+        }
         for output, ref in enumerate(self.target.outputs):
             for axis in range(self.target.type_of(ref, 0).rank):
                 width = self.widths.of(ref, axis)

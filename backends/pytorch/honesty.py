@@ -15,7 +15,7 @@ from backends.pytorch.merged import Class, Merged
 from backends.pytorch.passing import find_stages
 from backends.pytorch.terms import UNREAD, Form, Many, Part, Tree, subtrees, variables
 from backends.pytorch.widths import Widths, is_left_open
-from compiler.ir.hint import HintName, hint_names, outer_names
+from compiler.ir.hint import HintName, outer_names
 
 RATES = ("float", "float | None", "str")
 """Arguments that make no sizes, though the layers that take them may stand before one."""
@@ -27,7 +27,11 @@ def find_lying(target: Class, widths: Widths, hinted: HintedSizes) -> set[str]:
     found = widths.settings.found
     outer = {name for item in target.items for name in _find_outer(item)}
     target.outer |= outer
-    names = outer | {name for item in target.items for name in _find_fixed(widths, hinted, item)}
+    names = (
+        outer
+        | widths.pinned
+        | {name for item in target.items for name in _find_fixed(widths, hinted, item)}
+    )
     settings = [found[name] for name in names if name in found]
     settings = [s for s in settings if not (s.runtime or s.local) and s.annotation not in RATES]
     target.fixed |= {setting.dim or setting.name for setting in settings}
@@ -65,7 +69,7 @@ def _find_fixed(widths: Widths, hinted: HintedSizes, item: Merged) -> Iterator[s
             if by_chance or _is_given(widths, leaf):
                 yield from widths.dependence.of(*where)
     for member in item.members.values():
-        yield from (name for hint in member.ignored for name in hint_names(hint))
+        yield from (name for hint in member.ignored for name in hinted.names(hint))
     if not item.variants:
         yield from _find_left_open(widths, item)
     for variant in item.variants:

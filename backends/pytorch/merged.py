@@ -228,6 +228,13 @@ class Class:
         return frozenset(found)
 
     @cached_property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Where the sizes of its formals stand that have names, by these names."""
+        assert self.explained is not None
+        found = self.explained.settings.found
+        return {s.name: s.dim for s in found.values() if s.dim is not None and not s.runtime}
+
+    @cached_property
     def modules(self) -> dict[str, Part]:
         """The constructor of each module, by slot."""
         return {

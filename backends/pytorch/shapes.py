@@ -93,10 +93,16 @@ class Shapes:
 
     def _write(self, hint: Hint | None) -> str | None:
         """An expression in names that the class has; None where it needs others."""
-        if hint is None or not set(hint_names(hint)) <= self.shown:
-            return None
-        names: dict[str, Hint] = {s.name: HintName(s.label) for s in self.target.settings}
-        return hint_text(rename_hint(hint, names))
+        names: dict[str, Hint] = {}
+        for label in hint_names(hint) if hint is not None else ():
+            setting = self.settings.found.get(label)
+            if setting is not None and setting.dim in self.labels and not self.target.is_turn:
+                names[label] = HintName(self.labels[setting.dim])
+            elif setting is not None and label in self.shown:
+                names[label] = HintName(setting.label)
+            else:
+                return None
+        return None if hint is None else hint_text(rename_hint(hint, names))
 
     def _axis(self, ref: MergedRef, axis: int) -> str | None:
         origin = self.widths.trace(ref, axis)
@@ -113,7 +119,7 @@ class Shapes:
             return known
         same = all(size == first for size in column)
         if same and (isinstance(first, int) or self.target.is_root):
-            return None if self.widths.depends_on_arguments(ref, axis) else str(first)
+            return None if self.widths.may_change(ref, axis) else str(first)
         return (
             self._find_equal(axis, column)
             or self._find_scaled(axis, column)

@@ -219,6 +219,18 @@ def infer_size(
 ) -> Hint | None:
     """A size of a value as an expression in `SIZE`, which stands for a size of another; None
     where it does not depend on it, or where the operations take that size only."""
+    size = _infer(nodes, source, wished)
+    return None if size is None or SIZE not in size.symbols else write_symbols(size)
+
+
+def may_follow(nodes: Sequence[Node], source: tuple[str, int], wished: tuple[str, int]) -> bool:
+    """Whether a size of a value may depend on a size of another."""
+    size = _infer(nodes, source, wished)
+    return size is None or SIZE in size.symbols
+
+
+def _infer(nodes: Sequence[Node], source: tuple[str, int], wished: tuple[str, int]) -> Dim | None:
+    """A size of a value where a size of another is `SIZE`; None where operations refuse that."""
     types: dict[str, TensorType] = {}
     unknown = Dim.of(SIZE)
 
@@ -239,10 +251,7 @@ def infer_size(
     found = types.get(wished[0])
     if found is None or not -found.rank <= wished[1] < found.rank:
         return None
-    size = found.shape[wished[1]]
-    if SIZE not in size.symbols:
-        return None
-    return write_symbols(size)
+    return found.shape[wished[1]]
 
 
 def _take_promise(left: Dim, relation: str, right: Dim) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial, reduce
 from typing import NamedTuple
 
@@ -65,6 +65,10 @@ class Widths:
         self.dependence = Dependence(target, self.of)
         self.locals: dict[str, Local] = {}
         self.lists = ListSizes(self)
+        self.pinned: set[str] = set()
+        """Sizes of what the class is given that a number in it was counted from."""
+        self.pins = True
+        """Whether sizes are still asked for that the class is made with."""
         self.loops = target.is_turn or any(map(is_loop, target.items))
         """Whether loops of the spec are in the class, which may change sizes."""
 
@@ -245,15 +249,21 @@ class Widths:
         trees: list[Part | None] = [v.constructor for v in item.variants]
         if trees and isinstance(trees[0], Tree) and trees[0].form is Form.FOR:
             return self._after_loop(item, trees[0], output, axis, wanted)
-        found = (self._of_tree(t, output, axis, wanted) for t in trees or [item.expression])
+        refs = item.refs
+        found = (self._of_tree(t, output, axis, wanted, refs) for t in trees or [item.expression])
         return next((width for width in found if width is not None), None)
 
     def _of_tree(
-        self, tree: Part | None, output: int, axis: int, wanted: Mapping[int, object]
+        self,
+        tree: Part | None,
+        output: int,
+        axis: int,
+        wanted: Mapping[int, object],
+        refs: Sequence[MergedRef] = (),
     ) -> Width | None:
         match tree:
             case Tree(Form.BUILD):
-                return self._of_class(tree, output, axis, wanted)
+                return self._of_class(tree, output, axis, wanted, refs)
             case Tree(Form.CALL, "", (Tree(Form.NAME, "nn.Sequential"), *_)):
                 return self.of_stages(find_stages(tree), axis, wanted)
         for leaf in variables(tree):
@@ -271,9 +281,14 @@ class Widths:
         return next((width for width in found if width is not None), None)
 
     def _of_class(
-        self, tree: Tree, output: int, axis: int, wanted: Mapping[int, object]
+        self,
+        tree: Tree,
+        output: int,
+        axis: int,
+        wanted: Mapping[int, object],
+        refs: Sequence[MergedRef],
     ) -> Width | None:
-        """A width of a generated class in terms of what it is given."""
+        """A width of a generated class in terms of what it is given: arguments and tensors."""
         assert isinstance(tree.target, Class)
         hint = tree.target.widths.get((output, axis))
         if hint is None:
@@ -281,8 +296,11 @@ class Widths:
         given = dict(zip(tree.keys, tree.parts[len(tree.parts) - len(tree.keys) :], strict=True))
         names: dict[str, Hint] = {}
         for label in hint_names(hint):
-            part = given.get(label)
+            part, size = given.get(label), tree.target.sizes.get(label)
             known = None if part is None else _solved(part)
+            if part is None and size is not None and size[0] < len(refs):
+                width = self.of(refs[size[0]], size[1])
+                known = None if width is None else width.hint
             if known is None:
                 return None
             names[label] = known
@@ -371,8 +389,11 @@ class Widths:
         size = sizes.pop()
         if sizes or not isinstance(size, int):
             return None
-        if width is None and self.depends_on_arguments(ref, axis):
+        names = self.dependence.of(ref, axis) if width is None else frozenset()
+        if any(self.settings.found[label].dim is None for label in names):
             return None
+        if self.pins:
+            self.pinned |= names
         return HintConst(size)
 
     def _inferred(
@@ -429,11 +450,9 @@ class Widths:
                         return self.of(source, axis, depth + 1)
         return None
 
-    def depends_on_arguments(self, ref: MergedRef, axis: int) -> bool:
-        """Whether a size may change with an argument of the spec; sizes of the inputs are what
-        they are."""
-        names = self.dependence.of(ref, axis)
-        return any(self.settings.found[label].dim is None for label in names)
+    def may_change(self, ref: MergedRef, axis: int) -> bool:
+        """Whether a size may change with an argument of the class or a size of what it is given."""
+        return bool(self.dependence.of(ref, axis))
 
 
 def _count_choices(hint: Hint) -> int:

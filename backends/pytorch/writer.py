@@ -53,18 +53,12 @@ def _write_function(target: Class, reading: Reading, expressions: Expressions) -
     given += [_argument(s) for s in sort_settings(target)]
     head: Doc = (f"def {target.name}", Group("(", tuple(given), ")"))
     lines = lay_out("", head, 0, f" -> {_result(target)}:")
-    names = _result_names(target)
+    body = Forward(target, reading, expressions, STEP).write()
+    names = "" if _names_results(body[-1]) else _result_names(target)
     if len(lines[-1]) + len(names) <= WIDTH:
         lines[-1] += names
     doc = write_docstring(target.doc, STEP)
-    top = reading.unpack(STEP)
-    return (
-        lines
-        + doc
-        + _shape_line(target, STEP)
-        + top
-        + Forward(target, reading, expressions, STEP).write()
-    )
+    return lines + doc + _shape_line(target, STEP) + reading.unpack(STEP) + body
 
 
 def _kind(target: Class, place: int) -> str:
@@ -114,12 +108,20 @@ def _result(target: Class) -> str:
     return kinds[0] if len(kinds) == 1 else f"tuple[{', '.join(kinds)}]"
 
 
+def _names_results(last: str) -> bool:
+    """Whether the last line of a function says by variables what it returns."""
+    names = last.strip().removeprefix("return ").split(", ")
+    return last.strip().startswith("return ") and all(name.isidentifier() for name in names)
+
+
 def _result_names(target: Class) -> str:
     """Names of several outputs, behind the annotation of the result."""
     if not target.is_root or len(target.outputs) == 1:
         return ""
-    outputs = target.bodies[0].index.graph.outputs
-    return f"  {write_comment(', '.join(o.name for o in outputs))}"
+    names = [output.name for output in target.bodies[0].index.graph.outputs]
+    if target.is_function and not all(name.isidentifier() for name in names):
+        return ""  # the graph has made names up
+    return f"  {write_comment(', '.join(names))}"
 
 
 def _shape_line(target: Class, indent: int) -> list[str]:

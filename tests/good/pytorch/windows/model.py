@@ -24,7 +24,7 @@ class Attend(nn.Module):
         down = at[:, None] // 4 - at[None, :] // 4 + 4 - 1  # [16, 16]
         right = at[:, None] % 4 - at[None, :] % 4 + 4 - 1
         mask = self.near[down * 7 + right].permute(2, 0, 1)  # [heads, 16, 16]
-        mask = mask[None]
+        mask = mask[None]  # [1, heads, 16, 16]
         if self.shift > 0:
             y = torch.cat([x[:, self.shift :], x[:, : self.shift]], dim=1)
             positions = torch.arange(h, device=x.device)
@@ -38,9 +38,9 @@ class Attend(nn.Module):
             x = torch.cat([y[:, :, self.shift :], y[:, :, : self.shift]], dim=2)
             mask = mask + z[:, None]
         y = x.reshape(-1, h // 4, 4, w // 4, 4, d).permute(0, 1, 3, 2, 4, 5)
-        y = self.qkv(y.reshape(-1, h * w // 16, 16, d))
+        y = self.qkv(y.reshape(-1, h * w // 16, 16, d))  # [n, h * w // 16, 16, 3 * d]
         y = y.reshape(-1, h * w // 16, 16, 3, self.heads, d // self.heads)
-        y = y.permute(3, 0, 1, 4, 2, 5)
+        y = y.permute(3, 0, 1, 4, 2, 5)  # [3, n, h * w // 16, heads, 16, d // heads]
         q, k, v = y.unbind(0)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         y = self.out(y.transpose(2, 3).reshape(-1, h // 4, w // 4, 4, 4, d))
