@@ -56,6 +56,11 @@ block encode(x: f32[n, k], width: int, depth: int) {
     }
     return x, taken
 }
+block waves(x: f32[n, k], count: int) {
+    parts = [x]
+    for i in 0..count { parts = parts + [sin(2 ** i * x), cos(2 ** i * x)] }
+    return concat(parts, axis=-1)
+}
 block climb(x: f32[n, k], taken: list, out: int) {
     for i in 0..len(taken) { x = x + (taken[len(taken) - 1 - i] -> dense(k) as up[i]) }
     return x -> dense(out) as last
@@ -228,6 +233,24 @@ KEPT = {
             "output y = c -> dense(3 + tap) as fc -> dense(3) as head",
         ),
         [*WIDTHS, {"tap": 0}, {"tap": 2}],
+    ),
+    "joined in a function": Case(
+        PLAIN,
+        ("output y = x -> waves(depth) -> dense(width) as fc -> dense(3) as head",),
+        [*DEPTHS, *WIDTHS],
+    ),
+    "and a value from before the loop that one turn reads": Case(
+        "width: int = 4, depth: int = 3, skip: int = 1",
+        (
+            "p = x -> waves(2)",
+            "h = p",
+            "for i in 0..depth {",
+            "    if i == skip { h = concat([p, h], axis=-1) }",
+            "    h = h -> dense(width) as layers[i] -> relu",
+            "}",
+            "output y = h -> dense(3) as head",
+        ),
+        [*WIDTHS, {"depth": 2}, {"depth": 4}, {"depth": 4, "skip": 0}, {"depth": 4, "skip": 3}],
     ),
     "with a last turn that nobody reads all of": Case(
         PLAIN,

@@ -16,6 +16,7 @@ from backends.pytorch.expressions import Expressions, resolve
 from backends.pytorch.items import Body, FromFormal, FromItem, FromOwn, Item, Ref
 from backends.pytorch.merged import Choice, Diverge, Formal, Made, Merged, MergedRef
 from backends.pytorch.terms import Form, Hole, Operand, Tree, name, skeleton
+from backends.pytorch.turns import LoopFrame
 from compiler.writing.python import CodeName
 
 Pairs = tuple[tuple[int, Ref], ...]
@@ -221,10 +222,16 @@ class AntiUnifier:
     def _climb(self, pairs: Pairs, kind: Hashable) -> _Bases | None:
         """Walks up from `pairs` in step until every body shows a reference of `kind`."""
         frontier, seen = deque([_Bases(0, pairs)]), {pairs}
+        found: _Bases | None = None
         while frontier:
             distance, here = frontier.popleft()
+            if found is not None and distance > found.distance:
+                break
             if distance and all(self._kind(n, r) == kind for n, r in here):
-                return _Bases(distance, here)
+                if all(not self._is_from_outside(n, r) for n, r in here):
+                    return _Bases(distance, here)
+                found = found or _Bases(distance, here)
+                continue
             items = [self.bodies[n].items[r.item] for n, r in here if isinstance(r, FromItem)]
             if len(items) < len(here) or len({len(item.refs) for item in items}) > 1:
                 continue
@@ -235,7 +242,16 @@ class AntiUnifier:
                 if above not in seen:
                     seen.add(above)
                     frontier.append(_Bases(distance + 1, above))
-        return None
+        return found
+
+    def _is_from_outside(self, number: int, ref: Ref) -> bool:
+        """Whether a value comes into a turn of a loop from before the loop: what the turn before
+        hands on is what it changes."""
+        body = self.bodies[number]
+        loop = body.frame.parent
+        if not isinstance(ref, FromFormal) or not isinstance(loop, LoopFrame):
+            return False
+        return body.formals[ref.formal] in body.index.entering[loop]
 
 
 class _Bases(NamedTuple):

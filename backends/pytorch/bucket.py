@@ -33,6 +33,8 @@ from backends.pytorch.terms import (
     rebuild,
     skeleton,
 )
+from backends.pytorch.turns import TurnFrame, find_owner
+from compiler.ir.graph import Frame
 
 Groups = list[list[int]]
 
@@ -99,6 +101,8 @@ def _anti_unify(bodies: list[Body], groups: Groups, by_place: bool) -> Class:
     differ = any(row != functions[0] for row in functions)
     models = [bodies[g[0]] for g in groups]
     found = AntiUnifier(models, functions_differ=differ, by_place=by_place)
+    for formal in found.formals:
+        _complete_formal(formal, bodies, groups)
     if any(len(formal) != len(groups) for formal in found.formals):
         raise Diverge("an input that only some instances have")
 
@@ -115,6 +119,36 @@ def _anti_unify(bodies: list[Body], groups: Groups, by_place: bool) -> Class:
     places = [{i: p for n, p in formal.items() for i in groups[n]} for formal in found.formals]
     model = frames[0]
     return Class(model.block, model.doc, bodies, found.items, found.choices, found.outputs, places)
+
+
+def _complete_formal(formal: dict[int, int], bodies: list[Body], groups: Groups) -> None:
+    """Gives turns of a loop a value from before it that only some of them read, as long as no
+    turn binds its name again."""
+    given: dict[Frame | None, set[str]] = {}
+    for number, place in formal.items():
+        for body in (bodies[i] for i in groups[number]):
+            given.setdefault(body.frame.parent, set()).add(body.formals[place])
+    for number in set(range(len(groups))) - formal.keys():
+        members = [bodies[i] for i in groups[number]]
+        names = [given.get(body.frame.parent, set()) for body in members]
+        if not all(map(_stays, members, names)):
+            return
+        formal[number] = len(members[0].formals)
+        for body, name in zip(members, (min(row) for row in names), strict=True):
+            body.formals.append(name)
+
+
+def _stays(body: Body, names: set[str]) -> bool:
+    """Whether a value is what it was before the loop in every turn."""
+    loop, index = body.frame.parent, body.index
+    if not isinstance(body.frame, TurnFrame) or len(names) != 1 or loop is None:
+        return False
+    (name,) = names
+    owner = find_owner(body.frame)
+    known = index.call_names(owner, name)
+    made = (v for item in index.nodes if loop in index.chain_of(item) for v in item.outputs)
+    again = any(not known.isdisjoint(index.call_names(owner, value)) for value in made)
+    return name in index.entering[loop] and bool(known) and not again
 
 
 def _check_formals(merged: Class, groups: Groups) -> None:

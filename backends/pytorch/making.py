@@ -400,8 +400,8 @@ def _is_longer(variable: str, value: Part) -> bool:
 
 
 def is_last(target: Class, choice: Choice, item: Merged) -> bool:
-    """Whether an item is the last module of a branch."""
-    inside = [m for m in target.items if m.instances == choice.instances and m.variants]
+    """Whether an item is the last of a branch."""
+    inside = [m for m in target.items if m.instances == choice.instances]
     return bool(inside) and inside[-1] is item
 
 

@@ -301,7 +301,7 @@ def _check_order(target: Class) -> None:
 
 def _is_last(target: Class, choice: Choice, item: Merged) -> bool:
     """Whether an item is the last of a branch."""
-    inside = [m for m in target.items if m.instances == choice.instances and m.variants]
+    inside = [m for m in target.items if m.instances == choice.instances]
     return bool(inside) and inside[-1] is item
 
 
