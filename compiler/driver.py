@@ -8,7 +8,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from compiler.compression.feasibility import find_impossible
 from compiler.data.base import OpenedSource
 from compiler.diagnostics import Sink, did_you_mean
 from compiler.elaborate.api import open_file, run_deep
@@ -98,8 +97,11 @@ def check_source(
         sink.report(message)
     if not readable or program is None:
         return None  # items without mistakes were checked, and are no whole program
-    for message in find_impossible(program) if not sink.has_errors else ():
-        sink.report(message)
+    if program.variants and not sink.has_errors:
+        from compiler.compression.feasibility import find_impossible  # a spec may have none
+
+        for message in find_impossible(program):
+            sink.report(message)
     if "program" in show:
         show["program"](describe_program(program))
     if "graphs" in show:
