@@ -12,10 +12,11 @@ from compiler.compression.quantization.automatic import Auto
 from compiler.compression.quantization.base import SCHEMES, Quantize
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.registry import load_compression
-from compiler.compression.world import World
-from compiler.diagnostics import CompileError
+from compiler.compression.world import Target, World
+from compiler.diagnostics import CompileError, Severity
 from compiler.messages.variants import variant_spec
 from tests.quantizing import check_net, make_net
+from weft.building.stages import find_crowded
 from weft.cli.main import app
 
 
@@ -41,7 +42,7 @@ def check(folder: Path, clauses: str) -> tuple[int, str]:
         ("apply quantize(int8)  require val.loss <= -1", "W0658"),
         ("apply prune(weights=0%)", "W0601"),
         ('apply prune(channels=50%, ranking="global", most=0%)', "W0601"),
-        ("target cpu(threads=100000)", "W0601"),
+        ("target cpu(threads=1000)", "W0601"),
         ("apply quantize(weights4(block=2 ** 70))", "W0353"),
         ("apply search([prune], seed=-1)  require size <= 9KiB", "W0601"),
         ("apply low_rank(energy=90%, only=[])", "W1350"),
@@ -129,6 +130,14 @@ def test_layers_without_an_integer_operator_are_named(tmp_path: Path) -> None:
     assert 'except=["inner"]' in (message.help() or "")
     kept = Quantize(Int8(placement="layers", form="qoperator"), except_=("inner",))
     check_net(kept.run(net, World()), tmp_path, net.graph)
+
+
+def test_more_threads_than_cores_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    targets = [Target(threads=threads) for threads in (None, 1, 4, 5)]
+    (warning,) = find_crowded(targets)
+    assert (warning.code, warning.severity) == ("W1392", Severity.WARNING)
+    assert warning.title() == "latency is measured with 5 threads on 4 cores"
 
 
 def test_only_what_chooses_may_leave_a_net_as_it_is() -> None:

@@ -10,7 +10,7 @@ from compiler.signature import Described, Registry
 from compiler.source import Span
 from compiler.training.settings import refuse
 
-MOST_THREADS = 1024
+MOST_THREADS = 512
 """More than any machine has cores for one operator."""
 BLOCKS = (8, 16)
 """Channels that ONNX Runtime's f32 convolutions compute together: with AVX2, with AVX-512. Where

@@ -7,6 +7,7 @@ from typing import ClassVar, final
 
 from compiler.diagnostics import Label, Message, Severity
 from compiler.messages.variants import variant_spec
+from compiler.messages.wording import count
 from compiler.records import dataclass
 from compiler.source import Span
 
@@ -82,6 +83,31 @@ class LargeOutputError(Message):
 
     def help(self) -> str:
         return "bound it: `require error <= 5%`; or compress less, or tune longer"
+
+
+@final
+@dataclass(frozen=True)
+class ThreadsBeyondCores(Message):
+    """`target` asks for more threads than the machine that builds has cores, so that they take
+    turns: latency is then that of a crowded machine, and neither what a larger one would have nor
+    what this one can do. Build on the machine that is meant, or ask for as many threads as it has
+    cores."""
+
+    code: ClassVar[str] = "W1392"
+    severity: ClassVar[Severity] = Severity.WARNING
+    good: ClassVar[str] = variant_spec("target cpu(threads=1)")
+
+    threads: int
+    cores: int
+
+    def title(self) -> str:
+        return f"latency is measured with {self.threads:,} threads on {count(self.cores, 'core')}"
+
+    def label(self) -> str:
+        return "asks for more threads than this machine has cores"
+
+    def help(self) -> str:
+        return f"write `cpu(threads={self.cores})`, or build on the machine that is meant"
 
 
 @final

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.models import START
 from backends.pytorch.script.write import write_training
 from compiler.compression.wording import format_seconds
+from compiler.compression.world import Target
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.printer import print_graph
 from compiler.loading import find_weights, read_all_weights, read_trained
-from compiler.messages.contracts import LargeOutputError
+from compiler.messages.contracts import LargeOutputError, ThreadsBeyondCores
 from compiler.messages.verification import NotVerified
 from compiler.program import Deploy, Program, Train
 from compiler.units import format_size
@@ -143,6 +145,7 @@ class Build:
             for outcome in outcomes
             if outcome.judgements and not outcome.failures and outcome.has_large_error
         )
+        warnings += tuple(find_crowded(outcome.variant.target for outcome in outcomes))
         name = Path(self.program.source.path).name
         report = Report(name, tuple(sections), tuple(outcomes), warnings)
         files = self.workshop.files
@@ -334,3 +337,11 @@ class Build:
         )
         facts = {"compiled": compiled, "verified": verified, "measured": measured}
         return Section(f"deploy {deploy.name} as {deploy.target}", tuple(rows), facts)
+
+
+def find_crowded(targets: Iterable[Target]) -> Iterator[Message]:
+    """Targets with more threads than this machine has cores."""
+    cores = os.cpu_count() or 1
+    for target in targets:
+        if target.threads is not None and target.threads > cores:
+            yield ThreadsBeyondCores(target.span, target.threads, cores)
