@@ -417,3 +417,26 @@ def test_names_of_tensors_in_copies_follow() -> None:
     net = build(write(KEPT["read backwards"]))
     copy = copy_graph(TrainedNet("m", net, "m."))
     assert emit_module([copy], title="M") == emit_module([net.graph], title="M")
+
+
+@pytest.mark.parametrize("skip", [0, 1])
+def test_a_value_with_two_names_is_read_by_the_one_that_is_written(skip: int) -> None:
+    """In the first turn both names hold one value, in the next ones only one of them does."""
+    spec = f"""
+model M(width: int = 4, depth: int = 3, skip: int = {skip}) {{
+    input x: f32[batch, 6]
+    p = x -> dense(width) as stem
+    h = p
+    for i in 0..depth {{
+        if i == skip {{ h = p * h }}
+        h = h -> dense(width) as layers[i] -> relu
+    }}
+    output y = h -> dense(3) as head
+}}
+"""
+    made = make_class(spec)
+    offered = inspect.signature(made).parameters
+    for name, value in (("width", 3), ("skip", 1 - skip), ("skip", 2), ("depth", 4)):
+        if name in offered:
+            assert_same(spec, made, {name: value})
+    assert "width" in offered

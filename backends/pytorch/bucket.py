@@ -125,21 +125,25 @@ def _complete_formal(formal: dict[int, int], bodies: list[Body], groups: Groups)
     """Gives turns of a loop a value from before it that only some of them read, as long as no
     turn binds its name again."""
     given: dict[Frame | None, set[str]] = {}
+    first = False
     for number, place in formal.items():
         for body in (bodies[i] for i in groups[number]):
             given.setdefault(body.frame.parent, set()).add(body.formals[place])
+            turn = body.frame.turn if isinstance(body.frame, TurnFrame) else None
+            first = first or (turn is not None and not turn.number)
     for number in set(range(len(groups))) - formal.keys():
         members = [bodies[i] for i in groups[number]]
         names = [given.get(body.frame.parent, set()) for body in members]
-        if not all(map(_stays, members, names)):
+        if not all(_stays(b, row, first=first) for b, row in zip(members, names, strict=True)):
             return
         formal[number] = len(members[0].formals)
         for body, name in zip(members, (min(row) for row in names), strict=True):
             body.formals.append(name)
 
 
-def _stays(body: Body, names: set[str]) -> bool:
-    """Whether a value is what it was before the loop in every turn."""
+def _stays(body: Body, names: set[str], *, first: bool) -> bool:
+    """Whether a value is what it was before the loop in every turn: it has a name that no turn
+    binds again, and no other where the `first` turn is among those that read it."""
     loop, index = body.frame.parent, body.index
     if not isinstance(body.frame, TurnFrame) or len(names) != 1 or loop is None:
         return False
@@ -147,8 +151,8 @@ def _stays(body: Body, names: set[str]) -> bool:
     owner = find_owner(body.frame)
     known = index.call_names(owner, name)
     made = (v for item in index.nodes if loop in index.chain_of(item) for v in item.outputs)
-    again = any(not known.isdisjoint(index.call_names(owner, value)) for value in made)
-    return name in index.entering[loop] and bool(known) and not again
+    again = known & frozenset().union(*(index.call_names(owner, value) for value in made))
+    return name in index.entering[loop] and bool(known - again) and not (first and again)
 
 
 def _check_formals(merged: Class, groups: Groups) -> None:

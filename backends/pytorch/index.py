@@ -183,12 +183,19 @@ class Index:
         names = (name for item in self.nodes for name in item.outputs)
         return {name: place for place, name in enumerate(names)}
 
+    @cached_property
+    def _known(self) -> dict[tuple[Frame, str], set[str]]:
+        known: dict[tuple[Frame, str], set[str]] = {}
+        for alias in self.graph.aliases:
+            known.setdefault((alias.frame, alias.value), set()).add(alias.name)
+        return known
+
     def call_names(self, call: Frame, value: str) -> frozenset[str]:
         """What a call calls a value: its own name where the call makes it or is given it, and
         the name of what an inner call hands back."""
         maker = self.makers.get(value)
         found = {formal for formal, given in call.tensors if given == unmark(value)}
-        found.add(self.names.get((call, value), ""))
+        found |= self._known.get((call, value), set())
         if (maker.scope if maker is not None else self.root) is call:
             found.add(user_name(value))
         return frozenset(safe_name(name) for name in found if name)

@@ -351,7 +351,22 @@ def find_carried(target: Class) -> dict[int, int] | None:
             return None
         if found >= 0:
             carried[place] = found
-    return carried if len(set(carried.values())) == len(carried) else None
+    sure = all(_is_sure(target, place, output, runs) for place, output in carried.items())
+    return carried if sure and len(set(carried.values())) == len(carried) else None
+
+
+def _is_sure(target: Class, place: int, output: int, runs: Sequence[Sequence[int]]) -> bool:
+    """Whether what first turns alone read is what goes round: not where the value that they begin
+    with has a name that no turn binds again."""
+    first = {run[0] for run in runs}
+    alone = [item for item in target.items if item.instances <= first]
+    if not any(ref == Formal(place) for item in alone for ref in item.refs):
+        return True
+    body = target.bodies[min(first)]
+    owner, names = find_owner(body.frame), body.index.call_names
+    begun = names(owner, target.formal_value(place, min(first)))
+    made = [names(owner, target.value(target.outputs[output], n)) for n in target.everyone]
+    return begun <= frozenset().union(*made)
 
 
 def _find_updates(

@@ -120,7 +120,8 @@ class _Speller:
         self._note(graph, "")
 
     def _note(self, graph: Graph, mark: str) -> None:
-        self.names.update(((a.frame, a.value + mark), a.name) for a in graph.aliases)
+        for alias in graph.aliases:  # the first of several names is the one that code has
+            self.names.setdefault((alias.frame, alias.value + mark), alias.name)
 
     def spell(
         self, nodes: Iterable[Node], names: Mapping[str, str], mark: str

@@ -70,7 +70,7 @@ class Builder:
         self._reserved: set[str] = set()
         self._counts: dict[str, int] = {}
         self._serial = 0
-        self._aliases: dict[tuple[Frame, str], Alias] = {}
+        self._aliases: dict[tuple[Frame, str, str], Alias] = {}
         self._decisions: dict[Decision, None] = {}
         self._scopes: dict[str, Frame] = {}
         self._sources: dict[str, Op] = {}
@@ -203,11 +203,11 @@ class Builder:
         self._decisions[Decision(frame, place, outcome)] = None
 
     def note_name(self, frame: Frame, value: Value, name: str) -> None:
-        """Notes what a frame calls a value that it did not name itself; the first of several
-        names stays."""
+        """Notes what a frame calls a value that it did not name itself, or calls by one more
+        name; the first of several comes first."""
         if self._scopes.get(value.name, frame) is frame and value.name.partition(".")[0] == name:
             return
-        self._aliases.setdefault((frame, value.name), Alias(frame, value.name, name))
+        self._aliases.setdefault((frame, value.name, name), Alias(frame, value.name, name))
 
     def _new_value(self, name: str, type: TensorType) -> Value:
         value = Value(self._free_name(name), check_size(type))
