@@ -58,17 +58,11 @@ def fold_graphs(
     dissolved = set(inline)
     unrolled: set[Span] = set()
     wanted: set[tuple[Span, int]] = set()
+    settled = (dissolved, taken, unrolled, wanted)
     while True:
         try:
             folding = _Folding(
-                graphs,
-                nets or {},
-                dissolved,
-                taken,
-                unrolled,
-                wanted,
-                as_function=as_function,
-                holders=holders,
+                graphs, nets or {}, *settled, as_function=as_function, holders=holders
             )
             folding.run()
         except Unfoldable as error:
