@@ -103,6 +103,18 @@ PLAIN: dict[str, Callable[[], Plain]] = {
         {"x": np.ones((1, 1, 1), np.float32)},
         model("x: f32[batch, 2, w]", "x -> max_pool(2, padding=1, dilation=2, stride=1)"),
     ),
+    "group_normalization": lambda: Plain(
+        (node("GroupNormalization", "x", "s", "b", num_groups=4),),
+        {"x": np.full((1, 4, 64, 64), 7.1, np.float32)},
+        model("x: f32[batch, 4, h, w]", "x -> group_norm(2) as n"),
+        {"s": np.ones(4, np.float32), "b": np.zeros(4, np.float32)},
+    ),
+    "mean_of_instances": lambda: Plain(
+        (node("InstanceNormalization", "x", "s", "b"),),
+        {"x": np.full((1, 2, 224, 224), 100.3, np.float32)},
+        model("x: f32[batch, 2, h, w]", "x -> instance_norm"),
+        {"s": np.ones(2, np.float32), "b": np.zeros(2, np.float32)},
+    ),
     "output_padding": lambda: Plain(
         (
             node(
@@ -192,6 +204,8 @@ def expect(name: str, plain: Plain) -> Any:
     """What a wrong form should give: what it gives where nothing is fused, or by hand."""
     if name == "pool_of_padding":
         return np.full((1, 1, 1), -np.inf, np.float32)
+    if name in ("group_normalization", "mean_of_instances"):
+        return np.zeros_like(plain.inputs["x"])
     if name == "power_of_integers":
         return np.power(plain.inputs["x"], plain.inputs["k"])
     if name == "sum_of_integers":

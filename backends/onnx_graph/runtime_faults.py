@@ -51,6 +51,22 @@ FAULTS = (
         "compiler.ops.pooling.MaxPool.onnx",
     ),
     RuntimeFault(
+        "group_normalization",
+        Harm.WRONG,
+        "1.31.1",
+        "a GroupNormalization takes the variance for the mean of squares less the square of the"
+        " mean: NaN, or far off, where numbers are large and vary little",
+        "compiler.ops.group_normalization.GroupNorm.onnx",
+    ),
+    RuntimeFault(
+        "mean_of_instances",
+        Harm.WRONG,
+        "1.31.1",
+        "an InstanceNormalization adds its entries up one by one, and divides by their deviation"
+        " what the mean of many large ones is off by",
+        "compiler.ops.group_normalization._write_instances",
+    ),
+    RuntimeFault(
         "output_padding",
         Harm.REFUSED,
         "1.31.1",

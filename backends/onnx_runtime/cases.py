@@ -20,6 +20,8 @@ from compiler.messages.verification import NoAllowedInputs
 Array = NDArray[Any]
 
 EDGES = ("zeros", "large", "negative")
+OFFSETS = ("offset", "offsets")
+"""Edges of networks that look at how far numbers lie from their mean."""
 MANY, SOME = 64, 8
 """Elements of random inputs and of small ones that are looked at, where an evaluation is cheap: of
 inputs with fewer there are several cases."""
@@ -66,17 +68,18 @@ def make_cases(
     finite: Collection[int] = (),
 ) -> Iterator[Case]:
     """Cases for a graph: random inputs at every assignment of sizes, with a batch of 1 and of
-    3, and edges: zeros, large and negative numbers, the least and the greatest index, masks
-    all false and all true. In a large network the edges share one batch. Without `weights`,
-    what inputs may hold is found with zeros in their place. `copies` is how often the tensors of
-    the graph are held at once by who runs it; `finite` are indices of nodes whose first operand
-    is to be finite.
+    3, and edges: zeros, large and negative numbers, large ones that vary little where a mean is
+    subtracted, the least and the greatest index, masks all false and all true. In a large
+    network the edges share one batch. Without `weights`, what inputs may hold is found with zeros
+    in their place. `copies` is how often the tensors of the graph are held at once by who runs
+    it; `finite` are indices of nodes whose first operand is to be finite.
 
     Raises:
         CompileError: no numbers were found that the inputs may hold, or the tensors or the work
             are too large for this machine.
     """
     make = _Inputs(graph, weights, seed, copies, finite)
+    edges = (*EDGES, *OFFSETS) if _centers(graph) else EDGES
     batch = search.batch
     assignments = search.choose()
     for number, sizes in enumerate(assignments):
@@ -89,15 +92,15 @@ def make_cases(
             yield from make.others(first)
         if batch is None:
             if number == 0 or work <= CHEAP:
-                for kind in EDGES:
+                for kind in edges:
                     yield make.case(kind, sizes)
             continue
         if work <= CHEAP:
             yield make.case("random", {**sizes, batch: 3})
-            for kind in EDGES:
+            for kind in edges:
                 yield make.case(kind, sizes)
         if number == 0 or work <= CHEAP:
-            yield make.stacked(EDGES, {**sizes, batch: len(EDGES)}, batch)
+            yield make.stacked(edges, {**sizes, batch: len(edges)}, batch)
 
 
 def make_strange(graph: Graph, case: Case, weights: Mapping[str, Array]) -> Iterator[Case]:
@@ -117,6 +120,10 @@ def make_strange(graph: Graph, case: Case, weights: Mapping[str, Array]) -> Iter
                 inputs[item.name] = array
         if items and _is_defined(graph, case.sizes, weights, inputs):
             yield Case(kind, case.sizes, inputs)
+
+
+def _centers(graph: Graph) -> bool:
+    return any(node.op.centers or any(map(_centers, node.op.bodies)) for node in graph.nodes)
 
 
 def _finds_nan(graph: Graph) -> bool:

@@ -27,6 +27,8 @@ LARGE = 100.0
 """The standard deviation of large inputs: far outside of training, but f16 still holds it."""
 SMALL = 0.01
 """The same of small ones, whose variance is not far above what norms add to it."""
+NARROW = 1e-3
+"""The deviation of numbers that lie close together, as a share of their mean."""
 FEW = 4
 """The largest of small whole numbers."""
 LOWEST, HIGHEST = -128, 255
@@ -88,7 +90,8 @@ def draw_input(
 ) -> Array:
     """Numbers of an input of one kind: random, zeros, large, negative or small; whole numbers and
     those with a range lie in it, at its edges where they are no random ones (`least` at the lower).
-    Of `near` inputs only the whole numbers are small.
+    Of `near` inputs only the whole numbers are small. Those with an `offset` are large numbers that
+    vary little: all of them around one mean, with `offsets` each channel around its own.
     """
     dtype, shape = item.value.type.dtype, tuple(shape)
     draw = np.random.default_rng([seed, zlib.crc32(f"{item.name} {kind} {shape}".encode())])
@@ -129,6 +132,10 @@ def _draw_floats(kind: str, shape: tuple[int, ...], draw: np.random.Generator) -
             return -np.abs(draw.standard_normal(shape))
         case "small":
             return SMALL * draw.standard_normal(shape)
+        case "offset" | "offsets":
+            channels = [n if a == 1 and kind == "offsets" else 1 for a, n in enumerate(shape)]
+            center = LARGE * (1 + np.abs(draw.standard_normal(channels)))
+            return np.asarray(center * (1 + NARROW * draw.standard_normal(shape)))
     return draw.standard_normal(shape)
 
 

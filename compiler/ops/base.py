@@ -121,6 +121,9 @@ class Op(Described):
     """Whether it draws random numbers while training, and not in evaluation."""
     over_batch: ClassVar[bool] = False
     """Whether it takes statistics of each channel over a batch while training."""
+    centers: ClassVar[bool] = False
+    """Whether it looks at how far entries lie from their mean, so that it magnifies what rounding
+    does to large numbers that vary little."""
     fills: ClassVar[bool] = False
     """Whether it makes a tensor whose entries are all one number: no work worth sharing."""
     multiple: ClassVar[bool] = False

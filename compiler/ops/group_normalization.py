@@ -44,13 +44,15 @@ from compiler.ops.normalization import (
     normalize,
     scale_channels,
     spell_last,
+    subtract_mean,
+    write_normalized,
 )
 from compiler.ops.spelling import Call, In, Leaf, Own, Spelling
 from compiler.ops.spelling import Sequence as Items
 from compiler.ops.windows import need_layout
 from compiler.records import dataclass
 from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
 
 
 @OPS.register
@@ -75,6 +77,7 @@ class GroupNorm(Op):
     """
 
     name = "group_norm"
+    centers = True
     operands = (Operand("x"),)
     groups: int
     eps: float = 1e-5
@@ -153,19 +156,12 @@ class GroupNorm(Op):
     ) -> Sequence[Any]:
         x = operand_type(types, 0)
         channels = known(x.shape[1])
-        free = sum(d.known is None for d in x.shape[2:])
-        if build.opset >= 21 and free > 1:  # else the sizes of space would have to be computed
-            affine = inputs[1:] if self.affine else constant_affine(build, x, (channels,))
-            attributes = {"num_groups": self.groups, "epsilon": self.eps}
-            return [build.op("GroupNormalization", [inputs[0], *affine], attributes)]
-        # Groups are normalised as if they were the channels of InstanceNormalization, then scaled:
-        # under ONNX Runtime 1.31 that takes 0.6 of the time of GroupNormalization, whose scale
-        # counted groups before opset 21.
-        flat = (x.shape[0], Dim.of(self.groups), product(x.shape[1:]) // self.groups)
-        grouped = build.reshape(inputs[0], x.shape, flat)
-        plain = constant_affine(build, x, (self.groups,))
-        made = build.op("InstanceNormalization", [grouped, *plain], {"epsilon": self.eps})
-        y = build.reshape(made, flat, x.shape)
+        # runtime_faults: group_normalization
+        rest = product(x.shape[1:]) // self.groups
+        flat = TensorType(x.dtype, (x.shape[0], Dim.of(self.groups), rest))
+        grouped = build.reshape(inputs[0], x.shape, flat.shape)
+        made = _write_instances(build, grouped, flat, self.eps)
+        y = build.reshape(made, flat.shape, x.shape)
         if not self.affine:
             return [y]
         one = [Dim.of(channels)]
@@ -196,6 +192,7 @@ class InstanceNorm(Op):
     """
 
     name = "instance_norm"
+    centers = True
     operands = (Operand("x"),)
     eps: float = 1e-5
     affine: bool = False
@@ -252,9 +249,28 @@ class InstanceNorm(Op):
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
         x = operand_type(types, 0)
-        affine = inputs[1:] if self.affine else constant_affine(build, x, (known(x.shape[1]),))
-        attributes = {"epsilon": self.eps}
-        return [build.op("InstanceNormalization", [inputs[0], *affine], attributes)]
+        return [_write_instances(build, inputs[0], x, self.eps, inputs[1:])]
+
+
+def _write_instances(
+    build: OnnxBuilder, x: Any, type: TensorType, eps: float, affine: Sequence[Any] = ()
+) -> Any:
+    """Instance normalisation of a tensor of this type, with a weight and a bias if there are any.
+
+    Its mean is subtracted beforehand (runtime_faults: mean_of_instances): with that it takes 1.6
+    times as long, and half as long as GroupNormalization.
+    """
+    axes = range(2, type.rank)
+    if type.dtype is DType.F64:  # of which ONNX Runtime has no kernel
+        y = write_normalized(build, x, axes, eps, type.dtype)
+        if not affine:
+            return y
+        lined = axes_constant(build, range(1, type.rank - 1))
+        weight, bias = (build.op("Unsqueeze", [a, lined]) for a in affine)
+        return build.op("Add", [build.op("Mul", [y, weight]), bias])
+    scales = affine or constant_affine(build, type, (known(type.shape[1]),))
+    centred = subtract_mean(build, x, axes)
+    return build.op("InstanceNormalization", [centred, *scales], {"epsilon": eps})
 
 
 @OPS.register

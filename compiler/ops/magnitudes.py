@@ -34,15 +34,14 @@ def measure_terms(
 def measure_norm(
     x: Array, y: Array, scale: Array | None, axes: tuple[int, ...], eps: float
 ) -> list[Array | float]:
-    """What a norm over these axes goes through: a variance may be computed from the mean of the
-    squares, which is larger than it by the square of the mean, and the mean of many numbers
+    """What a norm over these axes goes through: the mean that is subtracted rounds as numbers of
+    its size do, which the division by the deviation makes larger, and the mean of many numbers
     rounds as their sum does. `scale` is what `y`, shaped as `x` again, was multiplied by."""
     wide = x.astype(np.float64)
     mean, variance = wide.mean(axis=axes, keepdims=True), wide.var(axis=axes, keepdims=True)
     worse = grow(wide.size // max(mean.size, 1), x.dtype)
-    square = np.square(mean) / (variance + eps)
-    shift = (worse - 1) * np.sqrt(square + 1)
+    shift = np.abs(mean) / np.sqrt(variance + eps) + worse - 1
     if scale is not None:
         shift = shift * np.abs(scale).max(initial=0.0)
-    sizes = np.abs(y).reshape(x.shape) * (1 + square) * worse + shift
+    sizes = np.abs(y).reshape(x.shape) * worse + shift
     return [sizes.reshape(y.shape)]

@@ -30,12 +30,20 @@ from compiler.ops.spelling import Sequence as Items
 from compiler.ops.windows import need_layout
 from compiler.records import dataclass
 from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
+
+
+def center(x: Array, axes: tuple[int, ...]) -> Array:
+    """x - mean over axes. The mean of large numbers that vary little is off by rounding that is
+    large beside their variation; the mean of what it leaves of them is not."""
+    rough = x - x.mean(axis=axes, keepdims=True)
+    centred: Array = rough - rough.mean(axis=axes, keepdims=True)
+    return centred
 
 
 def normalize(x: Array, axes: tuple[int, ...], eps: float) -> Array:
     """(x - mean) / √(variance + eps) over axes, with the variance of the population."""
-    centred = x - x.mean(axis=axes, keepdims=True)
+    centred = center(x, axes)
     variance = np.square(centred).mean(axis=axes, keepdims=True)
     result: Array = centred / np.sqrt(variance + np.asarray(eps, x.dtype))
     return result
@@ -48,6 +56,22 @@ def scale_channels(y: Array, inputs: Sequence[Array | None]) -> Array:
         y = y * widen(given(inputs[0])).reshape(shape)
         y = y + widen(given(inputs[1])).reshape(shape)
     return y
+
+
+def subtract_mean(build: OnnxBuilder, x: Any, axes: Sequence[int]) -> Any:
+    """x less its mean over axes, which keep their place."""
+    return build.op("Sub", [x, build.op("ReduceMean", [x, axes_constant(build, axes)])])
+
+
+def write_normalized(
+    build: OnnxBuilder, x: Any, axes: Sequence[int], eps: float, dtype: DType
+) -> Any:
+    """What `normalize` computes, in ONNX operators that every dtype has."""
+    centred = subtract_mean(build, subtract_mean(build, x, axes), axes)
+    squares = build.op("Mul", [centred, centred])
+    variance = build.op("ReduceMean", [squares, axes_constant(build, axes)])
+    moved = build.op("Add", [variance, build.constant(np.array(eps, dtype.numpy), dtype)])
+    return build.op("Div", [centred, build.op("Sqrt", [moved])])
 
 
 def make_affine(x: TensorType, shape: Sequence[int], *, bias: bool = True) -> tuple[Weight, ...]:
@@ -188,6 +212,7 @@ class LayerNorm(Op):
     """
 
     name = "layer_norm"
+    centers = True
     operands = (Operand("x"),)
     eps: float = 1e-5
     affine: bool = True
@@ -263,11 +288,7 @@ class LayerNorm(Op):
         if shape is not None:
             ones, _ = constant_affine(build, x, shape)
             return [build.op("LayerNormalization", [inputs[0], ones], attributes)]
-        axes = axes_constant(build, range(-self.axes, 0))
-        centred = build.op("Sub", [inputs[0], build.op("ReduceMean", [inputs[0], axes])])
-        squares = build.op("ReduceMean", [build.op("Mul", [centred, centred]), axes])
-        eps = build.constant(np.array(self.eps, x.dtype.numpy), x.dtype)
-        return [build.op("Div", [centred, build.op("Sqrt", [build.op("Add", [squares, eps])])])]
+        return [write_normalized(build, inputs[0], range(-self.axes, 0), self.eps, x.dtype)]
 
 
 def spell_last(x: TensorType, axes: int) -> Term:

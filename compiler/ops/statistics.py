@@ -26,6 +26,7 @@ from compiler.ops.axes import (
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.coupling import Coupling, Reading, source, tie_moved, tie_same
+from compiler.ops.normalization import center, subtract_mean
 from compiler.ops.reduction import Reduction, reduce_axes
 from compiler.ops.spelling import Call, In, Leaf, Method, Name, Spelling, Term
 from compiler.records import dataclass
@@ -37,6 +38,7 @@ from compiler.tensor import DType, TensorType
 class Spread(Reduction):
     """Base of variance and standard deviation."""
 
+    centers = True
     unbiased: bool = True
 
     def check(self, type: TensorType) -> None:
@@ -44,7 +46,7 @@ class Spread(Reduction):
 
     def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
         count = math.prod(x.shape[a] for a in axes) - int(self.unbiased)
-        away = x - np.mean(x, axis=axes, keepdims=True)
+        away = center(x, axes)
         total = np.sum(away * away, axis=axes, keepdims=self.keep)
         return self.finish_array(np.asarray(np.divide(total, count, dtype=x.dtype)))
 
@@ -62,8 +64,7 @@ class Spread(Reduction):
     ) -> Sequence[Any]:
         x = operand_type(types, 0)
         axes = count_axes(self.axis, x.rank)
-        mean = reduce_axes(build, "ReduceMean", inputs[0], axes, x.rank, keep=True)
-        away = build.op("Sub", [inputs[0], mean])
+        away = subtract_mean(build, subtract_mean(build, inputs[0], axes), axes)
         if not self.unbiased:
             square = build.op("Mul", [away, away])
             return [self.finish(build, self.write_mean(build, square, axes, x.rank))]
