@@ -19,6 +19,7 @@ from backends.onnx_graph.dtypes import (
     stored_array,
     stored_dtype,
 )
+from backends.onnx_graph.kernels import find_kernel
 from backends.onnx_graph.names import Names
 from backends.onnx_graph.opsets import find_override
 from backends.onnx_graph.simplify import Simplifier
@@ -106,6 +107,7 @@ class GraphBuilder:
         Raises:
             UnavailableOp: the opset has no such operator, and none of its own says the same.
             FixedDimension: an attribute would fix a symbolic dimension.
+            MissingKernel: ONNX Runtime has no kernel of it for the dtype of its operand.
         """
         given: Mapping[str, object] = {k: v for k, v in (attributes or {}).items() if v is not None}
         if domain == "":
@@ -118,12 +120,15 @@ class GraphBuilder:
             override = find_override(op_type, self._opset)
             if override is not None:
                 return override(self, inputs, given)
+        instead = find_kernel(op_type, self.dtype_of(inputs[0] if inputs else None))
+        if instead is not None:
+            return instead(self, inputs, given)
         node = self._simplifier.find_equal(op_type, inputs, given, domain)
         if node is None or len(node.outputs) != outputs:
             node = self._make(op_type, inputs, given, outputs, domain)
             assert self._section is not None, "nodes are added between begin and finish"
             self._section.nodes.append(node)
-            self._simplifier.record(node, inputs, given)
+            self._simplifier.record(node, inputs, given, self._opset)
         return node.outputs[0] if outputs == 1 else tuple(node.outputs)
 
     def constant(
@@ -203,6 +208,10 @@ class GraphBuilder:
     def type_of(self, value: ir.Value) -> TensorType | None:
         """The type of an input, a weight or a layer's output; None inside a layer."""
         return self._types.get(value)
+
+    def dtype_of(self, value: ir.Value | None) -> DType | None:
+        """The element type of a value, where it is known."""
+        return self._simplifier.dtype(value)
 
     # --- what the lowering driver uses ----------------------------------------------------
 
@@ -295,6 +304,7 @@ class GraphBuilder:
         kind = element_type(dtype, stored)
         value = ir.Value(name=name, type=ir.TensorType(kind), shape=ir.Shape(stored.shape))
         self.initializers[name] = Initializer(value, stored, dtype)
+        self._simplifier.learn(value, dtype)
         return value
 
     def _learn(self, value: ir.Value, type: TensorType) -> None:

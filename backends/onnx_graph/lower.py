@@ -15,6 +15,7 @@ from backends.onnx_graph.builder import GraphBuilder, Initializer, declare_type
 from backends.onnx_graph.compact import compact_graph
 from backends.onnx_graph.dtypes import Array
 from backends.onnx_graph.integer_form import form_integers
+from backends.onnx_graph.kernels import MissingKernel
 from backends.onnx_graph.live import find_live, values_read
 from backends.onnx_graph.metadata import (
     OnnxOptions,
@@ -31,7 +32,12 @@ from backends.onnx_graph.sizes import UnboundSymbol
 from backends.onnx_graph.stream import serialize_initializer
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph, Node, Output
-from compiler.messages.lowering import DimensionFixed, DimensionNotReadable, OpsetTooOld
+from compiler.messages.lowering import (
+    DimensionFixed,
+    DimensionNotReadable,
+    KernelMissing,
+    OpsetTooOld,
+)
 from compiler.messages.quantization import NoIntegerOperator
 from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import Scan
@@ -122,7 +128,7 @@ def lower_nodes(
     for node in nodes:
         try:
             _lower_node(build, graph, node, values)
-        except (UnavailableOp, FixedDimension, UnboundSymbol) as error:
+        except (UnavailableOp, MissingKernel, FixedDimension, UnboundSymbol) as error:
             raise CompileError([_explain(error, node, build.opset)]) from error
 
 
@@ -142,12 +148,14 @@ def _lower_node(build: GraphBuilder, graph: Graph, node: Node, values: dict[str,
 
 
 def _explain(
-    error: UnavailableOp | FixedDimension | UnboundSymbol, node: Node, opset: int
+    error: UnavailableOp | MissingKernel | FixedDimension | UnboundSymbol, node: Node, opset: int
 ) -> Message:
     span, layer = node.origin.span, node.op.name
     match error:
         case UnavailableOp():
             return OpsetTooOld(span, layer, error.op_type, error.needed, opset)
+        case MissingKernel():
+            return KernelMissing(span, layer, error.op_type, str(error.dtype))
         case FixedDimension():
             return DimensionFixed(span, layer, str(error.dim))
         case UnboundSymbol():

@@ -63,6 +63,23 @@ def first_opset(op_type: str) -> int:
     raise KeyError(op_type)
 
 
+@cache
+def find_carried(op_type: str, opset: int) -> int | DType | None:
+    """What the first result of an operator is made of: the dtype of the operand at this place, or
+    one that is always the same; None where neither is known."""
+    if not onnx.defs.has(op_type, opset, ""):
+        return None
+    schema = onnx.defs.get_schema(op_type, opset, "")
+    kind = schema.outputs[0].type_str
+    for place, operand in enumerate(schema.inputs):
+        if operand.type_str == kind and kind in {c.type_param_str for c in schema.type_constraints}:
+            return place
+    return _ALWAYS.get(kind)
+
+
+_ALWAYS = {"tensor(bool)": DType.BOOL, "tensor(int64)": DType.I64}
+
+
 def write_gelu(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
     """Gelu before opset 20: `x * (1 + erf(x / √2)) / 2`, or its approximation by tanh."""
     (x,) = inputs
@@ -88,8 +105,7 @@ def write_swish(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> 
 
 def _numbers(build: GraphBuilder, like: ir.Value | None) -> Callable[[float], ir.Value]:
     """Makes scalar constants of the dtype of a value (f32 where it is not known)."""
-    found = build.type_of(like) if like is not None else None
-    dtype = found.dtype if found is not None else DType.F32
+    dtype = build.dtype_of(like) or DType.F32
 
     def number(value: float) -> ir.Value:
         return build.constant(np.array(value, dtype=dtype.numpy), dtype)

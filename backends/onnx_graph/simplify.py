@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from backends.onnx_graph.opsets import find_carried
 from compiler.dims import Dim
 from compiler.tensor import DType
 
@@ -33,6 +34,10 @@ class Simplifier:
     def learn(self, value: ir.Value, dtype: DType) -> None:
         """Remembers the element type of a value."""
         self._dtypes[value] = dtype
+
+    def dtype(self, value: ir.Value | None) -> DType | None:
+        """The element type of a value, where it is known."""
+        return self._dtypes.get(value) if value is not None else None
 
     def find(
         self, op_type: str, inputs: Sequence[ir.Value | None], attributes: Mapping[str, object]
@@ -63,6 +68,7 @@ class Simplifier:
         node: ir.Node,
         inputs: Sequence[ir.Value | None],
         attributes: Mapping[str, object],
+        opset: int,
     ) -> None:
         """Remembers what a new node does."""
         key = _identify(node.op_type, inputs, attributes, node.domain)
@@ -73,6 +79,12 @@ class Simplifier:
             target = attributes.get("to")
             assert isinstance(target, DType), "Cast says its type as a DType"
             self._dtypes[node.outputs[0]] = target
+        elif node.domain == "":
+            carried = find_carried(node.op_type, opset)
+            if isinstance(carried, int):
+                carried = self.dtype(inputs[carried]) if carried < len(inputs) else None
+            if carried is not None:
+                self._dtypes[node.outputs[0]] = carried
         perm = attributes.get("perm")
         if node.op_type == "Transpose" and source is not None and isinstance(perm, list | tuple):
             self._transposed[node.outputs[0]] = (source, tuple(perm))

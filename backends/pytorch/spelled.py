@@ -192,8 +192,9 @@ class _Speller:
         return ""
 
     def _set_dtype(self, constructor: Term | None, owned: Collection[str]) -> Term | None:
-        """A constructor that makes weights of half precision where the graph has them so."""
-        kinds = {self.types[name].dtype for name in owned} & {DType.F16, DType.BF16}
+        """A constructor that makes weights of the dtype that the graph has, where that is not
+        PyTorch's default."""
+        kinds = {d for d in (self.types[name].dtype for name in owned) if d.is_float} - {DType.F32}
         if not kinds or not isinstance(constructor, Call):
             return constructor
         dtype = ("dtype", torch_dtype(kinds.pop()))

@@ -36,6 +36,30 @@ class OpsetTooOld(Message):
 
 @final
 @dataclass(frozen=True)
+class KernelMissing(Message):
+    """A layer becomes an operator that ONNX Runtime does not compute in the dtype of its input.
+
+    ONNX Runtime has kernels of f32 for every operator, and of f64 for some. Most of what it lacks
+    Weft writes with several others; this one it does not. PyTorch computes it in every dtype.
+    """
+
+    code: ClassVar[str] = "W1363"
+    layer: str
+    operator: str
+    dtype: str
+
+    def title(self) -> str:
+        return f"ONNX Runtime does not compute `{self.layer}` in {self.dtype}"
+
+    def label(self) -> str:
+        return f"is written as {self.operator}, of which there is no kernel for {self.dtype}"
+
+    def help(self) -> str:
+        return "turn its input into f32 before it: `cast(f32)`"
+
+
+@final
+@dataclass(frozen=True)
 class DimensionFixed(Message):
     """A dimension that is to stay free would become a number in the ONNX file.
 

@@ -12,7 +12,7 @@ from compiler.diagnostics import Fault
 from compiler.dims import Dim
 from compiler.ir.graph import Node
 from compiler.messages.windows import PoolSizeUnknown
-from compiler.ops.axes import need_float, operand_type
+from compiler.ops.axes import axes_constant, need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.layers import find_place, given, input_type, known, need_least, widen
@@ -21,7 +21,7 @@ from compiler.ops.spelling import Call, In, Leaf, Method, Spelling
 from compiler.ops.windows import Sizes, need_layout, spell_sizes, spread
 from compiler.records import dataclass
 from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
 
 
 class GlobalPool(Op):
@@ -30,6 +30,7 @@ class GlobalPool(Op):
     operands = (Operand("x"),)
     method: ClassVar[str]
     onnx_type: ClassVar[str]
+    reduction: ClassVar[str]
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         x = operand_type(inputs, 0)
@@ -47,6 +48,10 @@ class GlobalPool(Op):
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
+        x = operand_type(types, 0)
+        if x.dtype is DType.F64:  # of which ONNX Runtime has no kernel
+            axes = axes_constant(build, range(2, x.rank))
+            return [build.op(self.reduction, [inputs[0], axes], {"keepdims": 0})]
         return [build.op("Flatten", [build.op(self.onnx_type, [inputs[0]])])]
 
 
@@ -66,6 +71,7 @@ class GlobalAvgPool(GlobalPool):
     name = "global_avg_pool"
     method = "mean"
     onnx_type = "GlobalAveragePool"
+    reduction = "ReduceMean"
 
     def magnitudes(
         self, operands: Sequence[Array | None], results: Sequence[Array]
@@ -95,6 +101,7 @@ class GlobalMaxPool(GlobalPool):
     name = "global_max_pool"
     method = "amax"
     onnx_type = "GlobalMaxPool"
+    reduction = "ReduceMax"
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = given(inputs[0])
@@ -169,6 +176,8 @@ class AdaptiveAvgPool(Op):
     ) -> Sequence[Any]:
         x = operand_type(types, 0)
         parts = spread("size", self.size, x.rank - 2)
+        if x.dtype is DType.F64:  # of which ONNX Runtime has no kernels
+            return [self._write_products(build, inputs[0], x, parts)]
         if all(part == 1 for part in parts):
             return [build.op("GlobalAveragePool", [inputs[0]])]
         sizes = [s.known for s in x.shape[2:]]
@@ -186,7 +195,7 @@ class AdaptiveAvgPool(Op):
         """Overlapping parts as a product with the shares, axis by axis, the last one first."""
         shape = list(x.shape)
         for axis in range(x.rank - 1, 1, -1):
-            if shape[axis].known is None:  # a single part: its mean
+            if parts[axis - 2] == 1:  # its mean
                 axes = build.constant(np.array([axis], np.int64))
                 value = build.op("ReduceMean", [value, axes])
                 shape[axis] = Dim.of(1)

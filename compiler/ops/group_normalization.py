@@ -44,7 +44,9 @@ from compiler.ops.normalization import (
     normalize,
     scale_channels,
     spell_last,
+    spread_channels,
     subtract_mean,
+    write_affine,
     write_normalized,
 )
 from compiler.ops.spelling import Call, In, Leaf, Own, Spelling
@@ -263,11 +265,7 @@ def _write_instances(
     axes = range(2, type.rank)
     if type.dtype is DType.F64:  # of which ONNX Runtime has no kernel
         y = write_normalized(build, x, axes, eps, type.dtype)
-        if not affine:
-            return y
-        lined = axes_constant(build, range(1, type.rank - 1))
-        weight, bias = (build.op("Unsqueeze", [a, lined]) for a in affine)
-        return build.op("Add", [build.op("Mul", [y, weight]), bias])
+        return write_affine(build, y, [spread_channels(build, a, type.rank) for a in affine])
     scales = affine or constant_affine(build, type, (known(type.shape[1]),))
     centred = subtract_mean(build, x, axes)
     return build.op("InstanceNormalization", [centred, *scales], {"epsilon": eps})
@@ -355,7 +353,8 @@ class RmsNorm(Op):
     ) -> Sequence[Any]:
         x = operand_type(types, 0)
         eps = self.epsilon(x)
-        if build.opset >= 23 and self.affine:
+        # In f64 it would be rounded: ONNX holds `epsilon` in f32.
+        if build.opset >= 23 and self.affine and x.dtype is not DType.F64:
             return [build.op("RMSNormalization", list(inputs), {"axis": -1, "epsilon": eps})]
         squares = build.op("Mul", [inputs[0], inputs[0]])
         mean = build.op("ReduceMean", [squares, axes_constant(build, [-1])])

@@ -97,7 +97,7 @@ class PixelShuffle(Op):
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
         source, target = operand_type(types, 0).shape, outputs[0].shape
-        if len(source) == 4:
+        if len(source) == 4 and operand_type(types, 0).dtype is DType.F32:
             attributes = {"blocksize": self.factor, "mode": "CRD"}
             return [build.op("DepthToSpace", [inputs[0]], attributes)]
         r, n = Dim.of(self.factor), len(source) - 3

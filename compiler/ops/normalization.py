@@ -74,6 +74,18 @@ def write_normalized(
     return build.op("Div", [centred, build.op("Sqrt", [moved])])
 
 
+def spread_channels(build: OnnxBuilder, vector: Any, rank: int) -> Any:
+    """A vector with an entry per channel, shaped for a tensor with channels along axis 1."""
+    return build.op("Unsqueeze", [vector, axes_constant(build, range(1, rank - 1))])
+
+
+def write_affine(build: OnnxBuilder, y: Any, affine: Sequence[Any]) -> Any:
+    """`y` times a weight, plus a bias: as far as there are any."""
+    for op_type, operand in zip(("Mul", "Add"), affine, strict=False):
+        y = build.op(op_type, [y, operand])
+    return y
+
+
 def make_affine(x: TensorType, shape: Sequence[int], *, bias: bool = True) -> tuple[Weight, ...]:
     """A weight that begins as ones and a bias that begins as zeros."""
     kind = TensorType.of(x.dtype, shape)
@@ -183,11 +195,20 @@ class BatchNorm(Op):
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
         x = operand_type(types, 0)
+        if x.dtype is DType.F64:  # ONNX holds `epsilon` in f32
+            return [self._write_double(build, inputs, x)]
         affine = list(inputs[1:3])
         if not self.affine:
             affine = constant_affine(build, x, operand_type(types, 1).known_shape or ())
         tensors = [inputs[0], *affine, *inputs[-2:]]
         return [build.op("BatchNormalization", tensors, {"epsilon": self.eps})]
+
+    def _write_double(self, build: OnnxBuilder, inputs: Sequence[Any], x: TensorType) -> Any:
+        *affine, mean, variance = (spread_channels(build, a, x.rank) for a in inputs[1:])
+        eps = build.constant(np.array(self.eps), x.dtype)
+        deviation = build.op("Sqrt", [build.op("Add", [variance, eps])])
+        y = build.op("Div", [build.op("Sub", [inputs[0], mean]), deviation])
+        return write_affine(build, y, affine)
 
 
 @OPS.register
@@ -281,6 +302,10 @@ class LayerNorm(Op):
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
         x = operand_type(types, 0)
+        axes = range(-self.axes, 0)
+        if x.dtype is DType.F64:  # ONNX holds `epsilon` in f32
+            y = write_normalized(build, inputs[0], axes, self.eps, x.dtype)
+            return [write_affine(build, y, inputs[1:])]
         attributes = {"axis": -self.axes, "epsilon": self.eps}
         if self.affine:
             return [build.op("LayerNormalization", list(inputs), attributes)]
@@ -288,7 +313,7 @@ class LayerNorm(Op):
         if shape is not None:
             ones, _ = constant_affine(build, x, shape)
             return [build.op("LayerNormalization", [inputs[0], ones], attributes)]
-        return [write_normalized(build, inputs[0], range(-self.axes, 0), self.eps, x.dtype)]
+        return [write_normalized(build, inputs[0], axes, self.eps, x.dtype)]
 
 
 def spell_last(x: TensorType, axes: int) -> Term:
