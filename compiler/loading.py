@@ -24,16 +24,21 @@ from compiler.ir.weights import (
 )
 from compiler.messages.files import (
     PatternUnused,
+    WeightKind,
     WeightMissing,
+    WeightRange,
     WeightsCollide,
     WeightShape,
     WeightsNotFinite,
     WeightsSurplus,
+    WeightsTooLarge,
     WeightsUnreadable,
 )
 from compiler.messages.tuning import TrainNotRun
+from compiler.ops.base import UNLIMITED, Limits, describe_limits
 from compiler.program import LoadWeights, Net, Train
 from compiler.source import Span
+from compiler.tensor import DType
 
 Array = NDArray[Any]
 
@@ -109,7 +114,7 @@ def choose_weights(
     Raises:
         CompileError: a weight is missing, has another shape, or is no part of the net.
     """
-    chosen = _choose(graph.parameters, {**found, **(known or {})}, name, None)
+    chosen = _choose(graph, graph.parameters, {**found, **(known or {})}, name, None)
     if whole is not None:
         surplus = find_surplus(found, (*(p.path for p in graph.parameters), *whole))
         if surplus:
@@ -133,7 +138,7 @@ def read_trained(train: Train, path: Path, span: Span | None = None) -> dict[str
             for name, array in found.items()
             if name.startswith(part.prefix)
         }
-        _choose(part.net.graph.parameters, inner, str(path), span)
+        _choose(part.net.graph, part.net.graph.parameters, inner, str(path), span)
     return found
 
 
@@ -177,7 +182,7 @@ def _load(graph: Graph, load: LoadWeights, folder: Path) -> dict[str, Array]:
     full = {prefix + path for path in wanted}
     parameters = [p for p in graph.parameters if p.path in full]
     placed = {prefix + path: array for path, array in renamed.items()}
-    chosen = _choose(parameters, placed, load.file, load.span)
+    chosen = _choose(graph, parameters, placed, load.file, load.span)
     if load.train is None and not load.only:
         surplus = find_surplus(renamed, inside)
         surplus = [path for path in surplus if not match_paths([path], load.excluded)]
@@ -260,47 +265,103 @@ def _read(files: Iterable[Path], span: Span | None) -> dict[str, Array]:
 
 
 def _choose(
-    parameters: Iterable[Parameter], found: Mapping[str, Array], file: str, span: Span | None
+    graph: Graph,
+    parameters: Iterable[Parameter],
+    found: Mapping[str, Array],
+    file: str,
+    span: Span | None,
 ) -> dict[str, Array]:
     wanted = tuple(parameters)
-    missing: list[str] = []
+    missing: list[Parameter] = []
     faults: list[Message] = []
     for parameter, shape in find_misfits(wanted, found):
         if shape is None:
-            missing.append(parameter.path)
+            missing.append(parameter)
         else:
-            expected = str(parameter.value.type)
-            faults.append(WeightShape(span, file, parameter.path, shape, expected))
+            place, expected = span or parameter.origin, str(parameter.value.type)
+            fault = WeightShape(place, file, parameter.path, shape, expected, parameter.origin)
+            faults.append(fault)
     if missing:
         unused = sorted(found.keys() - {p.path for p in wanted})
-        suggestion = did_you_mean(missing[0], unused)
-        faults.insert(0, WeightMissing(span, file, tuple(missing), suggestion))
+        paths, layer = tuple(p.path for p in missing), missing[0].origin
+        suggestion = did_you_mean(paths[0], unused)
+        faults.insert(0, WeightMissing(span or layer, file, paths, suggestion, layer))
     if faults:
         raise CompileError(faults)
-    chosen = {p.path: found[p.path].astype(p.value.type.dtype.numpy, copy=False) for p in wanted}
-    refuse_infinite(wanted, chosen, file, span)
+    chosen = {p.path: _convert(p, found[p.path], file, span) for p in wanted}
+    refuse_numbers(graph, chosen, file, span)
     return chosen
 
 
-def refuse_infinite(
-    parameters: Iterable[Parameter], weights: Mapping[str, Array], file: str, span: Span | None
+def _convert(parameter: Parameter, array: Array, file: str, span: Span | None) -> Array:
+    """Numbers in the dtype of their parameter.
+
+    Raises:
+        CompileError: they are of another kind, or larger than it holds.
+    """
+    dtype, path, layer = parameter.value.type.dtype, parameter.path, parameter.origin
+    place = span or layer
+    if array.dtype.kind != np.dtype(dtype.numpy).kind:
+        found = DType.of_numpy(array.dtype) or array.dtype
+        expected = str(parameter.value.type)
+        raise CompileError([WeightKind(place, file, path, str(found), expected, layer)])
+    with np.errstate(over="ignore"):
+        made = array.astype(dtype.numpy, copy=False)
+    if made is array or array.dtype.itemsize <= made.dtype.itemsize:
+        return made
+    lost = np.isinf(made) & np.isfinite(array) if dtype.is_float else made != array
+    count = int(np.count_nonzero(lost))
+    if count:
+        number = float(array[lost].flat[0])
+        raise CompileError([WeightsTooLarge(place, file, path, count, number, str(dtype), layer)])
+    return made
+
+
+def refuse_numbers(
+    graph: Graph, weights: Mapping[str, Array], file: str, span: Span | None
 ) -> None:
-    """Refuses weights that are infinite or no numbers. Buffers may be infinite: a mask of
-    attention is so on purpose.
+    """Refuses weights that are infinite or no numbers, or that their layer does not take. Buffers
+    may be infinite: a mask of attention is so on purpose.
 
     Raises:
         CompileError: there are such weights.
     """
     faults: list[Message] = []
-    for parameter in parameters:
-        array = weights[parameter.path]
-        if array.dtype.kind == "f":
-            wrong = ~np.isfinite(array) if parameter.trainable else np.isnan(array)
-            count = int(np.count_nonzero(wrong))
-            if count:
-                faults.append(WeightsNotFinite(span, parameter.path, count, file))
+    limits = _find_limits(graph)
+    for parameter in graph.parameters:
+        path, layer = parameter.path, parameter.origin
+        if path not in weights or weights[path].dtype.kind != "f":
+            continue
+        array, place = weights[path], span or layer
+        count = _count(~np.isfinite(array) if parameter.trainable else np.isnan(array))
+        if count:
+            faults.append(WeightsNotFinite(place, path, count, file, layer))
+            continue
+        low, high = limits.get(path, UNLIMITED)
+        outside = (array < low) | (array > high) if path in limits else np.zeros(0, bool)
+        if outside.any():
+            number, expected = float(array[outside].flat[0]), describe_limits((low, high))
+            count = _count(outside)
+            faults.append(WeightRange(place, file, path, count, number, expected, layer))
     if faults:
         raise CompileError(faults)
+
+
+def _count(where: Array) -> int:
+    return int(np.count_nonzero(where))
+
+
+def _find_limits(graph: Graph) -> dict[str, Limits]:
+    """What weights lie between, by path, where their ops do not take any numbers."""
+    found: dict[str, Limits] = {}
+    for node in graph.nodes:
+        if node.op.weight_limits:
+            count = len(node.op.operands)
+            made = node.op.weights([v.type if v is not None else None for v in node.inputs[:count]])
+            for weight, value in zip(made, node.inputs[count:], strict=True):
+                if value is not None and weight.name in node.op.weight_limits:
+                    found[value.name] = node.op.weight_limits[weight.name]
+    return found
 
 
 def rename_path(path: str, rules: Iterable[tuple[str, str]]) -> str:

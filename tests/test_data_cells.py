@@ -326,7 +326,7 @@ def test_a_data_frame_in_doubt() -> None:
     assert trouble("no", None, "yes") == "W1221"
     assert trouble("no", pandas.NA, "yes") == "W1221"
     assert trouble(True, False) == ""
-    with refused("it holds a list in row 1"):
+    with refused("row 1 holds a value of type `list`"):
         Memory({"x": np.array(["a", None], object), "y": _lists()}).schema(Path())
     missing = np.array(["2024-01-01", "NaT"], "datetime64[s]")
     (column,) = Memory({"x": missing}).schema(Path())

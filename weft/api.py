@@ -23,7 +23,7 @@ from compiler.program import Net, Program
 from compiler.render import render
 from compiler.source import Source
 from compiler.writing.markup import escape_html
-from weft.values import Columns, as_array, as_arrays, as_text
+from weft.values import Columns, as_arrays, as_text, as_weights
 
 if TYPE_CHECKING:
     from weft.building.report import Report
@@ -220,8 +220,7 @@ class Model:
                 return find_weights(self.net, self.folder, seed)
             if isinstance(given, Path | str):
                 return read_all_weights(self.graph, Path(given))
-            arrays = {path: as_array(value) for path, value in given.items()}
-            return choose_weights(self.graph, arrays, "the weights given")
+            return choose_weights(self.graph, as_weights(given), "the weights given")
 
     def torch(self, weights: Weights = None, *, seed: int = 0) -> Any:
         """The generated PyTorch module (an `nn.Module`) with weights, in evaluation mode."""

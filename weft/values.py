@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def _as_column(name: str, column: Any) -> Array:
         array = np.asanyarray(column) if isinstance(column, np.ma.MaskedArray) else as_array(column)
     except (ValueError, TypeError) as error:
         advice = "rows of one column have one shape"
-        raise CompileError([ArrayRefused(None, name, str(error), advice)]) from error
+        raise CompileError([ArrayRefused(None, name, _describe_rows(column), advice)]) from error
     if not np.ma.is_masked(array):
         return np.asarray(array)
     if array.dtype.kind in "iuf":
@@ -52,6 +52,31 @@ def _as_column(name: str, column: Any) -> Array:
     cells = np.ma.getdata(array).astype(object)
     cells[np.ma.getmaskarray(array)] = None
     return np.asarray(cells)
+
+
+def _describe_rows(column: Any) -> str:
+    """Why rows do not make an array: the first whose shape is another than that of the first."""
+    first: tuple[int, ...] | None = None
+    for number, row in enumerate(column if isinstance(column, Iterable) else ()):
+        try:
+            shape = np.shape(row)
+        except (ValueError, TypeError):
+            return f"row {number:,} is no array: its parts have different shapes"
+        first = shape if first is None else first
+        if shape != first:
+            return f"row {number:,} has the shape {list(shape)}, and row 0 has {list(first)}"
+    return f"a value of type `{type(column).__name__}` is no array"
+
+
+def as_weights(given: Mapping[str, Any]) -> dict[str, Array]:
+    """Weights as arrays; what makes none is one of objects, which is the weight of nothing."""
+    made = {}
+    for path, value in given.items():
+        try:
+            made[path] = as_array(value)
+        except (ValueError, TypeError):
+            made[path] = np.asarray(value, dtype=object)
+    return made
 
 
 def as_array(value: Any) -> Array:

@@ -86,6 +86,14 @@ def _write_hard_swish(build: GraphBuilder, inputs: Inputs, attributes: Attribute
     return build.op("Mul", [inputs[0], gate])
 
 
+def _write_clip(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
+    """A Clip of f64 behind a Relu is refused (runtime_faults: relu_before_clip)."""
+    x, *bounds = inputs
+    for op_type, bound in zip(("Max", "Min"), bounds, strict=False):
+        x = x if bound is None else build.op(op_type, [x, bound])
+    return x
+
+
 def _write_softplus(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
     """max(x, 0) + log(1 + exp(-|x|)), which overflows nowhere."""
     (x,) = inputs
@@ -115,6 +123,7 @@ def _read(attributes: Attributes, name: str, default: float) -> float:
 
 
 DOUBLE: Mapping[str, Override] = {
+    "Clip": _write_clip,
     "Elu": _write_elu,
     "Gelu": write_gelu,
     "HardSigmoid": _write_hard_sigmoid,

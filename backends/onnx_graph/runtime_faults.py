@@ -165,6 +165,20 @@ FAULTS = (
         "compiler.ops.triangles.Triangle.onnx",
     ),
     RuntimeFault(
+        "scale_of_f64",
+        Harm.WRONG,
+        "1.31.1",
+        "a number that a factor of a MatMul of f64 is multiplied by is fused with it, in f32",
+        "compiler.ops.attention._Writer.spread_scale",
+    ),
+    RuntimeFault(
+        "relu_before_clip",
+        Harm.REFUSED,
+        "1.31.1",
+        "a Relu is fused into the Clip behind it, of f32 and f16 alone",
+        "backends.onnx_graph.kernels._write_clip",
+    ),
+    RuntimeFault(
         "float_layer_rounded",
         Harm.WRONG,
         "1.31.1",

@@ -122,9 +122,8 @@ def _write_cells(name: str, array: NDArray[Any]) -> list[str]:
             cells.append(str(cell) if cell == cell else "")
         else:
             kind = type(cell).__name__
-            refuse_array(
-                name, f"it holds a {kind} in row {row:,}, which is no number and no text", OBJECTS
-            )
+            found = f"row {row:,} holds a value of type `{kind}`, which is no number and no text"
+            refuse_array(name, found, OBJECTS)
     return cells
 
 

@@ -20,6 +20,7 @@ class InputError(ValueError):
     """Arrays that do not fit the inputs of a graph."""
 
 
+@np.errstate(all="ignore")  # infinities and NaN are part of the meaning
 def evaluate(
     graph: Graph,
     weights: Mapping[str, Array],

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from compiler.diagnostics import Message, Severity
+from compiler.diagnostics import Label, Message, Severity
 from compiler.messages.wording import SHOWN, list_words
 from compiler.records import dataclass
+from compiler.source import Span
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,21 @@ class WeightsUnreadable(Message):
         return "save them with `safetensors.torch.save_file(model.state_dict(), path)`"
 
 
+class AboutLayer(Message):
+    """Base of what is said of one weight: beside the `load` that names its file, the layer that
+    it belongs to is shown. Where a command or Python named the file, the layer is the place."""
+
+    layer: Span | None
+
+    def labels(self) -> tuple[Label, ...]:
+        """The layer."""
+        if self.layer is None or self.layer == self.span:
+            return ()
+        return (Label(self.layer, "the layer that it belongs to"),)
+
+
 @dataclass(frozen=True)
-class WeightMissing(Message):
+class WeightMissing(AboutLayer):
     """The net has a parameter for which the weights file has nothing. Load a part with `only=`
     or `except=`, and rename paths with `rename=["old.*" -> "new.*"]`."""
 
@@ -135,6 +149,7 @@ class WeightMissing(Message):
     file: str
     paths: tuple[str, ...]
     suggestion: str | None = None
+    layer: Span | None = None
 
     def title(self) -> str:
         shown = ", ".join(f"`{p}`" for p in self.paths[:3])
@@ -225,7 +240,7 @@ class NotOurFile(Message):
 
 
 @dataclass(frozen=True)
-class WeightShape(Message):
+class WeightShape(AboutLayer):
     """A weight in the file has another shape than the parameter of that path."""
 
     code: ClassVar[str] = "W0908"
@@ -234,6 +249,7 @@ class WeightShape(Message):
     path: str
     found: tuple[int, ...]
     expected: str
+    layer: Span | None = None
 
     def title(self) -> str:
         return f"`{self.path}` has the shape {list(self.found)} in `{self.file}`"
@@ -243,7 +259,87 @@ class WeightShape(Message):
 
 
 @dataclass(frozen=True)
-class WeightsNotFinite(Message):
+class WeightKind(AboutLayer):
+    """A weight is given as numbers of another kind than the parameter holds.
+
+    Floating-point numbers of any width are taken for floating-point weights, signed whole numbers
+    for signed ones, unsigned ones for unsigned ones and booleans for booleans. Anything else
+    would lose something: the imaginary part of complex numbers, the fraction of others; and i8
+    codes are no weights without the scale that belongs to them.
+    """
+
+    code: ClassVar[str] = "W1365"
+
+    file: str
+    path: str
+    found: str
+    expected: str
+    layer: Span | None = None
+
+    def title(self) -> str:
+        return f"`{self.path}` is of dtype {self.found} in `{self.file}`"
+
+    def label(self) -> str:
+        return f"the net has {self.expected}"
+
+    def help(self) -> str:
+        return "save it in a dtype of the same kind: floating-point, signed, unsigned or boolean"
+
+
+@dataclass(frozen=True)
+class WeightRange(AboutLayer):
+    """Weights hold numbers that their layer cannot take: a variance below 0, which has no root.
+
+    A training leaves no such numbers. The file is damaged, or a tensor got the name of another.
+    """
+
+    code: ClassVar[str] = "W1366"
+
+    file: str
+    path: str
+    count: int
+    found: float
+    expected: str
+    layer: Span | None = None
+
+    def title(self) -> str:
+        numbers = "1 number" if self.count == 1 else f"{self.count:,} numbers"
+        return f"`{self.path}` has {numbers} in `{self.file}` that it cannot have"
+
+    def label(self) -> str:
+        return f"one is {self.found:.6g}, and they are {self.expected}"
+
+    def help(self) -> str:
+        return "look at the tensor in the file: it is damaged, or belongs to another name"
+
+
+@dataclass(frozen=True)
+class WeightsTooLarge(AboutLayer):
+    """Weights are numbers that the dtype of the parameter does not hold: f32 ends at 3.4e38, f16 at
+    65504, i8 at 127."""
+
+    code: ClassVar[str] = "W1367"
+
+    file: str
+    path: str
+    count: int
+    found: float
+    expected: str
+    layer: Span | None = None
+
+    def title(self) -> str:
+        numbers = "1 number" if self.count == 1 else f"{self.count:,} numbers"
+        return f"`{self.path}` has {numbers} in `{self.file}` that {self.expected} does not hold"
+
+    def label(self) -> str:
+        return f"one is {self.found:.6g}"
+
+    def help(self) -> str:
+        return f"save weights that {self.expected} holds, or give the layer inputs of a wider dtype"
+
+
+@dataclass(frozen=True)
+class WeightsNotFinite(AboutLayer):
     """Weights of a net are infinite or no numbers.
 
     Outputs of such a net are no numbers whatever is done to it, and passes measure, cut and round
@@ -256,6 +352,7 @@ class WeightsNotFinite(Message):
     path: str
     count: int
     file: str = ""
+    layer: Span | None = None
 
     def title(self) -> str:
         numbers = "1 number" if self.count == 1 else f"{self.count:,} numbers"

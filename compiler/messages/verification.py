@@ -113,6 +113,30 @@ class PassChangedMeaning(Message):
 
 @final
 @dataclass(frozen=True)
+class PassMadeNan(Message):
+    """A pass of the compiler made something that is no number out of weights that are numbers.
+
+    A batch norm is folded into the layer before it, for example, by dividing by the root of its
+    variance. Every output behind it would be no number, whatever the inputs are: some weight is
+    outside of what its layer takes.
+    """
+
+    code: ClassVar[str] = "W1364"
+    name: str
+    path: str
+
+    def title(self) -> str:
+        return f"the pass `{self.name}` makes numbers of `{self.path}` that are not a number (NaN)"
+
+    def label(self) -> str:
+        return "all weights that it reads are numbers"
+
+    def help(self) -> str:
+        return "look for weights of this layer that it cannot take: a variance below 0"
+
+
+@final
+@dataclass(frozen=True)
 class OptimizerDiffers(Message):
     """ONNX Runtime's own optimizer changes the outputs.
 

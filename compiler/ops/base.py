@@ -109,6 +109,12 @@ UNLIMITED: Limits = (-inf, inf)
 NOT_NEGATIVE: Limits = (0.0, inf)
 
 
+def describe_limits(limits: Limits) -> str:
+    """`0 or above`, as messages have it."""
+    low, high = limits
+    return f"{low:g} or above" if high == inf else f"from {low:g} to {high:g}"
+
+
 class Op(Described):
     """A primitive operation. Subclasses are `@final @dataclass(frozen=True)`, live in
     `compiler/ops/<family>.py` and register with `@OPS.register`."""
@@ -146,6 +152,8 @@ class Op(Described):
 
     better: ClassVar[Direction | None] = None
     """Which value is better, of a loss; None of everything else."""
+    weight_limits: ClassVar[Mapping[str, Limits]] = {}
+    """What entries of its weights lie between, by name, where they are not any numbers."""
     limits: ClassVar[Limits] = UNLIMITED
     """What every entry of its results lies between, whatever its operands hold."""
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, final
 
 import numpy as np
 
 from compiler.ir.graph import Node
 from compiler.module_initializers import ModuleConstant
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
+from compiler.ops.base import (
+    NOT_NEGATIVE,
+    OPS,
+    Array,
+    Assume,
+    Limits,
+    OnnxBuilder,
+    Op,
+    Types,
+    Weight,
+)
 from compiler.ops.coupling import Coupling, result, source, tie_channels, tie_same
 from compiler.ops.layers import (
     given,
@@ -130,6 +140,7 @@ class BatchNorm(Op):
 
     name = "batch_norm"
     over_batch = True
+    weight_limits: ClassVar[Mapping[str, Limits]] = {"running_var": NOT_NEGATIVE}
     operands = (Operand("x"),)
     eps: float = 1e-5
     momentum: float = 0.1

@@ -29,7 +29,7 @@ from compiler.ops.layers import (
 from compiler.ops.spelling import Call, In, Leaf, Own, Spelling, Term
 from compiler.records import dataclass
 from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.tensor import DType, TensorType
 
 
 @OPS.register
@@ -82,8 +82,8 @@ class Softplus(Activation):
         smooth = build.op("Softplus", [scaled])
         if self.beta != 1:
             smooth = build.op("Div", [smooth, beta])
-        if self.threshold >= 20:  # there log(1 + exp(x)) is x to the last bit of f32
-            return smooth
+        if self.threshold >= (40 if type.dtype is DType.F64 else 20):
+            return smooth  # there log(1 + exp(x)) is x to the last bit
         beyond = build.op("Greater", [scaled, write_number(build, self.threshold, type)])
         return build.op("Where", [beyond, x, smooth])
 

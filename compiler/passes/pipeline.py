@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from compiler.diagnostics import CompileError
 from compiler.ir.graph import Graph
 from compiler.ir.verify import verify_graph
+from compiler.messages.verification import PassMadeNan
 from compiler.passes.activate_before_pool import ActivateBeforePool
 from compiler.passes.base import Context, Pass
 from compiler.passes.common_subexpressions import CommonSubexpressions
@@ -14,6 +18,7 @@ from compiler.passes.dead_code import DeadCode
 from compiler.passes.flatten_rows import FlattenRows
 from compiler.passes.fold_batch_norm import FoldBatchNorm
 from compiler.passes.merge_adapters import MergeAdapters
+from compiler.passes.scaled import ScaledArray
 from compiler.passes.slice_pull_up import SlicePullUp
 from compiler.passes.split_projections import SplitProjections
 
@@ -50,10 +55,34 @@ def run_passes(graph: Graph, passes: Sequence[Pass], context: Context) -> Graph:
 
     Raises:
         InvalidGraph: a pass broke the graph.
+        CompileError: a pass made numbers that are none out of weights that are all numbers.
     """
     for step in passes:
-        made = step.run(graph, context)
+        with np.errstate(all="ignore"):  # what comes of it is looked at
+            made = step.run(graph, context)
         if made is not graph:
             verify_graph(made, graph)
+            _refuse_nan(step, graph, made, context)
         graph = made
     return graph
+
+
+def _refuse_nan(step: Pass, before: Graph, after: Graph, context: Context) -> None:
+    made = (path for path, array in after.constants.items() if _is_new(array, path, before))
+    path = next((path for path in made if _has_nan(after.constants[path])), None)
+    if path is None:
+        return
+    given = (context.numbers(before, parameter.path) for parameter in before.parameters)
+    if not any(_has_nan(array) for array in given):
+        raise CompileError([PassMadeNan(after.parameter[path].origin, step.name, path)])
+
+
+def _is_new(array: object, path: str, before: Graph) -> bool:
+    return array is not before.constants.get(path)
+
+
+def _has_nan(array: object) -> bool:
+    """Whether some entry is no number; a product of numbers has none."""
+    if isinstance(array, ScaledArray):
+        return _has_nan(array.scale) or _has_nan(array.array)
+    return isinstance(array, np.ndarray) and array.dtype.kind == "f" and bool(np.isnan(array).any())

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.diagnostics import Fault
+from backends.onnx_graph.kernels import NO_DOUBLE, ONLY_SINGLE
+from compiler.diagnostics import CompileError, Fault
 from compiler.dims import Dim
+from compiler.messages.lowering import KernelMissing
 from compiler.ops.base import OPS, Op
+from compiler.ops.quantization import FakeQuantize
 from compiler.ops.registry import load_ops
 from compiler.tensor import DType, TensorType
 from tests.laws.harness import (
@@ -122,25 +125,67 @@ def test_weights_may_come_from_elsewhere(name: str, data: st.DataObject) -> None
     compare(applied, run_onnx_runtime(model, feeds(applied)), expected, "ONNX Runtime")
 
 
+def convert(case: Case, dtype: DType) -> Applied | None:
+    """A case with its floating-point operands in another dtype; None where the op takes no such."""
+    with np.errstate(invalid="ignore"):  # NaN and infinities become any whole number
+        arrays = tuple(
+            a.astype(dtype.numpy) if a is not None and a.dtype == np.float32 else a
+            for a in case.arrays
+        )
+    types = tuple(
+        TensorType(dtype, t.shape) if t is not None and t.dtype is DType.F32 else t
+        for t in case.types
+    )
+    exact = {"rtol": 1e-11, "atol": 1e-12} if dtype is DType.F64 else {}
+    try:
+        return apply_op(replace(case, arrays=arrays, types=types, **exact))
+    except Fault:
+        return None
+
+
 @every_op
 @LAWS
 @given(data=st.data(), dtype=st.sampled_from((DType.F16, DType.F64)))
 def test_dtypes_are_kept(name: str, data: st.DataObject, dtype: DType) -> None:
     """Half and double precision: the meaning has the dtypes that the type rule says."""
-    case = draw_case(data, name)
-    arrays = [
-        a.astype(dtype.numpy) if a is not None and a.dtype == np.float32 else a for a in case.arrays
-    ]
-    kinds = [
-        TensorType(dtype, t.shape) if t is not None and t.dtype is DType.F32 else t
-        for t in case.types
-    ]
-    try:
-        applied = apply_op(replace(case, arrays=tuple(arrays), types=tuple(kinds)))
-    except Fault:
+    applied = convert(draw_case(data, name), dtype)
+    if applied is None:
         return
     for array, wanted in zip(meaning(applied), applied.outputs, strict=True):
         assert array.dtype == wanted.dtype.numpy, f"{wanted} is {array.dtype}"
+
+
+OTHERS = tuple(dtype for dtype in DType if dtype not in (DType.F32, DType.BF16))
+"""Dtypes of operands: bf16 is one of weights alone."""
+
+
+@every_op
+@LAWS
+@given(data=st.data(), dtype=st.sampled_from(OTHERS))
+def test_onnx_runtime_has_kernels(name: str, data: st.DataObject, dtype: DType) -> None:
+    """What the type rule allows ONNX Runtime computes, in double precision with all its digits;
+    or the compiler says at the layer that there is no kernel."""
+    applied = convert(draw_case(data, name), dtype)
+    # The body of a loop has the dtypes of its graph, not those of operands.
+    if applied is None or applied.case.op.bodies or "onnxruntime" in applied.case.skip:
+        return
+    opset = data.draw(st.sampled_from(OPSETS), label="opset")
+    try:
+        model = lower(applied, opset)
+    except CompileError as error:
+        (message,) = error.messages
+        assert isinstance(message, KernelMissing)
+        assert message.operator in NO_DOUBLE | ONLY_SINGLE
+        return
+    domains = applied.case.op.substitute(applied.case.sizes).domains(applied.types)
+    if not all(
+        d.substitute(applied.case.sizes).holds(feeds(applied)[f"x{k}"]) for k, d in domains.items()
+    ):
+        return  # a fraction is 0 as a whole number, and divides nothing
+    found = run_onnx_runtime(model, feeds(applied))
+    rounds = isinstance(applied.case.op, FakeQuantize)  # f16 decides half of a step otherwise
+    if not applied.case.op.random and not rounds:
+        compare(applied, found, meaning(applied), "ONNX Runtime")
 
 
 @every_op

@@ -23,7 +23,7 @@ from compiler.compression.world import Goal, LayerNote, Target, World
 from compiler.diagnostics import CompileError
 from compiler.ir.printer import print_graph
 from compiler.ir.verify import verify_graph
-from compiler.loading import find_weights, read_trained, refuse_infinite
+from compiler.loading import find_weights, read_trained, refuse_numbers
 from compiler.program import Deploy, Program, Step, Train, Variant
 from weft.building.cache import Cache, hash_text
 from weft.building.forms import Form, make_form
@@ -117,7 +117,7 @@ class VariantBuild:
             weights = {p: self.trained[variant.prefix + p] for p in variant.graph.parameter}
         types = {p.path: p.value.type.dtype.numpy for p in variant.graph.parameters}
         numbers = {p: np.array(weights[p], dtype=types[p]) for p in types}
-        refuse_infinite(variant.graph.parameters, numbers, "", variant.span)
+        refuse_numbers(variant.graph, numbers, "", variant.span)
         return merge_adapters(variant.graph, numbers)
 
     @cached_property
