@@ -61,6 +61,7 @@ block waves(x: f32[n, k], count: int) {
     for i in 0..count { parts = parts + [sin(2 ** i * x), cos(2 ** i * x)] }
     return concat(parts, axis=-1)
 }
+block collect(x, taken: list, out: int) { return taken + [x -> dense(out) as fc] }
 block climb(x: f32[n, k], taken: list, out: int) {
     for i in 0..len(taken) { x = x + (taken[len(taken) - 1 - i] -> dense(k) as up[i]) }
     return x -> dense(out) as last
@@ -319,6 +320,15 @@ UNSURE = {
             "for i in 0..depth { x = x -> dense(3) as up[i]",
             "    x = concat([x, taken[depth - 1 - i]], axis=1) -> dense(width) as merge[i] }",
             "output y = x -> dense(3) as head",
+        ),
+        [*DEPTHS, *WIDTHS],
+    ),
+    "made longer by a block": Case(
+        PLAIN,
+        (
+            "taken = []",
+            "for i in 0..depth { taken = (collect(x, taken, out=width) as steps[i]) }",
+            "output y = concat(taken + [x], axis=1) -> dense(3) as head",
         ),
         [*DEPTHS, *WIDTHS],
     ),

@@ -89,7 +89,7 @@ class Dependence:
     def _may_follow(self, item: Merged, ref: MergedRef, other: int, output: int, axis: int) -> bool:
         """Whether an axis of what one operation makes may have its size from one of an operand."""
         member = item.sample
-        if len(member.nodes) != 1:
+        if len(member.nodes) != 1 or self.target.is_list(ref):
             return True
         source = member.reads[item.refs.index(ref)]
         return may_follow(member.nodes, (source, other), (member.outputs[output], axis))

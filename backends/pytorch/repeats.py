@@ -412,8 +412,11 @@ def _guess_source(target: Class, place: int) -> int | None:
     """The same where no loop has a second turn: the list that goes on from it, else by the
     author's names."""
     if target.is_list(Formal(place)):
-        longer = (n for n, ref in enumerate(target.outputs) if Formal(place) in _bases(ref))
-        return next(longer, -1)
+        key, rows = target.list_key(Formal(place)), list(enumerate(target.outputs))
+        longer = [n for n, ref in rows if Formal(place) in _bases(ref)]
+        if not longer and any(target.list_key(ref) == key for _, ref in rows):
+            return None  # it goes on from it inside of a call
+        return longer[0] if longer else -1
     body = target.bodies[0]
     owner, names = find_owner(body.frame), body.index.call_names
     wanted = names(owner, target.formal_value(place, 0))
