@@ -184,3 +184,23 @@ def test_division_must_be_provably_whole() -> None:
         h // 0
     with pytest.raises(DimError):
         h**-1
+
+
+@pytest.mark.parametrize(
+    ("numerator", "denominator", "text"),
+    [
+        (Dim.of("n") - Dim.of("p"), Dim.of("p"), "n // p - 1"),
+        (Dim.of("n") * 3 + Dim.of("p") * 2, Dim.of("p"), "3 * n // p + 2"),
+        (Dim.of("n") * Dim.of("p"), Dim.of("p") * Dim.of("k"), "n // k"),
+        ((Dim.of("n") // Dim.of("p")), Dim.of("k"), "n // (k * p)"),
+    ],
+)
+def test_quotients_by_sizes_are_brought_to_one_form(
+    numerator: Dim, denominator: Dim, text: str
+) -> None:
+    found = numerator // denominator
+    assert str(found).replace("(", "").replace(")", "") == text.replace("(", "").replace(")", "")
+    for n in range(1, 30):
+        for p, k in ((1, 2), (3, 1), (4, 5)):
+            sizes = {"n": n, "p": p, "k": k}
+            assert found.evaluate(sizes) == numerator.evaluate(sizes) // denominator.evaluate(sizes)

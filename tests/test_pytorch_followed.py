@@ -473,3 +473,38 @@ def test_new_axes_do_not_follow_the_old_ones() -> None:
     assert offered(spec) == {"mels", "d"}
     for mels in ("21", "22", "23", "9"):
         assert_arguments_mean_the_same(spec, "M", {"mels": mels}, {"batch": 2})
+
+
+def test_a_number_that_a_class_keeps_has_another_name_than_its_modules() -> None:
+    spec = """
+    model M(stages: int = 2) {
+        input x: f32[batch, 6]
+        for s in 0..stages {
+            x = x -> dense(6) as "stages.{s}"[0] -> relu -> dense(6) as "stages.{s}"[1]
+        }
+        output y = x
+    }
+    """
+    assert "stages" in offered(spec)
+    assert_arguments_mean_the_same(spec, "M", {"stages": "3"}, {"batch": 2})
+
+
+def test_heads_of_keys_and_values_are_divided_as_the_author_divides_them() -> None:
+    spec = """
+    block attention(x: f32[n, t, d], heads: int, few: int) {
+        e = d / heads
+        q = x -> dense(d) as q -> reshape([n, t, heads, e]) -> transpose(1, 2)
+        k = x -> dense(few * e) as k -> reshape([n, t, few, e]) -> transpose(1, 2)
+        k = k -> repeat_interleave(heads / few, axis=1)
+        y = (q, k, k) -> scaled_dot_product_attention -> transpose(1, 2) -> flatten(2)
+        return y -> dense(d) as out
+    }
+    model M(d: int = 16, heads: int = 4, few: int = 2) {
+        input x: f32[batch, 5, d]
+        output y = x -> attention(heads, few) as attention
+    }
+    """
+    assert offered(spec) == {"d", "heads", "few"}
+    assert "self.out = nn.Linear(heads * (d // heads), d)" in emit(spec)
+    for values in ({"d": "24"}, {"few": "1"}, {"heads": "8", "few": "4"}):
+        assert_arguments_mean_the_same(spec, "M", values, {"batch": 2})

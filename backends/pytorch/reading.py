@@ -6,6 +6,7 @@ from collections import Counter
 
 from backends.pytorch.document import lay_out
 from backends.pytorch.merged import Class, Formal, Merged, MergedRef
+from backends.pytorch.repeats import find_loop, loop_slots
 from backends.pytorch.sizes import size_of
 from backends.pytorch.terms import Many, Operand, Part, Tree, name, variables
 from compiler.ir.hint import hint_names
@@ -71,7 +72,10 @@ class Reading:
         if self.target.is_function:
             return name(self.target.spell(label))
         if label not in self.stored:
-            slots = {item.slot.partition(".")[0] for item in self.target.items if item.slot}
+            paths = [item.slot for item in self.target.items if item.slot]
+            loops = (find_loop(item) for item in self.target.items)
+            paths += [path for loop in loops if loop is not None for path in loop_slots(loop)]
+            slots = {path.partition(".")[0] for path in paths}
             self.stored[label] = free_name(self.target.spell(label), slots | MODULE_ATTRIBUTES, "_")
         return name(f"self.{self.stored[label]}")
 

@@ -22,6 +22,7 @@ from compiler.ir.hint import (
     hint_size,
     rename_hint,
 )
+from compiler.ops.base import Assume
 from compiler.tensor import TensorType
 
 
@@ -219,17 +220,25 @@ def infer_size(
 ) -> Hint | None:
     """A size of a value as an expression in `SIZE`, which stands for a size of another; None
     where it does not depend on it, or where the operations take that size only."""
-    size = _infer(nodes, source, wished)
+    size = _infer(nodes, source, wished, _take_promise)
     return None if size is None or SIZE not in size.symbols else write_symbols(size)
 
 
 def may_follow(nodes: Sequence[Node], source: tuple[str, int], wished: tuple[str, int]) -> bool:
-    """Whether a size of a value may depend on a size of another."""
-    size = _infer(nodes, source, wished)
-    return size is None or SIZE in size.symbols
+    """Whether a size of a value may depend on a size of another: also where operations take that
+    size only together with others, or with their options as they are."""
+    promised: set[str] = set()
+
+    def note(left: Dim, relation: str, right: Dim) -> None:
+        promised.update(left.symbols | right.symbols)
+
+    size = _infer(nodes, source, wished, note)
+    return size is None or SIZE in size.symbols | promised
 
 
-def _infer(nodes: Sequence[Node], source: tuple[str, int], wished: tuple[str, int]) -> Dim | None:
+def _infer(
+    nodes: Sequence[Node], source: tuple[str, int], wished: tuple[str, int], assume: Assume
+) -> Dim | None:
     """A size of a value where a size of another is `SIZE`; None where operations refuse that."""
     types: dict[str, TensorType] = {}
     unknown = Dim.of(SIZE)
@@ -244,7 +253,7 @@ def _infer(nodes: Sequence[Node], source: tuple[str, int], wished: tuple[str, in
     try:
         for node in nodes:
             given = [None if v is None else type_of(v) for v in node.inputs]
-            made = node.op.infer(given, _take_promise)
+            made = node.op.infer(given, assume)
             types.update((v.name, t) for v, t in zip(node.outputs, made, strict=True))
     except (Fault, DimError):
         return None

@@ -38,6 +38,7 @@ from compiler.ir.hint import (
     hint_names,
     hint_size,
     rename_hint,
+    whole_hint,
 )
 from compiler.ops.joining import Chunk
 
@@ -308,7 +309,7 @@ class Widths:
 
     def accept(self, hint: Hint, wanted: Mapping[int, object]) -> Width | None:
         """A derived expression in its shortest form, if it holds."""
-        found = self.settings.holds(shorten(hint), wanted)
+        found = self.settings.holds(shorten(whole_hint(hint)), wanted)
         if found is None or self.settings.is_runtime(found) or _count_choices(found) > 1:
             return None  # nobody reads a choice inside a choice
         return Width(found if any(True for _ in hint_names(found)) else None)
@@ -327,6 +328,10 @@ class Widths:
             if len(axes) > 1:
                 places = [(item.refs[0], k) for k in axes]
                 return self._rejoined(places, depth) or self._combine("*", places, wanted, depth)
+        if item.sample.op == "reshape" and len(item.refs) == 1:
+            part = self._split(item.refs[0], ref, axis, depth)
+            if part is not None:
+                return self.accept(part, wanted)
         ops = [node.op for node in item.sample.nodes]
         if len(ops) == 1 and isinstance(ops[0], Chunk) and axis == ops[0].axis % self._rank(ref):
             return self._of_piece(item, ops[0], ref, axis, depth)
@@ -433,20 +438,38 @@ class Widths:
             known = list(_join_powers(known))
         return self.accept(reduce(partial(HintBinary, sign), known), wanted)
 
+    def _split(self, source: MergedRef, made: Made, axis: int, depth: int) -> Hint | None:
+        """One of the axes that an axis is split into: what the others leave of it."""
+        for old in range(self.target.type_of(source, min(made.item.instances)).rank):
+            axes = find_split_axes(self.target, source, made, old)
+            if axis not in axes:
+                continue
+            others = [self._describe(made, k, depth) for k in axes if k != axis]
+            whole = self._describe(source, old, depth)
+            known = [other for other in others if other is not None]
+            if whole is None or len(known) < len(others):
+                return None
+            return HintBinary("/", whole, reduce(partial(HintBinary, "*"), known))
+        return None
+
     def _rejoined(self, places: list[tuple[MergedRef, int]], depth: int) -> Width | None:
-        """The size of an axis that was split before, and is put together again: heads."""
-        *before, last = [self.trace(ref, axis, depth + 1) for ref, axis in places]
-        start = last.axis - len(before)
+        """The size of an axis that was split before, and is put together again: heads, or groups
+        of channels in another order."""
+        origins = [self.trace(ref, axis, depth + 1) for ref, axis in places]
+        *before, last = origins
         match last.ref:
             case Made(Merged(refs=[source]) as item) if item.sample.op == "reshape":
-                for k, one in enumerate(before):
-                    same = (one.ref, one.axis) == (last.ref, start + k)
-                    alike = one.width is not None and one.width == self.of(last.ref, start + k)
-                    if not same and not alike:
-                        return None
                 for axis in range(self.target.type_of(source, min(item.instances)).rank):
                     split = find_split_axes(self.target, source, last.ref, axis)
-                    if split == range(start, last.axis + 1):
+                    pieces = {(last.ref, k) for k in split}
+                    if len(split) != len(origins) or last.axis not in split:
+                        continue
+                    shuffled = {(one.ref, one.axis) for one in origins} == pieces
+                    alike = split[-1] == last.axis and all(
+                        one.width is not None and one.width == self.of(last.ref, k)
+                        for k, one in zip(split, before, strict=False)
+                    )
+                    if shuffled or alike:
                         return self.of(source, axis, depth + 1)
         return None
 

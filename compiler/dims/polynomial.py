@@ -316,6 +316,12 @@ def _floor_divide(dividend: Dim, divisor: Dim) -> Dim:
         return exact
     known = divisor.known
     if known is None:
+        nested = _nested_quotient(dividend)
+        if nested is not None and _is_product(divisor):  # (n // d) // k is n // (d * k)
+            return _floor_divide(nested.numerator, nested.denominator * divisor)
+        common = _find_shared(dividend, divisor)
+        if common is not None:
+            return _floor_divide(dividend / common, divisor / common)
         count = _count_divisors(dividend, divisor)
         left = dividend - divisor * count
         return Dim({((Quotient(left, divisor), 1),): 1}) + count
@@ -335,6 +341,30 @@ def _floor_divide(dividend: Dim, divisor: Dim) -> Dim:
             Dim({m: c // shared for m, c in rest.terms}), Dim.of(known // shared)
         )
     return whole + Dim({((Quotient(rest, divisor), 1),): 1})
+
+
+def _is_product(dim: Dim) -> bool:
+    """Whether a dim is a product of sizes, and so above 0."""
+    return len(dim.terms) == 1 and dim.terms[0][1] > 0
+
+
+def _nested_quotient(dim: Dim) -> Quotient | None:
+    """A dim that is one quotient by a product of sizes."""
+    match dim.terms:
+        case ((((Quotient() as atom, 1),), 1),) if _is_product(atom.denominator):
+            return atom
+    return None
+
+
+def _find_shared(dividend: Dim, divisor: Dim) -> Dim | None:
+    """A size that both sides of a quotient have as a factor."""
+    if not _is_product(divisor):
+        return None
+    for atom, _ in divisor.terms[0][0]:
+        monomials = (dict(monomial) for monomial, _ in dividend.terms)
+        if isinstance(atom, Symbol) and all(atom in monomial for monomial in monomials):
+            return Dim.of(atom.name)
+    return None
 
 
 def _count_divisors(dividend: Dim, divisor: Dim) -> int:

@@ -24,11 +24,11 @@ class Attend(nn.Module):
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
         # x: [n, t, d]; known: bool[n, s]
         q = getattr(self, "in")["query"](x).unflatten(-1, (self.heads, -1))
-        q = q.transpose(1, 2)
+        q = q.transpose(1, 2)  # [n, heads, t, d // heads]
         k = getattr(self, "in")["key"](x).unflatten(-1, (self.heads, -1))
-        k = k.transpose(1, 2)
+        k = k.transpose(1, 2)  # [n, heads, t, d // heads]
         v = getattr(self, "in")["value"](x).unflatten(-1, (self.heads, -1))
-        v = v.transpose(1, 2)
+        v = v.transpose(1, 2)  # [n, heads, t, d // heads]
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=known[:, None, None])
         y = self.out["dense"](y.transpose(1, 2).flatten(2))  # [n, t, d]
         return self.out["norm"](x + y)
