@@ -328,9 +328,11 @@ class Index:
         for loop in [frame for frame in self.children if isinstance(frame, LoopFrame)]:
             turns = [child for child in self.children[loop] if isinstance(child, TurnFrame)]
             leaving = {known[n]: None for t in turns for n in self.leaving[t] if n in known}
+            most = max(len(self.leaving[turn]) for turn in turns)
             for turn, key in product(turns, leaving):
                 other = made.get((turn, *key))
-                if other is not None and other not in self.leaving[turn]:
+                lacks = len(self.leaving[turn]) < most  # not where a branch lets out another
+                if lacks and other is not None and other not in self.leaving[turn]:
                     chain = self.chain_of(self.makers[other])
                     for frame in chain[chain.index(turn) :]:
                         self.leaving[frame][other] = None
