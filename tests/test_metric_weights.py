@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import sklearn.metrics
-import torch
 
 from backends.pytorch.script.facts import Facts
 from compiler.diagnostics import Severity, Sink
@@ -29,6 +28,7 @@ from compiler.training.regression import (
     RootMeanSquaredError,
 )
 from tests.checking import check_text
+from tests.metric_code import run_batches, run_metric
 from tests.test_items import MINIMIZE, train_text
 from weft.building.front import draw_front
 from weft.building.nearest import asks_for_less
@@ -132,26 +132,7 @@ def test_a_weighted_metric_equals_its_oracle(
     metric: Metric, arrays: Sequence[Any], expected: float, batch: int
 ) -> None:
     assert metric.evaluate(*arrays) == pytest.approx(expected, abs=1e-6)
-    assert run_weighted(metric, arrays, batch) == pytest.approx(expected, abs=1e-6)
-
-
-def run_weighted(metric: Metric, arrays: Sequence[Any], batch: int) -> float:
-    """What the generated lines give, batch by batch."""
-    names = [None if a is None else f"value_{n}" for n, a in enumerate(arrays)]
-    code = metric.code(names)
-    sums = {name: 0.0 for name, _ in code.sums}
-    for start in range(0, len(arrays[0]), batch):
-        scope: dict[str, Any] = {
-            name: torch.tensor(array[start : start + batch])
-            for name, array in zip(names, arrays, strict=True)
-            if name is not None
-        }
-        scope |= {"rows": len(scope["value_0"]), "math": math, "torch": torch}
-        for name, expression in code.steps:
-            scope[name] = eval(expression, scope)
-        for name, expression in code.sums:
-            sums[name] += float(eval(expression, scope))
-    return float(eval(code.result, {**sums, "rows": len(arrays[0]), "math": math}))
+    assert run_metric(metric, arrays, batch) == pytest.approx(expected, abs=1e-6)
 
 
 SUMMED = BatchMean(
@@ -177,18 +158,9 @@ def test_weighted_means_that_a_loss_adds_up_are_those_of_the_split(batch: int) -
     expected = 0.5 * whole[0] - 2 * whole[1] + whole[2]
     assert SUMMED.combine(operands) == pytest.approx(expected)
     code = SUMMED.code(["a", "seen", "b", "c", "label"])
-    sums = {name: 0.0 for name, _ in code.sums}
-    for rows, given in operands:
-        names = ("a", "seen", "b", "c", "label")
-        scope: dict[str, Any] = {
-            name: torch.tensor(value) for name, value in zip(names, given, strict=True)
-        }
-        scope |= {"rows": rows, "torch": torch}
-        for name, expression in code.steps:
-            scope[name] = eval(expression, scope)
-        for name, expression in code.sums:
-            sums[name] += float(eval(expression, scope))
-    assert eval(code.result, {**sums, "rows": 40, "math": math}) == pytest.approx(expected)
+    names = ("a", "seen", "b", "c", "label")
+    batches = [(rows, dict(zip(names, given, strict=True))) for rows, given in operands]
+    assert run_batches(code, batches) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("metric", [Accuracy(), MeanSquaredError(), R2(), TopK(k=2)], ids=str)
@@ -196,7 +168,7 @@ def test_a_figure_of_nothing_is_not_a_number(metric: Metric) -> None:
     pair = (SCORES, LABELS) if isinstance(metric, Accuracy | TopK) else (LOGITS, TARGET)
     arrays = (*pair, np.zeros(40, bool))
     assert math.isnan(metric.evaluate(*arrays))
-    assert math.isnan(run_weighted(metric, arrays, 7))
+    assert math.isnan(run_metric(metric, arrays, 7))
 
 
 # --- in a spec --------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from compiler.training.regression import (
 )
 from compiler.training.schedules import Constant, Cosine, Exponential, Step
 from tests.faults import fault_of
+from tests.metric_code import run_metric
 
 load_training()
 STEPS, PER_EPOCH = 40, 8
@@ -284,26 +285,6 @@ def test_generated_metric_does_not_depend_on_batches(
 ) -> None:
     resolved = metric.resolve([type_of(a) for a in arrays])
     assert run_metric(resolved, arrays, batch) == pytest.approx(expected, abs=1e-6)
-
-
-def run_metric(metric: Metric, arrays: Sequence[Any], batch: int) -> float:
-    """What the generated lines give, batch by batch."""
-    names = ["first", "second"][: len(arrays)]
-    code = metric.code(names)
-    sums = {name: 0.0 for name, _ in code.sums}
-    rows = len(arrays[0])
-    for start in range(0, rows, batch):
-        parts = [torch.tensor(a[start : start + batch]) for a in arrays]
-        scope: dict[str, Any] = {
-            **dict(zip(names, parts, strict=True)),
-            "rows": len(parts[0]),
-            "math": math,
-        }
-        for name, expression in code.steps:
-            scope[name] = eval(expression, scope)
-        for name, expression in code.sums:
-            sums[name] += float(eval(expression, scope))
-    return float(eval(code.result, {**sums, "rows": rows, "math": math}))
 
 
 def test_mean_of_a_loss_counts_batches_by_their_rows() -> None:

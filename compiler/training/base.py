@@ -101,11 +101,17 @@ class MetricCode:
     split. `rows` in such an expression is the number of rows of the batch. `result` combines the
     sums, as Python floats by name, and `rows`, which is now the number of rows of the split; it
     may use `math`. `steps` are values of a batch that sums read, in order, as (name, expression).
+
+    What no sums over batches give exactly reads the rows of the whole split: `kept` are numbers of
+    a batch, one for each row, and `finals` values of what was kept, now of all rows, in order; the
+    last of these, a float, is read by `result`.
     """
 
     sums: tuple[tuple[str, str], ...]
     result: str
     steps: tuple[tuple[str, str], ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
+    finals: tuple[tuple[str, str], ...] = ()
 
 
 class Metric(Described):

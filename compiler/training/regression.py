@@ -125,8 +125,9 @@ class R2(Comparison):
         if not weights.sum():
             return math.nan
         residual = float((weights * np.square(_difference(arrays))).sum())
-        center = average(target, weights)
-        spread = float((weights * np.square(target - center)).sum())
+        # Measured from one of them, targets that do not vary have a spread of exactly 0.
+        shifted = target - target.flat[weights.argmax()]
+        spread = float((weights * np.square(shifted - average(shifted, weights))).sum())
         if spread == 0:
             return 1.0 if residual == 0 else 0.0
         return 1 - residual / spread
@@ -134,20 +135,29 @@ class R2(Comparison):
     def code(self, arguments: Names) -> MetricCode:
         prediction, target = arguments[:2]
         difference = f"({prediction}.double() - {target})"
-        sums: tuple[tuple[str, str], ...] = (
-            ("residual", self.spell_total(f"{difference}.square()", arguments)),
-            ("total", self.spell_total(f"{target}.double()", arguments)),
-            ("squares", self.spell_total(f"{target}.double().square()", arguments)),
+        sums = (("residual", self.spell_total(f"{difference}.square()", arguments)),)
+        kept = (("targets", f"{target}.flatten()"),)
+        text = "1 - residual / spread if spread else float(residual == 0)"
+        if not self.spell_factors(arguments):
+            # Measured from one of them, targets that do not vary have a spread of exactly 0.
+            finals = (
+                ("shifted", "targets - targets[0]"),
+                ("spread", "(shifted - shifted.mean()).square().sum().item()"),
+            )
+            return MetricCode(sums, text, kept=kept, finals=finals)
+        weight = self.spell_weight(arguments)
+        finals = (
+            ("shifted", "targets - targets[counts.argmax()]"),
+            ("center", "(counts * shifted).sum() / counts.sum()"),
+            ("spread", "(counts * (shifted - center).square()).sum().item()"),
         )
-        rows = "rows"
-        if self.spell_factors(arguments):
-            sums = (*sums, ("count", self.spell_count(arguments)))
-            rows = "count"
-        spread = f"(squares - total**2 / {rows})"
-        text = f"1 - residual / {spread} if {spread} > 0 else float(residual == 0)"
-        if rows == "count":
-            text = self.spell_result(f"({text})", arguments)
-        return MetricCode(sums, text, self.spell_steps(arguments))
+        return MetricCode(
+            (*sums, ("count", self.spell_count(arguments))),
+            self.spell_result(f"({text})", arguments),
+            self.spell_steps(arguments),
+            kept=(*kept, ("counts", f"{weight}.flatten()")),
+            finals=finals,
+        )
 
 
 @final

@@ -187,7 +187,7 @@ def _evaluation_slots(facts: Facts) -> Slots:
         "model_type": _model_type(facts),
         "evaluated": "Loss and metrics" if facts.train.metrics else "The loss",
         "size_lines": emit_sizes(facts),
-        "sum_lines": list(start_sums(measured.names)),
+        "sum_lines": list(start_sums(measured)),
         "autocast": _autocast(facts),
         "outputs": emit_outputs(facts),
         "model": model_argument(facts),

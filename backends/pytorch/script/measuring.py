@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from backends.pytorch.script.facts import EVALUATION_NAMES, Facts
@@ -21,12 +21,14 @@ LONGEST = 80
 
 @dataclass(frozen=True)
 class Measured:
-    """Lines of `evaluate`: names of the sums, what is computed of a batch, what it adds to them,
-    the figures."""
+    """Lines of `evaluate`: names of the sums and of what is kept of every row, what is computed of
+    a batch, what it adds to the sums, what is computed of the split, the figures."""
 
     names: tuple[str, ...]
+    kept: tuple[str, ...]
     steps: Lines
     additions: Lines
+    finals: Lines
     figures: tuple[tuple[str, str], ...]  # name in the record, Python expression
 
 
@@ -35,6 +37,8 @@ def measure(facts: Facts) -> Measured:
     namer = _Namer({*EVALUATION_NAMES, *facts.argument_names.values()})
     sums: dict[str, str] = {}
     steps: dict[str, str] = {}
+    kept: dict[str, str] = {}
+    finals: dict[str, str] = {}
     figures = []
     for use in facts.uses:
         code = use.metric.code([name and facts.argument_names[name] for name in use.arguments])
@@ -45,16 +49,30 @@ def measure(facts: Facts) -> Measured:
         for name, expression in code.sums:
             written = rename(expression, renamed)  # a step may be what is added up
             results[name] = namer.share(sums, steps.get(written, written), name, use.name)
+        for name, expression in code.kept:
+            written = rename(expression, renamed)
+            results[name] = namer.share(kept, written, name, use.name)
+        for name, expression in code.finals:
+            results[name] = namer.share(finals, rename(expression, results), name, use.name)
         figures.append((use.name, rename(code.result, results)))
     lines = [f"{name} = {expression}" for expression, name in steps.items()]
     additions = [f"{name} += {expression}" for expression, name in sums.items()]
-    return Measured(tuple(sums.values()), lines, additions, tuple(figures))
+    additions += [
+        f"{name}[RANK::WORLD][start : start + BATCH] = {expression}"
+        for expression, name in kept.items()
+    ]
+    gathered = [f"{name} = all_sum({name})" for name in kept.values()]
+    gathered += [f"{name} = {expression}" for expression, name in finals.items()]
+    names = tuple(sums.values()), tuple(kept.values())
+    return Measured(*names, lines, additions, gathered, tuple(figures))
 
 
-def start_sums(names: Sequence[str]) -> Iterator[str]:
-    """Lines that start all sums at 0, as many to a line as fit."""
+def start_sums(measured: Measured) -> Iterator[str]:
+    """Lines that start all sums at 0, as many to a line as fit, and what is kept of every row."""
+    for name in measured.kept:
+        yield f"{name} = torch.zeros(rows, dtype=torch.float64, device=device)"
     line = ""
-    for name in names:
+    for name in measured.names:
         if len(line) + len(name) > LONGEST:
             yield f"{line}0"
             line = ""
@@ -117,14 +135,16 @@ def emit_figures(facts: Facts) -> Lines:
     return [
         f"sums = torch.tensor([{names}], dtype=torch.float64, device=device)",
         *read,
+        *measured.finals,
         f"return {{{', '.join(figures)}}}",
     ]
 
 
 def emit_sizes(facts: Facts) -> Lines:
     """Lines that name the rows of the split, where a figure reads them, and the device."""
-    text = " ".join(figure for _, figure in measure(facts).figures)
-    if re.search(r"\brows\b", text):
+    measured = measure(facts)
+    text = " ".join(figure for _, figure in measured.figures)
+    if measured.kept or re.search(r"\brows\b", text):
         return ["rows, device = len(columns[0]), columns[0].device"]
     return ["device = columns[0].device"]
 

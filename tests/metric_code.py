@@ -1,0 +1,43 @@
+"""Runs the generated lines of a metric, batch by batch, as a training script does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from compiler.training.base import Metric, MetricCode
+
+
+def run_metric(metric: Metric, arrays: Sequence[Any], batch: int) -> float:
+    """The figure of arrays that are cut into batches; None is an operand that is left out."""
+    names = [None if a is None else f"value_{n}" for n, a in enumerate(arrays)]
+    given = {n: a for n, a in zip(names, arrays, strict=True) if n is not None}
+    rows = len(arrays[0])
+    batches = [
+        (min(batch, rows - s), {n: a[s : s + batch] for n, a in given.items()})
+        for s in range(0, rows, batch)
+    ]
+    return run_batches(metric.code(names), batches)
+
+
+def run_batches(code: MetricCode, batches: Sequence[tuple[int, Mapping[str, Any]]]) -> float:
+    """The figure of batches, each with its rows and its values."""
+    sums = {name: 0.0 for name, _ in code.sums}
+    kept: dict[str, list[Any]] = {name: [] for name, _ in code.kept}
+    for rows, given in batches:
+        scope: dict[str, Any] = {name: torch.tensor(value) for name, value in given.items()}
+        scope |= {"rows": rows, "math": math, "torch": torch}
+        for name, expression in code.steps:
+            scope[name] = eval(expression, scope)
+        for name, expression in code.sums:
+            sums[name] += float(eval(expression, scope))
+        for name, expression in code.kept:
+            kept[name].append(eval(expression, scope).double())
+    scope = {**sums, **{name: torch.cat(values) for name, values in kept.items()}}
+    scope |= {"rows": sum(rows for rows, _ in batches), "math": math, "torch": torch}
+    for name, expression in code.finals:
+        scope[name] = eval(expression, scope)
+    return float(eval(code.result, scope))
