@@ -15,11 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.data.base import Column, Written
-from compiler.data.dates import GAP, are_times, asks_for_century, find_forms, read_dates
+from compiler.data.dates import (
+    GAP,
+    YEARS,
+    are_far,
+    are_times,
+    asks_for_century,
+    find_forms,
+    read_dates,
+    seconds_of,
+)
 from compiler.data.narrowing import choose_float
 from compiler.data.numerals import Numerals, find_large, find_units, find_ways, measure_alike
 from compiler.diagnostics import Message
 from compiler.messages.cells import (
+    DatesOutOfRange,
     FreeText,
     MissingCells,
     NearlyDates,
@@ -163,13 +173,18 @@ class _Describing:
             forms = [asked]
         if not forms:
             return None
-        unread = [cell for cell in self.distinct if cell not in read_dates(self.distinct, forms[0])]
+        dates = read_dates(self.distinct, forms[0])
+        unread = self.distinct - dates.keys()
+        far = {cell for cell, second in dates.items() if are_far(np.array(second))}
         unsure = len(forms) > 1 or (asks_for_century(forms[0]) and forms != [asked])
         trouble: Message | None = None
         if unread or unsure:
             samples = self.find_samples(unread or self.distinct)
             ways = tuple(forms) if unsure else ()
             trouble = NearlyDates(None, self.name, samples, len(unread), ways)
+        elif far:
+            rows = sum(self.counts[cell] for cell in far)
+            trouble = report_far(self.name, self.find_samples(far), rows)
         elif self.missing:
             trouble = self.report_missing("dates")
         written = replace(self.written, date=forms[0])
@@ -279,6 +294,25 @@ class _Describing:
         """The message of a column whose missing cells can mean nothing."""
         rows = [i for i, c in enumerate(self.cells) if c.strip() not in self.distinct]
         return MissingCells(None, self.name, kind, len(rows), len(self.cells), tuple(rows[:SHOWN]))
+
+
+def describe_moments(name: str, moments: NDArray[Any], form: str) -> Column:
+    """The column of dates that are stored as such, NaT where there is none."""
+    gaps = np.flatnonzero(np.isnat(moments))
+    far = np.flatnonzero(are_far(seconds_of(moments)) & ~np.isnat(moments))
+    trouble: Message | None = None
+    if len(far):
+        samples = tuple((int(row), str(moments[row])) for row in far[:SHOWN])
+        trouble = report_far(name, samples, len(far))
+    elif len(gaps):
+        rows = tuple(int(row) for row in gaps[:SHOWN])
+        trouble = MissingCells(None, name, "dates", len(gaps), len(moments), rows)
+    return Column(name, WHOLE, written=Written(date=form), trouble=trouble, gaps=len(gaps))
+
+
+def report_far(name: str, samples: Samples, cells: int) -> DatesOutOfRange:
+    """The message of dates that are too early or too late."""
+    return DatesOutOfRange(None, name, samples, cells, YEARS.start, YEARS.stop - 1)
 
 
 def convert_cells(column: Column, cells: Sequence[str], dialect: Dialect = PLAIN) -> NDArray[Any]:

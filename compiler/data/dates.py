@@ -49,8 +49,9 @@ _HOURS = {
     " %I:%M:%S %p": r" \d{1,2}:\d{2}:\d{2} [AaPp][Mm]",
 }
 _TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?[AaPp][Mm])?", re.ASCII)
-_YEARS = range(1700, 2250)
-"""What fits into nanoseconds of 64 bits, in which some versions of pandas count."""
+YEARS = range(1700, 2250)
+"""Years of dates that may be used: what fits into nanoseconds of 64 bits, in which some versions of
+pandas count."""
 
 
 @cache
@@ -69,10 +70,16 @@ def read_dates(cells: Collection[str], form: str) -> dict[str, int]:
     found = {}
     for cell in cells:
         moment = _read(cell, form)
-        if moment is not None and moment.year in _YEARS:
+        if moment is not None:
             zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
             found[cell] = int(zoned.replace(microsecond=0).timestamp())
     return found
+
+
+def are_far(seconds: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which seconds since 1970 lie in no year that may be used."""
+    first, end = (np.datetime64(f"{year}", "s") for year in (YEARS.start, YEARS.stop))
+    return (seconds < first.astype(np.int64)) | (seconds >= end.astype(np.int64))
 
 
 def seconds_of(moments: NDArray[Any]) -> NDArray[np.int64]:

@@ -11,12 +11,19 @@ from typing import Any, ClassVar, NoReturn, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import HELD, Column, DataSource, Written
-from compiler.data.cells import PLAIN, SHOWN, WHOLE, Dialect, convert_cells, describe_cells
-from compiler.data.dates import ISO, seconds_of
+from compiler.data.base import HELD, Column, DataSource
+from compiler.data.cells import (
+    PLAIN,
+    WHOLE,
+    Dialect,
+    convert_cells,
+    describe_cells,
+    describe_moments,
+)
+from compiler.data.dates import GAP, ISO, seconds_of
 from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.diagnostics import Fault
-from compiler.messages.cells import MissingCells
+from compiler.messages.cells import ColumnNotHeld
 from compiler.messages.data import ArrayRefused
 from compiler.messages.wording import count
 from compiler.records import dataclass
@@ -24,6 +31,10 @@ from compiler.tensor import DType, TensorType
 from compiler.writing.python import write_string
 
 OBJECTS = "a column of vectors is an array with two axes: `np.stack(frame[name])`"
+NUMBERS = "store numbers: of durations `frame[name].dt.total_seconds()`"
+_CELLS = (str, bytes, bool, int, float, Decimal, date, np.generic, type(None))
+_MISSING = ("NAType", "NaTType")
+_DTYPES = {"b": DType.BOOL, "i": DType.I64, "u": DType.I64, "f": DType.F32}
 
 
 def refuse_array(name: str, reason: str, advice: str = "") -> NoReturn:
@@ -75,16 +86,16 @@ class Memory(DataSource):
 
 def _describe(name: str, array: NDArray[Any], dialect: Dialect) -> Column:
     """The column of an array; text is read as the cells of a csv file are."""
+    trouble = _find_trouble(name, array)
+    if trouble is not None:
+        return Column(name, WHOLE, trouble=trouble)
     if array.dtype.kind in "OUS" and array.ndim == 1:
         if len(array) and all(isinstance(cell, bool | np.bool_) for cell in array):
             return Column(name, TensorType.of(DType.BOOL, ()))
-        return describe_cells(name, _write_cells(name, array), dialect)
+        return describe_cells(name, _write_cells(array), dialect)
     if array.dtype.kind == "M" and array.ndim == 1:
-        rows = np.flatnonzero(np.isnat(array))
-        shown = tuple(int(row) for row in rows[:SHOWN])
-        gaps = MissingCells(None, name, "dates", len(rows), len(array), shown)
-        return Column(name, WHOLE, written=Written(date=ISO), trouble=gaps if shown else None)
-    dtype = _dtype_of(name, array)
+        return describe_moments(name, array, ISO)
+    dtype = _dtype_of(array)
     if dtype is DType.F32 and array.ndim <= 2:
         dtype = choose_float(array)
     missing = array.dtype.kind == "f" and bool(np.isnan(array).any())
@@ -95,47 +106,48 @@ def _describe(name: str, array: NDArray[Any], dialect: Dialect) -> Column:
 def _convert(name: str, array: NDArray[Any], dialect: Dialect) -> NDArray[Any]:
     """The rows of the column of an array."""
     column = _describe(name, array, dialect)
+    if isinstance(column.trouble, ColumnNotHeld):
+        return np.full(len(array), GAP)
     if array.dtype.kind == "M":
         return seconds_of(array)
     if array.dtype.kind in "OUS" and column.type.dtype is not DType.BOOL:
-        return convert_cells(column, _write_cells(name, array), dialect)
+        return convert_cells(column, _write_cells(array), dialect)
     with np.errstate(over="ignore"):  # a column with such numbers may not be used
         return np.asarray(array, column.type.dtype.numpy)
 
 
-def _write_cells(name: str, array: NDArray[Any]) -> list[str]:
+def _write_cells(array: NDArray[Any]) -> list[str]:
     """Cells as a csv file would hold them: nothing where a cell is None or not equal to itself,
-    as NaN and pandas' NaT are; pandas' NA is equal to nothing.
-
-    Raises:
-        Fault: a cell is no text, number or date.
-    """
+    as NaN and pandas' NaT are; pandas' NA is equal to nothing."""
     cells = []
-    for row, cell in enumerate(array.tolist()):
+    for cell in array.tolist():
         if isinstance(cell, str):
             cells.append(cell)
-        elif cell is None or type(cell).__name__ in ("NAType", "NaTType"):
+        elif cell is None or type(cell).__name__ in _MISSING:
             cells.append("")
         elif isinstance(cell, bytes):
             cells.append(cell.decode("utf-8", "replace"))
-        elif isinstance(cell, bool | int | float | Decimal | date | np.generic):
-            cells.append(str(cell) if cell == cell else "")
         else:
-            kind = type(cell).__name__
-            found = f"row {row:,} holds a value of type `{kind}`, which is no number and no text"
-            refuse_array(name, found, OBJECTS)
+            cells.append(str(cell) if cell == cell else "")
     return cells
 
 
-def _dtype_of(name: str, array: NDArray[Any]) -> DType:
-    """The dtype of the column of an array.
+def _find_trouble(name: str, array: NDArray[Any]) -> ColumnNotHeld | None:
+    """Why an array can be no column: it holds objects, durations, or text with several axes."""
+    stored = str(array.dtype)
+    if array.dtype.kind in "OUS" and array.ndim == 1:
+        for row, cell in enumerate(array.tolist()):
+            if not isinstance(cell, _CELLS) and type(cell).__name__ not in _MISSING:
+                kind = type(cell).__name__
+                reason = f"row {row:,} holds a value of type `{kind}`, which is no number and no text"
+                return ColumnNotHeld(None, name, stored, reason, OBJECTS)
+        return None
+    if array.dtype.kind in _DTYPES or (array.dtype.kind == "M" and array.ndim == 1):
+        return None
+    reason = f"it holds {stored}, and columns hold numbers, dates or text"
+    return ColumnNotHeld(None, name, stored, reason, NUMBERS)
 
-    Raises:
-        Fault: it holds objects, or text with several axes.
-    """
-    if array.dtype == np.uint8 and array.ndim > 1:
-        return DType.U8
-    kinds = {"b": DType.BOOL, "i": DType.I64, "u": DType.I64, "f": DType.F32}
-    if array.dtype.kind not in kinds:
-        refuse_array(name, f"it holds {array.dtype}, and columns hold numbers, dates or text")
-    return kinds[array.dtype.kind]
+
+def _dtype_of(array: NDArray[Any]) -> DType:
+    """The dtype of the column of an array of numbers."""
+    return DType.U8 if array.dtype == np.uint8 and array.ndim > 1 else _DTYPES[array.dtype.kind]

@@ -94,12 +94,12 @@ def _fits(number: str) -> bool:
 @lru_cache(maxsize=256)
 def _find_shape(way: Numerals) -> re.Pattern[str]:
     decimal, between, unit = map(re.escape, (way.decimal, way.thousands, way.unit))
-    whole = rf"[1-9]\d{{0,2}}(?:{between}\d{{3}})+|\d+" if between else r"\d+"
-    number = rf"(?:(?:{whole})(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][+-]?\d+)?"
+    whole = rf"[1-9][0-9]{{0,2}}(?:{between}[0-9]{{3}})+|[0-9]+" if between else r"[0-9]+"
+    number = rf"(?:(?:{whole})(?:{decimal}[0-9]*)?|{decimal}[0-9]+)(?:[eE][+-]?[0-9]+)?"
     if not unit:
         return re.compile(rf"[+-]?(?:{number}|inf|infinity)", re.ASCII | re.IGNORECASE)
     before = rf"(?:[+-]?{unit}\s*|{unit}\s*[+-]?){number}"
-    return re.compile(rf"{before}|[+-]?{number}\s*{unit}", re.ASCII)
+    return re.compile(rf"{before}|[+-]?{number}\s*{unit}")  # any space, also one without a break
 
 
 def find_unit(cells: Mapping[str, int]) -> str:

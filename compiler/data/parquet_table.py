@@ -11,14 +11,14 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.data.base import SOURCES, Column, Written
-from compiler.data.cells import EMPTY, SHOWN, WHOLE, convert_cells, describe_cells
-from compiler.data.dates import seconds_of
+from compiler.data.base import SOURCES, Column
+from compiler.data.cells import EMPTY, WHOLE, convert_cells, describe_cells, describe_moments
+from compiler.data.dates import GAP, seconds_of
 from compiler.data.files import find_files, refuse_file
 from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.data.sizes import check_expansion
 from compiler.data.tables import TextTable
-from compiler.messages.cells import MissingCells, NumberTooLarge
+from compiler.messages.cells import ColumnNotHeld, NumberTooLarge
 from compiler.records import dataclass
 from compiler.tensor import DType, TensorType
 from compiler.writing.python import write_dtype, write_path, write_string
@@ -37,8 +37,9 @@ class Parquet(TextTable):
     Whole numbers are i64, other numbers f32, NaN where a cell is empty (whole numbers with empty
     cells are f32 as well), booleans bool, lists of one length and of numbers f32[length], dates
     and times i64, the seconds since 1970. Columns of text are read as those of a csv file are:
-    numbers, dates or categories. A damaged file is refused; where its footer is damaged in a few
-    ways, pyarrow 26 ends the process instead.
+    numbers, dates or categories. Columns of anything else (durations, times of day, bytes, lists
+    that differ in length) may stand there as long as nothing reads them. A damaged file is refused;
+    where its footer is damaged in a few ways, pyarrow 26 ends the process instead.
 
     - `path`: the file, relative to the spec's folder, or a pattern: `"jets/*.parquet"`.
     - `decimal`: what stands before the fraction of a number in text.
@@ -63,9 +64,14 @@ class Parquet(TextTable):
         return columns
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
-        table = self._read(self._open(folder))
+        schema = self.schema(folder)
+        held = [c.name for c in schema if not isinstance(c.trouble, ColumnNotHeld)]
+        table = self._read(self._open(folder), held)
         loaded = {}
-        for column in self.schema(folder):
+        for column in schema:
+            if column.name not in held:
+                loaded[column.name] = np.full(len(table), GAP)
+                continue
             array = table.column(column.name).combine_chunks()
             if is_text(array.type):
                 cells = _read_cells(array)
@@ -160,6 +166,8 @@ class Parquet(TextTable):
         if types.is_integer(kind) and not missing:
             large = self._find_large(files, field, WHOLE.dtype)
             return Column(field.name, WHOLE, trouble=large)
+        if types.is_null(kind):
+            return Column(field.name, TensorType.of("f32", ()), missing=True)
         numbers = (types.is_boolean, types.is_floating, types.is_integer, types.is_decimal)
         if any(test(kind) for test in numbers):
             large = self._find_large(files, field, DType.F32)
@@ -170,11 +178,11 @@ class Parquet(TextTable):
             column = describe_cells(field.name, cells, self.dialect)
             return replace(column, written=replace(column.written, text=True))
         if types.is_date(kind) or types.is_timestamp(kind):
-            trouble = _report_nulls(self._read(files, [field.name]).column(0), field.name)
-            return Column(field.name, WHOLE, written=Written(date=STORED), trouble=trouble)
-        if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
-            refuse_file(self.path, f"the column `{field.name}` is {kind}, which no tensor holds")
-        return Column(field.name, self._describe_list(files, field))
+            moments = self._read(files, [field.name]).column(0).to_numpy()
+            return describe_moments(field.name, moments, STORED)
+        if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+            return self._describe_list(files, field)
+        return _refuse(field, f"it holds {kind}, and columns hold numbers, dates or text")
 
     def _find_large(self, files: Sequence[Any], field: Any, dtype: DType) -> NumberTooLarge | None:
         """The first number that the dtype of its column does not hold. Rows are read only where
@@ -196,23 +204,41 @@ class Parquet(TextTable):
         array = self._read(files, [field.name]).column(0).to_numpy()
         return choose_float(np.asarray(array, np.float64))
 
-    def _describe_list(self, files: Sequence[Any], field: Any) -> TensorType:
+    def _describe_list(self, files: Sequence[Any], field: Any) -> Column:
         from pyarrow import compute, types
 
         value = field.type.value_type
         if not (types.is_floating(value) or types.is_integer(value)):
-            refuse_file(self.path, f"the column `{field.name}` is {field.type}, no list of numbers")
+            return _refuse(field, f"it holds {field.type}, no lists of numbers")
         lists = self._read(files, [field.name]).column(0)
-        lengths = compute.unique(compute.list_value_length(lists))
-        if len(lengths) != 1 or lengths[0].as_py() is None:
-            reason = f"the lists of `{field.name}` differ in length"
-            refuse_file(
-                self.path, reason, "rows of varying length need `pad`, which is not built yet"
+        lengths = compute.unique(compute.list_value_length(lists)).to_pylist()
+        if None in lengths:
+            return _refuse(field, "some of its lists are missing")
+        if len(lengths) != 1:
+            shown = ", ".join(f"{length}" for length in sorted(lengths)[:3])
+            return _refuse(
+                field, f"its lists differ in length: {shown}{', …' * (len(lengths) > 3)}"
             )
         if types.is_integer(value) and compute.list_flatten(lists).null_count:
-            refuse_file(self.path, f"the lists of `{field.name}` have entries that are missing")
+            return _refuse(field, "entries of its lists are missing")
         dtype = "f32" if types.is_floating(value) else "i64"
-        return TensorType.of(dtype, (int(lengths[0].as_py()),))
+        return Column(field.name, TensorType.of(dtype, (int(lengths[0]),)))
+
+
+def _refuse(field: Any, reason: str) -> Column:
+    """The column of a field that no tensor holds."""
+    from pyarrow import types
+
+    if types.is_duration(field.type):
+        advice = "store numbers: `frame[name].dt.total_seconds()`"
+    elif types.is_time(field.type):
+        advice = "store numbers, such as seconds since midnight"
+    elif types.is_nested(field.type):
+        advice = "store lists of numbers of one length, or each part as a column of its own"
+    else:
+        advice = "store numbers, or text"
+    trouble = ColumnNotHeld(None, field.name, str(field.type), reason, advice)
+    return Column(field.name, WHOLE, trouble=trouble)
 
 
 def _count_nulls(files: Sequence[Any]) -> dict[str, bool]:
@@ -255,17 +281,6 @@ def is_text(kind: Any) -> bool:
 def _read_cells(array: Any) -> list[str]:
     """The cells of a column of text, `""` where there is none."""
     return ["" if cell is None else str(cell) for cell in array.to_pylist()]
-
-
-def _report_nulls(chunks: Any, name: str) -> MissingCells | None:
-    """What keeps a column of stored dates from being used."""
-    import pyarrow.compute as pc
-
-    rows = np.flatnonzero(pc.is_null(chunks).to_numpy())
-    if not len(rows):
-        return None
-    shown = tuple(int(row) for row in rows[:SHOWN])
-    return MissingCells(None, name, "dates", len(rows), len(chunks), shown)
 
 
 def _convert(array: Any, column: Column) -> NDArray[Any]:

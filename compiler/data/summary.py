@@ -9,7 +9,7 @@ import numpy as np
 
 from compiler.data.base import Column, OpenedSource
 from compiler.data.dates import GAP
-from compiler.messages.cells import FreeText, MissingCells
+from compiler.messages.cells import ColumnNotHeld, FreeText, MissingCells
 from compiler.ops.base import Array
 from compiler.records import dataclass
 
@@ -43,6 +43,9 @@ def summarize_source(opened: OpenedSource) -> Iterator[ColumnSummary]:
 
 
 def _summarize(column: Column, loaded: Mapping[str, Array]) -> ColumnSummary:
+    if isinstance(column.trouble, ColumnNotHeld):
+        why = column.trouble
+        return ColumnSummary(column.name, "other", why.stored, "", 0, (), why.title())
     array = loaded[column.name]
     missing = column.gaps
     if array.dtype.kind == "f":

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from compiler.data.base import Column, DataSource
 from compiler.data.cells import WHOLE, Dialect
 from compiler.data.files import refuse_column, refuse_setting
+from compiler.messages.cells import ColumnNotHeld
 from compiler.records import dataclass
 from compiler.writing.python import write_dtype, write_string
 
@@ -80,13 +81,14 @@ class TextTable(DataSource):
                     refuse_column(name, known, option)
 
     def check_use(self, columns: Sequence[Column]) -> None:
-        """Refuses a unit or a form of dates that no column is written with. Columns that are in
-        doubt say more about it themselves.
+        """Refuses a unit or a form of dates that no column is written with. Columns of text that
+        are in doubt say more about it themselves.
 
         Raises:
             Fault: which one.
         """
-        if any(column.trouble is not None for column in columns):
+        troubles = [column.trouble for column in columns if column.trouble is not None]
+        if not all(isinstance(trouble, ColumnNotHeld) for trouble in troubles):
             return
         written = [column.written for column in columns]
         for unit in self.dialect.units:

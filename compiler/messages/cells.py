@@ -163,6 +163,61 @@ class NearlyDates(Message):
 
 @final
 @dataclass(frozen=True)
+class DatesOutOfRange(Message):
+    """A column of dates is used, and some of them are before the year 1700 or after 2249. Versions
+    of pandas that count in nanoseconds hold no others; such dates often stand for what is missing
+    (`9999-12-31`)."""
+
+    code: ClassVar[str] = "W1339"
+
+    column: str
+    samples: Samples
+    far: int
+    first: int
+    last: int
+
+    def title(self) -> str:
+        return f"the column `{self.column}` has dates outside of {self.first} to {self.last}"
+
+    def label(self) -> str:
+        return f"{count(self.far, 'cell')}: {show_samples(self.samples)}"
+
+    def help(self) -> str:
+        marks = ", ".join(f'"{text}"' for _, text in self.samples)
+        return (
+            f"`missing=[{marks}]` reads these cells of text as missing; "
+            f'`categories=["{self.column}"]` reads text as categories'
+        )
+
+
+@final
+@dataclass(frozen=True)
+class ColumnNotHeld(Message):
+    """A column of a file or of a data frame is used, and holds what no tensor does: durations,
+    times of day, bytes, records, or lists that differ in length. Columns hold numbers, booleans,
+    dates, text, or lists of numbers of one length; any others may stand in a table as long as
+    nothing reads them."""
+
+    code: ClassVar[str] = "W1340"
+
+    column: str
+    stored: str
+    """What the entries are, in the words of the file."""
+    reason: str
+    advice: str
+
+    def title(self) -> str:
+        return f"the column `{self.column}` holds what no tensor does"
+
+    def label(self) -> str:
+        return self.reason
+
+    def help(self) -> str:
+        return self.advice
+
+
+@final
+@dataclass(frozen=True)
 class TimesOfDay(Message):
     """The cells of a column are times without a date, and the column is used. As categories they
     would be the place of their text in sorted order."""

@@ -140,7 +140,7 @@ class R2(Comparison):
         text = "1 - residual / spread if spread else float(residual == 0)"
         if not self.spell_factors(arguments):
             # Measured from one of them, targets that do not vary have a spread of exactly 0.
-            finals = (
+            finals: tuple[tuple[str, str], ...] = (
                 ("shifted", "targets - targets[0]"),
                 ("spread", "(shifted - shifted.mean()).square().sum().item()"),
             )
