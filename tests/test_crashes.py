@@ -62,6 +62,18 @@ def test_a_fault_of_weft_is_one_line_and_a_report(
     assert "17.3" not in text
 
 
+def test_a_report_names_the_package_that_brought_a_module(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    brought = {"numpy": ["numpy"], "onnxruntime": ["onnxruntime-gpu", "onnxruntime-gpu"]}
+    monkeypatch.setattr(crash, "packages_distributions", lambda: brought)
+    monkeypatch.setattr(crash, "version", lambda name: f"1.{len(name)}")
+    lines = list(crash.list_versions())
+    assert "numpy: 1.5" in lines
+    assert "onnxruntime: 1.15 (onnxruntime-gpu)" in lines
+    assert "torch: not installed" in lines
+
+
 def test_the_traceback_is_shown_where_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

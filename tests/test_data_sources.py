@@ -207,6 +207,17 @@ def test_images_of_classes(tmp_path: Path) -> None:
     assert resized["image"].shape == (3, 3, 8, 5)
 
 
+def test_grey_images_with_transparency_are_grey(tmp_path: Path) -> None:
+    write_image(tmp_path / "pets" / "a.png", 6, 4, 2)
+    write_image(tmp_path / "pets" / "b.png", 6, 4)
+    grey = np.asarray(Image.open(tmp_path / "pets" / "a.png"))[..., 0]
+    arrays = check_source(Images("pets"), tmp_path)
+    assert arrays["image"].shape == (2, 1, 6, 4)
+    np.testing.assert_array_equal(arrays["image"][0, 0], grey)
+    write_image(tmp_path / "pets" / "c.png", 6, 4, 4)
+    assert check_source(Images("pets"), tmp_path)["image"].shape == (3, 3, 6, 4)
+
+
 def test_images_with_masks(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_image(tmp_path / "raw" / f"{name}.png", 6, 4)

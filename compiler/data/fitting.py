@@ -38,14 +38,25 @@ def fit_statistics(
         columns: an array per input, `[rows, …]`.
         training: row numbers.
     """
-    rows = {item.name: columns[item.name][training] for item in graph.inputs}
     fitted: dict[str, Array] = {}
     for statistic in statistics:
-        values = {v.name: v for node in graph.nodes for v in node.outputs}
-        values |= {item.name: item.value for item in graph.inputs}
-        output = Output(statistic.of, values[statistic.of])
-        part = DeadCode().run(replace(graph, outputs=(output,)), Context())
-        value = evaluate(part, fitted, rows)[statistic.of]
+        value = evaluate_fitted(graph, statistic, fitted, columns, training)
         dtype = graph.parameter[statistic.path].value.type.dtype
         fitted[statistic.path] = statistic.fit(value).astype(dtype.numpy)
     return fitted
+
+
+def evaluate_fitted(
+    graph: Graph,
+    statistic: Statistic,
+    fitted: Mapping[str, Array],
+    columns: Mapping[str, Array],
+    training: Array,
+) -> Array:
+    """The training rows that a statistic is fitted to; `fitted` are those before it."""
+    values = {v.name: v for node in graph.nodes for v in node.outputs}
+    values |= {item.name: item.value for item in graph.inputs}
+    output = Output(statistic.of, values[statistic.of])
+    part = DeadCode().run(replace(graph, outputs=(output,)), Context())
+    rows = {item.name: columns[item.name][training] for item in graph.inputs}
+    return evaluate(part, fitted, rows)[statistic.of]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,18 +16,23 @@ from compiler.data.damage import UNREADABLE
 from compiler.data.files import find_folder, refuse_file, refuse_setting
 from compiler.diagnostics import Fault
 from compiler.files import name_kind
+from compiler.memory import find_available
 from compiler.messages.data import ImagesDiffer, ImageWithoutMask, NothingInFolder
+from compiler.messages.memory import DataTooLarge
 from compiler.records import dataclass
 from compiler.tensor import TensorType
 from compiler.writing.python import write_path, write_string
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 KINDS = f"images ({', '.join(SUFFIXES)})"
-GREY = frozenset(["1", "L"])
+GREY = frozenset(["1", "L", "LA"])
+"""Modes of Pillow with grey pixels, of which `LA` has a transparency as well."""
 LARGEST_IMAGE = 80_000_000
 """Pixels of an image that is read, at most; Pillow warns of more."""
 DEEP = frozenset(["I", "I;16", "I;16B", "F"])
-"""Modes of Pillow with one channel, of 8 bits and of more."""
+"""Modes of Pillow with one channel of more than 8 bits."""
+DECODED = 8
+"""Bytes that reading one image takes for each of its pixels."""
 
 
 @SOURCES.register
@@ -35,11 +41,11 @@ DEEP = frozenset(["I", "I;16", "I;16B", "F"])
 class Images(DataSource):
     """A folder of images.
 
-    `image: u8[channels, height, width]` has one channel where all images are grey, three
-    otherwise. Where they lie in subfolders, `label` is the number of an image's subfolder in
-    sorted order, with their names as classes (`NAME.classes` is how many). With `mask`, there is
-    `mask: u8[height, width]` as well, from the file of the same name and subfolder there. Rows
-    are in the order of the paths.
+    `image: u8[channels, height, width]` has one channel where all images are stored as grey, three
+    otherwise; transparency is left out. Where they lie in subfolders, `label` is the number of an
+    image's subfolder in sorted order, with their names as classes (`NAME.classes` is how many).
+    With `mask`, there is `mask: u8[height, width]` as well, from the file of the same name and
+    subfolder there. Rows are in the order of the paths.
 
     - `folder`: where the images lie, relative to the spec's folder.
     - `size`: height and width that images are resized to (bilinear; masks to the nearest pixel);
@@ -77,11 +83,14 @@ class Images(DataSource):
         image, *_ = self.schema(folder)
         channels, height, width = image.type.known_shape or ()
         paths = self._find_images(folder)
-        rows = np.stack([self._read(p, "L" if channels == 1 else "RGB") for p in paths])
-        rows = rows.reshape(len(paths), height, width, channels).transpose(0, 3, 1, 2)
-        columns = {"image": np.ascontiguousarray(rows)}
-        if self.mask is not None:
-            masks = self._find_masks(folder, paths)
+        masks = self._find_masks(folder, paths) if self.mask is not None else []
+        self._need_memory(len(paths), (channels, height, width))
+        images = np.empty((len(paths), channels, height, width), np.uint8)
+        for place, path in zip(images, paths, strict=True):
+            pixels = self._read(path, "L" if channels == 1 else "RGB")
+            place[:] = pixels if channels == 1 else np.moveaxis(pixels, -1, 0)
+        columns = {"image": images}
+        if masks:
             columns["mask"] = np.stack([self._read(m, "L", nearest=True) for m in masks])
         classes = self._classes(folder, paths)
         if classes:
@@ -179,6 +188,22 @@ class Images(DataSource):
             shown, masks = str(without[0].relative_to(root)), self.mask
             raise Fault(lambda w: ImageWithoutMask(w.argument("mask"), shown, masks))
         return [files[p.relative_to(root).with_suffix("")] for p in paths]
+
+    def _need_memory(self, count: int, row: Sequence[int]) -> None:
+        """Refuses images that memory does not hold.
+
+        Raises:
+            Fault: they need more; nothing has been allocated for them.
+        """
+        largest, pixels = count * math.prod(row), math.prod(row[1:])
+        masks = count * pixels if self.mask is not None else 0
+        needed, available = largest + masks + DECODED * pixels, find_available()
+        if needed > available:
+            option = "size" if self.size else "folder"
+            what, kind = f"the images of `{self.folder}`", str(TensorType.of("u8", (count, *row)))
+            raise Fault(
+                lambda w: DataTooLarge(w.argument(option), what, needed, available, kind, largest)
+            )
 
     def _measure(self, folder: Path, paths: Sequence[Path]) -> tuple[tuple[int, int], int]:
         """Height and width of all images, and their channels; only headers are read."""

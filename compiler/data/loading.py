@@ -7,7 +7,8 @@ from pathlib import Path
 
 from compiler.data.fitting import fit_statistics
 from compiler.diagnostics import CompileError, Fault, Label
-from compiler.ir.evaluate import evaluate
+from compiler.ir.evaluate import bind_sizes, evaluate
+from compiler.ir.memory import need_columns
 from compiler.messages.columns import EmptySplit, TooFewRows
 from compiler.ops.base import Array
 from compiler.program import DataSet
@@ -57,7 +58,8 @@ def load_data(data: DataSet, folder: Path | None = None) -> LoadedData:
         folder: what the paths of its source are relative to; the spec's folder.
 
     Raises:
-        CompileError: a file is missing or broken, or a split holds no row.
+        CompileError: a file is missing or broken, a split holds no row, or memory holds the rows
+            not.
     """
     assert data.span is not None
     try:
@@ -68,6 +70,7 @@ def load_data(data: DataSet, folder: Path | None = None) -> LoadedData:
     stratify = data.split.stratify
     labels = raw[stratify] if stratify is not None else None
     rows = _divide(data, len(next(iter(raw.values()))), labels)
+    need_columns(data.columns, bind_sizes(data.columns, used), data.span)
     statistics = fit_statistics(data.columns, data.statistics, used, rows["train"])
     columns = evaluate_columns(data, used, statistics)
     return LoadedData(data, used, columns, rows, statistics, labels)

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from compiler.data.batches import find_thin_norms
+from compiler.data.fitting import evaluate_fitted
 from compiler.data.loading import LoadedData, load_data
 from compiler.data.rounding import check_rounding
 from compiler.data.targets import check_columns, check_targets
 from compiler.diagnostics import CompileError, Message, Sink
-from compiler.messages.columns import FewOfAClass, NotANumber
+from compiler.ir.graph import Node
+from compiler.messages.columns import FewOfAClass, NotANumber, NothingToFit
 from compiler.ops.base import Array
 from compiler.program import Train
 
@@ -34,10 +36,17 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
     """Everything wrong with the numbers that a train reads."""
     data = loaded.data
     used = np.concatenate(list(loaded.rows.values()))
+    unfitted = _find_unfitted(loaded)
+    told: set[str] = set()
     for item in train.step.inputs:
         column = loaded.columns[item.name][used]
-        if column.dtype.kind == "f":
-            yield from _check_finite(loaded, item.name, column, used)
+        if column.dtype.kind != "f" or np.isfinite(column).all():
+            continue
+        reasons = unfitted.get(item.name, {})
+        yield from (message for path, message in reasons.items() if path not in told)
+        told |= reasons.keys()
+        if not reasons:
+            yield _report_broken(loaded, item.name, column, used)
     yield from find_thin_norms(train, min(train.batch, len(loaded.rows["train"])))
     yield from _check_strata(loaded)
     yield from check_columns(data.columns, loaded, used)
@@ -61,9 +70,33 @@ def _check_strata(loaded: LoadedData) -> Iterator[Message]:
     yield FewOfAClass(split.span, split.stratify, shown, rows, splits, len(few) - 1)
 
 
-def _check_finite(loaded: LoadedData, name: str, column: Array, rows: Array) -> Iterator[Message]:
-    if np.isfinite(column).all():
-        return
+def _find_unfitted(loaded: LoadedData) -> dict[str, dict[str, Message]]:
+    """The columns that depend on statistics which no training row has a number for, with these by
+    path."""
+    data, graph = loaded.data, loaded.data.columns
+    found: dict[str, dict[str, Message]] = {}
+    for statistic in data.statistics:
+        if not np.isnan(loaded.statistics[statistic.path]).any():
+            continue
+        rows = loaded.rows["train"]
+        values = evaluate_fitted(graph, statistic, loaded.statistics, loaded.raw, rows)
+        if np.isnan(values).all(0).any():
+            node = next(n for n in graph.nodes if statistic.path in _name_inputs(n))
+            message = NothingToFit(node.origin.span, node.op.name, len(rows))
+            found.setdefault(node.outputs[0].name, {})[statistic.path] = message
+    for node in graph.nodes:
+        for name in _name_inputs(node) & found.keys():
+            for value in node.outputs:
+                found[value.name] = found.get(value.name, {}) | found[name]
+    return {o.name: found[o.value.name] for o in graph.outputs if o.value.name in found}
+
+
+def _name_inputs(node: Node) -> set[str]:
+    return {value.name for value in node.inputs if value is not None}
+
+
+def _report_broken(loaded: LoadedData, name: str, column: Array, rows: Array) -> NotANumber:
+    """The message of a column that is not finite everywhere."""
     flat = column.reshape(len(column), -1)
     broken = np.isnan(flat).any(1)
     infinite = not broken.any()
@@ -72,4 +105,4 @@ def _check_finite(loaded: LoadedData, name: str, column: Array, rows: Array) -> 
     data, row = loaded.data, int(rows[broken].min())
     output = next(o for o in data.columns.outputs if o.name == name)
     computed = all(np.isfinite(a[row]).all() for a in loaded.raw.values() if a.dtype.kind == "f")
-    yield NotANumber(output.origin or data.span, name, int(broken.sum()), row, infinite, computed)
+    return NotANumber(output.origin or data.span, name, int(broken.sum()), row, infinite, computed)

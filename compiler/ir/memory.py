@@ -9,7 +9,7 @@ from compiler.diagnostics import CompileError
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.liveness import find_peak
 from compiler.memory import find_available
-from compiler.messages.memory import TooMuchWork, ValuesTooLarge, WeightsTooLarge
+from compiler.messages.memory import DataTooLarge, TooMuchWork, ValuesTooLarge, WeightsTooLarge
 from compiler.source import Span
 from compiler.tensor import DType, TensorType
 
@@ -51,11 +51,24 @@ def need_values(graph: Graph, sizes: Mapping[str, int], copies: int = 1) -> None
     needed, available = copies * find_running_peak(graph, sizes), find_available()
     if needed <= available:
         return
-    found = _list_tensors(graph, _complete(sizes))
-    largest, what, span = max(found, key=lambda tensor: tensor[0])
+    largest, what, span = _find_largest(graph, sizes)
     place, shown = span or graph.frame.origin, _show_sizes(sizes)
     fault = ValuesTooLarge(place, graph.name, needed, available, shown, what, largest)
     raise CompileError([fault])
+
+
+def need_columns(graph: Graph, sizes: Mapping[str, int], place: Span) -> None:
+    """Refuses to compute the columns of a data item, `place`, for all rows where they do not fit
+    into memory.
+
+    Raises:
+        CompileError: they do not fit; the message stands at the largest.
+    """
+    needed, available = find_running_peak(graph, sizes), find_available()
+    if needed > available:
+        largest, what, span = _find_largest(graph, sizes)
+        columns = f"the columns of `{graph.name}`"
+        raise CompileError([DataTooLarge(span or place, columns, needed, available, what, largest)])
 
 
 def fits_values(graph: Graph, sizes: Mapping[str, int], copies: int = 1) -> bool:
@@ -133,6 +146,10 @@ def _count_scratch(node: Node, sizes: Mapping[str, int]) -> int:
     types = [v.type if v is not None else None for v in node.inputs]
     entries = node.op.scratch(types, [v.type for v in node.outputs])
     return entries.evaluate(sizes) * DType.F32.bytes
+
+
+def _find_largest(graph: Graph, sizes: Mapping[str, int]) -> tuple[int, str, Span | None]:
+    return max(_list_tensors(graph, _complete(sizes)), key=lambda tensor: tensor[0])
 
 
 def _list_tensors(graph: Graph, sizes: Mapping[str, int]) -> Iterator[tuple[int, str, Span | None]]:

@@ -109,6 +109,27 @@ class NotANumber(Message):
         return f'`{self.column} = fill({self.column}, "median")` replaces empty cells'
 
 
+@final
+@dataclass(frozen=True)
+class NothingToFit(Message):
+    """`fill` and `standardize` take their figures from the rows of the split `train`, where all
+    cells of the column are missing: of nothing there is no mean and no median."""
+
+    code: ClassVar[str] = "W1342"
+
+    op: str
+    rows: int
+
+    def title(self) -> str:
+        return f"`{self.op}` finds no number in the training rows"
+
+    def label(self) -> str:
+        return f"{count(self.rows, 'row')}, and the cell of each is missing"
+
+    def help(self) -> str:
+        return "leave the column out, or give a number for what is missing: `fill(x, 0)`"
+
+
 _MOST_SHIFTED = 1_000_000
 """The farthest from 0 that a number may be to be taken for that of a class."""
 

@@ -72,6 +72,32 @@ class ValuesTooLarge(Message):
 
 @final
 @dataclass(frozen=True)
+class DataTooLarge(Message):
+    """The rows of a data item, or what is computed of them, need more memory than there is. All
+    rows are held at once: images at the size that `size=` gives them, one byte for each number,
+    and columns that are computed of them with four."""
+
+    code: ClassVar[str] = "W1341"
+
+    what: str  # "the images of `photos`", "the columns of `d`"
+    needed: int
+    available: int
+    type: str  # of the largest tensor
+    largest: int
+
+    def title(self) -> str:
+        needed, there = format_size(self.needed), format_size(self.available)
+        return f"{self.what} need {needed} of memory, and {there} is free"
+
+    def label(self) -> str:
+        return f"{self.type} takes {format_size(self.largest)}"
+
+    def help(self) -> str:
+        return "make rows smaller (`size=[64, 64]` of images), or give fewer of them"
+
+
+@final
+@dataclass(frozen=True)
 class TooMuchWork(Message):
     """Running a net, to verify or to measure it, would take hours.
 

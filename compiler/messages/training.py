@@ -424,6 +424,31 @@ class OneValuePerChannel(Message):
 
 @final
 @dataclass(frozen=True)
+class NothingRead(Message):
+    """A train reads no column of its data's source: what it computes is the same for every row, so
+    that no row says anything about it."""
+
+    code: ClassVar[str] = "W1343"
+    bad: ClassVar[str] = train_spec().replace(
+        "image = image / 16", "image = ones([8, 8])\n    label = tensor(0)"
+    )
+    good: ClassVar[str] = train_spec()
+
+    name: str
+    columns: tuple[str, ...]
+
+    def title(self) -> str:
+        return f"the train `{self.name}` reads no column of its data"
+
+    def label(self) -> str:
+        return "every row is the same to it"
+
+    def help(self) -> str:
+        return f"its source has {list_words(self.columns)}"
+
+
+@final
+@dataclass(frozen=True)
 class DetachedGroup(Message):
     """`over` limits the optimizer of the `with` before it. At the beginning of a line it looks as
     if it began a group of its own with the `with` behind it, which would be the reverse: so a

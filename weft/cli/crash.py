@@ -7,7 +7,8 @@ import platform
 import sys
 import tempfile
 import traceback
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from compiler.files import write_text
@@ -16,8 +17,8 @@ from compiler.messages.files import Crashed
 VARIABLE = "WEFT_TRACEBACK"
 """The environment variable that shows the traceback too."""
 
-PACKAGES = ("weft", "numpy", "torch", "onnx", "onnxruntime", "safetensors")
-"""The packages whose versions a report names."""
+MODULES = ("weft", "numpy", "torch", "onnx", "onnxruntime", "safetensors")
+"""The modules whose versions a report names, by the packages that brought them."""
 
 
 def describe_crash(error: Exception) -> Crashed:
@@ -38,7 +39,7 @@ def _write_report(name: str, trace: traceback.TracebackException) -> str | None:
     lines = [
         f"command: weft {' '.join(sys.argv[1:])}",
         f"python: {platform.python_version()} on {platform.platform()}",
-        *(f"{package}: {_find_version(package)}" for package in PACKAGES),
+        *list_versions(),
         "",
         *(line.rstrip("\n") for line in trace.stack.format()),
         name,
@@ -53,8 +54,10 @@ def _write_report(name: str, trace: traceback.TracebackException) -> str | None:
     return str(path)
 
 
-def _find_version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
+def list_versions() -> Iterator[str]:
+    """A line for each module: several packages bring `onnxruntime`."""
+    installed = packages_distributions()
+    for module in MODULES:
+        names = sorted(set(installed.get(module, ())))
+        found = [version(name) if name == module else f"{version(name)} ({name})" for name in names]
+        yield f"{module}: {', '.join(found) or 'not installed'}"

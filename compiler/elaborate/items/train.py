@@ -16,7 +16,7 @@ from compiler.elaborate.context import Body
 from compiler.elaborate.describing import describe_layer
 from compiler.elaborate.files import FileScope
 from compiler.elaborate.items.agreement import find_disagreements
-from compiler.elaborate.items.classes import find_missing_classes, find_misuse
+from compiler.elaborate.items.classes import find_missing_classes, find_misuse, reads_nothing
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_groups
 from compiler.elaborate.items.operands import Once
@@ -34,7 +34,7 @@ from compiler.ir.graph import Graph
 from compiler.ir.hint import HintName
 from compiler.messages.clauses import ClauseMissing, ReferenceMissing
 from compiler.messages.names import NotAvailable
-from compiler.messages.training import NetIsNoModel
+from compiler.messages.training import NetIsNoModel, NothingRead
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program import DataSet, EarlyStop, MetricUse, ParameterGroup, Train, TrainedNet
@@ -190,6 +190,10 @@ class TrainRun:
         if graph is None or uses is None:
             return None
         step, uses = _count_targets(_keep_used(graph), uses)
+        if reads_nothing(step, data):
+            columns = tuple(column.name for column in data.schema)
+            place = self.item.on[0].span
+            context.body.report(NothingRead(place, self.item.name.text, columns))
         found = (find_missing_classes(step, data), find_misuse(step, data))
         for message in chain(*found, find_disagreements(step, uses)):
             context.body.report(message)
