@@ -32,7 +32,7 @@ from compiler.writing.python import (
 from tests.hostile.harness import plain_files, try_specs
 from tests.hostile.specs import write_hostile
 from tests.hostile.texts import CODE, WORDS
-from weft.api import WeftError, load
+from weft.api import WeftError, load, loads
 
 
 def test_hostile_specs_give_the_statements_of_plain_ones() -> None:
@@ -49,6 +49,53 @@ def test_a_hostile_spec_trains(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"out", "spec"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".weft", spec.texts["fit"]}
+
+
+PLACES = (
+    "model M {{ input x: f32[b, 4]\n param {0}: f32[4] = ones\n output y = x * {0} }}",
+    "model M {{ input x: f32[b, 4]\n buffer {0}: f32[4] = ones\n output y = x * {0} }}",
+    "model M {{ input x: f32[b, 4]\n net {0} = dense(4)\n output y = x -> {0} }}",
+    "net {0} = dense(4)\nmodel M {{ input x: f32[b, 4]\n output y = x -> {0} }}",
+    "block {0}(x: f32[b, c]) {{ return x -> dense(c) }}\n"
+    "model M {{ input x: f32[b, 4]\n output y = x -> {0} }}",
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("text", ["{open('EXECUTED', 'w')}", "{}", "..", "a b", "a.", "é²-"])
+def test_names_that_are_no_paths_are_refused(place: str, text: str) -> None:
+    code = "W1290" if place.startswith("net") and find_name_fault(text) else "W0507"
+    with pytest.raises(WeftError, match=code):
+        loads(place.format(f"`{text}`"))
+
+
+WORDS_OF_LOOPS = ("lambda", "ﬁ", "__")
+TEXTS_OF_LOOPS = ("{open('EXECUTED', 'w')}", "open('EXECUTED', 'w')", "a b", *WORDS_OF_LOOPS)
+
+
+@pytest.mark.parametrize(
+    ("text", "stage"),
+    [(text, "l[{0}]") for text in TEXTS_OF_LOOPS]
+    + [(text, '"l{{{0} + 1}}"') for text in WORDS_OF_LOOPS],
+)
+def test_names_of_loops_are_no_code(
+    text: str, stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = f"`{text}`"
+    body = f"for {name} in 0..3 {{ x = x -> dense({name} + 3) as {stage.format(name)} }}"
+    spec = loads(f"model M {{ input x: f32[b, 4]\n {body}\n output y = x -> dense(4) }}")
+    module = spec.model("M").torch()
+    assert sum(p.numel() for p in module.parameters()) == 15 + 16 + 25 + 24
+    assert not any(tmp_path.iterdir())
+
+
+def test_names_of_loops_that_are_one_in_python_stay_apart() -> None:
+    body = "for `a b` in 0..2 { for a_b in 0..3 { x = x -> dense(4) as l[`a b`][a_b] } }"
+    spec = loads(f"model M {{ input x: f32[b, 4]\n {body}\n output y = x }}")
+    module = spec.model("M").torch()
+    paths = {f"l.{i}.{j}.{w}" for i in range(2) for j in range(3) for w in ("weight", "bias")}
+    assert set(module.state_dict()) == paths
 
 
 @pytest.mark.parametrize("text", CODE)

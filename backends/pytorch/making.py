@@ -243,7 +243,7 @@ class LoopMaker:
             for k in range(1, len(parts)):
                 prefix = ".".join(parts[:k])
                 inner = " ".join(re.findall(r"{(.*?)}", prefix))
-                own = set(re.findall(r"\w+", inner)) & set(target.repeat.names)
+                own = set(re.findall(r"\w+", inner)) & target.repeat.spelled
                 if own and prefix not in slots and prefix != loop.slot:
                     prefixes[prefix] = None
         lines = []

@@ -14,6 +14,7 @@ from compiler.ir.graph import NO_DEFAULT
 from compiler.ir.hint import Hint
 from compiler.source import Span
 from compiler.tensor import TensorType
+from compiler.writing.names import safe_name
 
 if TYPE_CHECKING:
     from backends.pytorch.explain import Explained
@@ -158,6 +159,16 @@ class Repeat:
     carried: dict[int, int]
     counter: str
     updates: dict[str, Hint]
+
+    @property
+    def spelled(self) -> frozenset[str]:
+        """The names of the loop as code says them."""
+        return frozenset(map(safe_name, self.names))
+
+    @property
+    def numbered(self) -> str:
+        """The last part of a path that the counter stands for: `{i}`."""
+        return f"{{{safe_name(self.counter)}}}"
 
 
 @dataclass(frozen=True)

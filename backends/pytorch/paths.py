@@ -121,7 +121,7 @@ def _counts(target: Class, path: str) -> bool:
         for member in inner.items:
             whole = member.instances == inner.everyone and member.slot == path
             below = member.slot.startswith(path + ".")
-            if (whole or below) and last == f"{{{inner.repeat.counter}}}":
+            if (whole or below) and last == inner.repeat.numbered:
                 return True
         if _counts(inner, path):
             return True
@@ -158,7 +158,7 @@ def _kind_of_tree(tree: Part, path: str) -> Kind:
             if label:
                 return _kind_of_tree(member.variants[0].constructor, rest)
             assert turns.repeat is not None
-            return Kind.LIST if last == f"{{{turns.repeat.counter}}}" else Kind.DICT
+            return Kind.LIST if last == turns.repeat.numbered else Kind.DICT
         case Tree(Form.CALL, "", (Tree(Form.NAME, "nn.Sequential" | "nn.ModuleList"), *parts)):
             label, _, rest = path.partition(".")
             named = _named_stages(parts)

@@ -136,10 +136,9 @@ def is_chain_loop(target: Class, prefix: str) -> bool:
     single = len(target.items) == 1 and len(target.places) == len(target.outputs) == 1
     if not single or target.repeat.carried != {0: 0} or target.choices:
         return False
-    counter = target.repeat.counter
     (item,) = target.items
     plain = Tree(Form.CALL, "", (Tree(Form.OWN, item.slot), Operand(0)))
-    return item.slot == f"{prefix}.{{{counter}}}" and item.expression == plain
+    return item.slot == f"{prefix}.{target.repeat.numbered}" and item.expression == plain
 
 
 def _find_container(item: Item) -> str | None:
@@ -170,7 +169,7 @@ def _is_own(target: Class, last: str) -> bool:
     """Whether the name of a member changes with each turn."""
     assert target.repeat is not None
     inner = " ".join(part.partition("}")[0] for part in last.split("{")[1:])
-    return not set(re.findall(r"\w+", inner)).isdisjoint(target.repeat.names)
+    return not set(re.findall(r"\w+", inner)).isdisjoint(target.repeat.spelled)
 
 
 # --- what goes round ----------------------------------------------------------------------------

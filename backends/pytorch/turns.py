@@ -9,6 +9,7 @@ from compiler.ir.hint import (
     Hint,
     HintConst,
     HintError,
+    HintName,
     HintText,
     evaluate_hint,
     hint_names,
@@ -17,6 +18,7 @@ from compiler.ir.hint import (
 )
 from compiler.records import dataclass
 from compiler.source import Span
+from compiler.writing.names import safe_name
 
 
 class Unfoldable(Exception):
@@ -69,9 +71,9 @@ def turn_names(frame: Frame) -> frozenset[str]:
 
 
 def own_names(frame: Frame) -> frozenset[str]:
-    """Names that the loop of a turn binds itself."""
+    """Names that the loop of a turn binds itself, as code says them."""
     turn = frame.turn if isinstance(frame, TurnFrame) else None
-    return frozenset(n.name for n in turn.names) if turn is not None else frozenset()
+    return frozenset(safe_name(n.name) for n in turn.names) if turn is not None else frozenset()
 
 
 class Turns:
@@ -126,9 +128,9 @@ class Turns:
 def _make_turn(owner: Frame, loop: Frame, turn: Turn) -> Frame:
     assert loop.parent is not None
     assert turn.loop is not None
-    bound = {n.name for n in turn.names}
+    bound = {safe_name(n.name) for n in turn.names}
     around = loop.parent.arguments
-    if any(a.name in bound for a in around):
+    if len(bound) < len(turn.names) or any(safe_name(a.name) in bound for a in around):
         raise Unfoldable({turn.loop})
     kept = tuple(Argument(a.name, a.value, untraced=a.untraced) for a in around)
     own = tuple(Argument(n.name, n.value) for n in turn.names)
@@ -161,4 +163,7 @@ def write_slot(
         return None
     if found != ".".join(text for text, _ in parts):
         return None
-    return text_inside(whole.parts)
+    # names are code from here on, which a name of the spec need not be
+    spelled = rename_hint(whole, {n: HintName(safe_name(n)) for n in names})
+    assert isinstance(spelled, HintText)
+    return text_inside(spelled.parts)

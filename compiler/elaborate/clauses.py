@@ -11,7 +11,7 @@ from compiler.elaborate.context import Body, OutputEntry, Want
 from compiler.elaborate.describing import describe
 from compiler.elaborate.initial import read_initializer
 from compiler.elaborate.loading import split_loads
-from compiler.elaborate.paths import join
+from compiler.elaborate.paths import is_path, join
 from compiler.elaborate.pipes import callee_span
 from compiler.elaborate.primitives import layer_for_tensor
 from compiler.elaborate.symbols import declare_input
@@ -41,12 +41,13 @@ from compiler.elaborate.words import make_table
 from compiler.ir.hint import Hint, hint_atoms
 from compiler.messages.deployments import SeveralNets
 from compiler.messages.names import MalformedClause, TypeHasNoDims
-from compiler.messages.nets import ForeignTensor, NotALayer, TwoOfAName
+from compiler.messages.nets import BadLabel, ForeignTensor, NotALayer, TwoOfAName
 from compiler.messages.shapes import NotATensor, ShapeNotSettled, WeightNotTrainable
 from compiler.ops.base import Weight
 from compiler.source import Span
 from compiler.syntax import Clause, Declare, Expr, Group, Name, Operand, Rest, Then
 from compiler.tensor import TensorType
+from compiler.writing.files import find_name_fault
 
 
 def _malformed(body: Body, clause: Clause, span: Span, expected: str) -> None:
@@ -206,6 +207,9 @@ def _declare_weight(body: Body, clause: Clause, operand: Operand, *, trainable: 
             body.bind(name.text, POISON)
         return
     body.bind(name.text, POISON)
+    if not is_path(name.text):
+        body.report(BadLabel(name.span, name.text))
+        return
     if expression is None:
         _malformed(body, clause, declare.span, "it has no initial value")
         return
@@ -306,6 +310,11 @@ def declare_net(body: Body, name: Name, value: Val, span: Span) -> Val:
 def make_net(body: Body, name: Name, label: str, path: str, value: Val, span: Span) -> Val:
     """A net under a path; a list of layers makes a list of nets, `path.0`, `path.1` …"""
     if isinstance(value, Poison):
+        return POISON
+    if path and not is_path(path):
+        # an item whose name is none for a file either has been told of
+        if body.home is not None or find_name_fault(name.text) is None:
+            body.report(BadLabel(name.span, path))
         return POISON
     if isinstance(value, ListValue):
         return ListValue(

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Body, Label
 from compiler.elaborate.describing import describe
+from compiler.elaborate.paths import is_path
 from compiler.elaborate.values import Known, Poison, find_hint
 from compiler.ir.hint import Hint, HintConst, HintText, find_readable, hint_names, whole_hint
 from compiler.messages.functions import NotWhole
 from compiler.messages.nets import BadLabel
 from compiler.syntax import Name, StageLabel
-
-_PATH = re.compile(r"\w+(\.\w+)*")
 
 
 def read_label(body: Body, syntax: StageLabel) -> Label | None:
@@ -41,7 +38,7 @@ def read_label(body: Body, syntax: StageLabel) -> Label | None:
         else:
             body.report(NotWhole(index.span, "the index of a stage", describe(value)))
             return None
-    if not _PATH.fullmatch(text):
+    if not is_path(text):
         body.report(BadLabel(syntax.span, text))
         return None
     known = tuple(read for part in parts if (read := find_readable(part)) is not None)

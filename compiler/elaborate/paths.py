@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 
 from compiler.ir.hint import Hint, HintConst, HintText
 from compiler.records import dataclass
 from compiler.source import Span
+
+_PATH = re.compile(r"\w+(\.\w+)*")
+
+
+def is_path(text: str) -> bool:
+    """Whether a text may be a path or a part of one: words with dots between them. No other text
+    becomes an attribute of a PyTorch module."""
+    return _PATH.fullmatch(text) is not None
 
 
 @dataclass(eq=False)

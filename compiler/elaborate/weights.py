@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from compiler.elaborate.context import Body, Label
-from compiler.elaborate.paths import Path, join, join_hints
+from compiler.elaborate.paths import Path, is_path, join, join_hints
 from compiler.elaborate.tracing import walk
 from compiler.elaborate.values import Tensor
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame
 from compiler.ir.hint import Hint
 from compiler.messages.columns import ColumnNamedAsWeight
-from compiler.messages.nets import PathTaken, SharedWeightDiffers, StagesMixed, ValueNamedAsWeight
+from compiler.messages.nets import (
+    BadLabel,
+    PathTaken,
+    SharedWeightDiffers,
+    StagesMixed,
+    ValueNamedAsWeight,
+)
 from compiler.ops.base import Weight
 from compiler.records import dataclass
 from compiler.source import Span
@@ -37,8 +43,12 @@ def claim_slot(body: Body, label: Label | None, own: str, span: Span) -> Slot | 
 
 
 def claim_path(body: Body, label: Label | None, own: str, span: Span) -> Path | None:
-    """A path in the body's frame for a stage; None where a label is taken, which is reported."""
+    """A path in the body's frame for a stage; None where a label is taken, or its own name cannot
+    be a path, which is reported."""
     if label is None:
+        if not is_path(own):
+            body.report(BadLabel(span, own, "or give this call another path: `as NAME`"))
+            return None
         return Path(body.paths.number(join(body.prefix, own), span))
     path = join(body.prefix, label.text)
     first = body.paths.claim(path, label.span)

@@ -311,8 +311,8 @@ class LabelNamesNothing(Message):
 @final
 @dataclass(frozen=True)
 class BadLabel(Message):
-    """The name of a stage is not made of letters, digits, `_` and dots, or an index is no whole
-    number. Paths become attributes of PyTorch modules and names in files of weights."""
+    """The name of a stage, net or weight is not made of letters, digits, `_` and dots. Paths become
+    attributes of PyTorch modules and names in files of weights."""
 
     code: ClassVar[str] = "W0507"
     bad: ClassVar[str] = (
@@ -323,6 +323,7 @@ class BadLabel(Message):
     )
 
     text: str
+    way: str = ""
 
     def title(self) -> str:
         return "this cannot be part of a path"
@@ -331,7 +332,8 @@ class BadLabel(Message):
         return f'the path would be "{self.text}"'
 
     def help(self) -> str | None:
-        return "paths have letters, digits and `_`, with dots between their parts"
+        said = "paths have letters, digits and `_`, with dots between their parts"
+        return f"{said}; {self.way}" if self.way else said
 
 
 @final

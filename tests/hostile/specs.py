@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.hostile.texts import draw_item, draw_layer, draw_line, draw_name
+from tests.hostile.texts import draw_item, draw_layer, draw_line, draw_name, draw_weight
 
 NAMES = (
     "block", "size", "features", "width", "factor", "inner", "sum", "count", "rate", "rows",
     "image", "hidden", "gate", "logits", "other", "left", "right", "label", "spare",
-    "metric", "error", "data",
+    "metric", "error", "data", "turn",
 )  # fmt: skip
-LAYERS = ("dense", "call", "head")
+LAYERS = ("dense", "call", "head", "net", "stack", "unit")
+WEIGHTS = ("weight", "shift")
 ITEMS = ("Model", "fit")
 LINES = ("doc", "doc_model", "doc_train", "class_a", "class_b")
 FILE = "file"
@@ -30,10 +31,20 @@ block {block}(x: f32[{size}, {features}], {width}: int, {factor}: float = 0.5) {
     return {inner} + {sum}
 }}
 
+block {unit}(x: f32[{size}, {features}]) {{
+    param {weight}: f32[{features}] = ones
+    buffer {shift}: f32[{features}] = zeros
+    return x * {weight} + {shift}
+}}
+
 ## {doc_model}
 model {Model}({count}: int = 4, {rate}: float = 0.25) {{
     input {image}: f32[{rows}, 2]
     {hidden} = {image} -> {block}({count}) as {call} -> {block}({count}, {factor}={rate}) as {head}
+    net {net} = dense({count})
+    for {turn} in 0..2 {{
+        {hidden} = {hidden} -> {net} -> {unit} -> dense({count}) as {stack}[{turn}]
+    }}
     {gate} = {hidden} -> sigmoid
     output {logits}: f32[{rows}, 2] = ({hidden} * {gate}) -> dense(2)
     output {other} = {hidden} + {gate}
@@ -74,7 +85,7 @@ class Spec:
 
 def write_plain(folder: Path) -> Spec:
     """The spec with the names of its slots."""
-    texts = {name: name for name in (*NAMES, *LAYERS, *ITEMS, *LINES)}
+    texts = {name: name for name in (*NAMES, *LAYERS, *WEIGHTS, *ITEMS, *LINES)}
     return _write(folder, {**texts, FILE: "table.csv"})
 
 
@@ -94,6 +105,7 @@ def write_hostile(folder: Path, random: Random) -> Spec:
 
     fill(ITEMS, draw_item)
     fill(LAYERS, draw_layer)
+    fill(WEIGHTS, draw_weight)
     fill(NAMES, draw_name)
     for slot in LINES:
         texts[slot] = draw_line(random) if random.random() < share else slot
@@ -103,7 +115,7 @@ def write_hostile(folder: Path, random: Random) -> Spec:
 
 def _write(folder: Path, texts: Mapping[str, str]) -> Spec:
     folder.mkdir(parents=True, exist_ok=True)
-    quoted = {slot: f"`{texts[slot]}`" for slot in (*NAMES, *LAYERS, *ITEMS)}
+    quoted = {slot: f"`{texts[slot]}`" for slot in (*NAMES, *LAYERS, *WEIGHTS, *ITEMS)}
     quoted |= {slot: _quote(texts[slot]) for slot in ("class_a", "class_b", FILE)}
     quoted |= {slot: texts[slot] for slot in ("doc", "doc_model", "doc_train")}
     path = folder / "spec.weft"

@@ -9,7 +9,7 @@ from random import Random
 
 from backends.pytorch.modules import ASSIGNED
 from compiler.writing.files import find_name_fault
-from compiler.writing.names import LOCAL_RESERVED, MODULE_ATTRIBUTES, SCRIPT_GLOBALS
+from compiler.writing.names import LOCAL_RESERVED, MODULE_ATTRIBUTES, SCRIPT_GLOBALS, is_attribute
 
 CODE = (
     'open("EXECUTED", "w")',
@@ -170,6 +170,14 @@ def draw_layer(random: Random) -> str:
     while True:
         name = draw_name(random)
         if re.fullmatch(r"[^\W\d]\w*", name) and name not in ASSIGNED:
+            return name
+
+
+def draw_weight(random: Random) -> str:
+    """A name that a parameter of a module may have, and that its class keeps as others."""
+    while True:
+        name = draw_layer(random)
+        if not is_attribute(name):
             return name
 
 
