@@ -157,6 +157,12 @@ class Op(Described):
     limits: ClassVar[Limits] = UNLIMITED
     """What every entry of its results lies between, whatever its operands hold."""
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether the entries of its result are sums of entries that it reads, so that those of
+        several batches are added up."""
+        return False
+
     def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
         """The size of an axis of the result, for a size of the same axis of the first operand and
         options that are symbols: by their fields, `kernel.0` where that is a list. None where no

@@ -55,6 +55,10 @@ class ClassLoss(Op):
     reduction: Reduction
     axis: int
 
+    @property
+    def adds_up(self) -> bool:
+        return self.reduction == "sum"
+
     @abstractmethod
     def takes_probabilities(self) -> bool:
         """Whether the target may be probabilities of the prediction's own shape."""

@@ -62,6 +62,10 @@ class PairLoss(Op):
     function: ClassVar[str]
     reduction: str
 
+    @property
+    def adds_up(self) -> bool:
+        return self.reduction == "sum"
+
     @abstractmethod
     def calculate(self, x: Array, target: Array) -> Array:
         """The loss of each entry."""

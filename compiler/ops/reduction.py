@@ -240,6 +240,10 @@ class Sum(Total):
     onnx_type = "ReduceSum"
     adds_zeros = True
 
+    @property
+    def adds_up(self) -> bool:
+        return True
+
     def find_limits(self, operands: Sequence[Limits]) -> Limits:
         return NOT_NEGATIVE if operands[0][0] >= 0 else UNLIMITED
 

@@ -1,4 +1,4 @@
-"""The mean over a split of what is one number for a batch, such as a loss."""
+"""The figure over a split of what is one number for a batch, such as a loss."""
 
 from __future__ import annotations
 
@@ -56,10 +56,16 @@ class Counting:
 class Part:
     """One of the terms that a figure adds up: a value times a factor. Where `counting` says how
     entries count, an operand of its own, behind the value, is the target whose entries do; where
-    there is none, each batch counts by its rows."""
+    there is none, each batch counts by its rows, or is added to the others (`summed`)."""
 
     factor: float = 1.0
     counting: Counting | None = None
+    summed: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the mean of the batches by their rows."""
+        return self.counting is None and not self.summed
 
 
 @final
@@ -67,6 +73,7 @@ class Part:
 class BatchMean(Metric):
     """The mean over a split of a value that is one number per batch, such as a loss. Each batch
     counts by its rows; in a term that is a weighted mean itself, by the weights of its targets.
+    Terms that are sums are added up.
     """
 
     name: ClassVar[str] = "batch_mean"
@@ -90,8 +97,10 @@ class BatchMean(Metric):
                 size = float(rows)
                 if part.counting is not None:
                     size = part.counting.weigh(np.asarray(target))
+                size = 1.0 if part.summed else size
                 total += size * float(np.asarray(value)) if size else 0.0
                 count += size
+            count = 1.0 if part.summed else count
             figure += part.factor * (total / count if count else math.nan)
         return figure
 
@@ -115,11 +124,12 @@ class BatchMean(Metric):
                 sums.append((total, f"torch.where({size} > 0, {value}.double() * {size}, 0)"))
                 sums.append((count, size))
             else:
-                sums.append((total, f"{value}.double() * rows"))
-            mean = f"{total} / {count}"
+                times = "" if part.summed else " * rows"
+                sums.append((total, f"{value}.double(){times}"))
+            figure = total if part.summed else f"{total} / {count}"
             if part.counting is not None:
-                mean += f" if {count} else math.nan"
-                mean = f"({mean})" if part.factor != 1 else mean
-            terms.append(mean if part.factor == 1 else f"{part.factor!r} * {mean}")
+                figure += f" if {count} else math.nan"
+                figure = f"({figure})" if part.factor != 1 else figure
+            terms.append(figure if part.factor == 1 else f"{part.factor!r} * {figure}")
         result = f"sum([{', '.join(terms)}])" if terms[1:] else terms[0]
         return MetricCode(tuple(sums), result, tuple(steps))

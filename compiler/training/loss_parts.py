@@ -1,4 +1,5 @@
-"""Which weighted means a loss adds up: over a split, each is divided by its own weights."""
+"""Which weighted means and sums a loss adds up: over a split, each mean is divided by its own
+weights, and sums are added up."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from compiler.ir.graph import Graph, Node, Output, Value
+from compiler.ir.sizes import ROWS
 from compiler.ops.arithmetic import Add, Div, Mul, Neg, Sub
 from compiler.ops.choosing import Cast
 from compiler.ops.class_losses import ClassLoss
@@ -31,14 +33,14 @@ def measure_loss(train: Train) -> tuple[Graph, MetricUse]:
 
 
 def count_targets(step: Graph, use: MetricUse) -> tuple[Graph, MetricUse]:
-    """A mean of a number per batch, with every weighted mean that the number adds up counted by
-    its weights, and the step with the outputs that it reads then."""
+    """A mean of a number per batch, with every weighted mean in it counted by its weights and every
+    sum added up, and the step with the outputs that it reads then."""
     if use.metric != BatchMean():
         return step, use
     outputs = {o.name: o for o in step.outputs}
     (name,) = use.reads
     terms = _split(step, outputs[name].value, 1.0)
-    if all(term.part.counting is None for term in terms):
+    if all(term.part.is_plain for term in terms):
         return step, use
     names = {o.value.name: o.name for o in step.outputs if o.name != "loss"}
     names[outputs[name].value.name] = name
@@ -58,9 +60,9 @@ def count_targets(step: Graph, use: MetricUse) -> tuple[Graph, MetricUse]:
 
 def _split(step: Graph, value: Value, factor: float) -> tuple[_Term, ...]:
     """The terms of a sum, with the numbers that they are multiplied by; one where nothing in it is
-    counted."""
+    counted or added up."""
     terms = tuple(_list_terms(step, value, factor))
-    if all(term.part.counting is None for term in terms):
+    if all(term.part.is_plain for term in terms):
         return (_Term(value, Part(factor)),)
     return terms
 
@@ -109,8 +111,11 @@ def _read_number(step: Graph, value: Value) -> float | None:
 
 
 def _make_term(step: Graph, value: Value, node: Node | None, factor: float) -> _Term:
-    """A term that is no sum: a weighted mean counts the class numbers of its target."""
+    """A term that is not added up of others: a weighted mean counts the class numbers of its
+    target, and the sum of all entries of what has rows is that of the split."""
     plain = _Term(value, Part(factor))
+    if node is not None and node.op.adds_up and any(map(_has_rows, _operands(node))):
+        return _Term(value, Part(factor, summed=True))
     if node is None or not isinstance(node.op, ClassLoss) or node.op.reduction != "mean":
         return plain
     target = node.inputs[1]
@@ -121,6 +126,11 @@ def _make_term(step: Graph, value: Value, node: Node | None, factor: float) -> _
     if ignored is None and node.op.weight is None:
         return plain
     return _Term(value, Part(factor, Counting(node.op.weight, ignored)), target)
+
+
+def _has_rows(value: Value) -> bool:
+    """Whether a tensor has more entries where a batch has more rows."""
+    return any(ROWS in dim.symbols for dim in value.type.shape)
 
 
 def _may_hold(step: Graph, value: Value, number: int) -> bool:
