@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
+from compiler.training.classification import Perplexity
 from compiler.training.regression import R2
 from tests.metric_code import run_metric
 from tests.train_scripts import run, run_two, write
@@ -64,6 +66,15 @@ def test_entries_that_do_not_count_move_no_r2() -> None:
     expected = sklearn.metrics.r2_score(target[MASK], prediction[MASK])
     assert R2().evaluate(prediction, target, MASK) == pytest.approx(expected)
     assert run_metric(R2(), (prediction, target, MASK), 7) == pytest.approx(expected)
+
+
+def test_perplexity_beyond_floats_is_infinite() -> None:
+    scores, labels = np.zeros((9, 2), np.float32), np.zeros(9, np.int64)
+    for lead, expected in ((700.0, pytest.approx(math.exp(700))), (720.0, math.inf)):
+        scores[:, 1] = lead
+        metric = Perplexity(axis=1)
+        assert metric.evaluate(scores, labels) == expected
+        assert run_metric(metric, (scores, labels), 4) == expected
 
 
 TRAIN = """

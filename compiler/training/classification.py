@@ -219,7 +219,8 @@ class Perplexity(ScoreComparison):
         logs = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
         classes = np.expand_dims(self.choose_classes(arrays[1]), axis)
         chosen = np.take_along_axis(logs, classes, axis=axis).squeeze(axis)
-        return float(np.exp(-average(chosen, self.weigh(arrays))))
+        with np.errstate(over="ignore"):  # infinite, where the mean is above 709
+            return float(np.exp(-average(chosen, self.weigh(arrays))))
 
     def code(self, arguments: Names) -> MetricCode:
         axis = -1 if self.axis is None else self.axis
@@ -232,7 +233,10 @@ class Perplexity(ScoreComparison):
                 ("total", self.spell_total(chosen, arguments)),
                 ("count", self.spell_count(arguments)),
             ),
-            self.spell_result("math.exp(-total / count)", arguments),
+            # Of what is above 709, `math.exp` would raise an error.
+            self.spell_result(
+                "float(torch.tensor(-total / count, dtype=torch.float64).exp())", arguments
+            ),
             tuple(steps.items()),
         )
 

@@ -1,5 +1,5 @@
-"""The law of losses over a split: cut into batches in any way, the figure is that of all rows in one
-batch, for every loss of the vocabulary with every reduction."""
+"""The law of losses over a split: cut into batches in any way, the figure is that of all rows in
+one batch, for every loss of the vocabulary with every reduction."""
 
 from __future__ import annotations
 
@@ -76,7 +76,11 @@ CALLS += [
     'mse(m.w, m.w + 1, reduction="sum")',
 ]
 SPEC = """
-model M {{ input scores: f32[n, 3]  param w: f32[3, 3] = normal(0.02)  output y: f32[n, 3] = scores @ w }}
+model M {{
+    input scores: f32[n, 3]
+    param w: f32[3, 3] = normal(0.02)
+    output y: f32[n, 3] = scores @ w
+}}
 data d {{ source npz("d.npz")  split in_order, train=100% }}
 train fit on d {{
     net m = M()
