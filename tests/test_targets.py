@@ -162,6 +162,26 @@ def test_a_split_of_ignored_labels_is_an_error(tmp_path: Path) -> None:
     assert "`test`" in found.title()
 
 
+@pytest.mark.parametrize(
+    "clauses",
+    [
+        (CE.replace("scores, t", "scores, t, weight=[1, 1, 0]"),),
+        (CE.replace("scores, t", "scores, where(t == 2, -100 * t // t, t)"),),
+        (FREE, "metric a = accuracy(scores, t, mask=t != 2)"),
+        (FREE, "metric a = accuracy(scores, t, weight=cast(t - 2, f32) ** 2)"),
+        (FREE, "metric a = accuracy(scores, t, weight=[1, 1, 0])"),
+        (FREE, f"metric a = mae({ONE}, scores[:, 0], mask=t != 2)"),
+    ],
+)
+def test_a_split_in_which_nothing_counts_is_an_error_before_training(
+    tmp_path: Path, clauses: tuple[str, ...]
+) -> None:
+    assert find(tmp_path, CLASSES, *clauses) == []
+    (found,) = find(tmp_path, np.where(np.arange(ROWS) < 30, CLASSES, 2), *clauses)
+    assert found.code == "W1210"
+    assert "`test`" in found.title()
+
+
 def test_every_loss_of_probabilities_says_its_range() -> None:
     load_ops()
     pair = [TensorType.of("f32", ("batch", 3))] * 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,10 +16,13 @@ from compiler.ir.subgraph import extract_subgraph
 from compiler.ir.target_range import CLOSE, TargetRange
 from compiler.messages.columns import LabelOutOfRange, NothingCounts
 from compiler.ops.base import Array
+from compiler.ops.class_losses import ClassLoss
 from compiler.program import MetricUse, Train
 from compiler.records import dataclass
 from compiler.source import Span
-from compiler.training.weighting import WEIGHT, Comparison, LabelComparison
+from compiler.training.batch_mean import Counting
+from compiler.training.loss_parts import is_counted
+from compiler.training.weighting import MASK, WEIGHT, Comparison, LabelComparison
 
 CHUNK = 4096
 """Rows whose targets are computed at once, or a batch where that is larger."""
@@ -50,7 +53,9 @@ def check_targets(train: Train, loaded: LoadedData) -> Iterator[Message]:
     the train. What the nets put out is left alone."""
     used = np.concatenate(list(loaded.rows.values()))
     readers = list(find_readers(train.step, train.metrics))
-    known = compute_values(train, loaded, used, [reader.value for reader in readers])
+    outputs = {o.name: o.value for o in train.step.outputs}
+    counts = [outputs[n] for use in train.metrics for n in use.arguments[1:] if n is not None]
+    known = compute_values(train, loaded, used, [*(reader.value for reader in readers), *counts])
     seen: set[tuple[str, str]] = set()
     for reader in readers:
         key = reader.value.name, str(reader.range)
@@ -59,11 +64,9 @@ def check_targets(train: Train, loaded: LoadedData) -> Iterator[Message]:
             faults = list(find_outside(reader, name, known[reader.value.name], used))
             seen |= {key} if faults else set()
             yield from faults
-    outputs = {o.name: o.value.name for o in train.step.outputs}
-    for use in train.metrics:
-        target = known.get(outputs[use.reads[1]]) if use.reads[1:] else None
-        if target is not None and isinstance(use.metric, LabelComparison):
-            yield from find_uncounted(use, use.metric.ignore_index, target, loaded)
+    if not seen:
+        found = {message.split: message for message in _find_uncounted(train, known, loaded)}
+        yield from found.values()  # one for each split
 
 
 def find_readers(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Reader]:
@@ -163,13 +166,48 @@ def find_outside(reader: Reader, name: str, array: Array, rows: Array) -> Iterat
         yield LabelOutOfRange(*own, (least, largest), places=reader.places, sums=sums is not None)
 
 
-def find_uncounted(
-    use: MetricUse, ignored: int | None, target: Array, loaded: LoadedData
-) -> Iterator[Message]:
-    """A split whose labels are all ignored: its figure would be that of nothing."""
+def _find_uncounted(
+    train: Train, known: Mapping[str, Array], loaded: LoadedData
+) -> Iterator[NothingCounts]:
+    """Splits of which no label counts for a loss or a metric: its figure would be that of
+    nothing."""
+    for node in train.step.nodes:
+        labels = node.inputs[1] if is_counted(node) else None
+        target = known.get(labels.name) if labels is not None else None
+        if isinstance(node.op, ClassLoss) and target is not None:
+            weights = Counting(node.op.weight, node.op.ignore_index).weigh_each(target)
+            given = node.op.ignore_index, target, weights
+            yield from _find_empty(node.origin.span, node.op.name, given, loaded)
+    outputs = {o.name: o.value.name for o in train.step.outputs}
+    for use in train.metrics:
+        if not isinstance(use.metric, Comparison):
+            continue
+        arrays = [None if n is None else known.get(outputs[n]) for n in use.arguments]
+        first = next((array for array in arrays[1:] if array is not None), None)
+        if first is None:
+            continue
+        ignored = None
+        if isinstance(use.metric, LabelComparison) and arrays[1] is not None:
+            ignored = use.metric.ignore_index
+            weights = use.metric.weigh(arrays)
+        else:  # of a target that a net computes only masks and weights are known
+            weights = Comparison.weigh(use.metric, [None, first, *arrays[MASK:]])
+        yield from _find_empty(use.span, use.name, (ignored, arrays[1], weights), loaded)
+
+
+def _find_empty(
+    span: Span | None,
+    name: str,
+    given: tuple[int | None, Array | None, Array],
+    loaded: LoadedData,
+) -> Iterator[NothingCounts]:
+    """The splits in which all weights are 0; `given` is the label that is ignored, the targets
+    and their weights."""
+    ignored, target, weights = given
     start = 0
     for split, rows in loaded.rows.items():
-        own = target[start : start + len(rows)]
+        own = slice(start, start + len(rows))
         start += len(rows)
-        if ignored is not None and bool(np.all(own == ignored)):
-            yield NothingCounts(use.span, use.name, split, ignored)
+        if not weights[own].any():
+            alike = ignored is not None and target is not None and np.all(target[own] == ignored)
+            yield NothingCounts(span, name, split, ignored if alike else None)

@@ -176,23 +176,27 @@ class LabelOutOfRange(Message):
 @final
 @dataclass(frozen=True)
 class NothingCounts(Message):
-    """Every label of a split is one that a metric ignores, so that its figure would be that of
-    nothing."""
+    """Every label of a split is one that a metric or a loss ignores, or has the weight 0, so that
+    its figure would be that of nothing."""
 
     code: ClassVar[str] = "W1210"
 
     metric: str
     split: str
-    ignored: int
+    ignored: int | None
+    """The label that all of them are; None where masks or weights are the reason."""
 
     def title(self) -> str:
         return f"no label of the split `{self.split}` counts for `{self.metric}`"
 
     def label(self) -> str:
+        if self.ignored is None:
+            return "its mask or its weight leaves out all of them"
         return f"all of them are {self.ignored}, which it ignores"
 
     def help(self) -> str:
-        return "divide the rows at random, or choose another `ignore_index`"
+        other = "mask or weight" if self.ignored is None else "`ignore_index`"
+        return f"divide the rows at random, or choose another {other}"
 
 
 @final

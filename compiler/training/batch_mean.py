@@ -29,13 +29,17 @@ class Counting:
 
     def weigh(self, target: Array) -> float:
         """What all entries of a target count together."""
+        return float(self.weigh_each(target).sum())
+
+    def weigh_each(self, target: Array) -> Array:
+        """What each entry of a target counts."""
         counted = np.ones(target.shape, bool)
         if self.ignore_index is not None:
             counted = target != self.ignore_index
         if self.weight is None:
-            return float(counted.sum())
+            return counted
         classes = np.where(counted, target, 0).astype(np.int64)
-        return float((np.asarray(self.weight, np.float64)[classes] * counted).sum())
+        return np.asarray(np.asarray(self.weight, np.float64)[classes] * counted)
 
     def spell(self, target: str, size: str, mark: str) -> Iterator[tuple[str, str]]:
         """The same as steps of a batch, the last of which is `size`."""

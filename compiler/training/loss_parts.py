@@ -116,16 +116,22 @@ def _make_term(step: Graph, value: Value, node: Node | None, factor: float) -> _
     plain = _Term(value, Part(factor))
     if node is not None and node.op.adds_up and any(map(_has_rows, _operands(node))):
         return _Term(value, Part(factor, summed=True))
-    if node is None or not isinstance(node.op, ClassLoss) or node.op.reduction != "mean":
+    if node is None or not isinstance(node.op, ClassLoss) or not is_counted(node):
         return plain
     target = node.inputs[1]
     assert target is not None, "a loss has a target"
-    if target.type.dtype.is_float:
-        return plain
     ignored = node.op.ignore_index if _may_hold(step, target, node.op.ignore_index) else None
     if ignored is None and node.op.weight is None:
         return plain
     return _Term(value, Part(factor, Counting(node.op.weight, ignored)), target)
+
+
+def is_counted(node: Node) -> bool:
+    """Whether a node is a mean over class numbers, each of which counts by its weight."""
+    if not isinstance(node.op, ClassLoss) or node.op.reduction != "mean":
+        return False
+    target = node.inputs[1]
+    return target is not None and not target.type.dtype.is_float
 
 
 def _has_rows(value: Value) -> bool:
