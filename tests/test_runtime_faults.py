@@ -103,6 +103,11 @@ PLAIN: dict[str, Callable[[], Plain]] = {
         {"x": np.ones((1, 1, 1), np.float32)},
         model("x: f32[batch, 2, w]", "x -> max_pool(2, padding=1, dilation=2, stride=1)"),
     ),
+    "wide_padding": lambda: Plain(
+        (node("MaxPool", "x", kernel_shape=[2], dilations=[2], strides=[3], pads=[0, 2]),),
+        {"x": np.ones((1, 1, 7), np.float32)},
+        model("x: f32[batch, 2, 7]", "x -> max_pool(2, stride=3, dilation=2, ceil_mode=true)"),
+    ),
     "group_normalization": lambda: Plain(
         (node("GroupNormalization", "x", "s", "b", num_groups=4),),
         {"x": np.full((1, 4, 64, 64), 7.1, np.float32)},

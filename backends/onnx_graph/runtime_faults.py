@@ -51,6 +51,13 @@ FAULTS = (
         "compiler.ops.pooling.MaxPool.onnx",
     ),
     RuntimeFault(
+        "wide_padding",
+        Harm.REFUSED,
+        "1.31.1",
+        "a MaxPool with a dilation whose padding is not below its kernel",
+        "compiler.ops.pooling._needs_pad",
+    ),
+    RuntimeFault(
         "group_normalization",
         Harm.WRONG,
         "1.31.1",

@@ -227,8 +227,7 @@ class MaxPool(WindowPool):
         x = operand_type(types, 0)
         sizes, value = x.shape[2:], inputs[0]
         windows = self.windows(sizes)
-        if any(_may_see_padding_alone(w, s) for w, s in zip(windows, sizes, strict=True)):
-            # runtime_faults: pool_of_padding
+        if any(map(_needs_pad, windows, sizes)):
             zeros = [Dim.of(0)] * 2
             pads = [*zeros, *(w.low for w in windows), *zeros, *(w.high for w in windows)]
             lowest = build.constant(np.array(-np.inf, x.dtype.numpy), x.dtype)
@@ -241,8 +240,12 @@ class MaxPool(WindowPool):
         return [build.op("MaxPool", [value], {**write_windows(plain), "ceil_mode": 1})]
 
 
-def _may_see_padding_alone(window: Window, size: Dim) -> bool:
-    """Whether a window may lie so that its entries step over the axis."""
+def _needs_pad(window: Window, size: Dim) -> bool:
+    """Whether the padding has to be written before the pool: where a window may lie so that its
+    entries step over the axis (runtime_faults: pool_of_padding), or where `ceil_mode` adds as much
+    as the kernel has entries, which a dilation makes room for (runtime_faults: wide_padding)."""
+    if window.pads is not None and max(window.pads) >= window.kernel:
+        return True
     padded = window.low != 0 or window.high != 0
     return padded and window.dilation > 1 and at_most(window.dilation, size) is not True
 

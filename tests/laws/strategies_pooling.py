@@ -35,7 +35,7 @@ def draw_max_pool(draw: Any) -> Case:
     axes = draw(st.integers(1, 3))
     symbols = spatial_symbols(draw, axes)
     options = draw_options(draw, axes, bool(symbols))
-    op = MaxPool(**options, dilation=draw_sizes(draw, axes, 1, 2))
+    op = MaxPool(**options, dilation=draw_sizes(draw, axes, 1, 3))
     # The evaluator of onnx 1.23 numbers the maxima of padded windows beyond the input where no
     # axis has a stride or a dilation.
     steps = (*spread("stride", op.stride or op.kernel, axes), *op.dilations(axes))

@@ -1,0 +1,38 @@
+"""Options of `max_pool` in every combination: dilation, padding and what `ceil_mode` adds."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from backends.onnx_graph.single import lower_op
+from compiler.diagnostics import Fault
+from compiler.ops.pooling import MaxPool
+from compiler.tensor import TensorType
+from tests.laws.harness import run_onnx_runtime
+
+
+@pytest.mark.parametrize("sizes", [(7, 8), ("h", "w")], ids=["known", "free"])
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_dilation_with_padding_and_ceil_mode(
+    dilation: int, ceil_mode: bool, sizes: tuple[int | str, ...]
+) -> None:
+    image = -np.abs(np.random.default_rng(0).standard_normal((2, 2, 7, 8))).astype(np.float32)
+    count = 0
+    for kernel, stride, padding in product((2, 3, 4), (1, 2, 3, 4), (0, 1, 2)):
+        op = MaxPool(kernel, stride, padding, dilation, ceil_mode)
+        try:
+            model = lower_op(op, [TensorType.of("f32", [2, 2, *sizes])])
+        except Fault:  # half of the kernel, or a size that is not known, decides
+            continue
+        options = {"dilation": dilation, "ceil_mode": ceil_mode}
+        wanted = F.max_pool2d(torch.from_numpy(image), kernel, stride, padding, **options)
+        (found,) = run_onnx_runtime(model, {"x0": image})
+        np.testing.assert_array_equal(found, wanted.numpy(), err_msg=str(op))
+        count += 1
+    assert count > 12
