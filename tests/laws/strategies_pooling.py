@@ -40,7 +40,7 @@ def draw_max_pool(draw: Any) -> Case:
     # axis has a stride or a dilation.
     steps = (*spread("stride", op.stride or op.kernel, axes), *op.dilations(axes))
     skip = {"reference": "padding"} if op.padding and set(steps) == {1} else {}
-    return make_case(op, draw_image(draw, axes, 5, 8), symbols=symbols, skip=skip)
+    return make_case(op, draw_image(draw, axes, 7, 9), symbols=symbols, skip=skip)
 
 
 @cases("avg_pool")
