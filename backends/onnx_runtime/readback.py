@@ -16,11 +16,10 @@ import onnxruntime as ort
 
 from backends.onnx_graph.integer_form import MOVES
 from backends.onnx_graph.metadata import node_path
-from backends.onnx_runtime.session import REFUSALS
+from backends.onnx_runtime.session import QUIET, REFUSALS, describe_refusal
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph
 from compiler.messages.quantization import IntegerRunsFloat
-from compiler.messages.verification import ModelRefused
 
 LAYERS = ("Conv", "Gemm", "MatMul")
 JOINS = ("Add", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "MaxPool")
@@ -79,14 +78,14 @@ def optimize(path: Path) -> onnx.ModelProto:
         CompileError: ONNX Runtime refuses the file.
     """
     options = ort.SessionOptions()
-    options.log_severity_level = 4
+    options.log_severity_level = QUIET
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "optimized.onnx"
         options.optimized_model_filepath = str(target)
         try:
             ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except REFUSALS as error:
-            raise CompileError([ModelRefused(None, str(path), str(error))]) from error
+            raise CompileError([describe_refusal(str(path), error)]) from error
         return onnx.load(target, load_external_data=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from compiler.messages.wording import list_words
 from compiler.tensor import DType
 
 Array = NDArray[Any]
+
+QUIET = 4
+"""The severity from which ONNX Runtime logs: errors arrive as exceptions, warnings are for its
+makers."""
 
 REFUSALS: tuple[type[Exception], ...] = (
     RuntimeError,
@@ -138,7 +143,7 @@ class Session:
         try:
             results = self.runtime.run(None, given)
         except REFUSALS as error:
-            raise RuntimeError(str(error)) from error
+            raise RuntimeError(clean_reason(str(error))) from error
         return dict(zip(self.outputs, results, strict=True))
 
     def run_rows(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -184,7 +189,7 @@ def open_session(
         CompileError: CUDA is asked for and not there, or the model is refused.
     """
     options = ort.SessionOptions()
-    options.log_severity_level = 3  # errors arrive as exceptions; warnings are for its makers
+    options.log_severity_level = QUIET
     if threads is not None:
         options.intra_op_num_threads = threads
     if not spinning:
@@ -201,13 +206,32 @@ def open_session(
         runtime = ort.InferenceSession(source, options, providers=providers)
     except REFUSALS as error:
         name = "the model" if isinstance(model, bytes) else str(model)
-        raise CompileError([ModelRefused(None, name, str(error))]) from error
+        raise CompileError([describe_refusal(name, error)]) from error
     if _PROVIDERS[wanted] not in runtime.get_providers():
         if device is Device.CUDA:
             raise CompileError([DeviceMissing(None, "its libraries do not load")])
         wanted = Device.CPU
     return Session(runtime, wanted)
 
+
+def describe_refusal(name: str, error: Exception) -> ModelRefused:
+    """What is said of a model that ONNX Runtime does not load."""
+    status = _STATUS.match(str(error))
+    return ModelRefused(None, name, clean_reason(str(error)), status[1] if status else "")
+
+
+def clean_reason(text: str) -> str:
+    """What ONNX Runtime says of an error, without its status code and the place in its own code."""
+    reason = _OWN_PLACE.sub("", _STATUS.sub("", text))
+    return reason.removeprefix("Exception during initialization: ").strip().rstrip(".")
+
+
+_STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : (\w+) : ")
+_OWN_PLACE = re.compile(
+    r"\S*onnxruntime\S*\.(?:cc|h|hpp|cpp):\d+ .*?\((?:[^()]|\([^()]*\))*\)(?: const)?"
+    r"(?: \[with [^\]]*\])? ?",
+    re.DOTALL,
+)
 
 _PROVIDERS: dict[Device, Any] = {
     Device.CPU: "CPUExecutionProvider",

@@ -15,10 +15,11 @@ from backends.onnx_graph.check import MalformedModel, check_onnx, read_input_sha
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.cases import CHEAP, VALUES, Case, make_cases, make_strange, need_memory
 from backends.onnx_runtime.margins import DEAR_DRAWS, DRAWS, Margin
+from backends.onnx_runtime.messages import locate
 from backends.onnx_runtime.onnx_subject import OnnxSubject
 from backends.onnx_runtime.readback import check_integers
 from backends.onnx_runtime.rounding import evaluate_levels, find_roundings, has_rounding
-from backends.onnx_runtime.session import Device, open_session
+from backends.onnx_runtime.session import Device, Session, open_session
 from backends.onnx_runtime.tolerance import Difference
 from backends.onnx_runtime.torch_subject import TorchSubject
 from compiler.diagnostics import CompileError, Message, Sink
@@ -30,6 +31,7 @@ from compiler.ir.sizes import SizeSearch, pin_sizes
 from compiler.messages.verification import (
     BackendFailed,
     InvalidOnnx,
+    ModelRefused,
     NoAllowedInputs,
     NoPossibleSizes,
     RowsOutsideDomain,
@@ -142,11 +144,12 @@ def _open_onnx(
     try:
         model = check_onnx(path)
     except MalformedModel as error:
-        sink.report(InvalidOnnx(graph.frame.origin, str(path), str(error)))
+        fault = InvalidOnnx(graph.frame.origin, str(path), str(error))
+        sink.report(locate(fault, graph))
         return None
     pinned = pin_sizes(graph, read_input_shapes(model))
     need_memory(graph, pinned)  # a session may fill the tensors of sizes that the file fixes
-    session = open_session(path, device=device)
+    session = _open_session(graph, path, device)
     if has_rounding(graph) and session.device is Device.CPU:
         floats = check_integers(graph, path)
         for message in floats:
@@ -155,6 +158,15 @@ def _open_onnx(
             return None
     options = OnnxOptions(fixed=tuple(pinned.items()))
     return OnnxSubject(graph, weights, path, session, read_opset(path), options), pinned
+
+
+def _open_session(graph: Graph, path: Path, device: Device) -> Session:
+    """A session for the file; where it is refused, the layer of the spec is named."""
+    try:
+        return open_session(path, device=device)
+    except CompileError as error:
+        messages = [locate(m, graph) if isinstance(m, ModelRefused) else m for m in error.messages]
+        raise CompileError(messages) from error
 
 
 @np.errstate(all="ignore")  # large inputs may overflow; results then agree on that
@@ -274,7 +286,7 @@ def _compare(subject: Subject, margin: Margin) -> tuple[CaseResult, Message | No
         found = subject.run(case.inputs)
     except RuntimeError as error:
         origin = margin.graph.frame.origin
-        fault = BackendFailed(origin, name, str(case), str(error))
+        fault = locate(BackendFailed(origin, name, str(case), str(error)), margin.graph)
         return CaseResult(str(case), case.sizes, name, "", np.inf), fault
     output, worst = margin.judge(found)
     result = CaseResult(

@@ -33,19 +33,32 @@ class DeviceMissing(Message):
 class ModelRefused(Message):
     """ONNX Runtime does not load the model.
 
-    The file is damaged, it needs a newer ONNX Runtime, or one of its operators has no
-    implementation for these element types on this device.
+    The file is no ONNX, it is damaged, it needs a newer ONNX Runtime, or one of its operators has
+    no implementation for these element types on this device.
     """
 
     code: ClassVar[str] = "W0821"
     model: str
     reason: str
+    status: str = ""
+    """ONNX Runtime's name of what went wrong."""
 
     def title(self) -> str:
         return f"ONNX Runtime refuses {self.model}: {self.reason}"
 
+    def label(self) -> str:
+        return "this layer is written as the operator that it refuses"
+
     def help(self) -> str:
-        return "a lower `opset`, another device or `f32` may be what it knows"
+        match self.status:
+            case "INVALID_PROTOBUF" | "NO_MODEL" | "NO_SUCHFILE":
+                return "give an ONNX file: `weft compile SPEC -o DIR --onnx` writes one"
+            case "NOT_IMPLEMENTED":
+                return "there are kernels of f32 for every operator: `cast(f32)` before the layer"
+        return (
+            "open it with the version of ONNX Runtime that it was written for; where Weft has just"
+            " written it, please report this with the spec"
+        )
 
 
 @final
@@ -176,6 +189,9 @@ class BackendFailed(Message):
     def label(self) -> str:
         return self.reason
 
+    def help(self) -> str:
+        return "the spec allows these inputs: please report this with the spec"
+
 
 @final
 @dataclass(frozen=True)
@@ -288,3 +304,6 @@ class InvalidOnnx(Message):
 
     def label(self) -> str:
         return self.reason
+
+    def help(self) -> str:
+        return "compile it again; where Weft has just written it, please report this with the spec"
