@@ -400,9 +400,8 @@ class Spec:
         nets: dict[str, Net] = {}
         for train in self.program.trains.values():
             for part in train.nets:
-                nets[f"{train.name}.{part.name}"] = part.net
-            if len(train.nets) == 1:
-                nets[train.name] = train.nets[0].net
+                single = len(train.nets) == 1
+                nets[train.name if single else f"{train.name}.{part.name}"] = part.net
         return {**nets, **self.program.nets, **self.program.models}
 
     def graph(self, name: str) -> Graph:

@@ -15,6 +15,7 @@ from backends.onnx_runtime.session import Device, open_session
 from backends.pytorch.running import read_results, run_training
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.models import START
+from backends.pytorch.script.settings import RESULTS
 from backends.pytorch.script.write import write_training
 from compiler.compression.wording import format_seconds
 from compiler.compression.world import Target
@@ -54,6 +55,9 @@ from weft.measuring import (
     sample_inputs,
 )
 from weft.sizing import find_known
+
+TEXTS = ("results.json", "metrics.jsonl")
+"""Files of a training that the record of the build holds too."""
 
 Array = NDArray[Any]
 Echo = Callable[[str], None]
@@ -166,7 +170,7 @@ class Build:
         files = map(hash_file, filter(Path.is_file, written))
         key = hash_text(*files, *hash_data(train, self.program))
         stage = f"train {train.name}"
-        self._restore_results(stage, key, folder / "results.json")
+        self._restore_texts(stage, key, [folder / name for name in TEXTS])
         if self.cache.is_fresh(stage, key):
             self.echo(f"{stage}: up to date")
         else:
@@ -189,19 +193,21 @@ class Build:
                     on_progress=on_progress,
                     span=train.span,
                 )
-            made = [folder / "best.safetensors", folder / "results.json"]
-            read_trained(train, made[0], train.span)
-            text = made[1].read_text(encoding="utf-8")
-            self.cache.record(stage, key, made, {"seconds": results.seconds, "results": text})
+            read_trained(train, folder / "best.safetensors", train.span)
+            made = [path for path in (folder / name for name in RESULTS) if path.is_file()]
+            texts = {p.name: p.read_text(encoding="utf-8") for p in made if p.name in TEXTS}
+            self.cache.record(stage, key, made, {"seconds": results.seconds, "texts": texts})
         return self.describe_training(train, folder)
 
-    def _restore_results(self, stage: str, key: str, path: Path) -> None:
-        """Writes the figures of a finished training again where only their file is damaged: the
+    def _restore_texts(self, stage: str, key: str, paths: Sequence[Path]) -> None:
+        """Writes the figures of a finished training again where only their files are damaged: the
         record has them, and nothing is to be learned anew."""
-        if not self.cache.has_run(stage, key) or self.cache.find_changed(stage) != [path]:
+        changed = self.cache.find_changed(stage) if self.cache.has_run(stage, key) else []
+        if not set(changed) <= set(paths):
             return
-        self.workshop.files.write(path, self.cache.get_facts(stage)["results"])
-        self.echo(f"{stage}: {path} is written again from the record of the build")
+        for path in changed:
+            self.workshop.files.write(path, self.cache.get_facts(stage)["texts"][path.name])
+            self.echo(f"{stage}: {path} is written again from the record of the build")
 
     def describe_training(self, train: Train, folder: Path) -> Section:
         """The rows of a train: figures by split, best epoch, time, files."""
