@@ -194,3 +194,16 @@ def test_damaged_weights_are_never_used(weft: Weft) -> None:
         status, said = weft("train", "net.weft", "--resume", "--device", "cpu")
         assert status == 1
         assert f"{name}.safetensors" in said
+
+
+def test_a_changed_byte_of_a_checkpoint_is_no_other_setting(weft: Weft) -> None:
+    status, said = weft("train", "net.weft", "--device", "cpu")
+    assert status == 0, said
+    (path,) = Path().rglob("last.safetensors")
+    text = path.read_bytes()
+    assert text.count(b'epochs\\": 1') == 1
+    path.write_bytes(text.replace(b'epochs\\": 1', b'epochs\\": 7'))
+    status, said = weft("train", "net.weft", "--resume", "--device", "cpu")
+    assert status == 1
+    assert "error[W0906]" in said
+    assert "its header is not as a training left it" in said

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.settings import RESULTS, read_settings
@@ -143,13 +145,23 @@ def _refuse_damaged(out: Path, span: Span | None) -> None:
             except WeightsError as error:
                 fault = WeightsUnreadable(span, str(error), trained=True)
                 raise CompileError([fault]) from error
+            progress = _read_progress(path)
+            checksum = progress.pop("checksum", None)
+            if progress and checksum != zlib.crc32(json.dumps(progress).encode()):
+                reason = f"{path}: its header is not as a training left it"
+                raise CompileError([WeightsUnreadable(span, reason, trained=True)])
+
+
+def _read_progress(path: Path) -> dict[str, Any]:
+    """What a file says of the training that it is of; nothing where it is of none."""
+    note = read_note(path).get("progress")
+    progress = parse_json(note) if isinstance(note, str) else None
+    return progress if isinstance(progress, dict) else {}
 
 
 def _find_settings(path: Path) -> Mapping[str, object]:
     """The settings that a file carries; none where it is not one of a training."""
-    note = read_note(path).get("progress")
-    progress = parse_json(note) if isinstance(note, str) else None
-    found = progress.get("settings") if isinstance(progress, dict) else None
+    found = _read_progress(path).get("settings")
     return found if isinstance(found, dict) else {}
 
 

@@ -124,6 +124,7 @@ def save(path: Path, tensors: dict[str, Tensor], training: Training) -> None:
     progress["best_epoch"] = training.best_epoch
     progress["settings"] = training.settings
     progress["scaler"] = training.scaler.state_dict()  #? scaler
+    progress["checksum"] = zlib.crc32(json.dumps(progress).encode())
     tensors = {name: value.contiguous() for name, value in tensors.items()}  #? layout
     part = path.with_suffix(".part")
     save_file(tensors, part, {"progress": json.dumps(progress)})
@@ -289,7 +290,10 @@ def check_settings(path: Path, settings: dict[str, object]) -> None:
     try:
         with safe_open(path, "pt") as file:
             progress = json.loads(file.metadata()["progress"])
-        found = dict(progress["settings"])
+        found, known = dict(progress["settings"]), progress["checksum"]
+        del progress["checksum"]
+        if known != zlib.crc32(json.dumps(progress).encode()):  # some byte is another one
+            raise ValueError
     except (SafetensorError, KeyError, TypeError, ValueError):
         sys.exit(f"{path} is damaged: give --overwrite or another --out")
     others = [
