@@ -120,7 +120,7 @@ def _make_term(step: Graph, value: Value, node: Node | None, factor: float) -> _
         return plain
     target = node.inputs[1]
     assert target is not None, "a loss has a target"
-    ignored = node.op.ignore_index if _may_hold(step, target, node.op.ignore_index) else None
+    ignored = node.op.ignore_index if may_hold(step, target, node.op.ignore_index) else None
     if ignored is None and node.op.weight is None:
         return plain
     return _Term(value, Part(factor, Counting(node.op.weight, ignored)), target)
@@ -139,16 +139,28 @@ def _has_rows(value: Value) -> bool:
     return any(ROWS in dim.symbols for dim in value.type.shape)
 
 
-def _may_hold(step: Graph, value: Value, number: int) -> bool:
+def may_hold(step: Graph, value: Value, number: int) -> bool:
     """Whether a tensor may hold a number, by its dtype and those that it was converted from."""
-    while True:
-        low, high = value.type.dtype.range
+    for each in _trace_back(step, value):
+        low, high = each.type.dtype.range
         if not low <= number <= high:
             return False
+    return True
+
+
+def find_first(step: Graph, value: Value) -> Value:
+    """The value that the same numbers were first, before they were converted and moved."""
+    return list(_trace_back(step, value))[-1]
+
+
+def _trace_back(step: Graph, value: Value) -> Iterator[Value]:
+    """A value, and those that it was converted and moved from, the first last."""
+    while True:
+        yield value
         maker = step.producers.get(value.name)
         if maker is None or not (maker.op.moves or isinstance(maker.op, Cast)):
-            return True
+            return
         given = _operands(maker)
         if len(given) != 1:
-            return True
+            return
         value = given[0]

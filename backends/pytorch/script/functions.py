@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from backends.pytorch.functions import emit_function
+from backends.pytorch.script.counting import guard_losses
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.fitting import fit_inside
 from backends.pytorch.script.models import find_classes
@@ -18,7 +19,8 @@ def emit_objective(facts: Facts) -> list[str]:
     nets = {net.prefix: names[net.name] if net.prefix else "model" for net in facts.train.nets}
     graphs = {net.prefix: net.net.graph for net in facts.train.nets}
     trained = next((nets[n.prefix] for n in facts.train.nets if not facts.is_frozen(n)), "")
-    return _emit(facts, facts.step, "compute_loss", nets, graphs, trained)
+    step = guard_losses(facts.step, facts.train.data)
+    return _emit(facts, step, "compute_loss", nets, graphs, trained)
 
 
 def emit_column_function(facts: Facts) -> list[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from compiler.diagnostics import Message
-from compiler.ir.graph import Graph, Node, Value
+from compiler.ir.graph import Graph, Node
 from compiler.messages.metrics import AxesDisagree, RowsDisagree
-from compiler.ops.choosing import Cast
 from compiler.ops.class_losses import ClassLoss
 from compiler.program import MetricUse
 from compiler.records import dataclass
 from compiler.source import Span
+from compiler.training.loss_parts import find_first
 from compiler.training.weighting import MASK, LabelComparison, ScoreComparison
 
 
@@ -28,7 +28,7 @@ def find_disagreements(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Messa
         if not isinstance(use.metric, LabelComparison):
             continue
         values = [outputs[name] for name in use.reads[:2]]
-        loss = _choose_loss(losses, [_find_source(step, value) for value in values])
+        loss = _choose_loss(losses, [find_first(step, value).name for value in values])
         if loss is None:
             continue
         chosen[loss.node.output.name] = loss
@@ -66,7 +66,7 @@ def _find_losses(step: Graph) -> Iterator[_Loss]:
     for node in _find_needed(step):
         scores, labels = (*node.inputs, None, None)[:2]
         if isinstance(node.op, ClassLoss) and scores is not None and labels is not None:
-            sources = _find_source(step, scores), _find_source(step, labels)
+            sources = find_first(step, scores).name, find_first(step, labels).name
             yield _Loss(node, node.op, scores.type.rank, *sources)
 
 
@@ -90,15 +90,3 @@ def _find_needed(step: Graph) -> Iterator[Node]:
         if any(v.name in needed for v in node.outputs):
             needed |= {v.name for v in node.inputs if v is not None}
             yield node
-
-
-def _find_source(step: Graph, value: Value) -> str:
-    """The value that the same numbers were first, before they were converted and moved."""
-    maker = step.producers.get(value.name)
-    while maker is not None and (maker.op.moves or isinstance(maker.op, Cast)):
-        given = [v for v in maker.inputs if v is not None]
-        if len(given) != 1:
-            break
-        value = given[0]
-        maker = step.producers.get(value.name)
-    return value.name
