@@ -61,7 +61,7 @@ CASES: list[tuple[str, Reference, list[int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("loss", "reference", "ignored"), CASES, ids=lambda c: str(c)[:60])
+@pytest.mark.parametrize(("loss", "reference", "ignored"), CASES, ids=[c[0] for c in CASES])
 def test_the_objective_of_nothing_is_0(
     loss: str,
     reference: Reference,
