@@ -19,7 +19,7 @@ from compiler.messages.nets import ModelHasNo, NothingReturned
 from compiler.messages.values import RecursionTooDeep
 from compiler.syntax import Model
 
-CALL_WORK = 40
+CALL_WORK = 60
 """What a call costs by itself, in expressions evaluated."""
 
 
