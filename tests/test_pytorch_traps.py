@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backends.pytorch.conditions import find_checked
+from backends.pytorch.expressions import Expressions
+from backends.pytorch.fold import fold_graphs
 from backends.pytorch.load import assign_weights, load_module, run_source
 from backends.pytorch.modules import (
     constructor_arguments,
@@ -17,6 +20,10 @@ from backends.pytorch.modules import (
     emit_module,
     root_class,
 )
+from backends.pytorch.paths import read_path
+from backends.pytorch.reading import Reading
+from backends.pytorch.statements import Statements
+from backends.pytorch.terms import Form, Part, Tree, name
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.hint import HintBinary, HintConst, HintName
@@ -368,3 +375,32 @@ def test_a_block_whose_reshape_acts_in_one_call_only() -> None:
         "    output z = part(x) + part(y) + flat(x)\n}\n"
     ).graph
     assert_means_the_same(graph, {"batch": 3})
+
+
+# --- long expressions -------------------------------------------------------------------------
+
+
+def test_parts_of_a_long_expression_overwrite_nothing_that_the_rest_reads() -> None:
+    source = "model M { input x: f32[batch, 4]\n output y = x -> dense(4) as fc -> relu }"
+    target = fold_graphs([build(source).graph]).classes[-1]
+    expressions = Expressions(lambda path: read_path(target, path))
+    out = Statements(target, Reading(target, find_checked(target)), expressions, 0)
+    longer = {f"{letter * 30}": 3.0 + number for number, letter in enumerate("abcdef")}
+    values = {"x": 2.0, "y": 5.0, "z": 7.0, **longer}
+
+    def chain(sign: str, *parts: Part) -> Tree:
+        whole, *rest = parts
+        for part in rest:
+            whole = Tree(Form.INFIX, sign, (whole, part))
+        assert isinstance(whole, Tree)
+        return whole
+
+    a, b, c, d, e, f = map(name, longer)
+    above = chain("+", chain("*", a, b, name("x")), chain("*", c, d), name("y"))
+    below = chain("-", chain("*", d, e, name("z")), chain("*", f, a), name("x"))
+    tree = chain("/", above, below)
+    expected = eval(out.text(tree), dict(values))
+    out.put("result", tree)
+    assert len(out.lines) > 3
+    exec("\n".join(out.lines), values)
+    assert values["result"] == expected

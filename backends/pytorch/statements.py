@@ -159,7 +159,11 @@ class Statements:
             used = {t.label for t in subtrees(tree) if t.form is Form.NAME} | self.live_names()
             spare = (n for n in SPARE_NAMES if n not in used)
             variable = next(spare, None) or free_name("x", used)
+            # what the rest of the expression reads must outlive the parts of this one
+            held = used - self.flow.reserved
+            self.flow.reserved |= held
             self.put(variable, inner)
+            self.flow.reserved -= held
             tree = _replace_part(tree, inner, name(variable))
 
     def live_names(self) -> set[str]:
