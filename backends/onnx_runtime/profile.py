@@ -55,9 +55,11 @@ def profile_kernels(
     taken: dict[str, list[float]] = defaultdict(list)
     for name, time in _find_kernels(events):
         taken[name].append(time)
-    spent = {name: _take_median(times, calls) for name, times in taken.items()}
-    fused = _Fused(onnx.load(model, load_external_data=False), set(spent))
-    return {fused.find(name): time for name, time in spent.items()}
+    fused = _Fused(onnx.load(model, load_external_data=False), set(taken))
+    spent: dict[tuple[str, ...], float] = defaultdict(float)
+    for name, times in taken.items():
+        spent[fused.find(name)] += _take_median(times, calls)
+    return dict(spent)
 
 
 def _take_median(times: Sequence[float], calls: int) -> float:
@@ -71,14 +73,18 @@ class _Fused:
     """Which nodes of a file went into a kernel: those before it that do not run by themselves."""
 
     def __init__(self, model: onnx.ModelProto, kernels: set[str]) -> None:
-        self.makers = {name: node for node in model.graph.node for name in node.output}
-        self.nodes = {node.name: node for node in model.graph.node}
-        self.alone = {_strip(name) for name in kernels}
+        own = list(_walk_nodes(model.graph))
+        self.makers = {name: node for node in own for name in node.output}
+        self.nodes = {node.name: node for node in own}
+        found = (self.trace(name) for name in kernels)
+        self.alone = {node.name for node in found if node is not None}
 
     def find(self, name: str) -> tuple[str, ...]:
         """The names of the nodes in a kernel."""
-        found = [_strip(name)]
-        node = self.nodes.get(found[0])
+        node = self.trace(name)
+        if node is None:
+            return (name,)
+        found = [node.name]
         while node is not None:
             node = self.makers.get(node.input[0]) if node.input else None
             if node is None or node.name in self.alone:
@@ -86,10 +92,31 @@ class _Fused:
             found.append(node.name)
         return tuple(found)
 
+    def trace(self, name: str) -> onnx.NodeProto | None:
+        """The node of the file that a kernel comes from, by the name that the runtime's rewriting
+        gave it; None for what the runtime added.
 
-def _strip(name: str) -> str:
-    """The name of a node without what the runtime's rewriting adds."""
-    return re.sub(r"(_token_\d+|_nchwc)+$", "", name)
+        A name that would stand twice ends with `_token_5`. A convolution in blocks of channels has
+        the name of what it puts out and `_nchwc`. A layer with its activation is `fused NAME` of
+        the layer; other fusions write more behind the name: `matmul/MatMulScaleFusion/`.
+        """
+        name = re.sub(r"(_token_\d+)+$", "", name)
+        result = name.removesuffix("_nchwc")
+        if result != name and result in self.makers:
+            return self.makers[result]
+        whole = result.removeprefix("fused ")
+        starts = [whole, *(whole[: m.start()] for m in re.finditer("[/_]", whole))]
+        known = [start for start in starts if start in self.nodes]
+        return self.nodes[max(known, key=len)] if known else None
+
+
+def _walk_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of the bodies of its loops, those of the graph itself last."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _walk_nodes(attribute.g)
+    yield from graph.node
 
 
 def _find_kernels(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
