@@ -90,6 +90,56 @@ def test_names_of_loops_are_no_code(
     assert not any(tmp_path.iterdir())
 
 
+BAD = """"Z}}.,open('EXECUTED','w')])],print(# what is long enough for the line to break""" + '.W"'
+INDEXES = (
+    f'[{BAD}, "x"][1]][i',
+    f"len([{BAD}]) + i",
+    'if i > 0 then "a" else "b"][i',
+    f"if i > 9 then {BAD} else i",
+    '["p.q", "r.s", "t.u"][i]',
+    "floor(i * 0.5 + 0.5 * i)",
+    "max(i, 0)",
+    "round(i / 1)",
+)
+
+
+@pytest.mark.parametrize("index", INDEXES)
+def test_what_an_index_of_a_stage_holds_is_no_code(
+    index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    body = f"for i in 0..3 {{ x = x -> dense(i + 3) as l[{index}] }}"
+    spec = loads(f"model M {{ input x: f32[b, 4]\n {body}\n output y = x -> dense(4) }}")
+    module = spec.model("M").torch()
+    assert sum(p.numel() for p in module.parameters()) == 15 + 16 + 25 + 24
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_net_of_a_train_has_no_dot_in_its_name(tmp_path: Path) -> None:
+    table = "a,b,c\n" + "0.5,1.5,2.5\n" * 8
+    (tmp_path / "t.csv").write_text(table, encoding="utf-8")
+    source = """
+model M { input x: f32[n, 2]
+    output y = x -> dense(1) }
+data D { source csv("t.csv")
+    x = stack([a, b], axis=0)
+    t = reshape(c, [1])
+    split in_order, train=4, val=4 }
+train fit on D { net NAME = M
+    net other = M
+    minimize mse(NAME(x), other(x) + t) with sgd
+    batch 4
+    epochs 1
+    seed 0 }
+"""
+    path = tmp_path / "net.weft"
+    for name, codes in (("`x.y`", ["W0507"]), ("`xy`", [])):
+        path.write_text(source.replace("NAME", name), encoding="utf-8")
+        sink = Sink()
+        check(path, sink=sink)
+        assert [message.code for message in sink.messages] == codes
+
+
 def test_names_of_loops_that_are_one_in_python_stay_apart() -> None:
     body = "for `a b` in 0..2 { for a_b in 0..3 { x = x -> dense(4) as l[`a b`][a_b] } }"
     spec = loads(f"model M {{ input x: f32[b, 4]\n {body}\n output y = x }}")

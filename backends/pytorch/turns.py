@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from compiler.ir.graph import Argument, Frame, Turn
 from compiler.ir.hint import (
+    HINT_FUNCTIONS,
     Hint,
+    HintBinary,
+    HintCall,
+    HintChoose,
     HintConst,
     HintError,
+    HintItem,
+    HintList,
     HintName,
     HintText,
+    HintUnary,
     evaluate_hint,
     hint_names,
+    python_function,
     rename_hint,
     text_inside,
 )
@@ -144,11 +153,40 @@ def _literal(value: object) -> Hint:
     return HintConst(value)  # type: ignore[arg-type]
 
 
+_WORD = re.compile(r"\w+")
+
+
+def _fits_path(hint: Hint) -> bool:
+    """Whether an expression may stand between the dots and braces of a path: it holds neither,
+    and no quotation mark but around words. What nobody reads (`["...", "a"][1]`) counts too."""
+    match hint:
+        case HintName():
+            return True
+        case HintConst(str() as text):
+            return _WORD.fullmatch(text) is not None
+        case HintConst(value):
+            return isinstance(value, int)
+        case HintUnary(_, operand):
+            return _fits_path(operand)
+        case HintBinary(_, left, right):
+            return _fits_path(left) and _fits_path(right)
+        case HintChoose(condition, then, otherwise):
+            return all(map(_fits_path, (condition, then, otherwise)))
+        case HintItem(items, HintConst() | HintName() | HintBinary() as index):
+            return _fits_path(items) and _fits_path(index)
+        case HintCall(function, arguments) if function in HINT_FUNCTIONS:
+            return python_function(function) == function and all(map(_fits_path, arguments))
+        case HintList(parts):
+            return all(map(_fits_path, parts))
+    return False
+
+
 def write_slot(
     frame: Frame, parts: Sequence[tuple[str, Hint | None]], values: Mapping[str, object]
 ) -> str | None:
     """A path below a call as all turns of its loops say it: `layers.{i}`. `parts` are its pieces
-    with how they were written; None where no name of a loop is in them."""
+    with how they were written; None where no name of a loop is in them, or where what is in them
+    cannot stand in a path: there the turns print one by one."""
     pieces: list[Hint] = []
     for text, hint in parts:
         pieces += [HintConst(".")] if pieces else []
@@ -157,11 +195,15 @@ def write_slot(
     names = set(hint_names(whole))
     if not names or not names <= turn_names(frame):
         return None
+    written = [piece for piece in pieces if not isinstance(piece, HintConst)]
     try:
         found = evaluate_hint(whole, values)
+        known = [str(evaluate_hint(piece, values)) for piece in written]
     except HintError:
         return None
     if found != ".".join(text for text, _ in parts):
+        return None
+    if not all(map(_fits_path, written)) or not all(map(_WORD.fullmatch, known)):
         return None
     # names are code from here on, which a name of the spec need not be
     spelled = rename_hint(whole, {n: HintName(safe_name(n)) for n in names})

@@ -126,7 +126,11 @@ def find_calls(source: str) -> frozenset[str]:
         match node:
             case ast.Call(ast.Name(name)):
                 found.add(name)
-            case ast.Call(ast.Attribute(ast.Name(owner), name)) if owner != "self":
+            case ast.Call(ast.Attribute(ast.Name("self"))):
+                pass
+            case ast.Call(ast.Attribute(ast.Attribute() | ast.Subscript())):
+                pass  # a member of a module
+            case ast.Call(ast.Attribute(_, name)):
                 found.add(name)
     return frozenset(found) - own
 

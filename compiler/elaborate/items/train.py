@@ -34,6 +34,7 @@ from compiler.ir.graph import Graph
 from compiler.ir.hint import HintName
 from compiler.messages.clauses import ClauseMissing, ReferenceMissing
 from compiler.messages.names import NotAvailable
+from compiler.messages.nets import BadLabel
 from compiler.messages.training import NetIsNoModel, NothingRead
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
@@ -268,6 +269,11 @@ class TrainRun:
         body = context.body
         found: list[TrainedNet] = []
         accepted = True
+        for name, value in body.nets.items():
+            if "." in name:  # each net is a module of the script, under its name
+                span = next(_flatten([value])).span
+                body.report(BadLabel(span, name, "the name of a net of a train has no dot"))
+                accepted = False
         placed = [*_flatten(body.nets.values()), *context.home.nets.values()]
         for net in placed:
             if not isinstance(net.layer, BlockLayer) or net.layer.kind != "model":
