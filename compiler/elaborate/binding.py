@@ -28,7 +28,8 @@ def _refuse(name: str, value: Val) -> bool:
 class Formal:
     """A parameter of something callable. `tensor` ones may be left out at the front of a call,
     which then waits for them; `fits` says whether a value can stand there, for that decision,
-    `admits` whether it could if nothing else makes sense of the call (a number beside tensors)."""
+    `admits` whether it could if nothing else makes sense of the call (a number beside tensors, a
+    tensor of another type)."""
 
     name: str
     tensor: bool

@@ -197,7 +197,7 @@ def _is_tensor_list(value: Val) -> bool:
 def _sign_block(file: FileScope, item: Item) -> Signature:
     signature = read_signature(file, item)
     formals = [
-        Formal(spec.name.text, True, True, _fit_pattern(spec.pattern, optional=False))
+        Formal(spec.name.text, True, True, _fit_pattern(spec.pattern, optional=False), _is_tensor)
         for spec in signature.inputs
     ]
     for parameter in signature.parameters:
@@ -205,7 +205,7 @@ def _sign_block(file: FileScope, item: Item) -> Signature:
         if parameter.is_tensor:
             kind = parameter.kind
             fits = _fit_pattern(None if isinstance(kind, str) else kind, optional=not required)
-            formals.append(Formal(parameter.name, True, required, fits))
+            formals.append(Formal(parameter.name, True, required, fits, _is_tensor))
         else:
             formals.append(Formal(parameter.name, False, required, _anything))
     return Signature(item.name.text, tuple(formals), item.name.span)
@@ -228,6 +228,11 @@ def _fit_pattern(
         return False
 
     return fits
+
+
+def _is_tensor(value: Val) -> bool:
+    """A tensor of another type than is declared: it is told of as such."""
+    return isinstance(value, Tensor)
 
 
 def _anything(value: Val) -> bool:
