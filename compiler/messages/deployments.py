@@ -103,7 +103,8 @@ class FixedAgainstData(Message):
 @dataclass(frozen=True)
 class FixedAgainstTarget(Message):
     """A deployment fixes a size to another number than the `target` of its variant measures it
-    with. A file whose size is fixed runs with no other."""
+    with. A file whose size is fixed runs with no other. What is measured is the file of the first
+    deployment of a variant: further ones may fix other sizes."""
 
     code: ClassVar[str] = "W1357"
     bad: ClassVar[str] = (
@@ -115,6 +116,7 @@ class FixedAgainstTarget(Message):
         train_spec()
         + "variant tiny of fit { apply quantize(stored8)  target cpu, batch=3 }\n"
         + "deploy tiny as onnx { fix batch=3 }\n"
+        + "deploy tiny as onnx { fix batch=4 }\n"
     )
 
     dim: str

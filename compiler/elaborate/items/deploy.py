@@ -58,6 +58,7 @@ class DeployRun:
         nets: Mapping[str, Net],
         open_data: Callable[[FileScope, DataItem, Reference], DataSet | None],
         open_variant: OpenVariant,
+        deployed: set[str],
     ) -> None:
         self.scope = scope
         self.item = item
@@ -65,6 +66,7 @@ class DeployRun:
         self.nets = nets
         self.open_data = open_data
         self.open_variant = open_variant
+        self.deployed = deployed  # the variants of the deployments before
         self.once = Once()
         self.opset = 21
         self.dynamic: list[Name] | None = None
@@ -92,6 +94,9 @@ class DeployRun:
         self.body.execute(self.item.body)
         if subject is None:
             return None
+        first = subject.variant is None or subject.variant.name not in self.deployed
+        if subject.variant is not None:
+            self.deployed.add(subject.variant.name)
         graph = self.choose_outputs(subject.graph)
         columns = subject.columns
         if self.preprocess is not None and graph is not None:
@@ -104,7 +109,7 @@ class DeployRun:
         if graph is None:
             return None
         self.check_dims(graph)
-        self.check_fixed(subject)
+        self.check_fixed(subject, measured=first)
         self.check_labels(graph)
         if self.scope.session.faults > before:
             return None
@@ -264,17 +269,18 @@ class DeployRun:
         if self.dynamic is not None and missing and named <= set(graph.symbols):
             self.body.report(DimensionWithoutSize(self.dynamic_span, missing))
 
-    def check_fixed(self, subject: Subject) -> None:
-        """Whether fixed sizes are those of the data, and of the target of the variant."""
-        variant = subject.variant
-        measured = dict(variant.target.sizes) if variant is not None else {}
+    def check_fixed(self, subject: Subject, *, measured: bool) -> None:
+        """Whether fixed sizes are those of the data, and of the target of the variant, where this
+        is the file that is measured: that of its first deployment."""
+        variant = subject.variant if measured else None
+        aimed = dict(variant.target.sizes) if variant is not None else {}
         for name, size in self.fixed:
             given = subject.sizes.get(name.text, size)
             if given != size:
                 message = FixedAgainstData(name.span, name.text, size, given, subject.source)
                 self.body.report(message)
-            elif variant is not None and measured.get(name.text, size) != size:
-                other = measured[name.text]
+            elif variant is not None and aimed.get(name.text, size) != size:
+                other = aimed[name.text]
                 fault = FixedAgainstTarget(name.span, name.text, size, other, variant.name)
                 self.body.report(fault)
 

@@ -162,11 +162,13 @@ class _Assembly:
         """Every deployment, under the name of what it deploys; a second one gets a number. A
         variant with arguments has a name of its own."""
         found: list[Deploy] = []
+        deployed: set[str] = set()
+        open_variant = variants.open_named
         for item in self.scope.file.items:
             if not isinstance(item, DeployItem):
                 continue
             base = ".".join(part.text for part in item.subject.path)
-            run = DeployRun(self.scope, item, trains, nets, self.open_named, variants.open_named)
+            run = DeployRun(self.scope, item, trains, nets, self.open_named, open_variant, deployed)
             made = self.scope.session.attempt(partial(run.run, base))
             if made is not None:
                 taken = [deploy.name for deploy in found]
