@@ -100,6 +100,12 @@ def test_faults_of_the_command_line(weft: Weft, code: str, arguments: str) -> No
     assert printed.endswith("status 1")
 
 
+def test_missing_weights_are_told_with_their_place(weft: Weft) -> None:
+    printed = weft("compile", "train.weft", "-o", "out")
+    assert "--> train.weft:" in printed
+    assert "--weights output/train/fit/best.safetensors" in printed
+
+
 def test_arguments_that_only_calls_give_are_no_settings(weft: Weft) -> None:
     block = "block act(x: f32[n, d], width: int, slope: float = 0.1) { return x -> relu }\n"
     Path("net.weft").write_text(block + SPEC)

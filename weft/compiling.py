@@ -124,11 +124,20 @@ def gather_weights(
         whole = list(find_paths(target, program))
         return read_all_weights(target.graph, file, fitted, whole), ()
     if target.net is None:
-        raise CompileError([WeightsNeeded(None, target.name, program.source.path)])
+        raise CompileError([_need_weights(target, program)])
     weights = find_weights(target.net, root) | fitted
     if target.net.loads or not target.graph.parameters:
         return weights, ()
     return weights, (FreshWeights(target.net.span, target.name),)
+
+
+def _need_weights(target: Target, program: Program) -> WeightsNeeded:
+    """What is said where the weights of a train are missing."""
+    deploy, path = target.deploy, program.source.path
+    name = target.name if deploy is None or deploy.train is None else deploy.train
+    span = program.trains[name].span if deploy is None else deploy.span
+    file = Path("output") / Path(path).stem / name / "best.safetensors"
+    return WeightsNeeded(span, target.name, path, str(file))
 
 
 def find_paths(target: Target, program: Program) -> Iterator[str]:

@@ -482,18 +482,22 @@ class NotAnArray(Message):
 @dataclass(frozen=True)
 class WeightsNeeded(Message):
     """A train was to be compiled to ONNX, but its weights are made by training and no file with
-    them was given."""
+    them was given. `weft build` trains it and writes the ONNX files of its deployments too."""
 
     code: ClassVar[str] = "W0914"
 
     name: str
     spec: str
+    file: str  # where a build leaves the weights, if no other folder is asked for
 
     def title(self) -> str:
-        return f"`{self.name}` has no weights before it is trained"
+        return f"`{self.name}` is compiled with trained weights, and no file gives them"
+
+    def label(self) -> str:
+        return "these weights are made by training"
 
     def help(self) -> str:
-        return f"run `weft build {self.spec}`, or give a file with `--weights FILE`"
+        return f"after `weft build {self.spec}`, give those of the build: `--weights {self.file}`"
 
 
 @dataclass(frozen=True)
