@@ -127,8 +127,8 @@ CASES: dict[tuple[type[Described], str], Case] = {
     (Prune, "importance"): (prune(), prune(importance=L1())),
     (Prune, "ranking"): (prune(), prune(ranking="global")),
     (Prune, "most"): (
-        prune(channels=0.8, ranking="global", most=0.85),
-        prune(channels=0.8, ranking="global", most=0.5),
+        prune(channels=0.5, ranking="global", most=0.9),
+        prune(channels=0.5, ranking="global", most=0.5),
     ),
     (Prune, "round_to"): (prune(channels=0.3), prune(channels=0.3, round_to=8)),
     (Prune, "only"): (prune(only=ONE), prune(only=OTHER)),

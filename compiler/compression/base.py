@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -94,6 +94,18 @@ class CompressionPass(Described):
             bounded: the figures that the variant bounds from above.
             span: where the pass is called.
         """
+        return None
+
+    @property
+    def may_round(self) -> bool:
+        """Whether the net may round to steps behind it, as integer arithmetic does."""
+        return False
+
+    def find_unprepared(
+        self, before: Sequence[CompressionPass], graph: Graph, span: Span | None
+    ) -> Message | None:
+        """What the pass needs and neither the net of its variant nor the passes `before` give it;
+        None where nothing is missing."""
         return None
 
     def find_target_fault(self, target: Target, span: Span | None) -> Message | None:

@@ -7,6 +7,7 @@ from typing import ClassVar, final
 
 from compiler.diagnostics import Label, Message
 from compiler.messages.items import train_spec
+from compiler.messages.variants import variant_spec
 from compiler.records import dataclass
 from compiler.source import Span
 
@@ -176,6 +177,8 @@ class NoScalesToLearn(Message):
     Weights that are only stored in few bits have no such steps either."""
 
     code: ClassVar[str] = "W1105"
+    bad: ClassVar[str] = variant_spec("apply finetune(learn_scales=true)")
+    good: ClassVar[str] = variant_spec("apply quantize(int8) -> finetune(learn_scales=true)")
 
     def title(self) -> str:
         return "`learn_scales` finds no scales"

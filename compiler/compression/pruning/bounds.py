@@ -32,13 +32,20 @@ def count_channels_left(
         allows: whether the layer at a path may be touched.
     """
     groups = [g for g in find_channels(graph).groups if all(map(allows, g.makers))]
-    sizes = [group.size for group in groups]
-    if most is None:
-        gone = choose_uniform(sizes, share)
-    else:
-        gone = [min(size - 1, math.floor(size * most)) for size in sizes]
+    gone = count_most_gone(groups, share, most)
     bounds = [_count_left(graph, groups, round_widths(groups, gone, m)) for m in multiples]
     return {path: min(bound[path] for bound in bounds) for path in bounds[0]}
+
+
+def count_most_gone(
+    groups: Sequence[ChannelGroup], share: float, most: float | None
+) -> Sequence[int]:
+    """How many channels of each group go at most, before widths are rounded; the options are
+    those of `count_channels_left`."""
+    sizes = [group.size for group in groups]
+    if most is None:
+        return choose_uniform(sizes, share)
+    return [min(size - 1, math.floor(size * most)) for size in sizes]
 
 
 def _count_left(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar, final
 
 import numpy as np
@@ -14,7 +14,7 @@ from compiler.compression.pruning.groups import Channels, Member
 from compiler.compression.world import World
 from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import Array, evaluate
-from compiler.ir.graph import Node
+from compiler.ir.graph import Graph, Node
 from compiler.messages.pruning import NoRowsToJudgeBy
 from compiler.messages.tuning import NothingToTrainOn
 from compiler.ops.normalization import BatchNorm
@@ -47,6 +47,10 @@ class Importance(Described):
         Raises:
             Fault: which setting, and why.
         """
+
+    def find_scored(self, graph: Graph) -> Collection[str] | None:
+        """The parameters that alone tell what a channel is worth; None where all may."""
+        return None
 
     @abstractmethod
     def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
@@ -186,12 +190,16 @@ class BatchNormScale(Importance):
     name = "batch_norm"
     of_weights = False
 
-    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
-        scales = {
+    def find_scored(self, graph: Graph) -> Collection[str]:
+        """The scales of batch norms."""
+        return {
             node.inputs[1].name
-            for node in net.graph.nodes
+            for node in graph.nodes
             if isinstance(node.op, BatchNorm) and node.op.affine and node.inputs[1] is not None
         }
+
+    def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
+        scales = self.find_scored(net.graph)
         return lambda path: np.abs(_numbers(net, path)) if path in scales else None
 
 

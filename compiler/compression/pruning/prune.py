@@ -11,7 +11,11 @@ import numpy as np
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
 from compiler.compression.low_rank.layers import walk_nodes
 from compiler.compression.pruning.alignment import MULTIPLES, align_widths
-from compiler.compression.pruning.bounds import count_channels_left, count_sides_left
+from compiler.compression.pruning.bounds import (
+    count_channels_left,
+    count_most_gone,
+    count_sides_left,
+)
 from compiler.compression.pruning.cutting import cut_net
 from compiler.compression.pruning.dead import remove_dead_neurons
 from compiler.compression.pruning.groups import ChannelGroup, Channels, find_channels
@@ -32,11 +36,14 @@ from compiler.compression.pruning.widths import (
     round_widths,
 )
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
+from compiler.compression.wording import describe_pass
 from compiler.compression.world import World
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.evaluate import Array
 from compiler.ir.graph import Graph
+from compiler.messages.effects import PassDoesNothing
 from compiler.messages.pruning import NoRowsToJudgeBy, NothingToCut
+from compiler.messages.wording import count as count_of
 from compiler.ops.convolution import Conv, ConvTranspose
 from compiler.ops.linear import Dense
 from compiler.records import dataclass
@@ -47,6 +54,9 @@ from compiler.training.settings import (
     require_at_least_zero,
     require_part,
 )
+
+MOST = 0.9
+"""The share of a group that a ranking takes at most, where nothing else is said."""
 
 
 @COMPRESSION.register
@@ -73,7 +83,7 @@ class Prune(CompressionPass):
     - `ranking`: "uniform" takes the same share of every group of channels (or of every weight),
       "global" the least important anywhere, "layer" tries each group by itself and takes where
       the loss suffers least.
-    - `most`: the share of a group that "global" and "layer" take at most.
+    - `most`: the share of a group that "global" and "layer" take at most; 90% without it.
     - `round_to`: the widths of groups that are cut become the nearest multiples of this number,
       but not 0; a group that is narrower than it stays whole. "fastest" lets the clock choose:
       multiples of 8 or 16 where the net is then faster on the target by a tenth or more, with no
@@ -94,7 +104,7 @@ class Prune(CompressionPass):
     tolerance: float = 0.0
     importance: Importance = L2()
     ranking: Literal["uniform", "global", "layer"] = "uniform"
-    most: float = 0.9
+    most: float | None = None
     round_to: int | Literal["fastest"] = 1
     only: tuple[str, ...] | None = None
     except_: tuple[str, ...] = ()
@@ -107,16 +117,15 @@ class Prune(CompressionPass):
         if self.channels is None:
             return 1
         uniform = self.ranking == "uniform"
-        share = self.channels if uniform else self.most
+        share = self.channels if uniform else self._limit
         return count_sides_left(shape, share, roundings=int(uniform) + int(self.round_to != 1))
 
     def count_all_least(self, graph: Graph) -> Mapping[str, int]:
         """What the groups of channels leave."""
         if self.channels is None:
             return {}
-        most = None if self.ranking == "uniform" else self.most
-        multiples = MULTIPLES if self.round_to == "fastest" else (self.round_to,)
-        return count_channels_left(graph, self.channels, most, multiples, self._allows)
+        multiples = self._multiples
+        return count_channels_left(graph, self.channels, self._bound, multiples, self._allows)
 
     def check(self) -> None:
         """Refuses settings that mean nothing; raises `Fault`."""
@@ -139,6 +148,21 @@ class Prune(CompressionPass):
         self._check_together()
 
     @property
+    def _limit(self) -> float:
+        """The share of a group that a ranking takes at most."""
+        return MOST if self.most is None else self.most
+
+    @property
+    def _bound(self) -> float | None:
+        """The same; None where every group loses the same share."""
+        return None if self.ranking == "uniform" else self._limit
+
+    @property
+    def _multiples(self) -> Sequence[int]:
+        """What widths may be multiples of."""
+        return MULTIPLES if self.round_to == "fastest" else (self.round_to,)
+
+    @property
     def keeps_layers(self) -> bool:
         """Where only single weights become zero."""
         return self.channels is None and not self.zeros
@@ -151,14 +175,12 @@ class Prune(CompressionPass):
     def find_fault(
         self, graph: Graph | None, bounded: Collection[str], span: Span | None
     ) -> Message | None:
-        """A net of which no layer can be cut, or the patterns leave none."""
+        """A net of which no layer can be cut, or the patterns, the importance or the multiples of
+        widths leave none."""
         if graph is None or self.zeros:
             return None
         if self.channels is not None:
-            channels = find_channels(graph)
-            if any(all(map(self._allows, group.makers)) for group in channels.groups):
-                return None
-            return NothingToCut(span, "channels", _list_reasons(channels.obstacles))
+            return self._find_uncut(graph, self.channels, span)
         kinds = (Dense, Conv, ConvTranspose)
         nodes = [node for node, _ in walk_nodes(graph) if isinstance(node.op, kinds)]
         paths = list(dict.fromkeys(map(layer_path, nodes)))
@@ -166,7 +188,38 @@ class Prune(CompressionPass):
             return None
         return NothingToCut(span, "weights", _list_reasons(dict.fromkeys(paths, KEPT_OUT)))
 
+    def _find_uncut(self, graph: Graph, share: float, span: Span | None) -> Message | None:
+        """Why no channel can go; None where some may."""
+        channels = find_channels(graph)
+        groups = [group for group in channels.groups if all(map(self._allows, group.makers))]
+        if not groups:
+            return NothingToCut(span, "channels", _list_reasons(channels.obstacles))
+        scored = self.importance.find_scored(graph)
+        if scored is not None:
+            told = [g for g in groups if any(member.path in scored for member in g.members)]
+            if not told:
+                unscored = {path: self._silence for group in groups for path in group.makers}
+                return NothingToCut(span, "channels", _list_reasons(unscored), unscored=True)
+            groups = told
+        gone = count_most_gone(groups, share, self._bound)
+        if any(any(round_widths(groups, gone, multiple)) for multiple in self._multiples):
+            return None
+        multiple = f", in multiples of {self.round_to}" if self.round_to != 1 else ""
+        reasons = (
+            f"`{group.makers[0]}`: of its {count_of(group.size, 'channel')} none can go{multiple}"
+            for group in groups
+        )
+        return PassDoesNothing(span, describe_pass(self), tuple(reasons))
+
+    @property
+    def _silence(self) -> str:
+        return f"`{self.importance.name}` says nothing about its channels"
+
     def _check_together(self) -> None:
+        self._check_most()
+        if self.zeros and self.importance != L2():
+            reason = "`zeros` takes what adds nothing, whatever its importance"
+            refuse_together(self.name, "importance", reason, "leave it out")
         if self.channels is None and not self.zeros and not self.importance.of_weights:
             reason = f"`{self.importance.name}` says nothing about single weights"
             refuse_together(self.name, "importance", reason, "take `l1`, `taylor` or `activation`")
@@ -181,6 +234,19 @@ class Prune(CompressionPass):
         if self.tolerance and not self.zeros:
             reason = "only `zeros` asks what counts as zero"
             refuse_together(self.name, "tolerance", reason, "leave it out")
+
+    def _check_most(self) -> None:
+        if self.channels is None or self.ranking == "uniform":
+            if self.most is not None:
+                reason = "only a ranking of channels asks how much of a group goes at most"
+                advice = 'leave it out, or rank channels by `ranking="global"` or "layer"'
+                refuse_together(self.name, "most", reason, advice)
+            return
+        if self.channels > self._limit:
+            name = "channels" if self.most is None else "most"
+            all_, each = (f"{100 * share:g}%" for share in (self.channels, self._limit))
+            reason = f"`channels` takes {all_} of all channels, `most` {each} of a group"
+            refuse_together(self.name, name, reason, "let `most` be as much as `channels` or more")
 
     def run(self, net: WeightedNet, world: World) -> WeightedNet:
         """The net with fewer channels, or with zeros.
@@ -230,11 +296,10 @@ class Prune(CompressionPass):
         self, channels: Channels, scores: Sequence[Array | None]
     ) -> dict[str, str]:
         """The layers that may be touched and whose channels the importance says nothing about."""
-        silence = f"`{self.importance.name}` says nothing about its channels"
         found: dict[str, str] = {}
         for group, score in zip(channels.groups, scores, strict=True):
             if score is None:
-                found.update((path, silence) for path in group.makers if self._allows(path))
+                found.update((path, self._silence) for path in group.makers if self._allows(path))
         return found
 
     def _count_gone(
@@ -250,7 +315,7 @@ class Prune(CompressionPass):
         if self.ranking == "uniform":
             return choose_uniform(sizes, share)
         if self.ranking == "global":
-            return choose_global(list(scores.values()), share, self.most)
+            return choose_global(list(scores.values()), share, self._limit)
         if world.judge is None:
             raise CompileError([NoRowsToJudgeBy(world.span, 'ranking="layer"')])
         judge, places = world.judge, list(scores)
@@ -261,7 +326,7 @@ class Prune(CompressionPass):
             trial = _cut(net, channels, scores, {places[group]: count})
             return judge.score(trial)["loss"]
 
-        return choose_by_trial(sizes, share, self.most, lose)
+        return choose_by_trial(sizes, share, self._limit, lose)
 
     def _drop_weights(self, net: WeightedNet, world: World) -> WeightedNet:
         channels = find_channels(net.graph)
@@ -275,7 +340,8 @@ class Prune(CompressionPass):
         else:
             masks = self._fit_pattern(figures, axes)
         reasons = {
-            path: f"its {net.weights[path].shape[axis]} inputs are no multiple of the pattern's"
+            path: f"the number of its inputs, {net.weights[path].shape[axis]}, is no multiple of"
+            " the pattern's"
             for path, axis in axes.items()
             if path not in masks
         }

@@ -64,6 +64,7 @@ class Auto(Scheme):
     name = "auto"
     least_bits = 8.0
     chooses = True
+    rounds = True
     sqnr: float = 20.0
 
     @property

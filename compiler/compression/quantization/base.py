@@ -8,9 +8,14 @@ from math import prod
 from typing import ClassVar, final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.low_rank.layers import walk_nodes
+from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
+from compiler.compression.wording import describe_pass
 from compiler.compression.world import Target, World
 from compiler.diagnostics import Message
+from compiler.ir.cost import is_weight
 from compiler.ir.graph import Graph
+from compiler.messages.effects import PassDoesNothing
 from compiler.records import dataclass
 from compiler.signature import Described, Registry
 from compiler.source import Span
@@ -30,6 +35,9 @@ class Scheme(Described):
     """Whether it may find that the net is best left as it is."""
     unpacks: ClassVar[bool] = False
     """Whether every weight that is kept in few bits is unpacked by a node of its own."""
+
+    rounds: ClassVar[bool] = False
+    """Whether the net may round to steps behind it, as integer arithmetic does."""
 
     @property
     def stores_all(self) -> bool:
@@ -127,7 +135,24 @@ class Quantize(CompressionPass):
         """What keeps the scheme from the net."""
         if graph is None:
             return None
-        return self.scheme.find_fault(graph, self.only, self.except_, span)
+        fault = self.scheme.find_fault(graph, self.only, self.except_, span)
+        return fault or self._find_untouched(graph, span)
+
+    def _find_untouched(self, graph: Graph, span: Span | None) -> Message | None:
+        """Patterns that leave no layer with weights."""
+        paths = {p.path.rpartition(".")[0] for p in graph.parameters if is_weight(p)}
+        for node, _ in walk_nodes(graph):
+            if any(v is not None and v.name in graph.parameter for v in node.inputs):
+                paths.add(layer_path(node))
+        if not paths or any(is_selected(path, self.only, self.except_) for path in paths):
+            return None
+        reasons = tuple(f"`{path}`: {KEPT_OUT}" for path in sorted(paths))
+        return PassDoesNothing(span, describe_pass(self), reasons)
+
+    @property
+    def may_round(self) -> bool:
+        """What the scheme does."""
+        return self.scheme.rounds
 
     def find_least_bits(self, bits: float) -> float:
         """Those of the scheme."""

@@ -78,6 +78,7 @@ class Int8(Scheme):
     name = "int8"
     least_bits = 8.0
     sparse = False
+    rounds = True
     calibration: Method = "mse"
     rows: int = 128
     per_channel: bool = True

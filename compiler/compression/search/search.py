@@ -72,6 +72,11 @@ class Search(CompressionPass):
         """It chooses what pays."""
         return True
 
+    @property
+    def may_round(self) -> bool:
+        """Whether it may choose a pass that does."""
+        return any(isinstance(f, type) or f.may_round for f in self.passes)
+
     def check(self) -> None:
         """Refuses a search of nothing, and of what cannot be tried on single layers."""
         if not 0 <= self.seed < 2**63:

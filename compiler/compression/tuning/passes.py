@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil, prod
 from typing import final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
 from compiler.compression.tuning.masks import find_zero_masks
-from compiler.compression.tuning.scales import let_scales_learn, stop_scales
+from compiler.compression.tuning.scales import has_scales, let_scales_learn, stop_scales
 from compiler.compression.world import LayerNote, Trainer, Tuning, World
-from compiler.diagnostics import CompileError
+from compiler.diagnostics import CompileError, Message
+from compiler.ir.graph import Graph
 from compiler.messages.tuning import NoScalesToLearn, NoTeacher, NothingToTrainOn
+from compiler.messages.wording import count as count_of
 from compiler.ops.quantization import FakeQuantize
 from compiler.records import dataclass
+from compiler.source import Span
 from compiler.training.settings import refuse, require_positive
 
 
@@ -60,6 +64,14 @@ class Finetune(CompressionPass):
 
     def check(self) -> None:
         _check_lengths(self.name, self.epochs, self.lr)
+
+    def find_unprepared(
+        self, before: Sequence[CompressionPass], graph: Graph, span: Span | None
+    ) -> Message | None:
+        """Steps of rounding to learn."""
+        if not self.learn_scales or any(step.may_round for step in before) or has_scales(graph):
+            return None
+        return NoScalesToLearn(span)
 
     def run(self, net: WeightedNet, world: World) -> WeightedNet:
         tuning = Tuning(self.epochs, self.lr, masks=find_zero_masks(net), span=world.span)
@@ -160,7 +172,7 @@ def _train(step: str, net: WeightedNet, world: World, tuning: Tuning) -> Weighte
     figures += [(f"{name} after", value) for name, value in after.items()]
     quantized = any(isinstance(node.op, FakeQuantize) for node in net.graph.nodes)
     reason = "with the rounding of the quantized net" if quantized else ""
-    done = f"trained for {tuning.epochs} epochs"
+    done = f"trained for {count_of(tuning.epochs, 'epoch')}"
     if tuning.masks:
         done += f", {len(tuning.masks)} weights with zeros that stay"
     world.note(LayerNote(step, "", done, reason, tuple(figures), world.span))

@@ -14,6 +14,11 @@ SMALLEST = 1e-12
 """No step of rounding is smaller after training, or none at all."""
 
 
+def has_scales(graph: Graph) -> bool:
+    """Whether a net rounds to steps that can be learned."""
+    return any(isinstance(node.op, FakeQuantize) for node in graph.nodes)
+
+
 def let_scales_learn(net: WeightedNet) -> WeightedNet:
     """The net with the scales of its rounding as parameters that have gradients; the net itself
     where it rounds nothing."""

@@ -164,7 +164,8 @@ class VariantRun:
         for number, step in enumerate(self.steps):
             before = [s.compression for s in self.steps[:number]]
             known = graph if all(b.keeps_layers for b in before) and not adapted else None
-            fault = step.compression.find_fault(known, bounded, step.span)
+            fault = step.compression.find_unprepared(before, graph, step.span)
+            fault = fault or step.compression.find_fault(known, bounded, step.span)
             target = self.target or Target()
             fault = fault or step.compression.find_target_fault(target, step.span)
             if fault is not None:
