@@ -8,11 +8,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
-
-_serial = count(1)
 
 LONGEST_SPEC = 16 << 20
 """Bytes of the longest spec that is read."""
@@ -117,9 +114,10 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OSError(errno.EINVAL, kind, str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     # The standard library's temporary files would bring `random` and its hashes into every check.
-    name = f".{path.stem}.{os.getpid()}.{next(_serial)}{path.suffix}"
+    name = f".{path.stem}.{os.urandom(8).hex()}{path.suffix}"
     temporary = path.with_name(name)
-    os.close(os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o666))
+    # Nobody can guess the name and put a link there, and what is there is not opened.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
         temporary.replace(path)

@@ -466,7 +466,7 @@ class Spec:
 
         found = _choose("train", name, self.program.trains)
         place = Path(folder) / name
-        with _speaking_as_commands(), hold_folder(Path(folder)), _warning() as warn:
+        with _speaking_as_commands(), hold_folder(Path(folder), [name]), _warning() as warn:
             need_weights(found.step)
             check_data(found)
             write_training(found, place, files=GeneratedFiles(Path(folder), warn))

@@ -179,7 +179,8 @@ def _run(
     command: list[str], folder: Path, out: Path, on_progress: Callable[[Record], None] | None
 ) -> tuple[int, str]:
     """The exit status of a training, and what it wrote to its error output."""
-    with (out / LOG).open("w+", encoding="utf-8", errors="replace") as log:
+    (out / LOG).unlink(missing_ok=True)  # it may be a link: what that leads to is not touched
+    with (out / LOG).open("x+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True
         )

@@ -95,3 +95,30 @@ class FolderInUse(Message):
 
     def help(self) -> str | None:
         return "wait until it has ended, or give another folder with `-o`"
+
+
+@final
+@dataclass(frozen=True)
+class LinkInFolder(Message):
+    """A symbolic link stands in a folder of results where Weft would write or delete.
+
+    What it leads to may be anyone's, and a folder that came from somebody else may hold links to
+    any place. So Weft follows none below the folder that it was given; that folder itself may be
+    a link. Where nothing is given, `output` and `output/SPEC` may not be links either.
+    """
+
+    code: ClassVar[str] = "W1382"
+
+    path: str
+    leads_to: str
+
+    def title(self) -> str:
+        return (
+            f"`{self.path}` is a symbolic link to `{self.leads_to}`, and nothing is written there"
+        )
+
+    def help(self) -> str | None:
+        return (
+            "remove the link, or give another folder with `-o`; "
+            "a folder that is given there may itself be a link"
+        )

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from compiler.files import read_json, write_text
 from weft.building.cache import hash_file
+from weft.building.links import refuse_link_to
 
 EARLIER = "earlier"
 """The folder beside generated files with what was there before and is not Weft's to delete."""
 RECORD = Path(".weft") / "code.json"
 """Which files of a folder Weft wrote, with a hash of each."""
+OWN = (RECORD.parts[0], EARLIER)
+"""The folders that Weft makes for itself beside what it is asked for."""
 
 
 class GeneratedFiles:
@@ -39,10 +42,16 @@ class GeneratedFiles:
     @contextmanager
     def replacing(self, *paths: Path) -> Iterator[None]:
         """Stands around the writing of files. Those that are not as Weft wrote them are copied
-        before; a copy of what was only written again is taken away."""
+        before; a copy of what was only written again is taken away.
+
+        Raises:
+            CompileError: a file or its place is a link.
+        """
+        for path in (self.root / RECORD, *paths):
+            refuse_link_to(self.root, path)
         known = self._read()
         changed = [p for p in paths if p.is_file() and hash_file(p) != known.get(self._name(p))]
-        kept = {path: _Copy(path) for path in changed}
+        kept = {path: _Copy(path, self.root) for path in changed}
         try:
             yield
         finally:
@@ -72,8 +81,9 @@ class GeneratedFiles:
 class _Copy:
     """A copy of a file in a folder beside it that is named by its content."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, root: Path) -> None:
         self.path = path.parent / EARLIER / hash_file(path)[:12] / path.name
+        refuse_link_to(root, self.path)
         self.is_new = not self.path.exists()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, self.path)
@@ -88,10 +98,15 @@ class _Copy:
                 folder.rmdir()
 
 
-def forget(root: Path) -> None:
-    """Takes away what a build remembers in its folder, but not which files are Weft's."""
-    for path in (root / RECORD.parent).glob("*"):
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != RECORD.name:
-            path.unlink()
+def forget(cache: Path, variants: Iterable[str]) -> None:
+    """Takes away what a build remembers: its record, and in a folder beside it what was learned
+    of each variant. Which files are Weft's is not forgotten.
+
+    Raises:
+        OSError: a folder is a link, or cannot be removed.
+    """
+    cache.unlink(missing_ok=True)
+    for name in variants:
+        folder = cache.parent / name
+        if folder.is_dir():
+            shutil.rmtree(folder)

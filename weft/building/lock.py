@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import IO
 
 from compiler.diagnostics import CompileError
 from compiler.messages.item_names import FolderInUse
+from weft.building.generated import OWN
+from weft.building.links import refuse_links
 
 NAME = ".weft.lock"
 """The file in a folder that says who writes there. The system holds the lock and lets go of it when
@@ -21,14 +23,16 @@ _PLACE = 1 << 30
 
 
 @contextmanager
-def hold_folder(folder: Path) -> Iterator[None]:
-    """Keeps others out of a folder; makes it where it is missing.
+def hold_folder(folder: Path, names: Iterable[str] = ()) -> Iterator[None]:
+    """Keeps others out of a folder, in which files and folders of these names are to be written;
+    makes it where it is missing.
 
     Raises:
-        CompileError: another process holds it.
+        CompileError: another process holds it, or there is a link in it.
         OSError: it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    refuse_links(folder, (NAME, *OWN, *names))
     path = folder / NAME
     with _open_locked(path) as file:
         file.truncate(0)
@@ -42,8 +46,11 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
 
 def _open_locked(path: Path) -> IO[str]:
+    # A link that was made since links were looked for is not followed; Windows has no such flag.
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
     while True:
-        file = path.open("a+", encoding="utf-8", errors="replace")
+        descriptor = os.open(path, flags, 0o666)
+        file = os.fdopen(descriptor, "a+", encoding="utf-8", errors="replace")
         if not _lock(file):
             with file:
                 file.seek(0)

@@ -36,6 +36,7 @@ from weft.building.describing import (
 )
 from weft.building.finished import hash_data
 from weft.building.generated import GeneratedFiles, forget
+from weft.building.links import name_outputs
 from weft.building.lock import hold_folder
 from weft.building.outcomes import SPREAD_ERROR, Outcome
 from weft.building.page import write_page
@@ -58,6 +59,7 @@ from weft.sizing import find_known
 
 TEXTS = ("results.json", "metrics.jsonl")
 """Files of a training that the record of the build holds too."""
+REPORTS = ("report.md", "report.json", "report.html")
 
 Array = NDArray[Any]
 Echo = Callable[[str], None]
@@ -105,9 +107,11 @@ class Build:
         """
         plan = plan_build(self.program)
         refuse_large(plan)
-        with hold_folder(self.folder):
+        variants = {**self.program.variants, **{v.name: v for v in plan.variants}}
+        items = [*self.program.trains, *variants, *(d.name for d in plan.deploys)]
+        with hold_folder(self.folder, [*REPORTS, *name_outputs(items)]):
             if self.force:
-                forget(self.folder)
+                forget(self.cache.path, variants)
             self._open()  # anew: another build may have ended since
             return self._make(plan)
 
@@ -153,9 +157,9 @@ class Build:
         name = Path(self.program.source.path).name
         report = Report(name, tuple(sections), tuple(outcomes), warnings)
         files = self.workshop.files
-        files.write(self.folder / "report.md", report.markdown())
-        files.write(self.folder / "report.json", report.json())
-        files.write(self.folder / "report.html", write_page(report))
+        texts = (report.markdown(), report.json(), write_page(report))
+        for file, text in zip(REPORTS, texts, strict=True):
+            files.write(self.folder / file, text)
         return report
 
     # --- training -------------------------------------------------------------------------

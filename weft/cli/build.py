@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +16,7 @@ from weft.cli.reporting import (
     OutputFolder,
     SpecFile,
     check_file,
+    choose_folder,
     print_messages,
     say,
 )
@@ -54,7 +54,7 @@ def add_to(app: typer.Typer) -> None:
         from weft.building.describing import explain_outcome
         from weft.building.stages import Build
 
-        folder = output or Path("output") / file.stem
+        folder = choose_folder(output, file)
         report = Build(program, folder, Place(device.value), force=force, echo=say).make()
         print_report(report.spec, [(s.title, s.rows) for s in report.sections])
         if explain:

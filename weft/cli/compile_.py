@@ -20,6 +20,7 @@ from weft.cli.reporting import (
     DeviceOption,
     SpecFile,
     check_file,
+    default_folder,
     print_messages,
     say,
 )
@@ -90,12 +91,14 @@ def compile_command(
     from backends.onnx_runtime.session import Device as Place
     from weft import compiling
     from weft.building.finished import open_target
-    from weft.building.generated import GeneratedFiles
+    from weft.building.generated import OWN, GeneratedFiles
+    from weft.building.links import name_outputs, refuse_links
 
     if explain is not None:
         _check_pass(explain)
-    open_variant = partial(open_target, program, build or Path("output") / file.stem)
+    open_variant = partial(open_target, program, build or default_folder(file))
     targets = compiling.choose_targets(program, item, open_variant)
+    refuse_links(output, [*OWN, *name_outputs(target.name for target in targets)])
     both = only_onnx == only_pytorch
     place = Place(device.value) if verify else None
     files = GeneratedFiles(output, say)

@@ -17,6 +17,7 @@ from weft.cli.reporting import (
     OutputFormat,
     SpecFile,
     check_file,
+    default_folder,
     need_input,
 )
 
@@ -67,7 +68,7 @@ def eval_command(
     found: Sequence[Evaluated]
     deploys = choose_deploys(program, name)
     if onnx is None:
-        folder = Path("output") / file.stem
+        folder = default_folder(file)
         for deploy in deploys:
             need_input(folder / f"{deploy.name}.onnx", build=True)
         found = [measure_default(d, program, folder, device.value, split) for d in deploys]

@@ -95,6 +95,26 @@ def need_input(path: Path, *, build: bool = False) -> None:
         raise CompileError([FileUnreadable(None, str(path), reason)]) from error
 
 
+def default_folder(file: Path) -> Path:
+    """Where a spec is built when no folder is given: output/SPEC. Where SPEC would be no name, as
+    the `..` of `...weft`, it is the whole name of the file."""
+    return Path("output") / (file.stem if file.stem.strip(".") else file.name)
+
+
+def choose_folder(given: Path | None, file: Path) -> Path:
+    """The folder that was given, wherever it leads, or the one where a spec is built otherwise.
+
+    Raises:
+        CompileError: nobody has named it, and it is a link.
+    """
+    from weft.building.links import refuse_link_to
+
+    if given is not None:
+        return given
+    refuse_link_to(Path(), default_folder(file))
+    return default_folder(file)
+
+
 def split_assignments(assignments: Iterable[str] | None) -> Mapping[str, str]:
     """`NAME=VALUE` pairs as a mapping.
 

@@ -27,6 +27,7 @@ from weft.cli.reporting import (
     OutputFormat,
     SpecFile,
     check_file,
+    default_folder,
     say,
 )
 
@@ -78,7 +79,7 @@ def show_command(
     """
     program = check_file(file, assignments)
     if item is not None and item in program.variants:
-        graphs = _recall(program, item, build or Path("output") / file.stem)
+        graphs = _recall(program, item, build or default_folder(file))
     else:
         graphs = _choose(program, item)
     given = _read_sizes(sizes, {s for g in graphs.values() for s in g.symbols})

@@ -17,6 +17,7 @@ from weft.cli.reporting import (
     DeviceOption,
     SpecFile,
     check_file,
+    choose_folder,
     say,
 )
 
@@ -74,10 +75,10 @@ def train_command(
     from weft.building.lock import hold_folder
     from weft.compiling import check_data
 
-    root = output or Path("output") / file.stem
+    root = choose_folder(output, file)
     trains = choose_trains(program, name)
     files = GeneratedFiles(root, say)
-    with hold_folder(root):
+    with hold_folder(root, [train.name for train in trains]):
         for train in trains:
             folder, data_root = root / train.name, program.source.folder
             if not code_only:

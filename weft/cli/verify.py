@@ -16,6 +16,7 @@ from weft.cli.reporting import (
     DeviceOption,
     SpecFile,
     check_file,
+    default_folder,
     need_input,
     print_messages,
     say,
@@ -62,7 +63,7 @@ def add_to(app: typer.Typer) -> None:
         if onnx is not None:
             need_input(onnx)
         with tempfile.TemporaryDirectory(prefix="weft-") as folder:
-            open_variant = partial(open_target, program, build or Path("output") / file.stem)
+            open_variant = partial(open_target, program, build or default_folder(file))
             for target in compiling.choose_targets(program, item, open_variant):
                 numbers, warnings = compiling.gather_weights(target, weights, program)
                 print_messages(warnings)
