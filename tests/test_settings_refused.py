@@ -60,6 +60,7 @@ def check(folder: Path, clauses: str) -> tuple[int, str]:
         ("apply quantize(weights4(block=2 ** 70))", "W0353"),
         ("apply search([prune], seed=-1)  require size <= 9KiB", "W0601"),
         ("apply low_rank(energy=90%, only=[])", "W1350"),
+        ('apply low_rank(rank=1, method="tucker")', "W0602"),
     ],
 )
 def test_check_refuses_what_cannot_be_done(tmp_path: Path, clauses: str, code: str) -> None:

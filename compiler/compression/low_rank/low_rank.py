@@ -29,8 +29,10 @@ from compiler.compression.world import LayerNote, World
 from compiler.diagnostics import CompileError, Fault, Message
 from compiler.ir.graph import Graph
 from compiler.messages.effects import PassDoesNothing
+from compiler.messages.items import SettingsDisagree
 from compiler.messages.layers import OptionOutOfRange
 from compiler.messages.low_rank import BudgetOutOfReach, OneGoalOnly
+from compiler.ops.convolution import Conv, ConvTranspose
 from compiler.ops.linear import Dense, Embedding
 from compiler.records import dataclass
 from compiler.source import Span
@@ -101,6 +103,8 @@ class LowRank(CompressionPass):
         the given rank."""
         if graph is None:
             return None
+        if (fault := self._find_unused_method(graph, span)) is not None:
+            return fault
         reasons = []
         for layer in find_layers(graph):
             if not is_selected(layer.path, self.only, self.except_):
@@ -112,6 +116,15 @@ class LowRank(CompressionPass):
                 return None
             reasons.append(f"`{layer.path}`: {reason}")
         return PassDoesNothing(span, describe_pass(self), tuple(reasons))
+
+    def _find_unused_method(self, graph: Graph, span: Span | None) -> Message | None:
+        """A way to factor convolutions, where no layer that may be touched is one."""
+        chosen = [x for x in find_layers(graph) if is_selected(x.path, self.only, self.except_)]
+        convolutions = any(isinstance(layer.op, Conv | ConvTranspose) for layer in chosen)
+        if self.method == "auto" or convolutions or not chosen:
+            return None
+        reason = f'`method="{self.method}"` is one for convolutions, and there are none to factor'
+        return SettingsDisagree(span, self.name, reason, "leave `method` out")
 
     def _count_factors(self, layer: Layer, rank: int) -> str:
         """Why factors of a rank do not pay for a matrix; empty where they may."""
