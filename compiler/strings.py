@@ -59,6 +59,17 @@ def read_string(
     return tuple(parts)
 
 
+def write_spec_string(text: str) -> str:
+    """The string of a spec that stands for a text: the opposite of `read_string`."""
+    letters = {char: f"\\{letter}" for letter, char in ESCAPES.items()}
+    escapes = {**letters, "{": "{{", "}": "}}"}
+    return f'"{"".join(escapes.get(char) or _escape_control(char) for char in text)}"'
+
+
+def _escape_control(char: str) -> str:
+    return char if char.isprintable() or ord(char) > 0xFFFF else f"\\u{ord(char):04x}"
+
+
 def read_text(match: re.Match[str], span: Span, report: Callable[[Message], None]) -> str:
     """The characters that a piece of a string without expressions stands for."""
     if match["text"]:

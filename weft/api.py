@@ -23,6 +23,7 @@ from compiler.program import Net, Program
 from compiler.render import render
 from compiler.source import Source
 from compiler.writing.markup import escape_html
+from compiler.writing.python import show
 from weft.values import Columns, as_arrays, as_text, as_weights
 
 if TYPE_CHECKING:
@@ -254,7 +255,7 @@ class Model:
 
     def __repr__(self) -> str:
         inputs, outputs = (", ".join(f"{n}: {t}" for n, t in part) for part in self._ends())
-        return f"<{type(self).__name__} {self.net.name}({inputs}) -> {outputs}>"
+        return show(f"<{type(self).__name__} {self.net.name}({inputs}) -> {outputs}>")
 
     def _repr_html_(self) -> str:
         inputs, outputs = self._ends()
@@ -306,7 +307,8 @@ class Training:
 
     def __repr__(self) -> str:
         figures = "; ".join(f"{split}: {said}" for split, said in self._rows())
-        return f"<Training {self.name}: epoch {self.best_epoch} of {self.epochs}; {figures}>"
+        best = f"epoch {self.best_epoch} of {self.epochs}"
+        return show(f"<Training {self.name}: {best}; {figures}>")
 
     def _repr_html_(self) -> str:
         rows = [*self._rows(), ("best epoch", f"{self.best_epoch} of {self.epochs}")]
@@ -328,7 +330,7 @@ class Spec:
 
     def __repr__(self) -> str:
         items = ", ".join(f"{kind} {', '.join(names)}" for kind, names in self._items() if names)
-        return f"<Spec {self.program.source.path}: {items}>"
+        return show(f"<Spec {self.program.source.path}: {items}>")
 
     def _repr_html_(self) -> str:
         rows = [(kind, ", ".join(names)) for kind, names in self._items() if names]

@@ -10,8 +10,9 @@ from backends.pytorch.holders import HELD
 from backends.pytorch.index import Index, needs_device, owns, relative_path
 from backends.pytorch.items import Body, FromFormal, FromItem, FromOwn, Item, Ref
 from backends.pytorch.merged import Class
+from backends.pytorch.naming import MARK
 from backends.pytorch.repeats import find_loop_slots, join_container, make_loop_item
-from backends.pytorch.spelled import LOOP_MARK, Spelled, unmark
+from backends.pytorch.spelled import Spelled, unmark
 from backends.pytorch.terms import (
     UNREAD,
     Form,
@@ -404,7 +405,7 @@ def _share_equal(items: list[Item], results: list[str]) -> list[Item]:
         cheap = cheap or any(node.op.fills for node in item.nodes)
         if plain and item.outputs and len(item.nodes) == 1 and not (draws or cheap):
             assert expression is not None
-            loop = item.outputs[0].partition(LOOP_MARK)[2]
+            loop = item.outputs[0].partition(MARK)[2]
             leaves = tuple((repr(h.value), h.hint) for h in holes(expression))
             key = (skeleton(expression), leaves, item.reads, item.guard, loop)
             first = known.setdefault(key, item)

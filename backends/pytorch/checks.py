@@ -16,7 +16,7 @@ from backends.pytorch.sizes import write_dim
 from backends.pytorch.terms import name
 from compiler.dims import Dim, Quotient, Symbol
 from compiler.ir.graph import Condition
-from compiler.writing.python import WIDTH, write_formatted
+from compiler.writing.python import WIDTH, show, write_formatted
 
 LARGEST_TRIED = 4096
 """Sizes up to this are tried when many conditions are replaced by one bound."""
@@ -119,7 +119,7 @@ class _Checks:
         size = self.reading.bound[symbol]
         return self._raise(
             f"{size} < {least}",
-            f"{write_formatted(symbol)} must be at least {least}, not {{{size}}}",
+            f"{_write_shown(symbol)} must be at least {least}, not {{{size}}}",
         )
 
     def condition(self, condition: Condition) -> list[str]:
@@ -129,9 +129,7 @@ class _Checks:
             size, divisor = whole
             text = self._text(size)
             tested = text if text.isidentifier() else f"({text})"
-            message = (
-                f"{write_formatted(str(size))} must be a multiple of {divisor}, not {{{text}}}"
-            )
+            message = f"{_write_shown(str(size))} must be a multiple of {divisor}, not {{{text}}}"
             return self._raise(f"{tested} % {divisor} != 0", message)
         left, right = condition.left, condition.right
         if condition.relation == "==":
@@ -142,8 +140,8 @@ class _Checks:
         else:
             test, relation = f"{self._text(left)} > {self._text(right)}", "be at most"
         symbols = sorted(left.symbols | right.symbols)
-        shown = ", ".join(f"{write_formatted(s)} is {{{self.reading.bound[s]}}}" for s in symbols)
-        sides = [write_formatted(str(side)) for side in (left, right)]
+        shown = ", ".join(f"{_write_shown(s)} is {{{self.reading.bound[s]}}}" for s in symbols)
+        sides = [_write_shown(str(side)) for side in (left, right)]
         return self._raise(test, f"{sides[0]} must {relation} {sides[1]}; {shown}")
 
     def _raise(self, test: str, message: str) -> list[str]:
@@ -162,6 +160,11 @@ class _Checks:
         assert hint is not None
         tree = hint_tree(hint, lambda label: name(self.reading.bound[label]))
         return self.expressions.text(tree)
+
+
+def _write_shown(text: str) -> str:
+    """A text in the f-string of an error: what a terminal would obey is escaped there too."""
+    return write_formatted(show(text))
 
 
 def find_divisor(condition: Condition) -> tuple[Dim, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from compiler.writing.layout import split_words
 from compiler.writing.python import WIDTH
 
 STEP = 4
@@ -82,10 +83,9 @@ def write_test(text: str, indent: int) -> list[str]:
     line = f"{' ' * indent}if {text}:"
     if len(line) <= WIDTH:
         return [line]
-    sign = next((s for s in (" or ", " and ") if s in text), None)
-    if sign is None:
+    splits = (split_words(text, (word,)) for word in (" or ", " and "))
+    parts = next((found for found in splits if found[1:]), None)
+    if parts is None:
         return [line]
-    first, *rest = text.split(sign)
     inner = " " * (indent + STEP)
-    parts = [f"{inner}{first}", *(f"{inner}{sign.strip()} {part}" for part in rest)]
-    return [f"{' ' * indent}if (", *parts, f"{' ' * indent}):"]
+    return [f"{' ' * indent}if (", *(inner + part for part in parts), f"{' ' * indent}):"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from backends.pytorch.naming import MARK
 from backends.pytorch.terms import Form, Tree, name
 from compiler.ir.graph import Frame, Parameter
 from compiler.tensor import DType, TensorType
@@ -14,14 +15,15 @@ from compiler.writing.python import write_string
 MODE = name("self.training")
 """How an op spells that it acts in training only; in a function, the mode comes in as a value."""
 MODE_TYPE = TensorType(DType.BOOL, ())
-_MODE_VALUE = " training"
+_MODE_VALUE = f"{MARK}training "
+"""What the value of a mode begins with; the variable of the module follows."""
 HELD = "held"
 """The op of an item that reads a weight or mode off a module."""
 
 
 def is_mode(value: str) -> bool:
     """Whether a value is the mode of a module: `model.training`."""
-    return value.endswith(_MODE_VALUE)
+    return value.startswith(_MODE_VALUE)
 
 
 def name_held(value: str) -> str:
@@ -77,11 +79,11 @@ class Holders:
         """The value that says whether what stands in a frame trains: as the net that it is a
         part of does, else as the function itself."""
         found = self._find(f"{frame.path}.") or ""
-        return f"{self.variables[found] if found else self.trained}{_MODE_VALUE}"
+        return f"{_MODE_VALUE}{self.variables[found] if found else self.trained}"
 
     def read_mode(self, value: str) -> Tree:
         """`model.training`."""
-        return name(f"{value.removesuffix(_MODE_VALUE)}.training")
+        return name(f"{value.removeprefix(_MODE_VALUE)}.training")
 
     def _find(self, path: str) -> str | None:
         """Where the parameters of the net live that a path belongs to."""

@@ -19,6 +19,7 @@ from compiler.ir.hint import (
     HintList,
     HintName,
     hint_names,
+    read_size_name,
     rename_hint,
     size_name,
 )
@@ -208,9 +209,10 @@ class ListSizes:
 
     def _find(self, label: str, item: Merged, tree: Tree, depth: int) -> Hint | None:
         """What a name of a turn is around the loop."""
-        place, _, axis = label.partition(".shape[")
-        if axis:
-            return self._size(item.refs[int(place)], int(axis[:-1]), depth)
+        size = read_size_name(label)
+        if size is not None:
+            place, axis = size
+            return self._size(item.refs[place], axis, depth)
         given = dict(zip(tree.keys, tree.parts[1:], strict=True))
         part = given.get(label)
         return _written(part) if isinstance(part, Many) else HintName(label)

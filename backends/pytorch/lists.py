@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from backends.pytorch.naming import MARK
 from backends.pytorch.terms import Form, Operand, Part, Tree, rebuild
 from backends.pytorch.turns import Turns, Unfoldable
 from compiler.ir.graph import Frame, Graph, Listed, Listing, Node, Pick, Reading, Site
@@ -15,8 +16,6 @@ from compiler.ir.hint import hint_names
 from compiler.ir.listings import Record, find_listings
 from compiler.source import Span
 
-MARK = "\n"
-"""Stands before what is added to the name of a value: no name of a spec holds a line break."""
 LOST = f"{MARK}lost"
 
 Path = tuple[tuple[Frame | None, Span | None, int], ...]

@@ -10,8 +10,7 @@ from backends.pytorch.expressions import substitute
 from backends.pytorch.flow import Pending
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Choice, Formal, Made, Merged, MergedRef
-from backends.pytorch.naming import singular
-from backends.pytorch.spelled import LOOP_MARK
+from backends.pytorch.naming import MARK, singular
 from backends.pytorch.statements import Statements
 from backends.pytorch.terms import Form, Part, Tree, call, name, operands
 from compiler.ops.scan import Scan
@@ -87,8 +86,8 @@ def find_region(begin: Merged, items: list[Merged]) -> list[Merged]:
 
 
 def _is_inside(value: str, mark: str) -> bool:
-    found = value.find(LOOP_MARK)
-    return found >= 0 and f"{value[found:]}{LOOP_MARK}".startswith(f"{mark}{LOOP_MARK}")
+    found = value.find(MARK)
+    return found >= 0 and f"{value[found:]}{MARK}".startswith(f"{mark}{MARK}")
 
 
 def arrange_loops(items: list[Merged]) -> list[Merged]:

@@ -21,6 +21,7 @@ from backends.pytorch.merged import (
     Repeat,
     Setting,
 )
+from backends.pytorch.naming import MARK
 from backends.pytorch.terms import Form, Hole, Many, Operand, Tree, same_value, subtrees
 from backends.pytorch.turns import LoopFrame, TurnFrame, Unfoldable, find_owner
 from compiler.ir.graph import Frame
@@ -40,7 +41,7 @@ def _reads_better_written_out(target: Class, turn: TurnFrame) -> bool:
     return fixed and any("{" in slot.partition(".")[0] for slot in loop_slots(target))
 
 
-LOOP = "loop "
+LOOP = f"{MARK}loop "
 """What the slot of a loop that fills no container of its own begins with."""
 
 

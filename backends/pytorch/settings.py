@@ -27,6 +27,7 @@ from compiler.ir.hint import (
     evaluate_hint,
     find_readable,
     hint_names,
+    read_size_name,
     whole_hint,
 )
 from compiler.source import Span
@@ -100,10 +101,8 @@ class Settings:
         """A hint with sizes of formals under the names that the class has for them."""
 
         def change(part: Hint) -> Hint:
-            if not isinstance(part, HintName) or ".shape[" not in part.name:
-                return part
-            place, _, axis = part.name.partition(".shape[")
-            return HintName(self._name_size(int(place), int(axis[:-1])))
+            size = read_size_name(part.name) if isinstance(part, HintName) else None
+            return part if size is None else HintName(self._name_size(*size))
 
         return change_hint(hint, change) if _reads_sizes(hint) else hint
 
@@ -342,7 +341,7 @@ class Settings:
 
 
 def _reads_sizes(hint: Hint) -> bool:
-    return any(".shape[" in label for label in hint_names(hint))
+    return any(read_size_name(label) for label in hint_names(hint))
 
 
 FUNCTION = "Callable[[Tensor], Tensor]"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from backends.pytorch.helpers import LEARNED, ROUNDED
 from backends.pytorch.lists import Lists, take_whole
+from backends.pytorch.naming import MARK
 from backends.pytorch.terms import (
     Form,
     Hole,
@@ -226,7 +227,7 @@ class _Speller:
     ) -> Iterator[Spelled]:
         """The opening of a loop, its body, and its closing."""
         self.loops += 1
-        token = mark = f"{around}{LOOP_MARK}{self.loops}"
+        token = mark = f"{around}{MARK}{self.loops}"
         names = self._read(node, known)
         outside = scan.sequences + scan.states
         first = ([scan.counter] if scan.counter is not None else []) + [*scan.slices, *scan.carried]
@@ -253,14 +254,9 @@ class _Speller:
         yield Spelled(node, "", None, end, None, reads, (), outputs)
 
 
-LOOP_MARK = "\n"
-"""Stands between the name of a value inside a loop and the number of the loop: no name of a spec
-holds a line break."""
-
-
 def unmark(name: str) -> str:
     """The name of a value as the graph around it or the body of its loop says it."""
-    return name.partition(LOOP_MARK)[0]
+    return name.partition(MARK)[0]
 
 
 def find_rounded(

@@ -368,7 +368,17 @@ def name_sizes(hint: Hint, places: Mapping[str, int]) -> Hint:
 
 def size_name(place: int, axis: int) -> str:
     """What a size of a tensor is called as long as the tensor has no name but its place."""
-    return f"{place}.shape[{axis}]"
+    return f"{place}{_SIZE}{axis}"
+
+
+def read_size_name(name: str) -> tuple[int, int] | None:
+    """The place and the axis that `size_name` was made of; None for every other name."""
+    place, sign, axis = name.partition(_SIZE)
+    return (int(place), int(axis)) if sign else None
+
+
+_SIZE = "\nshape "
+"""What only the name of a size holds: no name of a spec holds a line break."""
 
 
 def change_hint(hint: Hint, change: Callable[[Hint], Hint]) -> Hint:

@@ -9,6 +9,8 @@ from compiler.writing.python import show
 
 _SIGNS = re.compile(r"([\\`*_\[\]<>|~&$])")
 _BLOCK = re.compile(r"^(\s*)([#+=-])")
+_LINK = re.compile(r":(?=//)|@|\.(?<=www\.)", re.IGNORECASE)
+"""The sign without which no reader takes a text for an address: `https://x`, `a@b.c`, `www.x`."""
 _NUMBERED = re.compile(r"^(\s*\d+)([.)])(?=\s|$)")
 
 
@@ -20,7 +22,8 @@ def escape_html(text: str) -> str:
 def escape_markdown(text: str) -> str:
     """The text inside a line or the cell of a table of Markdown."""
     escaped = _BLOCK.sub(r"\1\\\2", _SIGNS.sub(r"\\\1", show(text)))
-    return _NUMBERED.sub(r"\1\\\2", escaped)
+    escaped = _NUMBERED.sub(r"\1\\\2", escaped)
+    return _LINK.sub(lambda found: f"&#{ord(found[0])};", escaped)
 
 
 def write_code(text: str) -> str:

@@ -21,6 +21,8 @@ class CodeName(str):
 def show(text: str) -> str:
     """The text with an escape for every character that is no visible one: line breaks, controls,
     marks that turn the direction of writing round."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 

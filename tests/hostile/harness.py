@@ -186,6 +186,10 @@ class _Forget(ast.NodeTransformer):
                 return ast.Assign([target], self.visit(value))
         return self.generic_visit(node)
 
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
+        """A name that holds what a terminal would obey is printed as its literal (`!r`)."""
+        return ast.FormattedValue(self.visit(node.value), -1, node.format_spec)
+
     def visit_arg(self, node: ast.arg) -> ast.AST:
         return ast.arg("name", node.annotation and self.visit(node.annotation))
 

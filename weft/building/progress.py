@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from compiler.writing.python import show
+
 Follow = Callable[[Mapping[str, float]], None]
 
 
@@ -16,12 +18,14 @@ def follow_epochs(epochs: int) -> Iterator[Follow]:
 
     with tqdm(total=epochs, unit="epoch", leave=False, disable=None, file=sys.stderr) as bar:
 
-        def show(record: Mapping[str, float]) -> None:
+        def follow(record: Mapping[str, float]) -> None:
             bar.update(int(record["epoch"]) - bar.n)
-            figures = {k: f"{v:.4f}" for k, v in record.items() if k.startswith(("train.", "val."))}
+            figures = {
+                show(k): f"{v:.4f}" for k, v in record.items() if k.startswith(("train.", "val."))
+            }
             bar.set_postfix(figures)
 
-        yield show
+        yield follow
 
 
 @contextmanager
@@ -31,9 +35,9 @@ def follow_steps() -> Iterator[Callable[[str, int, int], None]]:
 
     with tqdm(leave=False, disable=None, file=sys.stderr) as bar:
 
-        def show(text: str, done: int, total: int) -> None:
+        def follow(text: str, done: int, total: int) -> None:
             bar.total = total
-            bar.set_description(text, refresh=False)
+            bar.set_description(show(text), refresh=False)
             bar.update(done - bar.n)
 
-        yield show
+        yield follow

@@ -58,7 +58,9 @@ def add_to(app: typer.Typer) -> None:
         report = Build(program, folder, Place(device.value), force=force, echo=say).make()
         print_report(report.spec, [(s.title, s.rows) for s in report.sections])
         if explain:
-            print("\n".join(line for o in report.outcomes for line in explain_outcome(o)))
+            for outcome in report.outcomes:
+                for line in explain_outcome(outcome):
+                    say(line)
         print_messages(report.warnings)
         say(f"report: {folder / 'report.md'}, {folder / 'report.html'}")
         if report.failures:

@@ -20,7 +20,9 @@ from weft.cli.reporting import (
     Format,
     OutputFormat,
     print_messages,
+    print_page,
     say,
+    say_lines,
     split_assignments,
 )
 
@@ -95,7 +97,7 @@ def _check(
     tables = _summarize(opened, sink) if data else {}
     if form is OutputFormat.JSON:
         found = {name: [vars(c) for c in columns] for name, columns in tables.items()}
-        print(render_json(sink.messages, {"data": found} if data else None))
+        print_page(render_json(sink.messages, {"data": found} if data else None))
     else:
         for name, columns in tables.items():
             _print_columns(name, columns)
@@ -132,8 +134,8 @@ def _print_columns(name: str, columns: Sequence[ColumnSummary]) -> None:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         say(f"  {line.rstrip()}")
     if len(columns) > MOST_COLUMNS:
-        print(f"  and {len(columns) - MOST_COLUMNS:,} more columns")
+        say(f"  and {len(columns) - MOST_COLUMNS:,} more columns")
 
 
 def _print_stage(text: str) -> None:
-    print(text)
+    say_lines(text)

@@ -23,6 +23,7 @@ from weft.cli.reporting import (
     default_folder,
     print_messages,
     say,
+    say_lines,
 )
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _compile_target(
     if target.deploy is not None and not target.deploy.verify:
         print_messages([NotVerified(target.deploy.span, str(report.files[0]))])
     elif place is not None:
-        print(compiling.verify_written(target, numbers, report.files, module, place))
+        say_lines(compiling.verify_written(target, numbers, report.files, module, place))
 
 
 def _write_module(

@@ -10,6 +10,11 @@ STATUS = 130
 """The status of a command that was interrupted, as shells give it."""
 
 
+def say_interrupted() -> None:
+    """Says on standard error that an interrupt has ended the command."""
+    print(INTERRUPTED, file=sys.stderr)
+
+
 def main() -> None:
     """Runs the command that the arguments ask for, and ends with its status."""
     try:
@@ -17,5 +22,5 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
+        say_interrupted()
         sys.exit(STATUS)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compiler.writing.python import show
 from weft.cli.reporting import (
     Assignments,
     Device,
@@ -19,6 +18,8 @@ from weft.cli.reporting import (
     check_file,
     default_folder,
     need_input,
+    say,
+    say_lines,
 )
 
 if TYPE_CHECKING:
@@ -76,13 +77,13 @@ def eval_command(
         need_input(onnx)
         found = [measure_given(deploys, program, onnx, device.value, split)]
     if form is OutputFormat.JSON:
-        print(json.dumps({one.deploy: one.encode() for one in found}, indent=2))
+        say_lines(json.dumps({one.deploy: one.encode() for one in found}, indent=2))
     else:
         _print(found)
 
 
 def _print(found: Sequence[Evaluated]) -> None:
     for one in found:
-        print(show(one.title))
+        say(one.title)
         for what, said in one.rows():
-            print(f"    {show(what)}: {show(said)}")
+            say(f"    {what}: {said}")

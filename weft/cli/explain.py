@@ -11,7 +11,7 @@ from compiler.diagnostics import MESSAGES, CompileError, did_you_mean
 from compiler.explain import explain
 from compiler.messages import load_messages
 from compiler.messages.files import UnknownCode
-from weft.cli.reporting import use_color
+from weft.cli.reporting import print_page, say, use_color
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,10 +34,10 @@ def add_to(app: typer.Typer) -> None:
         load_messages()
         if code is None:
             for known in sorted(MESSAGES):
-                print(f"{known}  {(MESSAGES[known].__doc__ or '').strip().splitlines()[0]}")
+                say(f"{known}  {(MESSAGES[known].__doc__ or '').strip().splitlines()[0]}")
             return
         page = explain(code.upper(), color=use_color(sys.stdout.isatty()))
         if page is None:
             suggestion = did_you_mean(code.upper(), sorted(MESSAGES))
             raise CompileError([UnknownCode(None, code, suggestion)])
-        print(page)
+        print_page(page)

@@ -17,8 +17,8 @@ from typer.core import TyperGroup
 
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.messages.files import BadFile, FileUnreadable, OutOfMemory
-from weft.cli.entry import INTERRUPTED, STATUS
-from weft.cli.reporting import print_messages
+from weft.cli.entry import STATUS, say_interrupted
+from weft.cli.reporting import print_messages, say
 
 MODULES = {
     "new": "new",
@@ -84,7 +84,7 @@ def _print_version(wanted: bool) -> None:
         # It reads the metadata through the mail parser, which no other run needs.
         from importlib.metadata import version
 
-        print(f"weft {version('weft')}")
+        say(f"weft {version('weft')}")
         raise typer.Exit
 
 
@@ -132,11 +132,11 @@ def run_command() -> None:
         print_messages(error.messages)
         sys.exit(1)
     except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
+        say_interrupted()
         sys.exit(STATUS)
     except SystemExit as end:
         if end.code == STATUS:  # Typer takes the interrupt of a command, and says nothing
-            print(INTERRUPTED, file=sys.stderr)
+            say_interrupted()
         raise
     except BrokenPipeError:
         # The reader went away (`weft ops | head`): what is left in the buffer has no reader.

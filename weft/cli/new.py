@@ -12,6 +12,7 @@ import specs
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.files import write_text
 from compiler.messages.files import BadFile, UnknownItem
+from compiler.strings import write_spec_string
 from weft.cli.reporting import say
 
 
@@ -44,7 +45,8 @@ def add_to(app: typer.Typer) -> None:
         if path.exists():
             raise CompileError([BadFile(None, str(path), "it exists already")])
         own = f"{template}.weft"  # a template that reads a file reads itself
-        text = (folder / own).read_text(encoding="utf-8").replace(f'"{own}"', f'"{path.name}"')
+        text = (folder / own).read_text(encoding="utf-8")
+        text = text.replace(f'"{own}"', write_spec_string(path.name))
         try:
             write_text(path, text)
         except OSError as error:

@@ -16,6 +16,7 @@ from compiler.ops.base import OPS
 from compiler.ops.registry import load_ops
 from compiler.signature import Described
 from compiler.training.registry import load_training
+from weft.cli.reporting import say_lines
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,7 +51,7 @@ def add_to(app: typer.Typer) -> None:
             return
         exact = [cls for _, cls in entries if query in (cls.name, *cls.aliases)]
         if exact:
-            print("\n\n".join(write_entry(cls) for cls in exact))
+            say_lines("\n\n".join(write_entry(cls) for cls in exact))
             return
         word = query.lower()
         found = [e for e in entries if word in e[1].name or word in e[1].manual().lower()]
@@ -71,6 +72,6 @@ def _print_lines(entries: list[tuple[str, type[Described]]]) -> None:
     kind = ""
     for heading, cls in entries:
         if heading != kind:
-            print(f"{heading}s" if not kind else f"\n{heading}s")
+            say_lines(f"{heading}s" if not kind else f"\n{heading}s")
             kind = heading
-        print(f"  {write_signature(cls)}\n      {cls.summary()}")
+        say_lines(f"  {write_signature(cls)}\n      {cls.summary()}")

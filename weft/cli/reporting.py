@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -69,14 +69,25 @@ def use_color(stream_is_terminal: bool | None = None) -> bool:
 def print_messages(messages: Sequence[Message], form: OutputFormat = OutputFormat.TEXT) -> None:
     """Prints diagnostics: text to standard error, JSON to standard output."""
     if form is OutputFormat.JSON:
-        print(render_json(messages))
+        print_page(render_json(messages))
     elif messages:
-        print(render(messages, color=use_color()), file=sys.stderr)
+        print_page(render(messages, color=use_color()), sys.stderr)
 
 
 def say(text: str) -> None:
     """Prints a line that holds names of the user's: what a terminal would obey is escaped."""
     print(show(text))
+
+
+def say_lines(text: str) -> None:
+    """Prints several lines as `say` does each."""
+    for line in text.split("\n"):
+        say(line)
+
+
+def print_page(text: str, stream: TextIO | None = None) -> None:
+    """Prints what is escaped, and maybe coloured, already: diagnostics and pages of Weft's own."""
+    print(text, file=stream)
 
 
 def need_input(path: Path, *, build: bool = False) -> None:

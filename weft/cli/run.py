@@ -11,7 +11,7 @@ import typer
 
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.messages.files import BadInput, NotAnArray, UnknownItem
-from weft.cli.reporting import Device, DeviceOption, OutputFormat, need_input, say
+from weft.cli.reporting import Device, DeviceOption, OutputFormat, need_input, say, say_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +66,7 @@ def add_to(app: typer.Typer) -> None:
                 np.savez(temporary.open("wb"), allow_pickle=False, **results)
             say(f"wrote {output}")
         elif form is OutputFormat.JSON:
-            print(json.dumps({name: array.tolist() for name, array in results.items()}))
+            say_lines(json.dumps({name: array.tolist() for name, array in results.items()}))
         else:
             _print(results, read_labels(model, session))
 
@@ -129,6 +129,6 @@ def _print(results: Mapping[str, NDArray[Any]], labels: tuple[str, ...]) -> None
                 say(f"  {labels[best]}  ({row[best]:.4g})")
             else:
                 shown = ", ".join(f"{x:.5g}" for x in row[:10])
-                print(f"  {shown}{', …' if len(row) > 10 else ''}")
+                say(f"  {shown}{', …' if len(row) > 10 else ''}")
         if len(rows) > 10:
-            print(f"  … {len(rows) - 10} more rows")
+            say(f"  … {len(rows) - 10} more rows")

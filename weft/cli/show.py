@@ -20,6 +20,7 @@ from compiler.ir.weights import match_paths
 from compiler.messages.files import BadAssignment, UnknownItem
 from compiler.program import Program, Train
 from compiler.signature import write_call
+from compiler.writing.python import show
 from weft.cli.reporting import (
     Assignments,
     BuildFolder,
@@ -29,6 +30,7 @@ from weft.cli.reporting import (
     check_file,
     default_folder,
     say,
+    say_lines,
 )
 
 LARGEST = 2**31 - 1
@@ -101,7 +103,7 @@ def _print(
     if form is OutputFormat.JSON:
         shown = {name: _to_json(g, given) for name, g in graphs.items()}
         shown |= {f"train {t.name}": {"groups": _encode_groups(t)} for t in trains}
-        print(json.dumps(shown, indent=2))
+        say_lines(json.dumps(shown, indent=2))
     else:
         for name, chosen in graphs.items():
             _print_table(name, chosen, depth, given)
@@ -170,7 +172,8 @@ def _print_table(name: str, graph: Graph, depth: int, sizes: Mapping[str, int]) 
     from rich.table import Table
 
     summary = summarize(graph)
-    table = Table(title=name, caption=_caption(graph, sizes), title_justify="left", box=None)
+    caption = show(_caption(graph, sizes))
+    table = Table(title=show(name), caption=caption, title_justify="left", box=None)
     table.add_column("block")
     table.add_column("output")
     for heading in ("parameters", "FLOPs", "memory"):
@@ -178,14 +181,18 @@ def _print_table(name: str, graph: Graph, depth: int, sizes: Mapping[str, int]) 
     for level, row in walk(summary, depth):
         label = f"{row.path}: {row.kind}" if row.path and level else row.kind
         table.add_row(
-            "  " * level + label,
-            str(row.output.substitute(sizes)) if row.output else "",
+            "  " * level + show(label),
+            show(str(row.output.substitute(sizes))) if row.output else "",
             f"{row.parameters:,}" if row.parameters else "",
             _scale(_count(row, sizes, "flops"), 1000, ("", " k", " M", " G", " T")),
             _scale(_count(row, sizes, "memory"), 1024, (" B", " KiB", " MiB", " GiB")),
         )
     console = Console(
-        width=None if sys.stdout.isatty() else 120, soft_wrap=True, highlight=False, markup=False
+        width=None if sys.stdout.isatty() else 120,
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
+        emoji=False,
     )
     console.print(table, end="\n\n")
 
@@ -213,9 +220,10 @@ def _print_groups(train: Train) -> None:
         numbers = sum(p.value.type.size.known or 0 for p in held.values())
         over = ", ".join(f'"{p}"' for p in patterns) or ("the rest" if train.groups[1:] else "all")
         count = f"{len(held)} parameter{'' if len(held) == 1 else 's'}"
-        print(f"\ntrain {train.name}: {optimizer or 'frozen'}")
-        print(f"    over {over}: {count}, {numbers:,} numbers")
-        print(f"    {_shorten(list(held))}")
+        say("")
+        say(f"train {train.name}: {optimizer or 'frozen'}")
+        say(f"    over {over}: {count}, {numbers:,} numbers")
+        say(f"    {_shorten(list(held))}")
 
 
 def _shorten(paths: Sequence[str]) -> str:

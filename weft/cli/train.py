@@ -113,7 +113,7 @@ def _run(
         )
     read_trained(train, results.weights, train.span)
     for split, figures in results.figures.items():
-        print(f"{split}: {format_metrics(figures, [m.name for m in train.metrics])}")
+        say(f"{split}: {format_metrics(figures, [m.name for m in train.metrics])}")
     best = f"best epoch {results.best_epoch} of {results.epochs} ({Facts(train).choice})"
     say(f"{best}, {results.seconds:.1f} s; weights: {results.weights}")
 

@@ -20,6 +20,7 @@ from weft.cli.reporting import (
     need_input,
     print_messages,
     say,
+    say_lines,
 )
 
 
@@ -71,4 +72,4 @@ def add_to(app: typer.Typer) -> None:
                 if path is None:
                     files = GeneratedFiles(Path(folder), say)
                     path = compiling.write_onnx(target, numbers, files, program).files[0]
-                print(compiling.verify_target(target, numbers, path, Place(device.value)))
+                say_lines(compiling.verify_target(target, numbers, path, Place(device.value)))

@@ -214,7 +214,10 @@ def _train_slots(facts: Facts) -> Slots:
         "        all_sum(buffer).div_(WORLD)",
     ]
     many = "groups" in facts.switches
+    names = (*facts.splits, *(metric.name for metric in facts.train.metrics))
+    plain = all(name.isprintable() for name in names)
     return {
+        "shown_name": "name" if plain else "name!r",  # a terminal would obey what they hold
         "replica_lines": emit_replica(facts),
         "unfinished": unfinished,
         "buffer_lines": averaged if facts.has_buffers else [],
@@ -245,12 +248,14 @@ def _main_slots(facts: Facts) -> Slots:
     scaler = ", torch.amp.GradScaler(device.type)" if "scaler" in facts.switches else ""
     measured = tuple(name for name in facts.splits if name != "train") or ("train",)
     return {
-        "description": write_string(_describe(facts)),
+        "description": write_string(
+            show(_describe(facts)).replace("%", "%%")
+        ),  # argparse fills it in
         "load_arguments": ", ".join(load_arguments(facts)),
         "model_lines": emit_model(facts),
         "optimizer_lines": emit_optimizers(facts),
         "training_lines": [f"training = Training(model, {optimizer}{scaler}, settings)"],
         "folder_argument": "options.data" if reads_folder(facts) else "",
-        "unmeasured": write_literal(f"{facts.monitor.name} was not a number in any epoch"),
+        "unmeasured": write_string(f"{show(facts.monitor.name)} was not a number in any epoch"),
         "final_splits": write_literal(measured),
     }

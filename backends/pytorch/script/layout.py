@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from compiler.writing.layout import code_places, nesting, split_words
 from compiler.writing.python import WIDTH
-
-_OPEN, _CLOSE = "([{", ")]}"
 
 
 def break_line(line: str, ending: str = "") -> list[str]:
@@ -45,7 +44,7 @@ def break_lines(lines: Iterable[str]) -> list[str]:
 def _break_item(line: str) -> list[str]:
     """An item inside brackets, which a comma follows; a choice (`a if b else c`) is broken at its
     words."""
-    found = _split_words(line.strip(), (" if ", " else ")) if len(line) >= WIDTH else []
+    found = split_words(line.strip(), (" if ", " else ")) if len(line) >= WIDTH else []
     if len(found) != 3:
         return break_line(line, ",")
     indent = " " * (len(line) - len(line.lstrip()))
@@ -72,9 +71,9 @@ def find_pairs(text: str) -> list[tuple[int, int]]:
     """Positions of the outermost pairs of brackets."""
     pairs, stack = [], []
     for place in code_places(text):
-        if text[place] in _OPEN:
+        if nesting(text[place]) > 0:
             stack.append(place)
-        elif text[place] in _CLOSE and stack:
+        elif nesting(text[place]) < 0 and stack:
             start = stack.pop()
             if not stack:
                 pairs.append((start, place))
@@ -85,7 +84,7 @@ def split_items(text: str) -> list[str]:
     """The parts between commas outside brackets and strings."""
     items, depth, begin = [], 0, 0
     for place in code_places(text):
-        depth += (text[place] in _OPEN) - (text[place] in _CLOSE)
+        depth += nesting(text[place])
         if text[place] == "," and depth == 0:
             items.append(text[begin:place].strip())
             begin = place + 1
@@ -94,34 +93,5 @@ def split_items(text: str) -> list[str]:
 
 def _split_clauses(text: str) -> list[str]:
     """A comprehension as its element and its clauses."""
-    clauses = _split_words(text, (" for ", " if "))
+    clauses = split_words(text, (" for ", " if "))
     return clauses if any(clause.startswith("for ") for clause in clauses) else [text]
-
-
-def _split_words(text: str, words: tuple[str, ...]) -> list[str]:
-    """The parts before these words outside brackets and strings."""
-    clauses, depth, begin = [], 0, 0
-    for place in code_places(text):
-        depth += (text[place] in _OPEN) - (text[place] in _CLOSE)
-        if depth == 0 and text[place:].startswith(words):
-            clauses.append(text[begin:place].strip())
-            begin = place
-    return [*clauses, text[begin:].strip()]
-
-
-def code_places(text: str) -> list[int]:
-    """Positions outside string literals."""
-    places, quote, place = [], "", 0
-    while place < len(text):
-        char = text[place]
-        if quote:
-            if char == "\\":
-                place += 1
-            elif char == quote:
-                quote = ""
-        elif char in "\"'":
-            quote = char
-        else:
-            places.append(place)
-        place += 1
-    return places

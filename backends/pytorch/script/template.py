@@ -200,7 +200,7 @@ def train(training: Training, splits: dict[str, list[Tensor]], out: Path) -> Non
         if RANK == 0:
             with (out / "metrics.jsonl").open("a") as log:
                 log.write(json.dumps(record) + "\\n")
-            print(*(f"{name} {value:.4g}" for name, value in record.items()), flush=True)
+            print(*(f"{$shown_name} {value:.4g}" for name, value in record.items()), flush=True)
             if better:
                 save(out / "best.safetensors", model.state_dict(), training)
             save_checkpoint(out / "last.safetensors", training)
@@ -297,7 +297,7 @@ def check_settings(path: Path, settings: dict[str, object]) -> None:
     except (SafetensorError, KeyError, TypeError, ValueError):
         sys.exit(f"{path} is damaged: give --overwrite or another --out")
     others = [
-        f"{name} is {found.get(name)} there and {settings.get(name)} here"
+        f"{name} is {found.get(name)!r} there and {settings.get(name)!r} here"
         for name in settings | found
         if found.get(name) != settings.get(name)
     ]
