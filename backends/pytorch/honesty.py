@@ -15,7 +15,7 @@ from backends.pytorch.merged import Class, Merged
 from backends.pytorch.passing import find_stages
 from backends.pytorch.terms import UNREAD, Form, Many, Part, Tree, subtrees, variables
 from backends.pytorch.widths import Widths, is_left_open
-from compiler.ir.hint import HintName, outer_names
+from compiler.ir.hint import HintName, hint_names, outer_names
 
 RATES = ("float", "float | None", "str")
 """Arguments that make no sizes, though the layers that take them may stand before one."""
@@ -27,13 +27,15 @@ def find_lying(target: Class, widths: Widths, hinted: HintedSizes) -> set[str]:
     found = widths.settings.found
     outer = {name for item in target.items for name in _find_outer(item)}
     target.outer |= outer
-    names = (
+    written = (
         outer
-        | widths.pinned
-        | {name for item in target.items for name in _find_fixed(widths, hinted, item)}
+        | set(_find_undecided(widths, hinted))
+        | {name for item in target.items for name in _find_dropped(widths, hinted, item)}
     )
-    settings = [found[name] for name in names if name in found]
-    settings = [s for s in settings if not (s.runtime or s.local) and s.annotation not in RATES]
+    sized = widths.pinned | {name for item in target.items for name in _find_fixed(widths, item)}
+    settings = [found[name] for name in written | sized if name in found]
+    settings = [s for s in settings if s.name in written or s.annotation not in RATES]
+    settings = [s for s in settings if not (s.runtime or s.local)]
     target.fixed |= {setting.dim or setting.name for setting in settings}
     own = not (target.is_root or target.is_turn)
     offered = (s for s in settings if s.constant and not (s.hidden or s.fresh))
@@ -51,12 +53,37 @@ def _find_outer(item: Merged) -> Iterator[str]:
                 yield from tree.target.outer
 
 
-def _find_fixed(widths: Widths, hinted: HintedSizes, item: Merged) -> Iterator[str]:
+def _find_undecided(widths: Widths, hinted: HintedSizes) -> Iterator[str]:
+    """Arguments that a condition or a loop of the spec reads where the class does not say it."""
+    target, settings = widths.target, widths.settings
+    for body in target.bodies if not target.is_turn else ():
+        for argument in body.frame.arguments:
+            if any(place not in target.said for place in argument.untraced):
+                yield argument.name
+    for item in target.items:
+        guards = dict.fromkeys(m.guard for m in item.members.values() if m.guard is not None)
+        printed = any(variant.condition is not None for variant in item.variants)
+        for guard in guards if printed else ():
+            if not settings.knows(hinted.write(guard), target.everyone):
+                yield from hinted.names(guard)
+
+
+def _find_dropped(widths: Widths, hinted: HintedSizes, item: Merged) -> Iterator[str]:
+    """Arguments in what the author wrote for a number of the item, or for an argument of a class
+    that it calls, where the class has other names for it or none."""
+    for leaf in item.leaves():
+        yield from _find_unfollowed(widths, hinted, leaf)
+    for member in item.members.values():
+        yield from (name for hint in member.ignored for name in hinted.names(hint))
+    for part in (*(variant.constructor for variant in item.variants), item.expression):
+        yield from _find_given(part)
+
+
+def _find_fixed(widths: Widths, item: Merged) -> Iterator[str]:
     """Arguments that something is made from which does not follow them."""
     for leaf in item.leaves():
         if leaf.dim is not None and leaf.dim[0] == UNREAD:
             yield from widths.settings.found
-        yield from _find_unfollowed(widths, hinted, leaf)
         if leaf.dim is not None and leaf.dim[0].endswith("along") and leaf.solution is None:
             first = item.refs[0]
             for axis in range(leaf.dim[2], widths.target.type_of(first, min(item.instances)).rank):
@@ -68,8 +95,6 @@ def _find_fixed(widths: Widths, hinted: HintedSizes, item: Merged) -> Iterator[s
             by_chance = by_chance and (width is None or width.hint != leaf.solution)
             if by_chance or _is_given(widths, leaf):
                 yield from widths.dependence.of(*where)
-    for member in item.members.values():
-        yield from (name for hint in member.ignored for name in hinted.names(hint))
     if not item.variants:
         yield from _find_left_open(widths, item)
     for variant in item.variants:
@@ -127,22 +152,42 @@ def _find_inside(widths: Widths, constructor: Part) -> Iterator[str]:
                     yield from (n for tree in before for n in names_in(tree))
 
 
-def _find_in_call(
-    widths: Widths, item: Merged, part: Part | None, before: list[Part]
-) -> Iterator[str]:
-    """Arguments that a class or loop inside is given where it is made for one value only."""
-    for tree in subtrees(part):
-        inner = tree.target
-        if not isinstance(inner, Class) or tree.form not in (Form.BUILD, Form.FOR):
-            continue
-        given = dict(zip(tree.keys, tree.parts[len(tree.parts) - len(tree.keys) :], strict=True))
+def _find_given(part: Part | None) -> Iterator[str]:
+    """Arguments that a class or loop inside is given for one that it is made for one value of."""
+    for tree, inner in _find_calls(part):
+        given = _find_arguments(tree)
         for fixed in inner.fixed:
             if isinstance(fixed, tuple):
-                place, axis = fixed
-                yield from widths.dependence.of(item.refs[place], axis)
-                yield from (n for stage in before for n in names_in(stage))
-            elif fixed in given:
+                continue
+            if fixed in given:
                 yield from names_in(given[fixed])
             elif tree.form is Form.FOR:
                 yield fixed
                 yield from names_in(tree.parts[0])
+
+
+def _find_in_call(
+    widths: Widths, item: Merged, part: Part | None, before: list[Part]
+) -> Iterator[str]:
+    """Arguments that the sizes of tensors depend on where a class or loop inside is made for one
+    value of them only; a loop hands its turns what the turns before make of them, too."""
+    for tree, inner in _find_calls(part):
+        for place, axis in (fixed for fixed in inner.fixed if isinstance(fixed, tuple)):
+            yield from widths.dependence.of(item.refs[place], axis)
+            yield from (n for stage in before for n in names_in(stage))
+            if tree.form is Form.FOR:
+                given = _find_arguments(tree)
+                for name in (n for width in inner.widths.values() for n in hint_names(width)):
+                    yield from names_in(given[name]) if name in given else (name,)
+
+
+def _find_calls(part: Part | None) -> Iterator[tuple[Tree, Class]]:
+    """The classes, and the turns of loops, that a part makes."""
+    for tree in subtrees(part):
+        if isinstance(tree.target, Class) and tree.form in (Form.BUILD, Form.FOR):
+            yield tree, tree.target
+
+
+def _find_arguments(tree: Tree) -> dict[str, Part]:
+    """What is given for the arguments of a class, by their names in it."""
+    return dict(zip(tree.keys, tree.parts[len(tree.parts) - len(tree.keys) :], strict=True))

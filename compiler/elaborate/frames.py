@@ -49,7 +49,12 @@ def open_frame(
     arguments = (
         *make_arguments(body, signature, given, hinted=hinted),
         *(
-            Argument(name, _plain(body.names[0][name]), dims=places)
+            Argument(
+                name,
+                _plain(body.names[0][name]),
+                dims=places,
+                untraced=signature.untraced.get(name, ()),
+            )
             for name, places in body.bound.items()
         ),
     )

@@ -75,8 +75,8 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class BlockSignature:
-    """The inputs (of a model) and parameters of an item. `untraced` are parameters that act
-    where no hint follows."""
+    """The inputs (of a model) and parameters of an item. `untraced` are parameters and
+    named sizes that act where no hint follows."""
 
     inputs: tuple[InputSpec, ...]
     parameters: tuple[ParameterSpec, ...]

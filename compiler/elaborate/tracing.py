@@ -33,8 +33,8 @@ from compiler.syntax import (
 
 
 def find_untraced(item: Item, is_own: Callable[[str], bool]) -> dict[str, tuple[Span, ...]]:
-    """Parameters that reach places where no hint follows, directly or through bindings of the
-    body, with these places: loops, numbers of copies, conditions that change from turn to turn,
+    """Parameters, and sizes that the signature names, that reach places where no hint follows,
+    directly or through bindings of the body, with these places: loops, numbers of copies, conditions that change from turn to turn,
     paths, initial values that no initializer draws, and functions that Python does not have.
     `is_own` says of a name whether the file means something else by it than the function."""
     nodes = list(walk(item.body))
@@ -49,7 +49,7 @@ def find_untraced(item: Item, is_own: Callable[[str], bool]) -> dict[str, tuple[
             case For(names=several, iterable=iterable):
                 for bound in several:
                     turning.setdefault(bound.text, set()).update(_names(iterable))
-    parameters = {p.name.text for p in item.parameters}
+    parameters = {n for p in item.parameters for n in (p.name.text, *_names(p.type))}
     found: dict[str, dict[Span, None]] = {}
     for node in nodes:
         for place, tree in _untraced_places(node, is_own):
