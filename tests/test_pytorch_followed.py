@@ -508,3 +508,123 @@ def test_heads_of_keys_and_values_are_divided_as_the_author_divides_them() -> No
     assert "self.out = nn.Linear(heads * (d // heads), d)" in emit(spec)
     for values in ({"d": "24"}, {"few": "1"}, {"heads": "8", "few": "4"}):
         assert_arguments_mean_the_same(spec, "M", values, {"batch": 2})
+
+
+# --- what a class does not say ------------------------------------------------------------------
+
+BRANCH_BY_SIZE = """
+block residual(x: f32[n, c], width: int, stride: int = 1) {
+    y = x -> dense(width) as fc
+    if stride != 1 or c != width { x = x -> dense(width, bias=false) as proj }
+    return (x + y) -> relu
+}
+model M(stem: int = 8, classes: int = 3) {
+    input x: f32[batch, 6]
+    output z = x -> dense(stem) as stem -> residual(8) as r -> dense(classes) as head
+}
+"""
+BRANCH_BY_TENSOR = BRANCH_BY_SIZE.replace("c != width", "x.shape[1] != width")
+LOOP_BY_SIZE = """
+block deep(x: f32[n, c]) {
+    for i in 0..c // 4 { x = x -> relu -> dense(5) as fc[i] }
+    return x
+}
+model M(stem: int = 8, classes: int = 3) {
+    input x: f32[batch, 6]
+    output z = x -> dense(stem) as stem -> deep as d -> dense(classes) as head
+}
+"""
+BRANCH_OF_TURNS = """
+block gate(x: f32[n, c]) {
+    if c > 16 { x = x * (x -> dense(c) as gate -> sigmoid) }
+    return x -> relu
+}
+model M(stem: int = 8, width: int = 9, classes: int = 3) {
+    input x: f32[batch, 6]
+    y = x -> dense(stem) as stem
+    for i in 0..2 { y = y -> gate as g[i] -> dense(width) as d[i] }
+    output z = y -> dense(classes) as head
+}
+"""
+BRANCH_OF_NOTHING = """
+block last(x: f32[n, c], count: int) {
+    if count > 2 or c > 9 { x = x -> relu }
+    return x
+}
+model M(count: int = 2, width: int = 7, classes: int = 3) {
+    input x: f32[batch, 6]
+    output z = x -> dense(width) as a -> last(count) as b -> dense(count) -> dense(classes) as head
+}
+"""
+BRANCH_OF_SEVERAL = """
+block act(x: f32[n, c], k: int) {
+    if k > 2 { x = x -> relu }
+    return x -> dense(k) as fc
+}
+model M(first: int = 3, second: int = 4, classes: int = 3) {
+    input x: f32[batch, 6]
+    output z = x -> act(first) as a -> act(second) as b -> dense(classes) as head
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        (BRANCH_BY_SIZE, {"stem"}),
+        (BRANCH_BY_TENSOR, {"stem"}),
+        (BRANCH_OF_TURNS, {"stem", "width"}),
+        (BRANCH_OF_NOTHING, {"count", "width"}),
+        (BRANCH_OF_SEVERAL, {"first", "second"}),
+    ],
+)
+def test_what_only_a_branch_of_the_default_serves_is_not_offered(
+    spec: str, names: set[str]
+) -> None:
+    assert offered(spec) == {"classes"}
+    assert not any(f", {name}]" in emit(spec) for name in names)  # in comments
+    assert_arguments_mean_the_same(spec, "M", {"classes": "5"}, {"batch": 2})
+
+
+def test_a_loop_over_a_size_follows_it() -> None:
+    assert offered(LOOP_BY_SIZE) == {"stem", "classes"}
+    for stem in ("8", "3", "13"):
+        assert_arguments_mean_the_same(LOOP_BY_SIZE, "M", {"stem": stem}, {"batch": 2})
+
+
+def test_a_branch_that_both_ways_of_are_printed_follows_the_sizes() -> None:
+    spec = BRANCH_BY_SIZE.replace("-> dense(classes)", "-> residual(16) as s -> dense(classes)")
+    assert offered(spec) == {"stem", "classes"}
+    for stem in ("8", "5", "16"):
+        assert_arguments_mean_the_same(spec, "M", {"stem": stem}, {"batch": 2})
+
+
+RATE = """
+block shift(x: f32[n, c], t: tensor) { return x + t }
+model M(alpha: float = 0.5, rank: int = 4, classes: int = 3) {{
+    input x: f32[batch, 6]
+    y = x
+    if rank > 0 {{ y = y -> dense(6) as a }}
+    {line}
+    output z = y * alpha -> dense(classes) as head
+}}
+""".replace("{ return x + t }", "{{ return x + t }}").replace("y * alpha ->", "(y * alpha) ->")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "y = y * (alpha / rank)",
+        "y = y -> leaky_relu(alpha / rank)",
+        "y = y * (if rank > 2 then alpha else alpha / 2)",
+        "y = y * sum([alpha * i for i in 0..rank])",
+        "y = y + tensor([alpha, 1.0, 2.0, 3.0, 4.0, 5.0])",
+        "y = y + tensor([alpha * i for i in 0..6])",
+        "y = y -> shift(tensor(alpha))",
+    ],
+)
+def test_an_argument_is_not_offered_where_a_number_of_it_is_a_literal(line: str) -> None:
+    spec = RATE.format(line=line)
+    assert "alpha" not in offered(spec)
+    assert "rank" not in offered(spec)
+    assert_arguments_mean_the_same(spec, "M", {"classes": "5"}, {"batch": 2})

@@ -29,11 +29,12 @@ from backends.pytorch.terms import (
 )
 from backends.pytorch.turns import LoopFrame, TurnFrame, find_owner, own_names, write_slot
 from compiler.initializers import Constant, Initializer, Values
-from compiler.ir.graph import Frame, Node, Parameter
+from compiler.ir.graph import Argument, Frame, Node, Parameter
 from compiler.ir.hint import (
     Hint,
     HintList,
     HintName,
+    HintSize,
     hint_atoms,
     mark_outer,
     name_sizes,
@@ -359,12 +360,19 @@ def lift_hint(hint: Hint, inner: Frame, owner: Frame) -> Hint | None:
     names it follows there."""
     atoms: Iterable[Hint] = dict.fromkeys(hint_atoms(hint))
     while inner is not owner and inner.parent is not None:
-        passed = {a.name: a.hint for a in inner.arguments}
+        values = dict(inner.tensors)
+        passed = {a.name: a.hint or _find_size(a, values) for a in inner.arguments}
         kept = (passed.get(a.name, a) if isinstance(a, HintName) else a for a in atoms)
         known = HintList(tuple(hint for hint in kept if hint is not None))
         atoms = dict.fromkeys(hint_atoms(known))
         inner = inner.parent
     return mark_outer(HintList(tuple(atoms)))
+
+
+def _find_size(argument: Argument, values: Mapping[str, str]) -> Hint | None:
+    """A size that a signature names, by a tensor of the code around the call."""
+    sizes = (HintSize(values[formal], axis) for formal, axis in argument.dims if formal in values)
+    return next(sizes, None)
 
 
 class _Slots:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from backends.pytorch.bodies import lift_hint
 from backends.pytorch.dependence import names_in
 from backends.pytorch.hinted_sizes import HintedSizes
 from backends.pytorch.merged import Class, Merged
 from backends.pytorch.passing import find_stages
+from backends.pytorch.repeats import find_decisions
 from backends.pytorch.terms import UNREAD, Form, Many, Part, Tree, subtrees, variables
 from backends.pytorch.widths import Widths, is_left_open
-from compiler.ir.hint import HintName, hint_names, outer_names
+from compiler.ir.hint import Hint, HintName, find_readable, hint_names, hint_sizes, outer_names
 
 RATES = ("float", "float | None", "str")
 """Arguments that make no sizes, though the layers that take them may stand before one."""
@@ -60,12 +62,30 @@ def _find_undecided(widths: Widths, hinted: HintedSizes) -> Iterator[str]:
         for argument in body.frame.arguments:
             if any(place not in target.said for place in argument.untraced):
                 yield argument.name
+    for hint in _find_unsaid(target) if not target.is_turn else ():
+        yield from hinted.names(hint)
     for item in target.items:
         guards = dict.fromkeys(m.guard for m in item.members.values() if m.guard is not None)
         printed = any(variant.condition is not None for variant in item.variants)
         for guard in guards if printed else ():
             if not settings.knows(hinted.write(guard), target.everyone):
                 yield from hinted.names(guard)
+
+
+def _find_unsaid(target: Class) -> Iterator[Hint]:
+    """Conditions that the class does not say and that no `untraced` tells of: on sizes that are
+    written by their tensors, and those of calls that stand in it without a class of their own."""
+    owners = {body.frame: body.index for body in target.bodies}
+    for decision in find_decisions(target):
+        hint = None if decision.place in target.said else decision.hint
+        if hint is not None and any(hint_sizes(hint)):
+            yield hint
+    for index in dict.fromkeys(owners.values()):
+        for decision in index.graph.decisions:
+            owner = index.find_printed(decision.frame)
+            if owner is not decision.frame and owner in owners and decision.hint is not None:
+                lifted = lift_hint(decision.hint, decision.frame, owner)
+                yield from () if lifted is None else (lifted,)
 
 
 def _find_dropped(widths: Widths, hinted: HintedSizes, item: Merged) -> Iterator[str]:
@@ -109,15 +129,20 @@ def _find_unfollowed(widths: Widths, hinted: HintedSizes, leaf: Many) -> Iterato
     """Arguments in what the author wrote for a number, where the class lacks another name in it:
     `width * 2 ** (depth - i)` without `depth`. Where it has all names, a pass has chosen another
     number, which is what it is for all arguments."""
-    if isinstance(leaf.solution, Tree):
+    solution, settings = leaf.solution, widths.settings
+    if isinstance(solution, Tree):
         return
+    whole = {settings.holds(hinted.write(hint), leaf.values) for hint in leaf.hints}
+    said = set(hint_names(solution)) if solution is not None and solution in whole else set()
     for hint in leaf.hints:
+        if find_readable(hint) is None and said.issuperset(hinted.names(hint)):
+            continue  # of one instance only, and another says it in full
         written = hinted.write(hint)
         if written == hint:
-            follows = widths.settings.knows(hint, leaf.values)
+            follows = settings.knows(hint, leaf.values)
         else:  # a size of a tensor that has a name here
-            found = widths.settings.holds(written, leaf.values)
-            follows = found is not None and found == leaf.solution
+            found = settings.holds(written, leaf.values)
+            follows = found is not None and found == solution
         if not follows:
             yield from hinted.names(hint)
 

@@ -141,6 +141,13 @@ class Index:
             return Turns({t.loop for t in turns if t.loop is not None}).values(turns)
         return self.turns.values(turns) if turns else {}
 
+    def find_printed(self, frame: Frame) -> Frame:
+        """The call itself, or the next around it, that has code of its own: not where it is left
+        out, or nothing of it is left."""
+        while frame.parent is not None and frame not in self.children:
+            frame = frame.parent
+        return frame
+
     def reads(self, child: Child) -> list[str]:
         """Names of the values that a child of a frame reads."""
         return list(self.entering[child]) if isinstance(child, Frame) else list(child.reads)

@@ -24,7 +24,7 @@ from backends.pytorch.merged import (
 from backends.pytorch.naming import MARK
 from backends.pytorch.terms import Form, Hole, Many, Operand, Tree, same_value, subtrees
 from backends.pytorch.turns import LoopFrame, TurnFrame, Unfoldable, find_owner
-from compiler.ir.graph import Frame
+from compiler.ir.graph import Decision, Frame
 from compiler.ir.hint import Hint, HintName, hint_names
 from compiler.source import Span
 
@@ -234,12 +234,16 @@ def find_said(target: Class) -> set[Span]:
             for tree in subtrees(variant.constructor):
                 found |= tree.target.said if isinstance(tree.target, Class) else frozenset()
     outcomes: dict[Span, set[bool]] = {}
+    for decision in find_decisions(target):
+        outcomes.setdefault(decision.place, set()).add(decision.outcome)
+    return found | {place for place, both in outcomes.items() if len(both) > 1}
+
+
+def find_decisions(target: Class) -> Iterator[Decision]:
+    """How conditions came out in the calls of a class."""
     frames = {find_owner(body.frame) for body in target.bodies}
     for graph in {id(b.index.graph): b.index.graph for b in target.bodies}.values():
-        for decision in graph.decisions:
-            if decision.frame in frames:
-                outcomes.setdefault(decision.place, set()).add(decision.outcome)
-    return found | {place for place, both in outcomes.items() if len(both) > 1}
+        yield from (decision for decision in graph.decisions if decision.frame in frames)
 
 
 def find_silent(target: Class) -> set[Span]:

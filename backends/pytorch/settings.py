@@ -26,6 +26,7 @@ from compiler.ir.hint import (
     change_hint,
     evaluate_hint,
     find_readable,
+    hint_atoms,
     hint_names,
     read_size_name,
     whole_hint,
@@ -64,7 +65,7 @@ class Settings:
         if find_readable(hint) is None:
             return None
         try:
-            short = simplify(self._find_sizes(hint), whole=_all_whole(values.values()))
+            short = self._shorten(hint, whole=_all_whole(values.values()))
             for number, value in values.items():
                 if not _agree(evaluate_hint(short, self.envs[number]), value):
                     return None
@@ -77,7 +78,7 @@ class Settings:
         if find_readable(hint) is None:
             return False
         try:
-            short = simplify(self._find_sizes(hint), whole=True)
+            short = self._shorten(hint, whole=True)
             for number in instances:
                 evaluate_hint(short, self.envs[number])
         except HintError:
@@ -89,12 +90,22 @@ class Settings:
         if find_readable(hint) is None:
             return None
         try:
-            short = simplify(self._find_sizes(hint), whole=False)
+            short = self._shorten(hint, whole=False)
             for number, value in wanted.items():
                 if bool(evaluate_hint(short, self.envs[number])) != value:
                     return None
         except HintError:
             return None
+        return short
+
+    def _shorten(self, hint: Hint, *, whole: bool) -> Hint:
+        """The shortest form of a hint that the class can say in full: what it would not come to in
+        any instance, such as the other branch of a choice, is code as well."""
+        short = simplify(self._find_sizes(hint), whole=whole)
+        for atom in hint_atoms(short):
+            known = self.found.get(atom.name) if isinstance(atom, HintName) else None
+            if known is None or known.hidden:
+                raise HintError("a name that the class does not have")
         return short
 
     def _find_sizes(self, hint: Hint) -> Hint:

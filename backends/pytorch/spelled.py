@@ -21,7 +21,7 @@ from backends.pytorch.terms import (
     shift_operands,
 )
 from compiler.ir.graph import Frame, Graph, Node, Site
-from compiler.ir.hint import Hint
+from compiler.ir.hint import Hint, mark_outer
 from compiler.ir.listings import Record
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.convolution import Conv
@@ -285,7 +285,12 @@ def _describe(scan: Scan) -> str:
 
 
 def _number(reader: Node, maker: Node, spelling: Spelling) -> Part:
-    """The number that a constant node stands for; its hints hold in its own frame only."""
-    hints: Mapping[str, Hint] = maker.origin.hint if maker.scope is reader.scope else {}
+    """The number that a constant node stands for; its hints hold in its own frame only, and say
+    in a call inside it which names of the code around the number follows."""
+    hints: Mapping[str, Hint] = maker.origin.hint
+    if maker.scope is not reader.scope:
+        inside = maker.scope in reader.scope.chain
+        marks = {key: mark_outer(hint) for key, hint in hints.items()} if inside else {}
+        hints = {key: mark for key, mark in marks.items() if mark is not None}
     assert spelling.number is not None
     return read_term(spelling.number, hints)

@@ -217,18 +217,26 @@ def combine_hints(symbol: str, left: Hint | None, right: Hint | None) -> Hint | 
     """The hint of `left symbol right`; only the names in it where it would be longer than a person
     would write. That bound also keeps sums that grow in a loop cheap."""
     if left is None or right is None:
-        return None
+        return _mark_known(left, right)
     if hint_size(left) + hint_size(right) >= MAX_TERMS:
         return mark_names(left, right)
     return HintBinary(symbol, left, right)
+
+
+def _mark_known(*hints: Hint | None) -> Hint | None:
+    """What is left of a number that is not known in full: the names that it follows, if any."""
+    marked = mark_names(*(hint for hint in hints if hint is not None))
+    return marked if marked.arguments else None
 
 
 def note_call(name: str, value: Val, arguments: Sequence[Given]) -> Val:
     """The result of a function with how it was written, where Python has the function too."""
     hints = [find_hint(argument.value) for argument in arguments]
     known = [hint for hint in hints if hint is not None]
-    if name not in HINT_FUNCTIONS or len(known) < len(hints):
+    if name not in HINT_FUNCTIONS:
         return value
+    if len(known) < len(hints):
+        return replace_hint(value, _mark_known(*known))
     if sum(map(hint_size, known)) >= MAX_TERMS:
         return replace_hint(value, mark_names(*known))
     return replace_hint(value, HintCall(name, tuple(known)))

@@ -122,7 +122,8 @@ def _evaluate_literal(body: Body, expression: Expr, want: Want) -> Val:
                 _comprehend(body, expression, expression.generators, made)
             if any(isinstance(v, Poison) for v in made):
                 return POISON
-            return keep(body, ListValue(tuple(made)), expression.span)
+            written = read_hint(body, expression)
+            return keep(body, ListValue(tuple(made), hint=written), expression.span)
     raise AssertionError(f"no meaning for {type(expression).__name__}")
 
 

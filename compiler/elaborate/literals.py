@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from compiler.elaborate.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.context import Application, Body
@@ -20,9 +20,11 @@ from compiler.elaborate.values import (
     Range,
     Tensor,
     Val,
+    find_hint,
     is_none,
     plain_items,
 )
+from compiler.ir.hint import Hint, hint_atoms, mark_names
 from compiler.messages.arguments import WrongArgument
 from compiler.ops.base import OPS
 from compiler.ops.broadcasting import literal_dtype
@@ -72,7 +74,20 @@ def make_tensor(body: Body, actuals: Sequence[Actual], span: Span, names: tuple[
     assert cls is not None, "the op that holds numbers is missing"
     value = tuple(numbers) if shape else numbers[0]
     op = cls(value=value, dtype=chosen, shape=shape)  # type: ignore[call-arg]
-    return apply_built(body, op, (), Application(span, names=names))
+    written = tuple(_find_hints(values.value))
+    hint = written[0] if written and not shape else mark_names(*written)
+    follows = any(True for _ in hint_atoms(hint))
+    hints = (("value", hint),) if follows else ()
+    return apply_built(body, op, (), Application(span, names=names), hints)
+
+
+def _find_hints(value: Val) -> Iterator[Hint]:
+    """How the numbers in nested lists were written, as far as that is known."""
+    hint = find_hint(value)
+    if hint is not None:
+        yield hint
+    for item in value.items if isinstance(value, ListValue) else ():
+        yield from _find_hints(item)
 
 
 def _lay_out(value: Val) -> tuple[list[Number], tuple[int, ...]] | None:

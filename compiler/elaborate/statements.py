@@ -168,7 +168,7 @@ def _run_if(body: Body, statement: If) -> None:
     branch = statement.then if decided else statement.otherwise or ()
     if body.home is not None and body.frame is not None:
         builder = body.home.root.builder
-        builder.note_decision(body.frame, statement.span, outcome=decided)
+        builder.note_decision(body.frame, statement.span, condition.hint, outcome=decided)
     returned = body.result is not None
     with body.guarded(guard):
         body.execute(branch)

@@ -92,7 +92,7 @@ def _index_list(
     if source is not None and isinstance(item, Tensor):
         return pick(body, source, item, number, own and whole_hint(own), want, index.span)
     if hint is None or own is None:
-        return item
+        return item if find_hint(item) is not None else replace_hint(item, find_hint(base))
     return replace_hint(item, _pick_hint(hint, whole_hint(own)))
 
 

@@ -34,9 +34,10 @@ from compiler.syntax import (
 
 def find_untraced(item: Item, is_own: Callable[[str], bool]) -> dict[str, tuple[Span, ...]]:
     """Parameters, and sizes that the signature names, that reach places where no hint follows,
-    directly or through bindings of the body, with these places: loops, numbers of copies, conditions that change from turn to turn,
-    paths, initial values that no initializer draws, and functions that Python does not have.
-    `is_own` says of a name whether the file means something else by it than the function."""
+    directly or through bindings of the body, with these places: loops, numbers of copies,
+    conditions that change from turn to turn, paths, initial values that no initializer draws, and
+    functions that Python does not have. `is_own` says of a name whether the file means something
+    else by it than the function."""
     nodes = list(walk(item.body))
     sources: dict[str, set[str]] = {}
     turning: dict[str, set[str]] = {}

@@ -198,9 +198,9 @@ class Builder:
             decisions=tuple(self._decisions),
         )
 
-    def note_decision(self, frame: Frame, place: Span, *, outcome: bool) -> None:
-        """Notes how a compile-time `if` came out in a call."""
-        self._decisions[Decision(frame, place, outcome)] = None
+    def note_decision(self, frame: Frame, place: Span, hint: Hint | None, *, outcome: bool) -> None:
+        """Notes how a compile-time `if` came out in a call; `hint` is its condition."""
+        self._decisions[Decision(frame, place, outcome, hint)] = None
 
     def note_name(self, frame: Frame, value: Value, name: str) -> None:
         """Notes what a frame calls a value that it did not name itself, or calls by one more

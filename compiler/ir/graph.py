@@ -278,11 +278,12 @@ class Alias:
 
 @dataclass(frozen=True)
 class Decision:
-    """How a compile-time `if` came out in a call of a block."""
+    """How a compile-time `if` came out in a call of a block, and how its condition was written."""
 
     frame: Frame
     place: Span
     outcome: bool
+    hint: Hint | None = None
 
 
 @dataclass(frozen=True)

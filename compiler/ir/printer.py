@@ -88,7 +88,8 @@ class _Printer:
             if decision.frame in self.frames:
                 outcome = str(decision.outcome).lower()
                 place = f"@{self.frames[decision.frame]}{self.span(decision.place)}"
-                yield f"{inner}decided {outcome} in {place}"
+                read = f" hint {_hint(decision.hint)}" if decision.hint is not None else ""
+                yield f"{inner}decided {outcome} in {place}{read}"
         for output in graph.outputs:
             head = f"output {_text(output.name)} = {self.item(output.value.name, output.pick)}"
             yield f"{inner}{head}{_doc(output.doc)}{self.span(output.origin)}"

@@ -114,6 +114,7 @@ class _Reader:
                     self.frames[str(line.children[1])],
                     place,
                     self.value(line.children[0]) is True,
+                    self.written(line),
                 )
                 for line in _children(tree, "decision")
                 if (place := self.span(line)) is not None
@@ -142,7 +143,7 @@ class _Reader:
         self.root = self.root or frame
 
     def argument(self, tree: Branch) -> Argument:
-        hint = next((read_hint(t.children[0]) for t in _children(tree, "written")), None)
+        hint = self.written(tree)
         default = next((self.value(t.children[0]) for t in _children(tree, "default")), NO_DEFAULT)
         bound = tuple((_word(t), int(str(t.children[1]))) for t in _children(tree, "bound"))
         untraced = tuple(
@@ -152,6 +153,9 @@ class _Reader:
             if isinstance(child, Tree) and (place := self.place(child)) is not None
         )
         return Argument(_word(tree), self.value(tree.children[1]), hint, default, bound, untraced)
+
+    def written(self, tree: Branch) -> Hint | None:
+        return next((read_hint(t.children[0]) for t in _children(tree, "written")), None)
 
     def input(self, tree: Branch, values: dict[str, Value]) -> Input:
         made = _make_value(tree, values)

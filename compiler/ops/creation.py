@@ -167,7 +167,8 @@ def _nest(values: Sequence[Number], shape: tuple[int, ...]) -> Term:
         parts = (values[i * step : (i + 1) * step] for i in range(shape[0]))
         return Items(tuple(_nest(part, shape[1:]) for part in parts), "[]")
     terms = (spell_number(v) for v in values)
-    return Items(tuple(Leaf(t.value) if isinstance(t, Leaf) else t for t in terms), "[]")
+    leaves = (Leaf(t.value, field=t.field) if isinstance(t, Leaf) else t for t in terms)
+    return Items(tuple(leaves), "[]")
 
 
 @dataclass(frozen=True)
