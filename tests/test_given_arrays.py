@@ -77,18 +77,18 @@ def test_numbers_beyond_f32_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"a": Y, "y": Y[:4]}, r"`y`(.|\n)*it has 4 rows, and `a` has 10"),
-        ({"a": Y.astype("c8"), "y": Y}, r"`a`(.|\n)*complex64"),
-        ({"a": 3.0, "y": Y}, r"`a`(.|\n)*one number"),
-        ({"a": [[1.0], [1.0, 2.0]] * 5, "y": Y}, r"`a`(.|\n)*one shape"),
-        (pandas.DataFrame({"a": list(np.zeros((10, 3))), "y": Y}), r"`a`(.|\n)*np\.stack"),
+        ({"a": Y, "y": Y[:4]}, r"W1379.*`y`(.|\n)*it has 4 rows, and `a` has 10"),
+        ({"a": Y.astype("c8"), "y": Y}, r"W1340.*`a`(.|\n)*complex64"),
+        ({"a": 3.0, "y": Y}, r"W1379.*`a`(.|\n)*one number"),
+        ({"a": [[1.0], [1.0, 2.0]] * 5, "y": Y}, r"W1379.*`a`(.|\n)*one shape"),
+        (pandas.DataFrame({"a": list(np.zeros((10, 3))), "y": Y}), r"W1340.*`a`(.|\n)*np\.stack"),
     ],
     ids=["rows", "complex", "a number", "ragged", "vectors"],
 )
 def test_what_is_no_column_is_refused(columns: Any, words: str, tmp_path: Path) -> None:
-    with pytest.raises(weft.WeftError, match=rf"W1379.*{words}"):
+    with pytest.raises(weft.WeftError, match=words):
         load(tmp_path, columns)
-    assert "W1379" in [m.code for m in weft.check(tmp_path / "s.weft", data={"table": columns})]
+    assert words[:5] in [m.code for m in weft.check(tmp_path / "s.weft", data={"table": columns})]
 
 
 def test_a_spec_is_no_bytes() -> None:

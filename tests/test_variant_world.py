@@ -64,7 +64,7 @@ def plan_of(shares: str = SHARES) -> RowPlan:
 
 
 def net_of(width: int = 32) -> WeightedNet:
-    text = SPEC.replace(SHARES, "train=80%, val=20%").replace("REQUIRE", "size <= 1MiB")
+    text = SPEC.replace(SHARES, "train=80%, val=20%").replace("REQUIRE", "size <= 64MiB")
     graph = check_text(text.replace("int = 32", f"int = {width}")).variants["tiny"].graph
     return WeightedNet(graph, draw_weights(graph))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from compiler.elaborate.context import Body, Want
 from compiler.elaborate.values import Given, ListValue, Tensor, Val
 from compiler.ir.graph import Listed, Listing, Pick, Reading, Site
-from compiler.ir.hint import Hint, hint_names
+from compiler.ir.hint import Hint, find_readable, hint_names
 from compiler.source import Span
 
 
@@ -39,9 +39,10 @@ def pick(
     body: Body, source: Listing, item: Tensor, place: int, hint: Hint | None, want: Want, span: Span
 ) -> Tensor:
     """The item of a list, with how its place was written."""
-    if body.frame is None or body.loop is not None or hint is None:
+    written = find_readable(hint)
+    if body.frame is None or body.loop is not None or written is None:
         return item
-    site = _site(body, span, want, (("index", hint),))
+    site = _site(body, span, want, (("index", written),))
     return replace(
         item, picked=Pick(Reading.ITEM, source, item.value.name, body.frame, site, place)
     )
