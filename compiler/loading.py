@@ -22,7 +22,8 @@ from compiler.ir.weights import (
     path_matches,
     read_weights,
 )
-from compiler.messages.files import (
+from compiler.messages.tuning import TrainNotRun
+from compiler.messages.weights import (
     PatternUnused,
     WeightKind,
     WeightMissing,
@@ -34,7 +35,6 @@ from compiler.messages.files import (
     WeightsTooLarge,
     WeightsUnreadable,
 )
-from compiler.messages.tuning import TrainNotRun
 from compiler.ops.base import UNLIMITED, Limits, describe_limits
 from compiler.program import LoadWeights, Net, Train
 from compiler.source import Span

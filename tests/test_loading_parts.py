@@ -10,7 +10,7 @@ import pytest
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.weights import write_weights
 from compiler.loading import find_loaded, find_weights, read_all_weights
-from compiler.messages.files import PatternUnused, WeightsCollide, WeightsSurplus
+from compiler.messages.weights import PatternUnused, WeightsCollide, WeightsSurplus
 from tests.elaborating import elaborate
 
 SPEC = (

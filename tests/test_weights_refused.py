@@ -13,7 +13,8 @@ import torch
 import weft
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.weights import write_weights
-from compiler.messages.files import (
+from compiler.messages.verification import PassMadeNan
+from compiler.messages.weights import (
     WeightKind,
     WeightMissing,
     WeightRange,
@@ -21,7 +22,6 @@ from compiler.messages.files import (
     WeightsNotFinite,
     WeightsTooLarge,
 )
-from compiler.messages.verification import PassMadeNan
 from compiler.ops.normalization import BatchNorm
 from compiler.passes.base import Context
 from compiler.passes.pipeline import ONNX_PASSES, run_passes

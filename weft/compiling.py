@@ -21,14 +21,9 @@ from compiler.elaborate.items.preprocess import PREFIX
 from compiler.ir.graph import Graph
 from compiler.ir.weights import read_note, write_weights
 from compiler.loading import find_weights, read_all_weights
-from compiler.messages.files import (
-    FreshWeights,
-    NothingToDo,
-    NotOurFile,
-    UnknownItem,
-    WeightsNeeded,
-)
+from compiler.messages.files import NothingToDo, UnknownItem
 from compiler.messages.verification import BackendFailed, BackendsDiffer
+from compiler.messages.weights import FreshWeights, NotOurFile, WeightsNeeded
 from compiler.program import Deploy, Net, Program, Train, Variant
 from compiler.units import format_size
 from weft.building.cache import hash_text

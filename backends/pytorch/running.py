@@ -18,7 +18,7 @@ from backends.pytorch.script.settings import RESULTS, read_settings
 from compiler.diagnostics import CompileError, Message
 from compiler.files import parse_json, read_json
 from compiler.ir.weights import WeightsError, read_note, read_weights
-from compiler.messages.files import FileUnreadable, WeightsUnreadable
+from compiler.messages.files import FileUnreadable
 from compiler.messages.training_runs import (
     LossNotFinite,
     NoBestEpoch,
@@ -31,6 +31,7 @@ from compiler.messages.training_runs import (
     TrainingOutOfMemory,
     TrainingWouldBeLost,
 )
+from compiler.messages.weights import WeightsUnreadable
 from compiler.program import Train
 from compiler.source import Span
 

@@ -3,18 +3,17 @@ and no gradient, where PyTorch divides 0 by 0."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, final
+from typing import final
 
+from backends.pytorch.script.printed import Printed
 from compiler.ir.graph import Graph, Node, Site
 from compiler.ops.arithmetic import Div
-from compiler.ops.base import Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.class_losses import ClassLoss
 from compiler.ops.losses import spell_numbers
 from compiler.ops.spelling import In, Index, Infix, Leaf, Method, Spelling, Term
 from compiler.program import DataSet
-from compiler.tensor import TensorType
 from compiler.training.loss_parts import find_first, is_counted, may_hold
 
 LEAST = 1e-12
@@ -23,7 +22,7 @@ LEAST = 1e-12
 
 @final
 @dataclass(frozen=True)
-class CountLabels(Op):
+class CountLabels(Printed):
     """What the labels of a batch count together for `loss`, but at least something to divide by.
     It exists in generated scripts only."""
 
@@ -47,20 +46,6 @@ class CountLabels(Op):
             classes = Method(classes, "where", (counted, Leaf(0)))
         weights = Index(spell_numbers(self.loss.weight, "weight"), (classes,))
         return (Infix("*", counted, weights) if self.ignores else weights), LEAST
-
-    def infer(self, inputs: Types, assume: Assume) -> NoReturn:
-        """It has the type of the loss."""
-        raise AssertionError(f"{self.name} is printed only")
-
-    def evaluate(self, *inputs: Array | None) -> NoReturn:
-        """The meaning is in that of the loss."""
-        raise AssertionError(f"{self.name} is printed only")
-
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> NoReturn:
-        """No objective is lowered."""
-        raise AssertionError(f"{self.name} is printed only")
 
 
 def guard_losses(step: Graph, data: DataSet) -> Graph:

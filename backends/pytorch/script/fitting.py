@@ -6,14 +6,13 @@ reads from top to bottom: `mean = income[training].nanmean(0)`, then `(income - 
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, final
+from typing import final
 
+from backends.pytorch.script.printed import Printed
 from compiler.data.statistics import Statistic
 from compiler.ir.graph import Graph, Input, Node, Output, Site, Value
-from compiler.ops.base import Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.spelling import In, Index, Infix, Leaf, Method, Spelling
 from compiler.signature import Operand
 from compiler.tensor import DType, TensorType
@@ -22,31 +21,9 @@ TRAINING = "training"
 """The parameter of `compute_columns` with the numbers of the training rows."""
 
 
-class Fitting(Op):
-    """Base of ops that exist in generated scripts only; `Statistic.fit` is their meaning."""
-
-    @abstractmethod
-    def torch(self, node: Node) -> Spelling:
-        """The PyTorch spelling: all that such an op has."""
-
-    def infer(self, inputs: Types, assume: Assume) -> NoReturn:
-        """It has the type of its buffer."""
-        raise AssertionError(f"{self.name} is printed only")
-
-    def evaluate(self, *inputs: Array | None) -> NoReturn:
-        """The meaning is `Statistic.fit`."""
-        raise AssertionError(f"{self.name} is printed only")
-
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> NoReturn:
-        """It is a buffer where columns are lowered."""
-        raise AssertionError(f"{self.name} is printed only")
-
-
 @final
 @dataclass(frozen=True)
-class Choose(Fitting):
+class Choose(Printed):
     """The training rows of a column, precise enough to be summed."""
 
     name = "choose"
@@ -59,7 +36,7 @@ class Choose(Fitting):
 
 @final
 @dataclass(frozen=True)
-class Fit(Fitting):
+class Fit(Printed):
     """A figure of rows, element by element, NaN left out: `mean`, `median`, or `spread`, the
     standard deviation with n."""
 
@@ -85,7 +62,7 @@ class Fit(Fitting):
 
 @final
 @dataclass(frozen=True)
-class KeepPositive(Fitting):
+class KeepPositive(Printed):
     """A spread with 1 in place of 0: what does not vary is not scaled."""
 
     name = "keep_positive"
