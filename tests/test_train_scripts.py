@@ -228,6 +228,23 @@ def test_two_processes_give_what_one_gives(text: str, tmp_path: Path) -> None:
     assert_two_processes_agree(folder, "train.loss", "val.loss", "val.accuracy")
 
 
+def test_no_thread_of_the_process_group_outlives_it(tmp_path: Path) -> None:
+    folder = write(PLAIN.replace("OPTIMIZER", "adamw(lr=0.02)"), tmp_path)
+    script = folder / "train.py"
+    leave = "        dist.destroy_process_group()\n"
+    count = """
+        tasks = Path("/proc/self/task").iterdir()
+        names = [(task / "comm").read_text().strip() for task in tasks]
+        print("left", [name for name in names if "gloo" in name], file=sys.stderr)
+"""
+    text = script.read_text()
+    assert text.count(leave) == 1
+    script.write_text(text.replace(leave, leave + count))
+    done = run_two(folder, "two")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("left []") == 2, done.stderr  # one of them can abort Python's end
+
+
 def test_processes_part_where_a_training_ends_early(tmp_path: Path) -> None:
     loss = "minimize log(0 * mean(logits ** 2)) + cross_entropy"
     text = PLAIN.replace("OPTIMIZER", "sgd").replace("minimize cross_entropy", loss)

@@ -62,6 +62,10 @@ FIRST = (
 """The first lines of code: `python train.py` would look for every module in the script's folder
 first, where anyone may have put a file."""
 
+LOADED_EARLY = "import torch.distributed.nn  # loaded later, it would keep the process group alive"
+"""PyTorch loads it in a first step otherwise, and the defaults of its functions are the group that
+exists then: threads of Gloo would outlive Python's end, which can abort the process."""
+
 
 def emit_script(facts: Facts) -> str:
     """The text of `train.py`: it stands alone beside `model.py`."""
@@ -85,7 +89,7 @@ def emit_script(facts: Facts) -> str:
     ]
     body = "\n\n\n".join("\n".join(block) for block in blocks if block)
     models = ", ".join(sort_names(set(find_classes(facts))))
-    imports = write_imports(body, train.data.source.imports())
+    imports = write_imports(body, [LOADED_EARLY, *train.data.source.imports()])
     imports.remove("import sys")
     head = [*_docstring(facts), "", *FIRST, "", *imports, "", f"from model import {models}", ""]
     return "\n".join(head) + "\n" + body + "\n"
