@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -94,6 +95,16 @@ def set_defaults(spec: str, model: str, values: Mapping[str, str]) -> str:
         head, count = re.subn(written, rf"\g<1>{value}", head)
         assert count == 1, f"{model} has no parameter {name} with a default"
     return spec[:start] + head + spec[end:]
+
+
+def emit(spec: str) -> str:
+    """The generated module of the model `M`."""
+    return emit_module([build(spec).graph], title="M")
+
+
+def offered(spec: str) -> set[str]:
+    """The arguments of the class `M` that is generated for a spec."""
+    return set(inspect.signature(run_source(emit(spec)).M).parameters)
 
 
 def assert_arguments_mean_the_same(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
 import pytest
 
-from backends.pytorch.load import run_source
 from backends.pytorch.modules import emit_module
 from backends.pytorch.settings import simplify
 from compiler.ir.hint import HintBinary, HintChoose, HintConst, HintName
 from tests.elaborating import build
-from tests.pytorch_compare import assert_arguments_mean_the_same, assert_means_the_same
+from tests.pytorch_compare import (
+    assert_arguments_mean_the_same,
+    assert_means_the_same,
+    offered,
+)
 
 GOOD = Path(__file__).resolve().parent / "good" / "pytorch"
 CASES = {
@@ -177,12 +179,6 @@ model M(width: int = 8) {
     output y = x -> conv(2 * width, 1) as two -> shuffle(4)
 }
 """
-
-
-def offered(spec: str) -> set[str]:
-    """The arguments of the class `M` that is generated for a spec."""
-    made = run_source(emit_module([build(spec).graph], title="M"))
-    return set(inspect.signature(made.M).parameters)
 
 
 @pytest.mark.parametrize(

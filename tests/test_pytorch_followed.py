@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import ast
-import inspect
 
 import pytest
 import torch
 
 from backends.pytorch.load import run_source
-from backends.pytorch.modules import emit_module
-from tests.elaborating import build
-from tests.pytorch_compare import assert_arguments_mean_the_same, set_defaults
+from tests.pytorch_compare import assert_arguments_mean_the_same, emit, offered, set_defaults
 
 Values = dict[str, str]
-
-
-def emit(spec: str) -> str:
-    """The generated module of the model `M`."""
-    return emit_module([build(spec).graph], title="M")
-
-
-def offered(spec: str) -> set[str]:
-    """The arguments of the class `M`."""
-    return set(inspect.signature(run_source(emit(spec)).M).parameters)
 
 
 # --- sizes behind loops -------------------------------------------------------------------------

@@ -191,10 +191,16 @@ class BodyMaker:
         home = parent is owner
         values = self.index.values(inner)
         sizes = self._find_sizes(frame, self.index.formals(frame))
-        written = {
-            a.name: _rename(a.hint, values, sizes) if home else lift_hint(a.hint, parent, owner)
+        plain = {s.name for s in target.settings if s.dim is None}
+        tensors = dict(inner.tensors)
+        passed = {
+            a.name: a.hint or (_find_size(a, tensors) if a.name in plain else None)
             for a in inner.arguments
-            if a.hint is not None and parent is not None
+        }
+        written = {
+            name: _rename(hint, values, sizes) if home else lift_hint(hint, parent, owner)
+            for name, hint in passed.items()
+            if hint is not None and parent is not None
         }
         assert target.explained is not None
         hidden = {s.name for s in target.explained.settings.found.values() if s.hidden}

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from backends.pytorch.items import FromOwn
-from backends.pytorch.merged import Choice, Class, Made, Merged, MergedRef
+from backends.pytorch.merged import Choice, Class, Formal, Made, Merged, MergedRef
 from backends.pytorch.passing import Width, pass_on
 from backends.pytorch.sizes import may_follow
 from backends.pytorch.terms import Part, Tree, variables
-from compiler.ir.hint import hint_names
+from compiler.ir.hint import Hint, hint_names, size_name
 
 Names = frozenset[str]
 NONE: Names = frozenset()
+
+LENGTH = -1
+"""The axis of a list of tensors that counts its items."""
 
 WINDOWED = frozenset(
     {"conv", "conv_transpose", "max_pool", "avg_pool", "pad", "resize", "sequential", "call"}
@@ -23,16 +26,27 @@ WINDOWED = frozenset(
 class Dependence:
     """Notes items in order, so that deep networks need no deep recursion."""
 
-    def __init__(self, target: Class, width: Callable[[MergedRef, int], Width | None]) -> None:
+    def __init__(
+        self,
+        target: Class,
+        width: Callable[[MergedRef, int], Width | None],
+        count: Callable[[MergedRef], Hint | None],
+    ) -> None:
         self.target = target
         self.width = width
+        self.count = count
         self.known: dict[tuple[MergedRef, int], Names] = {}
         self.place = {item: place for place, item in enumerate(target.items)}
         self.noted = 0
 
     def of(self, ref: MergedRef, axis: int) -> Names:
-        """Arguments that a size of a tensor may depend on. All that the tensor is made from must
-        be explained."""
+        """Arguments that a size of a tensor may depend on, or the `LENGTH` of a list. All that it
+        is made from must be explained. What a class is given a list for is called as `size_name`
+        says."""
+        if isinstance(ref, Formal) and self.target.is_list(ref):
+            return frozenset({size_name(ref.place, axis)})
+        if axis == LENGTH:
+            return self._of_length(ref)
         if isinstance(ref, Choice):
             return self.of(ref.base, axis) | self.of(ref.other, axis)
         if isinstance(ref, Made):
@@ -45,6 +59,13 @@ class Dependence:
         if (ref, axis) in self.known:
             return self.known[ref, axis]
         return self._named(ref, axis) or NONE
+
+    def _of_length(self, ref: MergedRef) -> Names:
+        count = self.count(ref)
+        if count is not None:
+            return frozenset(hint_names(count))
+        arguments = (a for body in self.target.bodies for a in body.frame.arguments)
+        return frozenset(argument.name for argument in arguments)
 
     def _of_weight(self, ref: FromOwn) -> Names:
         """All that the module of a weight is made from."""
@@ -81,6 +102,8 @@ class Dependence:
         for tree in trees:
             yield from names_in(tree, sizes=not windowed)
         for ref in item.refs:
+            if item.sample.nodes and self.target.is_list(ref):
+                yield from self.of(ref, LENGTH)
             own = self._rank(ref)
             for other in (axis,) if windowed and own == rank else range(own):
                 if windowed or self._may_follow(item, ref, other, output, axis):

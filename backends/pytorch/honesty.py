@@ -17,7 +17,15 @@ from backends.pytorch.passing import find_stages
 from backends.pytorch.repeats import find_decisions
 from backends.pytorch.terms import UNREAD, Form, Many, Part, Tree, subtrees, variables
 from backends.pytorch.widths import Widths, is_left_open
-from compiler.ir.hint import Hint, HintName, find_readable, hint_names, hint_sizes, outer_names
+from compiler.ir.hint import (
+    Hint,
+    HintName,
+    find_readable,
+    hint_names,
+    hint_sizes,
+    outer_names,
+    read_size_name,
+)
 
 RATES = ("float", "float | None", "str")
 """Arguments that make no sizes, though the layers that take them may stand before one."""
@@ -28,6 +36,7 @@ def find_lying(target: Class, widths: Widths, hinted: HintedSizes) -> set[str]:
     depend on them: they must not be offered. All that is fixed by them, `target.fixed` notes."""
     found = widths.settings.found
     outer = {name for item in target.items for name in _find_outer(item)}
+    outer |= {name for hint in _find_unsaid(target) for name in outer_names(hint)}
     target.outer |= outer
     written = (
         outer
@@ -39,6 +48,7 @@ def find_lying(target: Class, widths: Widths, hinted: HintedSizes) -> set[str]:
     settings = [s for s in settings if s.name in written or s.annotation not in RATES]
     settings = [s for s in settings if not (s.runtime or s.local)]
     target.fixed |= {setting.dim or setting.name for setting in settings}
+    target.fixed |= {size for name in written | sized if (size := read_size_name(name)) is not None}
     own = not (target.is_root or target.is_turn)
     offered = (s for s in settings if s.constant and not (s.hidden or s.fresh))
     return {s.name for s in offered if own or s.dim is None}
@@ -78,7 +88,7 @@ def _find_unsaid(target: Class) -> Iterator[Hint]:
     owners = {body.frame: body.index for body in target.bodies}
     for decision in find_decisions(target):
         hint = None if decision.place in target.said else decision.hint
-        if hint is not None and any(hint_sizes(hint)):
+        if hint is not None and _is_told_here(hint):
             yield hint
     for index in dict.fromkeys(owners.values()):
         for decision in index.graph.decisions:
@@ -86,6 +96,11 @@ def _find_unsaid(target: Class) -> Iterator[Hint]:
             if owner is not decision.frame and owner in owners and decision.hint is not None:
                 lifted = lift_hint(decision.hint, decision.frame, owner)
                 yield from () if lifted is None else (lifted,)
+
+
+def _is_told_here(hint: Hint) -> bool:
+    """Whether it follows more than the names of arguments of its block."""
+    return any(hint_sizes(hint)) or bool(outer_names(hint)) or find_readable(hint) is None
 
 
 def _find_dropped(widths: Widths, hinted: HintedSizes, item: Merged) -> Iterator[str]:

@@ -18,6 +18,7 @@ from compiler.ir.hint import (
     HintItem,
     HintList,
     HintName,
+    count_items,
     hint_names,
     read_size_name,
     rename_hint,
@@ -146,6 +147,11 @@ class ListSizes:
             return growth.sizes[0]
         whole = self._size(source, axis, depth)
         return None if whole is None else HintItem(whole, index)
+
+    def count(self, ref: MergedRef) -> Hint | None:
+        """How many tensors a list holds; None where nobody says."""
+        growth = self.grow(ref, None, 0)
+        return None if growth is None else growth.number
 
     # --- how lists grow -----------------------------------------------------------------------
 
@@ -305,17 +311,4 @@ def _count_turns(over: Part) -> Hint | None:
     if over.solution is None:
         rows = over.literal
         return HintConst(len(rows)) if isinstance(rows, tuple) and not over.varies else None
-    return _count(over.solution)
-
-
-def _count(over: Hint) -> Hint | None:
-    match over:
-        case HintCall("range", (HintName() | HintConst() as stop,)):
-            return stop
-        case HintCall("enumerate" | "reversed", (inner,)):
-            return _count(inner)
-        case HintList(items):
-            return HintConst(len(items))
-        case HintName() | HintItem() | HintCall("range", _):
-            return HintCall("len", (over,))
-    return None
+    return count_items(over.solution)

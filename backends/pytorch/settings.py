@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from backends.pytorch.holders import is_mode, name_held
-from backends.pytorch.merged import Class, Formal, Made, MergedRef, Setting
+from backends.pytorch.merged import Class, Formal, Made, Merged, MergedRef, Setting
 from backends.pytorch.naming import AXIS_NAMES, singular, user_name
 from backends.pytorch.spelled import unmark
 from backends.pytorch.terms import Many, plain_value
@@ -31,6 +31,7 @@ from compiler.ir.hint import (
     read_size_name,
     whole_hint,
 )
+from compiler.ops.joining import Concat
 from compiler.source import Span
 from compiler.writing.names import free_name, safe_name
 from compiler.writing.python import CodeName
@@ -122,9 +123,11 @@ class Settings:
         known = self.find_size(formal, axis)
         if known is not None:
             return known.name
-        made = self.add_size(self.name_size(formal, axis), formal, axis)
+        made = None
+        if not self.target.is_root:  # sizes of a model's inputs are numbers, or have names
+            made = self.add_size(self.name_size(formal, axis), formal, axis)
         if made is None:
-            raise HintError("no such axis")
+            raise HintError("a size without a name")
         return made.name
 
     def name_size(self, place: int, axis: int) -> str:
@@ -239,7 +242,17 @@ class Settings:
             return None
         runtime = any(isinstance(value, Dim) for value in values)
         hidden = name in self.hidden
-        return self.add(Setting(name, values, dim=(place, axis), runtime=runtime, hidden=hidden))
+        kind = "list[int]" if self.target.is_list(Formal(place)) else "int"
+        return self.add(
+            Setting(
+                name,
+                values,
+                annotation=kind,
+                dim=(place, axis),
+                runtime=runtime,
+                hidden=hidden,
+            )
+        )
 
     def _add_symbols(self) -> None:
         body = self.target.bodies[0]
@@ -254,8 +267,20 @@ class Settings:
             for leaf in item.leaves():
                 if leaf.dim is not None and leaf.dim[0] == "in" and leaf.dim[1] < len(item.refs):
                     ref = self._find_source(item.refs[leaf.dim[1]], leaf.dim[2])
+                    if isinstance(ref, Made) and self._is_joined(ref.item, leaf.dim[2]):
+                        (ref,) = ref.item.refs
                     if isinstance(ref, Formal) and all(map(is_size, leaf.values.values())):
                         yield ref.place, leaf.dim[2]
+
+    def _is_joined(self, item: Merged, axis: int) -> bool:
+        """Whether an operation puts the tensors of a list side by side along an axis."""
+        if len(item.refs) != 1 or not self.target.is_list(item.refs[0]):
+            return False
+        match [node.op for node in item.sample.nodes]:
+            case [Concat(axis=along)]:
+                rank = self.target.type_of(Made(item, 0), min(item.instances)).rank
+                return axis == along % rank
+        return False
 
     def _find_source(self, ref: MergedRef, axis: int) -> MergedRef:
         """In a turn, what a tensor has a size from that operations such as pooling leave alone."""
@@ -276,7 +301,7 @@ class Settings:
             return  # a function of the training script: its settings are constants
         hidden = self._find_hidden(frames[0].arguments)
         for argument in frames[0].arguments:
-            if argument.dims or argument.name in self.found:
+            if argument.name in self.found or (argument.dims and not self._is_unread(argument)):
                 continue
             rows = [_find_argument(f.arguments, argument.name) for f in frames]
             values = [plain_value(row.value) if row is not None else None for row in rows]
@@ -289,6 +314,12 @@ class Settings:
             untraced = not self.target.is_turn and any(p not in self.said for p in places)
             setting.hidden = setting.constant and (untraced or argument.name in hidden)
             self.add(self._follow_default(setting, argument))
+
+    def _is_unread(self, argument: Argument) -> bool:
+        """Whether a name of the signature is a size of tensors that the block does not read, so
+        that nothing that it is given has it."""
+        formals = {safe_name(formal) for formal, _ in argument.dims}
+        return not self.target.is_root and formals.isdisjoint(self.target.formals)
 
     def _find_hidden(self, arguments: Sequence[Argument]) -> set[str]:
         """Arguments that must not be offered, with those that their defaults follow: a class

@@ -37,6 +37,7 @@ from compiler.ir.hint import (
     HintUnary,
     hint_names,
     hint_size,
+    read_size_name,
     rename_hint,
     whole_hint,
 )
@@ -63,9 +64,9 @@ class Widths:
         self.target = target
         self.settings = settings
         self.known: dict[tuple[MergedRef, int], Origin] = {}
-        self.dependence = Dependence(target, self.of)
         self.locals: dict[str, Local] = {}
         self.lists = ListSizes(self)
+        self.dependence = Dependence(target, self.of, self.lists.count)
         self.pinned: set[str] = set()
         """Sizes of what the class is given that a number in it was counted from."""
         self.pins = True
@@ -395,7 +396,8 @@ class Widths:
         if sizes or not isinstance(size, int):
             return None
         names = self.dependence.of(ref, axis) if width is None else frozenset()
-        if any(self.settings.found[label].dim is None for label in names):
+        own = (self.settings.found[n] for n in names if read_size_name(n) is None)
+        if any(setting.dim is None for setting in own):
             return None
         if self.pins:
             self.pinned |= names

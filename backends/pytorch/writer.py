@@ -33,11 +33,13 @@ def write_class(target: Class) -> list[str]:
         return _write_function(target, reading, expressions)
     if target.is_chain:
         return _write_chain(target, expressions)
-    body = _write_forward(target, reading, expressions)
+    # a call whose results nobody reads leaves its weights, and no forward
+    body = _write_forward(target, reading, expressions) if target.outputs else []
     made = Constructor(target, expressions).write(reading.stored)
     lines = [f"class {target.name}(nn.Module):", *_docstring(target, STEP)]
     if made:
-        lines += [*_signature(target), f"{' ' * INDENT}super().__init__()", *made, ""]
+        lines += [*_signature(target), f"{' ' * INDENT}super().__init__()", *made]
+        lines += [""] if body else []
     return lines + body
 
 
@@ -69,7 +71,7 @@ def _kind(target: Class, place: int) -> str:
 
 
 def _write_forward(target: Class, reading: Reading, expressions: Expressions) -> list[str]:
-    formals = [f"{label}: Tensor" for label in target.formals]
+    formals = [f"{label}: {_kind(target, place)}" for place, label in enumerate(target.formals)]
     head: Doc = ("def forward", Group("(", ("self", *formals), ")"))
     body = Forward(target, reading, expressions, INDENT).write()
     lines = lay_out("", head, STEP, f" -> {_result(target)}:")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from compiler.elaborate.adapters import call_net_function, is_net_function
-from compiler.elaborate.arithmetic import ArithmeticFault, WrongOperands, note_call
+from compiler.elaborate.arithmetic import ArithmeticFault, WrongOperands, note_call, replace_hint
 from compiler.elaborate.binding import Actual, Match, match_call
 from compiler.elaborate.blocks import apply_block
 from compiler.elaborate.context import Application, Body, Want
@@ -19,6 +19,7 @@ from compiler.elaborate.functions import (
     refused_value,
     takes_known,
 )
+from compiler.elaborate.lengths import measure_list
 from compiler.elaborate.literals import make_tensor, sum_tensors
 from compiler.elaborate.loading import LOAD, call_load
 from compiler.elaborate.lookup import look_up
@@ -147,7 +148,7 @@ def call_function(body: Body, function: Function, arguments: Sequence[Given], sp
     body.session.spend(count + sum(_items_of(a.value) for a in arguments), span)
     try:
         made = function.call([a.value for a in arguments])
-        return keep(body, note_call(function.name, made, arguments), span)
+        return keep(body, _note_hint(body, function, made, arguments), span)
     except Refusal as refusal:
         place = arguments[refusal.index].span
         found = refused_value(arguments, refusal)
@@ -158,6 +159,15 @@ def call_function(body: Body, function: Function, arguments: Sequence[Given], sp
         found = describe(arguments[0].value)
         body.report(FunctionRefuses(arguments[0].span, function.name, "numbers", found))
     return POISON
+
+
+def _note_hint(body: Body, function: Function, made: Val, arguments: Sequence[Given]) -> Val:
+    """The result of a function with how it was written."""
+    if function is FUNCTIONS["len"] and isinstance(arguments[0].value, ListValue):
+        length = measure_list(body, arguments[0].value)
+        if length is not None:
+            return replace_hint(made, length)
+    return note_call(function.name, made, arguments)
 
 
 def _items_of(value: Val) -> int:

@@ -199,7 +199,8 @@ class Builder:
         )
 
     def note_decision(self, frame: Frame, place: Span, hint: Hint | None, *, outcome: bool) -> None:
-        """Notes how a compile-time `if` came out in a call; `hint` is its condition."""
+        """Notes how a compile-time `if` came out in a call, or that a loop runs there; `hint` is
+        the condition, or what the loop goes through."""
         self._decisions[Decision(frame, place, outcome, hint)] = None
 
     def note_name(self, frame: Frame, value: Value, name: str) -> None:

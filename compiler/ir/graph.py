@@ -278,7 +278,8 @@ class Alias:
 
 @dataclass(frozen=True)
 class Decision:
-    """How a compile-time `if` came out in a call of a block, and how its condition was written."""
+    """How a compile-time `if` came out in a call of a block, and how its condition was written;
+    of a loop, how what it goes through was written, where code cannot say that."""
 
     frame: Frame
     place: Span

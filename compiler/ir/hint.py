@@ -231,17 +231,8 @@ def find_readable(hint: Hint | None) -> Hint | None:
 
 
 def _is_readable(hint: Hint) -> bool:
-    match hint:
-        case HintUnary(_, operand):
-            return _is_readable(operand)
-        case HintBinary(_, left, right):
-            return _is_readable(left) and _is_readable(right)
-        case HintChoose(condition, then, otherwise):
-            return all(map(_is_readable, (condition, then, otherwise)))
-        case HintCall() | HintItem() | HintList() | HintText():
-            marked = isinstance(hint, HintCall) and hint.function == FOLLOWS
-            return not marked and all(map(_is_readable, _parts(hint)))
-    return True
+    marked = isinstance(hint, HintCall) and hint.function == FOLLOWS
+    return not marked and all(map(_is_readable, _inner(hint)))
 
 
 def mark_outer(hint: Hint) -> Hint | None:
@@ -255,7 +246,7 @@ def outer_names(hint: Hint) -> frozenset[str]:
     """Names of a block around this one that a number follows."""
     if isinstance(hint, HintCall) and hint.function == OUTER:
         return frozenset(hint_names(hint))
-    return frozenset()
+    return frozenset(name for part in _inner(hint) for name in outer_names(part))
 
 
 def hint_names(hint: Hint) -> Iterator[str]:
@@ -270,21 +261,23 @@ def hint_sizes(hint: Hint) -> Iterator[HintSize]:
 
 def hint_atoms(hint: Hint) -> Iterator[HintName | HintSize]:
     """Every name and size that a hint reads, in order, with repetitions."""
+    if isinstance(hint, HintName | HintSize):
+        yield hint
+    for part in _inner(hint):
+        yield from hint_atoms(part)
+
+
+def _inner(hint: Hint) -> tuple[Hint, ...]:
     match hint:
-        case HintName() | HintSize():
-            yield hint
         case HintUnary(_, operand):
-            yield from hint_atoms(operand)
+            return (operand,)
         case HintBinary(_, left, right):
-            yield from hint_atoms(left)
-            yield from hint_atoms(right)
+            return (left, right)
         case HintChoose(condition, then, otherwise):
-            yield from hint_atoms(condition)
-            yield from hint_atoms(then)
-            yield from hint_atoms(otherwise)
+            return (condition, then, otherwise)
         case HintCall() | HintItem() | HintList() | HintText():
-            for part in _parts(hint):
-                yield from hint_atoms(part)
+            return _parts(hint)
+    return ()
 
 
 def _parts(hint: HintCall | HintItem | HintList | HintText) -> tuple[Hint, ...]:
@@ -338,16 +331,21 @@ def whole_hint(hint: Hint) -> Hint:
 
 def hint_size(hint: Hint) -> int:
     """Number of terms in a hint."""
-    match hint:
-        case HintUnary(_, operand):
-            return 1 + hint_size(operand)
-        case HintBinary(_, left, right):
-            return 1 + hint_size(left) + hint_size(right)
-        case HintChoose(condition, then, otherwise):
-            return 1 + hint_size(condition) + hint_size(then) + hint_size(otherwise)
-        case HintCall() | HintItem() | HintList() | HintText():
-            return 1 + sum(map(hint_size, _parts(hint)))
-    return 1
+    return 1 + sum(map(hint_size, _inner(hint)))
+
+
+def count_items(over: Hint) -> Hint | None:
+    """How many items a list or a range has; None where nobody writes it so."""
+    match over:
+        case HintCall("range", (HintName() | HintConst() as stop,)):
+            return stop
+        case HintCall("enumerate" | "reversed", (inner,)):
+            return count_items(inner)
+        case HintList(items):
+            return HintConst(len(items))
+        case HintName() | HintItem() | HintCall("range", _):
+            return HintCall("len", (over,))
+    return None
 
 
 def rename_hint(hint: Hint, names: Mapping[str, Hint]) -> Hint:

@@ -1,0 +1,187 @@
+"""Classes of blocks that are given lists of tensors: what their length decides is followed by the
+class around, or the class around does not offer what the length follows."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.pytorch_compare import assert_arguments_mean_the_same, emit, offered
+
+COLLECT = """
+{block}
+model M(width: int = 8, depth: int = 3) {{
+    input x: f32[batch, 6]
+    h = x -> dense(width) as stem
+    taken = []
+    for i in 0..depth {{
+        h = h -> dense(width) as down[i] -> relu
+        taken = taken + [h]
+    }}
+    {rest}
+}}
+"""
+CALLED = "output y = climb(h, taken) as c"
+OTHERS = ({"width": "16"}, {"depth": "5"}, {"depth": "1"}, {"width": "5", "depth": "4"})
+
+
+def block(body: str) -> str:
+    return COLLECT.format(block=f"block climb(x: f32[n, k], taken: list) {{ {body} }}", rest=CALLED)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return x -> dense(k * len(taken)) as last",
+        "for i in 0..(len(taken) - 1) { x = x -> dense(k) as up[i] }\n return x",
+        "for i in 0..(len(taken) - 3) { x = x -> dense(k) as up[i] }\n return x",
+        "if len(taken) > 2 { x = x -> dense(k) as extra }\n return x",
+        "return x * len(taken)",
+        "count = len(taken)\n return (x -> dense(k + count)) / count",
+        "param w: f32[len(taken)] = normal(std=1 / len(taken))\n return x * sum(w)",
+        "return stack(taken, axis=1) -> flatten -> dense(k) as last",
+        "y = stack(taken, axis=1) -> mean(axis=1) -> dense(len(taken))\n"
+        "return concat([x, y], axis=1)",
+        "back = reversed(taken)\n return x -> dense(len(back))",
+        "for t in taken { x = x + (t -> dense(k)) }\n return x",
+        "ys = [t -> dense(k) for t in taken]\n return concat(ys, axis=1)",
+        "for i in 0..len(taken) { x = x + (taken[len(taken) - 1 - i] -> dense(k) as up[i]) }\n"
+        "return x",
+    ],
+)
+def test_what_the_length_decides_is_followed_or_not_offered(body: str) -> None:
+    assert_honest(block(body))
+
+
+def assert_honest(spec: str) -> None:
+    """Each argument that the class offers means what it means in the spec."""
+    there = offered(spec)
+    for values in OTHERS:
+        kept = {name: value for name, value in values.items() if name in there}
+        if kept:
+            assert_arguments_mean_the_same(spec, "M", kept, {"batch": 2})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return concat(taken, axis=1) -> dense(k) as last",
+        "for i in 0..2 { x = concat(taken, axis=1) -> dense(k) as step[i] -> relu }\n return x",
+        "return (x + taken[0]) -> dense(k) as last",
+    ],
+)
+def test_joined_lists_are_followed(body: str) -> None:
+    spec = block(body)
+    assert offered(spec) == {"width", "depth"}
+    assert_honest(spec)
+
+
+def test_sizes_of_a_list_are_a_list_of_numbers() -> None:
+    text = emit(block("return concat(taken, axis=1) -> dense(k) as last"))
+    assert "def __init__(self, taken_widths: list[int], k: int) -> None:" in text
+    assert "def forward(self, taken: list[Tensor]) -> Tensor:" in text
+    assert "nn.Linear(sum(taken_widths), k)" in text
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "output y = h -> dense(width * len(taken)) as last",
+        "output y = h * len(taken)",
+        "for i in 0..depth { taken = taken + [h -> dense(width) as more[i]] }\n"
+        "output y = concat(taken, axis=1) -> dense(len(taken) * width) as last",
+        "taken = taken + [x, h]\n output y = h -> dense(len(taken))",
+    ],
+)
+def test_a_length_is_written_where_the_list_grows(rest: str) -> None:
+    spec = COLLECT.format(block="", rest=rest)
+    assert offered(spec) == {"width", "depth"}
+    assert_honest(spec)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "for i in 0..depth { if i % 2 == 0 { taken = taken + [h -> dense(width) as more[i]] } }\n"
+        "output y = h -> dense(len(taken) * width) as last",
+        "for i in 0..depth { for j in 0..2 { taken = taken + [h] } }\n"
+        "output y = h -> dense(len(taken)) as last",
+        "for i in 0..depth { taken = taken + [h -> dense(width + len(taken)) as more[i]] }\n"
+        "output y = concat(taken, axis=1)",
+        "for i in 0..len(taken) { h = h + (taken[i] -> dense(width) as up[i]) }\n output y = h",
+    ],
+)
+def test_lengths_that_nobody_writes_are_not_followed_in_part(rest: str) -> None:
+    assert_honest(COLLECT.format(block="", rest=rest))
+
+
+def test_lengths_of_lists_that_blocks_make() -> None:
+    grow = """
+    block grow(x: f32[n, k], times: int) {
+        taken = [x]
+        for i in 0..times { x = x -> dense(k) as g[i]
+            taken = taken + [x] }
+        return taken
+    }
+    """
+    rest = "all = grow(h, depth) as g\n output y = h -> dense(len(all)) as last"
+    assert_honest(COLLECT.format(block=grow, rest=rest))
+
+
+def test_a_list_that_two_blocks_hand_on() -> None:
+    blocks = """
+    block deep(x: f32[n, k], taken: list) { return x -> dense(k * len(taken)) as last }
+    block climb(x: f32[n, k], taken: list) { return deep(x, taken) as d }
+    """
+    assert_honest(COLLECT.format(block=blocks, rest=CALLED))
+
+
+# --- sizes of what a block does not read ---------------------------------------------------------
+
+UNREAD = """
+block f(x: f32[n, k], y: f32[n, m], turns: int) {
+    for i in 0..turns { y = y -> dense(k) as q[i] }
+    return y -> dense(2 * k) as last
+}
+model M(width: int = 8, turns: int = 2) {
+    input x: f32[batch, 6]
+    h = x -> dense(width) as stem
+    g = x -> dense(7) as other
+    output y = f(h, g, turns) as c
+}
+"""
+
+
+@pytest.mark.parametrize("values", [{"width": "16"}, {"turns": "3"}, {"width": "5", "turns": "1"}])
+def test_a_size_of_a_tensor_that_a_block_does_not_read_is_an_argument(
+    values: dict[str, str],
+) -> None:
+    assert "self.c = F_(7, turns, width)" in emit(UNREAD)
+    assert_arguments_mean_the_same(UNREAD, "M", values, {"batch": 2})
+
+
+# --- results that nobody reads -------------------------------------------------------------------
+
+IDLE = """
+block grow(x: f32[n, k]) { return [x -> dense(k) as a, x -> dense(k) as b] }
+block solo(x: f32[n, k]) { return x -> dense(k) as a }
+block plain(x: f32[n, k]) { return x -> relu }
+block deep(x: f32[n, k]) {
+    _ = solo(x) as s
+    return (x -> dense(k) as b) -> solo as t
+}
+model M(width: int = 8) {
+    input x: f32[batch, 6]
+    h = x -> dense(width) as stem
+    a, b = grow(h) as g
+    _ = plain(h)
+    _ = deep(h) as d
+    for i in 0..2 { _ = solo(h) as turns[i] }
+    output y = solo(h) as good
+}
+"""
+
+
+def test_a_call_whose_results_nobody_reads_keeps_its_weights() -> None:
+    text = emit(IDLE)
+    assert text.count("def forward") == 2  # of the one that is read, and of the model
+    assert_arguments_mean_the_same(IDLE, "M", {"width": "5"}, {"batch": 2})
