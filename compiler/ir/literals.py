@@ -117,8 +117,9 @@ def _find_classes(annotation: object) -> dict[str, type]:
 
 
 def read_word(tree: Branch | Token) -> str:
-    """A bare word."""
-    return str(tree if isinstance(tree, Token) else tree.children[0])
+    """A bare word, or a name between backquotes."""
+    text = str(tree if isinstance(tree, Token) else tree.children[0])
+    return str(json.loads(f'"{text[1:-1]}"')) if text.startswith("`") else text
 
 
 def read_type(tree: Branch | Token) -> TensorType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 
 from compiler.dims import Dim
@@ -35,7 +36,7 @@ from compiler.ir.hint import (
 )
 from compiler.ir.listings import Record, find_listings
 from compiler.source import Span
-from compiler.tensor import DType
+from compiler.tensor import DType, TensorType
 
 
 def print_graph(graph: Graph) -> str:
@@ -67,12 +68,12 @@ class _Printer:
                 self.printed.add(frame)
                 yield inner + self.frame_line(frame, number)
         for item in graph.inputs:
-            head = f"input {_value(item.name)}: {item.value.type}{_hinted(item.hints)}"
+            head = f"input {_value(item.name)}: {_type(item.value.type)}{_hinted(item.hints)}"
             yield f"{inner}{head}{_doc(item.doc)}{self.span(item.origin)}"
         for parameter in graph.parameters:
             yield inner + self.parameter_line(parameter)
         for condition in graph.conditions:
-            text = f"{condition.left} {condition.relation} {condition.right}"
+            text = f"{_dim(condition.left)} {condition.relation} {_dim(condition.right)}"
             yield f"{inner}assume {text}{self.span(condition.origin)}"
         for record in self.records:
             if record not in self.printed:
@@ -100,7 +101,7 @@ class _Printer:
         parts = [f"@{number} = {_text(frame.block)} in {parent} path={_text(frame.path)}"]
         parts.append(f"call={frame.call}")
         parts += [self.argument(a) for a in frame.arguments]
-        parts += [f"tensor {formal}={_value(name)}" for formal, name in frame.tensors]
+        parts += [f"tensor {_name(formal)}={_value(name)}" for formal, name in frame.tensors]
         guard = f" guard {_hint(frame.guard)}" if frame.guard is not None else ""
         text = " ".join(parts) + guard + self.turns(frame.label, frame.turns)
         return text + _doc(frame.doc) + self.span(frame.origin)
@@ -130,29 +131,29 @@ class _Printer:
             text += f" turn {turn.number}{self.span(turn.loop)}"
             text += f" over {_hint(turn.over)}" if turn.over is not None else ""
             for bound in turn.names:
-                text += f" let {bound.name}={self.literal(bound.value, '')}"
+                text += f" let {_name(bound.name)}={self.literal(bound.value, '')}"
                 text += f" hint {_hint(bound.hint)}" if bound.hint is not None else ""
         return text
 
     def argument(self, argument: Argument) -> str:
-        text = f"argument {argument.name}={self.literal(argument.value, '')}"
+        text = f"argument {_name(argument.name)}={self.literal(argument.value, '')}"
         if argument.hint is not None:
             text += f" hint {_hint(argument.hint)}"
         if argument.default is not NO_DEFAULT:
             text += f" default {self.literal(argument.default, '')}"
-        text += "".join(f" dim={formal}.{axis}" for formal, axis in argument.dims)
+        text += "".join(f" dim={_name(formal)}.{axis}" for formal, axis in argument.dims)
         if argument.untraced:
             text += f" untraced ({''.join(map(self.span, argument.untraced)).strip()})"
         return text
 
     def parameter_line(self, parameter: Parameter) -> str:
         kind = "param" if parameter.trainable else "buffer"
-        head = f"{kind} {_value(parameter.path)}: {parameter.value.type}"
+        head = f"{kind} {_value(parameter.path)}: {_type(parameter.value.type)}"
         made = self.record(parameter.initializer.name, parameter.initializer, "")
         return f"{head} = {made}{_hinted(parameter.hints)}{self.span(parameter.origin)}"
 
     def node_line(self, node: Node, indent: str) -> str:
-        made = ", ".join(f"{_value(v.name)}: {v.type}" for v in node.outputs)
+        made = ", ".join(f"{_value(v.name)}: {_type(v.type)}" for v in node.outputs)
         read = ", ".join(_value(v.name) if v is not None else "none" for v in node.inputs)
         options = ", ".join(self.changed_fields(node.op, indent))
         text = f"{made} = {node.op.name}({read})"
@@ -195,7 +196,7 @@ class _Printer:
             case DType():
                 return f"dtype {value}"
             case Dim():
-                return f"<{value}>"
+                return f"<{_dim(value)}>"
             case int() | float():
                 return repr(value)
             case str():
@@ -255,7 +256,7 @@ def _hint(hint: Hint) -> str:
         case HintConst(value):
             return _scalar(value)
         case HintName(name):
-            return name
+            return _name(name)
         case HintUnary(symbol, operand):
             return f"(`{symbol}` {_hint(operand)})"
         case HintBinary(symbol, left, right):
@@ -295,6 +296,25 @@ def _value(name: str) -> str:
         part.isidentifier() or part.isdigit() for part in name.split(".")
     )
     return f"%{name}" if plain and name.isascii() else f"%{_text(name)}"
+
+
+def _type(tensor_type: TensorType) -> str:
+    return f"{tensor_type.dtype}[{', '.join(map(_dim, tensor_type.shape))}]"
+
+
+def _dim(dim: Dim) -> str:
+    """A size, with its symbols as names are written here."""
+    quoted = {symbol: Dim.of(_name(symbol)) for symbol in dim.symbols if _name(symbol) != symbol}
+    return str(dim.substitute(quoted) if quoted else dim)
+
+
+_BARE = re.compile(r"(?!(?:true|false|none|nan|inf)\b)[A-Za-z_]\w*", re.ASCII)
+"""A name that reads as one: not as a value, and in ASCII."""
+
+
+def _name(name: str) -> str:
+    """A name of the spec: quoted where it is not a plain word."""
+    return name if _BARE.fullmatch(name) else "`" + _text(name)[1:-1].replace("`", "\\u0060") + "`"
 
 
 def _doc(doc: str) -> str:

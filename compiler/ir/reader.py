@@ -45,6 +45,7 @@ from compiler.ir.literals import (
     read_literal,
     read_type,
     read_value_name,
+    read_word,
 )
 from compiler.ops.base import OPS
 from compiler.ops.registry import load_ops
@@ -276,8 +277,7 @@ def _read_hints(tree: Branch) -> tuple[tuple[str, Hint], ...]:
 
 def _word(tree: Branch, depth: int = 1) -> str:
     """The word a line starts with (`depth` 0: the tree is the word itself)."""
-    word = tree.children[0]
-    return str(word if depth == 0 or isinstance(word, Token) else word.children[0])
+    return read_word(tree if depth == 0 else tree.children[0])
 
 
 def _string(token: Branch | Token) -> str:
