@@ -26,7 +26,7 @@ from backends.onnx_graph.metadata import (
 )
 from backends.onnx_graph.opsets import IR_VERSIONS, UnavailableOp
 from backends.onnx_graph.qoperator import find_left, write_operators
-from backends.onnx_graph.runtime_faults import part_pads
+from backends.onnx_graph.runtime_faults import avoid_fusions
 from backends.onnx_graph.scans import write_scan
 from backends.onnx_graph.sizes import UnboundSymbol
 from backends.onnx_graph.stream import serialize_initializer
@@ -79,7 +79,7 @@ def lower_graph(
     values = _declare(build, graph, weights)
     lower_nodes(graph, build, graph.nodes, values)
     form_integers(build)
-    part_pads(build)
+    avoid_fusions(build)
     asked = [n for n in graph.nodes if isinstance(n.op, FakeQuantize) and n.op.form == "qoperator"]
     if asked:
         instead = write_operators(build)

@@ -6,12 +6,16 @@ form is wrong or refused there, the way around it is needed, and once it is not,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
+import onnx_ir as ir
 
 from backends.onnx_graph.builder import GraphBuilder
+from backends.onnx_graph.integer_form import MOVES
+from compiler.tensor import DType
 
 
 class Harm(Enum):
@@ -175,8 +179,17 @@ FAULTS = (
         "scale_of_f64",
         Harm.WRONG,
         "1.31.1",
-        "a number that a factor of a MatMul of f64 is multiplied by is fused with it, in f32",
-        "compiler.ops.attention._Writer.spread_scale",
+        "a number that a factor or the result of a MatMul of f64 is multiplied or divided by is"
+        " fused with it, in f32",
+        "backends.onnx_graph.runtime_faults.part_scales",
+    ),
+    RuntimeFault(
+        "mean_of_sums",
+        Harm.WRONG,
+        "1.31.1",
+        "an Add is fused into the LayerNormalization behind it, which then adds its entries up one"
+        " by one, and divides by their deviation what the mean of many large ones is off by",
+        "backends.onnx_graph.runtime_faults.part_sums",
     ),
     RuntimeFault(
         "relu_before_clip",
@@ -202,6 +215,13 @@ FAULTS = (
 )
 
 
+def avoid_fusions(build: GraphBuilder) -> None:
+    """Writes what ONNX Runtime would fuse wrongly in forms that it does not fuse."""
+    part_pads(build)
+    part_scales(build)
+    part_sums(build)
+
+
 def part_pads(build: GraphBuilder) -> None:
     """Writes Pads with their axes named (`pad_before_max_pool`), which ONNX Runtime fuses with
     nothing, but for those in front of convolutions alone: these it fuses rightly."""
@@ -215,3 +235,60 @@ def part_pads(build: GraphBuilder) -> None:
         axes = build.constant(np.arange(len(widths) // 2, dtype=np.int64))
         node.resize_inputs(4)
         node.replace_input_with(3, axes)
+
+
+def part_scales(build: GraphBuilder) -> None:
+    """Parts a MatMul of f64 from what multiplies or divides its factors or its result by a number
+    (`scale_of_f64`): by a Sum of one tensor, which ONNX Runtime leaves where it is."""
+    for node in list(build.nodes):
+        if node.op_type != "MatMul" or build.dtype_of(node.outputs[0]) is not DType.F64:
+            continue
+        for place, factor in enumerate(node.inputs):
+            if factor is not None and _is_scaled(build, _find_source(factor)):
+                _part(build, node, place)
+        for reader, place in list(_find_readers(node.outputs[0])):
+            if _is_scaled(build, reader):
+                _part(build, reader, place)
+
+
+def _find_source(value: ir.Value) -> ir.Node | None:
+    """The node whose numbers a value holds, perhaps moved."""
+    maker = value.producer()
+    while maker is not None and maker.op_type in MOVES and maker.inputs[0] is not None:
+        maker = maker.inputs[0].producer()
+    return maker
+
+
+def _find_readers(value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
+    """The nodes that read the numbers of a value, perhaps moved, and the places of the operand."""
+    for reader, place in value.uses():
+        if reader.op_type in MOVES:
+            yield from _find_readers(reader.outputs[0])
+        else:
+            yield reader, place
+
+
+def _is_scaled(build: GraphBuilder, node: ir.Node | None) -> bool:
+    """Whether a node multiplies or divides by a number that the file holds."""
+    if node is None or node.op_type not in ("Mul", "Div"):
+        return False
+    held = [build.numbers(value) for value in node.inputs if value is not None]
+    return any(numbers is not None and numbers.size == 1 for numbers in held)
+
+
+def _part(build: GraphBuilder, node: ir.Node, place: int) -> None:
+    made = build.add_plain("Sum", [node.inputs[place]], {}, f"{node.name}/apart")
+    build.nodes.pop()
+    maker = made.producer()
+    assert maker is not None, "a Sum makes it"
+    maker.metadata_props.update(node.metadata_props)
+    build.nodes.insert(build.nodes.index(node), maker)
+    node.replace_input_with(place, made)
+
+
+def part_sums(build: GraphBuilder) -> None:
+    """Writes an Add in front of a LayerNormalization as a Sum (`mean_of_sums`), which is as fast."""
+    for node in build.nodes:
+        readers = {reader.op_type for reader, _ in node.outputs[0].uses()}
+        if node.domain == "" and node.op_type == "Add" and "LayerNormalization" in readers:
+            node.op_type = "Sum"

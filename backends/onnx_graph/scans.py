@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from backends.onnx_graph.builder import GraphBuilder, declare_type
 from backends.onnx_graph.live import find_live
-from backends.onnx_graph.runtime_faults import part_pads
+from backends.onnx_graph.runtime_faults import avoid_fusions
 from compiler.dims import Dim
 from compiler.ir.graph import Input, Node
 from compiler.ops.scan import Scan
@@ -78,7 +78,7 @@ class _Body:
                 value = self._repeat(value)
             declare_type(value, output.value.type)
             outputs.append(value)
-        part_pads(self.inner)
+        avoid_fusions(self.inner)
         nodes = find_live(self.inner.nodes, outputs)
         return ir.Graph(self.inputs, outputs, nodes=nodes, name=f"{self.label}/body")
 

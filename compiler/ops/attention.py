@@ -306,7 +306,7 @@ class _Writer:
             times = known(q.shape[-3] / k.shape[-3])
             rows = (*k.shape[:-2], q.shape[-2] * times, q.shape[-1])
             query = build.reshape(query, q.shape, rows)
-        scaled = build.op("Mul", [query, self.spread_scale(q)])
+        scaled = build.op("Mul", [query, self.number(self.scale(q))])
         turned = build.op("Transpose", [key], {"perm": _swap_last(q.rank)})
         made = build.op("MatMul", [scaled, turned])
         made = build.reshape(made, (*rows[:-1], k.shape[-2]), scores)
@@ -314,14 +314,6 @@ class _Writer:
         shares = build.reshape(shares, scores, (*rows[:-1], k.shape[-2]))
         y = build.op("MatMul", [shares, value])
         return build.reshape(y, (*rows[:-1], v.shape[-1]), self.output.shape)
-
-    def spread_scale(self, query: TensorType) -> Any:
-        """The scale as a constant. In f64 it has an entry per feature: ONNX Runtime fuses a single
-        number with the product behind it and rounds it to f32 (runtime_faults: scale_of_f64)."""
-        size = query.shape[-1].known
-        if query.dtype is not DType.F64 or size is None:
-            return self.number(self.scale(query))
-        return self.build.constant(np.full(size, self.scale(query)), query.dtype)
 
     def scale(self, query: TensorType) -> Any:
         """What the products are multiplied by."""
