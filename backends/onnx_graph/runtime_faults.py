@@ -287,7 +287,7 @@ def _part(build: GraphBuilder, node: ir.Node, place: int) -> None:
 
 
 def part_sums(build: GraphBuilder) -> None:
-    """Writes an Add in front of a LayerNormalization as a Sum (`mean_of_sums`), which is as fast."""
+    """Writes an Add in front of a LayerNormalization as a Sum (`mean_of_sums`), as fast."""
     for node in build.nodes:
         readers = {reader.op_type for reader, _ in node.outputs[0].uses()}
         if node.domain == "" and node.op_type == "Add" and "LayerNormalization" in readers:

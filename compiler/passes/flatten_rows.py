@@ -3,8 +3,8 @@
 ONNX's `Gemm` is fast and takes the checkpoint's weight as it is, but only multiplies matrices.
 A dense layer on `f32[batch, t, d]` therefore stands between two reshapes. Here the reshapes move
 to the ends of the whole stretch of dense layers, norms, activations and sums: `f32[batch * t, d]`.
-Layers that multiply whole numbers take stacks of matrices as well, but then ONNX Runtime makes a
-sum and the norm behind it one `SkipLayerNormalization`, four times as slow as the two.
+Layers that multiply whole numbers take stacks of matrices as well, but then ONNX Runtime would make
+a sum and the norm behind it one `SkipLayerNormalization`, four times as slow as the two.
 """
 
 from __future__ import annotations
