@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from compiler.compression.pruning.prune import Prune
 from compiler.compression.world import LayerNote, Target, World
 from compiler.diagnostics import CompileError, Fault
 from compiler.ir.cost import summarize
+from compiler.messages.items import SettingsDisagree
 from compiler.messages.low_rank import BudgetOutOfReach
 from tests.factoring import SIZES, apply, assert_close, build, factor_fully, run
 from tests.pytorch_compare import draw_inputs
@@ -154,6 +155,28 @@ def test_method_without_form() -> None:
     assert notes["up"].reason == "it has no spatial form"
     assert notes["body"].done.startswith("spatial, rank 2")
     assert notes["point"].done.startswith("channel, rank 2")
+    assert "its kernel of one tap has no spatial form" in notes["point"].reason
+
+
+@pytest.mark.parametrize(
+    ("layers", "method", "known"),
+    [
+        ("conv(16, kernel=1)", "tucker", "`channel`"),
+        ("conv(16, kernel=1) -> relu -> conv_transpose(16, kernel=3)", "spatial", "`channel`"),
+        ("conv(16, kernel=[1, 3])", "spatial", "`channel`, `tucker`"),
+        ("conv(16, kernel=3, groups=16)", "tucker", None),
+    ],
+)
+def test_a_method_that_no_convolution_has_is_refused(
+    layers: str, method: Literal["spatial", "tucker"], known: str | None
+) -> None:
+    head = "flatten -> dense(40) -> relu -> dense(40)"
+    net = build(f"model M {{ input x: f32[n, 16, 6, 6]  output y = x -> {layers} -> {head} }}")
+    message = LowRank(rank=2, method=method).find_fault(net.graph, (), None)
+    assert isinstance(message, SettingsDisagree)
+    found = "there are none to factor" if known is None else f"has a `{method}` form, only {known}"
+    assert found in message.label()
+    assert LowRank(rank=2, method="auto").find_fault(net.graph, (), None) is None
 
 
 def test_recurrent_weights_are_factored() -> None:

@@ -23,6 +23,7 @@ from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.stored import Stored4, Stored8
 from compiler.compression.quantization.weight_only import LEAST as LEAST_PACKED
 from compiler.compression.quantization.weight_only import Weights4, Weights8
+from compiler.compression.selecting import KEPT_OUT
 from compiler.compression.world import Target, World
 from compiler.diagnostics import CompileError, Fault
 from compiler.ir.cost import summarize
@@ -102,6 +103,20 @@ def test_random_token_nets_survive(text: str, scheme: Scheme) -> None:
 
 
 # --- settings, notes and messages -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", [Weights4(), Weights8(rest="float"), Dynamic()])
+def test_a_layer_that_is_kept_out_is_named_once(scheme: Scheme) -> None:
+    net, world = (
+        make_net(
+            "model M { input x: f32[batch, 32]  output y = x -> dense(64) as wide -> relu"
+            " -> dense(32) as deep -> relu -> dense(32) as head }"
+        ),
+        World(),
+    )
+    scheme.quantize(net, world, ("wide",), ())
+    kept = [note.path for note in world.journal if note.reason == KEPT_OUT]
+    assert kept == ["deep", "head"]
 
 
 def test_layers_can_be_left_alone() -> None:

@@ -20,6 +20,8 @@ from compiler.compression.low_rank.planning import (
     describe_ranks,
     describe_setting,
     find_factorings,
+    is_point,
+    list_forms,
 )
 from compiler.compression.low_rank.whole import replace_what_pays
 from compiler.compression.selecting import KEPT_OUT, is_selected
@@ -32,7 +34,6 @@ from compiler.messages.effects import PassDoesNothing
 from compiler.messages.items import SettingsDisagree
 from compiler.messages.layers import OptionOutOfRange
 from compiler.messages.low_rank import BudgetOutOfReach, OneGoalOnly
-from compiler.ops.convolution import Conv, ConvTranspose
 from compiler.ops.linear import Dense, Embedding
 from compiler.records import dataclass
 from compiler.source import Span
@@ -62,8 +63,9 @@ class LowRank(CompressionPass):
       rank nor budget is given.
     - `budget`: the share of the net's parameters that stays; ranks are spread over the layers so
       that each gives way where it loses least for the multiply-adds it saves.
-    - `method`: how convolutions are factored; "auto" takes for each layer the way that is
-      cheapest at this energy, or loses least at this rank or budget.
+    - `method`: how convolutions are factored (a kernel of one tap has the channel form only);
+      "auto" takes for each layer the way that is cheapest at this energy, or loses least at this
+      rank or budget.
     - `unless_slower`: keeps a layer whole where its factors, or the net with all of them, are no
       faster on the target, and says so; a budget is then spread by the time that is saved.
       Without it factors are made as asked, even where they are slower.
@@ -120,10 +122,13 @@ class LowRank(CompressionPass):
     def _find_unused_method(self, graph: Graph, span: Span | None) -> Message | None:
         """A way to factor convolutions, where no layer that may be touched is one."""
         chosen = [x for x in find_layers(graph) if is_selected(x.path, self.only, self.except_)]
-        convolutions = any(isinstance(layer.op, Conv | ConvTranspose) for layer in chosen)
-        if self.method == "auto" or convolutions or not chosen:
+        forms = [list_forms(layer) for layer in chosen if not layer.reason]
+        if self.method == "auto" or not chosen or any(self.method in ways for ways in forms):
             return None
         reason = f'`method="{self.method}"` is one for convolutions, and there are none to factor'
+        if any(forms):
+            known = ", ".join(dict.fromkeys(f"`{way}`" for ways in forms for way in ways))
+            reason = f"no convolution here has a `{self.method}` form, only {known}"
         return SettingsDisagree(span, self.name, reason, "leave `method` out")
 
     def _count_factors(self, layer: Layer, rank: int) -> str:
@@ -248,7 +253,10 @@ class LowRank(CompressionPass):
             f"{choice.factoring.method}, {describe_ranks(choice.setting)}: "
             f"{whole:,} -> {choice.setting.parameters:,} weights"
         )
-        reason = "" if layer.path in moments else _say_why_blind(layer, world)
+        reasons = [] if layer.path in moments else [_say_why_blind(layer, world)]
+        if self.method not in ("auto", choice.factoring.method) and is_point(layer):
+            reasons.append(f"its kernel of one tap has no {self.method} form")
+        reason = "; ".join(reasons)
         return LayerNote(self.name, layer.path, done, reason, verdict.figures, layer.span)
 
 

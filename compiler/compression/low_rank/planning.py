@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,21 +72,39 @@ def find_factorings(
             seen = Seen(weight.swapaxes(0, 1), moments)
             return [ChannelFactoring(layer.op, seen)] if method in ("auto", "channel") else []
         case Conv():
-            return list(_factor_conv(layer.op, Seen(weight, moments), method))
+            seen = Seen(weight, moments)
+            forms = list_forms(layer)
+            # A kernel of one tap is a matrix, whatever the way to factor kernels.
+            every = method == "auto" or is_point(layer)
+            return [
+                _CONVOLUTIONS[form](layer.op, seen) for form in forms if every or form == method
+            ]
 
 
-def _factor_conv(op: Conv, seen: Seen, method: str) -> Iterator[Factoring]:
-    axes = seen.weight.ndim - 2
-    kernel = spread("kernel", op.kernel, axes)
-    point = all(size == 1 for size in kernel)
-    if method in ("auto", "channel") or point:
-        yield ChannelFactoring(op, seen)
-    if point:
-        return
-    if method in ("auto", "spatial") and axes == 2 and min(kernel) > 1:
-        yield SpatialFactoring(op, seen)
-    if method in ("auto", "tucker"):
-        yield TuckerFactoring(op, seen)
+_CONVOLUTIONS: Mapping[str, Callable[[Conv, Seen], Factoring]] = {
+    way.method: way for way in (ChannelFactoring, SpatialFactoring, TuckerFactoring)
+}
+
+
+def list_forms(layer: Layer) -> tuple[str, ...]:
+    """The methods by which a convolution can be factored; none for other layers."""
+    match layer.op:
+        case ConvTranspose():
+            return ("channel",)
+        case Conv(kernel=kernel):
+            axes = layer.source.rank - 2
+            upright = axes == 2 and min(spread("kernel", kernel, axes)) > 1
+            if is_point(layer):
+                return ("channel",)
+            return ("channel", "spatial", "tucker") if upright else ("channel", "tucker")
+    return ()
+
+
+def is_point(layer: Layer) -> bool:
+    """Whether a layer is a convolution with a kernel of one tap."""
+    if not isinstance(layer.op, Conv):
+        return False
+    return all(size == 1 for size in spread("kernel", layer.op.kernel, layer.source.rank - 2))
 
 
 def choose_by_energy(

@@ -139,7 +139,7 @@ class Auto(Scheme):
         """A dynamic net without the shapes of layers for which fractions are faster."""
         assert world.clock is not None, "the clock decides"
         shapes: dict[tuple[int, ...], list[str]] = {}
-        for layer in find_dense(net, replace(world, journal=[]), None, (), STEP):
+        for layer in find_dense(net, replace(world, journal=[]), None, (), STEP, "float"):
             shapes.setdefault(net.weights[layer.weight].shape, []).append(layer.path)
         left: list[str] = []
         for shape, paths in shapes.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
@@ -24,6 +24,8 @@ from compiler.source import Span
 from compiler.tensor import DType, TensorType
 
 Array = NDArray[Any]
+Rest = Literal["stored", "float"]
+"""What becomes of the weights that no layer in integers or blocks reads."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,10 @@ def find_dense(
     only: Sequence[str] | None,
     excluded: Sequence[str],
     step: str,
+    rest: Rest,
 ) -> list[DenseLayer]:
-    """The dense layers that may be replaced, in order; a note for every other one."""
+    """The dense layers that may be replaced, in order; a note for every other one. Where the rest
+    is stored, that of a layer which patterns keep out comes from there."""
     graph = net.graph
     calls: dict[str, list[Node]] = {}
     for node in graph.nodes:
@@ -83,7 +87,8 @@ def find_dense(
         if not is_selected(path, only, excluded):
             reason = KEPT_OUT
         if reason:
-            world.note(LayerNote(step, path, "", reason, span=nodes[0].origin.span))
+            if reason != KEPT_OUT or rest == "float":
+                world.note(LayerNote(step, path, "", reason, span=nodes[0].origin.span))
             continue
         names = [v.name if v is not None else None for v in nodes[0].inputs[1:]]
         assert names[0] is not None, "a dense layer has a weight"

@@ -4,7 +4,7 @@ each call."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from compiler.compression.quantization.calibration import draw_batches
 from compiler.compression.quantization.dense_layers import (
     DenseLayer,
     Replacement,
+    Rest,
     find_dense,
     has_dense,
     pull_slices,
@@ -44,7 +45,6 @@ from compiler.tensor import DType
 Array = NDArray[Any]
 
 STEP = "quantize(dynamic)"
-Rest = Literal["stored", "float"]
 
 
 @SCHEMES.register
@@ -102,7 +102,7 @@ class Dynamic(Scheme):
             CompileError: no dense layer may be touched, or there is nothing to calibrate on.
         """
         folded = pull_slices(fold_norms(net))
-        layers = find_dense(folded, world, only, excluded, STEP)
+        layers = find_dense(folded, world, only, excluded, STEP, self.rest)
         if not layers:
             raise CompileError([NoDenseLayer(world.span, net.graph.name, self.name)])
         if world.target.device == "cuda":

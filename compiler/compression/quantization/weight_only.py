@@ -15,12 +15,13 @@ from compiler.compression.quantization.calibration import draw_batches
 from compiler.compression.quantization.dense_layers import (
     DenseLayer,
     Replacement,
+    Rest,
     find_dense,
     has_dense,
     pull_slices,
     replace_dense,
 )
-from compiler.compression.quantization.dynamic import Rest, refuse_setting
+from compiler.compression.quantization.dynamic import refuse_setting
 from compiler.compression.quantization.rounding import (
     Rounding,
     collect_moments,
@@ -82,7 +83,7 @@ class Blocks:
     ) -> WeightedNet:
         """The net with packed dense layers."""
         folded = pull_slices(fold_norms(net))
-        found = find_dense(folded, world, only, excluded, self.step)
+        found = find_dense(folded, world, only, excluded, self.step, self.rest)
         layers = [one for one in found if folded.weights[one.weight].size >= LEAST]
         if not layers:
             scheme = f"weights{self.bits}"

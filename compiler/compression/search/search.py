@@ -37,14 +37,15 @@ class Search(CompressionPass):
     """Chooses, for every layer, how far to prune, factorise and quantize it, so that the variant's
     `require`s on latency, size, params and flops hold at the least loss.
 
-    Each pass is tried with one strength for all layers, down to the weakest that keeps the bounds:
-    plain baselines. Every setting of every layer is tried alone: how much the loss on held-out
-    rows rises, and what latency and size it saves on the target. A multiple-choice knapsack then
-    picks settings for every layer; the whole is measured, the sums of parts are corrected by what
-    it really saves, and the choice is made again. Of the best choices and the baselines the one
-    with the least loss is taken; where a `finetune` or `distill` follows, after a quarter of its
-    epochs for each. Nets are measured as the passes behind the search leave them. Requirements on
-    metrics do not restrict the choice; the build holds them at the end.
+    Each pass is tried with one strength for all layers, the weakest that keeps the bounds (a share
+    of the channels; a share of the energy or of the parameters, a rank): plain baselines. Every
+    setting of every layer is tried alone: how much the loss on held-out rows rises, and what
+    latency and size it saves on the target. A multiple-choice knapsack then picks settings for
+    every layer; the whole is measured, the sums of parts are corrected by what it really saves, and
+    the choice is made again. Of the best choices and the baselines the one with the least loss is
+    taken; where a `finetune` or `distill` follows, after a quarter of its epochs for each. Nets are
+    measured as the passes behind the search leave them. Requirements on metrics do not restrict the
+    choice; the build holds them at the end.
 
     - `passes`: what may be done: `[prune, low_rank, quantize(int8)]`. A bare word is tried at
       several strengths, `prune(channels=30%, except=["head"])` only as it stands.
@@ -123,7 +124,7 @@ class Search(CompressionPass):
     def reserved(self) -> int:
         """The trials besides those of single layers: the net as it is, the baselines, the choices,
         and what is tuned of them."""
-        ladders = list(list_ladders(self.passes))
+        ladders = list_ladders(self.passes)
         tuned = MOST_CHOICES + len(ladders)
         return 1 + REPAIRS + sum(map(count_trials, ladders)) + tuned
 

@@ -19,10 +19,14 @@ CHANNELS = (0.25, 0.5, 0.75)
 ENERGIES = (0.98, 0.95, 0.9)
 """Shares of energy that a bare `low_rank` is tried with."""
 
-SHARES = (*(n / 100 for n in range(10, 80, 5)), 0.8)
+SHARES = tuple(n / 100 for n in range(1, 96))
 """Shares of channels from which a plain baseline takes the least that keeps the goals."""
-RETAINED = (0.995, 0.99, 0.98, 0.97, 0.96, 0.95, 0.93, 0.9, 0.87, 0.83, 0.8, 0.75, 0.7, 0.6, 0.5)
+RETAINED = (*(n / 1000 for n in range(999, 950, -1)), *(n / 200 for n in range(190, 99, -1)))
 """Shares of energy from which a plain baseline takes the most that keeps the goals."""
+RANKS = tuple(range(1023, 0, -1))
+"""Ranks from which a plain baseline takes the largest."""
+BUDGETS = tuple(n / 100 for n in range(99, 0, -1))
+"""Shares of the parameters from which a plain baseline takes the largest."""
 ORDER = (Prune.name, LowRank.name, Quantize.name)
 """The order that works: quantization is last because all else moves ranges."""
 
@@ -64,14 +68,18 @@ def list_settings(family: Family) -> tuple[CompressionPass, ...]:
     return (family(),)
 
 
-def list_strengths(family: Family) -> tuple[CompressionPass, ...]:
-    """The settings of a family for all layers alike, weakest first: many of a bare `prune` or
-    `low_rank`, else the one that is given."""
+def list_scales(family: Family) -> tuple[tuple[CompressionPass, ...], ...]:
+    """Settings of a family for all layers alike, weakest first, by each of the options that say
+    how far it goes: many of a bare `prune` or `low_rank`, else the one that is given."""
     if family is Prune:
-        return tuple(Prune(channels=share) for share in SHARES)
+        return (tuple(Prune(channels=share) for share in SHARES),)
     if family is LowRank:
-        return tuple(LowRank(energy=share) for share in RETAINED)
-    return list_settings(family)
+        return (
+            tuple(LowRank(energy=share) for share in RETAINED),
+            tuple(LowRank(rank=rank) for rank in RANKS),
+            tuple(LowRank(budget=share) for share in BUDGETS),
+        )
+    return (list_settings(family),)
 
 
 def sort_passes(passes: Iterable[CompressionPass]) -> list[CompressionPass]:

@@ -41,6 +41,11 @@ class Tried:
     figures: Mapping[str, float]
     notes: Sequence[LayerNote]
 
+    @property
+    def net_hash(self) -> str:
+        """What nets are told apart by."""
+        return _hash_net(self.net)
+
 
 class Trials:
     """The nets measured so far. `base` are the figures of the net before the search.
@@ -157,6 +162,21 @@ class Trials:
             self.world.memory.remember(self.key(passes), figures)
         return figures
 
+    def count(self, passes: Sequence[CompressionPass]) -> Mapping[str, float]:
+        """What the net after all chosen passes weighs and computes, as far as a goal bounds it:
+        figures that take no data and no clock. Multiply-adds are always among them."""
+        key = self.key(passes, counted=True)
+        known = self.world.memory.recall(key) if self.world.memory is not None else None
+        if known is not None:
+            return known
+        made, _ = self.apply(passes)
+        finished = self.finish(made, self.world)
+        names = dict.fromkeys((*(name for name in self.figures if name != "latency"), "flops"))
+        figures = {name: self.read(name, finished) for name in names}
+        if self.world.memory is not None:
+            self.world.memory.remember(key, figures)
+        return figures
+
     def judge(self, net: WeightedNet) -> float:
         """The loss on held-out rows; the relative error of the outputs where nothing judges."""
         if self.world.judge is not None:
@@ -185,11 +205,13 @@ class Trials:
         before, after = self.world.clock.compare([self.finished, net])
         return self.base_latency * after / before
 
-    def key(self, passes: Sequence[CompressionPass], *, tuned: bool = False) -> str:
+    def key(
+        self, passes: Sequence[CompressionPass], *, tuned: bool = False, counted: bool = False
+    ) -> str:
         """What a trial is remembered by."""
         behind = [step for step in self.tail if tuned or not step.trains]
         text = f"{self.start} {self.world.target} {self.world.seed} {self.figures} {passes!r}"
-        text += f" {behind!r} {SHARE if tuned else 0}"
+        text += f" {behind!r} {SHARE if tuned else 0}{' counted' if counted else ''}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     # --- what the user is told ---------------------------------------------------------------
