@@ -112,6 +112,7 @@ def test_numbers_that_are_no_classes_are_not_shifted(found: float) -> None:
         ([f"{i}ms" if i % 2 else f"{i}.5 s" for i in range(9)], "`s` and `ms`"),
         (["$5", "€6", "$7", "€8", "$9"], "`$` and `€`"),
         ([f"{i} lb" if i % 2 else f"{i} stone" for i in range(300)], "`stone` and `lb`"),
+        (["5k", "6M", "7k"], "`k` and `M`"),
         ([f"{i} mm" for i in range(3)] + ["2 cm", "1 m"], "`mm`, `cm` and `m`"),
     ],
 )

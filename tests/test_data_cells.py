@@ -99,6 +99,9 @@ def test_text_is_no_category_unless_asked_for() -> None:
         ("7,4|9,8|?|1,5", "row 0 is `7,4`", '`decimal=",", missing=["?"]` reads them'),
         ("12 kg|7|8 kg", "row 0 is `12 kg`", "mend the cells"),
         ("1|2|3|4|5|6|7|a|b|c|d", "row 7 is `a`", "mend the cells"),
+        ("\u0661|\u0662\u0663|\u0661\u066b5", "row 0 is `\u0661`", "mend the cells"),
+        ("\uff11\uff12|\uff13|4", "row 0 is `\uff11\uff12`", "mend the cells"),
+        ("(1200)|300|(5.5)|7", "row 0 is `(1200)`", "mend the cells"),
     ],
 )
 def test_nearly_numbers(cells: str, label: str, help_: str) -> None:
@@ -107,6 +110,27 @@ def test_nearly_numbers(cells: str, label: str, help_: str) -> None:
     assert label in message.label()
     assert help_ in (message.help() or "")
     assert '`categories=["x"]` reads categories' in (message.help() or "")
+
+
+@pytest.mark.parametrize(
+    ("cells", "label"),
+    [
+        ("yes|No|no|Yes", "row 0 is `yes`, row 3 is `Yes`; and 1 more"),
+        ("TRUE|FALSE|True", "row 0 is `TRUE`, row 2 is `True`"),
+        ("New York|Rome|New  York", "row 0 is `New York`, row 2 is `New York`"),
+        ("caf\u00e9|tea|cafe\u0301", "row 0 is `caf\u00e9`, row 2 is `cafe\u0301`"),
+    ],
+)
+def test_one_category_is_not_taken_for_two(cells: str, label: str) -> None:
+    message = trouble_of(cells)
+    assert (message.code, message.label()) == ("W1405", label)
+    assert '`categories=["x"]`' in (message.help() or "")
+    asked = column_of(cells, categories=("x",))
+    assert (asked.trouble, len(asked.categories)) == (None, len(set(cells.split("|"))))
+
+
+def test_brackets_around_a_few_numbers_are_categories() -> None:
+    assert column_of("(1)|a|b|c").trouble is None
 
 
 def test_three_digits_behind_a_comma_may_mean_two_things() -> None:

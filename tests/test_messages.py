@@ -17,7 +17,7 @@ from compiler.source import Source
 TESTS = Path(__file__).parent
 TWO_FILES = ("W0210", "W0211")
 BEYOND_A_PAGE = ("W0644", "W0645")
-BEYOND_A_TEXT = ("W07", "W08", "W09", "W11", "W12", "W13")
+BEYOND_A_TEXT = ("W07", "W08", "W09", "W11", "W12", "W13", "W14")
 """How codes begin among which are messages about files, numbers and runs."""
 PAGES = (Path(__file__).name, "test_items_messages.py")
 

@@ -5,6 +5,7 @@ The rule is written down for users in docs/language.md, "What a column is"."""
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -26,9 +27,17 @@ from compiler.data.dates import (
     seconds_of,
 )
 from compiler.data.narrowing import choose_float
-from compiler.data.numerals import Numerals, find_large, find_units, find_ways, measure_alike
+from compiler.data.numerals import (
+    Numerals,
+    find_disguised,
+    find_large,
+    find_units,
+    find_ways,
+    measure_alike,
+)
 from compiler.diagnostics import Message
 from compiler.messages.cells import (
+    CategoriesAlike,
     DatesOutOfRange,
     FreeText,
     MissingCells,
@@ -200,7 +209,7 @@ class _Describing:
             filled = sum(self.counts.values())
             text = FreeText(None, self.name, len(self.distinct), filled, samples)
             return Column(self.name, WHOLE, words=True, trouble=text)
-        return self.make_categories()
+        return self.make_categories(self.report_alike())
 
     def is_free_text(self) -> bool:
         """Whether there are many different words, most of which stand in one row only."""
@@ -231,6 +240,10 @@ class _Describing:
                 meanings, strays = (), ()  # no option reads these beside the others
             read = sum(self.counts[c] for c in numbers)
             return NearlyNumbers(None, self.name, samples, read, meanings, strays)
+        disguised = find_disguised(self.counts)
+        read = sum(self.counts[c] for c in disguised | known.read(self.distinct).keys())
+        if disguised and 2 * read > sum(self.counts.values()):
+            return NearlyNumbers(None, self.name, self.find_samples(disguised), read)
         if are_times(self.counts):
             return TimesOfDay(None, self.name, self.find_samples(self.distinct))
         return None
@@ -289,6 +302,18 @@ class _Describing:
         order = sorted(units, key=lambda unit: -rows[unit])
         told = tuple((unit, rows[unit], self.find_samples(units[unit])[0]) for unit in order)
         return UnitsDiffer(None, self.name, told)
+
+    def report_alike(self) -> Message | None:
+        """The message of categories that one word is meant by: `yes` and `Yes`."""
+        groups: dict[str, list[str]] = {}
+        for cell in self.distinct:
+            folded = unicodedata.normalize("NFKC", cell).casefold()
+            groups.setdefault(" ".join(folded.split()), []).append(cell)
+        alike = [sorted(cells) for cells in groups.values() if len(cells) > 1]
+        if not alike:
+            return None
+        shown = min((self.find_samples(cells) for cells in alike), key=lambda found: found[0])
+        return CategoriesAlike(None, self.name, shown, len(alike))
 
     def report_missing(self, kind: str) -> Message:
         """The message of a column whose missing cells can mean nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import product
@@ -24,6 +25,9 @@ _PARTS = re.compile(
     re.ASCII,
 )
 """What stands before and behind a number that is written in any way."""
+_BARE = re.compile(r"[+-]?\d[\d.,]*", re.ASCII)
+_SIGNS = {"\u2212": "-", "\u066b": ".", "\u066c": ","}
+"""Signs of numbers that are written otherwise."""
 _BEFORE = re.compile(r"[^\w\s]|[A-Z]{3}|[A-Z]{0,3}\$|(?:Rs|kr|Fr)\.?", re.ASCII)
 """A sign or code of a currency, before the number."""
 
@@ -102,6 +106,25 @@ def _find_shape(way: Numerals) -> re.Pattern[str]:
     return re.compile(rf"{before}|[+-]?{number}\s*{unit}")  # any space, also one without a break
 
 
+def find_disguised(cells: Iterable[str]) -> set[str]:
+    """Cells with a number in other digits than 0 to 9, or in the brackets of what is owed
+    (`(1,200)`)."""
+    found = set()
+    for cell in cells:
+        text = "".join(_plain_digit(c) for c in unicodedata.normalize("NFKC", cell))
+        if text.startswith("(") and text.endswith(")"):
+            text = f"-{text[1:-1]}"
+        if text != cell and _BARE.fullmatch(text):
+            found.add(cell)
+    return found
+
+
+def _plain_digit(character: str) -> str:
+    if character in _SIGNS:
+        return _SIGNS[character]
+    return str(unicodedata.decimal(character, character))
+
+
 def find_unit(cells: Mapping[str, int]) -> str:
     """What stands beside the number in most of the cells (each with its number of rows), always
     the same; empty where there is no such thing."""
@@ -116,6 +139,8 @@ def find_unit(cells: Mapping[str, int]) -> str:
     return best if 2 * rows.get(best, 0) > sum(cells.values()) and len(best) <= 12 else ""
 
 
+MULTIPLES = frozenset("kKMGT")
+"""Thousands, millions and so on, behind a number: `5k`."""
 PREFIXES = ("", "k", "M", "G", "T", "h", "d", "c", "m", "µ", "μ", "u", "n")
 """What stands before a unit for a multiple of it."""
 
@@ -136,8 +161,9 @@ def find_units(cells: Iterable[str]) -> dict[str, list[str]]:
 
 
 def measure_alike(units: Collection[str]) -> bool:
-    """Whether units are multiples of one (`kg` and `g`), or all of them signs of currencies."""
-    if all(_BEFORE.fullmatch(unit) for unit in units):
+    """Whether units are multiples of one (`kg` and `g`, or `k` and `M` alone), or all of them signs
+    of currencies."""
+    if MULTIPLES.issuperset(units) or all(_BEFORE.fullmatch(unit) for unit in units):
         return True
     bases = [
         {unit.removeprefix(prefix) for prefix in PREFIXES if unit.startswith(prefix)} - {""}

@@ -94,6 +94,35 @@ class UnitsDiffer(Message):
 
 @final
 @dataclass(frozen=True)
+class CategoriesAlike(Message):
+    """Categories of a column differ in capitals, in the spaces between words or in the form of
+    their characters only: `yes`, `Yes` and `YES`. Each would be a class of its own, and it was
+    hardly meant so. Where it was (letters that are to be told apart), `categories=["letter"]` reads
+    them as they are."""
+
+    code: ClassVar[str] = "W1405"
+
+    column: str
+    samples: Samples
+    """Cells that are alike, with their first rows."""
+    groups: int
+
+    def title(self) -> str:
+        return f"the column `{self.column}` writes one category in several ways"
+
+    def label(self) -> str:
+        more = f"; and {self.groups - 1:,} more" if self.groups > 1 else ""
+        return f"{show_samples(self.samples)}{more}"
+
+    def help(self) -> str:
+        return (
+            f'write one of them into the file; `categories=["{self.column}"]` reads each as a'
+            " category of its own"
+        )
+
+
+@final
+@dataclass(frozen=True)
 class MissingCells(Message):
     """Cells of a column of categories or dates are empty, or hold a mark of what is missing
     (`NA`, `null`), and the column is used.
