@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from compiler.data.base import OpenedSource
 from compiler.diagnostics import Sink, did_you_mean
 from compiler.elaborate.api import open_file, run_deep
-from compiler.elaborate.items.overrides import read_overrides
+from compiler.elaborate.items.overrides import read_overrides, refuse_strays
 from compiler.elaborate.items.program import elaborate_program
 from compiler.files import list_names, read_source_text
 from compiler.messages.files import FileMissing, FileUnreadable
@@ -82,6 +82,8 @@ def check_source(
         show["tree"](describe_tree(file))
     readable = not sink.has_errors
     values = read_overrides(file, overrides or {}, sink if readable else Sink())
+    if readable:
+        refuse_strays(file, arrays or {}, sink)
     if readable and sink.has_errors:
         return None
     found = Sink()

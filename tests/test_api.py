@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_faults_are_raised_with_their_text(path: Path) -> None:
         weft.load(path).model("Nett")
     with pytest.raises(weft.WeftError, match="did you mean `digits`"):
         weft.load(path).data("digit")
-    with pytest.raises(weft.WeftError, match="names no parameter"):
+    with pytest.raises(weft.WeftError, match="there is no parameter"):
         weft.load(path, {"fit.wdth": 3})
 
 
@@ -107,6 +108,32 @@ def test_arrays_in_place_of_a_source(path: Path) -> None:
     with pytest.raises(weft.WeftError, match="did you mean `digits`"):
         weft.load(path, data={"digts": {"image": image, "label": np.arange(40) % 10}})
     assert [m.code for m in weft.check(path, data={"digts": {"image": image}})] == ["W0904"]
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "told"),
+    [
+        ([1, 2], "W1381", "`data=` takes columns by data item"),
+        ({"digits": [1, 2]}, "W1381", "the data item `digits` takes columns by name"),
+        ({"digits": 3}, "W1381", "a value of type `int`"),
+        ({"digits": {"image": object()}}, "W1379", "the column `image` cannot be taken"),
+        ({"digts": {"image": [1.0]}}, "W0904", "did you mean `digits`"),
+        ({3: {"image": [1.0]}}, "W0904", "there is no data item `3`"),
+    ],
+)
+def test_data_that_is_no_columns(data: Any, code: str, told: str) -> None:
+    text = 'data digits { source csv("not there.csv") }'
+    with pytest.raises(weft.WeftError, match=re.escape(told)) as caught:
+        weft.loads(text, data=data)
+    assert [m.code for m in caught.value.messages] == [code]
+
+
+def test_unknown_columns_list_what_there_is(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("height,age\n1.5,3\n2.5,4\n")
+    path = tmp_path / "spec.weft"
+    path.write_text('data d {\n    source csv("d.csv")\n    x = zzz * 2\n}\n')
+    message = next(m for m in weft.check(path) if m.code == "W0201")
+    assert message.help() == "there is `height` and `age`"
 
 
 def test_overrides_take_python_values(path: Path) -> None:

@@ -57,9 +57,9 @@ def test_overrides_by_full_and_short_name() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"fit.rl": "1"}, "W0950 `--set fit.rl=…` names no parameter did you mean `fit.lr`?"),
-        ({"scal": "1"}, "W0950 `--set scal=…` names no parameter did you mean `scale`?"),
-        ({"lr": "1"}, "W0951 `--set lr=…` could mean several parameters say which: `fit.lr`"),
+        ({"fit.rl": "1"}, "W0950 there is no parameter `fit.rl` did you mean `fit.lr`?"),
+        ({"scal": "1"}, "W0950 there is no parameter `scal` did you mean `scale`?"),
+        ({"lr": "1"}, "W0951 `lr` could mean several parameters say which: `fit.lr`"),
         ({"fit.lr": "fast"}, "W0201"),
         ({"fit.lr": "1 +"}, "W01"),
         ({"fit.width": '"wide"'}, "W0225 `width` of `fit` is a whole number"),

@@ -119,7 +119,6 @@ class _Origin:
             program = check_source(self.source, overrides=overrides, sink=sink, arrays=arrays)
         else:
             program = check_file(self.source, overrides=overrides, sink=sink, arrays=arrays)
-        _find_strays(program, self.data, sink)
         return program
 
     def load(self) -> Spec:
@@ -173,17 +172,6 @@ def _show_table(title: str, rows: Iterable[tuple[str, str]]) -> str:
         f"<tr><td>{escape_html(what)}</td><td>{escape_html(said)}</td></tr>" for what, said in rows
     )
     return f"<table><caption>{escape_html(title)}</caption>{body}</table>"
-
-
-def _find_strays(program: Program | None, data: Columns | None, sink: Sink) -> None:
-    """Reports arrays that no data item would take, unless the items themselves have faults."""
-    if program is None or sink.has_errors:
-        return
-    known = tuple(program.data)
-    for name in data or {}:
-        if name not in known:
-            near = did_you_mean(name, known)
-            sink.report(UnknownItem(None, "data item", name, known, near))
 
 
 @dataclass(frozen=True, repr=False)

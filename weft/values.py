@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from compiler.diagnostics import CompileError
-from compiler.messages.data import ArrayRefused
+from compiler.messages.data import ArrayRefused, NoColumns
 
 Array = NDArray[Any]
 Columns = Mapping[str, Mapping[str, ArrayLike]]
@@ -24,11 +24,19 @@ def as_text(overrides: Mapping[str, object] | None) -> dict[str, str]:
 
 def as_arrays(data: Columns | None) -> dict[str, dict[str, Array]]:
     """Columns as arrays of NumPy: lists, tensors on the CPU and columns of data frames become
-    such."""
-    return {
-        item: {str(name): _as_column(str(name), column) for name, column in columns.items()}
-        for item, columns in (data or {}).items()
-    }
+    such.
+
+    Raises:
+        CompileError: it is no columns by item, or a column is no array.
+    """
+    if data is not None and not isinstance(data, Mapping):
+        raise CompileError([NoColumns(None, type(data).__name__)])
+    made: dict[str, dict[str, Array]] = {}
+    for item, columns in (data or {}).items():
+        if not hasattr(columns, "items") or isinstance(columns, type):
+            raise CompileError([NoColumns(None, type(columns).__name__, str(item))])
+        made[str(item)] = {str(n): _as_column(str(n), column) for n, column in columns.items()}
+    return made
 
 
 def _as_column(name: str, column: Any) -> Array:

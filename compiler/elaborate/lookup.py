@@ -18,14 +18,17 @@ from compiler.elaborate.values import (
     OpLayer,
     Poison,
     Refused,
+    Tensor,
     Val,
     is_layer,
 )
+from compiler.elaborate.words import PLACES
 from compiler.habits import advise
 from compiler.initializers import INITIALIZERS
 from compiler.ir.hint import HintConst
 from compiler.messages.metrics import MetricInExpression
 from compiler.messages.names import NotAvailable, NoValue, UnboundSize, UnknownName
+from compiler.messages.wording import list_words
 from compiler.ops.base import OPS
 from compiler.source import Span
 from compiler.syntax import Name
@@ -33,7 +36,7 @@ from compiler.tensor import DType
 from compiler.training.base import METRICS, OPTIMIZERS
 from compiler.training.registry import load_training
 
-TRAIN = "a train"
+TRAIN = PLACES["train"]
 """Where the name of another train stands for the net that it made."""
 
 
@@ -122,7 +125,18 @@ def _report_unknown(body: Body, name: Name, *, applied: bool) -> None:
     kind = "layer" if applied else "name"
     suggestion = did_you_mean(word, known_names(body, applied=applied))
     note = explain_unknown(word)
+    if note is None and suggestion is None and not applied:
+        note = _list_names(body)
     body.report(UnknownName(name.span, word, kind, None if note else suggestion, note))
+
+
+def _list_names(body: Body) -> str | None:
+    """The tensors that a data item or a train has: its columns stand in another file."""
+    if body.clauses.place not in (PLACES["data"], TRAIN):
+        return None
+    layers = (layer.items() for layer in body.names)
+    names = dict.fromkeys(n for items in layers for n, v in items if isinstance(v, Tensor))
+    return f"there is {list_words(tuple(names))}" if names else None
 
 
 def refuse_meant(name: Name) -> Message | None:

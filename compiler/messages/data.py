@@ -90,6 +90,31 @@ class ArrayRefused(Message):
 
 @final
 @dataclass(frozen=True)
+class NoColumns(Message):
+    """What a Python program gives in `data=` is not columns by name: it takes a data item's name
+    and its columns, as in `data={"digits": {"image": images, "label": labels}}`; a data frame is
+    such columns."""
+
+    code: ClassVar[str] = "W1381"
+
+    found: str
+    item: str | None = None
+
+    def title(self) -> str:
+        if self.item is None:
+            return "`data=` takes columns by data item"
+        return f"the data item `{self.item}` takes columns by name"
+
+    def label(self) -> str:
+        return f"this is a value of type `{self.found}`"
+
+    def help(self) -> str:
+        name = self.item or "item"
+        return f'write `data={{"{name}": {{"column": values}}}}`, or a data frame for the columns'
+
+
+@final
+@dataclass(frozen=True)
 class OtherSeparator(Message):
     """The lines of a csv file hold one cell each with the separator that is given, and as many
     cells as each other with another one: `;`, as in countries with a decimal comma, or tabs."""

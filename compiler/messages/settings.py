@@ -1,4 +1,4 @@
-"""Messages about `--set`: settings of items that are given on the command line."""
+"""Messages about values of parameters that a command (`--set`) or a program gives."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from compiler.records import dataclass
 @final
 @dataclass(frozen=True)
 class UnknownSetting(Message):
-    """`--set NAME=VALUE` names no parameter: NAME is `item.parameter`, or a parameter alone where
-    only one item has it; of a data item it may be an option of the source, such as
-    `digits.path`."""
+    """`--set NAME=VALUE`, or an argument in Python, names no parameter: NAME is `item.parameter`,
+    or a parameter alone where only one item has it; of a data item it may be an option of the
+    source, such as `digits.path`."""
 
     code: ClassVar[str] = "W0950"
 
@@ -23,7 +23,7 @@ class UnknownSetting(Message):
     suggestion: str | None
 
     def title(self) -> str:
-        return f"`--set {self.name}=…` names no parameter"
+        return f"there is no parameter `{self.name}`"
 
     def help(self) -> str:
         if self.suggestion:
@@ -42,7 +42,7 @@ class AmbiguousSetting(Message):
     meanings: tuple[str, ...]
 
     def title(self) -> str:
-        return f"`--set {self.name}=…` could mean several parameters"
+        return f"`{self.name}` could mean several parameters"
 
     def help(self) -> str:
         return f"say which: {list_words(self.meanings)}"
@@ -51,7 +51,7 @@ class AmbiguousSetting(Message):
 @final
 @dataclass(frozen=True)
 class BadSettingValue(Message):
-    """The value that `--set` gives is not of the kind that the parameter takes."""
+    """The value that a command or a program gives is not of the kind that the parameter takes."""
 
     code: ClassVar[str] = "W0952"
 

@@ -1,13 +1,14 @@
-"""`--set NAME=VALUE`: which parameter a name means, and its value as an expression."""
+"""What a command or a program gives a spec: values of parameters, and arrays for its data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from compiler.data.base import SOURCES
 from compiler.data.registry import load_sources
 from compiler.diagnostics import Sink, did_you_mean
 from compiler.elaborate.described import find_class
+from compiler.messages.files import UnknownItem
 from compiler.messages.settings import AmbiguousSetting, UnknownSetting
 from compiler.parse import parse_expression
 from compiler.records import dataclass
@@ -40,6 +41,15 @@ def read_overrides(
         if value is not None:
             found[target.item, target.name] = value
     return found
+
+
+def refuse_strays(file: File, arrays: Collection[str], sink: Sink) -> None:
+    """Reports arrays for data items that the file does not have."""
+    known = tuple(item.name.text for item in file.items if isinstance(item, Data))
+    for name in arrays:
+        if name not in known:
+            near = did_you_mean(name, known)
+            sink.report(UnknownItem(None, "data item", name, known, near))
 
 
 def _find_targets(file: File) -> Iterator[Target]:
@@ -82,7 +92,8 @@ def _choose(name: str, targets: list[Target], sink: Sink) -> Target | None:
     if short:
         sink.report(AmbiguousSetting(None, name, tuple(f"{t.item}.{t.name}" for t in short)))
         return None
-    known = tuple(full)
+    item = name.partition(".")[0]
+    known = tuple(sorted(full, key=lambda other: not other.startswith(f"{item}.")))
     near = did_you_mean(name, known) or did_you_mean(name, [t.name for t in targets])
     sink.report(UnknownSetting(None, name, known, near))
     return None
@@ -90,7 +101,7 @@ def _choose(name: str, targets: list[Target], sink: Sink) -> Target | None:
 
 def _read_value(target: Target, text: str, sink: Sink) -> Expr | None:
     """The value as an expression of a text of its own, so that faults in it show it."""
-    source = Source(f"--set {target.item}.{target.name}", text)
+    source = Source(f"value of {target.item}.{target.name}", text)
     if target.text:
         plain = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
         return String(Span(source, 0, len(text)), (plain,))
