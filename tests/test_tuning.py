@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+import weft
 from backends.pytorch.script.write import write_training
 from backends.pytorch.tuning import make_trainer
 from compiler.compression.base import WeightedNet
@@ -100,6 +101,34 @@ def test_the_distilled_loss_is_the_textbooks(fitted: Fitted, tmp_path: Path) -> 
     expected = 0.7 * hard + 0.3 * 9 * (kl + entropy)
     assert float(found["loss"]) == pytest.approx(float(expected), rel=1e-5)
     np.testing.assert_allclose(found["logits"], logits.numpy(), rtol=1e-4, atol=1e-5)
+
+
+THROUGH_A_NET = """
+model Body { input x: f32[batch, 13]
+    output h = x -> dense(6) as out }
+model Head { input h: f32[batch, 6]
+    output z = h -> dense(3) as head
+    output fixed = tensor([1.5, 2.5])
+    output aux = h -> dense(3) as aux }
+data rows { source sklearn("wine")
+    x = features -> standardize
+    split in_order, train=100% }
+train fit on rows {
+    net body = Body()
+    net top = Head()
+    z = top(body(x)).z
+    minimize cross_entropy(z, label) with adam(lr=1e-3)
+    batch 32  epochs 1
+}
+variant small of fit.body { apply distill(epochs=1) }
+"""
+
+
+def test_a_student_is_taught_through_a_net_of_several_outputs(tmp_path: Path) -> None:
+    weft.loads(THROUGH_A_NET).build(tmp_path / "out", device="cpu")
+    text = (tmp_path / "out" / "small" / "distill" / "train.py").read_text()
+    assert "z, _, _ = top(h)" in text
+    assert "y, _, _ = top(teacher_h)" in text
 
 
 def test_zeros_stay(fitted: Fitted, tmp_path: Path) -> None:

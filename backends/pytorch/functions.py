@@ -9,6 +9,7 @@ from itertools import chain
 from backends.pytorch.bodies import Call, NetCall
 from backends.pytorch.fold import fold_graphs
 from backends.pytorch.holders import Holders
+from backends.pytorch.index import relative_path
 from backends.pytorch.naming import user_name
 from backends.pytorch.writer import write_class
 from compiler.ir.graph import Frame, Graph, Node
@@ -136,17 +137,38 @@ def _find_results(
     if net is None or len(net.outputs) == 1:
         assert len(leaving) <= 1, f"{frame.block} returns several tensors: its graph is needed"
         return tuple(leaving) or (None,)
-    return tuple(_find_result(output.value.name, inside, net, leaving) for output in net.outputs)
+    return tuple(
+        _find_result(output.value.name, frame, inside, net, leaving) for output in net.outputs
+    )
 
 
-def _find_result(value: str, inside: list[Node], net: Graph, leaving: Sequence[str]) -> str | None:
-    """The counterpart of a value of a net's own graph: the same output of the same node, or,
-    where training changes the nodes, the value of that name."""
-    if len(inside) == len(net.nodes):
-        for own, node in zip(net.nodes, inside, strict=True):
-            for place, output in enumerate(own.outputs):
-                if output.name == value:
-                    found = node.outputs[place].name
-                    return found if found in leaving else None
+def _find_result(
+    value: str, frame: Frame, inside: list[Node], net: Graph, leaving: Sequence[str]
+) -> str | None:
+    """The counterpart of a value of a net's own graph: the same output of the same node (nodes
+    that the objective does not need may be gone), or, where training changes the nodes, the value
+    of that name."""
+    maker = next((n for n in net.nodes if any(o.name == value for o in n.outputs)), None)
+    if maker is not None:
+        key = _place(maker, net.frame)
+        own = [node for node in net.nodes if _place(node, net.frame) == key]
+        here = [node for node in inside if _place(node, frame) == key]
+        if len(own) == len(here):
+            node = here[next(n for n, one in enumerate(own) if one is maker)]
+            found = node.outputs[[o.name for o in maker.outputs].index(value)].name
+            return found if found in leaving else None
     alike = [name for name in leaving if user_name(name) == user_name(value)]
     return alike[0] if len(alike) == 1 else None
+
+
+def _place(node: Node, around: Frame) -> tuple[object, ...]:
+    """What a node does, and where it stands inside a call."""
+    inner = node.scope.chain[len(around.chain) :]
+    turns = [*(turn for frame in inner for turn in frame.turns), *node.origin.turns]
+    return (
+        type(node.op),
+        node.origin.span,
+        node.origin.name,
+        relative_path(around, node.scope.path),
+        *((turn.loop, turn.number) for turn in turns),
+    )
