@@ -252,7 +252,7 @@ def compare_split(
         slack = 1.0 / len(chosen) + 1e-6 if score.jumps and near_tie(values["z"]) else 0.0
         wanted[name] = float(score.value(values)), slack
     if spec.loss.value is not None:
-        wanted["loss"] = find_loss(spec, values), 0.0
+        wanted["loss"] = find_loss(spec, values, train.batch), 0.0
     for name, (right, slack) in wanted.items():
         found = figures.get(name)
         if found is None and not math.isfinite(right):
@@ -310,13 +310,19 @@ NUMPY = {
 }
 
 
-def find_loss(spec: Spec, values: Mapping[str, Array]) -> float:
-    """The loss over all rows together: every row, or label, counts as much in whatever batch."""
+def find_loss(spec: Spec, values: Mapping[str, Array], batch: int) -> float:
+    """The loss of a split: of all its rows together where the loss divides by what counts, so
+    that every label counts as much in whatever batch; else the mean over batches, by their rows."""
     assert spec.loss.value is not None
-    rows = {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in values.items()}
-    return float(
-        spec.loss.value({n: a.double() if a.is_floating_point() else a for n, a in rows.items()})
-    )
+    count = len(values["z"])
+    step = count if spec.loss.counts else batch
+    total = 0.0
+    for start in range(0, count, step):
+        part = {n: torch.from_numpy(np.ascontiguousarray(a[start : start + step]))
+                for n, a in values.items()}  # fmt: skip
+        part = {n: a.double() if a.is_floating_point() else a for n, a in part.items()}
+        total += float(spec.loss.value(part)) * len(part["z"])
+    return total / count
 
 
 # --- twice --------------------------------------------------------------------------------------

@@ -22,11 +22,15 @@ Arrays = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Loss:
-    """An objective, and its value for a batch of outputs and columns; None where the outputs and
-    columns do not tell it."""
+    """An objective, and its value for outputs and columns; None where these do not tell it.
+    `counts`: it divides by the weights of the labels, or by the number that are not ignored."""
 
     text: str
     value: Callable[[Tensors], Tensor] | None
+
+    @property
+    def counts(self) -> bool:
+        return ", weight=" in self.text or ", ignore_index=" in self.text
 
 
 @dataclass(frozen=True)
