@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from backends.pytorch.merged import Choice, Class, Made, Merged, MergedRef
+from backends.pytorch.merged import Choice, Class, Formal, Made, Merged, MergedRef
 from backends.pytorch.sizes import SIZE, infer_size
 from backends.pytorch.terms import Form, Part, Tree
+from compiler.ir.graph import Node
 from compiler.ir.hint import Hint, HintName
+from compiler.ops.reshaping import Flatten
 from compiler.ops.scan import Scan
 
 LEAST_TELLING = 8
@@ -30,13 +32,81 @@ def pass_on(target: Class, ref: MergedRef, axis: int) -> list[tuple[MergedRef, i
             return [(base, axis)] if same else []
         case Made(item, output) if item.sample.scan is not None:
             return _pass_loop(target, item, item.sample.scan, output, axis)
-        case Made(item, _):
+        case Made(item, output):
+            inner = _find_class(item)
+            if inner is not None:
+                return _pass_through(inner, item, output, axis)
+            if _is_reshaped(target, item, ref, axis):
+                return []
             sizes = {i: target.axis(ref, axis, i) for i in sorted(item.instances)}
             places = [p for source in item.refs for p in _alike(target, source, ref, axis, sizes)]
             if len(places) != 1 or item.sample.op == "transpose":
                 places = list(_follow(target, ref, axis, sizes)) or places
             return places
     return []
+
+
+def _find_class(item: Merged) -> Class | None:
+    """The class or function that an item calls; turns say themselves how sizes change."""
+    trees: list[Part | None] = [v.constructor for v in item.variants]
+    found = [tree.target for tree in trees or [item.expression] if isinstance(tree, Tree)]
+    return next((one for one in found if isinstance(one, Class) and not one.is_turn), None)
+
+
+def _pass_through(
+    inner: Class, item: Merged, output: int, axis: int
+) -> list[tuple[MergedRef, int]]:
+    """What is given to a class, where the class hands a size of it on: that both are equal here
+    may be chance."""
+    assert inner.explained is not None
+    origin = inner.explained.widths.trace(inner.outputs[output], axis)
+    dim = None
+    match origin.ref, origin.width:
+        case Formal(place), _:
+            dim = (place, origin.axis)
+        case _, Width(HintName(label)):
+            known = inner.explained.settings.found.get(label)
+            dim = None if known is None else known.dim
+    if dim is None or dim[0] >= len(item.refs):
+        return []
+    return [(item.refs[dim[0]], dim[1])]
+
+
+def _is_reshaped(target: Class, item: Merged, made: Made, axis: int) -> bool:
+    """Whether a number is a product of sizes, or what is left of one: that it equals one of them
+    where the others are 1 is chance."""
+    if item.sample.op not in ("flatten", "reshape") or len(item.refs) != 1:
+        return False
+    if not isinstance(target.axis(made, axis, min(item.instances)), int):
+        return False
+    (source,) = item.refs
+    if len(find_merged_axes(target, source, made, axis)) > 1:
+        return True
+    rank = target.type_of(source, min(item.instances)).rank
+    return any(axis in find_split_axes(target, source, made, old) for old in range(rank))
+
+
+def find_merged_axes(target: Class, source: MergedRef, made: Made, axis: int) -> range:
+    """The axes that one axis of a reshaped tensor is the product of, where all others stay."""
+    instance = min(made.item.instances)
+    old, new = target.type_of(source, instance).shape, target.type_of(made, instance).shape
+    count = len(old) - len(new) + 1
+    if count < 2 or old[:axis] != new[:axis] or old[axis + count :] != new[axis + 1 :]:
+        return range(0)
+    match made.item.sample.nodes:
+        case [Node(op=Flatten(start=start))] if start % len(old) != axis:
+            return range(0)
+    return range(axis, axis + count)
+
+
+def find_split_axes(target: Class, source: MergedRef, made: Made, axis: int) -> range:
+    """The axes that one axis of a tensor is reshaped into, where all others stay."""
+    instance = min(made.item.instances)
+    old, new = target.type_of(source, instance).shape, target.type_of(made, instance).shape
+    count = len(new) - len(old) + 1
+    if count < 2 or old[:axis] != new[:axis] or old[axis + 1 :] != new[axis + count :]:
+        return range(0)
+    return range(axis, axis + count)
 
 
 def _alike(

@@ -22,7 +22,13 @@ from backends.pytorch.merged import (
     Repeat,
     Setting,
 )
-from backends.pytorch.passing import Width, find_stages, pass_on
+from backends.pytorch.passing import (
+    Width,
+    find_merged_axes,
+    find_split_axes,
+    find_stages,
+    pass_on,
+)
 from backends.pytorch.repeats import is_loop
 from backends.pytorch.settings import Settings, is_size
 from backends.pytorch.sizes import SIZE, infer_size, shorten, to_dim, write_symbols
@@ -70,7 +76,8 @@ class Widths:
         self.pinned: set[str] = set()
         """Sizes of what the class is given that a number in it was counted from."""
         self.pins = True
-        """Whether sizes are still asked for that the class is made with."""
+        """Whether sizes are still asked for that the class is made with: later ones pin nothing,
+        and may not be counted from what changes."""
         self.loops = target.is_turn or any(map(is_loop, target.items))
         """Whether loops of the spec are in the class, which may change sizes."""
 
@@ -399,8 +406,9 @@ class Widths:
         own = (self.settings.found[n] for n in names if read_size_name(n) is None)
         if any(setting.dim is None for setting in own):
             return None
-        if self.pins:
-            self.pinned |= names
+        if names and not self.pins:
+            return None
+        self.pinned |= names
         return HintConst(size)
 
     def _inferred(
@@ -541,26 +549,6 @@ def _solved_names(leaf: Many) -> Iterator[str]:
     """Arguments that an option of an operation is made from."""
     if leaf.solution is not None and not isinstance(leaf.solution, Tree):
         yield from hint_names(leaf.solution)
-
-
-def find_merged_axes(target: Class, source: MergedRef, made: Made, axis: int) -> range:
-    """The axes that one axis of a reshaped tensor is the product of, where all others stay."""
-    instance = min(made.item.instances)
-    old, new = target.type_of(source, instance).shape, target.type_of(made, instance).shape
-    count = len(old) - len(new) + 1
-    if count < 2 or old[:axis] != new[:axis] or old[axis + count :] != new[axis + 1 :]:
-        return range(0)
-    return range(axis, axis + count)
-
-
-def find_split_axes(target: Class, source: MergedRef, made: Made, axis: int) -> range:
-    """The axes that one axis of a tensor is reshaped into, where all others stay."""
-    instance = min(made.item.instances)
-    old, new = target.type_of(source, instance).shape, target.type_of(made, instance).shape
-    count = len(new) - len(old) + 1
-    if count < 2 or old[:axis] != new[:axis] or old[axis + 1 :] != new[axis + count :]:
-        return range(0)
-    return range(axis, axis + count)
 
 
 def _agree_outside(test: Hint, inside: Hint, outside: Hint) -> bool:
