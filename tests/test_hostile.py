@@ -16,6 +16,7 @@ from compiler.driver import check
 from compiler.writing.files import find_name_fault
 from compiler.writing.markup import escape_html, escape_markdown, write_code
 from compiler.writing.names import (
+    CONTAINER_ATTRIBUTES,
     GLOBAL_RESERVED,
     MODULE_ATTRIBUTES,
     class_name,
@@ -196,7 +197,7 @@ def test_names_of_a_script_are_reserved() -> None:
     }
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom) and ast.unparse(node)[:10] != "from model":
-            own |= {alias.asname or alias.name for alias in node.names}
+            own |= {a.asname or a.name.partition(".")[0] for a in node.names}
     assert own - GLOBAL_RESERVED <= {"pd"}
 
 
@@ -205,6 +206,8 @@ def test_attributes_of_modules_are_known() -> None:
 
     attributes = {name for name in dir(nn.Module()) if not name.startswith("__")}
     assert attributes <= MODULE_ATTRIBUTES
+    own = {name for kind in (nn.ModuleDict, nn.Sequential) for name in dir(kind())} - attributes
+    assert {name for name in own if not name.startswith("__")} == CONTAINER_ATTRIBUTES
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from backends.pytorch.terms import (
 from compiler.ir.graph import Node
 from compiler.ir.hint import HintName
 from compiler.tensor import TensorType
+from compiler.writing.names import is_key
 from compiler.writing.python import write_string
 
 MOST_FILLERS = 2
@@ -159,7 +160,7 @@ class _Contraction:
             if self.swallow_tail:
                 stages += [_Stage(item, "") for item in self._tail(members[-1])]
             constructor = call("nn.Sequential", *_join_runs(stages, self._trees(stages)))
-        elif any(gaps) or len(members) == 1:
+        elif any(gaps) or len(members) == 1 or not all(map(is_key, labels)):
             return None
         else:
             stages = [_Stage(m, _label(m)) for m in members]

@@ -8,7 +8,7 @@ from enum import Enum
 from backends.pytorch.merged import CHAIN, Class
 from backends.pytorch.repeats import find_loop, loop_slots
 from backends.pytorch.terms import Form, Hole, Many, Part, Tree
-from compiler.writing.names import DICT_ATTRIBUTES, is_attribute, is_plain
+from compiler.writing.names import is_attribute, is_key, is_plain
 from compiler.writing.python import write_string
 
 
@@ -132,18 +132,20 @@ def find_members(target: Class, prefix: str) -> tuple[list[str], bool]:
     """Labels right below a path that no module stands at, in order; whether all members are
     modules, so that a ModuleList or ModuleDict can hold them."""
     labels: dict[str, None] = {}
+    below: set[str] = set()
     modules = True
     for item in target.items:
         inside = [item.slot, *loop_slots(inner)] if (inner := find_loop(item)) else [item.slot]
         for slot in inside if item.variants else ():
             if slot.startswith(prefix + "."):
-                labels[slot[len(prefix) + 1 :].partition(".")[0]] = None
+                parts = slot[len(prefix) + 1 :].split(".")
+                labels[parts[0]] = None
+                below.update(parts)
                 modules = modules and item.sample.op != "declare"
     names = list(labels)
     if all(label.isdecimal() for label in names):
         names.sort(key=int)
-    usable = not any(label in DICT_ATTRIBUTES or is_attribute(label) for label in names)
-    return names, modules and usable
+    return names, modules and all(map(is_key, below))
 
 
 def _kind_of_tree(tree: Part, path: str) -> Kind:

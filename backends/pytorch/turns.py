@@ -27,7 +27,7 @@ from compiler.ir.hint import (
 )
 from compiler.records import dataclass
 from compiler.source import Span
-from compiler.writing.names import safe_name
+from compiler.writing.names import is_key, safe_name
 
 
 class Unfoldable(Exception):
@@ -205,6 +205,8 @@ def write_slot(
         return None
     if not all(map(_fits_path, written)) or not all(map(_WORD.fullmatch, known)):
         return None
+    if not all(map(is_key, found.split("."))):
+        return None  # a ModuleDict refuses such a name, and a module reads it as its own
     # names are code from here on, which a name of the spec need not be
     spelled = rename_hint(whole, {n: HintName(safe_name(n)) for n in names})
     assert isinstance(spelled, HintText)

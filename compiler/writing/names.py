@@ -81,8 +81,11 @@ _state_dict_hooks _state_dict_pre_hooks _version _wrapped_call_impl
 MODULE_ATTRIBUTES = _PUBLIC_ATTRIBUTES | frozenset(_PRIVATE_ATTRIBUTES.split())
 """Attributes of `torch.nn.Module`: a submodule of such a name cannot be read as `self.x`."""
 
-DICT_ATTRIBUTES = frozenset({"clear", "items", "keys", "pop", "update", "values"})
-"""What `torch.nn.ModuleDict` has besides. It refuses keys of either kind."""
+CONTAINER_ATTRIBUTES = frozenset(
+    {"append", "clear", "extend", "insert", "items", "keys", "pop", "update", "values"}
+    | {"_get_item_by_idx"}
+)
+"""What `torch.nn.ModuleDict` and `torch.nn.Sequential` have besides."""
 
 
 def is_plain(name: str) -> bool:
@@ -99,6 +102,12 @@ def is_plain(name: str) -> bool:
 def is_attribute(name: str) -> bool:
     """Whether every `nn.Module` has it, or Python may come to mean something by it."""
     return name in MODULE_ATTRIBUTES or name.startswith("__")
+
+
+def is_key(name: str) -> bool:
+    """Whether a `ModuleDict` or a `Sequential` may hold a module under this name: they refuse
+    those of their own attributes."""
+    return name not in CONTAINER_ATTRIBUTES and not is_attribute(name)
 
 
 def spell_name(name: str) -> str:

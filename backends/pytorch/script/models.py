@@ -8,7 +8,7 @@ from backends.pytorch.modules import constructor_call, root_class
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.optimizing import spell_match
 from compiler.ir.weights import match_paths
-from compiler.writing.names import DICT_ATTRIBUTES, is_attribute
+from compiler.writing.names import is_key
 from compiler.writing.python import write_literal
 
 Lines = list[str]
@@ -74,10 +74,7 @@ def _make_dictionary(facts: Facts, made: str, placed: str) -> Lines:
 
 def has_taken_name(facts: Facts) -> bool:
     """Whether a net is called like a member of `nn.ModuleDict`, or so that it refuses the name."""
-    return any(
-        is_attribute(net.name) or net.name in DICT_ATTRIBUTES or "." in net.name
-        for net in facts.train.nets
-    )
+    return not all(is_key(net.name) and "." not in net.name for net in facts.train.nets)
 
 
 ADAPTER = "lora"
