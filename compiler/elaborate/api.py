@@ -109,8 +109,8 @@ def check_names(scope: FileScope) -> None:
             if not any(_contains(span, message.span) for span in known):
                 session.report(message)
     if not session.sink.has_errors:
-        for item in items:
-            for warning in find_unused(item):
+        for entry in scope.entries.values():
+            for warning in find_unused(entry) if isinstance(entry, Item) else ():
                 session.report(warning)
 
 

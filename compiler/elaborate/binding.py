@@ -100,14 +100,18 @@ def match_call(signature: Signature, actuals: Sequence[Actual], supplied: int) -
     if 0 < supplied <= len(tensors):
         counts.insert(0, supplied)
     first: Match | None = None
-    run_time = supplied == 0 and any(isinstance(a.value, Tensor) for a in actuals)
-    for loosely in (False, True) if run_time else (False,):
-        for count in counts:
-            match = _match(signature, actuals, tuple(tensors[:count]), loosely=loosely)
-            if match.holds:
-                return match
-            if first is None or _explains_better(match, first, waiting=not (supplied or run_time)):
-                first = match
+    run_time = any(isinstance(a.value, Tensor) for a in actuals)
+    readings = [(count, False) for count in counts]
+    if run_time and supplied:  # what is given stands behind what the pipe brings
+        readings.insert(1, (counts[0], True))
+    elif run_time:
+        readings += [(count, True) for count in counts]
+    for count, loosely in readings:
+        match = _match(signature, actuals, tuple(tensors[:count]), loosely=loosely)
+        if match.holds:
+            return match
+        if first is None or _explains_better(match, first, waiting=not (supplied or run_time)):
+            first = match
     assert first is not None
     return first
 

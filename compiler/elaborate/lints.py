@@ -27,6 +27,7 @@ from compiler.syntax import (
     Attribute,
     Binary,
     Binding,
+    Block,
     Call,
     Clause,
     Conditional,
@@ -45,10 +46,13 @@ from compiler.syntax import (
     ScanOver,
     StageLabel,
     Statement,
+    Sweep,
     Then,
+    Train,
     TypeExpr,
     Unary,
     Unpack,
+    Variant,
 )
 
 _APPLIED_BY: dict[str, tuple[str, ...]] = {
@@ -107,7 +111,22 @@ def check_label(body: Body, named: Named) -> None:
 def find_unused(item: Item) -> Iterator[Message]:
     """Warnings about names of an item that nothing reads, and statements nothing reaches."""
     read = reads(item.body)
+    yield from _find_unused_parameters(item, read)
+    if not isinstance(item, Block | Model):
+        return  # the names of a data item are columns
+    for parameter in item.parameters:
+        read |= reads(parameter.default) | reads(parameter.type)
+    if isinstance(item, Model):
+        yield from _find_unused_inputs(item, read)
+    yield from _find_unused_bindings(item.body, read)
+    yield from _find_dead(item.body)
+
+
+def _find_unused_parameters(item: Item, read: set[str]) -> Iterator[Message]:
+    """Parameters that neither the body reads, nor the head that names models and data, nor
+    another parameter."""
     used = set(read)
+    read = used | reads(_read_head(item))
     bound: set[str] = set()
     for parameter in item.parameters:
         read |= reads(parameter.default) | reads(parameter.type)
@@ -118,10 +137,16 @@ def find_unused(item: Item) -> Iterator[Message]:
         shown = not used.isdisjoint(sizes)
         if name.text not in read and not shown and not name.text.startswith("_"):
             yield UnusedParameter(name.span, name.text, item.name.text)
-    if isinstance(item, Model):
-        yield from _find_unused_inputs(item, read)
-    yield from _find_unused_bindings(item.body, read)
-    yield from _find_dead(item.body)
+
+
+def _read_head(item: Item) -> tuple[object, ...]:
+    """What stands between the parameters of an item and its body."""
+    match item:
+        case Train(of=of, on=on):
+            return (of, *on)
+        case Variant(of=of) | Sweep(of=of):
+            return (of,)
+    return ()
 
 
 def reads(tree: object) -> set[str]:
@@ -188,26 +213,39 @@ def _find_unused_inputs(item: Model, read: set[str]) -> Iterator[Message]:
 
 def _find_unused_bindings(statements: Sequence[Statement], read: set[str]) -> Iterator[Message]:
     """Names that nothing in the whole item reads, and last bindings at the outer level that
-    nothing after them reads."""
-    for name in _bindings(statements):
-        if name.text not in read and not name.text.startswith("_"):
-            yield UnusedBinding(name.span, name.text)
+    nothing after them reads. Of names that a value is unpacked to, one that is read is enough:
+    the others only fill places."""
+    for names in _bindings(statements):
+        if all(name.text not in read for name in names):
+            for name in names:
+                if not name.text.startswith("_"):
+                    yield UnusedBinding(name.span, name.text)
     for index, statement in enumerate(statements):
-        if isinstance(statement, Binding) and statement.name.text in read:
-            word = statement.name.text
-            if word not in reads(tuple(statements[index + 1 :])):
-                yield UnusedBinding(statement.name.span, word)
+        names = _bound(statement)
+        words = [name.text for name in names if name.text in read]
+        if words and reads(tuple(statements[index + 1 :])).isdisjoint(n.text for n in names):
+            yield from (UnusedBinding(n.span, n.text) for n in names if n.text in words)
 
 
-def _bindings(statements: Sequence[Statement]) -> Iterator[Name]:
+def _bindings(statements: Sequence[Statement]) -> Iterator[tuple[Name, ...]]:
     for statement in statements:
         match statement:
-            case Binding(name=name):
-                yield name
             case If(then=then, otherwise=otherwise):
                 yield from _bindings((*then, *(otherwise or ())))
             case For(body=body) | Scan(body=body):
                 yield from _bindings(body)
+            case _:
+                yield _bound(statement)
+
+
+def _bound(statement: Statement) -> tuple[Name, ...]:
+    """The names that one statement binds together."""
+    match statement:
+        case Binding(name=name):
+            return (name,)
+        case Unpack(names=names):
+            return names
+    return ()
 
 
 def _find_dead(statements: Sequence[Statement]) -> Iterator[Message]:
