@@ -95,6 +95,12 @@ def change_setting(path: Path) -> None:
     path.write_bytes(text.replace(b'epochs\\": 3', b'epochs\\": 7'))
 
 
+def change_number(path: Path) -> None:
+    """One bit of the last number is another: the file is as whole as before."""
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-4] + bytes([raw[-4] ^ 1]) + raw[-3:])
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-20]),
@@ -103,6 +109,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "no json": lambda path: save_file(load_file(path), path, {"progress": "{"}),
     "a number": lambda path: save_file(load_file(path), path, {"progress": "3"}),
     "a byte of the settings": change_setting,
+    "a bit of a number": change_number,
     "no settings": lambda path: spoil(path, lambda tensors, progress: progress.pop("settings")),
     "no epoch": lambda path: spoil(path, lambda tensors, progress: progress.pop("epoch")),
     "no best": lambda path: spoil(path, lambda tensors, progress: progress.update(best=None)),
@@ -131,6 +138,41 @@ def test_a_damaged_checkpoint_is_one_line(damage: str, folder: Path, tmp_path: P
     assert done.returncode == 1
     said = "run/last.safetensors is damaged: give --overwrite or another --out\n"
     assert done.stderr == said
+    assert read_all(work / "run") == before
+
+
+def test_the_best_weights_are_those_that_were_learned(folder: Path, tmp_path: Path) -> None:
+    work = copy_script(folder, tmp_path / "work")
+    change_number(work / "run" / "best.safetensors")
+    done = run(work, "run", "--resume")
+    assert done.returncode == 1
+    assert done.stderr == "run/best.safetensors is damaged: give --overwrite or another --out\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("metrics.jsonl", ("--resume",)),
+        ("results.json", ("--resume",)),
+        ("last.part", ("--resume",)),
+        ("best.part", ("--overwrite",)),
+        ("last.safetensors", ("--overwrite",)),
+        ("metrics.part", ()),
+    ],
+)
+def test_a_script_writes_through_no_link(
+    name: str, options: tuple[str, ...], folder: Path, tmp_path: Path
+) -> None:
+    work = copy_script(folder, tmp_path / "work")
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"the only copy")
+    (work / "run" / name).unlink(missing_ok=True)
+    (work / "run" / name).symlink_to(victim)
+    before = read_all(work / "run")
+    done = run(work, "run", *options)
+    assert done.returncode == 1
+    assert done.stderr == f"run/{name} is a symbolic link, and nothing is written there\n"
+    assert victim.read_bytes() == b"the only copy"
     assert read_all(work / "run") == before
 
 

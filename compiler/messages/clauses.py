@@ -119,7 +119,11 @@ class ParameterWithoutDefault(Message):
 
     code: ClassVar[str] = "W0609"
     bad: ClassVar[str] = train_spec().replace("train fit of", "train fit(lr: float) of")
-    good: ClassVar[str] = train_spec().replace("train fit of", "train fit(lr: float = 1e-3) of")
+    good: ClassVar[str] = (
+        train_spec()
+        .replace("train fit of", "train fit(lr: float = 1e-3) of")
+        .replace("lr=1e-3", "lr=lr")
+    )
 
     item: str
     name: str

@@ -434,7 +434,9 @@ class ParameterHidesColumn(Message):
 
     code: ClassVar[str] = "W0730"
     bad: ClassVar[str] = digits_spec().replace("data digits {", "data digits(label: int = 3) {")
-    good: ClassVar[str] = digits_spec().replace("data digits {", "data digits(shift: int = 3) {")
+    good: ClassVar[str] = digits_spec("image = image + shift").replace(
+        "data digits {", "data digits(shift: float = 0.5) {"
+    )
 
     name: str
     source: Span

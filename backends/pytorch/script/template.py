@@ -124,6 +124,7 @@ def save(path: Path, tensors: dict[str, Tensor], training: Training) -> None:
     progress["best_epoch"] = training.best_epoch
     progress["settings"] = training.settings
     progress["scaler"] = training.scaler.state_dict()  #? scaler
+    progress["tensors"] = checksum_tensors(tensors)
     progress["checksum"] = zlib.crc32(json.dumps(progress).encode())
     tensors = {name: value.contiguous() for name, value in tensors.items()}  #? layout
     part = path.with_suffix(".part")
@@ -144,6 +145,14 @@ def save_checkpoint(path: Path, training: Training) -> None:
             for key, value in state.items():  #? groups
                 tensors[f"{key}/{names[parameter]}"] = value  #? groups
     save(path, tensors, training)
+
+
+def checksum_tensors(tensors: dict[str, Tensor]) -> int:
+    """A number that is another one where a byte of a tensor is."""
+    found = 0
+    for _, value in sorted(tensors.items()):
+        found = zlib.crc32(value.cpu().flatten().view(torch.uint8).numpy(), found)
+    return found
 
 
 def load_checkpoint(path: Path, training: Training) -> None:
@@ -272,6 +281,10 @@ def check_folder(
     out: Path, settings: dict[str, object], *, resume: bool, overwrite: bool
 ) -> None:
     """Ends the process where results would be lost, or gone on with in another way."""
+    stems = {Path(name).stem for name in RESULTS}  # `.part` files are written too
+    links = [path for path in out.glob("*") if path.stem in stems and path.is_symlink()]
+    if links:
+        sys.exit(f"{links[0]} is a symbolic link, and nothing is written there")
     found = [name for name in RESULTS if (out / name).exists()]
     if overwrite or not found:
         return
@@ -290,10 +303,10 @@ def check_settings(path: Path, settings: dict[str, object]) -> None:
     try:
         with safe_open(path, "pt") as file:
             progress = json.loads(file.metadata()["progress"])
-        found, known = dict(progress["settings"]), progress["checksum"]
-        del progress["checksum"]
-        if known != zlib.crc32(json.dumps(progress).encode()):  # some byte is another one
-            raise ValueError
+        found, known = dict(progress["settings"]), progress.pop("checksum")
+        whole = progress["tensors"] == checksum_tensors(load_file(path))
+        if not whole or known != zlib.crc32(json.dumps(progress).encode()):
+            raise ValueError  # some byte is another one
     except (SafetensorError, KeyError, TypeError, ValueError):
         sys.exit(f"{path} is damaged: give --overwrite or another --out")
     others = [
