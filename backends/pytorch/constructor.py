@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from backends.pytorch.asserting import find_asserts
 from backends.pytorch.document import STEP, Doc, Group, lay_out, write_test
 from backends.pytorch.expressions import Expressions, hint_tree, resolve
 from backends.pytorch.making import LoopMaker
@@ -19,6 +20,7 @@ from backends.pytorch.paths import (
 from backends.pytorch.polish import polish
 from backends.pytorch.repeats import LOOP, find_loop, loop_slots
 from backends.pytorch.terms import IDENTITY, Form, Part, Tree, call, name
+from compiler.ir.hint import opposite
 from compiler.writing.names import is_attribute, is_plain
 from compiler.writing.python import write_string
 
@@ -77,7 +79,7 @@ class Constructor:
             f"{' ' * INDENT}self.{attribute} = {self.target.spell(label)}"
             for label, attribute in stored.items()
         ]
-        return self._defaults() + lines + self._modules() + self._starts()
+        return self._defaults() + self._asserts() + lines + self._modules() + self._starts()
 
     def _defaults(self) -> list[str]:
         """Statements that give arguments which were left out what follows from others."""
@@ -91,13 +93,24 @@ class Constructor:
                 lines += lay_out(f"{label} = ", doc, INDENT + STEP)
         return lines
 
+    def _asserts(self) -> list[str]:
+        """`if size % patch != 0: raise ValueError("…")` for every `assert` of the block."""
+        lines: list[str] = []
+        for test, text in find_asserts(self.target):
+            wrong = self.expressions.text(hint_tree(opposite(test), self.maker.read))
+            lines += write_test(wrong, INDENT)
+            said = text or f"{self.expressions.text(hint_tree(test, self.maker.read))} must hold"
+            error = ("raise ValueError", Group("(", (write_string(said),), ")"))
+            lines += lay_out("", error, INDENT + STEP)
+        return lines
+
     def chain(self) -> list[str]:
         """What a class that is an `nn.Sequential` begins with: `super().__init__(…)`."""
         tree = self._tree(self.target.items[0].variants[0].constructor)
         assert isinstance(tree, Tree)
         made = Tree(Form.CALL, "", (name("super().__init__"), *tree.parts[1:]))
         made_lines = lay_out("", self.expressions.write(made), INDENT)
-        return self._defaults() + made_lines + self._starts()
+        return self._defaults() + self._asserts() + made_lines + self._starts()
 
     def _tree(self, tree: Part) -> Part:
         return polish(resolve(tree, self.maker.read))

@@ -7,6 +7,7 @@ from compiler.elaborate.describing import describe
 from compiler.elaborate.tracing import walk
 from compiler.elaborate.types import assume
 from compiler.elaborate.values import POISON, Known, Poison, Tensor, Undecided, Val
+from compiler.ir.hint import Hint, find_readable
 from compiler.messages.names import MalformedClause
 from compiler.messages.values import AssertionFails, ConditionNotBool, ConditionUndecided
 from compiler.syntax import Clause, Declare, Expr, Name
@@ -24,7 +25,9 @@ def run_assert(body: Body, clause: Clause) -> None:
         return
     condition = body.evaluate(expressions[0])
     match condition:
-        case Known(True) | Poison():
+        case Known(True, hint=hint):
+            _note(body, clause, hint, expressions)
+        case Poison():
             return
         case Known(False):
             text = _text(body, expressions)
@@ -38,6 +41,17 @@ def run_assert(body: Body, clause: Clause) -> None:
                 assume(body, left, relation, right, expressions[0].span)
         case _:
             body.report(ConditionNotBool(expressions[0].span, describe(condition)))
+
+
+def _note(body: Body, clause: Clause, hint: Hint | None, expressions: list[Expr]) -> None:
+    """Notes what holds of the arguments of a block or model whatever they are, for the code that
+    others make with other arguments. A text with values in it tells of these only."""
+    if body.home is None or body.frame is None or body.guard is not None or body.turns:
+        return
+    plain = len(expressions) > 1 and not any(isinstance(n, Name) for n in walk(expressions[1]))
+    text = _text(body, expressions) if plain else ""
+    if find_readable(hint) is not None and hint is not None:
+        body.home.root.builder.note_assertion(body.frame, clause.word.span, hint, text)
 
 
 def _text(body: Body, expressions: list[Expr]) -> str:

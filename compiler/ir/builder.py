@@ -8,6 +8,7 @@ from compiler.dims import Dim, DimTooLarge
 from compiler.initializers import Initializer
 from compiler.ir.graph import (
     Alias,
+    Assertion,
     Condition,
     Decision,
     Frame,
@@ -72,6 +73,7 @@ class Builder:
         self._serial = 0
         self._aliases: dict[tuple[Frame, str, str], Alias] = {}
         self._decisions: dict[Decision, None] = {}
+        self._assertions: dict[Assertion, None] = {}
         self._scopes: dict[str, Frame] = {}
         self._sources: dict[str, Op] = {}
 
@@ -196,12 +198,17 @@ class Builder:
             self.doc,
             aliases=tuple(self._aliases.values()),
             decisions=tuple(self._decisions),
+            assertions=tuple(self._assertions),
         )
 
     def note_decision(self, frame: Frame, place: Span, hint: Hint | None, *, outcome: bool) -> None:
         """Notes how a compile-time `if` came out in a call, or that a loop runs there; `hint` is
         the condition, or what the loop goes through."""
         self._decisions[Decision(frame, place, outcome, hint)] = None
+
+    def note_assertion(self, frame: Frame, place: Span, hint: Hint, text: str) -> None:
+        """Notes an `assert` that held in a call."""
+        self._assertions[Assertion(frame, place, hint, text)] = None
 
     def note_name(self, frame: Frame, value: Value, name: str) -> None:
         """Notes what a frame calls a value that it did not name itself, or calls by one more

@@ -288,6 +288,17 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Assertion:
+    """An `assert` on the arguments of a call of a block, which held: how its condition was
+    written, and what it says where that is false (empty: nothing)."""
+
+    frame: Frame
+    place: Span
+    hint: Hint
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Graph:
     """A network: flat, ordered, immutable. `frame` is the root frame (the model's own call)."""
 
@@ -303,6 +314,7 @@ class Graph:
     """Weights whose numbers a pass computed (`numpy.ndarray` by parameter path)."""
     aliases: tuple[Alias, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    assertions: tuple[Assertion, ...] = ()
 
     @cached_property
     def producers(self) -> Mapping[str, Node]:

@@ -91,6 +91,10 @@ class _Printer:
                 place = f"@{self.frames[decision.frame]}{self.span(decision.place)}"
                 read = f" hint {_hint(decision.hint)}" if decision.hint is not None else ""
                 yield f"{inner}decided {outcome} in {place}{read}"
+        for one in graph.assertions:
+            if one.frame in self.frames:
+                place = f"@{self.frames[one.frame]}{self.span(one.place)}"
+                yield f"{inner}asserted {_text(one.text)} in {place} hint {_hint(one.hint)}"
         for output in graph.outputs:
             head = f"output {_text(output.name)} = {self.item(output.value.name, output.pick)}"
             yield f"{inner}{head}{_doc(output.doc)}{self.span(output.origin)}"

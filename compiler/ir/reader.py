@@ -17,6 +17,7 @@ from compiler.ir.graph import (
     NO_DEFAULT,
     Alias,
     Argument,
+    Assertion,
     Condition,
     Decision,
     Frame,
@@ -119,6 +120,14 @@ class _Reader:
                 )
                 for line in _children(tree, "decision")
                 if (place := self.span(line)) is not None
+            ),
+            assertions=tuple(
+                Assertion(
+                    self.frames[str(line.children[1])], place, hint, _string(line.children[0])
+                )
+                for line in _children(tree, "assertion")
+                if (place := self.span(line)) is not None
+                if (hint := self.written(line)) is not None
             ),
         )
 
