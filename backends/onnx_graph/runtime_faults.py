@@ -184,6 +184,14 @@ FAULTS = (
         "backends.onnx_graph.runtime_faults.part_scales",
     ),
     RuntimeFault(
+        "nearly_gelu",
+        Harm.WRONG,
+        "1.31.1",
+        "an Erf of a quotient by a number near the root of 2 is fused into a Gelu, which divides by"
+        " the root itself",
+        "backends.onnx_graph.runtime_faults.part_quotients",
+    ),
+    RuntimeFault(
         "mean_of_sums",
         Harm.WRONG,
         "1.31.1",
@@ -219,6 +227,7 @@ def avoid_fusions(build: GraphBuilder) -> None:
     """Writes what ONNX Runtime would fuse wrongly in forms that it does not fuse."""
     part_pads(build)
     part_scales(build)
+    part_quotients(build)
     part_sums(build)
 
 
@@ -284,6 +293,16 @@ def _part(build: GraphBuilder, node: ir.Node, place: int) -> None:
     maker.metadata_props.update(node.metadata_props)
     build.nodes.insert(build.nodes.index(node), maker)
     node.replace_input_with(place, made)
+
+
+def part_quotients(build: GraphBuilder) -> None:
+    """Parts an Erf from a quotient by what is near the root of 2, and is not it (`nearly_gelu`)."""
+    for node in list(build.nodes):
+        maker = node.inputs[0].producer() if node.op_type == "Erf" and node.inputs[0] else None
+        divisor = maker.inputs[1] if maker is not None and maker.op_type == "Div" else None
+        number = build.numbers(divisor) if divisor is not None else None
+        if number is not None and number.size == 1 and number != np.float32(np.sqrt(2)):
+            _part(build, node, 0)
 
 
 def part_sums(build: GraphBuilder) -> None:

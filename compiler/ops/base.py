@@ -77,6 +77,9 @@ class OnnxBuilder(Protocol):
         """An initializer of i8 or u8 codes that takes `bits`, 4 or 8, for each in the file. Where
         the opset has no integers of 4 bits, it takes 8. It is named after the weight `like`."""
 
+    def dtype_of(self, value: Any) -> DType | None:
+        """The element type of a value, where it is known."""
+
     def numbers(self, value: Any) -> Array | None:
         """The numbers of a weight or constant; None where the value is computed."""
 

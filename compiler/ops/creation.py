@@ -96,6 +96,15 @@ class Constant(Op):
             return numbers.reshape(self.shape)
         return np.broadcast_to(numbers, self.shape)
 
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        # What the dtype holds is not rounded: 3 stays whole, as a power of negative numbers.
+        if isinstance(self.value, Dim) or self.dtype is DType.BF16:
+            return super().magnitudes(operands, results)
+        wanted = np.array(self.value, np.float64).reshape(self.shape or (1,) * results[0].ndim)
+        return [np.where(results[0] == wanted, 0, np.abs(results[0]))]
+
     def find_limits(self, operands: Sequence[Limits]) -> Limits:
         if isinstance(self.value, Dim) or not self.array.size:
             return UNLIMITED

@@ -298,7 +298,8 @@ class Mean(Reduction):
         return np.asarray(np.mean(x, axis=axes, keepdims=self.keep))
 
     def write(self, build: OnnxBuilder, x: Any, axes: tuple[int, ...], rank: int) -> Any:
-        if self.keep and rank > 2 and axes == tuple(range(2, rank)):
+        space = self.keep and rank > 2 and axes == tuple(range(2, rank))
+        if space and build.dtype_of(x) is not DType.F64:  # of which there is no kernel
             return build.op("GlobalAveragePool", [x])  # the faster of two ways to say it
         return super().write(build, x, axes, rank)
 
