@@ -93,6 +93,16 @@ def test_a_file_is_named_with_its_hash_and_ports(built: Path, name: str) -> None
     assert "made from: this spec" in text
 
 
+def test_a_file_that_no_deployment_is_named_like_has_its_own_name(built: Path) -> None:
+    """It fits both deployments, and may be that of a third variant of the train."""
+    other = built / "third.onnx"
+    other.write_bytes((built / "out" / "tiny.onnx").read_bytes())
+    text, _ = evaluate(built, SPEC, "--onnx", str(other))
+    assert text.startswith("third.onnx, test: accuracy ")
+    asked, _ = evaluate(built, SPEC, "tiny", "--onnx", str(other))
+    assert asked.startswith("tiny, test: accuracy ")
+
+
 def test_another_text_of_the_spec_is_said(built: Path) -> None:
     text, _ = evaluate(built, SPEC + "## a comment\n", "--onnx", str(built / "out" / "fit.onnx"))
     assert "made from: another text of the spec" in text

@@ -58,6 +58,13 @@ def check(folder: Path, clauses: str) -> tuple[int, str]:
         ('apply quantize(float16, except=["*"])', "W1350"),
         ("target cpu(threads=1000)", "W0601"),
         ("apply quantize(weights4(block=2 ** 70))", "W0353"),
+        ("apply quantize(weights4(block=512))", "W0353"),
+        ("apply quantize(float16) -> prune(channels=50%)", "W0657"),
+        ("apply quantize(float16) -> low_rank(rank=1)", "W0657"),
+        ('apply quantize(bfloat16(compute="never")) -> prune(weights=50%)', "W0657"),
+        ("apply low_rank(budget=100%)", "W0353"),
+        ('apply prune(channels=50%, only=["hidden", "dense"])', "W1351"),
+        ('apply low_rank(rank=8, only=["hidden", "dense"])', "W1351"),
         ("apply search([prune], seed=-1)  require size <= 9KiB", "W0601"),
         ("apply low_rank(energy=90%, only=[])", "W1350"),
         ('apply low_rank(rank=1, method="tucker")', "W0602"),
@@ -160,3 +167,18 @@ def test_only_what_chooses_may_leave_a_net_as_it_is() -> None:
     assert Quantize(Auto()).may_leave_whole
     others = [scheme for scheme in SCHEMES.classes() if scheme is not Auto]
     assert not any(Quantize(scheme()).may_leave_whole for scheme in others)
+
+
+@pytest.mark.parametrize(
+    ("clauses", "code"),
+    [
+        ('apply prune(channels=50%, ranking="layer")', "W1110"),
+        ("apply prune(channels=50%, importance=taylor)", "W1101"),
+        ('apply prune(channels=50%, ranking="global")', None),
+    ],
+)
+def test_check_knows_what_needs_rows(tmp_path: Path, clauses: str, code: str | None) -> None:
+    spec = variant_spec(clauses).replace("variant tiny of fit", "variant tiny of Net")
+    (tmp_path / "spec.weft").write_text(spec)
+    found = [message.code for message in weft.check(tmp_path / "spec.weft")]
+    assert found == ([code] if code is not None else [])

@@ -97,10 +97,12 @@ def measure_given(
     if any(not _are_alike(place, places[0]) for place in places):
         names = tuple(deploy.name for deploy in fitting)
         raise CompileError([WhichDeployment(None, str(path), names)])
-    named = next((d for d in fitting if d.name == path.stem), fitting[0])
     measured, figures = _measure(places[0], session, path, split)
     spec_hash = hash_text(program.source.text)[:16]
-    return Evaluated(named.name, file, measured, figures, spec_hash)
+    # Files of other variants of the train fit as well: what is said is about this file.
+    names = [d.name for d in fitting if d.name == path.stem or len(deploys) == 1]
+    name = names[0] if names else path.name
+    return Evaluated(name, file, measured, figures, spec_hash)
 
 
 def _are_alike(place: NetOfTrain, other: NetOfTrain) -> bool:

@@ -108,6 +108,11 @@ class CompressionPass(Described):
         None where nothing is missing."""
         return None
 
+    def find_dataless(self, span: Span | None) -> Message | None:
+        """What the pass has no rows for, where the variant is of no train; None where it needs
+        none."""
+        return None
+
     def find_target_fault(self, target: Target, span: Span | None) -> Message | None:
         """Why what is asked for cannot be done on a target; None where nothing is in its way."""
         return None

@@ -45,6 +45,31 @@ def find_idleness(
     return None
 
 
+def find_idle_pattern(
+    name: str,
+    patterns: Sequence[str],
+    touched: Sequence[str],
+    whole: Mapping[str, str],
+    span: Span | None,
+) -> Message | None:
+    """A pattern of `only` that names layers of which none can be touched, before any work; None
+    where there is none.
+
+    Args:
+        name: that of the pass.
+        patterns: what its `only` says.
+        touched: paths of the layers that it may change.
+        whole: why other layers stay as they are, by path.
+        span: where the pass is called.
+    """
+    for pattern in patterns:
+        named = [path for path in whole if is_selected(path, (pattern,), ())]
+        if named and not any(is_selected(path, (pattern,), ()) for path in touched):
+            reasons = tuple(f"`{path}`: {whole[path]}" for path in named)
+            return PatternWithoutEffect(span, name, pattern, reasons)
+    return None
+
+
 def _explain(notes: Iterator[LayerNote] | Sequence[LayerNote]) -> Iterator[str]:
     """``fc`: it is depthwise`, for every layer that stayed as it was."""
     return (f"`{note.path}`: {note.reason}" for note in notes if not note.done and note.reason)

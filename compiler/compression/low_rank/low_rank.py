@@ -8,6 +8,7 @@ from math import prod
 from typing import Literal, final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.effects import find_idle_pattern
 from compiler.compression.low_rank.allocation import Ladder, climb_down, count_least, make_ladder
 from compiler.compression.low_rank.costs import Costs
 from compiler.compression.low_rank.layers import Layer, find_layers
@@ -107,17 +108,17 @@ class LowRank(CompressionPass):
             return None
         if (fault := self._find_unused_method(graph, span)) is not None:
             return fault
-        reasons = []
-        for layer in find_layers(graph):
-            if not is_selected(layer.path, self.only, self.except_):
-                continue
-            if self.rank is None:
-                return None
-            reason = layer.reason or self._count_factors(layer, self.rank)
-            if not reason:
-                return None
-            reasons.append(f"`{layer.path}`: {reason}")
-        return PassDoesNothing(span, describe_pass(self), tuple(reasons))
+        layers = find_layers(graph)
+        chosen = [x for x in layers if is_selected(x.path, self.only, self.except_)]
+        reasons = {x.path: x.reason or self._count_factors(x, self.rank) for x in chosen}
+        open_ = [path for path, reason in reasons.items() if not reason]
+        if not open_:
+            listed = tuple(f"`{path}`: {reason}" for path, reason in reasons.items())
+            return PassDoesNothing(span, describe_pass(self), listed)
+        if self.may_leave_whole:
+            return None
+        whole = {path: reason for path, reason in reasons.items() if reason}
+        return find_idle_pattern(self.name, self.patterns, open_, whole, span)
 
     def _find_unused_method(self, graph: Graph, span: Span | None) -> Message | None:
         """A way to factor convolutions, where no layer that may be touched is one."""
@@ -131,8 +132,10 @@ class LowRank(CompressionPass):
             reason = f"no convolution here has a `{self.method}` form, only {known}"
         return SettingsDisagree(span, self.name, reason, "leave `method` out")
 
-    def _count_factors(self, layer: Layer, rank: int) -> str:
+    def _count_factors(self, layer: Layer, rank: int | None) -> str:
         """Why factors of a rank do not pay for a matrix; empty where they may."""
+        if rank is None:
+            return ""
         weight = layer.calls[0].inputs[1]
         shape = weight.type.known_shape if weight is not None else None
         if shape is None or not isinstance(layer.op, Dense | Embedding):
@@ -152,6 +155,8 @@ class LowRank(CompressionPass):
         for option, share in (("energy", self.energy), ("budget", self.budget)):
             if share is not None and not 0 < share <= 1:
                 self._refuse(option, share, "a share over 0% and up to 100%")
+        if self.budget == 1:
+            self._refuse("budget", self.budget, "a share below 100%, at which nothing has to go")
 
     def _refuse(self, option: str, value: float, needed: str) -> None:
         whole = option != "rank" and 1 < value <= 100 and float(value).is_integer()

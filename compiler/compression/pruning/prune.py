@@ -9,6 +9,7 @@ from typing import Literal, final
 import numpy as np
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.effects import find_idle_pattern
 from compiler.compression.low_rank.layers import walk_nodes
 from compiler.compression.pruning.alignment import MULTIPLES, align_widths
 from compiler.compression.pruning.bounds import (
@@ -172,6 +173,10 @@ class Prune(CompressionPass):
         """Where the importance asks for gradients of the train's loss."""
         return self.importance.of_gradients
 
+    def find_dataless(self, span: Span | None) -> Message | None:
+        """Nothing to try groups of channels on."""
+        return NoRowsToJudgeBy(span, 'ranking="layer"') if self.ranking == "layer" else None
+
     def find_fault(
         self, graph: Graph | None, bounded: Collection[str], span: Span | None
     ) -> Message | None:
@@ -194,6 +199,10 @@ class Prune(CompressionPass):
         groups = [group for group in channels.groups if all(map(self._allows, group.makers))]
         if not groups:
             return NothingToCut(span, "channels", _list_reasons(channels.obstacles))
+        makers = [path for group in groups for path in group.makers]
+        found = find_idle_pattern(self.name, self.patterns, makers, channels.obstacles, span)
+        if found is not None:
+            return found
         scored = self.importance.find_scored(graph)
         if scored is not None:
             told = [g for g in groups if any(member.path in scored for member in g.members)]

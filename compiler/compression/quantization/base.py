@@ -29,8 +29,6 @@ class Scheme(Described):
     """The fewest bits that a number of a weight takes in the file; for bounds on sizes."""
     sparse: ClassVar[bool] = True
     """Whether weights may be stored without their zeros."""
-    keeps_floats: ClassVar[bool] = False
-    """Whether passes that work on weights in floats still find them."""
     chooses: ClassVar[bool] = False
     """Whether it may find that the net is best left as it is."""
     unpacks: ClassVar[bool] = False
@@ -38,6 +36,11 @@ class Scheme(Described):
 
     rounds: ClassVar[bool] = False
     """Whether the net may round to steps behind it, as integer arithmetic does."""
+
+    @property
+    def keeps_floats(self) -> bool:
+        """Whether passes that work on weights in floats surely still find them."""
+        return False
 
     @property
     def stores_all(self) -> bool:

@@ -67,7 +67,6 @@ class HalfScheme(Scheme):
 
     least_bits = 16.0
     sparse = False
-    keeps_floats = True
     dtype: ClassVar[DType]
     keep: tuple[str, ...]
     compute: Compute
@@ -76,6 +75,11 @@ class HalfScheme(Scheme):
     def step(self) -> str:
         """What notes call it."""
         return f"quantize({self.name})"
+
+    @property
+    def keeps_floats(self) -> bool:
+        """Where layers compute with them; stored ones are unpacked as the file loads."""
+        return self.compute == "always"
 
     @property
     def stores_all(self) -> bool:

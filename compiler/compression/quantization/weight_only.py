@@ -42,8 +42,8 @@ from compiler.tensor import DType
 Array = NDArray[Any]
 Level = Literal[0, 1, 2, 3, 4]
 
-MOST_BLOCK = 2**16
-"""Rows are filled up to whole blocks, so that larger ones only make files larger."""
+MOST_BLOCK = 256
+"""ONNX Runtime refuses larger ones when it loads the file."""
 LEAST = 1024
 """Numbers of a weight below which a block's kernel does not pay."""
 
@@ -68,7 +68,7 @@ class Blocks:
     def check(self, scheme: Scheme) -> None:
         """Refuses blocks that the runtime does not have."""
         if not 16 <= self.block <= MOST_BLOCK or self.block & (self.block - 1):
-            refuse_setting(scheme, "block", self.block, f"a power of 2 from 16 to {MOST_BLOCK:,}")
+            refuse_setting(scheme, "block", self.block, f"a power of 2 from 16 to {MOST_BLOCK}")
 
     def find_fault(
         self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
@@ -143,7 +143,7 @@ class Weights4(Scheme):
     operator is `MatMulNBits`; weights of dense layers with fewer than 1024 numbers, and all
     others, are stored (`rest`).
 
-    - `block`: how many entries of a row share a scale, a power of 2 from 16.
+    - `block`: how many entries of a row share a scale, a power of 2 from 16 to 256.
     - `accuracy_level`: what the runtime may round inputs to: 4 is 8 bits, by far the fastest; 1
       is f32.
     - `symmetric`: levels around 0; without it each block has a zero point of its own.
@@ -199,7 +199,7 @@ class Weights8(Scheme):
     """Computes dense layers from weights of 8 bits, with a scale for each block of a row; see
     `weights4`.
 
-    - `block`: how many entries of a row share a scale, a power of 2 from 16.
+    - `block`: how many entries of a row share a scale, a power of 2 from 16 to 256.
     - `accuracy_level`: what the runtime may round inputs to: 4 is 8 bits, by far the fastest; 1
       is f32.
     - `symmetric`: levels around 0; without it each block has a zero point of its own.

@@ -172,12 +172,15 @@ class VariantRun:
                 self.scope.session.report(fault)
 
     def check_training(self, base: Base) -> None:
-        """Reports passes that would train the net on, where there is no train to do so, or the
-        train does not let another net take its place."""
+        """Reports passes that would train the net on or judge it, where there is no train to do so,
+        or the train does not let another net take its place."""
         steps = [step for step in self.steps if step.compression.attaches]
         if base.train is None:
             for step in steps:
                 self.scope.session.report(NothingToTrainOn(step.span, step.compression.name))
+            for step in self.steps:
+                if (message := step.compression.find_dataless(step.span)) is not None:
+                    self.scope.session.report(message)
             return
         if not steps:
             return
