@@ -100,8 +100,8 @@ def measure_given(
     measured, figures = _measure(places[0], session, path, split)
     spec_hash = hash_text(program.source.text)[:16]
     # Files of other variants of the train fit as well: what is said is about this file.
-    names = [d.name for d in fitting if d.name == path.stem or len(deploys) == 1]
-    name = names[0] if names else path.name
+    own = [d.name for d in fitting if d.name == path.stem or len(deploys) == 1]
+    name = own[0] if own else path.name
     return Evaluated(name, file, measured, figures, spec_hash)
 
 
