@@ -72,8 +72,28 @@ def test_npz_arrays_are_columns(tmp_path: Path) -> None:
     )
     arrays = check_source(source, tmp_path)
     schema = {c.name: str(c.type) for c in source.schema(tmp_path)}
+    names = schema.pop("names")
     assert schema == {"image": "u8[4, 4]", "label": "i64[]", "weight": "f32[]", "ok": "bool[]"}
+    assert names == "i64[]"
     assert arrays["label"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (np.array(["a", "b", "c"]), "the array holds <U1, and columns hold numbers"),
+        (np.zeros(3, complex), "the array holds complex128, and columns hold numbers"),
+        (np.zeros(3, "datetime64[D]"), "the array holds datetime64[D], and columns hold numbers"),
+        (np.array([1, "a", None], object), "the array holds pickled objects"),
+        (np.array(3.0), "the array has no axes, and columns have rows"),
+    ],
+)
+def test_npz_arrays_that_are_no_columns_are_told(tmp_path: Path, array: Any, reason: str) -> None:
+    source = write_npz(tmp_path, other=array, x=np.arange(3.0))
+    other = next(column for column in source.schema(tmp_path) if column.name == "other")
+    assert other.trouble is not None
+    assert (other.trouble.code, other.trouble.label()[: len(reason)]) == ("W1340", reason)
+    assert {len(rows) for rows in source.load(tmp_path).values()} == {3}
 
 
 def test_npz_with_its_own_splits(tmp_path: Path) -> None:
@@ -87,7 +107,7 @@ def test_npz_with_its_own_splits(tmp_path: Path) -> None:
         mean=np.zeros(2, np.float32),
     )
     arrays = check_source(source, tmp_path)
-    assert list(arrays) == ["x", "y"]
+    assert list(arrays) == ["x", "y", "class_names"]
     assert arrays["y"].tolist() == [0, 1, 2, 3, 4, 5, 7, 8]
     assert source.given_splits(tmp_path) == {"train": 6, "test": 2}
 

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.data.damage import UNREADABLE
+from compiler.data.dates import GAP
 from compiler.data.files import find_file, refuse_column, refuse_file
 from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.data.sizes import check_expansion, find_excess
 from compiler.diagnostics import Fault
+from compiler.messages.cells import ColumnNotHeld
 from compiler.messages.data import ArraysDiffer
 from compiler.records import dataclass
 from compiler.tensor import DType, TensorType
@@ -44,6 +46,19 @@ class Header:
         return {"b": DType.BOOL, "i": DType.I64, "u": DType.I64, "f": DType.F32}.get(
             self.dtype.kind
         )
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it holds numbers, in rows."""
+        return self.column is not None and bool(self.shape)
+
+    @property
+    def stored(self) -> str:
+        """What its entries are."""
+        return "pickled objects" if self.dtype.hasobject else str(self.dtype)
+
+
+NUMBERS = "store numbers; a csv or parquet file holds text and dates too"
 
 
 @SOURCES.register
@@ -76,6 +91,7 @@ class Npz(DataSource):
             assert first.column is not None
             row = TensorType.of(self._choose_dtype(folder, first, parts), first.shape[1:])
             columns.append(Column(name, row, parts=parts if len(parts) > 1 else ()))
+        columns += (_describe_other(headers[name]) for name in self._find_others(headers))
         return tuple(columns)
 
     def given_splits(self, folder: Path) -> Mapping[str, int] | None:
@@ -100,7 +116,12 @@ class Npz(DataSource):
                     loaded[name] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
         except UNREADABLE as error:
             refuse_file(self.path, f"its arrays cannot be read: {error}")
-        return loaded
+        rows = len(next(iter(loaded.values())))
+        return loaded | {name: np.full(rows, GAP) for name in self._find_others(headers)}
+
+    def _find_others(self, headers: Mapping[str, Header]) -> list[str]:
+        """The arrays that nothing can read, where none were chosen."""
+        return [n for n, h in headers.items() if not (self.columns or h.is_usable)]
 
     def _choose_dtype(self, folder: Path, first: Header, parts: Sequence[str]) -> DType:
         """The dtype of a column; of vectors and numbers stored as f64 by what these hold."""
@@ -140,16 +161,13 @@ class Npz(DataSource):
 
     def _arrange(self, headers: Mapping[str, Header]) -> dict[str, tuple[str, ...]]:
         """Names of columns, and the arrays that hold their rows, in order."""
-        usable = {n: h for n, h in headers.items() if h.column is not None and h.shape}
+        usable = {n: h for n, h in headers.items() if h.is_usable}
         other = {n: h for n, h in headers.items() if n in self.columns and h.column is None}
         for name, header in other.items():
-            what = "pickled objects" if header.dtype.hasobject else str(header.dtype)
-            reason = f"the array `{name}` holds {what}, and columns hold numbers"
+            reason = f"the array `{name}` holds {header.stored}, and columns hold numbers"
             refuse_file(self.path, reason, option="columns")
         if not usable:
-            held = sorted(
-                {"pickled objects" if h.dtype.hasobject else str(h.dtype) for h in headers.values()}
-            )
+            held = sorted({header.stored for header in headers.values()})
             there = f"; it holds {', '.join(held)}" if held else ""
             refuse_file(self.path, f"it holds no arrays of numbers with rows{there}")
         split = _pair_parts(usable)
@@ -180,6 +198,15 @@ class Npz(DataSource):
                 where.argument("path"), self.path, tuple(lengths.items()), advice
             )
         )
+
+
+def _describe_other(header: Header) -> Column:
+    """The column of an array that holds no numbers, or has no rows, which nothing may read."""
+    reason = f"the array holds {header.stored}, and columns hold numbers"
+    if header.column is not None:
+        reason = "the array has no axes, and columns have rows"
+    trouble = ColumnNotHeld(None, header.name, header.stored, reason, NUMBERS)
+    return Column(header.name, TensorType.of(DType.I64, ()), trouble=trouble)
 
 
 def read_headers(path: Path) -> tuple[dict[str, Header], int]:
