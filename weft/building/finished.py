@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from backends.onnx_runtime.session import Device
+from backends.pytorch.script.facts import Facts
+from backends.pytorch.script.settings import read_settings
 from compiler.compression.base import WeightedNet
 from compiler.diagnostics import CompileError
 from compiler.messages.contracts import VariantNotBuilt
@@ -80,6 +83,29 @@ def open_target(program: Program, folder: Path, target: Target) -> Target:
         return replace(target, graph=net.graph, weights=net.weights)
     wrapped = make_form(build.variant, target.deploy, program.source).wrap(net)
     return replace(target, graph=wrapped.graph, weights=wrapped.weights)
+
+
+def find_trained(program: Program, folder: Path, target: Target) -> Path | None:
+    """The weights of the train that a target is deployed from, as a build has left them in its
+    folder; None where no build has finished it, or the spec or the data has changed since."""
+    train = program.trains.get(target.deploy.train or "") if target.deploy is not None else None
+    if train is None:
+        return None
+    path = folder / train.name / "best.safetensors"
+    cache = Cache(folder, identify_weft())
+    stage = f"train {train.name}"
+    key = cache.get_facts(stage).get("trained")
+    fresh = key == hash_trained(train, program) and not cache.find_changed(stage)
+    return path if fresh else None
+
+
+def hash_trained(train: Train, program: Program) -> str:
+    """What tells whether a training that has ended is still one of this spec and its data."""
+    settings = json.dumps(read_settings(Facts(train)), sort_keys=True)
+    loads = (load for part in train.nets for load in part.net.loads)
+    files = (program.source.folder / load.file for load in loads)
+    begun = map(hash_file, filter(Path.is_file, files))
+    return hash_text(settings, *begun, *hash_data(train, program))
 
 
 def _be_silent(text: str) -> None:

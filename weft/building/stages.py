@@ -34,7 +34,7 @@ from weft.building.describing import (
     describe_unfinished,
     describe_verification,
 )
-from weft.building.finished import hash_data
+from weft.building.finished import hash_data, hash_trained
 from weft.building.generated import GeneratedFiles, forget
 from weft.building.links import name_outputs
 from weft.building.lock import hold_folder
@@ -200,7 +200,9 @@ class Build:
             read_trained(train, folder / "best.safetensors", train.span)
             made = [path for path in (folder / name for name in RESULTS) if path.is_file()]
             texts = {p.name: p.read_text(encoding="utf-8") for p in made if p.name in TEXTS}
-            self.cache.record(stage, key, made, {"seconds": results.seconds, "texts": texts})
+            facts = {"seconds": results.seconds, "texts": texts}
+            facts["trained"] = hash_trained(train, self.program)
+            self.cache.record(stage, key, made, facts)
         return self.describe_training(train, folder)
 
     def _restore_texts(self, stage: str, key: str, paths: Sequence[Path]) -> None:

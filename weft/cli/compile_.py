@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,10 +75,10 @@ def compile_command(
     """Compile the deployments of a spec (or its nets and models, where it has none).
 
     Weights come from --weights, else from the spec's `load(…)`, else they are fresh; those of a
-    variant are what a build left in its folder. Beside NAME.py they are written as
-    NAME.safetensors, by the paths of the module, unless they are fresh. What is written is
-    verified by default: NumPy, the PyTorch module and ONNX Runtime must agree at several sizes of
-    every symbolic dim.
+    train or a variant are what a build of this spec left in its folder. Beside NAME.py they are
+    written as NAME.safetensors, by the paths of the module, unless they are fresh. What is written
+    is verified by default: NumPy, the PyTorch module and ONNX Runtime must agree at several sizes
+    of every symbolic dim.
 
     Examples:
 
@@ -91,13 +91,14 @@ def compile_command(
     program = check_file(file, assignments)
     from backends.onnx_runtime.session import Device as Place
     from weft import compiling
-    from weft.building.finished import open_target
+    from weft.building.finished import find_trained, open_target
     from weft.building.generated import OWN, GeneratedFiles
     from weft.building.links import name_outputs, refuse_links
 
     if explain is not None:
         _check_pass(explain)
-    open_variant = partial(open_target, program, build or default_folder(file))
+    folder = build or default_folder(file)
+    open_variant = partial(open_target, program, folder)
     targets = compiling.choose_targets(program, item, open_variant)
     refuse_links(output, [*OWN, *name_outputs(target.name for target in targets)])
     both = only_onnx == only_pytorch
@@ -105,7 +106,10 @@ def compile_command(
     files = GeneratedFiles(output, say)
     written = _Written(only_onnx or both, only_pytorch or both, files, weights, opset, explain)
     for target in targets:
-        _compile_target(target, program, written, place)
+        own = weights or find_trained(program, folder, target)
+        if own != weights:
+            say(f"{target.name} is compiled with the weights of the build: {own}")
+        _compile_target(target, program, replace(written, weights=own), place)
 
 
 @dataclass(frozen=True)
