@@ -23,7 +23,8 @@ RESNET = {"Conv": 20, "Relu": 17, "Add": 8, "MaxPool": 1, "GlobalAveragePool": 1
 # convolution; one brings tokens to rows; each block reshapes q, k and v to heads and the result
 # back to rows; the last one takes rows to tokens twice, for its query and for its residual.
 VIT = {"Conv": 1, "Expand": 1, "Shape": 1, "Concat": 2, "Gather": 2, "Split": 2} | {
-    "Add": 1 + 3 * 2,
+    "Add": 1,
+    "Sum": 3 * 2,  # residuals, each in front of a norm
     "LayerNormalization": 3 * 2 + 1,
     "Gemm": 2 * 4 + 6 + 1,
     "Reshape": 2 + 3 * 4 + 2,
