@@ -156,3 +156,37 @@ def test_norms_see_zeros() -> None:
     weights["b.weight"][2], weights["b.bias"][2] = 0, 0
     zeroed = WeightedNet(net.graph, weights)
     assert remove_dead_neurons(zeroed) is zeroed
+
+
+GROUPS = """
+model M {
+    input image: f32[batch, 3, 6, 6]
+    x = image -> conv(8, kernel=1) as a -> relu -> conv(16, kernel=3, groups=2) as wide
+    output y = x -> relu -> conv(16, kernel=3, groups=16) as deep
+        -> conv_transpose(8, kernel=2, groups=4) as up -> mean([2, 3]) -> dense(3) as head
+}
+"""
+
+
+@pytest.mark.parametrize("importance", [L1(), Activation(rows=8), Taylor(rows=8)])
+def test_convolutions_in_groups_get_zeros_too(importance: Importance) -> None:
+    net = make_net(GROUPS)
+    world = World(samples=Rows(), trainer=Trainer())
+    made = Prune(weights=0.5, importance=importance).run(net, world)
+    layers = ("a", "wide", "up", "head")
+    for layer in layers:
+        assert np.mean(made.weights[f"{layer}.weight"] == 0) == pytest.approx(0.5, abs=0.05), layer
+    done = {note.path: note.done for note in world.journal}
+    assert {path for path, said in done.items() if said} == {f"{x}.weight" for x in layers}
+    (depthwise,) = (note for note in world.journal if not note.done)
+    assert (depthwise.path, depthwise.reason) == ("deep.weight", "it is depthwise")
+
+
+def test_a_pattern_lies_along_the_inputs_of_a_group() -> None:
+    net, world = make_net(GROUPS), World()
+    made = Prune(pattern="2:4").run(net, world)
+    kept = made.weights["wide.weight"] != 0
+    assert (kept.sum(axis=1) == 2).all()
+    assert (made.weights["up.weight"] != 0).reshape(4, 4, -1).sum(axis=1).max() == 2
+    said = {note.path: note.reason for note in world.journal}
+    assert said["deep.weight"] == "it is depthwise"

@@ -208,7 +208,7 @@ class BatchNormScale(Importance):
 @dataclass(frozen=True)
 class Activation(Importance):
     """The length of the weights that read a channel, times the root mean square of what they
-    read. Inside a `scan` the weights count alone.
+    read. Inside a `scan`, and in a convolution in groups, the weights count alone.
 
     - `rows`: training rows over which the mean is taken.
 
@@ -233,9 +233,9 @@ class Activation(Importance):
             shape = net.weights[path].shape
             factors.setdefault(path, []).append(_spread(squares.get(operand), shape, axis))
 
-        def figure(path: str) -> Array | None:
+        def figure(path: str) -> Array:
             if path not in factors:
-                return None
+                return np.square(_numbers(net, path))
             found: Array = np.square(_numbers(net, path)) * np.sum(factors[path], axis=0)
             return found
 

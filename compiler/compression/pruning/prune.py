@@ -24,6 +24,7 @@ from compiler.compression.pruning.importance import L2, Importance, score_channe
 from compiler.compression.pruning.notes import find_quantized, note_channels, note_weights
 from compiler.compression.pruning.unstructured import (
     drop_least,
+    find_depthwise,
     find_weights,
     keep_pattern,
     put_zeros,
@@ -354,6 +355,9 @@ class Prune(CompressionPass):
             for path, axis in axes.items()
             if path not in masks
         }
+        silent = f"`{self.importance.name}` says nothing about its numbers"
+        reasons.update((path, "it is depthwise") for path in find_depthwise(net.graph))
+        reasons.update((path, silent) for path in axes if path not in figures)
         reasons.update((path, KEPT_OUT) for path in found_axes if path not in axes)
         if not found_axes and (quantized := find_quantized(net.graph)):
             reasons = quantized

@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from compiler.compression.base import WeightedNet
+from compiler.compression.low_rank.layers import walk_nodes
 from compiler.compression.pruning.groups import Channels
 from compiler.ir.evaluate import Array
 from compiler.ir.graph import Graph
+from compiler.ops.convolution import Conv, ConvTranspose
 
 
 def find_weights(graph: Graph, channels: Channels) -> dict[str, int]:
     """The weights that layers sum products with, by path, and the axis that is summed over."""
     trained = {p.path for p in graph.parameters if p.trainable and p.value.type.rank >= 2}
     reads = (weight for _, weight in channels.readings if weight is not None)
-    return {path: axis for _, path, axis in reads if path in trained}
+    found = {path: axis for _, path, axis in reads if path in trained}
+    # What channels in groups are read by is no reading of any one of them.
+    for weight, axis, inputs in _list_grouped(graph):
+        if inputs > 1 and weight in trained:
+            found.setdefault(weight, axis)
+    return found
+
+
+def find_depthwise(graph: Graph) -> list[str]:
+    """The weights of depthwise convolutions, by path: they sum over no channels."""
+    return [weight for weight, _, inputs in _list_grouped(graph) if inputs == 1]
+
+
+def _list_grouped(graph: Graph) -> Iterator[tuple[str, int, int]]:
+    """The weights of convolutions in groups, by path; the axis of their inputs, and how many inputs
+    a group has."""
+    for node, _ in walk_nodes(graph):
+        weight = node.inputs[1] if isinstance(node.op, Conv | ConvTranspose) else None
+        if weight is None or weight.name not in graph.parameter:
+            continue
+        sizes = weight.type.known_shape
+        match node.op:
+            case Conv(groups=groups) if groups > 1 and sizes is not None:
+                yield weight.name, 1, sizes[1]
+            case ConvTranspose(groups=groups) if groups > 1 and sizes is not None:
+                yield weight.name, 0, sizes[0] // groups
 
 
 def drop_least(figures: Mapping[str, Array], share: float, *, globally: bool) -> dict[str, Array]:
