@@ -29,6 +29,7 @@ from compiler.ir.graph import Graph
 from compiler.ir.hint import HintBinary, HintConst, HintName
 from tests.elaborating import build, elaborate
 from tests.pytorch_compare import (
+    assert_arguments_mean_the_same,
     assert_means_the_same,
     draw_inputs,
     draw_lively,
@@ -258,6 +259,34 @@ model M {
     text = assert_means_the_same(graph, {"batch": 2})
     assert "F_(4, act=F.gelu)" in text
     assert "F_(4, act=nn.LeakyReLU(negative_slope=0.2))" in text
+
+
+STAGES = """
+block stage(x: f32[n, c, h, w], out: int, act: layer = hard_swish) {
+    return x -> conv(out, kernel=1) as "0" -> batch_norm as "1" -> act
+}
+block residual(x: f32[n, c, h, w], hidden: int, act: layer) {
+    y = x
+    if hidden != c { y = y -> stage(hidden, act=act) as expand }
+    y = y -> stage(c, act=act) as project
+    return x + y
+}
+model M(width: int = 4) {
+    input x: f32[batch, 3, 5, 5]
+    x = x -> stage(width) as stem -> residual(width, relu) as a -> residual(2 * width, silu) as b
+    output y = x -> residual(3 * width, leaky_relu(0.2)) as c -> stage(width, act=elu(0.5)) as last
+}
+"""
+
+
+def test_modules_that_differ_are_made_from_classes_that_are_passed() -> None:
+    text = assert_means_the_same(build(STAGES).graph, {"batch": 2})
+    assert text.count("class ") == 3
+    assert "act: Callable[[], nn.Module] = nn.Hardswish" in text
+    assert "Residual(width, 2 * width, nn.SiLU)" in text
+    assert "Residual(width, 3 * width, partial(nn.LeakyReLU, negative_slope=0.2))" in text
+    assert "from functools import partial" in text
+    assert_arguments_mean_the_same(STAGES, "M", {"width": "6"}, {"batch": 2})
 
 
 def test_a_block_without_state_is_a_function() -> None:

@@ -12,12 +12,11 @@ from collections import deque
 from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
-from backends.pytorch.expressions import Expressions, resolve
+from backends.pytorch.callables import find_function
 from backends.pytorch.items import Body, FromFormal, FromItem, FromOwn, Item, Ref
 from backends.pytorch.merged import Choice, Diverge, Formal, Made, Merged, MergedRef
-from backends.pytorch.terms import Form, Hole, Operand, Tree, name, skeleton
+from backends.pytorch.terms import skeleton
 from backends.pytorch.turns import LoopFrame
-from compiler.writing.python import CodeName
 
 Pairs = tuple[tuple[int, Ref], ...]
 """A reference in each of some bodies, ordered by body."""
@@ -270,17 +269,3 @@ def find_kind(item: Item, *, functions_differ: bool) -> Hashable:
     if functions_differ and find_function(item) is not None:
         return ("unary",)
     return (skeleton(item.expression), *size)
-
-
-def find_function(item: Item) -> CodeName | None:
-    """An expression that is a function of one tensor as something to pass: `F.relu`, or
-    `nn.LeakyReLU(0.2)` where it has options; None for any other."""
-    match item.expression:
-        case Tree(Form.CALL, parts=(Tree(Form.NAME, head), Operand(0), *options)) if not item.slot:
-            if all(isinstance(part, Hole) for part in options):
-                short = resolve(item.expression, name)
-                if isinstance(short, Tree) and len(short.parts) == 2:
-                    return CodeName(head)
-                if item.module is not None:
-                    return CodeName(Expressions(str).text(resolve(item.module, name)))
-    return None

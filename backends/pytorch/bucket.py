@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 
-from backends.pytorch.anti_unify import AntiUnifier, find_function
+from backends.pytorch.anti_unify import AntiUnifier
+from backends.pytorch.callables import find_function, open_modules
 from backends.pytorch.index import sort_topologically
 from backends.pytorch.items import Body, FromFormal, FromItem
 from backends.pytorch.merged import (
@@ -47,10 +48,11 @@ def merge_bodies(bodies: list[Body], *, by_place: bool = False) -> Class:
         Diverge: one class cannot serve them.
     """
     groups = group_by_structure(bodies)
+    differ = _functions_differ(bodies)
     merged = _copy(bodies) if len(groups) == 1 else _anti_unify(bodies, groups, by_place)
     _check_formals(merged, groups)
     for item in merged.items:
-        _merge_trees(item)
+        _merge_trees(item, functions_differ=differ)
     _share_modules(merged)
     if not merged.is_turn:
         _absorb_optional_modules(merged)
@@ -96,9 +98,7 @@ def _copy(bodies: list[Body]) -> Class:
 
 
 def _anti_unify(bodies: list[Body], groups: Groups, by_place: bool) -> Class:
-    frames = [body.frame for body in bodies]
-    functions = [[a.value for a in f.arguments if not is_scalar(a.value)] for f in frames]
-    differ = any(row != functions[0] for row in functions)
+    differ = _functions_differ(bodies)
     models = [bodies[g[0]] for g in groups]
     found = AntiUnifier(models, functions_differ=differ, by_place=by_place)
     for formal in found.formals:
@@ -117,8 +117,14 @@ def _anti_unify(bodies: list[Body], groups: Groups, by_place: bool) -> Class:
     for choice in found.choices:
         choice.instances = spread(choice.instances)
     places = [{i: p for n, p in formal.items() for i in groups[n]} for formal in found.formals]
-    model = frames[0]
+    model = bodies[0].frame
     return Class(model.block, model.doc, bodies, found.items, found.choices, found.outputs, places)
+
+
+def _functions_differ(bodies: list[Body]) -> bool:
+    """Whether the calls of a block were given different layers."""
+    rows = [[a.value for a in b.frame.arguments if not is_scalar(a.value)] for b in bodies]
+    return any(row != rows[0] for row in rows)
 
 
 def _complete_formal(formal: dict[int, int], bodies: list[Body], groups: Groups) -> None:
@@ -211,13 +217,16 @@ def _replace_refs(merged: Class, change: Callable[[MergedRef], MergedRef]) -> No
 # --- trees over all instances ---------------------------------------------------------------
 
 
-def _merge_trees(item: Merged) -> None:
+def _merge_trees(item: Merged, *, functions_differ: bool) -> None:
+    members = item.members.items()
+    made = {n: m.constructor for n, m in members if m.constructor is not None}
+    if functions_differ:
+        made = open_modules(made)
     forms: dict[object, list[int]] = {}
-    for number, member in item.members.items():
-        if member.constructor is not None:
-            key = (skeleton(member.constructor), *map(skeleton, member.starts))
-            forms.setdefault(key, []).append(number)
-    item.variants = [_merge_variant(item, numbers) for numbers in forms.values()]
+    for number, constructor in made.items():
+        key = (skeleton(constructor), *map(skeleton, item.members[number].starts))
+        forms.setdefault(key, []).append(number)
+    item.variants = [_merge_variant(item, numbers, made) for numbers in forms.values()]
     expressions = {n: m.expression for n, m in item.members.items() if m.expression is not None}
     if not expressions:
         return
@@ -232,14 +241,13 @@ def _merge_trees(item: Merged) -> None:
     item.expression = zip_trees(expressions, item.slot)
 
 
-def _merge_variant(item: Merged, numbers: list[int]) -> Variant:
-    members = {n: item.members[n] for n in numbers}
-    made = {n: m.constructor for n, m in members.items() if m.constructor is not None}
+def _merge_variant(item: Merged, numbers: list[int], made: Mapping[int, Part]) -> Variant:
     starts = tuple(
-        zip_trees({n: m.starts[place] for n, m in members.items()}, item.slot)
+        zip_trees({n: item.members[n].starts[place] for n in numbers}, item.slot)
         for place in range(len(item.members[numbers[0]].starts))
     )
-    return Variant(frozenset(numbers), zip_trees(made, item.slot), starts)
+    constructor = zip_trees({n: made[n] for n in numbers}, item.slot)
+    return Variant(frozenset(numbers), constructor, starts)
 
 
 def zip_trees(trees: Mapping[int, Part], slot: str) -> Part:

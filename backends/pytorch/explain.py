@@ -25,7 +25,7 @@ from backends.pytorch.merged import (
 )
 from backends.pytorch.passing import LEAST_TELLING, find_stages
 from backends.pytorch.repeats import check_order, find_carried, find_loop, find_said, find_silent
-from backends.pytorch.settings import FUNCTION, Settings, annotate
+from backends.pytorch.settings import Settings, annotate
 from backends.pytorch.sizes import Sizes
 from backends.pytorch.terms import Many, Part, is_scalar, same_value, variables
 from backends.pytorch.turns import Unfoldable
@@ -344,34 +344,53 @@ class _Explainer:
     def _make_function(self, leaf: Many) -> Hint:
         """Functions that differ take the name of the argument that chooses them."""
         values = [leaf.values.get(i) for i in range(self.count)]
-        name, default = self.settings.free(leaf.role), NO_DEFAULT
         decided = self._find_choice(leaf)
-        found: object = default
-        if decided is not None:
-            name, found = decided
-        self.settings.add(Setting(name, values, found, FUNCTION, fresh=decided is None))
+        if decided is None:
+            name = self.settings.free(leaf.role)
+            self.settings.add(Setting(name, values, annotation=annotate(values), fresh=True))
+            return HintName(name)
+        name, table = decided
+        frames = [body.frame for body in self.target.bodies]
+        chosen = [next(a for a in f.arguments if safe_name(a.name) == name) for f in frames]
+        values = [_look_up(table, argument.value) for argument in chosen]
+        default = _look_up(table, chosen[0].default)
+        default = NO_DEFAULT if default is None else default
+        self.settings.add(Setting(name, values, default, annotate(values)))
         return HintName(name)
 
-    def _find_choice(self, leaf: Many) -> tuple[str, object] | None:
-        """The recorded argument whose values go one to one with these functions, and the
-        function of its default."""
+    def _find_choice(self, leaf: Many) -> tuple[str, Table] | None:
+        """The recorded argument whose values go one to one with these functions, and which
+        value means which."""
         frames = [body.frame for body in self.target.bodies]
         for argument in frames[0].arguments:
             rows = [next((a for a in f.arguments if a.name == argument.name), None) for f in frames]
-            chooses = not argument.dims and not is_scalar(argument.value)
-            if not chooses or len(leaf.values) < self.count:
+            if argument.dims or is_scalar(argument.value) or None in rows:
                 continue
-            table: list[tuple[object, object]] = []
-            for number, row in enumerate(rows):
-                pair = (None if row is None else row.value, leaf.values[number])
+            given = [row.value for row in rows if row is not None]
+            table: Table = []
+            for number, function in self._gather_functions(leaf).items():
+                pair = (given[number], function)
                 if not any(pair[0] == a and pair[1] == b for a, b in table):
                     table.append(pair)
-            if len(table) == len({str(b) for _, b in table}) and all(
-                a != c for k, (a, _) in enumerate(table) for c, _ in table[:k]
+            known = all(_look_up(table, value) is not None for value in given)
+            if (
+                known
+                and len(table) == len({str(b) for _, b in table})
+                and all(a != c for k, (a, _) in enumerate(table) for c, _ in table[:k])
             ):
-                fits = (b for a, b in table if a == argument.default)
-                return safe_name(argument.name), next(fits, NO_DEFAULT)
+                return safe_name(argument.name), table
         return None
+
+    def _gather_functions(self, leaf: Many) -> dict[int, object]:
+        """The functions of a leaf, and in instances without it those of others like it."""
+        found = dict(leaf.values)
+        for item in self.target.items:
+            for other in item.leaves():
+                shared = found.keys() & other.values.keys()
+                alike = type(other.literal) is type(leaf.literal) and bool(shared)
+                if alike and all(found[i] == other.values[i] for i in shared):
+                    found.update(other.values)
+        return found
 
     def _turn_widths(self) -> dict[tuple[int, int], Hint]:
         """What the sizes that a turn is made with are after it."""
@@ -424,6 +443,15 @@ class _Explainer:
                 if hint is not None and chosen.issuperset(hint_names(hint)):
                     found[output, axis] = hint
         return found
+
+
+Table = list[tuple[object, object]]
+"""Values of an argument that is a layer, and the functions of the code that they mean."""
+
+
+def _look_up(table: Table, value: object) -> object:
+    """The function that a value means; None for a value that no instance has."""
+    return next((function for known, function in table if known == value), None)
 
 
 def _multiples(name: HintName) -> list[Hint]:

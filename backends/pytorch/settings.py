@@ -34,7 +34,7 @@ from compiler.ir.hint import (
 from compiler.ops.joining import Concat
 from compiler.source import Span
 from compiler.writing.names import free_name, safe_name
-from compiler.writing.python import CodeName
+from compiler.writing.python import ClassName, CodeName
 
 
 class Settings:
@@ -388,6 +388,8 @@ def _reads_sizes(hint: Hint) -> bool:
 
 FUNCTION = "Callable[[Tensor], Tensor]"
 """The annotation of an argument that is a function of a tensor."""
+MODULE = "Callable[[], nn.Module]"
+"""The annotation of an argument that makes a module."""
 
 
 def _find_argument(arguments: Iterable[Argument], name: str) -> Argument | None:
@@ -426,6 +428,8 @@ def annotate(values: Iterable[object], default: object = NO_DEFAULT) -> str:
         match value:
             case None:
                 kinds["None"] = None
+            case ClassName():
+                kinds[MODULE] = None
             case CodeName():
                 kinds[FUNCTION] = None
             case tuple():

@@ -26,6 +26,7 @@ IMPORTS = {
     "nn": "from torch import nn",
     "np": "import numpy as np",
     "os": "import os",
+    "partial": "from functools import partial",
     "SafetensorError": "from safetensors import SafetensorError",
     "safe_open": "from safetensors import safe_open",
     "save_file": "from safetensors.torch import save_file",

@@ -18,6 +18,12 @@ class CodeName(str):
     __slots__ = ()
 
 
+class ClassName(CodeName):
+    """A class of modules, or a call of one, that takes no arguments, e.g. `nn.ReLU`."""
+
+    __slots__ = ()
+
+
 def show(text: str) -> str:
     """The text with an escape for every character that is no visible one: line breaks, controls,
     marks that turn the direction of writing round."""
