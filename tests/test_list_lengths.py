@@ -172,7 +172,7 @@ block deep(x: f32[n, k]) {
 model M(width: int = 8) {
     input x: f32[batch, 6]
     h = x -> dense(width) as stem
-    a, b = grow(h) as g
+    _, _ = grow(h) as g
     _ = plain(h)
     _ = deep(h) as d
     for i in 0..2 { _ = solo(h) as turns[i] }
