@@ -107,6 +107,19 @@ def test_what_a_block_returns_has_not_the_size_that_it_was_given_by_chance() -> 
     assert_arguments_mean_the_same(CHANCE, "M", {"classes": "5"}, {"batch": 2})
 
 
+@pytest.mark.parametrize("cut", ["a[:, :keep]", "a -> pad([keep - 8, 0])"])
+def test_what_a_slice_leaves_is_not_the_whole_by_chance(cut: str) -> None:
+    spec = f"""
+model M(width: int = 8, keep: int = 8, classes: int = 3) {{
+    input x: f32[batch, 6]
+    a = x -> dense(width) as stem
+    output y = ({cut}) -> dense(classes) as head
+}}
+"""
+    assert "def __init__(self, classes: int = 3) -> None:" in emit(spec)
+    assert_arguments_mean_the_same(spec, "M", {"classes": "5"}, {"batch": 2})
+
+
 def test_a_comment_that_is_false_for_other_arguments_is_found() -> None:
     source = emit(STEPS)
     false = source.replace("# [batch, 3]", "# [batch, 4]")

@@ -9,7 +9,7 @@ from backends.pytorch.merged import Choice, Class, Formal, Made, Merged, MergedR
 from backends.pytorch.sizes import SIZE, infer_size
 from backends.pytorch.terms import Form, Part, Tree
 from compiler.ir.graph import Node
-from compiler.ir.hint import Hint, HintName
+from compiler.ir.hint import Hint, HintName, hint_names
 from compiler.ops.reshaping import Flatten
 from compiler.ops.scan import Scan
 
@@ -39,11 +39,27 @@ def pass_on(target: Class, ref: MergedRef, axis: int) -> list[tuple[MergedRef, i
             if _is_reshaped(target, item, ref, axis):
                 return []
             sizes = {i: target.axis(ref, axis, i) for i in sorted(item.instances)}
+            if _is_cut(item):
+                padded = item.sample.op == "pad" and all(map(_is_number, sizes.values()))
+                return [] if padded else list(_follow(target, ref, axis, sizes))
             places = [p for source in item.refs for p in _alike(target, source, ref, axis, sizes)]
             if len(places) != 1 or item.sample.op == "transpose":
                 places = list(_follow(target, ref, axis, sizes)) or places
             return places
     return []
+
+
+def _is_number(size: object) -> bool:
+    return isinstance(size, int)
+
+
+def _is_cut(item: Merged) -> bool:
+    """Whether an argument says where a tensor is cut, or how far it is padded: `x[:, :keep]`,
+    which is whole with one value only."""
+    bounds = (leaf for leaf in item.leaves() if leaf.field)
+    written = (hint for leaf in bounds for hint in leaf.hints)
+    cuts = item.sample.op in ("index", "pad")
+    return cuts and any(True for hint in written for _ in hint_names(hint))
 
 
 def _find_class(item: Merged) -> Class | None:
