@@ -171,7 +171,10 @@ class _Forget(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         if isinstance(node.value, ast.Attribute) and node.value.attr in ("_modules", "_parameters"):
             return ast.Attribute(self.visit(node.value.value), "name", node.ctx)
-        return self.generic_visit(node)
+        owner = self.visit(node.value)
+        if isinstance(owner, ast.Attribute) and isinstance(node.slice, ast.Constant):
+            return ast.Attribute(owner, "name", node.ctx)  # `self.heads["left"]`
+        return ast.Subscript(owner, self.visit(node.slice), node.ctx)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         if isinstance(node.func, ast.Name) and node.func.id == "getattr":

@@ -16,7 +16,8 @@ NAMES = (
     "image", "hidden", "gate", "logits", "other", "left", "right", "label", "spare",
     "metric", "error", "data", "turn",
 )  # fmt: skip
-LAYERS = ("dense", "call", "head", "net", "stack", "unit")
+LAYERS = ("dense", "call", "head", "net", "stack", "unit", "spot")
+KEYS = ("key",)
 WEIGHTS = ("weight", "shift")
 ITEMS = ("Model", "fit")
 LINES = ("doc", "doc_model", "doc_train", "class_a", "class_b")
@@ -45,6 +46,8 @@ model {Model}({count}: int = 4, {rate}: float = 0.25) {{
     for {turn} in 0..2 {{
         {hidden} = {hidden} -> {net} -> {unit} -> dense({count}) as {stack}[{turn}]
     }}
+    {hidden} = {hidden} -> dense({count}) as {spot}[{key}] -> relu
+    {hidden} = {hidden} -> dense({count}) as "held.items" -> dense({count}) as "held.values" -> tanh
     {gate} = {hidden} -> sigmoid
     output {logits}: f32[{rows}, 2] = ({hidden} * {gate}) -> dense(2)
     output {other} = {hidden} + {gate}
@@ -85,7 +88,7 @@ class Spec:
 
 def write_plain(folder: Path) -> Spec:
     """The spec with the names of its slots."""
-    texts = {name: name for name in (*NAMES, *LAYERS, *WEIGHTS, *ITEMS, *LINES)}
+    texts = {name: name for name in (*NAMES, *LAYERS, *KEYS, *WEIGHTS, *ITEMS, *LINES)}
     return _write(folder, {**texts, FILE: "table.csv"})
 
 
@@ -105,6 +108,7 @@ def write_hostile(folder: Path, random: Random) -> Spec:
 
     fill(ITEMS, draw_item)
     fill(LAYERS, draw_layer)
+    fill(KEYS, draw_layer)
     fill(WEIGHTS, draw_weight)
     fill(NAMES, draw_name)
     for slot in LINES:
@@ -116,7 +120,7 @@ def write_hostile(folder: Path, random: Random) -> Spec:
 def _write(folder: Path, texts: Mapping[str, str]) -> Spec:
     folder.mkdir(parents=True, exist_ok=True)
     quoted = {slot: f"`{texts[slot]}`" for slot in (*NAMES, *LAYERS, *WEIGHTS, *ITEMS)}
-    quoted |= {slot: _quote(texts[slot]) for slot in ("class_a", "class_b", FILE)}
+    quoted |= {slot: _quote(texts[slot]) for slot in ("class_a", "class_b", FILE, *KEYS)}
     quoted |= {slot: texts[slot] for slot in ("doc", "doc_model", "doc_train")}
     path = folder / "spec.weft"
     path.write_text(SPEC.format(**quoted), encoding="utf-8", newline="\n")
