@@ -182,3 +182,31 @@ def test_check_knows_what_needs_rows(tmp_path: Path, clauses: str, code: str | N
     (tmp_path / "spec.weft").write_text(spec)
     found = [message.code for message in weft.check(tmp_path / "spec.weft")]
     assert found == ([code] if code is not None else [])
+
+
+DISTILLED = """
+model Net { input x: f32[batch, 4]
+    output y = x -> dense(1) }
+data rows { source sklearn("iris")
+    x = features
+    target = features[:1]
+    split random(seed=0), train=80%, val=20% }
+train fit of Net on rows {
+    minimize mse(y, target) with adam(lr=0.01)
+    batch 16  epochs 1 }
+variant small of fit { apply distill(epochs=1OPTIONS) }
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "codes"),
+    [("", []), (", alpha=0.9", []), (", temperature=2", ["W0602"]), (", temperature=4", ["W0602"])],
+)
+def test_a_temperature_needs_scores_to_divide(options: str, codes: list[str]) -> None:
+    text = DISTILLED.replace("OPTIONS", options)
+    if not codes:
+        assert weft.loads(text).warnings == ()
+        return
+    with pytest.raises(weft.WeftError, match="has no cross-entropy") as refused:
+        weft.loads(text)
+    assert [message.code for message in refused.value.messages] == codes

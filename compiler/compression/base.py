@@ -113,6 +113,11 @@ class CompressionPass(Described):
         none."""
         return None
 
+    def find_idle_setting(self, step: Graph, span: Span | None) -> Message | None:
+        """A setting of the pass that the objective of its train, the graph of a step, leaves
+        without a meaning; None where there is none."""
+        return None
+
     def find_target_fault(self, target: Target, span: Span | None) -> Message | None:
         """Why what is asked for cannot be done on a target; None where nothing is in its way."""
         return None

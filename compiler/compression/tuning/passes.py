@@ -13,8 +13,10 @@ from compiler.compression.tuning.scales import has_scales, let_scales_learn, sto
 from compiler.compression.world import LayerNote, Trainer, Tuning, World
 from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph
+from compiler.messages.items import SettingsDisagree
 from compiler.messages.tuning import NoScalesToLearn, NoTeacher, NothingToTrainOn
 from compiler.messages.wording import count as count_of
+from compiler.ops.class_losses import CrossEntropy
 from compiler.ops.quantization import FakeQuantize
 from compiler.records import dataclass
 from compiler.source import Span
@@ -84,6 +86,10 @@ class Finetune(CompressionPass):
         return stop_scales(trained, net.graph)
 
 
+TEMPERATURE = 4.0
+"""What scores are divided by where nothing else is asked for."""
+
+
 @COMPRESSION.register
 @final
 @dataclass(frozen=True)
@@ -96,7 +102,8 @@ class Distill(CompressionPass):
     - `epochs`: how often every training row is seen.
     - `lr`: learning rate; a tenth of the train's without it.
     - `alpha`: share of the original's term, above 0 and at most 1; the labels' is the rest.
-    - `temperature`: what both nets' scores are divided by; its square keeps the gradients' size.
+    - `temperature`: what both nets' scores are divided by, 4 without it; its square keeps the
+      gradients' size. Without a cross-entropy there are no scores to divide.
 
     Example: `apply prune(channels=75%) -> distill(epochs=10, temperature=4)`
     """
@@ -106,7 +113,7 @@ class Distill(CompressionPass):
     epochs: int = 8
     lr: float | None = None
     alpha: float = 0.5
-    temperature: float = 4.0
+    temperature: float | None = None
 
     @property
     def may_leave_whole(self) -> bool:
@@ -128,15 +135,26 @@ class Distill(CompressionPass):
 
     def check(self) -> None:
         _check_lengths(self.name, self.epochs, self.lr)
-        require_positive(self.name, "temperature", self.temperature)
+        if self.temperature is not None:
+            require_positive(self.name, "temperature", self.temperature)
         if not 0 < self.alpha <= 1:
             refuse(self.name, "alpha", self.alpha, "above 0 and at most 1")
+
+    def find_idle_setting(self, step: Graph, span: Span | None) -> Message | None:
+        """A temperature where no scores are divided by it."""
+        if self.temperature is None or any(
+            isinstance(node.op, CrossEntropy) for node in step.nodes
+        ):
+            return None
+        reason = "the objective has no cross-entropy, whose scores `temperature` would divide"
+        return SettingsDisagree(span, self.name, reason, "leave `temperature` out")
 
     def run(self, net: WeightedNet, world: World) -> WeightedNet:
         if world.original is None:
             raise CompileError([NoTeacher(world.span)])
         masks = find_zero_masks(net)
-        teaching = world.original, self.alpha, self.temperature
+        divisor = TEMPERATURE if self.temperature is None else self.temperature
+        teaching = world.original, self.alpha, divisor
         tuning = Tuning(self.epochs, self.lr, *teaching, masks, world.span)
         return _train(self.name, net, world, tuning)
 

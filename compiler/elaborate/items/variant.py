@@ -184,6 +184,10 @@ class VariantRun:
             return
         if not steps:
             return
+        for step in steps:
+            idle = step.compression.find_idle_setting(base.train.step, step.span)
+            if idle is not None:
+                self.scope.session.report(idle)
         fault = find_obstacle(base.train, base.net.name, base.net.graph.parameter.keys())
         if fault is not None:
             places = tuple(step.span for step in steps if step.span is not None)
