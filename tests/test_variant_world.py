@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import weft
 from backends.onnx_runtime.measure import Comparison, Timing
 from backends.onnx_runtime.session import Session
 from compiler.compression.base import WeightedNet
@@ -251,6 +253,36 @@ def test_what_is_no_mean_is_resampled() -> None:
 def test_layers_own_their_parameters() -> None:
     found = count_parameters(net_of().graph)
     assert found == {"stem": ("dense", "32×64", 2080), "head": ("dense", "10×32", 330)}
+
+
+FACTORED = """
+model Net {
+    input x: f32[batch, 64]
+    param place: f32[64] = normal(std=0.1)
+    h = (x + place) -> dense(48) as wide -> relu
+    output y = h -> dense(10) as head
+}
+data rows { source sklearn("digits")
+    x = cast(image, f32) -> reshape([64])
+    split random(seed=0), train=80%, val=20% }
+train fit of Net on rows {
+    minimize cross_entropy(y, label) with adam(lr=0.01)
+    batch 64  epochs 1 }
+variant small of fit { apply low_rank(rank=8, only=["wide"]) }
+deploy small as onnx
+"""
+
+
+def test_the_columns_of_the_layer_table_add_up(tmp_path: Path) -> None:
+    weft.loads(FACTORED).build(tmp_path, device="cpu")
+    report = json.loads((tmp_path / "report.json").read_text())
+    (layers,) = [s["layers"] for s in report["sections"] if s.get("layers")]
+    rows = {row["path"]: (row["parameters"], row["before"]) for row in layers}
+    assert rows.pop("(other)", (0, 0)) == (0, 0)
+    assert rows.pop("place") == (64, 64)
+    assert rows.pop("head") == (490, 490)
+    assert sum(before for _, before in rows.values()) == 64 * 48 + 48
+    assert sum(own for own, _ in rows.values()) == 64 * 8 + 8 * 48 + 48
 
 
 def test_an_own_figure_is_isolated() -> None:

@@ -48,16 +48,19 @@ def describe_layers(build: VariantBuild, own: Contender, base: Contender) -> lis
         if not note.trial:
             notes[note.path].append(note)
     rows = []
+    told: set[str] = set()
     for path, (kind, shape, count) in after.items():
         figures = collect_figures(path, notes)
-        old = next((b for p, b in before.items() if path == p or path.startswith(f"{p}.")), None)
+        old = next((p for p in before if path == p or path.startswith(f"{p}.")), None)
+        first = old is not None and old not in told  # the first of the factors of a layer
+        told |= {old} if old is not None else set()
         rows.append(
             LayerRow(
                 path,
                 kind,
                 shape,
                 count,
-                old[2] if old is not None else 0,
+                before[old][2] if old is not None and first else 0,
                 _as_int(figures.get("bits")),
                 _as_int(figures.get("rank")),
                 noise.get(path, figures.get("sqnr")),
@@ -92,11 +95,12 @@ def collect_figures(path: str, notes: Mapping[str, Sequence[LayerNote]]) -> dict
 
 def count_parameters(graph: Graph) -> dict[str, tuple[str, str, int]]:
     """Kind, shape of the largest weight, and numbers in all weights, by the layer that owns them
-    by their paths."""
+    by their paths; a weight of the model itself stands alone."""
     kinds = {layer_path(node): node.op.name for node in graph.nodes}
     owned: dict[str, list[Parameter]] = defaultdict(list)
     for parameter in filter(is_weight, graph.parameters):
-        owned[parameter.path.rpartition(".")[0]].append(parameter)
+        owner = parameter.path.rpartition(".")[0]
+        owned[owner if owner in kinds or owner else parameter.path].append(parameter)
     found = {}
     for path, parameters in owned.items():
         sizes = [p.value.type.size.known or 0 for p in parameters]

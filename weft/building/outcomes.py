@@ -56,7 +56,7 @@ class LayerRow:
     kind: str
     shape: str
     parameters: int
-    before: int  # parameters before any pass
+    before: int  # parameters before any pass; those of several factors stand at the first
     bits: int | None = None
     rank: int | None = None
     sqnr: float | None = None  # decibels, at the layer's output

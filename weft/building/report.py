@@ -105,6 +105,8 @@ def _show(name: str, value: object) -> str:
     match name, value:
         case _, None:
             return ""
+        case "before", 0:
+            return ""
         case "sqnr", float(noise):
             return f"{noise:.1f}"
         case _, int(number):

@@ -148,7 +148,7 @@ def save_checkpoint(path: Path, training: Training) -> None:
 
 
 def checksum_tensors(tensors: dict[str, Tensor]) -> int:
-    """A number that is another one where a byte of a tensor is."""
+    """A checksum of the bytes of all tensors, by name."""
     found = 0
     for _, value in sorted(tensors.items()):
         found = zlib.crc32(value.cpu().flatten().view(torch.uint8).numpy(), found)
@@ -306,7 +306,7 @@ def check_settings(path: Path, settings: dict[str, object]) -> None:
         found, known = dict(progress["settings"]), progress.pop("checksum")
         whole = progress["tensors"] == checksum_tensors(load_file(path))
         if not whole or known != zlib.crc32(json.dumps(progress).encode()):
-            raise ValueError  # some byte is another one
+            raise ValueError  # a byte has changed
     except (SafetensorError, KeyError, TypeError, ValueError):
         sys.exit(f"{path} is damaged: give --overwrite or another --out")
     others = [
