@@ -134,6 +134,14 @@ def test_figures_that_are_counted_have_no_interval() -> None:
     assert format_value(judgement.gap, requirement.left) == "1 B"
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.97214, "0.9721"), (0.0, "0.0000"), (1e-6, "1e-06"), (-4.2e-5, "-4.2e-05")],
+)
+def test_small_figures_are_not_written_as_zeros(value: float, text: str) -> None:
+    assert format_value(value, Figure(None, "val", "loss")) == text
+
+
 def test_latency_is_held_round_by_round() -> None:
     """A disturbance of the whole machine disturbs both nets and cancels."""
     random = np.random.default_rng(0)

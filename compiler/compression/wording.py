@@ -10,6 +10,8 @@ from compiler.program import Bound, Computed, Figure, Quantity, Requirement
 from compiler.signature import Described, write_value
 from compiler.units import format_size
 
+LEAST_PLAIN = 1e-3
+"""Numbers below it would be nothing but zeros with four decimals."""
 SHARES = ("channels", "weights", "energy", "budget", "most")
 """Options that people write as percentages."""
 
@@ -59,7 +61,7 @@ def format_value(value: float, bound: Bound) -> str:
     figure = next(find_figures(bound), None)
     if figure is not None and figure.name in ("params", "flops"):
         return f"{value:,.0f}"
-    return f"{value:.4f}"
+    return f"{value:.4f}" if not value or abs(value) >= LEAST_PLAIN else f"{value:.3g}"
 
 
 def describe_pass(step: Described, hidden: Collection[str] = ()) -> str:
