@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
@@ -71,6 +71,10 @@ HELD = "columns.npz"
 class DataSource(Described):
     """Base of data sources. Subclasses are frozen dataclasses that register with
     `@SOURCES.register`; their fields are their options. Paths are relative to `folder`."""
+
+    unreadable: ClassVar[tuple[str, ...]] = ("KeyError", "ValueError")
+    """What generated loading code raises for files that are damaged or lack a column, besides
+    `OSError`."""
 
     @abstractmethod
     def schema(self, folder: Path) -> tuple[Column, ...]:

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column
 from compiler.data.cells import convert_cells, describe_cells
 from compiler.data.files import find_file, read_text, refuse_file, refuse_setting
-from compiler.data.tables import TextTable, is_read_as_text
+from compiler.data.tables import TextTable, is_read_as_text, write_numbers
 from compiler.diagnostics import Fault
 from compiler.messages.data import OtherSeparator, RaggedRow
 from compiler.records import dataclass
-from compiler.writing.python import write_dtype, write_path, write_string
+from compiler.writing.python import write_path, write_string
 
 LINES_LOOKED_AT = 20
 """How many lines tell that a file has another separator."""
@@ -133,7 +133,7 @@ class Csv(TextTable):
         series = f"table[{self._key(column)}]"
         if is_read_as_text(column):
             return self.write_text(series, column)
-        return f"{series}.to_numpy({write_dtype(column.type.dtype)})"
+        return write_numbers(series, column)
 
     def _read(self, folder: Path) -> Table:
         path = find_file(folder, self.path)

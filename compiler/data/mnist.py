@@ -45,6 +45,7 @@ class Mnist(DataSource):
 
     name: ClassVar[str] = "mnist"
     aliases: ClassVar[tuple[str, ...]] = ("idx",)
+    unreadable: ClassVar[tuple[str, ...]] = ("EOFError", "ValueError", "zlib.error")
     folder: str
 
     def schema(self, folder: Path) -> tuple[Column, ...]:

@@ -76,6 +76,13 @@ class Npz(DataSource):
     """
 
     name: ClassVar[str] = "npz"
+    unreadable: ClassVar[tuple[str, ...]] = (
+        "BadZipFile",
+        "EOFError",
+        "KeyError",
+        "ValueError",
+        "zlib.error",
+    )
     path: str
     columns: tuple[str, ...] = ()
 

@@ -17,7 +17,7 @@ from compiler.data.dates import GAP, seconds_of
 from compiler.data.files import find_files, refuse_file
 from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.data.sizes import check_expansion
-from compiler.data.tables import TextTable
+from compiler.data.tables import TextTable, write_numbers
 from compiler.messages.cells import ColumnNotHeld, NumberTooLarge
 from compiler.records import dataclass
 from compiler.tensor import DType, TensorType
@@ -100,9 +100,8 @@ class Parquet(TextTable):
 
     def _write_column(self, column: Column) -> str:
         series = f"table[{write_string(column.name)}]"
-        dtype = write_dtype(column.type.dtype)
         if column.type.rank:
-            return f"np.stack({series}.to_list()).astype({dtype})"
+            return f"np.stack({series}.to_list()).astype({write_dtype(column.type.dtype)})"
         if column.written.date == STORED:
             return f"read_dates({series}, None)"
         if column.written.text:
@@ -112,7 +111,7 @@ class Parquet(TextTable):
             if column.missing or "" in column.categories:
                 cells += f".mask({series}.isin([{marks}]))"
             return self.write_text(cells, column)
-        return f"{series}.to_numpy({dtype})"
+        return write_numbers(series, column)
 
     def _open(self, folder: Path) -> list[Any]:
         """The files, of which only the ends are read."""

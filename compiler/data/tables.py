@@ -146,6 +146,16 @@ class TextTable(DataSource):
         ]
 
 
+def write_numbers(series: str, column: Column) -> str:
+    """The expression that turns a pandas series of numbers into the array of a column. Where a
+    number is missing in a file that has changed since, `astype` says that it is no whole number;
+    `to_numpy` would make the smallest one of it."""
+    dtype = write_dtype(column.type.dtype)
+    if column.type.dtype.is_integer:
+        return f"{series}.astype({dtype}).to_numpy()"
+    return f"{series}.to_numpy({dtype})"
+
+
 def is_read_as_text(column: Column) -> bool:
     """Whether the cells of a column of text are no plain numbers."""
     written = column.written

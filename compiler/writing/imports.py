@@ -12,6 +12,7 @@ IMPORTS = {
     "Callable": "from collections.abc import Callable",
     "DistributedDataParallel": "from torch.nn.parallel import DistributedDataParallel",
     "F": "import torch.nn.functional as F",
+    "BadZipFile": "from zipfile import BadZipFile",
     "OrderedDict": "from collections import OrderedDict",
     "Path": "from pathlib import Path",
     "Tensor": "from torch import Tensor",

@@ -259,7 +259,7 @@ def _main_slots(facts: Facts) -> Slots:
         "model_lines": emit_model(facts),
         "optimizer_lines": emit_optimizers(facts),
         "training_lines": [f"training = Training(model, {optimizer}{scaler}, settings)"],
-        "folder_argument": "options.data" if reads_folder(facts) else "",
+        "unreadable": ", ".join(facts.train.data.source.unreadable),
         "unmeasured": write_string(f"{show(facts.monitor.name)} was not a number in any epoch"),
         "final_splits": write_literal(measured),
     }

@@ -239,7 +239,12 @@ def main() -> None:
     begun.add_argument("--overwrite", action="store_true", help="start anew, delete results")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="cuda where there is one")
     options = parser.parse_args()
-    out, loaded = options.out, load_columns($folder_argument)
+    out = options.out
+    loaded = load_columns()  #? not folder
+    try:  #? folder
+        loaded = load_columns(options.data)  #? folder
+    except ($unreadable) as error:  #? folder
+        sys.exit(f"the data cannot be read: {error!r}")  #? folder
     settings = SETTINGS | {"data": checksum(loaded)}
     check_folder(out, settings, resume=options.resume, overwrite=options.overwrite)
     device = start_process(options.device)
@@ -340,6 +345,8 @@ def run() -> int | str | None:
     except FileNotFoundError as error:
         return f"there is no file {error.filename}"  #? not folder
         return f"there is no file {error.filename}; --data says where paths start"  #? folder
+    except (OSError, SafetensorError) as error:  # a full disk, a folder that is a file
+        return str(error)
     except torch.OutOfMemoryError:
         return f"the GPU is out of memory; a BATCH below {BATCH} takes less"
     except KeyboardInterrupt:

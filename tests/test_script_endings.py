@@ -1,0 +1,114 @@
+"""A training script says in one line why files are not read or written, without a traceback."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from backends.pytorch.script.write import write_training
+from compiler.diagnostics import Sink
+from compiler.driver import check
+from tests.table_train import TABLE, write_table
+from tests.train_scripts import one_thread
+
+SOURCES = {
+    "csv": 'csv("table.csv")',
+    "npz": 'npz("table.npz")',
+    "packed": 'npz("packed.npz")',
+    "parquet": 'parquet("table.parquet")',
+}
+FILES = {"csv": "table.csv", "npz": "table.npz", "packed": "packed.npz", "parquet": "table.parquet"}
+
+
+def write_script(folder: Path, source: str = "csv") -> Path:
+    """The folder of a script that reads a table beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = write_table(folder, TABLE.replace(SOURCES["csv"], SOURCES[source]))
+    table = pd.read_csv(folder / "table.csv").astype({"a": np.float32})
+    columns = {name: table[name].to_numpy() for name in table}
+    np.savez(folder / "table.npz", **columns)
+    np.savez_compressed(folder / "packed.npz", **columns)
+    table.to_parquet(folder / "table.parquet")
+    sink = Sink()
+    program = check(path, sink=sink)
+    assert program is not None
+    assert not sink.has_errors, [m.title() for m in sink.messages]
+    write_training(program.trains["fit"], folder)
+    return folder
+
+
+def run(
+    folder: Path, *options: str, largest: int = resource.RLIM_INFINITY
+) -> subprocess.CompletedProcess[str]:
+    """Runs the script where no file may be longer than so many bytes."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return subprocess.run(
+        [sys.executable, "train.py", "--device", "cpu", *options],
+        cwd=folder,
+        env=one_thread(),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard)),
+    )
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_data_that_is_cut_short_is_told_in_one_line(source: str, tmp_path: Path) -> None:
+    folder = write_script(tmp_path, source)
+    path = folder / FILES[source]
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] if source != "csv" else data[:-2])
+    assert_refused(run(folder), "the data cannot be read: ")
+    assert not (folder / "run").exists()
+
+
+def test_a_changed_byte_of_packed_numbers_is_told_in_one_line(tmp_path: Path) -> None:
+    folder = write_script(tmp_path, "packed")
+    path = folder / "packed.npz"
+    data = bytearray(path.read_bytes())
+    data[data.find(b"label.npy") + 40] ^= 255
+    path.write_bytes(data)
+    assert_refused(run(folder), "the data cannot be read: ")
+
+
+def test_a_column_that_is_gone_is_told_in_one_line(tmp_path: Path) -> None:
+    folder = write_script(tmp_path)
+    path = folder / "table.csv"
+    path.write_text(path.read_text().replace("label", "class"))
+    assert_refused(run(folder), "the data cannot be read: KeyError('label')")
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_in_one_line(tmp_path: Path) -> None:
+    folder = write_script(tmp_path)
+    (folder / "taken").write_text("")
+    assert_refused(run(folder, "--out", "taken"), "File exists: 'taken'")
+    assert_refused(run(folder, "--out", "taken/run"), "Not a directory: 'taken/run'")
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+    folder = write_script(tmp_path)
+    assert_refused(run(folder, largest=500), "File too large")
+    assert not (folder / "run" / "best.safetensors").exists()
+
+
+def test_a_reader_that_went_away_is_told_without_a_traceback(tmp_path: Path) -> None:
+    folder = write_script(tmp_path)
+    command = f"'{sys.executable}' train.py --device cpu | true"
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env=one_thread(), capture_output=True, text=True
+    )
+    assert "Broken pipe" in done.stderr
+    assert "Traceback" not in done.stderr
