@@ -17,7 +17,6 @@ from backends.pytorch.running import read_metrics, read_results
 from backends.pytorch.tuning import _read_state
 from compiler.diagnostics import CompileError
 from compiler.files import read_json, replacing
-from compiler.ir.weights import read_note
 from tests.table_train import TABLE, write_table
 from weft.building.cache import Cache
 from weft.building.world import TrialMemory
@@ -122,22 +121,29 @@ def cut(path: Path) -> None:
 
 def put(value: float) -> Callable[[Path], None]:
     def spoil(path: Path) -> None:
-        note, arrays = read_note(path), load_file(path)
+        arrays = load_file(path)
         arrays["head.weight"][0, 0] = value
-        save_file(arrays, path, note or None)
+        save_file(arrays, path)
 
     return spoil
 
 
 def reshape(path: Path) -> None:
-    note, arrays = read_note(path), load_file(path)
+    arrays = load_file(path)
     arrays["head.weight"] = np.zeros((3, 2), np.float32)
-    save_file(arrays, path, note or None)
+    save_file(arrays, path)
+
+
+def turn_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda p: p.write_bytes(b""), "W0906"),
     "cut": (cut, "W0906"),
+    "bit": (turn_bit, "W0906"),
     "binary": (lambda p: p.write_bytes(bytes(range(256))), "W0906"),
     "nan": (put(np.nan), "W0916"),
     "infinite": (put(-np.inf), "W0916"),

@@ -40,7 +40,8 @@ def check_onnx(path: Path) -> onnx.ModelProto:
         inferred = onnx.shape_inference.infer_shapes(
             model, check_type=True, strict_mode=True, data_prop=True
         )
-    except (onnx.checker.ValidationError, InferenceError) as error:
+    except (onnx.checker.ValidationError, InferenceError, ValueError) as error:
+        # A ValueError is raised for names that are not UTF-8, and for types that are none.
         raise MalformedModel(str(error)) from error
     _check_free_dims(model.graph.output, inferred.graph.output)
     return inferred

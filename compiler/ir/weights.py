@@ -7,6 +7,7 @@ import fnmatch
 import json
 import os
 import struct
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from math import prod
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from compiler.files import need_file, replacing
+from compiler.files import need_file, parse_json, replacing
 from compiler.ir.graph import Graph, Parameter
 from compiler.ir.memory import need_weights
 from compiler.tensor import MAX_RANK
@@ -96,7 +97,28 @@ def read_weights(path: Path) -> dict[str, Array]:
     for (_, end, first), (begin, stop, second) in pairwise(ranges):
         if begin < end and begin < stop:
             raise WeightsError(f"{path}: {first} and {second} lie on the same bytes")
+    expected = _find_checksum(header)
+    if expected is not None and expected != _add_up(entries, data[start:]):
+        raise WeightsError(f"{path} is damaged: its numbers are not those that a training wrote")
     return tensors
+
+
+def _find_checksum(header: Mapping[str, Any]) -> int | None:
+    """The checksum of all tensors that a training script has left in its file; None in others."""
+    note = header.get("__metadata__")
+    text = note.get("progress") if isinstance(note, dict) else None
+    progress = parse_json(text) if isinstance(text, str) else None
+    found = progress.get("tensors") if isinstance(progress, dict) else None
+    return found if isinstance(found, int) else None
+
+
+def _add_up(entries: Mapping[str, Any], data: Array) -> int:
+    """The checksum of all tensors, as `checksum_tensors` of a training script makes it."""
+    found = 0
+    for name in sorted(entries):
+        begin, end = entries[name]["data_offsets"]
+        found = zlib.crc32(data[begin:end].data, found)
+    return found
 
 
 def read_note(path: Path) -> dict[str, Any]:
