@@ -185,3 +185,72 @@ def test_a_call_whose_results_nobody_reads_keeps_its_weights() -> None:
     text = emit(IDLE)
     assert text.count("def forward") == 2  # of the one that is read, and of the model
     assert_arguments_mean_the_same(IDLE, "M", {"width": "5"}, {"batch": 2})
+
+
+# --- sizes of what a block is given without a type -----------------------------------------------
+
+JOINED = """
+block use(x: f32[n, k], y: tensor, z: tensor) {{ {body} }}
+model M(width: int = 8) {{
+    input x: f32[batch, 6]
+    h = x -> dense(width) as stem
+    a = h -> dense(width) as first
+    b = h -> dense(width + 2) as second
+    output y = use(h, a, b) as c
+}}
+"""
+
+
+@pytest.mark.parametrize("width", ["16", "5"])
+@pytest.mark.parametrize(
+    ("body", "followed"),
+    [
+        ("return concat([x, y, z], axis=1) -> dense(k) as last", True),
+        ("return concat([relu(y), z], axis=1) -> dense(k) as last", False),
+        ("return (y * z[:, :1])[:, :, none] -> flatten -> dense(k) as last", False),
+        ("return x -> dense(y.shape[1] + z.shape[1]) as last", False),
+    ],
+)
+def test_sizes_of_tensors_without_a_type_are_arguments_or_followed_by_nobody(
+    body: str, followed: bool, width: str
+) -> None:
+    spec = JOINED.format(body=body)
+    if followed:
+        assert "self.c = Use(width, width, width + 2)" in emit(spec)
+    if "width" in offered(spec):
+        assert_arguments_mean_the_same(spec, "M", {"width": width}, {"batch": 2})
+    assert not followed or offered(spec) == {"width"}
+
+
+def test_a_tensor_of_a_list_does_not_take_the_name_of_one_that_the_block_does_not_read() -> None:
+    spec = COLLECT.format(
+        block="block middle(x: f32[n, k], l: list) { return l[len(l) // 2] -> dense(k) as last }",
+        rest="taken = [h -> dense(width + i) as side[i] for i in 0..3]\n"
+        "output y = middle(h, taken) as c",
+    )
+    text = emit(spec)
+    assert "self.c = Middle(width + 1, width)" in text
+    assert_honest(spec)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        "sum([t.shape[1] for t in taken])",
+        "sum([i + 1 for i in 0..len(taken)])",
+        "sum([i + 1 for i, t in enumerate(taken)])",
+        "len([t.shape[1] for t in taken if t.shape[1] > 6])",
+        "max([t.shape[1] for t in taken[1:]])",
+    ],
+)
+def test_numbers_from_comprehensions_follow_the_lists_that_they_go_through(size: str) -> None:
+    assert_honest(block(f"return x -> dense({size}) as last"))
+
+
+def test_a_size_that_a_nest_of_loops_leaves_is_followed_into_calls() -> None:
+    blocks = "block pick(x: f32[n, k], l: list) { return x -> dense(l[-1].shape[1]) as last }"
+    rest = (
+        "taken = []\n for i in 0..depth { for j in 0..2 { h = h -> dense(width) as more[i][j]\n"
+        " taken = taken + [h] } }\n output y = pick(h, taken) as c"
+    )
+    assert_honest(COLLECT.format(block=blocks, rest=rest))

@@ -41,10 +41,13 @@ class Dependence:
 
     def of(self, ref: MergedRef, axis: int) -> Names:
         """Arguments that a size of a tensor may depend on, or the `LENGTH` of a list. All that it
-        is made from must be explained. What a class is given a list for is called as `size_name`
-        says."""
+        is made from must be explained. A size of what a class is given that has no name in it is
+        called as `size_name` says."""
         if isinstance(ref, Formal) and self.target.is_list(ref):
             return frozenset({size_name(ref.place, axis)})
+        if isinstance(ref, Formal) and not self.target.is_root:
+            named = self._named(ref, axis)
+            return frozenset({size_name(ref.place, axis)}) if named is None else named
         if axis == LENGTH:
             return self._of_length(ref)
         if isinstance(ref, Choice):

@@ -34,7 +34,6 @@ RATES = ("float", "float | None", "str")
 def find_lying(target: Class, widths: Widths, hinted: HintedSizes) -> set[str]:
     """Arguments that are the same in all instances and reach only some of the widths that
     depend on them: they must not be offered. All that is fixed by them, `target.fixed` notes."""
-    found = widths.settings.found
     outer = {name for item in target.items for name in _find_outer(item)}
     outer |= {name for hint in _find_unsaid(target) for name in outer_names(hint)}
     target.outer |= outer
@@ -44,6 +43,16 @@ def find_lying(target: Class, widths: Widths, hinted: HintedSizes) -> set[str]:
         | {name for item in target.items for name in _find_dropped(widths, hinted, item)}
     )
     sized = widths.pinned | {name for item in target.items for name in _find_fixed(widths, item)}
+    lying = _note_fixed(target, widths, written, sized)
+    # with fewer arguments a literal behind a variable may be written in terms of it
+    return lying or _note_fixed(
+        target, widths, *(_open_locals(widths, n) for n in (written, sized))
+    )
+
+
+def _note_fixed(target: Class, widths: Widths, written: set[str], sized: set[str]) -> set[str]:
+    """Notes what is fixed by what the class does not follow; the arguments that it offers."""
+    found = widths.settings.found
     settings = [found[name] for name in written | sized if name in found]
     settings = [s for s in settings if s.name in written or s.annotation not in RATES]
     settings = [s for s in settings if not (s.runtime or s.local)]
@@ -52,6 +61,21 @@ def find_lying(target: Class, widths: Widths, hinted: HintedSizes) -> set[str]:
     own = not (target.is_root or target.is_turn)
     offered = (s for s in settings if s.constant and not (s.hidden or s.fresh))
     return {s.name for s in offered if own or s.dim is None}
+
+
+def _open_locals(widths: Widths, names: set[str]) -> set[str]:
+    """Names with those that sizes follow which the constructor keeps in variables."""
+    opened, waiting = set(names), list(names)
+    while waiting:
+        local = widths.locals.get(waiting.pop())
+        if local is None:
+            continue
+        found = {local.before, *(() if local.after is None else hint_names(local.after))}
+        if isinstance(local.source, Merged):
+            found.update(n for v in local.source.variants for n in names_in(v.constructor))
+        waiting += found - opened
+        opened |= found
+    return opened
 
 
 def _find_outer(item: Merged) -> Iterator[str]:

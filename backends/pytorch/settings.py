@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from backends.pytorch.holders import is_mode, name_held
@@ -185,10 +185,13 @@ class Settings:
                 if wish:
                     break
             first = target.formal_value(place, 0)
+            spoken = (
+                () if wish else (safe_name(f) for b in target.bodies for f, _ in b.frame.tensors)
+            )
             parameters = target.bodies[0].index.graph.parameter
             if not wish and (is_mode(first) or first in parameters):
                 wish = name_held(first)
-            taken = functions.union(names)
+            taken = functions.union(names, spoken)
             names.append(free_name(safe_name(wish or user_name(first) or "x"), taken))
         target.formals = names
 
@@ -202,13 +205,18 @@ class Settings:
         if target.is_root:
             self._add_symbols()
             return
+        joined = {formal.place for item in target.items for formal, _ in self._find_joined(item)}
         for place, axis in dict.fromkeys(self._needed_widths()):
             if self.find_size(place, axis) is None and target.is_list(Formal(place)):
                 self.add_size(self.name_size(place, axis), place, axis)
             elif self.find_size(place, axis) is None:
-                rank = target.type_of(Formal(place), 0).rank
-                what = "channels" if axis == 1 and rank > 2 else "features"
-                self.add_size(self.free(f"in_{what}"), place, axis)
+                self.add_size(self._name_width(place, axis, several=place in joined), place, axis)
+
+    def _name_width(self, place: int, axis: int, *, several: bool) -> str:
+        """A free name for a width of what comes in, after its tensor where there are several."""
+        rank = self.target.type_of(Formal(place), 0).rank
+        what = "channels" if axis == 1 and rank > 2 else "features"
+        return self.free(f"{self.target.formals[place] if several else 'in'}_{what}")
 
     def _add_named_size(self, name: str, places: Sequence[tuple[str, int]]) -> None:
         """A size that the signature names, of all formals that it gives this name to."""
@@ -267,10 +275,34 @@ class Settings:
             for leaf in item.leaves():
                 if leaf.dim is not None and leaf.dim[0] == "in" and leaf.dim[1] < len(item.refs):
                     ref = self._find_source(item.refs[leaf.dim[1]], leaf.dim[2])
+                    if isinstance(ref, Made) and not self.target.is_turn:
+                        for formal, axis in self._find_joined(ref.item):
+                            if axis == leaf.dim[2]:
+                                yield formal.place, axis
                     if isinstance(ref, Made) and self._is_joined(ref.item, leaf.dim[2]):
                         (ref,) = ref.item.refs
                     if isinstance(ref, Formal) and all(map(is_size, leaf.values.values())):
                         yield ref.place, leaf.dim[2]
+
+    def _find_joined(self, item: Merged) -> Iterator[tuple[Formal, int]]:
+        """What the class is given that an operation puts beside other tensors, and the axis."""
+        match [node.op for node in item.sample.nodes]:
+            case [Concat(axis=along)] if not any(map(self.target.is_list, item.refs)):
+                axis = along % self.target.type_of(Made(item, 0), min(item.instances)).rank
+                formals = (ref for ref in item.refs if isinstance(ref, Formal))
+                for formal in formals:
+                    sizes = self._read_sizes(formal.place, axis)
+                    said = any(size != sizes[0] for size in sizes) and not self._is_followed()
+                    if all(map(is_size, sizes)) and not said:
+                        yield formal, axis
+
+    def _is_followed(self) -> bool:
+        """Whether what the class is given may follow arguments of the class around. Where it does
+        not, sizes that differ from call to call are what arguments with the same values say."""
+        frames = [body.frame for body in self.target.bodies]
+        around = {argument.name for f in frames if f.parent for argument in f.parent.arguments}
+        hints = (argument.hint for f in frames for argument in f.arguments)
+        return any(around.intersection(hint_names(hint)) for hint in hints if hint is not None)
 
     def _is_joined(self, item: Merged, axis: int) -> bool:
         """Whether an operation puts the tensors of a list side by side along an axis."""

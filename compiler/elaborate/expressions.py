@@ -118,12 +118,15 @@ def _evaluate_literal(body: Body, expression: Expr, want: Want) -> Val:
             return keep(body, _tuple(body, items), expression.span)
         case Comprehension():
             made: list[Val] = []
+            tests: list[Val] = []
             with body.scope():
-                _comprehend(body, expression, expression.generators, made)
+                _comprehend(body, expression, expression.generators, made, tests)
             if any(isinstance(v, Poison) for v in made):
                 return POISON
-            written = read_hint(body, expression)
-            return keep(body, ListValue(tuple(made), hint=written), expression.span)
+            hints = (read_hint(body, expression), *map(find_hint, (*made, *tests)))
+            written = mark_names(*(hint for hint in hints if hint is not None))
+            whole = ListValue(tuple(made), hint=written if written.arguments else None)
+            return keep(body, whole, expression.span)
     raise AssertionError(f"no meaning for {type(expression).__name__}")
 
 
@@ -208,8 +211,13 @@ def _choice_hint(
 
 
 def _comprehend(
-    body: Body, expression: Comprehension, generators: Sequence[Generator], made: list[Val]
+    body: Body,
+    expression: Comprehension,
+    generators: Sequence[Generator],
+    made: list[Val],
+    tests: list[Val],
 ) -> None:
+    """Gathers the items, and the conditions that chose them."""
     if not generators:
         made.append(body.evaluate(expression.element))
         return
@@ -225,6 +233,7 @@ def _comprehend(
         bind_items(body, generator.names, item, generator.iterable.span)
         if generator.condition is not None:
             condition = body.evaluate(generator.condition)
+            tests.append(condition)
             decided = decide(body, condition, generator.condition.span)
             if decided is None:
                 made.append(POISON)
@@ -238,4 +247,4 @@ def _comprehend(
         if value is not None:
             made.append(value)
         else:
-            _comprehend(body, expression, generators[1:], made)
+            _comprehend(body, expression, generators[1:], made, tests)

@@ -17,6 +17,7 @@ from compiler.elaborate.context import Application, Body, Want
 from compiler.elaborate.describing import describe
 from compiler.elaborate.functions import FUNCTIONS
 from compiler.elaborate.gathering import note_joined
+from compiler.elaborate.lengths import measure_list
 from compiler.elaborate.primitives import apply_op, layer_for_tensor
 from compiler.elaborate.sizes import keep, size_of
 from compiler.elaborate.tracing import walk
@@ -147,8 +148,15 @@ def read_hint(body: Body, expression: Expr) -> Hint | None:
             known = tuple(hint for hint in hints if hint is not None)
             return HintCall(text, known) if len(known) == len(hints) else mark_names(*known)
     names = (node for node in walk(expression) if isinstance(node, Name))
-    marked = mark_names(*(h for name in names if (h := read_hint(body, name)) is not None))
+    marked = mark_names(*(h for name in names if (h := _read_name(body, name)) is not None))
     return marked if marked.arguments else None
+
+
+def _read_name(body: Body, name: Name) -> Hint | None:
+    """What a name in a longer expression follows: of a list of tensors, how many there are."""
+    found = next((layer[name.text] for layer in reversed(body.names) if name.text in layer), None)
+    length = measure_list(body, found) if isinstance(found, ListValue) else None
+    return length or read_hint(body, name)
 
 
 def _is_function(body: Body, word: str) -> bool:

@@ -220,9 +220,18 @@ FOLLOWS = "follows"
 
 
 def mark_names(*hints: Hint) -> HintCall:
-    """What is left of hints that are too long together: their names and sizes."""
-    atoms = tuple(dict.fromkeys(atom for hint in hints for atom in hint_atoms(hint)))
+    """What is left of hints that are too long together: their names and sizes, those of blocks
+    around as such."""
+    atoms = tuple(dict.fromkeys(atom for hint in hints for atom in _marks(hint)))
     return HintCall(FOLLOWS, atoms)
+
+
+def _marks(hint: Hint) -> Iterator[Hint]:
+    outer = isinstance(hint, HintCall) and hint.function == OUTER
+    if outer or isinstance(hint, HintName | HintSize):
+        yield hint
+    for part in () if outer else _inner(hint):
+        yield from _marks(part)
 
 
 def find_readable(hint: Hint | None) -> Hint | None:
