@@ -254,3 +254,31 @@ def test_a_size_that_a_nest_of_loops_leaves_is_followed_into_calls() -> None:
         " taken = taken + [h] } }\n output y = pick(h, taken) as c"
     )
     assert_honest(COLLECT.format(block=blocks, rest=rest))
+
+
+# --- arguments that a call leaves out ------------------------------------------------------------
+
+LEFT_OUT = """
+block g(x: f32[n, k], inner: int, out: int = 2 * inner, last: int = out + k) {
+    return x -> dense(inner) as i -> dense(out) as a -> dense(last) as l
+}
+block around(x: f32[n, m], wide: int = 3 * m) {
+    for i in 0..2 { x = g(x, wide) as gs[i] -> dense(m) as ms[i] }
+    return g(x, 7) as last
+}
+model M(width: int = 8) {
+    input x: f32[batch, 6]
+    h = x -> dense(width) as stem
+    h = g(h, width) as a -> g(5, out=7) as b
+    h = around(h) as o
+    output y = h -> around(4) as o2
+}
+"""
+
+
+@pytest.mark.parametrize("width", ["16", "5"])
+def test_defaults_of_blocks_follow_what_they_are_made_from(width: str) -> None:
+    text = emit(LEFT_OUT)
+    assert "self.a = G(width, width, 2 * width, 2 * width + width)" in text
+    assert "self.last = G(m, 7, 14, 14 + m)" in text
+    assert_arguments_mean_the_same(LEFT_OUT, "M", {"width": width}, {"batch": 2})

@@ -24,7 +24,7 @@ from compiler.elaborate.values import (
     plain_items,
 )
 from compiler.ir.graph import NO_DEFAULT, Argument, Frame
-from compiler.ir.hint import Hint, mark_outer
+from compiler.ir.hint import Hint, HintConst, HintSize, mark_names, mark_outer, rename_hint
 from compiler.source import Span
 from compiler.syntax import Bool, Expr, Item, ListExpr, Name, NoneLiteral, Number, String, Unary
 
@@ -46,8 +46,16 @@ def open_frame(
     its path was written, where that has names in it."""
     assert caller.home is not None
     assert caller.frame is not None
+    formals = (*(i.name.text for i in signature.inputs), *(p.name for p in signature.parameters))
+    values = ((name, body.names[0].get(name) or _given(given, name)) for name in formals)
+    tensors = tuple(
+        (name, caller.home.value_of(value).name)
+        for name, value in values
+        if isinstance(value, Tensor)
+    )
+    defaults = _write_defaults(body, signature, given, dict(tensors), hinted=hinted)
     arguments = (
-        *make_arguments(body, signature, given, hinted=hinted),
+        *make_arguments(body, signature, given, defaults, hinted=hinted),
         *(
             Argument(
                 name,
@@ -57,13 +65,6 @@ def open_frame(
             )
             for name, places in body.bound.items()
         ),
-    )
-    formals = (*(i.name.text for i in signature.inputs), *(p.name for p in signature.parameters))
-    values = ((name, body.names[0].get(name) or _given(given, name)) for name in formals)
-    tensors = tuple(
-        (name, caller.home.value_of(value).name)
-        for name, value in values
-        if isinstance(value, Tensor)
     )
     return Frame(
         item.name.text,
@@ -84,6 +85,36 @@ def _given(given: Mapping[str, Given], name: str) -> Val | None:
     return given[name].value if name in given else None
 
 
+def _write_defaults(
+    body: Body,
+    signature: BlockSignature,
+    given: Mapping[str, Given],
+    tensors: Mapping[str, str],
+    *,
+    hinted: bool,
+) -> dict[str, Hint]:
+    """What a call has for arguments that were left out, in terms of what it was given: `out` of
+    `out: int = 2 * k` is twice a size of a tensor."""
+    found: dict[str, Hint] = {}
+    names: dict[str, Hint] = {}
+    for name, places in body.bound.items() if body.defaults else ():
+        sizes = (HintSize(tensors[formal], axis) for formal, axis in places if formal in tensors)
+        names.update((name, size) for size in list(sizes)[:1])
+    for spec in signature.parameters if body.defaults else ():
+        hint = _hint(given.get(spec.name), hinted=hinted) or _constant(body.names[0][spec.name])
+        if spec.name in body.defaults:
+            written = rename_hint(body.defaults[spec.name], names)
+            hint = found[spec.name] = written if hinted else mark_names(written)
+        if hint is not None:
+            names[spec.name] = hint
+    return found
+
+
+def _constant(value: Val) -> Hint | None:
+    plain = value.value if isinstance(value, Known) else None
+    return HintConst(plain) if isinstance(plain, bool | int | float | str) else None
+
+
 def make_arguments(
     body: Body,
     signature: BlockSignature,
@@ -92,9 +123,9 @@ def make_arguments(
     *,
     hinted: bool = True,
 ) -> Iterator[Argument]:
-    """The compile-time arguments of a call, in the order of the signature. `defaults` are what a
-    whole model, which nobody calls, has for arguments that were left out; `hinted` is that of
-    `open_frame`."""
+    """The compile-time arguments of a call, in the order of the signature. `defaults` are what it
+    has for arguments that were left out; those of a whole model, which nobody calls, are in its
+    own names. `hinted` is that of `open_frame`."""
     for spec in signature.parameters:
         value = body.names[0][spec.name]
         tensors = value.items if isinstance(value, ListValue) else (value,)
