@@ -112,3 +112,12 @@ def test_a_reader_that_went_away_is_told_without_a_traceback(tmp_path: Path) -> 
     )
     assert "Broken pipe" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-"])
+def test_a_closed_output_is_no_fault(closed: str, tmp_path: Path) -> None:
+    folder = write_script(tmp_path)
+    command = f"'{sys.executable}' train.py --device cpu {closed}"
+    done = subprocess.run(command, shell=True, cwd=folder, env=one_thread(), check=False)
+    assert done.returncode == 0
+    assert (folder / "run" / "results.json").exists()

@@ -65,7 +65,8 @@ def train_epoch($epoch_parameters, columns: list[Tensor]) -> float:
     order = np.random.default_rng([SEED, epoch]).permutation(rows)[: steps * BATCH]
     batches = torch.from_numpy(order).to(device).split(BATCH)
     losses = torch.zeros(steps, device=device)
-    bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=RANK > 0 or None)
+    hidden = RANK > 0 or sys.stderr is None or None  # None: where no terminal is
+    bar = tqdm(batches, f"epoch {epoch}", leave=False, disable=hidden)
     for step, chosen in enumerate(bar):
         batch = [column[chosen[RANK::WORLD]] for column in columns]
         with torch.autocast(device.type, $autocast):  #? autocast
