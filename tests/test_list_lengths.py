@@ -282,3 +282,26 @@ def test_defaults_of_blocks_follow_what_they_are_made_from(width: str) -> None:
     assert "self.a = G(width, width, 2 * width, 2 * width + width)" in text
     assert "self.last = G(m, 7, 14, 14 + m)" in text
     assert_arguments_mean_the_same(LEFT_OUT, "M", {"width": width}, {"batch": 2})
+
+
+@pytest.mark.parametrize("width", ["16", "5"])
+@pytest.mark.parametrize(
+    "block",
+    [
+        "block g(x: f32[n, k], sizes: list = [k, 2 * k]) {\n"
+        "for i, s in enumerate(sizes) { x = x -> dense(s) as e[i] }\n return x -> dense(3) as l }",
+        "block g(x: f32[n, k], times: int = k // 4) {\n"
+        "for i in 0..times { x = x -> dense(k) as e[i] }\n return x -> dense(3) as l }",
+    ],
+)
+def test_defaults_that_loops_go_through_are_followed_or_not_offered(block: str, width: str) -> None:
+    spec = f"""
+{block}
+model M(width: int = 8) {{
+    input x: f32[batch, 6]
+    h = x -> dense(width) as stem
+    output y = g(h) as c -> g as d
+}}
+"""
+    values = {"width": width} if "width" in offered(spec) else {}
+    assert_arguments_mean_the_same(spec, "M", values, {"batch": 2})

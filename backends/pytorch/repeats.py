@@ -22,7 +22,7 @@ from backends.pytorch.merged import (
     Setting,
 )
 from backends.pytorch.naming import MARK
-from backends.pytorch.terms import Form, Hole, Many, Operand, Tree, same_value, subtrees
+from backends.pytorch.terms import Form, Hole, Many, Operand, Tree, same_value, subtrees, variables
 from backends.pytorch.turns import LoopFrame, TurnFrame, Unfoldable, find_owner
 from compiler.ir.graph import Decision, Frame
 from compiler.ir.hint import Hint, HintName, hint_names
@@ -255,11 +255,10 @@ def find_silent(target: Class) -> set[Span]:
             continue
         for variant in item.variants:
             assert isinstance(variant.constructor, Tree)
-            over = variant.constructor.parts[0]
-            assert isinstance(over, Many)
-            names = any(True for hint in over.hints for _ in hint_names(hint))
-            if over.solution is None and names:
-                found |= {inner.repeat.loop}
+            for over in variables(variant.constructor.parts[0]):
+                names = any(True for hint in over.hints for _ in hint_names(hint))
+                if over.solution is None and names:
+                    found |= {inner.repeat.loop}
     return found
 
 

@@ -124,7 +124,7 @@ class _Binder:
                     self.body.names[0][spec.name] = POISON
                     continue
                 item = Given(self.body.evaluate(default), default.span)
-                hint = item.value.hint if isinstance(item.value, Known) else None
+                hint = find_hint(item.value)
                 if hint is not None and any(True for _ in hint_names(hint)):
                     self.body.defaults[spec.name] = hint
             value = self.convert_value(spec, item)
