@@ -18,11 +18,12 @@ from typer.testing import CliRunner
 
 from compiler.compression.base import WeightedNet
 from compiler.compression.world import World
+from compiler.data.loading import load_data
 from compiler.diagnostics import CompileError
 from compiler.ir.weights import read_weights, write_weights
 from compiler.program import Figure
 from tests.elaborating import build as build_net
-from tests.variant_folder import SPEC, Folder
+from tests.variant_folder import SHARES, SPEC, TRAINED, Folder
 from weft.api import WeftError, load
 from weft.building.nearest import Measurement, take_figure
 from weft.cli.main import app
@@ -114,6 +115,35 @@ def test_the_report_says_what_was_measured(folder: Folder) -> None:
     text = (folder.out / "report.md").read_text()
     assert "| require `size <= 8KiB` | pass: " in text
     assert "| stem | dense | 16×64 | 1,040 | 2,080 | 8 |" in text
+
+
+def test_the_error_counts_all_rows_of_the_last_split(tmp_path: Path) -> None:
+    made = Folder(tmp_path)
+    text = TRAINED.replace(SHARES, "train=10%, val=10%, test=80%").replace("epochs 8", "epochs 2")
+    text += "variant tiny of fit { apply prune(channels=50%)  target cpu  require error <= 500% }"
+    made.build(spec=text)
+    program = load(tmp_path / "spec.weft").program
+    rows = load_data(program.trains["fit"].data).rows["test"]
+    assert len(rows) > 1000
+    images = (load_digits().images[rows].reshape(-1, 64) / 16).astype(np.float32)
+
+    def run(name: str) -> Any:
+        path = str(made.out / name)
+        session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return cast("Any", session.run(None, {"image": images})[0]).astype(np.float64)
+
+    found, expected = run("tiny.onnx"), run("tiny/base.onnx")
+
+    def measure(count: int) -> float:
+        difference = np.linalg.norm(found[:count] - expected[:count])
+        return float(difference / np.linalg.norm(expected[:count]))
+
+    error = made.report()["figures"]["tiny"]["error"]
+    assert error == pytest.approx(measure(len(rows)), rel=1e-5)
+    assert error != pytest.approx(measure(512), rel=1e-3)
+    spread = np.sqrt(np.sum((found - expected) ** 2) / np.sum((expected - expected.mean(0)) ** 2))
+    of_spread = made.report()["figures"]["tiny"]["error_of_spread"]
+    assert of_spread == pytest.approx(spread, rel=1e-5)
 
 
 def test_the_page_stands_alone(folder: Folder) -> None:

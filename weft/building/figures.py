@@ -209,9 +209,10 @@ def measure_error(
     return OutputError(error, max((one.ratio for one in spreads.values()), default=0.0))
 
 
-def draw_rows(place: NetOfTrain, split: str, rows: int = 512) -> Iterator[Mapping[str, Array]]:
-    """Inputs of the first rows of a split, in batches."""
-    chosen = place.data.rows[split][:rows]
+def read_rows(place: NetOfTrain, split: str) -> Iterator[Mapping[str, Array]]:
+    """Inputs of all rows of a split, in batches: a contract that bounds what is computed of them
+    speaks of the split, whose rows may lie in any order."""
+    chosen = place.data.rows[split]
     inputs = choose_inputs(place, chosen)
     for start in range(0, len(chosen), place.train.batch):
         yield {name: array[start : start + place.train.batch] for name, array in inputs.items()}

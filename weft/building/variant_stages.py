@@ -25,9 +25,9 @@ from weft.building.figures import (
     Contender,
     OutputError,
     count_figures,
-    draw_rows,
     measure_error,
     measure_split,
+    read_rows,
     time_contenders,
 )
 from weft.building.finished import open_variant
@@ -302,11 +302,11 @@ class VariantStages:
     def find_error(
         self, own: Contender, base: Contender, splits: Sequence[str], target: Target
     ) -> OutputError:
-        """The output error of a variant, on the last split, or on synthetic inputs."""
+        """The output error of a variant, on all rows of the last split, or on synthetic inputs."""
         first = open_session(own.path, device=self.workshop.device)
         second = open_session(base.path, device=self.workshop.device)
         if own.place is not None and splits:
-            return measure_error(first, second, draw_rows(own.place, splits[-1]))
+            return measure_error(first, second, read_rows(own.place, splits[-1]))
         batches = (draw_inputs(own.wrapped, target, seed) for seed in range(8))
         return measure_error(first, second, batches)
 
