@@ -150,7 +150,7 @@ def test_inputs_that_do_not_fit(weft: Weft) -> None:
     np.save("wide.npy", np.zeros((1, 9), np.float32))
     assert "error[W0912]" in weft("run", model, "x=wide.npy")
     np.save("text.npy", np.array([["a", "b", "c"]]))
-    assert "could not convert" in weft("run", model, "x=text.npy")
+    assert "error[W1421]" in weft("run", model, "x=text.npy")
     Path("x.npy").write_bytes(b"")
     Path("x.npz").write_text("nothing")
     Path("x.png").write_text("nothing")

@@ -16,8 +16,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_state
 
+from backends.onnx_runtime.casting import cast_exactly, name_dtype
 from compiler.diagnostics import CompileError
 from compiler.files import parse_json
+from compiler.messages.files import BadInput
 from compiler.messages.verification import DeviceMissing, ModelRefused
 from compiler.messages.wording import list_words
 from compiler.tensor import DType
@@ -39,6 +41,10 @@ REFUSALS: tuple[type[Exception], ...] = (
 )
 """What ONNX Runtime raises: an exception for each of its status codes, which share no base of their
 own, and Python's where inputs have the wrong names or types."""
+
+
+UNNAMED = "?"
+"""How an axis is shown that has neither a size nor a name in the file."""
 
 
 class Device(StrEnum):
@@ -126,9 +132,43 @@ class Session:
         return tuple(found)
 
     def cast_inputs(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """Arrays in the dtypes that the model's inputs have."""
+        """Arrays in the dtypes that the model's inputs have.
+
+        Raises:
+            CompileError: an input's dtype does not hold the values of its array.
+        """
         kinds = {item.name: _NUMPY.get(item.type) for item in self.runtime.get_inputs()}
-        return {name: np.asarray(array, dtype=kinds.get(name)) for name, array in arrays.items()}
+        return {
+            name: cast_exactly(name, np.asarray(array), np.dtype(kind))
+            if (kind := kinds.get(name)) is not None
+            else np.asarray(array)
+            for name, array in arrays.items()
+        }
+
+    def check_shapes(self, arrays: Mapping[str, Array]) -> None:
+        """Holds the shapes of arrays against those of the model's inputs.
+
+        Raises:
+            CompileError: an array has other axes than its input, or a named dim has two sizes.
+        """
+        sizes: dict[str, tuple[int, str]] = {}
+        for name, port in self.input_ports.items():
+            shape = arrays[name].shape
+            if len(shape) != len(port.shape) or any(
+                isinstance(dim, int) and dim != size
+                for dim, size in zip(port.shape, shape, strict=True)
+            ):
+                given = Port(name_dtype(arrays[name].dtype), shape)
+                reason = f"the input `{name}` is {port} in the file, and the array is {given}"
+                raise CompileError([BadInput(None, reason)])
+            for dim, size in zip(port.shape, shape, strict=True):
+                if not isinstance(dim, str) or dim == UNNAMED:
+                    continue
+                first, where = sizes.setdefault(dim, (size, name))
+                if first != size:
+                    reason = f"the dim `{dim}` is {first} in the array of `{where}`, and {size} in "
+                    reason += f"that of `{name}`: the input is {port} in the file"
+                    raise CompileError([BadInput(None, reason)])
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name.
@@ -243,7 +283,7 @@ def _read_port(item: Any) -> Port:
     """The type of an input or output of ONNX Runtime."""
     kind = _NUMPY.get(item.type)
     dtype = DType.of_numpy(np.dtype(kind)) if kind is not None else None
-    shape = (size if isinstance(size, int) else size or "?" for size in item.shape)
+    shape = (size if isinstance(size, int) else size or UNNAMED for size in item.shape)
     return Port(str(dtype) if dtype is not None else item.type, tuple(shape))
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, final
+
+import numpy as np
 
 from compiler.diagnostics import Message
 from compiler.records import dataclass
+from compiler.tensor import DType
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,63 @@ class BadInput(Message):
 
     def title(self) -> str:
         return self.reason
+
+
+@final
+@dataclass(frozen=True)
+class LossyCast(Message):
+    """An array given to an ONNX file has a value that the dtype of the input does not hold.
+
+    An array of another dtype than the input is cast where every value stays what it is; only
+    floating-point numbers may be rounded to fewer bits. A cast that would cut off fractions, wrap
+    whole numbers around, or turn numbers into NaN or infinity is refused.
+    """
+
+    code: ClassVar[str] = "W1420"
+
+    name: str
+    dtype: DType
+    given: str
+    value: str
+    index: tuple[int, ...]
+
+    def title(self) -> str:
+        found = f"the array is {self.given} with {self.value} at {list(self.index)}"
+        return f"the input `{self.name}` is {self.dtype}, and {found}"
+
+    def help(self) -> str:
+        if self.dtype is DType.BOOL:
+            return "give booleans: `array != 0` makes them of numbers"
+        low, high = self.dtype.range
+        if self.dtype.is_float:
+            name, exact = self.dtype.numpy.name, 2 ** (np.finfo(self.dtype.numpy).nmant + 1)
+            return (
+                f"{self.dtype} holds whole numbers up to {exact} exactly, and ends at {high:.5g}:"
+                f' `array.clip(-{high:.5g}, {high:.5g}).astype("{name}")` loses them on purpose'
+            )
+        return (
+            f"{self.dtype} holds whole numbers from {low} to {high}: save the array with"
+            f" `dtype={self.dtype.numpy.name}`, not scaled or normalized"
+        )
+
+
+@final
+@dataclass(frozen=True)
+class NotNumbers(Message):
+    """An array given to an ONNX file holds text, times, records or complex numbers; Weft turns none
+    of them into the numbers that the input takes."""
+
+    code: ClassVar[str] = "W1421"
+
+    name: str
+    dtype: DType
+    given: str
+
+    def title(self) -> str:
+        return f"the input `{self.name}` is {self.dtype}, and the array is `{self.given}`"
+
+    def help(self) -> str:
+        return f"save the array with `dtype={self.dtype.numpy.name}`"
 
 
 @dataclass(frozen=True)

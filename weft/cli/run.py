@@ -87,11 +87,8 @@ def _read_inputs(pairs: Iterable[str], session: Session) -> Mapping[str, NDArray
         raise CompileError(
             [BadInput(None, f"input `{missing[0]}` is missing: give {missing[0]}=FILE")]
         )
-    try:
-        return session.cast_inputs(arrays)
-    except (ValueError, TypeError) as error:  # text, times, records
-        reason = f"the model refuses the inputs: {error}"
-        raise CompileError([BadInput(None, reason)]) from error
+    session.check_shapes(arrays)
+    return session.cast_inputs(arrays)
 
 
 def _read_array(path: Path, name: str) -> NDArray[Any]:
