@@ -112,7 +112,8 @@ def test_another_text_of_the_spec_is_said(built: Path) -> None:
     ("spec", "reason"),
     [
         (SPEC.replace("fit", "other"), "it holds the net `fit`, not `other`"),
-        (SPEC.replace("width: int = 4", "width: int = 5"), "its weight `stem.weight` is 4 × 64"),
+        (SPEC.replace("width: int = 4", "width: int = 5"),
+         "its tensor `stem.weight` is f32[4, 64], that of the net f32[5, 64]"),
         (SPEC.replace("fit of Net", "fit of Deep").replace("deploy tiny", "deploy fit"),
          "the net has no weight `stem.weight`"),
         (SPEC.replace("logits", "scores"), "its outputs are `logits`, those of the deployment"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backends.onnx_graph.check import read_shapes
+from backends.onnx_graph.check import read_types
 from backends.onnx_runtime.session import Port, Session
 from compiler.diagnostics import CompileError
 from compiler.ir.graph import Graph, Value
@@ -25,7 +25,7 @@ from weft.verifying import list_onnx
 class OnnxFile:
     """A file that was opened. `hashes` are those of the file, and of what lies beside it with
     large weights; `made_of` is the name of the net if Weft wrote it, `spec_hash` that of the text
-    of its spec, `weights` are shapes by name."""
+    of its spec, `weights` are types by name."""
 
     path: Path
     size: int
@@ -35,7 +35,7 @@ class OnnxFile:
     labels: tuple[str, ...]
     made_of: str
     spec_hash: str
-    weights: Mapping[str, tuple[int, ...]]
+    weights: Mapping[str, Port]
 
     def rows(self, spec_hash: str) -> Iterator[tuple[str, str]]:
         """What it is, as (what, text); `spec_hash` is that of the spec it is held against."""
@@ -93,7 +93,7 @@ def inspect(path: Path, session: Session) -> OnnxFile:
         read_labels(path, session),
         session.net_name,
         session.metadata.get("spec_hash", ""),
-        read_shapes(path),
+        {name: Port(*found) for name, found in read_types(path).items()},
     )
 
 
@@ -126,16 +126,15 @@ def find_difference(file: OnnxFile, deploy: Deploy) -> str:
 
 def _find_other_weights(file: OnnxFile, graph: Graph) -> Iterator[str]:
     """What tells the weights of a file from those of a net, by their paths."""
-    for name, shape in file.weights.items():
+    for name, found in file.weights.items():
         known = graph.parameter.get(name)
         if known is None:
-            if name.endswith(".weight") and len(shape) > 1:
+            if name.endswith(".weight") and len(found.shape) > 1:
                 yield f"the net has no weight `{name}`"
             continue
         wanted = known.value.type.known_shape
-        if wanted is not None and sorted(wanted) != sorted(shape):
-            sizes = " × ".join(map(str, shape))
-            yield f"its weight `{name}` is {sizes}, that of the net {known.value.type}"
+        if wanted is not None and sorted(wanted) != sorted(map(int, found.shape)):
+            yield f"its tensor `{name}` is {found}, that of the net {known.value.type}"
 
 
 def _may_be(found: Port, wanted: TensorType) -> bool:

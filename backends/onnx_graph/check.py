@@ -10,6 +10,8 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx.shape_inference import InferenceError
 
+from backends.onnx_graph.dtypes import name_type
+
 LARGE = 1024
 """Initializers with more bytes than this are weights; smaller ones may be shapes that shape
 inference reads."""
@@ -70,10 +72,12 @@ def _check_free_dims(
                 raise MalformedModel(f"the size {size} is fixed to {found.dim_value}")
 
 
-def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Shapes of the constants of a model by name, without what lies beside the file."""
+def read_types(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Dtypes and shapes of the constants of a model by name, without what lies beside the file."""
     model = onnx.load(path, load_external_data=False)
-    return {item.name: tuple(item.dims) for item in model.graph.initializer}
+    return {
+        item.name: (name_type(item.data_type), tuple(item.dims)) for item in model.graph.initializer
+    }
 
 
 def read_opset(path: Path) -> int:

@@ -33,6 +33,12 @@ def onnx_dtype(dtype: DType) -> ir.DataType:
     return _TO_ONNX[dtype]
 
 
+def name_type(number: int) -> str:
+    """What Weft calls an element type of ONNX; ONNX's name where Weft has it not."""
+    kind = ir.DataType(number)
+    return next((str(dtype) for dtype, known in _TO_ONNX.items() if known is kind), kind.name)
+
+
 def element_type(dtype: DType, array: object) -> ir.DataType:
     """The ONNX element type of an initializer."""
     return array.kind if isinstance(array, PackedArray) else onnx_dtype(dtype)

@@ -12,7 +12,7 @@ from compiler.data.loading import LoadedData, load_data
 from compiler.data.rounding import check_rounding
 from compiler.data.targets import check_columns, check_targets
 from compiler.diagnostics import CompileError, Message, Sink
-from compiler.ir.graph import Node
+from compiler.ir.graph import Graph, Node
 from compiler.messages.columns import FewOfAClass, NotANumber, NothingToFit
 from compiler.ops.base import Array
 from compiler.program import Train
@@ -96,13 +96,37 @@ def _name_inputs(node: Node) -> set[str]:
 
 
 def _report_broken(loaded: LoadedData, name: str, column: Array, rows: Array) -> NotANumber:
-    """The message of a column that is not finite everywhere."""
-    flat = column.reshape(len(column), -1)
-    broken = np.isnan(flat).any(1)
-    infinite = not broken.any()
-    if infinite:
-        broken = np.isinf(flat).any(1)
-    data, row = loaded.data, int(rows[broken].min())
+    """The message of a column that is not finite everywhere; of the column of the source where
+    the fault is in that one."""
+    broken, infinite = _find_broken(column)
+    data = loaded.data
     output = next(o for o in data.columns.outputs if o.name == name)
-    computed = all(np.isfinite(a[row]).all() for a in loaded.raw.values() if a.dtype.kind == "f")
-    return NotANumber(output.origin or data.span, name, int(broken.sum()), row, infinite, computed)
+    span, row = output.origin or data.span, int(rows[broken].min())
+    for raw in _find_sources(data.columns, output.value.name):
+        array = loaded.raw[raw]
+        if array.dtype.kind != "f" or np.isfinite(array[row]).all():
+            continue
+        broken, infinite = _find_broken(array[rows], bool(np.isinf(array[row]).any()))
+        row = int(rows[broken].min())
+        return NotANumber(span, raw, int(broken.sum()), row, infinite, source=True)
+    return NotANumber(span, name, int(broken.sum()), row, infinite)
+
+
+def _find_broken(column: Array, infinite: bool = False) -> tuple[Array, bool]:
+    """The rows of a column that hold NaN, or else infinity; and which of them it is."""
+    flat = column.reshape(len(column), -1)
+    missing: Array = np.asarray(np.isnan(flat).any(1))
+    if infinite or not missing.any():
+        return np.asarray(np.isinf(flat).any(1)), True
+    return missing, False
+
+
+def _find_sources(graph: Graph, name: str) -> list[str]:
+    """The inputs that a value is computed from, in the order of the graph."""
+    needed, pending = {name}, [name]
+    while pending:
+        node = graph.producers.get(pending.pop())
+        found = _name_inputs(node) - needed if node is not None else set()
+        needed |= found
+        pending.extend(found)
+    return [item.name for item in graph.inputs if item.name in needed]

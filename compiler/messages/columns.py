@@ -91,22 +91,26 @@ class NotANumber(Message):
     cells: int
     row: int
     infinite: bool
-    computed: bool = False
-    """Whether the source has numbers in all cells of that row."""
+    source: bool = False
+    """Whether the column is one of the source; else it is computed from columns that have numbers
+    in that row."""
 
     def title(self) -> str:
         what = "infinity" if self.infinite else "NaN"
-        return f"the column `{self.column}` holds {what}"
+        place = " in the source" if self.source else ""
+        return f"the column `{self.column}` holds {what}{place}"
 
     def label(self) -> str:
         return f"in {count(self.cells, 'row')}, the first is row {self.row:,}"
 
     def help(self) -> str:
+        if self.source and self.infinite:
+            return f"give the rows a number in the data, or `clip({self.column}, -1e6, 1e6)`"
+        if self.source:
+            return f'`{self.column} = fill({self.column}, "median")` replaces empty cells'
         if self.infinite:
             return "logarithms of 0 and divisions by 0 give infinity: `log(x + 1)`, `x / (y + 1)`"
-        if self.computed:
-            return "no cell is empty there: `log` and `sqrt` of what is below 0 give NaN, and 0 / 0"
-        return f'`{self.column} = fill({self.column}, "median")` replaces empty cells'
+        return "no cell is empty there: `log` and `sqrt` of what is below 0 give NaN, and 0 / 0"
 
 
 @final

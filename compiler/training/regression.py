@@ -104,8 +104,9 @@ class R2(Comparison):
     target's mean, below 0 worse. Takes one number per row: `[n]` or `[n, 1]`. Where the target
     does not vary it is 1 for a perfect prediction and 0 for any other, as in scikit-learn.
 
-    - `mask`: a bool for each row: whether it counts.
-    - `weight`: a number for each row: how much it counts.
+    - `mask`: a bool for each entry of the target, in its shape: whether it counts. To a target
+      `[n, 1]` belongs a mask `[n, 1]`.
+    - `weight`: a number for each entry, in the same shape: how much it counts.
     """
 
     name: ClassVar[str] = "r2"
