@@ -10,7 +10,7 @@ import pytest
 
 from compiler.data.loading import load_data
 from compiler.data.validation import validate_data
-from compiler.diagnostics import Sink
+from compiler.diagnostics import Message, Severity, Sink
 from compiler.driver import check_source
 from compiler.elaborate.words import CLAUSES
 from compiler.ir.evaluate import evaluate
@@ -261,6 +261,70 @@ deploy Net as onnx
     assert str(deploys["fresh"].graph.outputs[0].value.type) == "f32[batch, 3]"
     assert str(deploys["Net"].graph.outputs[0].value.type) == "f32[batch, 4]"
     assert str(deploys["Net_2"].graph.outputs[0].value.type) == "f32[batch, 10]"
+
+
+def find_error(text: str) -> Message:
+    sink = Sink()
+    check_source(Source("spec.weft", text), sink=sink)
+    (found,) = [m for m in sink.messages if m.severity is Severity.ERROR]
+    return found
+
+
+FLOWERS = """
+model Net() {
+    input features: f32[batch, 4]
+    output BODY
+}
+data iris {
+    source sklearn("iris")
+    kind = one_hot(label)
+    split random(seed=0), train=80%, val=20%
+}
+train fit of Net on iris {
+    minimize LOSS with adamw(lr=1e-3)
+    batch 16  epochs 1
+}
+"""
+ORDER, OTHER = '["setosa", "versicolor", "virginica"]', '["virginica", "setosa", "versicolor"]'
+
+
+@pytest.mark.parametrize(
+    ("body", "loss", "outputs"),
+    [
+        ("logits = features -> dense(3)", "cross_entropy(logits, label)", ""),
+        ("logits = features -> dense(3)", "cross_entropy(logits / 2, cast(kind, f32))", ""),
+        ("logs = features -> dense(3) -> log_softmax(axis=1)", "nll(logs, label)", ""),
+        (
+            "y = features -> dense(3)\n    output p = y -> softmax(axis=1)",
+            "cross_entropy(y, label)",
+            "outputs p",
+        ),
+    ],
+)
+@pytest.mark.parametrize("variant", ["", "variant tiny of fit { apply quantize(stored8) }\n"])
+def test_labels_stand_where_their_classes_do(
+    body: str, loss: str, outputs: str, variant: str
+) -> None:
+    text = FLOWERS.replace("BODY", body).replace("LOSS", loss) + variant
+    text += f"deploy {'tiny' if variant else 'fit'} as onnx {{ {outputs}  labels WORDS }}\n"
+    check_text(text.replace("WORDS", ORDER))
+    check_text(text.replace("WORDS", '["eins", "zwei", "drei"]'))
+    check_text(text.replace("WORDS", '["virginica", "setosa", "iris"]'))
+    fault = find_error(text.replace("WORDS", OTHER))
+    assert fault.code == "W1415"
+    assert fault.label().endswith("class 0 is `setosa`, not `virginica`")
+    assert "`virginica`, `setosa` and `versicolor`" in fault.label()
+    assert str(fault.help()).endswith("`setosa`, `versicolor` and `virginica`")
+
+
+@pytest.mark.parametrize(
+    ("scores", "target"),
+    [("logits", "(label + 1) % 3"), ("logits", "2 - label"), ("flip(logits, axis=1)", "label")],
+)
+def test_labels_of_codes_that_are_computed_are_the_authors(scores: str, target: str) -> None:
+    text = FLOWERS.replace("BODY", "logits = features -> dense(3)")
+    text = text.replace("LOSS", f"cross_entropy({scores}, {target})")
+    check_text(text + f"deploy fit as onnx {{ labels {OTHER} }}\n")
 
 
 def test_deployed_net_of_several_is_called_as_it_is_stored() -> None:

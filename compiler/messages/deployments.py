@@ -209,6 +209,35 @@ class LabelCount(Message):
 
 @final
 @dataclass(frozen=True)
+class LabelOrder(Message):
+    """The labels are the words of the column that the net is trained on, in another order than
+    their codes, so that every class would be called by the word of another one. The codes of a
+    table's column are the places of its words in sorted order, those of folders of images too.
+    Labels that are other words, translated ones for instance, are taken as they are."""
+
+    code: ClassVar[str] = "W1415"
+    bad: ClassVar[str] = deploy_spec('labels ["{9 - i}" for i in 0..10]')
+    good: ClassVar[str] = deploy_spec('labels ["{i}" for i in 0..10]')
+
+    column: str
+    found: tuple[str, ...]
+    words: tuple[str, ...]
+
+    def title(self) -> str:
+        return f"the labels are in another order than the classes of `{self.column}`"
+
+    def label(self) -> str:
+        pairs = zip(self.found, self.words, strict=True)
+        place = next(i for i, (one, other) in enumerate(pairs) if one != other)
+        there = f"class {place} is `{self.words[place]}`, not `{self.found[place]}`"
+        return f"are {list_words(self.found)}; {there}"
+
+    def help(self) -> str:
+        return f"write them in the order of the classes: {list_words(self.words)}"
+
+
+@final
+@dataclass(frozen=True)
 class UnknownOutput(Message):
     """The net has no output of this name."""
 

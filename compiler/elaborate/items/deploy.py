@@ -10,6 +10,7 @@ from compiler.elaborate.arithmetic import whole
 from compiler.elaborate.context import Body
 from compiler.elaborate.describing import describe
 from compiler.elaborate.files import FileScope
+from compiler.elaborate.items.class_words import find_class_words
 from compiler.elaborate.items.given import add_computed
 from compiler.elaborate.items.operands import (
     Once,
@@ -33,6 +34,7 @@ from compiler.messages.deployments import (
     FixedAgainstTarget,
     InputOfAnotherNet,
     LabelCount,
+    LabelOrder,
     OpsetOutOfRange,
     UnknownDim,
     UnknownOutput,
@@ -110,7 +112,7 @@ class DeployRun:
             return None
         self.check_dims(graph)
         self.check_fixed(subject, measured=first)
-        self.check_labels(graph)
+        self.check_labels(graph, subject)
         if self.scope.session.faults > before:
             return None
         return Deploy(
@@ -284,8 +286,8 @@ class DeployRun:
                 fault = FixedAgainstTarget(name.span, name.text, size, other, variant.name)
                 self.body.report(fault)
 
-    def check_labels(self, graph: Graph) -> None:
-        """Whether there is a label for each class."""
+    def check_labels(self, graph: Graph, subject: Subject) -> None:
+        """Whether there is a label for each class, and each stands where its class does."""
         if self.labels is None:
             return
         texts, span = self.labels
@@ -295,3 +297,10 @@ class DeployRun:
         if classes is not None and classes != len(texts):
             type_ = str(output.value.type)
             self.body.report(LabelCount(span, len(texts), output.name, type_, classes))
+            return
+        if not subject.source:
+            return
+        train = self.trains[subject.source].train
+        known = find_class_words(train, subject.trained, output.name)
+        if known is not None and texts != known.words and sorted(texts) == sorted(known.words):
+            self.body.report(LabelOrder(span, known.column, texts, known.words))
