@@ -236,6 +236,46 @@ def test_schedules_with_units() -> None:
     assert group.optimizer == Sgd(lr=0.1, schedule=schedule)
 
 
+@pytest.mark.parametrize(
+    ("scores", "function"),
+    [
+        ("sigmoid(logits[:, 0])", "sigmoid"),
+        ("cast(hard_sigmoid(logits)[:, 0], f32)", "hard_sigmoid"),
+        ("softmax(logits, axis=1)[:, 1]", "softmax"),
+        ("sigmoid(logits[:, 0]) - 0.5", ""),
+        ("cast(sigmoid(logits[:, 0]) > 0.5, f32)", ""),
+        ("logits[:, 0]", ""),
+    ],
+)
+@pytest.mark.parametrize("metric", ["accuracy", "binary_accuracy"])
+def test_accuracy_of_two_classes_reads_logits(metric: str, scores: str, function: str) -> None:
+    use = f"metric right = {metric}({scores}, cast(label > 4, f32))"
+    warned = find_warnings(train_text(MINIMIZE, use))
+    assert [m.code for m in warned] == (["W1416"] if function else [])
+    assert all(f"the result of `{function}`" in m.title() for m in warned)
+    assert all("`p - 0.5`" in str(m.help()) for m in warned)
+
+
+@pytest.mark.parametrize(
+    ("metric", "count"),
+    [
+        ("perplexity(softmax(logits, axis=1), label)", 1),
+        ("perplexity(log_softmax(logits, axis=1), label)", 0),
+        ("accuracy(softmax(logits, axis=1), label)", 0),
+    ],
+)
+def test_perplexity_reads_logits(metric: str, count: int) -> None:
+    warned = find_warnings(train_text(MINIMIZE, f"metric figure = {metric}"))
+    assert [m.code for m in warned] == ["W1416"] * count
+
+
+def find_warnings(text: str) -> list[Message]:
+    sink = Sink()
+    assert check_source(Source("spec.weft", text), sink=sink) is not None
+    assert all(m.severity is Severity.WARNING for m in sink.messages), sink.messages
+    return list(sink.messages)
+
+
 # --- deployments --------------------------------------------------------------------------------
 
 

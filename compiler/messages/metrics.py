@@ -109,6 +109,42 @@ class MetricInExpression(Message):
 
 @final
 @dataclass(frozen=True)
+class ProbabilitiesForLogits(Message):
+    """A metric that reads logits is given probabilities. `accuracy` of two classes in one score, as
+    `binary_accuracy` is, takes every number above 0 for the class 1: what `sigmoid` puts out always
+    is, so that the figure is the share of ones among the labels. `perplexity` applies a softmax
+    itself. Give them the logits, or what probabilities are turned into logits by."""
+
+    code: ClassVar[str] = "W1416"
+    severity: ClassVar[Severity] = Severity.WARNING
+    bad: ClassVar[str] = train_spec(
+        "metric right = accuracy(sigmoid(logits[:, 0]), cast(label > 4, f32))"
+    )
+    good: ClassVar[str] = train_spec("metric right = accuracy(logits[:, 0], cast(label > 4, f32))")
+
+    metric: str
+    function: str
+    why: str  # "applies a softmax itself"
+    logits: str  # "p - 0.5"
+    place: Span | None
+
+    def title(self) -> str:
+        return f"the metric `{self.metric}` gets the result of `{self.function}`"
+
+    def label(self) -> str:
+        return f"`{self.metric}` {self.why}"
+
+    def labels(self) -> Sequence[Label]:
+        return (Label(self.place, f"`{self.function}` is applied here"),) if self.place else ()
+
+    def help(self) -> str:
+        return (
+            f"give it the logits, before `{self.function}`, or `{self.logits}` of probabilities `p`"
+        )
+
+
+@final
+@dataclass(frozen=True)
 class MetricIsNoNumber(Message):
     """A metric that is an expression is one number for the batch, or one for each row, whose mean
     over the split is the figure. A vector for each row, or a matrix for the batch, would be

@@ -123,6 +123,9 @@ class Metric(Described):
     the spec says it, or nobody knows."""
     best: ClassVar[float | None] = None  # what a perfect net has; None where there is no limit
     counts_rows: ClassVar[bool] = False  # a share of labels, whose differences are in points
+    of_logits: ClassVar[tuple[str, str] | None] = None
+    """Why its first operand is logits and no probabilities, and the logits of probabilities `p`;
+    None where it may be either."""
 
     @abstractmethod
     def check(self, types: Sequence[TensorType]) -> None:

@@ -94,6 +94,10 @@ class BinaryAccuracy(LabelComparison):
     better: ClassVar[Direction | None] = "higher"
     best: ClassVar[float | None] = 1.0
     counts_rows: ClassVar[bool] = True
+    of_logits: ClassVar[tuple[str, str] | None] = (
+        "takes every number above 0 for a 1, as every probability is",
+        "p - 0.5",
+    )
     operands: ClassVar[tuple[Operand, ...]] = compare("logits", "labels")
     ignore_index: int | None = None
 
@@ -199,6 +203,7 @@ class Perplexity(ScoreComparison):
     name: ClassVar[str] = "perplexity"
     better: ClassVar[Direction | None] = "lower"
     best: ClassVar[float | None] = 1.0
+    of_logits: ClassVar[tuple[str, str] | None] = ("applies a softmax itself", "log(p)")
     operands: ClassVar[tuple[Operand, ...]] = compare("logits", "labels")
     axis: int | None = None
     ignore_index: int = -100

@@ -1,4 +1,5 @@
-"""Whether the loss and the metrics of a train agree on which labels count, and on the classes."""
+"""Whether the loss and the metrics of a train agree on which labels count, and on the classes, and
+whether metrics of logits are given logits."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from compiler.diagnostics import Message
 from compiler.ir.graph import Graph, Node
-from compiler.messages.metrics import AxesDisagree, RowsDisagree
+from compiler.messages.metrics import AxesDisagree, ProbabilitiesForLogits, RowsDisagree
 from compiler.ops.class_losses import ClassLoss
 from compiler.program import MetricUse
 from compiler.records import dataclass
@@ -49,6 +50,23 @@ def find_disagreements(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Messa
         names, places = _list_metrics(found)
         given = ignored, loss.op.name, loss.op.ignore_index, loss.node.origin.span
         yield RowsDisagree(found[0].span, names, *given, places)
+
+
+SHARES = (0.0, 1.0)
+"""What functions that make probabilities put out, whatever they are given."""
+
+
+def find_probabilities(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Message]:
+    """Metrics that read logits, and are given what a function made probabilities of."""
+    outputs = {o.name: o.value for o in step.outputs}
+    for use in uses:
+        if use.metric.of_logits is None:
+            continue
+        maker = step.producers.get(find_first(step, outputs[use.reads[0]]).name)
+        if maker is not None and maker.op.limits == SHARES:
+            why, logits = use.metric.of_logits
+            given = use.metric.name, maker.op.name, why, logits, maker.origin.span
+            yield ProbabilitiesForLogits(use.span, *given)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from compiler.elaborate.clauses import run_net
 from compiler.elaborate.context import Body
 from compiler.elaborate.describing import describe_layer
 from compiler.elaborate.files import FileScope
-from compiler.elaborate.items.agreement import find_disagreements
+from compiler.elaborate.items.agreement import find_disagreements, find_probabilities
 from compiler.elaborate.items.classes import find_missing_classes, find_misuse, reads_nothing
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_groups
@@ -196,7 +196,8 @@ class TrainRun:
             place = self.item.on[0].span
             context.body.report(NothingRead(place, self.item.name.text, columns))
         found = (find_missing_classes(step, data), find_misuse(step, data))
-        for message in chain(*found, find_disagreements(step, uses)):
+        told = (find_disagreements(step, uses), find_probabilities(step, uses))
+        for message in chain(*found, *told):
             context.body.report(message)
         groups, frozen = settle_groups(context.body, self.objective, self.settings, nets, step)
         acting = settle_regularizers(context.body, self.regularizers, nets, frozen)
