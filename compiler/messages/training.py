@@ -478,3 +478,28 @@ class DetachedGroup(Message):
             f"write `{self.optimizer} {self.patterns}` on one line if that is meant, or put "
             f"`{self.patterns}` behind the optimizer that it is for"
         )
+
+
+@final
+@dataclass(frozen=True)
+class BatchImpossible(Message):
+    """Something in a train fits together for another number of rows only than its batches have.
+
+    The first axis of all columns in a train is that of the rows, `batch`. Where a tensor has lost
+    it, or has it elsewhere, its shape agrees with those of others by chance or not at all:
+    `stack([price])` of a column `[batch]` is `[1, batch]`.
+    """
+
+    code: ClassVar[str] = "W1422"
+
+    needed: str
+    batch: int
+
+    def title(self) -> str:
+        return f"this does not fit batches of {count(self.batch, 'row')}"
+
+    def label(self) -> str:
+        return f"holds where {self.needed} only"
+
+    def help(self) -> str:
+        return "keep the axis of the rows first: `stack([a, b], axis=1)`, `x[:, 0]`"

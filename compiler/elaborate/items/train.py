@@ -32,10 +32,11 @@ from compiler.elaborate.words import find_word, make_table
 from compiler.habits import translate
 from compiler.ir.graph import Graph
 from compiler.ir.hint import HintName
+from compiler.ir.sizes import ROWS
 from compiler.messages.clauses import ClauseMissing, ReferenceMissing
 from compiler.messages.names import NotAvailable
 from compiler.messages.nets import BadLabel
-from compiler.messages.training import NetIsNoModel, NothingRead
+from compiler.messages.training import BatchImpossible, NetIsNoModel, NothingRead
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program import DataSet, EarlyStop, MetricUse, ParameterGroup, Train, TrainedNet
@@ -204,7 +205,7 @@ class TrainRun:
         if groups is None or context.graph() is None:
             return None
         made = self.assemble(data, nets, step, groups, uses, frozen, until)
-        for message in find_thin_norms(made, made.batch):
+        for message in chain(_find_impossible(made), find_thin_norms(made, made.batch)):
             context.body.report(message)
         return adapt_train(replace(made, regularizers=acting), context.body.report)
 
@@ -313,6 +314,19 @@ def _count_targets(step: Graph, uses: Iterable[MetricUse]) -> tuple[Graph, tuple
         step, counted = count_targets(step, use)
         made.append(counted)
     return step, tuple(made)
+
+
+def _find_impossible(train: Train) -> Iterator[BatchImpossible]:
+    """What asks for another number of rows than the batches of a train have."""
+    for condition in train.step.conditions:
+        left, right = condition.left, condition.right
+        if not {*left.symbols, *right.symbols} <= {ROWS}:
+            continue
+        sizes = {ROWS: train.batch}
+        found, limit = left.evaluate(sizes), right.evaluate(sizes)
+        if not (found == limit if condition.relation == "==" else found <= limit):
+            needed = f"{left} {condition.relation} {right}"
+            yield BatchImpossible(condition.origin or train.span, needed, train.batch)
 
 
 def _keep_used(graph: Graph) -> Graph:
