@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.diagnostics import CompileError, Message, did_you_mean
-from compiler.files import match_files
+from compiler.files import match_files, parse_json
 from compiler.ir.graph import Graph, Parameter
 from compiler.ir.weights import (
     COUNTER,
@@ -20,6 +20,7 @@ from compiler.ir.weights import (
     find_misfits,
     match_paths,
     path_matches,
+    read_note,
     read_weights,
 )
 from compiler.messages.tuning import TrainNotRun
@@ -140,6 +141,13 @@ def read_trained(train: Train, path: Path, span: Span | None = None) -> dict[str
         }
         _choose(part.net.graph, part.net.graph.parameters, inner, str(path), span)
     return found
+
+
+def read_progress(path: Path) -> dict[str, Any]:
+    """What a file says of the training that it is of; nothing where it is of none."""
+    note = read_note(path).get("progress")
+    progress = parse_json(note) if isinstance(note, str) else None
+    return progress if isinstance(progress, dict) else {}
 
 
 def _settle(load: LoadWeights, results: Path | None) -> LoadWeights:

@@ -29,6 +29,7 @@ from compiler.units import format_size
 from weft.building.cache import hash_text
 from weft.building.generated import GeneratedFiles
 from weft.building.progress import follow_steps
+from weft.trained_data import read_fitted
 from weft.verifying import keep_if_verified, list_onnx, verify_file
 
 Array = NDArray[Any]
@@ -114,7 +115,7 @@ def gather_weights(
     if target.weights is not None and file is None:
         return dict(target.weights), ()
     root = program.source.folder
-    fitted = fit_preprocessing(target.deploy, root) if target.deploy else {}
+    fitted = _fit(target.deploy, program, file) if target.deploy else {}
     if file is not None:
         whole = list(find_paths(target, program))
         return read_all_weights(target.graph, file, fitted, whole), ()
@@ -124,6 +125,14 @@ def gather_weights(
     if target.net.loads or not target.graph.parameters:
         return weights, ()
     return weights, (FreshWeights(target.net.span, target.name),)
+
+
+def _fit(deploy: Deploy, program: Program, file: Path | None) -> dict[str, Array]:
+    """The figures of the columns before a deployed net: those that its training fitted, where the
+    weights are of one, else of the rows at hand."""
+    train = program.trains.get(deploy.train or "")
+    known = None if train is None or file is None else read_fitted(train, file)
+    return fit_preprocessing(deploy, program.source.folder, known)
 
 
 def _need_weights(target: Target, program: Program) -> WeightsNeeded:
@@ -172,11 +181,14 @@ def write_module_weights(
     return path
 
 
-def fit_preprocessing(deploy: Deploy, folder: Path) -> dict[str, Array]:
-    """Statistics of the columns that stand before a deployed net, by their path in its graph."""
+def fit_preprocessing(
+    deploy: Deploy, folder: Path, fitted: Mapping[str, Array] | None = None
+) -> dict[str, Array]:
+    """Statistics of the columns that stand before a deployed net, by their path in its graph;
+    where a training has `fitted` them, they are its."""
     if deploy.preprocess is None:
         return {}
-    statistics = load_data(deploy.preprocess, folder).statistics
+    statistics = load_data(deploy.preprocess, folder, fitted).statistics
     known = {PREFIX + path: array for path, array in statistics.items()}
     return {path: array for path, array in known.items() if path in deploy.graph.parameter}
 

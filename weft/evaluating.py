@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backends.onnx_runtime.session import Device, Session, open_session
+from backends.onnx_runtime.session import Device, open_session
+from compiler.data.codes import describe_codes
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.loading import read_trained
 from compiler.messages.evaluating import OtherFile, WhichDeployment
@@ -17,6 +18,7 @@ from weft.building.cache import hash_text
 from weft.building.report import format_metrics
 from weft.inspecting import OnnxFile, find_difference, inspect
 from weft.measuring import NetOfTrain, find_place, measure_deployed
+from weft.trained_data import read_fitted
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Evaluated:
     split: str
     figures: Mapping[str, float]
     spec_hash: str
+    alone: bool = False
+    """Whether no training lies beside the file whose fitted figures and words its data needs."""
 
     @property
     def title(self) -> str:
@@ -37,7 +41,9 @@ class Evaluated:
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """What the file is."""
-        return self.file.rows(self.spec_hash)
+        yield from self.file.rows(self.spec_hash)
+        if self.alone:
+            yield "fitted on", "the data at hand: no training lies beside the file"
 
     def encode(self) -> dict[str, Any]:
         """The same as data."""
@@ -97,12 +103,17 @@ def measure_given(
     if any(not _are_alike(place, places[0]) for place in places):
         names = tuple(deploy.name for deploy in fitting)
         raise CompileError([WhichDeployment(None, str(path), names)])
-    measured, figures = _measure(places[0], session, path, split)
+    place = _place_beside(places[0], path)
+    measured = split or place.train.data.split.names[-1]
+    figures = measure_deployed(place, session, measured)
     spec_hash = hash_text(program.source.text)[:16]
     # Files of other variants of the train fit as well: what is said is about this file.
     own = [d.name for d in fitting if d.name == path.stem or len(deploys) == 1]
     name = own[0] if own else path.name
-    return Evaluated(name, file, measured, figures, spec_hash)
+    data = place.train.data
+    needs = bool(data.statistics or describe_codes(data.schema))
+    alone = needs and place.fitted is None
+    return Evaluated(name, file, measured, figures, spec_hash, alone)
 
 
 def _are_alike(place: NetOfTrain, other: NetOfTrain) -> bool:
@@ -111,11 +122,10 @@ def _are_alike(place: NetOfTrain, other: NetOfTrain) -> bool:
     return same_net and place.preprocess == other.preprocess
 
 
-def _measure(
-    place: NetOfTrain, session: Session, path: Path, split: str | None
-) -> tuple[str, Mapping[str, float]]:
+def _place_beside(place: NetOfTrain, path: Path) -> NetOfTrain:
+    """The place with what the training beside a file has learned and fitted, if one is there."""
     trained = path.parent / place.train.name / "best.safetensors"
-    if trained.is_file():
-        place = replace(place, weights=read_trained(place.train, trained))
-    measured = split or place.train.data.split.names[-1]
-    return measured, measure_deployed(place, session, measured)
+    if not trained.is_file():
+        return place
+    weights = read_trained(place.train, trained)
+    return replace(place, weights=weights, fitted=read_fitted(place.train, trained))

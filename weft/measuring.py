@@ -60,13 +60,15 @@ Runner = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 @dataclass(frozen=True)
 class NetOfTrain:
     """A net inside a train, whose place another form of it takes: a file, or a compressed net.
-    `weights` are the trained numbers of the train's other nets, by the train's paths."""
+    `weights` are the trained numbers of the train's other nets, by the train's paths, `fitted` the
+    figures that it fitted on its rows; without them those of the rows at hand."""
 
     train: Train
     name: str
     folder: Path
     preprocess: DataSet | None = None
     weights: Mapping[str, Array] | None = None
+    fitted: Mapping[str, Array] | None = None
 
     @cached_property
     def data(self) -> LoadedData:
@@ -75,7 +77,7 @@ class NetOfTrain:
         Raises:
             CompileError: it cannot be read.
         """
-        return load_data(self.train.data, self.folder)
+        return load_data(self.train.data, self.folder, self.fitted)
 
     @cached_property
     def calls(self) -> tuple[CallOfNet, ...]:

@@ -11,13 +11,14 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.settings import RESULTS, read_settings
 from compiler.diagnostics import CompileError, Message
 from compiler.files import parse_json, read_json
-from compiler.ir.weights import WeightsError, read_note, read_weights
+from compiler.ir.weights import WeightsError, read_weights
+from compiler.loading import read_progress
 from compiler.messages.files import FileUnreadable
 from compiler.messages.training_runs import (
     LossNotFinite,
@@ -146,23 +147,16 @@ def _refuse_damaged(out: Path, span: Span | None) -> None:
             except WeightsError as error:
                 fault = WeightsUnreadable(span, str(error), trained=True)
                 raise CompileError([fault]) from error
-            progress = _read_progress(path)
+            progress = read_progress(path)
             checksum = progress.pop("checksum", None)
             if progress and checksum != zlib.crc32(json.dumps(progress).encode()):
                 reason = f"{path}: its header is not as a training left it"
                 raise CompileError([WeightsUnreadable(span, reason, trained=True)])
 
 
-def _read_progress(path: Path) -> dict[str, Any]:
-    """What a file says of the training that it is of; nothing where it is of none."""
-    note = read_note(path).get("progress")
-    progress = parse_json(note) if isinstance(note, str) else None
-    return progress if isinstance(progress, dict) else {}
-
-
 def _find_settings(path: Path) -> Mapping[str, object]:
     """The settings that a file carries; none where it is not one of a training."""
-    found = _read_progress(path).get("settings")
+    found = read_progress(path).get("settings")
     return found if isinstance(found, dict) else {}
 
 

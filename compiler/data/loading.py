@@ -50,12 +50,16 @@ class SourcePlace:
         return Label(self.call, "read here")
 
 
-def load_data(data: DataSet, folder: Path | None = None) -> LoadedData:
+def load_data(
+    data: DataSet, folder: Path | None = None, fitted: Mapping[str, Array] | None = None
+) -> LoadedData:
     """Loads, splits and computes the columns of a data set.
 
     Args:
         data: the data set.
         folder: what the paths of its source are relative to; the spec's folder.
+        fitted: figures of a training, by the path of their statistic, in place of those of this
+            data.
 
     Raises:
         CompileError: a file is missing or broken, a split holds no row, or memory holds the rows
@@ -72,6 +76,7 @@ def load_data(data: DataSet, folder: Path | None = None) -> LoadedData:
     rows = _divide(data, len(next(iter(raw.values()))), labels)
     need_columns(data.columns, bind_sizes(data.columns, used), data.span)
     statistics = fit_statistics(data.columns, data.statistics, used, rows["train"])
+    statistics = {path: (fitted or {}).get(path, array) for path, array in statistics.items()}
     columns = evaluate_columns(data, used, statistics)
     return LoadedData(data, used, columns, rows, statistics, labels)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, final
 
 from compiler.diagnostics import Message
+from compiler.messages.wording import list_words
 from compiler.records import dataclass
 
 
@@ -225,3 +226,32 @@ class NoBestEpoch(Message):
 
     def help(self) -> str:
         return "look for what it divides by; `until stalled(val.loss, …)` goes by the loss"
+
+
+@final
+@dataclass(frozen=True)
+class OtherWords(Message):
+    """A column of words, or a text, holds other words now than the training saw. A word stands
+    for its place among them in order, so the trained net would take one word for another, and
+    figures of it would be of no use.
+    """
+
+    code: ClassVar[str] = "W1406"
+
+    train: str
+    column: str
+    trained: tuple[str, ...]
+    found: tuple[str, ...]
+
+    def title(self) -> str:
+        return f"`{self.column}` does not hold the words that `{self.train}` was trained on"
+
+    def label(self) -> str:
+        new = [word for word in self.found if word not in self.trained]
+        gone = [word for word in self.trained if word not in self.found]
+        parts = [f"new: {list_words(new)}"] if new else []
+        parts += [f"no longer there: {list_words(gone)}"] if gone else []
+        return "; ".join(parts) or f"in order: {list_words(self.found)}"
+
+    def help(self) -> str:
+        return "give data with the same words, or train anew on these (`weft build`)"

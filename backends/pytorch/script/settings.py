@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Iterator
 from itertools import chain
 
 from backends.pytorch.script.facts import Facts
+from compiler.data.codes import describe_codes
 from compiler.ir.graph import Graph
 from compiler.signature import write_call
 from compiler.writing.python import write_literal
@@ -79,11 +81,18 @@ def _find_texts(facts: Facts) -> Iterator[tuple[str, str]]:
     shares = [f"{name} {share:g}" for name, share in (*split.given, *split.shares)]
     by = [f"stratified by {split.stratify}"] if split.stratify is not None else []
     apart = [f"{split.overlap} rows apart"] if split.overlap else []
+    words = describe_codes(c for c in train.data.schema if c.name in _read_columns(facts))
+    if words:
+        yield "words", json.dumps(words, ensure_ascii=False)
     yield "split", ", ".join([split.method, f"seed {split.seed}", *shares, *by, *apart])
     if facts.starts:
         yield "start", facts.starts
     if facts.masks:
         yield "masks", facts.masks
+
+
+def _read_columns(facts: Facts) -> set[str]:
+    return {item.name for item in facts.column_graph.inputs}
 
 
 def _hash_graph(graph: Graph) -> str:
