@@ -48,10 +48,12 @@ deploy `fit` as onnx { dynamic `n~` labels ["~", "b"] }
 
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The spec, its data and a build of it beside it."""
     folder = tmp_path_factory.mktemp("strange")
     rows = "".join(f"{k % 2}.5,{k % 3}.5,{k % 2}\n" for k in range(16))
     write_text(folder / "t.csv", f"p~,q~,l~\n{rows}".replace("~", STRANGE))
     write_text(folder / "s.weft", SPEC.replace("~", STRANGE))
+    weft("build", "s.weft", "-o", "built", cwd=folder)
     return folder / "s.weft"
 
 
@@ -67,7 +69,7 @@ COMMANDS = {
     "check": (("check", "s.weft", "--data"), r"p\x1b[31m"),
     "stages": (("check", "s.weft", "--print-after", "program"), r"z\x1b[31m"),
     "train": (("train", "s.weft", "-o", "trained"), r"acc\x1b[31m"),
-    "build": (("build", "s.weft", "-o", "built", "--explain"), r"acc\x1b[31m"),
+    "build": (("build", "s.weft", "-o", "made", "--explain"), r"acc\x1b[31m"),
     "compile": (("compile", "s.weft", *WEIGHTS, "-o", "compiled"), "verified"),
     "verify": (("verify", "s.weft", *WEIGHTS), "verified"),
     "eval": (("eval", "s.weft", "fit", "--onnx", "built/fit.onnx"), r"acc\x1b[31m"),
