@@ -233,10 +233,18 @@ def find_said(target: Class) -> set[Span]:
         for variant in item.variants:  # a net is made of layers that are written here
             for tree in subtrees(variant.constructor):
                 found |= tree.target.said if isinstance(tree.target, Class) else frozenset()
-    outcomes: dict[Span, set[bool]] = {}
+    outcomes: dict[Span, dict[Frame, set[bool]]] = {}
     for decision in find_decisions(target):
-        outcomes.setdefault(decision.place, set()).add(decision.outcome)
-    return found | {place for place, both in outcomes.items() if len(both) > 1}
+        rows = outcomes.setdefault(decision.place, {})
+        rows.setdefault(decision.frame, set()).add(decision.outcome)
+    return found | {p for p, rows in outcomes.items() if _is_branch(target, list(rows.values()))}
+
+
+def _is_branch(target: Class, rows: list[set[bool]]) -> bool:
+    """Whether a condition that came out so in each call is a branch of the class: what differs
+    within a call does so from turn to turn of a loop, and a class of turns must say it."""
+    alike = target.is_turn or all(len(row) == 1 for row in rows)
+    return alike and len(set[bool]().union(*rows)) > 1
 
 
 def find_decisions(target: Class) -> Iterator[Decision]:

@@ -294,6 +294,11 @@ class Body:
         """Runs statements in order, up to a `return`."""
         self.session.engine.execute(self, statements)
 
+    def note_decision(self, place: Span, hint: Hint | None, *, outcome: bool) -> None:
+        """Notes for generated code how a condition came out; see `Decision`."""
+        if self.home is not None and self.frame is not None:
+            self.home.root.builder.note_decision(self.frame, place, hint, outcome=outcome)
+
     def report(self, message: Message) -> None:
         """Add a diagnostic; inside a block, with the calls that led there."""
         calls = tuple(self.find_calls(message.span)) if message.span is not None else ()

@@ -36,6 +36,7 @@ from compiler.ir.hint import (
     HintList,
     HintText,
     hint_size,
+    hint_sizes,
     mark_names,
 )
 from compiler.messages.values import NotText, SizeTooLarge
@@ -193,6 +194,8 @@ def _choose(body: Body, expression: Conditional, want: Want) -> Val:
         value = body.evaluate(taken, want)
     if isinstance(value, Known):
         return Known(value.value, _choice_hint(body, expression, condition, value), value.unit)
+    if condition.hint is not None:  # no hint of a tensor says which one it is
+        body.note_decision(expression.span, mark_names(condition.hint), outcome=decided)
     return value
 
 
@@ -238,6 +241,9 @@ def _comprehend(
             if decided is None:
                 made.append(POISON)
                 return
+            hint = find_hint(condition)
+            if hint is not None and any(hint_sizes(hint)):
+                body.note_decision(generator.condition.span, mark_names(hint), outcome=True)
             if not decided:
                 continue
         value = None

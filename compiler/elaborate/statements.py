@@ -21,13 +21,12 @@ from compiler.elaborate.unpacking import bind_items, note_name, unpack
 from compiler.elaborate.values import POISON, Known, ListValue, Poison, Tensor, Val, find_hint
 from compiler.elaborate.words import find_homes
 from compiler.ir.graph import Turn, TurnName
-from compiler.ir.hint import Hint, HintName, find_readable, outer_names
+from compiler.ir.hint import HintName, find_readable, outer_names
 from compiler.messages.names import ClauseWordBound, NotAvailable, UnknownClause
 from compiler.messages.scans import InsideScan
 from compiler.messages.shapes import NotATensor
 from compiler.messages.values import SizeTooLarge
 from compiler.ops.base import OPS
-from compiler.source import Span
 from compiler.syntax import (
     Binding,
     Choice,
@@ -167,18 +166,13 @@ def _run_if(body: Body, statement: If) -> None:
     assert isinstance(condition, Known)
     guard = find_guard(condition)
     branch = statement.then if decided else statement.otherwise or ()
-    _note_decision(body, statement.span, condition.hint, outcome=decided)
+    body.note_decision(statement.span, condition.hint, outcome=decided)
     returned = body.result is not None
     with body.guarded(guard):
         body.execute(branch)
     other = statement.otherwise if decided else statement.then
     if not returned and body.result is None and _may_return(other or ()):
         body.guard = join_guards(body.guard, guard)
-
-
-def _note_decision(body: Body, place: Span, hint: Hint | None, *, outcome: bool) -> None:
-    if body.home is not None and body.frame is not None:
-        body.home.root.builder.note_decision(body.frame, place, hint, outcome=outcome)
 
 
 def _may_return(statements: Sequence[Statement]) -> bool:
@@ -211,7 +205,7 @@ def _run_for(body: Body, statement: For) -> None:
     hint = find_hint(iterable)
     over = find_readable(hint)
     if hint is not None and (over is None or outer_names(over)):
-        _note_decision(body, statement.span, hint, outcome=True)
+        body.note_decision(statement.span, hint, outcome=True)
     for number, item in enumerate(items):
         bind_items(body, statement.names, item, statement.iterable.span)
         bound = tuple(_rename_bound(body, name.text) for name in statement.names)
