@@ -102,7 +102,9 @@ class Constant(Op):
         # What the dtype holds is not rounded: 3 stays whole, as a power of negative numbers.
         if isinstance(self.value, Dim) or self.dtype is DType.BF16:
             return super().magnitudes(operands, results)
-        wanted = np.array(self.value, np.float64).reshape(self.shape or (1,) * results[0].ndim)
+        wanted = np.array(self.value, np.float64)
+        if isinstance(self.value, tuple):
+            wanted = wanted.reshape(self.shape)
         return [np.where(results[0] == wanted, 0, np.abs(results[0]))]
 
     def find_limits(self, operands: Sequence[Limits]) -> Limits:

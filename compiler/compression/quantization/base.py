@@ -29,6 +29,8 @@ class Scheme(Described):
     """The fewest bits that a number of a weight takes in the file; for bounds on sizes."""
     sparse: ClassVar[bool] = True
     """Whether weights may be stored without their zeros."""
+    leaves_own: ClassVar[bool] = False
+    """Whether it may leave weights that the same scheme would take behind it."""
     chooses: ClassVar[bool] = False
     """Whether it may find that the net is best left as it is."""
     unpacks: ClassVar[bool] = False
@@ -124,7 +126,7 @@ class Quantize(CompressionPass):
         """Behind another quantization, where that leaves it some weights."""
         if not isinstance(before, Quantize) or before.only is not None or before.except_:
             return True
-        again = type(before.scheme) is type(self.scheme) and not before.scheme.keeps_floats
+        again = type(before.scheme) is type(self.scheme) and not before.scheme.leaves_own
         return not before.scheme.stores_all and not again
 
     @property

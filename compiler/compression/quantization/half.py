@@ -67,6 +67,7 @@ class HalfScheme(Scheme):
 
     least_bits = 16.0
     sparse = False
+    leaves_own = True
     dtype: ClassVar[DType]
     keep: tuple[str, ...]
     compute: Compute
