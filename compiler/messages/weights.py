@@ -193,13 +193,8 @@ class WeightKind(AboutLayer):
 
 
 @dataclass(frozen=True)
-class WeightRange(AboutLayer):
-    """Weights hold numbers that their layer cannot take: a variance below 0, which has no root.
-
-    A training leaves no such numbers. The file is damaged, or a tensor got the name of another.
-    """
-
-    code: ClassVar[str] = "W1366"
+class _NumbersRefused(AboutLayer):
+    """`count` numbers of a weight, one of which is `found`, are not what is `expected`."""
 
     file: str
     path: str
@@ -208,9 +203,23 @@ class WeightRange(AboutLayer):
     expected: str
     layer: Span | None = None
 
-    def title(self) -> str:
+    def say(self, reason: str) -> str:
+        """The title: how many numbers of the weight, and what is wrong with them."""
         numbers = "1 number" if self.count == 1 else f"{self.count:,} numbers"
-        return f"`{self.path}` has {numbers} in `{self.file}` that it cannot have"
+        return f"`{self.path}` has {numbers} in `{self.file}` that {reason}"
+
+
+@dataclass(frozen=True)
+class WeightRange(_NumbersRefused):
+    """Weights hold numbers that their layer cannot take: a variance below 0, which has no root.
+
+    A training leaves no such numbers. The file is damaged, or a tensor got the name of another.
+    """
+
+    code: ClassVar[str] = "W1366"
+
+    def title(self) -> str:
+        return self.say("it cannot have")
 
     def label(self) -> str:
         return f"one is {self.found:.6g}, and they are {self.expected}"
@@ -220,22 +229,14 @@ class WeightRange(AboutLayer):
 
 
 @dataclass(frozen=True)
-class WeightsTooLarge(AboutLayer):
+class WeightsTooLarge(_NumbersRefused):
     """Weights are numbers that the dtype of the parameter does not hold: f32 ends at 3.4e38, f16 at
     65504, i8 at 127."""
 
     code: ClassVar[str] = "W1367"
 
-    file: str
-    path: str
-    count: int
-    found: float
-    expected: str
-    layer: Span | None = None
-
     def title(self) -> str:
-        numbers = "1 number" if self.count == 1 else f"{self.count:,} numbers"
-        return f"`{self.path}` has {numbers} in `{self.file}` that {self.expected} does not hold"
+        return self.say(f"{self.expected} does not hold")
 
     def label(self) -> str:
         return f"one is {self.found:.6g}"
