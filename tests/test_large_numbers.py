@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import pyarrow
 import pytest
 import torch
+from pyarrow import parquet
 from safetensors.numpy import load_file
 
 import weft
@@ -165,8 +167,6 @@ def write_offsets(folder: Path, kind: str) -> str:
     if kind == "npz":
         np.savez(folder / "t.npz", at=OFFSETS, gap=gaps, y=y)
         return 'npz("t.npz")'
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
     whole = pyarrow.array([int(s) if s else None for s in GAPS], pyarrow.int64())
     parquet.write_table(pyarrow.table({"at": OFFSETS, "gap": whole, "y": y}), folder / "t.parquet")
     return 'parquet("t.parquet")'

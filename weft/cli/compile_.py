@@ -98,18 +98,17 @@ def compile_command(
     if explain is not None:
         _check_pass(explain)
     folder = build or default_folder(file)
-    open_variant = partial(open_target, program, folder)
-    targets = compiling.choose_targets(program, item, open_variant)
+    targets = compiling.choose_targets(program, item, partial(open_target, program, folder))
     refuse_links(output, [*OWN, *name_outputs(target.name for target in targets)])
     both = only_onnx == only_pytorch
     place = Place(device.value) if verify else None
     files = GeneratedFiles(output, say)
     written = _Written(only_onnx or both, only_pytorch or both, files, weights, opset, explain)
     for target in targets:
-        own = weights or find_trained(program, folder, target)
-        if own != weights:
-            say(f"{target.name} is compiled with the weights of the build: {own}")
-        _compile_target(target, program, replace(written, weights=own), place)
+        trained = None if weights is not None else find_trained(program, folder, target)
+        if trained is not None:
+            say(f"{target.name} is compiled with the weights of the build: {trained}")
+        _compile_target(target, program, replace(written, weights=weights or trained), place)
 
 
 @dataclass(frozen=True)
