@@ -16,13 +16,13 @@ def find_asserts(target: Class) -> Iterator[tuple[Hint, str]]:
     assert target.explained is not None
     settings = target.explained.settings
     offered = {s.name for s in target.settings if not s.runtime}
+    fixed = _find_fixed(target, offered)
     wanted = dict.fromkeys(sorted(target.everyone), True)
     seen = set()
     for assertion in _list_assertions(target):
         if assertion.place in seen:
             continue
         seen.add(assertion.place)
-        fixed = _find_fixed(target, offered)
         hint = rename_hint(assertion.hint, fixed)
         if any(True for _ in hint_sizes(hint)):
             continue

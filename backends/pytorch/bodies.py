@@ -187,21 +187,7 @@ class BodyMaker:
     def _call_item(self, frame: Frame, inner: Frame) -> Item:
         place = self.calls[inner]
         target, number = place.target, place.instance
-        owner, parent = find_owner(frame), inner.parent
-        home = parent is owner
-        values = self.index.values(inner)
-        sizes = self._find_sizes(frame, self.index.formals(frame))
-        plain = {s.name for s in target.settings if s.dim is None}
-        tensors = dict(inner.tensors)
-        passed = {
-            a.name: a.hint or (_find_size(a, tensors) if a.name in plain else None)
-            for a in inner.arguments
-        }
-        written = {
-            name: _rename(hint, values, sizes) if home else lift_hint(hint, parent, owner)
-            for name, hint in passed.items()
-            if hint is not None and parent is not None
-        }
+        written = self._find_written(frame, inner, target)
         assert target.explained is not None
         hidden = {s.name for s in target.explained.settings.found.values() if s.hidden}
         ignored = tuple(h for n, h in written.items() if n in hidden and h is not None)
@@ -227,8 +213,9 @@ class BodyMaker:
         outputs = tuple(target.value(ref, number) for ref in target.outputs)
         inputs = tuple(map(Operand, range(len(reads))))
         guard = None
-        if home and inner.guard is not None:
-            guard = _rename(inner.guard, values, sizes)
+        if inner.parent is find_owner(frame) and inner.guard is not None:
+            sizes = self._find_sizes(frame, self.index.formals(frame))
+            guard = _rename(inner.guard, self.index.values(inner), sizes)
         if target.is_function:
             made = Tree(Form.BUILD, "", (*inputs, *holes), keys, target)
             return Item(
@@ -239,6 +226,28 @@ class BodyMaker:
         expression = Tree(Form.CALL, "", (Tree(Form.OWN, slot), *inputs))
         item = Item(slot, constructor, expression, reads, outputs, guard, op="call", nodes=nodes)
         return replace(item, ignored=ignored)
+
+    def _find_written(self, frame: Frame, inner: Frame, target: Class) -> dict[str, Hint | None]:
+        """What the author wrote for the arguments of a call, in the names of the body that it
+        stands in; for a size that the call is given no tensor for, that of the caller's tensor."""
+        owner, parent = find_owner(frame), inner.parent
+        if parent is None:
+            return {}
+        values = self.index.values(inner)
+        sizes = self._find_sizes(frame, self.index.formals(frame))
+        plain = {s.name for s in target.settings if s.dim is None}
+        tensors = dict(inner.tensors)
+        passed = {
+            a.name: a.hint or (_find_size(a, tensors) if a.name in plain else None)
+            for a in inner.arguments
+        }
+        return {
+            name: _rename(hint, values, sizes)
+            if parent is owner
+            else lift_hint(hint, parent, owner)
+            for name, hint in passed.items()
+            if hint is not None
+        }
 
     def _slot(self, frame: Frame, child: Spelled | Frame) -> str:
         """The path of a module below the call that a frame is in, in the names of its loops."""

@@ -7,12 +7,12 @@ from math import lcm
 
 import numpy as np
 
+from backends.pytorch.algebra import write_dim
 from backends.pytorch.document import STEP, Group, lay_out
 from backends.pytorch.expressions import Expressions, hint_tree
 from backends.pytorch.merged import Class
 from backends.pytorch.reading import Reading
 from backends.pytorch.repeats import is_loop
-from backends.pytorch.sizes import write_dim
 from backends.pytorch.terms import name
 from compiler.dims import Dim, Quotient, Symbol
 from compiler.ir.graph import Condition

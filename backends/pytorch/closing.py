@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from backends.pytorch.algebra import to_dim, write_symbols
 from backends.pytorch.merged import Repeat
-from backends.pytorch.sizes import to_dim, write_symbols
 from compiler.dims import Dim, Quotient, Symbol
 from compiler.ir.hint import (
     Hint,

@@ -24,7 +24,8 @@ from backends.pytorch.merged import (
     Variant,
 )
 from backends.pytorch.passing import LEAST_TELLING, find_stages
-from backends.pytorch.repeats import check_order, find_carried, find_loop, find_said, find_silent
+from backends.pytorch.repeats import check_order, find_carried, find_loop
+from backends.pytorch.said import find_said, find_silent
 from backends.pytorch.settings import Settings, annotate
 from backends.pytorch.sizes import Sizes
 from backends.pytorch.terms import Many, Part, is_scalar, same_value, variables

@@ -14,7 +14,7 @@ from backends.pytorch.dependence import names_in
 from backends.pytorch.hinted_sizes import HintedSizes
 from backends.pytorch.merged import Class, Merged
 from backends.pytorch.passing import find_stages
-from backends.pytorch.repeats import find_decisions
+from backends.pytorch.said import find_decisions
 from backends.pytorch.terms import UNREAD, Form, Many, Part, Tree, subtrees, variables
 from backends.pytorch.widths import Widths, is_left_open
 from compiler.ir.hint import (

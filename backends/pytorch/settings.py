@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from backends.pytorch.algebra import simplify
 from backends.pytorch.holders import is_mode, name_held
 from backends.pytorch.merged import Class, Formal, Made, Merged, MergedRef, Setting
 from backends.pytorch.naming import AXIS_NAMES, singular, user_name
@@ -15,21 +16,14 @@ from compiler.dims import Dim
 from compiler.ir.graph import NO_DEFAULT, Argument
 from compiler.ir.hint import (
     Hint,
-    HintBinary,
-    HintChoose,
-    HintConst,
     HintError,
-    HintItem,
-    HintList,
     HintName,
-    HintUnary,
     change_hint,
     evaluate_hint,
     find_readable,
     hint_atoms,
     hint_names,
     read_size_name,
-    whole_hint,
 )
 from compiler.ops.joining import Concat
 from compiler.source import Span
@@ -473,62 +467,3 @@ def annotate(values: Iterable[object], default: object = NO_DEFAULT) -> str:
         kinds.pop("int", None)
     names = [k for k in kinds if k != "None"] or ["int"]
     return " | ".join([*names, "None"] if "None" in kinds else names)
-
-
-def simplify(hint: Hint, *, whole: bool) -> Hint:
-    """The hint with constants folded, without factors 1 and terms 0; of `whole` expressions code
-    needs an int."""
-    hint = whole_hint(hint) if whole else hint
-    match hint:
-        case HintUnary(symbol, operand):
-            hint = HintUnary(symbol, simplify(operand, whole=False))
-        case HintChoose(condition, then, otherwise):
-            condition = simplify(condition, whole=False)
-            if isinstance(condition, HintConst):
-                return simplify(then if condition.value else otherwise, whole=False)
-            if isinstance(condition, HintList):
-                return simplify(then if condition.items else otherwise, whole=False)
-            then, otherwise = (simplify(h, whole=False) for h in (then, otherwise))
-            return _drop_choice(HintChoose(condition, then, otherwise))
-        case HintItem(items, index):
-            hint = _take_item(simplify(items, whole=False), simplify(index, whole=False))
-        case HintBinary(symbol, left, right):
-            left, right = simplify(left, whole=False), simplify(right, whole=False)
-            if symbol in ("==", "!=") and left == right:
-                return HintConst(symbol == "==")
-            hint = _drop_neutral(HintBinary(symbol, left, right))
-    if not isinstance(hint, HintConst) and not any(True for _ in hint_names(hint)):
-        value = evaluate_hint(hint, {})
-        if isinstance(value, (int, float, str)) or value is None:
-            return HintConst(value)
-    return hint
-
-
-def _take_item(items: Hint, index: Hint) -> Hint:
-    """`[a, b][-1]` is b."""
-    match items, index:
-        case HintList(parts), HintConst(int() as place) if -len(parts) <= place < len(parts):
-            return parts[place]
-    return HintItem(items, index)
-
-
-def _drop_choice(hint: HintChoose) -> Hint:
-    """`8 if width != 8 else width` is 8."""
-    match hint.condition:
-        case _ if hint.then == hint.otherwise:
-            return hint.then
-        case HintBinary("==" | "!=" as symbol, left, right):
-            if {left, right} == {hint.then, hint.otherwise}:
-                return hint.then if symbol == "!=" else hint.otherwise
-    return hint
-
-
-def _drop_neutral(hint: HintBinary) -> Hint:
-    match hint:
-        case HintBinary("*" | "//" | "**", left, HintConst(1)):
-            return left
-        case HintBinary("+" | "-", left, HintConst(0)):
-            return left
-        case HintBinary("*", HintConst(1), right) | HintBinary("+", HintConst(0), right):
-            return right
-    return hint

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from backends.pytorch.algebra import write_dim, write_symbols
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Class, Formal, Merged, Setting
 from backends.pytorch.naming import AXIS_NAMES
@@ -15,11 +15,7 @@ from compiler.dims import Dim, DimError, Quotient, Symbol
 from compiler.ir.graph import Node, Value
 from compiler.ir.hint import (
     Hint,
-    HintBinary,
-    HintConst,
     HintName,
-    HintUnary,
-    hint_size,
     rename_hint,
 )
 from compiler.ops.base import Assume
@@ -120,95 +116,6 @@ def size_of(tensor: Tree | Operand, axis: int) -> Tree:
     """`tensor.shape[axis]`."""
     shape = Tree(Form.ATTRIBUTE, "shape", (tensor,))
     return Tree(Form.INDEX, "", (shape, Tree(Form.LITERAL, str(axis))))
-
-
-def write_dim(
-    dim: Dim,
-    places: dict[Symbol | Quotient, tuple[int, int]],
-    used: dict[Symbol | Quotient, tuple[int, int]],
-) -> Hint | None:
-    """A size as an expression in atoms that stand in `places` (as names of their text); notes
-    the ones it needs. None where an atom is nowhere."""
-    total: Hint | None = None
-    for monomial, coefficient in sorted(dim.terms, key=lambda term: term[1] < 0):
-        product: Hint | None = None
-        for atom, power in monomial:
-            factor = _write_atom(atom, places, used)
-            if factor is None:
-                return None
-            factor = HintBinary("**", factor, HintConst(power)) if power > 1 else factor
-            product = factor if product is None else HintBinary("*", product, factor)
-        size = abs(coefficient)
-        if product is None:
-            product = HintConst(size)
-        elif size != 1:
-            product = HintBinary("*", HintConst(size), product)
-        sign = "-" if coefficient < 0 else "+"
-        if total is None:
-            total = product if coefficient > 0 else HintUnary("-", product)
-        else:
-            total = HintBinary(sign, total, product)
-    return total if total is not None else HintConst(0)
-
-
-def write_symbols(dim: Dim) -> Hint:
-    """A size as an expression in its symbols."""
-    places: dict[Symbol | Quotient, tuple[int, int]] = {Symbol(s): (0, 0) for s in dim.symbols}
-    hint = write_dim(dim, places, {})
-    assert hint is not None, "every symbol has a place"
-    return hint
-
-
-def _write_atom(
-    atom: Symbol | Quotient,
-    places: dict[Symbol | Quotient, tuple[int, int]],
-    used: dict[Symbol | Quotient, tuple[int, int]],
-) -> Hint | None:
-    if atom in places:
-        used[atom] = places[atom]
-        return HintName(str(atom))
-    if isinstance(atom, Symbol):
-        return None
-    above = write_dim(atom.numerator, places, used)
-    below = write_dim(atom.denominator, places, used)
-    if above is None or below is None:
-        return None
-    return HintBinary("//", above, below)
-
-
-def shorten(hint: Hint) -> Hint:
-    """Arithmetic on whole numbers in its shortest form: `2 * width + width` is `3 * width`."""
-    dim = to_dim(hint)
-    if dim is None:
-        return hint
-    short = write_symbols(dim)
-    product = isinstance(hint, HintBinary) and hint.operator == "*"
-    if hint_size(short) + product > hint_size(hint):
-        return hint  # factors stay in the order of the author
-    return short
-
-
-def to_dim(hint: Hint) -> Dim | None:
-    """Arithmetic on whole numbers and names as a polynomial in the names."""
-    match hint:
-        case HintConst(int() as value):
-            return Dim.of(value)
-        case HintName(label):
-            return Dim.of(label)
-        case HintBinary("+" | "-" | "*" | "//" as sign, left, right):
-            first, second = to_dim(left), to_dim(right)
-            if first is None or second is None or (sign == "//" and second == 0):
-                return None
-            return _ARITHMETIC[sign](first, second)
-    return None
-
-
-_ARITHMETIC: dict[str, Callable[[Dim, Dim], Dim]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "//": operator.floordiv,
-}
 
 
 SIZE = "size"

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial, reduce
 from typing import NamedTuple
 
+from backends.pytorch.algebra import (
+    agree_outside,
+    count_choices,
+    join_powers,
+    read_symbols,
+    shorten,
+    write_symbols,
+)
 from backends.pytorch.closing import close_size
 from backends.pytorch.dependence import Dependence
 from backends.pytorch.items import FromOwn
@@ -31,7 +38,7 @@ from backends.pytorch.passing import (
 )
 from backends.pytorch.repeats import is_loop
 from backends.pytorch.settings import Settings, is_size
-from backends.pytorch.sizes import SIZE, infer_size, shorten, to_dim, write_symbols
+from backends.pytorch.sizes import SIZE, infer_size
 from backends.pytorch.terms import Form, Many, Part, Tree, variables
 from compiler.dims import Dim
 from compiler.ir.hint import (
@@ -158,7 +165,7 @@ class Widths:
         test = self._find_guard(choice)
         if base is None or other is None or base.hint is None or other.hint is None or not test:
             return None
-        if _agree_outside(test, other.hint, base.hint):
+        if agree_outside(test, other.hint, base.hint):
             return self.accept(other.hint, sizes)
         return self.accept(HintChoose(test, other.hint, base.hint), sizes)
 
@@ -211,7 +218,7 @@ class Widths:
         if closed is None or closed == given[size]:
             return closed
         short = self.settings.holds(shorten(closed), wanted)
-        if short is None or self.settings.is_runtime(short) or _count_choices(short) > 1:
+        if short is None or self.settings.is_runtime(short) or count_choices(short) > 1:
             return None
         return short
 
@@ -318,7 +325,7 @@ class Widths:
     def accept(self, hint: Hint, wanted: Mapping[int, object]) -> Width | None:
         """A derived expression in its shortest form, if it holds."""
         found = self.settings.holds(shorten(whole_hint(hint)), wanted)
-        if found is None or self.settings.is_runtime(found) or _count_choices(found) > 1:
+        if found is None or self.settings.is_runtime(found) or count_choices(found) > 1:
             return None  # nobody reads a choice inside a choice
         return Width(found if any(True for _ in hint_names(found)) else None)
 
@@ -379,11 +386,11 @@ class Widths:
         for leaf in item.leaves():
             option = _solved(leaf)
             if leaf.field and option is not None and any(True for _ in hint_names(option)):
-                options[leaf.field] = _read_symbols(option, symbols)
+                options[leaf.field] = read_symbols(option, symbols)
         size = self._describe(item.refs[0], axis, depth)
         if size is None or not (options or any(True for _ in hint_names(size))):
             return None
-        made = nodes[0].op.follow_size(axis, _read_symbols(size, symbols), options)
+        made = nodes[0].op.follow_size(axis, read_symbols(size, symbols), options)
         if made is None:
             return None
         short = write_symbols(made)
@@ -445,7 +452,7 @@ class Widths:
         if len(known) < len(parts):
             return None
         if sign == "*":
-            known = list(_join_powers(known))
+            known = list(join_powers(known))
         return self.accept(reduce(partial(HintBinary, sign), known), wanted)
 
     def _split(self, source: MergedRef, made: Made, axis: int, depth: int) -> Hint | None:
@@ -488,36 +495,6 @@ class Widths:
         return bool(self.dependence.of(ref, axis))
 
 
-def _count_choices(hint: Hint) -> int:
-    match hint:
-        case HintChoose(condition, then, otherwise):
-            return 1 + sum(map(_count_choices, (condition, then, otherwise)))
-        case HintBinary(_, left, right):
-            return _count_choices(left) + _count_choices(right)
-        case HintUnary(_, operand):
-            return _count_choices(operand)
-    return 0
-
-
-def _join_powers(factors: list[Hint]) -> Iterator[Hint]:
-    """Factors, where a sum or quotient that stands there twice is its square."""
-    for factor, count in Counter(factors).items():
-        compound = isinstance(factor, HintBinary) and factor.operator != "*"
-        if compound and count > 1:
-            yield HintBinary("**", factor, HintConst(count))
-        else:
-            yield from [factor] * count
-
-
-def _read_symbols(hint: Hint, symbols: dict[str, Hint]) -> Dim:
-    """An expression as a polynomial; what is no arithmetic in it is a symbol, which is noted."""
-    dim = to_dim(hint)
-    if dim is None:
-        dim = Dim.of(f"symbol {len(symbols)}")
-        symbols[str(dim)] = hint
-    return dim
-
-
 def _solved(part: Part) -> Hint | None:
     """What a class is given, as an expression in the names around; None where that is unknown."""
     match part:
@@ -549,14 +526,3 @@ def _solved_names(leaf: Many) -> Iterator[str]:
     """Arguments that an option of an operation is made from."""
     if leaf.solution is not None and not isinstance(leaf.solution, Tree):
         yield from hint_names(leaf.solution)
-
-
-def _agree_outside(test: Hint, inside: Hint, outside: Hint) -> bool:
-    """Whether a size inside a branch is that outside of it wherever the branch is not taken:
-    `expand * c` is `c` where `expand != 1` is false."""
-    match test:
-        case HintBinary("!=", HintName(label), HintConst() as value):
-            known = {label: value}
-            one, other = (to_dim(rename_hint(hint, known)) for hint in (inside, outside))
-            return one is not None and one == other
-    return False
