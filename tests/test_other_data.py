@@ -108,3 +108,12 @@ def test_a_file_without_its_training_says_what_was_fitted_anew(folder: Path) -> 
     asked = ["eval", str(folder / "s.weft"), "fit", "--onnx", str(folder / "alone" / "fit.onnx")]
     done = CliRunner().invoke(app, asked)
     assert "fitted on: the data at hand: no training lies beside the file" in done.output
+
+
+def test_fitted_figures_of_other_columns_are_refused(folder: Path) -> None:
+    other = SPEC.replace('fill(age, "median"), income', 'fill(age, "median"), income, price')
+    (folder / "wider.weft").write_text(other.replace("x: f32[batch, 5]", "x: f32[batch, 6]"))
+    weights = folder / "out" / "fit" / "best.safetensors"
+    asked = ["compile", str(folder / "wider.weft"), "-o", str(folder / "wide"), "--item", "fit"]
+    done = CliRunner().invoke(app, [*asked, "--weights", str(weights)])
+    assert "W0906" in repr(done.exception)

@@ -37,9 +37,9 @@ def read_fitted(train: Train, weights: Path) -> dict[str, Array] | None:
     known = parse_json(str(settings.get("words", "{}")))
     here = describe_codes(train.data.schema)
     faults = [
-        OtherWords(train.span, train.name, column, tuple(words), tuple(here[column]))
+        OtherWords(train.span, train.name, column, tuple(map(str, words)), tuple(here[column]))
         for column, words in (known if isinstance(known, dict) else {}).items()
-        if column in here and words != here[column]
+        if column in here and isinstance(words, list) and words != here[column]
     ]
     if faults:
         raise CompileError(faults)
@@ -47,6 +47,12 @@ def read_fitted(train: Train, weights: Path) -> dict[str, Array] | None:
     if not path.is_file():
         return {}
     try:
-        return {name: np.asarray(array) for name, array in read_weights(path).items()}
+        found = {name: np.asarray(array) for name, array in read_weights(path).items()}
     except WeightsError as error:
         raise CompileError([WeightsUnreadable(train.span, str(error), trained=True)]) from error
+    for name, parameter in train.data.columns.parameter.items():
+        size, wanted = found.get(name), parameter.value.type
+        if size is not None and size.shape != wanted.known_shape:
+            reason = f"{path} holds `{name}` as {list(size.shape)}, and the data item has {wanted}"
+            raise CompileError([WeightsUnreadable(train.span, reason, trained=True)])
+    return found

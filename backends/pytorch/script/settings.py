@@ -81,7 +81,8 @@ def _find_texts(facts: Facts) -> Iterator[tuple[str, str]]:
     shares = [f"{name} {share:g}" for name, share in (*split.given, *split.shares)]
     by = [f"stratified by {split.stratify}"] if split.stratify is not None else []
     apart = [f"{split.overlap} rows apart"] if split.overlap else []
-    words = describe_codes(c for c in train.data.schema if c.name in _read_columns(facts))
+    read = {item.name for item in facts.column_graph.inputs}
+    words = describe_codes(column for column in train.data.schema if column.name in read)
     if words:
         yield "words", json.dumps(words, ensure_ascii=False)
     yield "split", ", ".join([split.method, f"seed {split.seed}", *shares, *by, *apart])
@@ -89,10 +90,6 @@ def _find_texts(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "start", facts.starts
     if facts.masks:
         yield "masks", facts.masks
-
-
-def _read_columns(facts: Facts) -> set[str]:
-    return {item.name for item in facts.column_graph.inputs}
 
 
 def _hash_graph(graph: Graph) -> str:
