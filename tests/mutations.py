@@ -30,6 +30,7 @@ from onnx import helper, numpy_helper
 
 from backends.onnx_runtime.cases import Case as InputCase
 from backends.onnx_runtime.margins import Margin
+from backends.onnx_runtime.rounding import Reference
 from backends.onnx_runtime.session import REFUSALS, Device, open_session
 from backends.onnx_runtime.torch_subject import run_module
 from backends.onnx_runtime.verify import verify
@@ -381,7 +382,7 @@ class Hunt:
     def _differs(self, found: Mapping[str, Array], meaning: Mapping[str, Array]) -> bool:
         sizes = dict(self.net.applied.case.sizes)
         case = InputCase("law", sizes, self._inputs())
-        margin = Margin(self.net.graph, self.net.weights, case, meaning)
+        margin = Margin(Reference(self.net.graph, self.net.weights), case, meaning)
         return margin.judge(found)[1].share > 1
 
     def _verify(self, mutant: Mutant) -> list[Message]:

@@ -13,6 +13,7 @@ import pytest
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.cases import Case
 from backends.onnx_runtime.margins import Margin
+from backends.onnx_runtime.rounding import Reference
 from backends.onnx_runtime.session import Device
 from backends.onnx_runtime.verify import verify
 from compiler.diagnostics import Sink
@@ -32,7 +33,7 @@ def make(body: str, inputs: str = "x: f32[batch, 8]") -> Graph:
 def make_margin(graph: Graph, **inputs: Any) -> Margin:
     weights = draw_weights(graph)
     case = Case("given", {}, inputs)
-    return Margin(graph, weights, case, evaluate(graph, weights, inputs))
+    return Margin(Reference(graph, weights), case, evaluate(graph, weights, inputs))
 
 
 def judge(margin: Margin, **found: Any) -> float:
@@ -118,7 +119,7 @@ def test_half_precision_allows_what_its_roundings_add_up_to(depth: int, most: fl
     weights = {path: array.astype(np.float16) for path, array in draw_weights(graph).items()}
     x = (X / 2).astype(np.float16)
     case = Case("given", {}, {"x": x})
-    margin = Margin(graph, weights, case, evaluate(graph, weights, {"x": x}))
+    margin = Margin(Reference(graph, weights), case, evaluate(graph, weights, {"x": x}))
     y = margin.meaning["y"]
     for _ in range(3):
         margin._move()

@@ -19,7 +19,7 @@ from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.cases import Case
 from backends.onnx_runtime.margins import DRAWS, Margin
 from backends.onnx_runtime.readback import check_integers, find_float_nodes, optimize
-from backends.onnx_runtime.rounding import Levels, has_rounding
+from backends.onnx_runtime.rounding import Levels, Reference, has_rounding
 from backends.onnx_runtime.session import Device, open_session
 from backends.pytorch.load import assign_weights, load_module
 from backends.pytorch.modules import emit_module
@@ -271,7 +271,7 @@ def test_a_float_layer_between_integer_ones_stays_float(tmp_path: Path) -> None:
 def make_margin(net: WeightedNet, inputs: Mapping[str, Any], draws: int = DRAWS) -> Margin:
     case = Case("drawn", {"batch": len(next(iter(inputs.values())))}, inputs)
     meaning = evaluate(net.graph, net.weights, inputs)
-    return Margin(net.graph, net.weights, case, meaning, draws)
+    return Margin(Reference(net.graph, net.weights), case, meaning, draws)
 
 
 def test_the_tolerance_knows_steps() -> None:
@@ -281,7 +281,7 @@ def test_the_tolerance_knows_steps() -> None:
     made = Int8(placement="all").quantize(net, World(samples=Drawn(net.graph, {})), None, ())
     assert has_rounding(made.graph)
     meaning = evaluate(made.graph, made.weights, inputs)
-    allowed = Levels(made.graph, made.weights, inputs, meaning).move(0)["y"]
+    allowed = Levels(Reference(made.graph, made.weights), inputs, meaning).move(0)["y"]
     assert allowed.shape == (1, meaning["y"].shape[1]), "a number for each channel"
     share = allowed / np.abs(meaning["y"]).max()
     assert 1e-4 < share.max() < 0.05, "a few levels, not the size of the numbers"
@@ -343,3 +343,23 @@ def test_integer_operators_mean_the_same_in_fewer_bytes(tmp_path: Path) -> None:
     assert {"QLinearConv", "QLinearAdd", "QLinearConcat", "QLinearAveragePool"} <= types
     assert {"QLinearGlobalAveragePool", "QGemm", "MaxPool"} <= types
     assert not {"DequantizeLinear", "Conv", "Gemm", "Relu", "Clip"} & types
+
+
+@pytest.mark.parametrize(
+    ("stage", "named"),
+    [("(x -> relu) -> log", "log"), ("(x * 100) -> exp", "exp"), ("x -> log", "log")],
+)
+def test_a_value_without_a_range_is_refused(stage: str, named: str) -> None:
+    text = (
+        "model M() {\n    input x: f32[batch, 8]\n"
+        f"    output y = {stage} -> dense(8) as first -> relu -> dense(3) as last\n}}"
+    )
+    net = make_net(text)
+    world = World(target=Target(), samples=Drawn(net.graph, {}))
+    with pytest.raises(CompileError) as caught:
+        Int8(placement="all").quantize(net, world, None, ())
+    (message,) = caught.value.messages
+    assert message.code == "W1402"
+    assert f"`{named}` has no range" in message.title()
+    assert message.span is not None
+    assert message.span.text == named

@@ -18,6 +18,7 @@ from backends.onnx_runtime import verify as verify_module
 from backends.onnx_runtime.cases import Case
 from backends.onnx_runtime.margins import Margin
 from backends.onnx_runtime.narrow import bisect_divergence, cut_graph, make_probe
+from backends.onnx_runtime.rounding import Reference
 from backends.onnx_runtime.session import Device, Session, open_session
 from backends.onnx_runtime.verify import VerifyReport, verify
 from compiler.diagnostics import CompileError, Sink
@@ -273,7 +274,7 @@ def test_bisection_finds_the_branch() -> None:
     graph, weights = net.finish(y=net.apply(Add(), left, right))
     inputs = {"x": np.linspace(-1, 1, 16, dtype=np.float32).reshape(2, 8)}
     case = Case("random", {"batch": 2}, inputs)
-    probe = make_probe(Margin(graph, weights, case, evaluate(graph, weights, inputs)))
+    probe = make_probe(Margin(Reference(graph, weights), case, evaluate(graph, weights, inputs)))
     looked: list[str] = []
 
     def observe(values: Sequence[Value]) -> dict[str, Any]:

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.onnx_runtime.cases import Case
-from backends.onnx_runtime.rounding import Levels, has_rounding
+from backends.onnx_runtime.rounding import Levels, Reference, draw_noise, has_rounding
 from backends.onnx_runtime.tolerance import FACTOR, ROUNDINGS, STEP, Difference, Spread, compare
 from compiler.dims import Dim
-from compiler.ir.evaluate import decode_weights, evaluate
+from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Node
 from compiler.ops.base import Op
 from compiler.ops.scan import Scan
@@ -34,6 +34,8 @@ DRAWS = 48
 by chance, and where one element of a whole layer lies on an edge, many pass it by."""
 FIRST_DRAWS = 3
 """How many are made at once, so that what is allowed says something beside the difference."""
+PART = 1 << 16
+"""Numbers that are moved together: they stay in the processor's cache."""
 DEAR_DRAWS = 12
 """The same where an evaluation takes its time."""
 
@@ -44,13 +46,17 @@ class Margin:
     takes an evaluation of the network, so there are only as many as the differences ask for, and
     they serve all backends."""
 
-    graph: Graph
-    weights: Mapping[str, Array]
+    reference: Reference
     case: Case
     meaning: Mapping[str, Array]
     draws: int = DRAWS
     spreads: dict[str, Spread] = field(default_factory=dict)
     done: int = 0
+
+    @property
+    def graph(self) -> Graph:
+        """The graph whose outputs are judged."""
+        return self.reference.graph
 
     def judge(self, found: Mapping[str, Array]) -> tuple[str, Difference]:
         """The output that lies furthest from its meaning in proportion to what is allowed, and
@@ -77,19 +83,15 @@ class Margin:
         return {o.name: o.value.type.dtype for o in self.graph.outputs}
 
     @cached_property
-    def _decoded(self) -> tuple[Graph, dict[str, Array]]:
-        return decode_weights(self.graph, self.weights)
-
-    @cached_property
     def _levels(self) -> Levels | None:
         if not has_rounding(self.graph):
             return None
-        return Levels(self.graph, self.weights, self.case.inputs, self.meaning)
+        return Levels(self.reference, self.case.inputs, self.meaning)
 
     def _move(self) -> None:
         """One more computation of the network with its numbers moved."""
         draw = np.random.default_rng(self.done)
-        for name, array in compute_moved(*self._decoded, self.case.inputs, draw).items():
+        for name, array in compute_moved(*self.reference.decoded, self.case.inputs, draw).items():
             spread = self.spreads.setdefault(name, Spread.of(self.meaning[name]))
             if array.shape == self.meaning[name].shape:  # `until` may end a loop elsewhere
                 spread.add(self.meaning[name], array)
@@ -162,7 +164,15 @@ def _move(
     if not dtype.is_float or array.dtype.kind != "f":
         return array
     wide = array if array.itemsize > 2 else array.astype(np.float32)
-    size = np.abs(wide) if magnitude is None else np.asarray(magnitude, wide.dtype)
-    reach = STEP[dtype] * ROUNDINGS[dtype] / FACTOR
-    moved = wide + size * (reach * draw.uniform(-1.0, 1.0, wide.shape)).astype(wide.dtype)
-    return np.where(np.isfinite(wide), moved, wide).astype(array.dtype)
+    made, reach = np.empty(wide.shape, wide.dtype), STEP[dtype] * ROUNDINGS[dtype] / FACTOR
+    sizes = None if magnitude is None else np.broadcast_to(magnitude, wide.shape).reshape(-1)
+    source, target = wide.reshape(-1), made.reshape(-1)
+    for start in range(0, wide.size, PART):
+        part = slice(start, start + PART)
+        numbers, own = source[part], target[part]
+        noise = draw_noise(draw, numbers.shape, wide.dtype)
+        noise *= reach
+        noise *= np.abs(numbers) if sizes is None else sizes[part]
+        np.add(numbers, noise, out=own)
+        np.copyto(own, numbers, where=~np.isfinite(numbers))
+    return made.astype(array.dtype, copy=False)

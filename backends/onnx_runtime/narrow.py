@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from backends.onnx_runtime.margins import Margin
+from backends.onnx_runtime.rounding import Reference
 from backends.onnx_runtime.tolerance import Difference
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Node, Output, Value
@@ -32,8 +33,9 @@ def make_probe(margin: Margin) -> Margin:
     """The margin of every value that nodes of a graph make, under the values' own names."""
     values = tuple(value for node in margin.graph.nodes for value in node.outputs)
     graph = replace(margin.graph, outputs=tuple(Output(v.name, v) for v in values))
-    meaning = evaluate(graph, margin.weights, margin.case.inputs)
-    return replace(margin, graph=graph, meaning=meaning, spreads={}, done=0)
+    reference = Reference(graph, margin.reference.weights)
+    meaning = evaluate(graph, reference.weights, margin.case.inputs)
+    return replace(margin, reference=reference, meaning=meaning, spreads={}, done=0)
 
 
 def find_divergence(probe: Margin, observe: Observe) -> Divergence | None:

@@ -22,6 +22,7 @@ from backends.onnx_runtime.cases import Case
 from backends.onnx_runtime.margins import Margin
 from backends.onnx_runtime.messages import describe_divergence
 from backends.onnx_runtime.narrow import Divergence, find_divergence, make_probe
+from backends.onnx_runtime.rounding import Reference
 from backends.onnx_runtime.session import Session, open_session
 from backends.onnx_runtime.tolerance import Difference
 from compiler.diagnostics import Message
@@ -68,8 +69,8 @@ class OnnxSubject:
         if changed is not None:
             return changed
         prepared = prepare_graph(self.graph, self.opset, self.options, Context(self.weights))
-        weights = {**self.weights, **_constants(prepared)}
-        probe = make_probe(replace(margin, graph=prepared, weights=weights))
+        reference = Reference(prepared, {**self.weights, **_constants(prepared)})
+        probe = make_probe(replace(margin, reference=reference))
         divergence = find_divergence(probe, lambda values: self._observe(prepared, values, case))
         if divergence is not None:
             return describe_divergence(self.name, divergence, place)

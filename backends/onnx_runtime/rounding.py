@@ -53,8 +53,16 @@ class _Moved:
         return self
 
     def evaluate(self, x: Array, *weights: Array) -> tuple[Array, ...]:
-        noise = self.draw.uniform(-1, 1, x.shape).astype(x.dtype)
+        noise = draw_noise(self.draw, x.shape, x.dtype)
         return self.op.evaluate(x + noise * _find_reach(self.op, x, weights), *weights)
+
+
+def draw_noise(draw: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Numbers from -1 to 1 in a dtype that floating-point numbers are computed in."""
+    noise = draw.random(shape, np.float64 if dtype == np.float64 else np.float32)
+    noise *= 2
+    noise -= 1
+    return noise.astype(dtype, copy=False)
 
 
 def _find_reach(op: Rounding, x: Array, weights: Sequence[Array]) -> Array:
@@ -127,12 +135,32 @@ def _is_rounding(graph: Graph, index: int) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
+class Reference:
+    """A graph and its weights, whose meaning backends are compared with. What follows from them
+    alone is computed once for all cases: of large weights that takes longer than a case."""
+
+    graph: Graph
+    weights: Mapping[str, Array]
+
+    @cached_property
+    def decoded(self) -> tuple[Graph, dict[str, Array]]:
+        """The graph without nodes that only say how weights are stored, and what these stand
+        for."""
+        return decode_weights(self.graph, self.weights)
+
+    @cached_property
+    def rounded(self) -> tuple[Graph, dict[str, Array]]:
+        """The same with the biases of integer layers as they are stored."""
+        graph, weights = self.decoded
+        return graph, weights | dict(_round_biases(self.graph, self.weights))
+
+
+@dataclass(frozen=True, eq=False)
 class Levels:
     """What levels decided otherwise and integer biases do to the outputs of a graph on one case;
     `meaning` are its outputs by name."""
 
-    graph: Graph
-    weights: Mapping[str, Array]
+    reference: Reference
     inputs: Mapping[str, Array]
     meaning: Mapping[str, Array]
 
@@ -141,7 +169,7 @@ class Levels:
         that gets another level moves all that depends on it, and no draw hits upon all of them,
         so the farthest entry of a channel stands for the channel."""
         draw = np.random.default_rng(seed)
-        graph, weights = self._rounded
+        graph, weights = self.reference.rounded
         nodes = tuple(
             replace(node, op=_Moved(node.op, draw))  # type: ignore[arg-type]
             if _is_rounding(graph, index) and isinstance(node.op, Rounding)
@@ -161,14 +189,9 @@ class Levels:
         return found
 
     @cached_property
-    def _rounded(self) -> tuple[Graph, dict[str, Array]]:
-        rounded = {**self.weights, **dict(_round_biases(self.graph, self.weights))}
-        return decode_weights(self.graph, rounded)
-
-    @cached_property
     def _steps(self) -> dict[str, float]:
         """The step of every output that is rounded last."""
-        graph, weights = self._rounded
+        graph, weights = self.reference.rounded
         found = {}
         for output in graph.outputs:
             maker = graph.producers.get(output.value.name)
@@ -180,7 +203,7 @@ class Levels:
     @cached_property
     def _clipped(self) -> dict[str, Array]:
         """Where an output that is rounded last is clipped by more than a step: no edge is near."""
-        graph, weights = self._rounded
+        graph, weights = self.reference.rounded
         last: dict[str, Node] = {}
         for output in graph.outputs:
             maker = graph.producers.get(output.value.name)

@@ -18,13 +18,18 @@ from backends.onnx_runtime.margins import DEAR_DRAWS, DRAWS, Margin
 from backends.onnx_runtime.messages import locate
 from backends.onnx_runtime.onnx_subject import OnnxSubject
 from backends.onnx_runtime.readback import check_integers
-from backends.onnx_runtime.rounding import evaluate_levels, find_roundings, has_rounding
+from backends.onnx_runtime.rounding import (
+    Reference,
+    evaluate_levels,
+    find_roundings,
+    has_rounding,
+)
 from backends.onnx_runtime.session import Device, Session, open_session
 from backends.onnx_runtime.tolerance import Difference
 from backends.onnx_runtime.torch_subject import TorchSubject
 from compiler.diagnostics import CompileError, Message, Sink
 from compiler.ir.domain import OutsideDomain, check_inputs
-from compiler.ir.evaluate import bind_sizes, decode_weights
+from compiler.ir.evaluate import bind_sizes
 from compiler.ir.graph import Graph
 from compiler.ir.memory import need_values
 from compiler.ir.sizes import SizeSearch, pin_sizes
@@ -182,8 +187,8 @@ def compare_subjects(
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Runs backends on random and edge inputs and reports the first difference of each."""
-    search = SizeSearch(graph, pinned)
-    drawing = _Drawing(graph, weights, search, seed)
+    search, reference = SizeSearch(graph, pinned), Reference(graph, weights)
+    drawing = _Drawing(reference, search, seed)
     cases = list(drawing.cases)
     if samples is not None:
         cases.append(_take_real(graph, weights, samples))
@@ -201,7 +206,7 @@ def compare_subjects(
         if defined is None:
             continue
         case, meaning = defined
-        margin = Margin(graph, weights, case, meaning, draws)
+        margin = Margin(reference, case, meaning, draws)
         for subject in subjects:
             if subject.name in failed:
                 continue
@@ -219,47 +224,44 @@ def compare_subjects(
 class _Drawing:
     """The drawn cases of a graph, and others in the place of those that say nothing."""
 
-    graph: Graph
-    weights: Mapping[str, Array]
+    reference: Reference
     search: SizeSearch
     seed: int
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:
         """The cases as they are drawn at first."""
-        return tuple(make_cases(self.graph, self.search, self.seed, self.weights, VALUES))
+        graph, weights = self.reference.graph, self.reference.weights
+        return tuple(make_cases(graph, self.search, self.seed, weights, VALUES))
 
     @cached_property
     def narrower(self) -> tuple[Case, ...]:
         """The same cases of numbers that are finite where they are rounded; none where no such
         numbers are found."""
-        finite = find_roundings(self.graph)
+        graph, weights = self.reference.graph, self.reference.weights
+        finite = find_roundings(graph)
         try:
-            cases = make_cases(self.graph, self.search, self.seed, self.weights, VALUES, finite)
-            return tuple(cases)
+            return tuple(make_cases(graph, self.search, self.seed, weights, VALUES, finite))
         except CompileError:
             return ()
-
-    @cached_property
-    def _decoded(self) -> tuple[Graph, dict[str, Array]]:
-        return decode_weights(self.graph, self.weights)
 
     def define(self, number: int, case: Case) -> tuple[Case, dict[str, Array]] | None:
         """A case with its meaning. Where that rounds a logarithm of a negative number, say, it is
         one of numbers that the network does take, or None."""
-        meaning, defined = evaluate_levels(*self._decoded, case.inputs)
+        meaning, defined = evaluate_levels(*self.reference.decoded, case.inputs)
         if defined:
             return case, meaning
         if number >= min(len(self.cases), len(self.narrower)):  # rows of data are what they are
             return None
         other = self.narrower[number]
-        meaning, defined = evaluate_levels(*self._decoded, other.inputs)
+        meaning, defined = evaluate_levels(*self.reference.decoded, other.inputs)
         return (other, meaning) if defined else None
 
     def refuse(self) -> Message:
         """What is said where no case has a meaning."""
-        node = self.graph.nodes[find_roundings(self.graph)[0]]
-        return NoAllowedInputs(node.origin.span, self.graph.name, node.op.name)
+        graph = self.reference.graph
+        node = graph.nodes[find_roundings(graph)[0]]
+        return NoAllowedInputs(node.origin.span, graph.name, node.op.name)
 
 
 def _take_real(graph: Graph, weights: Mapping[str, Array], samples: Mapping[str, Array]) -> Case:

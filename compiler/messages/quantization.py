@@ -38,6 +38,31 @@ class NoCalibrationSizes(Message):
 
 @final
 @dataclass(frozen=True)
+class RangeNotFinite(Message):
+    """A value that is to be rounded to levels is infinite or no number on calibration rows, so
+    that it has no range: the logarithm of 0, an exponential of large numbers, a division by 0.
+
+    What comes behind it is none either, so that it is to be bounded where it is made: with `clip`,
+    or `x + 1e-6` before a logarithm. Where rows of the training hold such numbers, the net has
+    learned nothing from them.
+    """
+
+    code: ClassVar[str] = "W1402"
+
+    value: str
+
+    def title(self) -> str:
+        return f"`{self.value}` has no range: it is infinite or no number on calibration rows"
+
+    def label(self) -> str:
+        return "its levels cannot be placed"
+
+    def help(self) -> str:
+        return "bound what goes into it, or itself, with `clip`"
+
+
+@final
+@dataclass(frozen=True)
 class NothingToQuantize(Message):
     """No layer of a net can compute in integers.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 
 from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.ranges import Observation
+from compiler.compression.selecting import layer_path
 from compiler.compression.world import World
 from compiler.diagnostics import CompileError
 from compiler.ir.domain import OutsideDomain, Range, draw_input, find_ranges
 from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Node
+from compiler.ir.graph import Graph, Node
 from compiler.ir.sizes import SizeSearch
-from compiler.messages.quantization import NoCalibrationSizes
+from compiler.messages.quantization import NoCalibrationSizes, RangeNotFinite
 from compiler.messages.verification import NoAllowedInputs
 
 Array = NDArray[Any]
@@ -80,7 +82,9 @@ class _Running:
         if array.size == 0:
             return
         flat = array.reshape(-1)
-        self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
+        # Of NaN, the comparisons of Python would lose sight.
+        self.low = float(np.minimum(self.low, flat.min()))
+        self.high = float(np.maximum(self.high, flat.max()))
         kept = flat if flat.size <= SAMPLE else flat[draw.integers(0, flat.size, SAMPLE)]
         self.samples.append(kept.astype(np.float32))
         self.count += flat.size
@@ -101,7 +105,11 @@ def observe(
     net: WeightedNet, batches: Sequence[Batch], values: Collection[str], channels: Mapping[str, int]
 ) -> dict[str, Observation]:
     """What values of a net are on calibration rows, by name. `channels` gives the axis along
-    which means are taken."""
+    which means are taken.
+
+    Raises:
+        CompileError: a value is not finite.
+    """
     running = {name: _Running() for name in values}
     draw = np.random.default_rng(0)
 
@@ -117,7 +125,20 @@ def observe(
         for item in net.graph.inputs:
             see(item.name, np.asarray(batch[item.name]))
         evaluate(net.graph, net.weights, batch, watch=watch)
+    order = [*(item.name for item in net.graph.inputs), *net.graph.producers]
+    for name in sorted(running, key=order.index):
+        state = running[name]
+        if state.samples and not isfinite(state.high - state.low):
+            raise CompileError([_refuse_range(net.graph, name)])
     return {name: state.finish() for name, state in running.items()}
+
+
+def _refuse_range(graph: Graph, name: str) -> RangeNotFinite:
+    """The message of a value that is not finite, at what makes it."""
+    maker = graph.producers.get(name)
+    if maker is not None:
+        return RangeNotFinite(maker.origin.span, layer_path(maker))
+    return RangeNotFinite({item.name: item.origin for item in graph.inputs}[name], name)
 
 
 def measure_sqnr(
