@@ -180,6 +180,16 @@ def test_pickles_are_not_read(tmp_path: Path) -> None:
     assert "the array `x` holds pickled objects" in message.label()
 
 
+@pytest.mark.parametrize("names", [("x.npy", "x.npy"), ("x", "x.npy")])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_array_that_is_there_twice(names: tuple[str, str], tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for number, name in enumerate(names):
+            archive.writestr(name, write_npy((3,), bytes([number]) * 12))
+    message = fault_of(lambda: Npz("a.npz").schema(tmp_path))
+    assert "it holds x twice" in message.label()
+
+
 def test_gz_files_of_mnist_that_lie(tmp_path: Path) -> None:
     def write(rows: int, size: int, data: bytes) -> None:
         for part in ("train", "t10k"):

@@ -36,7 +36,8 @@ class Column:
     and dtype i64: the codes of its categories, in sorted order. `missing` says that cells are
     empty (NaN); a source that reads headers only does not know it. `parts` are the names under
     which the source stores the rows, where these are several (`x_train`, `x_test`). `trouble` is
-    why nothing may be computed from the column: a message that still lacks its place."""
+    why nothing may be computed from the column, `doubt` what is to be looked at before: messages
+    that still lack their place."""
 
     name: str
     type: TensorType
@@ -46,6 +47,7 @@ class Column:
     parts: tuple[str, ...] = ()
     written: Written = Written()
     trouble: Message | None = None
+    doubt: Message | None = None
     gaps: int = 0
     """How many cells are missing, of a column that is not stored as numbers."""
     examples: tuple[str, ...] = ()

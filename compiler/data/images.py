@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, final
@@ -12,25 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, DataSource
-from compiler.data.damage import UNREADABLE
 from compiler.data.files import find_folder, refuse_file, refuse_setting
+from compiler.data.pixels import GREY, SUFFIXES, Header, read_header, read_mask, read_pixels
 from compiler.diagnostics import Fault
 from compiler.files import name_kind
 from compiler.memory import find_available
-from compiler.messages.data import ImagesDiffer, ImageWithoutMask, NothingInFolder
+from compiler.messages.data import (
+    ImagesDiffer,
+    ImagesTurned,
+    ImageWithoutMask,
+    MaskDiffers,
+    NothingInFolder,
+)
 from compiler.messages.memory import DataTooLarge
 from compiler.records import dataclass
 from compiler.tensor import TensorType
 from compiler.writing.python import write_path, write_string
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 KINDS = f"images ({', '.join(SUFFIXES)})"
-GREY = frozenset(["1", "L", "LA"])
-"""Modes of Pillow with grey pixels, of which `LA` has a transparency as well."""
-LARGEST_IMAGE = 80_000_000
-"""Pixels of an image that is read, at most; Pillow warns of more."""
-DEEP = frozenset(["I", "I;16", "I;16B", "F"])
-"""Modes of Pillow with one channel of more than 8 bits."""
 DECODED = 8
 """Bytes that reading one image takes for each of its pixels."""
 
@@ -42,10 +40,12 @@ class Images(DataSource):
     """A folder of images.
 
     `image: u8[channels, height, width]` has one channel where all images are stored as grey, three
-    otherwise; transparency is left out. Where they lie in subfolders, `label` is the number of an
-    image's subfolder in sorted order, with their names as classes (`NAME.classes` is how many).
-    With `mask`, there is `mask: u8[height, width]` as well, from the file of the same name and
-    subfolder there. Rows are in the order of the paths.
+    otherwise; transparency is left out. Pixels are taken as they are stored, whatever EXIF says of
+    their orientation, as PyTorch and Keras do; `weft check` warns of such images. Where they lie in
+    subfolders, `label` is the number of an image's subfolder in sorted order, with their names as
+    classes (`NAME.classes` is how many). With `mask`, there is `mask: u8[height, width]` as well,
+    from the file of the same name and subfolder there: shades of grey from 0 to 255, or the indices
+    of a palette. Rows are in the order of the paths.
 
     - `folder`: where the images lie, relative to the spec's folder.
     - `size`: height and width that images are resized to (bilinear; masks to the nearest pixel);
@@ -63,13 +63,19 @@ class Images(DataSource):
             refuse_setting(self.name, "size", list(self.size), "height and width")
 
     def schema(self, folder: Path) -> tuple[Column, ...]:
-        paths = self._find_images(folder)
-        size, channels = self._measure(folder, paths)
-        columns = [Column("image", TensorType.of("u8", (channels, *size)))]
-        classes = self._classes(folder, paths)
+        return self._describe(folder, self._survey(folder))
+
+    def _describe(self, folder: Path, found: _Survey) -> tuple[Column, ...]:
+        turned = [p for p, h in zip(found.paths, found.headers, strict=True) if h.turned]
+        doubt = None
+        if turned:
+            shown = str(turned[0].relative_to(folder / self.folder))
+            doubt = ImagesTurned(None, shown, len(turned))
+        image = TensorType.of("u8", (found.channels, *found.size))
+        columns = [Column("image", image, doubt=doubt)]
+        classes = self._classes(folder, found.paths)
         if self.mask is not None:
-            self._find_masks(folder, paths)
-            columns.append(Column("mask", TensorType.of("u8", size)))
+            columns.append(Column("mask", TensorType.of("u8", found.size)))
         if classes:
             label = TensorType.of("i64", ())
             columns.append(Column("label", label, words=True, categories=classes))
@@ -80,18 +86,16 @@ class Images(DataSource):
         return {"classes": len(classes)} if classes else {}
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
-        image, *_ = self.schema(folder)
-        channels, height, width = image.type.known_shape or ()
-        paths = self._find_images(folder)
-        masks = self._find_masks(folder, paths) if self.mask is not None else []
-        self._need_memory(len(paths), (channels, height, width))
-        images = np.empty((len(paths), channels, height, width), np.uint8)
+        found = self._survey(folder)
+        self._need_memory(found)
+        paths, resized = found.paths, found.size if self.size else None
+        images = np.empty((len(paths), found.channels, *found.size), np.uint8)
         for place, path in zip(images, paths, strict=True):
-            pixels = self._read(path, "L" if channels == 1 else "RGB")
-            place[:] = pixels if channels == 1 else np.moveaxis(pixels, -1, 0)
+            pixels = read_pixels(path, found.channels == 1, resized)
+            place[:] = pixels if found.channels == 1 else np.moveaxis(pixels, -1, 0)
         columns = {"image": images}
-        if masks:
-            columns["mask"] = np.stack([self._read(m, "L", nearest=True) for m in masks])
+        if found.masks:
+            columns["mask"] = np.stack([read_mask(path, resized) for path in found.masks])
         classes = self._classes(folder, paths)
         if classes:
             root = folder / self.folder
@@ -139,13 +143,18 @@ class Images(DataSource):
 
     def _mask_code(self) -> list[str]:
         assert self.mask is not None
-        resize = f".resize({self._pixels}, Image.Resampling.NEAREST)" if self.size else ""
+        found = 'p.relative_to(mask_root).with_suffix("")'
+        kept = f"mask.resize({self._pixels}, Image.Resampling.NEAREST)" if self.size else "mask"
         return [
             f"mask_root = {write_path(self.mask)}",
-            'files = {p.relative_to(mask_root).with_suffix(""): p for p in mask_root.rglob("*")}',
-            'masks = [files[p.relative_to(root).with_suffix("")] for p in paths]',
-            f'masks = [Image.open(p).convert("L"){resize} for p in masks]',
-            "mask = np.stack([np.asarray(m) for m in masks])",
+            f'files = {{{found}: p for p in mask_root.rglob("*") if p.suffix.lower() in suffixes}}',
+            "masks = []",
+            "for path in paths:",
+            '    mask = Image.open(files[path.relative_to(root).with_suffix("")])',
+            '    if mask.mode != "P":  # what a palette has are classes',
+            '        mask = mask.convert("L")',
+            f"    masks.append(np.asarray({kept}))",
+            "mask = np.stack(masks)",
         ]
 
     @property
@@ -182,22 +191,28 @@ class Images(DataSource):
         assert self.mask is not None
         place = find_folder(folder, self.mask, "mask")
         root = folder / self.folder
-        files = {p.relative_to(place).with_suffix(""): p for p in sorted(place.rglob("*"))}
+        files: dict[Path, Path] = {}
+        for path in sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES):
+            other = files.setdefault(path.relative_to(place).with_suffix(""), path)
+            if other is not path:
+                reason = f"`{other.relative_to(place)}` and `{path.relative_to(place)}` are both"
+                refuse_file(self.mask, f"{reason} masks of one image", option="mask")
         without = [p for p in paths if p.relative_to(root).with_suffix("") not in files]
         if without:
             shown, masks = str(without[0].relative_to(root)), self.mask
             raise Fault(lambda w: ImageWithoutMask(w.argument("mask"), shown, masks))
         return [files[p.relative_to(root).with_suffix("")] for p in paths]
 
-    def _need_memory(self, count: int, row: Sequence[int]) -> None:
+    def _need_memory(self, found: _Survey) -> None:
         """Refuses images that memory does not hold.
 
         Raises:
             Fault: they need more; nothing has been allocated for them.
         """
-        largest, pixels = count * math.prod(row), math.prod(row[1:])
-        masks = count * pixels if self.mask is not None else 0
-        needed, available = largest + masks + DECODED * pixels, find_available()
+        count, row = len(found.paths), (found.channels, *found.size)
+        decoded = DECODED * max(math.prod(header.size) for header in found.headers)
+        largest, masks = count * math.prod(row), len(found.masks) * math.prod(found.size)
+        needed, available = largest + masks + decoded, find_available()
         if needed > available:
             option = "size" if self.size else "folder"
             what, kind = f"the images of `{self.folder}`", str(TensorType.of("u8", (count, *row)))
@@ -205,67 +220,38 @@ class Images(DataSource):
                 lambda w: DataTooLarge(w.argument(option), what, needed, available, kind, largest)
             )
 
-    def _measure(self, folder: Path, paths: Sequence[Path]) -> tuple[tuple[int, int], int]:
-        """Height and width of all images, and their channels; only headers are read."""
-        root = folder / self.folder
-        headers = [self._read_header(path) for path in paths]
-        size = headers[0][0]
-        for path, (other, _) in zip(paths, headers, strict=True):
-            if other != size and not self.size:
+    def _survey(self, folder: Path) -> _Survey:
+        """What the headers say; no pixels are read."""
+        root, paths = folder / self.folder, self._find_images(folder)
+        headers = [read_header(path, "folder") for path in paths]
+        first = headers[0].size
+        for path, header in zip(paths, headers, strict=True):
+            if header.size != first and not self.size:
                 shown = [str(p.relative_to(root)) for p in (paths[0], path)]
-                _refuse_sizes(shown[0], size, shown[1], other)
-        height, width = self.size or size
-        return (height, width), 1 if all(mode in GREY for _, mode in headers) else 3
+                _refuse_sizes(shown[0], first, shown[1], header.size)
+        masks = self._find_masks(folder, paths) if self.mask is not None else []
+        for path, mask in zip(paths, masks, strict=False):
+            size = read_header(mask, "mask").size
+            if size != first and not self.size:
+                self._refuse_mask(str(path.relative_to(root)), first, size)
+        height, width = self.size or first
+        channels = 1 if all(header.mode in GREY for header in headers) else 3
+        return _Survey(paths, headers, masks, (height, width), channels)
 
-    def _read_header(self, path: Path) -> tuple[tuple[int, int], str]:
-        """Height and width, and the mode of Pillow."""
-        from PIL import Image
-
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with Image.open(path) as image:
-                    width, height = image.size
-                    mode = image.mode
-        except (*UNREADABLE, Image.DecompressionBombError) as error:
-            refuse_file(path.name, f"it is no image: {error}", option="folder")
-        if width * height > LARGEST_IMAGE:
-            reason = f"it has {width:,} x {height:,} pixels, and images have {LARGEST_IMAGE:,}"
-            refuse_file(path.name, f"{reason} at most", option="folder")
-        if mode in DEEP:
-            advice = "images have 8 bits; deeper ones fit into an npz file"
-            refuse_file(path.name, f"its pixels have the mode {mode}", advice, option="folder")
-        return (height, width), mode
-
-    def _read(self, path: Path, mode: str, *, nearest: bool = False) -> NDArray[np.uint8]:
-        from PIL import Image
-
-        how = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
-        try:
-            with Image.open(path) as image:
-                converted = image.convert(mode)
-                if self.size:
-                    converted = converted.resize((self.size[1], self.size[0]), how)
-                return np.asarray(converted)
-        except UNREADABLE as error:
-            refuse_file(path.name, f"it is cut short: {error}", option="folder")
+    def _refuse_mask(self, image: str, size: tuple[int, int], found: tuple[int, int]) -> None:
+        raise Fault(lambda w: MaskDiffers(w.argument("mask"), image, size, found))
 
 
-def read_image(path: Path) -> NDArray[Any]:
-    """The pixels of an image file.
+@dataclass(frozen=True)
+class _Survey:
+    """The images of a folder and their masks, as far as headers tell: `size` and `channels` are
+    those of the rows."""
 
-    Raises:
-        One of `UNREADABLE`: it is no image, or a far too large one.
-    """
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return np.asarray(image)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(str(error)) from error
+    paths: Sequence[Path]
+    headers: Sequence[Header]
+    masks: Sequence[Path]
+    size: tuple[int, int]
+    channels: int
 
 
 def _refuse_sizes(

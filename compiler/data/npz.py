@@ -227,6 +227,8 @@ def read_headers(path: Path) -> tuple[dict[str, Header], int]:
         for entry in archive.infolist():
             with archive.open(entry) as stream:
                 header = check_array(stream, entry.file_size, entry.filename.removesuffix(".npy"))
+            if header.name in headers:
+                raise ValueError(f"it holds {header.name} twice")
             headers[header.name] = header
             unpacked += entry.file_size
     return headers, unpacked

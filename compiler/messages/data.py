@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, final
 
-from compiler.diagnostics import Message
+from compiler.diagnostics import Message, Severity
 from compiler.messages.wording import count, list_words
 from compiler.records import dataclass
 
@@ -321,6 +321,55 @@ class ImagesDiffer(Message):
     def help(self) -> str:
         height, width = self.first_size
         return f"bring them to one size (height, width): `size=[{height}, {width}]`"
+
+
+@final
+@dataclass(frozen=True)
+class MaskDiffers(Message):
+    """An image and its mask differ in height or width, so that no pixel of one belongs to one of
+    the other. `size=[height, width]` brings all of them to one size."""
+
+    code: ClassVar[str] = "W1400"
+
+    image: str
+    size: tuple[int, int]
+    found: tuple[int, int]
+
+    def title(self) -> str:
+        return f"the mask of `{self.image}` has another size"
+
+    def label(self) -> str:
+        size, found = ("×".join(map(str, s)) for s in (self.size, self.found))
+        return f"the image has {size} pixels (height × width), its mask {found}"
+
+    def help(self) -> str:
+        height, width = self.size
+        return f"store masks in the size of their images, or write `size=[{height}, {width}]`"
+
+
+@final
+@dataclass(frozen=True)
+class ImagesTurned(Message):
+    """Images carry an orientation of EXIF: viewers turn or mirror their pixels, which lie
+    otherwise in the file. Weft reads them as they are stored, as PyTorch and Keras do, so that a
+    net sees such images lying on their side. What turns pixels once and for all is
+    `PIL.ImageOps.exif_transpose`, or `exiftran -ai` and `jpegtran` for whole folders."""
+
+    code: ClassVar[str] = "W1401"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    first: str
+    images: int
+
+    def title(self) -> str:
+        return "images are read as they are stored, not as viewers turn them"
+
+    def label(self) -> str:
+        others = f" and {count(self.images - 1, 'other image')}" if self.images > 1 else ""
+        return f"`{self.first}`{others}: EXIF has another orientation"
+
+    def help(self) -> str:
+        return "store the pixels upright: `PIL.ImageOps.exif_transpose`"
 
 
 @final

@@ -95,8 +95,8 @@ def _read_array(path: Path, name: str) -> NDArray[Any]:
     import numpy as np
 
     from compiler.data.damage import UNREADABLE
-    from compiler.data.images import read_image
     from compiler.data.npz import check_archive, check_array
+    from compiler.data.pixels import read_image
 
     need_input(path)
     try:

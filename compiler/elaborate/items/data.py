@@ -124,6 +124,9 @@ class DataRun:
             span = self.source_clause.span
             opened = OpenedSource(self.item.name.text, self.source, schema, self.folder, span)
             self.scope.session.opened[opened.name] = opened
+            for column in schema:
+                if column.doubt is not None:
+                    self.body.report(replace(column.doubt, span=self.place.call))
             return schema
         except Fault as fault:
             self.body.report(fault.make(self.place))
