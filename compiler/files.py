@@ -14,6 +14,9 @@ from typing import Any
 LONGEST_SPEC = 16 << 20
 """Bytes of the longest spec that is read."""
 
+LONGEST_RECORD = 64 << 20
+"""Bytes of the longest file of JSON that is read."""
+
 _KINDS = {
     stat.S_IFDIR: "it is a folder",
     stat.S_IFIFO: "it is a named pipe, no file",
@@ -74,10 +77,10 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a file of JSON; None where there is no file that can be read, or no JSON."""
+    """The value in a file of JSON; None where there is no file that can be read, or no JSON, or
+    more than anything that Weft writes."""
     try:
-        need_file(path)
-        return parse_json(path.read_bytes())
+        return parse_json(path.read_bytes()) if need_file(path) <= LONGEST_RECORD else None
     except OSError:
         return None
 

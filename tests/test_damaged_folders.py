@@ -19,6 +19,7 @@ from compiler.diagnostics import CompileError
 from compiler.files import read_json, replacing
 from tests.table_train import TABLE, write_table
 from weft.building.cache import Cache
+from weft.building.generated import GeneratedFiles
 from weft.building.world import TrialMemory
 from weft.cli.main import run_command
 
@@ -94,6 +95,54 @@ def test_an_entry_that_was_changed_does_not_count(
     assert cache.get_facts("compile fit") == {"seconds": 1.5}
 
 
+STRANGE: dict[str, Any] = {
+    "half a character": "\ud800",
+    "no number": float("nan"),
+    "infinite": float("inf"),
+    "huge": 10**400,
+    "a way out": "../../x",
+    "another place": "/x",
+    "a NUL": "a\0b",
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_nothing_strange_in_a_record_counts(name: str, tmp_path: Path) -> None:
+    new = STRANGE[name]
+    Cache(tmp_path).record("train fit", "key", (), {"seconds": 1.5})
+    path = tmp_path / ".weft" / "build.json"
+    record = json.loads(path.read_text())
+    for place in ("key", "files", "facts", "hash"):
+        path.write_text(json.dumps(change(record, ("stages", "train fit", place), new)))
+        assert Cache(tmp_path).get_facts("train fit") == {}
+    entry = record["stages"]["train fit"]
+    path.write_text(json.dumps({**record, "stages": {str(new): entry}}))
+    assert not Cache(tmp_path).has_run(str(new), "key")
+    trials = tmp_path / "trials.jsonl"
+    for trial in ({"key": str(new), "figures": {}}, {"key": "a", "figures": {"loss": new}}):
+        trials.write_text(json.dumps({**trial, "hash": new}) + "\n")
+        assert not TrialMemory.open(trials).known
+
+
+def test_a_record_that_is_nested_as_deep_as_can_be_read(tmp_path: Path) -> None:
+    Cache(tmp_path).record("train fit", "key", (), {"seconds": 1.5})
+    path, trials, code = (
+        tmp_path / ".weft" / name for name in ("build.json", "trials.jsonl", "code.json")
+    )
+    text = path.read_text()
+    assert text.count('"seconds": 1.5') == 1
+    for depth in range(700, 1000):
+        deep = "[" * depth + "]" * depth
+        path.write_text(text.replace('"seconds": 1.5', f'"seconds": {deep}'))
+        assert Cache(tmp_path).get_facts("train fit") == {}
+        trials.write_text(f'{{"key": "a", "figures": {deep}, "hash": ""}}\n')
+        assert not TrialMemory.open(trials).known
+        code.write_text(f'{{"a.py": {deep}, "b.py": 3}}')
+        GeneratedFiles(tmp_path, print).write(tmp_path / "a.py", "a = 1\n")
+        assert json.loads(code.read_text()).keys() == {"a.py"}
+        shutil.rmtree(tmp_path / "earlier", ignore_errors=True)
+
+
 def test_trials_that_were_changed_are_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
     memory = TrialMemory.open(path)
@@ -150,6 +199,24 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "shape": (reshape, "W0908"),
 }
 
+
+def change_header(path: Path, old: bytes, new: bytes) -> None:
+    """Another text of the same length in what a training notes beside its tensors."""
+    data = path.read_bytes()
+    assert data.count(old) >= 1
+    assert len(old) == len(new)
+    path.write_bytes(data.replace(old, new))
+
+
+NOTES: dict[str, tuple[bytes, bytes]] = {
+    "seed": (b'seed\\": 0', b'seed\\": 7'),
+    "best epoch": (b'best_epoch\\"', b'best_epocj\\"'),
+    "settings": (b'settings\\": {', b'settingz\\": {'),
+    "tensors": (b'tensors\\": ', b'tensorz\\": '),
+    "checksum": (b'checksum\\": ', b'checksun\\": '),
+    "no JSON": (b'epoch\\": ', b'epoch\\"; '),
+}
+
 Weft = Callable[..., tuple[int, str]]
 
 
@@ -200,6 +267,23 @@ def test_damaged_weights_are_never_used(weft: Weft) -> None:
         status, said = weft("train", "net.weft", "--resume", "--device", "cpu")
         assert status == 1
         assert f"{name}.safetensors" in said
+
+
+def test_what_a_training_notes_is_held_to_its_checksum_wherever_it_is_read(weft: Weft) -> None:
+    status, said = weft("build", "net.weft", "--device", "cpu")
+    assert status == 0, said
+    best = Path("output/net/fit/best.safetensors")
+    whole = best.read_bytes()
+    for name, (old, new) in NOTES.items():
+        best.write_bytes(whole)
+        change_header(best, old, new)
+        for command in (
+            "eval net.weft --onnx output/net/fit.onnx",
+            "compile net.weft -o o --item fit --weights output/net/fit/best.safetensors",
+        ):
+            status, said = weft(*command.split())
+            assert (status, "its header is not as a training left it" in said) == (1, True), name
+            assert "best.safetensors" in said
 
 
 def test_a_changed_byte_of_a_checkpoint_is_no_other_setting(weft: Weft) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,9 @@ def entry(dtype: object = "F32", shape: object = (4,), offsets: object = (0, 16)
         (f'{{"a": {entry(shape=(5,))}}}', r"a is F32 of the shape \[5\], and has 16 bytes"),
         (f'{{"a": {entry(shape=(-2, -2))}}}', r"of the shape \[-2, -2\]"),
         (f'{{"a": {entry(shape=(2**62, 2**62, 0))}}}', "and has 16 bytes"),
+        (f'{{"a": {entry()}, "b": {entry(shape=(2**62, 2**62, 0), offsets=(16, 16))}}}', "0 bytes"),
+        (f'{{"a": {entry()}, "b": {entry(shape=(2**63, 0), offsets=(16, 16))}}}', "0 bytes"),
+        (f'{{"a": {entry()}, "b": {entry(shape=(10**30, 0), offsets=(0, 0))}}}', "0 bytes"),
         (f'{{"a": {entry(shape=[1] * 65 + [4])}}}', "and has 16 bytes"),
         (f'{{"a": {entry(shape=(4.0,))}}}', "the entry of a is malformed"),
         (f'{{"a": {entry(shape=(True, 4))}}}', "the entry of a is malformed"),
@@ -139,14 +143,43 @@ def entry(dtype: object = "F32", shape: object = (4,), offsets: object = (0, 16)
         (f'{{"a": {entry(offsets=(0, 16, 16))}}}', "the entry of a is malformed"),
         (f'{{"a": {entry(offsets=(-16, 0))}}}', "a lies outside the file"),
         (f'{{"a": {entry()}, "b": {entry()}}}', "a and b lie on the same bytes"),
+        (
+            f'{{"a": {entry()}, "b": {entry(shape=(0,), offsets=(4, 4))}, '
+            f'"c": {entry(shape=(1,), offsets=(8, 12))}}}',
+            "a and c lie on the same bytes",
+        ),
+        (f'{{"a": {entry(shape=(2,), offsets=(0, 8))}}}', "its last 8 bytes are of no tensor"),
+        (f'{{"a": {entry(shape=(2,), offsets=(8, 16))}}}', "8 bytes before a are of no tensor"),
+        (f'{{"a": {entry("BOOL", (16,))}}}', "bytes that are no booleans"),
+        (f'{{"a": {entry()}, "__metadata__": {{"a": 1}}}}', "metadata is no text"),
+        (f'{{"a": {entry()}, "__metadata__": [1]}}', "metadata is no text"),
+        (
+            f'{{"a": {entry()}, "__metadata__": {{"progress": "{{}}"}}}}',
+            "header is not as a training",
+        ),
         (f'{{"a": {entry()}, "a": {entry()}}}', "names a twice"),
         ("[" * 100_000 + "]" * 100_000, "its header is no"),
         ('{"a": 3}', "the entry of a is malformed"),
     ],
 )
 def test_refuses_entries_that_do_not_hold(tmp_path: Path, header: str, reason: str) -> None:
+    data = bytes([*range(16)]) if "BOOL" in header else bytes(16)
     with pytest.raises(WeightsError, match=reason):
-        read_weights(write_file(tmp_path / "w.safetensors", header))
+        read_weights(write_file(tmp_path / "w.safetensors", header, data))
+
+
+def test_metadata_of_others_is_theirs(tmp_path: Path) -> None:
+    for note in ("null", '{"progress": "50 %"}', '{"format": "pt"}'):
+        header = f'{{"a": {entry()}, "__metadata__": {note}}}'
+        assert read_weights(write_file(tmp_path / "w.safetensors", header))["a"].shape == (4,)
+
+
+def test_a_name_that_stands_there_twice_is_found_in_time(tmp_path: Path) -> None:
+    names = ", ".join(f'"{number}": 0' for number in range(200_000))
+    start = time.process_time()
+    with pytest.raises(WeightsError, match="names 199999 twice"):
+        read_weights(write_file(tmp_path / "w.safetensors", f'{{{names}, "199999": 0}}'))
+    assert time.process_time() - start < 2
 
 
 def test_empty_tensors_share_no_bytes(tmp_path: Path) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,11 +145,6 @@ def _refuse_damaged(out: Path, span: Span | None) -> None:
             except WeightsError as error:
                 fault = WeightsUnreadable(span, str(error), trained=True)
                 raise CompileError([fault]) from error
-            progress = read_progress(path)
-            checksum = progress.pop("checksum", None)
-            if progress and checksum != zlib.crc32(json.dumps(progress).encode()):
-                reason = f"{path}: its header is not as a training left it"
-                raise CompileError([WeightsUnreadable(span, reason, trained=True)])
 
 
 def _find_settings(path: Path) -> Mapping[str, object]:

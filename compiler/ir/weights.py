@@ -9,7 +9,6 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -39,8 +38,11 @@ _DTYPES = {
 }
 
 
-LONGEST_HEADER = 100_000_000
-"""Bytes of a header that is read, as in the safetensors library."""
+LONGEST_HEADER = 16 << 20
+"""Bytes of a header that is read: enough for a hundred thousand tensors."""
+
+_MOST = 1 << 59
+"""Elements of the largest tensor that NumPy counts."""
 
 COUNTER = "num_batches_tracked"
 """A buffer of PyTorch's batch norms that no graph has."""
@@ -93,23 +95,56 @@ def read_weights(path: Path) -> dict[str, Array]:
         raise WeightsError(f"{path}: {error.strerror or error}") from error
     entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
     tensors = {name: _map_tensor(path, name, entry, data, start) for name, entry in entries.items()}
-    ranges = sorted((*e["data_offsets"], name) for name, e in entries.items())
-    for (_, end, first), (begin, stop, second) in pairwise(ranges):
-        if begin < end and begin < stop:
-            raise WeightsError(f"{path}: {first} and {second} lie on the same bytes")
-    expected = _find_checksum(header)
-    if expected is not None and expected != _add_up(entries, data[start:]):
-        raise WeightsError(f"{path} is damaged: its numbers are not those that a training wrote")
+    _check_ranges(path, entries, len(data) - start)
+    _check_training(path, header, entries, data[start:])
     return tensors
 
 
-def _find_checksum(header: Mapping[str, Any]) -> int | None:
-    """The checksum of all tensors that a training script has left in its file; None in others."""
-    note = header.get("__metadata__")
-    text = note.get("progress") if isinstance(note, dict) else None
-    progress = parse_json(text) if isinstance(text, str) else None
-    found = progress.get("tensors") if isinstance(progress, dict) else None
-    return found if isinstance(found, int) else None
+def _check_ranges(path: Path, entries: Mapping[str, Any], size: int) -> None:
+    """Refuses tensors that share bytes, and bytes of no tensor: the format has neither.
+
+    Raises:
+        WeightsError: there are such bytes.
+    """
+    ranges = [(*entry["data_offsets"], name) for name, entry in entries.items()]
+    place, before = 0, ""
+    for begin, end, name in sorted(r for r in ranges if r[0] < r[1]):
+        if begin < place:
+            raise WeightsError(f"{path}: {before} and {name} lie on the same bytes")
+        if begin > place:
+            reason = f"{begin - place:,} bytes before {name} are of no tensor"
+            raise WeightsError(f"{path} is damaged: {reason}")
+        place, before = end, name
+    if place < size:
+        raise WeightsError(f"{path} is damaged: its last {size - place:,} bytes are of no tensor")
+
+
+def _check_training(
+    path: Path, header: Mapping[str, Any], entries: Mapping[str, Any], data: Array
+) -> None:
+    """Holds a file of a training to the checksums that its script has left in it.
+
+    Raises:
+        WeightsError: its header or its tensors are others.
+    """
+    note = header.get("__metadata__") or {}
+    if not isinstance(note, dict) or not all(isinstance(text, str) for text in note.values()):
+        raise WeightsError(f"{path} is no safetensors file: its metadata is no text by name")
+    if not note.get("progress", "").startswith("{"):  # the file is of somebody else
+        return
+    progress = parse_json(note["progress"])
+    if not isinstance(progress, dict) or progress.pop("checksum", None) != _sum_up(progress):
+        raise WeightsError(f"{path} is damaged: its header is not as a training left it")
+    if progress.get("tensors") != _add_up(entries, data):
+        raise WeightsError(f"{path} is damaged: its numbers are not those that a training wrote")
+
+
+def _sum_up(progress: Mapping[str, Any]) -> int | str:
+    """The checksum of what a training notes beside its tensors."""
+    try:
+        return zlib.crc32(json.dumps(progress).encode())
+    except RecursionError:
+        return "nested as deep as can just be read"
 
 
 def _add_up(entries: Mapping[str, Any], data: Array) -> int:
@@ -135,10 +170,11 @@ def read_note(path: Path) -> dict[str, Any]:
 
 def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON; of a name that stands there twice, either could be meant."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _NamedTwice(next(name for name in names if names.count(name) > 1))
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _NamedTwice(name)
+        found[name] = value
     return found
 
 
@@ -177,12 +213,18 @@ def _map_tensor(path: Path, name: str, entry: Any, data: Array, start: int) -> A
     if dtype != "BF16" and dtype not in _DTYPES:
         raise WeightsError(f"{path}: {name} has the dtype {dtype!r}, which Weft does not read")
     width = 2 if dtype == "BF16" else np.dtype(_DTYPES[dtype]).itemsize
-    if len(shape) > MAX_RANK or min(shape, default=0) < 0 or prod(shape) * width != end - begin:
+    # Of an empty tensor, NumPy takes no axes either whose product no index can count.
+    fits = (
+        len(shape) <= MAX_RANK and min(shape, default=0) >= 0 and prod(filter(None, shape)) < _MOST
+    )
+    if not fits or prod(shape) * width != end - begin:
         found = f"{dtype} of the shape {list(shape[:MAX_RANK])}"
         raise WeightsError(f"{path}: {name} is {found}, and has {end - begin:,} bytes")
     if dtype == "BF16":
         wide = raw.view("<u2").astype("<u4") << 16
         return wide.view("<f4").reshape(shape)
+    if dtype == "BOOL" and raw.max(initial=0) > 1:
+        raise WeightsError(f"{path}: {name} has bytes that are no booleans")
     return np.asarray(raw).view(_DTYPES[dtype]).reshape(shape)
 
 

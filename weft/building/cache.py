@@ -21,7 +21,7 @@ def hash_text(*parts: str) -> str:
     """Hash of texts; their borders count."""
     digest = hashlib.sha256()
     for part in parts:
-        raw = part.encode()
+        raw = part.encode("utf-8", "surrogatepass")  # JSON may hold halves of characters
         digest.update(f"{len(raw)}:".encode())
         digest.update(raw)
     return digest.hexdigest()
@@ -103,7 +103,10 @@ def _is_whole(stage: str, entry: object) -> bool:
     if not isinstance(entry, dict):
         return False
     rest = {name: value for name, value in entry.items() if name != "hash"}
-    return entry.get("hash") == _hash_entry(stage, rest)
+    try:
+        return entry.get("hash") == _hash_entry(stage, rest)
+    except RecursionError:  # it is nested as deep as can just be read
+        return False
 
 
 def _hash_entry(stage: str, entry: Mapping[str, Any]) -> str:

@@ -73,9 +73,10 @@ class GeneratedFiles:
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
-    def _read(self) -> dict[str, object]:
+    def _read(self) -> dict[str, str]:
         found = read_json(self.root / RECORD)
-        return found if isinstance(found, dict) else {}
+        known = found.items() if isinstance(found, dict) else ()
+        return {name: value for name, value in known if isinstance(value, str)}
 
 
 class _Copy:

@@ -231,12 +231,15 @@ def _hash_trial(key: str, figures: Mapping[str, float]) -> str:
 
 
 def _is_trial(entry: object) -> bool:
-    return (
-        isinstance(entry, dict)
-        and entry.keys() == {"key", "figures", "hash"}
-        and isinstance(entry["key"], str)
-        and entry["hash"] == _hash_trial(entry["key"], entry["figures"])
-    )
+    """Whether an entry is as it was remembered."""
+    if not isinstance(entry, dict) or entry.keys() != {"key", "figures", "hash"}:
+        return False
+    try:
+        return isinstance(entry["key"], str) and entry["hash"] == _hash_trial(
+            entry["key"], entry["figures"]
+        )
+    except RecursionError:  # it is nested as deep as can just be read
+        return False
 
 
 def open_net(net: WeightedNet, opset: int = 21, target: Target | None = None) -> Session:
