@@ -170,7 +170,9 @@ def _is_turned(image: Image) -> bool:
 
 def _has_deep_channels(image: Image) -> bool:
     """Whether the file has channels of 16 bits, of which Pillow reads the upper ones."""
-    if image.format not in ("PNG", "TIFF") or not image.tile:
+    from PIL.ImageFile import ImageFile
+
+    if image.format not in ("PNG", "TIFF") or not isinstance(image, ImageFile) or not image.tile:
         return False
     arguments = image.tile[0].args
     raw = arguments[0] if isinstance(arguments, tuple) else arguments
