@@ -363,3 +363,13 @@ def test_a_value_without_a_range_is_refused(stage: str, named: str) -> None:
     assert f"`{named}` has no range" in message.title()
     assert message.span is not None
     assert message.span.text == named
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy", "mse"])
+@pytest.mark.parametrize("rows", [2_000, 20_000, 200_000])
+def test_ranges_behind_a_relu_reach_far_enough(method: Any, rows: int) -> None:
+    numbers = np.maximum(np.random.default_rng(0).standard_normal(rows), 0).astype(np.float32)
+    seen = Observation(0.0, float(numbers.max()), numbers, rows)
+    scaling = choose_scaling(seen, method, "u8", symmetric=False)
+    noise = np.square(scaling.round(numbers) - numbers).sum()
+    assert 10 * np.log10(np.square(numbers).sum() / noise) > 30

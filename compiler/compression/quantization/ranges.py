@@ -121,8 +121,11 @@ def _find_least_divergence(
     seen: Observation, dtype: IntegerName, symmetric: bool
 ) -> tuple[float, float]:
     """The range whose histogram loses the least information by 256 levels: the divergence of
-    Kullback and Leibler between the clipped histogram and the same in coarse bins."""
-    counts, edges = np.histogram(seen.sample, BINS, (seen.low, max(seen.high, seen.low + 1e-30)))
+    Kullback and Leibler between the clipped histogram and the same in coarse bins. Zeros are left
+    out: zero is a level, and the many that a ReLU makes would spread over all of its coarse bin,
+    so that the narrowest range would seem the best one."""
+    numbers = seen.sample[seen.sample != 0]
+    counts, edges = np.histogram(numbers, BINS, (seen.low, max(seen.high, seen.low + 1e-30)))
     middle = (edges[1:] + edges[:-1]) / 2
 
     def divergence(share: float) -> float:
