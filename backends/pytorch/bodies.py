@@ -32,9 +32,11 @@ from compiler.initializers import Constant, Initializer, Values
 from compiler.ir.graph import Argument, Frame, Node, Parameter
 from compiler.ir.hint import (
     Hint,
+    HintError,
     HintList,
     HintName,
     HintSize,
+    evaluate_hint,
     hint_atoms,
     mark_outer,
     name_sizes,
@@ -305,13 +307,13 @@ class BodyMaker:
             )
             for axis, size in enumerate(shape)
         ]
-        filled, starts = self._fill(parameter, sizes, hints)
+        filled, starts = self._fill(frame, parameter, sizes, hints)
         head = "nn.Parameter" if parameter.trainable else "register_buffer"
         starts = [s for one in starts if (s := _localize(one, slot, lambda hint: hint)) is not None]
         return Item(slot, call(head, filled), None, starts=tuple(starts), op="declare")
 
     def _fill(
-        self, parameter: Parameter, sizes: list[Hole], hints: Mapping[str, Hint]
+        self, frame: Frame, parameter: Parameter, sizes: list[Hole], hints: Mapping[str, Hint]
     ) -> tuple[Tree, list[Part]]:
         """`torch.zeros(8, 16)`, and the statements that fill what zeros and ones do not."""
         starts: list[Part] = []
@@ -327,12 +329,26 @@ class BodyMaker:
             made = "torch.empty"
             starts = [read_term(initializer.spell(Own()), hints)]
         dtype = parameter.value.type.dtype
-        keys = {} if dtype is DType.F32 else {"dtype": name(torch_dtype(dtype).text)}
+        whole = isinstance(initializer, Constant) and _is_whole(hints.get("value"), frame)
+        plain = dtype is DType.F32 and not whole
+        keys = {} if plain else {"dtype": name(torch_dtype(dtype).text)}
         if given is not None:
             return replace(given, parts=(*given.parts, *keys.values()), keys=tuple(keys)), starts
         if not sizes:  # a scalar: `torch.zeros(())`
             return call(made, Tree(Form.TUPLE), keys=keys), starts
         return call(made, *sizes, keys=keys), starts
+
+
+def _is_whole(written: Hint | None, frame: Frame) -> bool:
+    """Whether what an author wrote for a fraction is a whole number here, so that PyTorch would
+    fill a tensor of whole numbers."""
+    if written is None:
+        return False
+    try:
+        value = evaluate_hint(written, {a.name: a.value for a in frame.arguments})
+    except HintError:
+        return False
+    return isinstance(value, int)
 
 
 def _write_numbers(

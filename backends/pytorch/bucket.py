@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from backends.pytorch.anti_unify import AntiUnifier
-from backends.pytorch.callables import find_function, open_modules
+from backends.pytorch.callables import find_function, find_given, open_modules
 from backends.pytorch.index import sort_topologically
 from backends.pytorch.items import Body, FromFormal, FromItem
 from backends.pytorch.merged import (
@@ -52,7 +52,7 @@ def merge_bodies(bodies: list[Body], *, by_place: bool = False) -> Class:
     merged = _copy(bodies) if len(groups) == 1 else _anti_unify(bodies, groups, by_place)
     _check_formals(merged, groups)
     for item in merged.items:
-        _merge_trees(item, functions_differ=differ)
+        _merge_trees(item, len(bodies), functions_differ=differ)
     _share_modules(merged)
     if not merged.is_turn:
         _absorb_optional_modules(merged)
@@ -217,7 +217,7 @@ def _replace_refs(merged: Class, change: Callable[[MergedRef], MergedRef]) -> No
 # --- trees over all instances ---------------------------------------------------------------
 
 
-def _merge_trees(item: Merged, *, functions_differ: bool) -> None:
+def _merge_trees(item: Merged, count: int, *, functions_differ: bool) -> None:
     members = item.members.items()
     made = {n: m.constructor for n, m in members if m.constructor is not None}
     if functions_differ:
@@ -230,7 +230,9 @@ def _merge_trees(item: Merged, *, functions_differ: bool) -> None:
     expressions = {n: m.expression for n, m in item.members.items() if m.expression is not None}
     if not expressions:
         return
-    if len({skeleton(e) for e in expressions.values()}) > 1:
+    partly = functions_differ and len(expressions) < count
+    given = partly and all(find_function(m) and find_given(m) for m in item.members.values())
+    if given or len({skeleton(e) for e in expressions.values()}) > 1:
         functions = {n: find_function(m) for n, m in item.members.items()}
         if None in functions.values():
             raise Diverge(f"the expression of {item.slot or 'a node'}")

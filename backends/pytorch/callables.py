@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from backends.pytorch.expressions import Expressions, resolve
 from backends.pytorch.items import Item
-from backends.pytorch.terms import Form, Hole, Operand, Part, Tree, name, skeleton
+from backends.pytorch.terms import (
+    Form,
+    Hole,
+    Operand,
+    Part,
+    Tree,
+    is_scalar,
+    name,
+    skeleton,
+)
 from compiler.writing.python import ClassName, CodeName
 
 
@@ -22,6 +31,15 @@ def find_function(item: Item) -> CodeName | None:
                 if item.module is not None:
                     return CodeName(Expressions(str).text(resolve(item.module, name)))
     return None
+
+
+def find_given(item: Item) -> str:
+    """The argument of its block, a layer, that a function of one tensor comes from; "" for one
+    that the block names itself."""
+    given = {a.name for node in item.nodes for a in node.scope.arguments if not is_scalar(a.value)}
+    spans = (node.origin.span for node in item.nodes)
+    said = {span.text for span in spans if span is not None}
+    return said.pop() if len(said) == 1 and said <= given else ""
 
 
 def open_modules(trees: dict[int, Part]) -> dict[int, Part]:

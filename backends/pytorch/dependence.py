@@ -9,7 +9,8 @@ from backends.pytorch.merged import Choice, Class, Formal, Made, Merged, MergedR
 from backends.pytorch.passing import Width, pass_on
 from backends.pytorch.sizes import may_follow
 from backends.pytorch.terms import Part, Tree, variables
-from compiler.ir.hint import Hint, hint_names, size_name
+from compiler.ir.graph import Node
+from compiler.ir.hint import Hint, hint_names, read_size_name, size_name
 
 Names = frozenset[str]
 NONE: Names = frozenset()
@@ -17,9 +18,7 @@ NONE: Names = frozenset()
 LENGTH = -1
 """The axis of a list of tensors that counts its items."""
 
-WINDOWED = frozenset(
-    {"conv", "conv_transpose", "max_pool", "avg_pool", "pad", "resize", "sequential", "call"}
-)
+WINDOWED = frozenset({"conv", "conv_transpose", "max_pool", "avg_pool", "pad", "resize"})
 """Operations that make each axis from the same axis of their input and from their options."""
 
 
@@ -51,7 +50,7 @@ class Dependence:
         if axis == LENGTH:
             return self._of_length(ref)
         if isinstance(ref, Choice):
-            return self.of(ref.base, axis) | self.of(ref.other, axis)
+            return self.of(ref.base, axis) | self.of(ref.other, axis) | self._of_test(ref)
         if isinstance(ref, Made):
             while self.noted <= self.place[ref.item]:
                 item = self.target.items[self.noted]
@@ -62,6 +61,19 @@ class Dependence:
         if (ref, axis) in self.known:
             return self.known[ref, axis]
         return self._named(ref, axis) or NONE
+
+    def _of_test(self, choice: Choice) -> Names:
+        """What says whether a branch is taken."""
+        inside = [item for item in self.target.items if item.instances == choice.instances]
+        tests = [guard for item in inside for guard in find_guards(item)]
+        if choice.condition is not None:
+            tests.append(choice.condition.test)
+        return frozenset(name for test in tests for name in hint_names(test))
+
+    def forget(self) -> None:
+        """Asks anew for everything: conditions and arguments are known now."""
+        self.known.clear()
+        self.noted = 0
 
     def _of_length(self, ref: MergedRef) -> Names:
         count = self.count(ref)
@@ -96,14 +108,43 @@ class Dependence:
         sources = pass_on(self.target, ref, axis)
         if sources:
             return self.of(*sources[0])
+        calls = find_calls(item)
+        if calls:
+            return frozenset(n for tree in calls for n in self._of_call(item, tree, ref, axis))
         return frozenset(self._all(item, ref.output, axis, self._rank(ref)))
+
+    def _of_call(self, item: Merged, tree: Tree, made: Made, axis: int) -> Iterator[str]:
+        """What a size of a result of a class or function follows of all that this is given."""
+        inner = tree.target
+        assert isinstance(inner, Class)
+        assert inner.explained is not None
+        given = dict(zip(tree.keys, tree.parts[len(tree.parts) - len(tree.keys) :], strict=True))
+        found = inner.explained.widths.dependence.of(inner.outputs[made.output], axis)
+        settings = inner.explained.settings.found
+        for label in found:
+            size = settings[label].dim if label in settings else read_size_name(label)
+            if label in given:
+                yield from names_in(given[label])
+            elif size is not None and size[0] < len(item.refs):
+                yield from self.of(item.refs[size[0]], size[1])
+            elif label in inner.locals:
+                yield from self._all(item, made.output, axis, self._rank(made))
+        if len(item.variants) > 1:
+            yield from self._of_form(item)
+
+    def _of_form(self, item: Merged) -> Iterator[str]:
+        """What says which of two forms an item has."""
+        tests = [v.condition.test for v in item.variants if v.condition is not None]
+        yield from (name for test in (*tests, *find_guards(item)) for name in hint_names(test))
 
     def _all(self, item: Merged, output: int, axis: int, rank: int) -> Iterator[str]:
         """Everything that an operation may compute a size from."""
-        windowed = item.sample.op in WINDOWED
+        windowed = _is_windowed(item)
         trees = [*(v.constructor for v in item.variants), item.expression]
         for tree in trees:
             yield from names_in(tree, sizes=not windowed)
+        if len(item.variants) > 1:
+            yield from self._of_form(item)
         for ref in item.refs:
             if item.sample.nodes and self.target.is_list(ref):
                 yield from self.of(ref, LENGTH)
@@ -123,6 +164,34 @@ class Dependence:
     def _rank(self, ref: MergedRef) -> int:
         instances = ref.item.instances if isinstance(ref, Made) else self.target.everyone
         return self.target.type_of(ref, min(instances)).rank
+
+
+def find_calls(item: Merged) -> list[Tree]:
+    """The calls of a class or function, where an item is nothing but that; turns of loops say
+    themselves how sizes change."""
+    trees: list[Part | None] = [variant.constructor for variant in item.variants]
+    calls = [tree for tree in trees or [item.expression] if isinstance(tree, Tree)]
+    targets = [tree.target for tree in calls]
+    whole = all(isinstance(one, Class) and not one.is_turn for one in targets)
+    return calls if whole and len(calls) == max(len(trees), 1) else []
+
+
+def _is_windowed(item: Merged) -> bool:
+    """Whether each axis is made from the same axis of what is read, and from options."""
+    nodes = item.sample.nodes
+    return bool(nodes) and all(node.op.name in WINDOWED or _keeps_axes(node) for node in nodes)
+
+
+def _keeps_axes(node: Node) -> bool:
+    """Whether an operation leaves the shape of what it reads as it is."""
+    first = node.inputs[0] if node.inputs else None
+    same = first is not None and first.type.shape == node.outputs[0].type.shape
+    return same and not node.op.moves and not hasattr(node.op, "out")
+
+
+def find_guards(item: Merged) -> list[Hint]:
+    """The author's conditions under which an item has its form, or is there at all."""
+    return [member.guard for member in item.members.values() if member.guard is not None]
 
 
 def names_in(tree: Part | None, *, sizes: bool = True) -> Iterator[str]:

@@ -23,6 +23,7 @@ from backends.pytorch.merged import (
     Setting,
     Variant,
 )
+from backends.pytorch.options import write_moving_defaults
 from backends.pytorch.passing import LEAST_TELLING, find_stages
 from backends.pytorch.repeats import check_order, find_carried, find_loop
 from backends.pytorch.said import find_said, find_silent
@@ -73,6 +74,8 @@ def explain_class(target: Class) -> None:
         lying = find_lying(target, explainer.widths, explainer.hinted)
         if not lying and not lost:
             check_order(target)
+            for item in target.items:
+                write_moving_defaults(item)
             return
         hidden |= lying
         silent |= lost
@@ -101,6 +104,7 @@ class _Explainer:
             self.hinted.explained.add(item)
         self.widths.pins = False
         Conditions(target, self.settings).find()
+        self.widths.dependence.forget()
         turns = self._turn_widths() if target.is_turn else {}
         order = list(self.settings.found)
         used = sorted(self.settings.used, key=order.index)
@@ -177,6 +181,8 @@ class _Explainer:
         hint = self._find_optional(leaf)
         if hint is None and not leaf.varies and not self.target.is_turn:
             hint = self._find_size(item, leaf)
+        if hint is None and isinstance(leaf.literal, CodeName) and len(leaf.values) < self.count:
+            hint = self._find_function(leaf)
         if hint is None and leaf.varies:
             inner = find_loop(item)
             if self.target.is_turn:
@@ -341,6 +347,11 @@ class _Explainer:
         if None in setting.values:
             return replace(setting, default=None, annotation=optional)
         return setting
+
+    def _find_function(self, leaf: Many) -> Hint | None:
+        """The argument that chooses a function which only some instances call, where others show
+        what its values mean."""
+        return None if self._find_choice(leaf) is None else self._make_function(leaf)
 
     def _make_function(self, leaf: Many) -> Hint:
         """Functions that differ take the name of the argument that chooses them."""

@@ -28,7 +28,7 @@ _LEVELS = (
     ("or",),
     ("and",),
     ("not",),
-    ("==", "!=", "<", "<=", ">", ">="),
+    ("==", "!=", "<", "<=", ">", ">=", "is", "is not"),
     ("|",),
     ("^",),
     ("&",),
@@ -60,6 +60,9 @@ def hint_tree(hint: Hint, read: Callable[[str], Part]) -> Part:
             return read(label)
         case HintUnary(sign, operand):
             return Tree(Form.PREFIX, sign, (hint_tree(operand, read),))
+        case HintBinary("==" | "!=" as sign, left, HintConst(None)):
+            word = "is" if sign == "==" else "is not"
+            return Tree(Form.INFIX, word, (hint_tree(left, read), hint_tree(HintConst(None), read)))
         case HintBinary(sign, left, right):
             return Tree(Form.INFIX, sign, (hint_tree(left, read), hint_tree(right, read)))
         case HintChoose(condition, then, otherwise):

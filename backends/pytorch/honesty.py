@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backends.pytorch.bodies import lift_hint
-from backends.pytorch.dependence import names_in
+from backends.pytorch.dependence import find_guards, names_in
 from backends.pytorch.hinted_sizes import HintedSizes
 from backends.pytorch.merged import Class, Merged
+from backends.pytorch.options import find_counted, find_reforming, find_unspelled, option_of
 from backends.pytorch.passing import find_stages
 from backends.pytorch.said import find_decisions
 from backends.pytorch.terms import UNREAD, Form, Many, Part, Tree, subtrees, variables
@@ -26,9 +27,10 @@ from compiler.ir.hint import (
     outer_names,
     read_size_name,
 )
+from compiler.writing.python import CodeName
 
-RATES = ("float", "float | None", "str")
-"""Arguments that make no sizes, though the layers that take them may stand before one."""
+RATES = ("float", "float | None", "str", "str | None")
+"""Arguments that mostly make no sizes, though the layers that take them may stand before one."""
 
 
 def find_lying(target: Class, widths: Widths, hinted: HintedSizes) -> set[str]:
@@ -37,6 +39,7 @@ def find_lying(target: Class, widths: Widths, hinted: HintedSizes) -> set[str]:
     outer = {name for item in target.items for name in _find_outer(item)}
     outer |= {name for hint in _find_unsaid(target) for name in outer_names(hint)}
     target.outer |= outer
+    target.sizing = {name for item in target.items for name in _find_sizing(item)}
     written = (
         outer
         | set(_find_undecided(widths, hinted))
@@ -54,7 +57,8 @@ def _note_fixed(target: Class, widths: Widths, written: set[str], sized: set[str
     """Notes what is fixed by what the class does not follow; the arguments that it offers."""
     found = widths.settings.found
     settings = [found[name] for name in written | sized if name in found]
-    settings = [s for s in settings if s.name in written or s.annotation not in RATES]
+    sizing = written | target.sizing
+    settings = [s for s in settings if s.name in sizing or s.annotation not in RATES]
     settings = [s for s in settings if not (s.runtime or s.local)]
     target.fixed |= {setting.dim or setting.name for setting in settings}
     target.fixed |= {size for name in written | sized if (size := read_size_name(name)) is not None}
@@ -89,6 +93,23 @@ def _find_outer(item: Merged) -> Iterator[str]:
                 yield from tree.target.outer
 
 
+def _find_sizing(item: Merged) -> Iterator[str]:
+    """Arguments that sizes may follow: those in conditions and in all numbers of the item but
+    fractions and words that its operations make no size from."""
+    sizing = {option for node in item.sample.nodes for option in node.op.sizing}
+    tests = (v.condition.test for v in item.variants if v.condition is not None)
+    yield from (name for test in (*tests, *find_guards(item)) for name in hint_names(test))
+    for part in (*(variant.constructor for variant in item.variants), item.expression):
+        for leaf in variables(part):
+            plain = all(isinstance(value, float | str) for value in leaf.values.values())
+            if not plain or option_of(leaf) in sizing:
+                yield from names_in(leaf)
+        for tree, inner in _find_calls(part):
+            given = _find_arguments(tree)
+            for name in inner.sizing:
+                yield from names_in(given[name]) if name in given else names_in(tree.parts[0])
+
+
 def _find_undecided(widths: Widths, hinted: HintedSizes) -> Iterator[str]:
     """Arguments that a condition or a loop of the spec reads where the class does not say it."""
     target, settings = widths.target, widths.settings
@@ -99,6 +120,8 @@ def _find_undecided(widths: Widths, hinted: HintedSizes) -> Iterator[str]:
     for hint in _find_unsaid(target) if not target.is_turn else ():
         yield from hinted.names(hint)
     for item in target.items:
+        if any(isinstance(v.literal, CodeName) and v.solution is None for v in item.leaves()):
+            yield from (name for guard in find_guards(item) for name in hinted.names(guard))
         guards = dict.fromkeys(m.guard for m in item.members.values() if m.guard is not None)
         printed = any(variant.condition is not None for variant in item.variants)
         for guard in guards if printed else ():
@@ -130,8 +153,13 @@ def _is_told_here(hint: Hint) -> bool:
 def _find_dropped(widths: Widths, hinted: HintedSizes, item: Merged) -> Iterator[str]:
     """Arguments in what the author wrote for a number of the item, or for an argument of a class
     that it calls, where the class has other names for it or none."""
+    reforming = find_reforming(item)
     for leaf in item.leaves():
         yield from _find_unfollowed(widths, hinted, leaf)
+        if option_of(leaf) in reforming:
+            yield from names_in(leaf)
+    for hint in find_unspelled(item):
+        yield from hinted.names(hint)
     for member in item.members.values():
         yield from (name for hint in member.ignored for name in hinted.names(hint))
     for part in (*(variant.constructor for variant in item.variants), item.expression):
@@ -154,6 +182,8 @@ def _find_fixed(widths: Widths, item: Merged) -> Iterator[str]:
             by_chance = by_chance and (width is None or width.hint != leaf.solution)
             if by_chance or _is_given(widths, leaf):
                 yield from widths.dependence.of(*where)
+    for place, axis in find_counted(item):
+        yield from widths.dependence.of(item.refs[place], axis)
     if not item.variants:
         yield from _find_left_open(widths, item)
     for variant in item.variants:

@@ -125,6 +125,8 @@ class Setting:
     followers: Instances = frozenset()
     fresh: bool = False
     runtime: bool = False
+    written: bool = False
+    """An argument of the author's, which all instances give."""
     hidden: bool = False
     """Constant, and used by the spec where no hint follows: never printed."""
     label: str = ""
@@ -203,6 +205,8 @@ class Class:
     fixed: set[str | tuple[int, int]] = field(default_factory=set)
     """Settings, sizes by (formal, axis), that something in the class does not follow: it is made
     for their values, or for what else it is given."""
+    sizing: set[str] = field(default_factory=set)
+    """Settings that sizes in the class may follow."""
     outer: set[str] = field(default_factory=set)
     """Names of the blocks around its calls that something in the class would have to follow."""
     widths: dict[tuple[int, int], Hint] = field(default_factory=dict)

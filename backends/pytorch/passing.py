@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from backends.pytorch.merged import Choice, Class, Formal, Made, Merged, MergedRef
-from backends.pytorch.sizes import SIZE, infer_size
+from backends.pytorch.options import find_options, keeps_size
+from backends.pytorch.sizes import may_follow_all
 from backends.pytorch.terms import Form, Part, Tree
 from compiler.ir.graph import Node
 from compiler.ir.hint import Hint, HintName, hint_names
@@ -39,12 +40,13 @@ def pass_on(target: Class, ref: MergedRef, axis: int) -> list[tuple[MergedRef, i
             if _is_reshaped(target, item, ref, axis):
                 return []
             sizes = {i: target.axis(ref, axis, i) for i in sorted(item.instances)}
-            if _is_cut(item):
-                padded = item.sample.op == "pad" and all(map(_is_number, sizes.values()))
-                return [] if padded else list(_follow(target, ref, axis, sizes))
+            options = find_options(item) if all(map(_is_number, sizes.values())) else set()
+            if options or _is_cut(item):
+                return list(_follow(target, ref, axis, sizes, options))
             places = [p for source in item.refs for p in _alike(target, source, ref, axis, sizes)]
-            if len(places) != 1 or item.sample.op == "transpose":
-                places = list(_follow(target, ref, axis, sizes)) or places
+            if len(places) != 1 or not _is_sure(target, ref, axis, *places[0]):
+                alike = places if _may_be(ref, axis, places) else []
+                places = list(_follow(target, ref, axis, sizes)) or alike
             return places
     return []
 
@@ -54,11 +56,11 @@ def _is_number(size: object) -> bool:
 
 
 def _is_cut(item: Merged) -> bool:
-    """Whether an argument says where a tensor is cut, or how far it is padded: `x[:, :keep]`,
-    which is whole with one value only."""
+    """Whether an argument says where a tensor is cut: `x[:, :keep]`, which is whole with one
+    value only."""
     bounds = (leaf for leaf in item.leaves() if leaf.field)
     written = (hint for leaf in bounds for hint in leaf.hints)
-    cuts = item.sample.op in ("index", "pad")
+    cuts = item.sample.op == "index"
     return cuts and any(True for hint in written for _ in hint_names(hint))
 
 
@@ -141,16 +143,37 @@ def _alike(
     return [(source, k) for k in firm or found]
 
 
+def _is_sure(target: Class, made: Made, axis: int, source: MergedRef, k: int) -> bool:
+    """Whether operations make an axis from that one: it is not as long by chance."""
+    item = made.item
+    if not item.sample.nodes or not _is_number(target.axis(made, axis, min(item.instances))):
+        return True
+    if len(item.refs) == 1 and item.sample.nodes[0].op.broadcasts:
+        return True
+    names = dict(zip(item.refs, item.sample.reads, strict=True))
+    wished = (item.sample.outputs[made.output], axis)
+    return keeps_size(item.sample.nodes, (names[source], k), wished, ())
+
+
+def _may_be(made: Made, axis: int, places: list[tuple[MergedRef, int]]) -> bool:
+    """Whether operations make an axis from these together, as far as they tell."""
+    item = made.item
+    names = dict(zip(item.refs, item.sample.reads, strict=True))
+    sources = [(names[source], k) for source, k in places]
+    wished = (item.sample.outputs[made.output], axis)
+    return may_follow_all(item.sample.nodes, sources, wished)
+
+
 def _follow(
-    target: Class, made: Made, axis: int, sizes: dict[int, object]
+    target: Class, made: Made, axis: int, sizes: dict[int, object], options: Collection[str] = ()
 ) -> Iterator[tuple[MergedRef, int]]:
-    """The axes that an operation makes this one from, whatever their size is."""
+    """The axes that an operation makes this one from, whatever their size and its options are."""
     instance, member = next(iter(made.item.members.items()))
     wished = (member.outputs[made.output], axis)
     for source, name in dict(zip(made.item.refs, member.reads, strict=True)).items():
         for k in range(target.type_of(source, instance).rank):
             same = {i: target.axis(source, k, i) for i in sizes} == sizes
-            if same and infer_size(member.nodes, (name, k), wished) == HintName(SIZE):
+            if same and keeps_size(member.nodes, (name, k), wished, options):
                 yield source, k
 
 

@@ -16,6 +16,7 @@ from compiler.dims import Dim
 from compiler.ir.graph import NO_DEFAULT, Argument
 from compiler.ir.hint import (
     Hint,
+    HintConst,
     HintError,
     HintName,
     change_hint,
@@ -24,6 +25,7 @@ from compiler.ir.hint import (
     hint_atoms,
     hint_names,
     read_size_name,
+    rename_hint,
 )
 from compiler.ops.joining import Concat
 from compiler.source import Span
@@ -146,13 +148,13 @@ class Settings:
         return hint
 
     def add(self, setting: Setting) -> Setting:
-        """Adds a setting; values that are None are left out of its environment."""
+        """Adds a setting; in its environment, None stands for an argument of the author's only."""
         known = self.found.get(setting.name)
         setting.label = known.label if known is not None else self.free(setting.name)
         self.found[setting.name] = setting
         for env, value in zip(self.envs, setting.values, strict=True):
             env.pop(setting.name, None)
-            if value is not None and not setting.hidden:
+            if (value is not None or setting.written) and not setting.hidden:
                 env[setting.name] = value
         return setting
 
@@ -334,7 +336,11 @@ class Settings:
             if any(isinstance(value, Dim) for value in values):
                 continue
             default = plain_value(argument.default)
-            setting = Setting(argument.name, values, default, annotate(values, default))
+            note, written = (
+                annotate(values, default),
+                None not in rows and values != [None] * len(rows),
+            )
+            setting = Setting(argument.name, values, default, note, written=written)
             places = (place for row in rows if row is not None for place in row.untraced)
             # a loop around a turn says itself what its bounds are
             untraced = not self.target.is_turn and any(p not in self.said for p in places)
@@ -361,9 +367,10 @@ class Settings:
         what they make of it."""
         if not self.target.is_root or argument.hint is None or setting.hidden:
             return setting
-        short = self.holds(argument.hint, dict(enumerate(setting.values)))
-        names = [] if short is None else list(hint_names(short))
-        if not names or any(self.found[n].hidden for n in names):
+        known = {s.name: HintConst(s.values[0]) for s in self.found.values() if s.hidden}  # type: ignore[arg-type]
+        hint = rename_hint(argument.hint, known)
+        short = self.holds(hint, dict(enumerate(setting.values)))
+        if short is None or not any(hint_names(short)):
             return replace(setting, default=setting.values[0]) if setting.constant else setting
         everyone = frozenset(range(self.count))
         note = annotate([*setting.values, None])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from backends.pytorch.algebra import write_dim, write_symbols
 from backends.pytorch.items import FromOwn
@@ -127,35 +127,48 @@ def infer_size(
 ) -> Hint | None:
     """A size of a value as an expression in `SIZE`, which stands for a size of another; None
     where it does not depend on it, or where the operations take that size only."""
-    size = _infer(nodes, source, wished, _take_promise)
+    size = infer_dim(nodes, [source], wished, take_promise)
     return None if size is None or SIZE not in size.symbols else write_symbols(size)
 
 
 def may_follow(nodes: Sequence[Node], source: tuple[str, int], wished: tuple[str, int]) -> bool:
     """Whether a size of a value may depend on a size of another: also where operations take that
     size only together with others, or with their options as they are."""
+    return may_follow_all(nodes, [source], wished)
+
+
+def may_follow_all(
+    nodes: Sequence[Node], sources: Collection[tuple[str, int]], wished: tuple[str, int]
+) -> bool:
+    """The same of a size that several others share."""
     promised: set[str] = set()
 
     def note(left: Dim, relation: str, right: Dim) -> None:
         promised.update(left.symbols | right.symbols)
 
-    size = _infer(nodes, source, wished, note)
+    size = infer_dim(nodes, sources, wished, note)
     return size is None or SIZE in size.symbols | promised
 
 
-def _infer(
-    nodes: Sequence[Node], source: tuple[str, int], wished: tuple[str, int], assume: Assume
+def infer_dim(
+    nodes: Sequence[Node],
+    sources: Collection[tuple[str, int]],
+    wished: tuple[str, int],
+    assume: Assume,
 ) -> Dim | None:
-    """A size of a value where a size of another is `SIZE`; None where operations refuse that."""
+    """A size of a value where sizes of others are `SIZE`; None where operations refuse that."""
     types: dict[str, TensorType] = {}
     unknown = Dim.of(SIZE)
 
     def type_of(value: Value) -> TensorType:
-        if value.name == source[0] and -value.type.rank <= source[1] < value.type.rank:
-            shape = list(value.type.shape)
-            shape[source[1]] = unknown
-            return TensorType(value.type.dtype, tuple(shape))
-        return types.get(value.name, value.type)
+        rank = value.type.rank
+        axes = [axis for name, axis in sources if name == value.name and -rank <= axis < rank]
+        if not axes:
+            return types.get(value.name, value.type)
+        shape = list(value.type.shape)
+        for axis in axes:
+            shape[axis] = unknown
+        return TensorType(value.type.dtype, tuple(shape))
 
     try:
         for node in nodes:
@@ -170,5 +183,5 @@ def _infer(
     return found.shape[wished[1]]
 
 
-def _take_promise(left: Dim, relation: str, right: Dim) -> None:
+def take_promise(left: Dim, relation: str, right: Dim) -> None:
     """Sizes for which shapes do not fit are none that the spec takes."""

@@ -29,6 +29,7 @@ from backends.pytorch.merged import (
     Repeat,
     Setting,
 )
+from backends.pytorch.options import decides_size, option_of
 from backends.pytorch.passing import (
     Width,
     find_merged_axes,
@@ -383,10 +384,15 @@ class Widths:
             return None
         symbols: dict[str, Hint] = {}
         options: dict[str, Dim] = {}
+        words: set[str] = set()
         for leaf in item.leaves():
             option = _solved(leaf)
             if leaf.field and option is not None and any(True for _ in hint_names(option)):
                 options[leaf.field] = read_symbols(option, symbols)
+                if isinstance(leaf.literal, str | float | bool):
+                    words.add(option_of(leaf))
+        if decides_size(nodes, (item.sample.outputs[0], axis), words):
+            return None
         size = self._describe(item.refs[0], axis, depth)
         if size is None or not (options or any(True for _ in hint_names(size))):
             return None

@@ -150,6 +150,8 @@ class Op(Described):
     """Whether it takes whole numbers as they are, and rounds to f32 only what is left of them."""
     masked_by: ClassVar[tuple[int, ...]] = ()
     """Operands in which minus infinity closes an entry."""
+    sizing: ClassVar[frozenset[str]] = frozenset()
+    """Fields that hold words or fractions which the sizes of its results follow."""
     broadcasts: ClassVar[bool] = False
     """Whether it acts element by element on operands that are broadcast to one shape."""
 

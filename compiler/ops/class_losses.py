@@ -50,6 +50,7 @@ class ClassLoss(Op):
     """Base of losses with a score for each class along an axis."""
 
     better = "lower"
+    sizing = frozenset({"reduction"})
     weight: tuple[float, ...] | None
     ignore_index: int
     reduction: Reduction

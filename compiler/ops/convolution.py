@@ -88,6 +88,7 @@ class Conv(Op):
 
     name = "conv"
     operands = (Operand("x"),)
+    sizing = frozenset({"padding"})
     out: int
     kernel: Sizes
     stride: Sizes = 1
@@ -271,6 +272,7 @@ class ConvTranspose(Op):
 
     name = "conv_transpose"
     operands = (Operand("x"),)
+    sizing = frozenset({"padding"})
     out: int
     kernel: Sizes
     stride: Sizes = 1

@@ -169,6 +169,7 @@ class Einsum(Op):
 
     name = "einsum"
     operands = (Operand("tensors", variadic=True),)
+    sizing = frozenset({"equation"})
 
     equation: str
 

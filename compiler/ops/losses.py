@@ -59,6 +59,7 @@ class PairLoss(Op):
 
     operands = (Operand("prediction"), Operand("target"))
     better = "lower"
+    sizing = frozenset({"reduction"})
     function: ClassVar[str]
     reduction: str
 

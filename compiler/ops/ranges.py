@@ -41,6 +41,7 @@ class Arange(Op):
     """
 
     name = "arange"
+    sizing = frozenset({"start", "stop", "step"})
 
     start: int | float | Dim
     stop: int | float | Dim | None = None

@@ -58,6 +58,7 @@ class Resize(Op):
 
     name = "resize"
     operands = (Operand("x"),)
+    sizing = frozenset({"scale"})
 
     size: int | Dim | tuple[int | Dim, ...] | None = None
     scale: int | float | tuple[int | float, ...] | None = None

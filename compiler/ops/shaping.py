@@ -315,8 +315,8 @@ class Expand(Op):
         sizes = []
         for axis, dim in enumerate(target):
             kept = axis >= fresh and source[axis - fresh] == dim
-            place = ("out", 0, axis)
-            sizes.append(Leaf(-1) if kept else Leaf(dim, f"dim{axis}", dim=place))
+            leaf = Leaf(dim, f"dim{axis}", field=f"shape.{axis}", dim=("out", 0, axis))
+            sizes.append(Leaf(-1) if kept else leaf)
         return Spelling(Method(In(0), "expand", tuple(sizes)))
 
     def onnx(

@@ -1,0 +1,214 @@
+"""Options of operations that are arguments of a class, and what else changes with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from backends.pytorch.modules import emit_module
+from tests.elaborating import build
+from tests.test_arguments_other_values import Values, assert_same, make_class
+
+BODIES = {
+    # a word and a fraction decide sizes
+    "padding": (
+        'pad: str = "same"',
+        "h = x -> conv(4, kernel=3, padding=pad) as c\n    output y = h -> flatten -> dense(3)",
+        {"pad": "valid"},
+    ),
+    "scale": (
+        "scale: float = 2.0",
+        "output y = x -> resize(scale=scale) -> flatten -> dense(3)",
+        {"scale": 0.5},
+    ),
+    "fraction of a width": (
+        "alpha: float = 1.0",
+        "h = x -> conv(4 * floor(2 * alpha), kernel=3) as c\n"
+        "    output y = h -> permute([0, 2, 1]) -> reshape([batch, 7, -1]) -> dense(3)",
+        {"alpha": 0.5},
+    ),
+    "ceil": (
+        "ceil: bool = false",
+        "output y = x -> max_pool(3, ceil_mode=ceil) -> flatten -> dense(3)",
+        {"ceil": True},
+    ),
+    # the stride of a pooling is its kernel only where the spec says so
+    "stride": (
+        "k: int = 2",
+        "output y = x -> max_pool(k, stride=2) -> global_avg_pool -> dense(3)",
+        {"k": 3},
+    ),
+    # the code of one value is no code of another
+    "same, with a stride": (
+        "s: int = 1",
+        'h = x -> conv(4, kernel=3, stride=s, padding="same") as c\n'
+        "    output y = h -> global_avg_pool -> dense(3)",
+        {"s": 2},
+    ),
+    "same, with a kernel": (
+        "k: int = 3",
+        'h = x -> conv(4, kernel=k, stride=2, padding="same") as c\n'
+        "    output y = h -> global_avg_pool -> dense(3)",
+        {"k": 5},
+    ),
+    "parts": (
+        "parts: int = 2",
+        "p = x -> conv(12, kernel=1) -> chunk(parts, axis=1)\n"
+        "    output y = p[0] -> global_avg_pool -> dense(3)",
+        {"parts": 3},
+    ),
+    "number of entries": (
+        "n: int = 2",
+        "p = x -> conv(4 * n, kernel=1) as c -> reshape([batch, n, 4, 16]) -> unbind(1)\n"
+        "    output y = p[0] -> global_avg_pool -> dense(3)",
+        {"n": 3},
+    ),
+    "rank": (
+        "start: int = 1",
+        "output y = x -> flatten(start) -> mean(axis=-1, keep=true) -> flatten -> dense(3)",
+        {"start": 2},
+    ),
+    # as long as before by chance
+    "once": (
+        "times: int = 1, d: int = 16",
+        "h = x -> dense(d) as s -> repeat_interleave(times, axis=2)\n    output y = h -> dense(3)",
+        {"times": 2},
+    ),
+    "a square": (
+        "d: int = 3",
+        "h = x -> dense(d) as s -> permute([0, 2, 1])\n    output y = h -> dense(3)",
+        {"d": 5},
+    ),
+    "a new axis": (
+        "m: int = 1",
+        "h = x -> global_avg_pool -> dense(m) as b -> unsqueeze(1)\n"
+        "    output y = h -> dense(4) as e -> flatten -> dense(3)",
+        {"m": 2},
+    ),
+    "a size that a call takes on": (
+        "d: int = 3",
+        "h = x -> transpose(1, 2) -> dense(d) as s -> pick(3)\n"
+        "    output y = h -> flatten -> dense(3)",
+        {"d": 5},
+    ),
+    "a stack": (
+        "d: int = 2",
+        "h = x -> global_avg_pool\n"
+        "    z = stack([h -> dense(d) as a, h -> dense(d) as b], axis=1)\n"
+        "    output y = (z @ (z -> transpose(1, 2))) -> flatten -> dense(3)",
+        {"d": 5},
+    ),
+    "a call that turns axes": (
+        "alpha: int = 2",
+        "h = x -> conv(4 * alpha, kernel=3) as c\n    output y = h -> sq -> dense(3)",
+        {"alpha": 1},
+    ),
+    # defaults and first values
+    "a list by default": (
+        "width: int = 2, inner: int = 4, dims: list = [width, inner]",
+        "h = x -> global_avg_pool\n"
+        "    if width > 1 { h = h -> dense(inner) as first }\n"
+        "    for i, k in enumerate(dims) { h = h -> dense(k) as d[i] }\n"
+        "    output y = h -> dense(3)",
+        {"inner": 5},
+    ),
+    "a whole number to begin with": (
+        "value: int = 2",
+        "param p: f32[16] = constant(value)\n    output y = (x * p) -> dense(3)",
+        {"value": 3},
+    ),
+    "a branch": (
+        "first: bool = true, second: bool = false",
+        "output y = (x -> halve(first) as a) + (x -> halve(second) as b)",
+        {"first": False},
+    ),
+    "a layer in a branch": (
+        "deep: bool = true",
+        "h = x -> global_avg_pool\n"
+        "    output y = h -> act_twice(deep) as a -> act_twice(not deep, leaky_relu(0.5)) as b",
+        {"deep": False},
+    ),
+    "a layer in a branch alone": (
+        "deep: bool = true",
+        "h = x -> global_avg_pool\n"
+        "    output y = h -> act_once(deep) as a -> act_once(not deep, leaky_relu(0.5)) as b",
+        {"deep": False},
+    ),
+}
+BLOCKS = """
+block pick(x: f32[n, t, d], k: int) {
+    place = arange(k) -> unsqueeze(0) -> unsqueeze(2) -> expand([n, k, d])
+    return gather(x, place, axis=1)
+}
+block sq(x) { return x -> permute([0, 2, 1]) -> reshape([x.shape[0], 7, -1]) }
+block halve(x: f32[n, c, t], down: bool) {
+    x = x -> conv(4, kernel=1) as c
+    if down { x = x -> resize(scale=0.5) }
+    return x -> flatten -> dense(4) as d
+}
+block act_twice(x: f32[n, d], deep: bool, act: layer = relu) {
+    x = x -> dense(5) as a
+    if deep { x = x -> act -> dense(5) as b }
+    return x -> act
+}
+block act_once(x: f32[n, d], deep: bool, act: layer = relu) {
+    x = x -> dense(5) as a
+    if deep { x = x -> act }
+    return x
+}
+"""
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_class_does_not_offer_what_it_does_not_follow(name: str) -> None:
+    parameters, body, values = BODIES[name]
+    spec = f"{BLOCKS}model M({parameters}) {{\n    input x: f32[batch, 3, 16]\n    {body}\n}}\n"
+    made = make_class(spec)
+    assert_same(spec, made, {})
+    if values.keys() <= _find_offered(made):
+        assert_same(spec, made, values)
+
+
+def _find_offered(made: Any) -> set[str]:
+    return set(made.__init__.__annotations__) - {"return"}
+
+
+def test_what_a_pooling_strides_is_written_where_its_kernel_is_an_argument() -> None:
+    parameters, body, _ = BODIES["stride"]
+    spec = f"model M({parameters}) {{\n    input x: f32[batch, 3, 16]\n    {body}\n}}\n"
+    assert _find_offered(make_class(spec)) == {"k"}
+    assert "F.max_pool1d(x, self.k, stride=2)" in emit_module([build(spec).graph], title="M")
+
+
+OFFERED: list[tuple[str, Values]] = [
+    ("a list by default", {"inner": 5}),
+    ("a square", {"d": 5}),
+    ("a new axis", {"m": 2}),
+    ("a layer in a branch", {"deep": False}),
+]
+
+
+@pytest.mark.parametrize(("name", "values"), OFFERED)
+def test_what_a_class_follows_it_offers(name: str, values: Values) -> None:
+    parameters, body, _ = BODIES[name]
+    spec = f"{BLOCKS}model M({parameters}) {{\n    input x: f32[batch, 3, 16]\n    {body}\n}}\n"
+    assert values.keys() <= _find_offered(make_class(spec))
+
+
+CHOICE = """
+block unit(x: f32[n, d], act: str = none) {
+    y = x -> dense(d) as a
+    if act == "relu" { y = relu(y) }
+    return y
+}
+model M() {
+    input x: f32[batch, 6]
+    output y = x -> unit as a -> unit("relu") as b
+}
+"""
+
+
+def test_a_word_that_may_be_none_is_compared_as_the_author_does() -> None:
+    text = emit_module([build(CHOICE).graph], title="M")
+    assert 'if self.act == "relu":' in text
