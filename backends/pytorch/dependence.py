@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Choice, Class, Formal, Made, Merged, MergedRef
-from backends.pytorch.passing import Width, pass_on
+from backends.pytorch.passing import Width, keeps_axes, pass_on
 from backends.pytorch.sizes import may_follow
 from backends.pytorch.terms import Part, Tree, variables
-from compiler.ir.graph import Node
 from compiler.ir.hint import Hint, hint_names, read_size_name, size_name
 
 Names = frozenset[str]
@@ -179,14 +178,7 @@ def find_calls(item: Merged) -> list[Tree]:
 def _is_windowed(item: Merged) -> bool:
     """Whether each axis is made from the same axis of what is read, and from options."""
     nodes = item.sample.nodes
-    return bool(nodes) and all(node.op.name in WINDOWED or _keeps_axes(node) for node in nodes)
-
-
-def _keeps_axes(node: Node) -> bool:
-    """Whether an operation leaves the shape of what it reads as it is."""
-    first = node.inputs[0] if node.inputs else None
-    same = first is not None and first.type.shape == node.outputs[0].type.shape
-    return same and not node.op.moves and not hasattr(node.op, "out")
+    return bool(nodes) and all(node.op.name in WINDOWED or keeps_axes(node) for node in nodes)
 
 
 def find_guards(item: Merged) -> list[Hint]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from backends.pytorch.merged import Choice, Class, Formal, Made, Merged, MergedRef
-from backends.pytorch.options import find_options, keeps_size
+from backends.pytorch.options import decides_size, find_options, keeps_size
 from backends.pytorch.sizes import may_follow_all
 from backends.pytorch.terms import Form, Part, Tree
 from compiler.ir.graph import Node
@@ -41,7 +41,7 @@ def pass_on(target: Class, ref: MergedRef, axis: int) -> list[tuple[MergedRef, i
                 return []
             sizes = {i: target.axis(ref, axis, i) for i in sorted(item.instances)}
             options = find_options(item) if all(map(_is_number, sizes.values())) else set()
-            if options or _is_cut(item):
+            if _is_cut(item) or not _keeps_shape(item, output, axis, options):
                 return list(_follow(target, ref, axis, sizes, options))
             places = [p for source in item.refs for p in _alike(target, source, ref, axis, sizes)]
             if len(places) != 1 or not _is_sure(target, ref, axis, *places[0]):
@@ -141,6 +141,22 @@ def _alike(
     ]
     firm = [k for k in found if old[:k] == new[:axis] or old[k:] == new[axis:]]
     return [(source, k) for k in firm or found]
+
+
+def _keeps_shape(item: Merged, output: int, axis: int, options: Collection[str]) -> bool:
+    """Whether operations leave shapes as they are, whatever these options are."""
+    if not options:
+        return True
+    nodes = item.sample.nodes
+    whole = all(map(keeps_axes, nodes))
+    return whole and not decides_size(nodes, (item.sample.outputs[output], axis), options)
+
+
+def keeps_axes(node: Node) -> bool:
+    """Whether an operation leaves the shape of what it reads as it is."""
+    first = node.inputs[0] if node.inputs else None
+    same = first is not None and first.type.shape == node.outputs[0].type.shape
+    return same and not node.op.moves and not hasattr(node.op, "out")
 
 
 def _is_sure(target: Class, made: Made, axis: int, source: MergedRef, k: int) -> bool:
