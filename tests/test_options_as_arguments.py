@@ -212,3 +212,20 @@ model M() {
 def test_a_word_that_may_be_none_is_compared_as_the_author_does() -> None:
     text = emit_module([build(CHOICE).graph], title="M")
     assert 'if self.act == "relu":' in text
+
+
+DOWN = """
+block down(x: f32[n, c, t], out: int, times: int) {
+    for k in 0..times - 1 { x = x -> conv(c, kernel=3, stride=2, padding=1) as steps[k] }
+    return x -> conv(out, kernel=3, stride=2, padding=1) as last
+}
+model M(width: int = 4) {
+    input x: f32[batch, 3, 16]
+    h = x -> down(width, 1) as a
+    output y = h -> down(width, 2) as b -> flatten -> dense(3) as o
+}
+"""
+
+
+def test_a_loop_that_one_call_does_not_enter_is_written() -> None:
+    assert_same(DOWN, make_class(DOWN), {})

@@ -429,8 +429,7 @@ class Widths:
     ) -> Width | None:
         """A size as the shapes of operations make it from one of an operand, where loops of the
         spec depend on it: `size // 4` after a convolution with stride 4."""
-        instance = min(made.item.instances)
-        member = item.members[instance]
+        instance, member = next(iter(item.members.items()))
         options = (n for v in item.leaves() if v.dim is None for n in _solved_names(v))
         if not member.nodes or any(True for _ in options):
             return None  # the shapes are those of these options only
