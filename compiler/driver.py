@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from compiler.data.base import OpenedSource
+from compiler.data.codes import TrainedWords
 from compiler.diagnostics import Sink, did_you_mean
 from compiler.elaborate.api import open_file, run_deep
 from compiler.elaborate.items.overrides import read_overrides, refuse_strays
@@ -19,6 +20,7 @@ from compiler.parse import parse
 from compiler.program import Program
 from compiler.source import Source
 from compiler.stages import describe_graphs, describe_program, describe_tree
+from compiler.syntax import File
 
 STAGES = ("tree", "program", "graphs")
 """What `--print-after=STAGE` can show: the syntax tree, the items with their settings, and the
@@ -26,6 +28,8 @@ graph of every net, data set and objective."""
 
 Print = Callable[[str], None]
 Arrays = Mapping[str, Mapping[str, NDArray[Any]]]
+FindWords = Callable[[File], Mapping[str, TrainedWords]]
+"""The words of data items, by item, from the tree of a spec."""
 
 
 def check(
@@ -35,6 +39,7 @@ def check(
     sink: Sink,
     print_after: Mapping[str, Print] | None = None,
     arrays: Arrays | None = None,
+    words: FindWords | None = None,
     opened: dict[str, OpenedSource] | None = None,
 ) -> Program | None:
     """The typed program of a file. What is wrong is in `sink` afterwards.
@@ -46,6 +51,8 @@ def check(
         sink: takes the diagnostics.
         print_after: what to do with the text of a stage of `STAGES`.
         arrays: columns in place of the sources of data items, by item.
+        words: finds what trainings have seen in the columns of data items: codes and numbers of
+            categories are theirs then, whichever of these words the data holds now.
         opened: takes the sources of data items whose columns could be read, by item, whether or
             not the items have faults.
 
@@ -62,6 +69,7 @@ def check(
         sink=sink,
         print_after=print_after,
         arrays=arrays,
+        words=words,
         opened=opened,
     )
 
@@ -73,6 +81,7 @@ def check_source(
     sink: Sink,
     print_after: Mapping[str, Print] | None = None,
     arrays: Arrays | None = None,
+    words: FindWords | None = None,
     opened: dict[str, OpenedSource] | None = None,
 ) -> Program | None:
     """The typed program of a text: see `check`."""
@@ -88,6 +97,7 @@ def check_source(
         return None
     found = Sink()
     scope = open_file(file, found, values)
+    scope.session.words = words(file) if words is not None else {}
     if arrays:
         from compiler.data.memory import Memory  # a check of a file on the disk never needs it
 

@@ -151,3 +151,46 @@ def test_which_deployment_is_asked_where_figures_differ(built: Path) -> None:
     assert [fault[:5] for fault in faults] == ["W1216"]
     text, _ = evaluate(built, SPEC + ANOTHER, "deep", "--onnx", str(built / "foreign.onnx"))
     assert text.startswith("deep, test")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("lr=1e-2", "lr=2e-2", "learning rate is 0.01 there and 0.02 here"),
+        ("epochs 1", "epochs 3", "epochs is 1 there and 3 here"),
+        ("adamw(", "adam(", "optimizer is "),
+        ("stored8", "stored4", "pass 1 was `quantize("),
+    ],
+)
+def test_settings_that_a_file_was_not_built_with_are_refused(
+    built: Path, old: str, new: str, said: str
+) -> None:
+    name = "tiny" if "stored" in old else "fit"
+    path = str(built / "out" / f"{name}.onnx")
+    spec = SPEC.replace(old, new)
+    assert spec != SPEC
+    _, (fault,) = evaluate(built, spec, name, "--onnx", path)
+    assert fault.startswith("W1394")
+    assert said in fault
+
+
+def test_a_setting_of_the_command_line_is_held_against_the_build(built: Path) -> None:
+    spec = SPEC.replace("train fit of", "train fit(lr: float = 1e-2) of").replace(
+        "lr=1e-2", "lr=lr"
+    )
+    path = str(built / "out" / "fit.onnx")
+    said, faults = evaluate(built, spec, "fit", "--onnx", path)
+    assert not faults
+    assert "measured otherwise" not in said
+    _, (fault,) = evaluate(built, spec, "fit", "--onnx", path, "--set", "fit.lr=0.5")
+    assert "learning rate is 0.01 there and 0.5 here" in fault
+
+
+def test_another_metric_is_measured_and_said(built: Path) -> None:
+    more = "    metric top = top_k(logits, label, k=3)\n    batch"
+    said, faults = evaluate(
+        built, SPEC.replace("    batch", more), "fit", "--onnx", str(built / "out" / "fit.onnx")
+    )
+    assert not faults
+    assert "top 0." in said
+    assert "measured otherwise: objective and metrics is" in said

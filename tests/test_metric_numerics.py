@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from compiler.training.classification import Perplexity
+from compiler.training.base import Metric
+from compiler.training.classification import Accuracy, BinaryAccuracy, Perplexity, TopK
 from compiler.training.regression import R2
 from tests.metric_code import run_metric
 from tests.train_scripts import run, run_two, write
@@ -75,6 +76,87 @@ def test_perplexity_beyond_floats_is_infinite() -> None:
         metric = Perplexity(axis=1)
         assert metric.evaluate(scores, labels) == expected
         assert run_metric(metric, (scores, labels), 4) == expected
+
+
+SCORES = DRAWN.normal(size=(60, 3)).astype(np.float32)
+LABELS = DRAWN.integers(0, 3, 60)
+OF_LABELS = [
+    (Accuracy(axis=1), SCORES, LABELS),
+    (Accuracy(axis=1, ignore_index=0), SCORES, LABELS),
+    (Accuracy(axis=1, weight=(0.5, 1.0, 2.0)), SCORES, LABELS),
+    (TopK(k=2, axis=1), SCORES, LABELS),
+    (Perplexity(axis=1), SCORES, LABELS),
+    (BinaryAccuracy(), SCORES[:, 0], (LABELS > 1).astype(np.float32)),
+]
+
+
+def name_metric(value: Any) -> str:
+    return value.name if isinstance(value, Metric) else ""
+
+
+@pytest.mark.parametrize(("metric", "scores", "labels"), OF_LABELS, ids=name_metric)
+def test_scores_that_are_no_numbers_give_no_figure(
+    metric: Metric, scores: Any, labels: Any
+) -> None:
+    place = int(np.flatnonzero(labels)[3])
+    assert math.isfinite(metric.evaluate(scores, labels))
+    broken = scores.copy()
+    broken[place] = math.nan
+    counted = np.arange(60) != place
+    for found in (metric.evaluate, lambda *given: run_metric(metric, given, 7)):
+        assert math.isnan(found(broken, labels))
+        if not isinstance(metric, Perplexity):  # what is added up is NaN wherever it stands
+            expected = metric.evaluate(scores, labels, counted)
+            assert found(broken, labels, counted) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metric", [Accuracy(axis=1), TopK(k=2, axis=1)], ids=name_metric)
+def test_the_highest_score_is_finite(metric: Metric) -> None:
+    masked = SCORES.copy()
+    masked[:, 1] = -math.inf  # a class that cannot be chosen
+    expected = metric.evaluate(np.where(np.isfinite(masked), masked, -1e9), LABELS)
+    assert metric.evaluate(masked, LABELS) == run_metric(metric, (masked, LABELS), 7) == expected
+    for number in (math.inf, -math.inf):
+        broken = SCORES.copy()
+        broken[5] = number
+        assert math.isnan(metric.evaluate(broken, LABELS))
+        assert math.isnan(run_metric(metric, (broken, LABELS), 7))
+
+
+def test_a_prediction_that_is_no_number_explains_nothing() -> None:
+    for target in (STEPS.astype(np.float64), np.full(90, 2.0)):
+        broken = target.copy()
+        broken[4] = math.nan
+        assert math.isnan(R2().evaluate(broken, target))
+        assert math.isnan(run_metric(R2(), (broken, target), 7))
+
+
+UNREAD = """
+model Net {
+    input x: f32[n, 1]
+    h = x -> dense(4) -> relu
+    output y = h -> dense(1) as value
+    output z = log(x) + (h -> dense(2) as scores)
+}
+data d {
+    source npz("d.npz")
+    split in_order, train=20, val=13
+}
+train fit of Net on d {
+    minimize mse(y, x) with sgd(lr=1e-3)
+    metric accuracy = accuracy(z, label)
+    batch 4  epochs 1  seed 0
+}
+"""
+
+
+def test_an_output_that_the_loss_does_not_read_gives_no_accuracy_of_nan(tmp_path: Path) -> None:
+    x = ERRORS[:33, None].astype(np.float32)
+    np.savez(tmp_path / "d.npz", x=x, label=(x[:, 0] > 0).astype(np.int64))
+    write(UNREAD, tmp_path)
+    done = run(tmp_path, "run")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "val.accuracy was not a number in any epoch"
 
 
 TRAIN = """

@@ -10,6 +10,11 @@ from compiler.compression.base import CompressionPass, WeightedNet
 from compiler.compression.effects import find_idleness
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
+from compiler.compression.quantization.base import Quantize, Scheme
+from compiler.compression.quantization.dynamic import Dynamic
+from compiler.compression.quantization.half import Bfloat16, Float16
+from compiler.compression.quantization.stored import Stored4, Stored8
+from compiler.compression.quantization.weight_only import Weights4, Weights8
 from compiler.compression.world import World
 from compiler.diagnostics import CompileError, Message
 from compiler.messages.effects import PassDoesNothing, PatternWithoutEffect
@@ -55,6 +60,47 @@ def test_every_name_in_only_has_an_effect() -> None:
     assert message.pattern == "head"
     assert hold(LowRank(rank=2, only=("body", "stem")), net) is None
     assert hold(LowRank(rank=2, only=("*",)), net) is None, "one of what it names is enough"
+
+
+STORING: list[Scheme] = [
+    *(Stored8(), Stored4(), Float16(compute="never"), Bfloat16(compute="never")),
+    *(Dynamic(), Dynamic(rest="float"), Weights8(), Weights4(rest="float")),
+]
+PATTERNS = [None, ("head",), ("depth",), ("body", "head"), ("body", "stem"), ("stem", "depth")]
+ASKED = [
+    *(
+        Prune(pattern=text, only=only)
+        for text in ("2:4", "1:3", "3:5", "8:16")
+        for only in PATTERNS
+    ),
+    *(Prune(weights=share, only=only) for share in (0.5, 0.001, 0.005) for only in PATTERNS),
+    *(Prune(weights=0.001, ranking="global", only=only) for only in PATTERNS),
+    *(Quantize(scheme, only=only) for scheme in STORING for only in PATTERNS),
+    *(LowRank(rank=rank, only=only) for rank in (1, 2, 12, 400) for only in PATTERNS),
+    *(LowRank(rank=2, method="tucker", only=only) for only in PATTERNS if only != ("head",)),
+    *(Prune(channels=share, only=only) for share in (0.5, 0.01, 0.9) for only in PATTERNS),
+    *(Prune(channels=0.5, round_to=8, only=only) for only in PATTERNS),
+    *(
+        Quantize(Stored8(), except_=("body", "stem")),
+        Quantize(Float16(compute="never", keep=("*",))),
+    ),
+]
+
+
+@pytest.mark.parametrize("layers", ["", "small"])
+def test_a_check_tells_what_a_build_would_find_of_shapes(layers: str) -> None:
+    text = NET.replace("int = 12", "int = 6").replace("dense(4)", "dense(1)") if layers else NET
+    net = build(text)
+    refused = 0
+    for step in ASKED:
+        told = step.find_fault(net.graph, (), None)
+        try:
+            found = hold(step, net)
+        except CompileError as error:
+            (found,) = error.messages
+        assert (found is None) == (told is None), (step, found, told)
+        refused += told is not None
+    assert 20 < refused < len(ASKED) - 20
 
 
 def test_what_may_choose_may_choose_nothing() -> None:

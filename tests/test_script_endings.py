@@ -121,3 +121,72 @@ def test_a_closed_output_is_no_fault(closed: str, tmp_path: Path) -> None:
     done = subprocess.run(command, shell=True, cwd=folder, env=one_thread(), check=False)
     assert done.returncode == 0
     assert (folder / "run" / "results.json").exists()
+
+
+RANGES = """
+model Net() {{
+    input tokens: i64[batch, 2]
+    input x: f32[batch, 2]
+    h = mean(tokens -> embedding(6, 4), axis=1)
+    output y = concat([h, x], axis=1) -> dense(3) as head
+}}
+data table {{
+    source npz("table.npz")
+    {column}
+    split in_order, train=12, val=4
+}}
+train fit of Net on table {{
+    minimize {loss} with sgd(lr=0.1)
+    {metric}
+    batch 4
+    epochs 1
+}}
+"""
+CLASSES = "cross_entropy(y, label)"
+OUTSIDE = [
+    # the loss, a metric, a column; which number is changed, into what; what is said
+    (CLASSES, "", "", "label", 3, "the column 'label' holds 3: 0 to 2 are taken"),
+    (CLASSES, "", "", "label", -1, "the column 'label' holds -1: 0 to 2 are taken"),
+    (CLASSES, "", "", "label", -100, ""),
+    (CLASSES, "", "", "tokens", 6, "the column 'tokens' holds 6: 0 to 5 are taken"),
+    ("cross_entropy(y, label -> cast(i64))", "", "", "label", 9, "the column 'label' holds 9"),
+    ("cross_entropy(y, label - 0)", "", "", "label", 3, "a class number or a place is out"),
+    ("bce_with_logits(y[:, 0], share)", "", "", "share", 1.5, "'share' holds 1.5: 0 to 1"),
+    ("bce(sigmoid(y[:, 0]), share)", "", "", "share", -0.5, "'share' holds -0.5: 0 to 1"),
+    ("mse(y[:, 0], share)", "metric a = accuracy(y, label)", "", "label", 3, "holds 3: 0 to 2"),
+    ("mse(y[:, 0], share)", "metric a = mae(y[:, 0], share, weight=w)", "", "w", -2.0, "holds -2"),
+    ("mse(y, hot)", "", "hot = one_hot(label, 3, dtype=f32)", "label", 3, "holds 3: 0 to 2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("loss", "metric", "column", "name", "number", "said"), OUTSIDE)
+def test_data_that_does_not_fit_the_objective_is_told_in_one_line(
+    loss: str, metric: str, column: str, name: str, number: float, said: str, tmp_path: Path
+) -> None:
+    draw = np.random.default_rng(0)
+    columns = {
+        "tokens": draw.integers(0, 6, (17, 2)),
+        "x": draw.normal(size=(17, 2)).astype(np.float32),
+        "label": draw.integers(0, 3, 17),
+        "share": draw.random(17).astype(np.float32),
+        "w": draw.random(17).astype(np.float32),
+    }
+    np.savez(tmp_path / "table.npz", **columns)
+    spec = tmp_path / "net.weft"
+    spec.write_text(RANGES.format(loss=loss, metric=metric, column=column))
+    sink = Sink()
+    program = check(spec, sink=sink)
+    assert program is not None
+    assert not sink.has_errors, [m.title() for m in sink.messages]
+    write_training(program.trains["fit"], tmp_path)
+    changed = {n: array.copy() for n, array in columns.items()}
+    changed[name].flat[-1] = number  # of a row that no split has
+    np.savez(tmp_path / "table.npz", **changed)
+    assert run(tmp_path).returncode == 0
+    changed[name][14] = number  # one of the validation split
+    np.savez(tmp_path / "table.npz", **changed)
+    done = run(tmp_path, "--overwrite")
+    if said:
+        assert_refused(done, said)
+    else:
+        assert done.returncode == 0, done.stderr

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from compiler.compression.base import COMPRESSION
@@ -238,6 +240,50 @@ def test_what_cannot_be_required(text: str, code: str) -> None:
     assert codes_of(variant_spec(f"require {text}")) == [code]
 
 
+SEVERAL = """
+model Part { input x: f32[batch, 4]
+    output y = x -> dense(9) as fc -> relu -> dense(4) as head }
+data rows { source npz("rows.npz")
+    split in_order, train=60%, test=40% }
+train ae on rows {
+    net enc = Part()
+    net dec = Part()
+    minimize mse(x -> enc -> dec, x) with sgd(lr=0.1)
+    batch 4  epochs 1
+}
+variant small of ae.enc { apply quantize(stored8) -> finetune  require LIMIT }
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("size <= 0.6 * ae.size", None, ""),
+        ("size <= 0.6 * ae.enc.size", None, ""),
+        ("latency <= ae.enc.latency", None, ""),
+        ("size <= 0.6 * ae.dec.size", "W0654", "`ae.size`"),
+        ("size <= 0.6 * ae.encoder.size", "W0620", "`ae.size` is that of the net"),
+        ("test.loss <= ae.test.loss", None, ""),
+        ("size <= ae.test.size", "W0620", "`ae.size` is that of the net before any pass"),
+    ],
+)
+def test_figures_of_one_net_of_several(
+    text: str, code: str | None, said: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "rows.npz", x=np.ones((20, 4), np.float32))
+    sink, source = Sink(), Source(str(tmp_path / "s.weft"), SEVERAL.replace("LIMIT", text))
+    program = check_source(source, sink=sink)
+    if code is None:
+        assert not sink.messages, [m.title() for m in sink.messages]
+        assert program is not None
+        (requirement,) = program.variants["small"].requires
+        assert ".enc" not in describe_requirement(requirement)
+        return
+    (message,) = sink.messages
+    assert message.code == code
+    assert said in f"{message.label()} {message.help()}"
+
+
 def test_every_unit_of_size_and_time_can_be_required() -> None:
     for unit in UNITS:
         if unit.endswith("B"):
@@ -317,6 +363,12 @@ def test_a_figure_of_a_train_that_was_refused_is_no_fault_of_the_variant() -> No
         ('apply quantize(int8, only=["dense"])', None),
         ('apply quantize(weights8, only=["dense"])', "W1155"),
         ('apply quantize(dynamic, except=["dense", "hidden"])', "W1155"),
+        ('apply prune(pattern="3:5")', "W1111"),
+        ('apply prune(pattern="2:3", only=["hidden", "dense"])', "W1111"),
+        ('apply prune(pattern="2:64", only=["hidden", "dense"])', "W1351"),
+        ("apply prune(weights=0.01%)", "W1111"),
+        ('apply prune(weights=0.1%, only=["dense", "hidden"])', "W1351"),
+        ('apply quantize(int8(placement="float_stem"), only=["hidden"])', None),
     ],
 )
 def test_passes_that_find_nothing_to_do(clauses: str, code: str | None) -> None:

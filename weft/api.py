@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from compiler.data.loading import LoadedData, load_data
 from compiler.data.validation import validate_data
 from compiler.diagnostics import CompileError, Message, Severity, Sink, did_you_mean
+from compiler.driver import FindWords, check_source
 from compiler.driver import check as check_file
-from compiler.driver import check_source
 from compiler.ir.graph import Graph
 from compiler.loading import choose_weights, find_weights, read_all_weights
 from compiler.messages.files import BadFile, NotText, UnknownItem
@@ -108,7 +109,7 @@ class _Origin:
     overrides: Mapping[str, object]
     data: Columns | None
 
-    def check(self, sink: Sink) -> Program | None:
+    def check(self, sink: Sink, words: FindWords | None = None) -> Program | None:
         try:
             overrides, arrays = as_text(self.overrides), as_arrays(self.data)
         except CompileError as error:
@@ -116,14 +117,18 @@ class _Origin:
                 sink.report(message)
             return None
         if isinstance(self.source, Source):
-            program = check_source(self.source, overrides=overrides, sink=sink, arrays=arrays)
+            program = check_source(
+                self.source, overrides=overrides, sink=sink, arrays=arrays, words=words
+            )
         else:
-            program = check_file(self.source, overrides=overrides, sink=sink, arrays=arrays)
+            program = check_file(
+                self.source, overrides=overrides, sink=sink, arrays=arrays, words=words
+            )
         return program
 
-    def load(self) -> Spec:
+    def load(self, words: FindWords | None = None) -> Spec:
         sink = Sink()
-        program = self.check(sink)
+        program = self.check(sink, words)
         if program is None or sink.has_errors:
             raise WeftError(sink.messages)
         return Spec(program, tuple(sink.messages), self)
@@ -488,12 +493,18 @@ class Spec:
         """
         from weft.cli.reporting import need_input
         from weft.evaluating import choose_deploys, measure_given
+        from weft.trained_data import find_words
 
-        with _speaking_as_commands():
-            deploys = choose_deploys(self.program, name)
+        with _speaking_as_commands(), _warning() as warn:
+            at = Path(folder) if onnx is None else Path(onnx).parent
+            program = self.origin.load(partial(find_words, folder=at)).program
+            deploys = choose_deploys(program, name)
             path = Path(onnx) if onnx is not None else Path(folder) / f"{name}.onnx"
             need_input(path, build=onnx is None)
-            return measure_given(deploys, self.program, path, device, split).figures
+            found = measure_given(deploys, program, path, device, split)
+            for difference in found.measured:
+                warn(f"{path} is measured otherwise than in its training: {difference}")
+            return found.figures
 
 
 def _be_silent(text: str) -> None:

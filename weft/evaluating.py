@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from backends.onnx_runtime.session import Device, open_session
+from backends.pytorch.running import find_other_settings
+from backends.pytorch.script.settings import OF_FIGURES
 from compiler.data.codes import describe_codes
 from compiler.diagnostics import CompileError, did_you_mean
 from compiler.loading import read_trained
-from compiler.messages.evaluating import OtherFile, WhichDeployment
+from compiler.messages.evaluating import BuiltOtherwise, OtherFile, WhichDeployment
 from compiler.messages.files import NothingToDo, UnknownItem
 from compiler.program import Deploy, Program
 from weft.building.cache import hash_text
 from weft.building.report import format_metrics
+from weft.building.variants import find_other_passes
 from weft.inspecting import OnnxFile, find_difference, inspect
 from weft.measuring import NetOfTrain, find_place, measure_deployed
-from weft.trained_data import read_fitted
+from weft.trained_data import BEST, read_fitted
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Evaluated:
     spec_hash: str
     alone: bool = False
     """Whether no training lies beside the file whose fitted figures and words its data needs."""
+    measured: tuple[str, ...] = ()
+    """How what is measured differs from what the training measured."""
 
     @property
     def title(self) -> str:
@@ -44,10 +49,13 @@ class Evaluated:
         yield from self.file.rows(self.spec_hash)
         if self.alone:
             yield "fitted on", "the data at hand: no training lies beside the file"
+        if self.measured:
+            yield "measured otherwise", "; ".join(self.measured)
 
     def encode(self) -> dict[str, Any]:
         """The same as data."""
-        return {**self.file.encode(), "split": self.split, "metrics": dict(self.figures)}
+        found = {**self.file.encode(), "split": self.split, "metrics": dict(self.figures)}
+        return {**found, "measured_otherwise": list(self.measured)} if self.measured else found
 
 
 def choose_deploys(program: Program, name: str | None) -> list[Deploy]:
@@ -103,17 +111,31 @@ def measure_given(
     if any(not _are_alike(place, places[0]) for place in places):
         names = tuple(deploy.name for deploy in fitting)
         raise CompileError([WhichDeployment(None, str(path), names)])
+    own = [d for d in fitting if d.name == path.stem or len(deploys) == 1]
+    others = _find_other_settings(places[0], path)
+    built = [text for name, text in others.items() if name not in OF_FIGURES]
+    for deploy in own:
+        variant = program.variants.get(deploy.variant or "")
+        built += find_other_passes(variant, path.parent) if variant is not None else ()
+    if built:
+        raise CompileError([BuiltOtherwise(None, str(path), tuple(built))])
     place = _place_beside(places[0], path)
     measured = split or place.train.data.split.names[-1]
     figures = measure_deployed(place, session, measured)
     spec_hash = hash_text(program.source.text)[:16]
     # Files of other variants of the train fit as well: what is said is about this file.
-    own = [d.name for d in fitting if d.name == path.stem or len(deploys) == 1]
-    name = own[0] if own else path.name
+    name = own[0].name if own else path.name
     data = place.train.data
     needs = bool(data.statistics or describe_codes(data.schema))
     alone = needs and place.fitted is None
-    return Evaluated(name, file, measured, figures, spec_hash, alone)
+    changed = tuple(text for name, text in others.items() if name in OF_FIGURES)
+    return Evaluated(name, file, measured, figures, spec_hash, alone, changed)
+
+
+def _find_other_settings(place: NetOfTrain, path: Path) -> dict[str, str]:
+    """How the settings of the training beside a file differ from those of its train, by name."""
+    trained = path.parent / place.train.name / BEST
+    return find_other_settings(place.train, trained) if trained.is_file() else {}
 
 
 def _are_alike(place: NetOfTrain, other: NetOfTrain) -> bool:
@@ -124,7 +146,7 @@ def _are_alike(place: NetOfTrain, other: NetOfTrain) -> bool:
 
 def _place_beside(place: NetOfTrain, path: Path) -> NetOfTrain:
     """The place with what the training beside a file has learned and fitted, if one is there."""
-    trained = path.parent / place.train.name / "best.safetensors"
+    trained = path.parent / place.train.name / BEST
     if not trained.is_file():
         return place
     weights = read_trained(place.train, trained)

@@ -257,9 +257,11 @@ def _find_part(place: NetOfTrain, starts: Sequence[Value], wanted: list[Output])
 
 
 def _score_metric(use: MetricUse, operands: Sequence[Array | None]) -> Callable[[Array], float]:
-    return lambda rows: float(
-        use.metric.evaluate(*(None if a is None else a[rows] for a in operands))
-    )
+    @np.errstate(invalid="ignore")  # a file may put out NaN, and its figure is then none
+    def score(rows: Array) -> float:
+        return float(use.metric.evaluate(*(None if a is None else a[rows] for a in operands)))
+
+    return score
 
 
 def _score_batches(

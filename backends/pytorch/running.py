@@ -127,9 +127,16 @@ def refuse_loss(train: Train, out: Path, *, resume: bool = False, overwrite: boo
     for name in found:
         if not name.endswith(".safetensors"):
             continue
-        others = _compare(_find_settings(out / name), wanted)
+        others = tuple(_compare(_find_settings(out / name), wanted).values())
         if others:
             raise CompileError([OtherSettings(train.span, str(out / name), others)])
+
+
+def find_other_settings(train: Train, weights: Path) -> dict[str, str]:
+    """How the settings of a training that has left these weights differ from those of a train, by
+    name; nothing where the file is of no training."""
+    found = _find_settings(weights)
+    return _compare(found, read_settings(Facts(train))) if found else {}
 
 
 def _refuse_damaged(out: Path, span: Span | None) -> None:
@@ -153,14 +160,14 @@ def _find_settings(path: Path) -> Mapping[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _compare(found: Mapping[str, object], wanted: Mapping[str, object]) -> tuple[str, ...]:
+def _compare(found: Mapping[str, object], wanted: Mapping[str, object]) -> dict[str, str]:
     """How settings of a file differ from others; what only the script knows is left out."""
     unknown = {"data", "start", "masks"}
-    return tuple(
-        f"{name} is {found.get(name)} there and {wanted.get(name)} here"
+    return {
+        name: f"{name} is {found.get(name)} there and {wanted.get(name)} here"
         for name in {**wanted, **found}
         if name not in unknown and found.get(name) != wanted.get(name)
-    )
+    }
 
 
 def _run(

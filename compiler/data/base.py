@@ -77,6 +77,8 @@ class DataSource(Described):
     unreadable: ClassVar[tuple[str, ...]] = ("KeyError", "ValueError")
     """What generated loading code raises for files that are damaged or lack a column, besides
     `OSError`."""
+    counted: ClassVar[Mapping[str, str]] = {}
+    """Which of `facts` are the number of categories of a column."""
 
     @abstractmethod
     def schema(self, folder: Path) -> tuple[Column, ...]:
@@ -100,6 +102,10 @@ class DataSource(Described):
     def facts(self, folder: Path) -> Mapping[str, int]:
         """Numbers of the data that a spec may use when compiling: `tiny.vocab`."""
         return {}
+
+    def reading_words(self, columns: Sequence[str]) -> DataSource:
+        """The source with these columns read as categories, where it leaves that open."""
+        return self
 
     def overlap(self) -> int:
         """How many of the rows after a row share cells with it: windows over one text. A split

@@ -54,6 +54,7 @@ class Images(DataSource):
     """
 
     name: ClassVar[str] = "images"
+    counted: ClassVar[Mapping[str, str]] = {"classes": "label"}
     folder: str
     size: tuple[int, ...] = ()
     mask: str | None = None

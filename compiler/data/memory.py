@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -70,6 +71,10 @@ class Memory(DataSource):
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         return {name: _convert(name, array, self.dialect) for name, array in self.columns.items()}
+
+    def reading_words(self, columns: Sequence[str]) -> DataSource:
+        named = (*self.dialect.categories, *columns)
+        return replace(self, dialect=replace(self.dialect, categories=named))
 
     def imports(self) -> Sequence[str]:
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from compiler.data.base import Column, DataSource
 from compiler.data.cells import WHOLE, Dialect
@@ -68,6 +69,9 @@ class TextTable(DataSource):
             self.categories,
             self.missing_category,
         )
+
+    def reading_words(self, columns: Sequence[str]) -> DataSource:
+        return replace(self, categories=(*self.categories, *columns))
 
     def check_names(self, known: Sequence[str]) -> None:
         """Refuses options that name a column that is not there.

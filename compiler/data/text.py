@@ -35,6 +35,7 @@ class Text(DataSource):
     """
 
     name: ClassVar[str] = "text"
+    counted: ClassVar[Mapping[str, str]] = {"vocab": "tokens"}
     path: str
     context: int = 64
     stride: int | None = None

@@ -22,6 +22,7 @@ from compiler.syntax import Clause, Expr, Item, Name, Statement
 
 if TYPE_CHECKING:
     from compiler.data.base import OpenedSource
+    from compiler.data.codes import TrainedWords
     from compiler.data.memory import Memory
     from compiler.elaborate.files import FileNet, FileScope
     from compiler.ir.graph import Graph
@@ -156,7 +157,8 @@ class Session:
 
     `overrides` replaces defaults of the parameters of items, by (item, parameter). `facts` are
     the numbers that a data item tells when compiling; None where it was refused. `sources` take
-    the place of those that data items name, by item. `trained` is the net that a train of the file
+    the place of those that data items name, by item, and `words` are those that trainings have
+    seen in their columns. `trained` is the net that a train of the file
     made, or its nets by name; None where it is a train of another file. `models` are the graphs of
     models with their default arguments, by the id of their syntax, which is alive as long as its
     file.
@@ -178,6 +180,7 @@ class Session:
     faults: int = 0
     errors: int = 0
     sources: Mapping[str, Memory] = field(default_factory=dict)
+    words: Mapping[str, TrainedWords] = field(default_factory=dict)
     opened: dict[str, OpenedSource] = field(default_factory=dict)
     facts: Callable[[FileScope, Data, Span], Mapping[str, int] | None] = lambda scope, item, at: {}
     trained: Callable[[ItemValue, Span], Val | None] = lambda item, span: None

@@ -38,6 +38,33 @@ class OtherFile(Message):
 
 @final
 @dataclass(frozen=True)
+class BuiltOtherwise(Message):
+    """An ONNX file was built with other settings than the spec has now, or than `--set` gives: its
+    net was trained at another rate, say, or pruned by another share. Figures of it would be taken
+    for those of these settings.
+
+    The training beside the file and the record of its build say what the settings were. What is
+    measured may be another thing: metrics, columns and the split are compared as well, and named
+    beside the figures where they differ.
+    """
+
+    code: ClassVar[str] = "W1394"
+
+    file: str
+    others: tuple[str, ...]
+
+    def title(self) -> str:
+        return f"`{self.file}` was built with other settings"
+
+    def label(self) -> str:
+        return "; ".join(self.others)
+
+    def help(self) -> str:
+        return "give the settings that it was built with, or build anew: `weft build`"
+
+
+@final
+@dataclass(frozen=True)
 class WhichDeployment(Message):
     """An ONNX file may be that of several deployments, whose figures differ: they are of other
     trains or other data."""

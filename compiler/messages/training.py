@@ -293,7 +293,12 @@ class BadUntil(Message):
 @dataclass(frozen=True)
 class UnknownFigure(Message):
     """A figure is named that this train does not have: a split that the data is not divided into,
-    or a metric that is not declared."""
+    or a metric that is not declared.
+
+    Figures of splits are `test.accuracy`, and `fit.test.accuracy` of the train's net before any
+    pass. What is no figure of rows, `size` or `latency`, stands behind the train alone: `fit.size`
+    is that of the net that the variant is made of, also where the train has several nets.
+    """
 
     code: ClassVar[str] = "W0620"
     bad: ClassVar[str] = train_spec("until stalled(val.accuracy, epochs=8)")
@@ -303,6 +308,8 @@ class UnknownFigure(Message):
     word: str
     known: tuple[str, ...]
     suggestion: str | None
+    figure: str = ""
+    """What was asked for of it, as it is written where it is a figure of a whole net."""
 
     def title(self) -> str:
         return f"this train has no {self.kind} `{self.word}`"
@@ -311,6 +318,8 @@ class UnknownFigure(Message):
         return f"did you mean `{self.suggestion}`?" if self.suggestion else ""
 
     def help(self) -> str:
+        if self.figure:
+            return f"`{self.figure}` is that of the net before any pass, of no split"
         return f"it has {list_words(self.known)}"
 
 

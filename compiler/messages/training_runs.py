@@ -213,7 +213,8 @@ class NothingToResume(Message):
 @dataclass(frozen=True)
 class NoBestEpoch(Message):
     """The figure that chooses the best epoch was not a number in any epoch, so there is none. A
-    mask that lets nothing count, and a division by zero in an expression have this effect."""
+    mask that lets nothing count, a division by zero in an expression, and outputs of the net that
+    are NaN have this effect: a metric of such outputs is not a number."""
 
     code: ClassVar[str] = "W1209"
     figure: str
@@ -225,15 +226,20 @@ class NoBestEpoch(Message):
         return "has no best epoch"
 
     def help(self) -> str:
-        return "look for what it divides by; `until stalled(val.loss, …)` goes by the loss"
+        return (
+            "look for what it divides by, and for NaN in the outputs that it reads; "
+            "`until stalled(val.loss, …)` goes by the loss"
+        )
 
 
 @final
 @dataclass(frozen=True)
 class OtherWords(Message):
-    """A column of words, or a text, holds other words now than the training saw. A word stands
-    for its place among them in order, so the trained net would take one word for another, and
-    figures of it would be of no use.
+    """A column of words, or a text, holds words now that the training has not seen. A word stands
+    for its place among those of the training, and these have none: the net was trained on no row
+    of theirs. A file with only some of the training's words is fine.
+
+    Of weights whose training is not known by its folder, the words must be the same ones.
     """
 
     code: ClassVar[str] = "W1406"
@@ -244,7 +250,7 @@ class OtherWords(Message):
     found: tuple[str, ...]
 
     def title(self) -> str:
-        return f"`{self.column}` does not hold the words that `{self.train}` was trained on"
+        return f"`{self.column}` holds other words than `{self.train}` was trained on"
 
     def label(self) -> str:
         new = [word for word in self.found if word not in self.trained]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, final
@@ -35,12 +36,15 @@ class Accuracy(ScoreComparison):
     - `ignore_index`: a label that does not count; -100, as in losses.
     - `weight`: how much labels count: a number for each class, or a tensor with one for each label.
     - `axis`: the axis of the classes; found from the shapes where it is not given.
+
+    Where the highest score of a label that counts is NaN or infinite, the figure is not a number.
     """
 
     name: ClassVar[str] = "accuracy"
     better: ClassVar[Direction | None] = "higher"
     best: ClassVar[float | None] = 1.0
     counts_rows: ClassVar[bool] = True
+    hides_nan: ClassVar[bool] = True
     operands: ClassVar[tuple[Operand, ...]] = compare("scores", "labels")
     axis: int | None = None
     ignore_index: int = -100
@@ -64,15 +68,16 @@ class Accuracy(ScoreComparison):
     def evaluate(self, *arrays: Array | None) -> float:
         scores, labels = arrays[0], arrays[1]
         assert scores is not None, "only masks and weights may be left out"
-        hits = np.argmax(scores, axis=_axis_of(self.axis, scores)) == labels
-        return average(hits, self.weigh(arrays))
+        axis = _axis_of(self.axis, scores)
+        return self.average_hits(np.argmax(scores, axis=axis) == labels, arrays, axis)
 
     def code(self, arguments: Names) -> MetricCode:
         scores, labels = arguments[:2]
-        axis = "-1" if self.axis is None else self.axis
+        axis = -1 if self.axis is None else self.axis
         hits = self.spell_hits(f"({scores}.argmax({axis}) == {labels})", arguments)
+        count = ("count", self.spell_count(arguments))
         return MetricCode(
-            (("correct", hits), ("count", self.spell_count(arguments))),
+            (("correct", hits), count, self.spell_unscored(arguments, axis)),
             self.spell_result("correct / count", arguments),
             self.spell_steps(arguments),
         )
@@ -88,12 +93,15 @@ class BinaryAccuracy(LabelComparison):
     - `mask`: a bool for each label: whether it counts.
     - `weight`: a number for each label: how much it counts.
     - `ignore_index`: a label that does not count.
+
+    Where a logit that counts is NaN, the figure is not a number.
     """
 
     name: ClassVar[str] = "binary_accuracy"
     better: ClassVar[Direction | None] = "higher"
     best: ClassVar[float | None] = 1.0
     counts_rows: ClassVar[bool] = True
+    hides_nan: ClassVar[bool] = True
     of_logits: ClassVar[tuple[str, str] | None] = (
         "takes every number above 0 for a 1, as every probability is",
         "p - 0.5",
@@ -114,13 +122,17 @@ class BinaryAccuracy(LabelComparison):
         logits, labels = arrays[0], arrays[1]
         assert logits is not None, "only masks and weights may be left out"
         assert labels is not None, "only masks and weights may be left out"
-        return average((logits > 0) == (labels > 0), self.weigh(arrays))
+        weights = self.weigh(arrays)
+        if (np.isnan(logits) & (weights > 0)).any():
+            return math.nan
+        return average((logits > 0) == (labels > 0), weights)
 
     def code(self, arguments: Names) -> MetricCode:
         logits, labels = arguments[:2]
         hits = self.spell_total(f"(({logits} > 0) == ({labels} > 0))", arguments)
+        undefined = self.spell_undefined(f"{logits}.isnan()", arguments)
         return MetricCode(
-            (("correct", hits), ("count", self.spell_count(arguments))),
+            (("correct", hits), ("count", self.spell_count(arguments)), undefined),
             self.spell_result("correct / count", arguments),
             self.spell_steps(arguments),
         )
@@ -139,12 +151,15 @@ class TopK(ScoreComparison):
     - `axis`: the axis of the classes; found from the shapes where it is not given.
     - `ignore_index`: a label that does not count; -100, as in losses.
     - `weight`: how much labels count: a number for each class, or a tensor with one for each label.
+
+    Where the highest score of a label that counts is NaN or infinite, the figure is not a number.
     """
 
     name: ClassVar[str] = "top_k"
     better: ClassVar[Direction | None] = "higher"
     best: ClassVar[float | None] = 1.0
     counts_rows: ClassVar[bool] = True
+    hides_nan: ClassVar[bool] = True
     operands: ClassVar[tuple[Operand, ...]] = compare("scores", "labels")
     k: int = 5
     axis: int | None = None
@@ -170,7 +185,7 @@ class TopK(ScoreComparison):
         axis = _axis_of(self.axis, scores)
         best = np.argsort(-scores, axis=axis, kind="stable").take(range(self.k), axis=axis)
         hits = (best == np.expand_dims(labels, axis)).any(axis)
-        return average(hits, self.weigh(arrays))
+        return self.average_hits(hits, arrays, axis)
 
     def code(self, arguments: Names) -> MetricCode:
         scores, labels = arguments[:2]
@@ -181,6 +196,7 @@ class TopK(ScoreComparison):
             (
                 ("correct", self.spell_hits(hits, arguments, f".any({axis})")),
                 ("count", self.spell_count(arguments)),
+                self.spell_unscored(arguments, axis),
             ),
             self.spell_result("correct / count", arguments),
             self.spell_steps(arguments),

@@ -129,16 +129,14 @@ class R2(Comparison):
         # Measured from one of them, targets that do not vary have a spread of exactly 0.
         shifted = target - target.flat[weights.argmax()]
         spread = float((weights * np.square(shifted - average(shifted, weights))).sum())
-        if spread == 0:
-            return 1.0 if residual == 0 else 0.0
-        return 1 - residual / spread
+        return 1 - residual / (spread or residual or 1)
 
     def code(self, arguments: Names) -> MetricCode:
         prediction, target = arguments[:2]
         difference = f"({prediction}.double() - {target})"
         sums = (("residual", self.spell_total(f"{difference}.square()", arguments)),)
         kept = (("targets", f"{target}.flatten()"),)
-        text = "1 - residual / spread if spread else float(residual == 0)"
+        text = "1 - residual / (spread or residual or 1)"
         if not self.spell_factors(arguments):
             # Measured from one of them, targets that do not vary have a spread of exactly 0.
             finals: tuple[tuple[str, str], ...] = (
@@ -154,7 +152,7 @@ class R2(Comparison):
         )
         return MetricCode(
             (*sums, ("count", self.spell_count(arguments))),
-            self.spell_result(f"({text})", arguments),
+            self.spell_result(text, arguments),
             self.spell_steps(arguments),
             kept=(*kept, ("counts", f"{weight}.flatten()")),
             finals=finals,

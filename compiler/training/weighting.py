@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from compiler.ir.target_range import TargetRange
 from compiler.signature import Operand, write_value
 from compiler.tensor import DType, TensorType
 from compiler.training.base import Metric
-from compiler.training.comparing import find_class_axis, refuse
+from compiler.training.comparing import average, find_class_axis, refuse
 from compiler.training.settings import refuse as refuse_setting
 
 Array = NDArray[Any]
@@ -35,6 +35,10 @@ def compare(first: str, second: str) -> tuple[Operand, ...]:
 class Comparison(Metric):
     """Base of metrics of two tensors, entry by entry, of which each counts by its weight: its
     `mask` and its `weight`, both of the shape of the second tensor, multiplied."""
+
+    hides_nan: ClassVar[bool] = False
+    """Whether it compares or orders numbers, so that NaN among them would give a figure like any
+    other: such entries are counted as `undefined`, and leave the figure without a number."""
 
     def check_weights(self, types: Kinds) -> None:
         """Refuses masks and weights that do not fit.
@@ -97,10 +101,17 @@ class Comparison(Metric):
         weight = self.spell_weight(names)
         return f"{weight}.sum()" if weight else f"{names[1]}.numel()"
 
+    def spell_undefined(self, undefined: str, names: Names) -> tuple[str, str]:
+        """The sum of the entries that count and for which `undefined`, an expression in brackets
+        or a call, is true."""
+        return "undefined", self.spell_total(undefined, names)
+
     def spell_result(self, text: str, names: Names) -> str:
         """A result that divides by `count`; not a number where nothing counts, which only a mask
-        or weights can bring about."""
-        return f"{text} if count else math.nan" if any(names[MASK:]) else text
+        or weights can bring about, or where the sum `undefined` is not 0."""
+        conditions = ["count"] if any(names[MASK:]) else []
+        conditions += ["not undefined"] if self.hides_nan else []
+        return f"{text} if {' and '.join(conditions)} else math.nan" if conditions else text
 
 
 class LabelComparison(Comparison):
@@ -177,6 +188,14 @@ class ScoreComparison(LabelComparison):
         rest = "" if ignored is None else f".where({names[1]} != {ignored}, 0)"
         return f"{names[1]}.long(){rest}"
 
+    def average_hits(self, hits: Array, arrays: Arrays, axis: int) -> float:
+        """The share of labels that are hit; not a number where the highest score of one that
+        counts is none, or is infinite."""
+        assert arrays[0] is not None, "only masks and weights may be left out"
+        weights = self.weigh(arrays)
+        undefined = ~np.isfinite(arrays[0].max(axis=axis))
+        return math.nan if (undefined & (weights > 0)).any() else average(hits, weights)
+
     def spell_hits(self, hits: str, names: Names, joined: str = "") -> str:
         """The weighted sum of what is right; `joined` makes one of several hits of a label. An
         ignored label that is no class is never among it."""
@@ -184,3 +203,7 @@ class ScoreComparison(LabelComparison):
         if plain and (self.ignore_index is None or self.ignore_index < 0):
             return f"{hits}.sum()"
         return self.spell_total(f"{hits}{joined}", names)
+
+    def spell_unscored(self, names: Names, axis: int) -> tuple[str, str]:
+        """The sum of the labels whose highest score is not a number, or infinite."""
+        return self.spell_undefined(f"(~{names[0]}.amax({axis}).isfinite())", names)

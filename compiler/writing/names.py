@@ -40,10 +40,10 @@ LOCAL_RESERVED = frozenset(
 _SCRIPT_GLOBALS = """
 BATCH CLIP EPOCHS LASSO LEARNING_RATE LEARNING_RATES PATIENCE RANK RESULTS SEED SETTINGS SHRUNK
 Training WORLD
-all_sum average_gradients check_folder check_settings checksum checksum_tensors clear_folder
-compute_columns compute_loss evaluate load_checkpoint load_columns load_splits main restore run save
-save_checkpoint schedule shrink_groups split_parameters split_rows start_process status train
-train_epoch
+all_sum average_gradients check_folder check_range check_settings checksum checksum_tensors
+clear_folder compute_columns compute_loss evaluate load_checkpoint load_columns load_splits main
+restore run save save_checkpoint schedule shrink_groups split_parameters split_rows start_process
+status train train_epoch
 """
 SCRIPT_GLOBALS = frozenset(_SCRIPT_GLOBALS.split())
 """What a training script defines: classes and functions of a spec have other names."""

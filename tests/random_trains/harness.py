@@ -33,6 +33,7 @@ from compiler.diagnostics import CompileError, Message, Severity, Sink
 from compiler.driver import check
 from compiler.program import Deploy, Program
 from compiler.render import render
+from tests.random_trains.scores import Loss
 from tests.random_trains.slips import slip
 from tests.random_trains.specs import Spec, write_spec
 from weft.building import stages
@@ -60,7 +61,9 @@ RARE = {
     "W1111": "a pass that finds no layer to prune",
     "W1141": "a pass that finds no layer for integers",
     "W1155": "a pass that finds no dense layer",
+    "W1132": "the drawn adapters: the layers that they name are none",
     "W1350": "a pass that would change nothing",
+    "W1351": "a pass that would change nothing of what it names",
     "W1357": "the drawn batch of the file and of the target",
 }
 """Why `weft check` may refuse what was meant to be right, by code."""
@@ -215,8 +218,8 @@ def compare_figures(spec: Spec, program: Program, out: Path) -> int:
     sections = {section["title"]: section for section in report["sections"]}
     for deploy in program.deploys:
         section = sections.get(f"deploy {deploy.name} as onnx")
-        if section is None or deploy.train != "fit":
-            continue  # the scores are those of `fit`
+        if section is None or deploy.train not in ("fit", "tuned"):
+            continue  # the scores are those of these
         measured = section["measured"]
         compared += compare_split(
             spec, program, out, deploy, measured["split"], measured.get("metrics", {})
@@ -251,8 +254,9 @@ def compare_split(
     for name, score in spec.scores.items():
         slack = 1.0 / len(chosen) + 1e-6 if score.jumps and near_tie(values["z"]) else 0.0
         wanted[name] = float(score.value(values)), slack
-    if spec.loss.value is not None:
-        wanted["loss"] = find_loss(spec, values, train.batch), 0.0
+    loss = spec.tuned if deploy.train == "tuned" else spec.loss
+    if loss is not None and loss.value is not None:
+        wanted["loss"] = find_loss(loss, values, train.batch), 0.0
     for name, (right, slack) in wanted.items():
         found = figures.get(name)
         if found is None and not math.isfinite(right):
@@ -310,18 +314,18 @@ NUMPY = {
 }
 
 
-def find_loss(spec: Spec, values: Mapping[str, Array], batch: int) -> float:
+def find_loss(loss: Loss, values: Mapping[str, Array], batch: int) -> float:
     """The loss of a split: of all its rows together where the loss divides by what counts, so
     that every label counts as much in whatever batch; else the mean over batches, by their rows."""
-    assert spec.loss.value is not None
+    assert loss.value is not None
     count = len(values["z"])
-    step = count if spec.loss.counts else batch
+    step = count if loss.counts else batch
     total = 0.0
     for start in range(0, count, step):
         part = {n: torch.from_numpy(np.ascontiguousarray(a[start : start + step]))
                 for n, a in values.items()}  # fmt: skip
         part = {n: a.double() if a.is_floating_point() else a for n, a in part.items()}
-        total += float(spec.loss.value(part)) * len(part["z"])
+        total += float(loss.value(part)) * len(part["z"])
     return total / count
 
 

@@ -106,6 +106,32 @@ def _class_losses(rng: Random, t: str, kind: str, size: int) -> list[Loss]:
             f'cross_entropy(z, {t}, reduction="sum") / batch',
             lambda v: F.cross_entropy(v["z"], v[t], reduction="sum") / len(v["z"]),
         ),
+        *(_divergences(t, size) if kind == "class" else ()),
+    ]
+
+
+def _divergences(t: str, size: int) -> list[Loss]:
+    """Divergences from a distribution that is made of class numbers."""
+    hot = f"one_hot({t}, {size}, dtype=f32)"
+
+    def target(v: Tensors, share: float) -> Tensor:
+        return share * F.one_hot(v[t].long(), size).double() + (1 - share) / size
+
+    return [
+        Loss(
+            f'kl(log_softmax(z, axis=-1), {hot}, reduction="batchmean")',
+            lambda v: F.kl_div(v["z"].log_softmax(-1), target(v, 1), reduction="batchmean"),
+        ),
+        Loss(
+            f"kl(log_softmax(z / 2, axis=-1), 0.9 * {hot} + {0.1 / size!r})",
+            lambda v: F.kl_div((v["z"] / 2).log_softmax(-1), target(v, 0.9), reduction="mean"),
+        ),
+        Loss(
+            f"kl(log_softmax(z, axis=-1), log(0.9 * {hot} + {0.1 / size!r}), log_target=true)",
+            lambda v: F.kl_div(
+                v["z"].log_softmax(-1), target(v, 0.9).log(), reduction="mean", log_target=True
+            ),
+        ),
     ]
 
 
@@ -154,6 +180,10 @@ def _bits_losses(t: str) -> list[Loss]:
         Loss(
             f"bce(sigmoid(z), {t})",
             lambda v: F.binary_cross_entropy(v["z"].sigmoid(), v[t]),
+        ),
+        Loss(
+            f"kl(log_sigmoid(z), {t})",
+            lambda v: F.kl_div(F.logsigmoid(v["z"]), v[t].to(v["z"].dtype)),
         ),
         Loss(
             f'bce(sigmoid(z), {t}, reduction="sum") / batch',

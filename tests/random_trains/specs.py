@@ -7,6 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
+from compiler.diagnostics import Sink
+from compiler.driver import check_source
+from compiler.ir.weights import draw_weights, write_weights
+from compiler.source import Source
 from tests.random_trains.data import Data, Feature, Target, write_data
 from tests.random_trains.scores import Loss, Score, draw_loss, draw_scores, draw_term
 
@@ -25,12 +29,24 @@ class Spec:
     batch: int = 1
     exact: bool = True
     """Whether nothing is trained, stored or computed in fewer bits than 32."""
+    tuned: Loss | None = None
+    """The objective of the train `tuned`, with the metrics of the other, if there is one."""
+
+
+START = "start.safetensors"
+"""The weights that `net start` loads."""
 
 
 def write_spec(rng: Random, folder: Path) -> Spec:
-    """A spec in a folder with its data files."""
+    """A spec in a folder with its data files, and the weights that it loads."""
     data = write_data(rng, folder)
-    return _Writer(rng, data).write()
+    spec = _Writer(rng, data).write()
+    if START in spec.text:
+        program = check_source(Source(str(folder / "spec.weft"), spec.text), sink=Sink())
+        if program is not None and "Net" in program.models:
+            graph = program.models["Net"].graph
+            write_weights(folder / START, draw_weights(graph, rng.randrange(1000)), {})
+    return spec
 
 
 class _Writer:
@@ -48,6 +64,7 @@ class _Writer:
             self.features = data.features[:1]
         self.outputs_made = 1
         self.several = rng.random() < 0.2 and self.target.kind != "sequence"
+        self.doubled = False
 
     def chance(self, share: float) -> bool:
         return self.rng.random() < share
@@ -65,11 +82,15 @@ class _Writer:
         if not self.several and self.chance(0.15):
             items.append(self.write_student(draw_loss(rng, self.target, self.data).text))
             items.append("deploy student.m as onnx { }" if self.chance(0.5) else "")
+        tuned = None
+        if not self.several and not self.doubled and self.chance(0.25):
+            tuned = draw_loss(rng, self.target, self.data)
+            items += self.write_tuned(tuned.text, scores)
         if rng.random() < 0.3:
             rng.shuffle(items)
         text = "\n".join(items) + "\n"
         exact = self.precision != "bf16"
-        return Spec(text, self.data, loss, scores, self.batch, exact)
+        return Spec(text, self.data, loss, scores, self.batch, exact, tuned)
 
     def write_data_item(self) -> str:
         return "\n".join(["data rows {", *(f"    {line}" for line in self.data.lines), "}"])
@@ -190,6 +211,7 @@ class _Writer:
         feature = self.features[0]
         if feature.dtype != "f32":
             return ""
+        self.doubled = True
         plain = feature.compute
         place = self.data.features.index(feature)
         twice = replace(feature, compute=lambda raw, train: 2 * plain(raw, train) - 1)
@@ -205,6 +227,28 @@ class _Writer:
         lines += [f"minimize {loss} + mse(z, t) over m with adam(lr=1e-2)"]
         lines += ["metric near = mae(z, t)", f"batch {self.batch}", "epochs 1"]
         return _item("train student on rows {", lines)
+
+    def write_tuned(self, loss: str, scores: dict[str, Score]) -> list[str]:
+        """A train that goes on with the net that `fit` made, or with one from a file, whole or with
+        adapters, and what is deployed of it."""
+        rng, items = self.rng, []
+        base = rng.choice(("fit", "start"))
+        if base == "start":
+            options = rng.choice(("", ', except=["head.bias"]', ', only=["head"]'))
+            items.append(f'net start = Net() -> load("{START}"{options})')
+        if self.chance(0.7):
+            options = rng.choice(("", ", alpha=4", ", dropout=10%", ', only=["head"]'))
+            options += rng.choice(("", "", ', train=["head.bias"]'))
+            base += f" -> lora(rank={rng.randrange(1, 4)}{options})"
+        names = ", ".join(f.name for f in self.features)
+        lines = [f"net m = {base}", f"z = m({names}){'.z' if self.outputs_made > 1 else ''}"]
+        lines.append(f"minimize {loss} with {draw_optimizer(rng)}")
+        lines += [f"metric {name} = {score.text}" for name, score in scores.items()]
+        lines += [f"batch {self.batch}", "epochs 1"]
+        items.append(_item("train tuned on rows {", lines))
+        if self.chance(0.7):
+            items.append(f"deploy tuned as onnx {{ {rng.choice(('', 'dynamic batch'))} }}")
+        return items
 
     def minimize(self, loss: str, nets: tuple[str, ...]) -> str:
         rng = self.rng
@@ -268,6 +312,8 @@ class _Writer:
             "distill(epochs=1)",
             "quantize(dynamic)",
             "quantize(weights4)",
+            'prune(pattern="2:4")',
+            'quantize(stored8, only=["head"])',
         ]
         chosen = self.rng.sample(passes, self.rng.randrange(1, 3))
         lines = [f"apply {' -> '.join(chosen)}", "target cpu(threads=1), batch=2"]

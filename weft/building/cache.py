@@ -68,6 +68,11 @@ class Cache:
             return {}
         return {name: entry for name, entry in stages.items() if _is_whole(name, entry)}
 
+    @property
+    def stages(self) -> Iterable[str]:
+        """The stages that have run."""
+        return self._stages.keys()
+
     def is_fresh(self, stage: str, key: str) -> bool:
         """Whether a stage need not run."""
         return self.has_run(stage, key) and not self.find_changed(stage)

@@ -57,7 +57,7 @@ class Report:
             "warnings": [warning.title() for warning in self.warnings],
             "sections": [_encode(s) for s in self.sections],
         }
-        return json.dumps(_clear(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(without_nan(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @property
     def failures(self) -> list[Message]:
@@ -118,13 +118,13 @@ def _encode(section: Section) -> Mapping[str, Any]:
     return {"title": section.title, "rows": dict(section.rows), **section.facts}
 
 
-def _clear(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """The same data with null for NaN and infinite numbers, which JSON does not have."""
     match value:
         case Mapping():
-            return {key: _clear(item) for key, item in value.items()}
+            return {key: without_nan(item) for key, item in value.items()}
         case list() | tuple():
-            return [_clear(item) for item in value]
+            return [without_nan(item) for item in value]
         case float() if not math.isfinite(value):
             return None
     return value

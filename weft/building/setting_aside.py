@@ -7,11 +7,12 @@ from itertools import chain, count
 from pathlib import Path
 
 from backends.pytorch.script.settings import RESULTS
+from compiler.data.codes import WORDS
 from weft.building.cache import hash_file
 from weft.building.generated import EARLIER
 
-CODE = ("model.py", "train.py")
-"""What says what was trained."""
+CODE = ("model.py", "train.py", WORDS)
+"""What says what was trained, and on which words."""
 
 
 def set_aside(folder: Path, code: Mapping[str, bytes]) -> Path | None:

@@ -25,10 +25,12 @@ from compiler.ir.printer import print_graph
 from compiler.ir.verify import verify_graph
 from compiler.loading import find_weights, read_trained, refuse_numbers
 from compiler.program import Deploy, Program, Step, Train, Variant
+from compiler.signature import write_call
 from weft.building.cache import Cache, hash_text
 from weft.building.forms import Form, make_form
 from weft.building.nets import read_net, write_net
 from weft.building.progress import follow_steps
+from weft.building.version import identify_weft
 from weft.building.world import (
     DataSamples,
     OnnxClock,
@@ -187,7 +189,8 @@ class VariantBuild:
                 goals = self.find_goals() if stage.step.compression.reads_goals else ()
                 notes = []
                 net = self.run_step(stage, net, goals, notes)
-                self.cache.record(stage.name, stage.key, write_net(net, notes, stage.path))
+                facts = {"pass": write_call(stage.step.compression)}
+                self.cache.record(stage.name, stage.key, write_net(net, notes, stage.path), facts)
             self.journal += notes
         return net
 
@@ -221,7 +224,7 @@ class VariantBuild:
                 # are judged as the passes behind leave them.
                 read = [*contract, self.form.describe(), *following]
             key = hash_text(key, repr(compression), repr(target), repr(read))
-            name = f"variant {self.name}: {number} {compression.name}"
+            name = name_stage(self.variant, number)
             path = self.steps_folder / f"{number}_{compression.name}"
             yield PassStage(step, following, name, key, path)
 
@@ -283,6 +286,25 @@ class VariantBuild:
             trainer=trainer,
             seed=train.seed,
         )
+
+
+def name_stage(variant: Variant, number: int) -> str:
+    """The name of the stage of a pass, counted from 1."""
+    return f"variant {variant.name}: {number} {variant.steps[number - 1].compression.name}"
+
+
+def find_other_passes(variant: Variant, folder: Path) -> Iterator[str]:
+    """How the passes of a variant differ from those that the build in a folder has run for it; as
+    far as that is recorded there."""
+    cache = Cache(folder, identify_weft())
+    if not any(name.startswith(f"variant {variant.name}: ") for name in cache.stages):
+        return
+    for number, step in enumerate(variant.steps, 1):
+        wanted = write_call(step.compression)
+        found = cache.get_facts(name_stage(variant, number)).get("pass")
+        if found != wanted:
+            was = f"was `{found}`" if found is not None else "was another one"
+            yield f"pass {number} {was} there and is `{wanted}` here"
 
 
 def _hash_weights(net: WeightedNet) -> str:

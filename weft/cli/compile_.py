@@ -88,7 +88,10 @@ def compile_command(
 
         weft compile net.weft -o out --onnx --opset 18 --item fit
     """
-    program = check_file(file, assignments)
+    from weft.trained_data import find_words_of
+
+    words = partial(find_words_of, weights=weights) if weights is not None else None
+    program = check_file(file, assignments, words=words)
     from backends.onnx_runtime.session import Device as Place
     from weft import compiling
     from weft.building.finished import find_trained, open_target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,13 +64,15 @@ def eval_command(
 
         weft eval digits.weft --split val --onnx out/fit.onnx
     """
-    program = check_file(file, assignments)
+    from weft.trained_data import find_words
+
+    folder = default_folder(file) if onnx is None else onnx.parent
+    program = check_file(file, assignments, words=partial(find_words, folder=folder))
     from weft.evaluating import choose_deploys, measure_default, measure_given
 
     found: Sequence[Evaluated]
     deploys = choose_deploys(program, name)
     if onnx is None:
-        folder = default_folder(file)
         for deploy in deploys:
             need_input(folder / f"{deploy.name}.onnx", build=True)
         found = [measure_default(d, program, folder, device.value, split) for d in deploys]
@@ -77,7 +80,9 @@ def eval_command(
         need_input(onnx)
         found = [measure_given(deploys, program, onnx, device.value, split)]
     if form is OutputFormat.JSON:
-        say_lines(json.dumps({one.deploy: one.encode() for one in found}, indent=2))
+        from weft.building.report import without_nan
+
+        say_lines(json.dumps(without_nan({one.deploy: one.encode() for one in found}), indent=2))
     else:
         _print(found)
 

@@ -12,7 +12,7 @@ from typing import Annotated, TextIO
 import typer
 
 from compiler.diagnostics import CompileError, Message, Severity, Sink
-from compiler.driver import check
+from compiler.driver import FindWords, check
 from compiler.files import need_file
 from compiler.messages.files import BadAssignment, FileMissing, FileUnreadable
 from compiler.program import Program
@@ -145,15 +145,20 @@ def split_assignments(assignments: Iterable[str] | None) -> Mapping[str, str]:
 
 
 def check_file(
-    path: Path, assignments: Iterable[str] | None, form: OutputFormat = OutputFormat.TEXT
+    path: Path,
+    assignments: Iterable[str] | None,
+    form: OutputFormat = OutputFormat.TEXT,
+    words: FindWords | None = None,
 ) -> Program:
-    """The checked program of a file; prints its warnings.
+    """The checked program of a file, where it is given with the words of trainings; prints its
+    warnings.
 
     Raises:
         typer.Exit: there were errors (status 1), which are printed.
     """
     sink = Sink()
-    program = check(path, overrides=split_assignments(assignments), sink=sink)
+    overrides = split_assignments(assignments)
+    program = check(path, overrides=overrides, sink=sink, words=words)
     if program is None or sink.has_errors or form is OutputFormat.JSON:
         print_messages(sink.messages, form)
     else:

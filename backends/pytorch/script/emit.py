@@ -35,6 +35,10 @@ from backends.pytorch.script.optimizing import (
     emit_split_parameters,
     emit_step,
 )
+from backends.pytorch.script.ranges import (
+    computes_places,
+    emit_range_function,
+)
 from backends.pytorch.script.regularizing import (
     emit_lasso_constants,
     emit_shrink_calls,
@@ -75,6 +79,7 @@ def emit_script(facts: Facts) -> str:
         fill(template.LOAD_COLUMNS, _data_slots(facts)),
         emit_column_function(facts),
         break_lines(emit_split(facts)),
+        emit_range_function(facts),
         fill(template.LOAD_SPLITS, _data_slots(facts)),
         emit_objective(facts),
         *map(break_lines, emit_schedules(facts)),
@@ -244,7 +249,8 @@ def _score(facts: Facts) -> str:
 
 
 def _main_switches(facts: Facts) -> frozenset[str]:
-    return facts.switches | ({"folder"} if reads_folder(facts) else set())
+    asked = {"folder": reads_folder(facts), "places": computes_places(facts)}
+    return facts.switches | {name for name, on in asked.items() if on}
 
 
 def _main_slots(facts: Facts) -> Slots:

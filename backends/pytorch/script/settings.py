@@ -22,6 +22,10 @@ RESULTS = ("last.safetensors", "best.safetensors", "results.json", "metrics.json
 """Files that a training leaves; without the first there is nothing to go on with."""
 
 
+OF_FIGURES = frozenset({"best epoch", "objective and metrics", "columns", "words", "split"})
+"""Settings that say what is measured too: a net may be evaluated with others."""
+
+
 def emit_settings(facts: Facts) -> Lines:
     """The dictionary `SETTINGS`; numbers that are constants of the script stand by their names."""
     entries = [f"    {write_literal(name)}: {text}," for name, _, text in find_settings(facts)]

@@ -38,6 +38,20 @@ def load_columns($folder_parameter) -> dict[str, np.ndarray]:
     $load_lines
 """
 
+CHECK_RANGE = '''
+def check_range(
+    name: str, column: Tensor, low: float, high: float, ignored: float | None = None
+) -> None:
+    """Ends the process where data that has changed does not fit the objective."""
+    slack = 1e-6 if column.is_floating_point() else 0  # shares are rounded
+    inside = (column >= low - slack) & (column <= high + slack)
+    if ignored is not None:
+        inside |= column == ignored
+    if not inside.all():
+        found = column[~inside][0].item()
+        sys.exit(f"the column {name!r} holds {found:g}: {low:g} to {high:g} are taken")
+'''
+
 LOAD_SPLITS = '''
 def load_splits($load_parameters) -> dict[str, list[Tensor]]:
     """The columns $column_names of every split, on the device."""
@@ -348,6 +362,8 @@ def run() -> int | str | None:
         return f"there is no file {error.filename}; --data says where paths start"  #? folder
     except (OSError, SafetensorError) as error:  # a full disk, a folder that is a file
         return str(error)
+    except IndexError as error:  # what is computed of the data  #? places
+        return f"a class number or a place is out of range: {error}"  #? places
     except torch.OutOfMemoryError:
         return f"the GPU is out of memory; a BATCH below {BATCH} takes less"
     except KeyboardInterrupt:

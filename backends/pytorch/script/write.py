@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -17,6 +18,7 @@ from backends.pytorch.script.facts import Facts
 from backends.pytorch.script.loading import reads_folder
 from backends.pytorch.script.models import MASKS, START
 from compiler.data.base import HELD
+from compiler.data.codes import WORDS, find_long_lists
 from compiler.files import replacing, write_text
 from compiler.ir.weights import write_weights
 from compiler.loading import find_loaded
@@ -88,6 +90,10 @@ def write_training(
         "train.py": emit_script(facts),
         "README.md": describe(train),
     }
+    read = {item.name for item in facts.column_graph.inputs}
+    many = find_long_lists(column for column in train.data.schema if column.name in read)
+    if many:
+        texts[WORDS] = json.dumps(many, ensure_ascii=False, indent=0) + "\n"
     for name, text in texts.items():
         files.write(folder / name, text)
     for name, arrays in ((START, weights), (MASKS, masks or {})):

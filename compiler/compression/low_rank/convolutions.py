@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, final
 
@@ -82,10 +82,16 @@ class ChannelFactoring(SingleRank):
     method = "channel"
     sliding = 0
 
+    @staticmethod
+    def count(shape: Sequence[int], rank: int) -> int:
+        """The numbers in the factors of a kernel of that shape at a rank, or the full one."""
+        out, inner = shape[0], math.prod(shape[1:])
+        return min(rank, out, inner) * (inner + out)
+
     def __init__(self, op: Conv | ConvTranspose, seen: Seen) -> None:
         self.op = op
         self.shape = seen.weight.shape
-        self.each = math.prod(self.shape[1:]) + self.shape[0]
+        self.each = self.count(self.shape, 1)
         self.product = split_seen(seen, lambda k: k.reshape(len(k), -1), self.shape[1:])
         self.shares = self.product.shares
 
@@ -111,10 +117,16 @@ class SpatialFactoring(SingleRank):
     method = "spatial"
     rank_fields = (("out", "spatial_rank"),)
 
+    @staticmethod
+    def count(shape: Sequence[int], rank: int) -> int:
+        """The numbers in the factors of a kernel of that shape at a rank, or the full one."""
+        out, inputs, high, wide = shape
+        return min(rank, out * wide, inputs * high) * (inputs * high + out * wide)
+
     def __init__(self, op: Conv, seen: Seen) -> None:
         self.op = op
-        self.shape = out, inputs, high, wide = seen.weight.shape
-        self.each = inputs * high + out * wide
+        self.shape = _, inputs, high, _ = seen.weight.shape
+        self.each = self.count(self.shape, 1)
         self.product = split_seen(seen, _lay_spatially, (inputs, high))
         self.shares = self.product.shares
 
@@ -170,6 +182,13 @@ class TuckerFactoring(Factoring):
     method = "tucker"
     rank_fields = (("out", "rank_in"), ("out", "rank"))
     sliding = 1
+
+    @staticmethod
+    def count(shape: Sequence[int], rank: int) -> int:
+        """The numbers in the factors of a kernel of that shape at a rank, or the full ones."""
+        out, inputs, *taps = shape
+        outer, inner = min(rank, out), min(rank, inputs)
+        return inner * inputs + outer * inner * math.prod(taps) + outer * out
 
     def __init__(self, op: Conv, seen: Seen) -> None:
         self.op = op

@@ -18,6 +18,7 @@ from compiler.compression.low_rank.planning import (
     Verdict,
     choose_by_energy,
     choose_by_rank,
+    count_at_rank,
     describe_ranks,
     describe_setting,
     find_factorings,
@@ -35,7 +36,6 @@ from compiler.messages.effects import PassDoesNothing
 from compiler.messages.items import SettingsDisagree
 from compiler.messages.layers import OptionOutOfRange
 from compiler.messages.low_rank import BudgetOutOfReach, OneGoalOnly
-from compiler.ops.linear import Dense, Embedding
 from compiler.records import dataclass
 from compiler.source import Span
 
@@ -110,7 +110,7 @@ class LowRank(CompressionPass):
             return fault
         layers = find_layers(graph)
         chosen = [x for x in layers if is_selected(x.path, self.only, self.except_)]
-        reasons = {x.path: x.reason or self._count_factors(x, self.rank) for x in chosen}
+        reasons = {x.path: x.reason or self._find_obstacle(x, self.rank) for x in chosen}
         open_ = [path for path, reason in reasons.items() if not reason]
         if not open_:
             listed = tuple(f"`{path}`: {reason}" for path, reason in reasons.items())
@@ -132,16 +132,14 @@ class LowRank(CompressionPass):
             reason = f"no convolution here has a `{self.method}` form, only {known}"
         return SettingsDisagree(span, self.name, reason, "leave `method` out")
 
-    def _count_factors(self, layer: Layer, rank: int | None) -> str:
-        """Why factors of a rank do not pay for a matrix; empty where they may."""
+    def _find_obstacle(self, layer: Layer, rank: int | None) -> str:
+        """Why factors of a rank do not pay, or there are none; empty where they may."""
+        forms = list_forms(layer)
+        if forms and self.method not in ("auto", *forms) and not is_point(layer):
+            return f"it has no {self.method} form"
         if rank is None:
             return ""
-        weight = layer.calls[0].inputs[1]
-        shape = weight.type.known_shape if weight is not None else None
-        if shape is None or not isinstance(layer.op, Dense | Embedding):
-            return ""
-        rank = min(rank, *shape)
-        whole, factors = prod(shape), sum(shape) * rank
+        factors, whole = count_at_rank(layer, self.method, rank)
         if factors < whole:
             return ""
         return f"rank {rank} would take {factors:,} weights, it has {whole:,}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +82,8 @@ def find_factorings(
             ]
 
 
-_CONVOLUTIONS: Mapping[str, Callable[[Conv, Seen], Factoring]] = {
+_Way = type[ChannelFactoring] | type[SpatialFactoring] | type[TuckerFactoring]
+_CONVOLUTIONS: Mapping[str, _Way] = {
     way.method: way for way in (ChannelFactoring, SpatialFactoring, TuckerFactoring)
 }
 
@@ -98,6 +100,21 @@ def list_forms(layer: Layer) -> tuple[str, ...]:
                 return ("channel",)
             return ("channel", "spatial", "tucker") if upright else ("channel", "tucker")
     return ()
+
+
+def count_at_rank(layer: Layer, method: str, rank: int) -> tuple[int, int]:
+    """The numbers in the factors of a layer at a rank, by the way that the method allows which has
+    the fewest, and in its weight."""
+    weight = layer.calls[0].inputs[1]
+    shape = (weight.type.known_shape if weight is not None else None) or (0, 0)
+    whole = math.prod(shape)
+    if isinstance(layer.op, ConvTranspose):
+        return ChannelFactoring.count((shape[1], shape[0], *shape[2:]), rank), whole
+    if not isinstance(layer.op, Conv):
+        return sum(shape) * min(rank, *shape), whole
+    every = method == "auto" or is_point(layer)
+    forms = [form for form in list_forms(layer) if every or form == method]
+    return min(_CONVOLUTIONS[form].count(shape, rank) for form in forms), whole
 
 
 def is_point(layer: Layer) -> bool:

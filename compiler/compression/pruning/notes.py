@@ -44,11 +44,12 @@ def note_channels(
         if not reason and not allows(path):
             reason = KEPT_OUT
         elif not reason and path in makers:
-            reason = reasons.get(path) or _explain_group(path, channels, allows)
+            reason = reasons.get(path) or explain_group(path, channels, allows)
         world.note(LayerNote("prune", path, "", reason, (), _span(node)))
 
 
-def _explain_group(path: str, channels: Channels, allows: Callable[[str], bool]) -> str:
+def explain_group(path: str, channels: Channels, allows: Callable[[str], bool]) -> str:
+    """Why a layer whose channels form a group has kept all of them."""
     for group in channels.groups:
         kept = next((p for p in group.makers if not allows(p)), None)
         if path in group.makers and kept is not None:

@@ -10,7 +10,6 @@ import numpy as np
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
 from compiler.compression.effects import find_idle_pattern
-from compiler.compression.low_rank.layers import walk_nodes
 from compiler.compression.pruning.alignment import MULTIPLES, align_widths
 from compiler.compression.pruning.bounds import (
     count_channels_left,
@@ -21,8 +20,14 @@ from compiler.compression.pruning.cutting import cut_net
 from compiler.compression.pruning.dead import remove_dead_neurons
 from compiler.compression.pruning.groups import ChannelGroup, Channels, find_channels
 from compiler.compression.pruning.importance import L2, Importance, score_channels
-from compiler.compression.pruning.notes import find_quantized, note_channels, note_weights
+from compiler.compression.pruning.notes import (
+    explain_group,
+    find_quantized,
+    note_channels,
+    note_weights,
+)
 from compiler.compression.pruning.unstructured import (
+    count_dropped,
     drop_least,
     find_depthwise,
     find_weights,
@@ -37,7 +42,7 @@ from compiler.compression.pruning.widths import (
     mark_least,
     round_widths,
 )
-from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
+from compiler.compression.selecting import KEPT_OUT, is_selected
 from compiler.compression.wording import describe_pass
 from compiler.compression.world import World
 from compiler.diagnostics import CompileError, Message
@@ -46,8 +51,6 @@ from compiler.ir.graph import Graph
 from compiler.messages.effects import PassDoesNothing
 from compiler.messages.pruning import NoRowsToJudgeBy, NothingToCut
 from compiler.messages.wording import count as count_of
-from compiler.ops.convolution import Conv, ConvTranspose
-from compiler.ops.linear import Dense
 from compiler.records import dataclass
 from compiler.source import Span
 from compiler.training.settings import (
@@ -187,12 +190,37 @@ class Prune(CompressionPass):
             return None
         if self.channels is not None:
             return self._find_uncut(graph, self.channels, span)
-        kinds = (Dense, Conv, ConvTranspose)
-        nodes = [node for node, _ in walk_nodes(graph) if isinstance(node.op, kinds)]
-        paths = list(dict.fromkeys(map(layer_path, nodes)))
-        if any(map(self._allows, paths)):
-            return None
-        return NothingToCut(span, "weights", _list_reasons(dict.fromkeys(paths, KEPT_OUT)))
+        return self._find_unzeroed(graph, span)
+
+    def _find_unzeroed(self, graph: Graph, span: Span | None) -> Message | None:
+        """Why no weight can get zeros, or none of those that a pattern of `only` names."""
+        found = find_weights(graph, find_channels(graph))
+        whole = self._explain_whole(graph, found)
+        touched = [path for path in found if path not in whole]
+        if not touched:
+            return NothingToCut(span, "weights", _list_reasons(whole))
+        named = {path: reason for path, reason in whole.items() if reason != KEPT_OUT}
+        return find_idle_pattern(self.name, self.patterns, touched, named, span)
+
+    def _explain_whole(self, graph: Graph, axes: Mapping[str, int]) -> dict[str, str]:
+        """Why weights get no zeros, by their path; `axes` are the weights that layers sum products
+        with, and the axes of their inputs."""
+        shapes = {path: graph.parameter[path].value.type.known_shape or () for path in axes}
+        allowed = {path: shape for path, shape in shapes.items() if self._allows(path)}
+        reasons = dict.fromkeys(find_depthwise(graph), "it is depthwise")
+        if self.pattern is not None:
+            _, of = read_pattern(self.pattern) or (1, 1)
+            for path, shape in allowed.items():
+                if shape[axes[path]] % of:
+                    reasons[path] = (
+                        f"the number of its inputs, {shape[axes[path]]}, is no multiple of {of}"
+                    )
+        elif self.weights is not None:
+            sizes = {path: prod(shape) for path, shape in allowed.items()}
+            gone = count_dropped(sizes, self.weights, globally=self.ranking == "global")
+            for path in (path for path, count in gone.items() if not count):
+                reasons[path] = f"of {count_of(sizes[path], 'number')} none goes"
+        return reasons | {path: KEPT_OUT for path in axes if path not in allowed}
 
     def _find_uncut(self, graph: Graph, share: float, span: Span | None) -> Message | None:
         """Why no channel can go; None where some may."""
@@ -201,7 +229,10 @@ class Prune(CompressionPass):
         if not groups:
             return NothingToCut(span, "channels", _list_reasons(channels.obstacles))
         makers = [path for group in groups for path in group.makers]
-        found = find_idle_pattern(self.name, self.patterns, makers, channels.obstacles, span)
+        tied = [path for group in channels.groups for path in group.makers if self._allows(path)]
+        whole = {path: explain_group(path, channels, self._allows) for path in tied}
+        whole |= channels.obstacles
+        found = find_idle_pattern(self.name, self.patterns, makers, whole, span)
         if found is not None:
             return found
         scored = self.importance.find_scored(graph)
@@ -349,18 +380,12 @@ class Prune(CompressionPass):
             masks = drop_least(figures, self.weights, globally=self.ranking == "global")
         else:
             masks = self._fit_pattern(figures, axes)
-        reasons = {
-            path: f"the number of its inputs, {net.weights[path].shape[axis]}, is no multiple of"
-            " the pattern's"
-            for path, axis in axes.items()
-            if path not in masks
-        }
+        reasons = self._explain_whole(net.graph, found_axes)
         silent = f"`{self.importance.name}` says nothing about its numbers"
-        reasons.update((path, "it is depthwise") for path in find_depthwise(net.graph))
         reasons.update((path, silent) for path in axes if path not in figures)
-        reasons.update((path, KEPT_OUT) for path in found_axes if path not in axes)
         if not found_axes and (quantized := find_quantized(net.graph)):
             reasons = quantized
+        masks = {path: mask for path, mask in masks.items() if path not in reasons}
         if not masks:
             raise CompileError([NothingToCut(world.span, "weights", _list_reasons(reasons))])
         note_weights(figures, masks, reasons, world)

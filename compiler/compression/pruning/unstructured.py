@@ -70,9 +70,21 @@ def drop_least(figures: Mapping[str, Array], share: float, *, globally: bool) ->
     return masks
 
 
+def count_dropped(sizes: Mapping[str, int], share: float, *, globally: bool) -> dict[str, int]:
+    """How many numbers of each weight `drop_least` takes, by path; globally, how many it may."""
+    if not globally:
+        return {path: _count_least(size, share) for path, size in sizes.items()}
+    most = round(share * sum(sizes.values()))
+    return {path: min(most, size - 1) for path, size in sizes.items()}
+
+
+def _count_least(size: int, share: float) -> int:
+    return min(round(share * size), size - 1)
+
+
 def _keep_most(figures: Array, share: float) -> Array:
     """All but the share of the least; of equal ones the later stay."""
-    count = min(round(share * figures.size), figures.size - 1)
+    count = _count_least(figures.size, share)
     kept = np.ones(figures.size, bool)
     kept[np.argsort(figures, axis=None, kind="stable")[:count]] = False
     return kept.reshape(figures.shape)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import prod
 from typing import ClassVar, final
 
 from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.effects import find_idle_pattern
 from compiler.compression.low_rank.layers import walk_nodes
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
 from compiler.compression.wording import describe_pass
@@ -65,6 +66,11 @@ class Scheme(Described):
         """Why the scheme can do nothing to a net, as far as its graph tells; see
         `CompressionPass.find_fault`."""
         return None
+
+    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
+        """The layers with weights, by path, and why each would stay as it is whatever patterns say;
+        empty where it would not. Without any where that is not told before any work."""
+        return {}
 
     def find_target_fault(self, target: Target, span: Span | None) -> Message | None:
         """Why a target cannot do what is asked for; None where it can."""
@@ -141,7 +147,7 @@ class Quantize(CompressionPass):
         if graph is None:
             return None
         fault = self.scheme.find_fault(graph, self.only, self.except_, span)
-        return fault or self._find_untouched(graph, span)
+        return fault or self._find_untouched(graph, span) or self._find_idle(graph, span)
 
     def _find_untouched(self, graph: Graph, span: Span | None) -> Message | None:
         """Patterns that leave no layer with weights."""
@@ -153,6 +159,17 @@ class Quantize(CompressionPass):
             return None
         reasons = tuple(f"`{path}`: {KEPT_OUT}" for path in sorted(paths))
         return PassDoesNothing(span, describe_pass(self), reasons)
+
+    def _find_idle(self, graph: Graph, span: Span | None) -> Message | None:
+        """Layers that stay as they are, where these are all, or all that a pattern names."""
+        layers = self.scheme.explain_layers(graph)
+        chosen = {p: r for p, r in layers.items() if is_selected(p, self.only, self.except_)}
+        whole = {path: reason for path, reason in chosen.items() if reason}
+        if chosen and len(whole) == len(chosen):
+            reasons = tuple(f"`{path}`: {reason}" for path, reason in whole.items())
+            return PassDoesNothing(span, describe_pass(self), reasons)
+        touched = [path for path in chosen if path not in whole]
+        return find_idle_pattern(self.name, self.patterns, touched, whole, span)
 
     @property
     def may_round(self) -> bool:

@@ -9,10 +9,12 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from compiler.compression.base import WeightedNet
+from compiler.compression.quantization.storing import explain_layers as explain_stored
 from compiler.compression.quantization.storing import settle
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
 from compiler.compression.world import LayerNote, World
 from compiler.ir.graph import Graph, Node, Value
+from compiler.messages.wording import count
 from compiler.ops.base import Op
 from compiler.ops.linear import Dense
 from compiler.passes.base import Context
@@ -26,6 +28,10 @@ from compiler.tensor import DType, TensorType
 Array = NDArray[Any]
 Rest = Literal["stored", "float"]
 """What becomes of the weights that no layer in integers or blocks reads."""
+
+
+NOT_DENSE = "it is no dense layer"
+"""Why a layer stays in floats where no rest is stored."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,10 @@ def find_dense(
         if isinstance(node.op, Dense):
             calls.setdefault(layer_path(node), []).append(node)
     found = []
+    others = explain_stored(graph).keys() - calls.keys() if rest == "float" else ()
+    for path in sorted(others):
+        reason = NOT_DENSE if is_selected(path, only, excluded) else KEPT_OUT
+        world.note(LayerNote(step, path, "", reason))
     for path, nodes in calls.items():
         reason = _find_obstacle(graph, path, nodes)
         if not is_selected(path, only, excluded):
@@ -101,14 +111,34 @@ def has_dense(
     graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], least: int = 1
 ) -> bool:
     """Whether there is a dense layer that may be replaced, with so many numbers in its weight."""
+    found = _explain_dense(graph, least)
+    return any(not reason and is_selected(path, only, excluded) for path, reason in found.items())
+
+
+def explain_layers(graph: Graph, rest: Rest, least: int = 1) -> dict[str, str]:
+    """The layers with weights, by path, and why each stays as it is where dense layers with so many
+    numbers are replaced; empty where it does not."""
+    stored = explain_stored(graph)
+    dense = _explain_dense(graph, least)
+    if rest == "stored":
+        return stored | {
+            path: reason and stored.get(path, reason) for path, reason in dense.items()
+        }
+    return dict.fromkeys(stored, NOT_DENSE) | dense
+
+
+def _explain_dense(graph: Graph, least: int) -> dict[str, str]:
+    """The dense layers, by path, and why each cannot be replaced; empty where it may."""
     calls: dict[str, list[Node]] = {}
     for node in graph.nodes:
-        if isinstance(node.op, Dense) and is_selected(layer_path(node), only, excluded):
+        if isinstance(node.op, Dense):
             calls.setdefault(layer_path(node), []).append(node)
-    return any(
-        not _find_obstacle(graph, path, nodes) and _count_numbers(nodes[0]) >= least
-        for path, nodes in calls.items()
-    )
+    found = {path: _find_obstacle(graph, path, nodes) for path, nodes in calls.items()}
+    for path, nodes in calls.items():
+        size = _count_numbers(nodes[0])
+        if not found[path] and size < least:
+            found[path] = f"its weight has only {count(size, 'number')}"
+    return found
 
 
 def _count_numbers(node: Node) -> int:

@@ -3,7 +3,7 @@ each call."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -17,6 +17,7 @@ from compiler.compression.quantization.dense_layers import (
     DenseLayer,
     Replacement,
     Rest,
+    explain_layers,
     find_dense,
     has_dense,
     pull_slices,
@@ -92,6 +93,10 @@ class Dynamic(Scheme):
         if has_dense(graph, only, excluded):
             return None
         return NoDenseLayer(span, graph.name, self.name)
+
+    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
+        """What is no dense layer stays, or is stored."""
+        return explain_layers(graph, self.rest)
 
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, final
 
@@ -15,6 +15,7 @@ from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.storing import (
     Packing,
     Weight,
+    explain_layers,
     find_weights,
     measure_loss,
     store_weights,
@@ -22,7 +23,7 @@ from compiler.compression.quantization.storing import (
 from compiler.compression.selecting import is_selected, layer_path
 from compiler.compression.world import LayerNote, Target, World
 from compiler.diagnostics import CompileError, Message
-from compiler.ir.graph import Node
+from compiler.ir.graph import Graph, Node
 from compiler.ir.verify import verify_graph
 from compiler.ir.weights import path_matches
 from compiler.messages.weight_formats import NoHalfKernels
@@ -92,6 +93,14 @@ class HalfScheme(Scheme):
         if self.compute == "always" and self.dtype is DType.BF16 and target.device != "cuda":
             return NoHalfKernels(span, self.name)
         return None
+
+    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
+        """Small weights stay, where no layer may compute in half precision."""
+        if self.compute != "never":
+            return {}
+        layers = explain_layers(graph)
+        kept = [path for path in layers if not is_selected(path, None, self.keep)]
+        return layers | dict.fromkeys(kept, "`keep` says so")
 
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]

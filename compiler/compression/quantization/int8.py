@@ -106,7 +106,20 @@ class Int8(Scheme):
         chosen = [layer for layer in found if is_selected(layer.path, only, excluded)]
         if not chosen:
             return NothingToQuantize(span, graph.name)
+        if (fixed := self._fix_placement(graph, chosen)) is not None and not fixed.layers:
+            return NothingToQuantize(span, graph.name, self.placement)
         return self._find_surplus(chosen, span)
+
+    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
+        """What has no kernel in integers stays."""
+        found, obstacles = find_layers(graph)
+        reasons = {layer_path(node): reason for node, reason in obstacles}
+        return reasons | {layer.path: "" for layer in found}
+
+    def _fix_placement(self, graph: Graph, layers: Sequence[Layer]) -> Placement | None:
+        """The placement that is asked for; None where it is chosen."""
+        named = {candidate.name: candidate for candidate in CANDIDATES}
+        return None if self.placement == "auto" else named[self.placement].choose(graph, layers)
 
     def _find_surplus(self, layers: Sequence[Layer], span: Span | None) -> Message | None:
         """More layers that are to stay float than leave one in integers."""
@@ -171,9 +184,8 @@ class Int8(Scheme):
         self, net: WeightedNet, layers: Sequence[Layer], world: World
     ) -> tuple[Placement, ...]:
         """The placements to choose from, the likely best one first, each once."""
-        named = {candidate.name: candidate for candidate in CANDIDATES}
-        if self.placement != "auto":
-            fixed = named[self.placement].choose(net.graph, layers)
+        fixed = self._fix_placement(net.graph, layers)
+        if fixed is not None:
             if not fixed.layers:
                 name = net.graph.name
                 raise CompileError([NothingToQuantize(world.span, name, self.placement)])

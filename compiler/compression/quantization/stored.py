@@ -24,11 +24,13 @@ from compiler.compression.quantization.rounding import (
 from compiler.compression.quantization.storing import (
     Packing,
     Weight,
+    explain_layers,
     find_weights,
     measure_loss,
     store_weights,
 )
 from compiler.compression.world import LayerNote, World
+from compiler.ir.graph import Graph
 from compiler.ops.stored import Codebook, Stored
 from compiler.records import dataclass
 from compiler.tensor import DType
@@ -152,6 +154,10 @@ class Stored8(Scheme):
         """Every weight."""
         return True
 
+    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
+        """Small weights stay."""
+        return explain_layers(graph)
+
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
     ) -> WeightedNet:
@@ -195,6 +201,10 @@ class Stored4(Scheme):
     def stores_all(self) -> bool:
         """Every weight."""
         return True
+
+    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
+        """Small weights stay."""
+        return explain_layers(graph)
 
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]

@@ -3,7 +3,7 @@ the layers that read them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from compiler.compression.base import WeightedNet
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
 from compiler.compression.world import LayerNote, World
 from compiler.ir.graph import Graph, Node, Site, Value
+from compiler.messages.wording import count
 from compiler.ops.base import Op
 from compiler.ops.convolution import ConvTranspose
 from compiler.ops.quantization import FakeQuantize
@@ -70,8 +71,20 @@ def find_weights(
 ) -> list[Weight]:
     """The weights of at least two axes that may be touched, in the order in which they are read;
     a note for every other one of that size."""
-    graph = net.graph
     found: list[Weight] = []
+    for weight, reason in list_weights(net.graph, only, excluded):
+        if reason:
+            world.note(LayerNote(step, weight.layer, "", reason, span=weight.span))
+        else:
+            found.append(weight)
+    return found
+
+
+def list_weights(
+    graph: Graph, only: Sequence[str] | None, excluded: Sequence[str]
+) -> Iterator[tuple[Weight, str]]:
+    """The weights of at least two axes, in the order in which they are read, and why each stays as
+    it is; empty where it may be kept in few bits."""
     seen: set[str] = set()
     for node in graph.nodes:
         for value in node.inputs:
@@ -81,11 +94,15 @@ def find_weights(
             if not graph.parameter[value.name].trainable or value.type.rank < 2:
                 continue  # scales, statistics, biases, norms
             weight = _describe(node, value)
-            reason = _find_obstacle(graph, net.weights[value.name], weight, only, excluded)
-            if reason:
-                world.note(LayerNote(step, weight.layer, "", reason, span=weight.span))
-            else:
-                found.append(weight)
+            yield weight, _find_obstacle(graph, weight, only, excluded)
+
+
+def explain_layers(graph: Graph) -> dict[str, str]:
+    """The layers with weights of at least two axes, by path, and why all of these stay as they are;
+    empty where one may be kept in few bits."""
+    found: dict[str, str] = {}
+    for weight, reason in list_weights(graph, None, ()):
+        found[weight.layer] = reason and found.get(weight.layer, reason)
     return found
 
 
@@ -100,20 +117,18 @@ def _describe(node: Node, value: Value) -> Weight:
 
 
 def _find_obstacle(
-    graph: Graph,
-    array: Array,
-    weight: Weight,
-    only: Sequence[str] | None,
-    excluded: Sequence[str],
+    graph: Graph, weight: Weight, only: Sequence[str] | None, excluded: Sequence[str]
 ) -> str:
     if not is_selected(weight.layer, only, excluded):
         return KEPT_OUT
     if any(isinstance(user.op, FakeQuantize) for user in graph.users[weight.path]):
         return "it is rounded already"
-    if graph.parameter[weight.path].value.type.dtype is not DType.F32:
+    kind = graph.parameter[weight.path].value.type
+    if kind.dtype is not DType.F32:
         return f"`{weight.path}` has few bits already"
-    if array.size < LEAST:
-        return f"it has only {array.size} numbers"
+    size = kind.size.known or 0
+    if size < LEAST:
+        return f"it has only {count(size, 'number')}"
     return ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, final
 
 import numpy as np
@@ -16,6 +16,7 @@ from compiler.compression.quantization.dense_layers import (
     DenseLayer,
     Replacement,
     Rest,
+    explain_layers,
     find_dense,
     has_dense,
     pull_slices,
@@ -181,6 +182,10 @@ class Weights4(Scheme):
     ) -> Message | None:
         return self.blocks.find_fault(graph, only, excluded, span)
 
+    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
+        """What is no large dense layer stays, or is stored."""
+        return explain_layers(graph, self.rest, LEAST)
+
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
     ) -> WeightedNet:
@@ -234,6 +239,10 @@ class Weights8(Scheme):
         self, graph: Graph, only: Sequence[str] | None, excluded: Sequence[str], span: Span | None
     ) -> Message | None:
         return self.blocks.find_fault(graph, only, excluded, span)
+
+    def explain_layers(self, graph: Graph) -> Mapping[str, str]:
+        """What is no large dense layer stays, or is stored."""
+        return explain_layers(graph, self.rest, LEAST)
 
     def quantize(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]

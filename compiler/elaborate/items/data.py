@@ -119,6 +119,11 @@ class DataRun:
         context.execute([self.source_clause])
         if self.source is None:
             return None
+        known = self.scope.session.words.get(self.item.name.text)
+        if known is not None:
+            from compiler.data.recoded import Recoded  # only what is trained has known words
+
+            self.source = Recoded(self.source, known)
         try:
             schema = self.source.schema(self.folder)
             span = self.source_clause.span

@@ -37,12 +37,13 @@ Typed = tuple[Bound, Kind]
 class Owners:
     """What the figures of a variant's contract may belong to: the trains behind each name that
     can stand before a dot (None: it has no data), and the train of the variant itself. Where the
-    net of the variant was refused, that train is not `known`."""
+    net of the variant was refused, that train is not `known`. `net` is its name in the train."""
 
     name: str
     train: Train | None
     others: Mapping[str, Train | None]
     known: bool = True
+    net: str = ""
 
 
 class RequireReader:
@@ -184,7 +185,7 @@ class RequireReader:
     # --- figures ----------------------------------------------------------------------------
 
     def read_figure(self, names: list[Name], span: Span) -> Typed | None:
-        """`test.accuracy`, `fit.latency`, `fit.test.accuracy`."""
+        """`test.accuracy`, `fit.latency`, `gan.G.latency`, `fit.test.accuracy`."""
         own, first = self.owners, names[0].text
         if own.train is not None and first in own.train.data.split.names and len(names) == 2:
             return self.read_metric(None, own.train, names, span)
@@ -200,6 +201,8 @@ class RequireReader:
             said = f"`{first}` has several nets, and this could be any of them"
             self.body.report(BadRequire(span, said))
             return None
+        if train is not None and names[-1].text in FIGURES and len(names) > 2:
+            return self.read_figure_of_net(train, names, span)
         if len(names) == 2:
             word = names[1].text
             if word not in FIGURES:
@@ -213,6 +216,24 @@ class RequireReader:
             self.body.report(BadRequire(span, "a figure has a train, a split and a metric at most"))
             return None
         return self.read_metric(first, train, names[1:], span)
+
+    def read_figure_of_net(self, train: Train, names: list[Name], span: Span) -> Typed | None:
+        """`gan.G.size`: that of the net of the variant before any pass, as `gan.size` is."""
+        own, first, word = self.owners, names[0].text, names[-1].text
+        named = ".".join(name.text for name in names[1:-1])
+        nets = [net.name for net in train.nets] if len(train.nets) > 1 else []
+        if train is own.train and first == train.name and named == own.net and named in nets:
+            return Figure(first, None, word, span), FIGURES[word].kind
+        if named in nets:
+            said = f"only the net that `{own.name}` is made of is measured: `{first}.{word}`"
+            self.body.report(BadRequire(span, said))
+            return None
+        splits = train.data.split.names
+        near = did_you_mean(named, (*nets, *splits))
+        figure = f"{first}.{word}"
+        fault = UnknownFigure(names[1].span, "split", named, tuple(splits), near, figure)
+        self.body.report(fault)
+        return None
 
     def read_metric(
         self, owner: str | None, train: Train, names: list[Name], span: Span

@@ -67,7 +67,8 @@ class VariantRun:
         self.item = item
         self.base = base
         train = base.train if base is not None else None
-        self.owners = Owners(item.name.text, train, others, known=base is not None)
+        net = base.net.name if base is not None else ""
+        self.owners = Owners(item.name.text, train, others, known=base is not None, net=net)
         self.once = Once()
         self.steps: list[Step] = []
         self.target: Target | None = None

@@ -1,0 +1,86 @@
+"""Data for a net that was trained on other rows: its words have the codes that they had then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.data.base import Column, DataSource
+from compiler.data.codes import TrainedWords
+from compiler.diagnostics import Fault
+from compiler.messages.training_runs import OtherWords
+from compiler.records import dataclass
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Recoded(DataSource):
+    """A source of which some columns hold words of a training, all of them or a few: their
+    categories are those of the training, in its order. Words that the training has not seen are
+    refused."""
+
+    name: ClassVar[str] = "recoded"
+    source: DataSource
+    known: TrainedWords
+
+    def schema(self, folder: Path) -> tuple[Column, ...]:
+        words, found = self.known.columns, self._read(folder).schema(folder)
+        for column in found:
+            if not set(column.categories) <= set(words.get(column.name, column.categories)):
+                _refuse(self.known.train, column, words[column.name])
+        return tuple(replace(c, categories=words.get(c.name, c.categories)) for c in found)
+
+    def facts(self, folder: Path) -> Mapping[str, int]:
+        words = self.known.columns
+        counted = self.source.counted.items()
+        return {
+            **self.source.facts(folder),
+            **{fact: len(words[column]) for fact, column in counted if column in words},
+        }
+
+    def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
+        source = self._read(folder)
+        found = dict(source.load(folder))
+        for column in source.schema(folder):
+            words = self.known.columns.get(column.name)
+            if words is not None and column.name in found:
+                places = {word: place for place, word in enumerate(words)}
+                codes = [places[word] for word in column.categories]
+                array = found[column.name]
+                found[column.name] = np.asarray(codes, array.dtype)[array]
+        return found
+
+    def overlap(self) -> int:
+        return self.source.overlap()
+
+    def given_splits(self, folder: Path) -> Mapping[str, int] | None:
+        return self.source.given_splits(folder)
+
+    def files(self, folder: Path) -> Sequence[Path]:
+        return self.source.files(folder)
+
+    def held(self, folder: Path) -> Mapping[str, NDArray[Any]]:
+        return self.load(folder) if self.source.held(folder) else {}
+
+    def imports(self) -> Sequence[str]:
+        return self.source.imports()
+
+    def code(self, columns: Sequence[Column]) -> Sequence[str]:
+        return self.source.code(columns)
+
+    def _read(self, folder: Path) -> DataSource:
+        """The source, which reads as words what the training had words for: without its rare word,
+        a column may hold nothing but numbers."""
+        plain = (c.name for c in self.source.schema(folder) if not c.categories)
+        named = [name for name in plain if name in self.known.columns]
+        return self.source.reading_words(named) if named else self.source
+
+
+def _refuse(train: str, column: Column, words: tuple[str, ...]) -> None:
+    """Raises the `Fault` of words that a training has not seen."""
+    raise Fault(lambda where: OtherWords(where.call, train, column.name, words, column.categories))
