@@ -39,13 +39,15 @@ class Reader:
     places: bool
 
 
-def check_columns(columns: Graph, loaded: LoadedData, rows: Array) -> Iterator[Message]:
-    """Places of tables in column expressions that come straight from the source."""
+def check_columns(columns: Graph, loaded: LoadedData) -> Iterator[Message]:
+    """Places of tables in column expressions that come straight from the source: these are computed
+    in all rows, those of no split too."""
     raw = {item.value.name: item.name for item in columns.inputs}
     for reader in find_readers(columns, ()):
         if reader.value.name in raw:
             name = raw[reader.value.name]
-            yield from find_outside(reader, name, loaded.raw[name][rows], rows)
+            array = loaded.raw[name]
+            yield from find_outside(reader, name, array, np.arange(len(array)))
 
 
 def check_targets(train: Train, loaded: LoadedData) -> Iterator[Message]:

@@ -49,7 +49,7 @@ def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
             yield _report_broken(loaded, item.name, column, used)
     yield from find_thin_norms(train, min(train.batch, len(loaded.rows["train"])))
     yield from _check_strata(loaded)
-    yield from check_columns(data.columns, loaded, used)
+    yield from check_columns(data.columns, loaded)
     yield from check_targets(train, loaded)
     yield from check_rounding(train, loaded, used)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from backends.pytorch.script.facts import Facts
-from backends.pytorch.script.ranges import emit_range_checks
+from backends.pytorch.script.ranges import emit_column_checks, emit_raw_checks
 from compiler.writing.python import write_literal
 
 Lines = list[str]
@@ -35,23 +35,24 @@ def emit_loading(facts: Facts) -> Lines:
 
 def emit_columns(facts: Facts) -> Lines:
     """Lines of `load_splits` that divide the rows, compute the columns and look at them."""
-    checks = emit_range_checks(facts)
+    checks = emit_column_checks(facts)
     inputs = [f"raw[{write_literal(item.name)}]" for item in facts.column_graph.inputs]
-    splits = f"splits = split_rows({', '.join(_split_parameters(facts))})"
+    splits = [f"splits = split_rows({', '.join(_split_parameters(facts))})"]
     if not facts.column_graph.nodes:
         names = [item.value.name for item in facts.column_graph.inputs]
         given = [inputs[names.index(o.value.name)] for o in facts.column_graph.outputs]
-        return [splits, f"columns = [{', '.join(given)}]", *checks]
+        return [*splits, f"columns = [{', '.join(given)}]", *checks]
     if facts.statistics:
         inputs.append('torch.from_numpy(splits["train"])')
     call = f"compute_columns({', '.join(inputs)})"
+    splits += emit_raw_checks(facts)
     if not facts.statistics:
         columns = f"columns = [{call}]" if len(facts.columns) == 1 else f"columns = {call}"
-        return [splits, columns, *checks]
+        return [*splits, columns, *checks]
     count = len(facts.statistics)
     figures = ", ".join(map(write_literal, facts.statistics))
     return [
-        splits,
+        *splits,
         f"computed = {call}",
         f"columns, figures = computed[:-{count}], computed[-{count}:]",
         *checks,

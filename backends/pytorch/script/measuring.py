@@ -127,6 +127,8 @@ def emit_figures(facts: Facts) -> Lines:
     total = "all_sum(sums).tolist()"
     if len(targets) > LONGEST:
         read = [f"({targets}) = {total}"]
+    elif len(f"    {targets} = {total}") > WIDTH >= len(f"    {targets} = all_sum("):
+        read = [f"{targets} = all_sum(", "    sums", ").tolist()"]
     elif len(f"    {targets} = {total}") > WIDTH:
         read = [f"{targets} = (", f"    {total}", ")"]
     else:

@@ -37,18 +37,24 @@ class ColumnCheck:
         ignored = self.taken.ignored
         besides = "" if ignored is None or not least <= ignored <= largest else f", {ignored:g}"
         name = write_string(show(self.name))
-        return f"check_range({name}, {self.column}[rows], {low}, {high}{besides})"
+        return f"check_range({name}, {self.column}, {low}, {high}{besides})"
 
 
-def emit_range_checks(facts: Facts) -> Lines:
+def emit_raw_checks(facts: Facts) -> Lines:
+    """Lines of `load_splits` that look at raw columns: columns are computed of them in all rows."""
+    return list(dict.fromkeys(check.write() for check in _find_raw_checks(facts)))
+
+
+def emit_column_checks(facts: Facts) -> Lines:
     """Lines of `load_splits` that look at the columns of every split."""
-    checks = list(dict.fromkeys(check.write() for check in _find_checks(facts)))
+    checks = dict.fromkeys(check.write() for check in _find_column_checks(facts))
     return ["for rows in splits.values():", *(f"    {check}" for check in checks)] if checks else []
 
 
 def emit_range_function(facts: Facts) -> Lines:
     """The function that these call; none where nothing is checked."""
-    return fill(template.CHECK_RANGE, {}) if emit_range_checks(facts) else []
+    checks = emit_raw_checks(facts) or emit_column_checks(facts)
+    return fill(template.CHECK_RANGE, {}) if checks else []
 
 
 def computes_places(facts: Facts) -> bool:
@@ -62,14 +68,18 @@ def computes_places(facts: Facts) -> bool:
     )
 
 
-def _find_checks(facts: Facts) -> Iterator[ColumnCheck]:
-    """The checks of raw columns that column expressions look up with, then those of columns."""
+def _find_raw_checks(facts: Facts) -> Iterator[ColumnCheck]:
+    """The checks of raw columns that column expressions look up with."""
     raw = {item.value.name: item.name for item in facts.column_graph.inputs}
     for reader in find_readers(facts.column_graph, ()):
         name = raw.get(reader.value.name)
         if name is not None and not _always_fits(facts, name, reader):
             dtype = reader.value.type.dtype
             yield ColumnCheck(name, f"raw[{write_literal(name)}]", reader.range, dtype)
+
+
+def _find_column_checks(facts: Facts) -> Iterator[ColumnCheck]:
+    """The checks of columns that losses, metrics and layers read."""
     step = facts.train.step
     columns = {item.value.name: item.name for item in step.inputs}
     for reader in _read(step, facts):
@@ -77,7 +87,7 @@ def _find_checks(facts: Facts) -> Iterator[ColumnCheck]:
         name = columns[source.name] if source is not None else None
         if source is None or name not in facts.columns or _always_fits(facts, name, reader):
             continue
-        column = f"columns[{facts.columns.index(name)}]"
+        column = f"columns[{facts.columns.index(name)}][rows]"
         yield ColumnCheck(name, column, reader.range, source.type.dtype)
 
 

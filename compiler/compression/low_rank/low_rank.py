@@ -139,10 +139,10 @@ class LowRank(CompressionPass):
             return f"it has no {self.method} form"
         if rank is None:
             return ""
-        factors, whole = count_at_rank(layer, self.method, rank)
+        full, factors, whole = count_at_rank(layer, self.method, rank)
         if factors < whole:
             return ""
-        return f"rank {rank} would take {factors:,} weights, it has {whole:,}"
+        return f"rank {full} would take {factors:,} weights, it has {whole:,}"
 
     def check(self) -> None:
         goals = [n for n in ("rank", "energy", "budget") if getattr(self, n) is not None]

@@ -102,19 +102,20 @@ def list_forms(layer: Layer) -> tuple[str, ...]:
     return ()
 
 
-def count_at_rank(layer: Layer, method: str, rank: int) -> tuple[int, int]:
-    """The numbers in the factors of a layer at a rank, by the way that the method allows which has
-    the fewest, and in its weight."""
+def count_at_rank(layer: Layer, method: str, rank: int) -> tuple[int, int, int]:
+    """The rank of a layer's factors where such a one is asked for, the numbers in these, by the way
+    that the method allows which has the fewest, and the numbers in its weight."""
     weight = layer.calls[0].inputs[1]
     shape = (weight.type.known_shape if weight is not None else None) or (0, 0)
     whole = math.prod(shape)
+    full = min(rank, shape[0], whole // max(1, shape[0]))
     if isinstance(layer.op, ConvTranspose):
-        return ChannelFactoring.count((shape[1], shape[0], *shape[2:]), rank), whole
+        return full, ChannelFactoring.count((shape[1], shape[0], *shape[2:]), rank), whole
     if not isinstance(layer.op, Conv):
-        return sum(shape) * min(rank, *shape), whole
+        return full, sum(shape) * full, whole
     every = method == "auto" or is_point(layer)
     forms = [form for form in list_forms(layer) if every or form == method]
-    return min(_CONVOLUTIONS[form].count(shape, rank) for form in forms), whole
+    return full, min(_CONVOLUTIONS[form].count(shape, rank) for form in forms), whole
 
 
 def is_point(layer: Layer) -> bool:
