@@ -109,10 +109,7 @@ def test_a_pattern_that_fits_nowhere_says_why() -> None:
     with pytest.raises(CompileError) as caught:
         Prune(pattern="2:4", only=("a",)).run(net, World())
     (message,) = caught.value.messages
-    assert (
-        "`a.weight`: the number of its inputs, 3, is no multiple of 4"
-        in message.label()
-    )
+    assert "`a.weight`: the number of its inputs, 3, is no multiple of 4" in message.label()
     world = World()
     Prune(pattern="2:4", except_=("c",)).run(net, world)
     reasons = {n.path: n.reason for n in world.journal}

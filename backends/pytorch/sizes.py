@@ -8,6 +8,7 @@ from backends.pytorch.algebra import write_dim, write_symbols
 from backends.pytorch.items import FromOwn
 from backends.pytorch.merged import Class, Formal, Merged, Setting
 from backends.pytorch.naming import AXIS_NAMES
+from backends.pytorch.script.printed import Printed
 from backends.pytorch.settings import Settings
 from backends.pytorch.terms import Form, Many, Operand, Tree
 from compiler.diagnostics import Fault
@@ -172,6 +173,8 @@ def infer_dim(
 
     try:
         for node in nodes:
+            if isinstance(node.op, Printed):
+                return None  # its type is that of what it stands for
             given = [None if v is None else type_of(v) for v in node.inputs]
             made = node.op.infer(given, assume)
             types.update((v.name, t) for v, t in zip(node.outputs, made, strict=True))
