@@ -341,7 +341,7 @@ ORDER, OTHER = '["setosa", "versicolor", "virginica"]', '["virginica", "setosa",
         ),
     ],
 )
-@pytest.mark.parametrize("variant", ["", "variant tiny of fit { apply quantize(stored8) }\n"])
+@pytest.mark.parametrize("variant", ["", "variant tiny of fit { apply prune(weights=50%) }\n"])
 def test_labels_stand_where_their_classes_do(
     body: str, loss: str, outputs: str, variant: str
 ) -> None:
