@@ -172,6 +172,7 @@ def build(program: Program, out: Path) -> list[Message]:
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", "Using padding=.same.")
+        warnings.filterwarnings("ignore", "reduction: 'mean' divides")
         try:
             Build(program, out, Device.CPU, echo=lambda text: None).run()
         except CompileError as error:
