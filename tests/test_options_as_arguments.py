@@ -214,6 +214,16 @@ def test_a_word_that_may_be_none_is_compared_as_the_author_does() -> None:
     assert 'if self.act == "relu":' in text
 
 
+def test_a_function_that_is_given_nothing_but_a_tensor_is_written() -> None:
+    spec = (
+        "block cut(x: f32[n, c, t]) { return x[:, : c // 2] }\n"
+        "model M(width: int = 4) {\n    input x: f32[batch, 3, 16]\n"
+        "    h = x -> conv(width, kernel=3) -> cut\n"
+        "    output y = h -> global_avg_pool -> dense(3)\n}\n"
+    )
+    assert_same(spec, make_class(spec), {})
+
+
 DOWN = """
 block down(x: f32[n, c, t], out: int, times: int) {
     for k in 0..times - 1 { x = x -> conv(c, kernel=3, stride=2, padding=1) as steps[k] }

@@ -107,7 +107,10 @@ def _find_sizing(item: Merged) -> Iterator[str]:
         for tree, inner in _find_calls(part):
             given = _find_arguments(tree)
             for name in inner.sizing:
-                yield from names_in(given[name]) if name in given else names_in(tree.parts[0])
+                if name in given:
+                    yield from names_in(given[name])
+                elif tree.form is Form.FOR:
+                    yield from names_in(tree.parts[0])
 
 
 def _find_undecided(widths: Widths, hinted: HintedSizes) -> Iterator[str]:
