@@ -19,10 +19,10 @@ from backends.onnx_runtime.session import Device, open_session
 from benchmarks.compression import case
 from compiler.compression.contracts import median_interval
 from compiler.compression.world import Target
-from compiler.diagnostics import CompileError, Sink
 from compiler.driver import check
 from compiler.ir.graph import Graph
 from compiler.program import Program
+from compiler.report.diagnostics import CompileError, Sink
 from weft.building.outcomes import Outcome
 from weft.building.stages import Build
 from weft.building.timing import draw_inputs

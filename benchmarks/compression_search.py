@@ -11,8 +11,8 @@ from typing import Any
 
 from backends.onnx_runtime.session import Device
 from benchmarks.compression import case, report
-from compiler.diagnostics import CompileError, Sink
 from compiler.driver import check
+from compiler.report.diagnostics import CompileError, Sink
 from weft.building.stages import Build
 
 ROOT = Path(__file__).resolve().parents[1]

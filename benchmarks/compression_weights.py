@@ -30,11 +30,11 @@ from compiler.compression.quantization.dynamic import Dynamic
 from compiler.compression.quantization.stored import Stored4, Stored8
 from compiler.compression.quantization.weight_only import Weights4, Weights8
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError, Sink
 from compiler.driver import check_source
 from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights, read_weights
-from compiler.source import Source
+from compiler.report.diagnostics import CompileError, Sink
+from compiler.report.source import Source
 
 Array = NDArray[Any]
 

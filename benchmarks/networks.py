@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from compiler.diagnostics import CompileError, Sink
 from compiler.driver import check
 from compiler.ir.graph import Graph
+from compiler.report.diagnostics import CompileError, Sink
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -81,8 +81,8 @@ def make_torch_module(network: Network) -> Any:
 
 
 def _make_generated_module(network: Network) -> Any:
-    from backends.pytorch.load import assign_weights, load_module
     from backends.pytorch.modules import emit_module
+    from backends.pytorch.run.load import assign_weights, load_module
     from compiler.ir.weights import draw_weights
 
     graph = elaborate(network)

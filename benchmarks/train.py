@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from backends.onnx_runtime.measure import Comparison, measure
-from backends.pytorch.script.write import write_training
-from compiler.diagnostics import CompileError, Sink
+from backends.pytorch.train.write import write_training
 from compiler.driver import check
+from compiler.report.diagnostics import CompileError, Sink
 
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = 2

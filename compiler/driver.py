@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from compiler.data.base import OpenedSource
 from compiler.data.codes import TrainedWords
-from compiler.diagnostics import Sink, did_you_mean
+from compiler.describe import describe_graphs, describe_program, describe_tree
 from compiler.elaborate.api import open_file, run_deep
 from compiler.elaborate.items.overrides import read_overrides, refuse_strays
 from compiler.elaborate.items.program import elaborate_program
-from compiler.files import list_names, read_source_text
-from compiler.messages.files import FileMissing, FileUnreadable
-from compiler.parse import parse
 from compiler.program import Program
-from compiler.source import Source
-from compiler.stages import describe_graphs, describe_program, describe_tree
-from compiler.syntax import File
+from compiler.report.diagnostics import Sink, did_you_mean
+from compiler.report.messages.files import FileMissing, FileUnreadable
+from compiler.report.source import Source
+from compiler.system.files import list_names, read_source_text
+from compiler.text.parse import parse
+from compiler.text.tree.syntax import File
 
 STAGES = ("tree", "program", "graphs")
 """What `--print-after=STAGE` can show: the syntax tree, the items with their settings, and the

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from inspect import cleandoc
 
-from compiler.diagnostics import MESSAGES, Message, Sink
 from compiler.driver import check_source
-from compiler.messages import load_messages
-from compiler.render import ANSI, PLAIN, Palette, render_message
-from compiler.source import Source
+from compiler.report.diagnostics import MESSAGES, Message, Sink
+from compiler.report.messages import load_messages
+from compiler.report.render import ANSI, PLAIN, Palette, render_message
+from compiler.report.source import Source
 
 EXAMPLE = "example.weft"
 

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.diagnostics import CompileError, Message, did_you_mean
-from compiler.files import match_files, parse_json
 from compiler.ir.graph import Graph, Parameter
 from compiler.ir.weights import (
     COUNTER,
@@ -23,8 +21,11 @@ from compiler.ir.weights import (
     read_note,
     read_weights,
 )
-from compiler.messages.tuning import TrainNotRun
-from compiler.messages.weights import (
+from compiler.ops.base import UNLIMITED, Limits, describe_limits
+from compiler.program import LoadWeights, Net, Train
+from compiler.report.diagnostics import CompileError, Message, did_you_mean
+from compiler.report.messages.tuning import TrainNotRun
+from compiler.report.messages.weights import (
     PatternUnused,
     WeightKind,
     WeightMissing,
@@ -36,10 +37,9 @@ from compiler.messages.weights import (
     WeightsTooLarge,
     WeightsUnreadable,
 )
-from compiler.ops.base import UNLIMITED, Limits, describe_limits
-from compiler.program import LoadWeights, Net, Train
-from compiler.source import Span
-from compiler.tensor import DType
+from compiler.report.source import Span
+from compiler.system.files import match_files, parse_json
+from compiler.types.tensor import DType
 
 Array = NDArray[Any]
 

@@ -17,13 +17,13 @@ from compiler.compression.quantization.base import SCHEMES
 from compiler.compression.registry import load_compression
 from compiler.data.base import SOURCES
 from compiler.data.registry import load_sources
-from compiler.dims import Dim
-from compiler.initializers import INITIALIZERS
 from compiler.ops.base import OPS, Op
 from compiler.ops.registry import load_ops
-from compiler.signature import Described, Operand, Option, write_value
 from compiler.training.base import METRICS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from compiler.training.registry import load_training
+from compiler.types.dims import Dim
+from compiler.vocabulary.initializers import INITIALIZERS
+from compiler.vocabulary.signature import Described, Operand, Option, write_value
 
 LABELS = ("Shapes:", "Cost:", "Example:", "Errors:", "Source:")
 """Words that begin a line of their own in an entry."""

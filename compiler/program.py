@@ -14,7 +14,7 @@ from compiler.data.statistics import Statistic
 from compiler.ir.graph import Graph, Parameter
 from compiler.ir.weights import match_paths
 from compiler.records import dataclass
-from compiler.source import Source, Span
+from compiler.report.source import Source, Span
 from compiler.training.base import Direction, Metric, Optimizer, Regularizer
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from compiler.diagnostics import Severity, Sink
 from compiler.driver import check_source
 from compiler.ir.verify import verify_graph
 from compiler.program import Program
-from compiler.source import Source
+from compiler.report.diagnostics import Severity, Sink
+from compiler.report.source import Source
 
 
 def check_text(text: str, overrides: dict[str, str] | None = None, folder: str = "") -> Program:

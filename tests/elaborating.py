@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compiler.diagnostics import Message, Sink
 from compiler.elaborate.api import (
     check_names,
     elaborate_models,
@@ -13,9 +12,10 @@ from compiler.elaborate.api import (
     run_deep,
 )
 from compiler.ir.verify import verify_graph
-from compiler.parse import parse
 from compiler.program import Net
-from compiler.source import Source
+from compiler.report.diagnostics import Message, Sink
+from compiler.report.source import Source
+from compiler.text.parse import parse
 
 LOOP = """
 model M() {

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from compiler.diagnostics import Fault, Label, Message
-from compiler.source import Source, Span
+from compiler.report.diagnostics import Fault, Label, Message
+from compiler.report.source import Source, Span
 
 SOURCE = Source("spec.weft", "call(argument)\n")
 

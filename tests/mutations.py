@@ -28,21 +28,21 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from backends.onnx_runtime.cases import Case as InputCase
-from backends.onnx_runtime.margins import Margin
-from backends.onnx_runtime.rounding import Reference
 from backends.onnx_runtime.session import REFUSALS, Device, open_session
-from backends.onnx_runtime.torch_subject import run_module
-from backends.onnx_runtime.verify import verify
-from backends.pytorch.load import assign_weights, load_module
 from backends.pytorch.modules import emit_module
-from compiler.diagnostics import CompileError, Fault, Message, Sink
-from compiler.dims import Dim
+from backends.pytorch.run.load import assign_weights, load_module
+from backends.verification.cases import Case as InputCase
+from backends.verification.margins import Margin
+from backends.verification.rounding import Reference
+from backends.verification.torch_subject import run_module
+from backends.verification.verify import verify
 from compiler.ir.evaluate import InputError, evaluate
-from compiler.messages.verification import BackendFailed, InvalidOnnx
-from compiler.ops import spelling
 from compiler.ops.base import OPS, Op
 from compiler.ops.registry import load_ops
+from compiler.report.diagnostics import CompileError, Fault, Message, Sink
+from compiler.report.messages.verification import BackendFailed, InvalidOnnx
+from compiler.types.dims import Dim
+from compiler.vocabulary import spelling
 from tests.laws.harness import Case, load_cases
 from tests.single_ops import SingleOp, draw_cases, make_single
 from tests.verifying import place

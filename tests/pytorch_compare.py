@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backends.pytorch.load import assign_weights, load_module, run_source
 from backends.pytorch.modules import emit_module
+from backends.pytorch.run.load import assign_weights, load_module, run_source
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights

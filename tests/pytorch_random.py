@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from compiler.initializers import Normal
 from compiler.ir.graph import NO_DEFAULT, Argument, Graph, Value
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName
 from compiler.ops.items import SliceItem
+from compiler.vocabulary.initializers import Normal
 from tests.pytorch_sketch import Sketch, Sym, plain
 
 ACTS = ("relu", "silu", "gelu", "tanh", "sigmoid")

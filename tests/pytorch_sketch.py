@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from compiler.initializers import INITIALIZERS, Initializer
 from compiler.ir.builder import Builder
 from compiler.ir.graph import NO_DEFAULT, Argument, Frame, Graph, Site, Value
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName
 from compiler.ops.registry import load_ops
-from compiler.tensor import TensorType
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.initializers import INITIALIZERS, Initializer
 
 OPS = load_ops()
 

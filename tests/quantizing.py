@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device
-from backends.onnx_runtime.verify import VerifyReport, verify
-from backends.pytorch.load import assign_weights, load_module
 from backends.pytorch.modules import emit_module
+from backends.pytorch.run.load import assign_weights, load_module
+from backends.verification.verify import VerifyReport, verify
 from compiler.compression.base import WeightedNet
-from compiler.diagnostics import Message, Sink
 from compiler.ir.graph import Graph
 from compiler.ir.verify import verify_graph
 from compiler.ir.weights import draw_weights
+from compiler.report.diagnostics import Message, Sink
 from tests.elaborating import build
 
 Array = NDArray[Any]

@@ -12,16 +12,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device
-from backends.onnx_runtime.verify import VerifyReport, verify
-from backends.pytorch.load import assign_weights, load_module
 from backends.pytorch.modules import emit_module
-from compiler.diagnostics import Message, Sink
-from compiler.initializers import Zeros
+from backends.pytorch.run.load import assign_weights, load_module
+from backends.verification.verify import VerifyReport, verify
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Graph, Site
 from compiler.ops.arithmetic import Neg
 from compiler.ops.creation import OnesLike, ZerosLike
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Message, Sink
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.initializers import Zeros
 from tests.laws.harness import Applied, Case, apply_op, load_cases
 from tests.verifying import place
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from compiler.data.base import Column, DataSource
-from compiler.data.loading import SourcePlace
-from compiler.diagnostics import Fault
-from compiler.source import Source, Span
+from compiler.report.diagnostics import Fault
+from compiler.report.source import Source, Span
+from compiler.rows.loading import SourcePlace
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real data beside the project; tests that need it skip, saying so, where it is absent."""

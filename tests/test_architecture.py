@@ -79,7 +79,7 @@ def test_files_start_with_a_sentence() -> None:
 def test_checking_imports_nothing_heavy() -> None:
     script = (
         "import sys\n"
-        "from compiler.diagnostics import Sink\n"
+        "from compiler.report.diagnostics import Sink\n"
         "from compiler.driver import check\n"
         "sink = Sink()\n"
         "program = check(sys.argv[1], overrides={}, sink=sink)\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from backends.pytorch.load import run_source
 from backends.pytorch.modules import emit_module
+from backends.pytorch.run.load import run_source
 from tests.elaborating import build, elaborate
 from tests.pytorch_compare import assert_arguments_mean_the_same, set_defaults
 from tests.test_arguments_other_values import spell

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from backends.pytorch.load import assign_weights, load_module, run_source
 from backends.pytorch.modules import emit_module, root_class
-from compiler.diagnostics import Severity
+from backends.pytorch.run.load import assign_weights, load_module, run_source
 from compiler.ir.evaluate import evaluate
 from compiler.program import Net
+from compiler.report.diagnostics import Severity
 from tests.argument_specs import make_spec
 from tests.elaborating import build, elaborate
 from tests.pytorch_compare import assert_means_the_same, draw_inputs, draw_lively, run

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from backends.pytorch.load import run_source
 from backends.pytorch.modules import emit_module
+from backends.pytorch.run.load import run_source
 from compiler.ir.printer import print_graph
 from compiler.ir.reader import read_graph
-from compiler.source import Source
+from compiler.report.source import Source
 from tests.elaborating import build
 from tests.pytorch_compare import assert_arguments_mean_the_same, emit
 

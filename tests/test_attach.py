@@ -13,9 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 import specs
-from backends.pytorch.script.write import write_training
+from backends.pytorch.train.write import write_training
 from compiler.compression.attach import attach, find_calls, find_net
-from compiler.diagnostics import CompileError, Sink
 from compiler.driver import check
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
@@ -23,6 +22,7 @@ from compiler.ir.printer import print_graph
 from compiler.ir.verify import verify_graph
 from compiler.ir.weights import draw_weights
 from compiler.program import Program, Train
+from compiler.report.diagnostics import CompileError, Sink
 
 Array = NDArray[Any]
 SPECS_FOLDER = Path(specs.__path__[0])

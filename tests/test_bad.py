@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from compiler.diagnostics import Message, Sink
-from compiler.parse import parse
-from compiler.render import render
-from compiler.source import Source
+from compiler.report.diagnostics import Message, Sink
+from compiler.report.render import render
+from compiler.report.source import Source
+from compiler.text.parse import parse
 from tests.conftest import Golden
 
 BAD = Path(__file__).parent / "bad"
@@ -23,8 +23,8 @@ def find_messages(path: Path) -> list[Message]:
         text = path.read_bytes().decode("utf-8")
         parse(Source(path.name, text), sink)
     else:
-        from compiler.data.validation import validate_data
         from compiler.driver import check
+        from compiler.rows.validation import validate_data
 
         program = check(Path(path.name), sink=sink)
         if path.parent.name == "numbers" and program is not None:

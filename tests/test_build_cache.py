@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from backends.onnx_graph.metadata import weft_version
-from compiler.files import replacing, write_text
-from weft.building.cache import Cache, hash_file, hash_text
+from compiler.system.files import replacing, write_text
 from weft.building.version import identify_weft
+from weft.results.cache import Cache, hash_file, hash_text
 
 
 @pytest.fixture

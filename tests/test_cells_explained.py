@@ -12,11 +12,11 @@ from compiler.data.base import OpenedSource
 from compiler.data.csv_table import Csv
 from compiler.data.numerals import Numerals, find_ways
 from compiler.data.summary import summarize_source
-from compiler.diagnostics import Message, Sink
 from compiler.driver import check
-from compiler.messages.columns import LabelOutOfRange
-from compiler.messages.data import OtherSeparator
-from compiler.source import Source, Span
+from compiler.report.diagnostics import Message, Sink
+from compiler.report.messages.columns import LabelOutOfRange
+from compiler.report.messages.data import OtherSeparator
+from compiler.report.source import Source, Span
 
 
 def find_messages(tmp_path: Path, table: str, options: str = "") -> list[Message]:

@@ -22,11 +22,11 @@ from compiler.compression.contracts import (
 )
 from compiler.compression.floors import find_floor
 from compiler.compression.wording import format_value
-from compiler.diagnostics import CompileError, Message, Severity, Sink
 from compiler.driver import check_source
-from compiler.messages.variants import variant_spec
 from compiler.program import Computed, Figure, Quantity, Requirement, Variant
-from compiler.source import Source
+from compiler.report.diagnostics import CompileError, Message, Severity, Sink
+from compiler.report.messages.variants import variant_spec
+from compiler.report.source import Source
 from tests.checking import check_text
 from weft.building.outcomes import Figures
 from weft.building.variant_stages import VariantStages

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler.files import write_text
+from compiler.system.files import write_text
 from weft.cli import crash, main
 
 

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from backends.pytorch.running import read_metrics, read_results
-from backends.pytorch.tuning import _read_state
-from compiler.diagnostics import CompileError
-from compiler.files import read_json, replacing
+from backends.pytorch.run.running import read_metrics, read_results
+from backends.pytorch.run.tuning import _read_state
+from compiler.report.diagnostics import CompileError
+from compiler.system.files import read_json, replacing
 from tests.table_train import TABLE, write_table
-from weft.building.cache import Cache
-from weft.building.generated import GeneratedFiles
 from weft.building.world import TrialMemory
 from weft.cli.main import run_command
+from weft.results.cache import Cache
+from weft.results.generated import GeneratedFiles
 
 SPEC = f"""{TABLE}
 variant tiny of fit {{ apply quantize(stored8) }}

@@ -13,7 +13,6 @@ import pytest
 from compiler.compression.contracts import Measured, Spread
 from compiler.compression.world import LayerNote
 from tests.quantizing import make_net
-from weft.building.nets import ENDINGS, read_net, write_net
 from weft.building.outcomes import (
     Figures,
     LayerRow,
@@ -22,6 +21,7 @@ from weft.building.outcomes import (
     write_figures,
     write_layers,
 )
+from weft.results.nets import ENDINGS, read_net, write_net
 
 MODEL = """model M() {
     input x: f32[batch, 8]

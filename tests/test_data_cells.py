@@ -17,7 +17,7 @@ from compiler.data.cells import PLAIN, Dialect, convert_cells, describe_cells
 from compiler.data.csv_table import Csv
 from compiler.data.memory import Memory
 from compiler.data.parquet_table import Parquet
-from compiler.diagnostics import Message
+from compiler.report.diagnostics import Message
 from tests.faults import fault_of
 from tests.sources import check_source
 

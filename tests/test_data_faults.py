@@ -11,9 +11,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from compiler.data import images
-from compiler.diagnostics import Sink
 from compiler.driver import check_source
-from compiler.source import Source
+from compiler.report.diagnostics import Sink
+from compiler.report.source import Source
 from weft.cli.main import app
 
 SPEC = "data rows {{\n    source {}\n    split random(seed=0), train=80%, val=20%\n}}\n"

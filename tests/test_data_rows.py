@@ -9,8 +9,6 @@ import pytest
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
-from compiler.data.fitting import find_statistics, fit_statistics
-from compiler.data.rows import NotBatched, stack_rows
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Frame, Graph, Site, Value
@@ -23,7 +21,9 @@ from compiler.ops.joining import Concat, Stack
 from compiler.ops.normalization import BatchNorm
 from compiler.ops.reduction import Sum
 from compiler.ops.reshaping import Reshape
-from compiler.tensor import DType, TensorType
+from compiler.rows.fitting import find_statistics, fit_statistics
+from compiler.rows.rows import NotBatched, stack_rows
+from compiler.types.tensor import DType, TensorType
 
 GENERATOR = np.random.default_rng(1)
 ROWS = 6

@@ -10,13 +10,13 @@ import pytest
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
-from compiler.data.loading import load_data
 from compiler.data.splitting import Split, count_rows
 from compiler.data.statistics import Statistic
-from compiler.data.validation import validate_data
-from compiler.diagnostics import CompileError, Sink
 from compiler.driver import check_source
-from compiler.source import Source
+from compiler.report.diagnostics import CompileError, Sink
+from compiler.report.source import Source
+from compiler.rows.loading import load_data
+from compiler.rows.validation import validate_data
 
 SHARES = (("train", 0.7), ("val", 0.2), ("test", 0.1))
 GIVEN = (("train", 60), ("test", 10))

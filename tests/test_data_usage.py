@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from compiler.diagnostics import Message, Sink
 from compiler.driver import check_source
-from compiler.source import Source
+from compiler.report.diagnostics import Message, Sink
+from compiler.report.source import Source
 
 TABLE = "size,price,kind,sold,day\n" + "".join(
     f"{'' if i == 4 else i},{2 * i}.5,{'abc'[i % 3]},{('no', 'yes')[i % 2]},2024-01-{i + 1:02}\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.dims import Dim, DimError, at_most, bounds, equal, product
+from compiler.types.dims import Dim, DimError, at_most, bounds, equal, product
 
 NAMES = ("h", "w", "batch")
 SIZES = st.fixed_dictionaries({name: st.integers(1, 40) for name in NAMES})

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from compiler.diagnostics import MESSAGES, Sink
-from compiler.messages import load_messages
-from compiler.parse import parse
-from compiler.render import render
-from compiler.source import Source
+from compiler.report.diagnostics import MESSAGES, Sink
+from compiler.report.messages import load_messages
+from compiler.report.render import render
+from compiler.report.source import Source
+from compiler.text.parse import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from backends.onnx_graph.compile import compile_onnx
-from backends.onnx_runtime.cases import make_cases
 from backends.onnx_runtime.session import Device
-from backends.onnx_runtime.verify import verify
+from backends.verification.cases import make_cases
+from backends.verification.verify import verify
 from compiler.compression.quantization.calibration import draw_batches
 from compiler.compression.world import Target, World
-from compiler.diagnostics import CompileError, Sink
 from compiler.ir.domain import Range, find_ranges
 from compiler.ir.sizes import SizeSearch
 from compiler.ir.weights import draw_weights
-from compiler.messages.verification import NoAllowedInputs, RowsOutsideDomain
-from compiler.tensor import DType
+from compiler.report.diagnostics import CompileError, Sink
+from compiler.report.messages.verification import NoAllowedInputs, RowsOutsideDomain
+from compiler.types.tensor import DType
 from tests.elaborating import build
 from tests.quantizing import make_net
 from tests.test_verify import load

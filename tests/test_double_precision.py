@@ -10,10 +10,10 @@ import pytest
 import weft
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device
-from backends.onnx_runtime.verify import verify
-from compiler.diagnostics import CompileError, Sink
+from backends.verification.verify import verify
 from compiler.ir.weights import draw_weights
-from compiler.messages.lowering import KernelMissing
+from compiler.report.diagnostics import CompileError, Sink
+from compiler.report.messages.lowering import KernelMissing
 from tests.elaborating import build
 from weft.api import Model
 

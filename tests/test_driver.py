@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.diagnostics import Sink
 from compiler.driver import STAGES, check, check_source
 from compiler.program import Program
-from compiler.source import Source
+from compiler.report.diagnostics import Sink
+from compiler.report.source import Source
 from tests.long_spec import write_long_spec
 
 ROOT = Path(__file__).resolve().parents[1]

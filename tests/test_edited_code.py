@@ -12,8 +12,8 @@ import pytest
 import weft
 from compiler.ir.weights import write_weights
 from tests.table_train import TABLE, write_table
-from weft.building.setting_aside import set_aside
 from weft.cli.main import run_command
+from weft.results.setting_aside import set_aside
 
 EDIT = "\n# mine\n"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from compiler.diagnostics import Sink
 from compiler.driver import check_source
-from compiler.elaborate import expressions
 from compiler.elaborate.api import open_file
-from compiler.elaborate.values import Val, strip_hints
-from compiler.parse import parse
-from compiler.source import Source
+from compiler.elaborate.evaluate import expressions
+from compiler.elaborate.values.values import Val, strip_hints
+from compiler.report.diagnostics import Sink
+from compiler.report.source import Source
+from compiler.text.parse import parse
 from tests.elaborating import build, elaborate, elaborate_file
 
 PROGRAMS = Path(__file__).parent / "good" / "programs"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from compiler.diagnostics import Sink
 from compiler.driver import check
+from compiler.report.diagnostics import Sink
 
 BLOCK = "block unit(x, n: int = 4) { return x -> dense(n) -> relu }\n"
 MODEL = "model M {{\n    input x: f32[batch, 8]\n    output y = x -> {}\n}}\n"

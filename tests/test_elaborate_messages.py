@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.diagnostics import MESSAGES, Message
-from compiler.messages import arguments, functions, lints, names, nets, scans, shapes, uses, values
+from compiler.report.diagnostics import MESSAGES, Message
+from compiler.report.messages import (
+    arguments,
+    functions,
+    lints,
+    names,
+    nets,
+    scans,
+    shapes,
+    uses,
+    values,
+)
 from tests.elaborating import codes
 
 THEMES = (arguments, functions, lints, names, nets, scans, shapes, uses, values)

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from compiler.dims import Dim
 from compiler.ir.evaluate import evaluate
 from compiler.ops.creation import Constant
+from compiler.types.dims import Dim
 from tests.elaborating import build, codes
 
 HEAD = 'let k = 3\nmodel M(n: int = 5, f: float = 0.5, w: list = [8, 16], s: str = "ab") {\n'

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from compiler.diagnostics import CompileError
+from compiler.report.diagnostics import CompileError
 from weft.cli.main import app
 
 SPEC = """

@@ -27,9 +27,9 @@ from compiler.compression.search.sites import find_sites
 from compiler.compression.search.trials import Trials
 from compiler.compression.tuning.passes import Distill, Finetune
 from compiler.compression.world import Target, Tuning, World
-from compiler.diagnostics import CompileError, Fault
 from compiler.ir.printer import print_graph
-from compiler.signature import Described
+from compiler.report.diagnostics import CompileError, Fault
+from compiler.vocabulary.signature import Described
 from tests.checking import check_text
 from tests.quantizing import make_net
 from weft.building.world import SyntheticSamples

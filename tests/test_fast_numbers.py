@@ -15,7 +15,6 @@ from compiler.compression.base import WeightedNet
 from compiler.compression.low_rank.matrices import split_matrix
 from compiler.compression.low_rank.spectra import LARGE, SMALL, Spectrum, multiply_self
 from compiler.compression.quantization.ranges import scale_channels
-from compiler.initializers import Zeros
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import decode_weights, evaluate
 from compiler.ir.graph import Frame, Site
@@ -27,7 +26,8 @@ from compiler.ops.quantization import (
     quantize_array,
     round_array,
 )
-from compiler.tensor import DType, TensorType
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.initializers import Zeros
 
 Array = NDArray[Any]
 

@@ -12,7 +12,7 @@ from backends.onnx_runtime.session import Device, open_session
 from tests.checking import check_text
 from tests.random_trains.harness import build
 from tests.train_scripts import save_data
-from weft.measuring import find_place, measure_deployed
+from weft.deployed.measuring import find_place, measure_deployed
 
 SPEC = """
 model Net {

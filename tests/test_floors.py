@@ -23,7 +23,7 @@ from compiler.compression.quantization.stored import Stored4, Stored8
 from compiler.compression.world import Target, World
 from compiler.ir.graph import Graph
 from compiler.program import Deploy, Step, Variant
-from compiler.source import Source
+from compiler.report.source import Source
 from tests.elaborating import LOOP, build
 from tests.pruning_nets import make_image_net, make_token_net
 from tests.pytorch_compare import draw_lively

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from backends.pytorch.running import run_training
-from backends.pytorch.script.write import write_training
-from compiler.diagnostics import CompileError, Sink
+from backends.pytorch.run.running import run_training
+from backends.pytorch.train.write import write_training
 from compiler.driver import check
+from compiler.report.diagnostics import CompileError, Sink
 from tests.table_train import write_table
-from weft.building.lock import NAME, hold_folder
+from weft.results.lock import NAME, hold_folder
 
 HOLD = (
-    "import sys, pathlib; from weft.building.lock import hold_folder\n"
+    "import sys, pathlib; from weft.results.lock import hold_folder\n"
     "with hold_folder(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
 )
 

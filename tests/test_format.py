@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.diagnostics import Sink
-from compiler.format import WIDTH, format_source
-from compiler.parse import parse
-from compiler.source import Source
+from compiler.report.diagnostics import Sink
+from compiler.report.source import Source
+from compiler.text.format.format import WIDTH, format_source
+from compiler.text.parse import parse
 from tests.conftest import Golden
 from tests.fuzz.generators import derive_tokens
 

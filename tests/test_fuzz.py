@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler.diagnostics import Sink
+from compiler.report.diagnostics import Sink
 from tests.fuzz import harness
 from tests.fuzz.commands import run
 from tests.fuzz.harness import fuzz, make_folder, minimize, try_text

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from compiler.compression.attach import find_net
-from compiler.data.loading import load_data
-from compiler.diagnostics import CompileError, Sink
 from compiler.driver import check
 from compiler.elaborate.items.given import find_given
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights
-from compiler.messages.contracts import InputNeedsWeights
 from compiler.program import Program
+from compiler.report.diagnostics import CompileError, Sink
+from compiler.report.messages.contracts import InputNeedsWeights
+from compiler.rows.loading import load_data
 from tests.train_scripts import save_data
-from weft.measuring import NetOfTrain, choose_inputs, find_place, score_rows
+from weft.deployed.measuring import NetOfTrain, choose_inputs, find_place, score_rows
 
 NETS = """
 block norm(x: f32[n, k]) { return x / (1 + sum(x ** 2, axis=1, keep=true)) }

@@ -11,8 +11,8 @@ from random import Random
 
 import pytest
 
-from compiler.diagnostics import Sink
 from compiler.driver import check
+from compiler.report.diagnostics import Sink
 from compiler.writing.files import find_name_fault
 from compiler.writing.markup import escape_html, escape_markdown, write_code
 from compiler.writing.names import (

@@ -25,11 +25,11 @@ from compiler.data.mnist import Mnist
 from compiler.data.npz import Npz
 from compiler.data.parquet_table import Parquet
 from compiler.data.text import Text
-from compiler.diagnostics import Sink
 from compiler.driver import check, check_source
-from compiler.files import need_file
 from compiler.ir.weights import WeightsError, read_weights
-from compiler.source import Source
+from compiler.report.diagnostics import Sink
+from compiler.report.source import Source
+from compiler.system.files import need_file
 from tests.faults import fault_of
 from weft.cli.main import app
 

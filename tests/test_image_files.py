@@ -17,9 +17,9 @@ from PIL import Image, ImageOps
 
 from compiler.data.images import Images
 from compiler.data.pixels import read_image
-from compiler.diagnostics import Sink
 from compiler.driver import check_source as check_text
-from compiler.source import Source
+from compiler.report.diagnostics import Sink
+from compiler.report.source import Source
 from tests.faults import fault_of
 from tests.sources import check_source
 

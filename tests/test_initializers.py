@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from compiler import initializers, module_initializers
-from compiler.initializers import INITIALIZERS, Initializer
-from compiler.messages.layers import OptionOutOfRange
-from compiler.ops.spelling import In
+from compiler.report.messages.layers import OptionOutOfRange
+from compiler.vocabulary import initializers, module_initializers
+from compiler.vocabulary.initializers import INITIALIZERS, Initializer
+from compiler.vocabulary.spelling import In
 from tests.faults import fault_of
 from tests.laws.torch_terms import Runner
 

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import grammar
-from compiler.dims import Dim
 from compiler.ir.graph import Condition, Graph
 from compiler.ir.hint import HintBinary, HintCall, HintUnary
 from compiler.ir.printer import print_graph
 from compiler.ir.reader import read_graph
 from compiler.ops.base import Op
-from compiler.source import Source, Span
-from compiler.tensor import TensorType
+from compiler.report.source import Source, Span
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
 from tests.elaborating import build
 from tests.test_ir_text import NET, SCAN
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.data.loading import load_data
-from compiler.data.validation import validate_data
-from compiler.diagnostics import Message, Severity, Sink
 from compiler.driver import check_source
-from compiler.elaborate.words import CLAUSES
+from compiler.elaborate.scopes.words import CLAUSES
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights
-from compiler.source import Source
+from compiler.report.diagnostics import Message, Severity, Sink
+from compiler.report.source import Source
+from compiler.rows.loading import load_data
+from compiler.rows.validation import validate_data
 from compiler.training.classification import Accuracy, BinaryAccuracy, TopK
 from compiler.training.duration import Duration
 from compiler.training.optimizers import AdamW, Sgd

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.data.loading import evaluate_columns, load_data
-from compiler.diagnostics import Sink
 from compiler.driver import check_source
-from compiler.source import Source
+from compiler.report.diagnostics import Sink
+from compiler.report.source import Source
+from compiler.rows.loading import evaluate_columns, load_data
 from tests.checking import check_text
 
 DIGITS = """

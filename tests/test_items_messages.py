@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.diagnostics import MESSAGES, Message, Severity, Sink
 from compiler.driver import check_source
-from compiler.messages import load_messages
-from compiler.source import Source
+from compiler.report.diagnostics import MESSAGES, Message, Severity, Sink
+from compiler.report.messages import load_messages
+from compiler.report.source import Source
 
 load_messages()
 ALL = [(code, cls) for code, cls in sorted(MESSAGES.items()) if code[:3] in ("W06", "W07")]

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from backends.onnx_graph.compile import compile_onnx
-from backends.onnx_runtime.cases import Case
-from backends.onnx_runtime.margins import Margin
-from backends.onnx_runtime.rounding import Reference
 from backends.onnx_runtime.session import Device
-from backends.onnx_runtime.verify import verify
-from compiler.diagnostics import Sink
+from backends.verification.cases import Case
+from backends.verification.margins import Margin
+from backends.verification.rounding import Reference
+from backends.verification.verify import verify
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights
 from compiler.ops.activation import Gelu, Sigmoid
+from compiler.report.diagnostics import Sink
 from tests.elaborating import build
 from tests.test_verify import load
 

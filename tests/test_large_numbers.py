@@ -16,16 +16,16 @@ from safetensors.numpy import load_file
 import weft
 from backends.onnx_graph.compile import compile_onnx
 from backends.pytorch.functions import emit_function
-from backends.pytorch.running import run_training
-from backends.pytorch.script.fitting import fit_inside
-from backends.pytorch.script.write import write_training
-from compiler.data.loading import load_data
-from compiler.data.validation import validate_data
-from compiler.diagnostics import Message, Severity, Sink
+from backends.pytorch.run.running import run_training
+from backends.pytorch.train.fitting import fit_inside
+from backends.pytorch.train.write import write_training
 from compiler.driver import check_source
 from compiler.ir.subgraph import extract_subgraph
 from compiler.program import Program
-from compiler.source import Source
+from compiler.report.diagnostics import Message, Severity, Sink
+from compiler.report.source import Source
+from compiler.rows.loading import load_data
+from compiler.rows.validation import validate_data
 
 START = 1_709_294_400
 SECONDS = START + np.random.default_rng(0).permutation(400)

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.messages import attention_and_losses as pairs
-from compiler.messages import layers, windows
-from compiler.messages.tensor_operands import WrongDtype
-from compiler.messages.tensor_shapes import NoSuchAxis, WrongRank
 from compiler.ops.attention import ScaledDotProductAttention
 from compiler.ops.base import Op
 from compiler.ops.class_losses import CrossEntropy, Nll
@@ -22,7 +18,11 @@ from compiler.ops.probability_losses import BceWithLogits
 from compiler.ops.regularization import Dropout
 from compiler.ops.smooth_activation import Celu, Glu, Softplus
 from compiler.ops.softmax import Softmax
-from compiler.tensor import TensorType
+from compiler.report.messages import attention_and_losses as pairs
+from compiler.report.messages import layers, windows
+from compiler.report.messages.tensor_operands import WrongDtype
+from compiler.report.messages.tensor_shapes import NoSuchAxis, WrongRank
+from compiler.types.tensor import TensorType
 from tests.faults import fault_of
 
 

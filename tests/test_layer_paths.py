@@ -14,9 +14,9 @@ from compiler.compression.quantization.stored import Stored8
 from compiler.compression.search.sites import find_sites
 from compiler.compression.selecting import layer_path
 from compiler.compression.world import World
-from compiler.diagnostics import Sink
 from compiler.driver import check_source
-from compiler.source import Source
+from compiler.report.diagnostics import Sink
+from compiler.report.source import Source
 from tests.checking import check_text
 from tests.elaborating import LOOP, build
 from tests.pytorch_compare import draw_lively

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from backends.pytorch.load import run_source
 from backends.pytorch.modules import emit_module, root_class
+from backends.pytorch.run.load import run_source
 from compiler.compression.base import WeightedNet
 from compiler.compression.copying import copy_graph
 from compiler.compression.pruning.prune import Prune

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.diagnostics import CompileError, Message
 from compiler.ir.weights import write_weights
 from compiler.loading import find_loaded, find_weights, read_all_weights
-from compiler.messages.weights import PatternUnused, WeightsCollide, WeightsSurplus
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.weights import PatternUnused, WeightsCollide, WeightsSurplus
 from tests.elaborating import elaborate
 
 SPEC = (

@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 from backends.onnx_graph.check import check_onnx
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device
-from backends.onnx_runtime.verify import verify
-from backends.pytorch.load import assign_weights, load_module
 from backends.pytorch.modules import emit_module
-from backends.pytorch.running import run_training
-from backends.pytorch.script.models import spell_trained
-from backends.pytorch.script.write import write_training
+from backends.pytorch.run.load import assign_weights, load_module
+from backends.pytorch.run.running import run_training
+from backends.pytorch.train.models import spell_trained
+from backends.pytorch.train.write import write_training
+from backends.verification.verify import verify
 from compiler.compression.attach import attach
 from compiler.compression.low_rank.adapting import adapter_slot, add_adapters
 from compiler.compression.low_rank.lora import Lora
 from compiler.compression.low_rank.merging import merge_adapters
-from compiler.diagnostics import Fault, Message, Sink
 from compiler.driver import check, check_source
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
@@ -33,7 +32,8 @@ from compiler.ir.weights import draw_weights, read_weights
 from compiler.passes.base import Context
 from compiler.passes.pipeline import ONNX_PASSES, run_passes
 from compiler.program import Program
-from compiler.source import Source
+from compiler.report.diagnostics import Fault, Message, Sink
+from compiler.report.source import Source
 from tests.elaborating import elaborate
 from tests.pytorch_compare import assert_means_the_same, draw_inputs, draw_lively
 from tests.pytorch_random import make_network

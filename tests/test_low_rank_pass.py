@@ -17,10 +17,10 @@ from compiler.compression.low_rank.layers import find_layers
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.world import LayerNote, Target, World
-from compiler.diagnostics import CompileError, Fault
 from compiler.ir.cost import summarize
-from compiler.messages.items import SettingsDisagree
-from compiler.messages.low_rank import BudgetOutOfReach
+from compiler.report.diagnostics import CompileError, Fault
+from compiler.report.messages.items import SettingsDisagree
+from compiler.report.messages.low_rank import BudgetOutOfReach
 from tests.factoring import SIZES, apply, assert_close, build, factor_fully, run
 from tests.pytorch_compare import draw_inputs
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from backends.onnx_graph.check import check_onnx
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device
-from backends.onnx_runtime.verify import verify
-from backends.pytorch.load import assign_weights, load_module
 from backends.pytorch.modules import emit_module
+from backends.pytorch.run.load import assign_weights, load_module
+from backends.verification.verify import verify
 from compiler.compression.base import WeightedNet
 from compiler.compression.low_rank.layers import find_layers
 from compiler.compression.low_rank.low_rank import LowRank
@@ -26,10 +26,10 @@ from compiler.compression.pruning.prune import Prune
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.world import Target, World
-from compiler.diagnostics import Sink
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.verify import verify_graph
+from compiler.report.diagnostics import Sink
 from tests.elaborating import elaborate
 from tests.factoring import build, factor_fully
 from tests.pytorch_compare import assert_clean, draw_inputs, draw_lively, run

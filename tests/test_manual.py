@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from compiler.dims import Dim
-from compiler.initializers import INITIALIZERS
 from compiler.manual import op_reference, write_entry, write_signature, write_type
 from compiler.ops.base import OPS, Op
 from compiler.ops.registry import load_ops
-from compiler.signature import write_value
+from compiler.types.dims import Dim
+from compiler.vocabulary.initializers import INITIALIZERS
+from compiler.vocabulary.signature import write_value
 from tests.conftest import Golden
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -37,8 +37,8 @@ def test_entries_say_what_a_reader_needs(cls: type[Op]) -> None:
 def test_entries_name_messages_that_exist(cls: type[Op]) -> None:
     import re
 
-    from compiler.diagnostics import MESSAGES
-    from compiler.messages import load_messages
+    from compiler.report.diagnostics import MESSAGES
+    from compiler.report.messages import load_messages
 
     load_messages()
     assert set(re.findall(r"W\d{4}", cls.manual())) <= set(MESSAGES)

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from compiler.diagnostics import CompileError, Sink
 from compiler.driver import check
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights
-from weft.measuring import NetOfTrain, score_rows
+from compiler.report.diagnostics import CompileError, Sink
+from weft.deployed.measuring import NetOfTrain, score_rows
 
 SPEC = """
 model Two {

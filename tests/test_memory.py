@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 import weft
-from compiler import memory
-from compiler.diagnostics import CompileError
 from compiler.ir import memory as graph_memory
 from compiler.ir.memory import find_running_peak, need_values, need_weights
-from compiler.units import format_size
+from compiler.report.diagnostics import CompileError
+from compiler.system import memory
+from compiler.types.units import format_size
 from tests.table_train import TABLE, write_table
 from weft.cli.main import app
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from compiler.diagnostics import MESSAGES, Message, Sink
 from compiler.driver import check_source
 from compiler.explain import explain
-from compiler.messages import load_messages
-from compiler.source import Source
+from compiler.report.diagnostics import MESSAGES, Message, Sink
+from compiler.report.messages import load_messages
+from compiler.report.source import Source
 
 TESTS = Path(__file__).parent
 TWO_FILES = ("W0210", "W0211")

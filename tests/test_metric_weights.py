@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from backends.pytorch.script.facts import Facts
-from compiler.diagnostics import Severity, Sink
+from backends.pytorch.train.facts import Facts
 from compiler.driver import check_source
 from compiler.ops.base import OPS
 from compiler.ops.registry import load_ops
-from compiler.source import Source
+from compiler.report.diagnostics import Severity, Sink
+from compiler.report.source import Source
 from compiler.training.base import METRICS, Metric
 from compiler.training.batch_mean import BatchMean, Counting, Part
 from compiler.training.classification import Accuracy, BinaryAccuracy, Perplexity, TopK

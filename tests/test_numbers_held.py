@@ -9,9 +9,9 @@ import pytest
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device
-from backends.onnx_runtime.verify import verify
-from compiler.diagnostics import Sink
+from backends.verification.verify import verify
 from compiler.ir.weights import draw_weights
+from compiler.report.diagnostics import Sink
 from tests.elaborating import build, codes
 from tests.test_verify import load
 

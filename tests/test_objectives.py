@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from backends.pytorch.load import assign_weights, load_module, run_source
 from backends.pytorch.modules import emit_module
-from backends.pytorch.script.facts import Facts
-from backends.pytorch.script.functions import emit_objective
+from backends.pytorch.run.load import assign_weights, load_module, run_source
+from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.functions import emit_objective
 from compiler.compression.attach import attach
-from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import evaluate
-from compiler.messages.tuning import NetLookedInto
 from compiler.program import Train
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.tuning import NetLookedInto
 from tests.pytorch_compare import draw_inputs, draw_lively
 from tests.train_scripts import assert_two_processes_agree, lint, open_train, write
 

@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from backends.onnx_graph.compile import compile_onnx
-from backends.onnx_runtime.cases import OFFSETS, make_cases
 from backends.onnx_runtime.session import Device, open_session
-from backends.onnx_runtime.verify import verify
-from compiler.diagnostics import Sink
+from backends.verification.cases import OFFSETS, make_cases
+from backends.verification.verify import verify
 from compiler.ir.evaluate import evaluate
 from compiler.ir.sizes import SizeSearch
 from compiler.ir.weights import draw_weights
 from compiler.ops.group_normalization import GroupNorm
+from compiler.report.diagnostics import Sink
 from tests.elaborating import build
 from weft.api import Model
 

@@ -14,8 +14,8 @@ from backends.onnx_graph.builder import GraphBuilder
 from backends.onnx_graph.live import find_live
 from backends.onnx_graph.opsets import UnavailableOp
 from backends.onnx_graph.sizes import UnboundSymbol
-from compiler.dims import Dim
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
 
 
 def dims(*sizes: int | str | Dim) -> tuple[Dim, ...]:

@@ -17,20 +17,10 @@ from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.lower import lower_graph
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_graph.stream import write_model
-from compiler.diagnostics import CompileError
-from compiler.dims import Dim
-from compiler.initializers import Uniform
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Condition, Frame, Graph, Site, Value
 from compiler.ir.weights import draw_weights
-from compiler.messages.deployments import DimensionWithoutSize, OpsetOutOfRange
-from compiler.messages.lowering import (
-    DimensionFixed,
-    DimensionNotReadable,
-    OpsetTooOld,
-    UnknownDimension,
-)
 from compiler.ops.activation import Gelu, Relu
 from compiler.ops.arithmetic import Add
 from compiler.ops.base import Op
@@ -39,8 +29,18 @@ from compiler.ops.linear import Dense
 from compiler.ops.normalization import BatchNorm
 from compiler.ops.reshaping import Flatten
 from compiler.program import NEWEST_OPSET, OLDEST_OPSET
-from compiler.source import Source, Span
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.deployments import DimensionWithoutSize, OpsetOutOfRange
+from compiler.report.messages.lowering import (
+    DimensionFixed,
+    DimensionNotReadable,
+    OpsetTooOld,
+    UnknownDimension,
+)
+from compiler.report.source import Source, Span
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.initializers import Uniform
 
 SPEC = Source("net.weft", "model Net {\n    first\n    second\n}\n")
 LIBRARY = Source("library.weft", "block conv_bn {\n    inner\n}\n")

@@ -11,8 +11,6 @@ import pytest
 
 from backends.onnx_graph.check import check_onnx
 from backends.onnx_graph.compile import compile_onnx
-from compiler.dims import Dim
-from compiler.initializers import Uniform
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Frame, Graph, Site
@@ -23,7 +21,9 @@ from compiler.ops.choosing import Cast
 from compiler.ops.compare import Greater
 from compiler.ops.reduction import Max
 from compiler.ops.scan import Scan
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.initializers import Uniform
 
 ROOT = Frame("Net", "", 0)
 STATE = TensorType.of("f32", ["n", 3])

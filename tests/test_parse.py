@@ -12,12 +12,12 @@ import pytest
 from lark import Lark
 from lark import logger as lark_logger
 
-from compiler import syntax
-from compiler.diagnostics import Sink
-from compiler.parse import MAX_MISTAKES, parse, parse_expression
-from compiler.parse_tree import TreeBuilder
-from compiler.source import Source
-from compiler.syntax import File
+from compiler.report.diagnostics import Sink
+from compiler.report.source import Source
+from compiler.text.parse import MAX_MISTAKES, parse, parse_expression
+from compiler.text.tree import syntax
+from compiler.text.tree.parse_tree import TreeBuilder
+from compiler.text.tree.syntax import File
 from grammar.generate import STARTS, generate, write_tables
 from grammar.table import GRAMMAR, TABLES, decode, load_table
 

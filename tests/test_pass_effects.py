@@ -16,8 +16,8 @@ from compiler.compression.quantization.half import Bfloat16, Float16
 from compiler.compression.quantization.stored import Stored4, Stored8
 from compiler.compression.quantization.weight_only import Weights4, Weights8
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError, Message
-from compiler.messages.effects import PassDoesNothing, PatternWithoutEffect
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.effects import PassDoesNothing, PatternWithoutEffect
 from tests.factoring import build
 from tests.variant_folder import Folder
 

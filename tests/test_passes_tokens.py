@@ -11,10 +11,7 @@ import pytest
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device
-from backends.onnx_runtime.verify import verify
-from compiler.diagnostics import Sink
-from compiler.dims import Dim
-from compiler.initializers import Uniform
+from backends.verification.verify import verify
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Frame, Graph, Site, Value
@@ -38,7 +35,10 @@ from compiler.ops.shaping import Permute, Transpose
 from compiler.ops.softmax import LogSoftmax, Softmax
 from compiler.passes.base import Context
 from compiler.passes.pipeline import ONNX_PASSES
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import Sink
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.initializers import Uniform
 
 BATCH, TOKENS, WIDTH, HEADS = Dim.of("batch"), 6, 8, 2
 

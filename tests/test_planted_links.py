@@ -10,16 +10,16 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import weft
-from backends.pytorch.running import LOG, run_training
-from backends.pytorch.script.write import write_training
-from compiler.diagnostics import CompileError, Sink
+from backends.pytorch.run.running import LOG, run_training
+from backends.pytorch.train.write import write_training
 from compiler.driver import check
-from compiler.files import write_text
+from compiler.report.diagnostics import CompileError, Sink
+from compiler.system.files import write_text
 from tests.table_train import write_table
-from weft.building.generated import GeneratedFiles, forget
-from weft.building.links import refuse_links
-from weft.building.lock import NAME, hold_folder
 from weft.cli.main import app
+from weft.results.generated import GeneratedFiles, forget
+from weft.results.links import refuse_links
+from weft.results.lock import NAME, hold_folder
 
 SECRET = "the only copy"
 
@@ -140,7 +140,7 @@ def test_a_copy_of_an_edited_file_lands_beside_it_or_nowhere(tmp_path: Path) -> 
 
 def test_a_lock_is_opened_through_no_link(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One may be put there after links were looked for."""
-    monkeypatch.setattr("weft.building.lock.refuse_links", lambda root, names: None)
+    monkeypatch.setattr("weft.results.lock.refuse_links", lambda root, names: None)
     (spec.parent / NAME).symlink_to("victim")
     with pytest.raises(OSError, match=r"weft\.lock"), hold_folder(spec.parent):
         pass

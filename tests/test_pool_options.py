@@ -10,9 +10,9 @@ import torch
 from torch.nn import functional
 
 from backends.onnx_graph.single import lower_op
-from compiler.diagnostics import Fault
 from compiler.ops.pooling import MaxPool
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import Fault
+from compiler.types.tensor import TensorType
 from tests.laws.harness import run_onnx_runtime
 
 

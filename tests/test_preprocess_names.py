@@ -10,12 +10,12 @@ import pytest
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import open_session
-from compiler.data.loading import load_data
-from compiler.diagnostics import Sink
 from compiler.driver import check_source
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights
-from compiler.source import Source
+from compiler.report.diagnostics import Sink
+from compiler.report.source import Source
+from compiler.rows.loading import load_data
 from tests.checking import check_text
 
 SPEC = """

@@ -10,7 +10,6 @@ import pytest
 from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.cutting import cut_net
 from compiler.compression.pruning.groups import Channels, find_channels
-from compiler.dims import Dim
 from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights
 from compiler.ops.attention import ScaledDotProductAttention
@@ -21,6 +20,7 @@ from compiler.ops.indexing import Index
 from compiler.ops.items import SliceItem
 from compiler.ops.joining import Chunk, Split
 from compiler.ops.padding import Pad
+from compiler.types.dims import Dim
 from tests.elaborating import build, elaborate_file
 
 PROGRAMS = Path(__file__).parent / "good" / "programs"

@@ -34,11 +34,11 @@ from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.stored import Stored8
 from compiler.compression.registry import load_compression
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError, Fault
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights
-from compiler.messages.pruning import NoRowsToJudgeBy, NothingToCut
+from compiler.report.diagnostics import CompileError, Fault
+from compiler.report.messages.pruning import NoRowsToJudgeBy, NothingToCut
 from tests.elaborating import build
 from tests.pruning_worlds import TEXT, Judge, Rows, Trainer, make_net
 

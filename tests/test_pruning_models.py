@@ -13,8 +13,8 @@ import torch
 from backends.onnx_graph.check import check_onnx
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device, open_session
-from backends.pytorch.load import assign_weights, load_module
 from backends.pytorch.modules import emit_module
+from backends.pytorch.run.load import assign_weights, load_module
 from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.cutting import cut_graph
 from compiler.compression.pruning.groups import find_channels

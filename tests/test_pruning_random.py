@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from backends.onnx_graph.check import check_onnx
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device
-from backends.onnx_runtime.verify import verify
-from backends.pytorch.load import assign_weights, load_module
 from backends.pytorch.modules import emit_module
+from backends.pytorch.run.load import assign_weights, load_module
+from backends.verification.verify import verify
 from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.cutting import cut_net
 from compiler.compression.pruning.dead import remove_dead_neurons
@@ -25,9 +25,9 @@ from compiler.compression.pruning.groups import Channels, find_channels
 from compiler.compression.pruning.importance import L1, L2
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError, Sink
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
+from compiler.report.diagnostics import CompileError, Sink
 from tests.elaborating import build
 from tests.pruning_nets import make_image_net, make_token_net
 from tests.pytorch_compare import assert_clean, draw_inputs, draw_lively, run

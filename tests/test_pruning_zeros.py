@@ -21,8 +21,8 @@ from compiler.compression.pruning.prune import Prune
 from compiler.compression.pruning.unstructured import drop_least, keep_pattern, read_pattern
 from compiler.compression.tuning.masks import find_zero_masks
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError
-from compiler.messages.pruning import NothingToCut
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.pruning import NothingToCut
 from tests.pruning_worlds import IMAGE, TEXT, Rows, Trainer, make_net, run
 
 Array = NDArray[Any]

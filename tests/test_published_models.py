@@ -10,8 +10,8 @@ import torch
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device, open_session
-from backends.pytorch.load import assign_weights, load_module
 from backends.pytorch.modules import emit_module
+from backends.pytorch.run.load import assign_weights, load_module
 from compiler.ir.graph import Graph
 from compiler.loading import rename_path
 from tests.elaborating import elaborate_file

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from backends.pytorch.classes.settings import simplify
 from backends.pytorch.modules import emit_module
-from backends.pytorch.settings import simplify
 from compiler.ir.hint import HintBinary, HintChoose, HintConst, HintName
 from tests.elaborating import build
 from tests.pytorch_compare import (

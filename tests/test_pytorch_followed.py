@@ -7,7 +7,7 @@ import ast
 import pytest
 import torch
 
-from backends.pytorch.load import run_source
+from backends.pytorch.run.load import run_source
 from tests.pytorch_compare import assert_arguments_mean_the_same, emit, offered, set_defaults
 
 Values = dict[str, str]

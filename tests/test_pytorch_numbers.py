@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from backends.pytorch.load import WeightsMisfit, assign_weights, load_module, run_source
 from backends.pytorch.modules import (
     emit_function,
     emit_module,
     function_arguments,
 )
-from compiler.diagnostics import CompileError
+from backends.pytorch.run.load import WeightsMisfit, assign_weights, load_module, run_source
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
-from compiler.messages.lowering import PathIsWeightAndModule
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.lowering import PathIsWeightAndModule
 from tests.elaborating import build
 from tests.pytorch_compare import (
     assert_clean,

@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backends.pytorch.conditions import find_checked
-from backends.pytorch.expressions import Expressions
-from backends.pytorch.fold import fold_graphs
-from backends.pytorch.load import assign_weights, load_module, run_source
+from backends.pytorch.classes.conditions import find_checked
+from backends.pytorch.classes.fold import fold_graphs
+from backends.pytorch.classes.paths import read_path
 from backends.pytorch.modules import (
     constructor_arguments,
     constructor_call,
     emit_module,
     root_class,
 )
-from backends.pytorch.paths import read_path
-from backends.pytorch.reading import Reading
-from backends.pytorch.statements import Statements
-from backends.pytorch.terms import Form, Part, Tree, name
+from backends.pytorch.print.expressions import Expressions
+from backends.pytorch.print.reading import Reading
+from backends.pytorch.print.statements import Statements
+from backends.pytorch.run.load import assign_weights, load_module, run_source
+from backends.pytorch.terms.terms import Form, Part, Tree, name
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.hint import HintBinary, HintConst, HintName

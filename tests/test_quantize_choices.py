@@ -12,20 +12,20 @@ import onnx
 import pytest
 
 from backends.onnx_graph.compile import compile_onnx
-from backends.onnx_runtime.readback import optimize
+from backends.verification.readback import optimize
 from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.input_channels import pad_inputs
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.placement import find_layers, find_start
 from compiler.compression.world import LayerNote, World
-from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import evaluate
-from compiler.messages.quantization import NothingToQuantize
 from compiler.ops.convolution import Conv
 from compiler.ops.linear import Dense
 from compiler.ops.padding import Pad
 from compiler.ops.quantization import Form
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.quantization import NothingToQuantize
 from tests.quantizing import Drawn, check_net, make_net
 from tests.test_quantize_int8 import RESIDUAL, WIDE, make_world, quantize, rounded_dtypes
 

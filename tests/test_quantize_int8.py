@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from backends.onnx_graph.compile import compile_onnx
-from backends.onnx_runtime.readback import find_float_nodes, optimize
+from backends.verification.readback import find_float_nodes, optimize
 from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.calibrated import Calibrated, Recipe, calibrate, fold_norms
@@ -21,12 +21,12 @@ from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.placement import CANDIDATES, find_layers, place
 from compiler.compression.quantization.sensitivity import measure_sensitivity
 from compiler.compression.world import Target, World
-from compiler.diagnostics import CompileError, Sink
 from compiler.driver import check_source
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ops.quantization import FakeQuantize
-from compiler.source import Source
+from compiler.report.diagnostics import CompileError, Sink
+from compiler.report.source import Source
 from tests.quantizing import Drawn, check_net, make_net
 
 Array = NDArray[Any]

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from backends.onnx_graph.compile import compile_onnx
-from backends.onnx_runtime.cases import Case
-from backends.onnx_runtime.margins import DRAWS, Margin
-from backends.onnx_runtime.readback import check_integers, find_float_nodes, optimize
-from backends.onnx_runtime.rounding import Levels, Reference, has_rounding
 from backends.onnx_runtime.session import Device, open_session
-from backends.pytorch.load import assign_weights, load_module
 from backends.pytorch.modules import emit_module
+from backends.pytorch.run.load import assign_weights, load_module
+from backends.verification.cases import Case
+from backends.verification.margins import DRAWS, Margin
+from backends.verification.readback import check_integers, find_float_nodes, optimize
+from backends.verification.rounding import Levels, Reference, has_rounding
 from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.calibrated import round_weight
 from compiler.compression.quantization.calibration import draw_batches
@@ -35,9 +35,9 @@ from compiler.compression.quantization.ranges import (
     scale_channels,
 )
 from compiler.compression.world import Target, World
-from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import evaluate
-from compiler.messages.quantization import IntegerRunsFloat
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.quantization import IntegerRunsFloat
 from tests.quantizing import Drawn, check_net, make_net
 
 Array = NDArray[Any]

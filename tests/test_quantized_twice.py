@@ -12,7 +12,7 @@ from compiler.compression.quantization.half import Float16
 from compiler.compression.quantization.weight_only import Weights4
 from compiler.compression.registry import load_compression
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError
+from compiler.report.diagnostics import CompileError
 from tests.quantizing import Drawn, make_net
 
 load_compression()

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import pytest
 
-from compiler.diagnostics import Label, Message, Severity
-from compiler.render import is_harmless, render, render_json
-from compiler.source import Source, Span
+from compiler.report.diagnostics import Label, Message, Severity
+from compiler.report.render import is_harmless, render, render_json
+from compiler.report.source import Source, Span
 
 NET = Source(
     "net.weft",

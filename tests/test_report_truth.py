@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from compiler.compression.wording import format_seconds
-from compiler.units import format_size
+from compiler.types.units import format_size
 from compiler.writing.markup import escape_markdown
 from tests.variant_folder import TRAINED
 from weft.building.report import format_shares

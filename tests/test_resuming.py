@@ -16,9 +16,9 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from backends.pytorch.running import refuse_loss
-from backends.pytorch.script.settings import RESULTS
-from compiler.diagnostics import CompileError, Message
+from backends.pytorch.run.running import refuse_loss
+from backends.pytorch.train.settings import RESULTS
+from compiler.report.diagnostics import CompileError, Message
 from tests.train_scripts import (
     PLAIN,
     check_equal,
@@ -28,7 +28,7 @@ from tests.train_scripts import (
     save_data,
     write,
 )
-from weft.building.setting_aside import set_aside
+from weft.results.setting_aside import set_aside
 
 SPEC = PLAIN.replace("OPTIMIZER", "sgd(lr=0.1, momentum=0.9, schedule=cosine)").replace(
     "epochs 6", "epochs 3"

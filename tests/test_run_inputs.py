@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from backends.onnx_runtime.casting import cast_exactly
-from compiler.diagnostics import CompileError
+from compiler.report.diagnostics import CompileError
 from tests.test_command_faults import Weft, weft
 
 __all__ = ["weft"]

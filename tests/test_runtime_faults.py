@@ -20,16 +20,16 @@ from onnx import helper, numpy_helper
 from backends.onnx_graph import integer_form
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.runtime_faults import FAULTS, Harm
-from backends.onnx_runtime.readback import optimize
 from backends.onnx_runtime.session import REFUSALS, Device
-from backends.onnx_runtime.verify import verify
+from backends.verification.readback import optimize
+from backends.verification.verify import verify
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.world import World
-from compiler.diagnostics import Sink
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights
+from compiler.report.diagnostics import Sink
 from tests.checking import check_text
 from tests.quantizing import Drawn, make_net
 

@@ -13,9 +13,9 @@ from onnx import helper
 from backends.onnx_graph import kernels
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device, clean_reason, open_session
-from backends.onnx_runtime.verify import verify
-from compiler.diagnostics import CompileError, Sink
-from compiler.messages.verification import InvalidOnnx, ModelRefused
+from backends.verification.verify import verify
+from compiler.report.diagnostics import CompileError, Sink
+from compiler.report.messages.verification import InvalidOnnx, ModelRefused
 from tests.elaborating import build
 
 SPEC = "model M {\n    input x: f64[b, 3]\n    output y = x -> relu -> erf as e\n}"

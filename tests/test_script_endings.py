@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backends.pytorch.script.write import write_training
-from compiler.diagnostics import Sink
+from backends.pytorch.train.write import write_training
 from compiler.driver import check
+from compiler.report.diagnostics import Sink
 from tests.table_train import TABLE, write_table
 from tests.train_scripts import one_thread
 

@@ -20,12 +20,12 @@ from compiler.compression.search.search import Search
 from compiler.compression.search.sites import combine, find_sites
 from compiler.compression.wording import describe_pass
 from compiler.compression.world import Goal, World
-from compiler.diagnostics import CompileError
 from compiler.ir.cost import summarize
 from compiler.ir.evaluate import evaluate
 from compiler.ir.verify import verify_graph
 from compiler.ir.weights import draw_weights
-from compiler.messages.search import SearchGoalMissed, SearchNeedsGoal, TrialsTooFew
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.search import SearchGoalMissed, SearchNeedsGoal, TrialsTooFew
 from tests.elaborating import build
 
 SPEC = """

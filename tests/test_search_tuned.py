@@ -24,9 +24,9 @@ from compiler.compression.search.search import Search
 from compiler.compression.search.trials import Trials, measure_error
 from compiler.compression.tuning.passes import Distill, Finetune
 from compiler.compression.world import Goal, Tuning, World
-from compiler.diagnostics import CompileError
 from compiler.ir.weights import draw_weights
-from compiler.messages.search import SearchGoalMissed
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.search import SearchGoalMissed
 from tests.test_search import Counter, Notebook, Rows, count_parameters, make_net
 
 FULL = 64.0

@@ -13,8 +13,8 @@ from compiler.compression.quantization.base import SCHEMES, Quantize
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.registry import load_compression
 from compiler.compression.world import Target, World
-from compiler.diagnostics import CompileError, Severity
-from compiler.messages.variants import variant_spec
+from compiler.report.diagnostics import CompileError, Severity
+from compiler.report.messages.variants import variant_spec
 from tests.quantizing import check_net, make_net
 from weft.building.stages import find_crowded
 from weft.cli.main import app

@@ -22,7 +22,7 @@ from compiler.ir.weights import draw_weights
 from tests.checking import check_text
 from tests.quantizing import make_net
 from weft.cli.main import app
-from weft.sizing import KnownSizes, find_known
+from weft.deployed.sizing import KnownSizes, find_known
 
 SPEC = """
 model Reader(width: int = 8) {

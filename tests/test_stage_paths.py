@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from compiler.elaborate.territory import Owner, Territory
+from compiler.elaborate.scopes.territory import Owner, Territory
 from compiler.ir.graph import Frame
-from compiler.messages.nets import StagesMixed
-from compiler.source import Source, Span
+from compiler.report.messages.nets import StagesMixed
+from compiler.report.source import Source, Span
 from tests.elaborating import build, codes, elaborate
 from tests.pytorch_compare import assert_means_the_same
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.data.validation import validate_data
-from compiler.diagnostics import Message, Sink
 from compiler.driver import check
 from compiler.ops.base import OPS
 from compiler.ops.registry import load_ops
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import Message, Sink
+from compiler.rows.validation import validate_data
+from compiler.types.tensor import TensorType
 
 ROWS = 40
 DRAWN = np.random.default_rng(0)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.diagnostics import MESSAGES, Message, Sink
-from compiler.dims import Dim
 from compiler.elaborate.api import elaborate_models, open_file, run_deep
-from compiler.messages import tensor_operands as operands
-from compiler.messages import tensor_shapes as shapes
 from compiler.ops.arithmetic import Add, Neg, Sub
 from compiler.ops.base import Op
 from compiler.ops.choosing import Clip, Where
@@ -30,9 +26,13 @@ from compiler.ops.resizing import Resize
 from compiler.ops.rounding import Square
 from compiler.ops.shaping import Expand, Permute, Squeeze, Transpose, Unsqueeze
 from compiler.ops.statistics import ArgMax, L2Normalize, Norm
-from compiler.parse import parse
-from compiler.source import Source
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import MESSAGES, Message, Sink
+from compiler.report.messages import tensor_operands as operands
+from compiler.report.messages import tensor_shapes as shapes
+from compiler.report.source import Source
+from compiler.text.parse import parse
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
 from tests.faults import fault_of
 
 NAMES = {name: Dim.of(name) for name in ("batch", "d", "h", "n", "t", "w")}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from backends.pytorch.modules import emit_module
-from compiler.dims import Dim
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Site
 from compiler.ops.arithmetic import Add, Div, Mul, Neg, Pow, Sub
@@ -30,7 +29,8 @@ from compiler.ops.resizing import Resize
 from compiler.ops.shaping import Expand, Flip, Permute, Squeeze, Transpose, Unsqueeze
 from compiler.ops.statistics import ArgMax, L2Normalize, LogSumExp, Norm, Std
 from compiler.ops.triangles import Causal, Tril
-from compiler.tensor import DType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType
 from tests.test_tensor_faults import NAMES, read
 
 B, T = NAMES["batch"], NAMES["t"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler.files import write_text
+from compiler.system.files import write_text
 from tests.test_commands import ROOT, weft
 from weft.api import Spec, load, loads
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from backends.pytorch.document import write_test
-from backends.pytorch.script.layout import break_line
-from backends.pytorch.script.write import write_training
-from compiler.diagnostics import Sink
+from backends.pytorch.print.document import write_test
+from backends.pytorch.train.layout import break_line
+from backends.pytorch.train.write import write_training
 from compiler.driver import check
+from compiler.report.diagnostics import Sink
 from compiler.writing.markup import escape_markdown
 from compiler.writing.python import WIDTH
 from tests.test_commands import weft

@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from backends.pytorch.functions import emit_function
-from backends.pytorch.script.fitting import fit_inside
-from compiler.data.fitting import find_statistics, fit_statistics
-from compiler.initializers import Ones, Zeros
+from backends.pytorch.train.fitting import fit_inside
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Frame, Graph, Site
 from compiler.ops.elementwise import Log
 from compiler.ops.fitted import Fill, Standardize
-from compiler.tensor import TensorType
+from compiler.rows.fitting import find_statistics, fit_statistics
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.initializers import Ones, Zeros
 
 ROWS = np.array([[1.0, 7.0], [np.nan, 7.0], [4.0, 7.0], [9.0, 7.0], [2.0, 5.0]], np.float32)
 TRAINING = np.array([0, 1, 2, 3])

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backends.pytorch.running import Results, read_metrics, run_training
-from compiler.diagnostics import CompileError
+from backends.pytorch.run.running import Results, read_metrics, run_training
 from compiler.ir.weights import write_weights
+from compiler.report.diagnostics import CompileError
 
 HEAD = """
 import argparse, json, os, signal, sys

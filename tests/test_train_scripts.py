@@ -15,10 +15,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from backends.pytorch.running import read_metrics, run_training
-from backends.pytorch.script.emit import emit_script
-from backends.pytorch.script.facts import Facts
-from compiler.diagnostics import CompileError
+from backends.pytorch.run.running import read_metrics, run_training
+from backends.pytorch.train.emit import emit_script
+from backends.pytorch.train.facts import Facts
+from compiler.report.diagnostics import CompileError
 from tests.train_scripts import (
     DIGITS,
     NETS,

@@ -12,7 +12,6 @@ import pytest
 import sklearn.metrics
 import torch
 
-from compiler.tensor import TensorType
 from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES, Metric, Optimizer, Schedule
 from compiler.training.classification import Accuracy, BinaryAccuracy, Perplexity, TopK
 from compiler.training.duration import NO_TIME, Duration
@@ -27,6 +26,7 @@ from compiler.training.regression import (
     RootMeanSquaredError,
 )
 from compiler.training.schedules import Constant, Cosine, Exponential, Step
+from compiler.types.tensor import TensorType
 from tests.faults import fault_of
 from tests.metric_code import run_metric
 

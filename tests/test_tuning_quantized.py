@@ -12,11 +12,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from backends.pytorch.helpers import HELPERS
-from backends.pytorch.load import assign_weights, load_module, run_source
 from backends.pytorch.modules import emit_module
-from backends.pytorch.script.write import write_training
-from backends.pytorch.tuning import make_trainer
+from backends.pytorch.run.load import assign_weights, load_module, run_source
+from backends.pytorch.run.tuning import make_trainer
+from backends.pytorch.terms.helpers import HELPERS
+from backends.pytorch.train.write import write_training
 from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.int8 import Int8
@@ -24,11 +24,11 @@ from compiler.compression.tuning.passes import Finetune
 from compiler.compression.tuning.preparing import prepare_tuning
 from compiler.compression.tuning.scales import let_scales_learn, stop_scales
 from compiler.compression.world import Tuning, World
-from compiler.data.loading import load_data
-from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import evaluate
 from compiler.ops.quantization import LEVELS, FakeQuantize
 from compiler.program import Train
+from compiler.report.diagnostics import CompileError
+from compiler.rows.loading import load_data
 from tests.train_scripts import lint
 from tests.tuned import fit
 

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 import torch
 
-from backends.pytorch.load import run_source
-from backends.pytorch.running import read_metrics, read_results
-from backends.pytorch.script.facts import Facts
-from backends.pytorch.script.functions import emit_objective
-from backends.pytorch.script.write import write_training
-from backends.pytorch.tuning import _load_nets, make_trainer, measure_gradients
+from backends.pytorch.run.load import run_source
+from backends.pytorch.run.running import read_metrics, read_results
+from backends.pytorch.run.tuning import _load_nets, make_trainer, measure_gradients
+from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.functions import emit_objective
+from backends.pytorch.train.write import write_training
 from compiler.compression.attach import find_net
 from compiler.compression.base import WeightedNet
 from compiler.compression.tuning.preparing import prepare_tuning
 from compiler.compression.world import Tuning
-from compiler.data.loading import load_data
-from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights, read_weights
+from compiler.report.diagnostics import CompileError
+from compiler.rows.loading import load_data
 from compiler.writing.imports import write_imports
 from tests.train_scripts import lint
 from tests.tuned import Fitted, equal, fit, open_train, trainer_of

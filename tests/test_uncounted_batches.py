@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from backends.pytorch.running import read_metrics
+from backends.pytorch.run.running import read_metrics
 from tests.train_scripts import run, write
 
 SPEC = """

@@ -9,10 +9,10 @@ import pytest
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device
-from backends.onnx_runtime.verify import VerifyReport, verify
-from compiler.diagnostics import CompileError, Sink
+from backends.verification.verify import VerifyReport, verify
 from compiler.ir.weights import draw_weights
-from compiler.messages.verification import NoAllowedInputs
+from compiler.report.diagnostics import CompileError, Sink
+from compiler.report.messages.verification import NoAllowedInputs
 from tests.elaborating import build
 from tests.test_verify import load
 

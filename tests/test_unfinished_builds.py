@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from compiler.diagnostics import CompileError
-from compiler.messages.contracts import ContractFailed
-from compiler.messages.search import SearchGoalMissed
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.contracts import ContractFailed
+from compiler.report.messages.search import SearchGoalMissed
 from tests.variant_folder import PASSES, REQUIRE, SPEC, TRAINED, Folder
 
 LATER = """

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from compiler.diagnostics import Sink
 from compiler.driver import check
+from compiler.report.diagnostics import Sink
 from tests.elaborating import elaborate
 
 BLOCKS = """

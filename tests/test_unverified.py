@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from compiler.diagnostics import CompileError
 from compiler.ops.activation import Relu
 from compiler.ops.rounding import Abs
+from compiler.report.diagnostics import CompileError
 from weft.cli.main import app
 
 NET = """model Net() {

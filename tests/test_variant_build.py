@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 
 from compiler.compression.base import WeightedNet
 from compiler.compression.world import World
-from compiler.data.loading import load_data
-from compiler.diagnostics import CompileError
 from compiler.ir.weights import read_weights, write_weights
 from compiler.program import Figure
+from compiler.report.diagnostics import CompileError
+from compiler.rows.loading import load_data
 from tests.elaborating import build as build_net
 from tests.variant_folder import SHARES, SPEC, TRAINED, Folder
 from weft.api import WeftError, load

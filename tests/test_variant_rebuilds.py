@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from compiler.diagnostics import CompileError
+from compiler.report.diagnostics import CompileError
 from tests.variant_folder import SPEC, Folder
 
 

@@ -39,7 +39,6 @@ from weft.building.figures import (
 from weft.building.forms import Form
 from weft.building.front import draw_front
 from weft.building.layers import count_parameters
-from weft.building.nets import read_net, write_net
 from weft.building.timing import settle_sizes
 from weft.building.world import (
     DataSamples,
@@ -51,7 +50,8 @@ from weft.building.world import (
     TrialMemory,
     open_net,
 )
-from weft.measuring import NetOfTrain, Score
+from weft.deployed.measuring import NetOfTrain, Score
+from weft.results.nets import read_net, write_net
 
 SPEC = TRAINED + "variant tiny of fit { require REQUIRE }\n"
 

@@ -12,12 +12,12 @@ import pytest
 from compiler.compression.base import COMPRESSION
 from compiler.compression.wording import describe_requirement
 from compiler.compression.world import Target
-from compiler.diagnostics import Sink
 from compiler.driver import check_source
-from compiler.messages.variants import variant_spec
 from compiler.program import Computed, Figure, Quantity, Requirement, Variant
-from compiler.source import Source
-from compiler.units import UNITS
+from compiler.report.diagnostics import Sink
+from compiler.report.messages.variants import variant_spec
+from compiler.report.source import Source
+from compiler.types.units import UNITS
 from tests.checking import check_text
 
 LOADED = """
@@ -111,7 +111,7 @@ def test_a_plain_spec_imports_no_pass() -> None:
     script = (
         "import sys\n"
         "from tests.checking import check_text\n"
-        "from compiler.messages.items import train_spec\n"
+        "from compiler.report.messages.items import train_spec\n"
         "check_text(train_spec())\n"
         "found = [n for n in sys.modules if n.startswith('compiler.compression.quant')]\n"
         "sys.exit(repr(found) if found else 0)\n"

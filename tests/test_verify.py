@@ -13,26 +13,16 @@ import pytest
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
-from backends.onnx_runtime import onnx_subject
-from backends.onnx_runtime import verify as verify_module
-from backends.onnx_runtime.cases import Case
-from backends.onnx_runtime.margins import Margin
-from backends.onnx_runtime.narrow import bisect_divergence, cut_graph, make_probe
-from backends.onnx_runtime.rounding import Reference
 from backends.onnx_runtime.session import Device, Session, open_session
-from backends.onnx_runtime.verify import VerifyReport, verify
-from compiler.diagnostics import CompileError, Sink
-from compiler.dims import Dim
+from backends.verification import onnx_subject
+from backends.verification import verify as verify_module
+from backends.verification.cases import Case
+from backends.verification.margins import Margin
+from backends.verification.narrow import bisect_divergence, cut_graph, make_probe
+from backends.verification.rounding import Reference
+from backends.verification.verify import VerifyReport, verify
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Condition, Graph, Value
-from compiler.messages.verification import (
-    BackendFailed,
-    BackendsDiffer,
-    InvalidOnnx,
-    NoPossibleSizes,
-    OptimizerDiffers,
-    PassChangedMeaning,
-)
 from compiler.ops.activation import Relu
 from compiler.ops.arithmetic import Add, Neg
 from compiler.ops.base import Op
@@ -44,7 +34,17 @@ from compiler.ops.rounding import Abs
 from compiler.ops.statistics import ArgMax
 from compiler.passes.base import Context, Pass
 from compiler.passes.pipeline import ONNX_PASSES
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import CompileError, Sink
+from compiler.report.messages.verification import (
+    BackendFailed,
+    BackendsDiffer,
+    InvalidOnnx,
+    NoPossibleSizes,
+    OptimizerDiffers,
+    PassChangedMeaning,
+)
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
 from tests.elaborating import build
 from tests.verifying import Net, make_mlp, place
 
@@ -301,8 +301,8 @@ def _depends(graph: Graph, name: str, on: str) -> bool:
 
 
 def load(graph: Graph, weights: Mapping[str, Any]) -> Any:
-    from backends.pytorch.load import assign_weights, load_module
     from backends.pytorch.modules import emit_module
+    from backends.pytorch.run.load import assign_weights, load_module
 
     module = load_module(emit_module([graph], title=graph.name), graph)
     assign_weights(module, weights)
@@ -350,7 +350,7 @@ def test_sizes_that_a_file_fixes_are_checked_before_it_is_opened(
     def refuse(*given: object, **named: object) -> None:
         raise AssertionError("a session was opened")
 
-    monkeypatch.setattr("backends.onnx_runtime.verify.open_session", refuse)
+    monkeypatch.setattr("backends.verification.verify.open_session", refuse)
     with pytest.raises(CompileError) as refused:
         verify(graph, {}, onnx_path=tmp_path / "net.onnx", device=Device.CPU, sink=Sink())
     assert [message.code for message in refused.value.messages] == ["W1337"]

@@ -11,25 +11,25 @@ import pytest
 import torch
 
 from backends.onnx_graph.compile import compile_onnx
-from backends.onnx_runtime.cases import EDGES, make_cases
 from backends.onnx_runtime.measure import Comparison, Timing, measure, median_interval
 from backends.onnx_runtime.session import Device, open_session
-from backends.onnx_runtime.tolerance import compare
-from compiler.diagnostics import CompileError
-from compiler.dims import Dim
+from backends.verification.cases import EDGES, make_cases
+from backends.verification.tolerance import compare
 from compiler.ir.domain import Range, find_ranges
 from compiler.ir.graph import Condition, Graph, Site
 from compiler.ir.sizes import SizeSearch
-from compiler.messages.verification import (
-    DeviceMissing,
-    ModelRefused,
-)
 from compiler.ops.activation import Relu
 from compiler.ops.convolution import Conv
 from compiler.ops.indexing import Index
 from compiler.ops.items import TensorIndex
 from compiler.ops.linear import Embedding
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.verification import (
+    DeviceMissing,
+    ModelRefused,
+)
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
 from tests.verifying import Net, make_mlp
 
 # --- sizes and inputs --------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from compiler.compression.quantization.half import Float16
 from compiler.compression.quantization.stored import Stored4, Stored8
 from compiler.compression.quantization.weight_only import LEAST, Weights4
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError
 from compiler.ir.weights import draw_weights
 from compiler.ops.linear import Dense
+from compiler.report.diagnostics import CompileError
 from tests.elaborating import elaborate
 from tests.quantizing import Drawn, check_net, make_net
 

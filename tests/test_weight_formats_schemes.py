@@ -25,10 +25,10 @@ from compiler.compression.quantization.weight_only import LEAST as LEAST_PACKED
 from compiler.compression.quantization.weight_only import Weights4, Weights8
 from compiler.compression.selecting import KEPT_OUT
 from compiler.compression.world import Target, World
-from compiler.diagnostics import CompileError, Fault
 from compiler.ir.cost import summarize
-from compiler.messages.quantization import NoCalibrationSizes
 from compiler.ops.packed import DynamicDense
+from compiler.report.diagnostics import CompileError, Fault
+from compiler.report.messages.quantization import NoCalibrationSizes
 from tests.quantizing import Drawn, check_net, make_net
 from tests.test_quantize_random import EXAMPLES, draw_images, draw_tokens
 from tests.weight_formats import DENSE, IMAGES, STORED, TOKENS, apply, check

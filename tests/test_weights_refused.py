@@ -11,10 +11,13 @@ import pytest
 import torch
 
 import weft
-from compiler.diagnostics import CompileError, Message
 from compiler.ir.weights import write_weights
-from compiler.messages.verification import PassMadeNan
-from compiler.messages.weights import (
+from compiler.ops.normalization import BatchNorm
+from compiler.passes.base import Context
+from compiler.passes.pipeline import ONNX_PASSES, run_passes
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.verification import PassMadeNan
+from compiler.report.messages.weights import (
     WeightKind,
     WeightMissing,
     WeightRange,
@@ -22,9 +25,6 @@ from compiler.messages.weights import (
     WeightsNotFinite,
     WeightsTooLarge,
 )
-from compiler.ops.normalization import BatchNorm
-from compiler.passes.base import Context
-from compiler.passes.pipeline import ONNX_PASSES, run_passes
 
 SPEC = """model M {
     input x: f32[b, 3]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from backends.onnx_graph.compile import compile_onnx
-from backends.onnx_runtime.margins import compute_moved
 from backends.onnx_runtime.session import Device
-from backends.onnx_runtime.verify import verify
-from compiler.diagnostics import Sink
+from backends.verification.margins import compute_moved
+from backends.verification.verify import verify
 from compiler.ir.graph import Graph
+from compiler.report.diagnostics import Sink
 from tests.checking import check_text
 
 GELU = "0.5 * x * (1 + tanh(0.7978845608 * (x + 0.044715 * x ** 3)))"

@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits, load_iris
 
-from backends.pytorch.running import read_metrics
-from backends.pytorch.script.write import write_training
-from compiler.diagnostics import Sink
+from backends.pytorch.run.running import read_metrics
+from backends.pytorch.train.write import write_training
 from compiler.driver import check
 from compiler.program import Train
+from compiler.report.diagnostics import Sink
 
 RULES = "E4,E7,E9,F,I,UP,B"
 """Ruff's default rules, import order, pyupgrade and likely bugs."""

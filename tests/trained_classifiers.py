@@ -23,8 +23,8 @@ from unittest.mock import patch
 import numpy as np
 
 from backends.onnx_runtime.session import Device
-from backends.pytorch.running import Results, read_results
-from compiler.diagnostics import CompileError
+from backends.pytorch.run.running import Results, read_results
+from compiler.report.diagnostics import CompileError
 from tests.checking import check_text
 from weft.building import stages
 from weft.building.stages import Build

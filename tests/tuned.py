@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from backends.pytorch.running import run_training
-from backends.pytorch.script.write import write_training
-from backends.pytorch.tuning import make_trainer
+from backends.pytorch.run.running import run_training
+from backends.pytorch.run.tuning import make_trainer
+from backends.pytorch.train.write import write_training
 from compiler.compression.base import WeightedNet
 from compiler.compression.world import Trainer
-from compiler.data.loading import load_data
-from compiler.diagnostics import Sink
 from compiler.driver import check
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import read_weights
 from compiler.program import Train
+from compiler.report.diagnostics import Sink
+from compiler.rows.loading import load_data
 
 Array = NDArray[Any]
 Fitted = tuple[Train, WeightedNet, Path]

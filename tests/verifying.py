@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.initializers import Uniform
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Graph, Site, Value
 from compiler.ir.weights import draw_weights
 from compiler.ops.base import Op
 from compiler.ops.linear import Dense
-from compiler.source import Source, Span
-from compiler.tensor import TensorType
+from compiler.report.source import Source, Span
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.initializers import Uniform
 
 SPEC = Source("net.weft", "first\nsecond\nthird\n")
 

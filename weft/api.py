@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
 
-from compiler.data.loading import LoadedData, load_data
-from compiler.data.validation import validate_data
-from compiler.diagnostics import CompileError, Message, Severity, Sink, did_you_mean
 from compiler.driver import FindWords, check_source
 from compiler.driver import check as check_file
 from compiler.ir.graph import Graph
 from compiler.loading import choose_weights, find_weights, read_all_weights
-from compiler.messages.files import BadFile, NotText, UnknownItem
 from compiler.program import Net, Program
-from compiler.render import render
-from compiler.source import Source
+from compiler.report.diagnostics import CompileError, Message, Severity, Sink, did_you_mean
+from compiler.report.messages.files import BadFile, NotText, UnknownItem
+from compiler.report.render import render
+from compiler.report.source import Source
+from compiler.rows.loading import LoadedData, load_data
+from compiler.rows.validation import validate_data
 from compiler.writing.markup import escape_html
 from compiler.writing.python import show
 from weft.values import Columns, as_arrays, as_text, as_weights
@@ -218,8 +218,8 @@ class Model:
 
     def torch(self, weights: Weights = None, *, seed: int = 0) -> Any:
         """The generated PyTorch module (an `nn.Module`) with weights, in evaluation mode."""
-        from backends.pytorch.load import assign_weights, load_module
         from backends.pytorch.modules import emit_module
+        from backends.pytorch.run.load import assign_weights, load_module
 
         numbers = self.weights(weights, seed=seed)
         with _speaking_as_commands():
@@ -452,12 +452,12 @@ class Spec:
         Raises:
             WeftError: there is no such train, its data has faults, or the training failed.
         """
-        from backends.pytorch.running import run_training
-        from backends.pytorch.script.write import write_training
+        from backends.pytorch.run.running import run_training
+        from backends.pytorch.train.write import write_training
         from compiler.ir.memory import need_weights
-        from weft.building.generated import GeneratedFiles
-        from weft.building.lock import hold_folder
-        from weft.compiling import check_data
+        from weft.deployed.compiling import check_data
+        from weft.results.generated import GeneratedFiles
+        from weft.results.lock import hold_folder
 
         found = _choose("train", name, self.program.trains)
         place = Path(folder) / name
@@ -492,8 +492,8 @@ class Spec:
             WeftError: there is no such deployment, file or split, or the file does not fit.
         """
         from weft.cli.reporting import need_input
+        from weft.deployed.trained_data import find_words
         from weft.evaluating import choose_deploys, measure_given
-        from weft.trained_data import find_words
 
         with _speaking_as_commands(), _warning() as warn:
             at = Path(folder) if onnx is None else Path(onnx).parent

@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from backends.onnx_runtime.session import Device, open_session
-from backends.pytorch.running import find_other_settings
-from backends.pytorch.script.settings import OF_FIGURES
+from backends.pytorch.run.running import find_other_settings
+from backends.pytorch.train.settings import OF_FIGURES
 from compiler.data.codes import describe_codes
-from compiler.diagnostics import CompileError, did_you_mean
 from compiler.loading import read_trained
-from compiler.messages.evaluating import BuiltOtherwise, OtherFile, WhichDeployment
-from compiler.messages.files import NothingToDo, UnknownItem
 from compiler.program import Deploy, Program
-from weft.building.cache import hash_text
+from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.messages.evaluating import BuiltOtherwise, OtherFile, WhichDeployment
+from compiler.report.messages.files import NothingToDo, UnknownItem
 from weft.building.report import format_metrics
 from weft.building.variants import find_other_passes
-from weft.inspecting import OnnxFile, find_difference, inspect
-from weft.measuring import NetOfTrain, find_place, measure_deployed
-from weft.trained_data import BEST, read_fitted
+from weft.deployed.inspecting import OnnxFile, find_difference, inspect
+from weft.deployed.measuring import NetOfTrain, find_place, measure_deployed
+from weft.deployed.trained_data import BEST, read_fitted
+from weft.results.cache import hash_text
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from compiler.diagnostics import CompileError
-from compiler.messages.data import ArrayRefused, NoColumns
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.data import ArrayRefused, NoColumns
 
 Array = NDArray[Any]
 Columns = Mapping[str, Mapping[str, ArrayLike]]

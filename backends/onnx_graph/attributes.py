@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from backends.onnx_graph.dtypes import onnx_dtype
-from compiler.dims import Dim
-from compiler.tensor import DType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType
 
 
 class FixedDimension(Exception):

@@ -24,9 +24,9 @@ from backends.onnx_graph.names import Names
 from backends.onnx_graph.opsets import find_override
 from backends.onnx_graph.simplify import Simplifier
 from backends.onnx_graph.sizes import Sizes
-from compiler.dims import Dim
 from compiler.passes.scaled import ScaledArray
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
 
 PACKED_SINCE = 21
 """The opset whose `Cast` reads integers of 4 bits."""

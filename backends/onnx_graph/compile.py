@@ -11,15 +11,15 @@ from backends.onnx_graph.lower import lower_graph
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_graph.opsets import DEFAULT
 from backends.onnx_graph.stream import write_model
-from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph
 from compiler.ir.weights import find_misfits
-from compiler.messages.deployments import DimensionWithoutSize, OpsetOutOfRange
-from compiler.messages.lowering import UnknownDimension, WeightDoesNotFit
 from compiler.passes.base import Context, Explanation
 from compiler.passes.pipeline import ONNX_PASSES, run_passes
 from compiler.passes.set_sizes import SetSizes
 from compiler.program import NEWEST_OPSET, OLDEST_OPSET
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.deployments import DimensionWithoutSize, OpsetOutOfRange
+from compiler.report.messages.lowering import UnknownDimension, WeightDoesNotFit
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from compiler.tensor import DType, TensorType
+from compiler.types.tensor import DType, TensorType
 
 Array = NDArray[Any]
 

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from backends.onnx_graph.builder import GraphBuilder
 from backends.onnx_graph.dtypes import Array
-from compiler.tensor import DType
+from compiler.types.tensor import DType
 
 LAYERS = ("Conv", "Gemm")
 DENSE = ("Gemm", "MatMul")

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from backends.onnx_graph.opsets import Attributes, Inputs, Override, write_gelu, write_swish
-from compiler.tensor import DType
+from compiler.types.tensor import DType
 
 if TYPE_CHECKING:
     from backends.onnx_graph.builder import GraphBuilder

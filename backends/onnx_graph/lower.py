@@ -30,17 +30,17 @@ from backends.onnx_graph.runtime_faults import avoid_fusions
 from backends.onnx_graph.scans import write_scan
 from backends.onnx_graph.sizes import UnboundSymbol
 from backends.onnx_graph.stream import serialize_initializer
-from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph, Node, Output
-from compiler.messages.lowering import (
+from compiler.ops.quantization import FakeQuantize
+from compiler.ops.scan import Scan
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.lowering import (
     DimensionFixed,
     DimensionNotReadable,
     KernelMissing,
     OpsetTooOld,
 )
-from compiler.messages.quantization import NoIntegerOperator
-from compiler.ops.quantization import FakeQuantize
-from compiler.ops.scan import Scan
+from compiler.report.messages.quantization import NoIntegerOperator
 
 
 @dataclass(frozen=True)

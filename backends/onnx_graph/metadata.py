@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from compiler.ir.graph import Frame, Graph, Node
-from compiler.source import Source, Span
+from compiler.report.source import Source, Span
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from compiler.tensor import DType
+from compiler.types.tensor import DType
 
 if TYPE_CHECKING:
     from backends.onnx_graph.builder import GraphBuilder

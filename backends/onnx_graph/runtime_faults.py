@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from backends.onnx_graph.builder import GraphBuilder
 from backends.onnx_graph.integer_form import MOVES
-from compiler.tensor import DType
+from compiler.types.tensor import DType
 
 
 class Harm(Enum):

@@ -12,10 +12,10 @@ import onnx_ir as ir
 from backends.onnx_graph.builder import GraphBuilder, declare_type
 from backends.onnx_graph.live import find_live
 from backends.onnx_graph.runtime_faults import avoid_fusions
-from compiler.dims import Dim
 from compiler.ir.graph import Input, Node
 from compiler.ops.scan import Scan
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
 
 LowerNodes = Callable[[GraphBuilder, Iterable[Node], dict[str, ir.Value]], None]
 """Writes the nodes of a body and adds what they make to the values by name."""

@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from backends.onnx_graph.opsets import find_carried
-from compiler.dims import Dim
-from compiler.tensor import DType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType
 
 Call = tuple[str, Sequence[ir.Value | None], Mapping[str, object]]
 

@@ -10,10 +10,10 @@ from backends.onnx_graph.dtypes import Array
 from backends.onnx_graph.lower import lower_graph
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_graph.opsets import DEFAULT
-from compiler.initializers import Zeros
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Site, Value
 from compiler.ops.base import Op, Types
+from compiler.vocabulary.initializers import Zeros
 
 
 def lower_op(

@@ -11,8 +11,8 @@ import numpy as np
 import onnx_ir as ir
 
 from backends.onnx_graph.dtypes import Array
-from compiler.dims import Dim, Monomial, Quotient, Symbol
-from compiler.tensor import TensorType
+from compiler.types.dims import Dim, Monomial, Quotient, Symbol
+from compiler.types.tensor import TensorType
 
 
 class UnboundSymbol(Exception):

@@ -21,8 +21,8 @@ import onnx
 
 from backends.onnx_graph.builder import Initializer
 from backends.onnx_graph.dtypes import Array, PackedArray
-from compiler.files import replacing
 from compiler.passes.scaled import ScaledArray
+from compiler.system.files import replacing
 
 LARGEST_FILE = 2**31 - 1
 """Protobuf reads no message of this size or more."""

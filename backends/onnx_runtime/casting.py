@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.diagnostics import CompileError
-from compiler.messages.files import LossyCast, NotNumbers
-from compiler.tensor import DType
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.files import LossyCast, NotNumbers
+from compiler.types.tensor import DType
 
 Array = NDArray[Any]
 

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_state
 
 from backends.onnx_runtime.casting import cast_exactly, name_dtype
-from compiler.diagnostics import CompileError
-from compiler.files import parse_json
-from compiler.messages.files import BadInput
-from compiler.messages.verification import DeviceMissing, ModelRefused
-from compiler.messages.wording import list_words
-from compiler.tensor import DType
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.files import BadInput
+from compiler.report.messages.verification import DeviceMissing, ModelRefused
+from compiler.report.messages.wording import list_words
+from compiler.system.files import parse_json
+from compiler.types.tensor import DType
 
 Array = NDArray[Any]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 
-from backends.pytorch.bodies import Call, NetCall
-from backends.pytorch.fold import fold_graphs
-from backends.pytorch.holders import Holders
-from backends.pytorch.index import relative_path
-from backends.pytorch.naming import user_name
-from backends.pytorch.writer import write_class
+from backends.pytorch.classes.bodies import Call, NetCall
+from backends.pytorch.classes.fold import fold_graphs
+from backends.pytorch.fold.holders import Holders
+from backends.pytorch.fold.index import relative_path
+from backends.pytorch.print.writer import write_class
+from backends.pytorch.terms.naming import user_name
 from compiler.ir.graph import Frame, Graph, Node
 
 

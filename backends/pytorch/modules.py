@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from backends.pytorch.document import flat
-from backends.pytorch.expressions import Expressions, literal
-from backends.pytorch.fold import Folded, fold_graphs
+from backends.pytorch.classes.fold import Folded, fold_graphs
 from backends.pytorch.functions import emit_function, function_arguments
-from backends.pytorch.terms import Form, Tree
-from backends.pytorch.writer import sort_settings, write_module
-from compiler.diagnostics import CompileError, Message
+from backends.pytorch.print.document import flat
+from backends.pytorch.print.expressions import Expressions, literal
+from backends.pytorch.print.writer import sort_settings, write_module
+from backends.pytorch.terms.terms import Form, Tree
 from compiler.ir.graph import NO_DEFAULT, Graph
-from compiler.messages.lowering import PathIsAssigned, PathIsWeightAndModule
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.lowering import PathIsAssigned, PathIsWeightAndModule
 
 
 def emit_module(graphs: Sequence[Graph], *, title: str) -> str:

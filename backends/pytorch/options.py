@@ -10,15 +10,15 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import get_args, get_type_hints
 
-from backends.pytorch.merged import Merged
-from backends.pytorch.sizes import SIZE, infer_dim, take_promise
-from backends.pytorch.terms import Hole, Many, Part, Tree, holes, read_term, same_value
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, DimError
+from backends.pytorch.classes.merged import Merged
+from backends.pytorch.classes.sizes import SIZE, infer_dim, take_promise
+from backends.pytorch.terms.terms import Hole, Many, Part, Tree, holes, read_term, same_value
 from compiler.ir.graph import NO_DEFAULT, Node, Value
 from compiler.ir.hint import Hint, hint_names
 from compiler.ops.base import Assume, Op
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import Fault
+from compiler.types.dims import Dim, DimError
+from compiler.types.tensor import TensorType
 
 
 def find_options(item: Merged) -> set[str]:

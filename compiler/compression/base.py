@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from compiler.compression.world import Target, World
-from compiler.diagnostics import Message
 from compiler.ir.graph import Graph
 from compiler.records import dataclass
-from compiler.signature import Described, Registry
-from compiler.source import Span
+from compiler.report.diagnostics import Message
+from compiler.report.source import Span
+from compiler.vocabulary.signature import Described, Registry
 
 Array = NDArray[Any]
 

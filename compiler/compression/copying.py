@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from compiler.dims import Dim
 from compiler.ir.graph import (
     Alias,
     Argument,
@@ -24,6 +23,7 @@ from compiler.ir.graph import (
 from compiler.ir.listings import Record, follow, site_records
 from compiler.ops.scan import Scan
 from compiler.program import TrainedNet
+from compiler.types.dims import Dim
 
 
 def find_sizes(graph: Graph, arguments: Mapping[str, Value]) -> dict[str, Dim]:

@@ -6,9 +6,9 @@ from typing import final
 
 from compiler.compression.world import Target
 from compiler.records import dataclass
-from compiler.signature import Described, Registry
-from compiler.source import Span
+from compiler.report.source import Span
 from compiler.training.settings import refuse
+from compiler.vocabulary.signature import Described, Registry
 
 MOST_THREADS = 512
 """More than any machine has cores for one operator."""

@@ -10,10 +10,10 @@ from compiler.compression.base import CompressionPass, WeightedNet
 from compiler.compression.selecting import KEPT_OUT, is_selected
 from compiler.compression.wording import describe_pass
 from compiler.compression.world import LayerNote
-from compiler.diagnostics import Message
 from compiler.ir.evaluate import Array
-from compiler.messages.effects import PassDoesNothing, PatternWithoutEffect
-from compiler.source import Span
+from compiler.report.diagnostics import Message
+from compiler.report.messages.effects import PassDoesNothing, PatternWithoutEffect
+from compiler.report.source import Span
 
 
 def find_idleness(

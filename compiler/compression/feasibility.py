@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from compiler.compression.figures import WORDS
 from compiler.compression.floors import find_floor
 from compiler.compression.wording import format_value
-from compiler.diagnostics import Message
-from compiler.messages.contracts import CountImpossible, SizeImpossible
 from compiler.program import Bound, Computed, Figure, Program, Quantity, Requirement, Variant
-from compiler.units import format_size
+from compiler.report.diagnostics import Message
+from compiler.report.messages.contracts import CountImpossible, SizeImpossible
+from compiler.types.units import format_size
 
 
 def find_impossible(program: Program) -> Iterator[Message]:

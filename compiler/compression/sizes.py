@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from compiler.compression.world import Target
-from compiler.diagnostics import CompileError
 from compiler.ir.graph import Graph
 from compiler.ir.sizes import SizeSearch
-from compiler.messages.contracts import NoSizesForLatency
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.contracts import NoSizesForLatency
 
 
 def choose_sizes(graph: Graph, target: Target) -> dict[str, int]:

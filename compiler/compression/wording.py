@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable
 from compiler.compression.figures import FIGURES, Kind
 from compiler.compression.requirements import find_figures
 from compiler.program import Bound, Computed, Figure, Quantity, Requirement
-from compiler.signature import Described, write_value
-from compiler.units import format_size
+from compiler.types.units import format_size
+from compiler.vocabulary.signature import Described, write_value
 
 LEAST_PLAIN = 1e-3
 """Numbers below it would be nothing but zeros with four decimals."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from compiler.records import dataclass
-from compiler.source import Span
+from compiler.report.source import Span
 
 if TYPE_CHECKING:
     from compiler.compression.base import CompressionPass, WeightedNet

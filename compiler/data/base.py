@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from compiler.diagnostics import Message
 from compiler.records import dataclass
-from compiler.signature import Described, Registry
-from compiler.source import Span
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Message
+from compiler.report.source import Span
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Described, Registry
 
 
 @dataclass(frozen=True)

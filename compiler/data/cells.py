@@ -35,8 +35,9 @@ from compiler.data.numerals import (
     find_ways,
     measure_alike,
 )
-from compiler.diagnostics import Message
-from compiler.messages.cells import (
+from compiler.records import dataclass
+from compiler.report.diagnostics import Message
+from compiler.report.messages.cells import (
     CategoriesAlike,
     DatesOutOfRange,
     FreeText,
@@ -47,8 +48,7 @@ from compiler.messages.cells import (
     TimesOfDay,
     UnitsDiffer,
 )
-from compiler.records import dataclass
-from compiler.tensor import DType, TensorType
+from compiler.types.tensor import DType, TensorType
 
 WHOLE = TensorType.of("i64", ())
 Samples = tuple[tuple[int, str], ...]

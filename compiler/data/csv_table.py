@@ -20,9 +20,9 @@ from compiler.data.base import SOURCES, Column
 from compiler.data.cells import convert_cells, describe_cells
 from compiler.data.files import find_file, read_text, refuse_file, refuse_setting
 from compiler.data.tables import TextTable, is_read_as_text, write_numbers
-from compiler.diagnostics import Fault
-from compiler.messages.data import OtherSeparator, RaggedRow
 from compiler.records import dataclass
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.data import OtherSeparator, RaggedRow
 from compiler.writing.python import write_path, write_string
 
 LINES_LOOKED_AT = 20

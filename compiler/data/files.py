@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from compiler.diagnostics import Fault, did_you_mean
-from compiler.files import list_names, match_files, name_kind, need_file
-from compiler.messages.data import (
+from compiler.report.diagnostics import Fault, did_you_mean
+from compiler.report.messages.data import (
     BadSetting,
     DataFileBroken,
     DataFileMissing,
     UnknownColumn,
     WrongEncoding,
 )
+from compiler.system.files import list_names, match_files, name_kind, need_file
 
 LARGEST_TEXT = 4 << 30
 """Bytes of a text file that are read, at most."""

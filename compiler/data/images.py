@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.data.files import find_folder, refuse_file, refuse_setting
 from compiler.data.pixels import GREY, SUFFIXES, Header, read_header, read_mask, read_pixels
-from compiler.diagnostics import Fault
-from compiler.files import name_kind
-from compiler.memory import find_available
-from compiler.messages.data import (
+from compiler.records import dataclass
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.data import (
     ImagesDiffer,
     ImagesTurned,
     ImageWithoutMask,
     MaskDiffers,
     NothingInFolder,
 )
-from compiler.messages.memory import DataTooLarge
-from compiler.records import dataclass
-from compiler.tensor import TensorType
+from compiler.report.messages.memory import DataTooLarge
+from compiler.system.files import name_kind
+from compiler.system.memory import find_available
+from compiler.types.tensor import TensorType
 from compiler.writing.python import write_path, write_string
 
 KINDS = f"images ({', '.join(SUFFIXES)})"

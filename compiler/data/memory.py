@@ -23,12 +23,12 @@ from compiler.data.cells import (
 )
 from compiler.data.dates import GAP, ISO, seconds_of
 from compiler.data.narrowing import choose_float, find_large_entry
-from compiler.diagnostics import Fault
-from compiler.messages.cells import ColumnNotHeld
-from compiler.messages.data import ArrayRefused
-from compiler.messages.wording import count
 from compiler.records import dataclass
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.cells import ColumnNotHeld
+from compiler.report.messages.data import ArrayRefused
+from compiler.report.messages.wording import count
+from compiler.types.tensor import DType, TensorType
 from compiler.writing.python import write_string
 
 OBJECTS = "a column of vectors is an array with two axes: `np.stack(frame[name])`"

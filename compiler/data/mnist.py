@@ -17,11 +17,11 @@ from compiler.data.base import SOURCES, Column, DataSource
 from compiler.data.damage import UNREADABLE
 from compiler.data.files import find_folder, refuse_file
 from compiler.data.sizes import check_expansion
-from compiler.diagnostics import Fault, did_you_mean
-from compiler.files import name_kind
-from compiler.messages.data import DataFileMissing
 from compiler.records import dataclass
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import Fault, did_you_mean
+from compiler.report.messages.data import DataFileMissing
+from compiler.system.files import name_kind
+from compiler.types.tensor import TensorType
 from compiler.writing.python import write_path
 
 PARTS = {"train": "train", "test": "t10k"}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.messages.cells import NumberTooLarge
-from compiler.tensor import DType
+from compiler.report.messages.cells import NumberTooLarge
+from compiler.types.tensor import DType
 
 SHARE = 1e-3
 """Rounding by more than this share of the standard deviation loses what a column tells; so does

@@ -19,11 +19,11 @@ from compiler.data.dates import GAP
 from compiler.data.files import find_file, refuse_column, refuse_file
 from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.data.sizes import check_expansion, find_excess
-from compiler.diagnostics import Fault
-from compiler.messages.cells import ColumnNotHeld
-from compiler.messages.data import ArraysDiffer
 from compiler.records import dataclass
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.cells import ColumnNotHeld
+from compiler.report.messages.data import ArraysDiffer
+from compiler.types.tensor import DType, TensorType
 from compiler.writing.python import write_dtype, write_path, write_string
 
 PARTS = ("train", "val", "test")

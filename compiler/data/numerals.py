@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 
 from compiler.records import dataclass
-from compiler.tensor import DType
+from compiler.types.tensor import DType
 
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _SHORT = 18

@@ -18,9 +18,9 @@ from compiler.data.files import find_files, refuse_file
 from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.data.sizes import check_expansion
 from compiler.data.tables import TextTable, write_numbers
-from compiler.messages.cells import ColumnNotHeld, NumberTooLarge
 from compiler.records import dataclass
-from compiler.tensor import DType, TensorType
+from compiler.report.messages.cells import ColumnNotHeld, NumberTooLarge
+from compiler.types.tensor import DType, TensorType
 from compiler.writing.python import write_dtype, write_path, write_string
 
 FLAG = TensorType.of("bool", ())

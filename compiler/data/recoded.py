@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from compiler.data.base import Column, DataSource
 from compiler.data.codes import TrainedWords
-from compiler.diagnostics import Fault
-from compiler.messages.training_runs import OtherWords
 from compiler.records import dataclass
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.training_runs import OtherWords
 
 
 @final

@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 
 import compiler.data as package
 from compiler.data.base import SOURCES, DataSource
-from compiler.signature import Registry
+from compiler.vocabulary.signature import Registry
 
 
 @cache

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from compiler.data.files import refuse_file
-from compiler.memory import find_available
-from compiler.units import format_size
+from compiler.system.memory import find_available
+from compiler.types.units import format_size
 
 ROOM = 256 << 20
 """Bytes that any file may unpack to."""

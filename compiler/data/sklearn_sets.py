@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.data.base import SOURCES, Column, DataSource
-from compiler.diagnostics import Fault, did_you_mean
-from compiler.messages.data import UnknownSet
 from compiler.records import dataclass
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import Fault, did_you_mean
+from compiler.report.messages.data import UnknownSet
+from compiler.types.tensor import TensorType
 from compiler.writing.python import write_string
 
 NUMBER = TensorType.of("f32", ())

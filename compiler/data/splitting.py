@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.records import dataclass
-from compiler.source import Span
+from compiler.report.source import Span
 from compiler.writing.python import write_string
 
 Array = NDArray[Any]

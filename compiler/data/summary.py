@@ -9,9 +9,9 @@ import numpy as np
 
 from compiler.data.base import Column, OpenedSource
 from compiler.data.dates import GAP
-from compiler.messages.cells import ColumnNotHeld, FreeText, MissingCells
 from compiler.ops.base import Array
 from compiler.records import dataclass
+from compiler.report.messages.cells import ColumnNotHeld, FreeText, MissingCells
 
 SHOWN = 3
 """Examples of a column."""

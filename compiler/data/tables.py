@@ -8,8 +8,8 @@ from dataclasses import replace
 from compiler.data.base import Column, DataSource
 from compiler.data.cells import WHOLE, Dialect
 from compiler.data.files import refuse_column, refuse_setting
-from compiler.messages.cells import ColumnNotHeld
 from compiler.records import dataclass
+from compiler.report.messages.cells import ColumnNotHeld
 from compiler.writing.python import write_dtype, write_string
 
 NOWHERE = "the {} of every cell of a column, and no column has this one"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.data.files import find_file, read_text, refuse_file, refuse_setting
 from compiler.records import dataclass
-from compiler.tensor import TensorType
+from compiler.types.tensor import TensorType
 from compiler.writing.python import write_path, write_string
 
 

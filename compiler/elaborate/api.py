@@ -8,11 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
-from compiler.diagnostics import Sink
-from compiler.elaborate.adapters import adapt_net
-from compiler.elaborate.binding import Actual, match_call
-from compiler.elaborate.clauses import BLOCK_CLAUSES, make_net
-from compiler.elaborate.context import (
+from compiler.elaborate.bodies.clauses import BLOCK_CLAUSES, make_net
+from compiler.elaborate.bodies.models import elaborate_layer, elaborate_plain_layer
+from compiler.elaborate.bodies.names import find_unknown_names
+from compiler.elaborate.calls.adapters import adapt_net
+from compiler.elaborate.calls.binding import Actual, match_call
+from compiler.elaborate.calls.frames import make_arguments
+from compiler.elaborate.calls.nets import call_whole_net
+from compiler.elaborate.calls.parameters import bind_parameters
+from compiler.elaborate.calls.signatures import read_signature, sign
+from compiler.elaborate.engine import Elaboration
+from compiler.elaborate.scopes.context import (
     Abandoned,
     Application,
     Body,
@@ -20,17 +26,10 @@ from compiler.elaborate.context import (
     Session,
     Want,
 )
-from compiler.elaborate.engine import Elaboration
-from compiler.elaborate.files import FileNet, FileScope, open_scope
-from compiler.elaborate.frames import make_arguments
-from compiler.elaborate.graphs import GraphState
-from compiler.elaborate.lints import find_unused
-from compiler.elaborate.models import elaborate_layer, elaborate_plain_layer
-from compiler.elaborate.names import find_unknown_names
-from compiler.elaborate.nets import call_whole_net
-from compiler.elaborate.parameters import bind_parameters
-from compiler.elaborate.signatures import read_signature, sign
-from compiler.elaborate.values import (
+from compiler.elaborate.scopes.files import FileNet, FileScope, open_scope
+from compiler.elaborate.scopes.graphs import GraphState
+from compiler.elaborate.scopes.lints import find_unused
+from compiler.elaborate.values.values import (
     POISON,
     BlockLayer,
     Given,
@@ -43,9 +42,10 @@ from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Graph
 from compiler.ops.registry import load_ops
 from compiler.program import Net
-from compiler.source import Span
-from compiler.syntax import Argument, Block, Expr, File, Item, Let, Model, Name, Statement
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import Sink
+from compiler.report.source import Span
+from compiler.text.tree.syntax import Argument, Block, Expr, File, Item, Let, Model, Name, Statement
+from compiler.types.tensor import TensorType
 
 T = TypeVar("T")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compiler.elaborate import expressions, layers, statements
-from compiler.elaborate.clauses import BLOCK_CLAUSES, make_net
-from compiler.elaborate.context import Application, Body, Want
-from compiler.elaborate.files import FileNet, FileScope
-from compiler.elaborate.graphs import GraphState
-from compiler.elaborate.values import Given, Layer, Val
-from compiler.syntax import Expr, Let, Statement
+from compiler.elaborate.bodies import statements
+from compiler.elaborate.bodies.clauses import BLOCK_CLAUSES, make_net
+from compiler.elaborate.evaluate import expressions, layers
+from compiler.elaborate.scopes.context import Application, Body, Want
+from compiler.elaborate.scopes.files import FileNet, FileScope
+from compiler.elaborate.scopes.graphs import GraphState
+from compiler.elaborate.values.values import Given, Layer, Val
+from compiler.text.tree.syntax import Expr, Let, Statement
 
 
 class Elaboration:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from compiler.dims import Dim, DimTooLarge
-from compiler.initializers import Initializer
 from compiler.ir.graph import (
     Alias,
     Assertion,
@@ -23,8 +21,10 @@ from compiler.ir.graph import (
 )
 from compiler.ir.hint import Hint
 from compiler.ops.base import Op
-from compiler.source import Span
-from compiler.tensor import MAX_RANK, TensorType
+from compiler.report.source import Span
+from compiler.types.dims import Dim, DimTooLarge
+from compiler.types.tensor import MAX_RANK, TensorType
+from compiler.vocabulary.initializers import Initializer
 
 MAX_ENTRIES = 2**63 - 1
 """Entries of the largest tensor: more cannot be counted by any backend."""

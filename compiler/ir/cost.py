@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import field
 
-from compiler.dims import Dim
 from compiler.ir.graph import Frame, Graph, Node, Parameter
 from compiler.records import dataclass
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
 
 
 @dataclass

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.dims import Dim
 from compiler.ir.graph import Graph, Input, Node
-from compiler.tensor import DType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType
 
 Array = NDArray[Any]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.dims import Dim
 from compiler.ir.graph import Graph, Node
 from compiler.ir.liveness import find_last_uses
+from compiler.types.dims import Dim
 
 Array = NDArray[Any]
 

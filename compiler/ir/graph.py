@@ -8,15 +8,15 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from compiler.dims import Dim
 from compiler.ir.hint import Hint
 from compiler.records import dataclass
-from compiler.source import Span
-from compiler.tensor import TensorType
+from compiler.report.source import Span
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
 
 if TYPE_CHECKING:
-    from compiler.initializers import Initializer
     from compiler.ops.base import Op
+    from compiler.vocabulary.initializers import Initializer
 
 
 class NoDefault(Enum):

@@ -10,7 +10,6 @@ from typing import Any
 
 from lark import Token, Tree
 
-from compiler.dims import Dim
 from compiler.ir.hint import (
     Hint,
     HintBinary,
@@ -24,7 +23,8 @@ from compiler.ir.hint import (
     HintText,
     HintUnary,
 )
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
 
 Branch = Tree[Token]
 ReadGraph = Callable[[Branch], object]

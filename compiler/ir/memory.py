@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from compiler.diagnostics import CompileError
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.liveness import find_peak
-from compiler.memory import find_available
-from compiler.messages.memory import DataTooLarge, TooMuchWork, ValuesTooLarge, WeightsTooLarge
-from compiler.source import Span
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.memory import (
+    DataTooLarge,
+    TooMuchWork,
+    ValuesTooLarge,
+    WeightsTooLarge,
+)
+from compiler.report.source import Span
+from compiler.system.memory import find_available
+from compiler.types.tensor import DType, TensorType
 
 DRAWING = 2
 """What drawing the numbers of a weight takes besides these, in multiples of its size: they are

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterator
 
-from compiler.dims import Dim
 from compiler.ir.graph import (
     NO_DEFAULT,
     Argument,
@@ -35,8 +34,9 @@ from compiler.ir.hint import (
     HintUnary,
 )
 from compiler.ir.listings import Record, find_listings
-from compiler.source import Span
-from compiler.tensor import DType, TensorType
+from compiler.report.source import Span
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
 
 
 def print_graph(graph: Graph) -> str:

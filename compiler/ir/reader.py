@@ -12,7 +12,6 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedInput
 
 import grammar
-from compiler.initializers import INITIALIZERS
 from compiler.ir.graph import (
     NO_DEFAULT,
     Alias,
@@ -50,8 +49,9 @@ from compiler.ir.literals import (
 )
 from compiler.ops.base import OPS
 from compiler.ops.registry import load_ops
-from compiler.source import Source, Span
-from compiler.tensor import TensorType
+from compiler.report.source import Source, Span
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.initializers import INITIALIZERS
 
 Branch = Tree[Token]
 

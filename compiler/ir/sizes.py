@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from compiler.dims import Dim, Symbol
 from compiler.ir.graph import Graph
+from compiler.types.dims import Dim, Symbol
 
 LARGEST = 1024
 """No size beyond this is tried."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Set
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, equal
 from compiler.ir.graph import Graph, Node, Value
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import Fault
+from compiler.types.dims import Dim, equal
+from compiler.types.tensor import TensorType
 
 
 class InvalidGraph(Exception):

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from compiler.files import need_file, parse_json, replacing
 from compiler.ir.graph import Graph, Parameter
 from compiler.ir.memory import need_weights
-from compiler.tensor import MAX_RANK
+from compiler.system.files import need_file, parse_json, replacing
+from compiler.types.tensor import MAX_RANK
 
 Array = NDArray[Any]
 

@@ -13,9 +13,9 @@ from compiler.ops.axes import need_float
 from compiler.ops.base import NOT_NEGATIVE, OPS, Array, OnnxBuilder
 from compiler.ops.elementwise import Function, erf
 from compiler.ops.layers import given, refuse_option, widen
-from compiler.ops.spelling import Call, In, Leaf, Spelling, Term
 from compiler.records import dataclass
-from compiler.tensor import TensorType
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.spelling import Call, In, Leaf, Spelling, Term
 
 
 class Activation(Function):

@@ -8,18 +8,18 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import WrongDtype
 from compiler.ops.axes import need_number, operand_type
 from compiler.ops.base import NOT_NEGATIVE, OPS, UNLIMITED, Array, Limits, OnnxBuilder, Types
 from compiler.ops.broadcasting import Elementwise, cast, cast_operands, pair_terms, promoted
-from compiler.ops.spelling import In, Infix, Prefix, Spelling
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import WrongDtype
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import In, Infix, Prefix, Spelling
 
 EXPONENT_BITS = 31
 """Bits of the exponents of whole numbers, which are positive."""

@@ -9,14 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, DimError, equal, product
 from compiler.ir.graph import Node
-from compiler.messages.attention_and_losses import (
-    AttentionDoesNotMatch,
-    MaskDoesNotFit,
-    TwoMasks,
-)
 from compiler.ops.axes import need_float, need_rank, operand_type, places
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.coupling import (
@@ -32,10 +25,17 @@ from compiler.ops.coupling import (
 from compiler.ops.creation import LARGEST, write_full
 from compiler.ops.layers import find_place, given, known, widen
 from compiler.ops.magnitudes import grow
-from compiler.ops.spelling import Call, In, Leaf, Spelling, Term
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.attention_and_losses import (
+    AttentionDoesNotMatch,
+    MaskDoesNotFit,
+    TwoMasks,
+)
+from compiler.types.dims import Dim, DimError, equal, product
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Spelling, Term
 
 
 @OPS.register

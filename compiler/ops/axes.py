@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from compiler.diagnostics import Fault, Label, Where
-from compiler.messages.tensor_operands import SizeUnknown, WrongDtype
-from compiler.messages.tensor_shapes import NoSuchAxis, RepeatedAxis, WrongRank
 from compiler.ops.base import OnnxBuilder, Types
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault, Label, Where
+from compiler.report.messages.tensor_operands import SizeUnknown, WrongDtype
+from compiler.report.messages.tensor_shapes import NoSuchAxis, RepeatedAxis, WrongRank
+from compiler.types.tensor import DType, TensorType
 
 
 def operand_type(types: Types, index: int) -> TensorType:

@@ -11,16 +11,16 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.dims import Dim
-from compiler.initializers import Initializer
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Graph, Node
 from compiler.ir.target_range import TargetRange
 from compiler.ops.coupling import Coupling, CutTensor, tie_broadcast
-from compiler.ops.spelling import Spelling
 from compiler.records import dataclass
-from compiler.signature import Described, Direction, Registry
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.initializers import Initializer
+from compiler.vocabulary.signature import Described, Direction, Registry
+from compiler.vocabulary.spelling import Spelling
 
 Array = NDArray[Any]
 Types = Sequence[TensorType | None]

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, equal
 from compiler.ir.graph import Node
-from compiler.messages.tensor_shapes import ShapesDoNotBroadcast
 from compiler.ops.axes import operand_type
 from compiler.ops.base import Array, Assume, OnnxBuilder, Op, Types
-from compiler.ops.spelling import In
-from compiler.tensor import DType, TensorType, promote
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_shapes import ShapesDoNotBroadcast
+from compiler.types.dims import Dim, equal
+from compiler.types.tensor import DType, TensorType, promote
+from compiler.vocabulary.spelling import In
 
 
 class Elementwise(Op):

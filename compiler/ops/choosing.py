@@ -7,9 +7,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import BadOption
 from compiler.ops.axes import need_bool, need_number, operand_type
 from compiler.ops.base import OPS, UNLIMITED, Array, Limits, OnnxBuilder, Types
 from compiler.ops.broadcasting import (
@@ -23,10 +21,12 @@ from compiler.ops.broadcasting import (
     promoted,
 )
 from compiler.ops.layers import need_held
-from compiler.ops.spelling import Call, In, Leaf, Method, Name, Spelling, Term
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType, shorten_integer
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import BadOption
+from compiler.types.tensor import DType, TensorType, shorten_integer
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Method, Name, Spelling, Term
 
 _NO_KERNEL = {DType.I16: DType.I32, DType.BOOL: DType.U8}
 """Dtypes that ONNX Runtime cannot choose between, and what they are chosen in (runtime_faults:

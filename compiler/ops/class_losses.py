@@ -9,12 +9,9 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, equal
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
 from compiler.ir.target_range import PROBABILITY, TargetRange
-from compiler.messages.attention_and_losses import ClassWeightsDoNotFit, TargetDoesNotFit
 from compiler.ops.axes import (
     axes_constant,
     need_prediction,
@@ -40,10 +37,13 @@ from compiler.ops.broadcasting import cast
 from compiler.ops.layers import find_place, given, input_type, need_rate, refuse_option, widen
 from compiler.ops.losses import Reduction, match_shapes, spell_numbers, write_number, write_sum
 from compiler.ops.softmax import log_softmax
-from compiler.ops.spelling import Call, In, Leaf, Method, Spelling, Term
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.attention_and_losses import ClassWeightsDoNotFit, TargetDoesNotFit
+from compiler.types.dims import Dim, equal
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Method, Spelling, Term
 
 
 class ClassLoss(Op):

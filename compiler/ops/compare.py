@@ -18,10 +18,10 @@ from compiler.ops.broadcasting import (
     promote_types,
     promoted,
 )
-from compiler.ops.spelling import In, Infix, Prefix, Spelling
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import In, Infix, Prefix, Spelling
 
 
 class Comparison(Elementwise):

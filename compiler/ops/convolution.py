@@ -9,9 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.dims import Dim, product
 from compiler.ir.graph import Node
-from compiler.module_initializers import ModuleUniform
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.coupling import Coupling, CutTensor, couple_convolution, cut_groups
@@ -29,8 +27,6 @@ from compiler.ops.layers import (
     widen,
 )
 from compiler.ops.magnitudes import measure_terms
-from compiler.ops.spelling import Call, In, Leaf, Own, Spelling, Term
-from compiler.ops.spelling import Sequence as Items
 from compiler.ops.windows import (
     Padding,
     Sizes,
@@ -53,8 +49,12 @@ from compiler.ops.windows import (
     write_windows,
 )
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.types.dims import Dim, product
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.module_initializers import ModuleUniform
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling, Term
+from compiler.vocabulary.spelling import Sequence as Items
 
 
 @OPS.register

@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.dims import Dim, product
 from compiler.records import dataclass
-from compiler.tensor import TensorType
+from compiler.types.dims import Dim, product
+from compiler.types.tensor import TensorType
 
 Array = NDArray[Any]
 Types = Sequence[TensorType | None]

@@ -9,21 +9,21 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, at_most
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import BadOption
 from compiler.ops.axes import operand_type
 from compiler.ops.base import OPS, UNLIMITED, Array, Assume, Limits, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast, literal_dtype
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.coupling import Coupling, CutTensor, cut_shape, result, tie_same
 from compiler.ops.layers import need_held, refuse_option
-from compiler.ops.spelling import Call, Device, In, Leaf, Name, Prefix, Spelling, Term
-from compiler.ops.spelling import Sequence as Items
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType, shorten_integer
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import BadOption
+from compiler.types.dims import Dim, at_most
+from compiler.types.tensor import DType, TensorType, shorten_integer
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, Device, In, Leaf, Name, Prefix, Spelling, Term
+from compiler.vocabulary.spelling import Sequence as Items
 
 Number = int | float | bool
 LARGEST = 4096

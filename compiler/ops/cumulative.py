@@ -9,7 +9,6 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from compiler.dims import Dim
 from compiler.ir.graph import Node
 from compiler.ops.axes import axes_constant, operand_type, resolve_axis, shift_axis, unsqueeze
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
@@ -18,10 +17,11 @@ from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.creation import LARGEST, write_full
 from compiler.ops.magnitudes import measure_terms
 from compiler.ops.reduction import write_products
-from compiler.ops.spelling import In, Leaf, Method, Spelling
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import In, Leaf, Method, Spelling
 
 
 @dataclass(frozen=True)

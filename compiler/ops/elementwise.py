@@ -14,10 +14,10 @@ from compiler.ir.graph import Node
 from compiler.ops.axes import need_number, operand_type
 from compiler.ops.base import NOT_NEGATIVE, OPS, Array, OnnxBuilder, Types
 from compiler.ops.broadcasting import Elementwise, cast
-from compiler.ops.spelling import Call, In, Spelling
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Spelling
 
 
 class Function(Elementwise):

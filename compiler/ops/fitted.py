@@ -8,17 +8,17 @@ from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
-from compiler.dims import Dim
-from compiler.initializers import Ones, Zeros
 from compiler.ir.graph import Node
 from compiler.ops.axes import need_number, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import given, input_type, need_known
-from compiler.ops.spelling import Call, In, Infix, Leaf, Method, Spelling, Term
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.initializers import Ones, Zeros
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Infix, Leaf, Method, Spelling, Term
 
 _WIDE = (DType.F64, DType.I64, DType.I32)
 """What f32 cannot hold."""

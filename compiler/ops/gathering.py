@@ -8,19 +8,27 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, at_most, equal
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import BadOption, DtypesDiffer, SizesDisagree, WrongDtype
-from compiler.messages.tensor_shapes import WrongRank
 from compiler.ops.axes import need_index, operand_type, places, resolve_axis, shift_axis, unsqueeze
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import spell_cast
 from compiler.ops.coupling import Coupling, result, source
 from compiler.ops.creation import LARGEST
-from compiler.ops.spelling import (
+from compiler.records import dataclass
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import (
+    BadOption,
+    DtypesDiffer,
+    SizesDisagree,
+    WrongDtype,
+)
+from compiler.report.messages.tensor_shapes import WrongRank
+from compiler.types.dims import Dim, at_most, equal
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import (
     Call,
     Device,
     In,
@@ -33,9 +41,6 @@ from compiler.ops.spelling import (
     Spelling,
     Term,
 )
-from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
 
 
 def gather_together(

@@ -8,20 +8,20 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim
 from compiler.ir.graph import Node
-from compiler.messages.windows import PoolSizeUnknown
 from compiler.ops.axes import axes_constant, need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.layers import find_place, given, input_type, known, need_least, widen
 from compiler.ops.magnitudes import measure_terms
-from compiler.ops.spelling import Call, In, Leaf, Method, Spelling
 from compiler.ops.windows import Sizes, need_layout, spell_sizes, spread
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.windows import PoolSizeUnknown
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Method, Spelling
 
 
 class GlobalPool(Op):

@@ -8,10 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, equal, product
 from compiler.ir.graph import Node
-from compiler.messages.layers import NoVariance
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.coupling import (
@@ -49,12 +46,15 @@ from compiler.ops.normalization import (
     write_affine,
     write_normalized,
 )
-from compiler.ops.spelling import Call, In, Leaf, Own, Spelling
-from compiler.ops.spelling import Sequence as Items
 from compiler.ops.windows import need_layout
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.layers import NoVariance
+from compiler.types.dims import Dim, equal, product
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling
+from compiler.vocabulary.spelling import Sequence as Items
 
 
 @OPS.register

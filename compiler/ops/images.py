@@ -8,15 +8,18 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, DimError, equal
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import BadOption, SizesDisagree
 from compiler.ops.axes import need_float, need_rank, operand_type, places, resolve_axis, shift_axis
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.coupling import Coupling, Factors, inner, result, source, tie_same
-from compiler.ops.spelling import (
+from compiler.records import dataclass
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import BadOption, SizesDisagree
+from compiler.types.dims import Dim, DimError, equal
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import (
     Call,
     Device,
     In,
@@ -28,10 +31,7 @@ from compiler.ops.spelling import (
     Spelling,
     Term,
 )
-from compiler.ops.spelling import Sequence as Items
-from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.vocabulary.spelling import Sequence as Items
 
 
 def _need_factor(op: str, factor: int) -> None:

@@ -8,28 +8,28 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, at_most
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import (
-    BadOption,
-    EmptySlice,
-    IndexOutside,
-    IndicesApart,
-    TooManyIndices,
-)
 from compiler.ops.axes import need_index, operand_type, places, squeeze, unsqueeze
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import broadcast_shapes
 from compiler.ops.coupling import Coupling, CutTensor, Part, Port, result, source
 from compiler.ops.gathering import TakeAlong, gather_together
 from compiler.ops.items import IndexItem, NewAxis, Rest, SliceItem, TensorIndex
-from compiler.ops.spelling import In, Leaf, Name, SliceTerm, Spelling, Term
-from compiler.ops.spelling import Index as IndexTerm
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import (
+    BadOption,
+    EmptySlice,
+    IndexOutside,
+    IndicesApart,
+    TooManyIndices,
+)
+from compiler.types.dims import Dim, at_most
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import In, Leaf, Name, SliceTerm, Spelling, Term
+from compiler.vocabulary.spelling import Index as IndexTerm
 
 END = np.iinfo(np.int64).max
 FULL = SliceItem()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import final
 
-from compiler.dims import Dim
 from compiler.records import dataclass
+from compiler.types.dims import Dim
 
 
 @final

@@ -8,12 +8,8 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, equal
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import BadOption, UnevenSplit
-from compiler.messages.tensor_shapes import CannotJoin
-from compiler.ops import coupling, spelling
+from compiler.ops import coupling
 from compiler.ops.axes import (
     known_size,
     need_rank,
@@ -26,10 +22,15 @@ from compiler.ops.axes import (
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast_operands, promote_types, promoted
 from compiler.ops.coupling import Coupling, CutTensor, result, source
-from compiler.ops.spelling import Call, In, Index, Leaf, Method, Spelling, Term
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import BadOption, UnevenSplit
+from compiler.report.messages.tensor_shapes import CannotJoin
+from compiler.types.dims import Dim, equal
+from compiler.types.tensor import TensorType
+from compiler.vocabulary import spelling
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Index, Leaf, Method, Spelling, Term
 
 
 def _check_alike(

@@ -7,18 +7,18 @@ from typing import NoReturn
 
 import numpy as np
 
-from compiler.diagnostics import Fault, Label, Where
-from compiler.dims import Dim, equal
 from compiler.ir.graph import Node
-from compiler.messages.layers import (
+from compiler.ops.axes import operand_type
+from compiler.ops.base import Array, Op, Types, Weight
+from compiler.report.diagnostics import Fault, Label, Where
+from compiler.report.messages.layers import (
     ChannelsDoNotMatch,
     OptionOutOfRange,
     WeightDoesNotFit,
     WeightShapeUnknown,
 )
-from compiler.ops.axes import operand_type
-from compiler.ops.base import Array, Op, Types, Weight
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim, equal
+from compiler.types.tensor import DType, TensorType
 
 
 def find_place(where: Where, index: int, type: TensorType) -> Label:

@@ -8,10 +8,8 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.dims import Dim, product
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
-from compiler.module_initializers import ModuleEmbedding, ModuleUniform
 from compiler.ops.axes import need_float, need_index, need_rank, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.coupling import Coupling, CutTensor, Reading, result, source, tie_same
@@ -27,10 +25,12 @@ from compiler.ops.layers import (
     widen,
 )
 from compiler.ops.magnitudes import measure_terms
-from compiler.ops.spelling import Call, In, Leaf, Own, Spelling, Term
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim, product
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.module_initializers import ModuleEmbedding, ModuleUniform
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling, Term
 
 
 @OPS.register

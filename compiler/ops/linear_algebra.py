@@ -7,10 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, equal, product
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import BadEquation, DtypesDiffer, SizesDisagree
 from compiler.ops.axes import need_number, need_rank, operand_type, places
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import broadcast_shapes, cast, cast_operands
@@ -18,10 +15,13 @@ from compiler.ops.choosing import spell_cast
 from compiler.ops.coupling import Coupling, Port, Reading, result, source, tie_broadcast
 from compiler.ops.magnitudes import measure_terms
 from compiler.ops.reduction import write_whole_sum
-from compiler.ops.spelling import Call, In, Infix, Leaf, Spelling, Term
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import BadEquation, DtypesDiffer, SizesDisagree
+from compiler.types.dims import Dim, equal, product
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Infix, Leaf, Spelling, Term
 
 
 def whole_kernel_dtype(dtype: DType) -> DType:

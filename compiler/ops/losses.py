@@ -8,19 +8,19 @@ from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, equal
 from compiler.ir.graph import Node
-from compiler.messages.attention_and_losses import TargetDoesNotFit
 from compiler.ops.axes import need_prediction, operand_type, places
 from compiler.ops.base import NOT_NEGATIVE, OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import given, input_type, refuse_option, widen
-from compiler.ops.spelling import Attribute, Call, In, Leaf, Method, Spelling, Term
-from compiler.ops.spelling import Sequence as Items
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.attention_and_losses import TargetDoesNotFit
+from compiler.types.dims import Dim, equal
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Attribute, Call, In, Leaf, Method, Spelling, Term
+from compiler.vocabulary.spelling import Sequence as Items
 
 Reduction = Literal["mean", "sum", "none"]
 

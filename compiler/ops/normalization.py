@@ -8,7 +8,6 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from compiler.ir.graph import Node
-from compiler.module_initializers import ModuleConstant
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
 from compiler.ops.base import (
     NOT_NEGATIVE,
@@ -35,12 +34,13 @@ from compiler.ops.layers import (
     widen,
 )
 from compiler.ops.magnitudes import measure_norm
-from compiler.ops.spelling import Call, In, Leaf, Name, Own, Spelling, Term
-from compiler.ops.spelling import Sequence as Items
 from compiler.ops.windows import need_layout
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.module_initializers import ModuleConstant
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Name, Own, Spelling, Term
+from compiler.vocabulary.spelling import Sequence as Items
 
 
 def center(x: Array, axes: tuple[int, ...]) -> Array:

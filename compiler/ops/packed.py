@@ -7,9 +7,7 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from compiler.dims import Dim
 from compiler.ir.graph import Node
-from compiler.module_initializers import ModuleConstant
 from compiler.ops.axes import need_float, need_rank, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.layers import (
@@ -23,7 +21,13 @@ from compiler.ops.layers import (
     refuse_option,
 )
 from compiler.ops.magnitudes import grow
-from compiler.ops.spelling import (
+from compiler.ops.stored import need_bits
+from compiler.records import dataclass
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.module_initializers import ModuleConstant
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import (
     Call,
     In,
     Index,
@@ -36,10 +40,6 @@ from compiler.ops.spelling import (
     Spelling,
     Term,
 )
-from compiler.ops.stored import need_bits
-from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
 
 
 def quantize_dynamically(x: Array) -> tuple[Array, Array, Array]:

@@ -8,21 +8,21 @@ from typing import Any, Literal, Self, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, at_most
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import BadOption
-from compiler.messages.tensor_shapes import WrongRank
-from compiler.ops import spelling
 from compiler.ops.axes import axes_constant, need_float, operand_type, places
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.coupling import Coupling, CutTensor, Part, result, source, tie_same
 from compiler.ops.layers import known, need_held, refuse_option
-from compiler.ops.spelling import Call, In, Leaf, Spelling
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import BadOption
+from compiler.report.messages.tensor_shapes import WrongRank
+from compiler.types.dims import Dim, at_most
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary import spelling
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Spelling
 
 _ONNX_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
 _NUMPY_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}

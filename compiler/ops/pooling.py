@@ -9,16 +9,12 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, at_most
 from compiler.ir.graph import Node
-from compiler.messages.windows import PaddingUndecided
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.layers import given, input_type, need_least, refuse_option, widen
 from compiler.ops.magnitudes import measure_terms
-from compiler.ops.spelling import Call, In, Leaf, Spelling, Term
 from compiler.ops.windows import (
     Sizes,
     Window,
@@ -36,8 +32,12 @@ from compiler.ops.windows import (
     write_windows,
 )
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.windows import PaddingUndecided
+from compiler.types.dims import Dim, at_most
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Spelling, Term
 
 
 class WindowPool(Op):

@@ -7,12 +7,9 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import equal
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
 from compiler.ir.target_range import PROBABILITY, TargetRange
-from compiler.messages.attention_and_losses import ClassWeightsDoNotFit
 from compiler.ops.activation import softplus
 from compiler.ops.axes import need_rank, operand_type
 from compiler.ops.base import (
@@ -27,10 +24,13 @@ from compiler.ops.base import (
 )
 from compiler.ops.layers import find_place
 from compiler.ops.losses import PairLoss, Reduction, spell_numbers, write_number
-from compiler.ops.spelling import In, Leaf, Method, Term
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.attention_and_losses import ClassWeightsDoNotFit
+from compiler.types.dims import equal
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import In, Leaf, Method, Term
 
 
 @OPS.register

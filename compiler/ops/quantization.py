@@ -7,15 +7,15 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from compiler.initializers import Ones, Zeros
 from compiler.ir.graph import Node
 from compiler.ops.axes import need_float, operand_type, resolve_axis
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.layers import given, input_type, need_known, need_weights, owns_weights
-from compiler.ops.spelling import Call, In, Leaf, Own, Spelling
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.initializers import Ones, Zeros
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling
 
 IntegerName = Literal["i4", "u4", "i8", "u8"]
 Form = Literal["qdq", "qoperator"]

@@ -8,18 +8,18 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, at_most
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import BadOption
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.creation import LARGEST
 from compiler.ops.layers import need_held
-from compiler.ops.spelling import Call, Device, Leaf, Spelling, Term
 from compiler.records import dataclass
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import BadOption
+from compiler.types.dims import Dim, at_most
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.spelling import Call, Device, Leaf, Spelling, Term
 
 
 def _refuse(op: str, option: str, reason: str) -> Fault:

@@ -9,10 +9,7 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import BadOption
 from compiler.ops.axes import (
     axes_constant,
     count_axes,
@@ -37,10 +34,13 @@ from compiler.ops.base import (
 from compiler.ops.broadcasting import cast
 from compiler.ops.coupling import Coupling, Reading, result, source
 from compiler.ops.magnitudes import measure_terms
-from compiler.ops.spelling import In, Leaf, Method, Spelling, Term
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import BadOption
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import In, Leaf, Method, Spelling, Term
 
 
 @dataclass(frozen=True)

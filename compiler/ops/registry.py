@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 
 import compiler.ops as package
 from compiler.ops.base import OPS, Op
-from compiler.signature import Registry
+from compiler.vocabulary.signature import Registry
 
 
 @cache

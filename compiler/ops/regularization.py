@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, final
 
-from compiler.dims import Dim
 from compiler.ir.graph import Node
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.layers import given, need_rate
-from compiler.ops.spelling import Call, In, Leaf, Name, Spelling
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Name, Spelling
 
 
 @OPS.register

@@ -8,17 +8,17 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import BadOption
 from compiler.ops.axes import operand_type, resolve_axis, shift_axis, unsqueeze
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.coupling import Coupling, Factors, inner, result, source, tie_moved, tie_same
-from compiler.ops.spelling import In, Leaf, Method, Spelling
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import BadOption
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import In, Leaf, Method, Spelling
 
 
 def _need_times(op: str, times: Sequence[int | Dim]) -> None:

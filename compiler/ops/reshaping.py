@@ -8,21 +8,21 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, DimError, equal, product
 from compiler.ir.graph import Node
 from compiler.ir.hint import hint_names
-from compiler.messages.tensor_operands import BadOption
-from compiler.messages.tensor_shapes import ElementsDiffer, NoWholeRest
-from compiler.ops import spelling
 from compiler.ops.axes import operand_type, places, resolve_axis, shift_axis
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.coupling import Coupling, CutTensor, cut_shape, factor_shapes
 from compiler.ops.items import Rest, ShapeItem
-from compiler.ops.spelling import Call, In, Leaf, Method, Spelling, Term
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import BadOption
+from compiler.report.messages.tensor_shapes import ElementsDiffer, NoWholeRest
+from compiler.types.dims import Dim, DimError, equal, product
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary import spelling
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Method, Spelling, Term
 
 Shape = tuple[Dim, ...]
 

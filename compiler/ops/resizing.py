@@ -9,20 +9,20 @@ from typing import Any, Literal, Self, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, at_most
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import BadOption, WrongDtype
-from compiler.messages.tensor_shapes import WrongRank
-from compiler.ops import spelling
 from compiler.ops.axes import operand_type, places, squeeze, unsqueeze
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.interpolation import Axis, interpolate
-from compiler.ops.spelling import Call, In, Index, Leaf, Name, Spelling, Term
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import BadOption, WrongDtype
+from compiler.report.messages.tensor_shapes import WrongRank
+from compiler.types.dims import Dim, at_most
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary import spelling
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Index, Leaf, Name, Spelling, Term
 
 Mode = Literal["nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic"]
 _SPACE = {"bilinear": 2, "trilinear": 3, "bicubic": 2}

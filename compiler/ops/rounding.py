@@ -11,7 +11,7 @@ from compiler.ops.axes import need_float
 from compiler.ops.base import NOT_NEGATIVE, OPS, Array, OnnxBuilder, Types
 from compiler.ops.elementwise import Function
 from compiler.records import dataclass
-from compiler.tensor import DType, TensorType
+from compiler.types.tensor import DType, TensorType
 
 
 class Rounding(Function):

@@ -8,13 +8,13 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from compiler.dims import Dim
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Input, Node, Output, Value
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
-from compiler.ops.spelling import Spelling
 from compiler.records import dataclass
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.spelling import Spelling
 
 
 @OPS.register

@@ -8,11 +8,7 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, equal
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import BadOption
-from compiler.messages.tensor_shapes import CannotExpand, NotSizeOne
 from compiler.ops.axes import (
     axes_constant,
     count_axes,
@@ -27,10 +23,14 @@ from compiler.ops.axes import (
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.coupling import Coupling, CutTensor, cut_shape, tie_moved, tie_same
 from compiler.ops.reshaping import shape_text
-from compiler.ops.spelling import In, Leaf, Method, Spelling
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import BadOption
+from compiler.report.messages.tensor_shapes import CannotExpand, NotSizeOne
+from compiler.types.dims import Dim, equal
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import In, Leaf, Method, Spelling
 
 
 @OPS.register

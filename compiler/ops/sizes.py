@@ -7,15 +7,15 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.dims import Dim
 from compiler.ir.graph import Node
 from compiler.ops.axes import squeeze
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import torch_dtype
-from compiler.ops.spelling import Call, Device, Leaf, Spelling
 from compiler.records import dataclass
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.spelling import Call, Device, Leaf, Spelling
 
 
 @OPS.register

@@ -7,11 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, DimError
 from compiler.ir.graph import Node
-from compiler.messages.layers import HalvesDiffer
-from compiler.module_initializers import ModuleConstant
 from compiler.ops.activation import Activation, sigmoid, softplus, write_number
 from compiler.ops.axes import need_float, need_rank, operand_type, resolve_axis, shift_axis
 from compiler.ops.base import NOT_NEGATIVE, OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
@@ -26,10 +22,14 @@ from compiler.ops.layers import (
     refuse_option,
     widen,
 )
-from compiler.ops.spelling import Call, In, Leaf, Own, Spelling, Term
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.layers import HalvesDiffer
+from compiler.types.dims import Dim, DimError
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.module_initializers import ModuleConstant
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling, Term
 
 
 @OPS.register

@@ -8,16 +8,16 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from compiler.dims import Dim
 from compiler.ir.graph import Node
 from compiler.ops.axes import need_float, operand_type, resolve_axis, shift_axis
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.layers import given, widen
-from compiler.ops.spelling import Call, In, Leaf, Spelling
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Spelling
 
 
 class AxisShares(Op):

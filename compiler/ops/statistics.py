@@ -10,10 +10,7 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, product
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import BadOption
 from compiler.ops.axes import (
     axes_constant,
     count_axes,
@@ -28,10 +25,13 @@ from compiler.ops.broadcasting import cast
 from compiler.ops.coupling import Coupling, Reading, source, tie_moved, tie_same
 from compiler.ops.normalization import center, subtract_mean
 from compiler.ops.reduction import Reduction, reduce_axes
-from compiler.ops.spelling import Call, In, Leaf, Method, Name, Spelling, Term
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import BadOption
+from compiler.types.dims import Dim, product
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, In, Leaf, Method, Name, Spelling, Term
 
 
 @dataclass(frozen=True)

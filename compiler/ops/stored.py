@@ -7,19 +7,19 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.diagnostics import Fault
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
-from compiler.messages.tensor_operands import WrongDtype
 from compiler.ops.axes import need_float, need_rank, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import broadcast_shapes
 from compiler.ops.choosing import spell_cast
 from compiler.ops.layers import given, need_least, refuse_option
-from compiler.ops.spelling import In, Index, Infix, Method, Spelling
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.tensor_operands import WrongDtype
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import In, Index, Infix, Method, Spelling
 
 BYTES = 800
 """About what the nodes that unpack a sparse weight take in a file, with their names and lines of

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
-from compiler.dims import Dim
 from compiler.ir.graph import Node
 from compiler.ops.axes import need_rank, operand_type
 from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
@@ -15,10 +14,11 @@ from compiler.ops.broadcasting import cast
 from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.creation import LARGEST, check_sizes, write_full
 from compiler.ops.layers import need_held
-from compiler.ops.spelling import Call, Device, In, Leaf, Method, Name, Spelling
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand
+from compiler.vocabulary.spelling import Call, Device, In, Leaf, Method, Name, Spelling
 
 
 @OPS.register

@@ -8,21 +8,21 @@ from typing import Literal
 
 import numpy as np
 
-from compiler.diagnostics import Fault, Label
-from compiler.dims import Dim, at_most, product
 from compiler.ir.graph import NO_DEFAULT
-from compiler.messages.windows import (
+from compiler.ops.base import Array, Assume
+from compiler.ops.layers import refuse_option
+from compiler.records import dataclass
+from compiler.report.diagnostics import Fault, Label
+from compiler.report.messages.windows import (
     NothingLeft,
     PaddingUndecided,
     WindowTooLarge,
     WrongCount,
     WrongLayout,
 )
-from compiler.ops.base import Array, Assume
-from compiler.ops.layers import refuse_option
-from compiler.ops.spelling import Leaf
-from compiler.records import dataclass
-from compiler.tensor import TensorType
+from compiler.types.dims import Dim, at_most, product
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.spelling import Leaf
 
 Sizes = int | tuple[int, ...]
 Padding = int | tuple[int, ...] | Literal["same", "valid"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from compiler.dims import Dim
 from compiler.ir.graph import Node, Value
 from compiler.ops.attention import ScaledDotProductAttention
 from compiler.ops.base import Op
@@ -19,6 +18,7 @@ from compiler.ops.regularization import Dropout
 from compiler.ops.reshaping import Flatten, Reshape
 from compiler.ops.shaping import Permute, Transpose
 from compiler.ops.softmax import LogSoftmax, Softmax
+from compiler.types.dims import Dim
 
 Trace = tuple[int | None, ...]
 """For each input the axis whose entry i alone the output's entry i needs; None for an input

@@ -7,10 +7,10 @@ from typing import final
 
 import numpy as np
 
-from compiler.dims import Dim
 from compiler.ir.graph import Graph, Node, Value
 from compiler.passes.base import Array, Context, Pass
 from compiler.passes.rewrite import Rewriter
+from compiler.types.dims import Dim
 
 
 @final

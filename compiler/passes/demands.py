@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from compiler.dims import Dim
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ops.indexing import FULL, Entry, Index, lay_out
 from compiler.ops.items import SliceItem
 from compiler.passes.axes import trace_axis
+from compiler.types.dims import Dim
 
 
 @dataclass(frozen=True)

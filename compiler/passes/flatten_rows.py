@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import final
 
-from compiler.dims import Dim, product
 from compiler.ir.graph import Graph, Node, Site, Value
 from compiler.ops.base import Op
 from compiler.ops.joining import Chunk, Concat, Split
@@ -23,6 +22,7 @@ from compiler.ops.softmax import LogSoftmax, Softmax
 from compiler.passes.axes import trace_axis
 from compiler.passes.base import Context, Pass
 from compiler.passes.rewrite import Rewriter
+from compiler.types.dims import Dim, product
 
 Layer = Dense | DynamicDense | PackedDense
 

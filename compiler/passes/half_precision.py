@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.diagnostics import Fault
 from compiler.ir.graph import Graph, Node, Output, Parameter, Site, Value
 from compiler.ops.choosing import Cast
 from compiler.ops.creation import Constant
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.types.tensor import DType, TensorType
 
 Array = NDArray[Any]
 

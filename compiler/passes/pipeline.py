@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from compiler.diagnostics import CompileError
 from compiler.ir.graph import Graph
 from compiler.ir.verify import verify_graph
-from compiler.messages.verification import PassMadeNan
 from compiler.passes.activate_before_pool import ActivateBeforePool
 from compiler.passes.base import Context, Pass
 from compiler.passes.common_subexpressions import CommonSubexpressions
@@ -21,6 +19,8 @@ from compiler.passes.merge_adapters import MergeAdapters
 from compiler.passes.scaled import ScaledArray
 from compiler.passes.slice_pull_up import SlicePullUp
 from compiler.passes.split_projections import SplitProjections
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.verification import PassMadeNan
 
 CLEAN_PASSES: tuple[Pass, ...] = (
     # First, so that no other pass works on what is thrown away.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from compiler.dims import Dim
-from compiler.initializers import Initializer, Zeros
 from compiler.ir.graph import Condition, Graph, Node, Parameter, Value
 from compiler.ops.base import Op
 from compiler.passes.base import Array
 from compiler.passes.scaled import ScaledArray
-from compiler.tensor import TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.initializers import Initializer, Zeros
 
 
 class Rewriter:

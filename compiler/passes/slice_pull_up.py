@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import final
 
-from compiler.dims import Dim
 from compiler.ir.graph import Graph, Node, Site, Value
 from compiler.ops.base import Op
 from compiler.ops.indexing import FULL, Index
@@ -19,6 +18,7 @@ from compiler.passes.axes import cut_op, trace_axis
 from compiler.passes.base import Context, Pass
 from compiler.passes.demands import Demand, find_demands, read_slice
 from compiler.passes.rewrite import Rewriter
+from compiler.types.dims import Dim
 
 
 @final

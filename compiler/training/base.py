@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from compiler.ir.target_range import TargetRange
 from compiler.records import dataclass
-from compiler.signature import Described, Direction, Registry
-from compiler.tensor import TensorType
 from compiler.training.duration import Duration
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.signature import Described, Direction, Registry
 
 Batches = Sequence[tuple[int, Sequence[NDArray[Any] | None]]]
 """The batches of a split: the rows of each, and the operands of a metric."""

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import TensorType
 from compiler.training.base import Batches, Direction, Metric, MetricCode
 from compiler.training.weighting import Names
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.signature import Operand
 
 Array = NDArray[Any]
 T = TypeVar("T")

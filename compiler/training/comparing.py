@@ -8,11 +8,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim, equal
-from compiler.messages.items import MetricArguments
 from compiler.ops.axes import resolve_axis
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.items import MetricArguments
+from compiler.types.dims import Dim, equal
+from compiler.types.tensor import DType, TensorType
 
 
 def refuse(metric: str, reason: str, advice: str = "", operand: int = 0) -> Fault:

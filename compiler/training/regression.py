@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.records import dataclass
-from compiler.signature import Operand
-from compiler.tensor import TensorType
 from compiler.training.base import METRICS, Direction, Metric, MetricCode
 from compiler.training.batch_mean import BatchMean
 from compiler.training.comparing import average, refuse, require_same_shape
 from compiler.training.weighting import Comparison, Names, compare
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.signature import Operand
 
 Array = NDArray[Any]
 COMPARED = compare("prediction", "target")

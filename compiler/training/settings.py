@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from compiler.diagnostics import Fault
-from compiler.messages.items import SettingRange, SettingsDisagree
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.items import SettingRange, SettingsDisagree
 from compiler.training.duration import Duration
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.ir.target_range import TargetRange
-from compiler.signature import Operand, write_value
-from compiler.tensor import DType, TensorType
 from compiler.training.base import Metric
 from compiler.training.comparing import average, find_class_axis, refuse
 from compiler.training.settings import refuse as refuse_setting
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.signature import Operand, write_value
 
 Array = NDArray[Any]
 Arrays = Sequence[Array | None]

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from compiler.tensor import DType
+from compiler.types.tensor import DType
 
 WIDTH = 88
 """Columns of generated code."""

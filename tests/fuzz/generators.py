@@ -12,10 +12,10 @@ from pathlib import Path
 from lark import Lark
 from lark.grammar import Rule, Terminal
 
-from compiler.diagnostics import MESSAGES
-from compiler.messages import load_messages
 from compiler.ops.registry import load_ops
-from compiler.units import UNITS
+from compiler.report.diagnostics import MESSAGES
+from compiler.report.messages import load_messages
+from compiler.types.units import UNITS
 from grammar.table import GRAMMAR, load_table
 from tests.fuzz.hostile import make_hostile
 from tests.fuzz.programs import make_program

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from compiler.diagnostics import Sink
 from compiler.driver import check_source
-from compiler.format import format_source
-from compiler.parse import parse
 from compiler.program import Program
-from compiler.render import render, render_json
-from compiler.source import Source
+from compiler.report.diagnostics import Sink
+from compiler.report.render import render, render_json
+from compiler.report.source import Source
+from compiler.text.format.format import format_source
+from compiler.text.parse import parse
 from tests.fuzz.commands import run_commands
 from tests.fuzz.generators import make_text
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from compiler.data.registry import load_sources
-from compiler.initializers import INITIALIZERS
 from compiler.ops.registry import load_ops
-from compiler.signature import Described, Option
 from compiler.training.base import METRICS, OPTIMIZERS, SCHEDULES
 from compiler.training.registry import load_training
+from compiler.vocabulary.initializers import INITIALIZERS
+from compiler.vocabulary.signature import Described, Option
 
 DTYPES = ["f32", "f32", "f32", "f16", "bf16", "i64", "u8", "bool", "tensor"]
 DIMS = ["batch", "n", "h", "1", "2", "3", "4", "8", "0", "2 * n", "n + 1", "_", "..."]

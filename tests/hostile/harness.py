@@ -15,12 +15,12 @@ from random import Random
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-from backends.pytorch import forward
-from backends.pytorch.script import measuring
-from backends.pytorch.script.write import write_training
-from compiler.diagnostics import Sink
+from backends.pytorch.print import forward
+from backends.pytorch.train import measuring
+from backends.pytorch.train.write import write_training
 from compiler.driver import check
-from compiler.render import render
+from compiler.report.diagnostics import Sink
+from compiler.report.render import render
 from compiler.writing.python import WIDTH
 from tests.hostile.specs import Spec, write_hostile, write_plain
 

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from backends.onnx_runtime.tolerance import ROUNDINGS, STEP
-from compiler.dims import Dim
+from backends.verification.tolerance import ROUNDINGS, STEP
 from compiler.ir.graph import Frame, Node, Site, Value
 from compiler.ops.base import Array, Op
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
 
 LAWS = settings(
     max_examples=int(os.environ.get("LAWS_EXAMPLES", "20")),

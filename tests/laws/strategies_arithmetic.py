@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from compiler.ops.base import OPS, Array
 from compiler.ops.choosing import Cast, Clip, Where
-from compiler.tensor import DType
+from compiler.types.tensor import DType
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
 
 FLOATS = ("float32", "float64", "float16")

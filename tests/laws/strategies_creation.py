@@ -7,12 +7,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from compiler.dims import Dim
 from compiler.ops.base import OPS
 from compiler.ops.creation import Constant, Full, OnesLike, ZerosLike
 from compiler.ops.ranges import Arange, Linspace
 from compiler.ops.sizes import Size
-from compiler.tensor import DType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
 from tests.laws.strategies_arithmetic import NUMBERS
 from tests.laws.strategies_reduction import draw_symbols

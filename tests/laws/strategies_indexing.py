@@ -12,7 +12,7 @@ from compiler.ops.gathering import Gather, OneHot, Put, TakeAlong
 from compiler.ops.indexing import Index
 from compiler.ops.items import IndexItem, NewAxis, Rest, SliceItem, TensorIndex
 from compiler.ops.triangles import Causal, Tril, Triu
-from compiler.tensor import DType
+from compiler.types.tensor import DType
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
 from tests.laws.strategies_arithmetic import NUMBERS
 from tests.laws.strategies_reduction import draw_symbols

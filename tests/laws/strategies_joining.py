@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from compiler.dims import Dim
 from compiler.ops.joining import Chunk, Concat, Split, Stack, Unbind
+from compiler.types.dims import Dim
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
 from tests.laws.strategies_arithmetic import NUMBERS
 from tests.laws.strategies_reduction import draw_symbols

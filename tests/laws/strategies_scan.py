@@ -10,7 +10,7 @@ from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Graph, Site
 from compiler.ops.arithmetic import Add, Mul
 from compiler.ops.scan import Scan
-from compiler.tensor import TensorType
+from compiler.types.tensor import TensorType
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
 
 

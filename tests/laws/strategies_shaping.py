@@ -7,11 +7,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from compiler.dims import Dim, product
 from compiler.ops.items import Rest, ShapeItem
 from compiler.ops.repeating import Repeat, RepeatInterleave
 from compiler.ops.reshaping import Flatten, Reshape
 from compiler.ops.shaping import Expand, Flip, Permute, Squeeze, Transpose, Unsqueeze
+from compiler.types.dims import Dim, product
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
 from tests.laws.strategies_arithmetic import NUMBERS
 from tests.laws.strategies_reduction import draw_axes, draw_symbols

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.onnx_graph.kernels import NO_DOUBLE, ONLY_SINGLE
-from compiler.diagnostics import CompileError, Fault
-from compiler.dims import Dim
-from compiler.messages.lowering import KernelMissing
 from compiler.ops.base import OPS, Op
 from compiler.ops.quantization import FakeQuantize
 from compiler.ops.registry import load_ops
-from compiler.tensor import DType, TensorType
+from compiler.report.diagnostics import CompileError, Fault
+from compiler.report.messages.lowering import KernelMissing
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
 from tests.laws.harness import (
     LAWS,
     Applied,

@@ -9,13 +9,13 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from compiler.diagnostics import Sink
 from compiler.driver import check
 from compiler.ir.evaluate import evaluate
 from compiler.ops.base import OPS
 from compiler.ops.registry import load_ops
 from compiler.program import MetricUse, Train
-from compiler.training.loss_parts import measure_loss
+from compiler.report.diagnostics import Sink
+from compiler.rows.loss_parts import measure_loss
 from tests.metric_code import run_batches
 
 ROWS = 23

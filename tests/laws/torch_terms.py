@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backends.pytorch.helpers import HELPERS
-from compiler.dims import Dim
-from compiler.ops import spelling
+from backends.pytorch.terms.helpers import HELPERS
 from compiler.ops.base import Array
-from compiler.tensor import DType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType
+from compiler.vocabulary import spelling
 
 ROOTS: dict[str, Any] = {"torch": torch, "nn": nn, "F": nn.functional, "math": __import__("math")}
 _SEEN = {"torch": torch, "Tensor": Tensor, "nn": nn, "F": nn.functional, "Any": Any}

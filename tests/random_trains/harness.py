@@ -26,13 +26,13 @@ import torch
 from numpy.typing import NDArray
 
 from backends.onnx_runtime.session import Device
-from backends.pytorch import running, tuning
-from compiler.data.loading import load_data
-from compiler.data.validation import validate_data
-from compiler.diagnostics import CompileError, Message, Severity, Sink
+from backends.pytorch.run import running, tuning
 from compiler.driver import check
 from compiler.program import Deploy, Program
-from compiler.render import render
+from compiler.report.diagnostics import CompileError, Message, Severity, Sink
+from compiler.report.render import render
+from compiler.rows.loading import load_data
+from compiler.rows.validation import validate_data
 from tests.random_trains.scores import Loss
 from tests.random_trains.slips import slip
 from tests.random_trains.specs import Spec, write_spec

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
-from compiler.diagnostics import Sink
 from compiler.driver import check_source
 from compiler.ir.weights import draw_weights, write_weights
-from compiler.source import Source
+from compiler.report.diagnostics import Sink
+from compiler.report.source import Source
 from tests.random_trains.data import Data, Feature, Target, write_data
 from tests.random_trains.scores import Loss, Score, draw_loss, draw_scores, draw_term
 

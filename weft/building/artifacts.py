@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device
-from backends.onnx_runtime.verify import VerifyReport
-from compiler.diagnostics import CompileError, Sink
+from backends.verification.verify import VerifyReport
 from compiler.ir.graph import Graph
 from compiler.ir.printer import print_graph
-from weft.building.cache import Cache, hash_file, hash_text
-from weft.building.generated import GeneratedFiles
-from weft.verifying import keep_if_verified, list_onnx, verify_file
+from compiler.report.diagnostics import CompileError, Sink
+from weft.deployed.verifying import keep_if_verified, list_onnx, verify_file
+from weft.results.cache import Cache, hash_file, hash_text
+from weft.results.generated import GeneratedFiles
 
 Array = NDArray[Any]
 Echo = Callable[[str], None]

@@ -15,11 +15,11 @@ from compiler.compression.wording import (
     format_seconds,
     format_value,
 )
-from compiler.diagnostics import CompileError
-from compiler.units import format_size
+from compiler.report.diagnostics import CompileError
+from compiler.types.units import format_size
 from weft.building.outcomes import SPREAD_ERROR, Outcome
 from weft.building.report import Section
-from weft.sizing import describe_sizes
+from weft.deployed.sizing import describe_sizes
 
 
 def describe_unfinished(items: Sequence[str], error: CompileError) -> Section:

@@ -19,7 +19,7 @@ from compiler.ir.graph import Graph, Value
 from compiler.ir.liveness import find_last_uses, find_peak
 from compiler.ops.quantization import FakeQuantize
 from weft.building.timing import count_threads, draw_inputs, open_on_target, time_undisturbed
-from weft.measuring import NetOfTrain, Score, choose_inputs, score_rows
+from weft.deployed.measuring import NetOfTrain, Score, choose_inputs, score_rows
 
 Array = NDArray[Any]
 

@@ -8,19 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from backends.onnx_runtime.session import Device
-from backends.pytorch.script.facts import Facts
-from backends.pytorch.script.settings import read_settings
+from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.settings import read_settings
 from compiler.compression.base import WeightedNet
-from compiler.diagnostics import CompileError
-from compiler.messages.contracts import VariantNotBuilt
 from compiler.program import Program, Train, Variant
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.contracts import VariantNotBuilt
 from weft.building.artifacts import Workshop
-from weft.building.cache import Cache, hash_array, hash_file, hash_text
 from weft.building.forms import make_form
-from weft.building.generated import GeneratedFiles
 from weft.building.variants import VariantBuild
 from weft.building.version import identify_weft
-from weft.compiling import Target
+from weft.deployed.compiling import Target
+from weft.results.cache import Cache, hash_array, hash_file, hash_text
+from weft.results.generated import GeneratedFiles
 
 
 def open_variant(

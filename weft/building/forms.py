@@ -16,9 +16,9 @@ from compiler.elaborate.items.preprocess import join_columns
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program import DataSet, Deploy, Variant
-from compiler.source import Source
-from weft.building.cache import hash_text
-from weft.compiling import fit_preprocessing
+from compiler.report.source import Source
+from weft.deployed.compiling import fit_preprocessing
+from weft.results.cache import hash_text
 
 Array = NDArray[Any]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from compiler.compression.wording import format_seconds
-from compiler.signature import Direction
-from compiler.units import format_size
+from compiler.types.units import format_size
+from compiler.vocabulary.signature import Direction
 from compiler.writing.markup import escape_html
 from weft.building.outcomes import Figures, Outcome
 

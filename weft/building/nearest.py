@@ -20,11 +20,11 @@ from compiler.compression.wording import (
     format_value,
 )
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError
 from compiler.ir.cost import summarize
-from compiler.messages.contracts import ContractFailed
 from compiler.program import Figure, Quantity
-from compiler.signature import Direction
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.contracts import ContractFailed
+from compiler.vocabulary.signature import Direction
 from weft.building.figures import count_memory, count_numbers
 
 if TYPE_CHECKING:

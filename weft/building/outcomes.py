@@ -13,11 +13,11 @@ import numpy as np
 from compiler.compression.contracts import Judgement, Measured, Spread
 from compiler.compression.requirements import find_all
 from compiler.compression.world import LayerNote
-from compiler.diagnostics import Message
-from compiler.files import read_json, write_text
 from compiler.program import Figure, Variant
-from compiler.signature import Direction
-from weft.building.nets import DAMAGES
+from compiler.report.diagnostics import Message
+from compiler.system.files import read_json, write_text
+from compiler.vocabulary.signature import Direction
+from weft.results.nets import DAMAGES
 
 SPREAD_ERROR = "error_of_spread"
 """The name among the figures of the output error beside the spread of the outputs."""

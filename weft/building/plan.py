@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from compiler.compression.requirements import find_all
-from compiler.diagnostics import CompileError
-from compiler.messages.files import NothingToDo
 from compiler.program import Deploy, Program, Train, Variant
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.files import NothingToDo
 from weft.building.ordering import order_trains
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from compiler.diagnostics import Message
+from compiler.report.diagnostics import Message
 from compiler.writing.markup import escape_markdown, write_code
 from weft.building.outcomes import Outcome
 

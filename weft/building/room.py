@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.onnx_runtime.cases import need_memory
+from backends.verification.cases import need_memory
 from compiler.ir.memory import need_weights
 from weft.building.plan import Plan
 

@@ -12,22 +12,21 @@ from numpy.typing import NDArray
 
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device, open_session
-from backends.pytorch.running import read_results, run_training
-from backends.pytorch.script.facts import Facts
-from backends.pytorch.script.models import START
-from backends.pytorch.script.settings import RESULTS
-from backends.pytorch.script.write import write_training
+from backends.pytorch.run.running import read_results, run_training
+from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.models import START
+from backends.pytorch.train.settings import RESULTS
+from backends.pytorch.train.write import write_training
 from compiler.compression.wording import format_seconds
 from compiler.compression.world import Target
-from compiler.diagnostics import CompileError, Message
 from compiler.ir.printer import print_graph
 from compiler.loading import find_weights, read_all_weights, read_trained
-from compiler.messages.contracts import LargeOutputError, ThreadsBeyondCores
-from compiler.messages.verification import NotVerified
 from compiler.program import Deploy, Program, Train
-from compiler.units import format_size
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.contracts import LargeOutputError, ThreadsBeyondCores
+from compiler.report.messages.verification import NotVerified
+from compiler.types.units import format_size
 from weft.building.artifacts import Artifact, Workshop
-from weft.building.cache import Cache, hash_file, hash_text
 from weft.building.describing import (
     describe_conditions,
     describe_outcome,
@@ -35,27 +34,28 @@ from weft.building.describing import (
     describe_verification,
 )
 from weft.building.finished import hash_data, hash_trained
-from weft.building.generated import GeneratedFiles, forget
-from weft.building.links import name_outputs
-from weft.building.lock import hold_folder
 from weft.building.outcomes import SPREAD_ERROR, Outcome
 from weft.building.page import write_page
 from weft.building.plan import Plan, plan_build
-from weft.building.progress import follow_epochs
 from weft.building.report import Report, Section, format_metrics
 from weft.building.room import refuse_large
-from weft.building.setting_aside import CODE, set_aside
 from weft.building.variant_stages import VariantStages
 from weft.building.version import identify_weft
-from weft.compiling import check_data, fit_preprocessing
-from weft.measuring import (
+from weft.deployed.compiling import check_data, fit_preprocessing
+from weft.deployed.measuring import (
     NetOfTrain,
     find_place,
     measure_deployed,
     measure_latency,
     sample_inputs,
 )
-from weft.sizing import find_known
+from weft.deployed.sizing import find_known
+from weft.results.cache import Cache, hash_file, hash_text
+from weft.results.generated import GeneratedFiles, forget
+from weft.results.links import name_outputs
+from weft.results.lock import hold_folder
+from weft.results.progress import follow_epochs
+from weft.results.setting_aside import CODE, set_aside
 
 TEXTS = ("results.json", "metrics.jsonl")
 """Files of a training that the record of the build holds too."""

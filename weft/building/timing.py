@@ -11,9 +11,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from backends.onnx_runtime.cases import make_cases
 from backends.onnx_runtime.measure import Comparison, measure
 from backends.onnx_runtime.session import Device, Session, open_session
+from backends.verification.cases import make_cases
 from compiler.compression.sizes import choose_sizes
 from compiler.compression.world import Target
 from compiler.ir.graph import Graph

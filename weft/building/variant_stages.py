@@ -7,20 +7,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from backends.onnx_runtime.readback import check_integers
 from backends.onnx_runtime.session import open_session
 from backends.pytorch.modules import emit_module
+from backends.verification.readback import check_integers
 from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Measured, Spread, Verdict, judge
 from compiler.compression.requirements import find_all
 from compiler.compression.sizes import choose_sizes
 from compiler.compression.world import Target
-from compiler.diagnostics import CompileError
 from compiler.ir.weights import write_weights
-from compiler.messages.deployments import FigureOfDroppedOutput
 from compiler.program import Figure, Program, Train, Variant
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.deployments import FigureOfDroppedOutput
 from weft.building.artifacts import Artifact, Workshop
-from weft.building.cache import hash_file, hash_text
 from weft.building.figures import (
     Contender,
     OutputError,
@@ -48,7 +47,8 @@ from weft.building.outcomes import (
 )
 from weft.building.timing import draw_inputs, settle_sizes
 from weft.building.variants import VariantBuild
-from weft.measuring import sample_inputs
+from weft.deployed.measuring import sample_inputs
+from weft.results.cache import hash_file, hash_text
 
 
 @dataclass

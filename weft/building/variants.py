@@ -13,23 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.onnx_runtime.session import Device
-from backends.pytorch.script.write import PLAIN, FileWriter
-from backends.pytorch.tuning import make_trainer
+from backends.pytorch.run.tuning import make_trainer
+from backends.pytorch.train.write import PLAIN, FileWriter
 from compiler.compression.base import CompressionPass, WeightedNet
 from compiler.compression.effects import find_idleness
 from compiler.compression.low_rank.merging import merge_adapters
 from compiler.compression.wording import describe_requirement
 from compiler.compression.world import Goal, LayerNote, Target, World
-from compiler.diagnostics import CompileError
 from compiler.ir.printer import print_graph
 from compiler.ir.verify import verify_graph
 from compiler.loading import find_weights, read_trained, refuse_numbers
 from compiler.program import Deploy, Program, Step, Train, Variant
-from compiler.signature import write_call
-from weft.building.cache import Cache, hash_text
+from compiler.report.diagnostics import CompileError
+from compiler.vocabulary.signature import write_call
 from weft.building.forms import Form, make_form
-from weft.building.nets import read_net, write_net
-from weft.building.progress import follow_steps
 from weft.building.version import identify_weft
 from weft.building.world import (
     DataSamples,
@@ -40,8 +37,11 @@ from weft.building.world import (
     SyntheticSamples,
     TrialMemory,
 )
-from weft.measuring import NetOfTrain
-from weft.sizing import KnownSizes, find_known
+from weft.deployed.measuring import NetOfTrain
+from weft.deployed.sizing import KnownSizes, find_known
+from weft.results.cache import Cache, hash_text
+from weft.results.nets import read_net, write_net
+from weft.results.progress import follow_steps
 
 Array = NDArray[Any]
 Echo = Callable[[str], None]

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.onnx_runtime.cases import make_cases
 from backends.onnx_runtime.measure import Comparison, pool
 from backends.onnx_runtime.session import Device, Session, open_session
+from backends.verification.cases import make_cases
 from compiler.compression.base import WeightedNet
 from compiler.compression.world import Target
-from compiler.files import parse_json, write_text
 from compiler.ir.graph import Graph
 from compiler.ir.sizes import SizeSearch
-from weft.building.cache import hash_text
+from compiler.system.files import parse_json, write_text
 from weft.building.forms import Form
 from weft.building.timing import draw_inputs, open_on_target, time_sessions
-from weft.measuring import NetOfTrain, choose_inputs, score_rows
+from weft.deployed.measuring import NetOfTrain, choose_inputs, score_rows
+from weft.results.cache import hash_text
 
 Array = NDArray[Any]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from compiler.diagnostics import CompileError
+from compiler.report.diagnostics import CompileError
 from compiler.writing.python import show
 from weft.cli.reporting import (
     Assignments,

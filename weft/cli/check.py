@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from compiler.data.base import OpenedSource
-from compiler.data.loading import SourcePlace
-from compiler.data.validation import validate_data
-from compiler.diagnostics import CompileError, Fault, Sink, did_you_mean
 from compiler.driver import STAGES, Print, check
-from compiler.messages.files import UnknownItem
-from compiler.render import render_json
+from compiler.report.diagnostics import CompileError, Fault, Sink, did_you_mean
+from compiler.report.messages.files import UnknownItem
+from compiler.report.render import render_json
+from compiler.rows.loading import SourcePlace
+from compiler.rows.validation import validate_data
 from weft.cli.reporting import (
     Assignments,
     Format,

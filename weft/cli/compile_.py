@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compiler.diagnostics import CompileError, did_you_mean
-from compiler.messages.files import UnknownItem
-from compiler.messages.verification import NotVerified
+from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.messages.files import UnknownItem
+from compiler.report.messages.verification import NotVerified
 from weft.cli.reporting import (
     Assignments,
     BuildFolder,
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from compiler.ir.evaluate import Array
     from compiler.passes.base import Explanation
     from compiler.program import Program
-    from weft.building.generated import GeneratedFiles
-    from weft.compiling import Target
+    from weft.deployed.compiling import Target
+    from weft.results.generated import GeneratedFiles
 
 Folder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")]
 ItemName = Annotated[
@@ -88,15 +88,15 @@ def compile_command(
 
         weft compile net.weft -o out --onnx --opset 18 --item fit
     """
-    from weft.trained_data import find_words_of
+    from weft.deployed.trained_data import find_words_of
 
     words = partial(find_words_of, weights=weights) if weights is not None else None
     program = check_file(file, assignments, words=words)
     from backends.onnx_runtime.session import Device as Place
-    from weft import compiling
     from weft.building.finished import find_trained, open_target
-    from weft.building.generated import OWN, GeneratedFiles
-    from weft.building.links import name_outputs, refuse_links
+    from weft.deployed import compiling
+    from weft.results.generated import OWN, GeneratedFiles
+    from weft.results.links import name_outputs, refuse_links
 
     if explain is not None:
         _check_pass(explain)
@@ -130,8 +130,8 @@ def _compile_target(
     target: Target, program: Program, written: _Written, place: Place | None
 ) -> None:
     """Writes a target, and verifies it at a place, if one is given."""
-    from backends.onnx_runtime.cases import need_memory
-    from weft import compiling
+    from backends.verification.cases import need_memory
+    from weft.deployed import compiling
 
     if target.deploy is not None and not target.deploy.verify:
         place = None
@@ -160,7 +160,7 @@ def _write_module(
 ) -> list[Path]:
     """Writes the module of a target, and beside it its weights where they come from somewhere;
     the files that were written."""
-    from weft import compiling
+    from weft.deployed import compiling
 
     made: list[Path] = []
     if numbers is not None and compiling.has_weights(target, read):

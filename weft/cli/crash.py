@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
-from compiler.files import write_text
-from compiler.messages.files import Crashed
+from compiler.report.messages.files import Crashed
+from compiler.system.files import write_text
 
 VARIABLE = "WEFT_TRACEBACK"
 """The environment variable that shows the traceback too."""

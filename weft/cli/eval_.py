@@ -64,7 +64,7 @@ def eval_command(
 
         weft eval digits.weft --split val --onnx out/fit.onnx
     """
-    from weft.trained_data import find_words
+    from weft.deployed.trained_data import find_words
 
     folder = default_folder(file) if onnx is None else onnx.parent
     program = check_file(file, assignments, words=partial(find_words, folder=folder))

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from compiler.diagnostics import MESSAGES, CompileError, did_you_mean
 from compiler.explain import explain
-from compiler.messages import load_messages
-from compiler.messages.files import UnknownCode
+from compiler.report.diagnostics import MESSAGES, CompileError, did_you_mean
+from compiler.report.messages import load_messages
+from compiler.report.messages.files import UnknownCode
 from weft.cli.reporting import print_page, say, use_color
 
 

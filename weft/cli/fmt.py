@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from compiler.diagnostics import Sink
 from compiler.driver import read_source
-from compiler.files import write_text
-from compiler.format import format_source
-from compiler.source import Source
+from compiler.report.diagnostics import Sink
+from compiler.report.source import Source
+from compiler.system.files import write_text
+from compiler.text.format.format import format_source
 from weft.cli.reporting import print_messages, say
 
 

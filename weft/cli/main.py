@@ -15,8 +15,8 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from compiler.diagnostics import CompileError, did_you_mean
-from compiler.messages.files import BadFile, FileUnreadable, OutOfMemory
+from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.messages.files import BadFile, FileUnreadable, OutOfMemory
 from weft.cli.entry import STATUS, say_interrupted
 from weft.cli.reporting import print_messages, say
 

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 import specs
-from compiler.diagnostics import CompileError, did_you_mean
-from compiler.files import write_text
-from compiler.messages.files import BadFile, UnknownItem
-from compiler.strings import write_spec_string
+from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.messages.files import BadFile, UnknownItem
+from compiler.system.files import write_text
+from compiler.text.tree.strings import write_spec_string
 from weft.cli.reporting import say
 
 

@@ -9,13 +9,13 @@ import typer
 
 from compiler.compression.registry import load_compression
 from compiler.data.registry import load_sources
-from compiler.diagnostics import CompileError, did_you_mean
 from compiler.manual import TITLES, write_entry, write_signature
-from compiler.messages.files import UnknownItem
 from compiler.ops.base import OPS
 from compiler.ops.registry import load_ops
-from compiler.signature import Described
+from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.messages.files import UnknownItem
 from compiler.training.registry import load_training
+from compiler.vocabulary.signature import Described
 from weft.cli.reporting import say_lines
 
 

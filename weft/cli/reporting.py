@@ -11,12 +11,12 @@ from typing import Annotated, TextIO
 
 import typer
 
-from compiler.diagnostics import CompileError, Message, Severity, Sink
 from compiler.driver import FindWords, check
-from compiler.files import need_file
-from compiler.messages.files import BadAssignment, FileMissing, FileUnreadable
 from compiler.program import Program
-from compiler.render import render, render_json
+from compiler.report.diagnostics import CompileError, Message, Severity, Sink
+from compiler.report.messages.files import BadAssignment, FileMissing, FileUnreadable
+from compiler.report.render import render, render_json
+from compiler.system.files import need_file
 from compiler.writing.python import show
 
 
@@ -118,7 +118,7 @@ def choose_folder(given: Path | None, file: Path) -> Path:
     Raises:
         CompileError: nobody has named it, and it is a link.
     """
-    from weft.building.links import refuse_link_to
+    from weft.results.links import refuse_link_to
 
     if given is not None:
         return given

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from compiler.diagnostics import CompileError, did_you_mean
-from compiler.messages.files import BadInput, NotAnArray, UnknownItem
+from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.messages.files import BadInput, NotAnArray, UnknownItem
 from weft.cli.reporting import Device, DeviceOption, OutputFormat, need_input, say, say_lines
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def add_to(app: typer.Typer) -> None:
         import numpy as np
 
         from backends.onnx_runtime import session as sessions
-        from weft.inspecting import read_labels
+        from weft.deployed.inspecting import read_labels
 
         need_input(model)
         session = sessions.open_session(model, device=sessions.Device(device.value))
@@ -60,7 +60,7 @@ def add_to(app: typer.Typer) -> None:
                 [BadInput(None, f"the model refuses the inputs: {reason}")]
             ) from error
         if output is not None:
-            from compiler.files import replacing
+            from compiler.system.files import replacing
 
             with replacing(output) as temporary:
                 np.savez(temporary.open("wb"), allow_pickle=False, **results)

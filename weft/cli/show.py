@@ -11,15 +11,15 @@ from typing import Annotated
 
 import typer
 
-from compiler.diagnostics import CompileError, did_you_mean
-from compiler.files import write_text
 from compiler.ir.cost import Summary, summarize, walk
 from compiler.ir.drawing import draw_graph
 from compiler.ir.graph import Graph, Parameter
 from compiler.ir.weights import match_paths
-from compiler.messages.files import BadAssignment, UnknownItem
 from compiler.program import Program, Train
-from compiler.signature import write_call
+from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.messages.files import BadAssignment, UnknownItem
+from compiler.system.files import write_text
+from compiler.vocabulary.signature import write_call
 from compiler.writing.python import show
 from weft.cli.reporting import (
     Assignments,

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from compiler.diagnostics import CompileError, did_you_mean
-from compiler.messages.files import NothingToDo, UnknownItem
 from compiler.program import Program, Train
+from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.messages.files import NothingToDo, UnknownItem
 from weft.building.ordering import order_trains
 from weft.cli.reporting import (
     Assignments,
@@ -68,12 +68,12 @@ def train_command(
         torchrun --nproc-per-node 2 out/fit/train.py
     """
     program = check_file(file, assignments)
-    from backends.pytorch.running import refuse_loss
-    from backends.pytorch.script.write import write_training
+    from backends.pytorch.run.running import refuse_loss
+    from backends.pytorch.train.write import write_training
     from compiler.ir.memory import need_weights
-    from weft.building.generated import GeneratedFiles
-    from weft.building.lock import hold_folder
-    from weft.compiling import check_data
+    from weft.deployed.compiling import check_data
+    from weft.results.generated import GeneratedFiles
+    from weft.results.lock import hold_folder
 
     root = choose_folder(output, file)
     trains = choose_trains(program, name)
@@ -95,11 +95,11 @@ def _run(
     train: Train, folder: Path, root: Path, device: Device, *, resume: bool, overwrite: bool
 ) -> None:
     """Runs the script of a train, with its progress, and prints what it measured."""
-    from backends.pytorch.running import run_training
-    from backends.pytorch.script.facts import Facts
+    from backends.pytorch.run.running import run_training
+    from backends.pytorch.train.facts import Facts
     from compiler.loading import read_trained
-    from weft.building.progress import follow_epochs
     from weft.building.report import format_metrics
+    from weft.results.progress import follow_epochs
 
     with follow_epochs(train.epochs) as on_progress:
         results = run_training(

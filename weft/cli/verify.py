@@ -57,9 +57,9 @@ def add_to(app: typer.Typer) -> None:
         """
         program = check_file(file, assignments)
         from backends.onnx_runtime.session import Device as Place
-        from weft import compiling
         from weft.building.finished import open_target
-        from weft.building.generated import GeneratedFiles
+        from weft.deployed import compiling
+        from weft.results.generated import GeneratedFiles
 
         if onnx is not None:
             need_input(onnx)

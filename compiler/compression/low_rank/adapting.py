@@ -9,8 +9,6 @@ from dataclasses import replace
 from compiler.compression.low_rank.layers import slot_of, walk_nodes
 from compiler.compression.low_rank.lora import Lora
 from compiler.compression.selecting import is_selected, layer_path
-from compiler.dims import Dim
-from compiler.initializers import Zeros
 from compiler.ir.graph import Graph, Node, Parameter, Site, Value
 from compiler.ir.hint import HintName
 from compiler.ir.weights import match_paths
@@ -20,6 +18,8 @@ from compiler.ops.creation import Constant
 from compiler.ops.layers import owns_weights
 from compiler.ops.linear import Dense
 from compiler.ops.regularization import Dropout
+from compiler.types.dims import Dim
+from compiler.vocabulary.initializers import Zeros
 
 
 def adapter_slot(name: str) -> str:

@@ -14,12 +14,12 @@ from compiler.compression.base import WeightedNet
 from compiler.compression.low_rank.factoring import Factoring, Setting
 from compiler.compression.low_rank.layers import Layer
 from compiler.compression.world import Clock
-from compiler.dims import Dim
-from compiler.initializers import Zeros
 from compiler.ir.builder import Builder
 from compiler.ir.graph import Frame, Site
 from compiler.ops.base import Op
-from compiler.tensor import DType, TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.initializers import Zeros
 
 Array = NDArray[Any]
 

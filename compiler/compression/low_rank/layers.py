@@ -10,8 +10,8 @@ from compiler.ops.layers import owns_weights
 from compiler.ops.linear import Dense, Embedding
 from compiler.ops.scan import Scan
 from compiler.records import dataclass
-from compiler.source import Span
-from compiler.tensor import TensorType
+from compiler.report.source import Span
+from compiler.types.tensor import TensorType
 
 LayerOp = Dense | Conv | ConvTranspose | Embedding
 

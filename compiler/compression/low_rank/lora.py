@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import final
 
-from compiler.diagnostics import Fault
-from compiler.messages.layers import OptionOutOfRange
 from compiler.records import dataclass
-from compiler.signature import Described, Registry
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.layers import OptionOutOfRange
+from compiler.vocabulary.signature import Described, Registry
 
 
 class NetFunction(Described):

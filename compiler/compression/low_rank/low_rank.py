@@ -30,14 +30,14 @@ from compiler.compression.selecting import KEPT_OUT, is_selected
 from compiler.compression.sizes import choose_sizes
 from compiler.compression.wording import describe_pass
 from compiler.compression.world import LayerNote, World
-from compiler.diagnostics import CompileError, Fault, Message
 from compiler.ir.graph import Graph
-from compiler.messages.effects import PassDoesNothing
-from compiler.messages.items import SettingsDisagree
-from compiler.messages.layers import OptionOutOfRange
-from compiler.messages.low_rank import BudgetOutOfReach, OneGoalOnly
 from compiler.records import dataclass
-from compiler.source import Span
+from compiler.report.diagnostics import CompileError, Fault, Message
+from compiler.report.messages.effects import PassDoesNothing
+from compiler.report.messages.items import SettingsDisagree
+from compiler.report.messages.layers import OptionOutOfRange
+from compiler.report.messages.low_rank import BudgetOutOfReach, OneGoalOnly
+from compiler.report.source import Span
 
 ENERGY = 0.95
 """What is kept where neither a rank nor a budget is asked for."""

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from compiler.compression.base import WeightedNet
 from compiler.compression.low_rank.factoring import Factors, Part
 from compiler.compression.low_rank.layers import Layer
-from compiler.dims import Dim
 from compiler.ir.graph import Input, Node, Parameter, Site, Value
 from compiler.ir.hint import HintName
 from compiler.ops.scan import Scan
-from compiler.tensor import TensorType
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
 
 Array = NDArray[Any]
 

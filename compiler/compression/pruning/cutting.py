@@ -9,12 +9,12 @@ import numpy as np
 from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.axes import inner_space
 from compiler.compression.pruning.groups import Channels
-from compiler.dims import Dim
 from compiler.ir.evaluate import Array
 from compiler.ir.graph import Condition, Graph, Node, Parameter, Value
 from compiler.ir.verify import verify_graph
 from compiler.ops.coupling import CutTensor
 from compiler.ops.scan import Scan
+from compiler.types.dims import Dim
 
 
 def cut_net(net: WeightedNet, channels: Channels, cut: Array) -> WeightedNet:

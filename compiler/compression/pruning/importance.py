@@ -12,15 +12,15 @@ from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.axes import Place
 from compiler.compression.pruning.groups import Channels, Member
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError
 from compiler.ir.evaluate import Array, evaluate
 from compiler.ir.graph import Graph, Node
-from compiler.messages.pruning import NoRowsToJudgeBy
-from compiler.messages.tuning import NothingToTrainOn
 from compiler.ops.normalization import BatchNorm
 from compiler.records import dataclass
-from compiler.signature import Described, Registry
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.pruning import NoRowsToJudgeBy
+from compiler.report.messages.tuning import NothingToTrainOn
 from compiler.training.settings import refuse
+from compiler.vocabulary.signature import Described, Registry
 
 Figures = Callable[[str], Array | None]
 """The figures of a parameter by path, made when they are asked for: those of all parameters

@@ -16,7 +16,7 @@ from compiler.ir.graph import Graph, Node
 from compiler.ops.convolution import Conv, ConvTranspose
 from compiler.ops.linear import Dense, Embedding
 from compiler.ops.scan import Scan
-from compiler.source import Span
+from compiler.report.source import Span
 
 
 def note_channels(

@@ -45,14 +45,14 @@ from compiler.compression.pruning.widths import (
 from compiler.compression.selecting import KEPT_OUT, is_selected
 from compiler.compression.wording import describe_pass
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError, Message
 from compiler.ir.evaluate import Array
 from compiler.ir.graph import Graph
-from compiler.messages.effects import PassDoesNothing
-from compiler.messages.pruning import NoRowsToJudgeBy, NothingToCut
-from compiler.messages.wording import count as count_of
 from compiler.records import dataclass
-from compiler.source import Span
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.effects import PassDoesNothing
+from compiler.report.messages.pruning import NoRowsToJudgeBy, NothingToCut
+from compiler.report.messages.wording import count as count_of
+from compiler.report.source import Span
 from compiler.training.settings import (
     refuse,
     refuse_together,

@@ -28,7 +28,7 @@ from compiler.ops.reduction import Mean, Sum
 from compiler.ops.regularization import Dropout
 from compiler.ops.reshaping import Flatten, Reshape
 from compiler.ops.shaping import Expand, Permute, Squeeze, Transpose, Unsqueeze
-from compiler.tensor import DType
+from compiler.types.tensor import DType
 
 Numbers = frozenset[int]
 

@@ -16,13 +16,13 @@ from compiler.compression.quantization.dynamic import Dynamic, refuse_setting
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.stored import Stored8
 from compiler.compression.world import LayerNote, World
-from compiler.diagnostics import CompileError
-from compiler.dims import Dim
 from compiler.ir.graph import Graph
-from compiler.messages.quantization import NothingToQuantize
-from compiler.messages.weight_formats import NoDenseLayer
 from compiler.ops.linear import Dense
 from compiler.records import dataclass
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.quantization import NothingToQuantize
+from compiler.report.messages.weight_formats import NoDenseLayer
+from compiler.types.dims import Dim
 
 STEP = "quantize(auto)"
 ROWS = 64

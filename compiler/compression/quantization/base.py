@@ -13,13 +13,13 @@ from compiler.compression.low_rank.layers import walk_nodes
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
 from compiler.compression.wording import describe_pass
 from compiler.compression.world import Target, World
-from compiler.diagnostics import Message
 from compiler.ir.cost import is_weight
 from compiler.ir.graph import Graph
-from compiler.messages.effects import PassDoesNothing
 from compiler.records import dataclass
-from compiler.signature import Described, Registry
-from compiler.source import Span
+from compiler.report.diagnostics import Message
+from compiler.report.messages.effects import PassDoesNothing
+from compiler.report.source import Span
+from compiler.vocabulary.signature import Described, Registry
 
 
 class Scheme(Described):

@@ -14,13 +14,13 @@ from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.ranges import Observation
 from compiler.compression.selecting import layer_path
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError
 from compiler.ir.domain import OutsideDomain, Range, draw_input, find_ranges
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Node
 from compiler.ir.sizes import SizeSearch
-from compiler.messages.quantization import NoCalibrationSizes, RangeNotFinite
-from compiler.messages.verification import NoAllowedInputs
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.quantization import NoCalibrationSizes, RangeNotFinite
+from compiler.report.messages.verification import NoAllowedInputs
 
 Array = NDArray[Any]
 Batch = Mapping[str, Array]

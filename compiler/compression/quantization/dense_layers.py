@@ -14,7 +14,6 @@ from compiler.compression.quantization.storing import settle
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
 from compiler.compression.world import LayerNote, World
 from compiler.ir.graph import Graph, Node, Value
-from compiler.messages.wording import count
 from compiler.ops.base import Op
 from compiler.ops.linear import Dense
 from compiler.passes.base import Context
@@ -22,8 +21,9 @@ from compiler.passes.pipeline import run_passes
 from compiler.passes.rewrite import Rewriter
 from compiler.passes.slice_pull_up import SlicePullUp
 from compiler.passes.split_projections import SplitProjections
-from compiler.source import Span
-from compiler.tensor import DType, TensorType
+from compiler.report.messages.wording import count
+from compiler.report.source import Span
+from compiler.types.tensor import DType, TensorType
 
 Array = NDArray[Any]
 Rest = Literal["stored", "float"]

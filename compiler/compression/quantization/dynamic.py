@@ -34,14 +34,14 @@ from compiler.compression.quantization.stored import ROWS, Storage
 from compiler.compression.quantization.storing import measure_loss
 from compiler.compression.selecting import layer_path
 from compiler.compression.world import LayerNote, World
-from compiler.diagnostics import CompileError, Fault, Message
 from compiler.ir.graph import Graph
-from compiler.messages.layers import OptionOutOfRange
-from compiler.messages.weight_formats import NoDenseLayer
 from compiler.ops.packed import DynamicDense
 from compiler.records import dataclass
-from compiler.source import Span
-from compiler.tensor import DType
+from compiler.report.diagnostics import CompileError, Fault, Message
+from compiler.report.messages.layers import OptionOutOfRange
+from compiler.report.messages.weight_formats import NoDenseLayer
+from compiler.report.source import Span
+from compiler.types.tensor import DType
 
 Array = NDArray[Any]
 

@@ -22,16 +22,16 @@ from compiler.compression.quantization.storing import (
 )
 from compiler.compression.selecting import is_selected, layer_path
 from compiler.compression.world import LayerNote, Target, World
-from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph, Node
 from compiler.ir.verify import verify_graph
 from compiler.ir.weights import path_matches
-from compiler.messages.weight_formats import NoHalfKernels
 from compiler.ops.stored import Stored
 from compiler.passes.half_precision import LARGEST, HalfRewriter
 from compiler.records import dataclass
-from compiler.source import Span
-from compiler.tensor import DType
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.weight_formats import NoHalfKernels
+from compiler.report.source import Span
+from compiler.types.tensor import DType
 
 Array = NDArray[Any]
 Compute = Literal["auto", "always", "never"]

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.placement import Layer, Placement
 from compiler.compression.quantization.ranges import Scaling
-from compiler.initializers import Ones
 from compiler.ir.graph import Frame, Graph, Node, Site, Value
 from compiler.ops.activation import Relu, Relu6
 from compiler.ops.quantization import FakeQuantize, Form
 from compiler.passes.rewrite import Rewriter
-from compiler.tensor import DType, TensorType
+from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.initializers import Ones
 
 Array = NDArray[Any]
 

@@ -34,12 +34,12 @@ from compiler.compression.quantization.ranges import Method
 from compiler.compression.quantization.sensitivity import measure_sensitivity
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
 from compiler.compression.world import LayerNote, World
-from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph
-from compiler.messages.quantization import FloatLayersTooMany, NothingToQuantize
 from compiler.ops.quantization import Form
 from compiler.records import dataclass
-from compiler.source import Span
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.quantization import FloatLayersTooMany, NothingToQuantize
+from compiler.report.source import Span
 
 STEP = "quantize(int8)"
 

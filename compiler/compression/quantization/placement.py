@@ -19,7 +19,7 @@ from compiler.ops.regularization import Dropout
 from compiler.ops.reshaping import Flatten, Reshape
 from compiler.ops.shaping import Permute, Squeeze, Transpose, Unsqueeze
 from compiler.records import dataclass
-from compiler.tensor import DType
+from compiler.types.tensor import DType
 
 Absorbed = Relu | Relu6
 """Activations that clipping at the lowest (and highest) level does already."""

@@ -33,7 +33,7 @@ from compiler.compression.world import LayerNote, World
 from compiler.ir.graph import Graph
 from compiler.ops.stored import Codebook, Stored
 from compiler.records import dataclass
-from compiler.tensor import DType
+from compiler.types.tensor import DType
 
 Array = NDArray[Any]
 

@@ -14,7 +14,6 @@ from compiler.compression.base import WeightedNet
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
 from compiler.compression.world import LayerNote, World
 from compiler.ir.graph import Graph, Node, Site, Value
-from compiler.messages.wording import count
 from compiler.ops.base import Op
 from compiler.ops.convolution import ConvTranspose
 from compiler.ops.quantization import FakeQuantize
@@ -22,8 +21,9 @@ from compiler.ops.scan import Scan
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.passes.rewrite import Rewriter
-from compiler.source import Span
-from compiler.tensor import DType, TensorType
+from compiler.report.messages.wording import count
+from compiler.report.source import Span
+from compiler.types.tensor import DType, TensorType
 
 Array = NDArray[Any]
 

@@ -32,13 +32,13 @@ from compiler.compression.quantization.rounding import (
 from compiler.compression.quantization.stored import ROWS, Storage
 from compiler.compression.quantization.storing import measure_loss
 from compiler.compression.world import LayerNote, World
-from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph
-from compiler.messages.weight_formats import NoDenseLayer
 from compiler.ops.packed import PackedDense
 from compiler.records import dataclass
-from compiler.source import Span
-from compiler.tensor import DType
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.weight_formats import NoDenseLayer
+from compiler.report.source import Span
+from compiler.types.tensor import DType
 
 Array = NDArray[Any]
 Level = Literal[0, 1, 2, 3, 4]

@@ -9,8 +9,8 @@ from compiler.compression.base import CompressionPass
 from compiler.compression.search.sites import Family, list_scales, list_settings, sort_passes
 from compiler.compression.search.trials import Trials, Tried
 from compiler.compression.wording import describe_pass
-from compiler.diagnostics import CompileError
 from compiler.records import dataclass
+from compiler.report.diagnostics import CompileError
 
 NEIGHBOURS = 2
 """Weaker settings that are tried beside what bisection found: latency is not monotonic, because

@@ -7,8 +7,8 @@ from math import inf, isnan
 
 from compiler.compression.search.trials import Trials, Tried
 from compiler.compression.world import Goal
-from compiler.diagnostics import CompileError
-from compiler.messages.search import SearchGoalMissed
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.search import SearchGoalMissed
 
 MOST_CHOICES = 2
 """Choices of the knapsack that are tuned beside the baselines: those with the least loss."""

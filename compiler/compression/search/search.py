@@ -17,16 +17,16 @@ from compiler.compression.search.deciding import MOST_CHOICES, decide
 from compiler.compression.search.sites import Family, Site, find_sites
 from compiler.compression.search.trials import FIGURES, Trials
 from compiler.compression.world import World
-from compiler.diagnostics import CompileError, Fault, Message, Where
 from compiler.ir.graph import Graph
-from compiler.messages.search import (
+from compiler.records import dataclass
+from compiler.report.diagnostics import CompileError, Fault, Message, Where
+from compiler.report.messages.search import (
     NotToChoose,
     SearchNeedsGoal,
     SearchOfNothing,
     TrialsTooFew,
 )
-from compiler.records import dataclass
-from compiler.source import Span
+from compiler.report.source import Span
 from compiler.training.settings import refuse
 
 

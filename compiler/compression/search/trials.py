@@ -15,11 +15,11 @@ from compiler.compression.search.sites import Site
 from compiler.compression.sizes import choose_sizes
 from compiler.compression.wording import describe_pass
 from compiler.compression.world import Goal, LayerNote, Trainer, Tuning, World
-from compiler.diagnostics import CompileError
 from compiler.ir.cost import summarize
 from compiler.ir.evaluate import evaluate
 from compiler.ir.printer import print_graph
 from compiler.records import dataclass
+from compiler.report.diagnostics import CompileError
 
 FIGURES = ("latency", "size", "params", "flops")
 """Figures that a search can bound; the others are held by the build alone."""

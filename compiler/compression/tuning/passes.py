@@ -11,15 +11,15 @@ from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
 from compiler.compression.tuning.masks import find_zero_masks
 from compiler.compression.tuning.scales import has_scales, let_scales_learn, stop_scales
 from compiler.compression.world import LayerNote, Trainer, Tuning, World
-from compiler.diagnostics import CompileError, Message
 from compiler.ir.graph import Graph
-from compiler.messages.items import SettingsDisagree
-from compiler.messages.tuning import NoScalesToLearn, NoTeacher, NothingToTrainOn
-from compiler.messages.wording import count as count_of
 from compiler.ops.class_losses import CrossEntropy
 from compiler.ops.quantization import FakeQuantize
 from compiler.records import dataclass
-from compiler.source import Span
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.items import SettingsDisagree
+from compiler.report.messages.tuning import NoScalesToLearn, NoTeacher, NothingToTrainOn
+from compiler.report.messages.wording import count as count_of
+from compiler.report.source import Span
 from compiler.training.settings import refuse, require_positive
 
 

@@ -21,12 +21,12 @@ from compiler.compression.copying import copy_graph
 from compiler.compression.tuning.following import follow_paths
 from compiler.compression.tuning.teaching import add_teacher
 from compiler.compression.world import Tuning
-from compiler.diagnostics import CompileError
 from compiler.ir.graph import Graph
 from compiler.ir.weights import match_paths
-from compiler.messages.tuning import NothingLeftToTrain
 from compiler.ops.quantization import FakeQuantize
 from compiler.program import ParameterGroup, Train, TrainedNet
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.tuning import NothingLeftToTrain
 
 Array = NDArray[Any]
 SCALE_RATE = 0.01

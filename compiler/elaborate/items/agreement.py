@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from compiler.diagnostics import Message
 from compiler.ir.graph import Graph, Node
-from compiler.messages.metrics import AxesDisagree, ProbabilitiesForLogits, RowsDisagree
 from compiler.ops.class_losses import ClassLoss
 from compiler.program import MetricUse
 from compiler.records import dataclass
-from compiler.source import Span
-from compiler.training.loss_parts import find_first
+from compiler.report.diagnostics import Message
+from compiler.report.messages.metrics import AxesDisagree, ProbabilitiesForLogits, RowsDisagree
+from compiler.report.source import Span
+from compiler.rows.loss_parts import find_first
 from compiler.training.weighting import MASK, LabelComparison, ScoreComparison
 
 

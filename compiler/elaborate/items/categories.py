@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compiler.data.base import Column
-from compiler.elaborate.arithmetic import whole
-from compiler.elaborate.context import Application, Body
-from compiler.elaborate.functions import Function, Refusal
-from compiler.elaborate.values import DTypeValue, FunctionLayer, Given, Known, OpLayer, Tensor, Val
+from compiler.elaborate.scopes.context import Application, Body
+from compiler.elaborate.values.arithmetic import whole
+from compiler.elaborate.values.functions import Function, Refusal
+from compiler.elaborate.values.values import (
+    DTypeValue,
+    FunctionLayer,
+    Given,
+    Known,
+    OpLayer,
+    Tensor,
+    Val,
+)
 from compiler.ops.gathering import OneHot
 
 ONE_HOT = "one_hot"

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.data.limits import find_counts
-from compiler.data.usage import needs_care, trace_columns
-from compiler.diagnostics import Label, Message
 from compiler.ir.graph import Graph, Node
-from compiler.messages.training import TooFewClasses
 from compiler.ops.class_losses import ClassLoss
 from compiler.program import DataSet
+from compiler.report.diagnostics import Label, Message
+from compiler.report.messages.training import TooFewClasses
+from compiler.rows.limits import find_counts
+from compiler.rows.usage import needs_care, trace_columns
 
 
 def find_missing_classes(step: Graph, data: DataSet) -> Iterator[Message]:

@@ -8,16 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compiler.data.base import SOURCES, Column, DataSource, OpenedSource
-from compiler.data.fitting import find_statistics
 from compiler.data.registry import load_sources
-from compiler.data.rows import NotBatched, stack_rows
 from compiler.data.splitting import Split
-from compiler.data.usage import needs_care, trace_columns
-from compiler.diagnostics import Fault
 from compiler.elaborate.api import GraphContext, open_graph
-from compiler.elaborate.context import Body
-from compiler.elaborate.described import build_described, find_class
-from compiler.elaborate.files import FileScope
+from compiler.elaborate.calls.described import build_described, find_class
 from compiler.elaborate.items.categories import bind_one_hot
 from compiler.elaborate.items.operands import (
     ClausePlace,
@@ -29,17 +23,23 @@ from compiler.elaborate.items.operands import (
     refuse_word,
 )
 from compiler.elaborate.items.splits import read_split
-from compiler.elaborate.options import Unfit, convert
-from compiler.elaborate.values import Refused, Tensor
-from compiler.elaborate.words import find_word, make_table
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.files import FileScope
+from compiler.elaborate.scopes.words import find_word, make_table
+from compiler.elaborate.values.options import Unfit, convert
+from compiler.elaborate.values.values import Refused, Tensor
 from compiler.ir.graph import Graph
-from compiler.messages.clauses import ClauseMissing
-from compiler.messages.columns import NoiseInData, ParameterHidesColumn, WeightsInData
-from compiler.messages.settings import BadSettingValue
 from compiler.ops.fitted import Fitted
 from compiler.program import DataSet
-from compiler.source import Span
-from compiler.syntax import Argument, Binding, Clause, Expr, Item
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.clauses import ClauseMissing
+from compiler.report.messages.columns import NoiseInData, ParameterHidesColumn, WeightsInData
+from compiler.report.messages.settings import BadSettingValue
+from compiler.report.source import Span
+from compiler.rows.fitting import find_statistics
+from compiler.rows.rows import NotBatched, stack_rows
+from compiler.rows.usage import needs_care, trace_columns
+from compiler.text.tree.syntax import Argument, Binding, Clause, Expr, Item
 
 if TYPE_CHECKING:
     from compiler.data.memory import Memory

@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from compiler.diagnostics import did_you_mean
-from compiler.elaborate.arithmetic import whole
-from compiler.elaborate.context import Body
-from compiler.elaborate.describing import describe
-from compiler.elaborate.files import FileScope
 from compiler.elaborate.items.class_words import find_class_words
 from compiler.elaborate.items.given import add_computed
 from compiler.elaborate.items.operands import (
@@ -24,10 +19,18 @@ from compiler.elaborate.items.preprocess import put_before
 from compiler.elaborate.items.references import find_item
 from compiler.elaborate.items.sizes import refuse_twice
 from compiler.elaborate.items.subjects import Deployable, OpenVariant, Subject, find_subject
-from compiler.elaborate.values import Known, Poison
-from compiler.elaborate.words import make_table
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.files import FileScope
+from compiler.elaborate.scopes.words import make_table
+from compiler.elaborate.values.arithmetic import whole
+from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.values import Known, Poison
 from compiler.ir.graph import Graph
-from compiler.messages.deployments import (
+from compiler.passes.base import Context
+from compiler.passes.dead_code import DeadCode
+from compiler.program import NEWEST_OPSET, OLDEST_OPSET, DataSet, Deploy, Net
+from compiler.report.diagnostics import did_you_mean
+from compiler.report.messages.deployments import (
     DimBothWays,
     DimensionWithoutSize,
     FixedAgainstData,
@@ -39,14 +42,11 @@ from compiler.messages.deployments import (
     UnknownDim,
     UnknownOutput,
 )
-from compiler.messages.items import SettingRange
-from compiler.passes.base import Context
-from compiler.passes.dead_code import DeadCode
-from compiler.program import NEWEST_OPSET, OLDEST_OPSET, DataSet, Deploy, Net
-from compiler.source import Span
-from compiler.syntax import Clause, Declare, Name, Reference
-from compiler.syntax import Data as DataItem
-from compiler.syntax import Deploy as DeployItem
+from compiler.report.messages.items import SettingRange
+from compiler.report.source import Span
+from compiler.text.tree.syntax import Clause, Declare, Name, Reference
+from compiler.text.tree.syntax import Data as DataItem
+from compiler.text.tree.syntax import Deploy as DeployItem
 
 
 class DeployRun:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.compression.attach import find_net, find_same_calls
 from compiler.compression.requirements import find_all
-from compiler.diagnostics import Message
 from compiler.ir.subgraph import extract_subgraph
-from compiler.messages.deployments import FigureOfDroppedOutput
 from compiler.program import Deploy, Figure, Train, Variant
+from compiler.report.diagnostics import Message
+from compiler.report.messages.deployments import FigureOfDroppedOutput
 
 
 def find_dropped(

@@ -7,11 +7,11 @@ from dataclasses import field, replace
 
 from compiler.compression.attach import find_calls
 from compiler.compression.copying import find_sizes
-from compiler.dims import Dim
 from compiler.ir.graph import Graph, Node, Output, Value
 from compiler.ir.subgraph import extract_subgraph
 from compiler.program import DataSet, Train, TrainedNet
 from compiler.records import dataclass
+from compiler.types.dims import Dim
 
 ROWS = Dim.of("rows")
 

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
-from compiler.diagnostics import Fault
-from compiler.dims import Dim
-from compiler.elaborate.binding import Actual, Formal, Signature, match_call
-from compiler.elaborate.context import Body
-from compiler.elaborate.describing import describe
+from compiler.elaborate.calls.binding import Actual, Formal, Signature, match_call
+from compiler.elaborate.calls.places import CallPlace
 from compiler.elaborate.items.operands import malformed, read_operands, refuse_word
-from compiler.elaborate.later import LATER
-from compiler.elaborate.lookup import find_built_in
-from compiler.elaborate.options import Unfit, convert
-from compiler.elaborate.places import CallPlace
-from compiler.elaborate.values import (
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.later import LATER
+from compiler.elaborate.scopes.lookup import find_built_in
+from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.options import Unfit, convert
+from compiler.elaborate.values.values import (
     POISON,
     Given,
     Known,
@@ -27,20 +25,22 @@ from compiler.elaborate.values import (
     Val,
     is_layer,
 )
-from compiler.messages.arguments import WrongArgument
-from compiler.messages.metrics import (
+from compiler.ops.base import OPS
+from compiler.records import dataclass
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.arguments import WrongArgument
+from compiler.report.messages.metrics import (
     DirectionContradicts,
     MetricInExpression,
     MetricIsNoNumber,
 )
-from compiler.messages.training import ReservedFigure
-from compiler.ops.base import OPS
-from compiler.records import dataclass
-from compiler.source import Span
-from compiler.syntax import Call, Clause, Declare, Expr, Group, Name, Operand
+from compiler.report.messages.training import ReservedFigure
+from compiler.report.source import Span
+from compiler.text.tree.syntax import Call, Clause, Declare, Expr, Group, Name, Operand
 from compiler.training.base import METRICS, Direction, Metric
 from compiler.training.registry import load_training
 from compiler.training.regression import Mean
+from compiler.types.dims import Dim
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from compiler.diagnostics import did_you_mean
-from compiler.elaborate.context import Body, Want
-from compiler.elaborate.described import build_described, find_class
-from compiler.elaborate.describing import describe
+from compiler.elaborate.calls.described import build_described, find_class
 from compiler.elaborate.items.operands import malformed, read_word, refuse_word
 from compiler.elaborate.items.settings import Pattern, Settings, read_patterns
-from compiler.elaborate.later import LATER
-from compiler.elaborate.values import Poison, Record, Tensor, Val
+from compiler.elaborate.scopes.context import Body, Want
+from compiler.elaborate.scopes.later import LATER
+from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.values import Poison, Record, Tensor, Val
 from compiler.ir.graph import Graph
 from compiler.ir.weights import path_matches
-from compiler.messages.names import NotAvailable
-from compiler.messages.training import (
+from compiler.program import ParameterGroup, TrainedNet
+from compiler.records import dataclass
+from compiler.report.diagnostics import did_you_mean
+from compiler.report.messages.names import NotAvailable
+from compiler.report.messages.training import (
     ClaimedTwice,
     GroupIsEmpty,
     LossIsNoNumber,
@@ -24,10 +26,8 @@ from compiler.messages.training import (
     NothingTrained,
     PatternMatchesNothing,
 )
-from compiler.program import ParameterGroup, TrainedNet
-from compiler.records import dataclass
-from compiler.source import Span
-from compiler.syntax import Clause, Declare, Expr, Tail
+from compiler.report.source import Span
+from compiler.text.tree.syntax import Clause, Declare, Expr, Tail
 from compiler.training.base import OPTIMIZERS, Optimizer
 from compiler.training.registry import load_training
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 
-from compiler.diagnostics import Label, did_you_mean
 from compiler.elaborate.api import GraphContext
-from compiler.elaborate.arithmetic import whole
-from compiler.elaborate.context import Body
-from compiler.elaborate.describing import describe
-from compiler.elaborate.values import Known, Poison, Val, plain_items
-from compiler.messages.clauses import ClauseTwice
-from compiler.messages.items import SettingRange
-from compiler.messages.names import MalformedClause
-from compiler.messages.training import UnknownWord
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.values.arithmetic import whole
+from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.values import Known, Poison, Val, plain_items
 from compiler.records import dataclass
-from compiler.source import Span
-from compiler.syntax import (
+from compiler.report.diagnostics import Label, did_you_mean
+from compiler.report.messages.clauses import ClauseTwice
+from compiler.report.messages.items import SettingRange
+from compiler.report.messages.names import MalformedClause
+from compiler.report.messages.training import UnknownWord
+from compiler.report.source import Span
+from compiler.text.tree.syntax import (
     Argument,
     Call,
     Clause,
@@ -28,7 +28,7 @@ from compiler.syntax import (
     Operand,
     Statement,
 )
-from compiler.units import spell_quantity
+from compiler.types.units import spell_quantity
 
 
 def malformed(body: Body, clause: Clause, span: Span, expected: str) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterator, Mapping
 
 from compiler.data.base import SOURCES
 from compiler.data.registry import load_sources
-from compiler.diagnostics import Sink, did_you_mean
-from compiler.elaborate.described import find_class
-from compiler.messages.files import UnknownItem
-from compiler.messages.settings import AmbiguousSetting, UnknownSetting
-from compiler.parse import parse_expression
+from compiler.elaborate.calls.described import find_class
 from compiler.records import dataclass
-from compiler.source import Source, Span
-from compiler.syntax import Block, Clause, Data, Declare, Expr, File, Item, String
+from compiler.report.diagnostics import Sink, did_you_mean
+from compiler.report.messages.files import UnknownItem
+from compiler.report.messages.settings import AmbiguousSetting, UnknownSetting
+from compiler.report.source import Source, Span
+from compiler.text.parse import parse_expression
+from compiler.text.tree.syntax import Block, Clause, Data, Declare, Expr, File, Item, String
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from compiler.dims import Dim
-from compiler.elaborate.context import Body
+from compiler.elaborate.scopes.context import Body
 from compiler.ir.graph import Alias, Frame, Graph, Input, Node, Parameter, Value
-from compiler.messages.deployments import PreprocessDoesNotFit, PreprocessNameClash
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program import DataSet
-from compiler.source import Span
-from compiler.tensor import TensorType
+from compiler.report.messages.deployments import PreprocessDoesNotFit, PreprocessNameClash
+from compiler.report.source import Span
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
 
 PREFIX = "preprocess."
 """Where the fitted figures of the columns live among the weights of a deployed graph."""

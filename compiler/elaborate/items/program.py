@@ -7,10 +7,7 @@ from dataclasses import field, replace
 from functools import partial
 
 from compiler.data.base import DataSource
-from compiler.diagnostics import Fault
 from compiler.elaborate.api import check_names, elaborate_models, elaborate_nets
-from compiler.elaborate.context import Body
-from compiler.elaborate.files import FileScope, items_by_kind
 from compiler.elaborate.items.data import DataRun
 from compiler.elaborate.items.deploy import DeployRun
 from compiler.elaborate.items.dropped import find_dropped
@@ -18,18 +15,21 @@ from compiler.elaborate.items.file_names import check_item_names
 from compiler.elaborate.items.subjects import Deployable
 from compiler.elaborate.items.trained import TrainAssembly
 from compiler.elaborate.items.variants import VariantAssembly
-from compiler.messages.names import CircularValue, NotAvailable
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.files import FileScope, items_by_kind
 from compiler.program import DataSet, Deploy, Net, Program
 from compiler.records import dataclass
-from compiler.source import Span
-from compiler.syntax import (
+from compiler.report.diagnostics import Fault
+from compiler.report.messages.names import CircularValue, NotAvailable
+from compiler.report.source import Span
+from compiler.text.tree.syntax import (
     Argument,
     Data,
     Item,
     Reference,
     Sweep,
 )
-from compiler.syntax import (
+from compiler.text.tree.syntax import (
     Deploy as DeployItem,
 )
 from compiler.writing.files import file_key

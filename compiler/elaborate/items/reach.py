@@ -7,13 +7,13 @@ from math import inf
 
 from compiler.compression.feasibility import find_number
 from compiler.compression.requirements import isolate
-from compiler.diagnostics import Message
 from compiler.ir.limits import find_limits
-from compiler.messages.variants import BeyondBest, HeldByAll, WorseRequired
 from compiler.program import Bound, Figure, Quantity, Requirement, Train
 from compiler.records import dataclass
-from compiler.signature import Direction
+from compiler.report.diagnostics import Message
+from compiler.report.messages.variants import BeyondBest, HeldByAll, WorseRequired
 from compiler.training.batch_mean import BatchMean
+from compiler.vocabulary.signature import Direction
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from compiler.diagnostics import did_you_mean
 from compiler.elaborate.api import GraphContext
-from compiler.elaborate.binding import Actual, match_call
-from compiler.elaborate.files import FileNet, FileScope, items_by_kind
-from compiler.elaborate.signatures import read_signature, sign
-from compiler.elaborate.values import (
+from compiler.elaborate.calls.binding import Actual, match_call
+from compiler.elaborate.calls.signatures import read_signature, sign
+from compiler.elaborate.scopes.files import FileNet, FileScope, items_by_kind
+from compiler.elaborate.values.values import (
     BlockLayer,
     Given,
     Layer,
@@ -21,11 +20,12 @@ from compiler.elaborate.values import (
     Refused,
     Tensor,
 )
-from compiler.messages.clauses import NoSuchItem
-from compiler.messages.training import InputWithoutColumn, NameClash
 from compiler.program import DataSet
-from compiler.source import Span
-from compiler.syntax import Item, Model, Reference, Train
+from compiler.report.diagnostics import did_you_mean
+from compiler.report.messages.clauses import NoSuchItem
+from compiler.report.messages.training import InputWithoutColumn, NameClash
+from compiler.report.source import Span
+from compiler.text.tree.syntax import Item, Model, Reference, Train
 
 T = TypeVar("T", bound=Item)
 

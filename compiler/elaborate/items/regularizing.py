@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from compiler.elaborate.context import Body
-from compiler.elaborate.described import build_described, find_class
+from compiler.elaborate.calls.described import build_described, find_class
 from compiler.elaborate.items.objective import check_patterns, read_over
 from compiler.elaborate.items.operands import malformed, read_word, refuse_word
 from compiler.elaborate.items.settings import Pattern
+from compiler.elaborate.scopes.context import Body
 from compiler.ir.graph import Parameter
 from compiler.ir.weights import path_matches
-from compiler.messages.tuning import NothingToRegularize
 from compiler.program import Regularization, TrainedNet
 from compiler.records import dataclass
-from compiler.source import Span
-from compiler.syntax import Clause, Declare
+from compiler.report.messages.tuning import NothingToRegularize
+from compiler.report.source import Span
+from compiler.text.tree.syntax import Clause, Declare
 from compiler.training.base import REGULARIZERS, Regularizer
 from compiler.training.registry import load_training
 

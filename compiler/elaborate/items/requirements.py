@@ -6,27 +6,27 @@ from collections.abc import Mapping
 
 from compiler.compression.figures import FIGURES, Kind
 from compiler.compression.requirements import find_figures
-from compiler.diagnostics import Severity, did_you_mean
-from compiler.elaborate.context import Body
-from compiler.elaborate.describing import describe
 from compiler.elaborate.items.reach import find_reach_fault
-from compiler.elaborate.values import Known, Poison
-from compiler.messages.clauses import NoSuchItem
-from compiler.messages.training import UnknownFigure
-from compiler.messages.variants import (
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.values import Known, Poison
+from compiler.program import Bound, Computed, Figure, Quantity, Requirement, Train
+from compiler.records import dataclass
+from compiler.report.diagnostics import Severity, did_you_mean
+from compiler.report.messages.clauses import NoSuchItem
+from compiler.report.messages.training import UnknownFigure
+from compiler.report.messages.variants import (
     BadRequire,
     ContractAboutItself,
     KindsDiffer,
     NoMetricsHere,
     NoSuchFigure,
 )
-from compiler.program import Bound, Computed, Figure, Quantity, Requirement, Train
-from compiler.records import dataclass
-from compiler.source import Span
-from compiler.syntax import Attribute, Binary, Expr, Group, Name, Unary
-from compiler.syntax import Train as TrainItem
-from compiler.syntax import Variant as VariantItem
-from compiler.units import UNITS
+from compiler.report.source import Span
+from compiler.text.tree.syntax import Attribute, Binary, Expr, Group, Name, Unary
+from compiler.text.tree.syntax import Train as TrainItem
+from compiler.text.tree.syntax import Variant as VariantItem
+from compiler.types.units import UNITS
 
 RELATIONS = ("<=", "<", ">=", ">")
 Typed = tuple[Bound, Kind]

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import field
 
-from compiler.diagnostics import did_you_mean
-from compiler.elaborate.arithmetic import whole
-from compiler.elaborate.context import Body
-from compiler.elaborate.describing import describe
+from compiler.elaborate.calls.nets import place_net
 from compiler.elaborate.items.metrics import MetricEntry
 from compiler.elaborate.items.operands import (
     malformed,
@@ -17,17 +14,20 @@ from compiler.elaborate.items.operands import (
     read_texts,
     read_whole,
 )
-from compiler.elaborate.nets import place_net
-from compiler.elaborate.values import DTypeValue, Known, NetValue, Poison
-from compiler.messages.items import SettingRange
-from compiler.messages.metrics import DirectionNeeded
-from compiler.messages.names import NotAvailable
-from compiler.messages.training import BadUntil, UnknownFigure
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.values.arithmetic import whole
+from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.values import DTypeValue, Known, NetValue, Poison
 from compiler.program import EarlyStop
 from compiler.records import dataclass
-from compiler.source import Span
-from compiler.syntax import Attribute, Call, Clause, Declare, Expr, Group, Name
-from compiler.tensor import DType
+from compiler.report.diagnostics import did_you_mean
+from compiler.report.messages.items import SettingRange
+from compiler.report.messages.metrics import DirectionNeeded
+from compiler.report.messages.names import NotAvailable
+from compiler.report.messages.training import BadUntil, UnknownFigure
+from compiler.report.source import Span
+from compiler.text.tree.syntax import Attribute, Call, Clause, Declare, Expr, Group, Name
+from compiler.types.tensor import DType
 
 PRECISIONS = {DType.F32: "f32", DType.BF16: "bf16", DType.F16: "f16"}
 LAYOUTS = ("contiguous", "channels_last")

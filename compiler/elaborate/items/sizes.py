@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from compiler.diagnostics import Message
-from compiler.messages.sizes import SizeTwice
-from compiler.syntax import Name
+from compiler.report.diagnostics import Message
+from compiler.report.messages.sizes import SizeTwice
+from compiler.text.tree.syntax import Name
 
 
 def refuse_twice(names: Sequence[Name], report: Callable[[Message], None]) -> None:

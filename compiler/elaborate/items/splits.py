@@ -7,17 +7,17 @@ from dataclasses import replace
 
 from compiler.data.base import Column
 from compiler.data.splitting import ORDER, Split
-from compiler.diagnostics import did_you_mean
-from compiler.elaborate.arithmetic import whole
-from compiler.elaborate.context import Body
-from compiler.elaborate.describing import describe
 from compiler.elaborate.items.operands import malformed, read_arguments, read_word, refuse_word
-from compiler.elaborate.values import Known, Poison
-from compiler.messages.arguments import UnknownArgument, WrongArgument
-from compiler.messages.columns import BadShares, CannotStratify, SplitDoesNotFit
-from compiler.messages.wording import list_words
-from compiler.source import Span
-from compiler.syntax import Argument, Clause, Declare, Expr, Name, Operand
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.values.arithmetic import whole
+from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.values import Known, Poison
+from compiler.report.diagnostics import did_you_mean
+from compiler.report.messages.arguments import UnknownArgument, WrongArgument
+from compiler.report.messages.columns import BadShares, CannotStratify, SplitDoesNotFit
+from compiler.report.messages.wording import list_words
+from compiler.report.source import Span
+from compiler.text.tree.syntax import Argument, Clause, Declare, Expr, Name, Operand
 
 METHODS = ("random", "in_order", "given")
 OPTIONS: Mapping[str, tuple[str, ...]] = {

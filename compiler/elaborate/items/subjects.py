@@ -6,26 +6,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 
 from compiler.compression.attach import find_net
-from compiler.diagnostics import did_you_mean
 from compiler.elaborate.api import evaluate_constant
-from compiler.elaborate.files import FileNet, FileScope, items_by_kind
+from compiler.elaborate.bodies.models import elaborate_layer
 from compiler.elaborate.items.given import find_given
 from compiler.elaborate.items.preprocess import prefix_parameters
 from compiler.elaborate.items.references import report_missing, resolve
-from compiler.elaborate.models import elaborate_layer
-from compiler.elaborate.values import BlockLayer
+from compiler.elaborate.scopes.files import FileNet, FileScope, items_by_kind
+from compiler.elaborate.values.values import BlockLayer
 from compiler.ir.graph import Graph
-from compiler.messages.clauses import NoSuchItem
-from compiler.messages.deployments import SeveralNets
-from compiler.messages.names import NotAvailable
-from compiler.messages.training import UnknownWord
 from compiler.program import Net, Train, TrainedNet
 from compiler.program import Variant as MadeVariant
 from compiler.records import dataclass
-from compiler.syntax import Attribute, Call, Expr, Model, Reference, Sweep
-from compiler.syntax import Deploy as DeployItem
-from compiler.syntax import Train as TrainItem
-from compiler.syntax import Variant as VariantItem
+from compiler.report.diagnostics import did_you_mean
+from compiler.report.messages.clauses import NoSuchItem
+from compiler.report.messages.deployments import SeveralNets
+from compiler.report.messages.names import NotAvailable
+from compiler.report.messages.training import UnknownWord
+from compiler.text.tree.syntax import Attribute, Call, Expr, Model, Reference, Sweep
+from compiler.text.tree.syntax import Deploy as DeployItem
+from compiler.text.tree.syntax import Train as TrainItem
+from compiler.text.tree.syntax import Variant as VariantItem
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from compiler.data.batches import find_thin_norms
-from compiler.dims import Dim
-from compiler.elaborate.adapters import adapt_train
 from compiler.elaborate.api import GraphContext, elaborate_plain_net, open_graph
-from compiler.elaborate.assertions import run_assert
-from compiler.elaborate.clauses import run_net
-from compiler.elaborate.context import Body
-from compiler.elaborate.describing import describe_layer
-from compiler.elaborate.files import FileScope
+from compiler.elaborate.bodies.clauses import run_net
+from compiler.elaborate.calls.adapters import adapt_train
 from compiler.elaborate.items.agreement import find_disagreements, find_probabilities
 from compiler.elaborate.items.classes import find_missing_classes, find_misuse, reads_nothing
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
@@ -27,24 +21,38 @@ from compiler.elaborate.items.regularizing import (
     settle_regularizers,
 )
 from compiler.elaborate.items.settings import Settings
-from compiler.elaborate.values import BlockLayer, Known, ListValue, NetValue, Refused, Tensor, Val
-from compiler.elaborate.words import find_word, make_table
-from compiler.habits import translate
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.files import FileScope
+from compiler.elaborate.scopes.words import find_word, make_table
+from compiler.elaborate.shapes.assertions import run_assert
+from compiler.elaborate.values.describing import describe_layer
+from compiler.elaborate.values.values import (
+    BlockLayer,
+    Known,
+    ListValue,
+    NetValue,
+    Refused,
+    Tensor,
+    Val,
+)
 from compiler.ir.graph import Graph
 from compiler.ir.hint import HintName
 from compiler.ir.sizes import ROWS
-from compiler.messages.clauses import ClauseMissing, ReferenceMissing
-from compiler.messages.names import NotAvailable
-from compiler.messages.nets import BadLabel
-from compiler.messages.training import BatchImpossible, NetIsNoModel, NothingRead
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program import DataSet, EarlyStop, MetricUse, ParameterGroup, Train, TrainedNet
-from compiler.syntax import Argument, Clause, Reference
-from compiler.syntax import Data as DataItem
-from compiler.syntax import Train as TrainItem
-from compiler.tensor import TensorType
-from compiler.training.loss_parts import count_targets
+from compiler.report.habits import translate
+from compiler.report.messages.clauses import ClauseMissing, ReferenceMissing
+from compiler.report.messages.names import NotAvailable
+from compiler.report.messages.nets import BadLabel
+from compiler.report.messages.training import BatchImpossible, NetIsNoModel, NothingRead
+from compiler.rows.batches import find_thin_norms
+from compiler.rows.loss_parts import count_targets
+from compiler.text.tree.syntax import Argument, Clause, Reference
+from compiler.text.tree.syntax import Data as DataItem
+from compiler.text.tree.syntax import Train as TrainItem
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
 from compiler.writing.names import free_name
 
 OpenData = Callable[[FileScope, DataItem, Sequence[Argument], Body, Reference], DataSet | None]

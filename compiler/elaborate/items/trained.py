@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import field
 
-from compiler.elaborate.files import FileScope, items_by_kind
 from compiler.elaborate.items.subjects import Deployable
 from compiler.elaborate.items.train import OpenData, TrainRun
-from compiler.elaborate.values import POISON, ItemValue, NetValue, Record, Val
-from compiler.messages.clauses import ParameterWithoutDefault
-from compiler.messages.names import CircularValue
+from compiler.elaborate.scopes.files import FileScope, items_by_kind
+from compiler.elaborate.values.values import POISON, ItemValue, NetValue, Record, Val
 from compiler.program import AddAdapters, LoadWeights, Train
 from compiler.records import dataclass
-from compiler.source import Span
-from compiler.syntax import Item
-from compiler.syntax import Train as TrainItem
+from compiler.report.messages.clauses import ParameterWithoutDefault
+from compiler.report.messages.names import CircularValue
+from compiler.report.source import Span
+from compiler.text.tree.syntax import Item
+from compiler.text.tree.syntax import Train as TrainItem
 
 
 @dataclass

@@ -15,14 +15,9 @@ from compiler.compression.requirements import isolate
 from compiler.compression.selecting import layer_path
 from compiler.compression.wording import describe_pass
 from compiler.compression.world import Target
-from compiler.diagnostics import did_you_mean
-from compiler.elaborate.adapters import is_net_function
 from compiler.elaborate.api import open_graph
-from compiler.elaborate.arithmetic import whole
-from compiler.elaborate.context import Body
-from compiler.elaborate.described import build_described, find_class
-from compiler.elaborate.describing import describe
-from compiler.elaborate.files import FileScope
+from compiler.elaborate.calls.adapters import is_net_function
+from compiler.elaborate.calls.described import build_described, find_class
 from compiler.elaborate.items.operands import (
     Once,
     malformed,
@@ -35,18 +30,33 @@ from compiler.elaborate.items.operands import (
 from compiler.elaborate.items.requirements import Owners, RequireReader
 from compiler.elaborate.items.sizes import refuse_twice
 from compiler.elaborate.items.subjects import Base
-from compiler.elaborate.values import Known, Poison
-from compiler.elaborate.words import make_table
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.files import FileScope
+from compiler.elaborate.scopes.words import make_table
+from compiler.elaborate.values.arithmetic import whole
+from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.values import Known, Poison
 from compiler.ir.graph import Graph
 from compiler.ir.weights import path_matches
-from compiler.messages.deployments import UnknownDim
-from compiler.messages.nets import OnlyOnNets
-from compiler.messages.tuning import NothingToTrainOn
-from compiler.messages.variants import NoSuchLayer, PassTooLate, TargetSize
 from compiler.program import Requirement, Step, Train, Variant
-from compiler.source import Span
-from compiler.syntax import Argument, Call, Clause, Declare, Expr, Group, ListExpr, Operand, Then
-from compiler.syntax import Variant as VariantItem
+from compiler.report.diagnostics import did_you_mean
+from compiler.report.messages.deployments import UnknownDim
+from compiler.report.messages.nets import OnlyOnNets
+from compiler.report.messages.tuning import NothingToTrainOn
+from compiler.report.messages.variants import NoSuchLayer, PassTooLate, TargetSize
+from compiler.report.source import Span
+from compiler.text.tree.syntax import (
+    Argument,
+    Call,
+    Clause,
+    Declare,
+    Expr,
+    Group,
+    ListExpr,
+    Operand,
+    Then,
+)
+from compiler.text.tree.syntax import Variant as VariantItem
 
 PATTERNS = ("only", "except", "keep")
 """Options of passes that hold patterns of layer paths."""

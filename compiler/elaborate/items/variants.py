@@ -7,13 +7,13 @@ from dataclasses import field
 from functools import partial
 
 from compiler.compression.requirements import find_figures
-from compiler.elaborate.files import FileScope, items_by_kind
 from compiler.elaborate.items.subjects import Base, Deployable, find_base
-from compiler.messages.variants import ContractAboutItself
+from compiler.elaborate.scopes.files import FileScope, items_by_kind
 from compiler.program import Net, Train, Variant
 from compiler.records import dataclass
-from compiler.syntax import Reference
-from compiler.syntax import Variant as VariantItem
+from compiler.report.messages.variants import ContractAboutItself
+from compiler.text.tree.syntax import Reference
+from compiler.text.tree.syntax import Variant as VariantItem
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""One class for the calls of a block: what its arguments mean and where it differs."""

@@ -1,0 +1,209 @@
+"""When an optional part of a class is there: each condition as a test on the class's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from backends.pytorch.classes.merged import (
+    CHAIN,
+    Choice,
+    Class,
+    Condition,
+    Diverge,
+    Instances,
+    Merged,
+    Setting,
+    Variant,
+)
+from backends.pytorch.classes.repeats import is_loop
+from backends.pytorch.classes.settings import Settings
+from backends.pytorch.terms.terms import IDENTITY, variables
+from compiler.ir.hint import Hint, HintBinary, HintChoose, HintConst, HintName, HintUnary, opposite
+
+MOST_CONDITIONS = 4
+"""A class with more of them is harder to read than two classes."""
+
+
+def find_checked(target: Class) -> set[str]:
+    """Symbols that the run-time checks of a class read."""
+    if not target.is_root:
+        return set()
+    conditions = target.bodies[0].index.graph.conditions
+    if any(map(is_loop, target.items)):
+        conditions = tuple(c for c in conditions if c.relation != "<=")
+    return {s for c in conditions for s in c.left.symbols | c.right.symbols}
+
+
+class Conditions:
+    """Finds the tests of a class."""
+
+    def __init__(self, target: Class, settings: Settings) -> None:
+        self.target = target
+        self.settings = settings
+
+    def find(self) -> None:
+        """Sets the condition of every variant and choice.
+
+        Raises:
+            Diverge: one class would need too many of them, or more forms of one module than two.
+        """
+        target = self.target
+        branches = {choice.instances for choice in target.choices}
+        count = sum(len(m.variants) > 1 for m in target.items) + len(branches)
+        if count > MOST_CONDITIONS:
+            raise Diverge("too many conditions")
+        for item in target.items:
+            self._find_variants(item)
+        for choice in target.choices:
+            self._find_choice(choice)
+        self._cover_branches()
+        for condition in self._all_conditions():
+            self.settings.use(condition.test)
+
+    def _all_conditions(self) -> Iterator[Condition]:
+        for item in self.target.items:
+            yield from (v.condition for v in item.variants if v.condition is not None)
+        yield from (c.condition for c in self.target.choices if c.condition is not None)
+
+    def _find_variants(self, item: Merged) -> None:
+        variants, target = item.variants, self.target
+        partial = item.instances != self.target.everyone
+        if len(variants) > 2 or (len(variants) == 2 and partial):
+            raise Diverge("more than two forms of one module")
+        listed = "." in item.slot or item.slot == CHAIN
+        if listed and variants and not target.is_turn and (len(variants) > 1 or partial):
+            raise Diverge("a member of a list that differs in form")
+        if len(variants) == 2:
+            first, second = variants
+            larger = len(first.instances) > len(second.instances)
+            if second.constructor is not IDENTITY and larger:
+                first, second = second, first
+            if second.constructor is not IDENTITY and self._find_known(item, first) is None:
+                first, second = (
+                    (second, first)
+                    if self._find_known(item, second) is not None
+                    else (first, second)
+                )
+            known = self._find_known(item, first)
+            first.condition = known or self._add_flag(first.instances, item.slot)
+            item.variants = [first, second]
+
+    def _find_known(self, item: Merged, variant: Variant) -> Condition | None:
+        guards = _guards(item, variant.instances)
+        rest = self.target.everyone - variant.instances
+        others = [opposite(guard) for guard in _guards(item, rest)]
+        return self._find_test(variant.instances, [*guards, *others], variant)
+
+    def _find_choice(self, choice: Choice) -> None:
+        inside = [m for m in self.target.items if m.instances == choice.instances]
+        guards = [g for m in inside for g in _guards(m, choice.instances)]
+        slot = inside[-1].slot if inside else ""
+        known = self._find_test(choice.instances, guards, None)
+        choice.condition = known or self._add_flag(choice.instances, slot or "extra")
+
+    def _cover_branches(self) -> None:
+        """Modules inside a branch are made under the branch's condition."""
+        branches = {choice.instances: choice for choice in self.target.choices}
+        for item in self.target.items:
+            if item.instances == self.target.everyone:
+                continue
+            if item.instances not in branches:
+                raise Diverge("an item outside every branch")
+            for variant in item.variants:
+                variant.condition = branches[item.instances].condition
+
+    def _find_test(
+        self, instances: Instances, guards: Iterable[Hint], variant: Variant | None
+    ) -> Condition | None:
+        """The first test that is true in exactly these instances: the author's guard, an
+        argument that is not None, an argument that is not 0."""
+        wanted = {i: i in instances for i in sorted(self.target.everyone)}
+        settings = self.settings
+        for guard in self._with_renamed(guards):
+            test = settings.decides(guard, wanted)
+            if test is not None and not settings.is_runtime(test):
+                return Condition(test)
+        if self.target.is_turn:  # what holds in these turns by chance need not hold in others
+            raise Diverge("a condition that nobody wrote")
+        leaves = variables(variant.constructor if variant is not None else None)
+        inside = {v.solution.name for v in leaves if isinstance(v.solution, HintName)}
+        chosen = self._find_optional(wanted, inside)
+        if chosen is not None:
+            return Condition(HintName(chosen.name), is_set=True)
+        changed = self._find_changed(wanted)
+        if changed is not None:
+            return Condition(changed)
+        chosen = self._find_optional(wanted, self.settings.found)
+        if chosen is not None:
+            return Condition(HintName(chosen.name), is_set=True)
+        return self._find_truthy(wanted)
+
+    def _add_flag(self, instances: Instances, slot: str) -> Condition:
+        """A new argument that says it."""
+        name = self.settings.free(slot.replace(".", "_"))
+        values: list[object] = [i in instances for i in sorted(self.target.everyone)]
+        self.settings.add(Setting(name, values, False, "bool", fresh=True))
+        return Condition(HintName(name))
+
+    def _find_optional(self, wanted: dict[int, bool], names: Collection[str]) -> Setting | None:
+        """Of some arguments, one that is given exactly where wanted."""
+        for setting in self._candidates():
+            given = all((setting.values[i] is not None) == w for i, w in wanted.items())
+            if setting.name in names and setting.annotation.endswith("None") and given:
+                return setting
+        return None
+
+    def _find_changed(self, wanted: dict[int, bool]) -> Hint | None:
+        """An argument of the author's that is not its default exactly where wanted, such as
+        `stride != 1`; 0 reads better as plain truth."""
+        for setting in self._candidates():
+            default = setting.default
+            plain = setting.annotation in ("int", "bool") and not setting.fresh
+            if not plain or not default or not isinstance(default, int):
+                continue
+            if all((setting.values[i] != default) == w for i, w in wanted.items()):
+                if setting.annotation == "bool":
+                    return HintUnary("not", HintName(setting.name))
+                return HintBinary("!=", HintName(setting.name), HintConst(default))
+        return None
+
+    def _find_truthy(self, wanted: dict[int, bool]) -> Condition | None:
+        """An argument that is not 0 exactly where wanted."""
+        for setting in self._candidates():
+            plain = setting.dim is None and setting.annotation in ("int", "bool")
+            if plain and all(bool(setting.values[i]) == w for i, w in wanted.items()):
+                return Condition(HintName(setting.name))
+        return None
+
+    def _candidates(self) -> list[Setting]:
+        return [s for s in self.settings.found.values() if s.fallback is None and not s.hidden]
+
+    def _with_renamed(self, guards: Iterable[Hint]) -> Iterable[Hint]:
+        """The author's conditions, also with the names that widths have now."""
+        unique = dict.fromkeys(guards)
+        yield from unique
+        for guard in unique:
+            for old, new in self.settings.renamed.items():
+                changed = _substitute(guard, old, HintName(new))
+                if changed != guard:
+                    yield changed
+
+
+def _guards(item: Merged, instances: Instances) -> list[Hint]:
+    members = (m for i, m in item.members.items() if i in instances)
+    return list(dict.fromkeys(m.guard for m in members if m.guard is not None))
+
+
+def _substitute(hint: Hint, old: Hint, new: HintName) -> Hint:
+    """The hint with one sub-expression replaced by a name."""
+    if hint == old:
+        return new
+    match hint:
+        case HintUnary(symbol, operand):
+            return HintUnary(symbol, _substitute(operand, old, new))
+        case HintBinary(symbol, left, right):
+            return HintBinary(symbol, _substitute(left, old, new), _substitute(right, old, new))
+        case HintChoose(condition, then, otherwise):
+            parts = (_substitute(h, old, new) for h in (condition, then, otherwise))
+            return HintChoose(*parts)
+    return hint

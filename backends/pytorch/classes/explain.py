@@ -1,0 +1,479 @@
+"""Why a literal has its value: each variable of a class becomes an expression in its arguments.
+
+The first that holds: the author's hint, the width of the tensor that comes in, an argument that
+only some instances have, a plain literal, a known argument or a multiple of one, a new argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from backends.pytorch.classes.conditions import Conditions
+from backends.pytorch.classes.hinted_sizes import HintedSizes
+from backends.pytorch.classes.honesty import find_lying
+from backends.pytorch.classes.merged import (
+    Class,
+    Diverge,
+    Formal,
+    Made,
+    Merged,
+    MergedRef,
+    Setting,
+    Variant,
+)
+from backends.pytorch.classes.passing import LEAST_TELLING, find_stages
+from backends.pytorch.classes.repeats import check_order, find_carried, find_loop
+from backends.pytorch.classes.said import find_said, find_silent
+from backends.pytorch.classes.settings import Settings, annotate
+from backends.pytorch.classes.sizes import Sizes
+from backends.pytorch.classes.widths import Widths
+from backends.pytorch.fold.items import FromOwn
+from backends.pytorch.fold.turns import Unfoldable
+from backends.pytorch.options import write_moving_defaults
+from backends.pytorch.terms.terms import Many, Part, is_scalar, same_value, variables
+from compiler.ir.graph import NO_DEFAULT
+from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names, hint_sizes
+from compiler.report.source import Span
+from compiler.types.dims import Dim
+from compiler.writing.names import safe_name
+from compiler.writing.python import CodeName
+
+GENERAL_ROLES = frozenset(
+    {"", "channels", "features", "dim", "kernel_size", "stride", "padding", "bias", "count"}
+)
+"""Roles that many leaves of a class have: an argument made from one is named after its slot."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What is known about a class's names once it is solved."""
+
+    settings: Settings
+    widths: Widths
+
+
+def explain_class(target: Class) -> None:
+    """Solves every variable and condition of a class and chooses its arguments.
+
+    Raises:
+        Diverge: one class cannot serve all its instances.
+        Inexpressible: a symbolic size cannot be read off any tensor at hand.
+    """
+    hidden: set[str] = set()
+    silent: set[Span] = set()
+    while True:
+        for item in target.items:
+            for leaf in item.leaves():
+                leaf.solution = None
+        target.said = frozenset(find_said(target) - silent)
+        target.locals = {}
+        explainer = _Explainer(target, hidden)
+        explainer.run()
+        lost = find_silent(target) - silent
+        lying = find_lying(target, explainer.widths, explainer.hinted)
+        if not lying and not lost:
+            check_order(target)
+            for item in target.items:
+                write_moving_defaults(item)
+            return
+        hidden |= lying
+        silent |= lost
+
+
+class _Explainer:
+    def __init__(self, target: Class, hidden: Collection[str]) -> None:
+        self.target = target
+        self.settings = Settings(target, hidden, target.said)
+        self.widths = Widths(target, self.settings)
+        self.sizes = Sizes(target, self.settings)
+        self.hinted = HintedSizes(target, self.settings, self.widths)
+        self.count = len(target.bodies)
+        self.optional: dict[str, str] = {}
+        """The slot of each argument that is None where its leaves are absent."""
+
+    def run(self) -> None:
+        target = self.target
+        for item in target.items:
+            self._widen(item)
+        for item in self._order():
+            for variant in item.variants if item.declares else ():
+                self._explain_variant(item, variant)
+            for leaf in variables(item.expression):
+                self._explain_leaf(item, leaf, in_constructor=False)
+            self.hinted.explained.add(item)
+        self.widths.pins = False
+        Conditions(target, self.settings).find()
+        self.widths.dependence.forget()
+        turns = self._turn_widths() if target.is_turn else {}
+        order = list(self.settings.found)
+        used = sorted(self.settings.used, key=order.index)
+        target.settings = [s for n in used if not (s := self.settings.found[n]).local]
+        target.locals = {n: self.widths.locals[n] for n in used if n in self.widths.locals}
+        target.widths = turns if target.is_turn else self._output_widths()
+        target.explained = Explained(self.settings, self.widths)
+
+    def _order(self) -> Iterator[Merged]:
+        """The items, a weight whose sizes are those of a tensor (`u.shape[1]`) where it is read."""
+        late = {item.slot: item for item in self.target.items if _is_sized_by_tensor(item)}
+        for item in self.target.items:
+            for ref in item.refs:
+                if isinstance(ref, FromOwn) and ref.path in late:
+                    yield late.pop(ref.path)
+            if not _is_sized_by_tensor(item):
+                yield item
+        yield from late.values()
+
+    def _explain_variant(self, item: Merged, variant: Variant) -> None:
+        stages = find_stages(variant.constructor)
+        for place, stage in enumerate(stages):
+            for leaf in variables(stage):
+                inner = leaf.dim is not None and leaf.dim[0] == "inner in"
+                if not inner or not self._explain_inner(leaf, stages[:place]):
+                    self._explain_leaf(item, leaf, in_constructor=True)
+        for leaf in variables(variant.constructor):  # numbers of repeats
+            if leaf.role == "count":
+                self._explain_leaf(item, leaf, in_constructor=True)
+        for start in variant.starts:
+            for leaf in variables(start):
+                self._explain_leaf(item, leaf, in_constructor=True)
+
+    def _explain_inner(self, leaf: Many, before: list[Part]) -> bool:
+        """An input width inside a chain is what the stages before it make of it."""
+        assert leaf.dim is not None
+        if self._follow_hints(leaf, in_constructor=True):
+            return True
+        width = self.widths.of_stages(before, leaf.dim[2], leaf.values)
+        return width is not None and self._accept_width(leaf, width.hint, in_constructor=True)
+
+    def _widen(self, item: Merged) -> None:
+        """A width belongs to a tensor, and the tensor exists in every instance of the item,
+        whatever makes it there."""
+        for leaf in item.leaves():
+            if leaf.dim is None or leaf.dim[0] not in ("in", "out"):
+                continue
+            side, index, axis = leaf.dim
+            if side == "in" and index >= len(item.refs):
+                continue
+            ref = Made(item, index) if side == "out" else item.refs[index]
+            sizes = {i: self.target.axis(ref, axis, i) for i in item.instances}
+            if None not in sizes.values() and all(sizes[i] == v for i, v in leaf.values.items()):
+                leaf.values = sizes
+
+    # --- one leaf -----------------------------------------------------------------------------
+
+    def _explain_leaf(self, item: Merged, leaf: Many, *, in_constructor: bool) -> None:
+        if not in_constructor and any(isinstance(v, Dim) for v in leaf.values.values()):
+            self.sizes.solve(item, leaf)
+            return
+        if self._follow_hints(leaf, in_constructor=in_constructor):
+            return
+        if leaf.dim is not None and leaf.dim[0] == "in" and leaf.dim[1] < len(item.refs):
+            width = self.widths.of(item.refs[leaf.dim[1]], leaf.dim[2])
+            if width is not None and self._accept_width(
+                leaf, width.hint, in_constructor=in_constructor
+            ):
+                return
+            if width is None and in_constructor:
+                self._need_sizes(item, item.refs[leaf.dim[1]], leaf.dim[2])
+        if self.target.is_turn and any(True for h in leaf.hints for _ in hint_names(h)):
+            raise Diverge("a number that is not what the author wrote")
+        hint = self._find_optional(leaf)
+        if hint is None and not leaf.varies and not self.target.is_turn:
+            hint = self._find_size(item, leaf)
+        if hint is None and isinstance(leaf.literal, CodeName) and len(leaf.values) < self.count:
+            hint = self._find_function(leaf)
+        if hint is None and leaf.varies:
+            inner = find_loop(item)
+            if self.target.is_turn:
+                raise Diverge("a number that changes from turn to turn, and nobody said how")
+            if inner is not None and inner.repeat is not None:
+                raise Unfoldable({inner.repeat.loop})
+            hint = self._relate(leaf) or self._make_fresh(leaf)
+        if hint is not None:
+            leaf.solution = self.settings.use(hint, in_forward=not in_constructor)
+
+    def _need_sizes(self, item: Merged, ref: MergedRef, axis: int) -> None:
+        """Asks for the sizes of lists that a size comes from; a loop that needs all of one does
+        not take them as numbers."""
+        self.widths.lists.need(ref, axis)
+        inner = find_loop(item)
+        if inner is not None and inner.repeat is not None and self.target.is_list(ref):
+            raise Unfoldable({inner.repeat.loop})
+
+    def _follow_hints(self, leaf: Many, *, in_constructor: bool) -> bool:
+        for hint in map(self.hinted.write, leaf.hints):
+            found = self.settings.holds(hint, leaf.values)
+            if found is None or (in_constructor and self.settings.is_runtime(found)):
+                continue
+            names = any(True for _ in hint_names(found))
+            used = self.settings.use(found, in_forward=not in_constructor)
+            leaf.solution = used if names else None
+            return True
+        return False
+
+    def _accept_width(self, leaf: Many, hint: Hint | None, *, in_constructor: bool) -> bool:
+        if hint is None:
+            return not leaf.varies
+        if self.settings.holds(hint, leaf.values) is None or self.settings.is_runtime(hint):
+            return False
+        leaf.solution = self.settings.use(hint, in_forward=not in_constructor)
+        return True
+
+    def _find_optional(self, leaf: Many) -> Hint | None:
+        """A named leaf that only some instances have: `rank: int | None = None`."""
+        if len(leaf.values) == self.count or not leaf.hints:
+            return None
+        hint = leaf.hints[0]
+        if not isinstance(hint, HintName) or self._is_required(hint.name):
+            return None
+        name = hint.name
+        if name not in self.settings.found:
+            name = self._name_in_slot(name, leaf)
+            self._add_optional(name, leaf)
+        return self.settings.holds(HintName(name), leaf.values)
+
+    def _name_in_slot(self, label: str, leaf: Many) -> str:
+        """`rank` as `conv1_rank`: other modules of the class may get one too. Two forms of one
+        module share it."""
+        slot = leaf.slot.partition(".")[0]
+        wish = f"{slot}_{label}" if slot and not slot.isdecimal() else label
+        if self.optional.get(wish) != slot:
+            wish = self.settings.free(wish)
+            self.optional[wish] = slot
+        return wish
+
+    def _add_optional(self, name: str, leaf: Many) -> None:
+        """An argument that is None where no leaf has it; what other leaves have stays."""
+        values = [leaf.values.get(i) for i in range(self.count)]
+        known = self.settings.found.get(name)
+        if known is not None:
+            pairs = zip(known.values, values, strict=True)
+            values = [new if old is None else old for old, new in pairs]
+        note = annotate([*values, None])
+        self.settings.add(Setting(name, values, None, note, fresh=True))
+
+    def _is_required(self, name: str) -> bool:
+        found = self.settings.found.get(name)
+        return found is not None and found.dim is None and not found.annotation.endswith("None")
+
+    def _find_size(self, item: Merged, leaf: Many) -> Hint | None:
+        """A constant width behind a change of shape is called like the one input size that it
+        equals and is made from: what `flatten` makes of heads is the width that was split into
+        them."""
+        if leaf.dim is None or leaf.dim[0] != "in" or not isinstance(leaf.literal, int):
+            return None
+        same = [
+            s
+            for s in self.settings.found.values()
+            if s.dim is not None and not (s.runtime or s.hidden)
+            if s.constant and s.values[0] == leaf.literal
+        ]
+        sources: Collection[str] = ()
+        if same and leaf.dim[1] < len(item.refs):
+            sources = self.widths.dependence.of(item.refs[leaf.dim[1]], leaf.dim[2])
+        same = [s for s in same if s.name in sources]
+        return HintName(same[0].name) if len(same) == 1 and leaf.literal >= LEAST_TELLING else None
+
+    def _relate(self, leaf: Many) -> Hint | None:
+        """A known argument, or a small multiple of one, with these values."""
+        known = [s for s in self.settings.found.values() if not (s.runtime or s.hidden or s.local)]
+        known.sort(key=lambda s: s.name not in self.settings.used)
+        known = [s for s in known if all(s.values[i] is not None for i in leaf.values)]
+        for setting in known:
+            if all(same_value(setting.values[i], v) for i, v in leaf.values.items()):
+                return HintName(setting.name)
+        if not all(type(v) is int for v in leaf.values.values()):
+            return None
+        if leaf.dim is None and leaf.role != "count":
+            return None
+        for setting in known:
+            differ = len({setting.values[i] for i in leaf.values}) > 1
+            if setting.name in self.settings.used and setting.annotation == "int" and differ:
+                for hint in _multiples(HintName(setting.name)):
+                    if (found := self.settings.holds(hint, leaf.values)) is not None:
+                        return found
+        return None
+
+    # --- new arguments --------------------------------------------------------------------------
+
+    def _make_fresh(self, leaf: Many) -> Hint:
+        if isinstance(leaf.literal, CodeName):
+            return self._make_function(leaf)
+        named = next(
+            (
+                h.name
+                for h in leaf.hints
+                if isinstance(h, HintName) and h.name not in self.settings.found
+            ),
+            None,
+        )
+        slot = leaf.slot.replace(".", "_")
+        if not leaf.slot.rpartition(".")[2].isdecimal():
+            slot = leaf.slot.partition(".")[0]
+        role = named or leaf.role
+        wish = role
+        if role in GENERAL_ROLES or (slot and (named or role.endswith("channels"))):
+            wish = "_".join(p for p in (slot, role) if p)
+        if wish in self.settings.found and slot:
+            wish = f"{slot}_{role}"
+        name = self.settings.free(wish or "size")
+        values = [leaf.values.get(i) for i in range(self.count)]
+        setting = Setting(name, values, NO_DEFAULT, annotate(leaf.values.values()), fresh=True)
+        self.settings.add(self._with_default(setting, leaf))
+        if setting.fallback is None:
+            self.settings.renamed.update((h, name) for h in leaf.hints)
+        return HintName(name)
+
+    def _with_default(self, setting: Setting, leaf: Many) -> Setting:
+        """Where most instances still follow the author's expression, the argument is None for
+        it; where some have no such leaf at all, None means that."""
+        optional = annotate([*leaf.values.values(), None])
+        for hint in leaf.hints if None not in leaf.values.values() else ():
+            follows = [
+                i for i, v in leaf.values.items() if self.settings.holds(hint, {i: v}) is not None
+            ]
+            short = self.settings.holds(hint, {i: leaf.values[i] for i in follows})
+            if short is None or 2 * len(follows) <= len(leaf.values):
+                continue
+            if all(n in self.settings.found for n in hint_names(short)):
+                return replace(
+                    setting,
+                    default=None,
+                    annotation=optional,
+                    fallback=self.settings.use(short),
+                    followers=frozenset(follows),
+                )
+        if None in setting.values:
+            return replace(setting, default=None, annotation=optional)
+        return setting
+
+    def _find_function(self, leaf: Many) -> Hint | None:
+        """The argument that chooses a function which only some instances call, where others show
+        what its values mean."""
+        return None if self._find_choice(leaf) is None else self._make_function(leaf)
+
+    def _make_function(self, leaf: Many) -> Hint:
+        """Functions that differ take the name of the argument that chooses them."""
+        values = [leaf.values.get(i) for i in range(self.count)]
+        decided = self._find_choice(leaf)
+        if decided is None:
+            name = self.settings.free(leaf.role)
+            self.settings.add(Setting(name, values, annotation=annotate(values), fresh=True))
+            return HintName(name)
+        name, table = decided
+        frames = [body.frame for body in self.target.bodies]
+        chosen = [next(a for a in f.arguments if safe_name(a.name) == name) for f in frames]
+        values = [_look_up(table, argument.value) for argument in chosen]
+        default = _look_up(table, chosen[0].default)
+        default = NO_DEFAULT if default is None else default
+        self.settings.add(Setting(name, values, default, annotate(values)))
+        return HintName(name)
+
+    def _find_choice(self, leaf: Many) -> tuple[str, Table] | None:
+        """The recorded argument whose values go one to one with these functions, and which
+        value means which."""
+        frames = [body.frame for body in self.target.bodies]
+        for argument in frames[0].arguments:
+            rows = [next((a for a in f.arguments if a.name == argument.name), None) for f in frames]
+            if argument.dims or is_scalar(argument.value) or None in rows:
+                continue
+            given = [row.value for row in rows if row is not None]
+            table: Table = []
+            for number, function in self._gather_functions(leaf).items():
+                pair = (given[number], function)
+                if not any(pair[0] == a and pair[1] == b for a, b in table):
+                    table.append(pair)
+            known = all(_look_up(table, value) is not None for value in given)
+            if (
+                known
+                and len(table) == len({str(b) for _, b in table})
+                and all(a != c for k, (a, _) in enumerate(table) for c, _ in table[:k])
+            ):
+                return safe_name(argument.name), table
+        return None
+
+    def _gather_functions(self, leaf: Many) -> dict[int, object]:
+        """The functions of a leaf, and in instances without it those of others like it."""
+        found = dict(leaf.values)
+        for item in self.target.items:
+            for other in item.leaves():
+                shared = found.keys() & other.values.keys()
+                alike = type(other.literal) is type(leaf.literal) and bool(shared)
+                if alike and all(found[i] == other.values[i] for i in shared):
+                    found.update(other.values)
+        return found
+
+    def _turn_widths(self) -> dict[tuple[int, int], Hint]:
+        """What the sizes that a turn is made with are after it."""
+        target, found = self.target, dict[tuple[int, int], Hint]()
+        carried = find_carried(target)
+        if carried is None:
+            raise Diverge("a value that some turns carry on and others do not")
+        self._keep_wanted(carried)
+        target.growth = dict(self.widths.lists.find_growth())
+        waiting = [self.settings.found[name] for name in self.settings.used]
+        while waiting:
+            dim = waiting.pop().dim
+            if dim is None or dim[0] not in carried or (carried[dim[0]], dim[1]) in found:
+                continue
+            output = carried[dim[0]]
+            width = self.widths.of(target.outputs[output], dim[1])
+            if width is None:
+                raise Diverge("a size that changes from turn to turn, and nobody said how")
+            size = target.axis(target.outputs[output], dim[1], 0)
+            after = width.hint if width.hint is not None else HintConst(size)  # type: ignore[arg-type]
+            before = set(self.settings.used)
+            found[output, dim[1]] = self.settings.use(after)
+            waiting += [self.settings.found[n] for n in self.settings.used if n not in before]
+        return found
+
+    def _keep_wanted(self, carried: Iterable[int]) -> None:
+        """Notes that the turns keep the sizes of lists that somebody needs after them."""
+        for place in carried:
+            key = self.target.list_key(Formal(place))
+            for span, axis in self.target.bodies[0].index.wanted:
+                width = self.widths.of(Formal(place), axis) if span == key else None
+                if width is not None and width.hint is not None:
+                    self.settings.use(width.hint)
+
+    # --- results --------------------------------------------------------------------------------
+
+    def _output_widths(self) -> dict[tuple[int, int], Hint]:
+        found = {}
+        known = [*self.target.settings, *self.settings.found.values()]
+        chosen = {
+            s.name
+            for s in known
+            if not (s.runtime or s.hidden or s.local) and (s.dim or s.name in self.settings.used)
+        }
+        for output, ref in enumerate(self.target.outputs):
+            for axis in range(self.target.type_of(ref, 0).rank):
+                width = self.widths.of(ref, axis)
+                hint = width.hint if width is not None else None
+                hint = None if hint is None else self.widths.close(hint)
+                if hint is not None and chosen.issuperset(hint_names(hint)):
+                    found[output, axis] = hint
+        return found
+
+
+Table = list[tuple[object, object]]
+"""Values of an argument that is a layer, and the functions of the code that they mean."""
+
+
+def _look_up(table: Table, value: object) -> object:
+    """The function that a value means; None for a value that no instance has."""
+    return next((function for known, function in table if known == value), None)
+
+
+def _multiples(name: HintName) -> list[Hint]:
+    near: list[Hint] = [HintBinary(sign, name, HintConst(1)) for sign in "-+"]
+    times: list[Hint] = [HintBinary("*", HintConst(k), name) for k in range(2, 9)]
+    shares: list[Hint] = [HintBinary("//", name, HintConst(k)) for k in (2, 4, 8)]
+    return near + times + shares
+
+
+def _is_sized_by_tensor(item: Merged) -> bool:
+    """Whether it declares a weight, and the author wrote a size of it by a tensor."""
+    hints = (hint for leaf in item.leaves() for hint in leaf.hints)
+    return item.sample.op == "declare" and any(any(hint_sizes(hint)) for hint in hints)

@@ -1,0 +1,255 @@
+"""Graphs -> classes: one class for all calls of a block where one can serve them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from backends.pytorch.classes.bodies import BodyMaker, Call, NetCall
+from backends.pytorch.classes.bucket import group_by_structure, merge_bodies
+from backends.pytorch.classes.explain import explain_class
+from backends.pytorch.classes.list_sizes import Wanted
+from backends.pytorch.classes.merged import Class, Diverge
+from backends.pytorch.classes.sizes import Inexpressible
+from backends.pytorch.fold.holders import Holders
+from backends.pytorch.fold.index import Index, sort_topologically
+from backends.pytorch.fold.items import Body
+from backends.pytorch.fold.turns import LoopFrame, TurnFrame, Unfoldable, find_loops
+from compiler.ir.graph import Frame, Graph
+from compiler.report.source import Span
+from compiler.writing.names import class_name, free_name, function_name
+
+Key = tuple[str, bool, int]
+"""A group of frames: block, whether it prints as a function, level of a recursive block."""
+
+
+@dataclass
+class Folded:
+    """Classes in the order in which they must be defined, and where each graph's root is."""
+
+    classes: list[Class]
+    calls: dict[Frame, Call]
+    indexes: list[Index] = field(default_factory=list)
+
+    def root(self, graph: Graph) -> Call:
+        """The class of a whole graph."""
+        return self.calls[graph.frame]
+
+
+def fold_graphs(
+    graphs: Sequence[Graph],
+    *,
+    nets: Mapping[Frame, NetCall] | None = None,
+    as_function: bool = False,
+    inline: Iterable[Frame] = (),
+    taken: Iterable[str] = (),
+    holders: Holders | None = None,
+) -> Folded:
+    """Folds graphs into classes; classes that several graphs need are one.
+
+    Args:
+        graphs: the graphs, each with its own root frame.
+        nets: frames that are calls of modules made elsewhere.
+        as_function: whether the graphs themselves print as functions.
+        inline: frames that print inside the frame around them.
+        taken: names that classes and functions may not have.
+        holders: modules that functions are given, and read weights off.
+    """
+    dissolved = set(inline)
+    unrolled: set[Span] = set()
+    wanted: set[tuple[Span, int]] = set()
+    settled = (dissolved, taken, unrolled, wanted)
+    while True:
+        try:
+            folding = _Folding(
+                graphs, nets or {}, *settled, as_function=as_function, holders=holders
+            )
+            folding.run()
+        except Unfoldable as error:
+            unrolled |= error.loops
+            continue
+        except Wanted as error:
+            wanted |= error.sizes
+            continue
+        except Inexpressible as error:
+            bodies = error.target.bodies
+            if error.target.is_turn:
+                unrolled |= find_loops(b.frame for b in bodies)
+                continue
+            lost = {b.frame for b in bodies if not b.is_root}
+        else:
+            lost = folding.find_split_nets()
+        if not lost - dissolved:
+            return Folded(folding.classes, folding.calls, folding.indexes)
+        dissolved |= lost
+
+
+class _Folding:
+    def __init__(
+        self,
+        graphs: Sequence[Graph],
+        nets: Mapping[Frame, NetCall],
+        dissolved: Iterable[Frame],
+        taken: Iterable[str],
+        unrolled: Collection[Span],
+        wanted: Collection[tuple[Span, int]],
+        *,
+        as_function: bool,
+        holders: Holders | None,
+    ) -> None:
+        self.nets = nets
+        self.indexes = [
+            Index(
+                graph,
+                nets=[n for n in nets if n.chain[0] is graph.frame],
+                dissolved=set(dissolved),
+                as_function=as_function,
+                holders=holders,
+                unrolled=unrolled,
+                wanted=wanted,
+            )
+            for graph in graphs
+        ]
+        self.classes: list[Class] = []
+        self.calls: dict[Frame, Call] = {}
+        self.names = set(taken)
+        self.owner = {f: index for index in self.indexes for f in index.children}
+        self.height = self._measure()
+
+    def run(self) -> None:
+        makers = {id(i): BodyMaker(i, self.calls, self.nets) for i in self.indexes}
+        for group in self._order_groups():
+            bodies = [makers[id(self.owner[frame])].make(frame) for frame in group]
+            for target in _partition(bodies):
+                self._add(target)
+
+    def _add_turns(self, target: Class) -> None:
+        """The class of the turns of a loop: it prints in the class around it."""
+        for number, body in enumerate(target.bodies):
+            self.calls[body.frame] = Call(target, number)
+
+    def _add(self, target: Class) -> None:
+        frame = target.bodies[0].frame
+        index = target.bodies[0].index
+        if target.is_turn:
+            self._add_turns(target)
+            return
+        target.is_function = frame in index.stateless
+        make = function_name if target.is_function else class_name
+        target.name = free_name(make(target.block), self.names)
+        self.names.add(target.name)
+        self.classes.append(target)
+        for number, body in enumerate(target.bodies):
+            self.calls[body.frame] = Call(target, number)
+
+    def find_split_nets(self) -> set[Frame]:
+        """Calls of one net that would need different modules: they print inline."""
+        lost: set[Frame] = set()
+        for index in self.indexes:
+            first: dict[str, tuple[object, ...]] = {}
+            paths: set[str] = set()
+            for frame in index.children:
+                if frame in index.nets or isinstance(frame, LoopFrame | TurnFrame):
+                    continue
+                if self.calls[frame].target.is_function:
+                    continue
+                call = self.calls[frame]
+                given = [s.argument(call.instance) for s in call.target.settings if not s.runtime]
+                row = (id(call.target), *map(repr, given))
+                if first.setdefault(frame.path, row) != row:
+                    paths.add(frame.path)
+            lost.update(f for f in index.children if f.path in paths and f is not index.root)
+        return lost
+
+    # --- groups -------------------------------------------------------------------------------
+
+    def _measure(self) -> dict[Frame, int]:
+        """How many levels of frames are inside each."""
+        height: dict[Frame, int] = {}
+        for frame in reversed(self.owner):  # outer frames come first in an index
+            inner = (c for c in self.owner[frame].children[frame] if isinstance(c, Frame))
+            height[frame] = 1 + max((height[c] for c in inner), default=0)
+        return height
+
+    def _order_groups(self) -> list[list[Frame]]:
+        """Frames of one block together, callees first. A block that calls itself, even through
+        others, has a class per level."""
+        layered = {f.block for f in self.owner for outer in f.chain[:-1] if outer.block == f.block}
+        while True:
+            groups: dict[Key, list[Frame]] = {}
+            for frame in self.owner:
+                if frame not in self.nets and not isinstance(frame, LoopFrame):
+                    groups.setdefault(self._key(frame, layered), []).append(frame)
+            keys = list(groups)
+            place = {key: number for number, key in enumerate(keys)}
+            needs = [
+                {place[self._key(c, layered)] for frame in groups[key] for c in self._inner(frame)}
+                for key in keys
+            ]
+            order = sort_topologically(needs)
+            if len(order) == len(keys):
+                return [groups[keys[number]] for number in order]
+            layered |= {keys[n][0] for n in set(range(len(keys))) - set(order)}
+
+    def _inner(self, frame: Frame) -> list[Frame]:
+        index = self.owner[frame]
+        inner: list[Frame] = []
+        for child in index.children[frame]:
+            if isinstance(child, LoopFrame):
+                inner += [turn for turn in index.children[child] if isinstance(turn, Frame)]
+            elif isinstance(child, Frame) and child not in self.nets:
+                inner.append(child)
+        return inner
+
+    def _key(self, frame: Frame, layered: set[str]) -> Key:
+        level = self.height[frame] if frame.block in layered else 0
+        return frame.block, frame in self.owner[frame].stateless, level
+
+
+def _partition(bodies: list[Body]) -> list[Class]:
+    """One class if one can serve all bodies; otherwise as few as joining them one structure at a
+    time finds."""
+    whole = _attempt(bodies)
+    if whole is not None:
+        return [whole]
+    if any(item.general is not None for body in bodies for item in body.items):
+        general = _attempt([body.generalize() for body in bodies])
+        if general is not None:
+            return [general]
+    if isinstance(bodies[0].frame, TurnFrame):
+        raise Unfoldable(find_loops(b.frame for b in bodies))
+    clusters: list[list[Body]] = []
+    made: list[Class] = []
+    for group in group_by_structure(bodies):
+        members = [bodies[number] for number in group]
+        together = _attempt(members)
+        pieces = [members] if together is not None else [[body] for body in members]
+        for piece in pieces:
+            _join(piece, clusters, made)
+    return made
+
+
+def _join(piece: list[Body], clusters: list[list[Body]], made: list[Class]) -> None:
+    """Adds bodies to the first class that can serve them too, or makes one for them."""
+    for place, cluster in enumerate(clusters):
+        joined = _attempt(cluster + piece)
+        if joined is not None:
+            clusters[place], made[place] = cluster + piece, joined
+            return
+    alone = _attempt(piece)
+    assert alone is not None, f"no class serves one call of {piece[0].frame.block}"
+    clusters.append(piece)
+    made.append(alone)
+
+
+def _attempt(bodies: list[Body]) -> Class | None:
+    """The class of all bodies; None where one cannot serve them."""
+    differ = len(group_by_structure(bodies)) > 1
+    for by_place in (False, True) if differ else (False,):
+        try:
+            target = merge_bodies(bodies, by_place=by_place)
+            explain_class(target)
+        except Diverge:
+            continue
+        return target
+    return None

@@ -1,0 +1,69 @@
+"""Sizes that the author of a spec wrote by their tensor: `u.shape[1]`, where `u` is made inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from backends.pytorch.classes.merged import Class, Formal, Made, Merged
+from backends.pytorch.classes.settings import Settings
+from backends.pytorch.classes.widths import Widths
+from backends.pytorch.fold.spelled import unmark
+from compiler.ir.hint import Hint, HintConst, HintSize, change_hint, hint_names, hint_sizes
+
+
+class HintedSizes:
+    """Writes such sizes as what the class calls them, and says which arguments they follow."""
+
+    def __init__(self, target: Class, settings: Settings, widths: Widths) -> None:
+        self.target = target
+        self.settings = settings
+        self.widths = widths
+        self.explained: set[Merged] = set()
+        """Items whose numbers are solved: sizes of what others make are not known yet."""
+
+    def write(self, hint: Hint) -> Hint:
+        """A hint with such sizes in the names of the class, as far as it has names for them."""
+        return change_hint(hint, self._write_size) if any(hint_sizes(hint)) else hint
+
+    def names(self, hint: Hint) -> Iterator[str]:
+        """All arguments that a hint with such sizes may follow."""
+        yield from hint_names(hint)
+        for size in hint_sizes(hint):
+            refs = self._refs.get(size.value)
+            if refs is None:  # a tensor of the code around the class
+                yield from self.settings.found
+                return
+            for ref in refs:
+                yield from self.widths.dependence.of(ref, size.axis)
+
+    def _write_size(self, part: Hint) -> Hint:
+        if not isinstance(part, HintSize):
+            return part
+        refs = self._refs.get(part.value, {})
+        if len(refs) != 1:
+            return part
+        (ref,) = refs
+        if isinstance(ref, Made) and ref.item not in self.explained:
+            return part
+        width = self.widths.of(ref, part.axis)
+        if width is None:
+            return part
+        known = self.target.axis(
+            ref, part.axis, 0 if isinstance(ref, Formal) else min(ref.item.instances)
+        )
+        return width.hint or (HintConst(known) if isinstance(known, int) else part)
+
+    @cached_property
+    def _refs(self) -> dict[str, dict[Formal | Made, None]]:
+        """What the values of the instances are in the class, by name."""
+        refs: dict[str, dict[Formal | Made, None]] = {}
+        for item in self.target.items:
+            for member in item.members.values():
+                for output, value in enumerate(member.outputs):
+                    refs.setdefault(unmark(value), {})[Made(item, output)] = None
+        for place in range(len(self.target.places)):
+            for instance in sorted(self.target.everyone):
+                value = self.target.formal_value(place, instance)
+                refs.setdefault(unmark(value), {})[Formal(place)] = None
+        return refs

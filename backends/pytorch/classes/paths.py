@@ -1,0 +1,198 @@
+"""How a path below a module is written: `self.layers[0].conv`, and what must go round a clash."""
+
+from __future__ import annotations
+
+from ast import literal_eval
+from enum import Enum
+
+from backends.pytorch.classes.merged import CHAIN, Class
+from backends.pytorch.classes.repeats import find_loop, loop_slots
+from backends.pytorch.terms.terms import Form, Hole, Many, Part, Tree
+from compiler.writing.names import is_attribute, is_key, is_plain
+from compiler.writing.python import write_string
+
+
+class Kind(Enum):
+    """How members of a module are read."""
+
+    ATTRIBUTE = "attribute"  # self.block.conv
+    LIST = "list"  # self.blocks[0]
+    DICT = "dict"  # self.blocks["left"]
+
+
+class Table(Enum):
+    """Where `torch.nn.Module` keeps a member."""
+
+    MODULES = "_modules"
+    PARAMETERS = "_parameters"
+    BUFFERS = "_buffers"
+
+
+def read_path(target: Class, path: str) -> str:
+    """The expression for a module or parameter below self."""
+    text = "self"
+    here = ""
+    for part in path.split("."):
+        kind = find_kind(target, here)
+        here = f"{here}.{part}" if here else part
+        table = find_table(target, here)
+        if kind is Kind.LIST and (part.isdecimal() or part.startswith("{")):
+            text += f"[{part.strip('{}')}]"
+        elif kind is Kind.DICT:
+            text += f"[{write_key(part)}]"
+        elif "{" in part:
+            text = f"getattr({text}, {write_key(part)})"
+        else:
+            text = read_member(text, part, table)
+    return text
+
+
+def write_key(label: str) -> str:
+    """The name of a member as an expression: `"left"`, `str(i)` and `f"layer{i}"` in a loop."""
+    if "{" not in label:
+        return write_string(label)
+    inner = label[1:-1]
+    alone = label[0] + label[-1] == "{}" and not set(inner) & set("{}")
+    return f"str({inner})" if alone else f'f"{label}"'
+
+
+def read_member(owner: str, label: str, table: Table) -> str:
+    """`owner.label`, whatever the label is."""
+    if is_attribute(label):
+        return f"{owner}.{table.value}[{write_string(label)}]"
+    return f"{owner}.{label}" if is_plain(label) else f"getattr({owner}, {write_string(label)})"
+
+
+def find_table(target: Class, path: str) -> Table:
+    """Whether a path below a class is a module, a parameter or a buffer."""
+    declared = target.declared.get(path)
+    if declared is None:
+        return Table.MODULES
+    return Table.BUFFERS if is_buffer(declared) else Table.PARAMETERS
+
+
+def is_buffer(declaration: Part) -> bool:
+    """Whether a declaration is of a buffer."""
+    match declaration:
+        case Tree(Form.CALL, "", (Tree(Form.NAME, head), *_)):
+            return head == "register_buffer"
+    return False
+
+
+def find_kind(target: Class, path: str) -> Kind:
+    """How members of the module at a path below a class are read."""
+    if path not in target.kinds:
+        target.kinds[path] = _find_kind(target, path)
+    return target.kinds[path]
+
+
+def _find_kind(target: Class, path: str) -> Kind:
+    items = target.modules
+    if target.is_chain:
+        return _kind_of_tree(items[CHAIN], path)
+    if not path:
+        return Kind.ATTRIBUTE
+    if path in items:
+        return _kind_of_tree(items[path], "")
+    for item in target.items:
+        inner = find_loop(item)
+        if inner is not None and any(s == path for s in loop_slots(inner, joined=True)):
+            return _find_kind(inner, path)
+    above = path
+    while "." in above:
+        above = above.rpartition(".")[0]
+        if above in items:
+            return _kind_of_tree(items[above], path[len(above) + 1 :])
+    labels, is_module = find_members(target, path)
+    if not is_module:
+        return Kind.ATTRIBUTE
+    if len(labels) == 1 and "{" in labels[0]:
+        return Kind.LIST if _counts(target, f"{path}.{labels[0]}") else Kind.DICT
+    return Kind.LIST if labels == [str(k) for k in range(len(labels))] else Kind.DICT
+
+
+def _counts(target: Class, path: str) -> bool:
+    """Whether a loop makes the module of a path in each turn, under the number of the turn."""
+    for item in target.items:
+        inner = find_loop(item)
+        if inner is None or inner.repeat is None:
+            continue
+        last = path.rpartition(".")[2]
+        for member in inner.items:
+            whole = member.instances == inner.everyone and member.slot == path
+            below = member.slot.startswith(path + ".")
+            if (whole or below) and last == inner.repeat.numbered:
+                return True
+        if _counts(inner, path):
+            return True
+    return False
+
+
+def find_members(target: Class, prefix: str) -> tuple[list[str], bool]:
+    """Labels right below a path that no module stands at, in order; whether all members are
+    modules, so that a ModuleList or ModuleDict can hold them."""
+    labels: dict[str, None] = {}
+    below: set[str] = set()
+    modules = True
+    for item in target.items:
+        inside = [item.slot, *loop_slots(inner)] if (inner := find_loop(item)) else [item.slot]
+        for slot in inside if item.variants else ():
+            if slot.startswith(prefix + "."):
+                parts = slot[len(prefix) + 1 :].split(".")
+                labels[parts[0]] = None
+                below.update(parts)
+                modules = modules and item.sample.op != "declare"
+    names = list(labels)
+    if all(label.isdecimal() for label in names):
+        names.sort(key=int)
+    return names, modules and all(map(is_key, below))
+
+
+def _kind_of_tree(tree: Part, path: str) -> Kind:
+    """How members of what a tree makes are read, at a path below it."""
+    match tree:
+        case Tree(Form.BUILD, target=Class() as inner):
+            return find_kind(inner, path)
+        case Tree(Form.FOR, target=Class() as turns):
+            (member,) = (m for m in turns.items if m.variants)
+            label, _, rest = path.partition(".")
+            last = member.slot.rpartition(".")[2]
+            if label:
+                return _kind_of_tree(member.variants[0].constructor, rest)
+            assert turns.repeat is not None
+            return Kind.LIST if last == turns.repeat.numbered else Kind.DICT
+        case Tree(Form.CALL, "", (Tree(Form.NAME, "nn.Sequential" | "nn.ModuleList"), *parts)):
+            label, _, rest = path.partition(".")
+            named = _named_stages(parts)
+            if not label:
+                return Kind.ATTRIBUTE if named is not None else Kind.LIST
+            stage = named.get(label) if named is not None else _numbered_stage(parts, int(label))
+            return Kind.ATTRIBUTE if stage is None else _kind_of_tree(stage, rest)
+    return Kind.ATTRIBUTE
+
+
+def _named_stages(parts: list[Part]) -> dict[str, Part] | None:
+    match parts:
+        case [Tree(Form.CALL, "", (Tree(Form.NAME, "OrderedDict"), Tree(parts=pairs)))]:
+            rows = [pair.parts for pair in pairs if isinstance(pair, Tree)]
+            return {literal_eval(k.label): v for k, v in rows if isinstance(k, Tree)}
+    return None
+
+
+def _numbered_stage(parts: list[Part], number: int) -> Part | None:
+    if len(parts) == 1 and isinstance(parts[0], Tree) and parts[0].form is Form.LIST:
+        parts = list(parts[0].parts)
+    for part in parts:
+        if isinstance(part, Tree) and part.form is Form.REPEAT:
+            count, body = part.parts
+            value = count.literal if isinstance(count, Many) else None
+            value = count.value if isinstance(count, Hole) else value
+            assert isinstance(value, int)
+            if number < value:
+                return body
+            number -= value
+        elif number == 0:
+            return part
+        else:
+            number -= 1
+    return None

@@ -1,0 +1,1 @@
+"""From a flat graph to the calls of its blocks, as lists of items."""

@@ -1,0 +1,1 @@
+"""Classes as Python source: the only code that prints modules."""

@@ -1,0 +1,1 @@
+"""Generated code at work: loaded, trained, trained on."""

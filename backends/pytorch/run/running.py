@@ -1,0 +1,266 @@
+"""Runs a generated training script and reads what it leaves."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.settings import RESULTS, read_settings
+from compiler.ir.weights import WeightsError, read_weights
+from compiler.loading import read_progress
+from compiler.program import Train
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.files import FileUnreadable
+from compiler.report.messages.training_runs import (
+    LossNotFinite,
+    NoBestEpoch,
+    NothingToResume,
+    OtherSettings,
+    TrainingDeviceMissing,
+    TrainingFailed,
+    TrainingFileMissing,
+    TrainingKilled,
+    TrainingOutOfMemory,
+    TrainingWouldBeLost,
+)
+from compiler.report.messages.weights import WeightsUnreadable
+from compiler.report.source import Span
+from compiler.system.files import parse_json, read_json
+
+Record = Mapping[str, float]
+"""A line of metrics.jsonl: `epoch`, `train.loss`, `val.loss`, `val.accuracy`, `lr`, `seconds`."""
+LOG = "train.log"
+"""The file with what the script wrote to its error output."""
+
+LAUNCH = """
+import importlib.util, pathlib, runpy, sys
+folder = pathlib.Path(sys.argv.pop(1))
+spec = importlib.util.spec_from_file_location("model", folder / "model.py")
+sys.modules["model"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["model"])
+runpy.run_path(str(folder / "train.py"), run_name="__main__")
+"""
+"""Runs a training script without its folder on the path of modules: `json.py` there, whoever has
+put it there, is nobody's `json`, and `model` is the file beside the script and no other."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a finished training reached: figures of the weights of the best epoch by split, and
+    the seconds that its epochs took, those before an interruption included."""
+
+    epochs: int
+    best_epoch: int
+    figures: Mapping[str, Record]
+    seconds: float
+    weights: Path
+
+
+def run_training(
+    folder: Path,
+    *,
+    data_root: Path,
+    out: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    on_progress: Callable[[Record], None] | None = None,
+    span: Span | None = None,
+) -> Results:
+    """Runs `train.py` to its end in a process of its own.
+
+    The process prints a line per epoch into a pipe, so it ends by itself, without having written
+    anything, soon after this one is killed.
+
+    Args:
+        folder: where `write_training` wrote.
+        data_root: what paths of data start from.
+        out: where results go; `folder` itself if None.
+        resume: whether to go on after the last finished epoch, if there is one.
+        overwrite: whether to start anew where a training was begun; without either, what one left
+            is not touched.
+        device: "auto", "cpu" or "cuda".
+        on_progress: called with every finished epoch.
+        span: the train in the spec, for messages.
+
+    Raises:
+        CompileError: the training failed; finished epochs are kept.
+    """
+    out = (out or folder).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-P", "-c", LAUNCH, str(folder.resolve()), "--out", str(out)]
+    # Without the weights of its best epoch so far, a training that goes on may end without any.
+    if resume and (out / "best.safetensors").is_file():
+        _refuse_damaged(out, span)
+        command.append("--resume")
+    elif resume or overwrite:
+        command.append("--overwrite")
+    command += ["--device", device] if device != "auto" else []
+    status, said = _run(command, data_root, out, on_progress)
+    if status:
+        raise CompileError([_explain(status, said, out / LOG, span)])
+    return read_results(out)
+
+
+def refuse_loss(train: Train, out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Says before anything is written what `train.py` would refuse of a folder, as far as it
+    does not depend on the numbers of the data.
+
+    Raises:
+        CompileError: a training was begun there, and is neither to be gone on with nor to be
+            overwritten, or it has other settings.
+    """
+    found = [name for name in RESULTS if (out / name).exists()]
+    if overwrite or not found:
+        return
+    if not resume:
+        raise CompileError([TrainingWouldBeLost(train.span, str(out))])
+    _refuse_damaged(out, train.span)
+    wanted = read_settings(Facts(train))
+    for name in found:
+        if not name.endswith(".safetensors"):
+            continue
+        others = tuple(_compare(_find_settings(out / name), wanted).values())
+        if others:
+            raise CompileError([OtherSettings(train.span, str(out / name), others)])
+
+
+def find_other_settings(train: Train, weights: Path) -> dict[str, str]:
+    """How the settings of a training that has left these weights differ from those of a train, by
+    name; nothing where the file is of no training."""
+    found = _find_settings(weights)
+    return _compare(found, read_settings(Facts(train))) if found else {}
+
+
+def _refuse_damaged(out: Path, span: Span | None) -> None:
+    """Refuses to go on with files that a training did not leave so.
+
+    Raises:
+        CompileError: they cannot be read.
+    """
+    for path in (out / name for name in RESULTS if name.endswith(".safetensors")):
+        if path.exists():
+            try:
+                read_weights(path)
+            except WeightsError as error:
+                fault = WeightsUnreadable(span, str(error), trained=True)
+                raise CompileError([fault]) from error
+
+
+def _find_settings(path: Path) -> Mapping[str, object]:
+    """The settings that a file carries; none where it is not one of a training."""
+    found = read_progress(path).get("settings")
+    return found if isinstance(found, dict) else {}
+
+
+def _compare(found: Mapping[str, object], wanted: Mapping[str, object]) -> dict[str, str]:
+    """How settings of a file differ from others; what only the script knows is left out."""
+    unknown = {"data", "start", "masks"}
+    return {
+        name: f"{name} is {found.get(name)} there and {wanted.get(name)} here"
+        for name in {**wanted, **found}
+        if name not in unknown and found.get(name) != wanted.get(name)
+    }
+
+
+def _run(
+    command: list[str], folder: Path, out: Path, on_progress: Callable[[Record], None] | None
+) -> tuple[int, str]:
+    """The exit status of a training, and what it wrote to its error output."""
+    (out / LOG).unlink(missing_ok=True)  # it may be a link: what that leads to is not touched
+    with (out / LOG).open("x+", encoding="utf-8", errors="replace") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        try:
+            assert process.stdout is not None
+            _follow(process.stdout, out / "metrics.jsonl", on_progress)
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+        log.seek(0)
+        return status, log.read()
+
+
+def _follow(output: IO[str], metrics: Path, on_progress: Callable[[Record], None] | None) -> None:
+    """Reports every epoch as soon as its line is printed, after it is in metrics.jsonl."""
+    for line in output:
+        found = re.match(r"epoch (\d+)\b", line)
+        if on_progress is None or found is None:
+            continue
+        for record in read_metrics(metrics):
+            if record["epoch"] == int(found[1]):
+                on_progress(record)
+
+
+def read_metrics(path: Path) -> list[Record]:
+    """The records of finished epochs, in order; none where there is no file yet. A line that is
+    no record, because it was cut short or is someone else's, is left out."""
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().splitlines(keepends=True)
+    found = [_read_record(line) for line in lines if line.endswith(b"\n")]
+    return [record for record in found if record is not None]
+
+
+def _read_record(line: bytes) -> Record | None:
+    record = parse_json(line)
+    if not isinstance(record, dict) or not {"epoch", "seconds"} <= record.keys():
+        return None
+    return record if all(map(_is_number, record.values())) else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def read_results(out: Path) -> Results:
+    """What a finished training left in its folder.
+
+    Raises:
+        CompileError: it is not finished, or what it left is damaged.
+    """
+    path = out / "results.json"
+    found = read_json(path)
+    if not isinstance(found, dict) or not all(
+        type(found.get(name)) is int for name in ("epochs", "best_epoch")
+    ):
+        raise CompileError([FileUnreadable(None, str(path), "no training has written it so")])
+    figures = {name: value for name, value in found.items() if isinstance(value, dict)}
+    seconds = sum(record["seconds"] for record in read_metrics(out / "metrics.jsonl"))
+    weights = out / "best.safetensors"
+    return Results(found["epochs"], found["best_epoch"], figures, seconds, weights)
+
+
+def _explain(status: int, said: str, log: Path, span: Span | None) -> Message:
+    """The message for what the script said before it ended with an error."""
+    if status < 0:
+        return TrainingKilled(span, signal.Signals(-status).name)
+    lines = [line for line in said.splitlines() if line.strip()]
+    reason = lines[-1].strip() if lines else f"exit status {status}"
+    if found := re.fullmatch(r"there is no file (.+?)(; --data .*)?", reason):
+        return TrainingFileMissing(span, found[1])
+    if found := re.fullmatch(r"(.+) holds a training: .*", reason):
+        return TrainingWouldBeLost(span, found[1])
+    if found := re.fullmatch(r"(.+) lacks what --resume needs: .*", reason):
+        return NothingToResume(span, found[1])
+    if found := re.fullmatch(r"(.+) was trained with other settings: (.+)", reason):
+        return OtherSettings(span, found[1], tuple(found[2].split("; ")))
+    if found := re.fullmatch(r"(.+) was not a number in any epoch", reason):
+        return NoBestEpoch(span, found[1])
+    if found := re.fullmatch(r"the loss is (\S+) at epoch (\d+), step (\d+)", reason):
+        return LossNotFinite(span, found[1], int(found[2]), int(found[3]))
+    if found := re.fullmatch(r"the GPU is out of memory; a BATCH below (\d+) .*", reason):
+        return TrainingOutOfMemory(span, found[1])
+    if reason == "there is no CUDA device":
+        return TrainingDeviceMissing(span)
+    return TrainingFailed(span, reason, str(log))

@@ -1,0 +1,1 @@
+"""Trees of code before it is text, and the names in it."""

@@ -1,0 +1,91 @@
+"""Losses of class numbers in a training script: a batch in which no label counts has the loss 0,
+and no gradient, where PyTorch divides 0 by 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import final
+
+from backends.pytorch.train.printed import Printed
+from compiler.ir.graph import Graph, Node, Site
+from compiler.ops.arithmetic import Div
+from compiler.ops.class_losses import ClassLoss
+from compiler.ops.losses import spell_numbers
+from compiler.program import DataSet
+from compiler.rows.loss_parts import find_first, is_counted, may_hold
+from compiler.vocabulary.spelling import In, Index, Infix, Leaf, Method, Spelling, Term
+
+LEAST = 1e-12
+"""What weights are divided by where they add up to less: to nothing."""
+
+
+@final
+@dataclass(frozen=True)
+class CountLabels(Printed):
+    """What the labels of a batch count together for `loss`, but at least something to divide by.
+    It exists in generated scripts only."""
+
+    name = "count_labels"
+    loss: ClassLoss
+    ignores: bool
+    """Whether a label may be one that does not count."""
+
+    def torch(self, node: Node) -> Spelling:
+        """`(y != -100).sum().clamp(min=1)`."""
+        counts, least = self._spell_counts()
+        return Spelling(Method(Method(counts, "sum"), "clamp", (), (("min", Leaf(least)),)))
+
+    def _spell_counts(self) -> tuple[Term, float]:
+        """What each label counts, and the least that is divided by."""
+        counted = Infix("!=", In(1), Leaf(self.loss.ignore_index))
+        if self.loss.weight is None:
+            return counted, 1
+        classes = Method(In(1), "long")
+        if self.ignores:
+            classes = Method(classes, "where", (counted, Leaf(0)))
+        weights = Index(spell_numbers(self.loss.weight, "weight"), (classes,))
+        return (Infix("*", counted, weights) if self.ignores else weights), LEAST
+
+
+def guard_losses(step: Graph, data: DataSet) -> Graph:
+    """An objective with every mean that may be one of nothing written as a sum and a count."""
+    nodes = [made for node in step.nodes for made in _guard(step, data, node)]
+    return replace(step, nodes=tuple(nodes))
+
+
+def _guard(step: Graph, data: DataSet, node: Node) -> Iterator[Node]:
+    loss = node.op
+    if isinstance(loss, ClassLoss) and is_counted(node):
+        ignores = _may_ignore(step, data, node, loss.ignore_index)
+        if ignores or 0 in (loss.weight or ()):
+            yield from _divide(node, loss, CountLabels(loss, ignores))
+            return
+    yield node
+
+
+def _divide(node: Node, loss: ClassLoss, count: CountLabels) -> Iterator[Node]:
+    """The nodes of a mean: the sum, the count, and the quotient."""
+    names = (f"{node.output.name}.total", f"{node.output.name}.counted")
+    total, counted = (replace(node.output, name=name) for name in names)
+    summed = replace(loss, reduction="sum")  # type: ignore[type-var]
+    yield replace(node, op=summed, outputs=(total,))
+    yield replace(node, op=count, outputs=(counted,), origin=Site(node.origin.span))
+    yield replace(node, op=Div(), inputs=(total, counted), origin=Site(node.origin.span))
+
+
+def _may_ignore(step: Graph, data: DataSet, node: Node, ignored: int) -> bool:
+    """Whether a label may be the one that does not count; a category of the data is none of the
+    numbers beyond."""
+    target = node.inputs[1]
+    if target is None or not may_hold(step, target, ignored):
+        return False
+    columns = {item.value.name: item.name for item in step.inputs}
+    name = columns.get(find_first(step, target).name)
+    column = next((o.value for o in data.columns.outputs if o.name == name), None)
+    if column is None:
+        return True
+    raw = {item.value.name: item.name for item in data.columns.inputs}
+    name = raw.get(find_first(data.columns, column).name)
+    count = next((len(c.categories) for c in data.schema if c.name == name), 0)
+    return not count or 0 <= ignored < count

@@ -1,0 +1,209 @@
+"""What the text of a training script depends on, read off a train once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from compiler.ir.graph import Frame, Graph, Output
+from compiler.ir.weights import match_paths
+from compiler.passes.base import Context
+from compiler.passes.dead_code import DeadCode
+from compiler.program import MetricUse, Train, TrainedNet
+from compiler.rows.loss_parts import measure_loss
+from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
+
+EVALUATION_NAMES = SCRIPT_GLOBALS | SCRIPT_LOCALS
+"""Names that the script itself uses where it also uses names of outputs and columns."""
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """The figure that says which weights are best: `val.accuracy`, more is better."""
+
+    split: str
+    metric: str
+    higher: bool
+
+    @property
+    def name(self) -> str:
+        """As it stands in metrics.jsonl."""
+        return f"{self.split}.{self.metric}"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A train as its script sees it. `starts` are checksums of the weights to start from, `masks`
+    of what says which of their zeros stay; empty where there are none."""
+
+    train: Train
+    starts: str = ""
+    masks: str = ""
+
+    @cached_property
+    def measured(self) -> tuple[Graph, MetricUse]:
+        """The step with the outputs that the loss is measured by, and the loss as a figure."""
+        return measure_loss(self.train)
+
+    @cached_property
+    def uses(self) -> tuple[MetricUse, ...]:
+        """All figures of a split, the loss first."""
+        return (self.measured[1], *self.train.metrics)
+
+    @cached_property
+    def step(self) -> Graph:
+        """The objective with nothing but the loss, first, and what the figures read."""
+        step = self.measured[0]
+        inputs = {item.value.name for item in step.inputs}
+        read = {name for use in self.uses for name in use.reads}
+        loss = next(o for o in step.outputs if o.name == "loss")
+        rest = [
+            o
+            for o in step.outputs
+            if o.name in read and o.name != "loss" and o.value.name not in inputs
+        ]
+        return DeadCode().run(replace(step, outputs=(loss, *rest)), Context())
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that the objective reads, in the order of its inputs."""
+        return tuple(item.name for item in self.step.inputs)
+
+    @cached_property
+    def column_graph(self) -> Graph:
+        """The column expressions of these columns and no others."""
+        graph = self.train.data.columns
+        outputs = {o.name: o for o in graph.outputs}
+        wanted: tuple[Output, ...] = tuple(outputs[name] for name in self.columns)
+        pruned = DeadCode().run(replace(graph, outputs=wanted), Context())
+        read = {v.name for node in pruned.nodes for v in node.inputs if v is not None}
+        read |= {o.value.name for o in wanted}
+        return replace(pruned, inputs=tuple(i for i in pruned.inputs if i.value.name in read))
+
+    @cached_property
+    def statistics(self) -> tuple[str, ...]:
+        """Paths of the fitted figures of these columns, in the order in which they are fitted."""
+        fitted = self.column_graph.parameter
+        return tuple(s.path for s in self.train.data.statistics if s.path in fitted)
+
+    @cached_property
+    def argument_names(self) -> Mapping[str, str]:
+        """Python names of the outputs that figures read, by the outputs' names."""
+        read = (name for use in self.uses for name in use.reads if name != "loss")
+        return {"loss": "loss"} | name_all(read, EVALUATION_NAMES)
+
+    @cached_property
+    def column_of(self) -> Mapping[str, int]:
+        """Outputs of the objective that are columns, and which."""
+        places = {item.value.name: place for place, item in enumerate(self.step.inputs)}
+        outputs = self.measured[0].outputs
+        return {o.name: places[o.value.name] for o in outputs if o.value.name in places}
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, training first."""
+        return self.train.data.split.names
+
+    @cached_property
+    def monitor(self) -> Monitor:
+        """What `until` watches; else the first metric of the validation split of which it is known
+        which figure is better, else its loss; the training loss where nothing else is measured."""
+        until = self.train.until
+        if until is not None:
+            return self._monitor(until.split, until.metric)
+        if "val" not in self.splits:
+            return Monitor("train", "loss", higher=False)
+        directed = [use.name for use in self.train.metrics if use.better is not None]
+        return self._monitor("val", directed[0] if directed else "loss")
+
+    @cached_property
+    def choice(self) -> str:
+        """How the weights that are kept are chosen, for reports."""
+        if self.keeps_last:
+            return "the last one is kept"
+        return f"by {self.monitor.name}, {'higher' if self.monitor.higher else 'lower'} is better"
+
+    @property
+    def keeps_last(self) -> bool:
+        """Whether the last weights are the best: with a regularizer, earlier ones have fewer
+        zeros."""
+        return bool(self.train.regularizers) and self.train.until is None
+
+    def _monitor(self, split: str, metric: str) -> Monitor:
+        uses = {use.name: use for use in self.train.metrics}
+        higher = metric in uses and uses[metric].better == "higher"
+        return Monitor(split, metric, higher=higher)
+
+    @cached_property
+    def evaluated(self) -> tuple[str, ...]:
+        """Splits that are evaluated after every epoch."""
+        splits = ["val"] if "val" in self.splits else []
+        monitor = self.monitor
+        if monitor.split not in splits and (monitor.split, monitor.metric) != ("train", "loss"):
+            splits.append(monitor.split)
+        return tuple(splits)
+
+    @cached_property
+    def single(self) -> bool:
+        """Whether the only net is the train itself (`train f of M`)."""
+        return len(self.train.nets) == 1 and not self.train.nets[0].prefix
+
+    def paths(self, net: TrainedNet) -> list[str]:
+        """Paths of the parameters of a net, as the train calls them."""
+        return [net.prefix + p.path for p in net.net.graph.parameters if p.trainable]
+
+    def is_frozen(self, net: TrainedNet) -> bool:
+        """Whether no parameter of a net is trained."""
+        paths = self.paths(net)
+        return len(match_paths(paths, self.train.freeze)) == len(paths)
+
+    @cached_property
+    def replicated(self) -> bool:
+        """Whether several processes can share gradients through a replica of the net: the loss
+        calls it once, takes nothing else from it, and needs every parameter that is trained."""
+        if not self.single:
+            return False
+        readers: dict[Frame | None, None] = {}
+        for node in self.step.nodes:
+            if any(v is not None and v.name in self.step.parameter for v in node.inputs):
+                readers[node.scope.chain[1] if node.scope.chain[1:] else None] = None
+        whole = [frame for frame in readers if frame is not None and not frame.path]
+        (net,) = self.train.nets
+        trained = set(self.paths(net)) - set(match_paths(self.paths(net), self.train.freeze))
+        return len(whole) == len(readers) == 1 and trained <= self._find_learning()
+
+    def _find_learning(self) -> set[str]:
+        """The values that the loss has gradients to."""
+        needed = {next(o.value.name for o in self.step.outputs if o.name == "loss")}
+        for node in reversed(self.step.nodes):
+            if any(v.name in needed and v.type.dtype.is_float for v in node.outputs):
+                needed.update(v.name for v in node.inputs if v is not None)
+        return needed
+
+    @cached_property
+    def has_buffers(self) -> bool:
+        """Whether a net that is trained holds running statistics."""
+        return any(
+            not p.trainable
+            for net in self.train.nets
+            if not self.is_frozen(net)
+            for p in net.net.graph.parameters
+        )
+
+    @cached_property
+    def switches(self) -> frozenset[str]:
+        """Switches of the template that are on."""
+        train = self.train
+        on = {
+            "until": train.until is not None,
+            "clip": train.clip is not None,
+            "groups": len(train.groups) > 1,
+            "autocast": train.precision != "f32",
+            "scaler": train.precision == "f16",
+            "layout": train.layout == "channels_last",
+            "statistics": bool(self.statistics),
+            "replica": self.replicated,
+            "random": any(node.op.random or node.op.noisy for node in self.step.nodes),
+        }
+        return frozenset(name for name, value in on.items() if value)

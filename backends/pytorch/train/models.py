@@ -1,0 +1,113 @@
+"""Nets in a training script: how they are made, frozen, given weights and shared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backends.pytorch.modules import constructor_call, root_class
+from backends.pytorch.train.facts import Facts
+from backends.pytorch.train.optimizing import spell_match
+from compiler.ir.weights import match_paths
+from compiler.writing.names import is_key
+from compiler.writing.python import write_literal
+
+Lines = list[str]
+
+
+def find_classes(facts: Facts) -> list[str]:
+    """The classes of the nets in model.py."""
+    graphs = [net.net.graph for net in facts.train.nets]
+    return [root_class(graph, graphs) for graph in graphs]
+
+
+def construct_nets(facts: Facts) -> list[str]:
+    """The call that makes each net."""
+    graphs = [net.net.graph for net in facts.train.nets]
+    return [constructor_call(graph, graphs) for graph in graphs]
+
+
+def model_argument(facts: Facts) -> str:
+    """The nets as arguments of the objective."""
+    return "model" if facts.single else "*model.values()"
+
+
+def emit_model(facts: Facts) -> Lines:
+    """Lines that make `model` on the device, with loaded weights and without frozen ones."""
+    layout = ", memory_format=torch.channels_last" if "layout" in facts.switches else ""
+    nets = facts.train.nets
+    if facts.single:
+        lines = [f"model = {construct_nets(facts)[0]}.to(device{layout})"]
+    else:
+        calls = zip(nets, construct_nets(facts), strict=True)
+        made = ", ".join(f"{write_literal(net.name)}: {call}" for net, call in calls)
+        lines = _make_dictionary(facts, made, f".to(device{layout})")
+    if facts.starts:
+        path = f'Path(__file__).with_name("{START}")'
+        lines.append(f"model.load_state_dict(load_file({path}), strict=False)")
+    if facts.train.freeze:
+        paths = [path for net in nets for path in facts.paths(net)]
+        lines += [
+            "for name, parameter in model.named_parameters():",
+            f"    parameter.requires_grad = {spell_trained(facts.train.freeze, paths)}",
+        ]
+    if facts.masks:
+        path = f'Path(__file__).with_name("{MASKS}")'
+        lines += [
+            "parameters = dict(model.named_parameters())",
+            f"for name, mask in load_file({path}).items():",
+            "    # Without a gradient, what pruning took out stays zero.",
+            "    parameters[name].register_hook(mask.to(device).mul)",
+        ]
+    return lines
+
+
+def _make_dictionary(facts: Facts, made: str, placed: str) -> Lines:
+    if not has_taken_name(facts):
+        return [f"model = nn.ModuleDict({{{made}}}){placed}"]
+    return [
+        "model = nn.ModuleDict()",
+        "# Not as arguments: a ModuleDict refuses names of its methods.",
+        f"model._modules.update({{{made}}})",
+        f"model{placed}",
+    ]
+
+
+def has_taken_name(facts: Facts) -> bool:
+    """Whether a net is called like a member of `nn.ModuleDict`, or so that it refuses the name."""
+    return not all(is_key(net.name) and "." not in net.name for net in facts.train.nets)
+
+
+ADAPTER = "lora"
+"""A part of the names of parameters that adapters have."""
+
+
+def spell_trained(freeze: Sequence[str], paths: Sequence[str]) -> str:
+    """A condition on `name` that holds for the parameters that are trained. Where these are
+    adapters and little else, it names them and not all that is frozen."""
+    frozen = set(match_paths(paths, freeze))
+    trained = [path for path in paths if path not in frozen]
+    others = tuple(path for path in trained if ADAPTER not in path)
+    if len(others) < len(trained) and not any(ADAPTER in path for path in frozen):
+        adapters = f'"{ADAPTER}" in name'
+        return f"{adapters} or name in {write_literal(others)}" if others else adapters
+    test = spell_match(freeze, paths)
+    return f"not ({test})" if " or " in test else f"not {test}"
+
+
+START = "start.safetensors"
+"""The file beside the script with the weights that its nets start from."""
+MASKS = "masks.safetensors"
+"""The file beside the script that says which numbers of pruned weights may change."""
+
+
+def emit_replica(facts: Facts) -> Lines:
+    """Lines that make `replica`, which shares gradients among processes; none where they are
+    averaged after each step."""
+    if not facts.replicated:
+        return []
+    option = ", broadcast_buffers=False" if facts.has_buffers else ""
+    return [
+        "replica = model",
+        "if WORLD > 1:",
+        f"    replica = DistributedDataParallel(model{option})",
+    ]

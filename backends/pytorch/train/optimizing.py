@@ -1,0 +1,184 @@
+"""Optimizers of a training script: their construction, groups of parameters, schedules, steps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from backends.pytorch.train.facts import Facts
+from compiler.ir.weights import match_paths
+from compiler.program import ParameterGroup
+from compiler.writing.python import write_literal
+
+FUSED = frozenset({"SGD", "Adam", "AdamW", "Adagrad"})
+"""Optimizers of torch.optim with a fused step, on the CPU too."""
+
+Lines = list[str]
+
+
+def emit_rates(facts: Facts) -> Lines:
+    """Constants: the learning rate of each group."""
+    rates = [group.optimizer.lr for group in facts.train.groups]
+    if len(rates) == 1:
+        return [f"LEARNING_RATE = {write_literal(rates[0])}"]
+    return [f"LEARNING_RATES = {write_literal(rates)}"]
+
+
+def emit_schedules(facts: Facts) -> list[Lines]:
+    """A function per group whose learning rate changes; equal ones once."""
+    functions: dict[tuple[str, ...], Lines] = {}
+    for group in facts.train.groups:
+        body = _schedule_body(group)
+        if body and body not in functions:
+            name = "schedule" if not functions else f"schedule_{len(functions) + 1}"
+            parameters = ", ".join(f"{p}: int" for p in _schedule_parameters(body))
+            functions[body] = [
+                f"def {name}({parameters}) -> float:",
+                '    """The factor of the learning rate at a step."""',
+                *(f"    {line}" for line in body),
+            ]
+    return list(functions.values())
+
+
+def _schedule_body(group: ParameterGroup) -> tuple[str, ...]:
+    body = tuple(group.optimizer.schedule.code("steps", "steps_per_epoch"))
+    return () if body == ("return 1.0",) else body
+
+
+def _schedule_parameters(body: Sequence[str]) -> Lines:
+    text = "\n".join(body)
+    names = ("step", "steps", "steps_per_epoch")
+    return [name for name in names if re.search(rf"\b{name}\b", text)]
+
+
+def emit_rate_updates(facts: Facts) -> Lines:
+    """Lines of a training step that set the learning rates."""
+    lines: Lines = []
+    bodies: list[tuple[str, ...]] = []
+    values = {
+        "step": "(epoch - 1) * steps + step",
+        "steps": "EPOCHS * steps",
+        "steps_per_epoch": "steps",
+    }
+    for number, group in enumerate(facts.train.groups):
+        body = _schedule_body(group)
+        if not body:
+            continue
+        if body not in bodies:
+            bodies.append(body)
+        place = bodies.index(body)
+        name = "schedule" if place == 0 else f"schedule_{place + 1}"
+        arguments = ", ".join(values[p] for p in _schedule_parameters(body))
+        lines += [
+            f"rate = {rate_of(facts, number)} * {name}({arguments})",
+            f'{optimizer_of(facts, number)}.param_groups[0]["lr"] = rate',
+        ]
+    return lines
+
+
+def rate_of(facts: Facts, number: int) -> str:
+    """The constant with the learning rate of a group."""
+    return f"LEARNING_RATES[{number}]" if "groups" in facts.switches else "LEARNING_RATE"
+
+
+def optimizer_of(facts: Facts, number: int) -> str:
+    """The optimizer of a group, where `training` is at hand."""
+    if "groups" in facts.switches:
+        return f"training.optimizers[{number}]"
+    return "training.optimizer"
+
+
+def emit_step(facts: Facts) -> Lines:
+    """Lines of a training step from the loss to the new weights."""
+    on = facts.switches
+    many = "groups" in on
+    loop = ["for optimizer in training.optimizers:"]
+    name = "optimizer" if many else "training.optimizer"
+    unscale = [f"training.scaler.unscale_({name})"]
+    step = [f"training.scaler.step({name})" if "scaler" in on else f"{name}.step()"]
+    lines = ["training.scaler.scale(loss).backward()" if "scaler" in on else "loss.backward()"]
+    if not facts.replicated:
+        lines += ["if WORLD > 1:", "    average_gradients(model)"]
+    if "clip" in on and "scaler" in on:
+        lines += _nest(loop, unscale) if many else unscale
+    if "clip" in on:
+        lines.append("nn.utils.clip_grad_norm_(training.model.parameters(), CLIP)")
+    lines += emit_rate_updates(facts)
+    lines += _nest(loop, step) if many else step
+    if "scaler" in on:
+        lines.append("training.scaler.update()")
+    return lines
+
+
+def _nest(head: Lines, body: Lines) -> Lines:
+    return [*head, *(f"    {line}" for line in body)]
+
+
+def emit_optimizers(facts: Facts) -> Lines:
+    """Lines that make the optimizer, or `optimizers` where groups have their own."""
+    groups = facts.train.groups
+    if len(groups) == 1:
+        return [f"optimizer = {_construct(facts, 0, 'model.parameters()')}"]
+    names = [f"group_{number + 1}" for number in range(len(groups))]
+    made = [_construct(facts, number, name) for number, name in enumerate(names)]
+    return [
+        f"{', '.join(names)} = split_parameters(model)",
+        "optimizers = [",
+        *(f"    {text}," for text in made),
+        "]",
+    ]
+
+
+def _construct(facts: Facts, number: int, parameters: str) -> str:
+    name, arguments = facts.train.groups[number].optimizer.torch()
+    texts = [parameters]
+    for key, value in arguments:
+        texts.append(f"{key}={rate_of(facts, number) if key == 'lr' else write_literal(value)}")
+    if name in FUSED:
+        texts.append("fused=True")
+    return f"torch.optim.{name}({', '.join(texts)})"
+
+
+def emit_split_parameters(facts: Facts) -> Lines:
+    """The function that divides parameters among groups; none where there is one group."""
+    groups = facts.train.groups
+    if len(groups) == 1:
+        return []
+    paths = [path for net in facts.train.nets for path in facts.paths(net)]
+    lines = [
+        "def split_parameters(model: nn.Module) -> list[list[nn.Parameter]]:",
+        '    """The parameters of each optimizer."""',
+        f"    groups = [{', '.join('[]' for _ in groups)}]",
+        "    for name, parameter in model.named_parameters():",
+    ]
+    word = "if"
+    for number, group in enumerate(groups):
+        if group.patterns:
+            lines.append(f"        {word} {spell_match(group.patterns, paths)}:")
+            lines.append(f"            groups[{number}].append(parameter)")
+            word = "elif"
+    rest = next((n for n, group in enumerate(groups) if not group.patterns), None)
+    if rest is not None:
+        lines += ["        else:", f"            groups[{rest}].append(parameter)"]
+    return [*lines, "    return groups"]
+
+
+def spell_match(patterns: Sequence[str], paths: Sequence[str]) -> str:
+    """A condition on `name` that holds for the paths that match the patterns."""
+    prefixes = [p[:-1] for p in patterns if p.endswith(".*") and not set(p[:-1]) & set("*?[")]
+    tests = []
+    if len(prefixes) == 1:
+        tests.append(f"name.startswith({write_literal(prefixes[0])})")
+    elif prefixes:
+        tests.append(f"name.startswith({write_literal(tuple(prefixes))})")
+    for pattern in patterns:
+        if pattern[:-1] in prefixes:
+            continue
+        matched = match_paths(paths, [pattern])
+        if pattern in matched and len(matched) == 1:
+            tests.append(f"name == {write_literal(pattern)}")
+        elif set(pattern) & set("*?["):
+            tests.append(f"fnmatchcase(name, {write_literal(pattern)})")
+        else:
+            tests.append(f"name.startswith({write_literal(pattern + '.')})")
+    return " or ".join(tests)

@@ -1,0 +1,121 @@
+"""The settings of a training: what its result follows from. A checkpoint carries them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from itertools import chain
+
+from backends.pytorch.train.facts import Facts
+from compiler.data.codes import describe_codes
+from compiler.ir.graph import Graph
+from compiler.vocabulary.signature import write_call
+from compiler.writing.python import write_literal
+
+Lines = list[str]
+Setting = tuple[str, object, str]
+"""Its name, its value as JSON has it, and the Python expression for it in the script."""
+
+RESULTS = ("last.safetensors", "best.safetensors", "results.json", "metrics.jsonl")
+"""Files that a training leaves; without the first there is nothing to go on with."""
+
+
+OF_FIGURES = frozenset({"best epoch", "objective and metrics", "columns", "words", "split"})
+"""Settings that say what is measured too: a net may be evaluated with others."""
+
+
+def emit_settings(facts: Facts) -> Lines:
+    """The dictionary `SETTINGS`; numbers that are constants of the script stand by their names."""
+    entries = [f"    {write_literal(name)}: {text}," for name, _, text in find_settings(facts)]
+    return ["SETTINGS = {", *entries, "}  # a checkpoint of other settings is not gone on with"]
+
+
+def read_settings(facts: Facts) -> dict[str, object]:
+    """The settings that a script knows before it has loaded its data."""
+    return {name: value for name, value, _ in find_settings(facts)}
+
+
+def find_settings(facts: Facts) -> Iterator[Setting]:
+    """Everything that changes the result but the numbers of the data, which only the script
+    sees. What is too long to be read stands as a checksum."""
+    train = facts.train
+    yield "seed", train.seed, "SEED"
+    yield "batch", train.batch, "BATCH"
+    yield "epochs", train.epochs, "EPOCHS"
+    rates = [group.optimizer.lr for group in train.groups]
+    yield (
+        "learning rate",
+        rates if rates[1:] else rates[0],
+        "LEARNING_RATES" if rates[1:] else "LEARNING_RATE",
+    )
+    if train.clip is not None:
+        yield "clip", train.clip, "CLIP"
+    if train.until is not None:
+        yield "patience", train.until.epochs, "PATIENCE"
+    for name, text in _find_texts(facts):
+        yield name, text, write_literal(text)
+
+
+def _find_texts(facts: Facts) -> Iterator[tuple[str, str]]:
+    train, split = facts.train, facts.train.data.split
+    groups = [
+        write_call(g.optimizer) + (f" over {', '.join(g.patterns)}" if g.patterns else "")
+        for g in train.groups
+    ]
+    yield "optimizer", "; ".join(groups)
+    if train.regularizers:
+        acting = [
+            f"{write_call(r.regularizer)} over {', '.join(chain.from_iterable(r.layers))}"
+            for r in train.regularizers
+        ]
+        yield "regularize", "; ".join(acting)
+    if train.freeze:
+        yield "freeze", ", ".join(train.freeze)
+    if train.precision != "f32":
+        yield "precision", train.precision
+    if train.layout != "contiguous":
+        yield "layout", train.layout
+    yield "best epoch", facts.choice
+    nets = [f"{net.name} {_hash_graph(net.net.graph)}" for net in train.nets]
+    yield "nets", ", ".join(nets)
+    yield "objective and metrics", _hash_graph(facts.step)
+    yield "columns", f"{', '.join(facts.columns)} {_hash_graph(facts.column_graph)}"
+    shares = [f"{name} {share:g}" for name, share in (*split.given, *split.shares)]
+    by = [f"stratified by {split.stratify}"] if split.stratify is not None else []
+    apart = [f"{split.overlap} rows apart"] if split.overlap else []
+    read = {item.name for item in facts.column_graph.inputs}
+    words = describe_codes(column for column in train.data.schema if column.name in read)
+    if words:
+        yield "words", json.dumps(words, ensure_ascii=False)
+    yield "split", ", ".join([split.method, f"seed {split.seed}", *shares, *by, *apart])
+    if facts.starts:
+        yield "start", facts.starts
+    if facts.masks:
+        yield "masks", facts.masks
+
+
+def _hash_graph(graph: Graph) -> str:
+    return hashlib.sha256("\n".join(_describe(graph)).encode()).hexdigest()[:12]
+
+
+def _describe(graph: Graph) -> Iterator[str]:
+    """What a graph computes: not how its author called values and blocks, nor where they stand.
+    Paths of parameters count, because checkpoints have them."""
+    numbers: dict[str, int] = {}
+    for item in graph.inputs:
+        numbers[item.value.name] = len(numbers)
+        yield f"{item.name} {item.value.type}"
+    for parameter in graph.parameters:
+        numbers[parameter.value.name] = len(numbers)
+        initializer = parameter.initializer
+        yield f"{parameter.path} {parameter.value.type} {initializer!r} {parameter.trainable}"
+    for node in graph.nodes:
+        fields = [getattr(node.op, field.name) for field in dataclasses.fields(node.op)]  # type: ignore[arg-type]
+        nested = [list(_describe(f)) if isinstance(f, Graph) else repr(f) for f in fields]
+        given = [None if v is None else numbers.get(v.name, v.name) for v in node.inputs]
+        yield f"{node.op.name} {nested} {given}"
+        for value in node.outputs:
+            numbers[value.name] = len(numbers)
+    yield f"{[numbers.get(output.value.name) for output in graph.outputs]}"

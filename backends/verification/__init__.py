@@ -1,0 +1,1 @@
+"""Verification: the meaning of a graph against PyTorch and ONNX Runtime."""

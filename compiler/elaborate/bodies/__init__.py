@@ -1,0 +1,1 @@
+"""Bodies of blocks, models and loops: statements and clauses in order."""

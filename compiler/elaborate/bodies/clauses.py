@@ -1,0 +1,350 @@
+"""Clauses of blocks and models: `input`, `output`, `param`, `buffer`, `net`, `assert`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from compiler.elaborate.bodies.initial import read_initializer
+from compiler.elaborate.calls.loading import split_loads
+from compiler.elaborate.calls.primitives import layer_for_tensor
+from compiler.elaborate.calls.weights import make_weight
+from compiler.elaborate.evaluate.pipes import callee_span
+from compiler.elaborate.scopes.context import Body, OutputEntry, Want
+from compiler.elaborate.scopes.paths import is_path, join
+from compiler.elaborate.scopes.words import make_table
+from compiler.elaborate.shapes.assertions import run_assert
+from compiler.elaborate.shapes.symbols import declare_input
+from compiler.elaborate.shapes.types import (
+    Subject,
+    TensorPattern,
+    bind_sizes,
+    check_tensor,
+    evaluate_shape,
+    read_type,
+)
+from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.values import (
+    POISON,
+    BlockLayer,
+    Given,
+    Known,
+    ListValue,
+    NetValue,
+    Poison,
+    Record,
+    Tensor,
+    Val,
+    is_layer,
+)
+from compiler.ir.hint import Hint, hint_atoms
+from compiler.ops.base import Weight
+from compiler.report.messages.deployments import SeveralNets
+from compiler.report.messages.names import MalformedClause, TypeHasNoDims
+from compiler.report.messages.nets import BadLabel, ForeignTensor, NotALayer, TwoOfAName
+from compiler.report.messages.shapes import NotATensor, ShapeNotSettled, WeightNotTrainable
+from compiler.report.source import Span
+from compiler.text.tree.syntax import Clause, Declare, Expr, Group, Name, Operand, Rest, Then
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
+from compiler.writing.files import find_name_fault
+
+
+def _malformed(body: Body, clause: Clause, span: Span, expected: str) -> None:
+    word = clause.word.text
+    form = body.clauses.forms.get(word, f"{word} …")
+    body.report(MalformedClause(span, word, expected, form))
+
+
+def _operands(body: Body, clause: Clause) -> tuple[Operand, ...]:
+    """The operands of a clause that has neither `with`, `over` nor a body."""
+    for tail in clause.tails:
+        _malformed(body, clause, tail.span, f"`{tail.word}` has no meaning here")
+    if clause.body is not None:
+        _malformed(body, clause, clause.word.span, "it has no body")
+    if not clause.operands:
+        _malformed(body, clause, clause.word.span, "something is missing here")
+    return clause.operands
+
+
+# --- input and output -------------------------------------------------------------------------
+
+
+def run_input(body: Body, clause: Clause) -> None:
+    """`input name: type`: a tensor that comes in from outside."""
+    ports = body.ports
+    assert ports is not None
+    for operand in _operands(body, clause):
+        declare = operand.value
+        if not isinstance(declare, Declare):
+            _malformed(body, clause, operand.span, "an input has a name and a type")
+            continue
+        if declare.value is not None:
+            _malformed(body, clause, declare.value.span, "an input has no value")
+            body.bind(declare.name.text, POISON)
+            continue
+        name = declare.name
+        if name.text in ports.inputs:
+            body.report(TwoOfAName(name.span, "input", name.text, ports.inputs[name.text]))
+            continue
+        ports.inputs[name.text] = name.span
+        pattern = read_type(body.report, declare.type)
+        if isinstance(pattern, str):
+            body.report(TypeHasNoDims(declare.type.span, pattern, "is no type of tensors"))
+        value: Val = POISON
+        if isinstance(pattern, TensorPattern):
+            value = _take_input(body, declare, pattern, clause.doc)
+        body.bind(name.text, value)
+
+
+def _take_input(body: Body, declare: Declare, pattern: TensorPattern, doc: str) -> Val:
+    assert body.ports is not None
+    name = declare.name
+    if body.ports.given is None:
+        return declare_input(body, declare, pattern, doc)
+    item = body.ports.given.get(name.text)
+    if item is None or not isinstance(item.value, Tensor):
+        return POISON
+    subject = Subject(f"input `{name.text}`", item.span, name.text)
+    bind_sizes(body, pattern, item.value, subject)
+    return item.value if check_tensor(body, pattern, item.value, subject) else POISON
+
+
+def run_output(body: Body, clause: Clause) -> None:
+    """`output name[: type] = value`: a tensor that goes out."""
+    ports = body.ports
+    assert ports is not None
+    for operand in _operands(body, clause):
+        name, expression = _named_value(operand)
+        if name is None or expression is None:
+            _malformed(body, clause, operand.span, "an output has a name and a value")
+            continue
+        value = body.evaluate(expression, Want((name.text,)))
+        value = check_declared(body, operand.value, value, f"output `{name.text}`")
+        tensor = _need_tensor(body, value, expression, f"output `{name.text}`")
+        body.bind(name.text, value if tensor is None else tensor)
+        first = next((o for o in ports.outputs if o.name == name.text), None)
+        if first is not None:
+            body.report(TwoOfAName(name.span, "output", name.text, first.span))
+        elif tensor is None:
+            ports.refused.add(name.text)
+        else:
+            ports.outputs.append(OutputEntry(name.text, tensor, clause.doc, name.span))
+
+
+def _named_value(operand: Operand) -> tuple[Name | None, Expr | None]:
+    """The name and value of `name = value` or `name: type = value`."""
+    if isinstance(operand.value, Declare):
+        return operand.value.name, operand.value.value
+    return operand.name, operand.value
+
+
+def _need_tensor(body: Body, value: Val, expression: Expr, subject: str) -> Tensor | None:
+    match value:
+        case Tensor():
+            return value
+        case Poison():
+            return None
+        case _ if is_layer(value):
+            body.report(layer_for_tensor(Given(value, expression.span)))
+        case _:
+            hint = None
+            if isinstance(value, Record):
+                hint = "take one of its results: `result.name`"
+            elif isinstance(value, Known):
+                hint = (
+                    "what is known when compiling is no output; `full([…], value)` makes a tensor"
+                )
+            body.report(NotATensor(expression.span, subject, "a tensor", describe(value), hint))
+    return None
+
+
+def check_declared(body: Body, declared: Expr | Declare, value: Val, subject: str) -> Val:
+    """The value, checked against the type in `name: type = value`; poison where it differs."""
+    if not isinstance(declared, Declare) or isinstance(value, Poison):
+        return value
+    pattern = read_type(body.report, declared.type)
+    if not isinstance(pattern, TensorPattern):
+        return value
+    if is_layer(value):
+        return value
+    span = declared.value.span if declared.value is not None else declared.span
+    place = Subject(subject, _last_stage(declared.value) if declared.value else span)
+    return value if check_tensor(body, pattern, value, place) else POISON
+
+
+def _last_stage(expression: Expr) -> Span:
+    """Where the carets of a type that does not hold stand: the last stage of a pipe."""
+    match expression:
+        case Then(right=right):
+            return callee_span(right)
+        case Group(inner=inner):
+            return _last_stage(inner)
+    return expression.span
+
+
+# --- weights ----------------------------------------------------------------------------------
+
+
+def run_param(body: Body, clause: Clause) -> None:
+    """`param name: type = initialiser`: a weight of the block itself."""
+    for operand in _operands(body, clause):
+        _declare_weight(body, clause, operand, trainable=True)
+
+
+def run_buffer(body: Body, clause: Clause) -> None:
+    """`buffer name: type = initialiser`: numbers that no optimizer touches."""
+    for operand in _operands(body, clause):
+        _declare_weight(body, clause, operand, trainable=False)
+
+
+def _declare_weight(body: Body, clause: Clause, operand: Operand, *, trainable: bool) -> None:
+    declare = operand.value
+    name, expression = _named_value(operand)
+    if name is None or not isinstance(declare, Declare):
+        _malformed(body, clause, operand.span, "a weight has a name and a type")
+        if name is not None:
+            body.bind(name.text, POISON)
+        return
+    body.bind(name.text, POISON)
+    if not is_path(name.text):
+        body.report(BadLabel(name.span, name.text))
+        return
+    if expression is None:
+        _malformed(body, clause, declare.span, "it has no initial value")
+        return
+    settled = _settle_type(body, declare)
+    if settled is None:
+        return
+    weight_type, hints = settled
+    if trainable and not weight_type.dtype.is_float:
+        body.report(WeightNotTrainable(declare.type.span, str(weight_type.dtype)))
+        return
+    start = read_initializer(body, expression, weight_type)
+    if start is None:
+        return
+    initializer, numbers = start
+    written = tuple((field, hint) for field, hint in numbers if any(hint_atoms(hint)))
+    if body.home is None or body.frame is None:
+        body.report(ForeignTensor(name.span))
+        return
+    path = join(body.prefix, name.text)
+    body.paths.claim(path, name.span)
+    weight = Weight(name.text, weight_type, initializer, trainable)
+    full = join(body.frame.path, path)
+    made = make_weight(body, full, weight, name.span, reuse=body.reuse, hints=(*hints, *written))
+    if made is not None:
+        body.bind(name.text, made)
+
+
+def _settle_type(
+    body: Body, declare: Declare
+) -> tuple[TensorType, tuple[tuple[str, Hint], ...]] | None:
+    """The type of a weight, and how its sizes were written."""
+    pattern = read_type(body.report, declare.type)
+    if isinstance(pattern, Poison):
+        return None
+    if isinstance(pattern, str) or pattern.dims is None or pattern.dtype is None:
+        body.report(TypeHasNoDims(declare.type.span, declare.type.name.text, _NEEDS_DIMS))
+        return None
+    dims = [d for d in pattern.dims if not isinstance(d, Rest)]
+    if len(dims) != len(pattern.dims):
+        body.report(ShapeNotSettled(declare.type.span, "a weight", "`...` leaves it open"))
+        return None
+    shape = evaluate_shape(body, dims)
+    if shape is None:
+        return None
+    for dim, size in zip(dims, shape, strict=True):
+        if isinstance(size, Dim):
+            found = f"`{size}` is known only when the network runs"
+            place = body.sizes.get(dim.text) if isinstance(dim, Name) else None
+            body.report(
+                ShapeNotSettled(
+                    dim.span,
+                    "a weight",
+                    found,
+                    "give the size as a number or a parameter",
+                    (place,) if place is not None else (),
+                )
+            )
+            return None
+    return TensorType.of(pattern.dtype, shape), size_hints(body, dims)
+
+
+_NEEDS_DIMS = "needs a dtype and dims here, such as `f32[8, d]`"
+
+
+def size_hints(body: Body, dims: Sequence[Expr]) -> tuple[tuple[str, Hint], ...]:
+    """How the sizes of a shape were written."""
+    hints = []
+    for axis, dim in enumerate(dims):
+        value = body.evaluate(dim)
+        if isinstance(value, Known) and value.hint is not None:
+            hints.append((str(axis), value.hint))
+    return tuple(hints)
+
+
+# --- nets -------------------------------------------------------------------------------------
+
+
+def run_net(body: Body, clause: Clause) -> None:
+    """`net name = layer`: one set of weights for every use."""
+    for operand in _operands(body, clause):
+        name = operand.name
+        if name is None or isinstance(operand.value, Declare):
+            _malformed(body, clause, operand.span, "a net has a name and a layer")
+            continue
+        value = body.evaluate(operand.value)
+        net = declare_net(body, name, value, operand.value.span)
+        body.bind(name.text, net)
+        body.nets[name.text] = net
+
+
+def declare_net(body: Body, name: Name, value: Val, span: Span) -> Val:
+    """The net, or list of nets, that a name stands for from here on."""
+    prefix = body.frame.path if body.frame is not None else ""
+    path = join(join(prefix, body.prefix), name.text)
+    return make_net(body, name, name.text, path, value, span)
+
+
+def make_net(body: Body, name: Name, label: str, path: str, value: Val, span: Span) -> Val:
+    """A net under a path; a list of layers makes a list of nets, `path.0`, `path.1` …"""
+    if isinstance(value, Poison):
+        return POISON
+    if path and not is_path(path):
+        # an item whose name is none for a file either has been told of
+        if body.home is not None or find_name_fault(name.text) is None:
+            body.report(BadLabel(name.span, path))
+        return POISON
+    if isinstance(value, ListValue):
+        return ListValue(
+            tuple(
+                make_net(body, name, f"{label}.{i}", f"{path}.{i}", item, span)
+                for i, item in enumerate(value.items)
+            )
+        )
+    if isinstance(value, Record) and all(isinstance(v, NetValue) for v in value.values):
+        names = tuple(net for net, _ in value.items)
+        body.report(SeveralNets(span, span.text, names))
+        return POISON
+    if not is_layer(value):
+        hint = "apply it with `->`; `net` declares a layer whose weights are shared"
+        made = value.made if isinstance(value, Tensor) else None
+        body.report(NotALayer(span, describe(value), hint, made))
+        return POISON
+    layer, loads = split_loads(value)  # type: ignore[arg-type]
+    if isinstance(layer, NetValue):
+        if body.home is not None and layer.home is not None:
+            return layer  # a second name for the same weights
+        loads = (*layer.loads, *loads)
+        layer = layer.layer
+    if isinstance(layer, BlockLayer):
+        layer = replace(layer)
+    return NetValue(label, layer, path, body.home, body.frame, name.span, loads, body.reuse)
+
+
+# --- tables -----------------------------------------------------------------------------------
+
+_BLOCK = {"param": run_param, "buffer": run_buffer, "net": run_net, "assert": run_assert}
+BLOCK_CLAUSES = make_table("block", _BLOCK)
+MODEL_CLAUSES = make_table("model", {"input": run_input, "output": run_output, **_BLOCK})

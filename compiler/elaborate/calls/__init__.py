@@ -1,0 +1,1 @@
+"""Calls: arguments to parameters, blocks and nets with their frames, primitive ops."""

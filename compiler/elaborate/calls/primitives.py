@@ -1,0 +1,442 @@
+"""Applying a primitive op: operands, options, weights, and the node that comes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.elaborate.calls.gathering import find_list, list_picks
+from compiler.elaborate.calls.places import CallPlace
+from compiler.elaborate.calls.signatures import given_of, sign
+from compiler.elaborate.calls.weights import Slot, claim_slot, make_weight
+from compiler.elaborate.scopes.context import Application, Body
+from compiler.elaborate.scopes.lints import check_call
+from compiler.elaborate.scopes.paths import join
+from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.options import Unfit, convert, field_hints
+from compiler.elaborate.values.values import (
+    POISON,
+    BlockLayer,
+    Given,
+    Known,
+    ListValue,
+    OpLayer,
+    Poison,
+    Record,
+    Tensor,
+    Val,
+    is_layer,
+    is_none,
+    plain_items,
+)
+from compiler.ir.builder import own_names
+from compiler.ir.domain import Domain
+from compiler.ir.graph import Listing, Site, Value
+from compiler.ir.hint import Hint, mark_outer
+from compiler.ops.base import Op, Weight
+from compiler.ops.broadcasting import literal_dtype
+from compiler.ops.choosing import Cast
+from compiler.ops.creation import Constant, Full
+from compiler.ops.fitted import Fitted
+from compiler.ops.shaping import Expand
+from compiler.ops.sizes import Size
+from compiler.records import dataclass
+from compiler.report.diagnostics import Fault, did_you_mean
+from compiler.report.messages.arguments import UnknownArgument, WrongArgument
+from compiler.report.messages.columns import OnlyInData
+from compiler.report.messages.functions import NotALayerHere
+from compiler.report.messages.nets import ForeignTensor
+from compiler.report.messages.tensor_operands import NumberNotHeld, NumberOutside, ZeroDivisor
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType, shorten_integer
+
+NODE_WORK = 25
+"""What making a node costs, in expressions evaluated."""
+
+
+@dataclass
+class Refused(Exception):
+    """An operand or option that was refused; the diagnostic is reported."""
+
+
+def apply_op(
+    body: Body,
+    layer: OpLayer,
+    given: Mapping[str, Given],
+    application: Application,
+    slot: Slot | None = None,
+) -> Val:
+    """The result of an op on everything that was given to it; `slot` is where its weights live
+    already, for a net. Faults are reported once; what follows from them is silent."""
+    if any(_is_poisoned(g.value) for g in given.values()):
+        return POISON
+    filling = given.get("value")
+    if layer.op is Full and filling is not None and isinstance(filling.value, Tensor):
+        return _fill(body, layer, given, application)
+    try:
+        operands = _collect_operands(body, layer.op, given, application)
+        if not any(g is not None and isinstance(g.value, Tensor) for g in operands):
+            number = _compute_number(layer.op, operands)
+            if number is not None:
+                return number
+        body.session.spend(NODE_WORK, application.span)
+        if body.home is None:
+            body.report(ForeignTensor(application.span))
+            return POISON
+        op = _make_op(body, layer.op, given, application)
+        operands = _make_constants(body, layer.op, operands, application)
+        made = _add_node(_Call(body, layer, op, given, operands, application), slot)
+        if not isinstance(made, Poison):
+            _check_constants(body, op, operands)
+        return made
+    except Refused:
+        return POISON
+
+
+def _fill(body: Body, layer: OpLayer, given: Mapping[str, Given], application: Application) -> Val:
+    """`full(shape, x)` of a tensor: x repeated to that shape, in that dtype."""
+    repeated = {"x": given["value"], **{n: g for n, g in given.items() if n == "shape"}}
+    if "dtype" in given:
+        cast = OpLayer(Cast, {}, layer.span, layer.frame)
+        converted = {"x": given["value"], "dtype": given["dtype"]}
+        value = apply_op(body, cast, converted, Application(application.span))
+        repeated["x"] = Given(value, given["value"].span)
+    return apply_op(body, OpLayer(Expand, {}, layer.span, layer.frame), repeated, application)
+
+
+def _is_poisoned(value: Val) -> bool:
+    items = plain_items(value) if not isinstance(value, Known | Tensor) else None
+    return isinstance(value, Poison) or any(map(_is_poisoned, items or ()))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One application with its parts settled."""
+
+    body: Body
+    layer: OpLayer
+    op: Op
+    given: Mapping[str, Given]
+    operands: Sequence[Given | None]
+    application: Application
+
+    def find_weight(self, name: str) -> Given | None:
+        """What was given for a weight. `bias=true` is the option that asks for one."""
+        options = {option.name for option in type(self.op).options()}
+        return None if name in options else self.given.get(name)
+
+
+# --- operands ---------------------------------------------------------------------------------
+
+
+def _collect_operands(
+    body: Body, op: type[Op], given: Mapping[str, Given], application: Application
+) -> list[Given | None]:
+    """The operands in order; a variadic one is spread out, a left-out one is None."""
+    operands: list[Given | None] = []
+    for operand in op.operands:
+        item = given.get(operand.name)
+        if item is None or is_none(item.value):
+            if not operand.optional:
+                span = item.span if item is not None else application.span
+                body.report(WrongArgument(span, op.name, operand.name, "a tensor", "none"))
+                raise Refused
+            operands.append(None)
+        elif operand.variadic:
+            operands += _spread(body, op, operand.name, item)
+        else:
+            operands.append(_check_operand(body, op, operand.name, item))
+    return operands
+
+
+def _spread(body: Body, op: type[Op], name: str, item: Given) -> list[Given]:
+    items = (item.value,) if isinstance(item.value, Tensor) else plain_items(item.value)
+    if not items:
+        found = describe(item.value) if items is None else "an empty list"
+        body.report(WrongArgument(item.span, op.name, name, "a list of tensors", found))
+        raise Refused
+    given = item.value
+    return [
+        _check_operand(
+            body,
+            op,
+            name,
+            Given(v, given.span_of(i, item.span) if isinstance(given, ListValue) else item.span),
+        )
+        for i, v in enumerate(items)
+    ]
+
+
+def _check_operand(body: Body, op: type[Op], name: str, item: Given) -> Given:
+    value = item.value
+    if isinstance(value, Record) and len(value.items) == 1:
+        return Given(value.values[0], item.span)
+    if isinstance(value, Tensor) or _is_scalar(value):
+        return item
+    if is_layer(value):
+        body.report(layer_for_tensor(item))
+        raise Refused
+    body.report(WrongArgument(item.span, op.name, name, "a tensor", describe(value)))
+    raise Refused
+
+
+def _is_scalar(value: Val) -> bool:
+    """Whether it is a number or a bool, which can meet a tensor."""
+    return isinstance(value, Known) and (value.is_number or isinstance(value.value, bool))
+
+
+def layer_for_tensor(item: Given) -> NotALayerHere:
+    """The message for a layer where a tensor is needed."""
+    value, waits = item.value, ""
+    signature = sign(value) if isinstance(value, OpLayer | BlockLayer) else None
+    if signature is not None:
+        given = given_of(value)  # type: ignore[arg-type]
+        open_tensors = (f for f in signature.formals if f.tensor and f.required)
+        waits = " and ".join(f"`{f.name}`" for f in open_tensors if f.name not in given)
+    return NotALayerHere(item.span, describe(value), waits, None)
+
+
+def _compute_number(op: type[Op], operands: Sequence[Given | None]) -> Known | None:
+    """The result on compile-time numbers, for ops that act on them too."""
+    numbers = [g.value.value for g in operands if g is not None and isinstance(g.value, Known)]
+    if not op.scalar or len(numbers) != len(operands) or not numbers:
+        return None
+    known = [n for n in numbers if isinstance(n, int | float)]
+    if len(known) != len(numbers) or len(op.options()):
+        return None
+    return Known(op().compute(*known))
+
+
+def _make_constants(
+    body: Body, op: type[Op], operands: Sequence[Given | None], application: Application
+) -> list[Given | None]:
+    """The operands with numbers turned into constants of the dtype that they meet; positions
+    meet nothing."""
+    met = [g.value.type for g in operands if g is not None and isinstance(g.value, Tensor)]
+    positions = {place for place, operand in enumerate(op.operands) if operand.index}
+    made: list[Given | None] = []
+    for place, item in enumerate(operands):
+        if item is None or isinstance(item.value, Tensor):
+            made.append(item)
+            continue
+        assert isinstance(item.value, Known)
+        beside = [] if place in positions else met
+        constant = make_constant(body, item.value, beside, item)
+        if isinstance(constant, Poison):
+            raise Refused
+        made.append(Given(constant, item.span))
+    return made
+
+
+def _check_constants(body: Body, op: Op, operands: Sequence[Given | None]) -> None:
+    """Refuses known numbers that an operand may not hold (zeros that whole numbers are divided by,
+    negative powers of them), once the types are known to fit. Places of tables may be counted from
+    the end."""
+    tensors = [g.value if g is not None and isinstance(g.value, Tensor) else None for g in operands]
+    types = [tensor.type if tensor is not None else None for tensor in tensors]
+    for place, domain in op.domains(types).items() if all(types) else ():
+        tensor, item = tensors[place], operands[place]
+        known = find_constant(tensor) if tensor is not None else None
+        table = domain.count is not None and not op.broadcasts
+        if known is None or item is None or table or domain.holds(known):
+            continue
+        if domain == Domain():
+            body.report(ZeroDivisor(item.span, op.name, str(types[0])))
+        else:
+            outside = next(n for n in known.flat if not domain.holds(np.asarray(n))).item()
+            expected = domain.describe()
+            body.report(NumberOutside(item.span, op.name, str(types[0]), outside, expected))
+        raise Refused
+
+
+def find_constant(tensor: Tensor) -> NDArray[Any] | None:
+    """The numbers of a tensor that are written in the spec; None where they are computed."""
+    op = tensor.home.builder.find_source(tensor.value)
+    if not isinstance(op, Constant) or isinstance(op.value, Dim):
+        return None
+    return op.array
+
+
+def make_constant(
+    body: Body, number: Known, met: Sequence[TensorType], item: Given
+) -> Tensor | Poison:
+    """A scalar constant of the dtype that a number takes beside tensors. A number that the dtype
+    cannot hold is reported."""
+    value = number.value
+    assert isinstance(value, int | float | Dim)
+    dtype = literal_dtype(1 if isinstance(value, Dim) else value, met)
+    if not isinstance(value, Dim):
+        if not dtype.holds(value):
+            body.report(NumberNotHeld(item.span, value, dtype.value, *dtype.range))
+            return POISON
+        value = shorten_integer(value)
+    op = Size(value, dtype) if isinstance(value, Dim) else Constant(value, dtype)
+    hints = (("value", number.hint),) if number.hint is not None else ()
+    assert body.home is not None
+    assert body.frame is not None
+    site = Site(item.span, "", hints, body.guard, turns=body.turns)
+    (made,) = body.home.builder.apply(op, (), body.frame, site)
+    return Tensor(made, body.home, item.span)
+
+
+# --- options ----------------------------------------------------------------------------------
+
+
+def _make_op(body: Body, cls: type[Op], given: Mapping[str, Given], application: Application) -> Op:
+    """The op with its fields, or the diagnostics of every field that does not fit."""
+    fields: dict[str, object] = {}
+    refused = False
+    for option in cls.options():
+        item = given.get(option.name)
+        if item is None:
+            continue
+        try:
+            fields[option.name] = convert(item.value, option.annotation)
+        except Unfit as unfit:
+            refused = True
+            span = unfit.place or item.span
+            body.report(
+                WrongArgument(
+                    span, cls.name, option.name, unfit.expected, unfit.found, unfit.suggestion
+                )
+            )
+    if refused:
+        raise Refused
+    try:
+        return cls(**fields)
+    except Fault as fault:
+        body.report(fault.make(CallPlace(application.span, given)))
+        raise Refused from fault
+
+
+# --- the node ---------------------------------------------------------------------------------
+
+
+def _add_node(call: _Call, slot: Slot | None) -> Val:
+    body, op, application = call.body, call.op, call.application
+    assert body.home is not None
+    assert body.frame is not None
+    if isinstance(op, Fitted) and not body.home.root.of_rows:
+        body.report(OnlyInData(application.span, op.name))
+        return POISON
+    place = CallPlace(application.span, call.given, call.operands)
+    inputs: list[Value | None] = [
+        body.home.value_of(g.value) if g is not None and isinstance(g.value, Tensor) else None
+        for g in call.operands
+    ]
+    try:
+        wanted = op.weights([v.type if v is not None else None for v in inputs])
+        _check_extra(call, wanted)
+        if slot is None and any(call.find_weight(w.name) is None for w in wanted):
+            slot = claim_slot(body, application.label, op.name, application.span)
+            if slot is None:
+                return POISON
+        inputs += [_get_weight(call, weight, slot, place) for weight in wanted]
+        name, label = (slot.name, slot.hint) if slot is not None else ("", None)
+        site = Site(
+            application.span,
+            name,
+            _hints(call),
+            body.guard,
+            label,
+            body.turns,
+            list_picks(body, call.operands),
+            _find_list(call),
+        )
+        frame = slot.frame if slot is not None else body.frame
+        made = body.home.builder.apply(op, inputs, frame, site, own_names(application.names))
+    except Fault as fault:
+        body.report(fault.make(place))
+        return POISON
+    check_call(body, op, call.operands, application.span)
+    return _wrap(body, op, made, application)
+
+
+def _find_list(call: _Call) -> Listing | None:
+    """The list that a variadic operand was given as."""
+    names = [operand.name for operand in type(call.op).operands if operand.variadic]
+    given = [call.given[name].value for name in names if name in call.given]
+    return next((s for v in given if (s := find_list(call.body, v)) is not None), None)
+
+
+def apply_built(
+    body: Body,
+    op: Op,
+    operands: Sequence[Given],
+    application: Application,
+    hints: tuple[tuple[str, Hint], ...] = (),
+) -> Val:
+    """The result of an op that the compiler itself made, on tensors."""
+    if body.home is None or body.frame is None:
+        body.report(ForeignTensor(application.span))
+        return POISON
+    values = [body.home.value_of(g.value) for g in operands if isinstance(g.value, Tensor)]
+    picks = list_picks(body, operands)
+    site = Site(application.span, "", hints, body.guard, turns=body.turns, picks=picks)
+    try:
+        made = body.home.builder.apply(op, values, body.frame, site, own_names(application.names))
+    except Fault as fault:
+        body.report(fault.make(CallPlace(application.span, {}, operands)))
+        return POISON
+    return _wrap(body, op, made, application)
+
+
+def _wrap(body: Body, op: Op, made: Sequence[Value], application: Application) -> Val:
+    assert body.home is not None
+    home = body.home
+    tensors = tuple(Tensor(value, home, application.span) for value in made)
+    for tensor in tensors:
+        home.makers[tensor.value.name] = op.name
+    if op.multiple or len(tensors) != 1:
+        return Record(tuple(("", tensor) for tensor in tensors))
+    return tensors[0]
+
+
+def _check_extra(call: _Call, wanted: Sequence[Weight]) -> None:
+    """Names that were taken for weights must be weights."""
+    cls = type(call.op)
+    known = [*(o.name for o in cls.operands), *(o.name for o in cls.options())]
+    names = list(dict.fromkeys([*known, *(w.name for w in wanted)]))
+    for name, item in call.given.items():
+        if name not in names:
+            call.body.report(
+                UnknownArgument(item.span, cls.name, name, tuple(names), did_you_mean(name, names))
+            )
+            raise Refused
+
+
+def _get_weight(call: _Call, weight: Weight, slot: Slot | None, place: CallPlace) -> Value:
+    """The value of a weight: given by keyword, found (a net's later use), or made."""
+    body, item = call.body, call.find_weight(weight.name)
+    assert body.home is not None
+    if item is not None:
+        if not isinstance(item.value, Tensor):
+            name, found = call.op.name, describe(item.value)
+            body.report(WrongArgument(item.span, name, weight.name, "a tensor", found))
+            raise Refused
+        return body.home.value_of(item.value)
+    assert slot is not None
+    path = join(join(slot.frame.path, slot.name), weight.name)
+    span = call.application.span
+    made = make_weight(body, path, weight, span, reuse=slot.reuse, slot=slot)
+    if made is None:
+        raise Refused
+    return body.home.value_of(made)
+
+
+def _hints(call: _Call) -> tuple[tuple[str, Hint], ...]:
+    """How the fields were written, where that was in this block, else what they follow there;
+    `op` names the parameter that the op itself came from."""
+    hints: list[tuple[str, Hint]] = []
+    if call.application.hint is not None:
+        hints.append(("op", call.application.hint))
+    here = call.body.reads(call.layer.frame)
+    for option in type(call.op).options():
+        item = call.given.get(option.name)
+        for field, hint in field_hints(option.name, item) if item is not None else ():
+            kept = hint if here else mark_outer(hint)
+            hints += [(field, kept)] if kept is not None else []
+    return tuple(hints)

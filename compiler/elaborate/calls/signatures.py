@@ -1,0 +1,239 @@
+"""What can be given to ops, blocks, models and nets: their parameters as calls see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from compiler.elaborate.calls.binding import Formal, Signature
+from compiler.elaborate.scopes.files import FileScope
+from compiler.elaborate.scopes.tracing import find_untraced
+from compiler.elaborate.shapes.types import TensorPattern, read_type
+from compiler.elaborate.values.values import (
+    BlockLayer,
+    Given,
+    Known,
+    Layer,
+    ListValue,
+    Loaded,
+    NetValue,
+    OpLayer,
+    Poison,
+    Record,
+    Tensor,
+    Val,
+    is_none,
+)
+from compiler.ops.base import Op
+from compiler.records import dataclass
+from compiler.report.diagnostics import Message
+from compiler.report.messages.names import DefinedTwice
+from compiler.report.source import Span
+from compiler.text.tree.syntax import (
+    Clause,
+    Declare,
+    For,
+    If,
+    Item,
+    Model,
+    Name,
+    NoneLiteral,
+    Parameter,
+    Statement,
+)
+from compiler.vocabulary.signature import Operand
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """A parameter of a block or model. `kind` is a tensor pattern, the name of a type of known
+    values, None where it has no type, or poison where the type was refused."""
+
+    syntax: Parameter
+    kind: TensorPattern | str | Poison | None
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.syntax.name.text
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it takes a tensor: by its type, or without type and default."""
+        if self.kind is None:
+            return self.syntax.default is None or isinstance(self.syntax.default, NoneLiteral)
+        return isinstance(self.kind, TensorPattern)
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """An `input` of a model, as it is declared."""
+
+    name: Name
+    declare: Declare
+    pattern: TensorPattern | Poison
+
+
+@dataclass(frozen=True)
+class BlockSignature:
+    """The inputs (of a model) and parameters of an item. `untraced` are parameters and
+    named sizes that act where no hint follows."""
+
+    inputs: tuple[InputSpec, ...]
+    parameters: tuple[ParameterSpec, ...]
+    untraced: Mapping[str, tuple[Span, ...]]
+
+    @property
+    def has_tensors(self) -> bool:
+        """Whether tensors go in."""
+        return bool(self.inputs) or any(p.is_tensor for p in self.parameters)
+
+
+def read_signature(file: FileScope, item: Item) -> BlockSignature:
+    """The signature of an item; its faults are reported once."""
+    known = file.signatures.get(item.name.text)
+    if known is not None and known[0] is item:
+        return known[1]
+    report = file.session.report
+    seen: dict[str, Parameter] = {}
+    parameters = []
+    for parameter in item.parameters:
+        name = parameter.name
+        if name.text in seen:
+            first = seen[name.text].name.span
+            report(DefinedTwice(name.span, name.text, "parameter", first))
+            continue
+        seen[name.text] = parameter
+        kind = read_type(report, parameter.type) if parameter.type is not None else None
+        parameters.append(ParameterSpec(parameter, kind))
+    inputs = tuple(_read_inputs(report, item.body)) if isinstance(item, Model) else ()
+    signature = BlockSignature(inputs, tuple(parameters), find_untraced(item, file.has))
+    file.signatures[item.name.text] = (item, signature)
+    return signature
+
+
+def _read_inputs(
+    report: Callable[[Message], None], statements: Sequence[Statement]
+) -> Iterator[InputSpec]:
+    """Every `input` in a body, those under conditions included."""
+    for statement in statements:
+        match statement:
+            case Clause(word=word, operands=operands) if word.text == "input":
+                for operand in operands:
+                    if isinstance(operand.value, Declare):
+                        pattern = read_type(report, operand.value.type)
+                        if not isinstance(pattern, str):
+                            yield InputSpec(operand.value.name, operand.value, pattern)
+            case If(then=then, otherwise=otherwise):
+                yield from _read_inputs(report, then)
+                yield from _read_inputs(report, otherwise or ())
+            case For(body=body):
+                yield from _read_inputs(report, body)
+
+
+# --- as calls see them ------------------------------------------------------------------------
+
+
+def sign(layer: Layer) -> Signature | None:
+    """The signature of something that takes arguments by name; None for sequences of layers."""
+    match layer:
+        case OpLayer(op):
+            return _sign_op(op)
+        case BlockLayer(item, file):
+            return _sign_block(file, item)
+        case NetValue(layer=inner) | Loaded(layer=inner):
+            return sign(inner)
+    return None
+
+
+def given_of(layer: Layer) -> Mapping[str, Given]:
+    """The arguments that a layer has already."""
+    match layer:
+        case OpLayer(given=given) | BlockLayer(given=given):
+            return given
+        case NetValue(layer=inner) | Loaded(layer=inner):
+            return given_of(inner)
+    return {}
+
+
+def _sign_op(op: type[Op]) -> Signature:
+    formals = [_op_formal(operand) for operand in op.operands]
+    formals += [Formal(o.name, False, o.required, _anything) for o in op.options()]
+    names = {f.name for f in formals}
+    return Signature(
+        op.name,
+        tuple(formals),
+        None,
+        lambda name, value: (
+            name not in names and (name == "weight" or isinstance(value, Tensor | Poison))
+        ),
+    )
+
+
+def _op_formal(operand: Operand) -> Formal:
+    def fits(value: Val) -> bool:
+        if isinstance(value, Tensor | Poison):
+            return True
+        if operand.variadic or _holds_poison(value):
+            return _is_tensor_list(value)
+        return operand.optional and is_none(value)
+
+    def admits(value: Val) -> bool:
+        return isinstance(value, Known) and value.is_number
+
+    return Formal(operand.name, True, not operand.optional, fits, admits)
+
+
+def _holds_poison(value: Val) -> bool:
+    return isinstance(value, ListValue) and any(isinstance(i, Poison) for i in value.items)
+
+
+def _is_tensor_list(value: Val) -> bool:
+    items = value.items if isinstance(value, ListValue) else ()
+    if isinstance(value, Record):
+        items = value.values
+    return bool(items) and any(isinstance(i, Tensor | Poison) for i in items)
+
+
+def _sign_block(file: FileScope, item: Item) -> Signature:
+    signature = read_signature(file, item)
+    formals = [
+        Formal(spec.name.text, True, True, _fit_pattern(spec.pattern, optional=False), _is_tensor)
+        for spec in signature.inputs
+    ]
+    for parameter in signature.parameters:
+        required = parameter.syntax.default is None
+        if parameter.is_tensor:
+            kind = parameter.kind
+            fits = _fit_pattern(None if isinstance(kind, str) else kind, optional=not required)
+            formals.append(Formal(parameter.name, True, required, fits, _is_tensor))
+        else:
+            formals.append(Formal(parameter.name, False, required, _anything))
+    return Signature(item.name.text, tuple(formals), item.name.span)
+
+
+def _fit_pattern(
+    pattern: TensorPattern | Poison | None, *, optional: bool
+) -> Callable[[Val], bool]:
+    def fits(value: Val) -> bool:
+        match value:
+            case Poison():
+                return True
+            case Tensor():
+                return not isinstance(pattern, TensorPattern) or pattern.admits(value.type)
+            case Known():
+                if value.value is None:
+                    return optional
+                scalar = isinstance(pattern, TensorPattern) and pattern.dims == ()
+                return scalar and pattern.dtype is not None and value.is_number  # type: ignore[union-attr]
+        return False
+
+    return fits
+
+
+def _is_tensor(value: Val) -> bool:
+    """A tensor of another type than is declared: it is told of as such."""
+    return isinstance(value, Tensor)
+
+
+def _anything(value: Val) -> bool:
+    return True

@@ -1,0 +1,1 @@
+"""Expressions: each form to its value."""

@@ -1,0 +1,97 @@
+"""`base.name`: results of calls, what is inside a net, names of a namespace, `shape` of tensors."""
+
+from __future__ import annotations
+
+from compiler.elaborate.calls.nets import read_net
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.facts import find_data, read_fact
+from compiler.elaborate.scopes.lookup import refuse_item
+from compiler.elaborate.values.arithmetic import simplify
+from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.values import (
+    POISON,
+    DTypeValue,
+    ItemValue,
+    Known,
+    ListValue,
+    Namespace,
+    NetValue,
+    Poison,
+    Record,
+    Tensor,
+    Val,
+    is_layer,
+)
+from compiler.ir.hint import HintSize
+from compiler.report.diagnostics import did_you_mean
+from compiler.report.messages.names import UnknownAttribute
+from compiler.text.tree.syntax import Attribute
+
+
+def evaluate_attribute(body: Body, expression: Attribute) -> Val:
+    """The value of `base.name`."""
+    data = find_data(body, expression.base)
+    if data is not None:
+        return read_fact(body, *data, expression)
+    base = body.evaluate(expression.base)
+    name = expression.name.text
+    match base:
+        case Poison():
+            return POISON
+        case Namespace():
+            return _read_namespace(body, base, expression)
+        case NetValue():
+            return read_net(body, base, expression)
+        case Record(items):
+            found = next((value for key, value in items if key == name), None)
+            known = tuple(key for key, _ in items if key)
+            return found if found is not None else _refuse(body, expression, base, known)
+        case Tensor():
+            return _read_tensor(body, expression, base)
+    hint = None
+    if is_layer(base):
+        hint = "only a `net` has parts to refer to"
+    return _refuse(body, expression, base, (), hint)
+
+
+def _read_tensor(body: Body, expression: Attribute, base: Tensor) -> Val:
+    match expression.name.text:
+        case "shape":
+            name = base.value.name
+            sizes = enumerate(base.type.shape)
+            return ListValue(
+                tuple(Known(simplify(size), HintSize(name, axis)) for axis, size in sizes)
+            )
+        case "dtype":
+            return DTypeValue(base.type.dtype)
+        case "rank":
+            return Known(base.type.rank)
+        case name if name == base.result:
+            return base
+    known = tuple(n for n in (base.result, "shape", "rank", "dtype") if n)
+    return _refuse(body, expression, base, known)
+
+
+def _read_namespace(body: Body, base: Namespace, expression: Attribute) -> Val:
+    name = expression.name
+    value = base.file.value(name.text, name.span, body.home)
+    if value is None:
+        known = tuple(base.file.entries)
+        return _refuse(body, expression, base, known)
+    if isinstance(value, ItemValue):
+        refuse_item(body, value, name.span)
+        return POISON
+    return value
+
+
+def _refuse(
+    body: Body, expression: Attribute, base: Val, known: tuple[str, ...], hint: str | None = None
+) -> Val:
+    name = expression.name
+    shown = known if hint is None else ()
+    body.report(
+        UnknownAttribute(
+            name.span, name.text, describe(base), shown, did_you_mean(name.text, known), hint
+        )
+    )
+    return POISON

@@ -1,0 +1,67 @@
+"""`max` and `min` of several values: element by element where a tensor is among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compiler.elaborate.calls.primitives import apply_op
+from compiler.elaborate.scopes.context import Application, Body
+from compiler.elaborate.values.values import (
+    POISON,
+    Given,
+    Known,
+    ListValue,
+    OpLayer,
+    Poison,
+    Tensor,
+    Val,
+    plain_items,
+)
+from compiler.ops.choosing import Extreme, Maximum, Minimum
+from compiler.report.messages.functions import AxisOrNumber
+from compiler.report.source import Span
+
+EXTREMES: dict[str, type[Extreme]] = {"max": Maximum, "min": Minimum}
+"""The op of two tensors that a function on numbers stands for beside a tensor."""
+
+
+def take_extreme(
+    body: Body, word: str, arguments: Sequence[Given], span: Span, names: tuple[str, ...]
+) -> Val | None:
+    """`max(x, y)`, `min(1, x)` or `max([x, y, z])`: the larger or smaller, element by element;
+    None where that is not what the call says. As in PyTorch, one tensor alone is reduced, and so
+    is `max(x, axis=1)`; `max(x, 1)` could mean both and is refused."""
+    terms = _list_terms(arguments)
+    if any(isinstance(term.value, Poison) for term in terms):
+        return POISON
+    tensors = [term for term in terms if isinstance(term.value, Tensor)]
+    numbers = [term for term in terms if isinstance(term.value, Known) and term.value.is_number]
+    if len(terms) < 2 or not tensors or len(tensors) + len(numbers) < len(terms):
+        return None
+    if len(arguments) == 2 and terms[0] is tensors[0] and _is_whole(terms[1].value):
+        body.report(AxisOrNumber(terms[1].span, word, EXTREMES[word].name, _spell(terms[1].value)))
+        return POISON
+    total = terms[0]
+    for index, term in enumerate(terms[1:], start=2):
+        layer = OpLayer(EXTREMES[word], {}, span, body.frame)
+        wish = names if index == len(terms) else ()
+        made = apply_op(body, layer, {"a": total, "b": term}, Application(span, names=wish))
+        total = Given(made, span)
+    return total.value
+
+
+def _list_terms(arguments: Sequence[Given]) -> Sequence[Given]:
+    """The values that are compared: the arguments, or the items of the only one."""
+    if len(arguments) == 1 and isinstance(arguments[0].value, ListValue):
+        items = plain_items(arguments[0].value) or ()
+        return [Given(item, arguments[0].span) for item in items]
+    return arguments
+
+
+def _is_whole(value: Val) -> bool:
+    return isinstance(value, Known) and isinstance(value.value, int)
+
+
+def _spell(value: Val) -> str:
+    assert isinstance(value, Known)
+    return str(value.value)

@@ -1,0 +1,389 @@
+"""Where code is being elaborated: the session, the body, and what an application is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import field, replace
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from compiler.elaborate.scopes.graphs import GraphState
+from compiler.elaborate.scopes.paths import Path, Paths
+from compiler.elaborate.values.values import Given, ItemValue, Known, Layer, Tensor, Val
+from compiler.ir.graph import Frame, Turn
+from compiler.ir.hint import Hint, HintBinary, find_readable, opposite
+from compiler.records import dataclass
+from compiler.report.diagnostics import Label as Place
+from compiler.report.diagnostics import Message, Severity, Sink
+from compiler.report.messages.files import MoreFaults
+from compiler.report.messages.values import TooMuchWork
+from compiler.report.source import Span
+from compiler.text.tree.syntax import Clause, Expr, Item, Name, Statement
+
+if TYPE_CHECKING:
+    from compiler.data.base import OpenedSource
+    from compiler.data.codes import TrainedWords
+    from compiler.data.memory import Memory
+    from compiler.elaborate.scopes.files import FileNet, FileScope
+    from compiler.ir.graph import Graph
+    from compiler.program import AddAdapters, LoadWeights
+    from compiler.text.tree.syntax import Data, Let
+
+T = TypeVar("T")
+
+MAX_WORK = 500_000
+"""Expressions, statements and list items that one item may cost when compiling."""
+
+MAX_TOTAL = 2 * MAX_WORK
+"""What all items of a file may cost together."""
+
+MAX_FAULTS = 200
+"""Errors of a file after which no more are looked for."""
+
+MAX_DEPTH = 1_000
+"""Calls of blocks inside one another."""
+
+
+SHOWN_CALLS = 3
+"""Calls around a fault that are shown, nearest first."""
+
+
+class Abandoned(Exception):
+    """Ends the elaboration of an item after its one diagnostic was reported: going on would
+    repeat the fault without end."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """`as label`: the name of a stage and its parameters; `hint` is how it was written, where
+    it has names in it."""
+
+    text: str
+    span: Span
+    hint: Hint | None = None
+
+
+@dataclass(frozen=True)
+class Want:
+    """What the place of an expression wishes of its value: names of the tensors it makes, a
+    label for the layer that makes them, and how many tensors `->` brings to it."""
+
+    names: tuple[str, ...] = ()
+    label: Label | None = None
+    supplied: int = 0
+
+
+NOTHING = Want()
+
+
+@dataclass(frozen=True)
+class Application:
+    """One use of a layer: where it stands, and what its place wishes.
+
+    `hint` is the parameter of the enclosing block that the layer came from (`act`); `inputs`
+    are the places of the tensors supplied.
+    """
+
+    span: Span
+    label: Label | None = None
+    names: tuple[str, ...] = ()
+    hint: Hint | None = None
+
+
+class Engine(Protocol):
+    """The parts of elaboration that need each other; `compiler.elaborate.engine` joins them."""
+
+    def evaluate(self, body: Body, expression: Expr, want: Want) -> Val:
+        """The value of an expression."""
+
+    def evaluate_entry(self, file: FileScope, entry: Let | FileNet, home: GraphState | None) -> Val:
+        """The value of a `let` or a net at file level."""
+
+    def apply(
+        self, body: Body, layer: Layer, inputs: Sequence[Given], application: Application
+    ) -> Val:
+        """The result of a layer on tensors."""
+
+    def execute(self, body: Body, statements: Sequence[Statement]) -> None:
+        """Runs statements in order, up to a `return`."""
+
+
+ClauseHandler = Callable[["Body", Clause], None]
+
+
+@dataclass(frozen=True)
+class ClauseTable:
+    """The clause words that mean something in a kind of body ("a model")."""
+
+    place: str
+    handlers: Mapping[str, ClauseHandler]
+    forms: Mapping[str, str] = field(default_factory=dict)
+    """How a clause is written, for messages, where `word …` says too little."""
+
+
+@dataclass(frozen=True)
+class OutputEntry:
+    """One `output` of a model."""
+
+    name: str
+    tensor: Tensor
+    doc: str
+    span: Span
+
+
+@dataclass(eq=False)
+class Ports:
+    """What goes into a model and comes out. `given` are the tensors of a call; None where the
+    model stands alone and declares the graph's own inputs."""
+
+    given: Mapping[str, Given] | None
+    inputs: dict[str, Span] = field(default_factory=dict)
+    outputs: list[OutputEntry] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+
+
+@dataclass(eq=False)
+class Loop:
+    """What the body of a `scan` hands out: stacked tensors with their axes, and its end."""
+
+    axis: int
+    emits: dict[str, tuple[Val, int, Span]] = field(default_factory=dict)
+    until: tuple[Val, Span] | None = None
+
+
+@dataclass(eq=False)
+class Session:
+    """One run of the front end: where diagnostics go, and the files read so far.
+
+    `overrides` replaces defaults of the parameters of items, by (item, parameter). `facts` are
+    the numbers that a data item tells when compiling; None where it was refused. `sources` take
+    the place of those that data items name, by item, and `words` are those that trainings have
+    seen in their columns. `trained` is the net that a train of the file
+    made, or its nets by name; None where it is a train of another file. `models` are the graphs of
+    models with their default arguments, by the id of their syntax, which is alive as long as its
+    file.
+    """
+
+    sink: Sink
+    engine: Engine
+    overrides: Mapping[tuple[str, str], Expr] = field(default_factory=dict)
+    files: dict[str, FileScope] = field(default_factory=dict)
+    opening: list[str] = field(default_factory=list)
+    work: int = 0
+    total: int = 0
+    limit: int = MAX_WORK
+    depth: int = 0
+    models: dict[int, tuple[Graph, tuple[LoadWeights | AddAdapters, ...]]] = field(
+        default_factory=dict
+    )
+    seen: set[tuple[str, Span | None]] = field(default_factory=set)
+    faults: int = 0
+    errors: int = 0
+    sources: Mapping[str, Memory] = field(default_factory=dict)
+    words: Mapping[str, TrainedWords] = field(default_factory=dict)
+    opened: dict[str, OpenedSource] = field(default_factory=dict)
+    facts: Callable[[FileScope, Data, Span], Mapping[str, int] | None] = lambda scope, item, at: {}
+    trained: Callable[[ItemValue, Span], Val | None] = lambda item, span: None
+
+    def report(self, message: Message) -> None:
+        """Add a diagnostic; a fault of one place is reported once, however often its block is
+        called.
+
+        Raises:
+            Abandoned: there are more errors than anyone reads.
+        """
+        self.faults += message.severity is Severity.ERROR
+        if self.errors >= MAX_FAULTS:
+            raise Abandoned
+        key = (message.code, message.span)
+        if key not in self.seen:
+            self.seen.add(key)
+            self.sink.report(message)
+            self.errors += message.severity is Severity.ERROR
+        if self.errors >= MAX_FAULTS:
+            self.sink.report(MoreFaults(message.span, MAX_FAULTS))
+            raise Abandoned
+
+    def select(self, messages: Sequence[Message]) -> Iterator[Message]:
+        """The messages without those about names that stand where a file could not be read."""
+        hidden = [file.hidden for file in self.files.values()]
+        return (m for m in messages if not any(h.explains(m) for h in hidden))
+
+    def has_seen(self, code: str, span: Span) -> bool:
+        """Whether a diagnostic of this code was reported at a place: to spare the search for
+        suggestions when a loop comes there again."""
+        return (code, span) in self.seen
+
+    def attempt(self, work: Callable[[], T]) -> T | None:
+        """What the elaboration of an item gives; None where it was abandoned. Its work is
+        counted from here."""
+        self.work = 0
+        try:
+            return work()
+        except Abandoned:
+            return None
+
+    def spend(self, amount: int, span: Span) -> None:
+        """Counts compile-time work.
+
+        Raises:
+            Abandoned: an item costs more than any network needs.
+        """
+        self.work += amount
+        self.total += amount
+        if self.work <= self.limit and self.total <= MAX_TOTAL:
+            return
+        if self.limit == MAX_WORK:
+            self.report(TooMuchWork(span, MAX_WORK if self.work > MAX_WORK else MAX_TOTAL))
+            # What calls the item would do the same work again: it is given up early, in silence.
+            self.limit = MAX_WORK // 20
+        self.faults += 1
+        raise Abandoned
+
+
+@dataclass(eq=False)
+class Body:
+    """The elaboration of one body: a call of a block, model or net, or the body of an item.
+
+    `names` is innermost last: the parameters, then what the body binds, then comprehensions.
+    `prefix` is the named composition around, `prefix_hint` how that was written; `turns` are
+    those of the loops around. `reuse` is true inside a later call of a net, which finds its
+    weights instead of making them.
+    `defaults` are the defaults that took effect and use other parameters.
+    `sizes` says where each size in the signature came from, `bound` which axes of which
+    parameters it is, `unbound` which sizes have no value because their argument was not given.
+    `closure` is the frame around the layers of a net, whose names these use. `nets` are the nets
+    declared here. `result` is what `return` gave. `item` is whose body it is,
+    `call` where it was called, and `caller` the body of that call. `loop` is set inside a `scan`.
+    """
+
+    session: Session
+    file: FileScope
+    home: GraphState | None
+    frame: Frame | None
+    clauses: ClauseTable
+    paths: Paths = field(default_factory=Paths)
+    names: list[dict[str, Val]] = field(default_factory=lambda: [{}, {}])
+    prefix: str = ""
+    prefix_hint: Hint | None = None
+    guard: Hint | None = None
+    turns: tuple[Turn, ...] = ()
+    reuse: bool = False
+    defaults: dict[str, Hint] = field(default_factory=dict)
+    sizes: dict[str, Place] = field(default_factory=dict)
+    bound: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    unbound: dict[str, Name] = field(default_factory=dict)
+    closure: Frame | None = None
+    nets: dict[str, Val] = field(default_factory=dict)
+    ports: Ports | None = None
+    result: Val | None = None
+    wanted: tuple[str, ...] = ()
+    call: Span | None = None
+    item: Item | None = None
+    caller: Body | None = None
+    loop: Loop | None = None
+    partial: bool = False
+    """Whether names may be missing because what binds them was refused: nothing is said of them."""
+
+    def evaluate(self, expression: Expr, want: Want = NOTHING) -> Val:
+        """The value of an expression."""
+        return self.session.engine.evaluate(self, expression, want)
+
+    def apply(self, layer: Layer, inputs: Sequence[Given], application: Application) -> Val:
+        """The result of a layer on tensors."""
+        return self.session.engine.apply(self, layer, inputs, application)
+
+    def execute(self, statements: Sequence[Statement]) -> None:
+        """Runs statements in order, up to a `return`."""
+        self.session.engine.execute(self, statements)
+
+    def note_decision(self, place: Span, hint: Hint | None, *, outcome: bool) -> None:
+        """Notes for generated code how a condition came out; see `Decision`."""
+        if self.home is not None and self.frame is not None:
+            self.home.root.builder.note_decision(self.frame, place, hint, outcome=outcome)
+
+    def report(self, message: Message) -> None:
+        """Add a diagnostic; inside a block, with the calls that led there."""
+        calls = tuple(self.find_calls(message.span)) if message.span is not None else ()
+        if calls:
+            message = replace(message, calls=calls[:SHOWN_CALLS])
+        self.session.report(message)
+
+    def find_calls(self, span: Span) -> Iterator[Place]:
+        """The calls around a place in a body, nearest first."""
+        body: Body | None = self
+        seen = {span}
+        while body is not None and body.call is not None:
+            if body.item is not None and _contains(body.item.span, span):
+                name = body.item.name.text
+                if body.call not in seen:
+                    yield Place(body.call, f"in this call of `{name}`")
+                seen.add(body.call)
+                span = body.call
+            body = body.caller
+
+    def reads(self, frame: Frame | None) -> bool:
+        """Whether what was written in a frame is in names that this body has."""
+        return frame is self.frame or (frame is not None and frame is self.closure)
+
+    def bind(self, name: str, value: Val) -> None:
+        """Makes a name mean a value from here on."""
+        self.names[-1][name] = value
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Names bound inside are forgotten after it."""
+        self.names.append({})
+        try:
+            yield
+        finally:
+            self.names.pop()
+
+    @contextmanager
+    def under(self, prefix: Path) -> Iterator[None]:
+        """Paths claimed inside stand under a prefix: a named composition."""
+        before = self.prefix, self.prefix_hint
+        self.prefix, self.prefix_hint = prefix.text, prefix.hint
+        try:
+            yield
+        finally:
+            self.prefix, self.prefix_hint = before
+
+    @contextmanager
+    def turning(self, turn: Turn) -> Iterator[None]:
+        """Nodes made inside are of one turn of a loop; inside a `scan`, which is one node, turns
+        are not told apart."""
+        before = self.turns
+        self.turns = (*before, turn) if self.loop is None else ()
+        try:
+            yield
+        finally:
+            self.turns = before
+
+    @contextmanager
+    def guarded(self, guard: Hint | None) -> Iterator[None]:
+        """Nodes made inside stand under a compile-time condition as well."""
+        before, self.guard = self.guard, join_guards(self.guard, guard)
+        try:
+            yield
+        finally:
+            self.guard = before
+
+
+def _contains(outer: Span, inner: Span) -> bool:
+    if outer.source is not inner.source:
+        return False
+    return outer.start <= inner.start and inner.end <= outer.end
+
+
+def join_guards(outer: Hint | None, inner: Hint | None) -> Hint | None:
+    """Both conditions; an unreadable one adds nothing."""
+    if outer is None or inner is None:
+        return inner if outer is None else outer
+    return HintBinary("and", outer, inner)
+
+
+def find_guard(condition: Known) -> Hint | None:
+    """What holds where a condition came out as it did; None where nobody can read that."""
+    hint = find_readable(condition.hint)
+    return hint if hint is None or condition.value is True else opposite(hint)

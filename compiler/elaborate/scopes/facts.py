@@ -1,0 +1,36 @@
+"""`tiny.vocab`: numbers that the data tell when compiling."""
+
+from __future__ import annotations
+
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.files import FileScope
+from compiler.elaborate.values.values import POISON, Known, Val
+from compiler.report.diagnostics import did_you_mean
+from compiler.report.messages.columns import UnknownFact
+from compiler.text.tree.syntax import Attribute, Data, Expr, Group, Name
+
+
+def find_data(body: Body, expression: Expr) -> tuple[FileScope, Data] | None:
+    """The data item that an expression names, unless the body gives the name another meaning."""
+    while isinstance(expression, Group):
+        expression = expression.inner
+    if not isinstance(expression, Name) or any(expression.text in n for n in body.names):
+        return None
+    found = body.file.find(expression.text, expression.span)
+    if isinstance(found, tuple) and isinstance(found[1], Data):
+        return found[0], found[1]
+    return None
+
+
+def read_fact(body: Body, owner: FileScope, item: Data, attribute: Attribute) -> Val:
+    """The value of `data.name`; an unknown one is reported."""
+    facts = body.session.facts(owner, item, attribute.span)
+    if facts is None:
+        return POISON
+    name = attribute.name
+    if name.text in facts:
+        return Known(facts[name.text])
+    known = tuple(facts)
+    near = did_you_mean(name.text, known)
+    body.report(UnknownFact(name.span, item.name.text, name.text, known, near))
+    return POISON

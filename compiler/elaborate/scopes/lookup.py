@@ -1,0 +1,174 @@
+"""What a name means where it stands: the body, its parameters, the file, `use`, built-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.later import LATER, refuse_later
+from compiler.elaborate.scopes.words import PLACES
+from compiler.elaborate.values.functions import CONSTANTS, FUNCTIONS
+from compiler.elaborate.values.values import (
+    POISON,
+    DTypeValue,
+    FunctionLayer,
+    ItemValue,
+    Known,
+    OpLayer,
+    Poison,
+    Refused,
+    Tensor,
+    Val,
+    is_layer,
+)
+from compiler.ir.hint import HintConst
+from compiler.ops.base import OPS
+from compiler.report.diagnostics import Message, did_you_mean
+from compiler.report.habits import advise
+from compiler.report.messages.metrics import MetricInExpression
+from compiler.report.messages.names import NotAvailable, NoValue, UnboundSize, UnknownName
+from compiler.report.messages.wording import list_words
+from compiler.report.source import Span
+from compiler.text.tree.syntax import Name
+from compiler.training.base import METRICS, OPTIMIZERS
+from compiler.training.registry import load_training
+from compiler.types.tensor import DType
+from compiler.vocabulary.initializers import INITIALIZERS
+
+TRAIN = PLACES["train"]
+"""Where the name of another train stands for the net that it made."""
+
+
+def look_up(body: Body, name: Name, *, applied: bool) -> Val:
+    """The value of a name. Where something is applied (`x -> NAME`, `NAME(…)`), values that
+    cannot be are passed over, so that a tensor called `mean` hides no function. An unknown name
+    is reported."""
+    passed: Val | None = None
+    for value in _meanings(body, name):
+        if isinstance(value, Poison) or not applied or is_layer(value):
+            return _check_value(body, name, value)
+        passed = passed if passed is not None else value
+    if passed is not None:
+        return _check_value(body, name, passed)
+    _report_unknown(body, name, applied=applied)
+    return POISON
+
+
+def find_value(body: Body, name: Name) -> Val | None:
+    """The nearest value of a name, where it has one; nothing is reported of it."""
+    return next(_meanings(body, name), None)
+
+
+def _meanings(body: Body, name: Name) -> Iterator[Val]:
+    """Everything a name could mean, nearest first."""
+    word = name.text
+    for layer in reversed(body.names):
+        if word in layer:
+            yield layer[word]
+    found = body.file.value(word, name.span, body.home)
+    if found is not None:
+        yield found
+    built_in = find_built_in(body, word, name.span)
+    if built_in is not None:
+        yield built_in
+
+
+def find_built_in(body: Body, word: str, span: Span) -> Val | None:
+    """A layer, function, dtype or constant that every spec knows."""
+    op = OPS.get(word)
+    if op is not None:
+        return OpLayer(op, {}, span, body.frame)
+    if word in FUNCTIONS:
+        return FunctionLayer(FUNCTIONS[word], span)
+    if word in CONSTANTS:
+        return Known(CONSTANTS[word], HintConst(CONSTANTS[word]))
+    dtype = next((d for d in DType if d.value == word), None)
+    return DTypeValue(dtype) if dtype is not None else None
+
+
+def _check_value(body: Body, name: Name, value: Val) -> Val:
+    if isinstance(value, Refused):
+        body.report(replace(value.message, span=name.span))
+        return POISON
+    if not isinstance(value, ItemValue):
+        return value
+    if value.kind == "train" and body.clauses.place == TRAIN:
+        trained = body.session.trained(value, name.span)
+        if trained is not None:
+            return trained
+    refuse_item(body, value, name.span)
+    return POISON
+
+
+def refuse_item(body: Body, item: ItemValue, span: Span) -> None:
+    """Reports an item that stands where a value is needed: a train stands for the net that it
+    trained, which only other trains can use so far; the others are no values at all."""
+    if item.kind in ("train", "variant"):
+        body.report(NotAvailable(span, item.name, "stand for its trained net in other items"))
+    else:
+        body.report(NoValue(span, f"the {item.kind} {item.name}", item.span))
+
+
+def _report_unknown(body: Body, name: Name, *, applied: bool) -> None:
+    word = name.text
+    if body.partial or body.session.has_seen(UnknownName.code, name.span):
+        return
+    unbound = body.unbound.get(word)
+    if unbound is not None:
+        body.report(UnboundSize(name.span, word, unbound.text, unbound.span))
+        return
+    refusal = refuse_meant(name)
+    if refusal is not None:
+        body.report(refusal)
+        return
+    kind = "layer" if applied else "name"
+    suggestion = did_you_mean(word, known_names(body, applied=applied))
+    note = explain_unknown(word)
+    if note is None and suggestion is None and not applied:
+        note = _list_names(body)
+    body.report(UnknownName(name.span, word, kind, None if note else suggestion, note))
+
+
+def _list_names(body: Body) -> str | None:
+    """The tensors that a data item or a train has: its columns stand in another file."""
+    if body.clauses.place not in (PLACES["data"], TRAIN):
+        return None
+    layers = (layer.items() for layer in body.names)
+    names = dict.fromkeys(n for items in layers for n, v in items if isinstance(v, Tensor))
+    return f"there is {list_words(tuple(names))}" if names else None
+
+
+def refuse_meant(name: Name) -> Message | None:
+    """Why a name that means something, and nothing here, cannot be used."""
+    if name.text in LATER:
+        return refuse_later(name)
+    load_training()
+    if METRICS.get(name.text) is not None:
+        return MetricInExpression(name.span, name.text)
+    return None
+
+
+def explain_unknown(word: str) -> str | None:
+    """How to say what an unknown word seems to be meant for, where that is known."""
+    if INITIALIZERS.get(word) is not None:
+        return f"`{word}` is an initialiser: it stands behind `=` in `param p: f32[…] = {word}`"
+    load_training()
+    if OPTIMIZERS.get(word) is not None:
+        return f"`{word}` is an optimizer: `minimize … with {word}(lr=1e-3)`"
+    return advise(word)
+
+
+def known_names(body: Body, *, applied: bool) -> list[str]:
+    """The names that could be meant, nearest first."""
+    names: dict[str, None] = {}
+    for layer in reversed(body.names):
+        for name, value in layer.items():
+            if not applied or is_layer(value):
+                names[name] = None
+    names.update(dict.fromkeys(body.file.names()))
+    names.update(dict.fromkeys(OPS.names()))
+    names.update(dict.fromkeys(FUNCTIONS))
+    if not applied:
+        names.update(dict.fromkeys((*CONSTANTS, *(d.value for d in DType))))
+    return list(names)

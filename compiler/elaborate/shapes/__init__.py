@@ -1,0 +1,1 @@
+"""Types as they are written, against tensors: sizes bound, promises kept."""

@@ -1,0 +1,84 @@
+"""`assert`: checked when compiling, or kept for the run where sizes leave it open."""
+
+from __future__ import annotations
+
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.tracing import walk
+from compiler.elaborate.shapes.types import assume
+from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.values import POISON, Known, Poison, Tensor, Undecided, Val
+from compiler.ir.hint import Hint, find_readable
+from compiler.report.messages.names import MalformedClause
+from compiler.report.messages.values import AssertionFails, ConditionNotBool, ConditionUndecided
+from compiler.text.tree.syntax import Clause, Declare, Expr, Name
+
+
+def run_assert(body: Body, clause: Clause) -> None:
+    """`assert condition, "text"`."""
+    expressions = [
+        o.value for o in clause.operands if o.name is None and not isinstance(o.value, Declare)
+    ]
+    if not 1 <= len(expressions) <= 2 or len(expressions) != len(clause.operands):
+        expected = "it takes a condition and a text"
+        form = 'assert condition, "text"'
+        body.report(MalformedClause(clause.word.span, "assert", expected, form))
+        return
+    condition = body.evaluate(expressions[0])
+    match condition:
+        case Known(True, hint=hint):
+            _note(body, clause, hint, expressions)
+        case Poison():
+            return
+        case Known(False):
+            text = _text(body, expressions)
+            body.report(AssertionFails(expressions[0].span, text, _show(body, expressions[0])))
+            body.result = POISON  # what follows relies on it
+        case Undecided(relations, text):
+            if body.home is None or any(r not in ("==", "<=") for _, r, _ in relations):
+                body.report(ConditionUndecided(expressions[0].span, text))
+                return
+            for left, relation, right in relations:
+                assume(body, left, relation, right, expressions[0].span)
+        case _:
+            body.report(ConditionNotBool(expressions[0].span, describe(condition)))
+
+
+def _note(body: Body, clause: Clause, hint: Hint | None, expressions: list[Expr]) -> None:
+    """Notes what holds of the arguments of a block or model whatever they are, for the code that
+    others make with other arguments. A text with values in it tells of these only."""
+    if body.home is None or body.frame is None or body.guard is not None or body.turns:
+        return
+    plain = len(expressions) > 1 and not any(isinstance(n, Name) for n in walk(expressions[1]))
+    text = _text(body, expressions) if plain else ""
+    if find_readable(hint) is not None and hint is not None:
+        body.home.root.builder.note_assertion(body.frame, clause.word.span, hint, text)
+
+
+def _text(body: Body, expressions: list[Expr]) -> str:
+    if len(expressions) == 1:
+        return ""
+    text = body.evaluate(expressions[1])
+    return text.value if isinstance(text, Known) and isinstance(text.value, str) else ""
+
+
+def _show(body: Body, condition: Expr) -> str:
+    """The names in a condition with their values."""
+    shown: dict[str, str] = {}
+    for node in walk(condition):
+        if isinstance(node, Name) and node.text not in shown:
+            value = _find(body, node.text)
+            if isinstance(value, Known | Tensor):
+                shown[node.text] = _value_text(value)
+    return ", ".join(f"{name} is {text}" for name, text in shown.items())
+
+
+def _find(body: Body, name: str) -> Val | None:
+    return next((layer[name] for layer in reversed(body.names) if name in layer), None)
+
+
+def _value_text(value: Known | Tensor) -> str:
+    if isinstance(value, Tensor):
+        return str(value.type)
+    if isinstance(value.value, bool) or value.value is None:
+        return str(value.value).lower()
+    return str(value.value)

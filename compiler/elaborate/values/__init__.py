@@ -1,0 +1,1 @@
+"""What an expression can be while compiling, and arithmetic on it."""

@@ -1,0 +1,1 @@
+"""Diagnostics: where they point, what they say, and how they are shown."""

@@ -1,0 +1,132 @@
+"""What only the numbers tell: empty splits, NaN, labels out of range, found before training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from compiler.ir.graph import Graph, Node
+from compiler.ops.base import Array
+from compiler.program import Train
+from compiler.report.diagnostics import CompileError, Message, Sink
+from compiler.report.messages.columns import FewOfAClass, NotANumber, NothingToFit
+from compiler.rows.batches import find_thin_norms
+from compiler.rows.fitting import evaluate_fitted
+from compiler.rows.loading import LoadedData, load_data
+from compiler.rows.rounding import check_rounding
+from compiler.rows.targets import check_columns, check_targets
+
+
+def validate_data(train: Train, sink: Sink) -> LoadedData | None:
+    """Loads the data of a train and reports what would make its training fail or mean nothing.
+    The loaded data, or None where it cannot be read."""
+    try:
+        loaded = load_data(train.data)
+    except CompileError as error:
+        for message in error.messages:
+            sink.report(message)
+        return None
+    for message in find_faults(train, loaded):
+        sink.report(message)
+    return loaded
+
+
+def find_faults(train: Train, loaded: LoadedData) -> Iterator[Message]:
+    """Everything wrong with the numbers that a train reads."""
+    data = loaded.data
+    used = np.concatenate(list(loaded.rows.values()))
+    unfitted = _find_unfitted(loaded)
+    told: set[str] = set()
+    for item in train.step.inputs:
+        column = loaded.columns[item.name][used]
+        if column.dtype.kind != "f" or np.isfinite(column).all():
+            continue
+        reasons = unfitted.get(item.name, {})
+        yield from (message for path, message in reasons.items() if path not in told)
+        told |= reasons.keys()
+        if not reasons:
+            yield _report_broken(loaded, item.name, column, used)
+    yield from find_thin_norms(train, min(train.batch, len(loaded.rows["train"])))
+    yield from _check_strata(loaded)
+    yield from check_columns(data.columns, loaded)
+    yield from check_targets(train, loaded)
+    yield from check_rounding(train, loaded, used)
+
+
+def _check_strata(loaded: LoadedData) -> Iterator[Message]:
+    """Classes with fewer rows than there are splits, where a split keeps their proportions."""
+    split = loaded.data.split
+    if split.stratify is None or loaded.labels is None:
+        return
+    values, counts = np.unique(loaded.labels, return_counts=True)
+    few = np.flatnonzero(counts < len(split.names))
+    if not len(few):
+        return
+    names = next(c.categories for c in loaded.data.schema if c.name == split.stratify)
+    value = int(values[few[0]])
+    shown = names[value] if value < len(names) else str(value)
+    rows, splits = int(counts[few[0]]), len(split.names)
+    yield FewOfAClass(split.span, split.stratify, shown, rows, splits, len(few) - 1)
+
+
+def _find_unfitted(loaded: LoadedData) -> dict[str, dict[str, Message]]:
+    """The columns that depend on statistics which no training row has a number for, with these by
+    path."""
+    data, graph = loaded.data, loaded.data.columns
+    found: dict[str, dict[str, Message]] = {}
+    for statistic in data.statistics:
+        if not np.isnan(loaded.statistics[statistic.path]).any():
+            continue
+        rows = loaded.rows["train"]
+        values = evaluate_fitted(graph, statistic, loaded.statistics, loaded.raw, rows)
+        if np.isnan(values).all(0).any():
+            node = next(n for n in graph.nodes if statistic.path in _name_inputs(n))
+            message = NothingToFit(node.origin.span, node.op.name, len(rows))
+            found.setdefault(node.outputs[0].name, {})[statistic.path] = message
+    for node in graph.nodes:
+        for name in _name_inputs(node) & found.keys():
+            for value in node.outputs:
+                found[value.name] = found.get(value.name, {}) | found[name]
+    return {o.name: found[o.value.name] for o in graph.outputs if o.value.name in found}
+
+
+def _name_inputs(node: Node) -> set[str]:
+    return {value.name for value in node.inputs if value is not None}
+
+
+def _report_broken(loaded: LoadedData, name: str, column: Array, rows: Array) -> NotANumber:
+    """The message of a column that is not finite everywhere; of the column of the source where
+    the fault is in that one."""
+    broken, infinite = _find_broken(column)
+    data = loaded.data
+    output = next(o for o in data.columns.outputs if o.name == name)
+    span, row = output.origin or data.span, int(rows[broken].min())
+    for raw in _find_sources(data.columns, output.value.name):
+        array = loaded.raw[raw]
+        if array.dtype.kind != "f" or np.isfinite(array[row]).all():
+            continue
+        broken, infinite = _find_broken(array[rows], bool(np.isinf(array[row]).any()))
+        row = int(rows[broken].min())
+        return NotANumber(span, raw, int(broken.sum()), row, infinite, source=True)
+    return NotANumber(span, name, int(broken.sum()), row, infinite)
+
+
+def _find_broken(column: Array, infinite: bool = False) -> tuple[Array, bool]:
+    """The rows of a column that hold NaN, or else infinity; and which of them it is."""
+    flat = column.reshape(len(column), -1)
+    missing: Array = np.asarray(np.isnan(flat).any(1))
+    if infinite or not missing.any():
+        return np.asarray(np.isinf(flat).any(1)), True
+    return missing, False
+
+
+def _find_sources(graph: Graph, name: str) -> list[str]:
+    """The inputs that a value is computed from, in the order of the graph."""
+    needed, pending = {name}, [name]
+    while pending:
+        node = graph.producers.get(pending.pop())
+        found = _name_inputs(node) - needed if node is not None else set()
+        needed |= found
+        pending.extend(found)
+    return [item.name for item in graph.inputs if item.name in needed]

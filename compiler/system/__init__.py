@@ -1,0 +1,1 @@
+"""What the operating system gives: files, and how much memory there is."""

@@ -1,0 +1,1 @@
+"""What a syntax error means, and how parsing goes on after it."""

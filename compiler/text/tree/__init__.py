@@ -1,0 +1,1 @@
+"""Tokens and the syntax tree: the parts that parsing, its messages and the formatter share."""

@@ -1,0 +1,1 @@
+"""Types of values: symbolic sizes, element types, tensor types, units."""

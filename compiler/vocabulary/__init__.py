@@ -1,0 +1,1 @@
+"""What can be said: signatures derived from classes, initializers, spellings in PyTorch."""

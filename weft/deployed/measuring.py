@@ -1,0 +1,300 @@
+"""Figures of a deployed file: metrics on a split of the data, latency."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.onnx_runtime.measure import measure
+from backends.onnx_runtime.session import Device, Session, open_session
+from backends.verification.cases import make_cases
+from compiler.compression.attach import CallOfNet, find_net, find_same_calls
+from compiler.elaborate.items.given import find_given
+from compiler.ir.evaluate import evaluate
+from compiler.ir.graph import Graph, Input, Output, Value
+from compiler.ir.sizes import SizeSearch
+from compiler.ir.subgraph import extract_subgraph
+from compiler.program import DataSet, Deploy, MetricUse, Program, Train
+from compiler.report.diagnostics import CompileError, did_you_mean
+from compiler.report.messages.contracts import InputNeedsWeights, RowsRelated
+from compiler.report.messages.files import UnknownItem
+from compiler.rows.loading import LoadedData, load_data
+from compiler.rows.loss_parts import measure_loss
+from compiler.types.dims import Dim
+from weft.deployed.sizing import KnownSizes
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Median seconds of one call, at which sizes, on which device, with how many threads."""
+
+    seconds: float
+    sizes: Mapping[str, Any]
+    device: str
+    threads: int
+
+
+def measure_latency(graph: Graph, path: Path, device: Device, known: KnownSizes) -> Latency:
+    """Latency of a file on random inputs, at the sizes that are known and typical ones."""
+    threads = os.cpu_count() or 1
+    session = open_session(path, device=device, threads=threads)
+    sizes = known.settle(graph)
+    case = next(iter(make_cases(graph, SizeSearch(graph, sizes.sizes))))
+    timing = measure({"file": lambda: session.run(case.inputs)}).timings["file"]
+    return Latency(timing.median, sizes.encode(), session.device.value, threads)
+
+
+Runner = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+"""Computes a net's outputs by name from its inputs by name, a batch at a time."""
+
+
+@dataclass(frozen=True)
+class NetOfTrain:
+    """A net inside a train, whose place another form of it takes: a file, or a compressed net.
+    `weights` are the trained numbers of the train's other nets, by the train's paths, `fitted` the
+    figures that it fitted on its rows; without them those of the rows at hand."""
+
+    train: Train
+    name: str
+    folder: Path
+    preprocess: DataSet | None = None
+    weights: Mapping[str, Array] | None = None
+    fitted: Mapping[str, Array] | None = None
+
+    @cached_property
+    def data(self) -> LoadedData:
+        """The train's data.
+
+        Raises:
+            CompileError: it cannot be read.
+        """
+        return load_data(self.train.data, self.folder, self.fitted)
+
+    @cached_property
+    def calls(self) -> tuple[CallOfNet, ...]:
+        """The calls of the net, outside of loops, that are given what the first one is: in
+        evaluation all of them put out the same. None where the train's outputs need none."""
+        return find_same_calls(self.train, self.name)
+
+
+def find_place(
+    deploy: Deploy, program: Program, weights: Mapping[str, Array] | None = None
+) -> NetOfTrain:
+    """The place of a deployed net in its train: of a variant, that of the net it was made from.
+    `weights` are the trained numbers, by the train's paths."""
+    variant = program.variants.get(deploy.variant or "")
+    train = program.trains[(variant.train if variant is not None else deploy.train) or ""]
+    name = variant.net if variant is not None else deploy.trained
+    return NetOfTrain(train, name, program.source.folder, deploy.preprocess, weights)
+
+
+def measure_deployed(place: NetOfTrain, session: Session, split: str) -> dict[str, float]:
+    """The metrics of a train on a split, and its loss, computed from what a deployed file puts out.
+
+    The file runs the net; what the objective does after it (a softmax before a metric) runs in
+    NumPy. A figure that reads an output which the file does not have is left out.
+
+    Raises:
+        CompileError: the data cannot be read, or has no such split.
+    """
+    scores = score_rows(place, split, session.run_rows)
+    return {name: score.total() for name, score in scores.items()}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A figure of a split, which can be computed of any rows of it."""
+
+    rows: int
+    evaluate: Callable[[Array], float]
+
+    def total(self) -> float:
+        """The figure of all rows."""
+        return self.evaluate(np.arange(self.rows))
+
+
+def score_rows(
+    place: NetOfTrain, split: str, run: Runner, rows: Array | None = None
+) -> dict[str, Score]:
+    """The metrics of a train, and `loss`, of what stands in a net's place.
+
+    Args:
+        place: the net and its train.
+        split: the split whose rows are read.
+        run: computes the net's outputs.
+        rows: row numbers within the data, in place of the split's.
+
+    Raises:
+        CompileError: the data cannot be read, or has no such split; the net's outputs are not
+            those of single rows.
+    """
+    train = place.train
+    if not place.calls:
+        return {}
+    loaded = place.data
+    if split not in loaded.rows:
+        known = tuple(loaded.rows)
+        raise CompileError([UnknownItem(None, "split", split, known, did_you_mean(split, known))])
+    chosen = loaded.rows[split] if rows is None else rows
+    graph = find_net(train, place.name).net.graph
+    _refuse_related_rows(place, graph)
+    inputs = choose_inputs(place, chosen)
+    columns = {name: array[chosen] for name, array in loaded.columns.items()}
+    by_row = [o for o in graph.outputs if _has_rows(o.value, graph)]
+    results = _run_in_chunks(run, inputs, train.batch, {o.name for o in by_row})
+    made = {
+        call.values[o.value.name].name: (call.values[o.value.name], results[o.name])
+        for call in place.calls
+        for o in by_row
+        if o.name in results and o.value.name in call.values
+    }
+    return dict(_make_scores(place, made, columns, len(chosen)))
+
+
+def _refuse_related_rows(place: NetOfTrain, graph: Graph) -> None:
+    for output in graph.outputs:
+        first, *others = output.value.type.shape or (Dim.of(1),)
+        if any(first.symbols & dim.symbols for dim in others):
+            fault = RowsRelated(
+                output.origin or graph.frame.origin,
+                place.name,
+                output.name,
+                str(output.value.type),
+            )
+            raise CompileError([fault])
+
+
+def _has_rows(value: Value, graph: Graph) -> bool:
+    """Whether a value has an entry for each row: its first axis is that of the inputs."""
+    leading = {i.value.type.shape[:1] for i in graph.inputs}
+    return value.type.shape[:1] in leading and value.type.rank > 0
+
+
+def sample_inputs(
+    place: NetOfTrain, graph: Graph, fixed: Mapping[str, int], rows: int = 8
+) -> dict[str, Array]:
+    """Inputs of a graph that stands in a net's place, from the first training rows: as many as a
+    file of `fixed` sizes takes, where the number of rows is among these."""
+    known = place.data.rows["train"]
+    leading = graph.inputs[0].value.type.shape[0]
+    rows = min(rows, len(known)) if leading.symbols.isdisjoint(fixed) else leading.evaluate(fixed)
+    arrays = choose_inputs(place, np.resize(known, rows))
+    types = {item.name: item.value.type.dtype.numpy for item in graph.inputs}
+    return {name: arrays[name].astype(types[name]) for name in types}
+
+
+def choose_inputs(place: NetOfTrain, rows: Array) -> dict[str, Array]:
+    """What the net takes: the columns that it was given, or raw ones where the columns stand
+    before it."""
+    train = place.train
+    if place.preprocess is not None:
+        raw = train.data.source.load(place.folder)
+        return {item.name: raw[item.name][rows] for item in train.data.columns.inputs}
+    given = find_given(train, find_net(train, place.name))
+    found = {name: place.data.columns[column][rows] for name, column in given.columns.items()}
+    if given.computed is not None:
+        found |= _compute_inputs(place, given.computed, rows)
+    return found
+
+
+def _compute_inputs(place: NetOfTrain, part: Graph, rows: Array) -> dict[str, Array]:
+    """Inputs that the train computes of columns, a batch at a time, as its script does."""
+    weights = dict(place.weights or {})
+    missing = [p for p in part.parameters if p.path not in weights]
+    if missing:
+        fault = InputNeedsWeights(place.train.span, part.outputs[0].name, missing[0].path)
+        raise CompileError([fault])
+
+    def run(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        return evaluate(part, weights, inputs)
+
+    columns = {item.name: place.data.columns[item.name][rows] for item in part.inputs}
+    return _run_in_chunks(run, columns, place.train.batch, {o.name for o in part.outputs})
+
+
+def _make_scores(
+    place: NetOfTrain,
+    made: Mapping[str, tuple[Value, Array]],
+    columns: Mapping[str, Array],
+    count: int,
+) -> Iterator[tuple[str, Score]]:
+    """Metrics from the net's outputs (by the name of their value in the step) and columns."""
+    step, loss = measure_loss(place.train)
+    outputs = {o.name: o for o in step.outputs}
+    arrays = {value.name: array for value, array in made.values()} | dict(columns)
+    starts = [value for value, _ in made.values()]
+    for use in (*place.train.metrics, loss):
+        part = _find_part(place, starts, [outputs[name] for name in use.reads])
+        if part is None:
+            continue
+        if any(outputs[name].value.type.rank == 0 for name in use.reads):
+            yield use.name, Score(count, _score_batches(place, part, use, arrays))
+            continue
+        values = evaluate(part, dict(place.weights or {}), arrays)
+        operands = [None if name is None else values[name] for name in use.arguments]
+        yield use.name, Score(count, _score_metric(use, operands))
+
+
+def _find_part(place: NetOfTrain, starts: Sequence[Value], wanted: list[Output]) -> Graph | None:
+    """The part of the step behind the net's outputs; None where it reads an output that what
+    stands in the net's place does not have."""
+    part = extract_subgraph(place.train.step, starts, wanted)
+    known = place.weights or {}
+    prefix = find_net(place.train, place.name).prefix
+    own = {prefix + p for p in find_net(place.train, place.name).net.graph.parameter}
+    if any(p.path in own or p.path not in known for p in part.parameters):
+        return None
+    return replace(part, inputs=tuple(i for i in part.inputs if _is_read(part, i)))
+
+
+def _score_metric(use: MetricUse, operands: Sequence[Array | None]) -> Callable[[Array], float]:
+    @np.errstate(invalid="ignore")  # a file may put out NaN, and its figure is then none
+    def score(rows: Array) -> float:
+        return float(use.metric.evaluate(*(None if a is None else a[rows] for a in operands)))
+
+    return score
+
+
+def _score_batches(
+    place: NetOfTrain, part: Graph, use: MetricUse, arrays: Mapping[str, Array]
+) -> Callable[[Array], float]:
+    """A figure of what is one number for all rows of a batch, as a loss is: combined over batches
+    as the training script does it."""
+    read, weights = [item.name for item in part.inputs], dict(place.weights or {})
+
+    def score(rows: Array) -> float:
+        batches = []
+        for start in range(0, len(rows), place.train.batch):
+            batch = rows[start : start + place.train.batch]
+            values = evaluate(part, weights, {name: arrays[name][batch] for name in read})
+            operands = [None if name is None else values[name] for name in use.arguments]
+            batches.append((len(batch), operands))
+        return float(use.metric.combine(batches))
+
+    return score
+
+
+def _is_read(part: Graph, item: Input) -> bool:
+    return item.name in part.users or any(o.value.name == item.name for o in part.outputs)
+
+
+def _run_in_chunks(
+    run: Runner, inputs: Mapping[str, Array], size: int, wanted: Set[str]
+) -> dict[str, Array]:
+    """The outputs of those names for all rows, a batch at a time."""
+    rows = len(next(iter(inputs.values())))
+    parts = [
+        run({n: a[start : start + size] for n, a in inputs.items()})
+        for start in range(0, rows, size)
+    ]
+    names = [name for name in parts[0] if name in wanted]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}

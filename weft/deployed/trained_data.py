@@ -1,0 +1,124 @@
+"""What a training knows of its data: the words behind its codes, and the figures that it fitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.data.codes import (
+    WORDS,
+    TrainedWords,
+    describe_codes,
+    is_shortened,
+    shorten_words,
+)
+from compiler.ir.weights import WeightsError, read_weights
+from compiler.loading import read_progress
+from compiler.program import Train
+from compiler.report.diagnostics import CompileError
+from compiler.report.messages.training_runs import OtherWords
+from compiler.report.messages.weights import WeightsUnreadable
+from compiler.system.files import parse_json, read_json
+from compiler.text.tree.syntax import File
+from compiler.text.tree.syntax import Train as TrainItem
+
+Array = NDArray[Any]
+
+FITTED = "columns.safetensors"
+"""The file of a training with its fitted figures."""
+BEST = "best.safetensors"
+"""The file of a training with the weights of its best epoch."""
+
+
+def find_words(file: File, folder: Path) -> dict[str, TrainedWords]:
+    """The words that the trainings in the folder of a build have seen, by data item."""
+    found: dict[str, TrainedWords] = {}
+    for train in _list_trains(file):
+        _add_words(found, train, folder / train.name.text / BEST)
+    return found
+
+
+def find_words_of(file: File, weights: Path) -> dict[str, TrainedWords]:
+    """The words that a training has seen, from the file with its weights, by data item. The train
+    is that of its folder's name, or the only one of the spec."""
+    trains = _list_trains(file)
+    named = [train for train in trains if train.name.text == weights.resolve().parent.name]
+    found: dict[str, TrainedWords] = {}
+    for train in named or (trains if len(trains) == 1 else []):
+        _add_words(found, train, weights)
+    return found
+
+
+def _list_trains(file: File) -> list[TrainItem]:
+    return [item for item in file.items if isinstance(item, TrainItem)]
+
+
+def _add_words(found: dict[str, TrainedWords], train: TrainItem, weights: Path) -> None:
+    """Adds the words of a training's data; those of an earlier train of the same data stay."""
+    words = read_words(weights) if train.on and weights.is_file() else {}
+    if words:
+        data = train.on[-1].path[-1].text
+        first = found.get(data, TrainedWords(train.name.text, {}))
+        found[data] = TrainedWords(first.train, {**words, **first.columns})
+
+
+def read_words(weights: Path) -> dict[str, tuple[str, ...]]:
+    """The words that a training has seen, by column, as far as they are still known in full."""
+    settings = read_progress(weights).get("settings")
+    found = _read_listed(settings) if isinstance(settings, dict) else {}
+    full: dict[str, Any] = {}
+    for folder in (weights.parent, weights.resolve().parent.parent):  # `--out RUN` is inside it
+        held = read_json(folder / WORDS)
+        full = {**(held if isinstance(held, dict) else {}), **full}
+    words = {}
+    for column, listed in found.items():
+        whole = full.get(column, listed)
+        if isinstance(whole, list) and shorten_words(map(str, whole)) == listed:
+            words[column] = tuple(map(str, whole))
+        elif not is_shortened(listed):
+            words[column] = tuple(listed)
+    return words
+
+
+def _read_listed(settings: dict[str, Any]) -> dict[str, list[str]]:
+    """The words of each column as the settings of a training have them."""
+    known = parse_json(str(settings.get("words", "{}")))
+    columns = known.items() if isinstance(known, dict) else ()
+    return {name: list(map(str, words)) for name, words in columns if isinstance(words, list)}
+
+
+def read_fitted(train: Train, weights: Path) -> dict[str, Array] | None:
+    """The figures that a training fitted on its rows (means, medians), by their statistic, read
+    from beside its weights; None where the file is not of a training.
+
+    Raises:
+        CompileError: a column of words has other words now than the training knew, so that a code
+            would mean another one; or the figures cannot be read.
+    """
+    settings = read_progress(weights).get("settings")
+    if not isinstance(settings, dict):
+        return None
+    here = describe_codes(train.data.schema)
+    faults = [
+        OtherWords(train.span, train.name, column, tuple(words), tuple(here[column]))
+        for column, words in _read_listed(settings).items()
+        if column in here and words != here[column]
+    ]
+    if faults:
+        raise CompileError(faults)
+    path = weights.parent / FITTED
+    if not path.is_file():
+        return {}
+    try:
+        found = {name: np.asarray(array) for name, array in read_weights(path).items()}
+    except WeightsError as error:
+        raise CompileError([WeightsUnreadable(train.span, str(error), trained=True)]) from error
+    for name, parameter in train.data.columns.parameter.items():
+        size, wanted = found.get(name), parameter.value.type
+        if size is not None and size.shape != wanted.known_shape:
+            reason = f"{path} holds `{name}` as {list(size.shape)}, and the data item has {wanted}"
+            raise CompileError([WeightsUnreadable(train.span, reason, trained=True)])
+    return found
