@@ -24,15 +24,17 @@ from backends.onnx_runtime.measure import Comparison, measure, pool
 from backends.onnx_runtime.session import Device, Session, open_session
 from benchmarks.compression import case, report
 from benchmarks.networks import IMAGE, Network, elaborate
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.base import SCHEMES, Scheme
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.registry import load_compression
-from compiler.compression.world import LayerNote, Target, World
+from compiler.compression.world import LayerNote
 from compiler.ir.evaluate import evaluate
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
 from compiler.ops.normalization import BatchNorm
+from compiler.program.variant import Target
 from weft.building.forms import Form
 from weft.building.world import OnnxClock
 

@@ -18,10 +18,10 @@ import numpy as np
 from backends.onnx_runtime.session import Device, open_session
 from benchmarks.compression import case
 from compiler.compression.contracts import median_interval
-from compiler.compression.world import Target
 from compiler.driver import check
 from compiler.ir.graph import Graph
-from compiler.program import Program
+from compiler.program.program import Program
+from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Sink
 from weft.building.outcomes import Outcome
 from weft.building.stages import Build

@@ -15,9 +15,9 @@ from typing import Any
 
 from backends.onnx_runtime.session import Device
 from benchmarks.compression import case, report
-from compiler.compression.world import Target
 from compiler.driver import check
-from compiler.program import Program
+from compiler.program.program import Program
+from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Sink
 from weft.building.stages import Build
 from weft.building.timing import draw_inputs, open_on_target, time_undisturbed

@@ -24,14 +24,14 @@ from backends.onnx_runtime.measure import Comparison, measure
 from backends.onnx_runtime.session import Device, Session, open_session
 from benchmarks.compression import case, report
 from benchmarks.networks import NETWORKS, ROOT, elaborate
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.base import Scheme
 from compiler.compression.quantization.dynamic import Dynamic
 from compiler.compression.quantization.stored import Stored4, Stored8
 from compiler.compression.quantization.weight_only import Weights4, Weights8
-from compiler.compression.world import World
 from compiler.driver import check_source
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights, read_weights
 from compiler.report.diagnostics import CompileError, Sink
 from compiler.report.source import Source

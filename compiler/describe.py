@@ -8,7 +8,11 @@ from dataclasses import fields, is_dataclass
 from compiler.compression.wording import describe_requirement
 from compiler.ir.graph import Graph
 from compiler.ir.printer import print_graph
-from compiler.program import DataSet, Deploy, Program, Train, Variant
+from compiler.program.data import DataSet
+from compiler.program.deploy import Deploy
+from compiler.program.program import Program
+from compiler.program.train import Train
+from compiler.program.variant import Variant
 from compiler.report.source import Span
 from compiler.text.tree.syntax import File
 

@@ -14,12 +14,14 @@ from compiler.describe import describe_graphs, describe_program, describe_tree
 from compiler.elaborate.api import open_file, run_deep
 from compiler.elaborate.items.overrides import read_overrides, refuse_strays
 from compiler.elaborate.items.program import elaborate_program
-from compiler.program import Program
+from compiler.elaborate.values.values import Val
+from compiler.program.program import Program
 from compiler.report.diagnostics import Sink, did_you_mean
 from compiler.report.messages.files import FileMissing, FileUnreadable
 from compiler.report.source import Source
 from compiler.system.files import list_names, read_source_text
 from compiler.text.parse import parse
+from compiler.text.tree.expressions import Expr
 from compiler.text.tree.syntax import File
 
 STAGES = ("tree", "program", "graphs")
@@ -27,6 +29,8 @@ STAGES = ("tree", "program", "graphs")
 graph of every net, data set and objective."""
 
 Print = Callable[[str], None]
+Read = Callable[[Path], str]
+Observe = Callable[[Expr, Val], None]
 Arrays = Mapping[str, Mapping[str, NDArray[Any]]]
 FindWords = Callable[[File], Mapping[str, TrainedWords]]
 """The words of data items, by item, from the tree of a spec."""
@@ -40,6 +44,8 @@ def check(
     print_after: Mapping[str, Print] | None = None,
     arrays: Arrays | None = None,
     words: FindWords | None = None,
+    read: Read = read_source_text,
+    observe: Observe | None = None,
     opened: dict[str, OpenedSource] | None = None,
 ) -> Program | None:
     """The typed program of a file. What is wrong is in `sink` afterwards.
@@ -53,6 +59,10 @@ def check(
         arrays: columns in place of the sources of data items, by item.
         words: finds what trainings have seen in the columns of data items: codes and numbers of
             categories are theirs then, whichever of these words the data holds now.
+        read: brings the text of a file, this one and those that it uses: from the disk, or what
+            an editor holds of it. It raises what `read_source_text` raises.
+        observe: told every expression and its value, each time that it is elaborated: of an
+            expression in a block, once for each call of the block.
         opened: takes the sources of data items whose columns could be read, by item, whether or
             not the items have faults.
 
@@ -60,7 +70,7 @@ def check(
         The program, without the items that were refused; None where there is no text, or a text
         with faults that leave no tree.
     """
-    source = read_source(Path(path), sink)
+    source = read_source(Path(path), sink, read)
     if source is None:
         return None
     return check_source(
@@ -70,6 +80,8 @@ def check(
         print_after=print_after,
         arrays=arrays,
         words=words,
+        read=read,
+        observe=observe,
         opened=opened,
     )
 
@@ -82,6 +94,8 @@ def check_source(
     print_after: Mapping[str, Print] | None = None,
     arrays: Arrays | None = None,
     words: FindWords | None = None,
+    read: Read = read_source_text,
+    observe: Observe | None = None,
     opened: dict[str, OpenedSource] | None = None,
 ) -> Program | None:
     """The typed program of a text: see `check`."""
@@ -96,7 +110,7 @@ def check_source(
     if readable and sink.has_errors:
         return None
     found = Sink()
-    scope = open_file(file, found, values)
+    scope = open_file(file, found, values, read=read, observe=observe)
     scope.session.words = words(file) if words is not None else {}
     if arrays:
         from compiler.data.memory import Memory  # a check of a file on the disk never needs it
@@ -121,10 +135,10 @@ def check_source(
     return program
 
 
-def read_source(path: Path, sink: Sink) -> Source | None:
+def read_source(path: Path, sink: Sink, read: Read = read_source_text) -> Source | None:
     """The text of a file; None where it cannot be read, which is reported."""
     try:
-        return Source(str(path), read_source_text(path))
+        return Source(str(path), read(path))
     except FileNotFoundError:
         close = did_you_mean(path.name, list_names(path.parent, "*.weft"))
         suggestion = str(path.with_name(close)) if close is not None else None

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.ir.graph import Graph, Parameter
+from compiler.ir.operands import UNLIMITED, Limits, describe_limits
 from compiler.ir.weights import (
     COUNTER,
     WeightsError,
@@ -21,8 +22,8 @@ from compiler.ir.weights import (
     read_note,
     read_weights,
 )
-from compiler.ops.base import UNLIMITED, Limits, describe_limits
-from compiler.program import LoadWeights, Net, Train
+from compiler.program.net import LoadWeights, Net
+from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Message, did_you_mean
 from compiler.report.messages.tuning import TrainNotRun
 from compiler.report.messages.weights import (

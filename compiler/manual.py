@@ -11,18 +11,18 @@ from textwrap import fill
 
 from compiler.compression.base import COMPRESSION
 from compiler.compression.devices import DEVICES
-from compiler.compression.low_rank.lora import NET_FUNCTIONS
 from compiler.compression.pruning.importance import IMPORTANCES
 from compiler.compression.quantization.base import SCHEMES
 from compiler.compression.registry import load_compression
 from compiler.data.base import SOURCES
 from compiler.data.registry import load_sources
-from compiler.ops.base import OPS, Op
-from compiler.ops.registry import load_ops
+from compiler.ir.graph import Op
+from compiler.ops.registry import OPS, load_ops
 from compiler.training.base import METRICS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from compiler.training.registry import load_training
 from compiler.types.dims import Dim
 from compiler.vocabulary.initializers import INITIALIZERS
+from compiler.vocabulary.net_functions import NET_FUNCTIONS
 from compiler.vocabulary.signature import Described, Operand, Option, write_value
 
 LABELS = ("Shapes:", "Cost:", "Example:", "Errors:", "Source:")

@@ -12,7 +12,7 @@ from lark.grammar import Terminal
 from lark.lexer import PatternStr, TerminalDef
 from lark.parsers.lalr_analysis import Shift
 
-from grammar.table import END, GRAMMAR, MISTAKES, NONE, SPLICE, digest_sources
+from grammar.sources import END, GRAMMAR, MISTAKES, NONE, SPLICE, digest_sources
 
 STARTS = ["start", "inside"]
 

@@ -11,18 +11,9 @@ import json
 import re
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any
-from zlib import crc32
 
-FOLDER = Path(__file__).parent
-GRAMMAR = FOLDER / "weft.lark"
-MISTAKES = FOLDER / "mistakes.toml"
-TABLES = FOLDER / "weft.json"
-
-END = "$END"
-NONE, SPLICE = -1, -2
-"""In a recipe: a left-out optional; the next index is a list that is taken apart."""
+from grammar.sources import TABLES, digest_sources
 
 
 @dataclass(frozen=True)
@@ -87,14 +78,6 @@ def load_table() -> Table:
     from grammar.generate import generate  # Lark is only loaded when the grammar has changed
 
     return decode(generate())
-
-
-def digest_sources() -> str:
-    """What tells one grammar from another, however the line breaks were checked out. It finds
-    edits; nobody forges a grammar, and the module of SHA-256 loads OpenSSL."""
-    text = GRAMMAR.read_bytes() + MISTAKES.read_bytes()
-    plain = text.replace(b"\r\n", b"\n")
-    return f"{crc32(plain):08x}"
 
 
 def decode(data: dict[str, Any]) -> Table:

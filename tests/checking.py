@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.driver import check_source
 from compiler.ir.verify import verify_graph
-from compiler.program import Program
+from compiler.program.program import Program
 from compiler.report.diagnostics import Severity, Sink
 from compiler.report.source import Source
 

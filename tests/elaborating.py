@@ -12,7 +12,7 @@ from compiler.elaborate.api import (
     run_deep,
 )
 from compiler.ir.verify import verify_graph
-from compiler.program import Net
+from compiler.program.net import Net
 from compiler.report.diagnostics import Message, Sink
 from compiler.report.source import Source
 from compiler.text.parse import parse

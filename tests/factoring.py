@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.low_rank.layers import find_layers
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.low_rank.planning import find_factorings
 from compiler.compression.low_rank.replacing import replace_layers
-from compiler.compression.world import World
 from compiler.ir.evaluate import evaluate
 from compiler.ir.verify import verify_graph
+from compiler.ir.weighted_net import WeightedNet
 from tests.elaborating import elaborate
 from tests.pytorch_compare import draw_inputs, draw_lively
 

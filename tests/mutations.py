@@ -37,8 +37,8 @@ from backends.verification.rounding import Reference
 from backends.verification.torch_subject import run_module
 from backends.verification.verify import verify
 from compiler.ir.evaluate import InputError, evaluate
-from compiler.ops.base import OPS, Op
-from compiler.ops.registry import load_ops
+from compiler.ir.graph import Op
+from compiler.ops.registry import OPS, load_ops
 from compiler.report.diagnostics import CompileError, Fault, Message, Sink
 from compiler.report.messages.verification import BackendFailed, InvalidOnnx
 from compiler.types.dims import Dim

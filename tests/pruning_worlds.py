@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.world import Tuning
 from compiler.ir.evaluate import evaluate
+from compiler.ir.weighted_net import WeightedNet
 from tests.elaborating import build
 from tests.pytorch_compare import draw_lively
 

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from compiler.ir.graph import NO_DEFAULT, Argument, Graph, Value
+from compiler.ir.frame import Argument
+from compiler.ir.graph import Graph, Value
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName
 from compiler.ops.items import SliceItem
 from compiler.vocabulary.initializers import Normal
+from compiler.vocabulary.no_default import NO_DEFAULT
 from tests.pytorch_sketch import Sketch, Sym, plain
 
 ACTS = ("relu", "silu", "gelu", "tanh", "sigmoid")

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from compiler.ir.builder import Builder
-from compiler.ir.graph import NO_DEFAULT, Argument, Frame, Graph, Site, Value
+from compiler.ir.frame import Argument, Frame, Site
+from compiler.ir.graph import Graph, Value
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName
 from compiler.ops.registry import load_ops
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.initializers import INITIALIZERS, Initializer
+from compiler.vocabulary.no_default import NO_DEFAULT
 
 OPS = load_ops()
 

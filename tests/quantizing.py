@@ -15,9 +15,9 @@ from backends.onnx_runtime.session import Device
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
 from backends.verification.verify import VerifyReport, verify
-from compiler.compression.base import WeightedNet
 from compiler.ir.graph import Graph
 from compiler.ir.verify import verify_graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
 from compiler.report.diagnostics import Message, Sink
 from tests.elaborating import build

@@ -16,7 +16,8 @@ from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
 from backends.verification.verify import VerifyReport, verify
 from compiler.ir.builder import Builder
-from compiler.ir.graph import Frame, Graph, Site
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Graph
 from compiler.ops.arithmetic import Neg
 from compiler.ops.creation import OnesLike, ZerosLike
 from compiler.report.diagnostics import Message, Sink

@@ -11,7 +11,7 @@ import torch
 from backends.pytorch.modules import emit_module, root_class
 from backends.pytorch.run.load import assign_weights, load_module, run_source
 from compiler.ir.evaluate import evaluate
-from compiler.program import Net
+from compiler.program.net import Net
 from compiler.report.diagnostics import Severity
 from tests.argument_specs import make_spec
 from tests.elaborating import build, elaborate

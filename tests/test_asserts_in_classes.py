@@ -10,6 +10,7 @@ from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import run_source
 from compiler.ir.printer import print_graph
 from compiler.ir.reader import read_graph
+from compiler.ops.registry import load_ops
 from compiler.report.source import Source
 from tests.elaborating import build
 from tests.pytorch_compare import assert_arguments_mean_the_same, emit
@@ -77,7 +78,7 @@ model M(size: int = 8) {
 def test_asserts_outlive_the_text_of_a_graph() -> None:
     graph = build(PATCHES).graph
     text = print_graph(graph)
-    again = read_graph(text, Source("spec.weft", PATCHES))
+    again = read_graph(text, load_ops(), Source("spec.weft", PATCHES))
     assert [one.text for one in again.assertions] == [one.text for one in graph.assertions]
     assert len(graph.assertions) == 3
     assert print_graph(again) == text

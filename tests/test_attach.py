@@ -21,7 +21,8 @@ from compiler.ir.graph import Graph
 from compiler.ir.printer import print_graph
 from compiler.ir.verify import verify_graph
 from compiler.ir.weights import draw_weights
-from compiler.program import Program, Train
+from compiler.program.program import Program
+from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Sink
 
 Array = NDArray[Any]

@@ -23,7 +23,8 @@ from compiler.compression.contracts import (
 from compiler.compression.floors import find_floor
 from compiler.compression.wording import format_value
 from compiler.driver import check_source
-from compiler.program import Computed, Figure, Quantity, Requirement, Variant
+from compiler.program.requirement import Computed, Figure, Quantity, Requirement
+from compiler.program.variant import Variant
 from compiler.report.diagnostics import CompileError, Message, Severity, Sink
 from compiler.report.messages.variants import variant_spec
 from compiler.report.source import Source

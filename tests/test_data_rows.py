@@ -11,9 +11,9 @@ from sklearn.preprocessing import StandardScaler
 
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Frame, Graph, Site, Value
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Graph, Op, Value
 from compiler.ops.arithmetic import Add, Div, Mul
-from compiler.ops.base import Op
 from compiler.ops.creation import Constant
 from compiler.ops.fitted import Fill, Standardize
 from compiler.ops.gathering import OneHot

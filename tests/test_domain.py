@@ -11,11 +11,12 @@ from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device
 from backends.verification.cases import make_cases
 from backends.verification.verify import verify
+from compiler.compression.base import World
 from compiler.compression.quantization.calibration import draw_batches
-from compiler.compression.world import Target, World
-from compiler.ir.domain import Range, find_ranges
+from compiler.ir.input_ranges import Range, find_ranges
 from compiler.ir.sizes import SizeSearch
 from compiler.ir.weights import draw_weights
+from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Sink
 from compiler.report.messages.verification import NoAllowedInputs, RowsOutsideDomain
 from compiler.types.tensor import DType

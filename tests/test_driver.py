@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from compiler.driver import STAGES, check, check_source
-from compiler.program import Program
+from compiler.elaborate.values.values import Tensor, Val
+from compiler.program.program import Program
 from compiler.report.diagnostics import Sink
 from compiler.report.source import Source
+from compiler.text.tree.syntax import Expr
 from tests.long_spec import write_long_spec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -181,3 +183,49 @@ def test_a_check_imports_nothing_heavy(tmp_path: Path) -> None:
     command = [sys.executable, "-c", IMPORTS, "check", str(spec)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "\n", f"imports {done.stdout}"
+
+
+def test_texts_come_from_a_reader(tmp_path: Path) -> None:
+    """An editor holds texts that no file has yet: of the spec, and of a file that it uses."""
+    held = {
+        tmp_path / "main.weft": 'use "parts.weft"\nmodel M() {\n    input x: f32[batch, 4]\n'
+        "    output y = x -> head(classes=3)\n}\n",
+        tmp_path / "parts.weft": "block head(x, classes: int) {\n"
+        "    return x -> dense(classes)\n}\n",
+    }
+    sink = Sink()
+    program = check(tmp_path / "main.weft", sink=sink, read=held.__getitem__)
+    assert program is not None, sink.messages
+    (output,) = program.models["M"].graph.outputs
+    assert str(output.value.type) == "f32[batch, 3]"
+
+
+def test_a_missing_text_of_a_reader_is_a_missing_file(tmp_path: Path) -> None:
+    def read(path: Path) -> str:
+        if path.name == "main.weft":
+            return 'use "parts.weft"\n'
+        raise FileNotFoundError(path)
+
+    sink = Sink()
+    check(tmp_path / "main.weft", sink=sink, read=read)
+    assert [m.code for m in sink.messages] == ["W0209"]
+
+
+def test_an_observer_is_told_types() -> None:
+    text = (
+        "block twice(x, width: int) {\n    return x -> dense(width * 2)\n}\n"
+        "model M() {\n    input x: f32[batch, 4]\n"
+        "    output y = x -> twice(width=3) -> twice(width=5) -> relu\n}\n"
+    )
+    seen: dict[str, list[str]] = {}
+
+    def observe(expression: Expr, value: Val) -> None:
+        span = expression.span
+        shown = str(value.type) if isinstance(value, Tensor) else getattr(value, "value", "")
+        seen.setdefault(text[span.start : span.end], []).append(str(shown))
+
+    sink = Sink()
+    assert check_source(Source("<text>", text), sink=sink, observe=observe) is not None
+    assert seen["width * 2"] == ["6", "10"]
+    assert seen["x -> dense(width * 2)"] == ["f32[batch, 6]", "f32[batch, 10]"]
+    assert seen["x -> twice(width=3) -> twice(width=5) -> relu"] == ["f32[batch, 10]"]

@@ -10,7 +10,8 @@ import pytest
 from compiler.driver import check_source
 from compiler.elaborate.api import open_file
 from compiler.elaborate.evaluate import expressions
-from compiler.elaborate.values.values import Val, strip_hints
+from compiler.elaborate.values.parts import strip_hints
+from compiler.elaborate.values.values import Val
 from compiler.report.diagnostics import Sink
 from compiler.report.source import Source
 from compiler.text.parse import parse

@@ -8,6 +8,7 @@ import pytest
 
 from compiler.ir.printer import print_graph
 from compiler.ir.reader import read_graph
+from compiler.ops.registry import load_ops
 from tests.conftest import Golden
 from tests.elaborating import elaborate
 
@@ -22,8 +23,8 @@ def test_good_spec(path: Path, golden: Golden) -> None:
     text = "\n".join(print_graph(net.graph) for net in nets.values())
     golden.check(path.with_suffix(".ir"), text)
     for net in nets.values():
-        printed = print_graph(net.graph)
-        assert print_graph(read_graph(printed)) == print_graph(read_graph(printed))
+        again = read_graph(print_graph(net.graph), load_ops())  # places in the spec are not needed
+        assert [type(n.op) for n in again.nodes] == [type(n.op) for n in net.graph.nodes]
 
 
 def test_every_golden_has_a_spec() -> None:

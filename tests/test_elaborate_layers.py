@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.program import Net
+from compiler.program.net import Net
 from tests.elaborating import build, elaborate
 
 

@@ -13,7 +13,7 @@ from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Node
 from compiler.ir.weights import draw_weights
 from compiler.ops.scan import Scan
-from compiler.program import Net
+from compiler.program.net import Net
 from tests.elaborating import build
 
 

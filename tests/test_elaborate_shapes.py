@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from backends.pytorch.modules import emit_module
-from compiler.ir.graph import NO_DEFAULT, Frame
+from compiler.ir.frame import Frame
 from compiler.ir.hint import find_readable, hint_names, hint_text, outer_names
-from compiler.program import Net
+from compiler.program.net import Net
 from compiler.types.dims import Dim
+from compiler.vocabulary.no_default import NO_DEFAULT
 from tests.elaborating import build, codes
 
 

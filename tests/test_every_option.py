@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
-from compiler.compression.low_rank.lora import NET_FUNCTIONS
+from compiler.compression.base import COMPRESSION, CompressionPass, World
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.importance import IMPORTANCES, L1, Activation, Taylor
 from compiler.compression.pruning.prune import Prune
@@ -26,9 +25,12 @@ from compiler.compression.search.search import Search
 from compiler.compression.search.sites import find_sites
 from compiler.compression.search.trials import Trials
 from compiler.compression.tuning.passes import Distill, Finetune
-from compiler.compression.world import Target, Tuning, World
+from compiler.compression.world import Tuning
 from compiler.ir.printer import print_graph
+from compiler.ir.weighted_net import WeightedNet
+from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Fault
+from compiler.vocabulary.net_functions import NET_FUNCTIONS
 from compiler.vocabulary.signature import Described
 from tests.checking import check_text
 from tests.quantizing import make_net

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.low_rank.matrices import split_matrix
 from compiler.compression.low_rank.spectra import LARGE, SMALL, Spectrum, multiply_self
 from compiler.compression.quantization.ranges import scale_channels
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import decode_weights, evaluate
-from compiler.ir.graph import Frame, Site
+from compiler.ir.frame import Frame, Site
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.convolution import Conv
 from compiler.ops.linear import Dense
 from compiler.ops.quantization import (

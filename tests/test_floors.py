@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.base import CompressionPass, World
 from compiler.compression.floors import find_floor
 from compiler.compression.low_rank.adapting import add_adapters
-from compiler.compression.low_rank.lora import Lora
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.low_rank.merging import merge_adapters
 from compiler.compression.pruning.prune import Prune
@@ -20,10 +19,12 @@ from compiler.compression.quantization.dynamic import Dynamic
 from compiler.compression.quantization.half import Float16
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.stored import Stored4, Stored8
-from compiler.compression.world import Target, World
 from compiler.ir.graph import Graph
-from compiler.program import Deploy, Step, Variant
+from compiler.ir.weighted_net import WeightedNet
+from compiler.program.deploy import Deploy
+from compiler.program.variant import Step, Target, Variant
 from compiler.report.source import Source
+from compiler.vocabulary.net_functions import Lora
 from tests.elaborating import LOOP, build
 from tests.pruning_nets import make_image_net, make_token_net
 from tests.pytorch_compare import draw_lively

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.tuning.preparing import TunedTrain, prepare_tuning
-from compiler.compression.world import Tuning, World
+from compiler.compression.world import Tuning
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights, match_paths
 from tests.tuned import NET, open_train
 

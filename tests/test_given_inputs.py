@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from compiler.compression.attach import find_net
+from compiler.compression.given import find_given
 from compiler.driver import check
-from compiler.elaborate.items.given import find_given
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights
-from compiler.program import Program
+from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, Sink
 from compiler.report.messages.contracts import InputNeedsWeights
 from compiler.rows.loading import load_data

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import grammar
-from compiler.ir.graph import Condition, Graph
+from compiler.ir.graph import Condition, Graph, Op
 from compiler.ir.hint import HintBinary, HintCall, HintUnary
 from compiler.ir.printer import print_graph
 from compiler.ir.reader import read_graph
-from compiler.ops.base import Op
+from compiler.ops.registry import load_ops
 from compiler.report.source import Source, Span
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
@@ -118,6 +118,6 @@ def test_reads_hostile_names_as_they_are(graph_name: str, names: list[str], rand
     assert isinstance(changed, Graph)
     text = print_graph(changed)
     sources = dict.fromkeys(s.source for s in (changed.frame.origin,) if s is not None)
-    again = read_graph(text, *sources)
+    again = read_graph(text, load_ops(), *sources)
     assert describe(again) == describe(changed)
     assert print_graph(again) == text

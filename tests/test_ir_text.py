@@ -17,6 +17,7 @@ from compiler.ir.printer import print_graph
 from compiler.ir.reader import read_graph
 from compiler.ir.verify import InvalidGraph, verify_graph
 from compiler.ir.weights import draw_weights
+from compiler.ops.registry import load_ops
 from tests.elaborating import build, elaborate_file
 
 MODELS = Path(__file__).resolve().parents[1] / "specs" / "models"
@@ -71,7 +72,7 @@ def test_reads_what_it_prints(name: str) -> None:
     assert graph.frame.origin is not None
     spans = [graph.frame.origin, *(n.origin.span for n in graph.nodes)]
     sources = dict.fromkeys(span.source for span in spans if span is not None)
-    again = read_graph(text, *sources)
+    again = read_graph(text, load_ops(), *sources)
     verify_graph(again)
     assert print_graph(again).splitlines() == text.splitlines()
     if name != "scan":  # a loop's body is a graph, and graphs have frames, which are themselves
@@ -96,7 +97,7 @@ def test_the_graph_read_computes_the_same(name: str, inputs: dict[str, tuple[int
     arrays = {n: draw.standard_normal(s).astype(np.float32) for n, s in inputs.items()}
     weights = draw_weights(graph)
     expected = evaluate(graph, weights, arrays)
-    found = evaluate(read_graph(print_graph(graph)), weights, arrays)
+    found = evaluate(read_graph(print_graph(graph), load_ops()), weights, arrays)
     assert found.keys() == expected.keys()
     for output, array in expected.items():
         assert array.size
@@ -122,7 +123,7 @@ def test_the_graph_read_computes_the_same(name: str, inputs: dict[str, tuple[int
 )
 def test_refuses_what_is_no_graph(text: str, fault: str) -> None:
     with pytest.raises(GraphSyntaxError, match=fault):
-        read_graph(text)
+        read_graph(text, load_ops())
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_refuses_what_is_no_graph(text: str, fault: str) -> None:
 def test_verify_finds_what_is_broken(line: str, fault: str) -> None:
     head = '@0 = "g" in none path="" call=0 input %a: f32[1]'
     with pytest.raises(InvalidGraph, match=fault):
-        verify_graph(read_graph(f'graph "g" {{ {head} {line} }}'))
+        verify_graph(read_graph(f'graph "g" {{ {head} {line} }}', load_ops()))
 
 
 def test_inputs_that_do_not_fit_are_refused() -> None:

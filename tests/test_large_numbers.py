@@ -21,7 +21,7 @@ from backends.pytorch.train.fitting import fit_inside
 from backends.pytorch.train.write import write_training
 from compiler.driver import check_source
 from compiler.ir.subgraph import extract_subgraph
-from compiler.program import Program
+from compiler.program.program import Program
 from compiler.report.diagnostics import Message, Severity, Sink
 from compiler.report.source import Source
 from compiler.rows.loading import load_data

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from compiler.ir.graph import Op
 from compiler.ops.attention import ScaledDotProductAttention
-from compiler.ops.base import Op
 from compiler.ops.class_losses import CrossEntropy, Nll
 from compiler.ops.convolution import Conv, ConvTranspose
 from compiler.ops.global_pooling import AdaptiveAvgPool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.base import CompressionPass, World
 from compiler.compression.low_rank.layers import find_layers, walk_nodes
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
@@ -13,8 +13,8 @@ from compiler.compression.quantization.dynamic import Dynamic
 from compiler.compression.quantization.stored import Stored8
 from compiler.compression.search.sites import find_sites
 from compiler.compression.selecting import layer_path
-from compiler.compression.world import World
 from compiler.driver import check_source
+from compiler.ir.weighted_net import WeightedNet
 from compiler.report.diagnostics import Sink
 from compiler.report.source import Source
 from tests.checking import check_text

@@ -9,13 +9,14 @@ import pytest
 
 from backends.pytorch.modules import emit_module, root_class
 from backends.pytorch.run.load import run_source
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.copying import copy_graph
 from compiler.compression.pruning.prune import Prune
-from compiler.compression.world import World
 from compiler.ir.printer import print_graph
 from compiler.ir.reader import read_graph
-from compiler.program import TrainedNet
+from compiler.ir.weighted_net import WeightedNet
+from compiler.ops.registry import load_ops
+from compiler.program.train import TrainedNet
 from tests.elaborating import build
 from tests.pytorch_compare import assert_means_the_same, draw_lively
 from tests.test_arguments_other_values import (
@@ -365,7 +366,7 @@ def test_lists_survive_text_and_copies(name: str) -> None:
     code = emit_module([graph], title="M")
     assert graph.frame.origin is not None
     text = print_graph(graph)
-    again = read_graph(text, graph.frame.origin.source)
+    again = read_graph(text, load_ops(), graph.frame.origin.source)
     assert print_graph(again) == text
     assert emit_module([again], title="M") == code
 

@@ -22,7 +22,6 @@ from backends.pytorch.train.write import write_training
 from backends.verification.verify import verify
 from compiler.compression.attach import attach
 from compiler.compression.low_rank.adapting import adapter_slot, add_adapters
-from compiler.compression.low_rank.lora import Lora
 from compiler.compression.low_rank.merging import merge_adapters
 from compiler.driver import check, check_source
 from compiler.ir.evaluate import evaluate
@@ -31,9 +30,10 @@ from compiler.ir.verify import verify_graph
 from compiler.ir.weights import draw_weights, read_weights
 from compiler.passes.base import Context
 from compiler.passes.pipeline import ONNX_PASSES, run_passes
-from compiler.program import Program
+from compiler.program.program import Program
 from compiler.report.diagnostics import Fault, Message, Sink
 from compiler.report.source import Source
+from compiler.vocabulary.net_functions import Lora
 from tests.elaborating import elaborate
 from tests.pytorch_compare import assert_means_the_same, draw_inputs, draw_lively
 from tests.pytorch_random import make_network

@@ -9,11 +9,11 @@ import pytest
 
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.low_rank.low_rank import LowRank
-from compiler.compression.world import World
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from tests.conftest import Golden
 from tests.elaborating import build, elaborate_file
 from tests.pytorch_compare import assert_clean, draw_inputs, draw_lively, run

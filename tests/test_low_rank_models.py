@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.low_rank.low_rank import LowRank
-from compiler.compression.world import World
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import path_matches
 from tests.elaborating import elaborate_file
 from tests.factoring import apply

@@ -12,12 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 from backends.pytorch.modules import emit_module
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.low_rank.layers import find_layers
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
-from compiler.compression.world import LayerNote, Target, World
+from compiler.compression.world import LayerNote
 from compiler.ir.cost import summarize
+from compiler.ir.weighted_net import WeightedNet
+from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Fault
 from compiler.report.messages.items import SettingsDisagree
 from compiler.report.messages.low_rank import BudgetOutOfReach

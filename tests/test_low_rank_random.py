@@ -17,7 +17,7 @@ from backends.onnx_runtime.session import Device
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
 from backends.verification.verify import verify
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.low_rank.layers import find_layers
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.low_rank.planning import find_factorings
@@ -25,10 +25,11 @@ from compiler.compression.low_rank.replacing import replace_layers
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.int8 import Int8
-from compiler.compression.world import Target, World
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.verify import verify_graph
+from compiler.ir.weighted_net import WeightedNet
+from compiler.program.variant import Target
 from compiler.report.diagnostics import Sink
 from tests.elaborating import elaborate
 from tests.factoring import build, factor_fully

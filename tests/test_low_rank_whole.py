@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.low_rank.low_rank import LowRank
-from compiler.compression.world import World
 from compiler.ir.cost import summarize
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.convolution import Conv
 from tests.factoring import build
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from compiler.ir.graph import Op
 from compiler.manual import op_reference, write_entry, write_signature, write_type
-from compiler.ops.base import OPS, Op
-from compiler.ops.registry import load_ops
+from compiler.ops.registry import OPS, load_ops
 from compiler.types.dims import Dim
 from compiler.vocabulary.initializers import INITIALIZERS
 from compiler.vocabulary.signature import write_value

@@ -13,8 +13,7 @@ import sklearn.metrics
 
 from backends.pytorch.train.facts import Facts
 from compiler.driver import check_source
-from compiler.ops.base import OPS
-from compiler.ops.registry import load_ops
+from compiler.ops.registry import OPS, load_ops
 from compiler.report.diagnostics import Severity, Sink
 from compiler.report.source import Source
 from compiler.training.base import METRICS, Metric

@@ -17,7 +17,7 @@ from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.functions import emit_objective
 from compiler.compression.attach import attach
 from compiler.ir.evaluate import evaluate
-from compiler.program import Train
+from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.tuning import NetLookedInto
 from tests.pytorch_compare import draw_inputs, draw_lively

@@ -19,16 +19,16 @@ from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_graph.stream import write_model
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Condition, Frame, Graph, Site, Value
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Condition, Graph, Op, Value
 from compiler.ir.weights import draw_weights
 from compiler.ops.activation import Gelu, Relu
 from compiler.ops.arithmetic import Add
-from compiler.ops.base import Op
 from compiler.ops.convolution import Conv
 from compiler.ops.linear import Dense
 from compiler.ops.normalization import BatchNorm
 from compiler.ops.reshaping import Flatten
-from compiler.program import NEWEST_OPSET, OLDEST_OPSET
+from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.deployments import DimensionWithoutSize, OpsetOutOfRange
 from compiler.report.messages.lowering import (

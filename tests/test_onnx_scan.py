@@ -13,7 +13,8 @@ from backends.onnx_graph.check import check_onnx
 from backends.onnx_graph.compile import compile_onnx
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Frame, Graph, Site
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights
 from compiler.ops.activation import Tanh
 from compiler.ops.arithmetic import Add, Mul

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from compiler.ir.graph import Op
 from compiler.ops.attention import ScaledDotProductAttention
-from compiler.ops.base import Op
 from compiler.ops.convolution import Conv, ConvTranspose
 from compiler.ops.linear import Dense
 from compiler.ops.linear_algebra import MatMul

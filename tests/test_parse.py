@@ -19,7 +19,8 @@ from compiler.text.tree import syntax
 from compiler.text.tree.parse_tree import TreeBuilder
 from compiler.text.tree.syntax import File
 from grammar.generate import STARTS, generate, write_tables
-from grammar.table import GRAMMAR, TABLES, decode, load_table
+from grammar.sources import GRAMMAR, TABLES
+from grammar.table import decode, load_table
 
 PROGRAMS = sorted((Path(__file__).parent / "good" / "programs").glob("*.weft"))
 

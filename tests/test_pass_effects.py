@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.base import CompressionPass, World
 from compiler.compression.effects import find_idleness
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
@@ -15,7 +15,7 @@ from compiler.compression.quantization.dynamic import Dynamic
 from compiler.compression.quantization.half import Bfloat16, Float16
 from compiler.compression.quantization.stored import Stored4, Stored8
 from compiler.compression.quantization.weight_only import Weights4, Weights8
-from compiler.compression.world import World
+from compiler.ir.weighted_net import WeightedNet
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.effects import PassDoesNothing, PatternWithoutEffect
 from tests.factoring import build

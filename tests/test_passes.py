@@ -15,6 +15,7 @@ from compiler.ir.printer import print_graph
 from compiler.ir.reader import read_graph
 from compiler.ir.verify import verify_graph
 from compiler.ir.weights import draw_weights
+from compiler.ops.registry import load_ops
 from compiler.passes.activate_before_pool import ActivateBeforePool
 from compiler.passes.base import Context, Pass
 from compiler.passes.common_subexpressions import CommonSubexpressions
@@ -72,7 +73,7 @@ def run_both(
 def test_pass_on_text(path: Path, request: pytest.FixtureRequest) -> None:
     text = path.read_text(encoding="utf-8")
     given = text.split(DIVIDER)[0]
-    before = read_graph(given)
+    before = read_graph(given, load_ops())
     verify_graph(before)
     weights = draw_weights(before)
     context = Context(weights)
@@ -92,7 +93,7 @@ def test_pass_on_text(path: Path, request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.parametrize("path", CASES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_pipeline_keeps_interface_and_meaning(path: Path) -> None:
-    before = read_graph(path.read_text(encoding="utf-8").split(DIVIDER)[0])
+    before = read_graph(path.read_text(encoding="utf-8").split(DIVIDER)[0], load_ops())
     weights = draw_weights(before)
     after = run_passes(before, ONNX_PASSES, Context(weights))
     assert after.inputs == before.inputs
@@ -108,7 +109,7 @@ def test_every_pass_has_cases() -> None:
 
 def test_weights_are_not_needed_to_leave_alone() -> None:
     text = (FOLDER / "fold_batch_norm" / "convolutions.ir").read_text(encoding="utf-8")
-    graph = read_graph(text.split(DIVIDER)[0])
+    graph = read_graph(text.split(DIVIDER)[0], load_ops())
     context = Context()
     assert FoldBatchNorm().run(graph, context) is graph
     assert {e.reason for e in context.explanations} == {"the weights are not known yet"}

@@ -14,13 +14,13 @@ from backends.onnx_runtime.session import Device
 from backends.verification.verify import verify
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Frame, Graph, Site, Value
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Graph, Op, Value
 from compiler.ir.verify import verify_graph
 from compiler.ir.weights import draw_weights
 from compiler.ops.activation import Gelu, Relu
 from compiler.ops.arithmetic import Add, Mul
 from compiler.ops.attention import ScaledDotProductAttention
-from compiler.ops.base import Op
 from compiler.ops.group_normalization import RmsNorm
 from compiler.ops.indexing import FULL, Index
 from compiler.ops.items import SliceItem

@@ -9,12 +9,12 @@ import pytest
 
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
-from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.base import CompressionPass, World
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
-from compiler.compression.world import World
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from tests.conftest import Golden
 from tests.elaborating import elaborate_file
 from tests.pytorch_compare import assert_clean, draw_inputs, draw_lively, run

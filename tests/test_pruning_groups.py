@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.cutting import cut_net
 from compiler.compression.pruning.groups import Channels, find_channels
+from compiler.ir.coupling import factor_shapes, inner, result, source
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
 from compiler.ops.attention import ScaledDotProductAttention
 from compiler.ops.convolution import Conv
-from compiler.ops.coupling import factor_shapes, inner, result, source
 from compiler.ops.group_normalization import GroupNorm
 from compiler.ops.indexing import Index
 from compiler.ops.items import SliceItem

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.base import CompressionPass, World
 from compiler.compression.pruning.groups import find_channels
 from compiler.compression.pruning.importance import (
     IMPORTANCES,
@@ -33,9 +33,9 @@ from compiler.compression.quantization.base import Quantize, Scheme
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.stored import Stored8
 from compiler.compression.registry import load_compression
-from compiler.compression.world import World
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
 from compiler.report.diagnostics import CompileError, Fault
 from compiler.report.messages.pruning import NoRowsToJudgeBy, NothingToCut

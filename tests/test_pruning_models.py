@@ -15,15 +15,15 @@ from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_runtime.session import Device, open_session
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.pruning.cutting import cut_graph
 from compiler.compression.pruning.groups import find_channels
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.pruning.widths import choose_uniform
-from compiler.compression.world import World
 from compiler.ir.cost import summarize
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
 from tests.elaborating import build, elaborate_file
 from tests.pytorch_compare import draw_lively

@@ -18,15 +18,15 @@ from backends.onnx_runtime.session import Device
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
 from backends.verification.verify import verify
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.pruning.cutting import cut_net
 from compiler.compression.pruning.dead import remove_dead_neurons
 from compiler.compression.pruning.groups import Channels, find_channels
 from compiler.compression.pruning.importance import L1, L2
 from compiler.compression.pruning.prune import Prune
-from compiler.compression.world import World
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.report.diagnostics import CompileError, Sink
 from tests.elaborating import build
 from tests.pruning_nets import make_image_net, make_token_net

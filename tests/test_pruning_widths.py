@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.pruning.prune import Prune
-from compiler.compression.world import World
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
 from tests.elaborating import build
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.pruning.dead import remove_dead_neurons
 from compiler.compression.pruning.importance import (
     L1,
@@ -20,7 +20,7 @@ from compiler.compression.pruning.importance import (
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.pruning.unstructured import drop_least, keep_pattern, read_pattern
 from compiler.compression.tuning.masks import find_zero_masks
-from compiler.compression.world import World
+from compiler.ir.weighted_net import WeightedNet
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.pruning import NothingToCut
 from tests.pruning_worlds import IMAGE, TEXT, Rows, Trainer, make_net, run

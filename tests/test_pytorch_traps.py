@@ -19,10 +19,10 @@ from backends.pytorch.modules import (
     emit_module,
     root_class,
 )
-from backends.pytorch.print.expressions import Expressions
 from backends.pytorch.print.reading import Reading
 from backends.pytorch.print.statements import Statements
 from backends.pytorch.run.load import assign_weights, load_module, run_source
+from backends.pytorch.terms.expressions import Expressions
 from backends.pytorch.terms.terms import Form, Part, Tree, name
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph

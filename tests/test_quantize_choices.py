@@ -13,13 +13,14 @@ import pytest
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.verification.readback import optimize
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.input_channels import pad_inputs
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.placement import find_layers, find_start
-from compiler.compression.world import LayerNote, World
+from compiler.compression.world import LayerNote
 from compiler.ir.evaluate import evaluate
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.convolution import Conv
 from compiler.ops.linear import Dense
 from compiler.ops.padding import Pad

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backends.onnx_graph.compile import compile_onnx
 from backends.verification.readback import find_float_nodes, optimize
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.calibrated import Calibrated, Recipe, calibrate, fold_norms
 from compiler.compression.quantization.calibration import draw_batches, measure_sqnr
@@ -20,11 +20,12 @@ from compiler.compression.quantization.equalize import equalize_layers
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.placement import CANDIDATES, find_layers, place
 from compiler.compression.quantization.sensitivity import measure_sensitivity
-from compiler.compression.world import Target, World
 from compiler.driver import check_source
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.quantization import FakeQuantize
+from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Sink
 from compiler.report.source import Source
 from tests.quantizing import Drawn, check_net, make_net

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.int8 import Int8
-from compiler.compression.world import Target, World
 from compiler.ir.evaluate import evaluate
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
+from compiler.program.variant import Target
 from tests.elaborating import elaborate_file
 from tests.quantizing import Drawn, check_net
 

@@ -23,7 +23,7 @@ from backends.verification.cases import Case
 from backends.verification.margins import DRAWS, Margin
 from backends.verification.readback import check_integers, find_float_nodes, optimize
 from backends.verification.rounding import Levels, Reference, has_rounding
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.calibrated import round_weight
 from compiler.compression.quantization.calibration import draw_batches
 from compiler.compression.quantization.int8 import Int8
@@ -34,8 +34,9 @@ from compiler.compression.quantization.ranges import (
     merge_observations,
     scale_channels,
 )
-from compiler.compression.world import Target, World
 from compiler.ir.evaluate import evaluate
+from compiler.ir.weighted_net import WeightedNet
+from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.quantization import IntegerRunsFloat
 from tests.quantizing import Drawn, check_net, make_net

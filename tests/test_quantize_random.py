@@ -10,9 +10,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from compiler.compression.base import World
 from compiler.compression.quantization.calibration import measure_sqnr
 from compiler.compression.quantization.int8 import Int8
-from compiler.compression.world import Target, World
+from compiler.program.variant import Target
 from tests.quantizing import Drawn, check_net, make_net
 
 EXAMPLES = settings(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.base import SCHEMES, Quantize, Scheme
 from compiler.compression.quantization.dynamic import Dynamic
 from compiler.compression.quantization.half import Float16
 from compiler.compression.quantization.weight_only import Weights4
 from compiler.compression.registry import load_compression
-from compiler.compression.world import World
+from compiler.ir.weighted_net import WeightedNet
 from compiler.report.diagnostics import CompileError
 from tests.quantizing import Drawn, make_net
 

@@ -17,14 +17,14 @@ from backends.pytorch.run.running import read_results, run_training
 from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.regularizing import emit_shrinking
 from backends.pytorch.train.write import write_training
-from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.dead import remove_dead_neurons
 from compiler.compression.tuning.preparing import prepare_tuning
 from compiler.compression.world import Tuning
 from compiler.driver import check
 from compiler.ir.evaluate import evaluate
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import read_weights
-from compiler.program import Train
+from compiler.program.train import Train
 from compiler.report.diagnostics import Fault, Sink
 from compiler.training.regularizers import GroupLasso
 from tests.train_scripts import lint

@@ -23,9 +23,9 @@ from backends.onnx_graph.runtime_faults import FAULTS, Harm
 from backends.onnx_runtime.session import REFUSALS, Device
 from backends.verification.readback import optimize
 from backends.verification.verify import verify
+from compiler.compression.base import World
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.int8 import Int8
-from compiler.compression.world import World
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.ir.weights import draw_weights

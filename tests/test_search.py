@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from compiler.compression.base import Array, WeightedNet
+from compiler.compression.base import Array, World
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.quantization.base import Quantize
@@ -19,10 +19,11 @@ from compiler.compression.search.knapsack import Offer
 from compiler.compression.search.search import Search
 from compiler.compression.search.sites import combine, find_sites
 from compiler.compression.wording import describe_pass
-from compiler.compression.world import Goal, World
+from compiler.compression.world import Goal
 from compiler.ir.cost import summarize
 from compiler.ir.evaluate import evaluate
 from compiler.ir.verify import verify_graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.search import SearchGoalMissed, SearchNeedsGoal, TrialsTooFew

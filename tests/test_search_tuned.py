@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.base import CompressionPass, World
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.quantization.base import Quantize
@@ -23,7 +23,8 @@ from compiler.compression.search.baselines import (
 from compiler.compression.search.search import Search
 from compiler.compression.search.trials import Trials, measure_error
 from compiler.compression.tuning.passes import Distill, Finetune
-from compiler.compression.world import Goal, Tuning, World
+from compiler.compression.world import Goal, Tuning
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.search import SearchGoalMissed

@@ -8,11 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 import weft
+from compiler.compression.base import World
 from compiler.compression.quantization.automatic import Auto
 from compiler.compression.quantization.base import SCHEMES, Quantize
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.registry import load_compression
-from compiler.compression.world import Target, World
+from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Severity
 from compiler.report.messages.variants import variant_spec
 from tests.quantizing import check_net, make_net

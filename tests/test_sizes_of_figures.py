@@ -14,11 +14,13 @@ from typer.testing import CliRunner
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device, open_session
+from compiler.compression.base import World
 from compiler.compression.low_rank.low_rank import LowRank
 from compiler.compression.sizes import choose_sizes
-from compiler.compression.world import LayerNote, Target, World
+from compiler.compression.world import LayerNote
 from compiler.ir.sizes import SizeSearch
 from compiler.ir.weights import draw_weights
+from compiler.program.variant import Target
 from tests.checking import check_text
 from tests.quantizing import make_net
 from weft.cli.main import app

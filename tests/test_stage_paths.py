@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from compiler.elaborate.scopes.territory import Owner, Territory
-from compiler.ir.graph import Frame
+from compiler.elaborate.values.territory import Owner, Territory
+from compiler.ir.frame import Frame
 from compiler.report.messages.nets import StagesMixed
 from compiler.report.source import Source, Span
 from tests.elaborating import build, codes, elaborate

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from compiler.driver import check
-from compiler.ops.base import OPS
-from compiler.ops.registry import load_ops
+from compiler.ops.registry import OPS, load_ops
 from compiler.report.diagnostics import Message, Sink
 from compiler.rows.validation import validate_data
 from compiler.types.tensor import TensorType

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from compiler.elaborate.api import elaborate_models, open_file, run_deep
+from compiler.ir.graph import Op
 from compiler.ops.arithmetic import Add, Neg, Sub
-from compiler.ops.base import Op
 from compiler.ops.choosing import Clip, Where
 from compiler.ops.compare import LogicalAnd
 from compiler.ops.creation import Constant, Full, Zeros

@@ -6,9 +6,9 @@ import pytest
 
 from backends.pytorch.modules import emit_module
 from compiler.ir.builder import Builder
-from compiler.ir.graph import Frame, Site
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Op
 from compiler.ops.arithmetic import Add, Div, Mul, Neg, Pow, Sub
-from compiler.ops.base import Op
 from compiler.ops.choosing import Cast, Clip, Maximum, Minimum, Where
 from compiler.ops.compare import Equal, LogicalAnd, LogicalNot
 from compiler.ops.creation import Constant, Full, Ones, Zeros, ZerosLike

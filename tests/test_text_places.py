@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.pytorch.print.document import write_test
+from backends.pytorch.terms.document import write_test
 from backends.pytorch.train.layout import break_line
 from backends.pytorch.train.write import write_training
 from compiler.driver import check

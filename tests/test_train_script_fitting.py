@@ -10,7 +10,8 @@ from backends.pytorch.functions import emit_function
 from backends.pytorch.train.fitting import fit_inside
 from compiler.ir.builder import Builder
 from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Frame, Graph, Site
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Graph
 from compiler.ops.elementwise import Log
 from compiler.ops.fitted import Fill, Standardize
 from compiler.rows.fitting import find_statistics, fit_statistics

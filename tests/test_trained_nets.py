@@ -11,7 +11,7 @@ from backends.pytorch.run.running import run_training
 from backends.pytorch.train.write import write_training
 from compiler.driver import check
 from compiler.ir.weights import read_weights
-from compiler.program import Program
+from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, Message, Sink
 from tests.train_scripts import lint
 from weft.building.ordering import order_trains

@@ -14,13 +14,14 @@ from sklearn.linear_model import LogisticRegression
 import weft
 from backends.pytorch.run.tuning import make_trainer
 from backends.pytorch.train.write import write_training
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.tuning.masks import find_zero_masks
 from compiler.compression.tuning.passes import Distill, Finetune
 from compiler.compression.tuning.preparing import prepare_tuning
-from compiler.compression.world import Tuning, World
+from compiler.compression.world import Tuning
 from compiler.ir.evaluate import evaluate
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights, read_weights
 from compiler.report.diagnostics import CompileError, Fault
 from compiler.rows.loading import load_data

@@ -17,16 +17,17 @@ from backends.pytorch.run.load import assign_weights, load_module, run_source
 from backends.pytorch.run.tuning import make_trainer
 from backends.pytorch.terms.helpers import HELPERS
 from backends.pytorch.train.write import write_training
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.tuning.passes import Finetune
 from compiler.compression.tuning.preparing import prepare_tuning
 from compiler.compression.tuning.scales import let_scales_learn, stop_scales
-from compiler.compression.world import Tuning, World
+from compiler.compression.world import Tuning
 from compiler.ir.evaluate import evaluate
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.quantization import LEVELS, FakeQuantize
-from compiler.program import Train
+from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError
 from compiler.rows.loading import load_data
 from tests.train_scripts import lint

@@ -17,10 +17,10 @@ from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.functions import emit_objective
 from backends.pytorch.train.write import write_training
 from compiler.compression.attach import find_net
-from compiler.compression.base import WeightedNet
 from compiler.compression.tuning.preparing import prepare_tuning
 from compiler.compression.world import Tuning
 from compiler.ir.evaluate import evaluate
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights, read_weights
 from compiler.report.diagnostics import CompileError
 from compiler.rows.loading import load_data

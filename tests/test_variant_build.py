@@ -16,10 +16,10 @@ import torch
 from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
-from compiler.compression.base import WeightedNet
-from compiler.compression.world import World
+from compiler.compression.base import World
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import read_weights, write_weights
-from compiler.program import Figure
+from compiler.program.requirement import Figure
 from compiler.report.diagnostics import CompileError
 from compiler.rows.loading import load_data
 from tests.elaborating import build as build_net

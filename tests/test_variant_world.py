@@ -12,7 +12,7 @@ import pytest
 import weft
 from backends.onnx_runtime.measure import Comparison, Timing
 from backends.onnx_runtime.session import Session
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.contracts import Spread
 from compiler.compression.pruning.prune import Prune
 from compiler.compression.quantization.base import Quantize
@@ -20,10 +20,11 @@ from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.stored import Stored8
 from compiler.compression.requirements import isolate
 from compiler.compression.sizes import choose_sizes
-from compiler.compression.world import Target, World
 from compiler.ir.printer import print_graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
-from compiler.program import Program
+from compiler.program.program import Program
+from compiler.program.variant import Target
 from tests.checking import check_text
 from tests.quantizing import check_net, make_net
 from tests.variant_folder import SHARES, TRAINED

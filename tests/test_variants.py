@@ -11,9 +11,9 @@ import pytest
 
 from compiler.compression.base import COMPRESSION
 from compiler.compression.wording import describe_requirement
-from compiler.compression.world import Target
 from compiler.driver import check_source
-from compiler.program import Computed, Figure, Quantity, Requirement, Variant
+from compiler.program.requirement import Computed, Figure, Quantity, Requirement
+from compiler.program.variant import Target, Variant
 from compiler.report.diagnostics import Sink
 from compiler.report.messages.variants import variant_spec
 from compiler.report.source import Source

@@ -22,10 +22,9 @@ from backends.verification.narrow import bisect_divergence, cut_graph, make_prob
 from backends.verification.rounding import Reference
 from backends.verification.verify import VerifyReport, verify
 from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Condition, Graph, Value
+from compiler.ir.graph import Condition, Graph, Op, Value
 from compiler.ops.activation import Relu
 from compiler.ops.arithmetic import Add, Neg
-from compiler.ops.base import Op
 from compiler.ops.convolution import Conv
 from compiler.ops.elementwise import Exp
 from compiler.ops.group_normalization import GroupNorm, InstanceNorm

@@ -15,8 +15,9 @@ from backends.onnx_runtime.measure import Comparison, Timing, measure, median_in
 from backends.onnx_runtime.session import Device, open_session
 from backends.verification.cases import EDGES, make_cases
 from backends.verification.tolerance import compare
-from compiler.ir.domain import Range, find_ranges
-from compiler.ir.graph import Condition, Graph, Site
+from compiler.ir.frame import Site
+from compiler.ir.graph import Condition, Graph
+from compiler.ir.input_ranges import Range, find_ranges
 from compiler.ir.sizes import SizeSearch
 from compiler.ops.activation import Relu
 from compiler.ops.convolution import Conv

@@ -14,11 +14,11 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from backends.onnx_graph.compile import compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device, open_session
-from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.base import Scheme
 from compiler.compression.quantization.dynamic import Dynamic
 from compiler.compression.quantization.stored import Stored4, Stored8
 from compiler.compression.quantization.weight_only import Weights4
+from compiler.ir.weighted_net import WeightedNet
 from tests.quantizing import Drawn, make_net
 from tests.weight_formats import IMAGES, SMALL_LENET, STORED, TOKENS, apply, check
 

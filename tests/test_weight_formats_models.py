@@ -8,13 +8,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.base import Scheme
 from compiler.compression.quantization.dynamic import Dynamic
 from compiler.compression.quantization.half import Float16
 from compiler.compression.quantization.stored import Stored4, Stored8
 from compiler.compression.quantization.weight_only import LEAST, Weights4
-from compiler.compression.world import World
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
 from compiler.ops.linear import Dense
 from compiler.report.diagnostics import CompileError

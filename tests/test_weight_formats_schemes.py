@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.pytorch.modules import emit_module
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.automatic import Auto
 from compiler.compression.quantization.base import Scheme
 from compiler.compression.quantization.dynamic import Dynamic
@@ -24,9 +24,10 @@ from compiler.compression.quantization.stored import Stored4, Stored8
 from compiler.compression.quantization.weight_only import LEAST as LEAST_PACKED
 from compiler.compression.quantization.weight_only import Weights4, Weights8
 from compiler.compression.selecting import KEPT_OUT
-from compiler.compression.world import Target, World
 from compiler.ir.cost import summarize
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.packed import DynamicDense
+from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Fault
 from compiler.report.messages.quantization import NoCalibrationSizes
 from tests.quantizing import Drawn, check_net, make_net

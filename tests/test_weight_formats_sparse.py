@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from backends.onnx_graph.compile import compile_onnx
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.base import Quantize
 from compiler.compression.quantization.stored import Stored4, Stored8
-from compiler.compression.world import World
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops import stored
 from tests.elaborating import build
 

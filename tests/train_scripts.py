@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits, load_iris
 from backends.pytorch.run.running import read_metrics
 from backends.pytorch.train.write import write_training
 from compiler.driver import check
-from compiler.program import Train
+from compiler.program.train import Train
 from compiler.report.diagnostics import Sink
 
 RULES = "E4,E7,E9,F,I,UP,B"

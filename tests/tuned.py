@@ -12,12 +12,12 @@ from sklearn.datasets import load_digits
 from backends.pytorch.run.running import run_training
 from backends.pytorch.run.tuning import make_trainer
 from backends.pytorch.train.write import write_training
-from compiler.compression.base import WeightedNet
 from compiler.compression.world import Trainer
 from compiler.driver import check
 from compiler.ir.evaluate import evaluate
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import read_weights
-from compiler.program import Train
+from compiler.program.train import Train
 from compiler.report.diagnostics import Sink
 from compiler.rows.loading import load_data
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from compiler.ir.builder import Builder
-from compiler.ir.graph import Frame, Graph, Site, Value
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Graph, Op, Value
 from compiler.ir.weights import draw_weights
-from compiler.ops.base import Op
 from compiler.ops.linear import Dense
 from compiler.report.source import Source, Span
 from compiler.types.tensor import TensorType

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.automatic import Auto
 from compiler.compression.quantization.base import Scheme
 from compiler.compression.quantization.calibration import measure_sqnr
@@ -14,7 +14,7 @@ from compiler.compression.quantization.dynamic import Dynamic
 from compiler.compression.quantization.half import Bfloat16, Float16
 from compiler.compression.quantization.stored import Stored4, Stored8
 from compiler.compression.quantization.weight_only import Weights4, Weights8
-from compiler.compression.world import World
+from compiler.ir.weighted_net import WeightedNet
 from tests.quantizing import Drawn, check_net
 
 IMAGES = """

@@ -16,7 +16,8 @@ from compiler.driver import FindWords, check_source
 from compiler.driver import check as check_file
 from compiler.ir.graph import Graph
 from compiler.loading import choose_weights, find_weights, read_all_weights
-from compiler.program import Net, Program
+from compiler.program.net import Net
+from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, Message, Severity, Sink, did_you_mean
 from compiler.report.messages.files import BadFile, NotText, UnknownItem
 from compiler.report.render import render
@@ -491,7 +492,7 @@ class Spec:
         Raises:
             WeftError: there is no such deployment, file or split, or the file does not fit.
         """
-        from weft.cli.reporting import need_input
+        from weft.deployed.given import need_input
         from weft.deployed.trained_data import find_words
         from weft.evaluating import choose_deploys, measure_given
 

@@ -12,7 +12,8 @@ from backends.pytorch.run.running import find_other_settings
 from backends.pytorch.train.settings import OF_FIGURES
 from compiler.data.codes import describe_codes
 from compiler.loading import read_trained
-from compiler.program import Deploy, Program
+from compiler.program.deploy import Deploy
+from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, did_you_mean
 from compiler.report.messages.evaluating import BuiltOtherwise, OtherFile, WhichDeployment
 from compiler.report.messages.files import NothingToDo, UnknownItem

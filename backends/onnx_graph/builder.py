@@ -56,7 +56,7 @@ class Section:
 
 
 class GraphBuilder:
-    """Implements `compiler.ops.base.OnnxBuilder`.
+    """Implements `compiler.ir.onnx_builder.OnnxBuilder`.
 
     Nodes are simplified as they are made: an Identity, a Cast to the type a value has, a
     Transpose of a Transpose, a Reshape of a Reshape and a node that there is already never come

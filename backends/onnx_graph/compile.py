@@ -16,7 +16,7 @@ from compiler.ir.weights import find_misfits
 from compiler.passes.base import Context, Explanation
 from compiler.passes.pipeline import ONNX_PASSES, run_passes
 from compiler.passes.set_sizes import SetSizes
-from compiler.program import NEWEST_OPSET, OLDEST_OPSET
+from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.deployments import DimensionWithoutSize, OpsetOutOfRange
 from compiler.report.messages.lowering import UnknownDimension, WeightDoesNotFit

@@ -7,16 +7,13 @@ attribute of type float are there too: ONNX holds it in f32, which rounds the 0.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 
 from backends.onnx_graph.opsets import Attributes, Inputs, Override, write_gelu, write_swish
+from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.types.tensor import DType
-
-if TYPE_CHECKING:
-    from backends.onnx_graph.builder import GraphBuilder
 
 
 class MissingKernel(Exception):
@@ -43,50 +40,50 @@ def find_kernel(op_type: str, dtype: DType | None) -> Override | None:
     return DOUBLE.get(op_type)
 
 
-def _double(build: GraphBuilder, value: float) -> ir.Value:
+def _double(build: OnnxBuilder, value: float) -> Any:
     return build.constant(np.array(value, np.float64))
 
 
-def _expm1(build: GraphBuilder, x: Any) -> Any:
+def _expm1(build: OnnxBuilder, x: Any) -> Any:
     """exp(x) - 1 where x is below 0, and 0 elsewhere, where exp may overflow."""
     below = build.op("Min", [x, _double(build, 0.0)])
     return build.op("Sub", [build.op("Exp", [below]), _double(build, 1.0)])
 
 
-def _write_elu(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
+def _write_elu(build: OnnxBuilder, inputs: Inputs, attributes: Attributes) -> Any:
     (x,) = inputs
     bent = build.op("Mul", [_expm1(build, x), _double(build, _read(attributes, "alpha", 1.0))])
     return build.op("Where", [_above(build, x), x, bent])
 
 
-def _write_selu(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
+def _write_selu(build: OnnxBuilder, inputs: Inputs, attributes: Attributes) -> Any:
     bent = _write_elu(build, inputs, {"alpha": 1.6732632423543772})
     return build.op("Mul", [bent, _double(build, 1.0507009873554805)])
 
 
-def _write_leaky(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
+def _write_leaky(build: OnnxBuilder, inputs: Inputs, attributes: Attributes) -> Any:
     slope = _double(build, _read(attributes, "alpha", 0.01))
     return _write_prelu(build, [inputs[0], slope], {})
 
 
-def _write_prelu(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
+def _write_prelu(build: OnnxBuilder, inputs: Inputs, attributes: Attributes) -> Any:
     x, slope = inputs
     return build.op("Where", [_above(build, x), x, build.op("Mul", [x, slope])])
 
 
-def _write_hard_sigmoid(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
+def _write_hard_sigmoid(build: OnnxBuilder, inputs: Inputs, attributes: Attributes) -> Any:
     (x,) = inputs
     scaled = build.op("Mul", [x, _double(build, _read(attributes, "alpha", 0.2))])
     moved = build.op("Add", [scaled, _double(build, _read(attributes, "beta", 0.5))])
     return build.op("Clip", [moved, _double(build, 0.0), _double(build, 1.0)])
 
 
-def _write_hard_swish(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
+def _write_hard_swish(build: OnnxBuilder, inputs: Inputs, attributes: Attributes) -> Any:
     gate = _write_hard_sigmoid(build, inputs, {"alpha": 1 / 6, "beta": 0.5})
     return build.op("Mul", [inputs[0], gate])
 
 
-def _write_clip(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
+def _write_clip(build: OnnxBuilder, inputs: Inputs, attributes: Attributes) -> Any:
     """A Clip of f64 behind a Relu is refused (runtime_faults: relu_before_clip)."""
     x, *bounds = inputs
     for op_type, bound in zip(("Max", "Min"), bounds, strict=False):
@@ -94,7 +91,7 @@ def _write_clip(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> 
     return x
 
 
-def _write_softplus(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
+def _write_softplus(build: OnnxBuilder, inputs: Inputs, attributes: Attributes) -> Any:
     """max(x, 0) + log(1 + exp(-|x|)), which overflows nowhere."""
     (x,) = inputs
     far = build.op("Exp", [build.op("Neg", [build.op("Abs", [x])])])
@@ -102,17 +99,17 @@ def _write_softplus(build: GraphBuilder, inputs: Inputs, attributes: Attributes)
     return build.op("Add", [build.op("Max", [x, _double(build, 0.0)]), bend])
 
 
-def _write_mish(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
+def _write_mish(build: OnnxBuilder, inputs: Inputs, attributes: Attributes) -> Any:
     return build.op("Mul", [inputs[0], build.op("Tanh", [_write_softplus(build, inputs, {})])])
 
 
-def _write_softsign(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
+def _write_softsign(build: OnnxBuilder, inputs: Inputs, attributes: Attributes) -> Any:
     (x,) = inputs
     below = build.op("Add", [build.op("Abs", [x]), _double(build, 1.0)])
     return build.op("Div", [x, below])
 
 
-def _above(build: GraphBuilder, x: Any) -> Any:
+def _above(build: OnnxBuilder, x: Any) -> Any:
     return build.op("Greater", [x, _double(build, 0.0)])
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from compiler.ir.graph import Frame, Graph, Node
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Graph, Node
 from compiler.report.source import Source, Span
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
+from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.types.tensor import DType
-
-if TYPE_CHECKING:
-    from backends.onnx_graph.builder import GraphBuilder
 
 DEFAULT = 21
 
@@ -24,7 +22,7 @@ IR_VERSIONS = {18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 
 
 Inputs = Sequence[ir.Value | None]
 Attributes = Mapping[str, object]
-Override = Callable[["GraphBuilder", Inputs, Attributes], Any]
+Override = Callable[[OnnxBuilder, Inputs, Attributes], Any]
 
 
 class UnavailableOp(Exception):
@@ -80,7 +78,7 @@ def find_carried(op_type: str, opset: int) -> int | DType | None:
 _ALWAYS = {"tensor(bool)": DType.BOOL, "tensor(int64)": DType.I64}
 
 
-def write_gelu(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
+def write_gelu(build: OnnxBuilder, inputs: Inputs, attributes: Attributes) -> Any:
     """Gelu before opset 20: `x * (1 + erf(x / √2)) / 2`, or its approximation by tanh."""
     (x,) = inputs
     number = _numbers(build, x)
@@ -94,7 +92,7 @@ def write_gelu(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> A
     return build.op("Mul", [half, build.op("Add", [bell, number(1.0)])])
 
 
-def write_swish(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> Any:
+def write_swish(build: OnnxBuilder, inputs: Inputs, attributes: Attributes) -> Any:
     """Swish before opset 24: `x * sigmoid(alpha * x)`."""
     (x,) = inputs
     alpha = attributes.get("alpha", 1.0)
@@ -103,11 +101,11 @@ def write_swish(build: GraphBuilder, inputs: Inputs, attributes: Attributes) -> 
     return build.op("Mul", [x, build.op("Sigmoid", [scaled])])
 
 
-def _numbers(build: GraphBuilder, like: ir.Value | None) -> Callable[[float], ir.Value]:
+def _numbers(build: OnnxBuilder, like: ir.Value | None) -> Callable[[float], Any]:
     """Makes scalar constants of the dtype of a value (f32 where it is not known)."""
     dtype = build.dtype_of(like) or DType.F32
 
-    def number(value: float) -> ir.Value:
+    def number(value: float) -> Any:
         return build.constant(np.array(value, dtype=dtype.numpy), dtype)
 
     return number

@@ -11,8 +11,9 @@ from backends.onnx_graph.lower import lower_graph
 from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_graph.opsets import DEFAULT
 from compiler.ir.builder import Builder
-from compiler.ir.graph import Frame, Site, Value
-from compiler.ops.base import Op, Types
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Op, Value
+from compiler.ir.operands import Types
 from compiler.vocabulary.initializers import Zeros
 
 

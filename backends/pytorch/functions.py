@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 
-from backends.pytorch.classes.bodies import Call, NetCall
+from backends.pytorch.classes.calls import Call, NetCall
 from backends.pytorch.classes.fold import fold_graphs
 from backends.pytorch.fold.holders import Holders
 from backends.pytorch.fold.index import relative_path
 from backends.pytorch.print.writer import write_class
 from backends.pytorch.terms.naming import user_name
-from compiler.ir.graph import Frame, Graph, Node
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Graph, Node
 
 
 def emit_function(

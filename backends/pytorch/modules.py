@@ -7,13 +7,14 @@ from functools import lru_cache
 
 from backends.pytorch.classes.fold import Folded, fold_graphs
 from backends.pytorch.functions import emit_function, function_arguments
-from backends.pytorch.print.document import flat
-from backends.pytorch.print.expressions import Expressions, literal
 from backends.pytorch.print.writer import sort_settings, write_module
+from backends.pytorch.terms.document import flat
+from backends.pytorch.terms.expressions import Expressions, literal
 from backends.pytorch.terms.terms import Form, Tree
-from compiler.ir.graph import NO_DEFAULT, Graph
+from compiler.ir.graph import Graph
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.lowering import PathIsAssigned, PathIsWeightAndModule
+from compiler.vocabulary.no_default import NO_DEFAULT
 
 
 def emit_module(graphs: Sequence[Graph], *, title: str) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.ir.domain import OutsideDomain, Range, check_inputs, draw_input, find_ranges
 from compiler.ir.evaluate import decode_weights, evaluate
 from compiler.ir.graph import Graph, Input
+from compiler.ir.input_ranges import OutsideDomain, Range, check_inputs, draw_input, find_ranges
 from compiler.ir.memory import fits_values, need_values, need_weights, need_work
 from compiler.ir.sizes import SizeSearch
 from compiler.report.diagnostics import CompileError

@@ -21,8 +21,7 @@ from backends.verification.cases import Case
 from backends.verification.rounding import Levels, Reference, draw_noise, has_rounding
 from backends.verification.tolerance import FACTOR, ROUNDINGS, STEP, Difference, Spread, compare
 from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Graph, Node
-from compiler.ops.base import Op
+from compiler.ir.graph import Graph, Node, Op
 from compiler.ops.scan import Scan
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType

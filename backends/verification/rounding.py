@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from backends.verification.tolerance import measure_distance
 from compiler.ir.evaluate import decode_weights, evaluate
-from compiler.ir.graph import Graph, Node, Output, Value
-from compiler.ops.base import Op
+from compiler.ir.graph import Graph, Node, Op, Output, Value
 from compiler.ops.convolution import Conv
 from compiler.ops.linear import Dense
 from compiler.ops.packed import DynamicDense, PackedDense, quantize_dynamically

@@ -27,9 +27,9 @@ from backends.verification.rounding import (
 )
 from backends.verification.tolerance import Difference
 from backends.verification.torch_subject import TorchSubject
-from compiler.ir.domain import OutsideDomain, check_inputs
 from compiler.ir.evaluate import bind_sizes
 from compiler.ir.graph import Graph
+from compiler.ir.input_ranges import OutsideDomain, check_inputs
 from compiler.ir.memory import need_values
 from compiler.ir.sizes import SizeSearch, pin_sizes
 from compiler.report.diagnostics import CompileError, Message, Sink

@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from compiler.compression.copying import GraphCopy, find_sizes, prefixed_parameters
-from compiler.ir.graph import Alias, Decision, Frame, Graph, Node, Output, Parameter, Value
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Alias, Decision, Graph, Node, Output, Parameter, Value
 from compiler.ir.verify import verify_graph
 from compiler.ops.scan import Scan
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.program import Train, TrainedNet
+from compiler.program.train import Train, TrainedNet
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.tuning import NetInsideLoop, NetLookedInto

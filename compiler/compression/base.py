@@ -1,30 +1,34 @@
-"""What a compression pass is: a function from a trained net to a smaller one."""
+"""What a compression pass is: a function from a trained net, and the world around it, to a
+smaller one."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import field
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from compiler.compression.world import Target, World
+from compiler.compression.world import (
+    Clock,
+    Goal,
+    Judge,
+    LayerNote,
+    Memory,
+    Samples,
+    Scale,
+    Trainer,
+)
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
+from compiler.program.variant import Step, Target
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.source import Span
 from compiler.vocabulary.signature import Described, Registry
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class WeightedNet:
-    """A graph and the numbers of its parameters, by path. Between passes `weights` has exactly
-    one array per parameter and `graph.constants` is empty: numbers are never in two places."""
-
-    graph: Graph
-    weights: Mapping[str, Array]
 
 
 class CompressionPass(Described):
@@ -158,6 +162,42 @@ class CompressionPass(Described):
             CompileError: the net cannot be compressed like this, or the pass needs what the world
                 does not have (data, a trainer, a clock); the message says which.
         """
+
+
+@dataclass(frozen=True)
+class World:
+    """The world as a pass sees it. What is None is not there: a pass that can do without does
+    (and says so in its notes), one that cannot refuses with a message."""
+
+    target: Target = field(default_factory=Target)
+    samples: Samples | None = None
+    judge: Judge | None = None
+    clock: Clock | None = None
+    scale: Scale | None = None
+    trainer: Trainer | None = None
+    memory: Memory | None = None
+    goals: tuple[Goal, ...] = ()
+    original: WeightedNet | None = None
+    """The net before any pass: the teacher of `distill`, and what errors are measured against."""
+    following: tuple[CompressionPass, ...] = ()
+    """The passes that follow in the variant: what becomes of a net that this pass makes."""
+    seed: int = 0
+    span: Span | None = None
+    """Of the pass's call in the spec, for messages."""
+    journal: list[LayerNote] = field(default_factory=list)
+    progress: Callable[[str, int, int], None] | None = None
+    """Told what a long pass is doing, how many parts are done, and of how many."""
+
+    def note(self, note: LayerNote) -> None:
+        """Adds a note to the journal."""
+        self.journal.append(note)
+
+
+def pass_of(step: Step) -> CompressionPass:
+    """The pass that a step of a variant calls; the program holds it as something that specs can
+    name, and knows no more of it."""
+    assert isinstance(step.compression, CompressionPass)
+    return step.compression
 
 
 COMPRESSION: Registry[CompressionPass] = Registry("compression pass")

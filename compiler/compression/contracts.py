@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from compiler.compression.feasibility import compute
 from compiler.compression.requirements import find_all, find_figures
-from compiler.program import Bound, Computed, Figure, Quantity, Requirement
+from compiler.program.requirement import Bound, Computed, Figure, Quantity, Requirement
 from compiler.records import dataclass
 
 Array = NDArray[Any]

@@ -5,24 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from compiler.ir.graph import (
-    Alias,
-    Argument,
-    Decision,
-    Frame,
-    Graph,
-    Input,
-    Listed,
-    Listing,
-    Node,
-    Parameter,
-    Pick,
-    Site,
-    Value,
-)
+from compiler.ir.frame import Argument, Frame, Listed, Listing, Pick, Site
+from compiler.ir.graph import Alias, Decision, Graph, Input, Node, Parameter, Value
 from compiler.ir.listings import Record, follow, site_records
 from compiler.ops.scan import Scan
-from compiler.program import TrainedNet
+from compiler.program.train import TrainedNet
 from compiler.types.dims import Dim
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from compiler.compression.world import Target
+from compiler.program.variant import Target
 from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.training.settings import refuse

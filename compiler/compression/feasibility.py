@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from compiler.compression.figures import WORDS
 from compiler.compression.floors import find_floor
 from compiler.compression.wording import format_value
-from compiler.program import Bound, Computed, Figure, Program, Quantity, Requirement, Variant
+from compiler.program.program import Program
+from compiler.program.requirement import Bound, Computed, Figure, Quantity, Requirement
+from compiler.program.variant import Variant
 from compiler.report.diagnostics import Message
 from compiler.report.messages.contracts import CountImpossible, SizeImpossible
 from compiler.types.units import format_size

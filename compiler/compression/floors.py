@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
-from compiler.compression.base import CompressionPass
-from compiler.compression.low_rank.adapting import is_adapter
+from compiler.compression.base import CompressionPass, pass_of
+from compiler.compression.selecting import is_adapter
 from compiler.ir.graph import Graph, Node
 from compiler.ops.convolution import Conv, ConvTranspose
 from compiler.ops.creation import OnesLike, ZerosLike
@@ -22,7 +22,8 @@ from compiler.ops.scan import Scan
 from compiler.ops.sizes import Size
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.program import Deploy, Variant
+from compiler.program.deploy import Deploy
+from compiler.program.variant import Variant
 from compiler.records import dataclass
 
 VARINT = 2
@@ -46,7 +47,7 @@ class Floor:
 def find_floor(variant: Variant, deploy: Deploy | None = None) -> Floor:
     """The least that the passes of a variant can leave, in the form that a deployment asks for."""
     graph = _find_deployed(variant.graph, deploy)
-    passes = [step.compression for step in variant.steps]
+    passes = [pass_of(step) for step in variant.steps]
     sparse = any(map(_may_leave_out, passes))
     bits = 32.0
     for compression in passes:

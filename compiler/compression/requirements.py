@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.program import Bound, Computed, Figure, Requirement
+from compiler.program.requirement import Bound, Computed, Figure, Requirement
 
 TURNED = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
 

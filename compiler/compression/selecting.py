@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from compiler.ir.graph import Node
@@ -34,3 +35,9 @@ def is_selected(path: str, only: Sequence[str] | None, excluded: Sequence[str]) 
     if only is not None and not any(path_matches(path, pattern) for pattern in only):
         return False
     return not any(path_matches(path, pattern) for pattern in excluded)
+
+
+def is_adapter(path: str) -> bool:
+    """Whether a path is that of a factor of an adapter."""
+    slot, _, last = path.rpartition(".")
+    return last in ("0", "1") and re.fullmatch(r"(.*\.)?([^.]*_lora|lora_\d+)", slot) is not None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from compiler.compression.world import Target
 from compiler.ir.graph import Graph
 from compiler.ir.sizes import SizeSearch
+from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.contracts import NoSizesForLatency
 

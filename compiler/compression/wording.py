@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from compiler.compression.figures import FIGURES, Kind
 from compiler.compression.requirements import find_figures
-from compiler.program import Bound, Computed, Figure, Quantity, Requirement
+from compiler.program.requirement import Bound, Computed, Figure, Quantity, Requirement
 from compiler.types.units import format_size
 from compiler.vocabulary.signature import Described, write_value
 

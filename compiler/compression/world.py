@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from compiler.ir.weighted_net import WeightedNet
 from compiler.records import dataclass
 from compiler.report.source import Span
 
-if TYPE_CHECKING:
-    from compiler.compression.base import CompressionPass, WeightedNet
-
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Target:
-    """`target cpu(threads=2), batch=1`: where latency is measured and what kernels exist.
-
-    `sizes` gives numbers to symbolic dims of the net's inputs where latency is measured; a dim
-    without one is measured at a typical size: one row, and 32 or what is possible near it. `vnni`
-    False means that 8-bit products saturate in 16 bits, so weights keep 7 bits (`reduce_range`).
-    """
-
-    device: str = "cpu"  # or "cuda"
-    threads: int | None = None  # None: as many as there are cores
-    sizes: tuple[tuple[str, int], ...] = ()
-    vnni: bool = True
-    span: Span | None = None
 
 
 class Samples(Protocol):
@@ -130,32 +112,3 @@ class LayerNote:
     span: Span | None = None
     trial: bool = False
     """Whether it is about a net that was only tried, and is not the one that came out."""
-
-
-@dataclass(frozen=True)
-class World:
-    """The world as a pass sees it. What is None is not there: a pass that can do without does
-    (and says so in its notes), one that cannot refuses with a message."""
-
-    target: Target = field(default_factory=Target)
-    samples: Samples | None = None
-    judge: Judge | None = None
-    clock: Clock | None = None
-    scale: Scale | None = None
-    trainer: Trainer | None = None
-    memory: Memory | None = None
-    goals: tuple[Goal, ...] = ()
-    original: WeightedNet | None = None
-    """The net before any pass: the teacher of `distill`, and what errors are measured against."""
-    following: tuple[CompressionPass, ...] = ()
-    """The passes that follow in the variant: what becomes of a net that this pass makes."""
-    seed: int = 0
-    span: Span | None = None
-    """Of the pass's call in the spec, for messages."""
-    journal: list[LayerNote] = field(default_factory=list)
-    progress: Callable[[str, int, int], None] | None = None
-    """Told what a long pass is doing, how many parts are done, and of how many."""
-
-    def note(self, note: LayerNote) -> None:
-        """Adds a note to the journal."""
-        self.journal.append(note)

@@ -9,7 +9,7 @@ import numpy as np
 
 from compiler.data.base import Column, OpenedSource
 from compiler.data.dates import GAP
-from compiler.ops.base import Array
+from compiler.ir.operands import Array
 from compiler.records import dataclass
 from compiler.report.messages.cells import ColumnNotHeld, FreeText, MissingCells
 

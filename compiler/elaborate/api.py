@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from compiler.elaborate.bodies.clauses import BLOCK_CLAUSES, make_net
@@ -23,27 +24,31 @@ from compiler.elaborate.scopes.context import (
     Application,
     Body,
     ClauseTable,
+    FileNet,
+    FileScope,
     Session,
     Want,
 )
-from compiler.elaborate.scopes.files import FileNet, FileScope, open_scope
-from compiler.elaborate.scopes.graphs import GraphState
+from compiler.elaborate.scopes.files import open_scope
 from compiler.elaborate.scopes.lints import find_unused
 from compiler.elaborate.values.values import (
     POISON,
     BlockLayer,
     Given,
+    GraphState,
     NetValue,
     Poison,
     Tensor,
     Val,
 )
 from compiler.ir.builder import Builder
-from compiler.ir.graph import Frame, Graph
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Graph
 from compiler.ops.registry import load_ops
-from compiler.program import Net
+from compiler.program.net import Net
 from compiler.report.diagnostics import Sink
 from compiler.report.source import Span
+from compiler.system.files import read_source_text
 from compiler.text.tree.syntax import Argument, Block, Expr, File, Item, Let, Model, Name, Statement
 from compiler.types.tensor import TensorType
 
@@ -85,14 +90,21 @@ def run_deep(work: Callable[[], T]) -> T:
 
 
 def open_file(
-    file: File, sink: Sink, overrides: Mapping[tuple[str, str], Expr] | None = None
+    file: File,
+    sink: Sink,
+    overrides: Mapping[tuple[str, str], Expr] | None = None,
+    *,
+    read: Callable[[Path], str] = read_source_text,
+    observe: Callable[[Expr, Val], None] | None = None,
 ) -> FileScope:
     """The names of a parsed file, and of the files that it uses. Nothing is elaborated yet.
 
     `overrides` replaces the defaults of parameters, by (item, parameter): `--set lr=0.01`.
+    `read` brings the texts of files, `observe` is told the value of every expression.
     """
     load_ops()
-    return open_scope(Session(sink, Elaboration(), overrides or {}), file)
+    session = Session(sink, Elaboration(), overrides or {}, read=read, observe=observe)
+    return open_scope(session, file)
 
 
 def check_names(scope: FileScope) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compiler.elaborate.bodies import statements
-from compiler.elaborate.bodies.clauses import BLOCK_CLAUSES, make_net
+from compiler.elaborate.bodies.clauses import BLOCK_CLAUSES, MODEL_CLAUSES, make_net
 from compiler.elaborate.evaluate import expressions, layers
-from compiler.elaborate.scopes.context import Application, Body, Want
-from compiler.elaborate.scopes.files import FileNet, FileScope
-from compiler.elaborate.scopes.graphs import GraphState
-from compiler.elaborate.values.values import Given, Layer, Val
-from compiler.text.tree.syntax import Expr, Let, Statement
+from compiler.elaborate.scopes.context import (
+    Application,
+    Body,
+    ClauseTable,
+    FileNet,
+    FileScope,
+    Want,
+)
+from compiler.elaborate.values.values import Given, GraphState, Layer, Val
+from compiler.text.tree.syntax import Expr, Item, Let, Model, Statement
 
 
 class Elaboration:
@@ -30,6 +35,10 @@ class Elaboration:
     def execute(self, body: Body, listed: Sequence[Statement]) -> None:
         """Runs statements in order, up to a `return`."""
         statements.execute(body, listed)
+
+    def clauses_of(self, item: Item) -> ClauseTable:
+        """The clauses that mean something in the body of a block or model."""
+        return MODEL_CLAUSES if isinstance(item, Model) else BLOCK_CLAUSES
 
     def evaluate_entry(self, file: FileScope, entry: Let | FileNet, home: GraphState | None) -> Val:
         """The value of a `let` or a net at file level; tensors are made under the root frame of

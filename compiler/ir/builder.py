@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from compiler.ir.frame import Frame, Pick, Site
 from compiler.ir.graph import (
     Alias,
     Assertion,
     Condition,
     Decision,
-    Frame,
     Graph,
     Input,
     Node,
+    Op,
     Output,
     Parameter,
-    Pick,
-    Site,
     Value,
 )
 from compiler.ir.hint import Hint
-from compiler.ops.base import Op
 from compiler.report.source import Span
 from compiler.types.dims import Dim, DimTooLarge
 from compiler.types.tensor import MAX_RANK, TensorType

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import field
 
-from compiler.ir.graph import Frame, Graph, Node, Parameter
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Graph, Node, Parameter
 from compiler.records import dataclass
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType

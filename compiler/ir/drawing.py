@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from html import escape
 
-from compiler.ir.graph import Frame, Graph, Node
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Graph, Node
 from compiler.records import dataclass
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 300, 40, 26, 34, 20

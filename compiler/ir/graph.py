@@ -1,31 +1,32 @@
-"""Values, nodes, frames and graphs: the flat SSA form between elaboration and the backends."""
+"""Values, nodes, graphs and the base of ops: the flat SSA form that passes and backends share.
+
+A node holds its op, an op with a body holds a graph: they are of one file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import field
-from enum import Enum
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any, ClassVar, Self
 
+import numpy as np
+
+from compiler.ir.coupling import Coupling, CutTensor, tie_broadcast
+from compiler.ir.domain import Domain
+from compiler.ir.frame import Frame, Pick, Site
 from compiler.ir.hint import Hint
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import UNLIMITED, Array, Assume, Limits, Substitutable, Types, Weight
+from compiler.ir.target_range import TargetRange
 from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
-
-if TYPE_CHECKING:
-    from compiler.ops.base import Op
-    from compiler.vocabulary.initializers import Initializer
-
-
-class NoDefault(Enum):
-    """Marks a parameter that has no default value."""
-
-    NO_DEFAULT = "no default"
-
-
-NO_DEFAULT = NoDefault.NO_DEFAULT
+from compiler.vocabulary.initializers import Initializer
+from compiler.vocabulary.signature import Described, Direction
+from compiler.vocabulary.spelling import Spelling
 
 
 @dataclass(frozen=True)
@@ -55,158 +56,193 @@ class Parameter:
         return self.value.name
 
 
-@dataclass(frozen=True)
-class Argument:
-    """One compile-time argument of the call of a block: what it was, and how it was written.
+class Op(Described):
+    """A primitive operation. Subclasses are `@final @dataclass(frozen=True)`, live in
+    `compiler/ops/<family>.py` and register with `@OPS.register`."""
 
-    `hint` is in the caller's names; of a whole model, which nobody calls, it is the default that
-    took effect, in the model's own. `dims` are the places, (formal, axis), of a name that the
-    signature binds to a dimension: it is no constructor argument by itself. `untraced` are the
-    places where the body uses it and no hint follows (loops, conditions, functions of numbers):
-    generated code that took it as an argument and did not say there what the spec says would
-    honour only part of it, so where it is constant it is then printed as literals.
-    """
+    scalar: ClassVar[bool] = False
+    """Whether it also acts on compile-time numbers (`sqrt(64)`), through `evaluate`."""
+    random: ClassVar[bool] = False
+    """Whether two applications to the same inputs may differ."""
+    noisy: ClassVar[bool] = False
+    """Whether it draws random numbers while training, and not in evaluation."""
+    over_batch: ClassVar[bool] = False
+    """Whether it takes statistics of each channel over a batch while training."""
+    centers: ClassVar[bool] = False
+    """Whether it looks at how far entries lie from their mean, so that it magnifies what rounding
+    does to large numbers that vary little."""
+    fills: ClassVar[bool] = False
+    """Whether it makes a tensor whose entries are all one number: no work worth sharing."""
+    multiple: ClassVar[bool] = False
+    """Whether it returns a tuple of tensors however many there are (`split`, `unbind`)."""
+    foldable: ClassVar[bool] = True
+    """Whether its result may stand for it where its inputs are known; not where it says how a
+    weight is stored."""
+    moves: ClassVar[bool] = False
+    """Whether every entry of its results is an entry of an operand, in another place."""
+    matches: ClassVar[bool] = False
+    """Whether it only asks which entries are equal, so that they may be names of categories."""
+    finds_nan: ClassVar[bool] = False
+    """Whether it tells NaN from numbers, so that a network is meant to be given some."""
+    subtracts_first: ClassVar[bool] = False
+    """Whether it takes whole numbers as they are, and rounds to f32 only what is left of them."""
+    masked_by: ClassVar[tuple[int, ...]] = ()
+    """Operands in which minus infinity closes an entry."""
+    broadcasts: ClassVar[bool] = False
+    """Whether it acts element by element on operands that are broadcast to one shape."""
+    sizing: ClassVar[frozenset[str]] = frozenset()
+    """Fields that hold words or fractions which the sizes of its results follow."""
 
-    name: str
-    value: object
-    hint: Hint | None = None
-    default: object = NO_DEFAULT
-    dims: tuple[tuple[str, int], ...] = ()
-    untraced: tuple[Span, ...] = ()
-
-
-@dataclass(frozen=True)
-class TurnName:
-    """A name that a loop binds: its value in one turn, and how the item of the list was
-    written."""
-
-    name: str
-    value: object
-    hint: Hint | None = None
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One turn of a compile-time loop: which loop, which turn, what its names are there, and
-    what it goes through, in the names around it."""
-
-    loop: Span | None
-    number: int
-    names: tuple[TurnName, ...] = ()
-    over: Hint | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One call of a block, model or net. Nodes point at it; nothing else holds it.
-
-    Two calls of one net share `path` and differ in `call`. `tensors` maps the block's tensor
-    parameters to value names at the call; `guard` is the compile-time `if` around the call, in
-    the caller's names; `label` is how its path below the caller's was written, where that has
-    names in it; `turns` are those of the caller's loops. Frames are compared by identity.
-    """
-
-    block: str
-    path: str
-    call: int
-    parent: Frame | None = None
-    arguments: tuple[Argument, ...] = ()
-    tensors: tuple[tuple[str, str], ...] = ()
-    guard: Hint | None = None
-    doc: str = ""
-    origin: Span | None = None
-    label: Hint | None = None
-    turns: tuple[Turn, ...] = ()
-
-    @cached_property
-    def chain(self) -> tuple[Frame, ...]:
-        """This frame and all around it, outermost first."""
-        frames = [self]
-        while frames[-1].parent is not None:
-            frames.append(frames[-1].parent)
-        return tuple(reversed(frames))
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where a node comes from; a pass copies it whole from the node it replaces.
-
-    `name` is the path of its parameters inside the frame (`downsample.0`), empty where it has
-    none. `hints` maps a field of the op to the expression it came from, in the frame's names
-    (`out` -> `2 * width`; an element of a tuple field is `kernel.0`). `guard` is the
-    compile-time `if` around the node; `label` is how its name was written, where that has names
-    in it; `turns` are those of the loops around it, outermost first.
-    """
-
-    span: Span | None = None
-    name: str = ""
-    hints: tuple[tuple[str, Hint], ...] = ()
-    guard: Hint | None = None
-    label: Hint | None = None
-    turns: tuple[Turn, ...] = ()
-    picks: tuple[tuple[str, Pick | None], ...] = ()
-    listed: Listing | None = None
-
-    @cached_property
-    def hint(self) -> Mapping[str, Hint]:
-        """The hints by field."""
-        return dict(self.hints)
-
-
-class Reading(Enum):
-    """How a tensor is read off a list."""
-
-    ITEM = "item"  # one of them: `index` of its site is how its place was written
-    SUM = "sum"  # all of them added up
-    LOST = "some"  # in a way that nobody wrote down
-
-
-@dataclass(frozen=True, eq=False)
-class Listed:
-    """An item of a list of tensors: its value, and how it was read off another list."""
-
-    value: str
-    pick: Pick | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Listing:
-    """A list of tensors as a body makes it: its items, and lists that it goes on from.
-
-    `scope` and `origin` are the call and the turns of its loops that make it; the name of the
-    origin is what the author calls it. No node reads a list: what is read off it is a `Pick`.
-    """
-
-    parts: tuple[Listed | Listing, ...]
-    scope: Frame
-    origin: Site
+    better: ClassVar[Direction | None] = None
+    """Which value is better, of a loss; None of everything else."""
+    weight_limits: ClassVar[Mapping[str, Limits]] = {}
+    """What entries of its weights lie between, by name, where they are not any numbers."""
+    limits: ClassVar[Limits] = UNLIMITED
+    """What every entry of its results lies between, whatever its operands hold."""
 
     @property
-    def grows(self) -> bool:
-        """Whether it goes on from a list that another turn, or another call, has made."""
-        return any(isinstance(part, Listing) for part in self.parts)
+    def adds_up(self) -> bool:
+        """Whether the entries of its result are sums of entries that it reads, so that those of
+        several batches are added up."""
+        return False
 
-    def is_here(self, scope: Frame | None, turns: tuple[Turn, ...]) -> bool:
-        """Whether it was written out in the same turns of a call."""
-        return not self.grows and self.scope is scope and self.origin.turns == turns
+    def follow_size(self, axis: int, size: Dim, options: Mapping[str, Dim]) -> Dim | None:
+        """The size of an axis of the result, for a size of the same axis of the first operand and
+        options that are symbols: by their fields, `kernel.0` where that is a list. None where no
+        formula says it."""
+        return None
 
+    def weights(self, operands: Types) -> tuple[Weight, ...]:
+        """The weights an application to operands of these types makes, in the order in which
+        they follow the operands in `Node.inputs`.
 
-@dataclass(frozen=True, eq=False)
-class Pick:
-    """What a body reads off a list of tensors, and the value that this is; the name of the origin
-    is what the author calls it."""
+        Raises:
+            Fault: the operands have types that no weight fits.
+        """
+        return ()
 
-    reading: Reading
-    source: Listing
-    value: str
-    scope: Frame
-    origin: Site
-    place: int = 0
+    @abstractmethod
+    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+        """Types of the outputs.
+
+        Raises:
+            Fault: the inputs do not fit.
+        """
+
+    @abstractmethod
+    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+        """The meaning, in NumPy, in evaluation mode. Symbolic dims in fields are numbers here
+        (`substitute`)."""
+
+    def magnitudes(
+        self, operands: Sequence[Array | None], results: Sequence[Array]
+    ) -> Sequence[Array | float]:
+        """For each result, and broadcast to it, the size of the numbers that it is computed
+        through: a backend that computes it right may be off by some rounding steps of these.
+        They are the results' own unless an op goes through larger numbers to smaller ones: a
+        sum whose terms cancel, a sigmoid near 0 made of terms near 1."""
+        return [np.abs(array) for array in results]
 
     @property
-    def index(self) -> Hint | None:
-        """How the place of the item was written."""
-        return self.origin.hint.get("index")
+    def bodies(self) -> tuple[Graph, ...]:
+        """The graphs that it runs."""
+        return ()
+
+    def turns(self, inputs: Types) -> Dim:
+        """How often it runs them, as far as that is known beforehand."""
+        return Dim.of(1)
+
+    def target_range(self, inputs: Types) -> TargetRange | None:
+        """What the target of a loss, its second operand, may hold beyond its type and `domains`;
+        None where that is anything."""
+        return None
+
+    def find_limits(self, operands: Sequence[Limits]) -> Limits:
+        """What every entry of its results lies between, by the limits of its operands."""
+        if self.moves and operands:
+            return min(low for low, _ in operands), max(high for _, high in operands)
+        return self.limits
+
+    def domains(self, inputs: Types) -> Mapping[int, Domain]:
+        """What operands may hold that take more than their type says, by position: places of a
+        table, divisors."""
+        return {}
+
+    def compute(self, *numbers: float) -> float:
+        """The meaning on compile-time numbers, for ops with `scalar`: ints stay ints where the
+        result is whole by nature, bools come from comparisons."""
+        (result,) = self.evaluate(*(np.asarray(n) for n in numbers))
+        return result.item()  # type: ignore[no-any-return]
+
+    def over_rows(self, operands: Types, rows: Dim) -> Op | None:
+        """The op that does to `rows` stacked rows what this one does to a row of these types.
+
+        Every operand gets a new leading axis of size `rows`; so axes counted from the front
+        move by one, axes counted from the end stay. None: it cannot be applied to every row at
+        once, or its meaning per row would change.
+
+        Ranks are aligned beforehand by the caller. Where `broadcasts` is set, operands that
+        have rows need the rank of the longest operand: `[rows, 3]` beside `[rows, 8, 3]` is
+        reshaped to `[rows, 1, 3]` (`row_ranks` says which rank each needs). Operands of such
+        an op that are the same for all rows (constants) are left as they are; any other op
+        needs them expanded to `[rows, ...]` first.
+        """
+        return self if self.broadcasts else None
+
+    def row_ranks(self, operands: Types) -> tuple[int, ...]:
+        """The rank, without the axis of rows, that each operand needs under `over_rows`; axes
+        of size 1 are put right behind the rows."""
+        ranks = [t.rank if t is not None else 0 for t in operands]
+        return (max(ranks, default=0),) * len(ranks) if self.broadcasts else tuple(ranks)
+
+    def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        """Multiply-accumulate operations of one application (0 for memory movement)."""
+        return Dim.of(0)
+
+    def scratch(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
+        """Entries of the tensor that it makes on the way, where that may be far larger than its
+        operands and results are: the scores of attention."""
+        return Dim.of(0)
+
+    def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
+        """Which entries of the tensors' axes are the same channel, for structured pruning. An
+        axis that is not named cannot be cut."""
+        return Coupling(tie_broadcast(inputs, outputs[0])) if self.broadcasts else Coupling()
+
+    def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
+        """The op once only some entries of its tensors are left, as `couple` allows."""
+        return self
+
+    @abstractmethod
+    def torch(self, node: Node) -> Spelling:
+        """The PyTorch spelling of a node of this op."""
+
+    @abstractmethod
+    def onnx(
+        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
+    ) -> Sequence[Any]:
+        """Writes the node with `build` and returns one ONNX value per output."""
+
+    def substitute(self, sizes: Mapping[str, int | Dim]) -> Self:
+        """The op with symbols replaced in every field that holds dims."""
+        changed = {}
+        for item in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            new = _substitute(value, sizes)
+            if new is not value:
+                changed[item.name] = new
+        return replace(self, **changed) if changed else self  # type: ignore[type-var]
+
+
+def _substitute(value: object, sizes: Mapping[str, int | Dim]) -> object:
+    if isinstance(value, Dim):
+        return value.substitute(sizes) if value.symbols & sizes.keys() else value
+    if isinstance(value, tuple):
+        new = tuple(_substitute(item, sizes) for item in value)
+        return new if any(a is not b for a, b in zip(new, value, strict=True)) else value
+    if isinstance(value, Substitutable):
+        return value.substitute(sizes)
+    return value
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from compiler.ir.graph import Graph, Listing, Pick, Site
+from compiler.ir.frame import Listing, Pick, Site
+from compiler.ir.graph import Graph
 
 Record = Listing | Pick
 

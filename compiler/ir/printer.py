@@ -7,19 +7,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from compiler.ir.graph import (
-    NO_DEFAULT,
-    Argument,
-    Frame,
-    Graph,
-    Listed,
-    Listing,
-    Node,
-    Parameter,
-    Pick,
-    Site,
-    Turn,
-)
+from compiler.ir.frame import Argument, Frame, Listed, Listing, Pick, Site, Turn
+from compiler.ir.graph import Graph, Node, Parameter
 from compiler.ir.hint import (
     Hint,
     HintBinary,
@@ -37,6 +26,7 @@ from compiler.ir.listings import Record, find_listings
 from compiler.report.source import Span
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
+from compiler.vocabulary.no_default import NO_DEFAULT
 
 
 def print_graph(graph: Graph) -> str:

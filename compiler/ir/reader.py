@@ -12,26 +12,18 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedInput
 
 import grammar
+from compiler.ir.frame import Argument, Frame, Listed, Listing, Pick, Reading, Site, Turn, TurnName
 from compiler.ir.graph import (
-    NO_DEFAULT,
     Alias,
-    Argument,
     Assertion,
     Condition,
     Decision,
-    Frame,
     Graph,
     Input,
-    Listed,
-    Listing,
     Node,
+    Op,
     Output,
     Parameter,
-    Pick,
-    Reading,
-    Site,
-    Turn,
-    TurnName,
     Value,
 )
 from compiler.ir.hint import Hint
@@ -47,29 +39,28 @@ from compiler.ir.literals import (
     read_value_name,
     read_word,
 )
-from compiler.ops.base import OPS
-from compiler.ops.registry import load_ops
 from compiler.report.source import Source, Span
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.initializers import INITIALIZERS
+from compiler.vocabulary.no_default import NO_DEFAULT
+from compiler.vocabulary.signature import Registry
 
 Branch = Tree[Token]
 
 
-def read_graph(text: str, *sources: Source) -> Graph:
-    """The graph a text stands for. `sources` are what its spans point into, the spec first;
-    what stands in others has no span.
+def read_graph(text: str, ops: Registry[Op], *sources: Source) -> Graph:
+    """The graph a text stands for, of these ops. `sources` are what its spans point into, the
+    spec first; what stands in others has no span.
 
     Raises:
         GraphSyntaxError: the text is not in the textual form, or names what does not exist.
     """
-    load_ops()
     try:
         tree = _parser().parse(text)
     except UnexpectedInput as error:
         context = error.get_context(text).rstrip()
         raise GraphSyntaxError(f"line {error.line}: unexpected text\n{context}") from error
-    return _Reader(sources).graph(_child(tree, "graph"))
+    return _Reader(ops, sources).graph(_child(tree, "graph"))
 
 
 @cache
@@ -81,7 +72,8 @@ def _parser() -> Lark:
 class _Reader:
     """Reads lines in order: frames and values are known before they are used."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, ops: Registry[Op], sources: Sequence[Source]) -> None:
+        self.ops = ops
         self.sources = {source.path: source for source in sources}
         self.spec = sources[0] if sources else None
         self.frames: dict[str, Frame] = {}
@@ -191,7 +183,7 @@ class _Reader:
 
     def node(self, tree: Branch, values: dict[str, Value]) -> Node:
         name = _word(_child(tree, "word"), depth=0)
-        cls = OPS.get(name)
+        cls = self.ops.get(name)
         if cls is None:
             raise GraphSyntaxError(f"there is no op {name}")
         operands = _child(tree, "operands").children

@@ -9,10 +9,12 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 
 from compiler.ir.graph import Node
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import NOT_NEGATIVE, Array
 from compiler.ops.axes import need_float
-from compiler.ops.base import NOT_NEGATIVE, OPS, Array, OnnxBuilder
 from compiler.ops.elementwise import Function, erf
 from compiler.ops.layers import given, refuse_option, widen
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.spelling import Call, In, Leaf, Spelling, Term

@@ -10,9 +10,11 @@ import numpy as np
 
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Limits, Types
 from compiler.ops.axes import need_number, operand_type
-from compiler.ops.base import NOT_NEGATIVE, OPS, UNLIMITED, Array, Limits, OnnxBuilder, Types
 from compiler.ops.broadcasting import Elementwise, cast, cast_operands, pair_terms, promoted
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import WrongDtype

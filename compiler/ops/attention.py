@@ -9,10 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
-from compiler.ops.axes import need_float, need_rank, operand_type, places
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
-from compiler.ops.coupling import (
+from compiler.ir.coupling import (
     Coupling,
     CutTensor,
     Factors,
@@ -22,9 +19,14 @@ from compiler.ops.coupling import (
     source,
     tie_broadcast,
 )
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
+from compiler.ops.axes import need_float, need_rank, operand_type, places
 from compiler.ops.creation import LARGEST, write_full
 from compiler.ops.layers import find_place, given, known, widen
 from compiler.ops.magnitudes import grow
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.attention_and_losses import (

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from compiler.ops.base import OnnxBuilder, Types
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Types
 from compiler.report.diagnostics import Fault, Label, Where
 from compiler.report.messages.tensor_operands import SizeUnknown, WrongDtype
 from compiler.report.messages.tensor_shapes import NoSuchAxis, RepeatedAxis, WrongRank

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import operand_type
-from compiler.ops.base import Array, Assume, OnnxBuilder, Op, Types
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_shapes import ShapesDoNotBroadcast
 from compiler.types.dims import Dim, equal

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from compiler.ir.graph import Node
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import UNLIMITED, Array, Limits, Types
 from compiler.ops.axes import need_bool, need_number, operand_type
-from compiler.ops.base import OPS, UNLIMITED, Array, Limits, OnnxBuilder, Types
 from compiler.ops.broadcasting import (
     Elementwise,
     array_type,
@@ -21,6 +22,7 @@ from compiler.ops.broadcasting import (
     promoted,
 )
 from compiler.ops.layers import need_held
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import BadOption

@@ -10,7 +10,9 @@ from typing import Any, final
 import numpy as np
 
 from compiler.ir.domain import Domain
-from compiler.ir.graph import Node
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Assume, Limits, Types
 from compiler.ir.target_range import PROBABILITY, TargetRange
 from compiler.ops.axes import (
     axes_constant,
@@ -22,20 +24,10 @@ from compiler.ops.axes import (
     squeeze,
     unsqueeze,
 )
-from compiler.ops.base import (
-    NOT_NEGATIVE,
-    OPS,
-    UNLIMITED,
-    Array,
-    Assume,
-    Limits,
-    OnnxBuilder,
-    Op,
-    Types,
-)
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import find_place, given, input_type, need_rate, refuse_option, widen
 from compiler.ops.losses import Reduction, match_shapes, spell_numbers, write_number, write_sum
+from compiler.ops.registry import OPS
 from compiler.ops.softmax import log_softmax
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from compiler.ir.graph import Node
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Types
 from compiler.ops.axes import need_bool, operand_type
-from compiler.ops.base import OPS, Array, OnnxBuilder, Types
 from compiler.ops.broadcasting import (
     Elementwise,
     cast_operands,
@@ -18,6 +19,7 @@ from compiler.ops.broadcasting import (
     promote_types,
     promoted,
 )
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand

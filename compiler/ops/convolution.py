@@ -9,10 +9,11 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.coupling import Coupling, CutTensor, couple_convolution, cut_groups
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types, Weight
 from compiler.ops.axes import need_float, operand_type
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
-from compiler.ops.coupling import Coupling, CutTensor, couple_convolution, cut_groups
 from compiler.ops.layers import (
     given,
     input_type,
@@ -27,6 +28,7 @@ from compiler.ops.layers import (
     widen,
 )
 from compiler.ops.magnitudes import measure_terms
+from compiler.ops.registry import OPS
 from compiler.ops.windows import (
     Padding,
     Sizes,

@@ -9,13 +9,15 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.coupling import Coupling, CutTensor, cut_shape, result, tie_same
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import UNLIMITED, Array, Assume, Limits, Types
 from compiler.ops.axes import operand_type
-from compiler.ops.base import OPS, UNLIMITED, Array, Assume, Limits, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast, literal_dtype
 from compiler.ops.choosing import torch_dtype
-from compiler.ops.coupling import Coupling, CutTensor, cut_shape, result, tie_same
 from compiler.ops.layers import need_held, refuse_option
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import BadOption

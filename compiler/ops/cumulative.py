@@ -9,14 +9,16 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.coupling import Coupling, tie_same
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import axes_constant, operand_type, resolve_axis, shift_axis, unsqueeze
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
-from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.creation import LARGEST, write_full
 from compiler.ops.magnitudes import measure_terms
 from compiler.ops.reduction import write_products
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType

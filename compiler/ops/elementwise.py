@@ -11,9 +11,11 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from compiler.ir.graph import Node
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import NOT_NEGATIVE, Array, Types
 from compiler.ops.axes import need_number, operand_type
-from compiler.ops.base import NOT_NEGATIVE, OPS, Array, OnnxBuilder, Types
 from compiler.ops.broadcasting import Elementwise, cast
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand

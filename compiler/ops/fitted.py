@@ -8,11 +8,13 @@ from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types, Weight
 from compiler.ops.axes import need_number, operand_type
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import given, input_type, need_known
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType

@@ -8,14 +8,16 @@ from typing import Any, Self, final
 
 import numpy as np
 
+from compiler.ir.coupling import Coupling, result, source
 from compiler.ir.domain import Domain
-from compiler.ir.graph import Node
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import need_index, operand_type, places, resolve_axis, shift_axis, unsqueeze
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import spell_cast
-from compiler.ops.coupling import Coupling, result, source
 from compiler.ops.creation import LARGEST
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import (

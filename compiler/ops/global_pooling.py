@@ -8,12 +8,14 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.coupling import Coupling, tie_same
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import axes_constant, need_float, operand_type
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
-from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.layers import find_place, given, input_type, known, need_least, widen
 from compiler.ops.magnitudes import measure_terms
+from compiler.ops.registry import OPS
 from compiler.ops.windows import Sizes, need_layout, spell_sizes, spread
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault

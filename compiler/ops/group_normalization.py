@@ -8,10 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
-from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
-from compiler.ops.coupling import (
+from compiler.ir.coupling import (
     Coupling,
     CutTensor,
     cut_groups,
@@ -20,6 +17,10 @@ from compiler.ops.coupling import (
     tie_channels,
     tie_same,
 )
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types, Weight
+from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
 from compiler.ops.layers import (
     given,
     input_type,
@@ -46,6 +47,7 @@ from compiler.ops.normalization import (
     write_affine,
     write_normalized,
 )
+from compiler.ops.registry import OPS
 from compiler.ops.windows import need_layout
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault

@@ -8,11 +8,13 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.coupling import Coupling, Factors, inner, result, source, tie_same
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import need_float, need_rank, operand_type, places, resolve_axis, shift_axis
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.choosing import torch_dtype
-from compiler.ops.coupling import Coupling, Factors, inner, result, source, tie_same
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import BadOption, SizesDisagree

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from compiler.ops.base import Array
+from compiler.ir.operands import Array
 from compiler.records import dataclass
 
 CUBIC = -0.75

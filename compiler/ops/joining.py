@@ -8,8 +8,11 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
-from compiler.ops import coupling
+from compiler.ir import coupling
+from compiler.ir.coupling import Coupling, CutTensor, result, source
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import (
     known_size,
     need_rank,
@@ -19,9 +22,8 @@ from compiler.ops.axes import (
     shift_axis,
     unsqueeze,
 )
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast_operands, promote_types, promoted
-from compiler.ops.coupling import Coupling, CutTensor, result, source
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import BadOption, UnevenSplit

@@ -7,9 +7,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.graph import Node, Op
+from compiler.ir.operands import Array, Types, Weight
 from compiler.ops.axes import operand_type
-from compiler.ops.base import Array, Op, Types, Weight
 from compiler.report.diagnostics import Fault, Label, Where
 from compiler.report.messages.layers import (
     ChannelsDoNotMatch,

@@ -8,11 +8,12 @@ from typing import Any, final
 
 import numpy as np
 
+from compiler.ir.coupling import Coupling, CutTensor, Reading, result, source, tie_same
 from compiler.ir.domain import Domain
-from compiler.ir.graph import Node
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types, Weight
 from compiler.ops.axes import need_float, need_index, need_rank, operand_type
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
-from compiler.ops.coupling import Coupling, CutTensor, Reading, result, source, tie_same
 from compiler.ops.layers import (
     given,
     input_type,
@@ -25,6 +26,7 @@ from compiler.ops.layers import (
     widen,
 )
 from compiler.ops.magnitudes import measure_terms
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.dims import Dim, product
 from compiler.types.tensor import DType, TensorType

@@ -7,14 +7,16 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.coupling import Coupling, Port, Reading, result, source, tie_broadcast
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import need_number, need_rank, operand_type, places
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import broadcast_shapes, cast, cast_operands
 from compiler.ops.choosing import spell_cast
-from compiler.ops.coupling import Coupling, Port, Reading, result, source, tie_broadcast
 from compiler.ops.magnitudes import measure_terms
 from compiler.ops.reduction import write_whole_sum
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import BadEquation, DtypesDiffer, SizesDisagree

@@ -8,11 +8,13 @@ from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Types
 from compiler.ops.axes import need_prediction, operand_type, places
-from compiler.ops.base import NOT_NEGATIVE, OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import given, input_type, refuse_option, widen
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.attention_and_losses import TargetDoesNotFit

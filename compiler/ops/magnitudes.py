@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from compiler.ops.base import Array, Op
+from compiler.ir.graph import Op
+from compiler.ir.operands import Array
 
 BLOCK = 256
 """Terms whose sum rounds no worse than any other op: kernels add some of them side by side."""

@@ -7,20 +7,11 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.coupling import Coupling, result, source, tie_channels, tie_same
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Limits, Types, Weight
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
-from compiler.ops.base import (
-    NOT_NEGATIVE,
-    OPS,
-    Array,
-    Assume,
-    Limits,
-    OnnxBuilder,
-    Op,
-    Types,
-    Weight,
-)
-from compiler.ops.coupling import Coupling, result, source, tie_channels, tie_same
 from compiler.ops.layers import (
     given,
     input_type,
@@ -34,6 +25,7 @@ from compiler.ops.layers import (
     widen,
 )
 from compiler.ops.magnitudes import measure_norm
+from compiler.ops.registry import OPS
 from compiler.ops.windows import need_layout
 from compiler.records import dataclass
 from compiler.types.tensor import DType, TensorType

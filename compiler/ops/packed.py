@@ -7,9 +7,10 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types, Weight
 from compiler.ops.axes import need_float, need_rank, operand_type
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.layers import (
     given,
     input_type,
@@ -21,6 +22,7 @@ from compiler.ops.layers import (
     refuse_option,
 )
 from compiler.ops.magnitudes import grow
+from compiler.ops.registry import OPS
 from compiler.ops.stored import need_bits
 from compiler.records import dataclass
 from compiler.types.dims import Dim

@@ -8,12 +8,14 @@ from typing import Any, Literal, Self, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.coupling import Coupling, CutTensor, Part, result, source, tie_same
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import axes_constant, need_float, operand_type, places
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
-from compiler.ops.coupling import Coupling, CutTensor, Part, result, source, tie_same
 from compiler.ops.layers import known, need_held, refuse_option
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import BadOption

@@ -9,21 +9,14 @@ import numpy as np
 
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Assume, Limits, Types
 from compiler.ir.target_range import PROBABILITY, TargetRange
 from compiler.ops.activation import softplus
 from compiler.ops.axes import need_rank, operand_type
-from compiler.ops.base import (
-    NOT_NEGATIVE,
-    OPS,
-    UNLIMITED,
-    Array,
-    Assume,
-    Limits,
-    OnnxBuilder,
-    Types,
-)
 from compiler.ops.layers import find_place
 from compiler.ops.losses import PairLoss, Reduction, spell_numbers, write_number
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.attention_and_losses import ClassWeightsDoNotFit

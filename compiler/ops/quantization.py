@@ -7,10 +7,12 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types, Weight
 from compiler.ops.axes import need_float, operand_type, resolve_axis
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
 from compiler.ops.layers import given, input_type, need_known, need_weights, owns_weights
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers import Ones, Zeros

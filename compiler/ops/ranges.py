@@ -8,12 +8,14 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.creation import LARGEST
 from compiler.ops.layers import need_held
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import BadOption

@@ -9,7 +9,10 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.coupling import Coupling, Reading, result, source
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Assume, Limits, Types
 from compiler.ops.axes import (
     axes_constant,
     count_axes,
@@ -20,20 +23,9 @@ from compiler.ops.axes import (
     shift_axis,
     unsqueeze,
 )
-from compiler.ops.base import (
-    NOT_NEGATIVE,
-    OPS,
-    UNLIMITED,
-    Array,
-    Assume,
-    Limits,
-    OnnxBuilder,
-    Op,
-    Types,
-)
 from compiler.ops.broadcasting import cast
-from compiler.ops.coupling import Coupling, Reading, result, source
 from compiler.ops.magnitudes import measure_terms
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import BadOption

@@ -1,4 +1,4 @@
-"""Fills the registry of ops: importing a family is what registers its classes."""
+"""The registry of ops: importing a family is what registers its classes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 import compiler.ops as package
-from compiler.ops.base import OPS, Op
+from compiler.ir.graph import Op
 from compiler.vocabulary.signature import Registry
+
+OPS: Registry[Op] = Registry("op")
+"""Every primitive op; full once `load_ops` has imported the families."""
 
 
 @cache

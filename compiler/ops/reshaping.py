@@ -8,12 +8,14 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.coupling import Coupling, CutTensor, cut_shape, factor_shapes
+from compiler.ir.graph import Node, Op
 from compiler.ir.hint import hint_names
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import operand_type, places, resolve_axis, shift_axis
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
-from compiler.ops.coupling import Coupling, CutTensor, cut_shape, factor_shapes
 from compiler.ops.items import Rest, ShapeItem
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import BadOption

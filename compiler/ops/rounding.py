@@ -7,9 +7,11 @@ from typing import Any, final
 
 import numpy as np
 
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import NOT_NEGATIVE, Array, Types
 from compiler.ops.axes import need_float
-from compiler.ops.base import NOT_NEGATIVE, OPS, Array, OnnxBuilder, Types
 from compiler.ops.elementwise import Function
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.tensor import DType, TensorType
 

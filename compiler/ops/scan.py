@@ -9,8 +9,10 @@ from typing import Any, Self, final
 import numpy as np
 
 from compiler.ir.evaluate import evaluate
-from compiler.ir.graph import Graph, Input, Node, Output, Value
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
+from compiler.ir.graph import Graph, Input, Node, Op, Output, Value
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType

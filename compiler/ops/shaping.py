@@ -8,7 +8,10 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.coupling import Coupling, CutTensor, cut_shape, tie_moved, tie_same
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import (
     axes_constant,
     count_axes,
@@ -20,8 +23,7 @@ from compiler.ops.axes import (
     squeeze,
     unsqueeze,
 )
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
-from compiler.ops.coupling import Coupling, CutTensor, cut_shape, tie_moved, tie_same
+from compiler.ops.registry import OPS
 from compiler.ops.reshaping import shape_text
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault

@@ -7,11 +7,12 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.coupling import Coupling, Part, result, source, tie_channels, tie_same
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Types, Weight
 from compiler.ops.activation import Activation, sigmoid, softplus, write_number
 from compiler.ops.axes import need_float, need_rank, operand_type, resolve_axis, shift_axis
-from compiler.ops.base import NOT_NEGATIVE, OPS, Array, Assume, OnnxBuilder, Op, Types, Weight
-from compiler.ops.coupling import Coupling, Part, result, source, tie_channels, tie_same
 from compiler.ops.layers import (
     find_place,
     given,
@@ -22,6 +23,7 @@ from compiler.ops.layers import (
     refuse_option,
     widen,
 )
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.layers import HalvesDiffer

@@ -8,11 +8,13 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.coupling import Coupling, tie_same
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import need_float, operand_type, resolve_axis, shift_axis
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
-from compiler.ops.coupling import Coupling, tie_same
 from compiler.ops.layers import given, widen
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType

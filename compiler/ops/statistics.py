@@ -10,7 +10,10 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
+from compiler.ir.coupling import Coupling, Reading, source, tie_moved, tie_same
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import (
     axes_constant,
     count_axes,
@@ -20,11 +23,10 @@ from compiler.ops.axes import (
     resolve_axis,
     shift_axis,
 )
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import cast
-from compiler.ops.coupling import Coupling, Reading, source, tie_moved, tie_same
 from compiler.ops.normalization import center, subtract_mean
 from compiler.ops.reduction import Reduction, reduce_axes
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import BadOption

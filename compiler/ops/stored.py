@@ -8,12 +8,14 @@ from typing import Any, final
 import numpy as np
 
 from compiler.ir.domain import Domain
-from compiler.ir.graph import Node
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import need_float, need_rank, operand_type
-from compiler.ops.base import OPS, Array, Assume, OnnxBuilder, Op, Types
 from compiler.ops.broadcasting import broadcast_shapes
 from compiler.ops.choosing import spell_cast
 from compiler.ops.layers import given, need_least, refuse_option
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import WrongDtype

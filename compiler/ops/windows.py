@@ -8,8 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from compiler.ir.graph import NO_DEFAULT
-from compiler.ops.base import Array, Assume
+from compiler.ir.operands import Array, Assume
 from compiler.ops.layers import refuse_option
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault, Label
@@ -22,6 +21,7 @@ from compiler.report.messages.windows import (
 )
 from compiler.types.dims import Dim, at_most, product
 from compiler.types.tensor import TensorType
+from compiler.vocabulary.no_default import NO_DEFAULT
 from compiler.vocabulary.spelling import Leaf
 
 Sizes = int | tuple[int, ...]

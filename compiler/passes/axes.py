@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from compiler.ir.graph import Node, Value
+from compiler.ir.graph import Node, Op, Value
 from compiler.ops.attention import ScaledDotProductAttention
-from compiler.ops.base import Op
 from compiler.ops.group_normalization import RmsNorm
 from compiler.ops.joining import Chunk, Concat, Split
 from compiler.ops.linear import Dense, Embedding

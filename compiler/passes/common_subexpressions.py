@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import final
 
-from compiler.ir.graph import Frame, Graph, Node, Value
-from compiler.ops.base import Op
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Graph, Node, Op, Value
 from compiler.passes.base import Context, Pass
 from compiler.passes.rewrite import Rewriter
 

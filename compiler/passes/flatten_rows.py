@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import final
 
-from compiler.ir.graph import Graph, Node, Site, Value
-from compiler.ops.base import Op
+from compiler.ir.frame import Site
+from compiler.ir.graph import Graph, Node, Op, Value
 from compiler.ops.joining import Chunk, Concat, Split
 from compiler.ops.linear import Dense
 from compiler.ops.packed import DynamicDense, PackedDense

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.ir.graph import Graph, Node, Output, Parameter, Site, Value
+from compiler.ir.frame import Site
+from compiler.ir.graph import Graph, Node, Output, Parameter, Value
 from compiler.ops.choosing import Cast
 from compiler.ops.creation import Constant
 from compiler.report.diagnostics import Fault

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from compiler.ir.graph import Condition, Graph, Node, Parameter, Value
-from compiler.ops.base import Op
+from compiler.ir.graph import Condition, Graph, Node, Op, Parameter, Value
 from compiler.passes.base import Array
 from compiler.passes.scaled import ScaledArray
 from compiler.types.dims import Dim

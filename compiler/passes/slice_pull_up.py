@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import final
 
-from compiler.ir.graph import Graph, Node, Site, Value
-from compiler.ops.base import Op
+from compiler.ir.frame import Site
+from compiler.ir.graph import Graph, Node, Op, Value
 from compiler.ops.indexing import FULL, Index
 from compiler.ops.reshaping import Reshape
 from compiler.passes.axes import cut_op, trace_axis

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from compiler.ir.graph import Node
 from compiler.ir.weights import match_paths
-from compiler.program import Train, TrainedNet
+from compiler.program.train import Train, TrainedNet
 from compiler.report.diagnostics import Message
 from compiler.report.messages.training import OneValuePerChannel
 

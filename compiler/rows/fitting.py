@@ -8,7 +8,7 @@ from dataclasses import replace
 from compiler.data.statistics import Statistic
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Output
-from compiler.ops.base import Array
+from compiler.ir.operands import Array
 from compiler.ops.fitted import Fitted
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode

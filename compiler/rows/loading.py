@@ -7,8 +7,8 @@ from pathlib import Path
 
 from compiler.ir.evaluate import bind_sizes, evaluate
 from compiler.ir.memory import need_columns
-from compiler.ops.base import Array
-from compiler.program import DataSet
+from compiler.ir.operands import Array
+from compiler.program.data import DataSet
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Fault, Label
 from compiler.report.messages.columns import EmptySplit, TooFewRows

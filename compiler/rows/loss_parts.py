@@ -12,7 +12,7 @@ from compiler.ops.arithmetic import Add, Div, Mul, Neg, Sub
 from compiler.ops.choosing import Cast
 from compiler.ops.class_losses import ClassLoss
 from compiler.ops.creation import Constant
-from compiler.program import MetricUse, Train
+from compiler.program.train import MetricUse, Train
 from compiler.records import dataclass
 from compiler.training.batch_mean import BatchMean, Counting, Part
 from compiler.writing.names import free_name

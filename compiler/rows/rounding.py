@@ -11,9 +11,9 @@ import numpy as np
 from compiler.data.narrowing import find_lost
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Node, Output, Value
+from compiler.ir.operands import Array
 from compiler.ir.subgraph import extract_subgraph
-from compiler.ops.base import Array
-from compiler.program import Train
+from compiler.program.train import Train
 from compiler.report.diagnostics import Message
 from compiler.report.messages.columns import RoundedAway
 from compiler.rows.limits import takes_entries

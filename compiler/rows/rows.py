@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compiler.ir.builder import Builder
-from compiler.ir.graph import Graph, Node, Site, Value
-from compiler.ops.base import Op
+from compiler.ir.frame import Site
+from compiler.ir.graph import Graph, Node, Op, Value
 from compiler.ops.reshaping import Reshape
 from compiler.ops.shaping import Expand
 from compiler.records import dataclass

@@ -9,11 +9,11 @@ import numpy as np
 
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Output, Value
+from compiler.ir.operands import Array
 from compiler.ir.subgraph import extract_subgraph
 from compiler.ir.target_range import CLOSE, TargetRange
-from compiler.ops.base import Array
 from compiler.ops.class_losses import ClassLoss
-from compiler.program import MetricUse, Train
+from compiler.program.train import MetricUse, Train
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.messages.columns import LabelOutOfRange, NothingCounts

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from compiler.ir.graph import Graph, Node
-from compiler.ops.base import Array
-from compiler.program import Train
+from compiler.ir.operands import Array
+from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Message, Sink
 from compiler.report.messages.columns import FewOfAClass, NotANumber, NothingToFit
 from compiler.rows.batches import find_thin_norms

@@ -10,9 +10,9 @@ import typing
 from functools import cache
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from compiler.ir.graph import NO_DEFAULT
 from compiler.records import dataclass
 from compiler.types.tensor import DType
+from compiler.vocabulary.no_default import NO_DEFAULT
 
 Direction = Literal["higher", "lower"]
 """Which of two figures is the better one."""

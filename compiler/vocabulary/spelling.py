@@ -5,8 +5,8 @@ The backend explains each leaf (a constructor argument, a literal, a width) befo
 
 from __future__ import annotations
 
-from compiler.ir.graph import NO_DEFAULT
 from compiler.records import dataclass
+from compiler.vocabulary.no_default import NO_DEFAULT
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from compiler.program import Program
+from compiler.program.program import Program
 from weft.cli.crash import VARIABLE
 from weft.cli.main import CRASHED, run_command
 

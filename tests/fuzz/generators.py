@@ -16,7 +16,8 @@ from compiler.ops.registry import load_ops
 from compiler.report.diagnostics import MESSAGES
 from compiler.report.messages import load_messages
 from compiler.types.units import UNITS
-from grammar.table import GRAMMAR, load_table
+from grammar.sources import GRAMMAR
+from grammar.table import load_table
 from tests.fuzz.hostile import make_hostile
 from tests.fuzz.programs import make_program
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from compiler.driver import check_source
-from compiler.program import Program
+from compiler.program.program import Program
 from compiler.report.diagnostics import Sink
 from compiler.report.render import render, render_json
 from compiler.report.source import Source

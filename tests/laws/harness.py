@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from backends.verification.tolerance import ROUNDINGS, STEP
-from compiler.ir.graph import Frame, Node, Site, Value
-from compiler.ops.base import Array, Op
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Node, Op, Value
+from compiler.ir.operands import Array
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 

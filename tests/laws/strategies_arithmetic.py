@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from compiler.ops.base import OPS, Array
+from compiler.ir.operands import Array
 from compiler.ops.choosing import Cast, Clip, Where
+from compiler.ops.registry import OPS
 from compiler.types.tensor import DType
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from compiler.ops.base import OPS
 from compiler.ops.creation import Constant, Full, OnesLike, ZerosLike
 from compiler.ops.ranges import Arange, Linspace
+from compiler.ops.registry import OPS
 from compiler.ops.sizes import Size
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from compiler.ops.base import OPS
+from compiler.ops.registry import OPS
 from tests.laws.harness import Case, cases, draw_numbers, draw_shape, make_case
 from tests.laws.strategies_arithmetic import NUMBERS
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from compiler.ops.base import Array
+from compiler.ir.operands import Array
 from compiler.ops.gathering import Gather, OneHot, Put, TakeAlong
 from compiler.ops.indexing import Index
 from compiler.ops.items import IndexItem, NewAxis, Rest, SliceItem, TensorIndex

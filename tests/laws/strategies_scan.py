@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from compiler.ir.builder import Builder
-from compiler.ir.graph import Frame, Graph, Site
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Graph
 from compiler.ops.arithmetic import Add, Mul
 from compiler.ops.scan import Scan
 from compiler.types.tensor import TensorType

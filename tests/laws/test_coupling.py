@@ -13,11 +13,12 @@ from compiler.compression.pruning.axes import collect_axes
 from compiler.compression.pruning.cutting import Cutter
 from compiler.compression.pruning.entries import EntryTable
 from compiler.compression.pruning.groups import Channels
-from compiler.ir.graph import Frame, Graph, Node, Site, Value
-from compiler.ops.base import OPS, Array
-from compiler.ops.coupling import CutTensor
+from compiler.ir.coupling import CutTensor
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Graph, Node, Value
+from compiler.ir.operands import Array
 from compiler.ops.group_normalization import GroupNorm
-from compiler.ops.registry import load_ops
+from compiler.ops.registry import OPS, load_ops
 from tests.laws.harness import LAWS, Applied, Case, apply_op, load_cases
 
 load_ops()

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.onnx_graph.kernels import NO_DOUBLE, ONLY_SINGLE
-from compiler.ops.base import OPS, Op
+from compiler.ir.graph import Op
 from compiler.ops.quantization import FakeQuantize
-from compiler.ops.registry import load_ops
+from compiler.ops.registry import OPS, load_ops
 from compiler.report.diagnostics import CompileError, Fault
 from compiler.report.messages.lowering import KernelMissing
 from compiler.types.dims import Dim

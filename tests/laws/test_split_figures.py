@@ -11,9 +11,8 @@ import pytest
 
 from compiler.driver import check
 from compiler.ir.evaluate import evaluate
-from compiler.ops.base import OPS
-from compiler.ops.registry import load_ops
-from compiler.program import MetricUse, Train
+from compiler.ops.registry import OPS, load_ops
+from compiler.program.train import MetricUse, Train
 from compiler.report.diagnostics import Sink
 from compiler.rows.loss_parts import measure_loss
 from tests.metric_code import run_batches

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from backends.pytorch.terms.helpers import HELPERS
-from compiler.ops.base import Array
+from compiler.ir.operands import Array
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType
 from compiler.vocabulary import spelling

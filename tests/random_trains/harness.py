@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from backends.onnx_runtime.session import Device
 from backends.pytorch.run import running, tuning
 from compiler.driver import check
-from compiler.program import Deploy, Program
+from compiler.program.deploy import Deploy
+from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, Message, Severity, Sink
 from compiler.report.render import render
 from compiler.rows.loading import load_data

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from compiler.compression.base import pass_of
 from compiler.compression.contracts import Judgement, Verdict
 from compiler.compression.requirements import find_all
 from compiler.compression.wording import (
@@ -40,7 +41,7 @@ def describe_outcome(outcome: Outcome) -> Section:
 
 def _find_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     own, base = outcome.own, outcome.figures[outcome.base]
-    passes = " -> ".join(describe_pass(step.compression) for step in outcome.variant.steps)
+    passes = " -> ".join(describe_pass(pass_of(step)) for step in outcome.variant.steps)
     yield "passes", passes or "none"
     yield "file", str(outcome.path)
     size, before = own.plain["size"].value, base.plain["size"].value
@@ -150,7 +151,7 @@ def _find_facts(outcome: Outcome) -> dict[str, Any]:
         "variant": outcome.variant.name,
         "base": outcome.base,
         "file": str(outcome.path),
-        "passes": [describe_pass(step.compression) for step in outcome.variant.steps],
+        "passes": [describe_pass(pass_of(step)) for step in outcome.variant.steps],
         "figures": {name: found.facts() for name, found in outcome.figures.items()},
         "latency": dict(outcome.conditions),
         "others": [

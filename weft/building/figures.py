@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.onnx_runtime.session import Device, Session
-from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Measured, Spread
-from compiler.compression.world import Target
 from compiler.ir.cost import is_weight, summarize
 from compiler.ir.graph import Graph, Value
 from compiler.ir.liveness import find_last_uses, find_peak
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.quantization import FakeQuantize
+from compiler.program.variant import Target
 from weft.building.timing import count_threads, draw_inputs, open_on_target, time_undisturbed
 from weft.deployed.measuring import NetOfTrain, Score, choose_inputs, score_rows
 

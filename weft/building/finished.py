@@ -10,8 +10,10 @@ from pathlib import Path
 from backends.onnx_runtime.session import Device
 from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.settings import read_settings
-from compiler.compression.base import WeightedNet
-from compiler.program import Program, Train, Variant
+from compiler.ir.weighted_net import WeightedNet
+from compiler.program.program import Program
+from compiler.program.train import Train
+from compiler.program.variant import Variant
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.contracts import VariantNotBuilt
 from weft.building.artifacts import Workshop

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from backends.onnx_graph.compile import OnnxReport, compile_onnx
 from backends.onnx_graph.metadata import OnnxOptions
-from compiler.compression.base import WeightedNet
-from compiler.elaborate.items.preprocess import join_columns
+from compiler.ir.weighted_net import WeightedNet
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.program import DataSet, Deploy, Variant
+from compiler.program.data import DataSet
+from compiler.program.deploy import Deploy
+from compiler.program.variant import Variant
 from compiler.report.source import Source
+from compiler.rows.preprocess import join_columns
 from weft.deployed.compiling import fit_preprocessing
 from weft.results.cache import hash_text
 

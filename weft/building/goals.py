@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.contracts import evaluate_bound
 from compiler.compression.requirements import isolate
 from compiler.compression.sizes import choose_sizes
-from compiler.compression.world import Goal, World
+from compiler.compression.world import Goal
 from compiler.ir.cost import summarize
-from compiler.program import Figure
+from compiler.ir.weighted_net import WeightedNet
+from compiler.program.requirement import Figure
 from weft.building.figures import count_memory, count_numbers
 
 if TYPE_CHECKING:

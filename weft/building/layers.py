@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.onnx_runtime.profile import profile_kernels
-from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.selecting import layer_path
 from compiler.compression.world import LayerNote, Samples
 from compiler.ir.cost import is_weight, summarize
 from compiler.ir.evaluate import bind_sizes, evaluate
 from compiler.ir.graph import Graph, Node, Parameter
+from compiler.ir.weighted_net import WeightedNet
 from weft.building.figures import Contender
 from weft.building.outcomes import LayerRow
 from weft.building.timing import count_threads, draw_inputs

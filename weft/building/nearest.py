@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.base import CompressionPass, World, pass_of
 from compiler.compression.contracts import Judgement, is_kept
 from compiler.compression.figures import Kind
 from compiler.compression.requirements import isolate
@@ -19,9 +19,9 @@ from compiler.compression.wording import (
     find_kind,
     format_value,
 )
-from compiler.compression.world import World
 from compiler.ir.cost import summarize
-from compiler.program import Figure, Quantity
+from compiler.ir.weighted_net import WeightedNet
+from compiler.program.requirement import Figure, Quantity
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.contracts import ContractFailed
 from compiler.vocabulary.signature import Direction
@@ -117,7 +117,7 @@ def find_nearest(build: VariantBuild, net: WeightedNet, judgement: Judgement) ->
     if isolated is None:
         return "no setting was tried, because the figure does not stand alone on its side"
     figure, relation, _ = isolated
-    if figure.name == "error" and any(s.compression.trains for s in build.variant.steps):
+    if figure.name == "error" and any(pass_of(s).trains for s in build.variant.steps):
         return "no setting was tried, because training moves the outputs as well"
     own, bound = judgement.left, judgement.right
     if figure is not judgement.requirement.left:
@@ -142,7 +142,7 @@ def find_nearest(build: VariantBuild, net: WeightedNet, judgement: Judgement) ->
         except CompileError:
             continue  # a setting that the net does not allow
         if is_kept(relation, found - bound):
-            step = build.variant.steps[index].compression.name
+            step = pass_of(build.variant.steps[index]).name
             shown = describe_found(figure, found)
             return f"`{step}({name}={value:.0%})` {shown}"
     return ""
@@ -179,12 +179,12 @@ def _find_settings(
     for distance in STEPS:
         for index, step in enumerate(build.variant.steps):
             for name, sign in STRONGER.items():
-                value = getattr(step.compression, name, None)
+                value = getattr(pass_of(step), name, None)
                 if not isinstance(value, float):
                     continue
                 moved = value + (sign if shrink else -sign) * distance
                 if 0.02 < moved < 0.98:
-                    changed: Any = replace(step.compression, **{name: round(moved, 2)})  # type: ignore[type-var]
+                    changed: Any = replace(pass_of(step), **{name: round(moved, 2)})  # type: ignore[type-var]
                     yield index, name, round(moved, 2), changed
 
 
@@ -192,7 +192,7 @@ def _try(build: VariantBuild, index: int, changed: CompressionPass, world: World
     """The variant's net with another setting, without its trainings."""
     net = build.base
     for number, step in enumerate(build.variant.steps):
-        compression = changed if number == index else step.compression
+        compression = changed if number == index else pass_of(step)
         if not compression.trains:  # that takes too long
             net = compression.run(net, replace(world, span=step.span, journal=[]))
     return net

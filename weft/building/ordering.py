@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from compiler.program import Program, Train
+from compiler.program.program import Program
+from compiler.program.train import Train
 
 
 def order_trains(program: Program, names: Collection[str | None]) -> tuple[Train, ...]:

@@ -13,7 +13,8 @@ import numpy as np
 from compiler.compression.contracts import Judgement, Measured, Spread
 from compiler.compression.requirements import find_all
 from compiler.compression.world import LayerNote
-from compiler.program import Figure, Variant
+from compiler.program.requirement import Figure
+from compiler.program.variant import Variant
 from compiler.report.diagnostics import Message
 from compiler.system.files import read_json, write_text
 from compiler.vocabulary.signature import Direction

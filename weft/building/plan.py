@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from compiler.compression.requirements import find_all
-from compiler.program import Deploy, Program, Train, Variant
+from compiler.program.deploy import Deploy
+from compiler.program.program import Program
+from compiler.program.train import Train
+from compiler.program.variant import Variant
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import NothingToDo
 from weft.building.ordering import order_trains

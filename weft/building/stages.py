@@ -18,10 +18,12 @@ from backends.pytorch.train.models import START
 from backends.pytorch.train.settings import RESULTS
 from backends.pytorch.train.write import write_training
 from compiler.compression.wording import format_seconds
-from compiler.compression.world import Target
 from compiler.ir.printer import print_graph
 from compiler.loading import find_weights, read_all_weights, read_trained
-from compiler.program import Deploy, Program, Train
+from compiler.program.deploy import Deploy
+from compiler.program.program import Program
+from compiler.program.train import Train
+from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.contracts import LargeOutputError, ThreadsBeyondCores
 from compiler.report.messages.verification import NotVerified

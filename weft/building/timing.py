@@ -15,9 +15,9 @@ from backends.onnx_runtime.measure import Comparison, measure
 from backends.onnx_runtime.session import Device, Session, open_session
 from backends.verification.cases import make_cases
 from compiler.compression.sizes import choose_sizes
-from compiler.compression.world import Target
 from compiler.ir.graph import Graph
 from compiler.ir.sizes import SizeSearch
+from compiler.program.variant import Target
 
 Array = NDArray[Any]
 

@@ -10,13 +10,15 @@ from typing import Any
 from backends.onnx_runtime.session import open_session
 from backends.pytorch.modules import emit_module
 from backends.verification.readback import check_integers
-from compiler.compression.base import WeightedNet
 from compiler.compression.contracts import Measured, Spread, Verdict, judge
 from compiler.compression.requirements import find_all
 from compiler.compression.sizes import choose_sizes
-from compiler.compression.world import Target
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import write_weights
-from compiler.program import Figure, Program, Train, Variant
+from compiler.program.program import Program
+from compiler.program.requirement import Figure
+from compiler.program.train import Train
+from compiler.program.variant import Target, Variant
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.deployments import FigureOfDroppedOutput
 from weft.building.artifacts import Artifact, Workshop

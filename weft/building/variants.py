@@ -15,15 +15,19 @@ from numpy.typing import NDArray
 from backends.onnx_runtime.session import Device
 from backends.pytorch.run.tuning import make_trainer
 from backends.pytorch.train.write import PLAIN, FileWriter
-from compiler.compression.base import CompressionPass, WeightedNet
+from compiler.compression.base import CompressionPass, World, pass_of
 from compiler.compression.effects import find_idleness
 from compiler.compression.low_rank.merging import merge_adapters
 from compiler.compression.wording import describe_requirement
-from compiler.compression.world import Goal, LayerNote, Target, World
+from compiler.compression.world import Goal, LayerNote
 from compiler.ir.printer import print_graph
 from compiler.ir.verify import verify_graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.loading import find_weights, read_trained, refuse_numbers
-from compiler.program import Deploy, Program, Step, Train, Variant
+from compiler.program.deploy import Deploy
+from compiler.program.program import Program
+from compiler.program.train import Train
+from compiler.program.variant import Step, Target, Variant
 from compiler.report.diagnostics import CompileError
 from compiler.vocabulary.signature import write_call
 from weft.building.forms import Form, make_form
@@ -186,7 +190,7 @@ class VariantBuild:
                 net, notes = known
             else:
                 self.echo(stage.name)
-                goals = self.find_goals() if stage.step.compression.reads_goals else ()
+                goals = self.find_goals() if pass_of(stage.step).reads_goals else ()
                 notes = []
                 net = self.run_step(stage, net, goals, notes)
                 facts = {"pass": write_call(stage.step.compression)}
@@ -216,8 +220,8 @@ class VariantBuild:
         contract = [describe_requirement(r) for r in self.variant.requires]
         target = replace(self.target, span=None)
         for number, step in enumerate(self.variant.steps, 1):
-            compression = step.compression
-            following = tuple(later.compression for later in self.variant.steps[number:])
+            compression = pass_of(step)
+            following = tuple(pass_of(later) for later in self.variant.steps[number:])
             read: list[object] = []
             if compression.reads_goals:
                 # Sizes that are searched for are those of the file as it is deployed, and nets
@@ -241,10 +245,10 @@ class VariantBuild:
             world = self.make_world(progress, goals)
             journal = [*self.journal]
             world = replace(world, span=step.span, following=stage.following, journal=journal)
-            made = step.compression.run(net, world)
+            made = pass_of(step).run(net, world)
         verify_graph(made.graph)
         said = world.journal[len(self.journal) :]
-        fault = find_idleness(step.compression, net, made, said, step.span)
+        fault = find_idleness(pass_of(step), net, made, said, step.span)
         if fault is not None:
             raise CompileError([fault])
         notes += said

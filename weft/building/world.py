@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from backends.onnx_runtime.measure import Comparison, pool
 from backends.onnx_runtime.session import Device, Session, open_session
 from backends.verification.cases import make_cases
-from compiler.compression.base import WeightedNet
-from compiler.compression.world import Target
 from compiler.ir.graph import Graph
 from compiler.ir.sizes import SizeSearch
+from compiler.ir.weighted_net import WeightedNet
+from compiler.program.variant import Target
 from compiler.system.files import parse_json, write_text
 from weft.building.forms import Form
 from weft.building.timing import draw_inputs, open_on_target, time_sessions

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from backends.onnx_runtime.session import Device as Place
     from compiler.ir.evaluate import Array
     from compiler.passes.base import Explanation
-    from compiler.program import Program
+    from compiler.program.program import Program
     from weft.deployed.compiling import Target
     from weft.results.generated import GeneratedFiles
 

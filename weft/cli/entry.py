@@ -1,18 +1,11 @@
-"""Entry point of the process. It imports nothing else at first, so that an interrupt while the
+"""Entry point of the process. It imports next to nothing at first, so that an interrupt while the
 modules of a command are brought in ends it as one in the command does."""
 
 from __future__ import annotations
 
 import sys
 
-INTERRUPTED = "weft: interrupted"
-STATUS = 130
-"""The status of a command that was interrupted, as shells give it."""
-
-
-def say_interrupted() -> None:
-    """Says on standard error that an interrupt has ended the command."""
-    print(INTERRUPTED, file=sys.stderr)
+from weft.cli.interrupt import STATUS, say_interrupted
 
 
 def main() -> None:

@@ -18,10 +18,10 @@ from weft.cli.reporting import (
     SpecFile,
     check_file,
     default_folder,
-    need_input,
     say,
     say_lines,
 )
+from weft.deployed.given import need_input
 
 if TYPE_CHECKING:
     from weft.evaluating import Evaluated

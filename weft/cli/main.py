@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from compiler.report.diagnostics import CompileError, did_you_mean
 from compiler.report.messages.files import BadFile, FileUnreadable, OutOfMemory
-from weft.cli.entry import STATUS, say_interrupted
+from weft.cli.interrupt import STATUS, say_interrupted
 from weft.cli.reporting import print_messages, say
 
 MODULES = {

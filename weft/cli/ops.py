@@ -10,8 +10,7 @@ import typer
 from compiler.compression.registry import load_compression
 from compiler.data.registry import load_sources
 from compiler.manual import TITLES, write_entry, write_signature
-from compiler.ops.base import OPS
-from compiler.ops.registry import load_ops
+from compiler.ops.registry import OPS, load_ops
 from compiler.report.diagnostics import CompileError, did_you_mean
 from compiler.report.messages.files import UnknownItem
 from compiler.training.registry import load_training

@@ -12,11 +12,10 @@ from typing import Annotated, TextIO
 import typer
 
 from compiler.driver import FindWords, check
-from compiler.program import Program
+from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, Message, Severity, Sink
-from compiler.report.messages.files import BadAssignment, FileMissing, FileUnreadable
+from compiler.report.messages.files import BadAssignment
 from compiler.report.render import render, render_json
-from compiler.system.files import need_file
 from compiler.writing.python import show
 
 
@@ -88,22 +87,6 @@ def say_lines(text: str) -> None:
 def print_page(text: str, stream: TextIO | None = None) -> None:
     """Prints what is escaped, and maybe coloured, already: diagnostics and pages of Weft's own."""
     print(text, file=stream)
-
-
-def need_input(path: Path, *, build: bool = False) -> None:
-    """Refuses a file of the command line that is not there, or is a pipe, a device or a folder.
-    `build` says that builds leave it in its usual place.
-
-    Raises:
-        CompileError: what it is instead.
-    """
-    try:
-        need_file(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise CompileError([FileMissing(None, str(path), build=build)]) from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise CompileError([FileUnreadable(None, str(path), reason)]) from error
 
 
 def default_folder(file: Path) -> Path:

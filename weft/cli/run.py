@@ -11,7 +11,8 @@ import typer
 
 from compiler.report.diagnostics import CompileError, did_you_mean
 from compiler.report.messages.files import BadInput, NotAnArray, UnknownItem
-from weft.cli.reporting import Device, DeviceOption, OutputFormat, need_input, say, say_lines
+from weft.cli.reporting import Device, DeviceOption, OutputFormat, say, say_lines
+from weft.deployed.given import need_input
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,7 +15,8 @@ from compiler.ir.cost import Summary, summarize, walk
 from compiler.ir.drawing import draw_graph
 from compiler.ir.graph import Graph, Parameter
 from compiler.ir.weights import match_paths
-from compiler.program import Program, Train
+from compiler.program.program import Program
+from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, did_you_mean
 from compiler.report.messages.files import BadAssignment, UnknownItem
 from compiler.system.files import write_text

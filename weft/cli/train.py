@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from compiler.program import Program, Train
+from compiler.program.program import Program
+from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, did_you_mean
 from compiler.report.messages.files import NothingToDo, UnknownItem
 from weft.building.ordering import order_trains

@@ -17,11 +17,11 @@ from weft.cli.reporting import (
     SpecFile,
     check_file,
     default_folder,
-    need_input,
     print_messages,
     say,
     say_lines,
 )
+from weft.deployed.given import need_input
 
 
 def add_to(app: typer.Typer) -> None:

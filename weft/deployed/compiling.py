@@ -14,16 +14,20 @@ from backends.onnx_graph.metadata import OnnxOptions
 from backends.onnx_runtime.session import Device
 from backends.pytorch.modules import emit_module
 from backends.verification.torch_subject import TorchSubject
-from compiler.elaborate.items.preprocess import PREFIX
 from compiler.ir.graph import Graph
 from compiler.ir.weights import read_note, write_weights
 from compiler.loading import find_weights, read_all_weights
-from compiler.program import Deploy, Net, Program, Train, Variant
+from compiler.program.deploy import Deploy
+from compiler.program.net import Net
+from compiler.program.program import Program
+from compiler.program.train import Train
+from compiler.program.variant import Variant
 from compiler.report.diagnostics import CompileError, Message, Sink, did_you_mean
 from compiler.report.messages.files import NothingToDo, UnknownItem
 from compiler.report.messages.verification import BackendFailed, BackendsDiffer
 from compiler.report.messages.weights import FreshWeights, NotOurFile, WeightsNeeded
 from compiler.rows.loading import load_data
+from compiler.rows.preprocess import PREFIX
 from compiler.rows.validation import validate_data
 from compiler.types.units import format_size
 from weft.deployed.trained_data import read_fitted

@@ -12,7 +12,7 @@ from typing import Any
 from backends.onnx_graph.check import read_types
 from backends.onnx_runtime.session import Port, Session
 from compiler.ir.graph import Graph, Value
-from compiler.program import Deploy
+from compiler.program.deploy import Deploy
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import FileUnreadable
 from compiler.report.messages.wording import list_words

@@ -16,12 +16,15 @@ from backends.onnx_runtime.measure import measure
 from backends.onnx_runtime.session import Device, Session, open_session
 from backends.verification.cases import make_cases
 from compiler.compression.attach import CallOfNet, find_net, find_same_calls
-from compiler.elaborate.items.given import find_given
+from compiler.compression.given import find_given
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Input, Output, Value
 from compiler.ir.sizes import SizeSearch
 from compiler.ir.subgraph import extract_subgraph
-from compiler.program import DataSet, Deploy, MetricUse, Program, Train
+from compiler.program.data import DataSet
+from compiler.program.deploy import Deploy
+from compiler.program.program import Program
+from compiler.program.train import MetricUse, Train
 from compiler.report.diagnostics import CompileError, did_you_mean
 from compiler.report.messages.contracts import InputNeedsWeights, RowsRelated
 from compiler.report.messages.files import UnknownItem

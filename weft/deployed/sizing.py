@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from compiler.compression.attach import find_net
+from compiler.compression.given import find_given
 from compiler.compression.sizes import choose_sizes
-from compiler.compression.world import Target
-from compiler.elaborate.items.given import find_given
 from compiler.ir.graph import Graph
-from compiler.program import Deploy, Train
+from compiler.program.deploy import Deploy
+from compiler.program.train import Train
+from compiler.program.variant import Target
 
 FIXED, TARGET, TYPICAL = "fix", "target", "typical"
 """Sources of sizes besides the rows of a data item."""

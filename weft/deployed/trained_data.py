@@ -17,7 +17,7 @@ from compiler.data.codes import (
 )
 from compiler.ir.weights import WeightsError, read_weights
 from compiler.loading import read_progress
-from compiler.program import Train
+from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.training_runs import OtherWords
 from compiler.report.messages.weights import WeightsUnreadable

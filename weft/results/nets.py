@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph, Parameter
 from compiler.ir.printer import print_graph
 from compiler.ir.reader import read_graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import read_weights, write_weights
+from compiler.ops.registry import load_ops
 from compiler.report.source import Source, Span
 from compiler.system.files import need_file, read_json, write_text
 
@@ -46,7 +47,7 @@ def read_net(path: Path, before: Graph) -> tuple[WeightedNet, list[LayerNote]] |
     sources = find_sources(before)
     try:
         need_file(paths[0])
-        graph = read_graph(paths[0].read_text(encoding="utf-8"), *sources)
+        graph = read_graph(paths[0].read_text(encoding="utf-8"), load_ops(), *sources)
         found = read_weights(paths[1])
         weights = {p.path: _take(found[p.path], p) for p in graph.parameters}
         notes = [_decode(entry, sources) for entry in read_json(paths[2])]

@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
+from backends.pytorch.classes.callables import find_function
 from backends.pytorch.classes.merged import Choice, Diverge, Formal, Made, Merged, MergedRef
 from backends.pytorch.fold.items import Body, FromFormal, FromItem, FromOwn, Item, Ref
 from backends.pytorch.fold.turns import LoopFrame
-from backends.pytorch.print.callables import find_function
 from backends.pytorch.terms.terms import skeleton
 
 Pairs = tuple[tuple[int, Ref], ...]

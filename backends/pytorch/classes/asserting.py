@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from backends.pytorch.classes.merged import Class
 from backends.pytorch.fold.turns import find_owner
-from compiler.ir.graph import Argument, Assertion
+from compiler.ir.frame import Argument
+from compiler.ir.graph import Assertion
 from compiler.ir.hint import Hint, HintConst, hint_names, hint_sizes, rename_hint
 
 

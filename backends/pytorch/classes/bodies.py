@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from backends.pytorch.classes.calls import Call, NetCall
 from backends.pytorch.classes.contract import contract, contract_whole
 from backends.pytorch.classes.merged import Class
 from backends.pytorch.classes.repeats import find_loop_slots, join_container, make_loop_item
@@ -12,7 +13,13 @@ from backends.pytorch.fold.holders import HELD
 from backends.pytorch.fold.index import Index, needs_device, owns, relative_path
 from backends.pytorch.fold.items import Body, FromFormal, FromItem, FromOwn, Item, Ref
 from backends.pytorch.fold.spelled import Spelled, unmark
-from backends.pytorch.fold.turns import LoopFrame, TurnFrame, find_owner, own_names, write_slot
+from backends.pytorch.fold.turns import (
+    LoopFrame,
+    TurnFrame,
+    find_owner,
+    own_names,
+    write_slot,
+)
 from backends.pytorch.terms.naming import MARK
 from backends.pytorch.terms.terms import (
     UNREAD,
@@ -28,7 +35,8 @@ from backends.pytorch.terms.terms import (
     rebuild,
     skeleton,
 )
-from compiler.ir.graph import Argument, Frame, Node, Parameter
+from compiler.ir.frame import Argument, Frame
+from compiler.ir.graph import Node, Parameter
 from compiler.ir.hint import (
     Hint,
     HintError,
@@ -45,24 +53,6 @@ from compiler.ops.choosing import torch_dtype
 from compiler.types.tensor import DType
 from compiler.vocabulary.initializers import Constant, Initializer, Values
 from compiler.vocabulary.spelling import Own
-
-
-@dataclass(frozen=True)
-class Call:
-    """Where a frame's code is: its class, and which instance of it."""
-
-    target: Class
-    instance: int
-
-
-@dataclass(frozen=True)
-class NetCall:
-    """A call of a module that is made elsewhere: the variable that holds it, and the names of
-    the values it returns (None for one that nothing reads)."""
-
-    variable: str
-    formals: tuple[str, ...]
-    results: tuple[str | None, ...]
 
 
 class BodyMaker:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from backends.pytorch.classes.anti_unify import AntiUnifier
+from backends.pytorch.classes.callables import find_function, find_given, open_modules
 from backends.pytorch.classes.merged import (
     Choice,
     Class,
     Diverge,
     Formal,
-    Instances,
     Made,
     Merged,
     MergedRef,
@@ -21,7 +21,7 @@ from backends.pytorch.fold.index import sort_topologically
 from backends.pytorch.fold.items import Body, FromFormal, FromItem
 from backends.pytorch.fold.spelled import unmark
 from backends.pytorch.fold.turns import TurnFrame, find_owner
-from backends.pytorch.print.callables import find_function, find_given, open_modules
+from backends.pytorch.terms.setting import Instances
 from backends.pytorch.terms.terms import (
     IDENTITY,
     Form,
@@ -35,7 +35,7 @@ from backends.pytorch.terms.terms import (
     rebuild,
     skeleton,
 )
-from compiler.ir.graph import Frame
+from compiler.ir.frame import Frame
 
 Groups = list[list[int]]
 

@@ -10,13 +10,12 @@ from backends.pytorch.classes.merged import (
     Class,
     Condition,
     Diverge,
-    Instances,
     Merged,
-    Setting,
     Variant,
 )
 from backends.pytorch.classes.repeats import is_loop
 from backends.pytorch.classes.settings import Settings
+from backends.pytorch.terms.setting import Instances, Setting
 from backends.pytorch.terms.terms import IDENTITY, variables
 from compiler.ir.hint import Hint, HintBinary, HintChoose, HintConst, HintName, HintUnary, opposite
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from backends.pytorch.classes.merged import Choice, Class, Formal, Made, Merged, MergedRef
-from backends.pytorch.classes.passing import Width, keeps_axes, pass_on
+from backends.pytorch.classes.merged import Choice, Class, Formal, Made, Merged, MergedRef, Width
+from backends.pytorch.classes.passing import keeps_axes, pass_on
 from backends.pytorch.classes.sizes import may_follow
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.terms.terms import Part, Tree, variables
@@ -118,7 +118,7 @@ class Dependence:
         assert isinstance(inner, Class)
         assert inner.explained is not None
         given = dict(zip(tree.keys, tree.parts[len(tree.parts) - len(tree.keys) :], strict=True))
-        found = inner.explained.widths.dependence.of(inner.outputs[made.output], axis)
+        found = inner.explained.widths.follows(inner.outputs[made.output], axis)
         settings = inner.explained.settings.found
         for label in found:
             size = settings[label].dim if label in settings else read_size_name(label)

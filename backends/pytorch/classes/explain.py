@@ -7,7 +7,7 @@ only some instances have, a plain literal, a known argument or a multiple of one
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from backends.pytorch.classes.conditions import Conditions
 from backends.pytorch.classes.hinted_sizes import HintedSizes
@@ -15,13 +15,14 @@ from backends.pytorch.classes.honesty import find_lying
 from backends.pytorch.classes.merged import (
     Class,
     Diverge,
+    Explained,
     Formal,
     Made,
     Merged,
     MergedRef,
-    Setting,
     Variant,
 )
+from backends.pytorch.classes.options import write_moving_defaults
 from backends.pytorch.classes.passing import LEAST_TELLING, find_stages
 from backends.pytorch.classes.repeats import check_order, find_carried, find_loop
 from backends.pytorch.classes.said import find_said, find_silent
@@ -30,12 +31,12 @@ from backends.pytorch.classes.sizes import Sizes
 from backends.pytorch.classes.widths import Widths
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.fold.turns import Unfoldable
-from backends.pytorch.options import write_moving_defaults
+from backends.pytorch.terms.setting import Setting
 from backends.pytorch.terms.terms import Many, Part, is_scalar, same_value, variables
-from compiler.ir.graph import NO_DEFAULT
 from compiler.ir.hint import Hint, HintBinary, HintConst, HintName, hint_names, hint_sizes
 from compiler.report.source import Span
-from compiler.types.dims import Dim
+from compiler.types.dims.polynomial import Dim
+from compiler.vocabulary.no_default import NO_DEFAULT
 from compiler.writing.names import safe_name
 from compiler.writing.python import CodeName
 
@@ -43,14 +44,6 @@ GENERAL_ROLES = frozenset(
     {"", "channels", "features", "dim", "kernel_size", "stride", "padding", "bias", "count"}
 )
 """Roles that many leaves of a class have: an argument made from one is named after its slot."""
-
-
-@dataclass(frozen=True)
-class Explained:
-    """What is known about a class's names once it is solved."""
-
-    settings: Settings
-    widths: Widths
 
 
 def explain_class(target: Class) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from backends.pytorch.classes.bodies import BodyMaker, Call, NetCall
+from backends.pytorch.classes.bodies import BodyMaker
 from backends.pytorch.classes.bucket import group_by_structure, merge_bodies
+from backends.pytorch.classes.calls import Call, NetCall
 from backends.pytorch.classes.explain import explain_class
 from backends.pytorch.classes.list_sizes import Wanted
 from backends.pytorch.classes.merged import Class, Diverge
@@ -15,7 +16,8 @@ from backends.pytorch.fold.holders import Holders
 from backends.pytorch.fold.index import Index, sort_topologically
 from backends.pytorch.fold.items import Body
 from backends.pytorch.fold.turns import LoopFrame, TurnFrame, Unfoldable, find_loops
-from compiler.ir.graph import Frame, Graph
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Graph
 from compiler.report.source import Span
 from compiler.writing.names import class_name, free_name, function_name
 

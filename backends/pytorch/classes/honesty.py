@@ -13,10 +13,10 @@ from backends.pytorch.classes.bodies import lift_hint
 from backends.pytorch.classes.dependence import find_guards, names_in
 from backends.pytorch.classes.hinted_sizes import HintedSizes
 from backends.pytorch.classes.merged import Class, Merged
+from backends.pytorch.classes.options import find_counted, find_reforming, find_unspelled, option_of
 from backends.pytorch.classes.passing import find_stages
 from backends.pytorch.classes.said import find_decisions
 from backends.pytorch.classes.widths import Widths, is_left_open
-from backends.pytorch.options import find_counted, find_reforming, find_unspelled, option_of
 from backends.pytorch.terms.terms import UNREAD, Form, Many, Part, Tree, subtrees, variables
 from compiler.ir.hint import (
     Hint,

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
-from backends.pytorch.classes.merged import Class, Formal, Made, Merged, MergedRef
-from backends.pytorch.classes.passing import Width
+from backends.pytorch.classes.merged import (
+    Class,
+    Formal,
+    Made,
+    Merged,
+    MergedRef,
+    Names,
+    SizeNames,
+    Width,
+)
 from backends.pytorch.classes.repeats import find_carried, is_loop
 from backends.pytorch.fold.turns import Unfoldable, own_names
 from backends.pytorch.terms.terms import Form, Many, Part, Tree
@@ -26,9 +34,6 @@ from compiler.ir.hint import (
 )
 from compiler.ops.joining import Concat, Stack
 from compiler.report.source import Span
-
-if TYPE_CHECKING:
-    from backends.pytorch.classes.widths import Widths
 
 
 class Wanted(Exception):
@@ -53,10 +58,28 @@ class Growth(NamedTuple):
         return _add(self.looped, self.single)
 
 
+class Sizing(SizeNames, Protocol):
+    """What finds the names of all sizes, of which those of lists are a part."""
+
+    @property
+    def target(self) -> Class:
+        """The class."""
+
+    @property
+    def settings(self) -> Names:
+        """Its names."""
+
+    def sizes(self, ref: MergedRef, axis: int) -> dict[int, object]:
+        """The size in every instance that has the tensor."""
+
+    def accept(self, hint: Hint, wanted: Mapping[int, object]) -> Width | None:
+        """A derived expression in its shortest form, if it holds."""
+
+
 class ListSizes:
     """Writes the sizes of lists of one class, and of what is read off them."""
 
-    def __init__(self, widths: Widths) -> None:
+    def __init__(self, widths: Sizing) -> None:
         self.widths = widths
         self.target = widths.target
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from backends.pytorch.fold.items import Body, FromOwn, Item
 from backends.pytorch.fold.turns import TurnFrame
-from backends.pytorch.terms.terms import Form, Many, Part, same_value, subtrees, variables
-from compiler.ir.graph import NO_DEFAULT
+from backends.pytorch.terms.setting import Instances, Setting
+from backends.pytorch.terms.terms import Form, Many, Part, subtrees, variables
 from compiler.ir.hint import Hint
 from compiler.report.source import Span
 from compiler.types.tensor import TensorType
 from compiler.writing.names import safe_name
-
-if TYPE_CHECKING:
-    from backends.pytorch.classes.explain import Explained
-    from backends.pytorch.classes.paths import Kind
-
-Instances = frozenset[int]
 
 CHAIN = "*"
 """The slot of the only item of a class that is an `nn.Sequential` itself."""
@@ -106,44 +101,6 @@ class Merged:
         yield from variables(self.expression)
 
 
-@dataclass(eq=False)
-class Setting:
-    """A compile-time argument of a class, with its value in each instance.
-
-    `dim` is (formal, axis) for a size of a tensor; `fallback` is the expression used where the
-    argument is None, as in the instances of `followers`; `fresh` says that the spec has no such
-    argument, so it is passed by name. `runtime` sizes are read off the tensor, because some
-    instance does not know them.
-    """
-
-    name: str
-    values: list[object]
-    default: object = NO_DEFAULT
-    annotation: str = "int"
-    dim: tuple[int, int] | None = None
-    fallback: Hint | None = None
-    followers: Instances = frozenset()
-    fresh: bool = False
-    runtime: bool = False
-    written: bool = False
-    """An argument of the author's, which all instances give."""
-    hidden: bool = False
-    """Constant, and used by the spec where no hint follows: never printed."""
-    label: str = ""
-    """Its name in Python."""
-    local: bool = False
-    """No argument, but a size that the constructor keeps up to date in loops and branches."""
-
-    def argument(self, instance: int) -> object:
-        """What a call passes."""
-        return None if instance in self.followers else self.values[instance]
-
-    @property
-    def constant(self) -> bool:
-        """Whether it is the same in all instances."""
-        return all(same_value(v, self.values[0]) for v in self.values)
-
-
 @dataclass(frozen=True)
 class Repeat:
     """What the turns of a loop of the spec have in common.
@@ -183,6 +140,66 @@ class Local:
     before: str
     after: Hint | None = None
     closed: Hint | None = None
+
+
+class Kind(Enum):
+    """How members of a module are read."""
+
+    ATTRIBUTE = "attribute"  # self.block.conv
+    LIST = "list"  # self.blocks[0]
+    DICT = "dict"  # self.blocks["left"]
+
+
+class Width(NamedTuple):
+    """What a size is called; None: a literal where it is made, so a literal here too."""
+
+    hint: Hint | None
+
+
+class Origin(NamedTuple):
+    """The tensor and axis that a size comes from, and what it is called there."""
+
+    ref: MergedRef
+    axis: int
+    width: Width | None
+
+
+class Names(Protocol):
+    """The names that a class knows, as `Settings` finds them."""
+
+    @property
+    def found(self) -> Mapping[str, Setting]:
+        """What each name stands for."""
+
+    def find_size(self, place: int, axis: int) -> Setting | None:
+        """The setting that stands for a size of a formal."""
+
+    def decides(self, hint: Hint, wanted: Mapping[int, bool]) -> Hint | None:
+        """The hint, if it is true exactly where wanted."""
+
+
+class SizeNames(Protocol):
+    """What sizes are called, as `Widths` finds it."""
+
+    def of(self, ref: MergedRef, axis: int, depth: int = 0) -> Width | None:
+        """What one size of a tensor is called; None where nobody says."""
+
+    def trace(self, ref: MergedRef, axis: int, depth: int = 0) -> Origin:
+        """Where a size comes from, as far as it is passed on, and what it is called there."""
+
+    def may_change(self, ref: MergedRef, axis: int) -> bool:
+        """Whether a size may change with an argument of the class or a size of what it is given."""
+
+    def follows(self, ref: MergedRef, axis: int) -> frozenset[str]:
+        """What a size may change with: names of arguments, and of sizes of what is given."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What is known about a class's names once it is solved."""
+
+    settings: Names
+    widths: SizeNames
 
 
 @dataclass(eq=False)

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
 
-from backends.pytorch.classes.merged import Choice, Class, Formal, Made, Merged, MergedRef
+from backends.pytorch.classes.merged import Choice, Class, Formal, Made, Merged, MergedRef, Width
+from backends.pytorch.classes.options import decides_size, find_options, keeps_size
 from backends.pytorch.classes.sizes import may_follow_all
-from backends.pytorch.options import decides_size, find_options, keeps_size
 from backends.pytorch.terms.terms import Form, Part, Tree
 from compiler.ir.graph import Node
-from compiler.ir.hint import Hint, HintName, hint_names
+from compiler.ir.hint import HintName, hint_names
 from compiler.ops.reshaping import Flatten
 from compiler.ops.scan import Scan
 
 LEAST_TELLING = 8
 """Smaller sizes are equal by chance."""
-
-
-class Width(NamedTuple):
-    """What a size is called; None: a literal where it is made, so a literal here too."""
-
-    hint: Hint | None
 
 
 def pass_on(target: Class, ref: MergedRef, axis: int) -> list[tuple[MergedRef, int]]:

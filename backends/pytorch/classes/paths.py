@@ -5,19 +5,11 @@ from __future__ import annotations
 from ast import literal_eval
 from enum import Enum
 
-from backends.pytorch.classes.merged import CHAIN, Class
+from backends.pytorch.classes.merged import CHAIN, Class, Kind
 from backends.pytorch.classes.repeats import find_loop, loop_slots
 from backends.pytorch.terms.terms import Form, Hole, Many, Part, Tree
 from compiler.writing.names import is_attribute, is_key, is_plain
 from compiler.writing.python import write_string
-
-
-class Kind(Enum):
-    """How members of a module are read."""
-
-    ATTRIBUTE = "attribute"  # self.block.conv
-    LIST = "list"  # self.blocks[0]
-    DICT = "dict"  # self.blocks["left"]
 
 
 class Table(Enum):

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
+from backends.pytorch.classes.calls import Call
 from backends.pytorch.classes.merged import (
     Choice,
     Class,
@@ -17,18 +17,15 @@ from backends.pytorch.classes.merged import (
     Merged,
     MergedRef,
     Repeat,
-    Setting,
 )
 from backends.pytorch.fold.index import Index
 from backends.pytorch.fold.items import Item
 from backends.pytorch.fold.turns import LoopFrame, TurnFrame, Unfoldable, find_owner
 from backends.pytorch.terms.naming import MARK
+from backends.pytorch.terms.setting import Setting
 from backends.pytorch.terms.terms import Form, Hole, Many, Operand, Tree, same_value
-from compiler.ir.graph import Frame
+from compiler.ir.frame import Frame
 from compiler.ir.hint import Hint, HintName, hint_names
-
-if TYPE_CHECKING:
-    from backends.pytorch.classes.bodies import Call
 
 
 def _reads_better_written_out(target: Class, turn: TurnFrame) -> bool:

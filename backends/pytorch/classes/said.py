@@ -8,7 +8,8 @@ from backends.pytorch.classes.merged import Class
 from backends.pytorch.classes.repeats import find_loop
 from backends.pytorch.fold.turns import find_owner
 from backends.pytorch.terms.terms import Tree, subtrees, variables
-from compiler.ir.graph import Decision, Frame
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Decision
 from compiler.ir.hint import hint_names
 from compiler.report.source import Span
 

@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from backends.pytorch.classes.algebra import simplify
-from backends.pytorch.classes.merged import Class, Formal, Made, Merged, MergedRef, Setting
+from backends.pytorch.classes.merged import Class, Formal, Made, Merged, MergedRef
 from backends.pytorch.fold.holders import is_mode, name_held
 from backends.pytorch.fold.spelled import unmark
 from backends.pytorch.terms.naming import AXIS_NAMES, singular, user_name
+from backends.pytorch.terms.setting import Setting
 from backends.pytorch.terms.terms import Many, plain_value
-from compiler.ir.graph import NO_DEFAULT, Argument
+from compiler.ir.frame import Argument
 from compiler.ir.hint import (
     Hint,
     HintConst,
@@ -29,6 +30,7 @@ from compiler.ir.hint import (
 from compiler.ops.joining import Concat
 from compiler.report.source import Span
 from compiler.types.dims import Dim
+from compiler.vocabulary.no_default import NO_DEFAULT
 from compiler.writing.names import free_name, safe_name
 from compiler.writing.python import ClassName, CodeName
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from backends.pytorch.classes.algebra import write_dim, write_symbols
-from backends.pytorch.classes.merged import Class, Formal, Merged, Setting
+from backends.pytorch.classes.merged import Class, Formal, Merged
 from backends.pytorch.classes.settings import Settings
 from backends.pytorch.fold.items import FromOwn
+from backends.pytorch.fold.printed import Printed
 from backends.pytorch.terms.naming import AXIS_NAMES
+from backends.pytorch.terms.setting import Setting
 from backends.pytorch.terms.terms import Form, Many, Operand, Tree
-from backends.pytorch.train.printed import Printed
 from compiler.ir.graph import Node, Value
 from compiler.ir.hint import (
     Hint,
     HintName,
     rename_hint,
 )
-from compiler.ops.base import Assume
+from compiler.ir.operands import Assume
 from compiler.report.diagnostics import Fault
 from compiler.types.dims import Dim, DimError, Quotient, Symbol
 from compiler.types.tensor import TensorType

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial, reduce
-from typing import NamedTuple
 
 from backends.pytorch.classes.algebra import (
     agree_outside,
@@ -25,21 +24,17 @@ from backends.pytorch.classes.merged import (
     Made,
     Merged,
     MergedRef,
+    Origin,
     Repeat,
-    Setting,
-)
-from backends.pytorch.classes.passing import (
     Width,
-    find_merged_axes,
-    find_split_axes,
-    find_stages,
-    pass_on,
 )
+from backends.pytorch.classes.options import decides_size, option_of
+from backends.pytorch.classes.passing import find_merged_axes, find_split_axes, find_stages, pass_on
 from backends.pytorch.classes.repeats import is_loop
 from backends.pytorch.classes.settings import Settings, is_size
 from backends.pytorch.classes.sizes import SIZE, infer_size
 from backends.pytorch.fold.items import FromOwn
-from backends.pytorch.options import decides_size, option_of
+from backends.pytorch.terms.setting import Setting
 from backends.pytorch.terms.terms import Form, Many, Part, Tree, variables
 from compiler.ir.hint import (
     Hint,
@@ -55,20 +50,12 @@ from compiler.ir.hint import (
     whole_hint,
 )
 from compiler.ops.joining import Chunk
-from compiler.types.dims import Dim
+from compiler.types.dims.polynomial import Dim
 
 DEEPEST = 50
 """Tensors joined in tensors that are still written as a sum."""
 LONGEST = 20
 """Terms of a size that a reader still follows."""
-
-
-class Origin(NamedTuple):
-    """The tensor and axis that a size comes from, and what it is called there."""
-
-    ref: MergedRef
-    axis: int
-    width: Width | None
 
 
 class Widths:
@@ -497,7 +484,11 @@ class Widths:
 
     def may_change(self, ref: MergedRef, axis: int) -> bool:
         """Whether a size may change with an argument of the class or a size of what it is given."""
-        return bool(self.dependence.of(ref, axis))
+        return bool(self.follows(ref, axis))
+
+    def follows(self, ref: MergedRef, axis: int) -> frozenset[str]:
+        """What a size may change with: names of arguments, and of sizes of what is given."""
+        return frozenset(self.dependence.of(ref, axis))
 
 
 def _solved(part: Part) -> Hint | None:

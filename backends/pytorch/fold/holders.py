@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from backends.pytorch.terms.naming import MARK
 from backends.pytorch.terms.terms import Form, Tree, name
-from compiler.ir.graph import Frame, Parameter
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Parameter
 from compiler.types.tensor import DType, TensorType
 from compiler.writing.names import is_attribute, is_plain
 from compiler.writing.python import write_string

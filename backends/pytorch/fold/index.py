@@ -16,7 +16,8 @@ from backends.pytorch.fold.turns import LoopFrame, TurnFrame, Turns, Unfoldable,
 from backends.pytorch.fold.weaving import weave
 from backends.pytorch.terms.naming import user_name
 from backends.pytorch.terms.terms import Form, Operand, Part, Tree, rebuild, subtrees
-from compiler.ir.graph import Frame, Graph, Node, Parameter, Turn
+from compiler.ir.frame import Frame, Turn
+from compiler.ir.graph import Graph, Node, Parameter
 from compiler.ir.hint import Hint, hint_names
 from compiler.report.source import Span
 from compiler.types.dims import Dim

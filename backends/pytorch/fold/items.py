@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from backends.pytorch.fold.index import Index
 from backends.pytorch.terms.terms import Part, skeleton
-from compiler.ir.graph import Frame, Node
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Node
 from compiler.ir.hint import Hint
 from compiler.ops.scan import Scan
 from compiler.types.tensor import TensorType

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from backends.pytorch.fold.turns import Turns, Unfoldable
 from backends.pytorch.terms.naming import MARK
 from backends.pytorch.terms.terms import Form, Operand, Part, Tree, rebuild
-from compiler.ir.graph import Frame, Graph, Listed, Listing, Node, Pick, Reading, Site
+from compiler.ir.frame import Frame, Listed, Listing, Pick, Reading, Site
+from compiler.ir.graph import Graph, Node
 from compiler.ir.hint import hint_names
 from compiler.ir.listings import Record, find_listings
 from compiler.report.source import Span

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from backends.pytorch.fold.spelled import Spelled
 from backends.pytorch.fold.turns import Turns
-from compiler.ir.graph import Frame, Turn
+from compiler.ir.frame import Frame, Turn
 from compiler.report.source import Span
 
 

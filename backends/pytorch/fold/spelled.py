@@ -20,7 +20,8 @@ from backends.pytorch.terms.terms import (
     read_term,
     shift_operands,
 )
-from compiler.ir.graph import Frame, Graph, Node, Site
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Graph, Node
 from compiler.ir.hint import Hint, mark_outer
 from compiler.ir.listings import Record
 from compiler.ops.choosing import torch_dtype

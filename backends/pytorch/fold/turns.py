@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from compiler.ir.graph import Argument, Frame, Turn
+from compiler.ir.frame import Argument, Frame, Turn
 from compiler.ir.hint import (
     HINT_FUNCTIONS,
     Hint,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from backends.pytorch.fold.lists import Lists
 from backends.pytorch.fold.spelled import Spelled
 from backends.pytorch.terms.terms import Form, Hole, Operand, Part, Tree, call
-from compiler.ir.graph import Listed, Listing, Pick, Reading
+from compiler.ir.frame import Listed, Listing, Pick, Reading
 from compiler.ir.listings import Record
 from compiler.ops.scan import COUNTER
 from compiler.types.tensor import TensorType

@@ -10,9 +10,9 @@ import numpy as np
 from backends.pytorch.classes.algebra import write_dim
 from backends.pytorch.classes.merged import Class
 from backends.pytorch.classes.repeats import is_loop
-from backends.pytorch.print.document import STEP, Group, lay_out
-from backends.pytorch.print.expressions import Expressions, hint_tree
 from backends.pytorch.print.reading import Reading
+from backends.pytorch.terms.document import STEP, Group, lay_out
+from backends.pytorch.terms.expressions import Expressions, hint_tree
 from backends.pytorch.terms.terms import name
 from compiler.ir.graph import Condition
 from compiler.types.dims import Dim, Quotient, Symbol

@@ -5,20 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from backends.pytorch.classes.asserting import find_asserts
-from backends.pytorch.classes.merged import Class, Condition, Merged, Variant, share_branches
-from backends.pytorch.classes.paths import (
-    Kind,
-    Table,
-    find_kind,
-    find_members,
-    is_buffer,
-    read_member,
-)
+from backends.pytorch.classes.merged import Class, Condition, Kind, Merged, Variant, share_branches
+from backends.pytorch.classes.paths import Table, find_kind, find_members, is_buffer, read_member
 from backends.pytorch.classes.repeats import LOOP, find_loop, loop_slots
-from backends.pytorch.print.document import STEP, Doc, Group, lay_out, write_test
-from backends.pytorch.print.expressions import Expressions, hint_tree, resolve
 from backends.pytorch.print.making import LoopMaker
 from backends.pytorch.print.polish import polish
+from backends.pytorch.terms.document import STEP, Doc, Group, lay_out, write_test
+from backends.pytorch.terms.expressions import Expressions, hint_tree, resolve
 from backends.pytorch.terms.terms import IDENTITY, Form, Part, Tree, call, name
 from compiler.ir.hint import opposite
 from compiler.writing.names import is_attribute, is_plain

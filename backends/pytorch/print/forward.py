@@ -12,13 +12,13 @@ from backends.pytorch.classes.merged import (
     share_branches,
 )
 from backends.pytorch.fold.items import FromOwn
-from backends.pytorch.print.document import write_test
-from backends.pytorch.print.expressions import Expressions, hint_tree, resolve, substitute
 from backends.pytorch.print.flow import Pending
 from backends.pytorch.print.loops import ScanWriter, arrange_loops, write_append, write_repeat
 from backends.pytorch.print.reading import Reading
 from backends.pytorch.print.statements import COMPARISONS, Statements
 from backends.pytorch.print.turning import write_turns
+from backends.pytorch.terms.document import write_test
+from backends.pytorch.terms.expressions import Expressions, hint_tree, resolve, substitute
 from backends.pytorch.terms.terms import Form, Operand, Part, Tree, operands, subtrees
 from compiler.writing.python import WIDTH
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from backends.pytorch.classes.merged import Choice, Formal, Made, Merged, MergedRef
 from backends.pytorch.fold.items import FromOwn
-from backends.pytorch.print.document import STEP, Doc, Group, lay_out
-from backends.pytorch.print.expressions import substitute
 from backends.pytorch.print.flow import Pending
 from backends.pytorch.print.statements import Statements
+from backends.pytorch.terms.document import STEP, Doc, Group, lay_out
+from backends.pytorch.terms.expressions import substitute
 from backends.pytorch.terms.naming import MARK, singular
 from backends.pytorch.terms.terms import Form, Part, Tree, call, name, operands
 from compiler.ops.scan import Scan

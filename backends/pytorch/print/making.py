@@ -6,12 +6,12 @@ import re
 from ast import literal_eval
 from collections.abc import Callable, Iterator
 
-from backends.pytorch.classes.merged import Choice, Class, Condition, Formal, Merged, Variant
-from backends.pytorch.classes.paths import Kind, find_kind, read_path, write_key
+from backends.pytorch.classes.merged import Choice, Class, Condition, Formal, Kind, Merged, Variant
+from backends.pytorch.classes.paths import find_kind, read_path, write_key
 from backends.pytorch.classes.repeats import find_loop, is_chain_loop
-from backends.pytorch.print.document import STEP, Doc, Group, lay_out, write_test
-from backends.pytorch.print.expressions import Expressions, hint_tree, resolve
 from backends.pytorch.print.polish import polish
+from backends.pytorch.terms.document import STEP, Doc, Group, lay_out, write_test
+from backends.pytorch.terms.expressions import Expressions, hint_tree, resolve
 from backends.pytorch.terms.terms import IDENTITY, Form, Part, Tree, call, name, subtrees
 from compiler.ir.hint import Hint, hint_names
 from compiler.writing.names import free_name, is_attribute, is_plain, safe_name

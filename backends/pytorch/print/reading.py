@@ -7,7 +7,7 @@ from collections import Counter
 from backends.pytorch.classes.merged import Class, Formal, Merged, MergedRef
 from backends.pytorch.classes.repeats import find_loop, loop_slots
 from backends.pytorch.classes.sizes import size_of
-from backends.pytorch.print.document import lay_out
+from backends.pytorch.terms.document import lay_out
 from backends.pytorch.terms.terms import Many, Operand, Part, Tree, name, variables
 from compiler.ir.hint import hint_names
 from compiler.writing.names import MODULE_ATTRIBUTES, free_name

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from backends.pytorch.classes.merged import Class, Made, Merged, MergedRef
 from backends.pytorch.fold.items import FromOwn
-from backends.pytorch.print.document import STEP, Doc, Group, flat, lay_out
-from backends.pytorch.print.expressions import Expressions, substitute
 from backends.pytorch.print.flow import SPARE_NAMES, Flow
 from backends.pytorch.print.reading import Reading
 from backends.pytorch.print.shapes import Shapes
+from backends.pytorch.terms.document import STEP, Doc, Group, flat, lay_out
+from backends.pytorch.terms.expressions import Expressions, substitute
 from backends.pytorch.terms.terms import Form, Part, Tree, name, operands, subtrees
 from compiler.writing.names import free_name
 from compiler.writing.python import WIDTH

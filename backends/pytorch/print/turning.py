@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from backends.pytorch.classes.merged import Class, Formal, Made, Merged, MergedRef
-from backends.pytorch.classes.paths import Kind, find_kind, read_path
+from backends.pytorch.classes.merged import Class, Formal, Kind, Made, Merged, MergedRef
+from backends.pytorch.classes.paths import find_kind, read_path
 from backends.pytorch.classes.repeats import LOOP
 from backends.pytorch.fold.items import FromOwn
-from backends.pytorch.print.document import STEP, lay_out
-from backends.pytorch.print.expressions import Expressions, hint_tree, resolve
 from backends.pytorch.print.making import write_header
 from backends.pytorch.print.reading import Reading
+from backends.pytorch.print.statements import Statements
+from backends.pytorch.terms.document import STEP, lay_out
+from backends.pytorch.terms.expressions import Expressions, hint_tree, resolve
 from backends.pytorch.terms.naming import singular
 from backends.pytorch.terms.terms import Form, Many, Part, Tree, name
 from compiler.ir.hint import Hint
 from compiler.writing.names import free_name, safe_name
 
-if TYPE_CHECKING:
-    from backends.pytorch.print.forward import Forward
-    from backends.pytorch.print.statements import Statements
+
+class TurnBody(Protocol):
+    """What writes the statements of one turn: a `forward` of its own."""
+
+    out: Statements
+
+    def write_items(self) -> None:
+        """All statements but what is handed back."""
 
 
 class TurnReading(Reading):
@@ -41,7 +47,7 @@ class TurnReading(Reading):
 
 
 def write_turns(
-    out: Statements, item: Merged, tree: Tree, make: Callable[..., Forward], owner: Class
+    out: Statements, item: Merged, tree: Tree, make: Callable[..., TurnBody], owner: Class
 ) -> None:
     """A loop whose body is written by a `forward` of its own."""
     _Turns(out, item, make, owner).write()
@@ -49,7 +55,7 @@ def write_turns(
 
 class _Turns:
     def __init__(
-        self, out: Statements, item: Merged, make: Callable[..., Forward], owner: Class
+        self, out: Statements, item: Merged, make: Callable[..., TurnBody], owner: Class
     ) -> None:
         self.out = out
         self.item = item
@@ -174,7 +180,7 @@ class _Turns:
 
     # --- coming out -----------------------------------------------------------------------------
 
-    def _leave(self, inner: Forward, names: list[str]) -> None:
+    def _leave(self, inner: TurnBody, names: list[str]) -> None:
         """What the next turn begins with, and what is left after the last."""
         flow = self.out.flow
         by_output = {q: names[p] for p, q in self.repeat.carried.items()}

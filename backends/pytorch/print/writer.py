@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from backends.pytorch.classes.conditions import find_checked
-from backends.pytorch.classes.merged import Class, Formal, Setting
+from backends.pytorch.classes.merged import Class, Formal
 from backends.pytorch.classes.paths import read_path
 from backends.pytorch.fold.holders import is_mode
 from backends.pytorch.print.checks import write_checks
 from backends.pytorch.print.constructor import INDENT, Constructor
-from backends.pytorch.print.document import STEP, Doc, Group, lay_out
-from backends.pytorch.print.expressions import Expressions
 from backends.pytorch.print.forward import Forward
 from backends.pytorch.print.reading import Reading
 from backends.pytorch.print.shapes import Shapes
+from backends.pytorch.terms.document import STEP, Doc, Group, lay_out
+from backends.pytorch.terms.expressions import Expressions
 from backends.pytorch.terms.helpers import find_helpers
-from compiler.ir.graph import NO_DEFAULT
+from backends.pytorch.terms.setting import Setting
 from compiler.types.tensor import TensorType
+from compiler.vocabulary.no_default import NO_DEFAULT
 from compiler.writing.imports import write_imports
 from compiler.writing.python import WIDTH, write_comment, write_docstring, write_literal
 

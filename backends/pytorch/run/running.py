@@ -15,7 +15,7 @@ from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.settings import RESULTS, read_settings
 from compiler.ir.weights import WeightsError, read_weights
 from compiler.loading import read_progress
-from compiler.program import Train
+from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.files import FileUnreadable
 from compiler.report.messages.training_runs import (

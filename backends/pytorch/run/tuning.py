@@ -19,12 +19,12 @@ from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.functions import emit_objective
 from backends.pytorch.train.models import MASKS, START
 from backends.pytorch.train.write import PLAIN, FileWriter, write_training
-from compiler.compression.base import WeightedNet
 from compiler.compression.tuning.preparing import TunedTrain, prepare_tuning
 from compiler.compression.world import Trainer, Tuning
 from compiler.data.base import HELD
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import read_weights
-from compiler.program import Train
+from compiler.program.train import Train
 from compiler.rows.loading import load_data
 from compiler.system.files import read_json, write_text
 from compiler.writing.imports import write_imports

@@ -1,1 +1,1 @@
-"""Trees of code before it is text, and the names in it."""
+"""Trees of code, how expressions are written, and the names in them."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from compiler.ir.graph import NO_DEFAULT
 from compiler.ir.hint import Hint
 from compiler.types.dims import Dim
 from compiler.vocabulary import spelling
+from compiler.vocabulary.no_default import NO_DEFAULT
 
 
 class Form(Enum):

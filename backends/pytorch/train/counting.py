@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import final
 
-from backends.pytorch.train.printed import Printed
-from compiler.ir.graph import Graph, Node, Site
+from backends.pytorch.fold.printed import Printed
+from compiler.ir.frame import Site
+from compiler.ir.graph import Graph, Node
 from compiler.ops.arithmetic import Div
 from compiler.ops.class_losses import ClassLoss
 from compiler.ops.losses import spell_numbers
-from compiler.program import DataSet
+from compiler.program.data import DataSet
 from compiler.rows.loss_parts import find_first, is_counted, may_hold
 from compiler.vocabulary.spelling import In, Index, Infix, Leaf, Method, Spelling, Term
 

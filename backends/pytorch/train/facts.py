@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from compiler.ir.graph import Frame, Graph, Output
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Graph, Output
 from compiler.ir.weights import match_paths
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.program import MetricUse, Train, TrainedNet
+from compiler.program.train import MetricUse, Train, TrainedNet
 from compiler.rows.loss_parts import measure_loss
 from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
 

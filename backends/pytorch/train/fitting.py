@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
-from backends.pytorch.train.printed import Printed
+from backends.pytorch.fold.printed import Printed
 from compiler.data.statistics import Statistic
-from compiler.ir.graph import Graph, Input, Node, Output, Site, Value
+from compiler.ir.frame import Site
+from compiler.ir.graph import Graph, Input, Node, Output, Value
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import In, Index, Infix, Leaf, Method, Spelling

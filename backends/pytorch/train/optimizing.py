@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from backends.pytorch.train.facts import Facts
 from compiler.ir.weights import match_paths
-from compiler.program import ParameterGroup
+from compiler.program.train import ParameterGroup
 from compiler.writing.python import write_literal
 
 FUSED = frozenset({"SGD", "Adam", "AdamW", "Adagrad"})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.optimizing import optimizer_of
 from compiler.ir.weights import path_matches
-from compiler.program import Regularization
+from compiler.program.train import Regularization
 from compiler.writing.python import write_literal
 
 Lines = list[str]

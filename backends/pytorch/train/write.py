@@ -21,7 +21,7 @@ from compiler.data.base import HELD
 from compiler.data.codes import WORDS, find_long_lists
 from compiler.ir.weights import write_weights
 from compiler.loading import find_loaded
-from compiler.program import Train
+from compiler.program.train import Train
 from compiler.system.files import replacing, write_text
 from compiler.writing.markup import escape_markdown, write_code
 

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from compiler.compression.low_rank.layers import slot_of, walk_nodes
-from compiler.compression.low_rank.lora import Lora
-from compiler.compression.selecting import is_selected, layer_path
-from compiler.ir.graph import Graph, Node, Parameter, Site, Value
+from compiler.compression.selecting import is_adapter, is_selected, layer_path
+from compiler.ir.frame import Site
+from compiler.ir.graph import Graph, Node, Op, Parameter, Value
 from compiler.ir.hint import HintName
 from compiler.ir.weights import match_paths
 from compiler.ops.arithmetic import Add, Mul
-from compiler.ops.base import Op
 from compiler.ops.creation import Constant
 from compiler.ops.layers import owns_weights
 from compiler.ops.linear import Dense
 from compiler.ops.regularization import Dropout
 from compiler.types.dims import Dim
 from compiler.vocabulary.initializers import Zeros
+from compiler.vocabulary.net_functions import Lora
 
 
 def adapter_slot(name: str) -> str:
     """Where the adapter of a layer lives: `q_lora` beside `q`, `lora_0` beside `0`."""
     head, dot, last = name.rpartition(".")
     return head + dot + (f"lora_{last}" if last.isdecimal() else f"{last or 'own'}_lora")
-
-
-def is_adapter(path: str) -> bool:
-    """Whether a path is that of a factor of an adapter."""
-    slot, _, last = path.rpartition(".")
-    return last in ("0", "1") and re.fullmatch(r"(.*\.)?([^.]*_lora|lora_\d+)", slot) is not None
 
 
 def find_adaptable(graph: Graph, lora: Lora, prefix: str = "") -> list[Node]:

@@ -20,7 +20,7 @@ from compiler.compression.low_rank.factoring import (
 from compiler.compression.low_rank.matrices import RIDGE, Product
 from compiler.compression.low_rank.moments import Moments
 from compiler.compression.low_rank.spectra import Spectrum, multiply_self, take_root
-from compiler.ops.base import Op
+from compiler.ir.graph import Op
 from compiler.ops.convolution import Conv, ConvTranspose
 from compiler.ops.windows import spread
 

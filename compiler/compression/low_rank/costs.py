@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.low_rank.factoring import Factoring, Setting
 from compiler.compression.low_rank.layers import Layer
 from compiler.compression.world import Clock
 from compiler.ir.builder import Builder
-from compiler.ir.graph import Frame, Site
-from compiler.ops.base import Op
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Op
+from compiler.ir.weighted_net import WeightedNet
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers import Zeros

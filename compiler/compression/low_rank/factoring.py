@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.ops.base import Op
+from compiler.ir.graph import Op
 
 Array = NDArray[Any]
 

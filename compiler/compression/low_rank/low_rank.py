@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import prod
 from typing import Literal, final
 
-from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.base import COMPRESSION, CompressionPass, World
 from compiler.compression.effects import find_idle_pattern
 from compiler.compression.low_rank.allocation import Ladder, climb_down, count_least, make_ladder
 from compiler.compression.low_rank.costs import Costs
@@ -29,8 +29,9 @@ from compiler.compression.low_rank.whole import replace_what_pays
 from compiler.compression.selecting import KEPT_OUT, is_selected
 from compiler.compression.sizes import choose_sizes
 from compiler.compression.wording import describe_pass
-from compiler.compression.world import LayerNote, World
+from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Fault, Message
 from compiler.report.messages.effects import PassDoesNothing

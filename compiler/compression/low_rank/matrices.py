@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from compiler.compression.low_rank.factoring import Setting, SingleRank, balance
 from compiler.compression.low_rank.moments import Moments
 from compiler.compression.low_rank.spectra import Spectrum, multiply_self, take_root
-from compiler.ops.base import Op
+from compiler.ir.graph import Op
 from compiler.ops.linear import Dense, Embedding
 
 Array = NDArray[Any]

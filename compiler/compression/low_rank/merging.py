@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.passes.merge_adapters import MergeAdapters

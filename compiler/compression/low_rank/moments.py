@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.low_rank.costs import count_work, fix_type
 from compiler.compression.low_rank.layers import Layer
 from compiler.compression.world import Samples
 from compiler.ir.evaluate import bind_sizes, evaluate
 from compiler.ir.graph import Graph, Node, Output
+from compiler.ir.weighted_net import WeightedNet
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 

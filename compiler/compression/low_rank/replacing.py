@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.low_rank.factoring import Factors, Part
 from compiler.compression.low_rank.layers import Layer
-from compiler.ir.graph import Input, Node, Parameter, Site, Value
+from compiler.ir.frame import Site
+from compiler.ir.graph import Input, Node, Parameter, Value
 from compiler.ir.hint import HintName
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.scan import Scan
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.low_rank.factoring import Factors
 from compiler.compression.low_rank.planning import Verdict
 from compiler.compression.low_rank.replacing import replace_layers
 from compiler.compression.world import Clock
 from compiler.ir.cost import summarize
+from compiler.ir.weighted_net import WeightedNet
 
 NOISE = 0.02
 """The part of a time that a clock errs by. So much longer a net with factors may seem to take, but

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.devices import BLOCKS
-from compiler.compression.world import LayerNote, World
+from compiler.compression.world import LayerNote
 from compiler.ir.cost import summarize
+from compiler.ir.weighted_net import WeightedNet
 
 MULTIPLES = (1, *BLOCKS)
 """What widths may be rounded to: not at all, or so that they fill blocks."""

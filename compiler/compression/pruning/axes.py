@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from compiler.compression.selecting import layer_path
-from compiler.ir.graph import Graph, Node, Value
-from compiler.ops.base import Op
-from compiler.ops.coupling import Coupling, Port
+from compiler.ir.coupling import Coupling, Port
+from compiler.ir.graph import Graph, Node, Op, Value
 from compiler.ops.packed import DynamicDense, PackedDense
 from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import Scan

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.axes import inner_space
 from compiler.compression.pruning.groups import Channels
+from compiler.ir.coupling import CutTensor
 from compiler.ir.evaluate import Array
 from compiler.ir.graph import Condition, Graph, Node, Parameter, Value
 from compiler.ir.verify import verify_graph
-from compiler.ops.coupling import CutTensor
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.scan import Scan
 from compiler.types.dims import Dim
 

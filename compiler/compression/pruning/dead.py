@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.axes import Place
 from compiler.compression.pruning.cutting import cut_net
 from compiler.compression.pruning.groups import Channels, find_channels
 from compiler.compression.pruning.zeros import collect_zeros, find_zero_entries
 from compiler.compression.selecting import is_selected
+from compiler.ir.weighted_net import WeightedNet
 
 
 def remove_dead_neurons(

@@ -8,12 +8,12 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.pruning.axes import Place
 from compiler.compression.pruning.groups import Channels, Member
-from compiler.compression.world import World
 from compiler.ir.evaluate import Array, evaluate
 from compiler.ir.graph import Graph, Node
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.normalization import BatchNorm
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.pruning.axes import TOO_LATE, is_quantized
 from compiler.compression.pruning.groups import Channels
 from compiler.compression.selecting import KEPT_OUT, layer_path
-from compiler.compression.world import LayerNote, World
+from compiler.compression.world import LayerNote
 from compiler.ir.evaluate import Array
 from compiler.ir.graph import Graph, Node
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.convolution import Conv, ConvTranspose
 from compiler.ops.linear import Dense, Embedding
 from compiler.ops.scan import Scan

@@ -8,7 +8,7 @@ from typing import Literal, final
 
 import numpy as np
 
-from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.base import COMPRESSION, CompressionPass, World
 from compiler.compression.effects import find_idle_pattern
 from compiler.compression.pruning.alignment import MULTIPLES, align_widths
 from compiler.compression.pruning.bounds import (
@@ -44,9 +44,9 @@ from compiler.compression.pruning.widths import (
 )
 from compiler.compression.selecting import KEPT_OUT, is_selected
 from compiler.compression.wording import describe_pass
-from compiler.compression.world import World
 from compiler.ir.evaluate import Array
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.effects import PassDoesNothing

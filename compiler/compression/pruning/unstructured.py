@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.low_rank.layers import walk_nodes
 from compiler.compression.pruning.groups import Channels
 from compiler.ir.evaluate import Array
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.convolution import Conv, ConvTranspose
 
 

@@ -6,16 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.pruning.axes import Place
 from compiler.compression.pruning.groups import Channels
+from compiler.ir.coupling import counts_groups
 from compiler.ir.evaluate import Array
-from compiler.ir.graph import Node, Value
+from compiler.ir.graph import Node, Op, Value
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.arithmetic import Div, Mul
 from compiler.ops.attention import ScaledDotProductAttention
-from compiler.ops.base import Op
 from compiler.ops.convolution import Conv, ConvTranspose
-from compiler.ops.coupling import counts_groups
 from compiler.ops.global_pooling import AdaptiveAvgPool, GlobalAvgPool, GlobalMaxPool
 from compiler.ops.group_normalization import GroupNorm, InstanceNorm
 from compiler.ops.images import PixelShuffle, PixelUnshuffle

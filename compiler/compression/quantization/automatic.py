@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import isfinite
 from typing import final
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.base import SCHEMES, Scheme
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.calibration import Batch, draw_batches, measure_sqnr
@@ -15,8 +15,9 @@ from compiler.compression.quantization.dense_layers import find_dense
 from compiler.compression.quantization.dynamic import Dynamic, refuse_setting
 from compiler.compression.quantization.int8 import Int8
 from compiler.compression.quantization.stored import Stored8
-from compiler.compression.world import LayerNote, World
+from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.linear import Dense
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError

@@ -7,14 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from math import prod
 from typing import ClassVar, final
 
-from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.base import COMPRESSION, CompressionPass, World
 from compiler.compression.effects import find_idle_pattern
 from compiler.compression.low_rank.layers import walk_nodes
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
 from compiler.compression.wording import describe_pass
-from compiler.compression.world import Target, World
 from compiler.ir.cost import is_weight
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
+from compiler.program.variant import Target
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.messages.effects import PassDoesNothing

@@ -9,7 +9,6 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.bias_correction import find_shift
 from compiler.compression.quantization.calibration import Batch, observe
 from compiler.compression.quantization.inserting import insert_rounding
@@ -22,12 +21,13 @@ from compiler.compression.quantization.ranges import (
     merge_observations,
     scale_channels,
 )
-from compiler.compression.world import Target
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.quantization import Form, IntegerName, round_array
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.passes.fold_batch_norm import FoldBatchNorm
 from compiler.passes.pipeline import run_passes
+from compiler.program.variant import Target
 from compiler.records import dataclass
 
 Array = NDArray[Any]

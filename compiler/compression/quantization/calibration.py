@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.ranges import Observation
 from compiler.compression.selecting import layer_path
-from compiler.compression.world import World
-from compiler.ir.domain import OutsideDomain, Range, draw_input, find_ranges
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Node
+from compiler.ir.input_ranges import OutsideDomain, Range, draw_input, find_ranges
 from compiler.ir.sizes import SizeSearch
+from compiler.ir.weighted_net import WeightedNet
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.quantization import NoCalibrationSizes, RangeNotFinite
 from compiler.report.messages.verification import NoAllowedInputs

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import inf
 from typing import final
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.calibrated import Calibrated
 from compiler.compression.quantization.calibration import (
     compare_records,
@@ -16,7 +16,8 @@ from compiler.compression.quantization.calibration import (
 )
 from compiler.compression.quantization.input_channels import pad_inputs
 from compiler.compression.quantization.placement import Placement
-from compiler.compression.world import LayerNote, World
+from compiler.compression.world import LayerNote
+from compiler.ir.weighted_net import WeightedNet
 from compiler.records import dataclass
 
 ROWS = 16

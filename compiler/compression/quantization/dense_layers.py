@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.storing import explain_layers as explain_stored
 from compiler.compression.quantization.storing import settle
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
-from compiler.compression.world import LayerNote, World
-from compiler.ir.graph import Graph, Node, Value
-from compiler.ops.base import Op
+from compiler.compression.world import LayerNote
+from compiler.ir.graph import Graph, Node, Op, Value
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.linear import Dense
 from compiler.passes.base import Context
 from compiler.passes.pipeline import run_passes

@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.base import SCHEMES, Scheme
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.calibration import draw_batches
@@ -33,8 +33,9 @@ from compiler.compression.quantization.smooth import smooth_net
 from compiler.compression.quantization.stored import ROWS, Storage
 from compiler.compression.quantization.storing import measure_loss
 from compiler.compression.selecting import layer_path
-from compiler.compression.world import LayerNote, World
+from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.packed import DynamicDense
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Fault, Message

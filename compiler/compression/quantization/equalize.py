@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.placement import Layer
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.activation import Relu
 from compiler.ops.convolution import Conv
 from compiler.ops.pooling import AvgPool, MaxPool

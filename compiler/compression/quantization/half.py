@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.base import SCHEMES, Scheme
 from compiler.compression.quantization.calibrated import fold_norms
 from compiler.compression.quantization.storing import (
@@ -21,12 +21,14 @@ from compiler.compression.quantization.storing import (
     store_weights,
 )
 from compiler.compression.selecting import is_selected, layer_path
-from compiler.compression.world import LayerNote, Target, World
+from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph, Node
 from compiler.ir.verify import verify_graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import path_matches
 from compiler.ops.stored import Stored
 from compiler.passes.half_precision import LARGEST, HalfRewriter
+from compiler.program.variant import Target
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.weight_formats import NoHalfKernels

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from compiler.compression.base import WeightedNet
-from compiler.ir.graph import Graph, Node, Site
+from compiler.ir.frame import Site
+from compiler.ir.graph import Graph, Node
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.convolution import Conv
 from compiler.ops.padding import Pad
 from compiler.ops.quantization import FakeQuantize

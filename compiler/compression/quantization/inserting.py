@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
 from compiler.compression.quantization.placement import Layer, Placement
 from compiler.compression.quantization.ranges import Scaling
-from compiler.ir.graph import Frame, Graph, Node, Site, Value
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Graph, Node, Value
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.activation import Relu, Relu6
 from compiler.ops.quantization import FakeQuantize, Form
 from compiler.passes.rewrite import Rewriter

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Literal, final
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.quantization.base import SCHEMES, Scheme
 from compiler.compression.quantization.calibrated import (
     Calibrated,
@@ -33,8 +33,9 @@ from compiler.compression.quantization.placement import (
 from compiler.compression.quantization.ranges import Method
 from compiler.compression.quantization.sensitivity import measure_sensitivity
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
-from compiler.compression.world import LayerNote, World
+from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.quantization import Form
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Message

@@ -9,9 +9,9 @@ from typing import Any, Literal, Protocol, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Node
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.convolution import Conv
 from compiler.ops.linear import Dense
 from compiler.ops.windows import array_sizes, pad_space, view_windows

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Node
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.group_normalization import RmsNorm
 from compiler.ops.linear import Dense
 from compiler.ops.normalization import LayerNorm

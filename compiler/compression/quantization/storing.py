@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
+from compiler.compression.base import World
 from compiler.compression.selecting import KEPT_OUT, is_selected, layer_path
-from compiler.compression.world import LayerNote, World
-from compiler.ir.graph import Graph, Node, Site, Value
-from compiler.ops.base import Op
+from compiler.compression.world import LayerNote
+from compiler.ir.frame import Site
+from compiler.ir.graph import Graph, Node, Op, Value
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.convolution import ConvTranspose
 from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import Scan

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import final
 
-from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.base import COMPRESSION, CompressionPass, World
 from compiler.compression.search.baselines import (
     count_trials,
     list_ladders,
@@ -16,8 +16,8 @@ from compiler.compression.search.choice import REPAIRS, Choice, Choices, Offered
 from compiler.compression.search.deciding import MOST_CHOICES, decide
 from compiler.compression.search.sites import Family, Site, find_sites
 from compiler.compression.search.trials import FIGURES, Trials
-from compiler.compression.world import World
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Fault, Message, Where
 from compiler.report.messages.search import (

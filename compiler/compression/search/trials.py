@@ -9,15 +9,16 @@ from itertools import takewhile
 
 import numpy as np
 
-from compiler.compression.base import Array, CompressionPass, WeightedNet
+from compiler.compression.base import Array, CompressionPass, World
 from compiler.compression.search.knapsack import Offer
 from compiler.compression.search.sites import Site
 from compiler.compression.sizes import choose_sizes
 from compiler.compression.wording import describe_pass
-from compiler.compression.world import Goal, LayerNote, Trainer, Tuning, World
+from compiler.compression.world import Goal, LayerNote, Trainer, Tuning
 from compiler.ir.cost import summarize
 from compiler.ir.evaluate import evaluate
 from compiler.ir.printer import print_graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError
 

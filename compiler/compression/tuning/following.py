@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from compiler.ir.graph import Graph
 from compiler.ir.weights import path_matches
-from compiler.program import Train, TrainedNet
+from compiler.program.train import Train, TrainedNet
 
 
 def follow_paths(train: Train, old: TrainedNet, graph: Graph) -> Train:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.compression.base import WeightedNet
+from compiler.ir.weighted_net import WeightedNet
 
 Array = NDArray[Any]
 LEAST_SPARSITY = 0.01

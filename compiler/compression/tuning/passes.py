@@ -7,11 +7,12 @@ from dataclasses import replace
 from math import ceil, prod
 from typing import final
 
-from compiler.compression.base import COMPRESSION, CompressionPass, WeightedNet
+from compiler.compression.base import COMPRESSION, CompressionPass, World
 from compiler.compression.tuning.masks import find_zero_masks
 from compiler.compression.tuning.scales import has_scales, let_scales_learn, stop_scales
-from compiler.compression.world import LayerNote, Trainer, Tuning, World
+from compiler.compression.world import LayerNote, Trainer, Tuning
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.class_losses import CrossEntropy
 from compiler.ops.quantization import FakeQuantize
 from compiler.records import dataclass

@@ -16,15 +16,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from compiler.compression.attach import attach, find_net
-from compiler.compression.base import WeightedNet
 from compiler.compression.copying import copy_graph
 from compiler.compression.tuning.following import follow_paths
 from compiler.compression.tuning.teaching import add_teacher
 from compiler.compression.world import Tuning
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import match_paths
 from compiler.ops.quantization import FakeQuantize
-from compiler.program import ParameterGroup, Train, TrainedNet
+from compiler.program.train import ParameterGroup, Train, TrainedNet
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.tuning import NothingLeftToTrain
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from compiler.compression.base import WeightedNet
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.quantization import FakeQuantize
 
 SMALLEST = 1e-12

@@ -6,14 +6,15 @@ from dataclasses import replace
 
 from compiler.compression.attach import CallOfNet, find_calls
 from compiler.compression.copying import GraphCopy, prefixed_parameters
-from compiler.ir.graph import Alias, Decision, Frame, Graph, Node, Parameter, Site, Value
+from compiler.ir.frame import Frame, Site
+from compiler.ir.graph import Alias, Decision, Graph, Node, Parameter, Value
 from compiler.ops.arithmetic import Add, Div, Mul
 from compiler.ops.class_losses import CrossEntropy
 from compiler.ops.creation import Constant
 from compiler.ops.losses import Mse
 from compiler.ops.softmax import Softmax
 from compiler.passes.rewrite import Rewriter
-from compiler.program import TrainedNet
+from compiler.program.train import TrainedNet
 
 
 def add_teacher(

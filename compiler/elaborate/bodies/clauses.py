@@ -10,8 +10,9 @@ from compiler.elaborate.calls.loading import split_loads
 from compiler.elaborate.calls.primitives import layer_for_tensor
 from compiler.elaborate.calls.weights import make_weight
 from compiler.elaborate.evaluate.pipes import callee_span
-from compiler.elaborate.scopes.context import Body, OutputEntry, Want
+from compiler.elaborate.scopes.context import Body, Want
 from compiler.elaborate.scopes.paths import is_path, join
+from compiler.elaborate.scopes.ports import OutputEntry
 from compiler.elaborate.scopes.words import make_table
 from compiler.elaborate.shapes.assertions import run_assert
 from compiler.elaborate.shapes.symbols import declare_input
@@ -24,6 +25,7 @@ from compiler.elaborate.shapes.types import (
     read_type,
 )
 from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.parts import is_layer
 from compiler.elaborate.values.values import (
     POISON,
     BlockLayer,
@@ -35,10 +37,9 @@ from compiler.elaborate.values.values import (
     Record,
     Tensor,
     Val,
-    is_layer,
 )
 from compiler.ir.hint import Hint, hint_atoms
-from compiler.ops.base import Weight
+from compiler.ir.operands import Weight
 from compiler.report.messages.deployments import SeveralNets
 from compiler.report.messages.names import MalformedClause, TypeHasNoDims
 from compiler.report.messages.nets import BadLabel, ForeignTensor, NotALayer, TwoOfAName

@@ -11,12 +11,13 @@ from compiler.elaborate.calls.gathering import find_pick
 from compiler.elaborate.calls.parameters import bind_parameters
 from compiler.elaborate.calls.signatures import read_signature
 from compiler.elaborate.calls.weights import reserve_weights
-from compiler.elaborate.scopes.context import Abandoned, Body, Ports
-from compiler.elaborate.scopes.graphs import GraphState
-from compiler.elaborate.values.values import BlockLayer
+from compiler.elaborate.scopes.context import Abandoned, Body, scope_of
+from compiler.elaborate.scopes.ports import Ports
+from compiler.elaborate.values.values import BlockLayer, GraphState
 from compiler.ir.builder import Builder
-from compiler.ir.graph import Frame, Graph
-from compiler.program import AddAdapters, LoadWeights, Net
+from compiler.ir.frame import Frame
+from compiler.ir.graph import Graph
+from compiler.program.net import AddAdapters, LoadWeights, Net
 from compiler.report.messages.nets import ModelHasNo
 from compiler.report.source import Span
 
@@ -31,9 +32,9 @@ class ModelRun:
         self.layer = layer
         self.name = name
         self.span = span
-        self.file = layer.file
+        self.file = scope_of(layer)
         self.item = layer.item
-        self.signature = read_signature(layer.file, layer.item)
+        self.signature = read_signature(scope_of(layer), layer.item)
 
     def run(self) -> tuple[Graph, NetSteps] | None:
         """The graph and what the nets inside it load, or None where something was refused."""
@@ -101,14 +102,14 @@ def elaborate_layer(layer: BlockLayer, name: str, span: Span, steps: NetSteps = 
     """A model with its arguments as a net, adapters added; None where something was refused,
     which is reported."""
     net = elaborate_plain_layer(layer, name, span, steps)
-    return adapt_net(net, layer.file.session.report) if net is not None else None
+    return adapt_net(net, scope_of(layer).session.report) if net is not None else None
 
 
 def elaborate_plain_layer(
     layer: BlockLayer, name: str, span: Span, steps: NetSteps = ()
 ) -> Net | None:
     """The same with a graph that is still without adapters."""
-    known = layer.file.session.models
+    known = scope_of(layer).session.models
     made = known.get(id(layer.item)) if not layer.given else None
     if made is None:
         try:

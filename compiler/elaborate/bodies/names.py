@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from compiler.elaborate.bodies.clauses import MODEL_CLAUSES
 from compiler.elaborate.calls.adapters import is_net_function
 from compiler.elaborate.calls.loading import LOAD
-from compiler.elaborate.scopes.files import FileScope
+from compiler.elaborate.scopes.context import FileScope
 from compiler.elaborate.scopes.lints import read_parts
 from compiler.elaborate.scopes.lookup import explain_unknown, refuse_meant
 from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.values.functions import CONSTANTS, FUNCTIONS
-from compiler.ops.base import OPS
+from compiler.ops.registry import OPS
 from compiler.report.diagnostics import Message, did_you_mean
 from compiler.report.messages.names import UnknownName
 from compiler.text.tree.syntax import (

@@ -14,13 +14,22 @@ from compiler.elaborate.bodies.loops import (
 )
 from compiler.elaborate.calls.gathering import note_picks
 from compiler.elaborate.calls.primitives import make_constant
-from compiler.elaborate.scopes.context import Body, Loop
-from compiler.elaborate.scopes.graphs import GraphState
+from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.ports import Loop
 from compiler.elaborate.shapes.types import assume
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import POISON, Given, Known, Poison, Range, Tensor, Val
+from compiler.elaborate.values.values import (
+    POISON,
+    Given,
+    GraphState,
+    Known,
+    Poison,
+    Range,
+    Tensor,
+    Val,
+)
 from compiler.ir.builder import Builder, own_names
-from compiler.ir.graph import Site
+from compiler.ir.frame import Site
 from compiler.ops.scan import COUNTER
 from compiler.ops.scan import Scan as ScanOp
 from compiler.records import dataclass

@@ -17,18 +17,11 @@ from compiler.elaborate.scopes.words import find_homes
 from compiler.elaborate.shapes.types import read_type
 from compiler.elaborate.values.arithmetic import replace_hint
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import (
-    POISON,
-    Known,
-    ListValue,
-    Poison,
-    Tensor,
-    Val,
-    find_hint,
-)
-from compiler.ir.graph import Turn, TurnName
+from compiler.elaborate.values.parts import find_hint
+from compiler.elaborate.values.values import POISON, Known, ListValue, Poison, Tensor, Val
+from compiler.ir.frame import Turn, TurnName
 from compiler.ir.hint import HintName, find_readable, outer_names
-from compiler.ops.base import OPS
+from compiler.ops.registry import OPS
 from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.names import ClauseWordBound, NotAvailable, UnknownClause
 from compiler.report.messages.scans import InsideScan

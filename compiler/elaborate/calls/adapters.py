@@ -13,19 +13,20 @@ from compiler.compression.low_rank.adapting import (
     find_left_out,
 )
 from compiler.compression.low_rank.layers import slot_of
-from compiler.compression.low_rank.lora import NET_FUNCTIONS, Lora
 from compiler.compression.selecting import is_selected, layer_path
 from compiler.elaborate.calls.described import build_described
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.values import POISON, LoadFunction, Val
 from compiler.ir.graph import Graph, Node
 from compiler.ir.weights import match_paths
-from compiler.program import AddAdapters, LoadWeights, Net, Train
+from compiler.program.net import AddAdapters, LoadWeights, Net
+from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Label, Message, did_you_mean
 from compiler.report.messages.low_rank import LayersNotAdapted, NothingToAdapt, PatternNotAdapted
 from compiler.report.messages.training import PatternMatchesNothing
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Call
+from compiler.vocabulary.net_functions import NET_FUNCTIONS, Lora
 
 Report = Callable[[Message], None]
 LABELS = 4

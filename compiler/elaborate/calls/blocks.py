@@ -5,15 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from compiler.elaborate.bodies.clauses import BLOCK_CLAUSES, MODEL_CLAUSES
 from compiler.elaborate.calls.frames import open_frame
 from compiler.elaborate.calls.parameters import bind_parameters
 from compiler.elaborate.calls.results import take_outputs, translate_result
 from compiler.elaborate.calls.signatures import read_signature
 from compiler.elaborate.calls.weights import claim_path, reserve_weights
-from compiler.elaborate.scopes.context import MAX_DEPTH, Abandoned, Application, Body, Ports
-from compiler.elaborate.scopes.files import holds_tensor
+from compiler.elaborate.scopes.context import MAX_DEPTH, Abandoned, Application, Body, scope_of
 from compiler.elaborate.scopes.paths import Path, join
+from compiler.elaborate.scopes.ports import Ports
+from compiler.elaborate.values.parts import holds_tensor
 from compiler.elaborate.values.values import POISON, BlockLayer, Given, NetValue, Poison, Val
 from compiler.report.messages.nets import ModelHasNo, NothingReturned
 from compiler.report.messages.values import RecursionTooDeep
@@ -63,21 +63,20 @@ class _Call:
         self.given = given
         self.application = application
         self.net = net
-        self.signature = read_signature(layer.file, layer.item)
+        self.signature = read_signature(scope_of(layer), layer.item)
         self.hinted = caller.reads(layer.frame)
-        is_model = isinstance(layer.item, Model)
         self.body = Body(
             caller.session,
-            layer.file,
+            scope_of(layer),
             caller.home,
             None,
-            MODEL_CLAUSES if is_model else BLOCK_CLAUSES,
+            caller.session.engine.clauses_of(layer.item),
             reuse=caller.reuse if net is None else net.made,
             wanted=application.names,
             call=application.span,
             item=layer.item,
             caller=caller,
-            ports=Ports(given) if is_model else None,
+            ports=Ports(given) if isinstance(layer.item, Model) else None,
         )
 
     def run(self) -> Val:

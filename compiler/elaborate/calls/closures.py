@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.values.parts import find_hint
 from compiler.elaborate.values.values import (
     BlockLayer,
     Compose,
@@ -15,9 +16,8 @@ from compiler.elaborate.values.values import (
     OpLayer,
     Repeat,
     Val,
-    find_hint,
 )
-from compiler.ir.graph import Argument
+from compiler.ir.frame import Argument
 from compiler.ir.hint import Hint, HintName, hint_names
 from compiler.report.source import Span
 

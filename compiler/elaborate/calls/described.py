@@ -15,7 +15,7 @@ from compiler.elaborate.values.functions import FUNCTIONS
 from compiler.elaborate.values.options import Unfit, convert, field_hints
 from compiler.elaborate.values.values import POISON, Given, Poison, Val
 from compiler.ir.hint import Hint
-from compiler.ops.base import OPS
+from compiler.ops.registry import OPS
 from compiler.report.diagnostics import Fault, did_you_mean
 from compiler.report.messages.arguments import WrongArgument
 from compiler.report.messages.training import UnknownWord

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from compiler.elaborate.calls.signatures import BlockSignature
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.parts import find_hint, is_layer, plain_items
 from compiler.elaborate.values.values import (
     BlockLayer,
     DTypeValue,
@@ -19,11 +20,8 @@ from compiler.elaborate.values.values import (
     Range,
     Tensor,
     Val,
-    find_hint,
-    is_layer,
-    plain_items,
 )
-from compiler.ir.graph import NO_DEFAULT, Argument, Frame
+from compiler.ir.frame import Argument, Frame
 from compiler.ir.hint import Hint, HintConst, HintSize, mark_names, mark_outer, rename_hint
 from compiler.report.source import Span
 from compiler.text.tree.syntax import (
@@ -37,6 +35,7 @@ from compiler.text.tree.syntax import (
     String,
     Unary,
 )
+from compiler.vocabulary.no_default import NO_DEFAULT
 
 
 def open_frame(

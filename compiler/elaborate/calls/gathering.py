@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from compiler.elaborate.scopes.context import Body, Want
 from compiler.elaborate.values.values import Given, ListValue, Tensor, Val
-from compiler.ir.graph import Listed, Listing, Pick, Reading, Site
+from compiler.ir.frame import Listed, Listing, Pick, Reading, Site
 from compiler.ir.hint import Hint, find_readable, hint_names
 from compiler.report.source import Span
 

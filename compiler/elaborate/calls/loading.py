@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from compiler.elaborate.calls.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.parts import is_none
 from compiler.elaborate.values.values import (
     POISON,
     Given,
@@ -18,9 +19,8 @@ from compiler.elaborate.values.values import (
     Poison,
     Record,
     Val,
-    is_none,
 )
-from compiler.program import AddAdapters, LoadWeights
+from compiler.program.net import AddAdapters, LoadWeights
 from compiler.report.messages.arguments import WrongArgument
 from compiler.report.source import Span
 

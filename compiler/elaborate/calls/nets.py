@@ -10,9 +10,10 @@ from compiler.elaborate.calls.closures import close_over
 from compiler.elaborate.calls.primitives import apply_op
 from compiler.elaborate.calls.signatures import given_of, read_signature
 from compiler.elaborate.calls.weights import Slot
-from compiler.elaborate.scopes.context import Application, Body, ClauseTable
+from compiler.elaborate.scopes.context import Application, Body, ClauseTable, scope_of
 from compiler.elaborate.scopes.paths import join
 from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.parts import strip_hints
 from compiler.elaborate.values.values import (
     POISON,
     BlockLayer,
@@ -25,9 +26,8 @@ from compiler.elaborate.values.values import (
     Record,
     Tensor,
     Val,
-    strip_hints,
 )
-from compiler.ir.graph import Frame
+from compiler.ir.frame import Frame
 from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.names import UnknownAttribute
 from compiler.report.messages.nets import LabelNamesNothing, LayerIsNoNet, NetNotUsed
@@ -170,7 +170,7 @@ def read_net(body: Body, net: NetValue, attribute: Attribute) -> Val:
 
 
 def _read_parameter(body: Body, layer: BlockLayer, name: str) -> Val | None:
-    signature = read_signature(layer.file, layer.item)
+    signature = read_signature(scope_of(layer), layer.item)
     spec = next((p for p in signature.parameters if p.name == name), None)
     if spec is None or spec.is_tensor:
         return None
@@ -181,7 +181,7 @@ def _read_parameter(body: Body, layer: BlockLayer, name: str) -> Val | None:
     default = body.session.overrides.get(key, spec.syntax.default)
     if default is None:
         return None
-    outside = Body(body.session, layer.file, None, None, NET_CLAUSES)
+    outside = Body(body.session, scope_of(layer), None, None, NET_CLAUSES)
     return outside.evaluate(default)
 
 
@@ -199,7 +199,7 @@ def _report_missing(body: Body, net: NetValue, attribute: Attribute, layer: Laye
     name = attribute.name
     known = list(net.nets)
     if isinstance(layer, BlockLayer):
-        parameters = read_signature(layer.file, layer.item).parameters
+        parameters = read_signature(scope_of(layer), layer.item).parameters
         known = [p.name for p in parameters if not p.is_tensor] + known
     if not net.made and did_you_mean(name.text, known) is None:
         body.report(NetNotUsed(name.span, net.name, name.text, net.span))

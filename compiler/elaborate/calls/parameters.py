@@ -11,6 +11,7 @@ from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.shapes.types import Subject, TensorPattern, bind_sizes, check_tensor
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.parts import find_hint, is_layer, is_none, plain_items, strip_hints
 from compiler.elaborate.values.values import (
     POISON,
     Given,
@@ -22,14 +23,9 @@ from compiler.elaborate.values.values import (
     Record,
     Tensor,
     Val,
-    find_hint,
-    is_layer,
-    is_none,
-    plain_items,
-    strip_hints,
 )
 from compiler.ir.hint import HintName, hint_names
-from compiler.ops.base import OPS
+from compiler.ops.registry import OPS
 from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.arguments import WrongArgument
 from compiler.report.messages.shapes import NotATensor

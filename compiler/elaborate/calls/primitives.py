@@ -17,6 +17,7 @@ from compiler.elaborate.scopes.lints import check_call
 from compiler.elaborate.scopes.paths import join
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.options import Unfit, convert, field_hints
+from compiler.elaborate.values.parts import is_layer, is_none, plain_items
 from compiler.elaborate.values.values import (
     POISON,
     BlockLayer,
@@ -28,15 +29,13 @@ from compiler.elaborate.values.values import (
     Record,
     Tensor,
     Val,
-    is_layer,
-    is_none,
-    plain_items,
 )
 from compiler.ir.builder import own_names
 from compiler.ir.domain import Domain
-from compiler.ir.graph import Listing, Site, Value
+from compiler.ir.frame import Listing, Site
+from compiler.ir.graph import Op, Value
 from compiler.ir.hint import Hint, mark_outer
-from compiler.ops.base import Op, Weight
+from compiler.ir.operands import Weight
 from compiler.ops.broadcasting import literal_dtype
 from compiler.ops.choosing import Cast
 from compiler.ops.creation import Constant, Full

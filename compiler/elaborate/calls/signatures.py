@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from compiler.elaborate.calls.binding import Formal, Signature
-from compiler.elaborate.scopes.files import FileScope
+from compiler.elaborate.scopes.context import FileScope, scope_of
 from compiler.elaborate.scopes.tracing import find_untraced
 from compiler.elaborate.shapes.types import TensorPattern, read_type
+from compiler.elaborate.values.parts import is_none
 from compiler.elaborate.values.values import (
     BlockLayer,
     Given,
@@ -21,9 +22,8 @@ from compiler.elaborate.values.values import (
     Record,
     Tensor,
     Val,
-    is_none,
 )
-from compiler.ops.base import Op
+from compiler.ir.graph import Op
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.messages.names import DefinedTwice
@@ -92,7 +92,8 @@ def read_signature(file: FileScope, item: Item) -> BlockSignature:
     """The signature of an item; its faults are reported once."""
     known = file.signatures.get(item.name.text)
     if known is not None and known[0] is item:
-        return known[1]
+        signature: BlockSignature = known[1]
+        return signature
     report = file.session.report
     seen: dict[str, Parameter] = {}
     parameters = []
@@ -138,8 +139,8 @@ def sign(layer: Layer) -> Signature | None:
     match layer:
         case OpLayer(op):
             return _sign_op(op)
-        case BlockLayer(item, file):
-            return _sign_block(file, item)
+        case BlockLayer(item):
+            return _sign_block(scope_of(layer), item)
         case NetValue(layer=inner) | Loaded(layer=inner):
             return sign(inner)
     return None

@@ -7,9 +7,9 @@ from compiler.elaborate.scopes.paths import Path, is_path, join, join_hints
 from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.values.values import Tensor
 from compiler.ir.builder import Builder
-from compiler.ir.graph import Frame
+from compiler.ir.frame import Frame
 from compiler.ir.hint import Hint
-from compiler.ops.base import Weight
+from compiler.ir.operands import Weight
 from compiler.records import dataclass
 from compiler.report.messages.columns import ColumnNamedAsWeight
 from compiler.report.messages.nets import (

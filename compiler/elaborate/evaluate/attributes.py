@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from compiler.elaborate.calls.nets import read_net
-from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.context import Body, scope_of
 from compiler.elaborate.scopes.facts import find_data, read_fact
 from compiler.elaborate.scopes.lookup import refuse_item
 from compiler.elaborate.values.arithmetic import simplify
 from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.parts import is_layer
 from compiler.elaborate.values.values import (
     POISON,
     DTypeValue,
@@ -20,7 +21,6 @@ from compiler.elaborate.values.values import (
     Record,
     Tensor,
     Val,
-    is_layer,
 )
 from compiler.ir.hint import HintSize
 from compiler.report.diagnostics import did_you_mean
@@ -74,9 +74,9 @@ def _read_tensor(body: Body, expression: Attribute, base: Tensor) -> Val:
 
 def _read_namespace(body: Body, base: Namespace, expression: Attribute) -> Val:
     name = expression.name
-    value = base.file.value(name.text, name.span, body.home)
+    value = scope_of(base).value(name.text, name.span, body.home)
     if value is None:
-        known = tuple(base.file.entries)
+        known = tuple(scope_of(base).entries)
         return _refuse(body, expression, base, known)
     if isinstance(value, ItemValue):
         refuse_item(body, value, name.span)

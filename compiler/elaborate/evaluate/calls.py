@@ -26,16 +26,12 @@ from compiler.elaborate.values.arithmetic import (
     replace_hint,
 )
 from compiler.elaborate.values.describing import describe, describe_layer
-from compiler.elaborate.values.functions import (
-    FUNCTIONS,
-    Function,
-    Refusal,
-    refused_value,
-    takes_known,
-)
+from compiler.elaborate.values.functions import FUNCTIONS, Refusal, refused_value, takes_known
+from compiler.elaborate.values.parts import is_layer
 from compiler.elaborate.values.values import (
     POISON,
     BlockLayer,
+    Function,
     FunctionLayer,
     Given,
     Layer,
@@ -46,7 +42,6 @@ from compiler.elaborate.values.values import (
     OpLayer,
     Poison,
     Val,
-    is_layer,
 )
 from compiler.report.messages.arguments import NotCallable, UnknownArgument
 from compiler.report.messages.functions import FunctionRefuses, WrongCount

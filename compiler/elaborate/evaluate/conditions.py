@@ -6,15 +6,8 @@ from collections.abc import Sequence
 
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import (
-    Known,
-    Poison,
-    Range,
-    Tensor,
-    Undecided,
-    Val,
-    plain_items,
-)
+from compiler.elaborate.values.parts import plain_items
+from compiler.elaborate.values.values import Known, Poison, Range, Tensor, Undecided, Val
 from compiler.ir.hint import HintConst
 from compiler.report.messages.functions import UnknownWhenCompiling
 from compiler.report.messages.values import ConditionNotBool, ConditionUndecided, NotAList

@@ -18,16 +18,8 @@ from compiler.elaborate.scopes.lookup import look_up
 from compiler.elaborate.scopes.sizes import keep, size_of
 from compiler.elaborate.values.arithmetic import MAX_TERMS
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import (
-    POISON,
-    Known,
-    ListValue,
-    Poison,
-    Record,
-    Rest,
-    Val,
-    find_hint,
-)
+from compiler.elaborate.values.parts import find_hint
+from compiler.elaborate.values.values import POISON, Known, ListValue, Poison, Record, Rest, Val
 from compiler.ir.hint import (
     Hint,
     HintChoose,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from compiler.elaborate.calls.primitives import apply_op
 from compiler.elaborate.scopes.context import Application, Body
+from compiler.elaborate.values.parts import plain_items
 from compiler.elaborate.values.values import (
     POISON,
     Given,
@@ -15,7 +16,6 @@ from compiler.elaborate.values.values import (
     Poison,
     Tensor,
     Val,
-    plain_items,
 )
 from compiler.ops.choosing import Extreme, Maximum, Minimum
 from compiler.report.messages.functions import AxisOrNumber

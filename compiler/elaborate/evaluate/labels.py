@@ -6,7 +6,8 @@ from compiler.elaborate.scopes.context import Body, Label
 from compiler.elaborate.scopes.paths import is_path
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import Known, Poison, find_hint
+from compiler.elaborate.values.parts import find_hint
+from compiler.elaborate.values.values import Known, Poison
 from compiler.ir.hint import Hint, HintConst, HintText, find_readable, hint_names, whole_hint
 from compiler.report.messages.functions import NotWhole
 from compiler.report.messages.nets import BadLabel

@@ -27,7 +27,7 @@ from compiler.elaborate.values.values import (
     Repeat,
     Val,
 )
-from compiler.ir.graph import Turn, TurnName
+from compiler.ir.frame import Turn, TurnName
 from compiler.ir.hint import HintCall, HintName
 from compiler.report.messages.arguments import MissingArgument, WrongInputs
 from compiler.report.messages.nets import OnlyOnNets

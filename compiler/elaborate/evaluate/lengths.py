@@ -8,7 +8,7 @@ from functools import reduce
 
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.values import ListValue, Tensor
-from compiler.ir.graph import Frame, Listing, Turn
+from compiler.ir.frame import Frame, Listing, Turn
 from compiler.ir.hint import (
     FOLLOWS,
     Hint,

@@ -9,6 +9,7 @@ from compiler.elaborate.calls.gathering import note_sum
 from compiler.elaborate.calls.primitives import apply_built, apply_op
 from compiler.elaborate.scopes.context import Application, Body
 from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.parts import find_hint, is_none, plain_items
 from compiler.elaborate.values.values import (
     POISON,
     DTypeValue,
@@ -20,13 +21,10 @@ from compiler.elaborate.values.values import (
     Range,
     Tensor,
     Val,
-    find_hint,
-    is_none,
-    plain_items,
 )
 from compiler.ir.hint import Hint, hint_atoms, mark_names
-from compiler.ops.base import OPS
 from compiler.ops.broadcasting import literal_dtype
+from compiler.ops.registry import OPS
 from compiler.report.messages.arguments import WrongArgument
 from compiler.report.source import Span
 

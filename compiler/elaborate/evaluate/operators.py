@@ -20,6 +20,7 @@ from compiler.elaborate.values.arithmetic import (
 )
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.functions import FUNCTIONS
+from compiler.elaborate.values.parts import find_hint, is_layer, is_none, plain_items
 from compiler.elaborate.values.values import (
     POISON,
     DTypeValue,
@@ -33,10 +34,6 @@ from compiler.elaborate.values.values import (
     Tensor,
     Undecided,
     Val,
-    find_hint,
-    is_layer,
-    is_none,
-    plain_items,
 )
 from compiler.ir.hint import (
     HINT_FUNCTIONS,
@@ -50,7 +47,7 @@ from compiler.ir.hint import (
     mark_names,
     whole_hint,
 )
-from compiler.ops.base import OPS
+from compiler.ops.registry import OPS
 from compiler.report.diagnostics import Label
 from compiler.report.messages.functions import NotWhole, UnknownWhenCompiling
 from compiler.report.messages.nets import CopiesNegative

@@ -11,6 +11,7 @@ from compiler.elaborate.scopes.context import Application, Body, Label, Want
 from compiler.elaborate.scopes.lints import check_label
 from compiler.elaborate.scopes.sizes import keep
 from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.parts import is_layer
 from compiler.elaborate.values.values import (
     POISON,
     Compose,
@@ -24,7 +25,6 @@ from compiler.elaborate.values.values import (
     Record,
     Tensor,
     Val,
-    is_layer,
 )
 from compiler.ir.hint import Hint, HintName
 from compiler.records import dataclass

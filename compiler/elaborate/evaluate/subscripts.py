@@ -9,6 +9,7 @@ from compiler.elaborate.calls.primitives import apply_built
 from compiler.elaborate.scopes.context import Application, Body, Want
 from compiler.elaborate.values.arithmetic import replace_hint, whole
 from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.parts import find_hint, is_none, plain_items
 from compiler.elaborate.values.values import (
     NONE,
     POISON,
@@ -18,13 +19,10 @@ from compiler.elaborate.values.values import (
     Poison,
     Tensor,
     Val,
-    find_hint,
-    is_none,
-    plain_items,
 )
 from compiler.ir.hint import Hint, HintCall, HintConst, HintItem, find_readable, whole_hint
-from compiler.ops.base import OPS
 from compiler.ops.items import IndexItem, NewAxis, Rest, SliceItem, TensorIndex
+from compiler.ops.registry import OPS
 from compiler.report.messages.functions import NotWhole, UnknownWhenCompiling
 from compiler.report.messages.values import NotAList, OutsideList
 from compiler.text.tree.syntax import Expr, Slice, Subscript

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import POISON, Poison, Tensor, Val, plain_items
+from compiler.elaborate.values.parts import plain_items
+from compiler.elaborate.values.values import POISON, Poison, Tensor, Val
 from compiler.report.messages.values import NotAList, UnpackMismatch
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Name

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from compiler.ir.graph import Graph, Node
 from compiler.ops.class_losses import ClassLoss
-from compiler.program import MetricUse
+from compiler.program.train import MetricUse
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.messages.metrics import AxesDisagree, ProbabilitiesForLogits, RowsDisagree

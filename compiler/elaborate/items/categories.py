@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from compiler.data.base import Column
 from compiler.elaborate.scopes.context import Application, Body
 from compiler.elaborate.values.arithmetic import whole
-from compiler.elaborate.values.functions import Function, Refusal
+from compiler.elaborate.values.functions import Refusal
 from compiler.elaborate.values.values import (
     DTypeValue,
+    Function,
     FunctionLayer,
     Given,
     Known,

@@ -11,7 +11,7 @@ from compiler.ops.choosing import Cast
 from compiler.ops.class_losses import ClassLoss
 from compiler.ops.gathering import OneHot
 from compiler.ops.softmax import AxisShares
-from compiler.program import Train
+from compiler.program.train import Train
 from compiler.records import dataclass
 from compiler.training.weighting import LabelComparison
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from compiler.ir.graph import Graph, Node
 from compiler.ops.class_losses import ClassLoss
-from compiler.program import DataSet
+from compiler.program.data import DataSet
 from compiler.report.diagnostics import Label, Message
 from compiler.report.messages.training import TooFewClasses
 from compiler.rows.limits import find_counts

@@ -23,14 +23,13 @@ from compiler.elaborate.items.operands import (
     refuse_word,
 )
 from compiler.elaborate.items.splits import read_split
-from compiler.elaborate.scopes.context import Body
-from compiler.elaborate.scopes.files import FileScope
+from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.scopes.words import find_word, make_table
 from compiler.elaborate.values.options import Unfit, convert
 from compiler.elaborate.values.values import Refused, Tensor
 from compiler.ir.graph import Graph
 from compiler.ops.fitted import Fitted
-from compiler.program import DataSet
+from compiler.program.data import DataSet
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.clauses import ClauseMissing
 from compiler.report.messages.columns import NoiseInData, ParameterHidesColumn, WeightsInData

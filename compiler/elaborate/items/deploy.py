@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from compiler.compression.given import add_computed
 from compiler.elaborate.items.class_words import find_class_words
-from compiler.elaborate.items.given import add_computed
 from compiler.elaborate.items.operands import (
     Once,
     malformed,
@@ -19,8 +19,7 @@ from compiler.elaborate.items.preprocess import put_before
 from compiler.elaborate.items.references import find_item
 from compiler.elaborate.items.sizes import refuse_twice
 from compiler.elaborate.items.subjects import Deployable, OpenVariant, Subject, find_subject
-from compiler.elaborate.scopes.context import Body
-from compiler.elaborate.scopes.files import FileScope
+from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.scopes.words import make_table
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
@@ -28,7 +27,9 @@ from compiler.elaborate.values.values import Known, Poison
 from compiler.ir.graph import Graph
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.program import NEWEST_OPSET, OLDEST_OPSET, DataSet, Deploy, Net
+from compiler.program.data import DataSet
+from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET, Deploy
+from compiler.program.net import Net
 from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.deployments import (
     DimBothWays,

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from compiler.compression.attach import find_net, find_same_calls
 from compiler.compression.requirements import find_all
 from compiler.ir.subgraph import extract_subgraph
-from compiler.program import Deploy, Figure, Train, Variant
+from compiler.program.deploy import Deploy
+from compiler.program.requirement import Figure
+from compiler.program.train import Train
+from compiler.program.variant import Variant
 from compiler.report.diagnostics import Message
 from compiler.report.messages.deployments import FigureOfDroppedOutput
 

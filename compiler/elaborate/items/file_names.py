@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.elaborate.scopes.files import FileNet, FileScope
+from compiler.elaborate.scopes.context import FileNet, FileScope
 from compiler.report.messages.item_names import ItemNameNotFile, ItemNamesClash
 from compiler.text.tree.syntax import Model, Name, Sweep, Train, Variant
 from compiler.writing.files import file_key, find_name_fault

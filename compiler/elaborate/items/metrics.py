@@ -14,6 +14,7 @@ from compiler.elaborate.scopes.later import LATER
 from compiler.elaborate.scopes.lookup import find_built_in
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.options import Unfit, convert
+from compiler.elaborate.values.parts import is_layer
 from compiler.elaborate.values.values import (
     POISON,
     Given,
@@ -23,9 +24,8 @@ from compiler.elaborate.values.values import (
     Refused,
     Tensor,
     Val,
-    is_layer,
 )
-from compiler.ops.base import OPS
+from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.arguments import WrongArgument

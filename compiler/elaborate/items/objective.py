@@ -13,7 +13,7 @@ from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Poison, Record, Tensor, Val
 from compiler.ir.graph import Graph
 from compiler.ir.weights import path_matches
-from compiler.program import ParameterGroup, TrainedNet
+from compiler.program.train import ParameterGroup, TrainedNet
 from compiler.records import dataclass
 from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.names import NotAvailable

@@ -9,7 +9,8 @@ from compiler.elaborate.api import GraphContext
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import Known, Poison, Val, plain_items
+from compiler.elaborate.values.parts import plain_items
+from compiler.elaborate.values.values import Known, Poison, Val
 from compiler.records import dataclass
 from compiler.report.diagnostics import Label, did_you_mean
 from compiler.report.messages.clauses import ClauseTwice

@@ -15,9 +15,12 @@ from compiler.elaborate.items.file_names import check_item_names
 from compiler.elaborate.items.subjects import Deployable
 from compiler.elaborate.items.trained import TrainAssembly
 from compiler.elaborate.items.variants import VariantAssembly
-from compiler.elaborate.scopes.context import Body
-from compiler.elaborate.scopes.files import FileScope, items_by_kind
-from compiler.program import DataSet, Deploy, Net, Program
+from compiler.elaborate.scopes.context import Body, FileScope
+from compiler.elaborate.scopes.files import items_by_kind
+from compiler.program.data import DataSet
+from compiler.program.deploy import Deploy
+from compiler.program.net import Net
+from compiler.program.program import Program
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.names import CircularValue, NotAvailable

@@ -8,7 +8,8 @@ from math import inf
 from compiler.compression.feasibility import find_number
 from compiler.compression.requirements import isolate
 from compiler.ir.limits import find_limits
-from compiler.program import Bound, Figure, Quantity, Requirement, Train
+from compiler.program.requirement import Bound, Figure, Quantity, Requirement
+from compiler.program.train import Train
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.messages.variants import BeyondBest, HeldByAll, WorseRequired

@@ -9,7 +9,8 @@ from typing import TypeVar
 from compiler.elaborate.api import GraphContext
 from compiler.elaborate.calls.binding import Actual, match_call
 from compiler.elaborate.calls.signatures import read_signature, sign
-from compiler.elaborate.scopes.files import FileNet, FileScope, items_by_kind
+from compiler.elaborate.scopes.context import FileNet, FileScope, scope_of
+from compiler.elaborate.scopes.files import items_by_kind
 from compiler.elaborate.values.values import (
     BlockLayer,
     Given,
@@ -20,7 +21,7 @@ from compiler.elaborate.values.values import (
     Refused,
     Tensor,
 )
-from compiler.program import DataSet
+from compiler.program.data import DataSet
 from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.clauses import NoSuchItem
 from compiler.report.messages.training import InputWithoutColumn, NameClash
@@ -48,7 +49,7 @@ def resolve(scope: FileScope, reference: Reference) -> tuple[FileScope, object] 
         found = scope.find(name.text, name.span)
         if not isinstance(found, Namespace):
             return None
-        scope = found.file
+        scope = scope_of(found)
     found = scope.find(last.text, last.span)
     return found if isinstance(found, tuple) else None
 
@@ -88,7 +89,7 @@ def apply_model(
     given = _match(context, layer, reference)
     if given is None:
         return False
-    inputs = {s.name.text: s.name.span for s in read_signature(layer.file, layer.item).inputs}
+    inputs = {s.name.text: s.name.span for s in read_signature(scope_of(layer), layer.item).inputs}
     known = {**layer.given, **{n: g for n, g in given.items() if n not in inputs}}
     value = replace(net, layer=replace(layer, given=known))
     made = context.declare_net(item.name, value, reference.span, "")

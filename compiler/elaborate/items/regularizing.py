@@ -11,7 +11,7 @@ from compiler.elaborate.items.settings import Pattern
 from compiler.elaborate.scopes.context import Body
 from compiler.ir.graph import Parameter
 from compiler.ir.weights import path_matches
-from compiler.program import Regularization, TrainedNet
+from compiler.program.train import Regularization, TrainedNet
 from compiler.records import dataclass
 from compiler.report.messages.tuning import NothingToRegularize
 from compiler.report.source import Span

@@ -10,7 +10,8 @@ from compiler.elaborate.items.reach import find_reach_fault
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, Poison
-from compiler.program import Bound, Computed, Figure, Quantity, Requirement, Train
+from compiler.program.requirement import Bound, Computed, Figure, Quantity, Requirement
+from compiler.program.train import Train
 from compiler.records import dataclass
 from compiler.report.diagnostics import Severity, did_you_mean
 from compiler.report.messages.clauses import NoSuchItem

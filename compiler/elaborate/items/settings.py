@@ -18,7 +18,7 @@ from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import DTypeValue, Known, NetValue, Poison
-from compiler.program import EarlyStop
+from compiler.program.train import EarlyStop
 from compiler.records import dataclass
 from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.items import SettingRange

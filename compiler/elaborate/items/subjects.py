@@ -6,22 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 
 from compiler.compression.attach import find_net
+from compiler.compression.given import find_given
 from compiler.elaborate.api import evaluate_constant
 from compiler.elaborate.bodies.models import elaborate_layer
-from compiler.elaborate.items.given import find_given
-from compiler.elaborate.items.preprocess import prefix_parameters
 from compiler.elaborate.items.references import report_missing, resolve
-from compiler.elaborate.scopes.files import FileNet, FileScope, items_by_kind
+from compiler.elaborate.scopes.context import FileNet, FileScope
+from compiler.elaborate.scopes.files import items_by_kind
 from compiler.elaborate.values.values import BlockLayer
 from compiler.ir.graph import Graph
-from compiler.program import Net, Train, TrainedNet
-from compiler.program import Variant as MadeVariant
+from compiler.program.net import Net
+from compiler.program.train import Train, TrainedNet
+from compiler.program.variant import Variant as MadeVariant
 from compiler.records import dataclass
 from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.clauses import NoSuchItem
 from compiler.report.messages.deployments import SeveralNets
 from compiler.report.messages.names import NotAvailable
 from compiler.report.messages.training import UnknownWord
+from compiler.rows.preprocess import prefix_parameters
 from compiler.text.tree.syntax import Attribute, Call, Expr, Model, Reference, Sweep
 from compiler.text.tree.syntax import Deploy as DeployItem
 from compiler.text.tree.syntax import Train as TrainItem

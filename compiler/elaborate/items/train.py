@@ -21,8 +21,7 @@ from compiler.elaborate.items.regularizing import (
     settle_regularizers,
 )
 from compiler.elaborate.items.settings import Settings
-from compiler.elaborate.scopes.context import Body
-from compiler.elaborate.scopes.files import FileScope
+from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.scopes.words import find_word, make_table
 from compiler.elaborate.shapes.assertions import run_assert
 from compiler.elaborate.values.describing import describe_layer
@@ -40,7 +39,8 @@ from compiler.ir.hint import HintName
 from compiler.ir.sizes import ROWS
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
-from compiler.program import DataSet, EarlyStop, MetricUse, ParameterGroup, Train, TrainedNet
+from compiler.program.data import DataSet
+from compiler.program.train import EarlyStop, MetricUse, ParameterGroup, Train, TrainedNet
 from compiler.report.habits import translate
 from compiler.report.messages.clauses import ClauseMissing, ReferenceMissing
 from compiler.report.messages.names import NotAvailable

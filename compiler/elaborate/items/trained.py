@@ -7,9 +7,11 @@ from dataclasses import field
 
 from compiler.elaborate.items.subjects import Deployable
 from compiler.elaborate.items.train import OpenData, TrainRun
-from compiler.elaborate.scopes.files import FileScope, items_by_kind
+from compiler.elaborate.scopes.context import FileScope
+from compiler.elaborate.scopes.files import items_by_kind
 from compiler.elaborate.values.values import POISON, ItemValue, NetValue, Record, Val
-from compiler.program import AddAdapters, LoadWeights, Train
+from compiler.program.net import AddAdapters, LoadWeights
+from compiler.program.train import Train
 from compiler.records import dataclass
 from compiler.report.messages.clauses import ParameterWithoutDefault
 from compiler.report.messages.names import CircularValue

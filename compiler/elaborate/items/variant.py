@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from compiler.compression.attach import find_obstacle
-from compiler.compression.base import COMPRESSION, CompressionPass
+from compiler.compression.base import COMPRESSION, CompressionPass, pass_of
 from compiler.compression.devices import DEVICES
-from compiler.compression.low_rank.adapting import is_adapter
 from compiler.compression.low_rank.layers import walk_nodes
 from compiler.compression.registry import load_compression
 from compiler.compression.requirements import isolate
-from compiler.compression.selecting import layer_path
+from compiler.compression.selecting import is_adapter, layer_path
 from compiler.compression.wording import describe_pass
-from compiler.compression.world import Target
 from compiler.elaborate.api import open_graph
 from compiler.elaborate.calls.adapters import is_net_function
 from compiler.elaborate.calls.described import build_described, find_class
@@ -30,15 +28,16 @@ from compiler.elaborate.items.operands import (
 from compiler.elaborate.items.requirements import Owners, RequireReader
 from compiler.elaborate.items.sizes import refuse_twice
 from compiler.elaborate.items.subjects import Base
-from compiler.elaborate.scopes.context import Body
-from compiler.elaborate.scopes.files import FileScope
+from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.scopes.words import make_table
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, Poison
 from compiler.ir.graph import Graph
 from compiler.ir.weights import path_matches
-from compiler.program import Requirement, Step, Train, Variant
+from compiler.program.requirement import Requirement
+from compiler.program.train import Train
+from compiler.program.variant import Step, Target, Variant
 from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.deployments import UnknownDim
 from compiler.report.messages.nets import OnlyOnNets
@@ -153,13 +152,13 @@ class VariantRun:
         """Reports passes that find nothing to work on behind others: weights in floats behind a
         quantization that leaves none, or a second quantization."""
         for number, step in enumerate(self.steps):
-            made = step.compression
-            before = (s for s in self.steps[:number] if not made.can_follow(s.compression))
+            made = pass_of(step)
+            before = (s for s in self.steps[:number] if not made.can_follow(pass_of(s)))
             first = next(before, None)
             if first is None:
                 continue
-            name, quantized = made.name, describe_pass(first.compression)
-            again = name == first.compression.name
+            name, quantized = made.name, describe_pass(pass_of(first))
+            again = name == pass_of(first).name
             name = describe_pass(made) if again else name
             self.scope.session.report(
                 PassTooLate(step.span, name, quantized, first.span, again=again)
@@ -173,30 +172,30 @@ class VariantRun:
         graph = base.net.graph
         adapted = any(is_adapter(p.path) for p in graph.parameters)  # and merged, before any pass
         for number, step in enumerate(self.steps):
-            before = [s.compression for s in self.steps[:number]]
+            before = [pass_of(s) for s in self.steps[:number]]
             known = graph if all(b.keeps_layers for b in before) and not adapted else None
-            fault = step.compression.find_unprepared(before, graph, step.span)
-            fault = fault or step.compression.find_fault(known, bounded, step.span)
+            fault = pass_of(step).find_unprepared(before, graph, step.span)
+            fault = fault or pass_of(step).find_fault(known, bounded, step.span)
             target = self.target or Target()
-            fault = fault or step.compression.find_target_fault(target, step.span)
+            fault = fault or pass_of(step).find_target_fault(target, step.span)
             if fault is not None:
                 self.scope.session.report(fault)
 
     def check_training(self, base: Base) -> None:
         """Reports passes that would train the net on or judge it, where there is no train to do so,
         or the train does not let another net take its place."""
-        steps = [step for step in self.steps if step.compression.attaches]
+        steps = [step for step in self.steps if pass_of(step).attaches]
         if base.train is None:
             for step in steps:
-                self.scope.session.report(NothingToTrainOn(step.span, step.compression.name))
+                self.scope.session.report(NothingToTrainOn(step.span, pass_of(step).name))
             for step in self.steps:
-                if (message := step.compression.find_dataless(step.span)) is not None:
+                if (message := pass_of(step).find_dataless(step.span)) is not None:
                     self.scope.session.report(message)
             return
         if not steps:
             return
         for step in steps:
-            idle = step.compression.find_idle_setting(base.train.step, step.span)
+            idle = pass_of(step).find_idle_setting(base.train.step, step.span)
             if idle is not None:
                 self.scope.session.report(idle)
         fault = find_obstacle(base.train, base.net.name, base.net.graph.parameter.keys())

@@ -8,8 +8,11 @@ from functools import partial
 
 from compiler.compression.requirements import find_figures
 from compiler.elaborate.items.subjects import Base, Deployable, find_base
-from compiler.elaborate.scopes.files import FileScope, items_by_kind
-from compiler.program import Net, Train, Variant
+from compiler.elaborate.scopes.context import FileScope
+from compiler.elaborate.scopes.files import items_by_kind
+from compiler.program.net import Net
+from compiler.program.train import Train
+from compiler.program.variant import Variant
 from compiler.records import dataclass
 from compiler.report.messages.variants import ContractAboutItself
 from compiler.text.tree.syntax import Reference

@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from compiler.elaborate.scopes.graphs import GraphState
 from compiler.elaborate.scopes.paths import Path, Paths
-from compiler.elaborate.values.values import Given, ItemValue, Known, Layer, Tensor, Val
-from compiler.ir.graph import Frame, Turn
+from compiler.elaborate.scopes.ports import Loop, Ports
+from compiler.elaborate.scopes.sound import Hidden
+from compiler.elaborate.values.parts import holds_tensor
+from compiler.elaborate.values.values import (
+    POISON,
+    BlockLayer,
+    Given,
+    GraphState,
+    ItemValue,
+    Known,
+    Layer,
+    Namespace,
+    Poison,
+    Val,
+)
+from compiler.ir.frame import Frame, Turn
+from compiler.ir.graph import Graph
 from compiler.ir.hint import Hint, HintBinary, find_readable, opposite
+from compiler.program.net import AddAdapters, LoadWeights
 from compiler.records import dataclass
 from compiler.report.diagnostics import Label as Place
 from compiler.report.diagnostics import Message, Severity, Sink
 from compiler.report.messages.files import MoreFaults
+from compiler.report.messages.names import CircularValue
+from compiler.report.messages.uses import AmbiguousName
 from compiler.report.messages.values import TooMuchWork
 from compiler.report.source import Span
-from compiler.text.tree.syntax import Clause, Expr, Item, Name, Statement
+from compiler.system.files import read_source_text
+from compiler.text.tree.expressions import Expr
+from compiler.text.tree.syntax import (
+    Block,
+    Clause,
+    Data,
+    File,
+    Item,
+    Let,
+    Model,
+    Name,
+    Statement,
+    Use,
+)
 
 if TYPE_CHECKING:
     from compiler.data.base import OpenedSource
     from compiler.data.codes import TrainedWords
     from compiler.data.memory import Memory
-    from compiler.elaborate.scopes.files import FileNet, FileScope
-    from compiler.ir.graph import Graph
-    from compiler.program import AddAdapters, LoadWeights
-    from compiler.text.tree.syntax import Data, Let
 
 T = TypeVar("T")
 
@@ -90,6 +117,19 @@ class Application:
     hint: Hint | None = None
 
 
+ClauseHandler = Callable[["Body", Clause], None]
+
+
+@dataclass(frozen=True)
+class ClauseTable:
+    """The clause words that mean something in a kind of body ("a model")."""
+
+    place: str
+    handlers: Mapping[str, ClauseHandler]
+    forms: Mapping[str, str] = field(default_factory=dict)
+    """How a clause is written, for messages, where `word …` says too little."""
+
+
 class Engine(Protocol):
     """The parts of elaboration that need each other; `compiler.elaborate.engine` joins them."""
 
@@ -107,48 +147,8 @@ class Engine(Protocol):
     def execute(self, body: Body, statements: Sequence[Statement]) -> None:
         """Runs statements in order, up to a `return`."""
 
-
-ClauseHandler = Callable[["Body", Clause], None]
-
-
-@dataclass(frozen=True)
-class ClauseTable:
-    """The clause words that mean something in a kind of body ("a model")."""
-
-    place: str
-    handlers: Mapping[str, ClauseHandler]
-    forms: Mapping[str, str] = field(default_factory=dict)
-    """How a clause is written, for messages, where `word …` says too little."""
-
-
-@dataclass(frozen=True)
-class OutputEntry:
-    """One `output` of a model."""
-
-    name: str
-    tensor: Tensor
-    doc: str
-    span: Span
-
-
-@dataclass(eq=False)
-class Ports:
-    """What goes into a model and comes out. `given` are the tensors of a call; None where the
-    model stands alone and declares the graph's own inputs."""
-
-    given: Mapping[str, Given] | None
-    inputs: dict[str, Span] = field(default_factory=dict)
-    outputs: list[OutputEntry] = field(default_factory=list)
-    refused: set[str] = field(default_factory=set)
-
-
-@dataclass(eq=False)
-class Loop:
-    """What the body of a `scan` hands out: stacked tensors with their axes, and its end."""
-
-    axis: int
-    emits: dict[str, tuple[Val, int, Span]] = field(default_factory=dict)
-    until: tuple[Val, Span] | None = None
+    def clauses_of(self, item: Item) -> ClauseTable:
+        """The clauses that mean something in the body of a block or model."""
 
 
 @dataclass(eq=False)
@@ -158,8 +158,9 @@ class Session:
     `overrides` replaces defaults of the parameters of items, by (item, parameter). `facts` are
     the numbers that a data item tells when compiling; None where it was refused. `sources` take
     the place of those that data items name, by item, and `words` are those that trainings have
-    seen in their columns. `trained` is the net that a train of the file
-    made, or its nets by name; None where it is a train of another file. `models` are the graphs of
+    seen in their columns. `trained` is the net that a train of the file made, or its nets by
+    name; None where it is a train of another file. `read` brings the text of a file that `use`
+    names, `observe` is told every expression with its value. `models` are the graphs of
     models with their default arguments, by the id of their syntax, which is alive as long as its
     file.
     """
@@ -182,6 +183,8 @@ class Session:
     sources: Mapping[str, Memory] = field(default_factory=dict)
     words: Mapping[str, TrainedWords] = field(default_factory=dict)
     opened: dict[str, OpenedSource] = field(default_factory=dict)
+    read: Callable[[pathlib.Path], str] = read_source_text
+    observe: Callable[[Expr, Val], None] | None = None
     facts: Callable[[FileScope, Data, Span], Mapping[str, int] | None] = lambda scope, item, at: {}
     trained: Callable[[ItemValue, Span], Val | None] = lambda item, span: None
 
@@ -241,6 +244,109 @@ class Session:
         raise Abandoned
 
 
+@dataclass(frozen=True, eq=False)
+class FileNet:
+    """One name of a `net` clause at file level."""
+
+    name: Name
+    value: Expr
+
+
+Entry = Item | Let | FileNet
+
+
+@dataclass(eq=False)
+class FileScope:
+    """A parsed file: its items by name (values are made when they are first asked for)."""
+
+    session: Session
+    file: File
+    hidden: Hidden
+    entries: dict[str, Entry] = field(default_factory=dict)
+    uses: list[tuple[Use, FileScope | None]] = field(default_factory=list)
+    values: dict[str, Val] = field(default_factory=dict)
+    computing: list[str] = field(default_factory=list)
+    signatures: dict[str, tuple[Item, Any]] = field(default_factory=dict)
+
+    def names(self) -> Iterator[str]:
+        """Every name that can be used here, for suggestions."""
+        yield from self.entries
+        for use, brought in self.uses:
+            if use.alias is not None:
+                yield use.alias.text
+            elif brought is not None:
+                yield from brought.entries
+
+    def has(self, name: str) -> bool:
+        """Whether the file, or one that it uses, has an item of that name."""
+        used = (use.alias.text if use.alias is not None else None for use, _ in self.uses)
+        brought = (b.entries for use, b in self.uses if use.alias is None and b is not None)
+        return name in self.entries or name in used or any(name in other for other in brought)
+
+    def find(self, name: str, span: Span) -> tuple[FileScope, Entry] | Namespace | None:
+        """What a name means in this file: an item of its own or of a file that it uses."""
+        own = self.entries.get(name)
+        if own is not None:
+            return self, own
+        found: list[tuple[FileScope, Entry, Span]] = []
+        for use, brought in self.uses:
+            if use.alias is not None:
+                if use.alias.text == name and brought is not None:
+                    return Namespace(brought, name)
+            elif brought is not None and name in brought.entries:
+                found.append((brought, brought.entries[name], use.span))
+        if len(found) > 1 and found[0][1] is not found[1][1]:
+            self.session.report(AmbiguousName(span, name, found[0][2], found[1][2]))
+        return found[0][:2] if found else None
+
+    def value(self, name: str, span: Span, home: GraphState | None) -> Val | None:
+        """The value of a name in this file; None where it has none. `home` is the graph under
+        construction, in which a `let` of tensors is computed."""
+        found = self.find(name, span)
+        match found:
+            case None | Namespace():
+                return found
+            case owner, entry:
+                return owner.entry_value(entry, span, home)
+
+    def entry_value(self, entry: Entry, span: Span, home: GraphState | None) -> Val:
+        """The value of an item of this file."""
+        match entry:
+            case Block() | Model():
+                return BlockLayer(entry, self, {}, entry.name.span)
+            case Let(binding=binding):
+                return self._compute(binding.name.text, entry, span, home)
+            case FileNet(name=name):
+                return self._compute(name.text, entry, span, home)
+        return ItemValue(type(entry).__name__.lower(), entry.name.text, entry.name.span)
+
+    def _compute(self, name: str, entry: Let | FileNet, span: Span, home: GraphState | None) -> Val:
+        known = self.values.get(name)
+        if known is None and home is not None:
+            known = home.root.lets.get((self, name))
+        if known is not None:
+            return known
+        if name in self.computing:
+            self.session.report(CircularValue(span, name))
+            return POISON
+        self.computing.append(name)
+        try:
+            value = self.session.engine.evaluate_entry(self, entry, home)
+        finally:
+            self.computing.pop()
+        if home is not None and holds_tensor(value):
+            home.root.lets[self, name] = value
+        elif home is not None or not isinstance(value, Poison):
+            self.values[name] = value
+        return value
+
+
+def scope_of(layer: BlockLayer | Namespace) -> FileScope:
+    """The file that a block is written in, or that a name of `use` stands for."""
+    assert isinstance(layer.file, FileScope)
+    return layer.file
+
+
 @dataclass(eq=False)
 class Body:
     """The elaboration of one body: a call of a block, model or net, or the body of an item.
@@ -287,7 +393,10 @@ class Body:
 
     def evaluate(self, expression: Expr, want: Want = NOTHING) -> Val:
         """The value of an expression."""
-        return self.session.engine.evaluate(self, expression, want)
+        value = self.session.engine.evaluate(self, expression, want)
+        if self.session.observe is not None:
+            self.session.observe(expression, value)
+        return value
 
     def apply(self, layer: Layer, inputs: Sequence[Given], application: Application) -> Val:
         """The result of a layer on tensors."""

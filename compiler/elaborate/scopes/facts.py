@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.elaborate.scopes.context import Body
-from compiler.elaborate.scopes.files import FileScope
+from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.values.values import POISON, Known, Val
 from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.columns import UnknownFact

@@ -9,7 +9,7 @@ from functools import cache
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.values.values import Given, Tensor
-from compiler.ops.base import Op
+from compiler.ir.graph import Op
 from compiler.ops.convolution import Conv
 from compiler.report.diagnostics import Message
 from compiler.report.messages.lints import (

@@ -9,6 +9,7 @@ from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.later import LATER, refuse_later
 from compiler.elaborate.scopes.words import PLACES
 from compiler.elaborate.values.functions import CONSTANTS, FUNCTIONS
+from compiler.elaborate.values.parts import is_layer
 from compiler.elaborate.values.values import (
     POISON,
     DTypeValue,
@@ -20,10 +21,9 @@ from compiler.elaborate.values.values import (
     Refused,
     Tensor,
     Val,
-    is_layer,
 )
 from compiler.ir.hint import HintConst
-from compiler.ops.base import OPS
+from compiler.ops.registry import OPS
 from compiler.report.diagnostics import Message, did_you_mean
 from compiler.report.habits import advise
 from compiler.report.messages.metrics import MetricInExpression

@@ -8,15 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from compiler.elaborate.values.values import (
-    Given,
-    Known,
-    ListValue,
-    Range,
-    Undecided,
-    Val,
-    find_hint,
-)
+from compiler.elaborate.values.parts import find_hint
+from compiler.elaborate.values.values import Given, Known, ListValue, Range, Undecided, Val
 from compiler.ir.hint import (
     HINT_FUNCTIONS,
     Hint,

@@ -15,7 +15,9 @@ from compiler.elaborate.values.arithmetic import (
     whole,
 )
 from compiler.elaborate.values.describing import describe
+from compiler.elaborate.values.parts import plain_items
 from compiler.elaborate.values.values import (
+    Function,
     Given,
     Known,
     ListValue,
@@ -24,10 +26,8 @@ from compiler.elaborate.values.values import (
     Record,
     Undecided,
     Val,
-    plain_items,
 )
 from compiler.ir.hint import HintConst
-from compiler.records import dataclass
 from compiler.types.dims import Dim
 
 CONSTANTS: dict[str, float] = {"pi": math.pi, "inf": math.inf}
@@ -41,31 +41,6 @@ class Refusal(Exception):
         super().__init__(takes)
         self.index = index
         self.takes = takes
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function on known values. `least` and `most` bound the number of arguments; `elementwise`
-    ones share their name with an op and stand back where a tensor is among the arguments."""
-
-    name: str
-    least: int
-    most: int | None
-    summary: str
-    call: Callable[[Sequence[Val]], Val]
-
-    @property
-    def expects(self) -> str:
-        """The number of arguments, in words."""
-        if self.most is None:
-            return f"at least {_count(self.least)}"
-        if self.least == self.most:
-            return _count(self.least)
-        return f"{self.least} to {_count(self.most)}"
-
-
-def _count(number: int) -> str:
-    return "one argument" if number == 1 else f"{number} arguments"
 
 
 FUNCTIONS: dict[str, Function] = {}

@@ -10,7 +10,8 @@ from typing import Any, Literal, Union
 from compiler.elaborate.values import values
 from compiler.elaborate.values.arithmetic import simplify, whole
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import Given, Known, Val, plain_items
+from compiler.elaborate.values.parts import plain_items
+from compiler.elaborate.values.values import Given, Known, Val
 from compiler.ir.hint import Hint, HintBinary
 from compiler.ops import items
 from compiler.records import dataclass

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from compiler.ir.graph import Frame, Listing, Pick, Value
+from compiler.elaborate.values.territory import Territory
+from compiler.ir.builder import Builder
+from compiler.ir.frame import Frame, Listing, Pick
+from compiler.ir.graph import Op, Value
 from compiler.ir.hint import Hint, HintConst
-from compiler.ops.base import Op
-from compiler.program import AddAdapters, LoadWeights
+from compiler.program.net import AddAdapters, LoadWeights
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.source import Span
@@ -20,13 +22,15 @@ from compiler.text.tree.syntax import Item, Model
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 
-if TYPE_CHECKING:
-    from compiler.elaborate.scopes.files import FileScope
-    from compiler.elaborate.scopes.graphs import GraphState
-    from compiler.elaborate.values.functions import Function
-
 MAX_ITEMS = 1_000_000
 """Items of the longest range that is written out as a list."""
+
+
+class Scope(Protocol):
+    """The file that a block is written in, as far as values know it: `scope_of` tells more."""
+
+    def names(self) -> Iterator[str]:
+        """Every name that can be used there."""
 
 
 class Poison(Enum):
@@ -177,6 +181,63 @@ class Given:
     span: Span
 
 
+# --- graphs ---------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class GraphState:
+    """A graph that is being built; the body of a `scan` is one inside another.
+
+    `captured` are the tensors of the graph around it that the body reads, by the name of their
+    value outside. `nets` places each net of file level that is used here, `loads` is what the
+    nets load. `lets` holds tensors that file-level `let`s made here. `makers` are the names of
+    the ops that made each value. `faults` is how many errors there were before it, `abandoned`
+    says that its elaboration was given up. `of_rows` says that it computes columns of data, row
+    by row. `territory` says whose weights lie where.
+    """
+
+    builder: Builder
+    outer: GraphState | None = None
+    captured: dict[str, tuple[Tensor, Value]] = field(default_factory=dict)
+    nets: dict[int, NetValue] = field(default_factory=dict)
+    lets: dict[tuple[Scope, str], Val] = field(default_factory=dict)
+    calls: int = 0
+    loads: list[LoadWeights | AddAdapters] = field(default_factory=list)
+    faults: int = 0
+    abandoned: bool = False
+    of_rows: bool = False
+    makers: dict[str, str] = field(default_factory=dict)
+    territory: Territory = field(default_factory=Territory)
+
+    @property
+    def root(self) -> GraphState:
+        """The outermost graph: where parameters are declared."""
+        return self if self.outer is None else self.outer.root
+
+    @property
+    def frame(self) -> Frame:
+        """The frame that the outermost graph's nodes stand under."""
+        return self.root.builder.frame
+
+    def count_call(self) -> int:
+        """A fresh number for a frame."""
+        self.root.calls += 1
+        return self.root.calls
+
+    def value_of(self, tensor: Tensor) -> Value:
+        """The tensor as a value of this graph; a tensor of a graph around it is captured."""
+        if tensor.home is self:
+            return tensor.value
+        known = self.captured.get(tensor.value.name)
+        if known is not None:
+            return known[1]
+        assert self.outer is not None, f"{tensor.value.name} belongs to another graph"
+        outside = self.outer.value_of(tensor)
+        inside = self.builder.input(outside.name, outside.type)
+        self.captured[tensor.value.name] = (tensor, inside)
+        return inside
+
+
 # --- layers -----------------------------------------------------------------------------------
 
 
@@ -196,7 +257,7 @@ class BlockLayer:
     """A block or a model, with the arguments given so far. `frame` is where they were written."""
 
     item: Item
-    file: FileScope
+    file: Scope
     given: Mapping[str, Given]
     span: Span
     frame: Frame | None = None
@@ -205,6 +266,31 @@ class BlockLayer:
     def kind(self) -> str:
         """The word that declares it."""
         return "model" if isinstance(self.item, Model) else "block"
+
+
+def _count(number: int) -> str:
+    return "one argument" if number == 1 else f"{number} arguments"
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function on known values. `least` and `most` bound the number of arguments; `elementwise`
+    ones share their name with an op and stand back where a tensor is among the arguments."""
+
+    name: str
+    least: int
+    most: int | None
+    summary: str
+    call: Callable[[Sequence[Val]], Val]
+
+    @property
+    def expects(self) -> str:
+        """The number of arguments, in words."""
+        if self.most is None:
+            return f"at least {_count(self.least)}"
+        if self.least == self.most:
+            return _count(self.least)
+        return f"{self.least} to {_count(self.most)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,7 +405,7 @@ Layer = (
 class Namespace:
     """`t` of `use std.transformer as t`."""
 
-    file: FileScope
+    file: Scope
     name: str
 
 
@@ -357,53 +443,3 @@ Val = (
 """Whatever an expression can be."""
 
 NONE = Known(None, HintConst(None))
-
-
-def is_none(value: Val) -> bool:
-    """Whether it is `none`."""
-    return isinstance(value, Known) and value.value is None
-
-
-def is_layer(value: Val) -> bool:
-    """Whether it can be applied with `->` or called."""
-    return isinstance(
-        value,
-        OpLayer
-        | BlockLayer
-        | FunctionLayer
-        | Compose
-        | Repeat
-        | Labelled
-        | Loaded
-        | LoadFunction
-        | NetValue,
-    )
-
-
-def strip_hints(value: Val) -> Val:
-    """The value without what its parts looked like: for lists that enter another block."""
-    match value:
-        case Known(scalar, _, unit):
-            return Known(scalar, None, unit)
-        case ListValue(items):
-            return ListValue(tuple(map(strip_hints, items)))
-    return value
-
-
-def plain_items(value: Val) -> Sequence[Val] | None:
-    """The items of something that can be gone through when compiling."""
-    match value:
-        case ListValue(items):
-            return items
-        case Record():
-            return value.values
-        case Range():
-            numbers, length = value.values, value.length
-            if numbers is not None and isinstance(length, int) and length <= MAX_ITEMS:
-                return tuple(Known(number, HintConst(number)) for number in numbers)
-    return None
-
-
-def find_hint(value: Val) -> Hint | None:
-    """How a number or a list was written, where that is known."""
-    return value.hint if isinstance(value, Known | ListValue | Range) else None

@@ -14,7 +14,8 @@ from compiler.text.tree.automaton import Automaton
 from compiler.text.tree.parse_tree import TreeBuilder
 from compiler.text.tree.syntax import Clause
 from compiler.text.tree.tokens import tokenize
-from grammar.table import MISTAKES, load_table
+from grammar.sources import MISTAKES
+from grammar.table import load_table
 
 OPERATORS = ("EQUAL", "COMPARE", "PLUS", "MINUS", "STAR", "TIMES", "POWER", "ARROW", "COLON")
 CLASSES = ("NAME", "NUMBER", "STRING")

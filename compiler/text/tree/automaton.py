@@ -7,7 +7,8 @@ from typing import Any
 
 from compiler.report.source import Span
 from compiler.text.tree.tokens import Tokens
-from grammar.table import END, NONE, SPLICE, Rule, Table
+from grammar.sources import END, NONE, SPLICE
+from grammar.table import Rule, Table
 
 MAX_DEPTH = 200
 """Levels of nodes inside one another; code that walks the tree may recurse this deep."""

@@ -18,7 +18,8 @@ from compiler.report.messages.syntax_text import (
     UnterminatedString,
 )
 from compiler.report.source import Source, Span
-from grammar.table import END, load_table
+from grammar.sources import END
+from grammar.table import load_table
 
 MAX_BRACKETS = 100
 """Brackets inside one another that are read; the deepest published network here needs twelve."""

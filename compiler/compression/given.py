@@ -9,7 +9,8 @@ from compiler.compression.attach import find_calls
 from compiler.compression.copying import find_sizes
 from compiler.ir.graph import Graph, Node, Output, Value
 from compiler.ir.subgraph import extract_subgraph
-from compiler.program import DataSet, Train, TrainedNet
+from compiler.program.data import DataSet
+from compiler.program.train import Train, TrainedNet
 from compiler.records import dataclass
 from compiler.types.dims import Dim
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import field
 
-from compiler.ir.graph import Frame
+from compiler.ir.frame import Frame
 from compiler.records import dataclass
 from compiler.report.source import Span
 

@@ -6,8 +6,9 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from compiler.ir.graph import Node
-from compiler.ops.base import Array, Assume, OnnxBuilder, Op, Types
+from compiler.ir.graph import Node, Op
+from compiler.ir.onnx_builder import OnnxBuilder
+from compiler.ir.operands import Array, Assume, Types
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.spelling import Spelling
 

@@ -1,4 +1,4 @@
-"""`lora` on nets: small trainable products beside frozen dense layers."""
+"""Functions that specs apply to nets: `lora`, small products beside dense layers."""
 
 from __future__ import annotations
 

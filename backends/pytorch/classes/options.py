@@ -13,12 +13,13 @@ from typing import get_args, get_type_hints
 from backends.pytorch.classes.merged import Merged
 from backends.pytorch.classes.sizes import SIZE, infer_dim, take_promise
 from backends.pytorch.terms.terms import Hole, Many, Part, Tree, holes, read_term, same_value
-from compiler.ir.graph import NO_DEFAULT, Node, Value
+from compiler.ir.graph import Node, Op, Value
 from compiler.ir.hint import Hint, hint_names
-from compiler.ops.base import Assume, Op
+from compiler.ir.operands import Assume
 from compiler.report.diagnostics import Fault
 from compiler.types.dims import Dim, DimError
 from compiler.types.tensor import TensorType
+from compiler.vocabulary.no_default import NO_DEFAULT
 
 
 def find_options(item: Merged) -> set[str]:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from backends.pytorch.classes.merged import Class
-from backends.pytorch.print.document import Doc, Group, flat
-from backends.pytorch.terms.terms import NOTHING, Form, Hole, Many, Part, Tree, rebuild, same_value
-from compiler.ir.graph import NO_DEFAULT
+from backends.pytorch.terms.document import Doc, Group, flat
+from backends.pytorch.terms.setting import Callee
+from backends.pytorch.terms.terms import (
+    NOTHING,
+    Form,
+    Hole,
+    Many,
+    Part,
+    Tree,
+    rebuild,
+    same_value,
+)
 from compiler.ir.hint import (
     Hint,
     HintBinary,
@@ -22,6 +30,7 @@ from compiler.ir.hint import (
     hint_text,
     python_function,
 )
+from compiler.vocabulary.no_default import NO_DEFAULT
 from compiler.writing.python import write_literal, write_string
 
 _LEVELS = (
@@ -246,7 +255,7 @@ class Expressions:
         """A call of a generated class: required arguments of the spec by position, the rest by
         name and only where they differ from the default."""
         target = tree.target
-        assert isinstance(target, Class)
+        assert isinstance(target, Callee)
         first = len(tree.parts) - len(tree.keys)
         given: list[Doc] = [self.write(part) for part in tree.parts[:first]]
         settings = {s.name: s for s in target.settings}

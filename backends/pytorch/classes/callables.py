@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backends.pytorch.fold.items import Item
-from backends.pytorch.print.expressions import Expressions, resolve
+from backends.pytorch.terms.expressions import Expressions, resolve
 from backends.pytorch.terms.terms import (
     Form,
     Hole,

@@ -1,0 +1,56 @@
+"""What ops are told of their operands and promise of their results: types, weights, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Any, Protocol, runtime_checkable
+
+from numpy.typing import NDArray
+
+from compiler.records import dataclass
+from compiler.types.dims import Dim
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.initializers import Initializer
+
+Array = NDArray[Any]
+Types = Sequence[TensorType | None]
+"""Types of a node's inputs: operands (None where an optional one is left out), then weights."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A weight that an application of an op makes; its path is `<slot>.<name>`."""
+
+    name: str
+    type: TensorType
+    initializer: Initializer
+    trainable: bool = True
+
+
+class Assume(Protocol):
+    """Records a promise that a type rule could not decide; raises `Fault` itself where it is
+    certainly broken is the rule's business, not this one's."""
+
+    def __call__(self, left: Dim, relation: str, right: Dim) -> None:
+        """`relation` is "==" or "<="."""
+
+
+@runtime_checkable
+class Substitutable(Protocol):
+    """A part of a field that holds dims: one index of a subscript, the body of a loop."""
+
+    def substitute(self, sizes: Mapping[str, int | Dim]) -> object:
+        """The same with symbols replaced."""
+
+
+Limits = tuple[float, float]
+"""The least and the greatest that an entry can be."""
+UNLIMITED: Limits = (-inf, inf)
+NOT_NEGATIVE: Limits = (0.0, inf)
+
+
+def describe_limits(limits: Limits) -> str:
+    """`0 or above`, as messages have it."""
+    low, high = limits
+    return f"{low:g} or above" if high == inf else f"from {low:g} to {high:g}"

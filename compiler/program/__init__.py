@@ -1,0 +1,1 @@
+"""The typed program: what elaboration makes of a file, as plain data."""

@@ -1,0 +1,30 @@
+"""Data items: where rows come from, what is computed of them, and how they are divided."""
+
+from __future__ import annotations
+
+from compiler.data.base import Column, DataSource
+from compiler.data.splitting import Split
+from compiler.data.statistics import Statistic
+from compiler.ir.graph import Graph
+from compiler.records import dataclass
+from compiler.report.source import Span
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data item: a source, its raw columns, and the column expressions as one graph.
+
+    `columns` runs on whole batches: its inputs are raw columns with a leading symbolic dim
+    `rows`, its outputs the columns a train may use. Its buffers are statistics fitted on the
+    training split (`standardize`, `fill`); `statistics` says how, in the order in which they can
+    be fitted.
+    """
+
+    name: str
+    source: DataSource
+    schema: tuple[Column, ...]
+    columns: Graph
+    split: Split
+    statistics: tuple[Statistic, ...] = ()
+    doc: str = ""
+    span: Span | None = None
