@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from itertools import chain
 
 from compiler.compression.wording import describe_requirement
+from compiler.data.base import DataSource
+from compiler.data.splitting import Split
 from compiler.ir.graph import Graph
 from compiler.ir.printer import print_graph
 from compiler.program.data import DataSet
 from compiler.program.deploy import Deploy
 from compiler.program.program import Program
-from compiler.program.train import Train
-from compiler.program.variant import Variant
+from compiler.program.requirement import Requirement
+from compiler.program.train import EarlyStop, MetricUse, ParameterGroup, Regularization, Train
+from compiler.program.variant import Step, Target, Variant
 from compiler.report.source import Span
 from compiler.text.tree.syntax import File
+from compiler.vocabulary.clauses import DATA, DEPLOY, TRAIN, VARIANT, ClauseHome
 
 
 def describe_tree(file: File) -> str:
@@ -57,13 +62,12 @@ def _describe_graph(graph: Graph) -> str:
 
 
 def _describe_data(data: DataSet) -> Iterator[str]:
-    yield f"data {data.name} from {data.source.name}"
+    yield f"data {data.name}"
+    yield from _describe_clauses(DATA, data)
     for column in data.schema:
         yield f"  raw {column.name}: {column.type}"
     for output in data.columns.outputs:
         yield f"  column {output.name}: {output.value.type}"
-    shares = ", ".join(f"{name}={share!r}" for name, share in data.split.shares)
-    yield f"  split {data.split.method} seed={data.split.seed} {shares}".rstrip()
     for statistic in data.statistics:
         yield f"  {statistic.path} = {statistic.method} of {statistic.of}"
 
@@ -72,40 +76,56 @@ def _describe_train(train: Train) -> Iterator[str]:
     yield f"train {train.name} on {train.data.name}: {_describe_graph(train.step)}"
     for net in train.nets:
         yield f"  net {net.name} = {net.net.model} under {net.prefix or 'the root'}"
-    for group in train.groups:
-        patterns = ", ".join(group.patterns) or "the rest"
-        yield f"  with {group.optimizer} over {patterns}"
-    for use in train.metrics:
-        given = ", ".join(name or "none" for name in use.arguments)
-        better = f", {use.better} is better" if use.better is not None else ""
-        yield f"  metric {use.name} = {use.metric}({given}){better}"
-    yield f"  batch={train.batch} epochs={train.epochs} seed={train.seed}"
-    yield f"  precision={train.precision} clip={train.clip} layout={train.layout}"
-    if train.until is not None:
-        until = train.until
-        yield f"  until {until.split}.{until.metric} stalls for {until.epochs} epochs"
-    if train.freeze:
-        yield f"  freeze {', '.join(train.freeze)}"
+    yield from _describe_clauses(TRAIN, train)
 
 
 def _describe_variant(variant: Variant) -> Iterator[str]:
     yield f"variant {variant.name} of {variant.train or variant.net}"
-    for step in variant.steps:
-        yield f"  apply {step.compression}"
-    target = variant.target
-    yield f"  target {target.device} threads={target.threads} sizes={dict(target.sizes)}"
-    for requirement in variant.requires:
-        yield f"  require {describe_requirement(requirement)}"
+    yield from _describe_clauses(VARIANT, variant)
 
 
 def _describe_deploy(deploy: Deploy) -> Iterator[str]:
     yield f"deploy {deploy.name} as {deploy.target}: {_describe_graph(deploy.graph)}"
-    dynamic = "all" if deploy.dynamic is None else ", ".join(deploy.dynamic) or "none"
-    yield f"  opset={deploy.opset} dynamic={dynamic} fixed={dict(deploy.fixed)}"
-    if deploy.labels:
-        yield f"  labels={list(deploy.labels)}"
-    if deploy.preprocess is not None:
-        yield f"  preprocess={deploy.preprocess.name}"
+    yield from _describe_clauses(DEPLOY, deploy)
+
+
+def _describe_clauses(home: ClauseHome, item: object) -> Iterator[str]:
+    """What each clause comes to, where that is something; a line for each part of one that
+    repeats."""
+    for word in home.clauses.values():
+        value = getattr(item, word.field) if word.field else None
+        if value is None or value == ():
+            continue
+        parts = value if isinstance(value, tuple) and not isinstance(value[0], str) else (value,)
+        yield from (f"  {word.word} {_describe_value(part)}" for part in parts)
+
+
+def _describe_value(value: object) -> str:
+    match value:
+        case ParameterGroup():
+            return f"with {value.optimizer} over {', '.join(value.patterns) or 'the rest'}"
+        case MetricUse():
+            given = ", ".join(name or "none" for name in value.arguments)
+            better = f", {value.better} is better" if value.better is not None else ""
+            return f"{value.name} = {value.metric}({given}){better}"
+        case EarlyStop():
+            return f"{value.split}.{value.metric} stalls for {value.epochs} epochs"
+        case Regularization():
+            return f"{value.regularizer} over {', '.join(chain(*value.layers))}"
+        case Split():
+            shares = ", ".join(f"{name}={share!r}" for name, share in value.shares)
+            return f"{value.method} seed={value.seed} {shares}".rstrip()
+        case DataSource() | DataSet():
+            return value.name
+        case Step():
+            return str(value.compression)
+        case Target():
+            return f"{value.device} threads={value.threads} sizes={dict(value.sizes)}"
+        case Requirement():
+            return describe_requirement(value)
+        case tuple():
+            return ", ".join(map(str, value))
+    return str(value)
 
 
 def describe_graphs(program: Program) -> str:

@@ -16,11 +16,13 @@ from compiler.compression.quantization.base import SCHEMES
 from compiler.compression.registry import load_compression
 from compiler.data.base import SOURCES
 from compiler.data.registry import load_sources
+from compiler.elaborate.items.clauses import load_clauses
 from compiler.ir.graph import Op
 from compiler.ops.registry import OPS, load_ops
 from compiler.training.base import METRICS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from compiler.training.registry import load_training
 from compiler.types.dims import Dim
+from compiler.vocabulary.clauses import ClauseHome, ClauseWord, join_words
 from compiler.vocabulary.initializers import INITIALIZERS
 from compiler.vocabulary.net_functions import NET_FUNCTIONS
 from compiler.vocabulary.signature import Described, Operand, Option, write_value
@@ -60,8 +62,28 @@ def write_entry(cls: type[Described]) -> str:
     return "\n".join([*lines, "", *cls.manual().split("\n")])
 
 
+def find_clauses() -> Iterator[tuple[str, ClauseWord]]:
+    """Every clause once, and what it is a clause of ("a model and a scan")."""
+    load_clauses()
+    places: dict[tuple[str, str], list[str]] = {}
+    words: dict[tuple[str, str], ClauseWord] = {}
+    for home in ClauseHome.every.values():
+        for word in (*home.clauses.values(), *home.later_clauses.values()):
+            places.setdefault((word.form, word.doc), []).append(home.place)
+            words[word.form, word.doc] = word
+    for key, word in words.items():
+        yield join_words(places[key], "and"), word
+
+
+def _write_table(home: ClauseHome) -> str:
+    words = (*home.clauses.values(), *home.later_clauses.values())
+    rows = [f"| `{word.form or word.word}` | {word.manual} |" for word in words]
+    return "\n".join([f"| clause of {home.place} | |", "|---|---|", *rows])
+
+
 def op_reference() -> str:
     """`docs/ops.md`: every word of the vocabulary in Markdown."""
+    load_clauses()
     load_ops()
     load_training()
     load_sources()
@@ -73,6 +95,7 @@ def op_reference() -> str:
         found: Sequence[type[Described]] = registry.classes()
         shown = [cls for cls in found if not getattr(cls, "by_module", False)]
         parts += [f"## {title}", *map(_write_section, shown)]
+    parts += ["## Clauses", *map(_write_table, ClauseHome.every.values())]
     return "\n\n".join(parts) + "\n"
 
 

@@ -53,7 +53,7 @@ def weigh(variant: Variant, deploy: Deploy | None, net: WeightedNet, path: Path)
 
 
 def make_variant(graph: Graph, passes: Sequence[CompressionPass]) -> Variant:
-    return Variant("tiny", None, "M", graph, tuple(map(Step, passes)))
+    return Variant("tiny", None, "M", graph, steps=tuple(map(Step, passes)))
 
 
 @pytest.mark.parametrize("name", CHAINS)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from compiler.driver import check_source
-from compiler.elaborate.scopes.words import CLAUSES
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights
 from compiler.report.diagnostics import Message, Severity, Sink

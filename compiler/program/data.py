@@ -8,8 +8,10 @@ from compiler.data.statistics import Statistic
 from compiler.ir.graph import Graph
 from compiler.records import dataclass
 from compiler.report.source import Span
+from compiler.vocabulary.clauses import DATA, clause
 
 
+@DATA.fills
 @dataclass(frozen=True)
 class DataSet:
     """A data item: a source, its raw columns, and the column expressions as one graph.
@@ -21,10 +23,13 @@ class DataSet:
     """
 
     name: str
-    source: DataSource
     schema: tuple[Column, ...]
     columns: Graph
-    split: Split
     statistics: tuple[Statistic, ...] = ()
     doc: str = ""
     span: Span | None = None
+    source: DataSource = clause('source csv("table.csv")', "where the rows come from")
+    split: Split = clause(
+        "split random(seed=0), train=80%, val=10%, test=10%",
+        "how the rows are divided: random, in_order, or as given by the source",
+    )

@@ -10,6 +10,7 @@ from compiler.program.data import DataSet
 from compiler.program.net import Net
 from compiler.records import dataclass
 from compiler.report.source import Span
+from compiler.vocabulary.clauses import DEPLOY, clause
 
 OLDEST_OPSET = 18
 """The oldest ONNX opset that is written."""
@@ -17,6 +18,7 @@ NEWEST_OPSET = 26
 """The newest ONNX opset that is written: the newest that ONNX Runtime 1.31 runs."""
 
 
+@DEPLOY.fills
 @dataclass(frozen=True)
 class Deploy:
     """`deploy subject as onnx { … }`: exactly one of `net`, `train` and `variant` is set.
@@ -31,14 +33,30 @@ class Deploy:
     graph: Graph
     net: Net | None
     train: str | None
-    opset: int = 21
-    dynamic: tuple[str, ...] | None = None  # None: every symbolic dim stays symbolic
-    fixed: tuple[tuple[str, int], ...] = ()
-    labels: tuple[str, ...] = ()
-    preprocess: DataSet | None = None
     span: Span | None = None
     variant: str | None = None
-    outputs: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
-    verify: bool = True
     trained: str = ""
+    dynamic: tuple[str, ...] | None = clause(
+        "dynamic batch",
+        "sizes that stay open; all of them without this clause",
+        default=None,
+    )
+    fixed: tuple[tuple[str, int], ...] = clause(
+        "fix h=224, w=224", "sizes that get a number", default=(), repeats=True
+    )
+    opset: int = clause("opset 21", "version of the ONNX operator set", default=21)
+    labels: tuple[str, ...] = clause(
+        'labels ["no", "yes"]', "names of the classes, stored in the file", default=()
+    )
+    outputs: tuple[str, ...] = clause(
+        "outputs logits", "the outputs that are kept, in this order", default=()
+    )
+    preprocess: DataSet | None = clause(
+        "preprocess digits", "puts the columns of a data item before the net", default=None
+    )
+    verify: bool = clause(
+        "verify off",
+        "keeps the file although nobody holds it against its meaning",
+        default=True,
+    )

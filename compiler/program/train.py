@@ -11,7 +11,12 @@ from compiler.program.net import Net
 from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.training.base import Metric, Optimizer, Regularizer
+from compiler.types.tensor import DType
+from compiler.vocabulary.clauses import TRAIN, Choice, DTypeChoice, Positive, Whole, clause
 from compiler.vocabulary.signature import Direction
+
+LARGEST_SEED = 2**63 - 1
+"""PyTorch takes no larger one."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,10 @@ class EarlyStop:
     span: Span | None = None
 
 
+@TRAIN.fills
 @dataclass(frozen=True)
 class Train:
-    """A train item: nets, data, objective and settings.
+    """A train item: nets, data, objective and settings. Its clauses fill its fields.
 
     `step` is one graph from the data's columns (leading dim `batch`) through the nets (frames)
     to its outputs: `loss` (a scalar), and what metrics read. The nets' frames are children of
@@ -84,19 +90,62 @@ class Train:
     nets: tuple[TrainedNet, ...]
     data: DataSet
     step: Graph
-    groups: tuple[ParameterGroup, ...]
-    metrics: tuple[MetricUse, ...]
-    batch: int
-    epochs: int
-    seed: int = 0
-    precision: str = "f32"  # or "bf16", "f16"
-    clip: float | None = None  # norm of all gradients together
-    layout: str = "contiguous"  # or "channels_last": how images lie in memory while training
-    until: EarlyStop | None = None
-    freeze: tuple[str, ...] = ()
     doc: str = ""
     span: Span | None = None
-    regularizers: tuple[Regularization, ...] = ()
+    groups: tuple[ParameterGroup, ...] = clause(
+        "minimize cross_entropy(logits, label) with adamw(lr=1e-3)",
+        "the objective, and the optimizers of groups of parameters",
+    )
+    metrics: tuple[MetricUse, ...] = clause(
+        "metric accuracy = accuracy(logits, label)",
+        "a figure of every split",
+        default=(),
+        repeats=True,
+    )
+    batch: int = clause("batch 64", "rows per step", Whole(1))
+    epochs: int = clause(
+        "epochs 30",
+        "how often every training row is seen",
+        Whole(1, units=("epoch", "epochs")),
+    )
+    seed: int = clause(
+        "seed 0", "what all random numbers follow from", Whole(0, LARGEST_SEED), default=0
+    )
+    precision: str = clause(
+        "precision bf16",
+        "mixed precision: bf16 or f16",
+        DTypeChoice((DType.BF16, DType.F16, DType.F32)),
+        default="f32",
+    )
+    clip: float | None = clause(
+        "clip 1.0",
+        "the longest gradient, as the norm over all parameters",
+        Positive(),
+        default=None,
+    )
+    layout: str = clause(
+        'layout "channels_last"',
+        "how images lie in memory; faster for some networks",
+        Choice(("channels_last", "contiguous")),
+        default="contiguous",
+    )
+    until: EarlyStop | None = clause(
+        "until stalled(val.loss, epochs=8)",
+        "stops early, and keeps the best weights",
+        default=None,
+    )
+    regularizers: tuple[Regularization, ...] = clause(
+        'regularize group_lasso(1e-3) over "hidden"',
+        "drives whole neurons to zero, to be removed by `prune(zeros=true)`",
+        default=(),
+        repeats=True,
+    )
+    freeze: tuple[str, ...] = clause(
+        'freeze "stem.*"',
+        "parameters or nets that stay as they are",
+        default=(),
+        repeats=True,
+    )
 
     @property
     def trainable(self) -> Mapping[str, Parameter]:

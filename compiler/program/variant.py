@@ -10,6 +10,7 @@ from compiler.program.net import Net
 from compiler.program.requirement import Requirement
 from compiler.records import dataclass
 from compiler.report.source import Span
+from compiler.vocabulary.clauses import VARIANT, clause
 from compiler.vocabulary.signature import Described
 
 
@@ -37,6 +38,7 @@ class Step:
     span: Span | None = None
 
 
+@VARIANT.fills
 @dataclass(frozen=True)
 class Variant:
     """`variant tiny of fit { apply … require … }`, or `variant tiny of NET` with weights from
@@ -51,11 +53,24 @@ class Variant:
     train: str | None
     net: str
     graph: Graph
-    steps: tuple[Step, ...]
-    target: Target = field(default_factory=Target)
-    requires: tuple[Requirement, ...] = ()
     doc: str = ""
     span: Span | None = None
     source: Net | None = None
     prefix: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[Step, ...] = clause(
+        "apply prune(channels=50%) -> finetune(epochs=8) -> quantize(int8)",
+        "the compression passes, in order",
+        default=(),
+    )
+    target: Target = clause(
+        "target cpu(threads=2), batch=1",
+        "where latency is measured, at which sizes",
+        default_factory=Target,
+    )
+    requires: tuple[Requirement, ...] = clause(
+        "require test.accuracy >= fit.test.accuracy - 0.5% and size <= 24KiB",
+        "what the result must hold; a build in which it does not fails",
+        default=(),
+        repeats=True,
+    )

@@ -220,7 +220,7 @@ class VariantStages:
         train = self.program.trains[name]
         trained = train.nets[0]
         alone = Variant(
-            name, name, trained.name, trained.net.graph, (), prefix=trained.prefix, span=train.span
+            name, name, trained.name, trained.net.graph, prefix=trained.prefix, span=train.span
         )
         build = self.open(alone)
         path = self.folder / variant.name / f"{name}.onnx"

@@ -25,6 +25,7 @@ from compiler.ir.verify import verify_graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.loading import find_weights, read_trained, refuse_numbers
 from compiler.program.deploy import Deploy
+from compiler.program.identity import identify
 from compiler.program.program import Program
 from compiler.program.train import Train
 from compiler.program.variant import Step, Target, Variant
@@ -132,17 +133,10 @@ class VariantBuild:
         text = self.train_text if self.train is not None else ""
         return hash_text(print_graph(self.base.graph), _hash_weights(self.base), text)
 
-    @property
+    @cached_property
     def train_text(self) -> str:
         """What the train says that passes read: rows, objective, metrics, settings."""
-        train = self.train
-        assert train is not None
-        settings = (train.batch, train.seed, train.precision, train.clip, train.layout)
-        uses = [(use.name, repr(use.metric), use.arguments) for use in train.metrics]
-        groups = [(repr(group.optimizer), group.patterns) for group in train.groups]
-        graphs = (print_graph(train.step), print_graph(train.data.columns))
-        split = replace(train.data.split, span=None)
-        return hash_text(self.data_key, repr((settings, uses, groups, split)), *graphs)
+        return hash_text(self.data_key, identify(self.train))
 
     @property
     def trial_key(self) -> str:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from compiler.compression.registry import load_compression
 from compiler.data.registry import load_sources
-from compiler.manual import TITLES, write_entry, write_signature
+from compiler.manual import TITLES, find_clauses, write_entry, write_signature
 from compiler.ops.registry import OPS, load_ops
 from compiler.report.diagnostics import CompileError, did_you_mean
 from compiler.report.messages.files import UnknownItem
 from compiler.training.registry import load_training
-from compiler.vocabulary.signature import Described
 from weft.cli.reporting import say_lines
 
 
@@ -27,8 +27,8 @@ def add_to(app: typer.Typer) -> None:
             str | None, typer.Argument(metavar="[WORD]", help="A name, or a word to search for.")
         ] = None,
     ) -> None:
-        """List ops, losses, optimizers, schedules, metrics, initializers, data sources and what
-        compresses.
+        """List ops, losses, optimizers, schedules, metrics, initializers, data sources, what
+        compresses, and clauses.
 
         With the name of one, its manual; with another word, those whose description has it.
 
@@ -48,29 +48,44 @@ def add_to(app: typer.Typer) -> None:
         if query is None:
             _print_lines(entries)
             return
-        exact = [cls for _, cls in entries if query in (cls.name, *cls.aliases)]
+        exact = [entry.page for entry in entries if query in entry.names]
         if exact:
-            say_lines("\n\n".join(write_entry(cls) for cls in exact))
+            say_lines("\n\n".join(exact))
             return
         word = query.lower()
-        found = [e for e in entries if word in e[1].name or word in e[1].manual().lower()]
+        found = [e for e in entries if word in e.names[0] or word in e.page.lower()]
         if not found:
-            known = tuple(cls.name for _, cls in entries)
-            suggestion = did_you_mean(query, known)
+            suggestion = did_you_mean(query, tuple(entry.names[0] for entry in entries))
             raise CompileError([UnknownItem(None, "vocabulary entry", query, (), suggestion)])
         _print_lines(found)
 
 
-def _find_entries() -> Iterator[tuple[str, type[Described]]]:
+@dataclass(frozen=True)
+class _Entry:
+    """A word of the vocabulary: its heading in a list, its names, its line there, its manual."""
+
+    heading: str
+    names: tuple[str, ...]
+    line: str
+    page: str
+
+
+def _find_entries() -> Iterator[_Entry]:
     for registry in (OPS, *(registry for registry, _ in TITLES)):
         for cls in registry.classes():
-            yield registry.kind, cls
+            names, line = (cls.name, *cls.aliases), f"{write_signature(cls)}\n      {cls.summary()}"
+            yield _Entry(f"{registry.kind}s", names, line, write_entry(cls))
+    for place, word in find_clauses():
+        form = word.form or word.word
+        page = f"{form}\n\nA clause of {place}. {word.manual}"
+        line = f"{form}\n      {word.manual}"
+        yield _Entry(f"clauses of {place}", (word.word,), line, page)
 
 
-def _print_lines(entries: list[tuple[str, type[Described]]]) -> None:
-    kind = ""
-    for heading, cls in entries:
-        if heading != kind:
-            say_lines(f"{heading}s" if not kind else f"\n{heading}s")
-            kind = heading
-        say_lines(f"  {write_signature(cls)}\n      {cls.summary()}")
+def _print_lines(entries: list[_Entry]) -> None:
+    heading = ""
+    for entry in entries:
+        if entry.heading != heading:
+            say_lines(entry.heading if not heading else f"\n{entry.heading}")
+            heading = entry.heading
+        say_lines(f"  {entry.line}")

@@ -128,11 +128,8 @@ def _model_type(facts: Facts) -> str:
 def _constant_slots(facts: Facts) -> Slots:
     train, monitor = facts.train, facts.monitor
     return {
-        "seed": str(train.seed),
-        "batch": str(train.batch),
-        "epochs": str(train.epochs),
+        **{word: write_literal(value) for word, value in facts.settings.items()},
         "rate_constants": [*emit_rates(facts), *break_lines(emit_lasso_constants(facts))],
-        "clip": write_literal(train.clip),
         "patience": str(train.until.epochs if train.until else 0),
         "monitor": show(monitor.name),
         "model_type": _model_type(facts),

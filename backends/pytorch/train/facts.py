@@ -13,6 +13,7 @@ from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.train import MetricUse, Train, TrainedNet
 from compiler.rows.loss_parts import measure_loss
+from compiler.vocabulary.clauses import TRAIN, find_said
 from compiler.writing.names import SCRIPT_GLOBALS, SCRIPT_LOCALS, name_all
 
 EVALUATION_NAMES = SCRIPT_GLOBALS | SCRIPT_LOCALS
@@ -193,18 +194,27 @@ class Facts:
         )
 
     @cached_property
+    def settings(self) -> Mapping[str, object]:
+        """The values of the clauses of one value, by their words."""
+        words = [word for word in TRAIN.clauses.values() if word.setting is not None]
+        return {word.word: getattr(self.train, word.field) for word in words}
+
+    @cached_property
+    def said(self) -> frozenset[str]:
+        """The words of the clauses that the train has."""
+        return frozenset(word.word for word, _ in find_said(TRAIN, self.train))
+
+    @cached_property
     def switches(self) -> frozenset[str]:
-        """Switches of the template that are on."""
+        """Switches of the template that are on: clauses of the train by their words, and what else
+        lines depend on."""
         train = self.train
         on = {
-            "until": train.until is not None,
-            "clip": train.clip is not None,
             "groups": len(train.groups) > 1,
             "autocast": train.precision != "f32",
             "scaler": train.precision == "f16",
-            "layout": train.layout == "channels_last",
             "statistics": bool(self.statistics),
             "replica": self.replicated,
             "random": any(node.op.random or node.op.noisy for node in self.step.nodes),
         }
-        return frozenset(name for name, value in on.items() if value)
+        return self.said | {name for name, value in on.items() if value}

@@ -40,18 +40,19 @@ def read_settings(facts: Facts) -> dict[str, object]:
 def find_settings(facts: Facts) -> Iterator[Setting]:
     """Everything that changes the result but the numbers of the data, which only the script
     sees. What is too long to be read stands as a checksum."""
-    train = facts.train
-    yield "seed", train.seed, "SEED"
-    yield "batch", train.batch, "BATCH"
-    yield "epochs", train.epochs, "EPOCHS"
+    train, settings = facts.train, dict(facts.settings)
+    for name in ("seed", "batch", "epochs"):
+        yield name, settings.pop(name), name.upper()
     rates = [group.optimizer.lr for group in train.groups]
     yield (
         "learning rate",
         rates if rates[1:] else rates[0],
         "LEARNING_RATES" if rates[1:] else "LEARNING_RATE",
     )
-    if train.clip is not None:
-        yield "clip", train.clip, "CLIP"
+    said = {name: value for name, value in settings.items() if name in facts.said}
+    for name, value in said.items():
+        if not isinstance(value, str):
+            yield name, value, name.upper()
     if train.until is not None:
         yield "patience", train.until.epochs, "PATIENCE"
     for name, text in _find_texts(facts):
@@ -73,10 +74,9 @@ def _find_texts(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "regularize", "; ".join(acting)
     if train.freeze:
         yield "freeze", ", ".join(train.freeze)
-    if train.precision != "f32":
-        yield "precision", train.precision
-    if train.layout != "contiguous":
-        yield "layout", train.layout
+    for name, value in facts.settings.items():
+        if name in facts.said and isinstance(value, str):
+            yield name, value
     yield "best epoch", facts.choice
     nets = [f"{net.name} {_hash_graph(net.net.graph)}" for net in train.nets]
     yield "nets", ", ".join(nets)

@@ -10,10 +10,9 @@ from compiler.elaborate.calls.loading import split_loads
 from compiler.elaborate.calls.primitives import layer_for_tensor
 from compiler.elaborate.calls.weights import make_weight
 from compiler.elaborate.evaluate.pipes import callee_span
-from compiler.elaborate.scopes.context import Body, Want
+from compiler.elaborate.scopes.context import Body, ClauseHandler, ClauseTable, Want, malformed
 from compiler.elaborate.scopes.paths import is_path, join
 from compiler.elaborate.scopes.ports import OutputEntry
-from compiler.elaborate.scopes.words import make_table
 from compiler.elaborate.shapes.assertions import run_assert
 from compiler.elaborate.shapes.symbols import declare_input
 from compiler.elaborate.shapes.types import (
@@ -41,36 +40,32 @@ from compiler.elaborate.values.values import (
 from compiler.ir.hint import Hint, hint_atoms
 from compiler.ir.operands import Weight
 from compiler.report.messages.deployments import SeveralNets
-from compiler.report.messages.names import MalformedClause, TypeHasNoDims
+from compiler.report.messages.names import TypeHasNoDims
 from compiler.report.messages.nets import BadLabel, ForeignTensor, NotALayer, TwoOfAName
 from compiler.report.messages.shapes import NotATensor, ShapeNotSettled, WeightNotTrainable
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause, Declare, Expr, Group, Name, Operand, Rest, Then
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
+from compiler.vocabulary.clauses import BLOCK, MODEL, SCAN, TRAIN, ClauseWord, runs
 from compiler.writing.files import find_name_fault
-
-
-def _malformed(body: Body, clause: Clause, span: Span, expected: str) -> None:
-    word = clause.word.text
-    form = body.clauses.forms.get(word, f"{word} …")
-    body.report(MalformedClause(span, word, expected, form))
 
 
 def _operands(body: Body, clause: Clause) -> tuple[Operand, ...]:
     """The operands of a clause that has neither `with`, `over` nor a body."""
     for tail in clause.tails:
-        _malformed(body, clause, tail.span, f"`{tail.word}` has no meaning here")
+        malformed(body, clause, tail.span, f"`{tail.word}` has no meaning here")
     if clause.body is not None:
-        _malformed(body, clause, clause.word.span, "it has no body")
+        malformed(body, clause, clause.word.span, "it has no body")
     if not clause.operands:
-        _malformed(body, clause, clause.word.span, "something is missing here")
+        malformed(body, clause, clause.word.span, "something is missing here")
     return clause.operands
 
 
 # --- input and output -------------------------------------------------------------------------
 
 
+@runs("input name: f32[batch, 3]", "a tensor that comes in", MODEL)
 def run_input(body: Body, clause: Clause) -> None:
     """`input name: type`: a tensor that comes in from outside."""
     ports = body.ports
@@ -78,10 +73,10 @@ def run_input(body: Body, clause: Clause) -> None:
     for operand in _operands(body, clause):
         declare = operand.value
         if not isinstance(declare, Declare):
-            _malformed(body, clause, operand.span, "an input has a name and a type")
+            malformed(body, clause, operand.span, "an input has a name and a type")
             continue
         if declare.value is not None:
-            _malformed(body, clause, declare.value.span, "an input has no value")
+            malformed(body, clause, declare.value.span, "an input has no value")
             body.bind(declare.name.text, POISON)
             continue
         name = declare.name
@@ -111,6 +106,7 @@ def _take_input(body: Body, declare: Declare, pattern: TensorPattern, doc: str) 
     return item.value if check_tensor(body, pattern, item.value, subject) else POISON
 
 
+@runs("output name = value", "a tensor that goes out", MODEL)
 def run_output(body: Body, clause: Clause) -> None:
     """`output name[: type] = value`: a tensor that goes out."""
     ports = body.ports
@@ -118,7 +114,7 @@ def run_output(body: Body, clause: Clause) -> None:
     for operand in _operands(body, clause):
         name, expression = _named_value(operand)
         if name is None or expression is None:
-            _malformed(body, clause, operand.span, "an output has a name and a value")
+            malformed(body, clause, operand.span, "an output has a name and a value")
             continue
         value = body.evaluate(expression, Want((name.text,)))
         value = check_declared(body, operand.value, value, f"output `{name.text}`")
@@ -187,12 +183,14 @@ def _last_stage(expression: Expr) -> Span:
 # --- weights ----------------------------------------------------------------------------------
 
 
+@runs("param name: f32[d] = zeros", "a weight of the block itself", BLOCK, MODEL, SCAN)
 def run_param(body: Body, clause: Clause) -> None:
     """`param name: type = initialiser`: a weight of the block itself."""
     for operand in _operands(body, clause):
         _declare_weight(body, clause, operand, trainable=True)
 
 
+@runs("buffer name: f32[d] = zeros", "numbers that no optimizer touches", BLOCK, MODEL, SCAN)
 def run_buffer(body: Body, clause: Clause) -> None:
     """`buffer name: type = initialiser`: numbers that no optimizer touches."""
     for operand in _operands(body, clause):
@@ -203,7 +201,7 @@ def _declare_weight(body: Body, clause: Clause, operand: Operand, *, trainable: 
     declare = operand.value
     name, expression = _named_value(operand)
     if name is None or not isinstance(declare, Declare):
-        _malformed(body, clause, operand.span, "a weight has a name and a type")
+        malformed(body, clause, operand.span, "a weight has a name and a type")
         if name is not None:
             body.bind(name.text, POISON)
         return
@@ -212,7 +210,7 @@ def _declare_weight(body: Body, clause: Clause, operand: Operand, *, trainable: 
         body.report(BadLabel(name.span, name.text))
         return
     if expression is None:
-        _malformed(body, clause, declare.span, "it has no initial value")
+        malformed(body, clause, declare.span, "it has no initial value")
         return
     settled = _settle_type(body, declare)
     if settled is None:
@@ -288,12 +286,14 @@ def size_hints(body: Body, dims: Sequence[Expr]) -> tuple[tuple[str, Hint], ...]
 # --- nets -------------------------------------------------------------------------------------
 
 
+@runs("net m = Model()", "a net with its own weights", TRAIN)
+@runs("net name = layer", "one set of weights for every use", BLOCK, MODEL, SCAN)
 def run_net(body: Body, clause: Clause) -> None:
     """`net name = layer`: one set of weights for every use."""
     for operand in _operands(body, clause):
         name = operand.name
         if name is None or isinstance(operand.value, Declare):
-            _malformed(body, clause, operand.span, "a net has a name and a layer")
+            malformed(body, clause, operand.span, "a net has a name and a layer")
             continue
         value = body.evaluate(operand.value)
         net = declare_net(body, name, value, operand.value.span)
@@ -346,6 +346,21 @@ def make_net(body: Body, name: Name, label: str, path: str, value: Val, span: Sp
 
 # --- tables -----------------------------------------------------------------------------------
 
-_BLOCK = {"param": run_param, "buffer": run_buffer, "net": run_net, "assert": run_assert}
-BLOCK_CLAUSES = make_table("block", _BLOCK)
-MODEL_CLAUSES = make_table("model", {"input": run_input, "output": run_output, **_BLOCK})
+runs(
+    'assert condition, "text"',
+    "a condition that is checked when compiling",
+    BLOCK,
+    MODEL,
+    SCAN,
+    TRAIN,
+)(run_assert)
+
+
+def find_runner(word: ClauseWord) -> ClauseHandler:
+    """What runs a clause in a body of code."""
+    assert word.run is not None
+    return word.run
+
+
+BLOCK_CLAUSES = ClauseTable.of(BLOCK, find_runner)
+MODEL_CLAUSES = ClauseTable.of(MODEL, find_runner)

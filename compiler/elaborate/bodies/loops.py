@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from compiler.elaborate.scopes.context import Body, ClauseTable, Want
+from compiler.elaborate.bodies.clauses import find_runner
+from compiler.elaborate.scopes.context import Body, ClauseTable, Want, malformed
 from compiler.elaborate.scopes.lints import reads
-from compiler.elaborate.scopes.words import CLAUSES, PLACES
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, Poison
 from compiler.report.messages.arguments import WrongArgument
-from compiler.report.messages.names import MalformedClause
 from compiler.report.messages.nets import TwoOfAName
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Binding, Clause, Declare, For, If, Scan, Statement, Unpack
+from compiler.vocabulary.clauses import BLOCK, SCAN, runs
 
 # --- names in the body ------------------------------------------------------------------------
 
@@ -88,6 +89,7 @@ def is_read_first(statements: Sequence[Statement], name: str) -> bool:
 # --- clauses of the body ----------------------------------------------------------------------
 
 
+@runs("emit name = value", "a result of each step, stacked along an axis", SCAN)
 def _run_emit(body: Body, clause: Clause) -> None:
     """`emit name = value, axis=1`: stacks a value of every step."""
     assert body.loop is not None
@@ -95,8 +97,7 @@ def _run_emit(body: Body, clause: Clause) -> None:
     items = []
     for operand in clause.operands:
         if operand.name is None or isinstance(operand.value, Declare):
-            expected = "what is emitted has a name"
-            body.report(MalformedClause(operand.span, "emit", expected, "emit name = value"))
+            malformed(body, clause, operand.span, "what is emitted has a name")
         elif operand.name.text == "axis":
             value = body.evaluate(operand.value)
             if isinstance(value, Known) and isinstance(value.value, int):
@@ -115,20 +116,19 @@ def _run_emit(body: Body, clause: Clause) -> None:
         body.loop.emits[name.text] = (value, axis, span)
 
 
+@runs("until all(done)", "ends the loop after the step in which it is true", SCAN)
 def _run_until(body: Body, clause: Clause) -> None:
     """`until condition`: ends the loop after the step in which it is true."""
     assert body.loop is not None
     operands = clause.operands
     if len(operands) != 1 or operands[0].name is not None or isinstance(operands[0].value, Declare):
-        expected = "it takes one condition"
-        body.report(MalformedClause(clause.word.span, "until", expected, "until all(done)"))
+        malformed(body, clause, clause.word.span, "it takes one condition")
         return
     body.loop.until = (body.evaluate(operands[0].value), operands[0].value.span)
 
 
 def loop_clauses(outer: ClauseTable) -> ClauseTable:
     """The clauses of the body around, with those of loops; ports and outputs stay outside."""
-    inner = {w.word: w.form for w in CLAUSES["scan"]}
-    kept = {w: h for w, h in outer.handlers.items() if w in inner}
-    handlers = {**kept, "emit": _run_emit, "until": _run_until}
-    return ClauseTable(PLACES["scan"], handlers, inner)
+    table = ClauseTable.of(SCAN, find_runner)
+    own = {w: h for w, h in table.handlers.items() if w in outer.handlers or w not in BLOCK.clauses}
+    return replace(table, handlers=own)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.elaborate.bodies.clauses import MODEL_CLAUSES
 from compiler.elaborate.calls.adapters import is_net_function
 from compiler.elaborate.calls.loading import LOAD
 from compiler.elaborate.scopes.context import FileScope
@@ -33,6 +32,7 @@ from compiler.text.tree.syntax import (
     Unpack,
 )
 from compiler.types.tensor import DType
+from compiler.vocabulary.clauses import MODEL, SCAN
 from compiler.vocabulary.initializers import INITIALIZERS
 
 TENSOR = "tensor"
@@ -86,17 +86,14 @@ def _bound_names(item: Item) -> Iterator[str]:
                 yield from (d.text for d in dims or () if isinstance(d, Name))
 
 
-_CLAUSES = frozenset((*MODEL_CLAUSES.handlers, "emit", "until"))
-"""Words of clauses in blocks and models."""
-
-
 def _read_names(item: Item) -> Iterator[Name]:
+    words = MODEL.clauses.keys() | SCAN.clauses.keys()
     waiting: list[object] = [item.body, tuple(p.default for p in item.parameters)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, Name):
             yield node
-        elif isinstance(node, Clause) and node.word.text not in _CLAUSES:
+        elif isinstance(node, Clause) and node.word.text not in words:
             continue  # refused as a whole
         elif isinstance(node, tuple):
             waiting.extend(reversed(node))

@@ -12,8 +12,6 @@ from compiler.elaborate.calls.results import take_return
 from compiler.elaborate.evaluate.conditions import decide, iterate
 from compiler.elaborate.evaluate.unpacking import bind_items, note_name, unpack
 from compiler.elaborate.scopes.context import Body, Want, find_guard, join_guards
-from compiler.elaborate.scopes.later import LATER_CLAUSES
-from compiler.elaborate.scopes.words import find_homes
 from compiler.elaborate.shapes.types import read_type
 from compiler.elaborate.values.arithmetic import replace_hint
 from compiler.elaborate.values.describing import describe
@@ -41,6 +39,7 @@ from compiler.text.tree.syntax import (
     Unpack,
 )
 from compiler.types.dims import DimTooLarge
+from compiler.vocabulary.clauses import find_homes, find_later
 
 
 def execute(body: Body, statements: Sequence[Statement]) -> None:
@@ -128,11 +127,12 @@ def _run_clause(body: Body, statement: Clause) -> None:
     if handler is not None:
         handler(body, statement)
         return
-    if word.text in LATER_CLAUSES:
-        body.report(NotAvailable(word.span, word.text, LATER_CLAUSES[word.text]))
+    later = find_later(word.text)
+    if later is not None:
+        body.report(NotAvailable(word.span, word.text, later))
         return
     known = tuple(body.clauses.handlers)
-    homes = find_homes(word.text)
+    homes = tuple(home.place for home in find_homes(word.text))
     suggestion = did_you_mean(word.text, known) if not homes else None
     form = body.clauses.forms.get(suggestion) if suggestion is not None else None
     is_op = not homes and OPS.get(word.text) is not None

@@ -13,25 +13,21 @@ from compiler.data.splitting import Split
 from compiler.elaborate.api import GraphContext, open_graph
 from compiler.elaborate.calls.described import build_described, find_class
 from compiler.elaborate.items.categories import bind_one_hot
+from compiler.elaborate.items.clauses import ItemRun
 from compiler.elaborate.items.operands import (
     ClausePlace,
-    Once,
-    execute_strangers,
-    malformed,
     read_single,
     read_word,
     refuse_word,
 )
 from compiler.elaborate.items.splits import read_split
-from compiler.elaborate.scopes.context import Body, FileScope
-from compiler.elaborate.scopes.words import find_word, make_table
+from compiler.elaborate.scopes.context import Body, FileScope, malformed
 from compiler.elaborate.values.options import Unfit, convert
 from compiler.elaborate.values.values import Refused, Tensor
 from compiler.ir.graph import Graph
 from compiler.ops.fitted import Fitted
 from compiler.program.data import DataSet
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.clauses import ClauseMissing
 from compiler.report.messages.columns import NoiseInData, ParameterHidesColumn, WeightsInData
 from compiler.report.messages.settings import BadSettingValue
 from compiler.report.source import Span
@@ -39,13 +35,16 @@ from compiler.rows.fitting import find_statistics
 from compiler.rows.rows import NotBatched, stack_rows
 from compiler.rows.usage import needs_care, trace_columns
 from compiler.text.tree.syntax import Argument, Binding, Clause, Expr, Item
+from compiler.vocabulary.clauses import DATA
 
 if TYPE_CHECKING:
     from compiler.data.memory import Memory
 
 
-class DataRun:
+class DataRun(ItemRun):
     """The elaboration of one data item, with the arguments of a reference to it."""
+
+    home = DATA
 
     def __init__(
         self,
@@ -56,15 +55,12 @@ class DataRun:
         call: Span | None = None,
     ) -> None:
         load_sources()
-        self.scope = scope
+        super().__init__(scope)
         self.item = item
-        self.once = Once()
         self.source: DataSource | None = None
         self.place = ClausePlace(item.name.span, {})
         self.split_clause: Clause | None = None
-        handlers = {"source": self.take_source, "split": self.take_split}
-        table = make_table("data", handlers)
-        self.context = open_graph(scope, item, table, arguments, caller, call)
+        self.context = open_graph(scope, item, self.table, arguments, caller, call)
 
     @property
     def body(self) -> Body:
@@ -79,7 +75,8 @@ class DataRun:
             return None
         schema = self.open_source(context)
         if schema is None or self.source is None:
-            execute_strangers(context, self.item.body)
+            self.execute_strangers(context, self.item.body)
+            self.report_missing(context.body, self.item.name, "source")
             return None
         if not self.declare_columns(context, schema):
             return None
@@ -92,13 +89,13 @@ class DataRun:
         span = self.source_clause.span if self.source_clause is not None else self.item.span
         return DataSet(
             self.item.name.text,
-            self.source,
             schema,
             columns,
-            split,
             find_statistics(columns),
             self.item.doc,
             span,
+            source=self.source,
+            split=split,
         )
 
     # --- the source -------------------------------------------------------------------------
@@ -112,7 +109,6 @@ class DataRun:
     def open_source(self, context: GraphContext) -> tuple[Column, ...] | None:
         """The source's columns."""
         if self.source_clause is None:
-            self.report_missing("source")
             return None
         context.home.of_rows = True
         context.execute([self.source_clause])
@@ -144,8 +140,6 @@ class DataRun:
     def take_source(self, body: Body, clause: Clause) -> None:
         """`source csv("table.csv")`."""
         given = self.scope.session.sources.get(self.item.name.text)
-        if not self.once.allows(body, clause):
-            return
         expression = read_single(body, clause)
         cls = find_class(expression, SOURCES) if expression is not None else None
         if given is not None:
@@ -265,24 +259,16 @@ class DataRun:
 
     def take_split(self, body: Body, clause: Clause) -> None:
         """`split random(seed=0), train=80%, val=10%, test=10%`; read when the columns are known."""
-        if self.once.allows(body, clause):
-            self.split_clause = clause
+        self.split_clause = clause
 
     def finish_split(self, schema: Sequence[Column]) -> Split | None:
         """The split, or None where it was refused."""
         if self.split_clause is None:
-            self.report_missing("split")
+            self.report_missing(self.body, self.item.name)
             return None
         assert self.source is not None
         given = self.source.given_splits(self.folder)
         return read_split(self.body, self.split_clause, schema, given, self.source.overlap())
-
-    def report_missing(self, word: str) -> None:
-        """Reports a clause that the item needs."""
-        name = self.item.name
-        form = find_word("data", word).form
-        item = f"the data item `{name.text}`"
-        self.body.report(ClauseMissing(name.span, item, (word,), (form,)))
 
 
 def _replace(source: DataSource, option: str, value: object) -> DataSource:

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from compiler.compression.given import add_computed
 from compiler.elaborate.items.class_words import find_class_words
+from compiler.elaborate.items.clauses import ItemRun
 from compiler.elaborate.items.operands import (
-    Once,
-    malformed,
     read_operands,
     read_single,
     read_texts,
@@ -19,8 +18,7 @@ from compiler.elaborate.items.preprocess import put_before
 from compiler.elaborate.items.references import find_item
 from compiler.elaborate.items.sizes import refuse_twice
 from compiler.elaborate.items.subjects import Deployable, OpenVariant, Subject, find_subject
-from compiler.elaborate.scopes.context import Body, FileScope
-from compiler.elaborate.scopes.words import make_table
+from compiler.elaborate.scopes.context import Body, FileScope, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, Poison
@@ -48,10 +46,13 @@ from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause, Declare, Name, Reference
 from compiler.text.tree.syntax import Data as DataItem
 from compiler.text.tree.syntax import Deploy as DeployItem
+from compiler.vocabulary.clauses import DEPLOY
 
 
-class DeployRun:
+class DeployRun(ItemRun):
     """The elaboration of one deploy item."""
+
+    home = DEPLOY
 
     def __init__(
         self,
@@ -63,15 +64,13 @@ class DeployRun:
         open_variant: OpenVariant,
         deployed: set[str],
     ) -> None:
-        self.scope = scope
+        super().__init__(scope)
         self.item = item
         self.trains = trains
         self.nets = nets
         self.open_data = open_data
         self.open_variant = open_variant
         self.deployed = deployed  # the variants of the deployments before
-        self.once = Once()
-        self.opset = 21
         self.dynamic: list[Name] | None = None
         self.dynamic_span: Span | None = None
         self.fixed: list[tuple[Name, int]] = []
@@ -79,16 +78,7 @@ class DeployRun:
         self.outputs: list[Name] = []
         self.preprocess: tuple[DataSet, Span] | None = None
         self.verify = True
-        handlers = {
-            "dynamic": self.take_dynamic,
-            "fix": self.take_fix,
-            "opset": self.take_opset,
-            "labels": self.take_labels,
-            "outputs": self.take_outputs,
-            "preprocess": self.take_preprocess,
-            "verify": self.take_verify,
-        }
-        self.body = Body(scope.session, scope, None, None, make_table("deploy", handlers))
+        self.body = Body(scope.session, scope, None, None, self.table)
 
     def run(self, name: str) -> Deploy | None:
         """The deployment under a name; None where something was refused, which is reported."""
@@ -122,17 +112,17 @@ class DeployRun:
             graph,
             subject.net,
             subject.train,
-            self.opset,
-            None if self.dynamic is None else tuple(n.text for n in self.dynamic),
-            tuple((n.text, size) for n, size in self.fixed),
-            self.labels[0] if self.labels is not None else (),
-            self.preprocess[0] if self.preprocess is not None else None,
             self.item.subject.span,
             subject.variant.name if subject.variant is not None else None,
-            tuple(n.text for n in self.outputs),
             columns,
-            self.verify,
             subject.trained,
+            dynamic=None if self.dynamic is None else tuple(n.text for n in self.dynamic),
+            fixed=tuple((n.text, size) for n, size in self.fixed),
+            labels=self.labels[0] if self.labels is not None else (),
+            outputs=tuple(n.text for n in self.outputs),
+            preprocess=self.preprocess[0] if self.preprocess is not None else None,
+            verify=self.verify,
+            **self.settings,
         )
 
     def compute_inputs(self, subject: Subject) -> Mapping[str, str] | None:
@@ -155,14 +145,12 @@ class DeployRun:
 
     def take_dynamic(self, body: Body, clause: Clause) -> None:
         """`dynamic batch, t`."""
-        if self.once.allows(body, clause):
-            self.dynamic = self.read_names(body, clause, "the name of a size")
-            self.dynamic_span = clause.span
+        self.dynamic = self.read_names(body, clause, "the name of a size")
+        self.dynamic_span = clause.span
 
     def take_outputs(self, body: Body, clause: Clause) -> None:
         """`outputs a, b`."""
-        if self.once.allows(body, clause):
-            self.outputs = self.read_names(body, clause, "the name of an output")
+        self.outputs = self.read_names(body, clause, "the name of an output")
 
     def read_names(self, body: Body, clause: Clause, what: str) -> list[Name]:
         """Operands that are bare words."""
@@ -195,16 +183,15 @@ class DeployRun:
 
     def take_opset(self, body: Body, clause: Clause) -> None:
         """`opset 21`."""
-        number = read_whole(body, clause, 1) if self.once.allows(body, clause) else None
+        number = read_whole(body, clause, 1)
         if number is not None and not OLDEST_OPSET <= number <= NEWEST_OPSET:
             span = clause.operands[0].span
             body.report(OpsetOutOfRange(span, number, OLDEST_OPSET, NEWEST_OPSET))
-        self.opset = number or self.opset
+        if number is not None:
+            self.settings["opset"] = number
 
     def take_labels(self, body: Body, clause: Clause) -> None:
         """`labels ["no", "yes"]`."""
-        if not self.once.allows(body, clause):
-            return
         expression = read_single(body, clause)
         value = body.evaluate(expression) if expression is not None else None
         if expression is None or value is None or isinstance(value, Poison):
@@ -218,8 +205,6 @@ class DeployRun:
 
     def take_verify(self, body: Body, clause: Clause) -> None:
         """`verify off`."""
-        if not self.once.allows(body, clause):
-            return
         names = self.read_names(body, clause, "`off`")
         if [name.text for name in names] == ["off"]:
             self.verify = False
@@ -229,8 +214,6 @@ class DeployRun:
 
     def take_preprocess(self, body: Body, clause: Clause) -> None:
         """`preprocess digits`."""
-        if not self.once.allows(body, clause):
-            return
         names = self.read_names(body, clause, "the name of a data item")
         if len(names) != 1:
             return

@@ -8,8 +8,8 @@ from typing import get_args
 
 from compiler.elaborate.calls.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.calls.places import CallPlace
-from compiler.elaborate.items.operands import malformed, read_operands, refuse_word
-from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.items.operands import read_operands, refuse_word
+from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.scopes.later import LATER
 from compiler.elaborate.scopes.lookup import find_built_in
 from compiler.elaborate.values.describing import describe

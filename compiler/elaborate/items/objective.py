@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from compiler.elaborate.calls.described import build_described, find_class
-from compiler.elaborate.items.operands import malformed, read_word, refuse_word
-from compiler.elaborate.items.settings import Pattern, Settings, read_patterns
-from compiler.elaborate.scopes.context import Body, Want
+from compiler.elaborate.items.operands import read_word, refuse_word
+from compiler.elaborate.items.settings import Pattern, read_patterns
+from compiler.elaborate.scopes.context import Body, Want, malformed
 from compiler.elaborate.scopes.later import LATER
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Poison, Record, Tensor, Val
@@ -151,18 +151,18 @@ def read_over(body: Body, clause: Clause, tail: Tail) -> list[Pattern]:
 def settle_groups(
     body: Body,
     objective: Objective,
-    settings: Settings,
+    freeze: Sequence[Pattern],
     nets: Sequence[TrainedNet],
     step: Graph,
 ) -> tuple[tuple[ParameterGroup, ...] | None, tuple[str, ...]]:
     """The groups of parameters, and the patterns of those that stay as they are. None in place
     of the groups where one was refused, which is reported."""
     paths = [net.prefix + p.path for net in nets for p in net.net.graph.parameters if p.trainable]
-    whole = [*objective.whole, *settings.freeze]
+    whole = [*objective.whole, *freeze]
     patterns = [*whole, *(p for g in objective.groups for p in g.patterns)]
     if not check_patterns(body, patterns, paths):
         return None, ()
-    frozen = [p.text for p in settings.freeze]
+    frozen = [p.text for p in freeze]
     if objective.whole:
         frozen += _leave_out([p.text for p in objective.whole], nets)
     trained = [p for p in paths if not any(path_matches(p, f) for f in frozen)]

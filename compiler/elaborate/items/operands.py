@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 
-from compiler.elaborate.api import GraphContext
-from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import plain_items
 from compiler.elaborate.values.values import Known, Poison, Val
 from compiler.records import dataclass
 from compiler.report.diagnostics import Label, did_you_mean
-from compiler.report.messages.clauses import ClauseTwice
 from compiler.report.messages.items import SettingRange
-from compiler.report.messages.names import MalformedClause
 from compiler.report.messages.training import UnknownWord
 from compiler.report.source import Span
 from compiler.text.tree.syntax import (
@@ -27,39 +23,8 @@ from compiler.text.tree.syntax import (
     Group,
     Name,
     Operand,
-    Statement,
 )
 from compiler.types.units import spell_quantity
-
-
-def malformed(body: Body, clause: Clause, span: Span, expected: str) -> None:
-    """Reports a clause that is not written in the form that its word asks for."""
-    word = clause.word.text
-    form = body.clauses.forms.get(word, f"{word} …")
-    body.report(MalformedClause(span, word, expected, form))
-
-
-def execute_strangers(context: GraphContext, statements: Sequence[Statement]) -> None:
-    """Lets the clauses be refused whose words mean nothing in an item, or nothing yet: where the
-    item itself cannot be elaborated, they are still worth a message."""
-    handlers = context.body.clauses.handlers
-    clauses = [s for s in statements if isinstance(s, Clause) and s.word.text not in handlers]
-    context.execute(clauses)
-
-
-@dataclass
-class Once:
-    """Clauses that may stand once: where each stood first."""
-
-    seen: dict[str, Span] = field(default_factory=dict)
-
-    def allows(self, body: Body, clause: Clause) -> bool:
-        """Whether this is the first; a second one is reported."""
-        first = self.seen.setdefault(clause.word.text, clause.word.span)
-        if first is clause.word.span:
-            return True
-        body.report(ClauseTwice(clause.word.span, clause.word.text, first))
-        return False
 
 
 def read_operands(body: Body, clause: Clause) -> tuple[Operand, ...]:

@@ -30,17 +30,12 @@ from compiler.text.tree.syntax import (
     Data,
     Item,
     Reference,
-    Sweep,
 )
 from compiler.text.tree.syntax import (
     Deploy as DeployItem,
 )
+from compiler.vocabulary.clauses import ClauseHome
 from compiler.writing.files import file_key
-
-LATER_ITEMS: Mapping[type[Item], tuple[str, str]] = {
-    Sweep: ("sweep", "search the parameters of a train"),
-}
-"""Items whose meaning a later version brings."""
 
 
 def elaborate_program(scope: FileScope) -> Program:
@@ -62,7 +57,7 @@ class _Assembly:
         """The program."""
         scope = self.scope
         scope.session.facts = self.find_facts
-        self.refuse_strangers()
+        self.refuse_later()
         check_item_names(scope)
         models = elaborate_models(scope)
         nets = elaborate_nets(scope)
@@ -87,15 +82,15 @@ class _Assembly:
             tuple(deploys),
         )
 
-    def refuse_strangers(self) -> None:
-        """Reports items of a later version, and clauses that stand outside of an item."""
-        report = self.scope.session.report
+    def refuse_later(self) -> None:
+        """Reports items of a later version."""
         for entry in self.scope.file.items:
-            if type(entry) in LATER_ITEMS:
-                word, purpose = LATER_ITEMS[type(entry)]  # type: ignore[index]
+            word = type(entry).__name__.lower()
+            home = ClauseHome.every.get(word)
+            if home is not None and home.later is not None:
                 start = entry.span.start
                 span = Span(entry.span.source, start, start + len(word))
-                report(NotAvailable(span, word, purpose))
+                self.scope.session.report(NotAvailable(span, word, home.later))
 
     # --- data -------------------------------------------------------------------------------
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from compiler.elaborate.calls.described import build_described, find_class
 from compiler.elaborate.items.objective import check_patterns, read_over
-from compiler.elaborate.items.operands import malformed, read_word, refuse_word
+from compiler.elaborate.items.operands import read_word, refuse_word
 from compiler.elaborate.items.settings import Pattern
-from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.context import Body, malformed
 from compiler.ir.graph import Parameter
 from compiler.ir.weights import path_matches
 from compiler.program.train import Regularization, TrainedNet

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from compiler.data.base import Column
 from compiler.data.splitting import ORDER, Split
-from compiler.elaborate.items.operands import malformed, read_arguments, read_word, refuse_word
-from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.items.operands import read_arguments, read_word, refuse_word
+from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, Poison

@@ -7,23 +7,26 @@ from dataclasses import replace
 from itertools import chain
 
 from compiler.elaborate.api import GraphContext, elaborate_plain_net, open_graph
-from compiler.elaborate.bodies.clauses import run_net
 from compiler.elaborate.calls.adapters import adapt_train
 from compiler.elaborate.items.agreement import find_disagreements, find_probabilities
 from compiler.elaborate.items.classes import find_missing_classes, find_misuse, reads_nothing
+from compiler.elaborate.items.clauses import ItemRun
 from compiler.elaborate.items.metrics import MetricEntry, read_metrics
 from compiler.elaborate.items.objective import Objective, read_minimize, settle_groups
-from compiler.elaborate.items.operands import Once
 from compiler.elaborate.items.references import apply_model, find_item
 from compiler.elaborate.items.regularizing import (
     Regularizing,
     read_regularize,
     settle_regularizers,
 )
-from compiler.elaborate.items.settings import Settings
+from compiler.elaborate.items.settings import (
+    Pattern,
+    Stalled,
+    read_freeze,
+    read_until,
+    settle_until,
+)
 from compiler.elaborate.scopes.context import Body, FileScope
-from compiler.elaborate.scopes.words import find_word, make_table
-from compiler.elaborate.shapes.assertions import run_assert
 from compiler.elaborate.values.describing import describe_layer
 from compiler.elaborate.values.values import (
     BlockLayer,
@@ -40,9 +43,8 @@ from compiler.ir.sizes import ROWS
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
-from compiler.program.train import EarlyStop, MetricUse, ParameterGroup, Train, TrainedNet
-from compiler.report.habits import translate
-from compiler.report.messages.clauses import ClauseMissing, ReferenceMissing
+from compiler.program.train import MetricUse, Train, TrainedNet
+from compiler.report.messages.clauses import ReferenceMissing
 from compiler.report.messages.names import NotAvailable
 from compiler.report.messages.nets import BadLabel
 from compiler.report.messages.training import BatchImpossible, NetIsNoModel, NothingRead
@@ -53,43 +55,29 @@ from compiler.text.tree.syntax import Data as DataItem
 from compiler.text.tree.syntax import Train as TrainItem
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
+from compiler.vocabulary.clauses import TRAIN
 from compiler.writing.names import free_name
 
 OpenData = Callable[[FileScope, DataItem, Sequence[Argument], Body, Reference], DataSet | None]
 """Elaborates a data item with the arguments of a reference to it."""
 
 
-class TrainRun:
+class TrainRun(ItemRun):
     """The elaboration of one train item with its default parameters."""
 
+    home = TRAIN
+
     def __init__(self, scope: FileScope, item: TrainItem, open_data: OpenData) -> None:
-        self.scope = scope
+        super().__init__(scope)
         self.item = item
         self.open_data = open_data
-        self.once = Once()
-        self.settings = Settings()
         self.objective: Objective | None = None
         self.metrics: list[MetricEntry] = []
         self.refused: set[str] = set()  # names of metrics that were refused
         self.regularizers: list[Regularizing] = []
+        self.until: Stalled | None = None
+        self.freeze: list[Pattern] = []
         self.values: dict[str, NetValue] = {}
-        settings = self.settings
-        handlers = {
-            "minimize": self.take_minimize,
-            "metric": self.take_metric,
-            "batch": self.only_once(settings.take_batch),
-            "epochs": self.only_once(settings.take_epochs),
-            "seed": self.only_once(settings.take_seed),
-            "precision": self.only_once(settings.take_precision),
-            "clip": self.only_once(settings.take_clip),
-            "layout": self.only_once(settings.take_layout),
-            "until": self.only_once(settings.take_until),
-            "regularize": self.take_regularize,
-            "freeze": settings.take_freeze,
-            "net": run_net,
-            "assert": run_assert,
-        }
-        self.table = make_table("train", handlers)
 
     def run(self) -> Train | None:
         """The train; None where something was refused, which is reported."""
@@ -104,7 +92,7 @@ class TrainRun:
             applied = apply_model(self.scope, context, self.item, self.item.of, data)
         context.body.partial = data is None or not applied
         context.execute(self.item.body)
-        self.report_missing(context.body)
+        self.report_missing(context.body, self.item.name)
         if data is None or not applied:
             return None
         return self.finish(context, data)
@@ -148,19 +136,9 @@ class TrainRun:
 
     # --- clauses ----------------------------------------------------------------------------
 
-    def only_once(self, take: Callable[[Body, Clause], None]) -> Callable[[Body, Clause], None]:
-        """The handler of a clause that may stand once."""
-
-        def run(body: Body, clause: Clause) -> None:
-            if self.once.allows(body, clause):
-                take(body, clause)
-
-        return run
-
     def take_minimize(self, body: Body, clause: Clause) -> None:
         """`minimize LOSS with OPT`."""
-        if self.once.allows(body, clause):
-            self.objective = read_minimize(body, clause)
+        self.objective = read_minimize(body, clause)
 
     def take_metric(self, body: Body, clause: Clause) -> None:
         """`metric accuracy = accuracy(logits, label)`."""
@@ -175,15 +153,13 @@ class TrainRun:
         if found is not None:
             self.regularizers.append(found)
 
-    def report_missing(self, body: Body) -> None:
-        """Reports the clauses that are needed and not there."""
-        name, taken = self.item.name, {*self.once.seen, *body.names[-1]}
-        missing = [w for w in ("minimize", "batch", "epochs") if w not in taken]
-        if missing:
-            forms = tuple(find_word("train", word).form for word in missing)
-            item = f"the train `{name.text}`"
-            bound = next((n for n in body.names[-1] if translate(n, missing) is not None), None)
-            body.report(ClauseMissing(name.span, item, tuple(missing), forms, bound))
+    def take_until(self, body: Body, clause: Clause) -> None:
+        """`until stalled(val.accuracy, epochs=8)`."""
+        self.until = read_until(body, clause)
+
+    def take_freeze(self, body: Body, clause: Clause) -> None:
+        """`freeze "stem.*", m`."""
+        self.freeze += read_freeze(body, clause)
 
     # --- the result -------------------------------------------------------------------------
 
@@ -194,9 +170,7 @@ class TrainRun:
             return None
         uses = self.add_outputs(context, self.objective)
         graph = context.graph()
-        until = self.settings.settle_until(
-            context.body, data.split.names, self.metrics, self.refused
-        )
+        until = settle_until(context.body, self.until, data.split.names, self.metrics, self.refused)
         if graph is None or uses is None:
             return None
         step, uses = _count_targets(_keep_used(graph), uses)
@@ -208,45 +182,27 @@ class TrainRun:
         told = (find_disagreements(step, uses), find_probabilities(step, uses))
         for message in chain(*found, *told):
             context.body.report(message)
-        groups, frozen = settle_groups(context.body, self.objective, self.settings, nets, step)
+        groups, frozen = settle_groups(context.body, self.objective, self.freeze, nets, step)
         acting = settle_regularizers(context.body, self.regularizers, nets, frozen)
-        if groups is None or context.graph() is None:
+        if groups is None or context.graph() is None or self.lacks_settings:
             return None
-        made = self.assemble(data, nets, step, groups, uses, frozen, until)
-        for message in chain(_find_impossible(made), find_thin_norms(made, made.batch)):
-            context.body.report(message)
-        return adapt_train(replace(made, regularizers=acting), context.body.report)
-
-    def assemble(
-        self,
-        data: DataSet,
-        nets: tuple[TrainedNet, ...],
-        step: Graph,
-        groups: tuple[ParameterGroup, ...],
-        uses: tuple[MetricUse, ...],
-        frozen: tuple[str, ...],
-        until: EarlyStop | None,
-    ) -> Train:
-        """The finished train."""
-        settings = self.settings
-        return Train(
+        made = Train(
             self.item.name.text,
             nets,
             data,
             step,
-            groups,
-            uses,
-            settings.batch,
-            settings.epochs,
-            settings.seed,
-            settings.precision,
-            settings.clip,
-            settings.layout,
-            until,
-            frozen,
             self.item.doc,
             self.item.name.span,
+            groups=groups,
+            metrics=uses,
+            until=until,
+            regularizers=acting,
+            freeze=frozen,
+            **self.settings,
         )
+        for message in chain(_find_impossible(made), find_thin_norms(made, made.batch)):
+            context.body.report(message)
+        return adapt_train(made, context.body.report)
 
     def add_outputs(
         self, context: GraphContext, objective: Objective

@@ -16,9 +16,8 @@ from compiler.compression.wording import describe_pass
 from compiler.elaborate.api import open_graph
 from compiler.elaborate.calls.adapters import is_net_function
 from compiler.elaborate.calls.described import build_described, find_class
+from compiler.elaborate.items.clauses import ItemRun
 from compiler.elaborate.items.operands import (
-    Once,
-    malformed,
     read_operands,
     read_single,
     read_texts,
@@ -28,8 +27,7 @@ from compiler.elaborate.items.operands import (
 from compiler.elaborate.items.requirements import Owners, RequireReader
 from compiler.elaborate.items.sizes import refuse_twice
 from compiler.elaborate.items.subjects import Base
-from compiler.elaborate.scopes.context import Body, FileScope
-from compiler.elaborate.scopes.words import make_table
+from compiler.elaborate.scopes.context import Body, FileScope, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, Poison
@@ -56,13 +54,16 @@ from compiler.text.tree.syntax import (
     Then,
 )
 from compiler.text.tree.syntax import Variant as VariantItem
+from compiler.vocabulary.clauses import VARIANT
 
 PATTERNS = ("only", "except", "keep")
 """Options of passes that hold patterns of layer paths."""
 
 
-class VariantRun:
+class VariantRun(ItemRun):
     """The elaboration of one variant item."""
+
+    home = VARIANT
 
     def __init__(
         self,
@@ -72,22 +73,15 @@ class VariantRun:
         others: Mapping[str, Train | None],
     ) -> None:
         load_compression()
-        self.scope = scope
+        super().__init__(scope)
         self.item = item
         self.base = base
         train = base.train if base is not None else None
         net = base.net.name if base is not None else ""
         self.owners = Owners(item.name.text, train, others, known=base is not None, net=net)
-        self.once = Once()
         self.steps: list[Step] = []
         self.target: Target | None = None
         self.requires: list[Requirement] = []
-        handlers = {
-            "apply": self.take_apply,
-            "target": self.take_target,
-            "require": self.take_require,
-        }
-        self.table = make_table("variant", handlers)
 
     def run(
         self,
@@ -118,22 +112,20 @@ class VariantRun:
             base.train.name if base.train is not None else None,
             base.net.name,
             base.net.graph,
-            tuple(self.steps),
-            self.target or Target(span=item.name.span),
-            tuple(self.requires),
             item.doc,
             item.name.span,
             base.net if base.train is None else None,
             base.prefix,
             base.columns,
+            steps=tuple(self.steps),
+            target=self.target or Target(span=item.name.span),
+            requires=tuple(self.requires),
         )
 
     # --- apply ------------------------------------------------------------------------------
 
     def take_apply(self, body: Body, clause: Clause) -> None:
         """`apply prune(channels=50%) -> quantize(int8)`."""
-        if not self.once.allows(body, clause):
-            return
         expression = read_single(body, clause)
         for stage in _find_stages(expression) if expression is not None else ():
             cls = find_class(stage, COMPRESSION)
@@ -207,8 +199,6 @@ class VariantRun:
 
     def take_target(self, body: Body, clause: Clause) -> None:
         """`target cpu(threads=2), batch=1`."""
-        if not self.once.allows(body, clause):
-            return
         operands = read_operands(body, clause)
         if not operands:
             return

@@ -32,7 +32,7 @@ from compiler.records import dataclass
 from compiler.report.diagnostics import Label as Place
 from compiler.report.diagnostics import Message, Severity, Sink
 from compiler.report.messages.files import MoreFaults
-from compiler.report.messages.names import CircularValue
+from compiler.report.messages.names import CircularValue, MalformedClause
 from compiler.report.messages.uses import AmbiguousName
 from compiler.report.messages.values import TooMuchWork
 from compiler.report.source import Span
@@ -50,6 +50,7 @@ from compiler.text.tree.syntax import (
     Statement,
     Use,
 )
+from compiler.vocabulary.clauses import ClauseHome, ClauseWord
 
 if TYPE_CHECKING:
     from compiler.data.base import OpenedSource
@@ -128,6 +129,13 @@ class ClauseTable:
     handlers: Mapping[str, ClauseHandler]
     forms: Mapping[str, str] = field(default_factory=dict)
     """How a clause is written, for messages, where `word …` says too little."""
+
+    @staticmethod
+    def of(home: ClauseHome, find_handler: Callable[[ClauseWord], ClauseHandler]) -> ClauseTable:
+        """The clauses of a kind of item or body."""
+        words = home.clauses.values()
+        handlers = {w.word: find_handler(w) for w in words}
+        return ClauseTable(home.place, handlers, {w.word: w.form for w in words})
 
 
 class Engine(Protocol):
@@ -477,6 +485,13 @@ class Body:
             yield
         finally:
             self.guard = before
+
+
+def malformed(body: Body, clause: Clause, span: Span, expected: str) -> None:
+    """Reports a clause that is not written in the form that its word asks for."""
+    word = clause.word.text
+    form = body.clauses.forms.get(word, f"{word} …")
+    body.report(MalformedClause(span, word, expected, form))
 
 
 def _contains(outer: Span, inner: Span) -> bool:

@@ -8,9 +8,7 @@ from typing import TypeVar
 
 import specs
 from compiler.elaborate.scopes.context import Entry, FileNet, FileScope, Session
-from compiler.elaborate.scopes.later import LATER_CLAUSES
 from compiler.elaborate.scopes.sound import keep_sound
-from compiler.elaborate.scopes.words import find_homes
 from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.names import (
     DefinedTwice,
@@ -34,6 +32,7 @@ from compiler.text.tree.syntax import (
     TopLevel,
     Use,
 )
+from compiler.vocabulary.clauses import find_homes, find_later
 
 STD = "std"
 """The first word of `use std.vision`: the library that comes with Weft."""
@@ -65,8 +64,9 @@ def _declare(scope: FileScope, item: TopLevel) -> None:
 def _declare_clause(scope: FileScope, clause: Clause) -> None:
     """`net name = …` at file level; no other clause stands there."""
     word, report = clause.word, scope.session.report
-    if word.text in LATER_CLAUSES:
-        report(NotAvailable(word.span, word.text, LATER_CLAUSES[word.text]))
+    later = find_later(word.text)
+    if later is not None:
+        report(NotAvailable(word.span, word.text, later))
         return
     if word.text != "net":
         report(name_stray(word.span, word.text))
@@ -82,7 +82,7 @@ def _declare_clause(scope: FileScope, clause: Clause) -> None:
 
 def name_stray(span: Span, word: str) -> UnknownClause:
     """The message about a word that begins no statement at file level."""
-    homes = find_homes(word)
+    homes = tuple(home.place for home in find_homes(word))
     near = did_you_mean(word, FILE_WORDS) if not homes else None
     return UnknownClause(span, word, "a file", FILE_WORDS, near, elsewhere=homes)
 

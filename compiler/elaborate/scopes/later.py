@@ -40,22 +40,6 @@ LATER: dict[str, str] = {
 OTHER_WORDS: dict[str, str] = {"linear": "for the layer, write `dense(n)`"}
 """What to write where another meaning of such a word was meant."""
 
-LATER_CLAUSES: dict[str, str] = {
-    "step": "alternate between several objectives",
-    "update": "compute a buffer after the optimizer",
-    "sample": "draw samples while training",
-    "augment": "change the rows of a training at random",
-    "window": "cut a series into windows",
-    "pad": "bring rows of varying length to one",
-    "balance": "draw rows so that classes come equally often",
-    "maximize": "say what a search is for",
-    "trials": "bound the number of trials of a search",
-    "sampler": "choose how a search draws its trials",
-    "pruner": "choose when a search gives up a trial",
-    "weights": "choose the dtype of stored weights",
-}
-"""Words of clauses, and what each will do."""
-
 
 def refuse_later(name: Name) -> NotAvailable:
     """The message about a word of `LATER`."""

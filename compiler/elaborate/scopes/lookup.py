@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.later import LATER, refuse_later
-from compiler.elaborate.scopes.words import PLACES
 from compiler.elaborate.values.functions import CONSTANTS, FUNCTIONS
 from compiler.elaborate.values.parts import is_layer
 from compiler.elaborate.values.values import (
@@ -34,10 +33,8 @@ from compiler.text.tree.syntax import Name
 from compiler.training.base import METRICS, OPTIMIZERS
 from compiler.training.registry import load_training
 from compiler.types.tensor import DType
+from compiler.vocabulary.clauses import DATA, TRAIN
 from compiler.vocabulary.initializers import INITIALIZERS
-
-TRAIN = PLACES["train"]
-"""Where the name of another train stands for the net that it made."""
 
 
 def look_up(body: Body, name: Name, *, applied: bool) -> Val:
@@ -93,7 +90,7 @@ def _check_value(body: Body, name: Name, value: Val) -> Val:
         return POISON
     if not isinstance(value, ItemValue):
         return value
-    if value.kind == "train" and body.clauses.place == TRAIN:
+    if value.kind == "train" and body.clauses.place == TRAIN.place:
         trained = body.session.trained(value, name.span)
         if trained is not None:
             return trained
@@ -132,7 +129,7 @@ def _report_unknown(body: Body, name: Name, *, applied: bool) -> None:
 
 def _list_names(body: Body) -> str | None:
     """The tensors that a data item or a train has: its columns stand in another file."""
-    if body.clauses.place not in (PLACES["data"], TRAIN):
+    if body.clauses.place not in (DATA.place, TRAIN.place):
         return None
     layers = (layer.items() for layer in body.names)
     names = dict.fromkeys(n for items in layers for n, v in items if isinstance(v, Tensor))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.shapes.types import assume
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import POISON, Known, Poison, Tensor, Undecided, Val
 from compiler.ir.hint import Hint, find_readable
-from compiler.report.messages.names import MalformedClause
 from compiler.report.messages.values import AssertionFails, ConditionNotBool, ConditionUndecided
 from compiler.text.tree.syntax import Clause, Declare, Expr, Name
 
@@ -19,9 +18,7 @@ def run_assert(body: Body, clause: Clause) -> None:
         o.value for o in clause.operands if o.name is None and not isinstance(o.value, Declare)
     ]
     if not 1 <= len(expressions) <= 2 or len(expressions) != len(clause.operands):
-        expected = "it takes a condition and a text"
-        form = 'assert condition, "text"'
-        body.report(MalformedClause(clause.word.span, "assert", expected, form))
+        malformed(body, clause, clause.word.span, "it takes a condition and a text")
         return
     condition = body.evaluate(expressions[0])
     match condition:

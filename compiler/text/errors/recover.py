@@ -9,6 +9,7 @@ from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.text.tree.automaton import Automaton
 from compiler.text.tree.tokens import Tokens
+from grammar.table import load_table
 
 LOOKAHEAD = 2
 """Tokens that have to be readable after a mend before it is believed."""
@@ -223,7 +224,7 @@ def replace_header(trouble: Trouble) -> Edit | None:
     """An edit that puts a sound header before the body of what began unsoundly."""
     tokens, kinds = trouble.tokens, trouble.kinds
     sound: tuple[str, ...]
-    if trouble.is_kind(trouble.head, *ITEM_WORDS[2:]) and not trouble.in_body:
+    if trouble.is_kind(trouble.head, *BODY_WORDS) and not trouble.in_body:
         sound = ("BLOCK", "NAME", "LPAR", "RPAR")
     elif trouble.is_kind(trouble.head, "IF", "FOR", "SCAN") and trouble.in_body:
         sound = ("IF", "TRUE")
@@ -267,9 +268,18 @@ def close_bodies(automaton: Automaton) -> None:
     apply_edit(automaton, Edit(0, (trouble.kinds["RBRACE"],) * len(trouble.openers)))
 
 
-ITEM_WORDS = ("USE", "LET", "BLOCK", "MODEL", "DATA", "TRAIN", "VARIANT", "DEPLOY", "SWEEP")
-FILE_WORDS = (*(word.lower() for word in ITEM_WORDS), "net")
+def _find_item_words() -> tuple[str, ...]:
+    """The words that the grammar begins an item with."""
+    table = load_table()
+    row = table.rows[table.starts["start"]]
+    return tuple(word for word, kind in table.words.items() if kind in row)
+
+
+FILE_WORDS = (*_find_item_words(), "net")
 """What a statement at file level begins with."""
+ITEM_WORDS = tuple(word.upper() for word in _find_item_words())
+BODY_WORDS = tuple(word for word in ITEM_WORDS if word not in ("USE", "LET"))
+"""What begins an item that has a body."""
 
 NAMES = ("NAME", *ITEM_WORDS, "OF", "ON", "SCAN")
 STATEMENT_WORDS = (*NAMES, "IF", "FOR", "RETURN")
