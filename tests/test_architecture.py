@@ -45,8 +45,8 @@ ARROWS = {
         "compiler.vocabulary compiler.ir"
     ),
     "compiler.program": (
-        "compiler.records compiler.report compiler.vocabulary compiler.ir compiler.training "
-        "compiler.data"
+        "compiler.records compiler.types compiler.report compiler.vocabulary compiler.ir "
+        "compiler.training compiler.data"
     ),
     "compiler.loading": (
         "compiler.system compiler.types compiler.report compiler.ir compiler.program"
@@ -97,15 +97,16 @@ ARROWS = {
         "compiler.records compiler.types compiler.report compiler.writing compiler.text "
         "compiler.vocabulary compiler.ir compiler.ops compiler.passes compiler.training "
         "compiler.data compiler.program compiler.rows compiler.compression "
-        "compiler.elaborate.values compiler.elaborate.scopes compiler.elaborate.shapes "
+        "compiler.elaborate.values compiler.elaborate.scopes "
         "compiler.elaborate.calls compiler.elaborate.bodies compiler.elaborate"
     ),
     "compiler.manual": (
         "compiler.types compiler.vocabulary compiler.ir compiler.ops compiler.training "
-        "compiler.data compiler.compression"
+        "compiler.data compiler.compression compiler.elaborate.items"
     ),
     "compiler.describe": (
-        "compiler.report compiler.text compiler.ir compiler.program compiler.compression"
+        "compiler.report compiler.text compiler.vocabulary compiler.ir compiler.data "
+        "compiler.program compiler.compression"
     ),
     "compiler.driver": (
         "compiler.system compiler.report compiler.text compiler.data compiler.program "

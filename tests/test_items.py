@@ -419,20 +419,6 @@ deploy fit as onnx { dynamic batch  preprocess table }
     np.testing.assert_allclose(found["logits"], expected["logits"], rtol=1e-6)
 
 
-# --- words --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", CLAUSES)
-def test_every_clause_is_in_the_reference(kind: str) -> None:
-    reference = (Path(__file__).resolve().parents[1] / "docs" / "language.md").read_text("utf-8")
-    heads = tuple(f"| `{kind} {name}" for name in ("name", "Name", "x_t in"))
-    (row,) = (line for line in reference.splitlines() if line.startswith(heads))
-    for word in CLAUSES[kind]:
-        assert f"`{word.word}`" in row
-        assert word.form.startswith(word.word)
-        assert not word.doc.endswith(".")
-
-
 def test_a_weight_has_the_name_that_a_value_had() -> None:
     text = (
         "model Net {\n    input image: f32[batch, 8, 8]\n    scale = image -> flatten\n"

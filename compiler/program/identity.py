@@ -1,4 +1,4 @@
-"""What keys of builds are made of: typed items as text, the same for what means the same."""
+"""What keys of builds are made of: typed items as text."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from compiler.report.source import Span
 
 
 def identify(value: object) -> str:
-    """Everything in a typed item but where it is written and what is said about it for people. A
-    field is never left out: what a new clause fills counts as soon as the field is there."""
+    """Everything in a typed item but its spans and its text for people (`doc`). There is no list of
+    fields: what a new clause fills counts as soon as the field is there."""
     match value:
         case Span():
             return ""

@@ -9,7 +9,8 @@ from compiler.elaborate.bodies.clauses import find_runner
 from compiler.elaborate.scopes.context import Body, ClauseTable, Want, malformed
 from compiler.elaborate.scopes.lints import reads
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import Known, Poison
+from compiler.elaborate.values.values import POISON, Known, Poison
+from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.arguments import WrongArgument
 from compiler.report.messages.nets import TwoOfAName
 from compiler.report.source import Span
@@ -108,6 +109,9 @@ def _run_emit(body: Body, clause: Clause) -> None:
                 body.report(WrongArgument(span, "emit", "axis", "a whole number", found))
         else:
             value = body.evaluate(operand.value, Want((operand.name.text,)))
+            if isinstance(value, Known) and did_you_mean(operand.name.text, ("axis",)):
+                malformed(body, clause, operand.name.span, "did you mean `axis`?")
+                value = POISON
             items.append((operand.name, value, operand.value.span))
     for name, value, span in items:
         if name.text in body.loop.emits:

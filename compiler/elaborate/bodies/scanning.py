@@ -33,6 +33,7 @@ from compiler.ir.frame import Site
 from compiler.ops.scan import COUNTER
 from compiler.ops.scan import Scan as ScanOp
 from compiler.records import dataclass
+from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.arguments import UnknownArgument, WrongArgument
 from compiler.report.messages.nets import ForeignTensor
 from compiler.report.messages.scans import (
@@ -135,7 +136,8 @@ class _Scan:
                     accepted = False
                 case _:
                     known = ("axis", "reverse")
-                    self.body.report(UnknownArgument(option.span, "scan", name, known, None))
+                    near = did_you_mean(name, known)
+                    self.body.report(UnknownArgument(option.span, "scan", name, known, near))
                     accepted = False
         return accepted
 

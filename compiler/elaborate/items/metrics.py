@@ -27,7 +27,7 @@ from compiler.elaborate.values.values import (
 )
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
-from compiler.report.diagnostics import Fault
+from compiler.report.diagnostics import Fault, did_you_mean
 from compiler.report.messages.arguments import WrongArgument
 from compiler.report.messages.metrics import (
     DirectionContradicts,
@@ -36,7 +36,7 @@ from compiler.report.messages.metrics import (
 )
 from compiler.report.messages.training import ReservedFigure
 from compiler.report.source import Span
-from compiler.text.tree.syntax import Call, Clause, Declare, Expr, Group, Name, Operand
+from compiler.text.tree.syntax import Call, Clause, Declare, Expr, Group, Name, Operand, String
 from compiler.training.base import METRICS, Direction, Metric
 from compiler.training.registry import load_training
 from compiler.training.regression import Mean
@@ -65,6 +65,10 @@ def read_metrics(body: Body, clause: Clause, before: Sequence[MetricEntry]) -> l
             better = _read_direction(body, clause, operand)
             if better is not None and found and not refused:
                 found[-1] = _direct(body, found[-1], better, operand)
+            continue
+        is_text = isinstance(operand.value, String) and (found or refused)
+        if is_text and name is not None and did_you_mean(name.text, ("better",)):
+            malformed(body, clause, name.span, "did you mean `better`?")
             continue
         entry = _read_entry(body, clause, operand, (*before, *found))
         refused = entry is None

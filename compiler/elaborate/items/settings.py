@@ -175,7 +175,10 @@ def read_until(body: Body, clause: Clause) -> Stalled | None:
         elif name == "epochs":
             patience = argument.value
         else:
-            body.report(BadUntil(argument.span, "this is neither a figure nor `epochs`"))
+            expected = "this is neither a figure nor `epochs`"
+            if name != "" and did_you_mean(name, ("epochs",)):
+                expected = "did you mean `epochs`?"
+            body.report(BadUntil(argument.span, expected))
             return None
     epochs = _read_patience(body, patience) if patience is not None else None
     if figure is None or not isinstance(figure.base, Name):

@@ -1,0 +1,67 @@
+"""Copies of the product with a change that `docs/extending.md` shows as a diff."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PRODUCT = ("grammar", "compiler", "backends", "weft", "specs")
+
+
+@dataclass(frozen=True)
+class Hunk:
+    """Lines of a file, as they are and as they become."""
+
+    path: str
+    before: str
+    after: str
+
+
+def read_hunks(title: str) -> Iterator[Hunk]:
+    """The hunks of the diffs under a heading of the page."""
+    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    section = re.split(r"^## ", page.split(f"## {title}\n", 1)[1], flags=re.MULTILINE)[0]
+    for diff in re.findall(r"```diff\n(.*?)```", section, re.DOTALL):
+        for part in re.split(r"^--- a/", diff, flags=re.MULTILINE)[1:]:
+            path, _, body = part.partition("\n")
+            for hunk in re.split(r"^@@.*\n", body, flags=re.MULTILINE)[1:]:
+                lines = hunk.splitlines(keepends=True)
+                before = "".join(line[1:] for line in lines if line[0] in " -")
+                after = "".join(line[1:] for line in lines if line[0] in " +")
+                yield Hunk(path, before, after)
+
+
+@dataclass(frozen=True)
+class Extended:
+    """A copy of the product that has the change, and the files that it touches."""
+
+    folder: Path
+    touched: frozenset[str]
+
+    def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """What a script prints that imports the copy."""
+        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
+        command = [sys.executable, "-P", "-c", script, *arguments]
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True
+        )
+
+
+def extend(title: str, folder: Path) -> Extended:
+    """The product with the change that is shown under a heading."""
+    for name in PRODUCT:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    hunks = list(read_hunks(title))
+    for hunk in hunks:
+        path = folder / hunk.path
+        text = path.read_text(encoding="utf-8")
+        assert text.count(hunk.before) == 1, f"docs/extending.md: {hunk.path} has changed"
+        path.write_text(text.replace(hunk.before, hunk.after), encoding="utf-8")
+    return Extended(folder, frozenset(hunk.path for hunk in hunks))
