@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Golden
+
 ROOT = Path(__file__).resolve().parents[1]
 TOP = ("grammar", "compiler", "backends", "weft")
 ONNX_ROOMS = ("backends/onnx_graph/", "backends/onnx_runtime/", "backends/verification/")
@@ -288,6 +290,26 @@ def test_heavy_packages_keep_their_rooms(name: str) -> None:
         if package == "torch":
             assert path.startswith("backends/"), f"{path} imports {module}"
             assert not top, f"torch costs 1.6 s: import it where it is used, in {path}"
+
+
+def test_the_map_of_rooms(golden: Golden) -> None:
+    lines = ["# Rooms", "", MAP, ""]
+    for name, path in modules().items():
+        is_file = path.parent.name == "compiler" and path.name != "__init__.py"
+        if is_file or (path.name == "__init__.py" and name not in TOP[1:3]):
+            doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            place = path if is_file else path.parent
+            shown = place.relative_to(ROOT).as_posix() + ("" if is_file else "/")
+            lines.append(f"- `{shown}`: {' '.join(doc.split(chr(10) * 2)[0].split())}")
+    golden.check(ROOT / "docs" / "rooms.md", "\n".join([*lines, ""]))
+
+
+MAP = """Where things are, in the words of each folder. Arrows run one way: `weft` imports
+`backends`, these `compiler`, this `grammar`; `tests/test_architecture.py` has a table of who
+imports whom, imports for types included, and no files or folders import each other in a circle.
+Only `backends/onnx_graph`, `backends/onnx_runtime` and `backends/verification` import onnx, and
+only `backends` torch, where generated code is run or compared. `compiler/driver.py` is the whole
+compiler on one screen. `make accept` writes this page from the first sentence of every folder."""
 
 
 def test_files_start_with_a_sentence() -> None:

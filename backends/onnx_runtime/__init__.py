@@ -1,1 +1,1 @@
-"""ONNX files at work: sessions on CPU and CUDA, measurement, and verification."""
+"""ONNX files at work: sessions on CPU and CUDA, and measurement."""

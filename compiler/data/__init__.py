@@ -1,1 +1,1 @@
-"""Data sources and the row-wise column expressions on them."""
+"""Data sources: what tables, images, arrays and text hold, told before they are loaded."""

@@ -1,1 +1,1 @@
-"""Structured and unstructured pruning."""
+"""Pruning: fewer channels, or zeros in weights."""
