@@ -141,7 +141,7 @@ OPTIMIZER_CASES: list[Optimizer] = [
 
 @pytest.mark.parametrize("optimizer", OPTIMIZER_CASES, ids=str)
 def test_optimizer_is_torchs(optimizer: Optimizer) -> None:
-    name, arguments = optimizer.torch()
+    name, arguments = optimizer.torch_name, optimizer.arguments
     made = getattr(torch.optim, name)([torch.nn.Parameter(torch.zeros(1))], **dict(arguments))
     group = made.param_groups[0]
     for option in type(optimizer).options():
@@ -149,14 +149,16 @@ def test_optimizer_is_torchs(optimizer: Optimizer) -> None:
             assert group[option.name] == getattr(optimizer, option.name)
 
 
-@pytest.mark.parametrize("optimizer", [Sgd(), Adam(), AdamW()], ids=lambda o: o.name)
-def test_defaults_are_torchs(optimizer: Optimizer) -> None:
-    name, arguments = optimizer.torch()
-    assert arguments == (("lr", 1e-3),)
-    parameters = inspect.signature(getattr(torch.optim, name)).parameters
-    for option in type(optimizer).options():
+@pytest.mark.parametrize("cls", OPTIMIZERS.classes(), ids=lambda cls: cls.name)
+def test_defaults_are_torchs(cls: type[Optimizer]) -> None:
+    made, optimizer = getattr(torch.optim, cls.torch_name), cls()
+    assert optimizer.arguments == (("lr", 1e-3),)
+    parameters = inspect.signature(made).parameters
+    for option in cls.options():
         if option.name != "schedule":
             assert parameters[option.name].default == option.default
+    assert sorted(cls.order()) == sorted({o.field for o in cls.options()} - {"lr", "schedule"})
+    assert ("fused" in parameters) == cls.fused
 
 
 @pytest.mark.parametrize(

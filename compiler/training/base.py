@@ -43,9 +43,13 @@ class Schedule(Described):
 
 
 class Optimizer(Described):
-    """An optimizer; its fields are its options, `schedule` among them. None is made with
-    settings that mean nothing."""
+    """An optimizer; its fields are its options, `schedule` among them, with PyTorch's names and
+    defaults. None is made with settings that mean nothing."""
 
+    torch_name: ClassVar[str]
+    """Its class under `torch.optim`."""
+    fused: ClassVar[bool] = False
+    """Whether that class has a fused step, on the CPU too."""
     lr: float
     schedule: Schedule
 
@@ -59,10 +63,18 @@ class Optimizer(Described):
             Fault: which setting, and why.
         """
 
-    @abstractmethod
-    def torch(self) -> tuple[str, tuple[tuple[str, object], ...]]:
-        """The class under `torch.optim` and its keyword arguments: `lr`, and those that differ
-        from PyTorch's defaults."""
+    @classmethod
+    def order(cls) -> Sequence[str]:
+        """The keyword arguments of PyTorch's class behind `lr`, in order."""
+        return [o.field for o in cls.options() if o.name not in ("lr", "schedule")]
+
+    @property
+    def arguments(self) -> tuple[tuple[str, object], ...]:
+        """The keyword arguments of PyTorch's class: `lr`, and those that are no defaults."""
+        defaults = {option.field: option.default for option in self.options()}
+        given = ((name, getattr(self, name)) for name in self.order())
+        kept = ((name, value) for name, value in given if value != defaults[name])
+        return (("lr", self.lr), *kept)
 
 
 class Regularizer(Described):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import ClassVar, final
 
 from compiler.records import dataclass
@@ -15,14 +15,6 @@ from compiler.training.settings import (
     require_positive,
     require_share,
 )
-
-Arguments = tuple[tuple[str, object], ...]
-
-
-def _differing(lr: float, settings: Iterable[tuple[str, object, object]]) -> Arguments:
-    """`lr`, and the (name, value, default) whose value is not the default."""
-    kept = tuple((name, value) for name, value, default in settings if value != default)
-    return (("lr", lr), *kept)
 
 
 @OPTIMIZERS.register
@@ -40,6 +32,8 @@ class Sgd(Optimizer):
     """
 
     name: ClassVar[str] = "sgd"
+    torch_name: ClassVar[str] = "SGD"
+    fused: ClassVar[bool] = True
     lr: float = 1e-3
     momentum: float = 0.0
     nesterov: bool = False
@@ -60,22 +54,37 @@ class Sgd(Optimizer):
             advice = "leave out one of them"
             refuse_together(self.name, "dampening", "Nesterov takes no dampening", advice)
 
-    def torch(self) -> tuple[str, Arguments]:
-        return "SGD", _differing(
-            self.lr,
-            (
-                ("momentum", self.momentum, 0.0),
-                ("dampening", self.dampening, 0.0),
-                ("weight_decay", self.weight_decay, 0.0),
-                ("nesterov", self.nesterov, False),
-            ),
-        )
+    @classmethod
+    def order(cls) -> Sequence[str]:
+        return "momentum", "dampening", "weight_decay", "nesterov"
+
+
+@dataclass(frozen=True)
+class AdaptiveMoments(Optimizer):
+    """Base of Adam and its kin: their options, and what these may be."""
+
+    fused: ClassVar[bool] = True
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    amsgrad: bool = False
+    schedule: Schedule = CONSTANT
+
+    def check(self) -> None:
+        require_positive(self.name, "lr", self.lr)
+        if len(self.betas) != 2:
+            refuse(self.name, "betas", list(self.betas), "two numbers, such as [0.9, 0.999]")
+        for beta in self.betas:
+            require_share(self.name, "betas", beta)
+        require_at_least_zero(self.name, "eps", self.eps)
+        require_at_least_zero(self.name, "weight_decay", self.weight_decay)
 
 
 @OPTIMIZERS.register
 @final
 @dataclass(frozen=True)
-class Adam(Optimizer):
+class Adam(AdaptiveMoments):
     """Adam (Kingma & Ba 2014): `torch.optim.Adam`. Weight decay is added to the gradient; use
     `adamw` for decay that the step size does not touch.
 
@@ -88,24 +97,13 @@ class Adam(Optimizer):
     """
 
     name: ClassVar[str] = "adam"
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    amsgrad: bool = False
-    schedule: Schedule = CONSTANT
-
-    def check(self) -> None:
-        _check_adam(self.name, self.lr, self.betas, self.eps, self.weight_decay)
-
-    def torch(self) -> tuple[str, Arguments]:
-        return "Adam", _adam_arguments(self, decay=0.0)
+    torch_name: ClassVar[str] = "Adam"
 
 
 @OPTIMIZERS.register
 @final
 @dataclass(frozen=True)
-class AdamW(Optimizer):
+class AdamW(AdaptiveMoments):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2017): `torch.optim.AdamW`.
 
     - `lr`: learning rate; the schedule multiplies it.
@@ -117,40 +115,5 @@ class AdamW(Optimizer):
     """
 
     name: ClassVar[str] = "adamw"
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
+    torch_name: ClassVar[str] = "AdamW"
     weight_decay: float = 0.01
-    amsgrad: bool = False
-    schedule: Schedule = CONSTANT
-
-    def check(self) -> None:
-        _check_adam(self.name, self.lr, self.betas, self.eps, self.weight_decay)
-
-    def torch(self) -> tuple[str, Arguments]:
-        return "AdamW", _adam_arguments(self, decay=0.01)
-
-
-def _check_adam(
-    owner: str, lr: float, betas: tuple[float, ...], eps: float, weight_decay: float
-) -> None:
-    require_positive(owner, "lr", lr)
-    if len(betas) != 2:
-        refuse(owner, "betas", list(betas), "two numbers, such as [0.9, 0.999]")
-    for beta in betas:
-        require_share(owner, "betas", beta)
-    require_at_least_zero(owner, "eps", eps)
-    require_at_least_zero(owner, "weight_decay", weight_decay)
-
-
-def _adam_arguments(optimizer: Adam | AdamW, *, decay: float) -> Arguments:
-    """Keyword arguments of Adam and AdamW, whose defaults differ in the decay only."""
-    return _differing(
-        optimizer.lr,
-        (
-            ("betas", optimizer.betas, (0.9, 0.999)),
-            ("eps", optimizer.eps, 1e-8),
-            ("weight_decay", optimizer.weight_decay, decay),
-            ("amsgrad", optimizer.amsgrad, False),
-        ),
-    )

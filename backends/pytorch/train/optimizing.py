@@ -10,9 +10,6 @@ from compiler.ir.weights import match_paths
 from compiler.program.train import ParameterGroup
 from compiler.writing.python import write_literal
 
-FUSED = frozenset({"SGD", "Adam", "AdamW", "Adagrad"})
-"""Optimizers of torch.optim with a fused step, on the CPU too."""
-
 Lines = list[str]
 
 
@@ -130,13 +127,13 @@ def emit_optimizers(facts: Facts) -> Lines:
 
 
 def _construct(facts: Facts, number: int, parameters: str) -> str:
-    name, arguments = facts.train.groups[number].optimizer.torch()
+    optimizer = facts.train.groups[number].optimizer
     texts = [parameters]
-    for key, value in arguments:
+    for key, value in optimizer.arguments:
         texts.append(f"{key}={rate_of(facts, number) if key == 'lr' else write_literal(value)}")
-    if name in FUSED:
+    if optimizer.fused:
         texts.append("fused=True")
-    return f"torch.optim.{name}({', '.join(texts)})"
+    return f"torch.optim.{optimizer.torch_name}({', '.join(texts)})"
 
 
 def emit_split_parameters(facts: Facts) -> Lines:
