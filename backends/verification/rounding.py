@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 from backends.verification.tolerance import measure_distance
 from compiler.ir.evaluate import decode_weights, evaluate
 from compiler.ir.graph import Graph, Node, Op, Output, Value
-from compiler.ops.convolution import Conv
-from compiler.ops.linear import Dense
 from compiler.ops.packed import DynamicDense, PackedDense, quantize_dynamically
 from compiler.ops.quantization import FakeQuantize
 from compiler.types.dims import Dim
@@ -234,7 +232,7 @@ def _widen_to_channels(distance: Array) -> Array:
 def _round_biases(graph: Graph, weights: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
     """Biases of integer layers in the steps in which they are stored, by path."""
     for node in graph.nodes:
-        if not isinstance(node.op, Conv | Dense) or len(node.inputs) < 3:
+        if node.op.in_integers != "layer" or len(node.inputs) < 3:
             continue
         source, weight, bias = node.inputs
         left, right = (_find_scale(graph, weights, value) for value in (source, weight))

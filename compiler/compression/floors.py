@@ -15,11 +15,8 @@ from math import prod
 from compiler.compression.base import CompressionPass, pass_of
 from compiler.compression.selecting import is_adapter
 from compiler.ir.graph import Graph, Node
-from compiler.ops.convolution import Conv, ConvTranspose
-from compiler.ops.creation import OnesLike, ZerosLike
-from compiler.ops.linear import Dense, Embedding
+from compiler.ops.layers import Layer
 from compiler.ops.scan import Scan
-from compiler.ops.sizes import Size
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.deploy import Deploy
@@ -108,7 +105,7 @@ def find_kept_weights(graph: Graph) -> dict[str, tuple[int, ...]]:
     }
     found: dict[str, tuple[int, ...]] = {}
     for node in _list_dependent(graph.nodes, inputs):
-        if isinstance(node.op, Dense | Conv | ConvTranspose | Embedding):
+        if isinstance(node.op, Layer):
             weight = node.inputs[1]
             shape = trained.get(weight.name) if weight is not None else None
             if weight is not None and shape is not None:
@@ -120,7 +117,7 @@ def _list_dependent(nodes: Sequence[Node], known: set[str]) -> Iterator[Node]:
     """The nodes whose first operand follows from numbers that only a run knows."""
     for node in nodes:
         read = {v.name for v in node.inputs if v is not None}
-        if not read & known or isinstance(node.op, Size | OnesLike | ZerosLike):
+        if not read & known or node.op.reads_sizes:
             continue
         first = node.inputs[0]
         if first is not None and first.name in known:

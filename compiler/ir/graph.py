@@ -9,23 +9,25 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
+from compiler.ir.channels import Numbers, ZeroChannels
 from compiler.ir.coupling import Coupling, CutTensor, tie_broadcast
 from compiler.ir.domain import Domain
 from compiler.ir.frame import Frame, Pick, Site
 from compiler.ir.hint import Hint
 from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import UNLIMITED, Array, Assume, Limits, Substitutable, Types, Weight
+from compiler.ir.operands import Array, Assume, Limits, Substitutable, Types, Weight
 from compiler.ir.target_range import TargetRange
+from compiler.ir.tracing import Trace, align_axis
+from compiler.ir.traits import Traits
 from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.types.dims import Dim
-from compiler.types.tensor import TensorType
+from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers import Initializer
-from compiler.vocabulary.signature import Described, Direction
 from compiler.vocabulary.spelling import Spelling
 
 
@@ -56,49 +58,9 @@ class Parameter:
         return self.value.name
 
 
-class Op(Described):
+class Op(Traits):
     """A primitive operation. Subclasses are `@final @dataclass(frozen=True)`, live in
     `compiler/ops/<family>.py` and register with `@OPS.register`."""
-
-    scalar: ClassVar[bool] = False
-    """Whether it also acts on compile-time numbers (`sqrt(64)`), through `evaluate`."""
-    random: ClassVar[bool] = False
-    """Whether two applications to the same inputs may differ."""
-    noisy: ClassVar[bool] = False
-    """Whether it draws random numbers while training, and not in evaluation."""
-    over_batch: ClassVar[bool] = False
-    """Whether it takes statistics of each channel over a batch while training."""
-    centers: ClassVar[bool] = False
-    """Whether it looks at how far entries lie from their mean, so that it magnifies what rounding
-    does to large numbers that vary little."""
-    fills: ClassVar[bool] = False
-    """Whether it makes a tensor whose entries are all one number: no work worth sharing."""
-    multiple: ClassVar[bool] = False
-    """Whether it returns a tuple of tensors however many there are (`split`, `unbind`)."""
-    foldable: ClassVar[bool] = True
-    """Whether its result may stand for it where its inputs are known; not where it says how a
-    weight is stored."""
-    moves: ClassVar[bool] = False
-    """Whether every entry of its results is an entry of an operand, in another place."""
-    matches: ClassVar[bool] = False
-    """Whether it only asks which entries are equal, so that they may be names of categories."""
-    finds_nan: ClassVar[bool] = False
-    """Whether it tells NaN from numbers, so that a network is meant to be given some."""
-    subtracts_first: ClassVar[bool] = False
-    """Whether it takes whole numbers as they are, and rounds to f32 only what is left of them."""
-    masked_by: ClassVar[tuple[int, ...]] = ()
-    """Operands in which minus infinity closes an entry."""
-    broadcasts: ClassVar[bool] = False
-    """Whether it acts element by element on operands that are broadcast to one shape."""
-    sizing: ClassVar[frozenset[str]] = frozenset()
-    """Fields that hold words or fractions which the sizes of its results follow."""
-
-    better: ClassVar[Direction | None] = None
-    """Which value is better, of a loss; None of everything else."""
-    weight_limits: ClassVar[Mapping[str, Limits]] = {}
-    """What entries of its weights lie between, by name, where they are not any numbers."""
-    limits: ClassVar[Limits] = UNLIMITED
-    """What every entry of its results lies between, whatever its operands hold."""
 
     @property
     def adds_up(self) -> bool:
@@ -212,6 +174,58 @@ class Op(Described):
     def cut(self, inputs: Sequence[CutTensor | None], outputs: Sequence[CutTensor]) -> Op:
         """The op once only some entries of its tensors are left, as `couple` allows."""
         return self
+
+    def find_zeros(self, inputs: ZeroChannels) -> Numbers:
+        """The channels of its results that are zero whatever the inputs of the net are."""
+        if self.zeroed_by:
+            return frozenset().union(*map(inputs.of, self.zeroed_by))
+        keeps = self._keeps_zero(inputs.types) if self.broadcasts else self.keeps_channels
+        return inputs.join() if keeps else frozenset()
+
+    def _keeps_zero(self, inputs: Types) -> bool:
+        """Whether an op that acts element by element makes 0 of zeros."""
+        kinds = [t.dtype for t in inputs if t is not None]
+        if DType.BOOL in kinds:
+            return False
+        with np.errstate(all="ignore"):
+            (made,) = self.evaluate(*(np.zeros((), kind.numpy) for kind in kinds))
+        return bool(np.asarray(made) == 0)
+
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        """Where the entries along an axis of the outputs come from; None where an entry needs
+        more than one entry of an input that has them."""
+        if self.broadcasts:
+            return tuple(align_axis(t, axis, outputs[0].rank) for t in inputs)
+        return (axis,) if self.noisy else None
+
+    def reshape(self, shape: Sequence[Dim]) -> Op:
+        """The op for inputs that are cut along what `trace_axis` found, which makes that shape."""
+        return self
+
+    def act_on_matrix(self) -> Op:
+        """The op for the rows of its operands as matrices, where `trace_axis` keeps rows apart."""
+        return self
+
+    def join_axis(self, rank: int) -> int | None:
+        """The axis of a result of that rank along which its operands lie side by side; None where
+        they do not."""
+        return None
+
+    def stack_axis(self, rank: int) -> int | None:
+        """The axis of a result of that rank that no operand has, each being one entry along it;
+        None where there is none."""
+        return None
+
+    def split_axis(self, rank: int) -> int | None:
+        """The axis of an operand of that rank of which its results are parts; None where they are
+        not."""
+        return None
+
+    @property
+    def scales_last(self) -> bool:
+        """Whether its weights scale and shift the entries along the last axis of its result, as
+        the last thing that it does."""
+        return False
 
     @abstractmethod
     def torch(self, node: Node) -> Spelling:

@@ -78,6 +78,9 @@ class Relu(Activation):
     """
 
     name = "relu"
+    clips = True
+    scales_with_operand = True
+    onnx_bfloat = True
     limits = NOT_NEGATIVE
     function = "F.relu"
     module = "nn.ReLU"
@@ -100,6 +103,7 @@ class Relu6(Activation):
     """
 
     name = "relu6"
+    clips = True
     limits = (0.0, 6.0)
     function = "F.relu6"
     module = "nn.ReLU6"
@@ -126,6 +130,7 @@ class LeakyRelu(Activation):
     """
 
     name = "leaky_relu"
+    in_integers = "computes"
     function = "F.leaky_relu"
     module = "nn.LeakyReLU"
     negative_slope: float = 0.01
@@ -224,6 +229,7 @@ class Gelu(Activation):
     """
 
     name = "gelu"
+    onnx_bfloat = True
     function = "F.gelu"
     module = "nn.GELU"
     approximate: Literal["none", "tanh"] = "none"
@@ -292,6 +298,8 @@ class Sigmoid(Activation):
     """
 
     name = "sigmoid"
+    onnx_bfloat = True
+    in_integers = "computes"
     limits = (0.0, 1.0)
     function = "torch.sigmoid"
     module = "nn.Sigmoid"
@@ -319,6 +327,7 @@ class Tanh(Activation):
     """
 
     name = "tanh"
+    onnx_bfloat = True
     function = "torch.tanh"
     module = "nn.Tanh"
     onnx_type = "Tanh"

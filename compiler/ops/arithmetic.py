@@ -87,6 +87,10 @@ class Add(Arithmetic):
     """
 
     name = "add"
+    operator = "+"
+    signs = (1, 1)
+    onnx_bfloat = True
+    in_integers = "computes"
     sign = "+"
     onnx_type = "Add"
 
@@ -112,6 +116,9 @@ class Sub(Arithmetic):
     """
 
     name = "sub"
+    operator = "-"
+    signs = (1, -1)
+    onnx_bfloat = True
     aliases = ("subtract",)
     sign = "-"
     onnx_type = "Sub"
@@ -144,6 +151,10 @@ class Mul(Arithmetic):
     """
 
     name = "mul"
+    operator = "*"
+    zeroed_by = (0, 1)
+    onnx_bfloat = True
+    in_integers = "computes"
     aliases = ("multiply",)
     sign = "*"
     onnx_type = "Mul"
@@ -169,6 +180,9 @@ class Div(Arithmetic):
     """
 
     name = "div"
+    operator = "/"
+    zeroed_by = (0,)
+    onnx_bfloat = True
     aliases = ("divide",)
     sign = "/"
     onnx_type = "Div"
@@ -208,6 +222,7 @@ class FloorDivide(Arithmetic):
     """
 
     name = "floor_divide"
+    operator = "//"
     sign = "//"
     onnx_type = "Div"
 
@@ -300,6 +315,7 @@ class Remainder(Arithmetic):
     """
 
     name = "remainder"
+    operator = "%"
     sign = "%"
     onnx_type = "Mod"
 
@@ -344,6 +360,8 @@ class Pow(Arithmetic):
     """
 
     name = "pow"
+    operator = "**"
+    keeps_f32 = True
     sign = "**"
     onnx_type = "Pow"
 
@@ -417,6 +435,7 @@ class Neg(Elementwise):
     """
 
     name = "neg"
+    signs = (-1,)
     aliases = ("negative",)
     operands = (Operand("x"),)
     scalar = True

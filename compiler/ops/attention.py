@@ -22,6 +22,7 @@ from compiler.ir.coupling import (
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.tracing import Trace, align_axis
 from compiler.ops.axes import need_float, need_rank, operand_type, places
 from compiler.ops.creation import LARGEST, write_full
 from compiler.ops.layers import find_place, given, known, widen
@@ -67,6 +68,7 @@ class ScaledDotProductAttention(Op):
     """
 
     name = "scaled_dot_product_attention"
+    zeroed_by = (2,)
     operands = (
         Operand("query"),
         Operand("key"),
@@ -194,6 +196,18 @@ class ScaledDotProductAttention(Op):
                 attributes["scale"] = self.scale
             return [build.op("Attention", list(inputs[:3]), attributes)]
         return [_Writer(self, build, types, outputs[0]).write(*inputs)]
+
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        """Each query has its own row of the result, unless its place among the others matters;
+        columns are those of the values; batch and heads are apart."""
+        mask, rank = inputs[3], outputs[0].rank
+        if axis == rank - 1:
+            return None, None, axis, None
+        if axis == rank - 2:
+            return None if self.causal else (axis, None, None, align_axis(mask, axis, rank))
+        if axis == rank - 3 and self.grouped:
+            return None
+        return axis, axis, axis, align_axis(mask, axis, rank)
 
 
 def _weigh(scores: Array) -> Array:

@@ -50,6 +50,7 @@ class Where(Elementwise):
     """
 
     name = "where"
+    selects = True
     operands = (Operand("condition"), Operand("a"), Operand("b"))
 
     def check(self, types: Sequence[TensorType]) -> None:
@@ -81,6 +82,8 @@ class Extreme(Elementwise):
     scalar = True
     onnx_type: ClassVar[str]
     bound: ClassVar[str]
+    function: ClassVar[str]
+    """The function of numbers that stands for it beside a tensor."""
 
     def check(self, types: Sequence[TensorType]) -> None:
         """Raises `Fault` where both operands are truth values."""
@@ -120,6 +123,7 @@ class Maximum(Extreme):
     name = "maximum"
     onnx_type = "Max"
     bound = "min"
+    function = "max"
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (np.asarray(np.maximum(*promoted(*inputs))),)
@@ -141,6 +145,7 @@ class Minimum(Extreme):
     name = "minimum"
     onnx_type = "Min"
     bound = "max"
+    function = "min"
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         return (np.asarray(np.minimum(*promoted(*inputs))),)
@@ -272,6 +277,8 @@ class Cast(Elementwise):
     """
 
     name = "cast"
+    converts = True
+    keeps_f32 = True
     operands = (Operand("x"),)
 
     dtype: DType

@@ -41,6 +41,7 @@ from compiler.vocabulary.spelling import Call, In, Leaf, Method, Spelling, Term
 class ClassLoss(Op):
     """Base of losses with a score for each class along an axis."""
 
+    keeps_f32 = True
     better = "lower"
     sizing = frozenset({"reduction"})
     weight: tuple[float, ...] | None
@@ -55,6 +56,11 @@ class ClassLoss(Op):
     @abstractmethod
     def takes_probabilities(self) -> bool:
         """Whether the target may be probabilities of the prediction's own shape."""
+
+    def of_shares(self) -> ClassLoss | None:
+        """The loss of the same scores with shares of the classes, which all count; None where
+        there is none, or the scores are no logits."""
+        return None
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         x, target = operand_type(inputs, 0), operand_type(inputs, 1)
@@ -269,6 +275,7 @@ class CrossEntropy(ClassLoss):
     """
 
     name = "cross_entropy"
+    applies = ("softmax", "log_softmax")
     operands = (Operand("logits"), Operand("target"))
     weight: tuple[float, ...] | None = None
     ignore_index: int = -100
@@ -278,6 +285,9 @@ class CrossEntropy(ClassLoss):
 
     def takes_probabilities(self) -> bool:
         return True
+
+    def of_shares(self) -> ClassLoss:
+        return CrossEntropy(weight=self.weight, reduction=self.reduction, axis=self.axis)
 
     def find_limits(self, operands: Sequence[Limits]) -> Limits:
         return NOT_NEGATIVE if min(self.weight or (0,)) >= 0 else UNLIMITED

@@ -75,6 +75,7 @@ class Equal(Comparison):
     """
 
     name = "equal"
+    operator = "=="
     matches = True
     sign = "=="
     onnx_type = "Equal"
@@ -97,6 +98,7 @@ class NotEqual(Comparison):
     """
 
     name = "not_equal"
+    operator = "!="
     matches = True
     sign = "!="
     onnx_type = "Equal"
@@ -124,6 +126,7 @@ class Less(Comparison):
     """
 
     name = "less"
+    operator = "<"
     sign = "<"
     onnx_type = "Less"
 
@@ -145,6 +148,7 @@ class LessEqual(Comparison):
     """
 
     name = "less_equal"
+    operator = "<="
     sign = "<="
     onnx_type = "LessOrEqual"
 
@@ -166,6 +170,7 @@ class Greater(Comparison):
     """
 
     name = "greater"
+    operator = ">"
     sign = ">"
     onnx_type = "Greater"
 
@@ -187,6 +192,7 @@ class GreaterEqual(Comparison):
     """
 
     name = "greater_equal"
+    operator = ">="
     sign = ">="
     onnx_type = "GreaterOrEqual"
 
@@ -229,6 +235,7 @@ class LogicalAnd(Logic):
     """
 
     name = "logical_and"
+    operator = "and"
     sign = "&"
     onnx_type = "And"
 
@@ -250,6 +257,7 @@ class LogicalOr(Logic):
     """
 
     name = "logical_or"
+    operator = "or"
     sign = "|"
     onnx_type = "Or"
 

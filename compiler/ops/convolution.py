@@ -9,12 +9,15 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.ir.coupling import Coupling, CutTensor, couple_convolution, cut_groups
+from compiler.ir.channels import Numbers, ZeroChannels
+from compiler.ir.coupling import Coupling, CutTensor, counts_groups, couple_convolution, cut_groups
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types, Weight
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.layers import (
+    LinearLayer,
+    find_unmade,
     given,
     input_type,
     known,
@@ -62,7 +65,7 @@ from compiler.vocabulary.spelling import Sequence as Items
 @OPS.register
 @final
 @dataclass(frozen=True)
-class Conv(Op):
+class Conv(LinearLayer):
     """Convolution (cross-correlation) over the axes of space.
 
         y[n, o, p] = bias[o] + Σ_{c, k} weight[o, c, k] * x[n, c, q]
@@ -89,6 +92,9 @@ class Conv(Op):
     """
 
     name = "conv"
+    channel_axis = 1
+    axis_by_axis = True
+    in_integers = "layer"
     operands = (Operand("x"),)
     sizing = frozenset({"padding"})
     out: int
@@ -227,6 +233,17 @@ class Conv(Op):
             attributes["group"] = self.groups
         return [build.op("Conv", [value, *inputs[1:]], attributes)]
 
+    def list_rows(self, x: Array) -> Array | None:
+        if self.groups != 1:
+            return None
+        windows = self.windows(array_sizes(x))
+        view = view_windows(pad_space(x, windows), windows)
+        axes = x.ndim - 2
+        # [batch, channels, space…, kernel…] -> rows by place, columns by channel and kernel
+        order = (0, *range(2, 2 + axes), 1, *range(2 + axes, 2 + 2 * axes))
+        rows = np.transpose(view, order)
+        return rows.reshape(-1, math.prod(rows.shape[1 + axes :])).astype(np.float64)
+
 
 def _need_options(op: Conv | ConvTranspose, axes: int) -> None:
     """Raises `Fault` for numbers that no convolution has."""
@@ -245,7 +262,7 @@ def _need_options(op: Conv | ConvTranspose, axes: int) -> None:
 @OPS.register
 @final
 @dataclass(frozen=True)
-class ConvTranspose(Op):
+class ConvTranspose(LinearLayer):
     """Transposed convolution: every input entry adds its multiple of the kernel to the output.
 
         y[n, o, stride * p + dilation * k - padding] += weight[c, o, k] * x[n, c, p]
@@ -273,6 +290,9 @@ class ConvTranspose(Op):
     """
 
     name = "conv_transpose"
+    channel_axis = 1
+    made_axis = 1
+    axis_by_axis = True
     operands = (Operand("x"),)
     sizing = frozenset({"padding"})
     out: int
@@ -439,6 +459,14 @@ class ConvTranspose(Op):
         channels = (Dim.of(self.out),)
         bias = build.reshape(inputs[2], channels, (*channels, *[Dim.of(1)] * axes))
         return [build.op("Add", [made, bias])]
+
+    def find_zeros(self, inputs: ZeroChannels) -> Numbers:
+        channels = operand_type(inputs.types, 0).shape[1].known or 0
+        whole = self.groups > 1 and counts_groups(channels, self.groups)
+        return find_unmade(inputs, 0 if whole else 1)
+
+    def list_rows(self, x: Array) -> None:
+        return None
 
 
 def _spread_entries(x: Array, weight: Array, groups: int) -> Array:

@@ -71,6 +71,7 @@ class Constant(Op):
     """
 
     name = "constant"
+    onnx_bfloat = True
     fills = True
 
     value: Number | Dim | tuple[Number, ...]
@@ -336,6 +337,7 @@ class Full(Op):
 class FilledLike(Op):
     """Base of tensors filled with one number, in the shape of another."""
 
+    reads_sizes = True
     operands = (Operand("x"),)
     fill: ClassVar[int]
 

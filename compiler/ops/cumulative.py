@@ -30,6 +30,7 @@ from compiler.vocabulary.spelling import In, Leaf, Method, Spelling
 class Running(Op):
     """Base of running totals; the shape stays, whole numbers and truth values become i64."""
 
+    keeps_f32 = True
     operands = (Operand("x"),)
 
     axis: int = -1

@@ -113,6 +113,7 @@ class Exp(FloatFunction):
     """
 
     name = "exp"
+    keeps_f32 = True
     limits = NOT_NEGATIVE
     onnx_type = "Exp"
 
@@ -133,6 +134,7 @@ class Expm1(FloatFunction):
     """
 
     name = "expm1"
+    keeps_f32 = True
 
     def magnitudes(
         self, operands: Sequence[Array | None], results: Sequence[Array]
@@ -159,6 +161,7 @@ class Log(FloatFunction):
     """
 
     name = "log"
+    keeps_f32 = True
     onnx_type = "Log"
 
     def calculate(self, x: Array) -> Array:
@@ -178,6 +181,7 @@ class Log1p(FloatFunction):
     """
 
     name = "log1p"
+    keeps_f32 = True
 
     def magnitudes(
         self, operands: Sequence[Array | None], results: Sequence[Array]
@@ -224,6 +228,7 @@ class Rsqrt(FloatFunction):
     """
 
     name = "rsqrt"
+    keeps_f32 = True
     limits = NOT_NEGATIVE
 
     def calculate(self, x: Array) -> Array:
@@ -246,6 +251,7 @@ class Reciprocal(FloatFunction):
     """
 
     name = "reciprocal"
+    keeps_f32 = True
     onnx_type = "Reciprocal"
 
     def calculate(self, x: Array) -> Array:

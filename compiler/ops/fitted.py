@@ -81,6 +81,7 @@ class Standardize(Fitted):
     """
 
     name: ClassVar[str] = "standardize"
+    keeps_f32 = True
     subtracts_first: ClassVar[bool] = True
 
     @property

@@ -361,6 +361,7 @@ class OneHot(Op):
     """
 
     name = "one_hot"
+    encodes = True
     operands = (Operand("x"),)
 
     classes: int

@@ -29,6 +29,7 @@ from compiler.vocabulary.spelling import Call, In, Leaf, Method, Spelling
 class GlobalPool(Op):
     """Base of poolings over all of space."""
 
+    keeps_channels = True
     operands = (Operand("x"),)
     method: ClassVar[str]
     onnx_type: ClassVar[str]
@@ -71,6 +72,7 @@ class GlobalAvgPool(GlobalPool):
     """
 
     name = "global_avg_pool"
+    in_integers = "computes"
     method = "mean"
     onnx_type = "GlobalAveragePool"
     reduction = "ReduceMean"
@@ -130,6 +132,7 @@ class AdaptiveAvgPool(Op):
     """
 
     name = "adaptive_avg_pool"
+    keeps_channels = True
     operands = (Operand("x"),)
     size: Sizes
 

@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
+from compiler.ir.channels import Numbers, ZeroChannels
 from compiler.ir.coupling import (
     Coupling,
     CutTensor,
@@ -20,6 +21,7 @@ from compiler.ir.coupling import (
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types, Weight
+from compiler.ir.tracing import Trace, trace_leading
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
 from compiler.ops.layers import (
     given,
@@ -59,6 +61,14 @@ from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling
 from compiler.vocabulary.spelling import Sequence as Items
 
 
+def _find_scaled_zeros(inputs: ZeroChannels, *, affine: bool) -> Numbers:
+    """The channels whose shift is zero, and whose scale or input is; without them, whose input
+    is."""
+    if not affine:
+        return inputs.of(0)
+    return inputs.of(2) & (inputs.of(0) | inputs.of(1))
+
+
 @OPS.register
 @final
 @dataclass(frozen=True)
@@ -81,6 +91,7 @@ class GroupNorm(Op):
     """
 
     name = "group_norm"
+    keeps_f32 = True
     centers = True
     operands = (Operand("x"),)
     groups: int
@@ -173,6 +184,9 @@ class GroupNorm(Op):
         weight, bias = (build.reshape(a, one, lined) for a in inputs[1:])
         return [build.op("Add", [build.op("Mul", [y, weight]), bias])]
 
+    def find_zeros(self, inputs: ZeroChannels) -> Numbers:
+        return _find_scaled_zeros(inputs, affine=self.affine)
+
 
 @OPS.register
 @final
@@ -196,6 +210,7 @@ class InstanceNorm(Op):
     """
 
     name = "instance_norm"
+    keeps_f32 = True
     centers = True
     operands = (Operand("x"),)
     eps: float = 1e-5
@@ -255,6 +270,9 @@ class InstanceNorm(Op):
         x = operand_type(types, 0)
         return [_write_instances(build, inputs[0], x, self.eps, inputs[1:])]
 
+    def find_zeros(self, inputs: ZeroChannels) -> Numbers:
+        return _find_scaled_zeros(inputs, affine=self.affine)
+
 
 def _write_instances(
     build: OnnxBuilder, x: Any, type: TensorType, eps: float, affine: Sequence[Any] = ()
@@ -294,6 +312,7 @@ class RmsNorm(Op):
     """
 
     name = "rms_norm"
+    keeps_f32 = True
     operands = (Operand("x"),)
     eps: float | None = None
     affine: bool = True
@@ -363,3 +382,10 @@ class RmsNorm(Op):
         moved = build.op("Add", [mean, build.constant(np.array(eps, x.dtype.numpy), x.dtype)])
         y = build.op("Div", [inputs[0], build.op("Sqrt", [moved])])
         return [build.op("Mul", [y, inputs[1]]) if self.affine else y]
+
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        return trace_leading(axis, inputs, outputs)
+
+    @property
+    def scales_last(self) -> bool:
+        return self.affine

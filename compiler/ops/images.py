@@ -66,6 +66,7 @@ class PixelShuffle(Op):
     """
 
     name = "pixel_shuffle"
+    keeps_channels = True
     operands = (Operand("x"),)
 
     factor: int
@@ -127,6 +128,7 @@ class PixelUnshuffle(Op):
     """
 
     name = "pixel_unshuffle"
+    keeps_channels = True
     operands = (Operand("x"),)
 
     factor: int
@@ -188,6 +190,7 @@ class Normalize(Op):
     """
 
     name = "normalize"
+    keeps_f32 = True
     operands = (Operand("x"),)
 
     mean: float | tuple[float, ...]

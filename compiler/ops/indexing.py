@@ -145,6 +145,8 @@ class Index(Op):
     """
 
     name = "index"
+    cuts = True
+    onnx_bfloat = True
     moves = True
     operands = (Operand("tensors", variadic=True),)
 

@@ -13,6 +13,7 @@ from compiler.ir.coupling import Coupling, CutTensor, result, source
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.tracing import Trace, trace_around
 from compiler.ops.axes import (
     known_size,
     need_rank,
@@ -92,6 +93,10 @@ class Concat(Op):
     """
 
     name = "concat"
+    joins = True
+    keeps_channels = True
+    onnx_bfloat = True
+    in_integers = "joins"
     moves = True
     aliases = ("cat",)
     operands = (Operand("tensors", variadic=True),)
@@ -133,6 +138,15 @@ class Concat(Op):
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axis=shift_axis(self.axis))
 
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        return trace_around(axis, inputs, outputs, self.axis)
+
+    def act_on_matrix(self) -> Op:
+        return replace(self, axis=-1)
+
+    def join_axis(self, rank: int) -> int:
+        return self.axis % rank
+
 
 @OPS.register
 @final
@@ -149,6 +163,8 @@ class Stack(Op):
     """
 
     name = "stack"
+    joins = True
+    keeps_channels = True
     moves = True
     operands = (Operand("tensors", variadic=True),)
 
@@ -182,6 +198,9 @@ class Stack(Op):
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axis=shift_axis(self.axis))
 
+    def stack_axis(self, rank: int) -> int:
+        return self.axis % rank
+
 
 def _uneven(op: str, axis: int, x: TensorType, option: str, reason: str) -> Fault:
     return Fault(
@@ -211,6 +230,8 @@ class Split(Op):
     """
 
     name = "split"
+    keeps_channels = True
+    onnx_bfloat = True
     moves = True
     operands = (Operand("x"),)
     multiple = True
@@ -279,6 +300,15 @@ class Split(Op):
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axis=shift_axis(self.axis))
 
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        return trace_around(axis, inputs, outputs, self.axis)
+
+    def act_on_matrix(self) -> Op:
+        return replace(self, axis=-1)
+
+    def split_axis(self, rank: int) -> int:
+        return self.axis % rank
+
 
 @OPS.register
 @final
@@ -295,6 +325,8 @@ class Chunk(Op):
     """
 
     name = "chunk"
+    keeps_channels = True
+    onnx_bfloat = True
     moves = True
     operands = (Operand("x"),)
     multiple = True
@@ -350,6 +382,15 @@ class Chunk(Op):
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axis=shift_axis(self.axis))
 
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        return trace_around(axis, inputs, outputs, self.axis)
+
+    def act_on_matrix(self) -> Op:
+        return replace(self, axis=-1)
+
+    def split_axis(self, rank: int) -> int:
+        return self.axis % rank
+
 
 @OPS.register
 @final
@@ -363,6 +404,7 @@ class Unbind(Op):
     """
 
     name = "unbind"
+    keeps_channels = True
     moves = True
     operands = (Operand("x"),)
     multiple = True

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import numpy as np
 
+from compiler.ir.channels import Numbers, ZeroChannels
 from compiler.ir.graph import Node, Op
 from compiler.ir.operands import Array, Types, Weight
 from compiler.ops.axes import operand_type
@@ -19,6 +21,53 @@ from compiler.report.messages.layers import (
 )
 from compiler.types.dims import Dim, equal
 from compiler.types.tensor import DType, TensorType
+
+
+class Layer(Op):
+    """Base of ops whose weight, the first input behind the operand, makes channels: compression
+    takes some of them away."""
+
+    channel_axis: ClassVar[int] = -1
+    """The axis of the operand that the weight mixes, and of the result that it makes."""
+    made_axis: ClassVar[int] = 0
+    """The axis of the weight along which the channels lie that it makes."""
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """How many channels it makes."""
+
+    @property
+    def groups(self) -> int:
+        """How many groups of channels there are that do not see each other."""
+        return 1
+
+    def find_zeros(self, inputs: ZeroChannels) -> Numbers:
+        return find_unmade(inputs, self.made_axis)
+
+
+class LinearLayer(Layer):
+    """Base of layers that sum their operand's channels times a weight; where `bias` is set, they
+    add a number to each channel."""
+
+    out: int
+    bias: bool
+
+    @property
+    def channels(self) -> int:
+        return self.out
+
+    @abstractmethod
+    def list_rows(self, x: Array) -> Array | None:
+        """What it multiplies with each row of its weight, for an operand: `[rows, columns]`, in
+        f64; None where no row of the weight is multiplied with all of that."""
+
+
+def find_unmade(inputs: ZeroChannels, axis: int) -> Numbers:
+    """The channels that a layer's weights make zero: no weight along an axis of them, and no
+    bias."""
+    zero = inputs.along(1, axis)
+    return zero & inputs.of(2) if len(inputs.types) > 2 else zero
 
 
 def find_place(where: Where, index: int, type: TensorType) -> Label:

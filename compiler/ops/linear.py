@@ -13,8 +13,11 @@ from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types, Weight
+from compiler.ir.tracing import Trace, trace_leading
 from compiler.ops.axes import need_float, need_index, need_rank, operand_type
 from compiler.ops.layers import (
+    Layer,
+    LinearLayer,
     given,
     input_type,
     known,
@@ -38,7 +41,7 @@ from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling, Term
 @OPS.register
 @final
 @dataclass(frozen=True)
-class Dense(Op):
+class Dense(LinearLayer):
     """Dense (fully connected) layer on the last axis: `y = x @ weightᵀ + bias`.
 
     Shapes: x `f32[..., d]` -> `f32[..., out]`; weight `[out, d]`, bias `[out]`.
@@ -56,6 +59,9 @@ class Dense(Op):
     """
 
     name = "dense"
+    multiplies_rows = True
+    onnx_bfloat = True
+    in_integers = "layer"
     operands = (Operand("x"),)
     out: int
     bias: bool = True
@@ -125,11 +131,17 @@ class Dense(Op):
         made = build.op("Gemm", [flat, *inputs[1:]], {"transB": 1})
         return [build.reshape(made, (rows, y[-1]), y)]
 
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        return trace_leading(axis, inputs, outputs)
+
+    def list_rows(self, x: Array) -> Array:
+        return x.reshape(-1, x.shape[-1]).astype(np.float64)
+
 
 @OPS.register
 @final
 @dataclass(frozen=True)
-class Embedding(Op):
+class Embedding(Layer):
     """A learned vector for each of `count` whole numbers: `y[…, :] = weight[x[…], :]`.
 
     Shapes: x `i64[...]` with entries from 0 to count - 1 -> `f32[..., size]`; weight
@@ -145,10 +157,16 @@ class Embedding(Op):
     """
 
     name = "embedding"
+    onnx_bfloat = True
+    made_axis = 1
     operands = (Operand("x"),)
     count: int
     size: int
     padding_idx: int | None = None
+
+    @property
+    def channels(self) -> int:
+        return self.size
 
     def weights(self, operands: Types) -> tuple[Weight, ...]:
         need_index(self.name, operand_type(operands, 0), operand=0)
@@ -194,3 +212,6 @@ class Embedding(Op):
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
         return [build.op("Gather", [inputs[1], inputs[0]])]
+
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        return trace_leading(axis, inputs, outputs)

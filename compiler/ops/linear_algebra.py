@@ -11,6 +11,7 @@ from compiler.ir.coupling import Coupling, Port, Reading, result, source, tie_br
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.tracing import Trace, align_axis
 from compiler.ops.axes import need_number, need_rank, operand_type, places
 from compiler.ops.broadcasting import broadcast_shapes, cast, cast_operands
 from compiler.ops.choosing import spell_cast
@@ -60,6 +61,9 @@ class MatMul(Op):
     """
 
     name = "matmul"
+    operator = "@"
+    zeroed_by = (0, 1)
+    onnx_bfloat = True
     operands = (Operand("a"), Operand("b"))
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
@@ -132,6 +136,18 @@ class MatMul(Op):
     def row_ranks(self, operands: Types) -> tuple[int, ...]:
         ranks = tuple(operand_type(operands, i).rank for i in (0, 1))
         return (max(ranks),) * 2 if min(ranks) > 1 else ranks
+
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        """Rows come from the left factor, columns from the right one; both are stacked alike."""
+        left, right = operand_type(inputs, 0), operand_type(inputs, 1)
+        rank = outputs[0].rank
+        if left.rank < 2 or right.rank < 2:
+            return None
+        if axis == rank - 2:
+            return left.rank - 2, None
+        if axis == rank - 1:
+            return None, right.rank - 1
+        return align_axis(left, axis, rank), align_axis(right, axis, rank)
 
 
 def _refuse_inner(a: TensorType, b: TensorType, inner: Dim) -> Fault:

@@ -59,6 +59,7 @@ class PairLoss(Op):
     """Base of losses of a prediction and a target of the same shape. A target of whole numbers
     or truth values is converted to the prediction's dtype."""
 
+    keeps_f32 = True
     operands = (Operand("prediction"), Operand("target"))
     better = "lower"
     sizing = frozenset({"reduction"})

@@ -7,10 +7,12 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
+from compiler.ir.channels import Numbers, ZeroChannels
 from compiler.ir.coupling import Coupling, result, source, tie_channels, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Limits, Types, Weight
+from compiler.ir.tracing import Trace, trace_leading
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
 from compiler.ops.layers import (
     given,
@@ -131,6 +133,7 @@ class BatchNorm(Op):
     """
 
     name = "batch_norm"
+    keeps_f32 = True
     over_batch = True
     weight_limits: ClassVar[Mapping[str, Limits]] = {"running_var": NOT_NEGATIVE}
     operands = (Operand("x"),)
@@ -213,6 +216,24 @@ class BatchNorm(Op):
         y = build.op("Div", [build.op("Sub", [inputs[0], mean]), deviation])
         return write_affine(build, y, affine)
 
+    def find_zeros(self, inputs: ZeroChannels) -> Numbers:
+        """Scale and shift are zero, or the input and what is added to it are."""
+        last = len(inputs.types) - 1
+        mean, variance = inputs.array(last - 1), inputs.array(last)
+        if mean is None or variance is None:
+            return frozenset()
+        scale = np.ones_like(mean) / np.sqrt(variance + self.eps)
+        shift = -mean * scale
+        made: Numbers = frozenset()
+        if self.affine:
+            weight, bias = inputs.array(1), inputs.array(2)
+            if weight is None or bias is None:
+                return frozenset()
+            made = inputs.of(1) & inputs.of(2)
+            shift = shift * weight + bias
+        still = inputs.numbers(last)[np.abs(shift) <= inputs.tolerance]
+        return made | (inputs.of(0) & frozenset(still.tolist()))
+
 
 @OPS.register
 @final
@@ -236,6 +257,7 @@ class LayerNorm(Op):
     """
 
     name = "layer_norm"
+    keeps_f32 = True
     centers = True
     operands = (Operand("x"),)
     eps: float = 1e-5
@@ -317,6 +339,13 @@ class LayerNorm(Op):
             ones, _ = constant_affine(build, x, shape)
             return [build.op("LayerNormalization", [inputs[0], ones], attributes)]
         return [write_normalized(build, inputs[0], axes, self.eps, x.dtype)]
+
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        return trace_leading(axis, inputs, outputs, self.axes)
+
+    @property
+    def scales_last(self) -> bool:
+        return self.affine and self.axes == 1
 
 
 def spell_last(x: TensorType, axes: int) -> Term:

@@ -82,6 +82,8 @@ class DynamicDense(Op):
     """
 
     name = "dynamic_dense"
+    multiplies_rows = True
+    quantized = True
     operands = (Operand("x"),)
     out: int
     bias: bool = True
@@ -170,6 +172,8 @@ class PackedDense(Op):
     """
 
     name = "packed_dense"
+    multiplies_rows = True
+    quantized = True
     operands = (Operand("x"),)
     out: int
     bias: bool = True

@@ -49,6 +49,7 @@ class Pad(Op):
     """
 
     name = "pad"
+    axis_by_axis = True
     operands = (Operand("x"),)
 
     widths: tuple[int | Dim, ...]

@@ -45,6 +45,9 @@ from compiler.vocabulary.spelling import Call, In, Leaf, Spelling, Term
 class WindowPool(Op):
     """Base of poolings over sliding windows; one window stands where the next would."""
 
+    keeps_channels = True
+    axis_by_axis = True
+    scales_with_operand = True
     operands = (Operand("x"),)
     torch_name: ClassVar[str]  # "max_pool"
     module_name: ClassVar[str]  # "nn.MaxPool"
@@ -195,6 +198,7 @@ class MaxPool(WindowPool):
     """
 
     name = "max_pool"
+    in_integers = "moves"
     torch_name = "max_pool"
     module_name = "MaxPool"
     kernel: Sizes
@@ -274,6 +278,8 @@ class AvgPool(WindowPool):
     """
 
     name = "avg_pool"
+    half_rank = 4
+    in_integers = "computes"
     torch_name = "avg_pool"
     module_name = "AvgPool"
     kernel: Sizes

@@ -91,6 +91,7 @@ class BceWithLogits(PairLoss):
     """
 
     name = "bce_with_logits"
+    applies = ("sigmoid",)
     operands = (Operand("logits"), Operand("target"))
     function = "F.binary_cross_entropy_with_logits"
     pos_weight: float | tuple[float, ...] | None = None

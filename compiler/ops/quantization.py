@@ -10,6 +10,7 @@ import numpy as np
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types, Weight
+from compiler.ir.tracing import Trace
 from compiler.ops.axes import need_float, operand_type, resolve_axis
 from compiler.ops.layers import given, input_type, need_known, need_weights, owns_weights
 from compiler.ops.registry import OPS
@@ -132,6 +133,7 @@ class FakeQuantize(Op):
     """
 
     name = "fake_quantize"
+    quantized = True
     foldable = False
     operands = (Operand("x"),)
     dtype: IntegerName = "u8"
@@ -208,3 +210,8 @@ class FakeQuantize(Op):
                 low, high = (build.constant(np.array(n, stored.numpy)) for n in self.levels)
                 whole = build.op("Clip", [whole, low, high])
         return [build.op("DequantizeLinear", [whole, scale, zero_point], attributes)]
+
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        if self.axis is not None and self.axis % outputs[0].rank == axis:
+            return axis, 0, 0
+        return axis, *[None] * (len(inputs) - 1)

@@ -44,6 +44,7 @@ class Arange(Op):
 
     name = "arange"
     sizing = frozenset({"start", "stop", "step"})
+    variable = "positions"
 
     start: int | float | Dim
     stop: int | float | Dim | None = None

@@ -184,6 +184,8 @@ class Total(Reduction):
     """Base of sums and products, which of whole numbers are i64. ONNX Runtime's reductions compute
     these in f64 (`sum_of_integers`, `product_of_integers`)."""
 
+    keeps_f32 = True
+
     @abstractmethod
     def is_small(self, x: TensorType) -> bool:
         """Whether totals of such whole numbers stay below 2**53, where f64 is exact."""
@@ -228,6 +230,7 @@ class Sum(Total):
     """
 
     name = "sum"
+    keeps_channels = True
     method = "sum"
     onnx_type = "ReduceSum"
     adds_zeros = True
@@ -271,6 +274,8 @@ class Mean(Reduction):
     """
 
     name = "mean"
+    keeps_channels = True
+    keeps_f32 = True
     method = "mean"
     onnx_type = "ReduceMean"
 

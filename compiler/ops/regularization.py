@@ -36,6 +36,9 @@ class Dropout(Op):
     """
 
     name = "dropout"
+    keeps_channels = True
+    scales_with_operand = True
+    onnx_bfloat = True
     noisy = True
     operands = (Operand("x"),)
     p: float = 0.5

@@ -13,6 +13,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.hint import hint_names
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.tracing import Trace
 from compiler.ops.axes import operand_type, places, resolve_axis, shift_axis
 from compiler.ops.items import Rest, ShapeItem
 from compiler.ops.registry import OPS
@@ -136,6 +137,16 @@ def find_change(source: Shape, target: Shape) -> Change:
     return Change(start, len(source) - back, len(target) - back)
 
 
+def _trace_shape(axis: int, source: Shape, target: Shape) -> Trace | None:
+    """The same axis, where all sizes before it, or all behind it, stay."""
+    if source[: axis + 1] == target[: axis + 1]:
+        return (axis,)
+    behind = len(target) - axis
+    if source[-behind:] == target[-behind:] and behind <= len(source):
+        return (len(source) - behind,)
+    return None
+
+
 @OPS.register
 @final
 @dataclass(frozen=True)
@@ -152,6 +163,10 @@ class Reshape(Op):
     """
 
     name = "reshape"
+    keeps_channels = True
+    reshapes = True
+    onnx_bfloat = True
+    in_integers = "moves"
     moves = True
     operands = (Operand("x"),)
 
@@ -223,6 +238,12 @@ class Reshape(Op):
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, shape=(rows, *self.shape))
+
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        return _trace_shape(axis, operand_type(inputs, 0).shape, outputs[0].shape)
+
+    def reshape(self, shape: Sequence[Dim]) -> Op:
+        return replace(self, shape=tuple(shape))
 
 
 def spell_reshape(source: Shape, target: Shape, leaves: tuple[Leaf, ...]) -> Spelling:
@@ -301,6 +322,10 @@ class Flatten(Op):
     """
 
     name = "flatten"
+    keeps_channels = True
+    reshapes = True
+    onnx_bfloat = True
+    in_integers = "moves"
     moves = True
     operands = (Operand("x"),)
 
@@ -342,3 +367,6 @@ class Flatten(Op):
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, start=shift_axis(self.start), end=shift_axis(self.end))
+
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        return _trace_shape(axis, operand_type(inputs, 0).shape, outputs[0].shape)

@@ -59,6 +59,8 @@ class Resize(Op):
     """
 
     name = "resize"
+    axis_by_axis = True
+    keeps_f32 = True
     operands = (Operand("x"),)
     sizing = frozenset({"scale"})
 

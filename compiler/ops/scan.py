@@ -49,6 +49,7 @@ class Scan(Op):
     """
 
     name = "scan"
+    keeps_f32 = True
 
     body: Graph
     sequences: int

@@ -12,6 +12,7 @@ from compiler.ir.coupling import Coupling, CutTensor, cut_shape, tie_moved, tie_
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.tracing import Trace
 from compiler.ops.axes import (
     axes_constant,
     count_axes,
@@ -47,6 +48,9 @@ class Transpose(Op):
     """
 
     name = "transpose"
+    keeps_channels = True
+    onnx_bfloat = True
+    in_integers = "moves"
     moves = True
     operands = (Operand("x"),)
 
@@ -82,6 +86,10 @@ class Transpose(Op):
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, a=shift_axis(self.a), b=shift_axis(self.b))
 
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        a, b = self.a % outputs[0].rank, self.b % outputs[0].rank
+        return ({a: b, b: a}.get(axis, axis),)
+
 
 @OPS.register
 @final
@@ -97,6 +105,9 @@ class Permute(Op):
     """
 
     name = "permute"
+    keeps_channels = True
+    onnx_bfloat = True
+    in_integers = "moves"
     moves = True
     operands = (Operand("x"),)
 
@@ -130,6 +141,9 @@ class Permute(Op):
     def over_rows(self, operands: Types, rows: Dim) -> Self:
         return replace(self, axes=(0, *map(shift_axis, self.axes)))
 
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        return (self.axes[axis] % outputs[0].rank,)
+
 
 @OPS.register
 @final
@@ -146,6 +160,9 @@ class Squeeze(Op):
     """
 
     name = "squeeze"
+    keeps_channels = True
+    onnx_bfloat = True
+    in_integers = "moves"
     moves = True
     operands = (Operand("x"),)
 
@@ -207,6 +224,9 @@ class Unsqueeze(Op):
     """
 
     name = "unsqueeze"
+    keeps_channels = True
+    onnx_bfloat = True
+    in_integers = "moves"
     moves = True
     operands = (Operand("x"),)
 
@@ -251,6 +271,8 @@ class Expand(Op):
     """
 
     name = "expand"
+    keeps_channels = True
+    onnx_bfloat = True
     moves = True
     operands = (Operand("x"),)
 

@@ -33,6 +33,7 @@ class Size(Op):
     """
 
     name = "size"
+    reads_sizes = True
 
     value: Dim
     dtype: DType = DType.I64

@@ -153,6 +153,7 @@ class LogSigmoid(Activation):
     """
 
     name = "log_sigmoid"
+    keeps_f32 = True
     function = "F.logsigmoid"
     module = "nn.LogSigmoid"
 

@@ -12,6 +12,7 @@ from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.tracing import Trace, trace_around
 from compiler.ops.axes import need_float, operand_type, resolve_axis, shift_axis
 from compiler.ops.layers import given, widen
 from compiler.ops.registry import OPS
@@ -25,6 +26,7 @@ from compiler.vocabulary.spelling import Call, In, Leaf, Spelling
 class AxisShares(Op):
     """Base of functions of an axis that keep the shape."""
 
+    keeps_f32 = True
     operands = (Operand("x"),)
     function: ClassVar[str]
     module: ClassVar[str]
@@ -54,6 +56,12 @@ class AxisShares(Op):
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
     ) -> Sequence[Any]:
         return [build.op(self.onnx_type, [inputs[0]], {"axis": self.axis})]
+
+    def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
+        return trace_around(axis, inputs, outputs, self.axis)
+
+    def act_on_matrix(self) -> Op:
+        return replace(self, axis=-1)  # type: ignore[type-var]
 
 
 @OPS.register

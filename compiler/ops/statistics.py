@@ -40,6 +40,7 @@ from compiler.vocabulary.spelling import Call, In, Leaf, Method, Name, Spelling,
 class Spread(Reduction):
     """Base of variance and standard deviation."""
 
+    keeps_f32 = True
     centers = True
     unbiased: bool = True
 
@@ -147,6 +148,7 @@ class LogSumExp(Reduction):
     """
 
     name = "logsumexp"
+    keeps_f32 = True
     method = "logsumexp"
     onnx_type = "ReduceLogSumExp"
 
@@ -184,6 +186,7 @@ class Norm(Reduction):
     """
 
     name = "norm"
+    keeps_f32 = True
     method = "norm"
 
     order: int | float = 2
@@ -343,6 +346,7 @@ class L2Normalize(Op):
     """
 
     name = "l2_normalize"
+    keeps_f32 = True
     operands = (Operand("x"),)
 
     axis: int = -1

@@ -134,6 +134,7 @@ class Stored(Op):
     """
 
     name = "stored"
+    quantized = True
     foldable = False
     operands = (Operand("codes"), Operand("scale", optional=True))
     bits: int = 8
@@ -190,6 +191,7 @@ class Codebook(Op):
     """
 
     name = "codebook"
+    quantized = True
     foldable = False
     operands = (Operand("codes"), Operand("book"))
     bits: int = 4

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import final
 
 from compiler.ir.graph import Graph, Node, Value
-from compiler.ops.activation import Relu, Relu6
 from compiler.ops.convolution import Conv
 from compiler.ops.pooling import MaxPool
 from compiler.passes.base import Context, Pass
@@ -48,7 +47,7 @@ class ActivateBeforePool(Pass):
 
 def _find(graph: Graph, node: Node) -> Node | None:
     """The pool before a ReLU, where the two can change places."""
-    pool = _find_maker(graph, node.inputs[0]) if isinstance(node.op, Relu | Relu6) else None
+    pool = _find_maker(graph, node.inputs[0]) if node.op.clips else None
     if pool is None or not isinstance(pool.op, MaxPool):
         return None
     conv = _find_maker(graph, pool.inputs[0])

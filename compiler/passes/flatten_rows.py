@@ -13,18 +13,12 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from compiler.ir.frame import Site
-from compiler.ir.graph import Graph, Node, Op, Value
-from compiler.ops.joining import Chunk, Concat, Split
-from compiler.ops.linear import Dense
-from compiler.ops.packed import DynamicDense, PackedDense
-from compiler.ops.reshaping import Flatten, Reshape
-from compiler.ops.softmax import LogSoftmax, Softmax
+from compiler.ir.graph import Graph, Node, Value
+from compiler.ops.reshaping import Reshape
 from compiler.passes.axes import trace_axis
 from compiler.passes.base import Context, Pass
 from compiler.passes.rewrite import Rewriter
 from compiler.types.dims import Dim, product
-
-Layer = Dense | DynamicDense | PackedDense
 
 
 @final
@@ -58,7 +52,7 @@ def _find_stretches(graph: Graph) -> dict[str, tuple[bool, ...]]:
     dense = {
         _root(parents, node.outputs[0].name)
         for node in graph.nodes
-        if isinstance(node.op, Layer) and node.outputs[0].name in members
+        if node.op.multiplies_rows and node.outputs[0].name in members
     }
     return {name: rows for name, rows in members.items() if _root(parents, name) in dense}
 
@@ -82,10 +76,10 @@ def find_row_inputs(node: Node) -> tuple[bool, ...] | None:
         rows = tuple(len(shape) == rank and shape[:-1] == leading for shape in shapes)
         fits = all(is_row or len(s) <= 1 for s, is_row in zip(shapes, rows, strict=True))
         return rows if fits and any(rows) else None
-    if isinstance(node.op, Reshape | Flatten):
+    if node.op.reshapes:
         return None
-    if isinstance(node.op, DynamicDense | PackedDense):
-        # Levels of a whole tensor stay what they are, though a slice of it would have others.
+    if node.op.multiplies_rows:
+        # Levels of a whole tensor stay what they are, though those of a row would be others.
         return True, *[False] * (len(node.inputs) - 1)
     traces = [trace_axis(node, axis) for axis in range(rank - 1)]
     for axis, trace in enumerate(traces):
@@ -98,14 +92,6 @@ def find_row_inputs(node: Node) -> tuple[bool, ...] | None:
     ranks = [v.type.rank if v is not None else 0 for v in node.inputs]
     same = all(r == rank for r, is_row in zip(ranks, row_inputs, strict=True) if is_row)
     return row_inputs if same and any(row_inputs) else None
-
-
-def act_on_matrix(op: Op) -> Op:
-    """The op for a matrix: its axis is the last one, however it was counted."""
-    match op:
-        case Chunk() | Split() | Concat() | Softmax() | LogSoftmax():
-            return replace(op, axis=-1)
-    return op
 
 
 class _Flattener:
@@ -140,9 +126,8 @@ class _Flattener:
             else value and self.rewriter.current(value)
             for value, is_row in zip(node.inputs, rows, strict=True)
         ]
-        op = act_on_matrix(node.op)
         names = [v.name for v in node.outputs]
-        made = self.rewriter.apply(op, inputs, node, names)
+        made = self.rewriter.apply(node.op.act_on_matrix(), inputs, node, names)
         self.flat.update(zip(names, made, strict=True))
 
     def _enter(self, value: Value, user: Node) -> Value:

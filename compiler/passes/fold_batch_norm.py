@@ -11,14 +11,11 @@ from typing import final
 import numpy as np
 
 from compiler.ir.graph import Graph, Node
-from compiler.ops.convolution import Conv, ConvTranspose
-from compiler.ops.linear import Dense
+from compiler.ops.layers import LinearLayer
 from compiler.ops.normalization import BatchNorm
 from compiler.passes.base import Array, Context, Pass
 from compiler.passes.rewrite import Rewriter
 from compiler.passes.scaled import ScaledArray
-
-Layer = Conv | ConvTranspose | Dense
 
 
 @final
@@ -64,9 +61,9 @@ def _find_obstacle(graph: Graph, norm: Node, context: Context) -> str:
     if value is None or value.name not in graph.producers:
         return "it stands at an input of the network"
     layer = graph.producers[value.name]
-    if not isinstance(layer.op, Layer):
+    if not isinstance(layer.op, LinearLayer):
         return f"it follows `{layer.op.name}`, which has no weights"
-    if isinstance(layer.op, Dense) and value.type.rank != 2:
+    if layer.op.channel_axis % value.type.rank != 1:
         return "it does not normalise the last axis, which the dense layer before it makes"
     if len(graph.users[value.name]) > 1 or any(o.value == value for o in graph.outputs):
         return f"the result of `{layer.op.name}` is also used without it"
@@ -84,7 +81,7 @@ def _find_obstacle(graph: Graph, norm: Node, context: Context) -> str:
 def _fold(graph: Graph, layer: Node, norm: Node, context: Context, rewriter: Rewriter) -> None:
     """Replaces a layer and the norm behind it by the layer with other numbers."""
     op = layer.op
-    assert isinstance(op, Layer), "only layers with weights are folded into"
+    assert isinstance(op, LinearLayer), "only layers with weights are folded into"
     weight, *bias = (_numbers(graph, layer, i, context) for i in range(1, len(layer.inputs)))
     scale, shift = _read_norm(graph, norm, context)
     folded_bias = shift + (bias[0] * scale if bias else 0)
@@ -104,7 +101,8 @@ def _fold(graph: Graph, layer: Node, norm: Node, context: Context, rewriter: Rew
         rewriter.constant(parameter.path, folded),
         rewriter.constant(path, folded_bias.astype(dtype, copy=False), like=parameter),
     ]
-    rewriter.apply(replace(op, bias=True), inputs, layer, [norm.output.name])
+    biased = replace(op, bias=True)  # type: ignore[type-var]
+    rewriter.apply(biased, inputs, layer, [norm.output.name])
 
 
 def _read_norm(graph: Graph, norm: Node, context: Context) -> tuple[Array, Array]:
@@ -120,10 +118,10 @@ def _read_norm(graph: Graph, norm: Node, context: Context) -> tuple[Array, Array
     return scale, affine[1] - mean * scale
 
 
-def _lay_scale(op: Layer, weight: Array, scale: Array) -> Array:
+def _lay_scale(op: LinearLayer, weight: Array, scale: Array) -> Array:
     """The scale of each output channel in the layout of the weight."""
     ones = (1,) * (weight.ndim - 2)
-    if not isinstance(op, ConvTranspose):
+    if op.made_axis == 0:
         return scale.reshape(-1, 1, *ones)
     # weight [c, out / groups, kernel…]: the input channels of a group see its outputs only.
     rows = np.repeat(scale.reshape(op.groups, -1), weight.shape[0] // op.groups, axis=0)

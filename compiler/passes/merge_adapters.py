@@ -12,7 +12,6 @@ from compiler.ir.graph import Graph, Node, Value
 from compiler.ops.arithmetic import Add, Mul
 from compiler.ops.creation import Constant
 from compiler.ops.linear import Dense
-from compiler.ops.regularization import Dropout
 from compiler.passes.base import Array, Context, Pass
 from compiler.passes.rewrite import Rewriter
 
@@ -90,7 +89,7 @@ def _match_pair(graph: Graph, base: Value | None, branch: Value | None) -> _Matc
         return None
     source = inner.inputs[0]
     dropped = _maker(graph, source)
-    if dropped is not None and isinstance(dropped.op, Dropout) and source != layer.inputs[0]:
+    if dropped is not None and dropped.op.noisy and source != layer.inputs[0]:
         between.append(dropped)
         source = dropped.inputs[0]
     if source != layer.inputs[0] or layer.output.type != current.output.type:

@@ -14,7 +14,7 @@ from compiler.ir.frame import Site
 from compiler.ir.graph import Graph, Node, Op, Value
 from compiler.ops.indexing import FULL, Index
 from compiler.ops.reshaping import Reshape
-from compiler.passes.axes import cut_op, trace_axis
+from compiler.passes.axes import trace_axis
 from compiler.passes.base import Context, Pass
 from compiler.passes.demands import Demand, find_demands, read_slice
 from compiler.passes.rewrite import Rewriter
@@ -149,4 +149,4 @@ def _cut(
         if value is not None and axis is not None:
             shape[demand.axis] = value.type.shape[axis]
             break
-    return cut_op(node.op, shape)
+    return node.op.reshape(shape)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from compiler.ir.graph import Graph, Node, Value
-from compiler.ops.joining import Chunk, Split
 from compiler.ops.linear import Dense
 from compiler.passes.base import Array, Context, Pass
 from compiler.passes.demands import find_demands
@@ -45,7 +44,7 @@ class SplitProjections(Pass):
         demands = find_demands(graph)
         chosen = {}
         for node in graph.nodes:
-            if not isinstance(node.op, Chunk | Split):
+            if _find_axis(node) is None:
                 continue
             wanted = {demands[v.name] for v in node.outputs}
             reason = _find_obstacle(graph, node, context)
@@ -56,6 +55,12 @@ class SplitProjections(Pass):
             else:
                 chosen[node.outputs[0].name] = node
         return chosen
+
+
+def _find_axis(node: Node) -> int | None:
+    """The axis that a node splits; None where it splits none."""
+    value = node.inputs[0] if node.inputs else None
+    return node.op.split_axis(value.type.rank) if value is not None else None
 
 
 def _source(graph: Graph, node: Node) -> Node:
@@ -70,10 +75,7 @@ def _find_obstacle(graph: Graph, node: Node, context: Context) -> str:
     layer = graph.producers.get(value.name) if value is not None else None
     if value is None or layer is None or not isinstance(layer.op, Dense):
         return "it does not split the result of a dense layer"
-    if (
-        not isinstance(node.op, Chunk | Split)
-        or node.op.axis % value.type.rank != value.type.rank - 1
-    ):
+    if _find_axis(node) != value.type.rank - 1:
         return "it does not split the last axis"
     if any(v.type.shape[-1].known is None for v in node.outputs):
         return "the sizes of its parts are not known"

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from compiler.ir.graph import Graph, Node, Output, Value
 from compiler.ir.sizes import ROWS
-from compiler.ops.arithmetic import Add, Div, Mul, Neg, Sub
-from compiler.ops.choosing import Cast
+from compiler.ops.arithmetic import Div, Mul
 from compiler.ops.class_losses import ClassLoss
 from compiler.ops.creation import Constant
 from compiler.program.train import MetricUse, Train
@@ -74,13 +73,10 @@ def _list_terms(step: Graph, value: Value, factor: float) -> Iterator[_Term]:
         yield _make_term(step, value, node, factor)
         return
     match node.op:
-        case Add() | Sub():
-            left, right = operands
-            yield from _split(step, left, factor)
-            yield from _split(step, right, -factor if isinstance(node.op, Sub) else factor)
-        case Neg():
-            yield from _split(step, operands[0], -factor)
-        case Mul() | Div() if (scaled := _read_scale(step, node)) is not None:
+        case op if op.signs:
+            for operand, sign in zip(operands, op.signs, strict=True):
+                yield from _split(step, operand, sign * factor)
+        case _ if (scaled := _read_scale(step, node)) is not None:
             yield from _split(step, scaled[0], factor * scaled[1])
         case _:
             yield _Term(value, Part(factor))
@@ -92,14 +88,16 @@ def _operands(node: Node) -> list[Value]:
 
 def _read_scale(step: Graph, node: Node) -> tuple[Value, float] | None:
     """What a product or quotient scales, and by which number; None where no number does."""
+    if not isinstance(node.op, Mul | Div):
+        return None
     left, right = _operands(node)
     number = _read_number(step, right)
-    if number is not None and isinstance(node.op, Mul):
+    if isinstance(node.op, Div):
+        return (left, 1 / number) if number else None
+    if number is not None:
         return left, number
-    if number:
-        return left, 1 / number
     number = _read_number(step, left)
-    return (right, number) if number is not None and isinstance(node.op, Mul) else None
+    return (right, number) if number is not None else None
 
 
 def _read_number(step: Graph, value: Value) -> float | None:
@@ -158,7 +156,7 @@ def _trace_back(step: Graph, value: Value) -> Iterator[Value]:
     while True:
         yield value
         maker = step.producers.get(value.name)
-        if maker is None or not (maker.op.moves or isinstance(maker.op, Cast)):
+        if maker is None or not (maker.op.moves or maker.op.converts):
             return
         given = _operands(maker)
         if len(given) != 1:

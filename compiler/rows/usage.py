@@ -6,9 +6,6 @@ from collections.abc import Iterator, Mapping
 
 from compiler.data.base import Column
 from compiler.ir.graph import Graph, Node
-from compiler.ops.choosing import Cast, Where
-from compiler.ops.fitted import Fill
-from compiler.ops.rounding import IsNan
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.messages.cells import CategoryArithmetic, MissingVanish
@@ -58,8 +55,8 @@ def _use_categories(node: Node, column: Column) -> Column | Message | None:
         return column
     if node.op.matches:
         return None
-    if isinstance(node.op, Cast):
-        if node.op.dtype.is_integer:
+    if node.op.converts:
+        if node.output.type.dtype.is_integer:
             return column
         if len(column.categories) <= 2:
             return None
@@ -70,7 +67,7 @@ def _use_categories(node: Node, column: Column) -> Column | Message | None:
 def _use_numbers(node: Node, column: Column) -> Column | Message | None:
     """The column, where the result is still NaN where cells are missing; None where they are
     replaced."""
-    if isinstance(node.op, Fill | IsNan | Where):
+    if node.op.finds_nan or node.op.selects:
         return None
     if all(output.type.dtype.is_float for output in node.outputs):
         return column

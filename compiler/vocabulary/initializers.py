@@ -27,6 +27,8 @@ class Initializer(Described):
 
     least_axes: ClassVar[int] = 0
     """Number of axes that a weight must have: those that count inputs and outputs need two."""
+    maker: ClassVar[str] = ""
+    """PyTorch's function of a shape that makes a tensor of such numbers, where there is one."""
     by_module: ClassVar[bool] = False
     """Whether a PyTorch module that owns such a weight draws it by itself."""
 
@@ -82,6 +84,7 @@ class Zeros(Initializer):
     """All 0. Example: `param token: f32[1, 1, d] = zeros`"""
 
     name = "zeros"
+    maker = "torch.zeros"
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
         return np.zeros(shape, np.float32)
@@ -97,6 +100,7 @@ class Ones(Initializer):
     """All 1. Example: `param scale: f32[d] = ones`"""
 
     name = "ones"
+    maker = "torch.ones"
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
         return np.ones(shape, np.float32)

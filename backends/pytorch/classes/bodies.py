@@ -309,8 +309,8 @@ class BodyMaker:
         starts: list[Part] = []
         initializer = parameter.initializer
         given = _write_numbers(initializer, sizes, hints.get("value"))
-        if initializer.name in ("zeros", "ones"):
-            made = f"torch.{initializer.name}"
+        if initializer.maker:
+            made = initializer.maker
         elif given is not None:
             made = ""
         elif parameter.path in self.index.graph.constants:

@@ -17,9 +17,6 @@ NONE: Names = frozenset()
 LENGTH = -1
 """The axis of a list of tensors that counts its items."""
 
-WINDOWED = frozenset({"conv", "conv_transpose", "max_pool", "avg_pool", "pad", "resize"})
-"""Operations that make each axis from the same axis of their input and from their options."""
-
 
 class Dependence:
     """Notes items in order, so that deep networks need no deep recursion."""
@@ -178,7 +175,7 @@ def find_calls(item: Merged) -> list[Tree]:
 def _is_windowed(item: Merged) -> bool:
     """Whether each axis is made from the same axis of what is read, and from options."""
     nodes = item.sample.nodes
-    return bool(nodes) and all(node.op.name in WINDOWED or keeps_axes(node) for node in nodes)
+    return bool(nodes) and all(node.op.axis_by_axis or keeps_axes(node) for node in nodes)
 
 
 def find_guards(item: Merged) -> list[Hint]:

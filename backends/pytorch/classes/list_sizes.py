@@ -32,7 +32,6 @@ from compiler.ir.hint import (
     rename_hint,
     size_name,
 )
-from compiler.ops.joining import Concat, Stack
 from compiler.report.source import Span
 
 
@@ -135,16 +134,15 @@ class ListSizes:
         match [node.op for node in item.sample.nodes]:
             case []:
                 return self._pick(item, source, axis, depth)
-            case [Concat(axis=along)]:
-                if axis != along % self._rank(made):
+            case [op] if (along := op.join_axis(self._rank(made))) is not None:
+                if axis != along:
                     return self._one(source, axis, HintConst(0), depth)
                 growth = self.grow(source, axis, depth)
                 if growth is not None and len(set(growth.sizes)) == 1:
                     return HintBinary("*", growth.sizes[0], growth.number)
                 whole = self._size(source, axis, depth)
                 return None if whole is None else HintCall("sum", (whole,))
-            case [Stack(axis=along)]:
-                along %= self._rank(made)
+            case [op] if (along := op.stack_axis(self._rank(made))) is not None:
                 if axis == along:
                     growth = self.grow(source, None, depth)
                     return growth.number if growth is not None else None
@@ -289,7 +287,7 @@ class ListSizes:
                 value = self.target.value(here, min(here.item.instances))
                 raise Unfoldable(self.target.bodies[0].index.list_loops[value])
             looped = is_loop(here.item) and self.target.is_list(here)
-            if looped or here.item.sample.op in _JOINING:
+            if looped or here.item.sample.op in _LISTS or here.item.sample.traits.joins:
                 waiting += [(source, along) for source in here.item.refs]
             key = self.target.list_key(here) if looped else None
             if key is not None and (key, along) not in self.target.bodies[0].index.wanted:
@@ -298,8 +296,8 @@ class ListSizes:
             raise Wanted(frozenset(found))
 
 
-_JOINING = frozenset({"list", "append", "pick", "sum", "concat", "stack"})
-"""Operations whose sizes are those of the tensors in a list, or of what they join."""
+_LISTS = ("list", "append", "pick", "total")
+"""What is done with lists of tensors, whose sizes are those of the tensors."""
 
 
 def _join(total: Hint | None, more: Hint | list[Hint]) -> Hint | None:

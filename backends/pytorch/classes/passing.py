@@ -53,7 +53,7 @@ def _is_cut(item: Merged) -> bool:
     value only."""
     bounds = (leaf for leaf in item.leaves() if leaf.field)
     written = (hint for leaf in bounds for hint in leaf.hints)
-    cuts = item.sample.op == "index"
+    cuts = item.sample.traits.cuts
     return cuts and any(True for hint in written for _ in hint_names(hint))
 
 
@@ -86,7 +86,7 @@ def _pass_through(
 def _is_reshaped(target: Class, item: Merged, made: Made, axis: int) -> bool:
     """Whether a number is a product of sizes, or what is left of one: that it equals one of them
     where the others are 1 is chance."""
-    if item.sample.op not in ("flatten", "reshape") or len(item.refs) != 1:
+    if not item.sample.traits.reshapes or len(item.refs) != 1:
         return False
     if not isinstance(target.axis(made, axis, min(item.instances)), int):
         return False

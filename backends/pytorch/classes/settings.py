@@ -27,7 +27,6 @@ from compiler.ir.hint import (
     read_size_name,
     rename_hint,
 )
-from compiler.ops.joining import Concat
 from compiler.report.source import Span
 from compiler.types.dims import Dim
 from compiler.vocabulary.no_default import NO_DEFAULT
@@ -285,8 +284,10 @@ class Settings:
     def _find_joined(self, item: Merged) -> Iterator[tuple[Formal, int]]:
         """What the class is given that an operation puts beside other tensors, and the axis."""
         match [node.op for node in item.sample.nodes]:
-            case [Concat(axis=along)] if not any(map(self.target.is_list, item.refs)):
-                axis = along % self.target.type_of(Made(item, 0), min(item.instances)).rank
+            case [op] if op.joins and not any(map(self.target.is_list, item.refs)):
+                axis = op.join_axis(self.target.type_of(Made(item, 0), min(item.instances)).rank)
+                if axis is None:
+                    return
                 formals = (ref for ref in item.refs if isinstance(ref, Formal))
                 for formal in formals:
                     sizes = self._read_sizes(formal.place, axis)
@@ -307,9 +308,9 @@ class Settings:
         if len(item.refs) != 1 or not self.target.is_list(item.refs[0]):
             return False
         match [node.op for node in item.sample.nodes]:
-            case [Concat(axis=along)]:
+            case [op] if op.joins:
                 rank = self.target.type_of(Made(item, 0), min(item.instances)).rank
-                return axis == along % rank
+                return axis == op.join_axis(rank)
         return False
 
     def _find_source(self, ref: MergedRef, axis: int) -> MergedRef:

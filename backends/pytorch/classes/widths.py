@@ -324,19 +324,20 @@ class Widths:
         wanted = self.sizes(ref, axis)
         if self.lists.holds(item):
             return self.lists.of(ref, axis, depth)
-        if item.sample.op == "concat" and all(self.sizes(r, axis) != wanted for r in item.refs):
+        primitive, rank = item.sample.primitive, self._rank(ref)
+        along = primitive.join_axis(rank) if primitive is not None else None
+        if along is not None and all(self.sizes(r, axis) != wanted for r in item.refs):
             return self._combine("+", [(r, axis) for r in item.refs], wanted, depth)
-        if item.sample.op in ("flatten", "reshape") and len(item.refs) == 1:
+        if item.sample.traits.reshapes and len(item.refs) == 1:
             axes = find_merged_axes(self.target, item.refs[0], ref, axis)
             if len(axes) > 1:
                 places = [(item.refs[0], k) for k in axes]
                 return self._rejoined(places, depth) or self._combine("*", places, wanted, depth)
-        if item.sample.op == "reshape" and len(item.refs) == 1:
             part = self._split(item.refs[0], ref, axis, depth)
             if part is not None:
                 return self.accept(part, wanted)
         ops = [node.op for node in item.sample.nodes]
-        if len(ops) == 1 and isinstance(ops[0], Chunk) and axis == ops[0].axis % self._rank(ref):
+        if len(ops) == 1 and isinstance(ops[0], Chunk) and axis == ops[0].axis % rank:
             return self._of_piece(item, ops[0], ref, axis, depth)
         followed = self._follow_options(item, axis, depth, wanted)
         if followed is not None or not self.loops:
@@ -467,7 +468,7 @@ class Widths:
         origins = [self.trace(ref, axis, depth + 1) for ref, axis in places]
         *before, last = origins
         match last.ref:
-            case Made(Merged(refs=[source]) as item) if item.sample.op == "reshape":
+            case Made(Merged(refs=[source]) as item) if item.sample.traits.reshapes:
                 for axis in range(self.target.type_of(source, min(item.instances)).rank):
                     split = find_split_axes(self.target, source, last.ref, axis)
                     pieces = {(last.ref, k) for k in split}

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from backends.pytorch.fold.index import Index
 from backends.pytorch.terms.terms import Part, skeleton
 from compiler.ir.frame import Frame
-from compiler.ir.graph import Node
+from compiler.ir.graph import Node, Op
 from compiler.ir.hint import Hint
+from compiler.ir.traits import Traits
 from compiler.ops.scan import Scan
 from compiler.types.tensor import TensorType
 
@@ -62,6 +63,19 @@ class Item:
     general: Part | None = None
     ignored: tuple[Hint, ...] = ()
     refs: list[Ref] = field(default_factory=list)
+
+    @property
+    def primitive(self) -> Op | None:
+        """The op of which it is one application."""
+        match self.nodes:
+            case [Node(op=op)] if op.name == self.op:
+                return op
+        return None
+
+    @property
+    def traits(self) -> type[Traits]:
+        """What its op says of itself; nothing, where it is no application of one."""
+        return Traits if self.primitive is None else type(self.primitive)
 
 
 @dataclass(eq=False)

@@ -25,9 +25,7 @@ from compiler.ir.graph import Graph, Node
 from compiler.ir.hint import Hint, mark_outer
 from compiler.ir.listings import Record
 from compiler.ops.choosing import torch_dtype
-from compiler.ops.convolution import Conv
 from compiler.ops.layers import owns_weights
-from compiler.ops.linear import Dense
 from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import COUNTER, Scan
 from compiler.types.tensor import DType, TensorType
@@ -265,7 +263,7 @@ def find_rounded(
 ) -> Node | None:
     """A layer as it would read its own weight, where it reads that rounded to i8 in steps that
     lie beside it (`conv.weight_scale`); None for every other node."""
-    if not isinstance(node.op, Conv | Dense) or node.inputs[1] is None:
+    if node.op.in_integers != "layer" or node.inputs[1] is None:
         return None
     maker = producers.get(node.inputs[1].name)
     if maker is None or not isinstance(maker.op, FakeQuantize) or maker.op.dtype != "i8":

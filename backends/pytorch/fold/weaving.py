@@ -72,7 +72,7 @@ class _Weaver:
         source = (self.lists.names[pick.source],)
         if pick.reading is Reading.SUM:
             tree = call("sum", Operand(0))
-            return Spelled(pick, "", None, tree, None, source, (), (name,), kind="sum")
+            return Spelled(pick, "", None, tree, None, source, (), (name,), kind="total")
         index = Hole(pick.place, "index", hint=pick.index)
         tree = Tree(Form.INDEX, "", (Operand(0), index))
         return Spelled(pick, "", None, tree, None, source, (), (name,), kind="pick")

@@ -100,9 +100,9 @@ class Statements:
             fallback = ""
         if len(fallback) > 1 and not _goes_on(tree, fallback):
             fallback = ""
-        made = ref.item.sample.op if isinstance(ref, Made) else ""
-        if made == "arange" and not self.flow.target_name(ref):
-            fallback = "positions"
+        usual = ref.item.sample.traits.variable if isinstance(ref, Made) else ""
+        if usual and not self.flow.target_name(ref):
+            fallback = usual
         return self.flow.choose(ref, fallback, avoid)
 
     # --- statements -----------------------------------------------------------------------------

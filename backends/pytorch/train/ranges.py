@@ -11,7 +11,6 @@ from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.filling import fill
 from compiler.ir.graph import Graph, Value
 from compiler.ir.target_range import TargetRange
-from compiler.ops.choosing import Cast
 from compiler.rows.targets import Reader, find_fixed, find_readers
 from compiler.types.dims import equal
 from compiler.types.tensor import DType
@@ -102,7 +101,7 @@ def _find_column(step: Graph, value: Value) -> Value | None:
     while value.name not in inputs:
         maker = step.producers.get(value.name)
         given = [v for v in maker.inputs if v is not None] if maker is not None else []
-        if maker is None or len(given) != 1 or not (maker.op.moves or isinstance(maker.op, Cast)):
+        if maker is None or len(given) != 1 or not (maker.op.moves or maker.op.converts):
             return None
         (source,) = given
         whole = source.type.dtype.is_integer or value.type.dtype.is_float

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.ir.graph import Graph, Node
-from compiler.ops.convolution import Conv, ConvTranspose
-from compiler.ops.layers import owns_weights
-from compiler.ops.linear import Dense, Embedding
-from compiler.ops.scan import Scan
+from compiler.ops.layers import Layer as LayerOp
+from compiler.ops.layers import LinearLayer, owns_weights
 from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.types.tensor import TensorType
-
-LayerOp = Dense | Conv | ConvTranspose | Embedding
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class Layer:
     @property
     def axis(self) -> int:
         """The axis of its inputs and outputs that the weight mixes."""
-        return 1 if isinstance(self.op, Conv | ConvTranspose) else -1
+        return self.op.channel_axis
 
     @property
     def watches_outputs(self) -> bool:
@@ -48,12 +44,12 @@ class Layer:
         value = self.calls[0].inputs[1]
         assert value is not None, "a layer has a weight"
         shape = value.type.known_shape
-        return isinstance(self.op, Dense) and shape is not None and shape[0] <= shape[1]
+        return self.op.multiplies_rows and shape is not None and shape[0] <= shape[1]
 
     @property
     def watched(self) -> tuple[str, ...]:
         """Names of the values whose moments matter; none where they cannot be seen."""
-        if self.in_loop or isinstance(self.op, Embedding) or self.reason:
+        if self.in_loop or not isinstance(self.op, LinearLayer) or self.reason:
             return ()
         if self.watches_outputs:
             return tuple(node.output.name for node in self.calls)
@@ -71,7 +67,7 @@ def find_layers(graph: Graph) -> list[Layer]:
     readers: dict[str, list[Node]] = {}
     for node, in_loop in walk_nodes(graph):
         for value in dict.fromkeys(v for v in node.inputs if v is not None):
-            if value.name in graph.parameter and not isinstance(node.op, Scan):
+            if value.name in graph.parameter and not node.op.bodies:
                 readers.setdefault(value.name, []).append(node)
         if isinstance(node.op, LayerOp):
             calls.setdefault(slot_of(node), []).append((node, in_loop))
@@ -87,8 +83,8 @@ def walk_nodes(graph: Graph, *, in_loop: bool = False) -> Iterator[tuple[Node, b
     """Every node, those in bodies of loops too; whether it stands in one."""
     for node in graph.nodes:
         yield node, in_loop
-        if isinstance(node.op, Scan):
-            yield from walk_nodes(node.op.body, in_loop=True)
+        for body in node.op.bodies:
+            yield from walk_nodes(body, in_loop=True)
 
 
 def _describe(
@@ -125,8 +121,8 @@ def _find_obstacle(graph: Graph, nodes: tuple[Node, ...], readers: dict[str, lis
 
 
 def _find_shape_obstacle(node: Node) -> str:
-    match node.op:
-        case Conv(groups=groups) | ConvTranspose(groups=groups) if groups > 1:
-            channels = node.output.type.shape[1].known
-            return "it is depthwise" if groups == channels else "its channels are in groups"
-    return ""
+    op = node.op
+    assert isinstance(op, LayerOp), "only layers with a weight matrix are asked for"
+    if op.groups == 1:
+        return ""
+    return "it is depthwise" if op.groups == op.channels else "its channels are in groups"

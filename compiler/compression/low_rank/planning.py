@@ -80,6 +80,7 @@ def find_factorings(
             return [
                 _CONVOLUTIONS[form](layer.op, seen) for form in forms if every or form == method
             ]
+    return []
 
 
 _Way = type[ChannelFactoring] | type[SpatialFactoring] | type[TuckerFactoring]

@@ -9,10 +9,7 @@ from itertools import chain
 from compiler.compression.selecting import layer_path
 from compiler.ir.coupling import Coupling, Port
 from compiler.ir.graph import Graph, Node, Op, Value
-from compiler.ops.packed import DynamicDense, PackedDense
-from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import Scan
-from compiler.ops.stored import Codebook, Stored
 
 Place = tuple[str, str, int]
 """An axis of a value: the loop that holds the value (empty outside of any), its name, the axis."""
@@ -153,14 +150,9 @@ def _apply(
 TOO_LATE = "it is quantized already: `prune` goes before `quantize`"
 
 
-def is_quantized(op: Op) -> bool:
-    """Whether `quantize` left an op: its scales and codes are those of a weight as it is."""
-    return isinstance(op, FakeQuantize | Stored | Codebook | DynamicDense | PackedDense)
-
-
 def _explain_whole(op: Op) -> str:
     """Why an op keeps an axis as it is."""
-    return TOO_LATE if is_quantized(op) else f"`{op.name}` needs all of it"
+    return TOO_LATE if op.quantized else f"`{op.name}` needs all of it"
 
 
 def _list_ports(rule: Coupling) -> Iterator[Port]:

@@ -7,16 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from compiler.compression.base import World
-from compiler.compression.pruning.axes import TOO_LATE, is_quantized
+from compiler.compression.pruning.axes import TOO_LATE
 from compiler.compression.pruning.groups import Channels
 from compiler.compression.selecting import KEPT_OUT, layer_path
 from compiler.compression.world import LayerNote
 from compiler.ir.evaluate import Array
 from compiler.ir.graph import Graph, Node
 from compiler.ir.weighted_net import WeightedNet
-from compiler.ops.convolution import Conv, ConvTranspose
-from compiler.ops.linear import Dense, Embedding
-from compiler.ops.scan import Scan
+from compiler.ops.layers import Layer
 from compiler.report.source import Span
 
 
@@ -60,22 +58,21 @@ def explain_group(path: str, channels: Channels, allows: Callable[[str], bool]) 
 
 def _list_layers(graph: Graph) -> list[Node]:
     """The nodes whose weights make channels, one for each path."""
-    layers = [n for n in _walk(graph) if isinstance(n.op, Dense | Conv | ConvTranspose | Embedding)]
+    layers = [node for node in _walk(graph) if isinstance(node.op, Layer)]
     return list({layer_path(node): node for node in reversed(layers)}.values())[::-1]
 
 
 def _walk(graph: Graph) -> Iterator[Node]:
     """The nodes, those inside loops too."""
     for node in graph.nodes:
-        if isinstance(node.op, Scan):
-            yield from _walk(node.op.body)
+        for body in node.op.bodies:
+            yield from _walk(body)
         yield node
 
 
 def _count_outputs(node: Node) -> int:
-    op = node.op
-    assert isinstance(op, Dense | Conv | ConvTranspose | Embedding), "only layers are counted"
-    return op.size if isinstance(op, Embedding) else op.out
+    assert isinstance(node.op, Layer), "only layers are counted"
+    return node.op.channels
 
 
 def _span(node: Node) -> Span | None:
@@ -102,7 +99,7 @@ def note_weights(
 
 def find_quantized(graph: Graph) -> dict[str, str]:
     """The layers that `quantize` has been at, by path, with what that means for pruning."""
-    made = {v.name for node in graph.nodes if is_quantized(node.op) for v in node.outputs}
+    made = {v.name for node in graph.nodes if node.op.quantized for v in node.outputs}
     return {
         layer_path(node): TOO_LATE
         for node in graph.nodes

@@ -11,7 +11,7 @@ from compiler.compression.pruning.groups import Channels
 from compiler.ir.evaluate import Array
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
-from compiler.ops.convolution import Conv, ConvTranspose
+from compiler.ops.layers import LinearLayer
 
 
 def find_weights(graph: Graph, channels: Channels) -> dict[str, int]:
@@ -35,15 +35,17 @@ def _list_grouped(graph: Graph) -> Iterator[tuple[str, int, int]]:
     """The weights of convolutions in groups, by path; the axis of their inputs, and how many inputs
     a group has."""
     for node, _ in walk_nodes(graph):
-        weight = node.inputs[1] if isinstance(node.op, Conv | ConvTranspose) else None
-        if weight is None or weight.name not in graph.parameter:
+        op = node.op
+        if not isinstance(op, LinearLayer) or op.groups == 1:
             continue
-        sizes = weight.type.known_shape
-        match node.op:
-            case Conv(groups=groups) if groups > 1 and sizes is not None:
-                yield weight.name, 1, sizes[1]
-            case ConvTranspose(groups=groups) if groups > 1 and sizes is not None:
-                yield weight.name, 0, sizes[0] // groups
+        weight = node.inputs[1]
+        sizes = weight.type.known_shape if weight is not None else None
+        if weight is None or sizes is None or weight.name not in graph.parameter:
+            continue
+        if op.made_axis == 0:
+            yield weight.name, 1, sizes[1]
+        else:
+            yield weight.name, 0, sizes[0] // op.groups
 
 
 def drop_least(figures: Mapping[str, Array], share: float, *, globally: bool) -> dict[str, Array]:

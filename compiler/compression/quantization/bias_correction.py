@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.compression.quantization.placement import Layer
-from compiler.ops.convolution import Conv
 
 Array = NDArray[Any]
 
@@ -29,9 +28,8 @@ def find_shift(layer: Layer, weight: Array, rounded: Array, means: Array) -> Arr
         means: of the layer's input, for each channel `[c]`; zeros that pad the border are left
             out of the mean, so a convolution is corrected as if it had none.
     """
-    op = layer.node.op
     error = (weight.astype(np.float64) - rounded).reshape(*weight.shape[:2], -1).sum(axis=2)
-    groups = op.groups if isinstance(op, Conv) else 1
+    groups = layer.op.groups
     inputs = means.reshape(groups, -1)
     outputs = error.reshape(groups, -1, error.shape[1])
     shift: Array = np.einsum("goc,gc->go", outputs, inputs).reshape(-1)

@@ -121,7 +121,7 @@ def calibrate(
 ) -> Calibrated:
     """Watches a folded net on calibration rows, once for all placements."""
     values = {name for placement in placements for name in placement.rounded}
-    channels = {layer.source.name: layer.channel_axis for layer in layers}
+    channels = {layer.source.name: layer.op.channel_axis for layer in layers}
     scales = {
         layer.weight: scale_channels(
             net.weights[layer.weight],

@@ -139,9 +139,7 @@ class Dynamic(Scheme):
             figures = (("bits", 8.0), ("sqnr", sqnr))
             done = "integers, input rounded at each call"
             world.note(LayerNote(STEP, layer.path, done, "", figures, layer.span))
-            dense = layer.node.op
             op = DynamicDense(len(matrix), bias=layer.bias is not None)
-            assert dense.name == "dense", "dense layers are replaced"
             return Replacement(op, {"codes": (DType.I8, codes), "scale": (DType.F32, scale)})
 
         return replace_dense(net, layers, make)

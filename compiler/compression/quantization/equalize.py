@@ -18,10 +18,6 @@ from numpy.typing import NDArray
 from compiler.compression.quantization.placement import Layer
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
-from compiler.ops.activation import Relu
-from compiler.ops.convolution import Conv
-from compiler.ops.pooling import AvgPool, MaxPool
-from compiler.ops.regularization import Dropout
 
 Array = NDArray[Any]
 Pair = tuple[Layer, Layer]
@@ -69,7 +65,7 @@ def _find_pairs(graph: Graph, layers: Collection[Layer]) -> Iterator[Pair]:
                 break
             # Not ReLU6: relu6(x / s) s is a clip at 6 s, another one for each channel. Nagel et al.
             # put ReLU there, which is another function and wants training afterwards.
-            if not isinstance(users[0].op, Relu | MaxPool | AvgPool | Dropout):
+            if not users[0].op.scales_with_operand:
                 break
             value = users[0].output
 
@@ -77,10 +73,9 @@ def _find_pairs(graph: Graph, layers: Collection[Layer]) -> Iterator[Pair]:
 def _fits(graph: Graph, first: Layer, second: Layer) -> bool:
     """Whether output channels of one are input channels of the other, one by one, and no other
     layer shares the weights."""
-    if isinstance(first.node.op, Conv) != isinstance(second.node.op, Conv):
+    if first.op.channel_axis != second.op.channel_axis:
         return False
-    op = second.node.op
-    plain = not isinstance(op, Conv) or op.groups == 1 or second.is_depthwise
+    plain = second.op.groups == 1 or second.is_depthwise
     paths = [p for p in (first.weight, first.bias, second.weight) if p is not None]
     return plain and all(len(graph.users[path]) == 1 for path in paths)
 

@@ -22,7 +22,7 @@ from compiler.compression.quantization.storing import (
 )
 from compiler.compression.selecting import is_selected, layer_path
 from compiler.compression.world import LayerNote
-from compiler.ir.graph import Graph, Node
+from compiler.ir.graph import Graph, Node, Op
 from compiler.ir.verify import verify_graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import path_matches
@@ -37,31 +37,6 @@ from compiler.types.tensor import DType
 
 Array = NDArray[Any]
 Compute = Literal["auto", "always", "never"]
-
-KEPT = frozenset(
-    {
-        *("layer_norm", "rms_norm", "group_norm", "instance_norm", "batch_norm"),
-        *("l2_normalize", "norm", "normalize", "standardize"),
-        *("softmax", "log_softmax", "logsumexp", "log_sigmoid"),
-        *("sum", "mean", "var", "std", "prod", "cumsum", "cumprod"),
-        *("exp", "expm1", "log", "log1p", "pow", "reciprocal", "rsqrt"),
-        *("cross_entropy", "nll", "bce", "bce_with_logits", "kl", "mse", "l1", "huber"),
-        *("smooth_l1", "cast", "scan", "fake_quantize", "stored", "codebook"),
-        *("dynamic_dense", "packed_dense", "resize"),
-    }
-)
-"""Ops that stay in f32: sums of many terms, and functions whose results leave the range of f16
-(the list of PyTorch's autocast, https://docs.pytorch.org/docs/stable/amp.html)."""
-
-
-BFLOAT_OPS = frozenset(
-    {
-        *("dense", "matmul", "add", "sub", "mul", "div", "relu", "gelu", "tanh", "sigmoid"),
-        *("reshape", "flatten", "transpose", "permute", "squeeze", "unsqueeze", "expand"),
-        *("concat", "split", "chunk", "index", "dropout", "embedding", "constant"),
-    }
-)
-"""Ops that ONNX has in bf16 before opset 22 and ONNX Runtime computes in it on CUDA."""
 
 
 class HalfScheme(Scheme):
@@ -185,7 +160,7 @@ class HalfScheme(Scheme):
             path = layer_path(node)
             inner = is_selected(path, only, kept)
             frames = any(path_matches(node.scope.path, pattern) for pattern in kept)
-            able = self.has_kernel(node.op.name) and not _pools_volume(node)
+            able = self.has_kernel(node.op) and not _is_too_long(node)
             return inner and not frames and able
 
         rewriter = HalfRewriter(net.graph, self.dtype, net.weights, computes)
@@ -206,9 +181,9 @@ class HalfScheme(Scheme):
                 world.note(LayerNote(self.step, layer_path(node), done, reason, span=span))
         return WeightedNet(graph, weights)
 
-    def has_kernel(self, op: str) -> bool:
+    def has_kernel(self, op: Op) -> bool:
         """Whether an op computes in the dtype."""
-        return op not in KEPT and (self.dtype is DType.F16 or op in BFLOAT_OPS)
+        return not (op.keeps_f32 or op.quantized) and (self.dtype is DType.F16 or op.onnx_bfloat)
 
     def fits(self, array: Array) -> bool:
         """Whether a weight's numbers are in the range of the dtype."""
@@ -221,11 +196,10 @@ class HalfScheme(Scheme):
         return round_to_bfloat(array)
 
 
-def _pools_volume(node: Node) -> bool:
-    """Whether a node takes means over three axes of space, for which PyTorch has no f16 kernel on
-    the CPU, where every net is verified."""
-    source = node.inputs[0] if node.inputs else None
-    return node.op.name == "avg_pool" and source is not None and source.type.rank == 5
+def _is_too_long(node: Node) -> bool:
+    """Whether the operand of a node has too many axes for PyTorch's kernel."""
+    source, most = node.inputs[0] if node.inputs else None, node.op.half_rank
+    return most is not None and source is not None and source.type.rank > most
 
 
 def round_to_bfloat(array: Array) -> Array:

@@ -14,7 +14,6 @@ from compiler.compression.quantization.ranges import Scaling
 from compiler.ir.frame import Frame, Site
 from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.weighted_net import WeightedNet
-from compiler.ops.activation import Relu, Relu6
 from compiler.ops.quantization import FakeQuantize, Form
 from compiler.passes.rewrite import Rewriter
 from compiler.types.tensor import DType, TensorType
@@ -132,7 +131,7 @@ class _Inserter:
         base = value.name
         if maker is not None:
             source = maker.inputs[0]
-            if isinstance(maker.op, Relu | Relu6) and source is not None:
+            if maker.op.clips and source is not None:
                 before = self.graph.producers.get(source.name)
                 maker = before if before is not None and before.scope is like.scope else maker
             base = (maker.origin.name or maker.op.name).replace(".", "_")

@@ -8,23 +8,10 @@ from typing import final
 
 from compiler.compression.selecting import layer_path
 from compiler.ir.graph import Graph, Node, Value
-from compiler.ops.activation import LeakyRelu, Relu, Relu6, Sigmoid
-from compiler.ops.arithmetic import Add, Mul
 from compiler.ops.convolution import Conv
-from compiler.ops.global_pooling import GlobalAvgPool
-from compiler.ops.joining import Concat
-from compiler.ops.linear import Dense
-from compiler.ops.pooling import AvgPool, MaxPool
-from compiler.ops.regularization import Dropout
-from compiler.ops.reshaping import Flatten, Reshape
-from compiler.ops.shaping import Permute, Squeeze, Transpose, Unsqueeze
+from compiler.ops.layers import LinearLayer
 from compiler.records import dataclass
 from compiler.types.tensor import DType
-
-Absorbed = Relu | Relu6
-"""Activations that clipping at the lowest (and highest) level does already."""
-Moving = MaxPool | Flatten | Reshape | Transpose | Permute | Squeeze | Unsqueeze
-"""Ops that only choose and move numbers: the result has the levels of the input."""
 
 
 @final
@@ -34,6 +21,7 @@ class Layer:
     (a dropout before it is nothing then), and the parameters' paths."""
 
     node: Node
+    op: LinearLayer
     source: Value
     weight: str
     bias: str | None
@@ -49,15 +37,10 @@ class Layer:
         return layer_path(self.node)
 
     @property
-    def channel_axis(self) -> int:
-        """The axis of its input that its weight sums over."""
-        return 1 if isinstance(self.node.op, Conv) else -1
-
-    @property
     def is_depthwise(self) -> bool:
         """Whether each channel has a filter of its own."""
-        op = self.node.op
-        return isinstance(op, Conv) and op.groups > 1 and op.groups == self.source.type.shape[1]
+        groups = self.op.groups
+        return groups > 1 and groups == self.source.type.shape[self.op.channel_axis]
 
 
 @final
@@ -89,10 +72,11 @@ def find_layers(graph: Graph) -> tuple[tuple[Layer, ...], tuple[tuple[Node, str]
         reason = _find_obstacle(graph, node)
         if reason:
             obstacles.append((node, reason))
-        elif isinstance(node.op, Conv | Dense):
+        else:
+            assert isinstance(node.op, LinearLayer), "a layer sums channels times a weight"
             names = [v.name for v in node.inputs[1:] if v is not None]
             bias = names[1] if len(names) > 1 else None
-            layers.append(Layer(node, _find_source(graph, node), names[0], bias))
+            layers.append(Layer(node, node.op, _find_source(graph, node), names[0], bias))
     return tuple(layers), tuple(obstacles)
 
 
@@ -101,14 +85,14 @@ def _find_source(graph: Graph, node: Node) -> Value:
     it scales numbers up."""
     value = node.inputs[0]
     assert value is not None, "a layer has an input"
-    while (maker := graph.producers.get(value.name)) and isinstance(maker.op, Dropout):
-        assert maker.inputs[0] is not None, "a dropout has an input"
+    while (maker := graph.producers.get(value.name)) and maker.op.noisy:
+        assert maker.inputs[0] is not None, "noise has an operand"
         value = maker.inputs[0]
     return value
 
 
 def _find_obstacle(graph: Graph, node: Node) -> str:
-    if not isinstance(node.op, Conv | Dense):
+    if node.op.in_integers != "layer":
         return f"ONNX Runtime has no integer kernel for `{node.op.name}`"
     source, *weights = node.inputs
     if source is None or source.type.dtype is not DType.F32:
@@ -118,7 +102,7 @@ def _find_obstacle(graph: Graph, node: Node) -> str:
             return "its weight is computed"
     weight = weights[0]
     assert weight is not None, "weights are never left out"
-    if any(not isinstance(user.op, Conv | Dense) for user in graph.users[weight.name]):
+    if any(user.op.in_integers != "layer" for user in graph.users[weight.name]):
         return "another layer reads its weight as it is"
     return ""
 
@@ -134,11 +118,11 @@ def place(graph: Graph, layers: Collection[Layer], label: str, *, joins: bool) -
     chosen = {layer.name for layer in layers}
     for layer in layers:
         groups.add(layer.source.name)
-        if isinstance(layer.node.op, Conv):
+        if isinstance(layer.op, Conv):
             groups.add(find_end(graph, layer.node).name)
     for node in reversed(graph.nodes):  # from the layers back to what is only moved to them
         source = node.inputs[0] if node.inputs else None
-        moved = isinstance(node.op, Moving) and node.outputs[0].name in groups
+        moved = node.op.in_integers == "moves" and node.outputs[0].name in groups
         if moved and source is not None and _is_moved(graph, source, groups):
             groups.add(source.name)
     for node in graph.nodes:
@@ -148,18 +132,18 @@ def place(graph: Graph, layers: Collection[Layer], label: str, *, joins: bool) -
         if not all(v.name in groups for v in inputs) or inputs[0].type.dtype is not DType.F32:
             continue
         result = node.outputs[0].name
-        match node.op:
-            case op if isinstance(op, Moving):
-                if isinstance(op, MaxPool) or result in groups:
+        match node.op.in_integers:
+            case "moves":
+                if not node.op.moves or result in groups:  # a maximum is work, a move is none
                     groups.tie(inputs[0].name, result)
-            case Concat() if joins:
+            case "joins" if joins:
                 groups.add(result)
                 # One scale spares a requantization. But the zero point of a scale that also
                 # serves negative numbers would not absorb the ReLU of those that have none.
                 if len({_is_clipped(graph, value) for value in inputs}) == 1:
                     for value in inputs:
                         groups.tie(result, value.name)
-            case Add() | Mul() | AvgPool() | GlobalAvgPool() | LeakyRelu() | Sigmoid() if joins:
+            case "computes" if joins:
                 groups.add(find_end(graph, node).name)
     return Placement(label, tuple(layers), groups.named())
 
@@ -169,13 +153,13 @@ def find_end(graph: Graph, node: Node) -> Value:
     value = node.output
     users = graph.users.get(value.name, ())
     alone = len(users) == 1 and all(o.value != value for o in graph.outputs)
-    return users[0].output if alone and isinstance(users[0].op, Absorbed) else value
+    return users[0].output if alone and users[0].op.clips else value
 
 
 def _is_moved(graph: Graph, value: Value, groups: _Groups) -> bool:
     """Whether a value only moves numbers that are rounded."""
     maker = graph.producers.get(value.name)
-    if value.name in groups or maker is None or not isinstance(maker.op, Moving):
+    if value.name in groups or maker is None or maker.op.in_integers != "moves":
         return value.name in groups
     source = maker.inputs[0]
     return source is not None and _is_moved(graph, source, groups)
@@ -184,10 +168,11 @@ def _is_moved(graph: Graph, value: Value, groups: _Groups) -> bool:
 def _is_clipped(graph: Graph, value: Value) -> bool:
     """Whether a value is never negative because an activation says so."""
     maker = graph.producers.get(value.name)
-    if maker is None or isinstance(maker.op, Relu | Relu6 | Sigmoid):
+    if maker is None or maker.op.limits[0] >= 0:
         return maker is not None
-    moved = isinstance(maker.op, Moving | AvgPool | GlobalAvgPool | Concat)
-    return moved and all(_is_clipped(graph, v) for v in maker.inputs if v is not None)
+    return maker.op.keeps_channels and all(
+        _is_clipped(graph, v) for v in maker.inputs if v is not None
+    )
 
 
 class _Groups:
@@ -224,7 +209,7 @@ def find_stem(graph: Graph, layers: Collection[Layer]) -> Iterator[Layer]:
     """Convolutions that read an input of the net."""
     inputs = {item.name for item in graph.inputs}
     for layer in layers:
-        if isinstance(layer.node.op, Conv) and layer.source.name in inputs:
+        if isinstance(layer.op, Conv) and layer.source.name in inputs:
             yield layer
 
 
@@ -238,7 +223,7 @@ def find_start(graph: Graph, layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """
     least: int | None = None
     for count, layer in enumerate(layers[:LONGEST_START], start=1):
-        if not isinstance(layer.node.op, Conv):
+        if not isinstance(layer.op, Conv):
             break
         end = find_end(graph, layer.node)
         size = end.type.size.evaluate(dict.fromkeys(end.type.size.symbols, SIDE))

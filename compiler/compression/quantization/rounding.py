@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Node
 from compiler.ir.weighted_net import WeightedNet
-from compiler.ops.convolution import Conv
-from compiler.ops.linear import Dense
-from compiler.ops.windows import array_sizes, pad_space, view_windows
+from compiler.ops.layers import LinearLayer
 
 Array = NDArray[Any]
 Rounding = Literal["nearest", "gptq"]
@@ -199,19 +197,20 @@ def collect_moments(
 ) -> dict[str, Array]:
     """Sums of the outer products of what dense layers and convolutions read, by the path of the
     weight; those of layers that share a weight are added up. Convolutions in groups have none."""
-    readers: dict[str, list[Node]] = {}
+    readers: dict[str, list[tuple[LinearLayer, Node]]] = {}
     for node in nodes:
         source = node.inputs[0]
-        plain = isinstance(node.op, Dense) or (isinstance(node.op, Conv) and node.op.groups == 1)
-        if source is not None and plain:
-            readers.setdefault(source.name, []).append(node)
+        if source is not None and isinstance(node.op, LinearLayer):
+            readers.setdefault(source.name, []).append((node.op, node))
     found: dict[str, Array] = {}
 
     def see(name: str, array: Array) -> None:
-        for node in readers.get(name, ()):
+        for op, node in readers.get(name, ()):
             weight = node.inputs[1]
             assert weight is not None, "a layer has a weight"
-            rows = _read_rows(node, array)
+            rows = op.list_rows(array)
+            if rows is None:
+                continue
             sums = rows.T @ rows
             found[weight.name] = found[weight.name] + sums if weight.name in found else sums
 
@@ -224,18 +223,3 @@ def collect_moments(
             see(item.name, np.asarray(batch[item.name]))
         evaluate(net.graph, net.weights, batch, watch=watch)
     return found
-
-
-def _read_rows(node: Node, x: Array) -> Array:
-    """What a layer multiplies with each row of its weight: `[rows, columns]`."""
-    if not isinstance(node.op, Conv):
-        return x.reshape(-1, x.shape[-1]).astype(np.float64)
-    op, weight = node.op, node.inputs[1]
-    assert weight is not None, "a convolution has a weight"
-    windows = op.windows(array_sizes(x))
-    view = view_windows(pad_space(x, windows), windows)
-    axes = x.ndim - 2
-    # [batch, channels, space…, kernel…] -> rows by place, columns by channel and kernel
-    order = (0, *range(2, 2 + axes), 1, *range(2 + axes, 2 + 2 * axes))
-    size = int(np.prod(weight.type.known_shape or ())) // op.out
-    return np.transpose(view, order).reshape(-1, size).astype(np.float64)

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Node
 from compiler.ir.weighted_net import WeightedNet
-from compiler.ops.group_normalization import RmsNorm
 from compiler.ops.linear import Dense
-from compiler.ops.normalization import LayerNorm
 
 Array = NDArray[Any]
 
@@ -85,11 +83,9 @@ def find_sites(graph: Graph) -> list[tuple[Node, tuple[Node, ...]]]:
 
 
 def _is_movable(graph: Graph, node: Node) -> bool:
-    match node.op:
-        case LayerNorm(affine=True, axes=1) | RmsNorm(affine=True):
-            values = [v for v in node.inputs[1:] if v is not None]
-            return all(v.name in graph.parameter and len(graph.users[v.name]) == 1 for v in values)
-    return False
+    values = [v for v in node.inputs[1:] if v is not None] if node.op.scales_last else []
+    alone = (v.name in graph.parameter and len(graph.users[v.name]) == 1 for v in values)
+    return node.op.scales_last and all(alone)
 
 
 def _reads_alone(graph: Graph, norm: Node, reader: Node, readers: Sequence[Node]) -> bool:

@@ -16,7 +16,7 @@ from compiler.compression.world import LayerNote
 from compiler.ir.frame import Site
 from compiler.ir.graph import Graph, Node, Op, Value
 from compiler.ir.weighted_net import WeightedNet
-from compiler.ops.convolution import ConvTranspose
+from compiler.ops.layers import LinearLayer
 from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import Scan
 from compiler.passes.base import Context
@@ -113,7 +113,9 @@ def _describe(node: Node, value: Value) -> Weight:
     layer = layer_path(node) if owned else value.name
     shape = value.type.known_shape or ()
     wide = [axis for axis, size in enumerate(shape) if size > 1]
-    axis = 1 if isinstance(node.op, ConvTranspose) else (wide[0] if wide else 0)
+    axis = wide[0] if wide else 0
+    if isinstance(node.op, LinearLayer) and node.op.made_axis:
+        axis = node.op.made_axis
     return Weight(value.name, layer, node, axis, node.origin.span)
 
 

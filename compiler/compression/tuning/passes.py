@@ -10,11 +10,10 @@ from typing import final
 from compiler.compression.base import COMPRESSION, CompressionPass, World
 from compiler.compression.tuning.masks import find_zero_masks
 from compiler.compression.tuning.scales import has_scales, let_scales_learn, stop_scales
+from compiler.compression.tuning.teaching import follow_shares
 from compiler.compression.world import LayerNote, Trainer, Tuning
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
-from compiler.ops.class_losses import CrossEntropy
-from compiler.ops.quantization import FakeQuantize
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.items import SettingsDisagree
@@ -143,9 +142,8 @@ class Distill(CompressionPass):
 
     def find_idle_setting(self, step: Graph, span: Span | None) -> Message | None:
         """A temperature where no scores are divided by it."""
-        if self.temperature is None or any(
-            isinstance(node.op, CrossEntropy) for node in step.nodes
-        ):
+        divided = any(follow_shares(node.op) is not None for node in step.nodes)
+        if self.temperature is None or divided:
             return None
         reason = "the objective has no cross-entropy, whose scores `temperature` would divide"
         return SettingsDisagree(span, self.name, reason, "leave `temperature` out")
@@ -189,8 +187,7 @@ def _train(step: str, net: WeightedNet, world: World, tuning: Tuning) -> Weighte
     figures = [("epochs", float(tuning.epochs))]
     figures += [(f"{name} before", value) for name, value in before.items()]
     figures += [(f"{name} after", value) for name, value in after.items()]
-    quantized = any(isinstance(node.op, FakeQuantize) for node in net.graph.nodes)
-    reason = "with the rounding of the quantized net" if quantized else ""
+    reason = "with the rounding of the quantized net" if has_scales(net.graph) else ""
     done = f"trained for {count_of(tuning.epochs, 'epoch')}"
     if tuning.masks:
         done += f", {len(tuning.masks)} weights with zeros that stay"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from compiler.compression.attach import attach, find_net
 from compiler.compression.copying import copy_graph
 from compiler.compression.tuning.following import follow_paths
+from compiler.compression.tuning.scales import has_scales
 from compiler.compression.tuning.teaching import add_teacher
 from compiler.compression.world import Tuning
 from compiler.ir.graph import Graph
@@ -68,7 +69,7 @@ def prepare_tuning(
     """
     teacher = tuning.teacher
     changed = _set_lengths(train, tuning)
-    if any(isinstance(node.op, FakeQuantize) for node in net.graph.nodes):
+    if has_scales(net.graph):
         changed = replace(changed, precision="f32")
     old = find_net(train, name)
     prefix = old.prefix if old.prefix or teacher is None else "student."

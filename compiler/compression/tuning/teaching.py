@@ -7,9 +7,9 @@ from dataclasses import replace
 from compiler.compression.attach import CallOfNet, find_calls
 from compiler.compression.copying import GraphCopy, prefixed_parameters
 from compiler.ir.frame import Frame, Site
-from compiler.ir.graph import Alias, Decision, Graph, Node, Parameter, Value
+from compiler.ir.graph import Alias, Decision, Graph, Node, Op, Parameter, Value
 from compiler.ops.arithmetic import Add, Div, Mul
-from compiler.ops.class_losses import CrossEntropy
+from compiler.ops.class_losses import ClassLoss
 from compiler.ops.creation import Constant
 from compiler.ops.losses import Mse
 from compiler.ops.softmax import Softmax
@@ -68,9 +68,10 @@ class _Teaching:
         ends = {id(call.nodes[-1]): call for call in self.calls}
         mixed = False
         for node in self.step.nodes:
-            if isinstance(node.op, CrossEntropy) and self._follows(node):
+            soft = follow_shares(node.op)
+            if soft is not None and self._follows(node):
                 mixed = True
-                self._mix(node, node.op)
+                self._mix(node, soft)
                 continue
             self.rewrite.keep(node)
             if id(node) in ends:
@@ -155,16 +156,15 @@ class _Teaching:
 
     # --- the objective --------------------------------------------------------------------
 
-    def _mix(self, node: Node, op: CrossEntropy) -> None:
-        """The cross-entropy with the target, mixed with that with the teacher's shares."""
+    def _mix(self, node: Node, distilling: ClassLoss) -> None:
+        """The loss with the target, mixed with that with the teacher's shares."""
         scores = node.inputs[0]
         assert scores is not None
         like = _plain(node)
         soft_scores = self._divide(self.rewrite.current(scores), like)
         (soft,) = self.rewrite.apply(
-            Softmax(op.axis), [self._divide(self._follow(scores), like)], like
+            Softmax(distilling.axis), [self._divide(self._follow(scores), like)], like
         )
-        distilling = CrossEntropy(weight=op.weight, reduction=op.reduction, axis=op.axis)
         (term,) = self.rewrite.apply(distilling, [soft_scores, soft], like)
         term = self._scale(term, self.alpha * self.temperature**2, like, "soft_loss")
         self._mix_with(node, term)
@@ -205,20 +205,26 @@ class _Teaching:
         """A value divided by the temperature."""
         if self.temperature == 1:
             return value
-        return self._with_number(Div(), value, self.temperature, like)
+        divisor = self._write_number(self.temperature, value, like)
+        return self.rewrite.apply(Div(), [value, divisor], like)[0]
 
     def _scale(self, value: Value, factor: float, like: Node, name: str = "") -> Value:
         """A value times a factor, under a name where one is wished."""
-        return value if factor == 1 else self._with_number(Mul(), value, factor, like, name)
-
-    def _with_number(
-        self, op: Div | Mul, value: Value, number: float, like: Node, name: str = ""
-    ) -> Value:
-        plain = int(number) if number == int(number) else round(number, 12)
-        (constant,) = self.rewrite.apply(Constant(plain, value.type.dtype), [], like)
-        inputs = [constant, value] if isinstance(op, Mul) else [value, constant]
+        if factor == 1:
+            return value
+        constant = self._write_number(factor, value, like)
         names = [self.rewrite.free_name(name)] if name else []
-        return self.rewrite.apply(op, inputs, like, names)[0]
+        return self.rewrite.apply(Mul(), [constant, value], like, names)[0]
+
+    def _write_number(self, number: float, beside: Value, like: Node) -> Value:
+        plain = int(number) if number == int(number) else round(number, 12)
+        return self.rewrite.apply(Constant(plain, beside.type.dtype), [], like)[0]
+
+
+def follow_shares(op: Op) -> ClassLoss | None:
+    """The loss of the same scores with a teacher's shares of the classes; None of every op that
+    is no such loss."""
+    return op.of_shares() if isinstance(op, ClassLoss) else None
 
 
 def _plain(node: Node) -> Node:

@@ -12,7 +12,7 @@ from compiler.elaborate.calls.loading import LOAD, call_load
 from compiler.elaborate.calls.nets import apply_net
 from compiler.elaborate.calls.primitives import apply_op
 from compiler.elaborate.calls.signatures import given_of, sign
-from compiler.elaborate.evaluate.extremes import EXTREMES, take_extreme
+from compiler.elaborate.evaluate.extremes import find_extreme, take_extreme
 from compiler.elaborate.evaluate.lengths import measure_list
 from compiler.elaborate.evaluate.literals import make_tensor, sum_tensors
 from compiler.elaborate.evaluate.pipes import callee_span
@@ -120,10 +120,11 @@ def _call_numbers(
         total = sum_tensors(body, positional[0], span, want.names)
         if total is not None:
             return total
-    if word in EXTREMES:
-        extreme = take_extreme(body, word, positional, span, want.names)
-        if extreme is not None:
-            return extreme
+    extreme = find_extreme(word)
+    if extreme is not None:
+        larger = take_extreme(body, extreme, positional, span, want.names)
+        if larger is not None:
+            return larger
     if shared and not takes_known(positional):
         return None
     return call_function(body, function, positional, span)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from compiler.elaborate.calls.primitives import apply_op
 from compiler.elaborate.scopes.context import Application, Body
@@ -17,16 +18,25 @@ from compiler.elaborate.values.values import (
     Tensor,
     Val,
 )
-from compiler.ops.choosing import Extreme, Maximum, Minimum
+from compiler.ops.choosing import Extreme
+from compiler.ops.registry import load_ops
 from compiler.report.messages.functions import AxisOrNumber
 from compiler.report.source import Span
 
-EXTREMES: dict[str, type[Extreme]] = {"max": Maximum, "min": Minimum}
-"""The op of two tensors that a function on numbers stands for beside a tensor."""
+
+@cache
+def find_extreme(word: str) -> type[Extreme] | None:
+    """The op of two tensors that a function on numbers stands for beside a tensor."""
+    found = (cls for cls in load_ops().classes() if issubclass(cls, Extreme))
+    return next((cls for cls in found if cls.function == word), None)
 
 
 def take_extreme(
-    body: Body, word: str, arguments: Sequence[Given], span: Span, names: tuple[str, ...]
+    body: Body,
+    op: type[Extreme],
+    arguments: Sequence[Given],
+    span: Span,
+    names: tuple[str, ...],
 ) -> Val | None:
     """`max(x, y)`, `min(1, x)` or `max([x, y, z])`: the larger or smaller, element by element;
     None where that is not what the call says. As in PyTorch, one tensor alone is reduced, and so
@@ -39,11 +49,11 @@ def take_extreme(
     if len(terms) < 2 or not tensors or len(tensors) + len(numbers) < len(terms):
         return None
     if len(arguments) == 2 and terms[0] is tensors[0] and _is_whole(terms[1].value):
-        body.report(AxisOrNumber(terms[1].span, word, EXTREMES[word].name, _spell(terms[1].value)))
+        body.report(AxisOrNumber(terms[1].span, op.function, op.name, _spell(terms[1].value)))
         return POISON
     total = terms[0]
     for index, term in enumerate(terms[1:], start=2):
-        layer = OpLayer(EXTREMES[word], {}, span, body.frame)
+        layer = OpLayer(op, {}, span, body.frame)
         wish = names if index == len(terms) else ()
         made = apply_op(body, layer, {"a": total, "b": term}, Application(span, names=wish))
         total = Given(made, span)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+
 from compiler.elaborate.calls.gathering import note_joined
 from compiler.elaborate.calls.primitives import apply_op, layer_for_tensor
 from compiler.elaborate.evaluate.conditions import decide
@@ -35,6 +38,7 @@ from compiler.elaborate.values.values import (
     Undecided,
     Val,
 )
+from compiler.ir.graph import Op
 from compiler.ir.hint import (
     HINT_FUNCTIONS,
     Hint,
@@ -47,7 +51,7 @@ from compiler.ir.hint import (
     mark_names,
     whole_hint,
 )
-from compiler.ops.registry import OPS
+from compiler.ops.registry import OPS, load_ops
 from compiler.report.diagnostics import Label
 from compiler.report.messages.functions import NotWhole, UnknownWhenCompiling
 from compiler.report.messages.nets import CopiesNegative
@@ -65,26 +69,6 @@ from compiler.text.tree.syntax import (
     Subscript,
     Unary,
 )
-
-TENSOR_OPS = {
-    "+": "add",
-    "-": "sub",
-    "*": "mul",
-    "/": "div",
-    "//": "floor_divide",
-    "%": "remainder",
-    "**": "pow",
-    "@": "matmul",
-    "==": "equal",
-    "!=": "not_equal",
-    "<": "less",
-    "<=": "less_equal",
-    ">": "greater",
-    ">=": "greater_equal",
-    "and": "logical_and",
-    "or": "logical_or",
-}
-"""The op that an operator stands for where a tensor is involved."""
 
 _COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 
@@ -256,12 +240,17 @@ def _apply_tensors(
         if not isinstance(value, Tensor | Known) or _is_text(value):
             _refuse(body, symbol, left, right, place)
             return POISON
-    cls = OPS.get(TENSOR_OPS[symbol])
-    assert cls is not None, f"no op for {symbol}"
+    cls = _operator_ops()[symbol]
     names = [operand.name for operand in cls.operands]
     given = {names[0]: Given(left, place.left), names[1]: Given(right, place.right)}
     layer = OpLayer(cls, {}, place.operator, body.frame)
     return apply_op(body, layer, given, Application(place.operator, names=want.names))
+
+
+@cache
+def _operator_ops() -> Mapping[str, type[Op]]:
+    """The op that each operator stands for where a tensor is involved."""
+    return {cls.operator: cls for cls in load_ops().classes() if cls.operator}
 
 
 def _is_text(value: Val) -> bool:

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 
 from compiler.compression.attach import find_calls, find_net
 from compiler.ir.graph import Graph, Node, Value
-from compiler.ops.choosing import Cast
 from compiler.ops.class_losses import ClassLoss
-from compiler.ops.gathering import OneHot
 from compiler.ops.softmax import AxisShares
 from compiler.program.train import Train
 from compiler.records import dataclass
@@ -77,7 +75,7 @@ def _find_codes(graph: Graph, value: Value) -> Value:
     while (maker := graph.producers.get(value.name)) is not None:
         moved = maker.op.moves and value.type.rank <= 1
         source = _only(maker)
-        if source is None or not (moved or isinstance(maker.op, Cast | OneHot)):
+        if source is None or not (moved or maker.op.converts or maker.op.encodes):
             break
         value = source
     return value

@@ -55,13 +55,6 @@ from compiler.text.tree.syntax import (
     Variant,
 )
 
-_APPLIED_BY: dict[str, tuple[str, ...]] = {
-    "cross_entropy": ("softmax", "log_softmax"),
-    "bce_with_logits": ("sigmoid",),
-}
-"""What a loss applies by itself."""
-
-
 LONG = 8
 """Kernels shorter than this are usual, and widths of layers hardly ever are."""
 
@@ -74,12 +67,11 @@ def check_call(body: Body, op: Op, operands: Sequence[Given | None], span: Span)
 
 def _check_loss_input(body: Body, op: Op, operands: Sequence[Given | None], span: Span) -> None:
     """Warns where a loss gets the result of the function that it applies itself."""
-    functions = _APPLIED_BY.get(op.name)
     first = operands[0] if operands else None
-    if functions is None or first is None or not isinstance(first.value, Tensor):
+    if not op.applies or first is None or not isinstance(first.value, Tensor):
         return
     maker = first.value.home.makers.get(first.value.value.name, "")
-    if maker in functions:
+    if maker in op.applies:
         body.report(SoftmaxBeforeLoss(span, op.name, maker, first.value.made))
 
 

@@ -1,0 +1,125 @@
+"""What other rooms must know of an op: traits that its class declares. None of them keeps a list of
+ops, so that a new one is known to each analysis by what it says here; a default says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from compiler.ir.operands import UNLIMITED, Limits
+from compiler.vocabulary.signature import Described, Direction
+
+InIntegers = Literal["layer", "moves", "joins", "computes"]
+"""How ONNX Runtime runs an op on the integers that numbers were rounded to: a `layer` multiplies
+them with those of its weight; one that `moves` them keeps their scale, and the maximum of several
+is one of them; one that `joins` operands keeps the scale that they share; one that `computes` has a
+result with a scale of its own."""
+
+
+class Traits(Described):
+    """The attributes of ops that passes, lints and backends read off the class."""
+
+    scalar: ClassVar[bool] = False
+    """Whether it also acts on compile-time numbers (`sqrt(64)`), through `evaluate`."""
+    operator: ClassVar[str] = ""
+    """The operator that stands for it where a tensor is involved: `+`."""
+    variable: ClassVar[str] = ""
+    """What a variable with its result is called where nothing else says it."""
+
+    # --- while training, and in evaluation ----------------------------------------------------
+
+    random: ClassVar[bool] = False
+    """Whether two applications to the same inputs may differ."""
+    noisy: ClassVar[bool] = False
+    """Whether it draws random numbers while training; in evaluation its result is its operand."""
+    over_batch: ClassVar[bool] = False
+    """Whether it takes statistics of each channel over a batch while training."""
+    better: ClassVar[Direction | None] = None
+    """Which value is better, of a loss; None of everything else."""
+    applies: ClassVar[tuple[str, ...]] = ()
+    """Functions of which it takes one itself, to its first operand: scores become shares."""
+
+    # --- entries ------------------------------------------------------------------------------
+
+    broadcasts: ClassVar[bool] = False
+    """Whether it acts element by element on operands that are broadcast to one shape."""
+    moves: ClassVar[bool] = False
+    """Whether every entry of its results is an entry of an operand, in another place."""
+    converts: ClassVar[bool] = False
+    """Whether every entry of its result is that of its operand, in another dtype."""
+    encodes: ClassVar[bool] = False
+    """Whether its result says in another form which class each entry of its operand names."""
+    matches: ClassVar[bool] = False
+    """Whether it only asks which entries are equal, so that they may be names of categories."""
+    selects: ClassVar[bool] = False
+    """Whether a condition says from which operand its result has each entry."""
+    keeps_channels: ClassVar[bool] = False
+    """Whether each entry of its results is a copy, a maximum, a mean or a sum of entries of the
+    same channel: channels of zeros stay so, and numbers that are not negative stay so."""
+    zeroed_by: ClassVar[tuple[int, ...]] = ()
+    """Operands of which a channel of zeros makes that of its result zeros, whatever the others
+    hold."""
+    signs: ClassVar[tuple[int, ...]] = ()
+    """The signs with which it adds its operands up: `(1, -1)` of a difference."""
+    fills: ClassVar[bool] = False
+    """Whether it makes a tensor whose entries are all one number: no work worth sharing."""
+    reads_sizes: ClassVar[bool] = False
+    """Whether its result follows from sizes, whatever the entries of its operands are."""
+    multiple: ClassVar[bool] = False
+    """Whether it returns a tuple of tensors however many there are (`split`, `unbind`)."""
+    foldable: ClassVar[bool] = True
+    """Whether its result may stand for it where its inputs are known; not where it says how a
+    weight is stored."""
+
+    # --- axes ---------------------------------------------------------------------------------
+
+    joins: ClassVar[bool] = False
+    """Whether it puts its operands beside each other along an axis of its result."""
+    multiplies_rows: ClassVar[bool] = False
+    """Whether it multiplies every row along the last axis of its first operand with one matrix."""
+    reshapes: ClassVar[bool] = False
+    """Whether it merges or splits axes, and keeps all entries in their order."""
+    cuts: ClassVar[bool] = False
+    """Whether its options say where an axis is cut: with some of their values it is whole."""
+    sizing: ClassVar[frozenset[str]] = frozenset()
+    """Fields that hold words or fractions which the sizes of its results follow."""
+    axis_by_axis: ClassVar[bool] = False
+    """Whether each axis of its result follows from the same axis of its first operand and from its
+    options, but for an axis of channels."""
+
+    # --- numbers ------------------------------------------------------------------------------
+
+    limits: ClassVar[Limits] = UNLIMITED
+    """What every entry of its results lies between, whatever its operands hold."""
+    weight_limits: ClassVar[Mapping[str, Limits]] = {}
+    """What entries of its weights lie between, by name, where they are not any numbers."""
+    clips: ClassVar[bool] = False
+    """Whether it only clips entries to `limits`."""
+    scales_with_operand: ClassVar[bool] = False
+    """Whether a channel of its operand times a positive number gives that of its result times the
+    number, so that scales of layers may be moved past it."""
+    centers: ClassVar[bool] = False
+    """Whether it looks at how far entries lie from their mean, so that it magnifies what rounding
+    does to large numbers that vary little."""
+    subtracts_first: ClassVar[bool] = False
+    """Whether it takes whole numbers as they are, and rounds to f32 only what is left of them."""
+    finds_nan: ClassVar[bool] = False
+    """Whether it tells NaN from numbers, so that a network is meant to be given some."""
+    masked_by: ClassVar[tuple[int, ...]] = ()
+    """Operands in which minus infinity closes an entry."""
+
+    # --- few bits -----------------------------------------------------------------------------
+
+    keeps_f32: ClassVar[bool] = False
+    """Whether it computes in f32 where a net computes in half precision: it sums many terms, or
+    its results leave the range of f16 (the list of PyTorch's autocast,
+    https://docs.pytorch.org/docs/stable/amp.html)."""
+    onnx_bfloat: ClassVar[bool] = False
+    """Whether ONNX has it in bf16 before opset 22 and ONNX Runtime computes it so on CUDA."""
+    half_rank: ClassVar[int | None] = None
+    """The largest rank of an operand for which PyTorch has a kernel in f16 on the CPU, where every
+    net is verified; None where that is any."""
+    in_integers: ClassVar[InIntegers | None] = None
+    """How it runs on integers; None where ONNX Runtime has no kernel, or none that pays."""
+    quantized: ClassVar[bool] = False
+    """Whether quantization passes write it: it says how numbers are rounded or stored."""
