@@ -35,8 +35,8 @@ from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import draw_weights
 from compiler.ops.normalization import BatchNorm
 from compiler.program.variant import Target
-from weft.building.forms import Form
 from weft.building.world import OnnxClock
+from weft.deployed.exporting import ExportSpec
 
 Array = NDArray[Any]
 
@@ -224,7 +224,7 @@ def compare_int8(
     name = net.graph.inputs[0].name
     sizes = tuple((s, IMAGE[-1]) for s in net.graph.symbols if s != "batch")
     target = Target(threads=THREADS, sizes=sizes)
-    clock = OnnxClock(net.graph, target, Form(21))
+    clock = OnnxClock(net.graph, target, ExportSpec(21))
     world = World(target=target, samples=Images(name, 2), clock=clock)
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)

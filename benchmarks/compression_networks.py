@@ -23,8 +23,8 @@ from compiler.ir.graph import Graph
 from compiler.program.program import Program
 from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Sink
+from weft.building.build import Build
 from weft.building.outcomes import Outcome
-from weft.building.stages import Build
 from weft.building.timing import draw_inputs
 
 MODELS = Path(__file__).resolve().parents[1] / "specs" / "models"

@@ -13,7 +13,7 @@ from backends.onnx_runtime.session import Device
 from benchmarks.compression import case, report
 from compiler.driver import check
 from compiler.report.diagnostics import CompileError, Sink
-from weft.building.stages import Build
+from weft.building.build import Build
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = (0, 1, 2)

@@ -19,7 +19,7 @@ from compiler.driver import check
 from compiler.program.program import Program
 from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Sink
-from weft.building.stages import Build
+from weft.building.build import Build
 from weft.building.timing import draw_inputs, open_on_target, time_undisturbed
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -159,22 +159,22 @@ ARROWS = {
         "compiler.data compiler.compression backends.pytorch.train"
     ),
     "weft.deployed": (
-        "compiler.system compiler.types compiler.report compiler.text compiler.ir "
+        "compiler.system compiler.types compiler.report compiler.text compiler.ir compiler.passes "
         "compiler.data compiler.program compiler.loading compiler.rows compiler.compression "
         "backends.pytorch backends.pytorch.run backends.onnx_graph backends.onnx_runtime "
         "backends.verification weft.results"
     ),
     "weft.building": (
         "compiler.system compiler.types compiler.report compiler.writing compiler.vocabulary "
-        "compiler.ir compiler.ops compiler.passes compiler.program compiler.loading "
-        "compiler.rows compiler.compression backends.pytorch backends.pytorch.train "
+        "compiler.ir compiler.ops compiler.program compiler.loading "
+        "compiler.compression backends.pytorch backends.pytorch.train "
         "backends.pytorch.run backends.onnx_graph backends.onnx_runtime backends.verification "
         "weft.results weft.deployed"
     ),
     "weft": (
         "compiler.report compiler.writing compiler.ir compiler.data compiler.program "
         "compiler.loading compiler.rows compiler.driver backends.pytorch "
-        "backends.pytorch.train backends.pytorch.run backends.onnx_graph "
+        "backends.pytorch.train backends.pytorch.run "
         "backends.onnx_runtime weft.results weft.deployed weft.building"
     ),
     "weft.cli": (

@@ -10,7 +10,7 @@ import pytest
 import weft
 from backends.onnx_runtime.session import Device
 from tests.table_train import write_table
-from weft.building.stages import Build
+from weft.building.build import Build
 
 
 @pytest.fixture(scope="module")

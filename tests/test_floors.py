@@ -28,8 +28,8 @@ from compiler.vocabulary.net_functions import Lora
 from tests.elaborating import LOOP, build
 from tests.pruning_nets import make_image_net, make_token_net
 from tests.pytorch_compare import draw_lively
-from weft.building.forms import make_form
 from weft.building.world import SyntheticSamples
+from weft.deployed.exporting import make_export_spec
 
 CHAINS: dict[str, tuple[CompressionPass, ...]] = {
     "nothing": (),
@@ -47,8 +47,8 @@ CHAINS: dict[str, tuple[CompressionPass, ...]] = {
 LABELS = ("a", "ü")
 
 
-def weigh(variant: Variant, deploy: Deploy | None, net: WeightedNet, path: Path) -> int:
-    make_form(variant, deploy, Source("spec.weft", "")).compile(net, path)
+def weigh(deploy: Deploy | None, net: WeightedNet, path: Path) -> int:
+    make_export_spec(deploy, Source("spec.weft", "")).write(net, path)
     return path.stat().st_size
 
 
@@ -70,7 +70,7 @@ def test_no_file_is_smaller_than_its_floor(
     for step in CHAINS[name]:
         net = step.run(net, world)
     floor = find_floor(variant, deploy)
-    size = weigh(variant, deploy, net, tmp_path / "net.onnx")
+    size = weigh(deploy, net, tmp_path / "net.onnx")
     assert 150 < floor.bytes <= size
 
 
@@ -93,7 +93,7 @@ model M() {
     made = passes[0].run(WeightedNet(graph, weights), World())
     variant = make_variant(graph, passes)
     floor = find_floor(variant)
-    size = weigh(variant, None, made, tmp_path / "net.onnx")
+    size = weigh(None, made, tmp_path / "net.onnx")
     assert floor.sparse
     assert floor.bytes <= size < floor.numbers * floor.bits / 8
 
@@ -124,7 +124,7 @@ def test_adapters_are_in_no_file(tmp_path: Path) -> None:
     variant = make_variant(graph, ())
     assert find_floor(variant).bytes == find_floor(make_variant(plain, ())).bytes
     merged = merge_adapters(graph, draw_lively(graph))
-    assert find_floor(variant).bytes <= weigh(variant, None, merged, tmp_path / "net.onnx")
+    assert find_floor(variant).bytes <= weigh(None, merged, tmp_path / "net.onnx")
 
 
 def test_layers_in_loops_are_counted_and_what_they_read_is_asked_for() -> None:

@@ -17,7 +17,8 @@ from compiler.report.diagnostics import CompileError, Sink
 from compiler.system.files import write_text
 from tests.table_train import write_table
 from weft.cli.main import app
-from weft.results.generated import GeneratedFiles, forget
+from weft.results.cache import forget
+from weft.results.generated import GeneratedFiles
 from weft.results.links import refuse_links
 from weft.results.lock import NAME, hold_folder
 
@@ -170,12 +171,12 @@ def test_a_file_is_written_through_no_link_whoever_asks(tmp_path: Path) -> None:
 def test_a_build_forgets_what_is_its_own(tmp_path: Path) -> None:
     for path in ("build.json", "code.json", "tiny/trials.jsonl", "notes/of mine.txt", "mine.txt"):
         write_text(tmp_path / ".weft" / path, SECRET)
-    forget(tmp_path / ".weft" / "build.json", ["tiny", "never built"])
+    forget(tmp_path, ["tiny", "never built"])
     left = {"code.json", "notes/of mine.txt", "mine.txt"}
     assert list_files(tmp_path / ".weft").keys() == left
     (tmp_path / ".weft" / "tiny").symlink_to("notes")
     with pytest.raises(OSError, match="symbolic link"):
-        forget(tmp_path / ".weft" / "build.json", ["tiny"])
+        forget(tmp_path, ["tiny"])
     assert list_files(tmp_path / ".weft").keys() >= left
 
 

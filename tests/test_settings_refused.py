@@ -17,7 +17,7 @@ from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Severity
 from compiler.report.messages.variants import variant_spec
 from tests.quantizing import check_net, make_net
-from weft.building.stages import find_crowded
+from weft.building.build import find_crowded
 from weft.cli.main import app
 
 

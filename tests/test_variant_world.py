@@ -37,7 +37,6 @@ from weft.building.figures import (
     measure_error,
     sample_score,
 )
-from weft.building.forms import Form
 from weft.building.front import draw_front
 from weft.building.layers import count_parameters
 from weft.building.timing import settle_sizes
@@ -51,6 +50,7 @@ from weft.building.world import (
     TrialMemory,
     open_net,
 )
+from weft.deployed.exporting import ExportSpec
 from weft.deployed.measuring import NetOfTrain, Score
 from weft.results.nets import read_net, write_net
 
@@ -139,14 +139,16 @@ def test_the_judge_scores_the_validation_rows() -> None:
 def test_the_clock_tells_a_large_net_from_a_small_one() -> None:
     small, large = net_of(8), net_of(4096)
     target = Target("cpu", 1, (("batch", 16),))
-    fast, slow = OnnxClock(small.graph, target, Form()).compare([small, large])
+    fast, slow = OnnxClock(small.graph, target, ExportSpec()).compare([small, large])
     assert 0 < fast < slow
 
 
 def test_the_scale_weighs_the_file(tmp_path: Path) -> None:
     net = net_of()
-    report = Form().compile(net, tmp_path / "net.onnx")
-    assert OnnxScale(Form()).weigh(net) == report.bytes == (tmp_path / "net.onnx").stat().st_size
+    report = ExportSpec().write(net, tmp_path / "net.onnx")
+    assert (
+        OnnxScale(ExportSpec()).weigh(net) == report.bytes == (tmp_path / "net.onnx").stat().st_size
+    )
 
 
 def test_trials_outlive_an_interruption(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ from backends.onnx_runtime.session import Device
 from backends.pytorch.run.running import Results, read_results
 from compiler.report.diagnostics import CompileError
 from tests.checking import check_text
-from weft.building import stages
-from weft.building.stages import Build
+from weft.building import train_stages
+from weft.building.build import Build
 
 TASKS = {
     "binary": ("breast_cancer", 30, "y = cast(stack([label]), f32)", 1),
@@ -109,7 +109,7 @@ def build(number: int, folder: Path) -> Sequence[str]:
     """The codes of what was found wrong with one training; none if all was verified."""
     program = check_text(write_spec(number), folder=str(folder))
     try:
-        with patch.object(stages, "run_training", run_here):
+        with patch.object(train_stages, "run_training", run_here):
             Build(program, folder / "out", Device.CPU, echo=lambda text: None).make()
     except CompileError as error:
         return [f"{m.code} {m.title()}: {m.label()}; {m.help()}" for m in error.messages]

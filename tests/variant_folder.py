@@ -8,7 +8,7 @@ from typing import Any
 
 from backends.onnx_runtime.session import Device
 from weft.api import load
-from weft.building.stages import Build
+from weft.building.build import Build
 
 TRAINED = """
 model Net(width: int = 32) {

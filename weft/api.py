@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from compiler.driver import FindWords, check_source
 from compiler.driver import check as check_file
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.loading import choose_weights, find_weights, read_all_weights
 from compiler.program.net import Net
 from compiler.program.program import Program
@@ -241,10 +242,11 @@ class Model:
         Raises:
             WeftError: ONNX cannot say what a layer means, or weights do not fit.
         """
-        from backends.onnx_graph.compile import compile_onnx
+        from weft.deployed.exporting import ExportSpec
 
         with _speaking_as_commands():
-            compile_onnx(self.graph, self.weights(weights), Path(path), opset=opset)
+            net = WeightedNet(self.graph, self.weights(weights))
+            ExportSpec(opset).write(net, Path(path))
         return Path(path)
 
     def __repr__(self) -> str:
@@ -436,7 +438,7 @@ class Spec:
             WeftError: a stage failed; what earlier stages made is kept.
         """
         from backends.onnx_runtime.session import Device
-        from weft.building.stages import Build
+        from weft.building.build import Build
 
         faults = [m for m in self.check() if m.severity is Severity.ERROR]
         if faults:

@@ -17,12 +17,12 @@ from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, did_you_mean
 from compiler.report.messages.evaluating import BuiltOtherwise, OtherFile, WhichDeployment
 from compiler.report.messages.files import NothingToDo, UnknownItem
+from weft.building.finished import find_other_passes
 from weft.building.report import format_metrics
-from weft.building.variants import find_other_passes
+from weft.deployed.exporting import hash_spec
 from weft.deployed.inspecting import OnnxFile, find_difference, inspect
 from weft.deployed.measuring import NetOfTrain, find_place, measure_deployed
 from weft.deployed.trained_data import BEST, read_fitted
-from weft.results.cache import hash_text
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def measure_given(
     place = _place_beside(places[0], path)
     measured = split or place.train.data.split.names[-1]
     figures = measure_deployed(place, session, measured)
-    spec_hash = hash_text(program.source.text)[:16]
+    spec_hash = hash_spec(program.source)
     # Files of other variants of the train fit as well: what is said is about this file.
     name = own[0].name if own else path.name
     data = place.train.data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
@@ -24,7 +24,7 @@ class OnnxOptions:
     """
 
     labels: tuple[str, ...] = ()
-    spec_hash: str = ""
+    spec_hash: str = field(default="", compare=False)
     dynamic: tuple[str, ...] | None = None
     fixed: tuple[tuple[str, int], ...] = ()
     span: Span | None = None

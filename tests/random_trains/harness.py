@@ -37,8 +37,8 @@ from compiler.rows.validation import validate_data
 from tests.random_trains.scores import Loss
 from tests.random_trains.slips import slip
 from tests.random_trains.specs import Spec, write_spec
-from weft.building import stages
-from weft.building.stages import Build
+from weft.building import train_stages
+from weft.building.build import Build
 
 Array = NDArray[Any]
 
@@ -166,7 +166,7 @@ def check_spec(folder: Path) -> tuple[Program | None, list[Message]]:
 def build(program: Program, out: Path) -> list[Message]:
     """What `weft build` says, with its trainings run in this process."""
     with (
-        patch.object(stages, "run_training", run_here),
+        patch.object(train_stages, "run_training", run_here),
         patch.object(tuning, "run_training", run_here),
         warnings.catch_warnings(),
     ):

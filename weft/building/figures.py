@@ -19,6 +19,7 @@ from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.quantization import FakeQuantize
 from compiler.program.variant import Target
 from weft.building.timing import count_threads, draw_inputs, open_on_target, time_undisturbed
+from weft.deployed.exporting import OnnxArtifact, list_onnx
 from weft.deployed.measuring import NetOfTrain, Score, choose_inputs, score_rows
 
 Array = NDArray[Any]
@@ -32,27 +33,35 @@ MOST_ROWS = 20_000
 
 
 @dataclass(frozen=True)
-class Contender:
-    """One net whose figures are taken: as a graph, and as a file."""
+class Candidate:
+    """A net whose figures are taken, and its file; `place` is that in a train, if it has one."""
 
     name: str
     net: WeightedNet
-    wrapped: Graph
-    path: Path
+    artifact: OnnxArtifact
     place: NetOfTrain | None
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return self.artifact.path
+
+    @property
+    def graph(self) -> Graph:
+        """What is in the file: the net and what is around it."""
+        return self.artifact.net.graph
 
 
 # --- counted ------------------------------------------------------------------------------------
 
 
-def count_figures(contender: Contender, sizes: Mapping[str, int]) -> dict[str, float]:
+def count_figures(candidate: Candidate, sizes: Mapping[str, int]) -> dict[str, float]:
     """`size`, `params`, `flops` and `memory`."""
-    graph = contender.wrapped
-    files = [contender.path, contender.path.with_name(contender.path.name + ".data")]
-    summary = summarize(graph)
-    flops = 2 * summary.multiply_adds.evaluate(sizes)
+    graph = candidate.graph
+    files = filter(Path.is_file, list_onnx(candidate.path))
+    flops = 2 * summarize(graph).multiply_adds.evaluate(sizes)
     return {
-        "size": float(sum(file.stat().st_size for file in files if file.is_file())),
+        "size": float(sum(file.stat().st_size for file in files)),
         "params": float(count_numbers(graph)),
         "flops": float(flops),
         "memory": float(count_memory(graph, sizes)),
@@ -112,14 +121,14 @@ def _count_bytes(graph: Graph, value: Value, sizes: Mapping[str, int]) -> int:
 # --- timed --------------------------------------------------------------------------------------
 
 
-def time_contenders(
-    contenders: Sequence[Contender], target: Target, *, rounds: int = 51
+def time_candidates(
+    candidates: Sequence[Candidate], target: Target, *, rounds: int = 51
 ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Seconds of every round by contender, all in turns, and the conditions."""
-    inputs = {c.name: draw_inputs(c.wrapped, target) for c in contenders}
+    """Seconds of every round by candidate, all in turns, and the conditions."""
+    inputs = {c.name: draw_inputs(c.graph, target) for c in candidates}
 
     def open_all() -> dict[str, Session]:
-        return {c.name: open_on_target(c.path, target) for c in contenders}
+        return {c.name: open_on_target(c.path, target) for c in candidates}
 
     found = time_undisturbed(open_all, inputs, rounds=rounds, patience=REPORTED)
     timings = found.timings
@@ -134,10 +143,10 @@ def time_contenders(
 # --- on rows ------------------------------------------------------------------------------------
 
 
-def measure_split(contender: Contender, session: Session, split: str) -> dict[str, Measured]:
+def measure_split(candidate: Candidate, session: Session, split: str) -> dict[str, Measured]:
     """The metrics of a split, and `loss`, as the file computes them; with their samples."""
-    assert contender.place is not None, "a net without a train has no splits"
-    scores = score_rows(contender.place, split, session.run_rows)
+    assert candidate.place is not None, "a net without a train has no splits"
+    scores = score_rows(candidate.place, split, session.run_rows)
     return {name: sample_score(score) for name, score in scores.items()}
 
 

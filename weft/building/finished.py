@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,40 +15,21 @@ from compiler.program.train import Train
 from compiler.program.variant import Variant
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.contracts import VariantNotBuilt
-from weft.building.artifacts import Workshop
-from weft.building.forms import make_form
-from weft.building.variants import VariantBuild
+from compiler.vocabulary.signature import write_call
+from weft.building.stage import BuildContext, Echo, fingerprint
+from weft.building.variants import VariantBuild, name_stage
 from weft.building.version import identify_weft
 from weft.deployed.compiling import Target
-from weft.results.cache import Cache, hash_array, hash_file, hash_text
+from weft.deployed.trained_data import find_data
+from weft.results.cache import Cache
 from weft.results.generated import GeneratedFiles
 
 
-def open_variant(
-    program: Program, variant: Variant, folder: Path, workshop: Workshop
-) -> VariantBuild:
-    """The passes of a variant in a build folder. The first deployment of a variant says what its
-    file is like: that is the one contracts speak of."""
-    train = program.trains.get(variant.train or "")
-    deploy = next((d for d in program.deploys if d.variant == variant.name), None)
-    return VariantBuild(
-        program,
-        variant,
-        deploy,
-        folder,
-        workshop.cache,
-        workshop.device,
-        workshop.echo,
-        hash_text(*hash_data(train, program)) if train is not None else "",
-        files=workshop.files,
-    )
-
-
-def hash_data(train: Train, program: Program) -> Iterator[str]:
-    """Hashes of the files that a train's data is read from, and of arrays that are in none."""
-    source, folder = train.data.source, program.source.folder
-    yield from (hash_file(path) for path in source.files(folder) if path.is_file())
-    yield from (hash_array(name, array) for name, array in source.held(folder).items())
+def open_context(folder: Path, device: Device, echo: Echo, warn: Echo) -> BuildContext:
+    """What stages of a build in a folder run in. `warn` is told what was kept of files that are
+    replaced."""
+    cache = Cache(folder, identify_weft())
+    return BuildContext(cache, device, echo, GeneratedFiles(folder, warn))
 
 
 def recall_variant(
@@ -60,9 +40,8 @@ def recall_variant(
     Raises:
         CompileError: no build has finished it, or it has changed since.
     """
-    files = GeneratedFiles(folder, _be_silent)
-    workshop = Workshop(Cache(folder, identify_weft()), Device.AUTO, _be_silent, files)
-    build = open_variant(program, variant, folder, workshop)
+    context = open_context(folder, Device.AUTO, _be_silent, _be_silent)
+    build = VariantBuild(program, variant, context)
     trained = folder / str(variant.train) / "best.safetensors"
     if variant.train is not None and not trained.is_file():
         raise CompileError([VariantNotBuilt(variant.span, variant.name, str(folder))])
@@ -83,8 +62,22 @@ def open_target(program: Program, folder: Path, target: Target) -> Target:
     net, build = recall_variant(program, target.variant, folder)
     if target.deploy is None:
         return replace(target, graph=net.graph, weights=net.weights)
-    wrapped = make_form(build.variant, target.deploy, program.source).wrap(net)
+    wrapped = build.make_spec(target.deploy).wrap(net)
     return replace(target, graph=wrapped.graph, weights=wrapped.weights)
+
+
+def find_other_passes(variant: Variant, folder: Path) -> Iterator[str]:
+    """How the passes of a variant differ from those that the build in a folder has run for it; as
+    far as that is recorded there."""
+    cache = Cache(folder, identify_weft())
+    if not any(name.startswith(f"variant {variant.name}: ") for name in cache.stages):
+        return
+    for number, step in enumerate(variant.steps, 1):
+        wanted = write_call(step.compression)
+        found = cache.get_facts(name_stage(variant, number)).get("pass")
+        if found != wanted:
+            was = f"was `{found}`" if found is not None else "was another one"
+            yield f"pass {number} {was} there and is `{wanted}` here"
 
 
 def find_trained(program: Program, folder: Path, target: Target) -> Path | None:
@@ -97,17 +90,16 @@ def find_trained(program: Program, folder: Path, target: Target) -> Path | None:
     cache = Cache(folder, identify_weft())
     stage = f"train {train.name}"
     key = cache.get_facts(stage).get("trained")
-    fresh = key == hash_trained(train, program) and not cache.find_changed(stage)
+    fresh = key == fingerprint_trained(train, program) and not cache.find_changed(stage)
     return path if fresh else None
 
 
-def hash_trained(train: Train, program: Program) -> str:
+def fingerprint_trained(train: Train, program: Program) -> str:
     """What tells whether a training that has ended is still one of this spec and its data."""
-    settings = json.dumps(read_settings(Facts(train)), sort_keys=True)
     loads = (load for part in train.nets for load in part.net.loads)
-    files = (program.source.folder / load.file for load in loads)
-    begun = map(hash_file, filter(Path.is_file, files))
-    return hash_text(settings, *begun, *hash_data(train, program))
+    folder = program.source.folder
+    files = [folder / load.file for load in loads]
+    return fingerprint(read_settings(Facts(train)), files, *find_data(train, folder))
 
 
 def _be_silent(text: str) -> None:

@@ -17,7 +17,7 @@ from compiler.ir.cost import is_weight, summarize
 from compiler.ir.evaluate import bind_sizes, evaluate
 from compiler.ir.graph import Graph, Node, Parameter
 from compiler.ir.weighted_net import WeightedNet
-from weft.building.figures import Contender
+from weft.building.figures import Candidate
 from weft.building.outcomes import LayerRow
 from weft.building.timing import count_threads, draw_inputs
 from weft.building.variants import VariantBuild
@@ -38,7 +38,7 @@ OTHER = "(other)"
 """The row of the kernels that no layer with weights accounts for; no path has brackets."""
 
 
-def describe_layers(build: VariantBuild, own: Contender, base: Contender) -> list[LayerRow]:
+def describe_layers(build: VariantBuild, own: Candidate, base: Candidate) -> list[LayerRow]:
     """A row for each layer of the net before any pass that has weights, and for each new one."""
     before, after = count_parameters(base.net.graph), count_parameters(own.net.graph)
     noise = measure_noise(build, own.net, base.net)
@@ -165,11 +165,11 @@ def _watch(net: WeightedNet, batch: Mapping[str, Array]) -> dict[str, Array]:
 # --- latency ------------------------------------------------------------------------------------
 
 
-def measure_shares(build: VariantBuild, own: Contender) -> dict[str, float]:
+def measure_shares(build: VariantBuild, own: Candidate) -> dict[str, float]:
     """The share of each layer in the time that ONNX Runtime spends in kernels on the CPU. What no
     layer with weights accounts for is the share of `OTHER`: the sum is 1."""
     target = build.target
-    inputs = draw_inputs(own.wrapped, target)
+    inputs = draw_inputs(own.graph, target)
     spent = profile_kernels(own.path, inputs, threads=count_threads(target))
     total = sum(spent.values())
     paths = sorted(count_parameters(own.net.graph), key=len, reverse=True)

@@ -1,10 +1,13 @@
-"""What a build makes and in which order: which trains, which variants, which deployments."""
+"""What a build makes and in which order: which trains, which variants, which deployments;
+and whether that fits into memory, which is asked before any work."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from backends.verification.cases import need_memory
 from compiler.compression.requirements import find_all
+from compiler.ir.memory import need_weights
 from compiler.program.deploy import Deploy
 from compiler.program.program import Program
 from compiler.program.train import Train
@@ -68,3 +71,19 @@ def order_variants(program: Program) -> list[Variant]:
         if variant.name in deployed or variant.span not in items:
             place(variant)
     return list(ordered.values())
+
+
+def refuse_large(plan: Plan) -> None:
+    """Refuses a build of nets that are too large to be trained, verified or measured here.
+
+    Raises:
+        CompileError: weights, or tensors at the sizes of `fix` and `target`, do not fit.
+    """
+    for train in plan.trains:
+        need_weights(train.step)
+    deployed = {deploy.variant for deploy in plan.deploys}
+    for variant in plan.variants:
+        need_memory(variant.graph, {}, verified=variant.name not in deployed)
+        need_memory(variant.graph, dict(variant.target.sizes), verified=False)
+    for deploy in plan.deploys:
+        need_memory(deploy.graph, dict(deploy.fixed), verified=deploy.verify)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from backends.onnx_runtime.session import open_session
@@ -21,18 +20,16 @@ from compiler.program.train import Train
 from compiler.program.variant import Target, Variant
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.deployments import FigureOfDroppedOutput
-from weft.building.artifacts import Artifact, Workshop
+from weft.building.artifacts import compile_artifact, verify_artifact
 from weft.building.figures import (
-    Contender,
+    Candidate,
     OutputError,
     count_figures,
     measure_error,
     measure_split,
     read_rows,
-    time_contenders,
+    time_candidates,
 )
-from weft.building.finished import open_variant
-from weft.building.forms import make_form
 from weft.building.goals import find_goals
 from weft.building.layers import describe_layers
 from weft.building.nearest import explain_failure
@@ -47,10 +44,11 @@ from weft.building.outcomes import (
     write_figures,
     write_layers,
 )
+from weft.building.stage import BuildContext, Facts, Stage
 from weft.building.timing import draw_inputs, settle_sizes
 from weft.building.variants import VariantBuild
+from weft.deployed.exporting import OnnxArtifact
 from weft.deployed.measuring import sample_inputs
-from weft.results.cache import hash_file, hash_text
 
 
 @dataclass
@@ -58,9 +56,8 @@ class VariantStages:
     """The variants of a build. `done` are those that were made so far, by name."""
 
     program: Program
-    folder: Path
-    workshop: Workshop
-    done: dict[str, tuple[Contender, Outcome]] = field(default_factory=dict)
+    context: BuildContext
+    done: dict[str, tuple[Candidate, Outcome]] = field(default_factory=dict)
 
     def run(self, variant: Variant) -> Outcome:
         """Makes, verifies and measures a variant, and judges its contract.
@@ -71,11 +68,11 @@ class VariantStages:
         """
         build = self.open(variant)
         net = build.run()
-        own = self.make_own(build, net)
-        others = tuple(self.write_others(build, net))
+        own, verified = self.make_own(build)
+        others = tuple(self.make_others(build))
         base = self.make_base(build)
-        contenders = [own, base, *self.find_others(variant, own, base)]
-        figures, conditions = self.measure(build, contenders)
+        candidates = [own, base, *self.find_others(variant, own, base)]
+        figures, conditions = self.measure(build, candidates)
         judgements = [
             judge(r, lambda f: self.look_up(f, variant, figures)) for r in variant.requires
         ]
@@ -87,7 +84,7 @@ class VariantStages:
             base.name,
             figures,
             conditions,
-            self.workshop.cache.get_facts(f"verify {own.name}"),
+            verified,
             tuple(build.journal),
             self.describe(build, own, base),
             judgements,
@@ -100,114 +97,95 @@ class VariantStages:
         self.done[variant.name] = (own, outcome)
         return outcome
 
-    def make_own(self, build: VariantBuild, net: WeightedNet) -> Contender:
-        """The variant's file, verified and read back; its other files and its code."""
-        own = self.make_contender(build, build.variant.name, net, self.choose_path(build))
-        artifact = self.write(build, own, own.name, hash_text(build.key, build.form.describe()))
-        self.workshop.verify(artifact, lambda: self.take_samples(build, own))
-        self.read_back(build.variant, own)
-        self.write_module(build, net)
-        return own
-
-    def make_base(self, build: VariantBuild) -> Contender:
-        """The file of the net before any pass, in the form of the variant's."""
-        name = build.variant.name
-        path = self.folder / name / "base.onnx"
-        base = self.make_contender(build, self.name_base(build.variant), build.base, path)
-        key = hash_text(build.base_key, build.form.describe())
-        self.write(build, base, f"{name} before compression", key)
-        return base
-
     def open(self, variant: Variant) -> VariantBuild:
         """The passes of a variant."""
-        build = open_variant(self.program, variant, self.folder, self.workshop)
+        build = VariantBuild(self.program, variant, self.context)
         build.find_goals = lambda: find_goals(build, self.done)
         return build
 
-    def choose_path(self, build: VariantBuild) -> Path:
-        """Where the file of a variant lies."""
-        name = build.deploy.name if build.deploy is not None else build.variant.name
-        return self.folder / f"{name}.onnx"
+    # --- files ------------------------------------------------------------------------------
 
-    def name_base(self, variant: Variant) -> str:
-        """What the net before any pass is called among the figures."""
-        return variant.train or variant.net
+    def make_own(self, build: VariantBuild) -> tuple[Candidate, Facts]:
+        """The variant's file, verified and read back, and what was compared; its code."""
+        file = build.deploy.name if build.deploy is not None else build.name
+        own = self.make_file(build, build.name, build.net, build.name, f"{file}.onnx")
+        verified = verify_artifact(self.context, own.artifact, lambda: take_samples(own))
+        self.read_back(build.variant, own)
+        self.write_module(build)
+        return own, verified
 
-    def make_contender(
-        self, build: VariantBuild, name: str, net: WeightedNet, path: Path
-    ) -> Contender:
-        """A net of this variant as something to be measured."""
-        place = build.place
-        if place is not None and build.form.preprocess is not None:
-            place = replace(place, preprocess=build.form.preprocess)
-        return Contender(name, net, build.form.wrap(net).graph, path, place)
+    def make_base(self, build: VariantBuild) -> Candidate:
+        """The file of the net before any pass, in the form of the variant's."""
+        name, variant = build.name, build.variant
+        stage = f"{name} before compression"
+        base = variant.train or variant.net
+        return self.make_file(build, base, build.base, stage, f"{name}/base.onnx")
 
-    def write(self, build: VariantBuild, contender: Contender, name: str, key: str) -> Artifact:
-        """Writes the file of a contender where it has changed; `name` is that of the stage."""
-        form = build.form
-        wrapped = form.wrap(contender.net)
-        artifact = Artifact(
-            name, wrapped.graph, wrapped.weights, contender.path, form.opset, form.options
-        )
-        if build.deploy is not None:
-            artifact = replace(artifact, verify=build.deploy.verify)
-        self.workshop.compile(artifact, key)
-        return artifact
+    def make_trained(self, variant: Variant, name: str) -> Candidate:
+        """The net of another train, as a file of its own."""
+        train = self.program.trains[name]
+        net, span = train.nets[0], train.span
+        alone = Variant(name, name, net.name, net.net.graph, prefix=net.prefix, span=span)
+        build, stage = self.open(alone), f"{name} beside {variant.name}"
+        return self.make_file(build, name, build.base, stage, f"{variant.name}/{name}.onnx")
 
-    def take_samples(self, build: VariantBuild, contender: Contender) -> Mapping[str, Any] | None:
-        """Some real rows; None for a net without data."""
-        if contender.place is None:
-            return None
-        fixed = dict(build.form.options.fixed)
-        return sample_inputs(contender.place, contender.wrapped, fixed)
+    def make_file(
+        self, build: VariantBuild, name: str, net: WeightedNet, stage: str, path: str
+    ) -> Candidate:
+        """The file of a net of this variant, which is called `name` among the figures."""
+        spec, place = build.spec, build.place
+        artifact = OnnxArtifact(stage, spec.wrap(net), build.folder / path, spec)
+        compile_artifact(self.context, artifact)
+        if place is not None and spec.preprocess is not None:
+            place = replace(place, preprocess=spec.preprocess)
+        return Candidate(name, net, artifact, place)
 
-    def write_others(self, build: VariantBuild, net: WeightedNet) -> Iterator[OtherFile]:
-        """Writes and verifies the files of further deployments of a variant."""
+    def make_others(self, build: VariantBuild) -> Iterator[OtherFile]:
+        """The files of further deployments of a variant, verified."""
         for deploy in self.program.deploys:
-            if deploy.variant != build.variant.name or deploy is build.deploy:
+            if deploy.variant != build.name or deploy is build.deploy:
                 continue
-            form = make_form(build.variant, deploy, self.program.source)
-            wrapped = form.wrap(net)
-            path = self.folder / f"{deploy.name}.onnx"
-            artifact = Artifact(
-                deploy.name, wrapped.graph, wrapped.weights, path, form.opset, form.options
-            )
-            artifact = replace(artifact, verify=deploy.verify)
-            self.workshop.compile(artifact, hash_text(build.key, form.describe()))
-            self.workshop.verify(artifact, lambda: None)
-            size = self.workshop.cache.get_facts(f"compile {deploy.name}")["bytes"]
-            verified = self.workshop.cache.get_facts(f"verify {deploy.name}")
+            spec = build.make_spec(deploy)
+            path = build.folder / f"{deploy.name}.onnx"
+            artifact = OnnxArtifact(deploy.name, spec.wrap(build.net), path, spec)
+            size = compile_artifact(self.context, artifact)["bytes"]
+            verified = verify_artifact(self.context, artifact)
             yield OtherFile(deploy.name, path, size, verified)
 
-    def write_module(self, build: VariantBuild, net: WeightedNet) -> None:
+    def write_module(self, build: VariantBuild) -> None:
         """Writes the PyTorch code of a variant's net, and its weights."""
-        stage, cache = f"code of {build.variant.name}", self.workshop.cache
-        if cache.is_fresh(stage, build.key):
-            return
-        folder = self.folder / build.variant.name
-        paths = [folder / "model.py", folder / "weights.safetensors"]
-        code = emit_module([net.graph], title=build.variant.name)
-        self.workshop.files.write(paths[0], code)
-        with self.workshop.files.replacing(paths[1]):
-            write_weights(paths[1], dict(net.weights), {})
-        cache.record(stage, build.key, paths)
+        net, files = build.net, self.context.files
+        folder = build.folder / build.name
+        code, weights = folder / "model.py", folder / "weights.safetensors"
 
-    def read_back(self, variant: Variant, own: Contender) -> None:
+        def write() -> Facts:
+            files.write(code, emit_module([net.graph], title=build.name))
+            with files.replacing(weights):
+                write_weights(weights, dict(net.weights), {})
+            return {}
+
+        name = f"code of {build.name}"
+        self.context.make(Stage(name, (net,), write, (code, weights), quiet=True))
+
+    def read_back(self, variant: Variant, own: Candidate) -> None:
         """Reads ONNX Runtime's optimized graph back.
 
         Raises:
             CompileError: a node that was planned in integers runs in floats.
         """
-        stage, cache = f"read back {variant.name}", self.workshop.cache
-        key = hash_file(own.path)
-        if variant.target.device != "cpu" or cache.is_fresh(stage, key):
+        if variant.target.device != "cpu":
             return
-        faults = check_integers(own.wrapped, own.path)
-        if faults:
-            raise CompileError(faults)
-        cache.record(stage, key, ())
 
-    def find_others(self, variant: Variant, own: Contender, base: Contender) -> Iterator[Contender]:
+        def read() -> Facts:
+            faults = check_integers(own.graph, own.path)
+            if faults:
+                raise CompileError(faults)
+            return {}
+
+        name = f"read back {variant.name}"
+        self.context.make(Stage(name, (own.path,), read, quiet=True))
+
+    def find_others(self, variant: Variant, own: Candidate, base: Candidate) -> Iterator[Candidate]:
         """The other variants and trains that the contract speaks of. They were made before."""
         owners = dict.fromkeys(f.owner for r in variant.requires for f in find_all(r))
         for owner in owners:
@@ -215,101 +193,91 @@ class VariantStages:
                 continue
             yield self.done[owner][0] if owner in self.done else self.make_trained(variant, owner)
 
-    def make_trained(self, variant: Variant, name: str) -> Contender:
-        """The net of another train, as a file of its own."""
-        train = self.program.trains[name]
-        trained = train.nets[0]
-        alone = Variant(
-            name, name, trained.name, trained.net.graph, prefix=trained.prefix, span=train.span
-        )
-        build = self.open(alone)
-        path = self.folder / variant.name / f"{name}.onnx"
-        contender = self.make_contender(build, name, build.base, path)
-        key = hash_text(build.key, build.form.describe())
-        self.write(build, contender, f"{name} beside {variant.name}", key)
-        return contender
-
     # --- figures ----------------------------------------------------------------------------
 
     def measure(
-        self, build: VariantBuild, contenders: Sequence[Contender]
+        self, build: VariantBuild, candidates: Sequence[Candidate]
     ) -> tuple[dict[str, Figures], Mapping[str, Any]]:
-        """The figures of all contenders, measured in turns; remembered."""
-        variant, cache = build.variant, self.workshop.cache
-        splits = find_splits(variant, build.train)
-        target = replace(build.target, span=None)
-        key = hash_text(
-            *(hash_file(contender.path) for contender in contenders),
-            repr((target, splits)),
-            build.measure_key,
-        )
-        stage, path = f"measure {variant.name}", build.steps_folder / "figures.json"
-        if cache.is_fresh(stage, key) and (known := read_figures(path)) is not None:
-            return known
-        self.workshop.echo(f"{stage}: {', '.join(c.name for c in contenders)} in turns")
-        target = settle_sizes([c.wrapped for c in contenders], build.target)
-        seconds, conditions = time_contenders(contenders, target)
-        own, base, *_ = contenders
-        conditions["sizes"] = build.known.settle(own.wrapped, target).encode()
-        figures = {
-            c.name: self.take_figures(build, c, base, splits, seconds[c.name], target)
-            for c in contenders
-        }
-        write_figures(path, figures, conditions)
-        cache.record(stage, key, [path])
-        return figures, conditions
+        """The figures of all candidates, measured in turns; remembered."""
+        splits = find_splits(build.variant, build.train)
+        path = build.steps_folder / "figures.json"
 
-    def describe(self, build: VariantBuild, own: Contender, base: Contender) -> list[LayerRow]:
+        def measure() -> tuple[dict[str, Figures], Mapping[str, Any]]:
+            target = settle_sizes([c.graph for c in candidates], build.target)
+            seconds, conditions = time_candidates(candidates, target)
+            own, base, *_ = candidates
+            conditions["sizes"] = build.known.settle(own.graph, target).encode()
+            figures = {
+                c.name: self.take_figures(build, c, base, splits, seconds[c.name], target)
+                for c in candidates
+            }
+            write_figures(path, figures, conditions)
+            return figures, conditions
+
+        stage = Stage(
+            f"measure {build.name}",
+            ([c.path for c in candidates], build.target, splits, build.figure_reads),
+            measure,
+            (path,),
+            lambda _: read_figures(path),
+            begins=f"{', '.join(c.name for c in candidates)} in turns",
+            quiet=True,
+        )
+        return self.context.make(stage)
+
+    def describe(self, build: VariantBuild, own: Candidate, base: Candidate) -> list[LayerRow]:
         """The layers of the variant; remembered, because their noise and latency are measured."""
-        stage, cache = f"layers of {build.variant.name}", self.workshop.cache
-        target = replace(build.target, span=None)
-        key = hash_text(hash_file(own.path), build.key, repr(target), build.measure_key)
         path = build.steps_folder / "layers.json"
-        if cache.is_fresh(stage, key) and (known := read_layers(path)) is not None:
-            return known
-        rows = describe_layers(build, own, base)
-        write_layers(path, rows)
-        cache.record(stage, key, [path])
-        return rows
+
+        def describe() -> list[LayerRow]:
+            rows = describe_layers(build, own, base)
+            write_layers(path, rows)
+            return rows
+
+        name = f"layers of {build.name}"
+        reads = (own.path, base.path, build.key, build.target, build.figure_reads)
+        return self.context.make(
+            Stage(name, reads, describe, (path,), lambda _: read_layers(path), quiet=True)
+        )
 
     def take_figures(
         self,
         build: VariantBuild,
-        contender: Contender,
-        base: Contender,
+        candidate: Candidate,
+        base: Candidate,
         splits: Sequence[str],
         seconds: Any,
         target: Target,
     ) -> Figures:
-        """The figures of one contender, whose rounds took `seconds`."""
-        sizes = choose_sizes(contender.wrapped, target)
-        counted = count_figures(contender, sizes)
+        """The figures of one candidate, whose rounds took `seconds`."""
+        sizes = choose_sizes(candidate.graph, target)
+        counted = count_figures(candidate, sizes)
         plain = {name: Measured(value) for name, value in counted.items()}
         middle = sorted(seconds)[len(seconds) // 2]
         plain["latency"] = Measured(float(middle), Spread.ROUNDS, seconds)
-        if contender.name in self.done:
-            known = self.done[contender.name][1].own.plain
+        if candidate.name in self.done:
+            known = self.done[candidate.name][1].own.plain
             plain |= {name: known[name] for name in ("error", SPREAD_ERROR)}
         else:
             found = OutputError(0.0, 0.0)
-            if contender is not base and contender.name == build.variant.name:
-                found = self.find_error(contender, base, splits, target)
+            if candidate is not base and candidate.name == build.variant.name:
+                found = self.find_error(candidate, base, splits, target)
             plain |= {"error": Measured(found.error), SPREAD_ERROR: Measured(found.of_spread)}
         metrics = {}
-        if contender.place is not None:
-            session = open_session(contender.path, device=self.workshop.device, spinning=False)
-            metrics = {split: measure_split(contender, session, split) for split in splits}
+        if candidate.place is not None:
+            session = open_session(candidate.path, device=self.context.device, spinning=False)
+            metrics = {split: measure_split(candidate, session, split) for split in splits}
         return Figures(plain, metrics)
 
     def find_error(
-        self, own: Contender, base: Contender, splits: Sequence[str], target: Target
+        self, own: Candidate, base: Candidate, splits: Sequence[str], target: Target
     ) -> OutputError:
         """The output error of a variant, on all rows of the last split, or on synthetic inputs."""
-        first = open_session(own.path, device=self.workshop.device)
-        second = open_session(base.path, device=self.workshop.device)
+        first = open_session(own.path, device=self.context.device)
+        second = open_session(base.path, device=self.context.device)
         if own.place is not None and splits:
             return measure_error(first, second, read_rows(own.place, splits[-1]))
-        batches = (draw_inputs(own.wrapped, target, seed) for seed in range(8))
+        batches = (draw_inputs(own.graph, target, seed) for seed in range(8))
         return measure_error(first, second, batches)
 
     def look_up(self, figure: Figure, variant: Variant, figures: Mapping[str, Figures]) -> Measured:
@@ -319,6 +287,13 @@ class VariantStages:
         if found is None:  # `outputs` of its deployment left out what the metric reads
             raise CompileError([FigureOfDroppedOutput(figure.span, figure.name, owner)])
         return found
+
+
+def take_samples(own: Candidate) -> Mapping[str, Any] | None:
+    """Some real rows; None for a net without data."""
+    if own.place is None:
+        return None
+    return sample_inputs(own.place, own.graph, dict(own.artifact.spec.options.fixed))
 
 
 def find_splits(variant: Variant, train: Train | None) -> list[str]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.onnx_runtime.session import Device
 from backends.pytorch.run.tuning import make_trainer
-from backends.pytorch.train.write import PLAIN, FileWriter
 from compiler.compression.base import CompressionPass, World, pass_of
 from compiler.compression.effects import find_idleness
 from compiler.compression.low_rank.merging import merge_adapters
-from compiler.compression.wording import describe_requirement
 from compiler.compression.world import Goal, LayerNote
 from compiler.ir.printer import print_graph
 from compiler.ir.verify import verify_graph
@@ -31,8 +27,7 @@ from compiler.program.train import Train
 from compiler.program.variant import Step, Target, Variant
 from compiler.report.diagnostics import CompileError
 from compiler.vocabulary.signature import write_call
-from weft.building.forms import Form, make_form
-from weft.building.version import identify_weft
+from weft.building.stage import BuildContext, Facts, Stage, fingerprint
 from weft.building.world import (
     DataSamples,
     OnnxClock,
@@ -42,43 +37,37 @@ from weft.building.world import (
     SyntheticSamples,
     TrialMemory,
 )
+from weft.deployed.exporting import ExportSpec, fit_preprocessing, make_export_spec
 from weft.deployed.measuring import NetOfTrain
 from weft.deployed.sizing import KnownSizes, find_known
-from weft.results.cache import Cache, hash_text
-from weft.results.nets import read_net, write_net
+from weft.deployed.trained_data import find_data
+from weft.results.cache import hash_text
+from weft.results.nets import Passed, list_net, read_net, write_net
 from weft.results.progress import follow_steps
 
 Array = NDArray[Any]
-Echo = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class PassStage:
-    """One pass in a build: the passes behind it, its name among the stages, what it follows from,
-    and the path of the files that it leaves, without their endings."""
-
-    step: Step
-    following: tuple[CompressionPass, ...]
-    name: str
-    key: str
-    path: Path
 
 
 @dataclass
 class VariantBuild:
-    """One variant in a build folder. `goals` are asked for by passes that choose settings."""
+    """The passes of a variant in a build. `goals` are asked for by passes that choose settings;
+    `passed` is what each pass so far has made."""
 
     program: Program
     variant: Variant
-    deploy: Deploy | None
-    folder: Path
-    cache: Cache
-    device: Device = Device.AUTO
-    echo: Echo = print
-    data_key: str = ""
-    files: FileWriter = PLAIN
+    context: BuildContext
     find_goals: Callable[[], tuple[Goal, ...]] = tuple
-    journal: list[LayerNote] = field(default_factory=list)
+    passed: list[Passed] = field(default_factory=list)
+
+    @property
+    def journal(self) -> list[LayerNote]:
+        """What the passes so far have said."""
+        return [note for _, notes in self.passed for note in notes]
+
+    @property
+    def folder(self) -> Path:
+        """Of the build."""
+        return self.context.cache.folder
 
     @property
     def name(self) -> str:
@@ -96,9 +85,29 @@ class VariantBuild:
         return self.program.trains[self.variant.train] if self.variant.train is not None else None
 
     @cached_property
-    def form(self) -> Form:
-        """What stands around the net in its file."""
-        return make_form(self.variant, self.deploy, self.program.source)
+    def deploy(self) -> Deploy | None:
+        """The first deployment of a variant says what its file is like: that is the one contracts
+        speak of."""
+        return next((d for d in self.program.deploys if d.variant == self.name), None)
+
+    @cached_property
+    def spec(self) -> ExportSpec:
+        """What is around the net in its file."""
+        return self.make_spec(self.deploy)
+
+    def make_spec(self, deploy: Deploy | None) -> ExportSpec:
+        """What a deployment of the variant asks of its file; the defaults without one."""
+        source = self.program.source
+        spec = make_export_spec(deploy, source, self.variant.span)
+        if deploy is None:
+            return spec
+        return replace(
+            spec,
+            outputs=deploy.outputs,
+            preprocess=deploy.preprocess,
+            columns=deploy.columns,
+            fitted=fit_preprocessing(deploy, source.folder),
+        )
 
     @cached_property
     def known(self) -> KnownSizes:
@@ -130,8 +139,13 @@ class VariantBuild:
     @cached_property
     def base_key(self) -> str:
         """What all passes start from."""
-        text = self.train_text if self.train is not None else ""
-        return hash_text(print_graph(self.base.graph), _hash_weights(self.base), text)
+        return fingerprint(self.base, self.train_text if self.train is not None else "")
+
+    @cached_property
+    def data_key(self) -> str:
+        """What tells whether the data of the train is still the same."""
+        assert self.train is not None
+        return fingerprint(*find_data(self.train, self.program.source.folder))
 
     @cached_property
     def train_text(self) -> str:
@@ -143,14 +157,15 @@ class VariantBuild:
         """What figures of trials follow from besides the net, the passes and the target: the form
         of the file, the data and what is done with them. The script says that without the lines
         of the spec, so that trials are recalled when only these have moved."""
-        script = self.folder / str(self.variant.train) / "train.py"
-        text = script.read_text(encoding="utf-8") if script.is_file() else ""
-        return hash_text(self.form.describe(), self.data_key, text)
+        if self.train is None:
+            return fingerprint(self.spec.asked)
+        script = self.folder / self.train.name / "train.py"
+        return fingerprint(self.spec.asked, self.data_key, script)
 
     @property
-    def measure_key(self) -> str:
+    def figure_reads(self) -> tuple[object, ...]:
         """What figures follow from besides the files and the target."""
-        return self.train_text if self.train is not None else ""
+        return (self.train_text, self.trained) if self.train is not None else ()
 
     @cached_property
     def trained(self) -> dict[str, Array]:
@@ -175,78 +190,76 @@ class VariantBuild:
         Raises:
             CompileError: a pass cannot do what is asked of it.
         """
-        net = self.base
         for stage in self.plan():
-            fresh = self.cache.is_fresh(stage.name, stage.key)
-            known = read_net(stage.path, self.base.graph) if fresh else None
-            if known is not None:
-                self.echo(f"{stage.name}: up to date")
-                net, notes = known
-            else:
-                self.echo(stage.name)
-                goals = self.find_goals() if pass_of(stage.step).reads_goals else ()
-                notes = []
-                net = self.run_step(stage, net, goals, notes)
-                facts = {"pass": write_call(stage.step.compression)}
-                self.cache.record(stage.name, stage.key, write_net(net, notes, stage.path), facts)
-            self.journal += notes
-        return net
+            self.passed.append(self.context.make(stage))
+        return self.net
 
     def recall(self) -> WeightedNet | None:
         """The net after all passes, if a build has made it and nothing has changed since."""
         stages = list(self.plan())
-        if not all(self.cache.is_fresh(stage.name, stage.key) for stage in stages):
+        if not all(map(self.context.is_fresh, stages)):
             return None
-        if not stages:
-            return self.base
-        known = read_net(stages[-1].path, self.base.graph)
+        known = self.context.recall(stages[-1]) if stages else (self.base, ())
         return known[0] if known is not None else None
+
+    @property
+    def net(self) -> WeightedNet:
+        """The net after the passes so far."""
+        return self.passed[-1][0] if self.passed else self.base
 
     @property
     def key(self) -> str:
         """What the net after all passes follows from."""
         return [self.base_key, *(stage.key for stage in self.plan())][-1]
 
-    def plan(self) -> Iterator[PassStage]:
+    def plan(self) -> Iterator[Stage[Passed]]:
         """A stage for each pass. A pass that reads the contract follows from its words: what is
         measured for them differs from run to run."""
         key = self.base_key
-        contract = [describe_requirement(r) for r in self.variant.requires]
-        target = replace(self.target, span=None)
         for number, step in enumerate(self.variant.steps, 1):
             compression = pass_of(step)
             following = tuple(pass_of(later) for later in self.variant.steps[number:])
-            read: list[object] = []
+            reads: tuple[object, ...] = (key, compression, self.target)
             if compression.reads_goals:
                 # Sizes that are searched for are those of the file as it is deployed, and nets
                 # are judged as the passes behind leave them.
-                read = [*contract, self.form.describe(), *following]
-            key = hash_text(key, repr(compression), repr(target), repr(read))
-            name = name_stage(self.variant, number)
+                reads += (self.variant.requires, self.spec.asked, following)
             path = self.steps_folder / f"{number}_{compression.name}"
-            yield PassStage(step, following, name, key, path)
+            stage = Stage(
+                name_stage(self.variant, number),
+                reads,
+                partial(self.apply, step, following, path),
+                list_net(path),
+                partial(self.read, path),
+                notes={"pass": write_call(step.compression)},
+                begins="",
+            )
+            key = stage.key
+            yield stage
 
-    def run_step(
-        self, stage: PassStage, net: WeightedNet, goals: tuple[Goal, ...], notes: list[LayerNote]
-    ) -> WeightedNet:
-        """The net after one pass, whose notes are added.
+    def read(self, path: Path, _: Facts) -> Passed | None:
+        """What a pass has left."""
+        return read_net(path, self.base.graph)
+
+    def apply(self, step: Step, following: tuple[CompressionPass, ...], path: Path) -> Passed:
+        """Runs one pass on the net that those before it have made, and writes what it makes.
 
         Raises:
             CompileError: the pass cannot do what is asked of it.
         """
-        step = stage.step
+        compression = pass_of(step)
+        goals = self.find_goals() if compression.reads_goals else ()
         with follow_steps() as progress:
             world = self.make_world(progress, goals)
-            journal = [*self.journal]
-            world = replace(world, span=step.span, following=stage.following, journal=journal)
-            made = pass_of(step).run(net, world)
+            world = replace(world, span=step.span, following=following, journal=self.journal)
+            made = compression.run(self.net, world)
         verify_graph(made.graph)
-        said = world.journal[len(self.journal) :]
-        fault = find_idleness(pass_of(step), net, made, said, step.span)
+        notes = world.journal[len(self.journal) :]
+        fault = find_idleness(compression, self.net, made, notes, step.span)
         if fault is not None:
             raise CompileError([fault])
-        notes += said
-        return made
+        write_net(made, notes, path)
+        return made, notes
 
     def make_world(
         self, progress: Callable[[str, int, int], None] | None, goals: tuple[Goal, ...] = ()
@@ -254,12 +267,12 @@ class VariantBuild:
         """What passes see."""
         variant, train = self.variant, self.train
         graph, target = self.base.graph, self.target
-        plain = Form(self.form.opset)
+        plain = ExportSpec(self.spec.opset)
         world = World(
             target=target,
             samples=SyntheticSamples(graph, target),
             clock=OnnxClock(graph, target, plain),
-            scale=OnnxScale(self.form),
+            scale=OnnxScale(self.spec),
             memory=TrialMemory.open(self.steps_folder / "trials.jsonl", self.trial_key),
             goals=goals,
             original=self.base,
@@ -274,13 +287,13 @@ class VariantBuild:
             self.folder / self.name,
             data_root=self.program.source.folder,
             weights=self.trained,
-            device=self.device.value,
-            files=self.files,
+            device=self.context.device.value,
+            files=self.context.files,
         )
         return replace(
             world,
             samples=DataSamples(plan),
-            judge=SplitJudge(plan, self.form.opset) if len(plan.judgement) else None,
+            judge=SplitJudge(plan, self.spec.opset) if len(plan.judgement) else None,
             trainer=trainer,
             seed=train.seed,
         )
@@ -289,25 +302,3 @@ class VariantBuild:
 def name_stage(variant: Variant, number: int) -> str:
     """The name of the stage of a pass, counted from 1."""
     return f"variant {variant.name}: {number} {variant.steps[number - 1].compression.name}"
-
-
-def find_other_passes(variant: Variant, folder: Path) -> Iterator[str]:
-    """How the passes of a variant differ from those that the build in a folder has run for it; as
-    far as that is recorded there."""
-    cache = Cache(folder, identify_weft())
-    if not any(name.startswith(f"variant {variant.name}: ") for name in cache.stages):
-        return
-    for number, step in enumerate(variant.steps, 1):
-        wanted = write_call(step.compression)
-        found = cache.get_facts(name_stage(variant, number)).get("pass")
-        if found != wanted:
-            was = f"was `{found}`" if found is not None else "was another one"
-            yield f"pass {number} {was} there and is `{wanted}` here"
-
-
-def _hash_weights(net: WeightedNet) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(net.weights):
-        digest.update(path.encode())
-        digest.update(np.ascontiguousarray(net.weights[path]).tobytes())
-    return digest.hexdigest()

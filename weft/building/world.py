@@ -22,8 +22,8 @@ from compiler.ir.sizes import SizeSearch
 from compiler.ir.weighted_net import WeightedNet
 from compiler.program.variant import Target
 from compiler.system.files import parse_json, write_text
-from weft.building.forms import Form
 from weft.building.timing import draw_inputs, open_on_target, time_sessions
+from weft.deployed.exporting import ExportSpec
 from weft.deployed.measuring import NetOfTrain, choose_inputs, score_rows
 from weft.results.cache import hash_text
 
@@ -152,17 +152,17 @@ class OnnxClock:
 
     graph: Graph
     target: Target
-    form: Form
+    spec: ExportSpec
 
     def compare(self, nets: Sequence[WeightedNet]) -> Sequence[float]:
         """Median seconds of one call of each net, all in turns. Sessions that open soon are
         opened several times: two of one file differ, as memory happens to lie."""
-        inputs = draw_inputs(self.form.wrap(nets[0]).graph, self.target)
+        inputs = draw_inputs(self.spec.wrap(nets[0]).graph, self.target)
         found: list[Comparison] = []
         with tempfile.TemporaryDirectory() as folder:
             paths = {str(number): Path(folder) / f"{number}.onnx" for number in range(len(nets))}
             for net, path in zip(nets, paths.values(), strict=True):
-                self.form.compile(net, path)
+                self.spec.write(self.spec.wrap(net), path)
             openings = OPENINGS
             while len(found) < openings:
                 start = time.perf_counter()
@@ -178,12 +178,12 @@ class OnnxClock:
 class OnnxScale:
     """Bytes of nets as they are deployed."""
 
-    form: Form
+    spec: ExportSpec
 
     def weigh(self, net: WeightedNet) -> int:
         """Bytes of the file."""
         with tempfile.TemporaryDirectory() as folder:
-            return self.form.compile(net, Path(folder) / "net.onnx").bytes
+            return self.spec.write(self.spec.wrap(net), Path(folder) / "net.onnx").bytes
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ def open_net(net: WeightedNet, opset: int = 21, target: Target | None = None) ->
     """A session of a net alone, without preprocessing."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.onnx"
-        Form(opset).compile(net, path)
+        ExportSpec(opset).write(net, path)
         if target is not None:
             return open_on_target(path, target)
         return open_session(path, device=Device.CPU, spinning=False)

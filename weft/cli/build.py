@@ -51,8 +51,8 @@ def add_to(app: typer.Typer) -> None:
         """
         program = check_file(file, assignments)
         from backends.onnx_runtime.session import Device as Place
+        from weft.building.build import Build
         from weft.building.describing import explain_outcome
-        from weft.building.stages import Build
 
         folder = choose_folder(output, file)
         report = Build(program, folder, Place(device.value), force=force, echo=say).make()

@@ -146,13 +146,15 @@ def _compile_target(
         module = _write_module(target, numbers, written.files, written.weights)
     if numbers is None or not written.onnx:
         return
-    report = compiling.write_onnx(target, numbers, written.files, program, opset=written.opset)
+    files, opset = written.files, written.opset
+    artifact = compiling.make_artifact(target, numbers, program, files.root, opset=opset)
+    report = artifact.write(files)
     say(f"wrote {report.files[0]} ({compiling.describe(report)})")
     print_explanations(report.explanations, written.explain)
     if target.deploy is not None and not target.deploy.verify:
         print_messages([NotVerified(target.deploy.span, str(report.files[0]))])
     elif place is not None:
-        say_lines(compiling.verify_written(target, numbers, report.files, module, place))
+        say_lines(compiling.verify_written(artifact, module, place))
 
 
 def _write_module(

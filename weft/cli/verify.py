@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -68,8 +69,9 @@ def add_to(app: typer.Typer) -> None:
             for target in compiling.choose_targets(program, item, open_variant):
                 numbers, warnings = compiling.gather_weights(target, weights, program)
                 print_messages(warnings)
-                path = onnx
-                if path is None:
-                    files = GeneratedFiles(Path(folder), say)
-                    path = compiling.write_onnx(target, numbers, files, program).files[0]
-                say_lines(compiling.verify_target(target, numbers, path, Place(device.value)))
+                artifact = compiling.make_artifact(target, numbers, program, Path(folder))
+                if onnx is None:
+                    artifact.write(GeneratedFiles(Path(folder), say))
+                else:
+                    artifact = replace(artifact, path=onnx)
+                say_lines(compiling.verify_target(artifact, Place(device.value)))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from backends.onnx_graph.compile import OnnxReport, compile_onnx
-from backends.onnx_graph.metadata import OnnxOptions
+from backends.onnx_graph.compile import OnnxReport
 from backends.onnx_runtime.session import Device
 from backends.pytorch.modules import emit_module
 from backends.verification.torch_subject import TorchSubject
 from compiler.ir.graph import Graph
+from compiler.ir.weighted_net import WeightedNet
 from compiler.ir.weights import read_note, write_weights
 from compiler.loading import find_weights, read_all_weights
 from compiler.program.deploy import Deploy
@@ -26,13 +26,16 @@ from compiler.report.diagnostics import CompileError, Message, Sink, did_you_mea
 from compiler.report.messages.files import NothingToDo, UnknownItem
 from compiler.report.messages.verification import BackendFailed, BackendsDiffer
 from compiler.report.messages.weights import FreshWeights, NotOurFile, WeightsNeeded
-from compiler.rows.loading import load_data
-from compiler.rows.preprocess import PREFIX
 from compiler.rows.validation import validate_data
 from compiler.types.units import format_size
+from weft.deployed.exporting import (
+    OnnxArtifact,
+    fit_preprocessing,
+    list_onnx,
+    make_export_spec,
+)
 from weft.deployed.trained_data import read_fitted
-from weft.deployed.verifying import keep_if_verified, list_onnx, verify_file
-from weft.results.cache import hash_text
+from weft.deployed.verifying import keep_if_verified, verify_file
 from weft.results.generated import GeneratedFiles
 from weft.results.progress import follow_steps
 
@@ -77,10 +80,7 @@ def choose_targets(
 
 
 def _choose(program: Program, item: str | None) -> Sequence[Target]:
-    deploys = {
-        d.name: Target(d.name, d.graph, d.net, d, None, program.variants.get(d.variant or ""))
-        for d in program.deploys
-    }
+    deploys = {deploy.name: find_target(deploy, program) for deploy in program.deploys}
     variants = {
         name: Target(name, variant.graph, None, None, None, variant)
         for name, variant in program.variants.items()
@@ -105,6 +105,12 @@ def _choose(program: Program, item: str | None) -> Sequence[Target]:
     if not chosen:
         raise CompileError([NothingToDo(None, "compile", "`deploy`, `variant`, `net` or `model`")])
     return list(chosen.values())
+
+
+def find_target(deploy: Deploy, program: Program) -> Target:
+    """What a deployment compiles."""
+    variant = program.variants.get(deploy.variant or "")
+    return Target(deploy.name, deploy.graph, deploy.net, deploy, None, variant)
 
 
 def gather_weights(
@@ -185,18 +191,6 @@ def write_module_weights(
     return path
 
 
-def fit_preprocessing(
-    deploy: Deploy, folder: Path, fitted: Mapping[str, Array] | None = None
-) -> dict[str, Array]:
-    """Statistics of the columns that stand before a deployed net, by their path in its graph;
-    where a training has `fitted` them, they are its."""
-    if deploy.preprocess is None:
-        return {}
-    statistics = load_data(deploy.preprocess, folder, fitted).statistics
-    known = {PREFIX + path: array for path, array in statistics.items()}
-    return {path: array for path, array in known.items() if path in deploy.graph.parameter}
-
-
 def check_data(train: Train) -> None:
     """Looks at the numbers that a train reads, before it starts.
 
@@ -215,33 +209,20 @@ def write_module(target: Target, files: GeneratedFiles) -> Path:
     return path
 
 
-def write_onnx(
+def make_artifact(
     target: Target,
     weights: Mapping[str, Array],
-    files: GeneratedFiles,
     program: Program,
+    folder: Path,
     *,
     opset: int | None = None,
-) -> OnnxReport:
-    """Writes the ONNX file of a target, as its deployment asks or with the defaults.
-
-    Raises:
-        CompileError: ONNX cannot say what the target asks.
-        OSError: the folder cannot be written.
-    """
-    deploy = target.deploy
-    spec_hash = hash_text(program.source.text)[:16]
-    options = (
-        OnnxOptions(deploy.labels, spec_hash, deploy.dynamic, deploy.fixed, deploy.span)
-        if deploy
-        else OnnxOptions(spec_hash=spec_hash)
-    )
-    wanted = opset or (deploy.opset if deploy else 21)
-    path = files.root / f"{target.name}.onnx"
-    with files.replacing(*list_onnx(path)):
-        for old in list_onnx(path):  # what an earlier spec made is not this one's
-            old.unlink(missing_ok=True)
-        return compile_onnx(target.graph, weights, path, opset=wanted, options=options)
+) -> OnnxArtifact:
+    """The ONNX file of a target, as its deployment asks or with the defaults."""
+    spec = make_export_spec(target.deploy, program.source)
+    if opset is not None:
+        spec = replace(spec, opset=opset)
+    net = WeightedNet(target.graph, weights)
+    return OnnxArtifact(target.name, net, folder / f"{target.name}.onnx", spec)
 
 
 def describe(report: OnnxReport) -> str:
@@ -249,22 +230,16 @@ def describe(report: OnnxReport) -> str:
     return f"{format_size(report.bytes)}, {report.nodes} nodes, opset {report.opset}"
 
 
-def verify_written(
-    target: Target,
-    weights: Mapping[str, Array],
-    onnx: Sequence[Path],
-    module: Sequence[Path],
-    device: Device,
-) -> str:
+def verify_written(artifact: OnnxArtifact, module: Sequence[Path], device: Device) -> str:
     """As `verify_target`, for files that were just written: the ONNX file is taken away where it
     differs or cannot be judged, the module and its weights where the module differs.
 
     Raises:
         CompileError: a backend differs; the message names the first line that diverges.
     """
-    with keep_if_verified(onnx):
+    with keep_if_verified(list_onnx(artifact.path)):
         try:
-            return verify_target(target, weights, onnx[0], device)
+            return verify_target(artifact, device)
         except CompileError as error:
             if any(map(_blames_module, error.messages)):
                 for file in module:
@@ -278,21 +253,17 @@ def _blames_module(message: Message) -> bool:
     return message.backend == TorchSubject.name
 
 
-def verify_target(target: Target, weights: Mapping[str, Array], path: Path, device: Device) -> str:
+def verify_target(artifact: OnnxArtifact, device: Device) -> str:
     """Verifies a written file and says what was compared.
 
     Raises:
         CompileError: a backend differs; the message names the first line that diverges.
     """
-    sink = Sink()
+    net = artifact.net
     with follow_steps() as progress:
-        report = verify_file(target.graph, weights, path, device, sink, progress)
-    if not report.passed:
-        raise CompileError(sink.messages)
-    worst = report.worst
-    cases = len({r.case for r in report.results})
-    error, allowed = (worst.error, worst.allowed) if worst else (0.0, 0.0)
+        found = verify_file(net.graph, net.weights, artifact.path, device, progress)
     return (
-        f"verified {target.name}: NumPy, PyTorch and ONNX Runtime agree on {cases} inputs"
-        f" (nearest to its limit: off by {error:.1e}, allowed {allowed:.1e})"
+        f"verified {artifact.name}: NumPy, PyTorch and ONNX Runtime agree on {found['cases']} "
+        f"inputs (nearest to its limit: off by {found['error']:.1e}, "
+        f"allowed {found['allowed']:.1e})"
     )

@@ -18,7 +18,7 @@ from compiler.report.messages.files import FileUnreadable
 from compiler.report.messages.wording import list_words
 from compiler.types.tensor import TensorType
 from compiler.types.units import format_size
-from weft.deployed.verifying import list_onnx
+from weft.deployed.exporting import list_onnx
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,13 @@ def _read_listed(settings: dict[str, Any]) -> dict[str, list[str]]:
     return {name: list(map(str, words)) for name, words in columns if isinstance(words, list)}
 
 
+def find_data(train: Train, folder: Path) -> tuple[object, ...]:
+    """What the data of a train is read from, of paths relative to a folder: files, and arrays
+    that are in none."""
+    source = train.data.source
+    return (*source.files(folder), source.held(folder))
+
+
 def read_fitted(train: Train, weights: Path) -> dict[str, Array] | None:
     """The figures that a training fitted on its rows (means, medians), by their statistic, read
     from beside its weights; None where the file is not of a training.

@@ -13,9 +13,9 @@ from backends.onnx_runtime.session import Device
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import assign_weights, load_module
 from backends.verification.cases import need_memory
-from backends.verification.verify import Progress, VerifyReport, verify
+from backends.verification.verify import Progress, verify
 from compiler.ir.graph import Graph
-from compiler.report.diagnostics import Sink
+from compiler.report.diagnostics import CompileError, Sink
 
 Array = NDArray[Any]
 
@@ -25,20 +25,22 @@ def verify_file(
     weights: Mapping[str, Array],
     path: Path,
     device: Device,
-    sink: Sink,
     progress: Progress | None = None,
     samples: Mapping[str, Array] | None = None,
-) -> VerifyReport:
+) -> dict[str, Any]:
     """Compares an ONNX file and the PyTorch module generated from a graph with its meaning in
-    NumPy. Faults go to `sink`, with the line of the spec where the first value diverges.
+    NumPy; what was compared, as data.
 
     Raises:
-        CompileError: the network does not fit into memory, or ONNX Runtime refuses the file.
+        CompileError: a backend differs, and the message names the line of the spec where the
+            first value diverges; the network does not fit into memory, or ONNX Runtime refuses
+            the file.
     """
     need_memory(graph, {})
     module = load_module(emit_module([graph], title=graph.name), graph)
     assign_weights(module, weights)
-    return verify(
+    sink = Sink()
+    report = verify(
         graph,
         weights,
         torch_module=module,
@@ -48,6 +50,15 @@ def verify_file(
         progress=progress,
         samples=samples,
     )
+    if not report.passed:
+        raise CompileError(sink.messages)
+    worst = report.worst
+    return {
+        "cases": len({r.case for r in report.results}),
+        "backends": sorted({r.backend for r in report.results}),
+        "error": worst.error if worst else 0.0,
+        "allowed": worst.allowed if worst else 0.0,
+    }
 
 
 @contextmanager
@@ -62,8 +73,3 @@ def keep_if_verified(files: Sequence[Path]) -> Iterator[None]:
         if not verified:
             for file in files:
                 file.unlink(missing_ok=True)
-
-
-def list_onnx(path: Path) -> tuple[Path, Path]:
-    """The ONNX file and the file that large weights lie in beside it."""
-    return path, path.with_name(f"{path.name}.data")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from compiler.system.files import read_json, write_text
 
+RECORD = Path(".weft") / "build.json"
+"""The record of a build in its folder."""
 _CHUNK = 1 << 20
 _HASH_LIMIT = 256 << 20
 
@@ -30,7 +33,7 @@ def hash_text(*parts: str) -> str:
 def hash_array(name: str, array: NDArray[Any]) -> str:
     """Hash of an array under its name: dtype, shape and numbers."""
     digest = hashlib.sha256(f"{name} {array.dtype} {array.shape} ".encode())
-    digest.update(np.ascontiguousarray(array).data)
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -56,7 +59,7 @@ class Cache:
     def __init__(self, folder: Path, version: str = "") -> None:
         self.folder = folder
         self.version = version
-        self.path = folder / ".weft" / "build.json"
+        self.path = folder / RECORD
         self._stages: dict[str, dict[str, Any]] = self._read()
 
     def _read(self) -> dict[str, dict[str, Any]]:
@@ -101,6 +104,21 @@ class Cache:
         self._stages[stage] = {**entry, "hash": _hash_entry(stage, entry)}
         record = {"version": self.version, "stages": self._stages}
         write_text(self.path, json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def forget(folder: Path, variants: Iterable[str]) -> None:
+    """Takes away what a build remembers in its folder: its record, and in a folder beside it what
+    was learned of each variant. Which files are Weft's is not forgotten.
+
+    Raises:
+        OSError: a folder is a link, or cannot be removed.
+    """
+    record = folder / RECORD
+    record.unlink(missing_ok=True)
+    for name in variants:
+        learned = record.with_name(name)
+        if learned.is_dir():
+            shutil.rmtree(learned)
 
 
 def _is_whole(stage: str, entry: object) -> bool:

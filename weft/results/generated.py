@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -97,17 +97,3 @@ class _Copy:
         for folder in (self.path.parent, self.path.parent.parent):
             if not any(folder.iterdir()):
                 folder.rmdir()
-
-
-def forget(cache: Path, variants: Iterable[str]) -> None:
-    """Takes away what a build remembers: its record, and in a folder beside it what was learned
-    of each variant. Which files are Weft's is not forgotten.
-
-    Raises:
-        OSError: a folder is a link, or cannot be removed.
-    """
-    cache.unlink(missing_ok=True)
-    for name in variants:
-        folder = cache.parent / name
-        if folder.is_dir():
-            shutil.rmtree(folder)

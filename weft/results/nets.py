@@ -27,23 +27,31 @@ DAMAGES = (OSError, ValueError, LookupError, TypeError, AttributeError)
 """What reading a file of a build raises where it is not as Weft wrote it."""
 
 
-def write_net(net: WeightedNet, notes: Sequence[LayerNote], path: Path) -> list[Path]:
+Passed = tuple[WeightedNet, Sequence[LayerNote]]
+"""A net that a pass has made, and its notes."""
+
+
+def list_net(path: Path) -> tuple[Path, ...]:
+    """The files of a net; `path` has no ending."""
+    return tuple(path.with_name(path.name + ending) for ending in ENDINGS)
+
+
+def write_net(net: WeightedNet, notes: Sequence[LayerNote], path: Path) -> None:
     """Writes a net and the notes of the pass that made it; `path` has no ending.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    paths = [path.with_name(path.name + ending) for ending in ENDINGS]
+    paths = list_net(path)
     write_text(paths[0], print_graph(net.graph))
     write_weights(paths[1], {p: np.asarray(a) for p, a in net.weights.items()}, {})
     write_text(paths[2], json.dumps([_encode(note) for note in notes], indent=1) + "\n")
-    return paths
 
 
-def read_net(path: Path, before: Graph) -> tuple[WeightedNet, list[LayerNote]] | None:
+def read_net(path: Path, before: Graph) -> Passed | None:
     """A net and its notes; spans point into the sources of the graph it was made from. None where
     the files are not as `write_net` writes them."""
-    paths = [path.with_name(path.name + ending) for ending in ENDINGS]
+    paths = list_net(path)
     sources = find_sources(before)
     try:
         need_file(paths[0])

@@ -1,0 +1,133 @@
+"""A build: trainings, variants and deployed files in order, and the report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends.onnx_runtime.session import Device
+from compiler.program.program import Program
+from compiler.program.variant import Target
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.contracts import LargeOutputError, ThreadsBeyondCores
+from compiler.report.messages.verification import NotVerified
+from weft.building.deploy_stages import DeployStages
+from weft.building.describing import describe_outcome, describe_unfinished
+from weft.building.finished import open_context
+from weft.building.outcomes import SPREAD_ERROR, Outcome
+from weft.building.page import write_page
+from weft.building.plan import Plan, plan_build, refuse_large
+from weft.building.report import Report, Section
+from weft.building.stage import BuildContext, Echo
+from weft.building.train_stages import TrainStages
+from weft.building.variant_stages import VariantStages
+from weft.results.cache import forget
+from weft.results.generated import GeneratedFiles
+from weft.results.links import name_outputs
+from weft.results.lock import hold_folder
+
+REPORTS = ("report.md", "report.json", "report.html")
+
+
+@dataclass
+class Build:
+    """One run of a build into a folder."""
+
+    program: Program
+    folder: Path
+    device: Device = Device.AUTO
+    force: bool = False
+    echo: Echo = print
+    warn: Echo | None = None  # told what was kept of files that were replaced; `echo` if None
+
+    def run(self) -> Report:
+        """Makes everything the program asks for, and the report.
+
+        Raises:
+            CompileError: a stage failed, and what earlier stages made is kept; or a contract does
+                not hold, after the report was written.
+        """
+        report = self.make()
+        if report.failures:
+            raise CompileError(report.failures)
+        return report
+
+    def make(self) -> Report:
+        """The same, where what contracts do not hold is in the report.
+
+        Raises:
+            CompileError: a stage failed; what earlier stages made is kept, and the report has
+                what is finished. Another process writes into the folder.
+        """
+        plan = plan_build(self.program)
+        refuse_large(plan)
+        variants = {**self.program.variants, **{v.name: v for v in plan.variants}}
+        items = [*self.program.trains, *variants, *(d.name for d in plan.deploys)]
+        with hold_folder(self.folder, [*REPORTS, *name_outputs(items)]):
+            if self.force:
+                forget(self.folder, variants)
+            context = open_context(self.folder, self.device, self.echo, self.warn or self.echo)
+            return self._make(plan, context)
+
+    def _make(self, plan: Plan, context: BuildContext) -> Report:
+        sections: list[Section] = []
+        outcomes: list[Outcome] = []
+        variants = VariantStages(self.program, context)
+        deploys = [deploy for deploy in plan.deploys if deploy.variant is None]
+        items = [f"train {train.name}" for train in plan.trains]
+        items += [f"variant {variant.name}" for variant in plan.variants]
+        items += [f"deploy {deploy.name}" for deploy in deploys]
+        try:
+            for train in plan.trains:
+                folder = self.folder / train.name
+                sections.append(TrainStages(train, self.program, folder, context).run())
+            for variant in plan.variants:
+                outcomes.append(variants.run(variant))
+            for deploy in deploys:
+                stages = DeployStages(deploy, self.program, self.folder, context)
+                sections.append(stages.run())
+        except CompileError as error:
+            left = items[len(sections) + len(outcomes) :]
+            sections.append(describe_unfinished(left, error))
+            report = self._report(plan, sections, outcomes, context.files)
+            raise CompileError([*report.failures, *error.messages]) from error
+        return self._report(plan, sections, outcomes, context.files)
+
+    def _report(
+        self,
+        plan: Plan,
+        sections: Sequence[Section],
+        outcomes: Sequence[Outcome],
+        files: GeneratedFiles,
+    ) -> Report:
+        """The report, which is written."""
+        sections = [*sections, *map(describe_outcome, outcomes)]
+        warnings: tuple[Message, ...] = tuple(
+            NotVerified(deploy.span, str(self.folder / f"{deploy.name}.onnx"))
+            for deploy in plan.deploys
+            if not deploy.verify
+        )
+        warnings += tuple(
+            LargeOutputError(
+                outcome.variant.span, outcome.variant.name, outcome.own.plain[SPREAD_ERROR].value
+            )
+            for outcome in outcomes
+            if outcome.judgements and not outcome.failures and outcome.has_large_error
+        )
+        warnings += tuple(find_crowded(outcome.variant.target for outcome in outcomes))
+        name = Path(self.program.source.path).name
+        report = Report(name, tuple(sections), tuple(outcomes), warnings)
+        texts = (report.markdown(), report.json(), write_page(report))
+        for file, text in zip(REPORTS, texts, strict=True):
+            files.write(self.folder / file, text)
+        return report
+
+
+def find_crowded(targets: Iterable[Target]) -> Iterator[Message]:
+    """Targets with more threads than this machine has cores."""
+    cores = os.cpu_count() or 1
+    for target in targets:
+        if target.threads is not None and target.threads > cores:
+            yield ThreadsBeyondCores(target.span, target.threads, cores)

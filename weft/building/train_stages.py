@@ -1,0 +1,118 @@
+"""A training as a stage of a build, and what the report says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends.pytorch.run.running import read_results, run_training
+from backends.pytorch.train.facts import Facts as TrainFacts
+from backends.pytorch.train.models import START
+from backends.pytorch.train.settings import RESULTS
+from backends.pytorch.train.write import write_training
+from compiler.loading import read_trained
+from compiler.program.program import Program
+from compiler.program.train import Train
+from weft.building.finished import fingerprint_trained
+from weft.building.report import Section, format_metrics
+from weft.building.stage import BuildContext, Facts, Stage
+from weft.deployed.compiling import check_data
+from weft.deployed.trained_data import find_data
+from weft.results.progress import follow_epochs
+from weft.results.setting_aside import CODE, set_aside
+
+TEXTS = ("results.json", "metrics.jsonl")
+"""Files of a training that the record of the build holds too."""
+
+
+@dataclass(frozen=True)
+class TrainStages:
+    """One training of a build, in a folder of its own."""
+
+    train: Train
+    program: Program
+    folder: Path
+    context: BuildContext
+
+    @property
+    def name(self) -> str:
+        """Of the stage."""
+        return f"train {self.train.name}"
+
+    def run(self) -> Section:
+        """Trains, or goes on with a training that was interrupted, or finds it done."""
+        code = {p.name: p.read_bytes() for p in (self.folder / n for n in CODE) if p.is_file()}
+        write_training(self.train, self.folder, files=self.context.files)
+        written = (self.folder / name for name in ("model.py", "train.py", START))
+        reads = (*written, *find_data(self.train, self.program.source.folder))
+        begun: Stage[Facts] = Stage(f"{self.name} (begun)", reads, dict, quiet=True)
+        writes = tuple(self.folder / name for name in RESULTS)
+
+        def learn() -> Facts:
+            # What a finished training left has been changed by someone: no epoch of it counts.
+            return self.learn(code, begun, resume=not self.context.has_run(stage))
+
+        stage = Stage(self.name, reads, learn, writes)
+        self.restore_texts(stage)
+        return self.describe(self.context.make(stage))
+
+    def learn(self, code: Mapping[str, bytes], begun: Stage[Facts], *, resume: bool) -> Facts:
+        """Runs the script of the train, from where it was interrupted if it may `resume`. `code`
+        is that of what was trained before."""
+        train, context = self.train, self.context
+        check_data(train)
+        resume = resume and context.is_fresh(begun)
+        kept = None if resume else set_aside(self.folder, code)
+        if kept is not None:
+            context.files.warn(f"{self.name}: what was trained before is kept in {kept}")
+        context.make(begun)
+        context.echo(f"{self.name}: {'going on' if resume else 'training'}")
+        with follow_epochs(train.epochs) as on_progress:
+            results = run_training(
+                self.folder,
+                data_root=self.program.source.folder,
+                resume=resume,
+                overwrite=True,
+                device=context.device.value,
+                on_progress=on_progress,
+                span=train.span,
+            )
+        read_trained(train, self.folder / "best.safetensors", train.span)
+        texts = {name: (self.folder / name).read_text(encoding="utf-8") for name in TEXTS}
+        trained = fingerprint_trained(train, self.program)
+        return {"seconds": results.seconds, "texts": texts, "trained": trained}
+
+    def restore_texts(self, stage: Stage[Facts]) -> None:
+        """Writes the figures of a finished training again where only their files are damaged: the
+        record has them, and nothing is to be learned anew."""
+        cache = self.context.cache
+        changed = cache.find_changed(stage.name) if self.context.has_run(stage) else []
+        if not set(changed) <= {self.folder / name for name in TEXTS}:
+            return
+        for path in changed:
+            self.context.files.write(path, cache.get_facts(stage.name)["texts"][path.name])
+            self.context.echo(f"{stage.name}: {path} is written again from the record of the build")
+
+    def describe(self, made: Facts) -> Section:
+        """The rows of a train: figures by split, best epoch, time, files."""
+        train, folder = self.train, self.folder
+        results = read_results(folder)
+        names = [use.name for use in train.metrics]
+        parameters = sum(p.value.type.size.known or 0 for p in train.step.parameters if p.trainable)
+        rows = [("parameters", f"{parameters:,}")]
+        rows += [
+            (split, format_metrics(figures, names)) for split, figures in results.figures.items()
+        ]
+        choice = TrainFacts(train).choice
+        rows.append(("best epoch", f"{results.best_epoch} of {results.epochs}, {choice}"))
+        rows.append(("training time", f"{made['seconds']:.1f} s"))
+        rows.append(("code", f"{folder / 'model.py'}, {folder / 'train.py'}"))
+        facts = {
+            "parameters": parameters,
+            "figures": results.figures,
+            "best_epoch": results.best_epoch,
+            "epochs": results.epochs,
+            "seconds": made["seconds"],
+        }
+        return Section(self.name, tuple(rows), facts)

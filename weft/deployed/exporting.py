@@ -1,0 +1,125 @@
+"""The way of a net into its ONNX file: what the file is to be like, and writing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from backends.onnx_graph.compile import OnnxReport, compile_onnx
+from backends.onnx_graph.metadata import OnnxOptions
+from backends.onnx_graph.opsets import DEFAULT
+from compiler.ir.weighted_net import WeightedNet
+from compiler.passes.base import Context
+from compiler.passes.dead_code import DeadCode
+from compiler.program.data import DataSet
+from compiler.program.deploy import Deploy
+from compiler.report.source import Source, Span
+from compiler.rows.loading import load_data
+from compiler.rows.preprocess import PREFIX, join_columns
+from weft.results.cache import hash_text
+from weft.results.generated import GeneratedFiles
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ExportSpec:
+    """How a net becomes a file. What `wrap` puts around it is there for variants: the graphs of
+    other deployments have it. `fitted` are the statistics of the columns that are put before it,
+    by their paths."""
+
+    opset: int = DEFAULT
+    options: OnnxOptions = field(default_factory=OnnxOptions)
+    verify: bool = True
+    outputs: tuple[str, ...] = ()
+    preprocess: DataSet | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    fitted: Mapping[str, Array] = field(default_factory=dict)
+
+    def wrap(self, net: WeightedNet) -> WeightedNet:
+        """The net as it is lowered."""
+        graph = net.graph
+        if self.outputs:
+            known = {o.name: o for o in graph.outputs}
+            kept = tuple(known[name] for name in self.outputs)
+            graph = DeadCode().run(replace(graph, outputs=kept), Context())
+        if self.preprocess is not None:
+            graph = join_columns(self.preprocess, graph, self.columns)
+        known_paths = {p.path for p in graph.parameters}
+        weights = {path: a for path, a in net.weights.items() if path in known_paths}
+        return WeightedNet(graph, weights | dict(self.fitted))
+
+    def write(self, net: WeightedNet, path: Path) -> OnnxReport:
+        """Writes the file of a net that was wrapped.
+
+        Raises:
+            CompileError: ONNX cannot say what is asked.
+            OSError: the folder cannot be written.
+        """
+        return compile_onnx(net.graph, net.weights, path, opset=self.opset, options=self.options)
+
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """What a deployment asks of the file, without what its data gives."""
+        name = self.preprocess.name if self.preprocess is not None else ""
+        return self.opset, self.options, self.outputs, self.columns, name
+
+
+@dataclass(frozen=True)
+class OnnxArtifact:
+    """A net with its weights, as it is lowered, and the file that it becomes."""
+
+    name: str
+    net: WeightedNet
+    path: Path
+    spec: ExportSpec
+
+    def write(self, files: GeneratedFiles) -> OnnxReport:
+        """Writes the file in place of an older one.
+
+        Raises:
+            CompileError: ONNX cannot say what is asked.
+            OSError: the folder cannot be written.
+        """
+        with files.replacing(*list_onnx(self.path)):
+            for old in list_onnx(self.path):  # what an earlier spec made is not this one's
+                old.unlink(missing_ok=True)
+            return self.spec.write(self.net, self.path)
+
+
+def list_onnx(path: Path) -> tuple[Path, Path]:
+    """The ONNX file and the file that large weights lie in beside it."""
+    return path, path.with_name(f"{path.name}.data")
+
+
+def make_export_spec(deploy: Deploy | None, source: Source, span: Span | None = None) -> ExportSpec:
+    """What a deployment asks of its file; the defaults without one, which are asked for at
+    `span`."""
+    spec_hash = hash_spec(source)
+    if deploy is None:
+        return ExportSpec(options=OnnxOptions(spec_hash=spec_hash, span=span))
+    options = OnnxOptions(
+        deploy.labels, spec_hash, deploy.dynamic, deploy.fixed, deploy.span or span
+    )
+    return ExportSpec(deploy.opset, options, deploy.verify)
+
+
+def fit_preprocessing(
+    deploy: Deploy, folder: Path, fitted: Mapping[str, Array] | None = None
+) -> dict[str, Array]:
+    """Statistics of the columns that stand before a deployed net, by their path in its graph;
+    where a training has `fitted` them, they are its."""
+    if deploy.preprocess is None:
+        return {}
+    statistics = load_data(deploy.preprocess, folder, fitted).statistics
+    known = {PREFIX + path: array for path, array in statistics.items()}
+    return {path: array for path, array in known.items() if path in deploy.graph.parameter}
+
+
+def hash_spec(source: Source) -> str:
+    """What tells in a file which text it was made of."""
+    return hash_text(source.text)[:16]
