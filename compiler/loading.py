@@ -85,7 +85,7 @@ def read_all_weights(
     graph: Graph,
     path: Path,
     known: Mapping[str, Array] | None = None,
-    whole: Iterable[str] | None = (),
+    whole: Iterable[str] = (),
 ) -> dict[str, Array]:
     """Weights of every parameter of a graph from one file.
 
@@ -94,7 +94,7 @@ def read_all_weights(
         path: a safetensors file.
         known: weights that are no part of the file: statistics fitted on data.
         whole: paths that the file may hold besides: those of the whole net where the graph is a
-            part of it; None where it holds whatever a training wrote.
+            part of it.
 
     Raises:
         CompileError: the file cannot be read, lacks a weight, has one of another shape, or one
@@ -108,7 +108,7 @@ def choose_weights(
     found: Mapping[str, Array],
     name: str,
     known: Mapping[str, Array] | None = None,
-    whole: Iterable[str] | None = (),
+    whole: Iterable[str] = (),
 ) -> dict[str, Array]:
     """Weights of every parameter of a graph among those found; `name` is what messages call
     these.
@@ -117,10 +117,9 @@ def choose_weights(
         CompileError: a weight is missing, has another shape, or is no part of the net.
     """
     chosen = _choose(graph, graph.parameters, {**found, **(known or {})}, name, None)
-    if whole is not None:
-        surplus = find_surplus(found, (*(p.path for p in graph.parameters), *whole))
-        if surplus:
-            raise CompileError([WeightsSurplus(None, name, tuple(surplus))])
+    surplus = find_surplus(found, (*(p.path for p in graph.parameters), *whole))
+    if surplus:
+        raise CompileError([WeightsSurplus(None, name, tuple(surplus))])
     return chosen
 
 

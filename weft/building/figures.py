@@ -52,20 +52,28 @@ class Candidate:
         return self.artifact.net.graph
 
 
+COUNTED = ("params", "flops", "memory")
+"""The figures that follow from a graph."""
+
+
 # --- counted ------------------------------------------------------------------------------------
 
 
 def count_figures(candidate: Candidate, sizes: Mapping[str, int]) -> dict[str, float]:
     """`size`, `params`, `flops` and `memory`."""
-    graph = candidate.graph
     files = filter(Path.is_file, list_onnx(candidate.path))
-    flops = 2 * summarize(graph).multiply_adds.evaluate(sizes)
-    return {
-        "size": float(sum(file.stat().st_size for file in files)),
-        "params": float(count_numbers(graph)),
-        "flops": float(flops),
-        "memory": float(count_memory(graph, sizes)),
-    }
+    size = float(sum(file.stat().st_size for file in files))
+    return {"size": size, **{name: count_figure(name, candidate.graph, sizes) for name in COUNTED}}
+
+
+def count_figure(name: str, graph: Graph, sizes: Mapping[str, int]) -> float:
+    """A figure of those that follow from the graph."""
+    match name:
+        case "params":
+            return float(count_numbers(graph))
+        case "flops":
+            return float(2 * summarize(graph).multiply_adds.evaluate(sizes))
+    return float(count_memory(graph, sizes))
 
 
 def count_numbers(graph: Graph) -> int:

@@ -10,10 +10,9 @@ from compiler.compression.contracts import evaluate_bound
 from compiler.compression.requirements import isolate
 from compiler.compression.sizes import choose_sizes
 from compiler.compression.world import Goal
-from compiler.ir.cost import summarize
 from compiler.ir.weighted_net import WeightedNet
 from compiler.program.requirement import Figure
-from weft.building.figures import count_memory, count_numbers
+from weft.building.figures import COUNTED, count_figure
 
 if TYPE_CHECKING:
     from weft.building.outcomes import Outcome
@@ -76,11 +75,6 @@ class _Values:
             return world.clock.compare([net])[0]
         if figure.name == "size" and world.scale is not None:
             return float(world.scale.weigh(net))
-        if figure.name == "params":
-            return float(count_numbers(net.graph))
-        if figure.name in ("flops", "memory"):
-            sizes = choose_sizes(net.graph, self.build.target)
-            if figure.name == "memory":
-                return float(count_memory(net.graph, sizes))
-            return float(2 * summarize(net.graph).multiply_adds.evaluate(sizes))
+        if figure.name in COUNTED:
+            return count_figure(figure.name, net.graph, choose_sizes(net.graph, self.build.target))
         return 0.0  # the error of the net before any pass against itself

@@ -19,13 +19,12 @@ from compiler.compression.wording import (
     find_kind,
     format_value,
 )
-from compiler.ir.cost import summarize
 from compiler.ir.weighted_net import WeightedNet
 from compiler.program.requirement import Figure, Quantity
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.contracts import ContractFailed
 from compiler.vocabulary.signature import Direction
-from weft.building.figures import count_memory, count_numbers
+from weft.building.figures import COUNTED, count_figure
 
 if TYPE_CHECKING:
     from weft.building.outcomes import Outcome
@@ -225,12 +224,8 @@ def take_figure(
         case "latency":
             before, after = world.clock.compare([known.net, net])
             return known.value * after / before
-        case "params":
-            return float(count_numbers(net.graph))
-        case "flops":
-            return float(2 * summarize(net.graph).multiply_adds.evaluate(_sizes(build, net)))
-        case "memory":
-            return float(count_memory(net.graph, _sizes(build, net)))
+        case counted if counted in COUNTED:
+            return count_figure(counted, net.graph, choose_sizes(net.graph, build.target))
     error = judge_quality(build, net, world, figure)
     return known.value * error / known.tried if known.tried else error
 
@@ -242,7 +237,3 @@ def judge_quality(build: VariantBuild, net: WeightedNet, world: World, figure: F
     assert world.judge is not None
     scores: Mapping[str, float] = world.judge.score(net)
     return scores[figure.name]
-
-
-def _sizes(build: VariantBuild, net: WeightedNet) -> Mapping[str, int]:
-    return choose_sizes(net.graph, build.target)

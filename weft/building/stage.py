@@ -126,7 +126,7 @@ def _describe(read: object) -> Iterator[str]:
                 yield from _describe(item)
         case Set():
             yield from sorted(map(repr, read))
-        case _ if is_dataclass(read):
+        case _ if is_dataclass(read) and not isinstance(read, type):
             yield type(read).__name__
             for part in fields(read):
                 if part.compare:
