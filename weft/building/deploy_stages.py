@@ -29,7 +29,7 @@ from weft.deployed.measuring import (
     sample_inputs,
 )
 from weft.deployed.sizing import KnownSizes, find_known
-from weft.deployed.trained_data import find_data
+from weft.deployed.trained_data import BEST, find_data
 
 Array = NDArray[Any]
 
@@ -51,7 +51,7 @@ class DeployStages:
     @property
     def trained(self) -> Path | None:
         """The weights of the train."""
-        return self.folder / self.train.name / "best.safetensors" if self.train else None
+        return self.folder / self.train.name / BEST if self.train else None
 
     def run(self) -> Section:
         """Compiles, verifies and measures the file."""

@@ -20,7 +20,7 @@ from weft.building.stage import BuildContext, Echo, fingerprint
 from weft.building.variants import VariantBuild, name_stage
 from weft.building.version import identify_weft
 from weft.deployed.compiling import Target
-from weft.deployed.trained_data import find_data
+from weft.deployed.trained_data import BEST, find_data
 from weft.results.cache import Cache
 from weft.results.generated import GeneratedFiles
 
@@ -42,7 +42,7 @@ def recall_variant(
     """
     context = open_context(folder, Device.AUTO, _be_silent, _be_silent)
     build = VariantBuild(program, variant, context)
-    trained = folder / str(variant.train) / "best.safetensors"
+    trained = folder / str(variant.train) / BEST
     if variant.train is not None and not trained.is_file():
         raise CompileError([VariantNotBuilt(variant.span, variant.name, str(folder))])
     net = build.recall()
@@ -86,7 +86,7 @@ def find_trained(program: Program, folder: Path, target: Target) -> Path | None:
     train = program.trains.get(target.deploy.train or "") if target.deploy is not None else None
     if train is None:
         return None
-    path = folder / train.name / "best.safetensors"
+    path = folder / train.name / BEST
     cache = Cache(folder, identify_weft())
     stage = f"train {train.name}"
     key = cache.get_facts(stage).get("trained")

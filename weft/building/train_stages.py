@@ -18,7 +18,7 @@ from weft.building.finished import fingerprint_trained
 from weft.building.report import Section, format_metrics
 from weft.building.stage import BuildContext, Facts, Stage
 from weft.deployed.compiling import check_data
-from weft.deployed.trained_data import find_data
+from weft.deployed.trained_data import BEST, find_data
 from weft.results.progress import follow_epochs
 from weft.results.setting_aside import CODE, set_aside
 
@@ -78,7 +78,7 @@ class TrainStages:
                 on_progress=on_progress,
                 span=train.span,
             )
-        read_trained(train, self.folder / "best.safetensors", train.span)
+        read_trained(train, self.folder / BEST, train.span)
         texts = {name: (self.folder / name).read_text(encoding="utf-8") for name in TEXTS}
         trained = fingerprint_trained(train, self.program)
         return {"seconds": results.seconds, "texts": texts, "trained": trained}

@@ -40,7 +40,7 @@ from weft.building.world import (
 from weft.deployed.exporting import ExportSpec, fit_preprocessing, make_export_spec
 from weft.deployed.measuring import NetOfTrain
 from weft.deployed.sizing import KnownSizes, find_known
-from weft.deployed.trained_data import find_data
+from weft.deployed.trained_data import BEST, find_data
 from weft.results.cache import hash_text
 from weft.results.nets import Passed, list_net, read_net, write_net
 from weft.results.progress import follow_steps
@@ -172,7 +172,7 @@ class VariantBuild:
         """All trained weights of the train, by its paths."""
         train = self.train
         assert train is not None
-        return read_trained(train, self.folder / train.name / "best.safetensors", train.span)
+        return read_trained(train, self.folder / train.name / BEST, train.span)
 
     @cached_property
     def place(self) -> NetOfTrain | None:

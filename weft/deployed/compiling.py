@@ -34,7 +34,7 @@ from weft.deployed.exporting import (
     list_onnx,
     make_export_spec,
 )
-from weft.deployed.trained_data import read_fitted
+from weft.deployed.trained_data import BEST, read_fitted
 from weft.deployed.verifying import keep_if_verified, verify_file
 from weft.results.generated import GeneratedFiles
 from weft.results.progress import follow_steps
@@ -150,7 +150,7 @@ def _need_weights(target: Target, program: Program) -> WeightsNeeded:
     deploy, path = target.deploy, program.source.path
     name = target.name if deploy is None or deploy.train is None else deploy.train
     span = program.trains[name].span if deploy is None else deploy.span
-    file = Path("output") / Path(path).stem / name / "best.safetensors"
+    file = Path("output") / Path(path).stem / name / BEST
     return WeightsNeeded(span, target.name, path, str(file))
 
 
