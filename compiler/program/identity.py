@@ -15,8 +15,9 @@ from compiler.report.source import Span
 
 
 def identify(value: object) -> str:
-    """Everything in a typed item but its spans and its text for people (`doc`). There is no list of
-    fields: what a new clause fills counts as soon as the field is there."""
+    """Everything in a typed item but its spans, its text for people (`doc`) and what takes no part
+    in comparisons. There is no list of fields: what a new clause fills counts as soon as the field
+    is there."""
     match value:
         case Span():
             return ""
@@ -33,6 +34,6 @@ def identify(value: object) -> str:
             return str(value)
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return repr(value)
-    names = [field.name for field in dataclasses.fields(value) if field.name != "doc"]
+    names = [f.name for f in dataclasses.fields(value) if f.compare and f.name != "doc"]
     given = [f"{name}={identify(getattr(value, name))}" for name in names]
     return f"{type(value).__name__}({', '.join(given)})"

@@ -83,8 +83,7 @@ class DeployStages:
         known = find_known(deploy, train=train, net=deploy.trained)
         reads: tuple[object, ...] = (path, self.context.device.value, known)
         if train is not None:
-            reads += (self.trained, train.metrics, train.step, train.data.columns)
-            reads += (train.data.split, *find_data(train, self.program.source.folder))
+            reads += (train, self.trained, *find_data(train, self.program.source.folder))
         name = f"measure {deploy.name}"
         return self.context.make(Stage(name, reads, lambda: self.take(path, known), quiet=True))
 

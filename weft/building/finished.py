@@ -99,7 +99,7 @@ def fingerprint_trained(train: Train, program: Program) -> str:
     loads = (load for part in train.nets for load in part.net.loads)
     folder = program.source.folder
     files = [folder / load.file for load in loads]
-    return fingerprint(read_settings(Facts(train)), files, *find_data(train, folder))
+    return fingerprint(read_settings(Facts(train)), *files, *find_data(train, folder))
 
 
 def _be_silent(text: str) -> None:

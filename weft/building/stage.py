@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -11,11 +11,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from backends.onnx_runtime.session import Device
-from compiler.ir.graph import Graph
-from compiler.ir.printer import print_graph
 from compiler.ir.weighted_net import WeightedNet
-from compiler.report.source import Span
-from weft.results.cache import Cache, hash_array, hash_file, hash_text
+from compiler.program.identity import identify
+from weft.results.cache import Cache, hash_file, hash_text
 from weft.results.generated import GeneratedFiles
 
 T = TypeVar("T")
@@ -53,7 +51,7 @@ class Stage(Generic[T]):
     @cached_property
     def key(self) -> str:
         """What tells whether it has run: a hash of all that it reads."""
-        return fingerprint(self.reads, [path.name for path in self.writes])
+        return fingerprint(*self.reads, [path.name for path in self.writes])
 
 
 @dataclass(frozen=True)
@@ -97,40 +95,17 @@ class BuildContext:
 
 
 def fingerprint(*read: object) -> str:
-    """A hash of what is read: the content of files, graphs and the numbers of arrays, and of data
-    all that takes part in comparisons. Where a spec says something is no part of it."""
-    return hash_text(*_describe(read))
+    """A hash of what is read: the content of files, graphs and the numbers of their weights, and
+    of data all that tells it apart."""
+    return hash_text(*map(_describe, read))
 
 
-def _describe(read: object) -> Iterator[str]:
+def _describe(read: object) -> str:
     match read:
-        case Span():
-            pass
         case Path():
-            yield hash_file(read) if read.is_file() else "no file"
-        case Graph():
-            yield print_graph(read)
+            return hash_file(read) if read.is_file() else "no file"
         case WeightedNet(graph, weights):
-            yield print_graph(graph)
-            for parameter in graph.parameters:
-                if parameter.path in weights:
-                    dtype = parameter.value.type.dtype.numpy
-                    yield hash_array(parameter.path, np.asarray(weights[parameter.path], dtype))
-        case np.ndarray():
-            yield hash_array("", read)
-        case Mapping():
-            yield from _describe(sorted(read.items()))
-        case list() | tuple():
-            yield f"{len(read)} items"
-            for item in read:
-                yield from _describe(item)
-        case Set():
-            yield from sorted(map(repr, read))
-        case _ if is_dataclass(read) and not isinstance(read, type):
-            yield type(read).__name__
-            for part in fields(read):
-                if part.compare:
-                    yield part.name
-                    yield from _describe(getattr(read, part.name))
-        case _:
-            yield repr(read)
+            types = {p.path: p.value.type.dtype.numpy for p in graph.parameters}
+            known = {p: np.asarray(weights[p], types[p]) for p in types if p in weights}
+            return identify((graph, known))
+    return identify(read)

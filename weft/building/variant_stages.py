@@ -216,7 +216,7 @@ class VariantStages:
 
         stage = Stage(
             f"measure {build.name}",
-            ([c.path for c in candidates], build.target, splits, build.figure_reads),
+            (*(c.path for c in candidates), build.target, splits, build.figure_reads),
             measure,
             (path,),
             lambda _: read_figures(path),

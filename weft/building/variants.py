@@ -16,12 +16,10 @@ from compiler.compression.base import CompressionPass, World, pass_of
 from compiler.compression.effects import find_idleness
 from compiler.compression.low_rank.merging import merge_adapters
 from compiler.compression.world import Goal, LayerNote
-from compiler.ir.printer import print_graph
 from compiler.ir.verify import verify_graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.loading import find_weights, read_trained, refuse_numbers
 from compiler.program.deploy import Deploy
-from compiler.program.identity import identify
 from compiler.program.program import Program
 from compiler.program.train import Train
 from compiler.program.variant import Step, Target, Variant
@@ -41,7 +39,6 @@ from weft.deployed.exporting import ExportSpec, fit_preprocessing, make_export_s
 from weft.deployed.measuring import NetOfTrain
 from weft.deployed.sizing import KnownSizes, find_known
 from weft.deployed.trained_data import BEST, find_data
-from weft.results.cache import hash_text
 from weft.results.nets import Passed, list_net, read_net, write_net
 from weft.results.progress import follow_steps
 
@@ -150,7 +147,7 @@ class VariantBuild:
     @cached_property
     def train_text(self) -> str:
         """What the train says that passes read: rows, objective, metrics, settings."""
-        return hash_text(self.data_key, identify(self.train))
+        return fingerprint(self.train, self.data_key)
 
     @property
     def trial_key(self) -> str:

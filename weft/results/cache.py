@@ -9,9 +9,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from compiler.system.files import read_json, write_text
 
 RECORD = Path(".weft") / "build.json"
@@ -27,13 +24,6 @@ def hash_text(*parts: str) -> str:
         raw = part.encode("utf-8", "surrogatepass")  # JSON may hold halves of characters
         digest.update(f"{len(raw)}:".encode())
         digest.update(raw)
-    return digest.hexdigest()
-
-
-def hash_array(name: str, array: NDArray[Any]) -> str:
-    """Hash of an array under its name: dtype, shape and numbers."""
-    digest = hashlib.sha256(f"{name} {array.dtype} {array.shape} ".encode())
-    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
