@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -206,6 +207,34 @@ def test_a_clause_of_a_train_changes_its_key(word: str) -> None:
     assert describe_train(plain) != describe_train(changed)
     if word not in ("metric",):
         assert read_settings(Facts(plain)) != read_settings(Facts(changed))
+
+
+ITEM_CHANGES = {
+    "variant": {
+        "apply": ("", "apply quantize(float16)"),
+        "target": ("", "target cpu(threads=2)"),
+        "require": ("", "require size <= 1MiB"),
+    },
+    "deploy": {
+        "dynamic": ("fix batch=3", "dynamic batch"),
+        "fix": ("", "fix batch=3"),
+        "opset": ("", "opset 20"),
+        "labels": ("", f"labels {json.dumps([*'abcdefghij'])}"),
+        "outputs": ("", "outputs logits"),
+        "preprocess": ("", "preprocess digits"),
+        "verify": ("", "verify off"),
+    },
+}
+
+
+@pytest.mark.parametrize(("kind", "word"), [(k, w) for k, c in ITEM_CHANGES.items() for w in c])
+def test_a_clause_of_a_variant_or_deployment_changes_its_key(kind: str, word: str) -> None:
+    assert list(ITEM_CHANGES[kind]) == list(ClauseHome.every[kind].clauses)
+    texts = [BODIES[kind].replace("STATEMENT", clause) for clause in ITEM_CHANGES[kind][word]]
+    programs = [check_text(text) for text in texts]
+    before, after = ((*p.variants.values(), *p.deploys) for p in programs)
+    assert identify(before) != identify(after)
+    assert f"\n  {word} " in describe_program(programs[1])
 
 
 def describe_train(train: Train) -> str:
