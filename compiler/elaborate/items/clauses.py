@@ -14,7 +14,7 @@ from compiler.report.habits import translate
 from compiler.report.messages.clauses import ClauseMissing, ClauseTwice
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause, Name, Statement
-from compiler.vocabulary.clauses import ClauseHome, ClauseWord
+from compiler.vocabulary.clauses import ClauseHome, ClauseWord, Setting
 
 
 @cache
@@ -38,7 +38,9 @@ class ItemRun:
     def find_handler(self, word: ClauseWord) -> ClauseHandler:
         """What runs a clause."""
         run = word.run or getattr(self, f"take_{word.word}", None)
-        run = run or partial(self.take_setting, word)
+        if run is None:
+            assert word.setting is not None, f"nothing runs `{word.word}`"
+            run = partial(self.take_setting, word.field, word.setting)
         return run if word.repeats else partial(self.run_once, run)
 
     def run_once(self, run: ClauseHandler, body: Body, clause: Clause) -> None:
@@ -50,12 +52,11 @@ class ItemRun:
         else:
             body.report(ClauseTwice(word.span, word.text, first))
 
-    def take_setting(self, word: ClauseWord, body: Body, clause: Clause) -> None:
+    def take_setting(self, field: str, setting: Setting, body: Body, clause: Clause) -> None:
         """A clause of one value."""
-        assert word.setting is not None, f"nothing runs `{word.word}`"
-        value = read_setting(body, clause, word.setting)
+        value = read_setting(body, clause, setting)
         if value is not None:
-            self.settings[word.field] = value
+            self.settings[field] = value
 
     @property
     def lacks_settings(self) -> bool:
