@@ -11,9 +11,12 @@ import pytest
 
 from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.settings import read_settings
+from compiler.compression.base import COMPRESSION
+from compiler.compression.registry import load_compression
 from compiler.describe import describe_program
 from compiler.driver import check_source
 from compiler.elaborate.items.clauses import load_clauses
+from compiler.elaborate.scopes.later import LATER
 from compiler.manual import find_clauses
 from compiler.program.identity import identify
 from compiler.program.train import Train
@@ -95,10 +98,10 @@ def test_a_misspelt_item_is_told_by_its_word(word: str) -> None:
         assert told[0].label() == f"did you mean `{word}`?"
 
 
-LATER = [(h, word) for h in ClauseHome.every.values() for word in h.later_clauses]
+LATER_CLAUSES = [(h, word) for h in ClauseHome.every.values() for word in h.later_clauses]
 
 
-@pytest.mark.parametrize(("home", "word"), LATER, ids=lambda v: getattr(v, "kind", v))
+@pytest.mark.parametrize(("home", "word"), LATER_CLAUSES, ids=lambda v: getattr(v, "kind", v))
 def test_a_later_clause_is_refused(home: ClauseHome, word: str) -> None:
     body = BODIES[home.kind if home.clauses else "train"]
     assert "W0206" in [m.code for m in find_messages(body.replace("STATEMENT", f"{word} 3"))]
@@ -117,6 +120,11 @@ def test_a_later_clause_is_refused(home: ClauseHome, word: str) -> None:
 def test_a_misspelt_option_is_told_by_its_name(body: str, statement: str, said: str) -> None:
     found = [m.label() for m in find_messages(BODIES[body].replace("STATEMENT", statement))]
     assert f"did you mean `{said}`?" in found
+
+
+def test_passes_outside_of_apply_are_told_where_they_belong() -> None:
+    load_compression()
+    assert {*COMPRESSION.names()} <= {*LATER}
 
 
 def test_a_misspelt_clause_is_not_missed_as_well() -> None:
