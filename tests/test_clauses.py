@@ -127,6 +127,23 @@ def test_passes_outside_of_apply_are_told_where_they_belong() -> None:
     assert {*COMPRESSION.names()} <= {*LATER}
 
 
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ('clip "a"', 'a number above 0 belongs here, not the string "a"'),
+        ("clip 5ms", "a number above 0 belongs here, not 5ms"),
+        ("clip true", "a number above 0 belongs here, not true"),
+        ("clip 0", "is 0"),
+        ("layout channels_last", 'a choice stands in quotes: "channels_last"'),
+        ('layout "x"', '"channels_last" or "contiguous" belongs here, not the string "x"'),
+        ("precision f64", "bf16, f16 or f32 belongs here, not the dtype f64"),
+        ("seed 9223372036854775808", "is 9223372036854775808"),
+    ],
+)
+def test_a_value_that_a_clause_cannot_take(statement: str, said: str) -> None:
+    assert [m.label() for m in find_messages(train_spec(statement))] == [said]
+
+
 def test_a_misspelt_clause_is_not_missed_as_well() -> None:
     text = 'data d {\n    sorce sklearn("digits")\n    splt random(seed=0), train=50%\n}\n'
     assert [m.code for m in find_messages(text)] == ["W0205", "W0205"]

@@ -68,7 +68,12 @@ def read_whole(body: Body, clause: Clause, least: int, units: Sequence[str] = ()
     word = clause.word.text
     unit = value.unit if isinstance(value, Known) else None
     if not isinstance(number, int) or (unit is not None and unit not in units):
-        malformed(body, clause, expression.span, f"a whole number belongs here, not {_say(value)}")
+        malformed(
+            body,
+            clause,
+            expression.span,
+            f"a whole number belongs here, not {describe_given(value)}",
+        )
         return None
     if number < least:
         expected = f"{least} or above"
@@ -77,7 +82,8 @@ def read_whole(body: Body, clause: Clause, least: int, units: Sequence[str] = ()
     return number
 
 
-def _say(value: Val) -> str:
+def describe_given(value: Val) -> str:
+    """What a value is, a number with its unit as it is written."""
     if isinstance(value, Known) and value.unit is not None and value.is_number:
         return spell_quantity(value.value, value.unit)  # type: ignore[arg-type]
     return describe(value)

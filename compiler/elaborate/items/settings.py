@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from compiler.elaborate.calls.nets import place_net
 from compiler.elaborate.items.metrics import MetricEntry
 from compiler.elaborate.items.operands import (
+    describe_given,
     read_operands,
     read_single,
     read_texts,
@@ -15,7 +16,7 @@ from compiler.elaborate.items.operands import (
 from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
-from compiler.elaborate.values.values import POISON, DTypeValue, Known, NetValue, Poison
+from compiler.elaborate.values.values import DTypeValue, Known, NetValue, Poison
 from compiler.program.train import EarlyStop
 from compiler.records import dataclass
 from compiler.report.diagnostics import did_you_mean
@@ -41,15 +42,32 @@ class Pattern:
 
 def read_setting(body: Body, clause: Clause, setting: Setting) -> object | None:
     """The value of a clause; None where it was refused, which is reported."""
-    match setting:
-        case Whole():
-            return _read_whole(body, clause, setting)
-        case Positive():
-            return _read_positive(body, clause)
-        case Choice():
-            return _read_choice(body, clause, setting)
-        case DTypeChoice():
-            return _read_dtype(body, clause, setting)
+    if isinstance(setting, Whole):
+        return _read_whole(body, clause, setting)
+    expression = read_single(body, clause)
+    if expression is None:
+        return None
+    bare = expression.text if isinstance(expression, Name) else ""
+    if isinstance(setting, Choice) and bare in setting.words:
+        malformed(body, clause, expression.span, f'a choice stands in quotes: "{bare}"')
+        return None
+    value = body.evaluate(expression)
+    match setting, value:
+        case _, Poison():
+            return None
+        case Choice(words), Known(str() as word) if word in words:
+            return word
+        case DTypeChoice(dtypes), DTypeValue(dtype) if dtype in dtypes:
+            return dtype.value
+        case Positive(), Known(int() | float() as number, unit=None | "%") if value.is_number:
+            if 0 < number < float("inf"):
+                return float(number)
+            word = clause.word.text
+            body.report(SettingRange(expression.span, word, "", f"{number:g}", "above 0"))
+            return None
+    expected = f"{setting.text} belongs here, not {describe_given(value)}"
+    malformed(body, clause, expression.span, expected)
+    return None
 
 
 def _read_whole(body: Body, clause: Clause, setting: Whole) -> int | None:
@@ -58,52 +76,6 @@ def _read_whole(body: Body, clause: Clause, setting: Whole) -> int | None:
         return number
     word, expected = clause.word.text, f"below {setting.most + 1}"
     body.report(SettingRange(clause.operands[0].span, word, "", str(number), expected))
-    return None
-
-
-def _read_positive(body: Body, clause: Clause) -> float | None:
-    expression = read_single(body, clause)
-    value = body.evaluate(expression) if expression is not None else POISON
-    if expression is None or isinstance(value, Poison):
-        return None
-    number = value.value if isinstance(value, Known) and value.is_number else None
-    if not isinstance(number, int | float):
-        found = describe(value)
-        malformed(body, clause, expression.span, f"a number belongs here, not {found}")
-        return None
-    if not 0 < number < float("inf"):
-        word = clause.word.text
-        body.report(SettingRange(expression.span, word, "", f"{number:g}", "above 0"))
-        return None
-    return float(number)
-
-
-def _read_choice(body: Body, clause: Clause, setting: Choice) -> str | None:
-    expression = read_single(body, clause)
-    if expression is None:
-        return None
-    if isinstance(expression, Name) and expression.text in setting.words:
-        expected = f'a choice stands in quotes: "{expression.text}"'
-        malformed(body, clause, expression.span, expected)
-        return None
-    value = body.evaluate(expression)
-    if isinstance(value, Known) and value.value in setting.words:
-        return str(value.value)
-    if not isinstance(value, Poison):
-        malformed(body, clause, expression.span, f"{setting.text} belongs here")
-    return None
-
-
-def _read_dtype(body: Body, clause: Clause, setting: DTypeChoice) -> str | None:
-    expression = read_single(body, clause)
-    if expression is None:
-        return None
-    value = body.evaluate(expression)
-    if isinstance(value, DTypeValue) and value.dtype in setting.dtypes:
-        return value.dtype.value
-    if not isinstance(value, Poison):
-        expected = f"{setting.text} belongs here, not {describe(value)}"
-        malformed(body, clause, expression.span, expected)
     return None
 
 
