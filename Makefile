@@ -1,12 +1,13 @@
 # Weft: `make` prints this help.
 VENV   ?= .venv
 PYTHON ?= python3
+MINUTES ?= 10
 BIN     = $(VENV)/bin
 # torch comes first and by exact version: left to a resolver, it can bring gigabytes of CUDA packages.
 TORCH   = torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check accept bench docs clean
+.PHONY: help demo test check accept laws bench docs clean
 
 help: ## print this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,6 +38,9 @@ check: $(BIN)/.installed-dev ## what CI runs: format, lint, types, tests
 
 accept: $(BIN)/.installed-dev ## accept changed goldens (read the diff before you commit it)
 	$(BIN)/python -m pytest -n auto --accept
+
+laws: $(BIN)/.installed-dev ## draw new cases for MINUTES=10, and print those that fail
+	$(BIN)/python -m tests.new_cases --minutes $(MINUTES)
 
 bench: $(BIN)/.installed-dev ## the benchmarks, as ratios against what a user would use instead
 	$(BIN)/python -m benchmarks
