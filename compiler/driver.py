@@ -17,7 +17,7 @@ from compiler.elaborate.items.program import elaborate_program
 from compiler.elaborate.values.values import Val
 from compiler.program.program import Program
 from compiler.report.diagnostics import Sink, did_you_mean
-from compiler.report.messages.files import FileMissing, FileUnreadable
+from compiler.report.messages.files import file_missing, file_unreadable
 from compiler.report.source import Source
 from compiler.system.files import list_names, read_source_text
 from compiler.text.parse import parse
@@ -142,12 +142,12 @@ def read_source(path: Path, sink: Sink, read: Read = read_source_text) -> Source
     except FileNotFoundError:
         close = did_you_mean(path.name, list_names(path.parent, "*.weft"))
         suggestion = str(path.with_name(close)) if close is not None else None
-        sink.report(FileMissing(None, str(path), suggestion))
+        sink.report(file_missing(None, str(path), suggestion))
     except UnicodeDecodeError as error:
         reason = f"it is no text in UTF-8 (byte {error.start})"
-        sink.report(FileUnreadable(None, str(path), reason))
+        sink.report(file_unreadable(None, str(path), reason))
     except OSError as error:
-        sink.report(FileUnreadable(None, str(path), error.strerror or str(error)))
+        sink.report(file_unreadable(None, str(path), error.strerror or str(error)))
     except ValueError as error:
-        sink.report(FileUnreadable(None, str(path), str(error)))
+        sink.report(file_unreadable(None, str(path), str(error)))
     return None

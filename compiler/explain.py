@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from inspect import cleandoc
 
 from compiler.driver import check_source
-from compiler.report.diagnostics import MESSAGES, Message, Sink
+from compiler.report.diagnostics import MESSAGES, Message, MessageKind, Sink
 from compiler.report.messages import load_messages
 from compiler.report.render import ANSI, PLAIN, Palette, render_message
 from compiler.report.source import Source
@@ -17,31 +16,33 @@ EXAMPLE = "example.weft"
 def explain(code: str, *, color: bool = False) -> str | None:
     """The page about a code; None for a code that no message has."""
     load_messages()
-    cls = MESSAGES.get(code)
-    if cls is None:
+    kind = MESSAGES.get(code)
+    if kind is None:
         return None
     palette = ANSI if color else PLAIN
-    hue = palette.severity(cls.severity)
-    title = f"{hue}{cls.severity}[{code}]{palette.end}{palette.bold}: {say_name(cls)}{palette.end}"
-    parts = [title, cleandoc(cls.__doc__ or "")]
-    if cls.bad:
-        parts += [heading("What causes it", palette), indent(cls.bad)]
-        parts += [indent(render_message(message, palette)) for message in find_message(cls)]
-    if cls.good:
-        parts += [heading("What to write", palette), indent(cls.good)]
+    hue = palette.severity(kind.severity)
+    title = (
+        f"{hue}{kind.severity}[{code}]{palette.end}{palette.bold}: {say_name(kind)}{palette.end}"
+    )
+    parts = [title, cleandoc(kind.page)]
+    if kind.bad:
+        parts += [heading("What causes it", palette), indent(kind.bad)]
+        parts += [indent(render_message(message, palette)) for message in find_message(kind)]
+    if kind.good:
+        parts += [heading("What to write", palette), indent(kind.good)]
     return "\n\n".join(parts)
 
 
-def find_message(cls: type[Message]) -> list[Message]:
-    """The message that checking the bad example of a class gives."""
+def find_message(kind: MessageKind[...]) -> list[Message]:
+    """The message that checking its bad example gives."""
     sink = Sink()
-    check_source(Source(EXAMPLE, cls.bad), sink=sink)
-    return [message for message in sink.messages if type(message) is cls][:1]
+    check_source(Source(EXAMPLE, kind.bad), sink=sink)
+    return [message for message in sink.messages if message.kind is kind][:1]
 
 
-def say_name(cls: type[Message]) -> str:
-    """The name of a class as words: `UnclosedBracket` is "unclosed bracket"."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__).lower()
+def say_name(kind: MessageKind[...]) -> str:
+    """The name of a message as words: `unclosed_bracket` is "unclosed bracket"."""
+    return kind.name.replace("_", " ")
 
 
 def heading(text: str, palette: Palette) -> str:

@@ -25,18 +25,18 @@ from compiler.ir.weights import (
 from compiler.program.net import LoadWeights, Net
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Message, did_you_mean
-from compiler.report.messages.tuning import TrainNotRun
+from compiler.report.messages.tuning import train_not_run
 from compiler.report.messages.weights import (
-    PatternUnused,
-    WeightKind,
-    WeightMissing,
-    WeightRange,
-    WeightsCollide,
-    WeightShape,
-    WeightsNotFinite,
-    WeightsSurplus,
-    WeightsTooLarge,
-    WeightsUnreadable,
+    pattern_unused,
+    weight_kind,
+    weight_missing,
+    weight_range,
+    weight_shape,
+    weights_collide,
+    weights_not_finite,
+    weights_surplus,
+    weights_too_large,
+    weights_unreadable,
 )
 from compiler.report.source import Span
 from compiler.system.files import match_files, parse_json
@@ -119,7 +119,7 @@ def choose_weights(
     chosen = _choose(graph, graph.parameters, {**found, **(known or {})}, name, None)
     surplus = find_surplus(found, (*(p.path for p in graph.parameters), *whole))
     if surplus:
-        raise CompileError([WeightsSurplus(None, name, tuple(surplus))])
+        raise CompileError([weights_surplus(None, name, tuple(surplus))])
     return chosen
 
 
@@ -132,7 +132,7 @@ def read_trained(train: Train, path: Path, span: Span | None = None) -> dict[str
     try:
         found = read_weights(path)
     except WeightsError as error:
-        raise CompileError([WeightsUnreadable(span, str(error), trained=True)]) from error
+        raise CompileError([weights_unreadable(span, str(error), trained=True)]) from error
     for part in train.nets:
         inner = {
             name.removeprefix(part.prefix): array
@@ -160,7 +160,7 @@ def _settle(load: LoadWeights, results: Path | None) -> LoadWeights:
         return load
     path = results / load.train / "best.safetensors" if results is not None else None
     if path is None or not path.is_file():
-        raise CompileError([TrainNotRun(load.span, load.train)])
+        raise CompileError([train_not_run(load.span, load.train)])
     return replace(load, file=str(path.resolve()))
 
 
@@ -170,7 +170,7 @@ def _match_files(folder: Path, load: LoadWeights) -> list[Path]:
     try:
         return match_files(folder, load.file)
     except ValueError as error:
-        raise CompileError([WeightsUnreadable(load.span, str(error))]) from error
+        raise CompileError([weights_unreadable(load.span, str(error))]) from error
 
 
 def _load(graph: Graph, load: LoadWeights, folder: Path) -> dict[str, Array]:
@@ -195,7 +195,7 @@ def _load(graph: Graph, load: LoadWeights, folder: Path) -> dict[str, Array]:
         surplus = find_surplus(renamed, inside)
         surplus = [path for path in surplus if not match_paths([path], load.excluded)]
         if surplus:
-            raise CompileError([WeightsSurplus(load.span, load.file, tuple(surplus))])
+            raise CompileError([weights_surplus(load.span, load.file, tuple(surplus))])
     return chosen
 
 
@@ -211,11 +211,11 @@ def _rename(found: Mapping[str, Array], load: LoadWeights) -> dict[str, Array]:
         new = rename_path(path, load.rename)
         if new in renamed:
             both = (origins[new], path)
-            raise CompileError([WeightsCollide(load.span, load.file, new, both)])
+            raise CompileError([weights_collide(load.span, load.file, new, both)])
         renamed[new], origins[new] = array, path
     unused = [old for old, new in load.rename if not _renames(old, found, load.rename)]
     if unused:
-        raise CompileError([PatternUnused(load.span, load.file, "rename", tuple(unused))])
+        raise CompileError([pattern_unused(load.span, load.file, "rename", tuple(unused))])
     return renamed
 
 
@@ -241,7 +241,7 @@ def _check_patterns(load: LoadWeights, inside: Sequence[str], found: Mapping[str
     ):
         unused = tuple(pattern for pattern in patterns if not match_paths(paths, (pattern,)))
         if unused:
-            faults.append(PatternUnused(load.span, load.file, option, unused))
+            faults.append(pattern_unused(load.span, load.file, option, unused))
     if faults:
         raise CompileError(faults)
 
@@ -264,10 +264,10 @@ def _read(files: Iterable[Path], span: Span | None) -> dict[str, Array]:
         try:
             read = read_weights(file)
         except WeightsError as error:
-            raise CompileError([WeightsUnreadable(span, str(error))]) from error
+            raise CompileError([weights_unreadable(span, str(error))]) from error
         twice = sorted(found.keys() & read.keys())
         if twice:
-            raise CompileError([WeightsUnreadable(span, f"{file} has {twice[0]} once more")])
+            raise CompileError([weights_unreadable(span, f"{file} has {twice[0]} once more")])
         found |= read
     return found
 
@@ -287,13 +287,13 @@ def _choose(
             missing.append(parameter)
         else:
             place, expected = span or parameter.origin, str(parameter.value.type)
-            fault = WeightShape(place, file, parameter.path, shape, expected, parameter.origin)
+            fault = weight_shape(place, file, parameter.path, shape, expected, parameter.origin)
             faults.append(fault)
     if missing:
         unused = sorted(found.keys() - {p.path for p in wanted})
         paths, layer = tuple(p.path for p in missing), missing[0].origin
         suggestion = did_you_mean(paths[0], unused)
-        faults.insert(0, WeightMissing(span or layer, file, paths, suggestion, layer))
+        faults.insert(0, weight_missing(span or layer, file, paths, suggestion, layer))
     if faults:
         raise CompileError(faults)
     chosen = {p.path: _convert(p, found[p.path], file, span) for p in wanted}
@@ -312,7 +312,7 @@ def _convert(parameter: Parameter, array: Array, file: str, span: Span | None) -
     if array.dtype.kind != np.dtype(dtype.numpy).kind:
         found = DType.of_numpy(array.dtype) or array.dtype
         expected = str(parameter.value.type)
-        raise CompileError([WeightKind(place, file, path, str(found), expected, layer)])
+        raise CompileError([weight_kind(place, file, path, str(found), expected, layer)])
     with np.errstate(over="ignore"):
         made = array.astype(dtype.numpy, copy=False)
     if made is array or array.dtype.itemsize <= made.dtype.itemsize:
@@ -321,7 +321,7 @@ def _convert(parameter: Parameter, array: Array, file: str, span: Span | None) -
     count = int(np.count_nonzero(lost))
     if count:
         number = float(array[lost].flat[0])
-        raise CompileError([WeightsTooLarge(place, file, path, count, number, str(dtype), layer)])
+        raise CompileError([weights_too_large(place, file, path, count, number, str(dtype), layer)])
     return made
 
 
@@ -343,14 +343,14 @@ def refuse_numbers(
         array, place = weights[path], span or layer
         count = _count(~np.isfinite(array) if parameter.trainable else np.isnan(array))
         if count:
-            faults.append(WeightsNotFinite(place, path, count, file, layer))
+            faults.append(weights_not_finite(place, path, count, file, layer))
             continue
         low, high = limits.get(path, UNLIMITED)
         outside = (array < low) | (array > high) if path in limits else np.zeros(0, bool)
         if outside.any():
             number, expected = float(array[outside].flat[0]), describe_limits((low, high))
             count = _count(outside)
-            faults.append(WeightRange(place, file, path, count, number, expected, layer))
+            faults.append(weight_range(place, file, path, count, number, expected, layer))
     if faults:
         raise CompileError(faults)
 

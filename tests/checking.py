@@ -15,7 +15,7 @@ def check_text(text: str, overrides: dict[str, str] | None = None, folder: str =
     source = Source(f"{folder}/spec.weft" if folder else "spec.weft", text)
     program = check_source(source, overrides=overrides, sink=sink)
     errors = [m for m in sink.messages if m.severity is Severity.ERROR]
-    assert not errors, [(m.code, m.title(), m.label()) for m in errors]
+    assert not errors, [(m.code, m.text.title, m.text.label) for m in errors]
     assert program is not None
     for train in program.trains.values():
         verify_graph(train.step)

@@ -56,7 +56,7 @@ def elaborate_file(path: Path) -> tuple[dict[str, Net], list[Message]]:
 def build(text: str, name: str = "M") -> Net:
     """The one net that a good spec is about."""
     nets, messages = elaborate(text)
-    assert not messages, [f"{m.code}: {m.title()} ({m.label()})" for m in messages]
+    assert not messages, [f"{m.code}: {m.text.title} ({m.text.label})" for m in messages]
     return nets[name]
 
 

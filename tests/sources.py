@@ -25,7 +25,7 @@ def refused(reason: str) -> Iterator[None]:
     with pytest.raises(Fault) as caught:
         yield
     span = Span(Source("s.weft", ""), 0, 0)
-    assert reason in caught.value.make(SourcePlace(span)).label()
+    assert reason in caught.value.make(SourcePlace(span)).text.label
 
 
 def load_generated(

@@ -133,7 +133,7 @@ def test_unknown_columns_list_what_there_is(tmp_path: Path) -> None:
     path = tmp_path / "spec.weft"
     path.write_text('data d {\n    source csv("d.csv")\n    x = zzz * 2\n}\n')
     message = next(m for m in weft.check(path) if m.code == "W0201")
-    assert message.help() == "there is `height` and `age`"
+    assert message.text.help == "there is `height` and `age`"
 
 
 def test_overrides_take_python_values(path: Path) -> None:

@@ -124,7 +124,7 @@ def open_program(text: str, folder: Path) -> Program:
     sink = Sink()
     program = check(path, sink=sink)
     assert program is not None
-    assert not sink.has_errors, [m.title() for m in sink.messages]
+    assert not sink.has_errors, [m.text.title for m in sink.messages]
     return program
 
 
@@ -224,7 +224,7 @@ def test_a_net_that_is_not_applied_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CompileError) as caught:
         attach(replace(train, step=step), "fit", train.nets[0].net.graph)
     assert [m.code for m in caught.value.messages] == ["W1100"]
-    assert "cannot be exchanged" in caught.value.messages[0].title()
+    assert "cannot be exchanged" in caught.value.messages[0].text.title
 
 
 SHARED = SPECS_FOLDER.parents[1] / "shared" / "data"

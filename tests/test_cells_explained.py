@@ -14,8 +14,9 @@ from compiler.data.numerals import Numerals, find_ways
 from compiler.data.summary import summarize_source
 from compiler.driver import check
 from compiler.report.diagnostics import Message, Sink
-from compiler.report.messages.columns import LabelOutOfRange
-from compiler.report.messages.data import OtherSeparator
+from compiler.report.messages.cells import free_text
+from compiler.report.messages.columns import label_out_of_range
+from compiler.report.messages.data import other_separator
 from compiler.report.source import Source, Span
 
 
@@ -45,10 +46,10 @@ def test_the_separator_that_a_file_has_is_told(
     tmp_path: Path, table: str, options: str, expected: str
 ) -> None:
     (found,) = find_messages(tmp_path, table, options)
-    assert isinstance(found, OtherSeparator)
+    assert found.kind is other_separator
     assert found.code == "W1393"
-    assert expected in str(found.help())
-    assert " ".join(table.split("\n")[0].split("\t")) in found.label()
+    assert expected in str(found.text.help)
+    assert " ".join(table.split("\n")[0].split("\t")) in found.text.label
 
 
 @pytest.mark.parametrize("table", ["a\n1.5\n2.5\n", 'a\n"1;5"\n2\n', "a;b\nx\ny\n"])
@@ -71,7 +72,7 @@ def test_every_space_between_thousands_is_told(tmp_path: Path, mark: str) -> Non
     (found,) = find_messages(tmp_path, table)
     assert found.code == "W1220"
     option = " " if mark == " " else f"\\u{ord(mark):04x}"
-    assert f'`thousands="{option}"` reads them' in str(found.help())
+    assert f'`thousands="{option}"` reads them' in str(found.text.help)
     assert find_messages(tmp_path, table, f', thousands="{option}"') == []
     source = Csv("t.csv", thousands=mark)
     lines = source.code(source.schema(tmp_path))
@@ -95,13 +96,15 @@ def test_the_range_of_dates_holds_dates_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("found", [float(np.iinfo(np.int64).min), -3e9])
 def test_numbers_that_are_no_classes_are_not_shifted(found: float) -> None:
-    fault = LabelOutOfRange(
+    fault = label_out_of_range(
         None, "y", 3, found, "0 to 9", "cross_entropy", (found, 5.0), places=True
     )
-    assert "ignore_index" not in str(fault.help())
-    assert "no class numbers" in str(fault.help())
-    near = LabelOutOfRange(None, "y", 3, -1.0, "0 to 9", "cross_entropy", (-1.0, 5.0), places=True)
-    assert "ignore_index=-1" in str(near.help())
+    assert "ignore_index" not in str(fault.text.help)
+    assert "no class numbers" in str(fault.text.help)
+    near = label_out_of_range(
+        None, "y", 3, -1.0, "0 to 9", "cross_entropy", (-1.0, 5.0), places=True
+    )
+    assert "ignore_index=-1" in str(near.text.help)
 
 
 @pytest.mark.parametrize(
@@ -121,9 +124,9 @@ def test_units_that_differ_are_named_with_their_rows(
 ) -> None:
     (found,) = find_messages(tmp_path, "\n".join(["a,b", *(f"{c},1" for c in cells)]) + "\n")
     assert found.code == "W1391"
-    assert found.title() == f"the column `a` has several units: {units}"
-    assert f"is `{cells[0]}`" in found.label()
-    assert f"is `{cells[-1]}`" in found.label() or f"is `{cells[1]}`" in found.label()
+    assert found.text.title == f"the column `a` has several units: {units}"
+    assert f"is `{cells[0]}`" in found.text.label
+    assert f"is `{cells[-1]}`" in found.text.label or f"is `{cells[1]}`" in found.text.label
 
 
 @pytest.mark.parametrize(
@@ -138,3 +141,12 @@ def test_units_that_differ_are_named_with_their_rows(
 def test_words_with_numbers_are_still_categories(tmp_path: Path, cells: list[str]) -> None:
     found = find_messages(tmp_path, "\n".join(["a,b", *(f"{c},1" for c in cells)]) + "\n")
     assert "W1391" not in [message.code for message in found]
+
+
+def test_text_that_is_no_categories_is_not_computed_with(tmp_path: Path) -> None:
+    """Names of which most are in one row only; read as categories, they are taken."""
+    table = "\n".join(["a", *(f"person {number}" for number in range(120)), "person 0", ""])
+    (found,) = find_messages(tmp_path, table)
+    assert found.kind is free_text
+    assert found.text.label == "120 different texts in 121 rows"
+    assert "W1224" not in [m.code for m in find_messages(tmp_path, table, ', categories=["a"]')]

@@ -67,9 +67,9 @@ def test_a_misspelt_clause_is_told_by_its_word(home: ClauseHome, word: ClauseWor
     wrong = misspell(word.word)
     text = BODIES[home.kind].replace("STATEMENT", word.form.replace(word.word, wrong, 1))
     told = next(m for m in find_messages(text) if m.code == "W0205")
-    assert told.title() == f"`{wrong}` is no clause of {home.place}"
-    assert told.label() == f"did you mean `{word.word}`?"
-    assert told.help() == f"write `{word.form}`"
+    assert told.text.title == f"`{wrong}` is no clause of {home.place}"
+    assert told.text.label == f"did you mean `{word.word}`?"
+    assert told.text.help == f"write `{word.form}`"
 
 
 @pytest.mark.parametrize(("home", "word"), WORDS, ids=lambda v: getattr(v, "kind", None) or v.word)
@@ -82,7 +82,7 @@ def test_a_clause_elsewhere_is_told_by_its_homes(home: ClauseHome, word: ClauseW
     )
     places = [h.place for h in HOMES if word.word in h.clauses]
     assert home.place in places
-    assert told.label() == f"this is a clause of {' and of '.join(places)}"
+    assert told.text.label == f"this is a clause of {' and of '.join(places)}"
 
 
 @pytest.mark.parametrize("word", [word.lower() for word in ITEM_WORDS])
@@ -95,7 +95,7 @@ def test_a_misspelt_item_is_told_by_its_word(word: str) -> None:
     assert word in FILE_WORDS
     assert told, "it is refused"
     if word[3:]:
-        assert told[0].label() == f"did you mean `{word}`?"
+        assert told[0].text.label == f"did you mean `{word}`?"
 
 
 LATER_CLAUSES = [(h, word) for h in ClauseHome.every.values() for word in h.later_clauses]
@@ -118,7 +118,7 @@ def test_a_later_clause_is_refused(home: ClauseHome, word: str) -> None:
     ],
 )
 def test_a_misspelt_option_is_told_by_its_name(body: str, statement: str, said: str) -> None:
-    found = [m.label() for m in find_messages(BODIES[body].replace("STATEMENT", statement))]
+    found = [m.text.label for m in find_messages(BODIES[body].replace("STATEMENT", statement))]
     assert f"did you mean `{said}`?" in found
 
 
@@ -141,7 +141,7 @@ def test_passes_outside_of_apply_are_told_where_they_belong() -> None:
     ],
 )
 def test_a_value_that_a_clause_cannot_take(statement: str, said: str) -> None:
-    assert [m.label() for m in find_messages(train_spec(statement))] == [said]
+    assert [m.text.label for m in find_messages(train_spec(statement))] == [said]
 
 
 def test_a_misspelt_clause_is_not_missed_as_well() -> None:
@@ -289,7 +289,7 @@ from compiler.report.source import Source
 def check(clause):
     sink = Sink()
     program = check_source(Source("s.weft", sys.argv[1].replace("CLAUSE", clause)), sink=sink)
-    return program, [(m.title(), m.label(), m.help()) for m in sink.messages]
+    return program, [(m.text.title, m.text.label, m.text.help) for m in sink.messages]
 
 plain, limited = check("")[0], check("limit 100")[0]
 train = limited.trains["fit"]
@@ -309,7 +309,7 @@ assert check("limt 100")[1] == [
 assert check("limit 0")[1] == [("`limit` must be 1 or above", "is 0", None)]
 assert check("limit 1  limit 2")[1][0][0] == "`limit` stands twice"
 elsewhere = check_source(Source("s.weft", "model M {\\n    limit 3\\n}\\n"), sink=(sink := Sink()))
-assert sink.messages[0].label() == "this is a clause of a train"
+assert sink.messages[0].text.label == "this is a clause of a train"
 print("known everywhere")
 """
 

@@ -134,7 +134,7 @@ def test_weights_that_do_not_fit(weft: Weft) -> None:
     compile_net = ["compile", "net.weft", "-o", "out", "--no-verify", "--weights", "w.safetensors"]
     save_file({"fc.weigth": np.zeros((2, 3), np.float32)}, "w.safetensors")
     printed = weft(*compile_net)
-    assert "error[W0907]" in printed  # WeightMissing
+    assert "error[W0907]" in printed
     assert "fc.weigth" in printed, "the near name is shown"
     wrong = {"fc.weight": np.zeros((2, 4), np.float32), "fc.bias": np.zeros(2, np.float32)}
     save_file(wrong, "w.safetensors")

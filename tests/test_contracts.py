@@ -217,7 +217,7 @@ def find_codes(clauses: str, rest: str = "") -> list[str]:
 def test_a_size_below_the_parameters_is_refused_at_once() -> None:
     (message,) = find_refusals("apply quantize(int8)  require size <= 256B")
     assert message.code == "W1171"
-    assert message.label() == "at least 2.6 KiB: 2,368 numbers at 8 bits, with labels and frame"
+    assert message.text.label == "at least 2.6 KiB: 2,368 numbers at 8 bits, with labels and frame"
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_a_figure_of_a_dropped_output_is_a_diagnostic() -> None:
         stages.look_up(Figure(None, "test", "accuracy"), variant, {"tiny": Figures({}, {})})
     (message,) = refused.value.messages
     assert message.code == "W1326"
-    assert "`accuracy` of `tiny`" in message.title()
+    assert "`accuracy` of `tiny`" in message.text.title
 
 
 TWO_OUTPUTS = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -230,6 +231,7 @@ def test_a_name_that_is_no_text_is_refused(command: str, tmp_path: Path) -> None
 
 def test_a_report_of_a_crash_takes_a_name_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["weft", "build", "net\udcff.weft"])
-    report = crash.describe_crash(ValueError("x")).report
+    title = crash.describe_crash(ValueError("x")).text.title
+    report = re.search("please send `(.*)`", title)
     assert report is not None
-    assert "udcff" in Path(report).read_text(encoding="utf-8")
+    assert "udcff" in Path(report[1]).read_text(encoding="utf-8")

@@ -49,8 +49,8 @@ def test_every_bundled_set_is_offered() -> None:
 
 
 def test_unknown_set_is_refused() -> None:
-    assert "did you mean `iris`?" in (fault_of(lambda: SklearnSet("irsi")).help() or "")
-    assert "downloads" in fault_of(lambda: SklearnSet("fetch_california_housing")).title()
+    assert "did you mean `iris`?" in (fault_of(lambda: SklearnSet("irsi")).text.help or "")
+    assert "downloads" in fault_of(lambda: SklearnSet("fetch_california_housing")).text.title
 
 
 # --- npz ----------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def test_npz_arrays_that_are_no_columns_are_told(tmp_path: Path, array: Any, rea
     source = write_npz(tmp_path, other=array, x=np.arange(3.0))
     other = next(column for column in source.schema(tmp_path) if column.name == "other")
     assert other.trouble is not None
-    assert (other.trouble.code, other.trouble.label()[: len(reason)]) == ("W1340", reason)
+    assert (other.trouble.code, other.trouble.text.label[: len(reason)]) == ("W1340", reason)
     assert {len(rows) for rows in source.load(tmp_path).values()} == {3}
 
 
@@ -115,15 +115,15 @@ def test_npz_with_its_own_splits(tmp_path: Path) -> None:
 def test_npz_refusals(tmp_path: Path) -> None:
     source = write_npz(tmp_path, x=np.zeros((5, 2)), y=np.zeros(5), other=np.zeros(3))
     message = fault_of(lambda: source.schema(tmp_path))
-    assert 'columns=["x", "y"]' in (message.help() or "")
+    assert 'columns=["x", "y"]' in (message.text.help or "")
     check_source(Npz("data.npz", ("x", "y")), tmp_path)
-    assert "`x`" in (fault_of(lambda: Npz("data.npz", ("xs",)).schema(tmp_path)).help() or "")
+    assert "`x`" in (fault_of(lambda: Npz("data.npz", ("xs",)).schema(tmp_path)).text.help or "")
     (tmp_path / "data.npz").write_bytes(b"PK\x03\x04 not really")
-    assert "no npz file" in fault_of(lambda: source.schema(tmp_path)).label()
+    assert "no npz file" in fault_of(lambda: source.schema(tmp_path)).text.label
     write_npz(tmp_path, x_train=np.zeros((5, 2)), x_test=np.zeros((5, 3)))
-    assert "differ in shape" in fault_of(lambda: source.schema(tmp_path)).label()
+    assert "differ in shape" in fault_of(lambda: source.schema(tmp_path)).text.label
     write_npz(tmp_path, words=np.array(["a", "b"]))
-    assert "no arrays of numbers" in fault_of(lambda: source.schema(tmp_path)).label()
+    assert "no arrays of numbers" in fault_of(lambda: source.schema(tmp_path)).text.label
 
 
 def test_missing_files_are_refused_with_what_is_there(tmp_path: Path) -> None:
@@ -134,10 +134,10 @@ def test_missing_files_are_refused_with_what_is_there(tmp_path: Path) -> None:
         ("photo/cats.npz", "photos/cats.npz"),
     ):
         message = fault_of(partial(Npz(path).schema, tmp_path))
-        assert message.help() == f"did you mean `{mended}`?"
-    assert "it is a folder" in fault_of(lambda: Npz("photos").schema(tmp_path)).label()
+        assert message.text.help == f"did you mean `{mended}`?"
+    assert "it is a folder" in fault_of(lambda: Npz("photos").schema(tmp_path)).text.label
     message = fault_of(lambda: Npz("nothing/alike.npz").schema(tmp_path))
-    assert message.help() == "there is `photos`"
+    assert message.text.help == "there is `photos`"
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is absent")
@@ -182,18 +182,18 @@ def test_mnist_folder(tmp_path: Path, packed: bool) -> None:
 
 
 def test_mnist_refusals(tmp_path: Path) -> None:
-    assert "no folder" in fault_of(lambda: Mnist("m").schema(tmp_path)).title()
+    assert "no folder" in fault_of(lambda: Mnist("m").schema(tmp_path)).text.title
     write_mnist(tmp_path / "m", labels=4)
-    assert "5 images and 4 labels" in fault_of(lambda: Mnist("m").schema(tmp_path)).label()
+    assert "5 images and 4 labels" in fault_of(lambda: Mnist("m").schema(tmp_path)).text.label
     write_mnist(tmp_path / "m")
     path = tmp_path / "m" / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-3])
-    assert "cut short" in fault_of(lambda: Mnist("m").load(tmp_path)).label()
+    assert "cut short" in fault_of(lambda: Mnist("m").load(tmp_path)).text.label
     path.write_bytes(b"\x00\x00\x0b\x03" + bytes(12))
-    assert "first bytes" in fault_of(lambda: Mnist("m").schema(tmp_path)).label()
+    assert "first bytes" in fault_of(lambda: Mnist("m").schema(tmp_path)).text.label
     path.rename(path.with_name("train-image-idx3-ubyte"))
     message = fault_of(lambda: Mnist("m").schema(tmp_path))
-    assert "train-image-idx3-ubyte" in (message.help() or "")
+    assert "train-image-idx3-ubyte" in (message.text.help or "")
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is absent")
@@ -248,22 +248,22 @@ def test_images_with_masks(tmp_path: Path) -> None:
     arrays = check_source(Images("raw", (3, 3), "masks"), tmp_path)
     assert arrays["mask"].shape == (2, 3, 3)
     (tmp_path / "masks" / "b.bmp").unlink()
-    assert "`b.png`" in fault_of(lambda: Images("raw", mask="masks").schema(tmp_path)).title()
+    assert "`b.png`" in fault_of(lambda: Images("raw", mask="masks").schema(tmp_path)).text.title
 
 
 def test_images_refusals(tmp_path: Path) -> None:
     (tmp_path / "pets").mkdir()
-    assert "holds no images" in fault_of(lambda: Images("pets").schema(tmp_path)).title()
+    assert "holds no images" in fault_of(lambda: Images("pets").schema(tmp_path)).text.title
     write_image(tmp_path / "pets" / "a.png", 6, 4)
     write_image(tmp_path / "pets" / "b.png", 6, 5)
     message = fault_of(lambda: Images("pets").schema(tmp_path))
-    assert "size=[6, 4]" in (message.help() or "")
+    assert "size=[6, 4]" in (message.text.help or "")
     write_image(tmp_path / "pets" / "dogs" / "c.png", 6, 4)
-    assert "beside" in fault_of(lambda: Images("pets", (4, 4)).schema(tmp_path)).label()
+    assert "beside" in fault_of(lambda: Images("pets", (4, 4)).schema(tmp_path)).text.label
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.jpg").write_bytes(b"no image")
-    assert "no image" in fault_of(lambda: Images("bad").schema(tmp_path)).label()
-    assert fault_of(lambda: Images("pets", size=(4,))).title()
+    assert "no image" in fault_of(lambda: Images("bad").schema(tmp_path)).text.label
+    assert fault_of(lambda: Images("pets", size=(4,))).text.title
 
 
 # --- text ---------------------------------------------------------------------------------------
@@ -300,11 +300,11 @@ def test_text_splits_share_no_character(tmp_path: Path, context: int, stride: in
 
 def test_text_refusals(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("abc", encoding="utf-8")
-    assert "3 characters" in fault_of(lambda: Text("t.txt").schema(tmp_path)).label()
+    assert "3 characters" in fault_of(lambda: Text("t.txt").schema(tmp_path)).text.label
     (tmp_path / "t.txt").write_bytes(b"\xff\xfe\xfa")
-    assert "UTF-8" in fault_of(lambda: Text("t.txt").schema(tmp_path)).title()
-    assert fault_of(lambda: Text("t.txt", context=0)).title()
-    assert fault_of(lambda: Text("t.txt", stride=0)).title()
+    assert "UTF-8" in fault_of(lambda: Text("t.txt").schema(tmp_path)).text.title
+    assert fault_of(lambda: Text("t.txt", context=0)).text.title
+    assert fault_of(lambda: Text("t.txt", stride=0)).text.title
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is absent")

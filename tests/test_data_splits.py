@@ -113,7 +113,7 @@ def read_split(clause: str) -> Split | list[str]:
     sink = Sink()
     program = check_source(Source("spec.weft", IRIS.format(clause)), sink=sink)
     if sink.messages:
-        return [m.label() for m in sink.messages]
+        return [m.text.label for m in sink.messages]
     assert program is not None
     return program.data["d"].split
 
@@ -190,4 +190,4 @@ train fit of M on d { minimize cross_entropy(y, kind) with sgd(lr=0.1)  batch 4 
     assert program is not None
     validate_data(program.trains["fit"], sink)
     (message,) = sink.messages
-    assert (message.code, message.label()) == ("W1228", "`rare` has 1 row for 3 splits")
+    assert (message.code, message.text.label) == ("W1228", "`rare` has 1 row for 3 splits")

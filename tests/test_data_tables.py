@@ -66,30 +66,30 @@ def test_csv_dialects(tmp_path: Path) -> None:
 )
 def test_csv_refusals(tmp_path: Path, text: str, reason: str) -> None:
     write_csv(tmp_path, text)
-    assert reason in fault_of(lambda: Csv("table.csv").schema(tmp_path)).label()
+    assert reason in fault_of(lambda: Csv("table.csv").schema(tmp_path)).text.label
 
 
 def test_csv_ragged_row_is_named_by_its_line(tmp_path: Path) -> None:
     write_csv(tmp_path, 'a,b\n1,2\n"x\ny",3\n4\n')
     message = fault_of(lambda: Csv("table.csv").schema(tmp_path))
-    assert message.title() == "line 5 of `table.csv` has 1 cell"
+    assert message.text.title == "line 5 of `table.csv` has 1 cell"
     (tmp_path / "table.csv").write_bytes(b"a\n\xff\n")
     message = fault_of(lambda: Csv("table.csv").schema(tmp_path))
-    assert (message.code, message.title()) == ("W1227", "`table.csv` is no text in UTF-8")
-    assert message.label() == "byte 2, in line 2, is 0xff"
+    assert (message.code, message.text.title) == ("W1227", "`table.csv` is no text in UTF-8")
+    assert message.text.label == "byte 2, in line 2, is 0xff"
     assert check_source(Csv("table.csv", encoding="latin-1"), tmp_path)["a"].tolist() == [0]
 
 
 def test_csv_settings(tmp_path: Path) -> None:
-    assert fault_of(lambda: Csv("t", separator="")).title()
-    assert fault_of(lambda: Csv("t", decimal="x")).title()
-    assert fault_of(lambda: Csv("t", decimal=",", separator=";", thousands=",")).title()
-    assert fault_of(lambda: Csv("t", separator=";", thousands=";")).title()
-    assert fault_of(lambda: Csv("t", thousands="0")).title()
-    assert fault_of(lambda: Csv("t", unit="5kg")).title()
-    assert fault_of(lambda: Csv("t", date="iso")).title()
+    assert fault_of(lambda: Csv("t", separator="")).text.title
+    assert fault_of(lambda: Csv("t", decimal="x")).text.title
+    assert fault_of(lambda: Csv("t", decimal=",", separator=";", thousands=",")).text.title
+    assert fault_of(lambda: Csv("t", separator=";", thousands=";")).text.title
+    assert fault_of(lambda: Csv("t", thousands="0")).text.title
+    assert fault_of(lambda: Csv("t", unit="5kg")).text.title
+    assert fault_of(lambda: Csv("t", date="iso")).text.title
     for encoding in ("klingon", "hex", "utf\0"):
-        assert fault_of(lambda e=encoding: Csv("t", encoding=e)).title()  # type: ignore[misc]
+        assert fault_of(lambda e=encoding: Csv("t", encoding=e)).text.title  # type: ignore[misc]
 
 
 def test_csv_follows_a_changed_file(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_parquet_columns(tmp_path: Path) -> None:
 
 def test_parquet_refusals(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"PAR1 nothing PAR1")
-    assert "no parquet" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).label()
+    assert "no parquet" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).text.label
 
 
 def test_parquet_files_of_a_pattern(tmp_path: Path) -> None:
@@ -164,9 +164,9 @@ def test_parquet_files_of_a_pattern(tmp_path: Path) -> None:
     assert arrays["kind"].tolist() == [1, 2, 0, 2]
     assert len(source.files(tmp_path)) == 2
     pandas.DataFrame({"other": [1]}).to_parquet(tmp_path / "jets" / "c.parquet")
-    assert "differ" in fault_of(lambda: source.schema(tmp_path)).label()
+    assert "differ" in fault_of(lambda: source.schema(tmp_path)).text.label
     missing = Parquet("jetts/*.parquet")
-    assert "no file" in fault_of(lambda: missing.schema(tmp_path)).title()
+    assert "no file" in fault_of(lambda: missing.schema(tmp_path)).text.title
 
 
 def test_parquet_files_that_are_damaged(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_parquet_files_that_are_damaged(tmp_path: Path) -> None:
         path.write_bytes(whole[:stop])
         assert fault_of(lambda: source.schema(tmp_path)).code == "W0702"
     path.write_bytes(whole.replace(b"alpha", b"al\xffha"))
-    assert "cannot be read" in fault_of(lambda: source.schema(tmp_path)).label()
+    assert "cannot be read" in fault_of(lambda: source.schema(tmp_path)).text.label
 
 
 def test_parquet_files_whose_statistics_name_no_column(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_parquet_files_whose_statistics_name_no_column(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table({"x": [[1.0, 2.0]] * 3}), path)
     first, second, rest = path.read_bytes().split(b"element", 2)
     path.write_bytes(first + b"element" + second + b"eleme\xd6t" + rest)
-    assert "no parquet file" in fault_of(lambda: source.schema(tmp_path)).label()
+    assert "no parquet file" in fault_of(lambda: source.schema(tmp_path)).text.label
 
 
 def test_parquet_files_that_promise_gigabytes(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_parquet_files_that_promise_gigabytes(tmp_path: Path) -> None:
     for column in (zeros, pyarrow.FixedSizeListArray.from_arrays(zeros, 70_000_000)):
         parquet.write_table(pyarrow.table({"x": column}), path)
         assert path.stat().st_size < 1 << 20
-        assert "it promises 267.0 MiB" in fault_of(lambda: source.schema(tmp_path)).label()
+        assert "it promises 267.0 MiB" in fault_of(lambda: source.schema(tmp_path)).text.label
 
 
 def test_parquet_lists_with_missing_entries(tmp_path: Path) -> None:
@@ -203,6 +203,6 @@ def test_parquet_lists_with_missing_entries(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table({"x": [[1, 2], [3, None]]}), path)
     (column,) = source.schema(tmp_path)
     assert column.trouble is not None
-    assert "are missing" in (column.trouble.label() or "")
+    assert "are missing" in (column.trouble.text.label or "")
     parquet.write_table(pyarrow.table({"x": [[1.0, 2.0], [3.0, None]]}), path)
     assert np.isnan(source.load(tmp_path)["x"][1, 1])

@@ -58,7 +58,7 @@ def faults(tmp_path: Path, columns: str, **given: str) -> list[Message]:
 def test_categories_are_no_sizes(columns: str, tmp_path: Path) -> None:
     (message,) = faults(tmp_path, columns)
     assert message.code == "W1225"
-    assert "`kind`" in message.title() or "`sold`" in message.title()
+    assert "`kind`" in message.text.title or "`sold`" in message.text.title
     assert message.span is not None
     assert message.span.start > 0
 
@@ -101,7 +101,7 @@ def test_categories_in_a_model_and_its_loss(tmp_path: Path) -> None:
 def test_missing_numbers_do_not_become_something(columns: str, tmp_path: Path) -> None:
     (message,) = faults(tmp_path, columns)
     assert message.code == "W1226"
-    assert "`size`" in message.title()
+    assert "`size`" in message.text.title
 
 
 def test_columns_in_doubt_are_refused_where_they_are_used(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ train other(lr: float = 1e-3, betas: list = [0.9, 0.99]) of Net on digits {
 def run(overrides: dict[str, str]) -> tuple[Program | None, list[str]]:
     sink = Sink()
     program = check_source(Source("spec.weft", SPEC), overrides=overrides, sink=sink)
-    return program, [f"{m.code} {m.title()} {m.help() or ''}".strip() for m in sink.messages]
+    return program, [f"{m.code} {m.text.title} {m.text.help or ''}".strip() for m in sink.messages]
 
 
 def test_overrides_by_full_and_short_name() -> None:
@@ -103,7 +103,7 @@ def test_options_of_a_source_can_be_set(tmp_path: Path) -> None:
     sink = Sink()
     check(path, overrides={"path": "c.npz"}, sink=sink)
     assert [m.code for m in sink.messages] == ["W0701"]
-    assert sink.messages[0].help() in ("did you mean `a.npz`?", "did you mean `b.npz`?")
+    assert sink.messages[0].text.help in ("did you mean `a.npz`?", "did you mean `b.npz`?")
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         assert (program is None) == bool(code)
     sink = Sink()
     check(tmp_path / "nett.weft", sink=sink)
-    assert "net.weft" in (sink.messages[0].help() or "")
+    assert "net.weft" in (sink.messages[0].text.help or "")
 
 
 def test_stages_are_printed() -> None:

@@ -19,7 +19,7 @@ CASES = sorted(GOOD.glob("*.weft"))
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_good_spec(path: Path, golden: Golden) -> None:
     nets, messages = elaborate(path.read_text(encoding="utf-8"), path.name)
-    assert not messages, [f"{m.code}: {m.title()}" for m in messages]
+    assert not messages, [f"{m.code}: {m.text.title}" for m in messages]
     text = "\n".join(print_graph(net.graph) for net in nets.values())
     golden.check(path.with_suffix(".ir"), text)
     for net in nets.values():

@@ -61,7 +61,7 @@ def evaluate(built: Path, spec: str, *arguments: str) -> tuple[str, list[str]]:
     done = CliRunner().invoke(app, ["eval", str(built / "now.weft"), *arguments])
     error = done.exception
     if isinstance(error, CompileError):
-        return done.output, [f"{m.code} {m.title()} {m.label()}" for m in error.messages]
+        return done.output, [f"{m.code} {m.text.title} {m.text.label}" for m in error.messages]
     assert done.exit_code == 0, done.output
     return done.output, []
 

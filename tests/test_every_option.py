@@ -85,7 +85,9 @@ def carry_out(make: Callable[[], CompressionPass], net: WeightedNet, clock: bool
             return f"{settings} {Trials(net, world, (), step.seed).key([])}"
         made = step.run(net, world)
     except CompileError as error:
-        return "".join(f"{m.code} {m.title()} {m.label()} {m.help()}" for m in error.messages)
+        return "".join(
+            f"{m.code} {m.text.title} {m.text.label} {m.text.help}" for m in error.messages
+        )
     except Fault:
         return "refused"
     numbers = [(path, array.tobytes()) for path, array in sorted(made.weights.items())]

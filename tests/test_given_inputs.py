@@ -14,7 +14,7 @@ from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights
 from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, Sink
-from compiler.report.messages.contracts import InputNeedsWeights
+from compiler.report.messages.contracts import input_needs_weights
 from compiler.rows.loading import load_data
 from tests.train_scripts import save_data
 from weft.deployed.measuring import NetOfTrain, choose_inputs, find_place, score_rows
@@ -51,7 +51,7 @@ def open_program(text: str, folder: Path) -> Program:
     sink = Sink()
     program = check(folder / "spec.weft", sink=sink)
     assert program is not None
-    assert not sink.has_errors, [m.title() for m in sink.messages]
+    assert not sink.has_errors, [m.text.title for m in sink.messages]
     return program
 
 
@@ -98,7 +98,7 @@ def test_inputs_that_other_nets_compute_need_their_weights(tmp_path: Path) -> No
     (deploy,), train = program.deploys, program.trains["fit"]
     with pytest.raises(CompileError) as caught:
         choose_inputs(find_place(deploy, program), np.arange(5))
-    assert isinstance(caught.value.messages[0], InputNeedsWeights)
+    assert caught.value.messages[0].kind is input_needs_weights
     weights = draw_weights(train.step)
     inputs = choose_inputs(find_place(deploy, program, weights), np.arange(30))
     columns = load_data(train.data, tmp_path).columns

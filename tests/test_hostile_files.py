@@ -75,15 +75,15 @@ def test_whatever_a_path_names_is_looked_at_first(odd: tuple[str, str], tmp_path
     with pytest.raises(WeightsError, match=kind):
         read_weights(tmp_path / name)
     for source in (Csv(name), Npz(name), Parquet(name), Text(name)):
-        assert kind in fault_of(lambda s=source: s.schema(tmp_path)).label()  # type: ignore[misc]
-    assert kind in fault_of(lambda: find_files(tmp_path, "od*.weft")).label()
+        assert kind in fault_of(lambda s=source: s.schema(tmp_path)).text.label  # type: ignore[misc]
+    assert kind in fault_of(lambda: find_files(tmp_path, "od*.weft")).text.label
     sink = Sink()
     assert check(tmp_path / name, sink=sink) is None
     (message,) = sink.messages
-    assert kind in message.title()
+    assert kind in message.text.title
     sink = Sink()
     check_source(Source(str(tmp_path / "spec.weft"), f'use "{name}" as u\n{MODEL}'), sink=sink)
-    assert kind in str([(m.title(), m.label(), m.help()) for m in sink.messages])
+    assert kind in str([(m.text.title, m.text.label, m.text.help) for m in sink.messages])
 
 
 def test_the_command_line_looks_first(odd: tuple[str, str], tmp_path: Path) -> None:
@@ -107,20 +107,20 @@ def test_the_command_line_looks_first(odd: tuple[str, str], tmp_path: Path) -> N
 
 def test_folders_of_images_with_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
-    assert "pipe" in fault_of(lambda: Images(".").schema(tmp_path)).label()
+    assert "pipe" in fault_of(lambda: Images(".").schema(tmp_path)).text.label
     os.mkfifo(tmp_path / "train-images-idx3-ubyte")
-    assert "pipe" in fault_of(lambda: Mnist(".").schema(tmp_path)).label()
+    assert "pipe" in fault_of(lambda: Mnist(".").schema(tmp_path)).text.label
 
 
 @pytest.mark.parametrize("path", ["a\0b.csv", "x" * 5000, "", ".", "/", "a/" * 3000 + "b"])
 def test_names_that_are_no_names(path: str, tmp_path: Path) -> None:
-    assert fault_of(lambda: find_file(tmp_path, path)).title()
+    assert fault_of(lambda: find_file(tmp_path, path)).text.title
     if path != "/":
-        assert fault_of(lambda: Images(path).schema(tmp_path)).title()
+        assert fault_of(lambda: Images(path).schema(tmp_path)).text.title
 
 
 def test_patterns_that_are_none(tmp_path: Path) -> None:
-    assert fault_of(lambda: Parquet("a**b").schema(tmp_path)).title()
+    assert fault_of(lambda: Parquet("a**b").schema(tmp_path)).text.title
     sink = Sink()
     text = MODEL + 'net n = M() -> load("/none/a**b")\n'
     assert check_source(Source(str(tmp_path / "spec.weft"), text), sink=sink)
@@ -132,9 +132,9 @@ def test_a_spec_of_gigabytes(tmp_path: Path) -> None:
     sink = Sink()
     with at_most(1):
         assert check(tmp_path / "s.weft", sink=sink) is None
-    assert "a spec has at most" in sink.messages[0].title()
+    assert "a spec has at most" in sink.messages[0].text.title
     (tmp_path / "t.csv").symlink_to("s.weft")
-    assert "1024.0 GiB" in fault_of(lambda: Csv("t.csv").schema(tmp_path)).label()
+    assert "1024.0 GiB" in fault_of(lambda: Csv("t.csv").schema(tmp_path)).text.label
 
 
 # --- archives -----------------------------------------------------------------------------------
@@ -169,15 +169,15 @@ def test_an_archive_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
             entry.write(zeros)
     with at_most(1):
         message = fault_of(lambda: Npz("a.npz").schema(tmp_path))
-    assert "it promises 512.0 MiB in a file of" in message.label()
+    assert "it promises 512.0 MiB in a file of" in message.text.label
 
 
 def test_pickles_are_not_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.array([{}, 1], object), y=np.array(["a", "b"]))
     message = fault_of(lambda: Npz("a.npz").schema(tmp_path))
-    assert "it holds <U1, pickled objects" in message.label()
+    assert "it holds <U1, pickled objects" in message.text.label
     message = fault_of(lambda: Npz("a.npz", columns=("x",)).schema(tmp_path))
-    assert "the array `x` holds pickled objects" in message.label()
+    assert "the array `x` holds pickled objects" in message.text.label
 
 
 @pytest.mark.parametrize("names", [("x.npy", "x.npy"), ("x", "x.npy")])
@@ -187,7 +187,7 @@ def test_an_array_that_is_there_twice(names: tuple[str, str], tmp_path: Path) ->
         for number, name in enumerate(names):
             archive.writestr(name, write_npy((3,), bytes([number]) * 12))
     message = fault_of(lambda: Npz("a.npz").schema(tmp_path))
-    assert "it holds x twice" in message.label()
+    assert "it holds x twice" in message.text.label
 
 
 def test_gz_files_of_mnist_that_lie(tmp_path: Path) -> None:
@@ -203,12 +203,12 @@ def test_gz_files_of_mnist_that_lie(tmp_path: Path) -> None:
     write(3, 2, bytes(12))
     assert Mnist(".").load(tmp_path)["image"].shape == (6, 2, 2)
     write(3, 2, bytes(11))
-    assert "has 11" in fault_of(lambda: Mnist(".").load(tmp_path)).label()
+    assert "has 11" in fault_of(lambda: Mnist(".").load(tmp_path)).text.label
     write(3, 2, bytes(1 << 24))
-    assert "has more" in fault_of(lambda: Mnist(".").load(tmp_path)).label()
+    assert "has more" in fault_of(lambda: Mnist(".").load(tmp_path)).text.label
     write(4_000_000_000, 28, b"")
     with at_most(1):
-        assert "it promises" in fault_of(lambda: Mnist(".").schema(tmp_path)).label()
+        assert "it promises" in fault_of(lambda: Mnist(".").schema(tmp_path)).text.label
 
 
 # --- images -------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_images_that_are_cut_short(tmp_path: Path) -> None:
 )
 def test_tables_that_are_none(data: bytes, reason: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(data)
-    assert reason in fault_of(lambda: Csv("t.csv").schema(tmp_path)).label()
+    assert reason in fault_of(lambda: Csv("t.csv").schema(tmp_path)).text.label
 
 
 def test_a_table_of_thousands_of_columns(tmp_path: Path) -> None:

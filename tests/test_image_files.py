@@ -110,7 +110,7 @@ def test_pixels_are_read_as_they_are_stored_with_a_warning(name: str, tmp_path: 
     check_text(Source(str(tmp_path / "s.weft"), text), sink=sink)
     (warning,) = sink.messages
     assert (warning.code, sink.has_errors) == ("W1401", False)
-    assert f"`{name}` and 1 other image" in warning.label()
+    assert f"`{name}` and 1 other image" in warning.text.label
     assert warning.span is not None
 
 
@@ -132,27 +132,27 @@ def test_a_file_of_several_frames_is_refused(name: str, tmp_path: Path) -> None:
     image, other = colours(), Image.fromarray(255 - COLOURS)
     save(image, tmp_path / "raw" / name, save_all=True, append_images=[other])
     message = fault_of(lambda: Images("raw").schema(tmp_path))
-    assert "several frames" in message.label()
+    assert "several frames" in message.text.label
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
 def test_deep_grey_is_refused(name: str, tmp_path: Path) -> None:
     save(Image.fromarray(DEEP), tmp_path / "raw" / name)
-    assert "more than 8 bits" in fault_of(lambda: Images("raw").schema(tmp_path)).label()
+    assert "more than 8 bits" in fault_of(lambda: Images("raw").schema(tmp_path)).text.label
 
 
 @pytest.mark.parametrize(("kind", "channels"), [(2, 3), (4, 2), (6, 4)])
 def test_deep_colours_are_refused_not_halved(kind: int, channels: int, tmp_path: Path) -> None:
     line = b"\0" + bytes(range(4 * channels * 2))
     write_png(tmp_path / "a.png", 4, 6, 16, kind, 6 * line)
-    assert "more than 8 bits" in fault_of(lambda: Images(".").schema(tmp_path)).label()
+    assert "more than 8 bits" in fault_of(lambda: Images(".").schema(tmp_path)).text.label
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.gif", "a.tif"])
 def test_a_program_for_printers_is_no_image(name: str, tmp_path: Path) -> None:
     text = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
     (tmp_path / name).write_text(text)
-    assert "EPS" in fault_of(lambda: Images(".").schema(tmp_path)).label()
+    assert "EPS" in fault_of(lambda: Images(".").schema(tmp_path)).text.label
 
 
 def test_a_comment_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_memory_is_asked_for_images_as_they_are_stored(
 ) -> None:
     save(Image.new("L", (2000, 1000)), tmp_path / "raw" / "a.png")
     monkeypatch.setattr("compiler.data.images.find_available", lambda: 1 << 20)
-    assert fault_of(lambda: Images("raw", (4, 4)).load(tmp_path)).title()
+    assert fault_of(lambda: Images("raw", (4, 4)).load(tmp_path)).text.title
 
 
 # --- masks --------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def test_masks_that_are_none(write: Callable[[Path], None], reason: str, tmp_pat
     save(colours(), tmp_path / "raw" / "a.png")
     write(tmp_path / "masks")
     message = fault_of(lambda: Images("raw", mask="masks").load(tmp_path))
-    assert reason in message.label().replace("10000000000", "100000")
+    assert reason in message.text.label.replace("10000000000", "100000")
 
 
 def test_a_mask_of_another_size_is_resized_where_all_are(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_a_mask_of_another_size_is_resized_where_all_are(tmp_path: Path) -> None
     assert check_source(Images("raw", (6, 6), "masks"), tmp_path)["mask"].shape == (1, 6, 6)
     message = fault_of(lambda: Images("raw", mask="masks").schema(tmp_path))
     assert message.code == "W1400"
-    assert "size=[6, 4]" in (message.help() or "")
+    assert "size=[6, 4]" in (message.text.help or "")
 
 
 # --- images that commands read ------------------------------------------------------------------

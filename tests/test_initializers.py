@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from compiler.report.messages.layers import OptionOutOfRange
+from compiler.report.messages.layers import option_out_of_range
 from compiler.vocabulary import initializers, module_initializers
 from compiler.vocabulary.initializers import INITIALIZERS, Initializer
 from compiler.vocabulary.spelling import In
@@ -116,5 +116,5 @@ def test_fans_need_two_axes(initializer: Initializer) -> None:
 )
 def test_options_out_of_range_are_refused(make: Callable[[], Initializer], option: str) -> None:
     message = fault_of(make)
-    assert isinstance(message, OptionOutOfRange)
-    assert message.option == option
+    assert message.kind is option_out_of_range
+    assert message.text.title.startswith(f"`{option}` of ")

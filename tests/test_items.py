@@ -251,8 +251,8 @@ def test_accuracy_of_two_classes_reads_logits(metric: str, scores: str, function
     use = f"metric right = {metric}({scores}, cast(label > 4, f32))"
     warned = find_warnings(train_text(MINIMIZE, use))
     assert [m.code for m in warned] == (["W1416"] if function else [])
-    assert all(f"the result of `{function}`" in m.title() for m in warned)
-    assert all("`p - 0.5`" in str(m.help()) for m in warned)
+    assert all(f"the result of `{function}`" in m.text.title for m in warned)
+    assert all("`p - 0.5`" in str(m.text.help) for m in warned)
 
 
 @pytest.mark.parametrize(
@@ -351,9 +351,9 @@ def test_labels_stand_where_their_classes_do(
     check_text(text.replace("WORDS", '["virginica", "setosa", "iris"]'))
     fault = find_error(text.replace("WORDS", OTHER))
     assert fault.code == "W1415"
-    assert fault.label().endswith("class 0 is `setosa`, not `virginica`")
-    assert "`virginica`, `setosa` and `versicolor`" in fault.label()
-    assert str(fault.help()).endswith("`setosa`, `versicolor` and `virginica`")
+    assert fault.text.label.endswith("class 0 is `setosa`, not `virginica`")
+    assert "`virginica`, `setosa` and `versicolor`" in fault.text.label
+    assert str(fault.text.help).endswith("`setosa`, `versicolor` and `virginica`")
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def test_a_wrong_gelu_in_a_file_is_found_beside_large_numbers(
     )
     graph = make("output y = concat([gelu(x), x * 1000000], axis=1)")
     (message,) = verify_wrong(graph, tmp_path)
-    assert message.layer == "gelu"
+    assert "computes `gelu` differently" in message.text.title
 
 
 def test_a_sigmoid_that_saturates_early_is_found(
@@ -189,4 +189,4 @@ def test_a_sigmoid_that_saturates_early_is_found(
         lambda self, build, inputs, types, outputs: [build.op("HardSigmoid", inputs)],
     )
     (message,) = verify_wrong(make("output y = sigmoid(x)"), tmp_path)
-    assert message.layer == "sigmoid"
+    assert "computes `sigmoid` differently" in message.text.title

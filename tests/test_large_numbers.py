@@ -110,14 +110,14 @@ def test_lost_differences_are_told(columns: str, tmp_path: Path) -> None:
     (warning,) = find_warnings(tmp_path, columns)
     assert warning.severity is Severity.WARNING
     assert warning.span is not None
-    assert "of 400 different numbers" in warning.title()
-    assert "subtract a whole number first" in (warning.help() or "")
+    assert "of 400 different numbers" in warning.text.title
+    assert "subtract a whole number first" in (warning.text.help or "")
 
 
 def test_the_warning_says_what_to_write(tmp_path: Path) -> None:
     (warning,) = find_warnings(tmp_path, "x = cast(hour, f32)")
-    assert warning.title() == "rounding `hour` to f32 leaves 5 of 400 different numbers"
-    assert f"`hour - {START}`" in (warning.help() or "")
+    assert warning.text.title == "rounding `hour` to f32 leaves 5 of 400 different numbers"
+    assert f"`hour - {START}`" in (warning.text.help or "")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_model_that_takes_whole_numbers_is_told_too(
     given: dict[str, str], tmp_path: Path
 ) -> None:
     (warning,) = find_warnings(tmp_path, "x = y", loss="q", **given)
-    assert "standardize" not in (warning.help() or "")
+    assert "standardize" not in (warning.text.help or "")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_offsets_that_are_rounded_are_told(columns: str, kind: str, tmp_path: Pa
     assert not sink.has_errors, sink.messages
     validate_data(program.trains["fit"], sink)
     (warning,) = [m for m in sink.messages if m.code == "W1377"]
-    assert "different numbers" in warning.title()
+    assert "different numbers" in warning.text.title
 
 
 def test_arrays_of_a_program_keep_their_differences(tmp_path: Path) -> None:
@@ -240,5 +240,5 @@ def test_whole_numbers_beyond_f64_are_told(tmp_path: Path) -> None:
         validate_data(program.trains["fit"], sink)
         found = [m for m in sink.messages if m.code == "W1377"]
         assert len(found) == told
-    assert "to f64 leaves" in found[0].title()
-    assert "standardize" not in (found[0].help() or "")
+    assert "to f64 leaves" in found[0].text.title
+    assert "standardize" not in (found[0].text.help or "")

@@ -56,7 +56,7 @@ TUNED = 'net tuned = Small() -> lora(rank=4, alpha=8, only=["*.self_attention.*"
 
 def make(text: str) -> Graph:
     nets, messages = elaborate(ENCODER + text)
-    assert not messages, [m.title() for m in messages]
+    assert not messages, [m.text.title for m in messages]
     return nets["tuned"].graph
 
 
@@ -174,7 +174,7 @@ model Outer() {
 
 def test_a_part_of_a_net_is_adapted() -> None:
     nets, messages = elaborate(PART)
-    assert not messages, [m.title() for m in messages]
+    assert not messages, [m.text.title for m in messages]
     paths = {p.path for p in nets["Outer"].graph.parameters}
     assert "body.fc_lora.0.weight" in paths
     assert "head_lora.0.weight" not in paths
@@ -222,7 +222,7 @@ def open_program(folder: Path, options: str = "", more: str = "") -> tuple[Progr
 
 def test_only_adapters_are_trained(tmp_path: Path) -> None:
     program, messages = open_program(tmp_path)
-    assert not messages, [m.title() for m in messages]
+    assert not messages, [m.text.title for m in messages]
     for train in plan_build(program).trains:
         write_training(train, tmp_path / train.name)
         run_training(tmp_path / train.name, data_root=tmp_path, device="cpu")
@@ -246,7 +246,7 @@ def test_only_adapters_are_trained(tmp_path: Path) -> None:
 
 def test_a_new_head_is_trained_too(tmp_path: Path) -> None:
     program, messages = open_program(tmp_path, ', train=["head"]')
-    assert not messages, [m.title() for m in messages]
+    assert not messages, [m.text.title for m in messages]
     frozen = [f"m.{x}.{y}" for x in ("hidden", "middle") for y in ("weight", "bias")]
     train = program.trains["tuned"]
     assert sorted(train.freeze) == sorted(frozen)
@@ -267,7 +267,7 @@ train again on iris {
 def test_what_adapters_learned_is_kept(tmp_path: Path) -> None:
     """The net of a train with adapters has them in other trains too, and their numbers."""
     program, messages = open_program(tmp_path, more=AGAIN.replace("MORE", ""))
-    assert not messages, [m.title() for m in messages]
+    assert not messages, [m.text.title for m in messages]
     (net,) = program.trains["again"].nets
     (load,) = net.net.loads
     assert load.train == "tuned"
@@ -283,7 +283,7 @@ def test_a_load_behind_lora_reads_adapters() -> None:
     order = ('-> load("a.safetensors") -> lora()', '-> lora() -> load("a.safetensors")')
     for text, excluded in zip(order, (18, 0), strict=True):
         nets, messages = elaborate(ENCODER + f"net tuned = Small() {text}\n")
-        assert not messages, [m.title() for m in messages]
+        assert not messages, [m.text.title for m in messages]
         (load,) = nets["tuned"].loads
         assert len(load.excluded) == excluded
 
@@ -291,7 +291,7 @@ def test_a_load_behind_lora_reads_adapters() -> None:
 def test_what_adapts_nothing_is_refused(tmp_path: Path) -> None:
     _, messages = open_program(tmp_path, ', except=["*"]')
     assert [m.code for m in messages] == ["W1132"]
-    assert messages[0].label() == "its dense layers are `hidden`, `middle`, `head`"
+    assert messages[0].text.label == "its dense layers are `hidden`, `middle`, `head`"
 
 
 @pytest.mark.parametrize("given", [{"rank": 0}, {"alpha": 0.0}, {"dropout": 1.0}])
@@ -339,5 +339,5 @@ def test_a_layer_in_a_loop_without_an_adapter_is_told() -> None:
     check_source(Source("loop.weft", text), sink=sink)
     (message,) = sink.messages
     assert message.code == "W1352"
-    assert message.label() == ""
+    assert message.text.label == ""
     assert "`scan`" in message.all_labels()[0].text

@@ -47,7 +47,7 @@ CASES: dict[str, tuple[str, str, LowRank, dict[str, int]]] = {
 def make(name: str) -> tuple[Graph, WeightedNet]:
     file, model, step, _ = CASES[name]
     nets, messages = elaborate_file(ROOT / file)
-    assert not messages, [m.title() for m in messages]
+    assert not messages, [m.text.title for m in messages]
     graph = nets[model].graph
     return graph, step.run(WeightedNet(graph, draw_lively(graph)), World())
 

@@ -21,8 +21,8 @@ from compiler.ir.cost import summarize
 from compiler.ir.weighted_net import WeightedNet
 from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Fault
-from compiler.report.messages.items import SettingsDisagree
-from compiler.report.messages.low_rank import BudgetOutOfReach
+from compiler.report.messages.items import settings_disagree
+from compiler.report.messages.low_rank import budget_out_of_reach
 from tests.factoring import SIZES, apply, assert_close, build, factor_fully, run
 from tests.pytorch_compare import draw_inputs
 
@@ -175,9 +175,9 @@ def test_a_method_that_no_convolution_has_is_refused(
     head = "flatten -> dense(40) -> relu -> dense(40)"
     net = build(f"model M {{ input x: f32[n, 16, 6, 6]  output y = x -> {layers} -> {head} }}")
     message = LowRank(rank=2, method=method).find_fault(net.graph, (), None)
-    assert isinstance(message, SettingsDisagree)
+    assert message.kind is settings_disagree
     found = "there are none to factor" if known is None else f"has a `{method}` form, only {known}"
-    assert found in message.label()
+    assert found in message.text.label
     assert LowRank(rank=2, method="auto").find_fault(net.graph, (), None) is None
 
 
@@ -338,13 +338,13 @@ def test_budget_out_of_reach() -> None:
     with pytest.raises(CompileError) as caught:
         LowRank(budget=0.01).run(build(MLP), World())
     (message,) = caught.value.messages
-    assert isinstance(message, BudgetOutOfReach)
-    assert message.title() == "low rank cannot bring the net down to 1% of its parameters"
-    assert message.label().startswith(
+    assert message.kind is budget_out_of_reach
+    assert message.text.title == "low rank cannot bring the net down to 1% of its parameters"
+    assert message.text.label.startswith(
         "13 of 1,396 parameters; factors with fewer multiply-adds leave"
     )
-    least = int(message.label().rpartition(" leave ")[2].partition(" ")[0])
-    share = int((message.help() or "").partition("budget=")[2].partition("%")[0])
+    least = int(message.text.label.rpartition(" leave ")[2].partition(" ")[0])
+    share = int((message.text.help or "").partition("budget=")[2].partition("%")[0])
     made = apply(LowRank(budget=share / 100), build(MLP))
     assert least <= sum(array.size for array in made.weights.values()) <= share / 100 * 1396
 

@@ -60,7 +60,7 @@ def make_mixed(rng: random.Random) -> Graph:
     text = text.replace("v + u[:, none] ->", "(v + u[:, none]) ->")
     text = text.replace("kernel=(3, 1), padding=(1, 0)", "kernel=[3, 1], padding=[1, 0]")
     nets, messages = elaborate(text)
-    assert not messages, [m.title() for m in messages]
+    assert not messages, [m.text.title for m in messages]
     return nets["Mixed"].graph
 
 

@@ -82,4 +82,4 @@ def test_weighted_means_are_those_of_the_whole_split(place: NetOfTrain) -> None:
 def test_an_unknown_split_is_refused(place: NetOfTrain) -> None:
     with pytest.raises(CompileError) as error:
         score_rows(place, "val", lambda inputs: {})
-    assert "there is no split `val`" in error.value.messages[0].title()
+    assert "there is no split `val`" in error.value.messages[0].text.title

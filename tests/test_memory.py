@@ -131,7 +131,7 @@ def test_a_build_looks_before_it_trains(item: str, tmp_path: Path) -> None:
     error = run("build", spec, "-o", tmp_path / "out")
     assert error is not None
     assert [m.code for m in error.messages] == ["W1337"]
-    assert "at batch=1000000000000 needs" in error.messages[0].title()
+    assert "at batch=1000000000000 needs" in error.messages[0].text.title
     assert not (tmp_path / "out").exists()
     spec.write_text(TABLE.replace("dense(64)", "dense(10**15)"))
     for command in ("build", "train"):

@@ -101,7 +101,7 @@ def test_a_large_number_that_means_something(expression: str, tmp_path: Path) ->
         device=Device.CPU,
         sink=sink,
     )
-    assert report.passed, [m.title() for m in sink.messages]
+    assert report.passed, [m.text.title for m in sink.messages]
 
 
 def test_types_are_judged_before_divisors() -> None:

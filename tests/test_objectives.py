@@ -19,7 +19,7 @@ from compiler.compression.attach import attach
 from compiler.ir.evaluate import evaluate
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.tuning import NetLookedInto
+from compiler.report.messages.tuning import net_looked_into
 from tests.pytorch_compare import draw_inputs, draw_lively
 from tests.train_scripts import assert_two_processes_agree, lint, open_train, write
 
@@ -178,8 +178,8 @@ def test_a_net_that_a_train_looks_into_is_not_exchanged(tmp_path: Path) -> None:
     with pytest.raises(CompileError) as caught:
         attach(train, "m", train.nets[0].net.graph)
     (message,) = caught.value.messages
-    assert isinstance(message, NetLookedInto)
-    assert message.part == "m.backbone"
+    assert message.kind is net_looked_into
+    assert message.text.label.startswith("uses `m.backbone` by itself")
     text = (DATA + NETS + INSIDE).replace("m.backbone(2 * features)", "features")
     train = open_train(text.replace("+ sum(m.backbone.`fc.weight` ** 2)", ""), tmp_path)
     attached = attach(train, "m", train.nets[0].net.graph)

@@ -107,7 +107,7 @@ def test_verification_tries_numbers_with_an_offset(
     sink = Sink()
     report = verify(graph, weights, onnx_path=tmp_path / "net.onnx", device=Device.CPU, sink=sink)
     assert not report.passed
-    assert "offset" in sink.messages[0].title()
+    assert "offset" in sink.messages[0].text.title
 
 
 def test_only_networks_that_center_are_given_offsets() -> None:

@@ -30,12 +30,12 @@ from compiler.ops.normalization import BatchNorm
 from compiler.ops.reshaping import Flatten
 from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.deployments import DimensionWithoutSize, OpsetOutOfRange
+from compiler.report.messages.deployments import dimension_without_size, opset_out_of_range
 from compiler.report.messages.lowering import (
-    DimensionFixed,
-    DimensionNotReadable,
-    OpsetTooOld,
-    UnknownDimension,
+    dimension_fixed,
+    dimension_not_readable,
+    opset_too_old,
+    unknown_dimension,
 )
 from compiler.report.source import Source, Span
 from compiler.types.dims import Dim
@@ -225,13 +225,13 @@ def refuse(options: OnnxOptions, opset: int = 21) -> list[Any]:
 
 def test_refusals() -> None:
     (fault,) = refuse(OnnxOptions(), opset=17)
-    assert isinstance(fault, OpsetOutOfRange)
+    assert fault.kind is opset_out_of_range
     (fault,) = refuse(OnnxOptions(dynamic=()))
-    assert isinstance(fault, DimensionWithoutSize)
-    assert fault.names == ("batch",)
+    assert fault.kind is dimension_without_size
+    assert fault.text.title.startswith("`batch` is neither ")
     (fault,) = refuse(OnnxOptions(fixed=(("height", 3),)))
-    assert isinstance(fault, UnknownDimension)
-    assert fault.known == ("batch",)
+    assert fault.kind is unknown_dimension
+    assert fault.text.label == "the free ones are batch"
 
 
 def test_weights_that_do_not_fit_are_refused() -> None:
@@ -240,9 +240,9 @@ def test_weights_that_do_not_fit_are_refused() -> None:
     del weights["stem.conv.weight"]
     with pytest.raises(CompileError) as error:
         compile_onnx(graph, weights, Path("never.onnx"))
-    assert [(m.path, m.found) for m in error.value.messages] == [
-        ("stem.conv.weight", None),
-        ("head.bias", (6,)),
+    assert [m.text.title for m in error.value.messages] == [
+        "there are no numbers for the weight `stem.conv.weight`",
+        "the weight `head.bias` has the shape [6]",
     ]
 
 
@@ -262,7 +262,7 @@ def test_an_operator_that_an_opset_lacks_is_refused_at_its_line() -> None:
     with pytest.raises(CompileError) as error:
         compile_onnx(net.build.graph(), {}, Path("never.onnx"))
     (fault,) = error.value.messages
-    assert fault == OpsetTooOld(span(SPEC, "second"), "rope", "RotaryEmbedding", 23, 21)
+    assert fault == opset_too_old(span(SPEC, "second"), "rope", "RotaryEmbedding", 23, 21)
 
 
 def test_sizes_that_onnx_cannot_say_are_refused_at_their_line() -> None:
@@ -283,8 +283,8 @@ def test_sizes_that_onnx_cannot_say_are_refused_at_their_line() -> None:
             return [build.op("Reshape", [inputs[0], build.shape([Dim.of("hidden")])])]
 
     for op, expected in (
-        (Told(), DimensionFixed(span(SPEC, "second"), "told", "n")),
-        (Asked(), DimensionNotReadable(span(SPEC, "second"), "asked", "hidden")),
+        (Told(), dimension_fixed(span(SPEC, "second"), "told", "n")),
+        (Asked(), dimension_not_readable(span(SPEC, "second"), "asked", "hidden")),
     ):
         net = Net()
         x = net.build.input("x", TensorType.of("f32", ["n", 4]))

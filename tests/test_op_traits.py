@@ -90,7 +90,6 @@ SUBJECTS = {
 
 STRINGS = {
     "compiler.report.habits": "what other tools call things",
-    "compiler.report.messages.layers": "the advice for a norm of groups",
     "compiler.vocabulary.initializers": "PyTorch's names of gains",
 }
 """The files with names of ops or metrics in a comparison or list, and what they mean there."""
@@ -194,7 +193,7 @@ def find_names(tree: ast.Module, names: set[str]) -> Iterator[ast.AST]:
 
 def _is_name_of_op(node: ast.expr) -> bool:
     match node:
-        case ast.Attribute(attr="op"):
+        case ast.Attribute(attr="op") | ast.Name(id="op"):
             return True
         case ast.Attribute(value=ast.Attribute(attr=owner) | ast.Name(id=owner), attr="name"):
             return owner in ("op", "loss", "metric", "optimizer", "schedule", "primitive")

@@ -17,7 +17,7 @@ from compiler.compression.quantization.stored import Stored4, Stored8
 from compiler.compression.quantization.weight_only import Weights4, Weights8
 from compiler.ir.weighted_net import WeightedNet
 from compiler.report.diagnostics import CompileError, Message
-from compiler.report.messages.effects import PassDoesNothing, PatternWithoutEffect
+from compiler.report.messages.effects import pass_does_nothing, pattern_without_effect
 from tests.factoring import build
 from tests.variant_folder import Folder
 
@@ -39,24 +39,24 @@ def hold(step: CompressionPass, net: WeightedNet) -> Message | None:
 def test_a_pass_that_does_nothing_says_why() -> None:
     net = build(NET)
     message = hold(LowRank(rank=12, only=("depth",)), net)
-    assert isinstance(message, PassDoesNothing)
-    assert message.title() == '`low_rank(rank=12, only=["depth"])` changes nothing'
-    assert message.label() == "`depth`: it is depthwise"
+    assert message.kind is pass_does_nothing
+    assert message.text.title == '`low_rank(rank=12, only=["depth"])` changes nothing'
+    assert message.text.label == "`depth`: it is depthwise"
     message = hold(LowRank(rank=400), net)
-    assert isinstance(message, PassDoesNothing)
-    assert "`stem`: rank 12 would take 468 weights, it has 324" in message.label()
-    assert isinstance(hold(Prune(channels=0.01), net), PassDoesNothing)
-    assert isinstance(hold(Prune(zeros=True), net), PassDoesNothing)
+    assert message.kind is pass_does_nothing
+    assert "`stem`: rank 12 would take 468 weights, it has 324" in message.text.label
+    assert hold(Prune(channels=0.01), net).kind is pass_does_nothing
+    assert hold(Prune(zeros=True), net).kind is pass_does_nothing
 
 
 def test_every_name_in_only_has_an_effect() -> None:
     net = build(NET)
     message = hold(LowRank(rank=2, only=("body", "depth")), net)
-    assert isinstance(message, PatternWithoutEffect)
-    assert message.title() == '`low_rank` leaves what `only` names by "depth" as it is'
-    assert message.label() == "`depth`: it is depthwise"
+    assert message.kind is pattern_without_effect
+    assert message.text.title == '`low_rank` leaves what `only` names by "depth" as it is'
+    assert message.text.label == "`depth`: it is depthwise"
     message = hold(Prune(channels=0.5, only=("body", "head")), net)
-    assert isinstance(message, PatternWithoutEffect)
+    assert message.kind is pattern_without_effect
     assert message.pattern == "head"
     assert hold(LowRank(rank=2, only=("body", "stem")), net) is None
     assert hold(LowRank(rank=2, only=("*",)), net) is None, "one of what it names is enough"
@@ -113,6 +113,6 @@ def test_a_build_refuses_a_pass_that_does_nothing(tmp_path: Path) -> None:
     with pytest.raises(CompileError) as caught:
         folder.build("low_rank(rank=40)", "size <= 80KiB")
     (message,) = caught.value.messages
-    assert isinstance(message, PassDoesNothing)
+    assert message.kind is pass_does_nothing
     assert message.span is not None
-    assert "`head`: rank 10 would take 420 weights, it has 320" in message.label()
+    assert "`head`: rank 10 would take 420 weights, it has 320" in message.text.label

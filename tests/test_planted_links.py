@@ -47,7 +47,7 @@ def assert_refused(result: Result, link: Path) -> None:
     assert isinstance(result.exception, CompileError), result.output
     (message,) = result.exception.messages
     assert message.code == "W1382"
-    assert message.title() == (
+    assert message.text.title == (
         f"`{link}` is a symbolic link to `{link.readlink()}`, and nothing is written there"
     )
 

@@ -61,7 +61,7 @@ CASES: dict[str, Case] = {
 def make(name: str) -> tuple[Graph, WeightedNet]:
     (file, model), steps, _ = CASES[name]
     nets, messages = elaborate_file(ROOT / file)
-    assert not messages, [m.title() for m in messages]
+    assert not messages, [m.text.title for m in messages]
     graph = nets[model].graph
     net = WeightedNet(graph, draw_lively(graph))
     for step in steps:

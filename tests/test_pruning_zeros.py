@@ -22,7 +22,7 @@ from compiler.compression.pruning.unstructured import drop_least, keep_pattern, 
 from compiler.compression.tuning.masks import find_zero_masks
 from compiler.ir.weighted_net import WeightedNet
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.pruning import NothingToCut
+from compiler.report.messages.pruning import nothing_to_cut
 from tests.pruning_worlds import IMAGE, TEXT, Rows, Trainer, make_net, run
 
 Array = NDArray[Any]
@@ -65,8 +65,8 @@ def test_no_weight_that_may_go_is_said(ranking: Any) -> None:
     with pytest.raises(CompileError) as caught:
         Prune(weights=0.5, ranking=ranking, except_=("*",)).run(make_net(), World())
     (message,) = caught.value.messages
-    assert isinstance(message, NothingToCut)
-    assert message.reasons[0] == "`a.weight`: `only` or `except` says so"
+    assert message.kind is nothing_to_cut
+    assert message.text.label.startswith("`a.weight`: `only` or `except` says so")
 
 
 def test_two_of_four() -> None:

@@ -49,7 +49,7 @@ def find_graph(name: str) -> Graph:
     if name in PUBLISHED:
         path = ROOT / "specs" / "models" / f"{name}.weft"
     nets, messages = elaborate_file(path)
-    assert not messages, [m.title() for m in messages]
+    assert not messages, [m.text.title for m in messages]
     return nets[PUBLISHED.get(name, next(iter(nets)))].graph
 
 

@@ -17,7 +17,7 @@ from backends.pytorch.run.load import WeightsMisfit, assign_weights, load_module
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.lowering import PathIsWeightAndModule
+from compiler.report.messages.lowering import path_is_weight_and_module
 from tests.elaborating import build
 from tests.pytorch_compare import (
     assert_clean,
@@ -122,10 +122,10 @@ def test_a_path_is_a_weight_or_a_module() -> None:
     with pytest.raises(CompileError) as caught:
         emit_module([sketch.graph()], title="x.")
     message = caught.value.messages[0]
-    assert isinstance(message, PathIsWeightAndModule)
+    assert message.kind is path_is_weight_and_module
     assert message.code == "W0840"
-    assert message.title() == "`scale` is a weight and holds another"
-    assert "scale.inner." in message.label()
+    assert message.text.title == "`scale` is a weight and holds another"
+    assert "scale.inner." in message.text.label
 
 
 def test_a_layer_holds_no_other_layer() -> None:
@@ -135,8 +135,8 @@ def test_a_layer_holds_no_other_layer() -> None:
     with pytest.raises(CompileError) as caught:
         emit_module([sketch.graph()], title="x")
     (message,) = caught.value.messages
-    assert message.title() == "`dense` is a layer and holds another"
-    assert "dense.1." in message.label()
+    assert message.text.title == "`dense` is a layer and holds another"
+    assert "dense.1." in message.text.label
 
 
 def test_weights_start_as_the_spec_says() -> None:

@@ -26,7 +26,7 @@ from compiler.ops.linear import Dense
 from compiler.ops.padding import Pad
 from compiler.ops.quantization import Form
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.quantization import NothingToQuantize
+from compiler.report.messages.quantization import nothing_to_quantize
 from tests.quantizing import Drawn, check_net, make_net
 from tests.test_quantize_int8 import RESIDUAL, WIDE, make_world, quantize, rounded_dtypes
 
@@ -90,8 +90,8 @@ def test_a_placement_without_layers_is_refused(name: Any, layer: str) -> None:
     with pytest.raises(CompileError) as caught:
         quantize(net, Int8(placement=name))
     (message,) = caught.value.messages
-    assert isinstance(message, NothingToQuantize)
-    assert message.help().startswith(f'`placement="{name}"` leaves every layer in floats')
+    assert message.kind is nothing_to_quantize
+    assert message.text.help.startswith(f'`placement="{name}"` leaves every layer in floats')
 
 
 def test_the_most_sensitive_layer_stays_float() -> None:

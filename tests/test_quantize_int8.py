@@ -68,7 +68,7 @@ def test_everything_is_rounded_and_verified(tmp_path: Path) -> None:
     net = make_net(RESIDUAL)
     made = quantize(net, Int8(placement="all"))
     report, messages = check_net(made, tmp_path, net.graph)
-    assert report.passed, [(m.title(), m.label()) for m in messages]
+    assert report.passed, [(m.text.title, m.text.label) for m in messages]
     assert report.worst is not None
     assert report.worst.error <= report.worst.allowed
     # Weights of three layers; the image, three results of convolutions and sums, one pool.
@@ -166,7 +166,7 @@ def test_per_tensor_weights(tmp_path: Path) -> None:
     made = quantize(net, Int8(placement="all", per_channel=False))
     assert made.weights["conv1.weight_scale"].shape == ()
     report, messages = check_net(made, tmp_path, net.graph)
-    assert report.passed, [(m.title(), m.label()) for m in messages]
+    assert report.passed, [(m.text.title, m.text.label) for m in messages]
 
 
 def test_layers_can_be_left_out() -> None:
@@ -317,7 +317,7 @@ def test_a_dense_layer_runs_in_integers_before_an_activation_that_is_not_rounded
     }""")
     made = quantize(net, Int8(form=form), World(samples=Drawn(net.graph, {"t": 3})))
     report, messages = check_net(made, tmp_path, net.graph)
-    assert report.passed, [(m.title(), m.label()) for m in messages]
+    assert report.passed, [(m.text.title, m.text.label) for m in messages]
     assert find_float_nodes(tmp_path / "net.onnx") == []
     kinds = [node.op_type for node in optimize(tmp_path / "net.onnx").graph.node]
     assert kinds.count("QGemm") == 5

@@ -33,7 +33,7 @@ def test_small_networks_are_verified(name: str, tmp_path: Path) -> None:
     target = Target(sizes=tuple((s, 32) for s in net.graph.symbols if s != "batch"))
     made = Quantize(Int8(rows=8)).run(net, World(target=target))
     report, messages = check_net(made, tmp_path, net.graph)
-    assert report.passed, [(m.title(), m.label()) for m in messages]
+    assert report.passed, [(m.text.title, m.text.label) for m in messages]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])

@@ -79,7 +79,7 @@ def _check(text: str, scheme: Int8) -> None:
     made = scheme.quantize(net, world, None, ())
     with TemporaryDirectory() as folder:
         report, messages = check_net(made, Path(folder), net.graph)
-    assert report.passed, (text, [(m.code, m.title(), m.label()) for m in messages])
+    assert report.passed, (text, [(m.code, m.text.title, m.text.label) for m in messages])
     batches = list(Drawn(net.graph, {}, seed=1).batches(16))
     assert measure_sqnr(net, made, batches)["output y"] > 12
 

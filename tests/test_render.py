@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
 
 import pytest
 
-from compiler.report.diagnostics import Label, Message, Severity
+from compiler.report.diagnostics import Label, MessageKind, Severity, Text
 from compiler.report.render import is_harmless, render, render_json
 from compiler.report.source import Source, Span
 
@@ -20,34 +17,20 @@ NET = Source(
 )
 
 
-@dataclass(frozen=True)
-class Sample(Message):
-    """A message made of what it is given; it has no code of its own in the registry."""
-
-    text: str = "something is wrong"
-    note: str = ""
-    others: tuple[Label, ...] = ()
-    advice: str | None = None
-
-    def title(self) -> str:
-        return self.text
-
-    def label(self) -> str:
-        return self.note
-
-    def labels(self) -> Sequence[Label]:
-        return self.others
-
-    def help(self) -> str | None:
-        return self.advice
+def write(
+    span: Span | None,
+    title: str = "something is wrong",
+    label: str = "",
+    labels: tuple[Label, ...] = (),
+    help: str | None = None,
+) -> Text:
+    """A message made of what it is given."""
+    return Text(title, label, labels, help)
 
 
-class Warned(Sample):
-    severity: ClassVar[Severity] = Severity.WARNING
-
-
-# Set after the classes are made: a code in a class body would enter the registry.
-Sample.code = "W0000"
+# Not by `@message`: they are not in the registry.
+sample = MessageKind("W0000", write, Severity.ERROR, "", "")
+warned = MessageKind("W0000", write, Severity.WARNING, "", "")
 
 
 def find(source: Source, text: str, after: str = "") -> Span:
@@ -56,7 +39,7 @@ def find(source: Source, text: str, after: str = "") -> Span:
 
 
 def test_layout_of_the_design() -> None:
-    message = Sample(
+    message = sample(
         find(NET, "conv", after="y ="),
         "channels do not match",
         "`groups=3` must divide the input channels",
@@ -82,14 +65,14 @@ def test_nothing_to_say() -> None:
 
 def test_summary_counts_by_severity() -> None:
     span = find(NET, "conv")
-    text = render([Sample(span), Sample(span), Warned(span)])
+    text = render([sample(span), sample(span), warned(span)])
     assert text.endswith("\n\n2 errors, 1 warning")
     assert "warning[W0000]" in text
-    assert render([Warned(span), Warned(span)]).endswith("\n\n2 warnings")
+    assert render([warned(span), warned(span)]).endswith("\n\n2 warnings")
 
 
 def test_a_fault_in_no_file() -> None:
-    text = render([Sample(None, "no such option", "`--lr`", (), "one\ntwo")])
+    text = render([sample(None, "no such option", "`--lr`", (), "one\ntwo")])
     assert text == (
         "error[W0000]: no such option\n   = `--lr`\n   = help: one\n           two\n\n1 error"
     )
@@ -97,7 +80,7 @@ def test_a_fault_in_no_file() -> None:
 
 def test_several_lines() -> None:
     source = Source("a.weft", "let a = [\n    1,\n\n    22\n]  # end\n")
-    text = render([Sample(Span(source, 8, source.text.index("]") + 1), "a list", "here")])
+    text = render([sample(Span(source, 8, source.text.index("]") + 1), "a list", "here")])
     assert text.splitlines()[2:-2] == [
         "   1 | let a = [",
         "     |         ^",
@@ -114,7 +97,7 @@ def test_several_lines() -> None:
 
 def test_many_lines_are_cut() -> None:
     source = Source("a.weft", "x\n" * 100)
-    lines = render([Sample(Span(source, 0, 199), "long", "end")]).splitlines()
+    lines = render([sample(Span(source, 0, 199), "long", "end")]).splitlines()
     assert "     | …" in lines
     assert lines[-3] == "     | ^ end"
     assert lines[-4] == " 100 | x"
@@ -123,30 +106,30 @@ def test_many_lines_are_cut() -> None:
 
 def test_the_end_of_a_line() -> None:
     source = Source("a.weft", "let a = f(1\nlet b = 2\n")
-    text = render([Sample(Span(source, 11, 11), "open", "here")])
+    text = render([sample(Span(source, 11, 11), "open", "here")])
     assert "   1 | let a = f(1\n     |            ^ here" in text
 
 
 def test_the_end_of_the_file() -> None:
     source = Source("a.weft", "let a =")
-    assert "   1 | let a =\n     |        ^" in render([Sample(Span(source, 7, 7))])
+    assert "   1 | let a =\n     |        ^" in render([sample(Span(source, 7, 7))])
     empty = Source("a.weft", "")
-    assert "   1 |\n     | ^" in render([Sample(Span(empty, 0, 0))])
+    assert "   1 |\n     | ^" in render([sample(Span(empty, 0, 0))])
 
 
 def test_tabs_and_wide_characters() -> None:
     source = Source("a.weft", "\tlet 幅 = é̀ + x\n")
-    text = render([Sample(find(source, "x"))])
+    text = render([sample(find(source, "x"))])
     line, marks = text.splitlines()[2:4]
     assert line == "   1 |     let 幅 = é̀ + x"
     assert marks == "     |                  ^"
-    wide = render([Sample(find(source, "幅"))]).splitlines()[3]
+    wide = render([sample(find(source, "幅"))]).splitlines()[3]
     assert wide == "     |         ^^"
 
 
 def test_characters_a_terminal_would_obey() -> None:
     source = Source("a.weft", "let \x1b[31m = \u202e1\r\n")
-    text = render([Sample(find(source, "1"), "bad \x1b[0m title")])
+    text = render([sample(find(source, "1"), "bad \x1b[0m title")])
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "\r" not in text
@@ -154,7 +137,7 @@ def test_characters_a_terminal_would_obey() -> None:
 
 def test_long_lines_are_cut_around_the_place() -> None:
     source = Source("a.weft", "a + " * 500 + "b" + " + c" * 500)
-    lines = render([Sample(find(source, "b"), "far", "here")]).splitlines()
+    lines = render([sample(find(source, "b"), "far", "here")]).splitlines()
     assert max(map(len, lines)) < 200
     column = lines[3].index("^")
     assert lines[2][column] == "b"
@@ -164,9 +147,9 @@ def test_long_lines_are_cut_around_the_place() -> None:
 
 def test_labels_on_the_same_line_and_in_another_file() -> None:
     other = Source("lib.weft", "block f(x) { return x }\n")
-    message = Sample(
+    message = sample(
         find(NET, "conv", after="y ="),
-        others=(
+        labels=(
             Label(find(NET, "groups"), "this"),
             Label(find(other, "f"), "declared here"),
             Label(find(NET, "image"), "from here"),
@@ -187,29 +170,29 @@ def test_labels_on_the_same_line_and_in_another_file() -> None:
 
 def test_large_line_numbers_widen_the_frame() -> None:
     source = Source("a.weft", "\n" * 99_999 + "x")
-    lines = render([Sample(Span(source, 99_999, 100_000), "far")]).splitlines()
+    lines = render([sample(Span(source, 99_999, 100_000), "far")]).splitlines()
     assert lines[2:4] == ["100000 | x", "       | ^"]
 
 
 def test_color() -> None:
-    plain = render([Sample(find(NET, "conv"), advice="mend it")])
-    colored = render([Sample(find(NET, "conv"), advice="mend it")], color=True)
+    plain = render([sample(find(NET, "conv"), help="mend it")])
+    colored = render([sample(find(NET, "conv"), help="mend it")], color=True)
     assert "\x1b[1;31merror[W0000]\x1b[0m" in colored
-    assert "\x1b[1;33m" in render([Warned(find(NET, "conv"))], color=True)
+    assert "\x1b[1;33m" in render([warned(find(NET, "conv"))], color=True)
     for code in ("\x1b[1;31m", "\x1b[1;33m", "\x1b[34m", "\x1b[1m", "\x1b[0m"):
         colored = colored.replace(code, "")
     assert colored == plain
 
 
 def test_json() -> None:
-    message = Sample(
+    message = sample(
         find(NET, "conv", after="y ="),
         "bad",
         "here",
         (Label(find(NET, "conv"), "made here"),),
         "mend",
     )
-    report = json.loads(render_json([message, Warned(None)]))
+    report = json.loads(render_json([message, warned(None)]))
     assert report["errors"] == 1
     assert report["warnings"] == 1
     first, second = report["messages"]
@@ -241,13 +224,13 @@ def test_every_place_of_small_texts(text: str) -> None:
     source = Source("a.weft", text)
     for start in range(len(text) + 1):
         for end in range(start, len(text) + 1):
-            assert "^" in render([Sample(Span(source, start, end))])
+            assert "^" in render([sample(Span(source, start, end))])
 
 
 def test_json_has_no_character_that_a_terminal_would_obey() -> None:
     strange = "\x9b31m\u202e\u2066\u200b\u2028\ud800\U000e0041\x1b\x7f"
     source = Source(f"a{strange}.weft", "model M() {\n    output y = x\n}")
-    message = Sample(Span(source, 0, 5), f"b{strange}c", strange, (), strange)
+    message = sample(Span(source, 0, 5), f"b{strange}c", strange, (), strange)
     text = render_json([message], {"columns": [strange]})
     assert all(char == "\n" or is_harmless(char) for char in text)
     found = json.loads(text)

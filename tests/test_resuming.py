@@ -216,7 +216,7 @@ def test_every_setting_is_compared(
     assert text != SPEC
     (found,) = refuse(text, folder, tmp_path)
     assert found.code == "W1207"
-    assert setting in found.label()
+    assert setting in found.text.label
 
 
 def refuse(text: str, folder: Path, tmp_path: Path, **options: bool) -> list[Message]:

@@ -337,7 +337,7 @@ def test_our_files_are_right(name: str, tmp_path: Path) -> None:
     compile_onnx(graph, weights, tmp_path / "net.onnx")
     sink = Sink()
     report = verify(graph, weights, onnx_path=tmp_path / "net.onnx", device=Device.CPU, sink=sink)
-    assert report.passed, [(m.title(), m.label()) for m in sink.messages]
+    assert report.passed, [(m.text.title, m.text.label) for m in sink.messages]
 
 
 DENSE = """model M() {
@@ -398,7 +398,7 @@ def test_pads_and_their_kin(chain: str, tmp_path: Path) -> None:
     compile_onnx(graph, weights, tmp_path / "net.onnx")
     sink = Sink()
     report = verify(graph, weights, onnx_path=tmp_path / "net.onnx", device=Device.CPU, sink=sink)
-    assert report.passed, [(m.title(), m.label()) for m in sink.messages]
+    assert report.passed, [(m.text.title, m.text.label) for m in sink.messages]
 
 
 SCALES = [

@@ -38,7 +38,7 @@ def write_script(folder: Path, source: str = "csv") -> Path:
     sink = Sink()
     program = check(path, sink=sink)
     assert program is not None
-    assert not sink.has_errors, [m.title() for m in sink.messages]
+    assert not sink.has_errors, [m.text.title for m in sink.messages]
     write_training(program.trains["fit"], folder)
     return folder
 
@@ -177,7 +177,7 @@ def test_data_that_does_not_fit_the_objective_is_told_in_one_line(
     sink = Sink()
     program = check(spec, sink=sink)
     assert program is not None
-    assert not sink.has_errors, [m.title() for m in sink.messages]
+    assert not sink.has_errors, [m.text.title for m in sink.messages]
     write_training(program.trains["fit"], tmp_path)
     changed = {n: array.copy() for n, array in columns.items()}
     changed[name].flat[-1] = number  # of a row that no split has

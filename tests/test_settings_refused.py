@@ -125,7 +125,7 @@ def test_layers_that_stay_float_are_as_many_as_asked() -> None:
     with pytest.raises(CompileError) as refused:
         Quantize(Int8(placement="layers", float_layers=3)).run(net, World())
     assert [m.code for m in refused.value.messages] == ["W1218"]
-    assert "at most 2 of them" in (refused.value.messages[0].help() or "")
+    assert "at most 2 of them" in (refused.value.messages[0].text.help or "")
 
 
 def test_integer_operators_that_onnx_has_not_are_refused(tmp_path: Path) -> None:
@@ -149,8 +149,8 @@ def test_layers_without_an_integer_operator_are_named(tmp_path: Path) -> None:
         check_net(made, tmp_path, net.graph)
     (message,) = refused.value.messages
     assert message.code == "W1217"
-    assert "`inner` of `M` becomes no integer operator" in message.title()
-    assert 'except=["inner"]' in (message.help() or "")
+    assert "`inner` of `M` becomes no integer operator" in message.text.title
+    assert 'except=["inner"]' in (message.text.help or "")
     kept = Quantize(Int8(placement="layers", form="qoperator"), except_=("inner",))
     check_net(kept.run(net, World()), tmp_path, net.graph)
 
@@ -160,7 +160,7 @@ def test_more_threads_than_cores_are_told(monkeypatch: pytest.MonkeyPatch) -> No
     targets = [Target(threads=threads) for threads in (None, 1, 4, 5)]
     (warning,) = find_crowded(targets)
     assert (warning.code, warning.severity) == ("W1392", Severity.WARNING)
-    assert warning.title() == "latency is measured with 5 threads on 4 cores"
+    assert warning.text.title == "latency is measured with 5 threads on 4 cores"
 
 
 def test_only_what_chooses_may_leave_a_net_as_it_is() -> None:

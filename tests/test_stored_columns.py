@@ -112,4 +112,4 @@ def test_stored_dates_are_held_to_the_years_of_written_ones(kind: Any, tmp_path:
         _, column = save(tmp_path, day=pa.array([day, *days[1:]]).cast(kind)).schema(tmp_path)
         assert column.trouble is not None
         assert column.trouble.code == "W1339"
-        assert f"row 0 is `{day}" in (column.trouble.label() or "")
+        assert f"row 0 is `{day}" in (column.trouble.text.label or "")

@@ -39,7 +39,7 @@ def find(tmp_path: Path, target: Any, *clauses: str) -> list[Message]:
     sink = Sink()
     program = check(path, sink=sink)
     assert program is not None
-    assert not sink.has_errors, [m.title() for m in sink.messages]
+    assert not sink.has_errors, [m.text.title for m in sink.messages]
     validate_data(program.trains["fit"], sink)
     return list(sink.messages)
 
@@ -131,8 +131,8 @@ def test_a_target_outside_is_an_error(
     assert find(tmp_path, good, *clauses) == []
     (found,) = find(tmp_path, bad, *clauses)
     assert found.code == "W0724"
-    assert "`t`" in found.title()
-    assert said in found.label()
+    assert "`t`" in found.text.title
+    assert said in found.text.label
 
 
 def test_a_fault_of_loss_and_metric_is_said_once(tmp_path: Path) -> None:
@@ -150,15 +150,15 @@ def test_weights_of_metrics_below_zero_are_an_error(tmp_path: Path) -> None:
     assert find(tmp_path, SHARES, FREE, metric) == []
     (found,) = find(tmp_path, put(SHARES, 33, -0.5), FREE, metric)
     assert found.code == "W0724"
-    assert found.title() == "the column `t` holds numbers that `mae(weight=…)` does not take"
-    assert found.label() == "takes 0 or above; row 33 has -0.5"
+    assert found.text.title == "the column `t` holds numbers that `mae(weight=…)` does not take"
+    assert found.text.label == "takes 0 or above; row 33 has -0.5"
 
 
 def test_a_split_of_ignored_labels_is_an_error(tmp_path: Path) -> None:
     labels = np.where(np.arange(ROWS) < 30, CLASSES, -100)
     (found,) = find(tmp_path, labels, CE, "metric a = accuracy(scores, t)")
     assert found.code == "W1210"
-    assert "`test`" in found.title()
+    assert "`test`" in found.text.title
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_split_in_which_nothing_counts_is_an_error_before_training(
     assert find(tmp_path, CLASSES, *clauses) == []
     (found,) = find(tmp_path, np.where(np.arange(ROWS) < 30, CLASSES, 2), *clauses)
     assert found.code == "W1210"
-    assert "`test`" in found.title()
+    assert "`test`" in found.text.title
 
 
 def test_every_loss_of_probabilities_says_its_range() -> None:

@@ -116,8 +116,8 @@ def test_failures_are_explained(tmp_path: Path, body: str, code: str, words: str
         run(tmp_path, "epoch(1)\n" + body)
     (message,) = caught.value.messages
     assert message.code == code
-    assert words in message.title()
-    assert "--data" not in message.title()
+    assert words in message.text.title
+    assert "--data" not in message.text.title
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 1
 
 
@@ -126,7 +126,7 @@ def test_what_the_script_said_is_kept(tmp_path: Path) -> None:
         run(tmp_path, 'raise ValueError("odd")')
     (message,) = caught.value.messages
     log = tmp_path / "train.log"
-    assert str(log) in (message.help() or "")
+    assert str(log) in (message.text.help or "")
     assert "Traceback" in log.read_text()
 
 

@@ -279,7 +279,7 @@ def test_a_loss_that_is_no_number_stops_with_epoch_and_step(tmp_path: Path) -> N
         run_training(folder, data_root=folder, out=folder / "run", device="cpu")
     (message,) = caught.value.messages
     assert message.code == "W0861"
-    assert "epoch 1, step" in message.title()
+    assert "epoch 1, step" in message.text.title
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         run_training(folder, data_root=folder, device="cpu")
     (message,) = caught.value.messages
     assert message.code == "W0860"
-    assert "rows.npz" in message.title()
+    assert "rows.npz" in message.text.title
     (folder / "gone.npz").rename(folder / "rows.npz")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

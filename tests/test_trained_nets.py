@@ -82,7 +82,7 @@ def elaborate(text: str, folder: Path) -> tuple[Program, list[Message]]:
 
 def open_program(text: str, folder: Path) -> Program:
     program, messages = elaborate(text, folder)
-    assert not messages, [m.title() for m in messages]
+    assert not messages, [m.text.title for m in messages]
     return program
 
 
@@ -96,7 +96,7 @@ def test_a_student_starts_with_the_teachers_weights(text: str, tmp_path: Path) -
     with pytest.raises(CompileError) as caught:
         write_training(student, tmp_path / "student")
     assert [m.code for m in caught.value.messages] == ["W1103"]
-    assert "the train `fit` has not run" in caught.value.messages[0].title()
+    assert "the train `fit` has not run" in caught.value.messages[0].text.title
     for train in plan_build(program).trains:
         write_training(train, tmp_path / train.name)
         run_training(tmp_path / train.name, data_root=tmp_path, device="cpu")

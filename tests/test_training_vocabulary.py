@@ -181,7 +181,7 @@ def test_defaults_are_torchs(cls: type[Optimizer]) -> None:
     ],
 )
 def test_settings_that_mean_nothing_are_refused(make: Callable[[], object]) -> None:
-    assert fault_of(make).title()
+    assert fault_of(make).text.title
 
 
 # --- metrics ------------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def test_mean_of_a_loss_counts_batches_by_their_rows() -> None:
 )
 def test_metric_refuses_what_it_cannot_compare(metric: Metric, types: tuple[str, str]) -> None:
     parsed = [read_type(text) for text in types]
-    assert fault_of(lambda: metric.check(parsed)).label()
+    assert fault_of(lambda: metric.check(parsed)).text.label
 
 
 def read_type(text: str) -> TensorType:

@@ -206,7 +206,7 @@ def test_what_is_needed_is_said(fitted: Fitted, tmp_path: Path) -> None:
     with pytest.raises(CompileError) as caught:
         Finetune().run(net, World())
     assert [m.code for m in caught.value.messages] == ["W1101"]
-    assert "`finetune` has nothing to train on" in caught.value.messages[0].title()
+    assert "`finetune` has nothing to train on" in caught.value.messages[0].text.title
     with pytest.raises(CompileError) as caught:
         Distill().run(net, World(trainer=trainer_of(fitted, tmp_path)))
     assert [m.code for m in caught.value.messages] == ["W1102"]

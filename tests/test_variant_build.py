@@ -166,10 +166,10 @@ def test_a_contract_that_does_not_hold_ends_the_build(folder: Folder) -> None:
     assert message.span is not None
     assert message.span.text == "size <= 2.5KiB"
     size = (folder.out / "tiny.onnx").stat().st_size
-    assert message.label().startswith(f"size is {size / 1024:.1f} KiB: ")
-    assert "above 2.5 KiB" in message.label()
-    assert "`prune(channels=" in (message.help() or "")
-    assert "(SQNR " in (message.help() or "")
+    assert message.text.label.startswith(f"size is {size / 1024:.1f} KiB: ")
+    assert "above 2.5 KiB" in message.text.label
+    assert "`prune(channels=" in (message.text.help or "")
+    assert "(SQNR " in (message.text.help or "")
     facts = folder.report()["contract"]
     assert [entry["verdict"] for entry in facts] == ["fail", "pass"]
 
@@ -178,7 +178,7 @@ def test_the_nearest_setting_holds(folder: Folder) -> None:
     """What the message recommends is tried: it is true."""
     with pytest.raises(CompileError) as caught:
         folder.build(require="size <= 2.5KiB")
-    share = (caught.value.messages[0].help() or "").partition("channels=")[2].partition(")")[0]
+    share = (caught.value.messages[0].text.help or "").partition("channels=")[2].partition(")")[0]
     folder.build(f"prune(channels={share}) -> quantize(stored8)", "size <= 2.5KiB")
 
 
@@ -193,13 +193,13 @@ def test_settings_are_tried_for_figures_of_every_kind(
     with pytest.raises(CompileError) as caught:
         folder.build(require=f"{figure} <= {bound}")
     verb = "should hold it: error about" if figure == "error" else "holds it: memory"
-    assert f"{verb} " in (caught.value.messages[0].help() or "")
+    assert f"{verb} " in (caught.value.messages[0].text.help or "")
 
 
 def test_a_smaller_budget_is_tried(folder: Folder) -> None:
     with pytest.raises(CompileError) as caught:
         folder.build("low_rank(budget=95%)", "params <= 1300")
-    assert (caught.value.messages[0].help() or "").startswith("`low_rank(budget=")
+    assert (caught.value.messages[0].text.help or "").startswith("`low_rank(budget=")
 
 
 def test_latency_of_a_setting_is_taken_in_turns_with_the_net_that_failed() -> None:
@@ -345,7 +345,7 @@ def test_nets_that_compare_rows_have_no_figures_of_rows(tmp_path: Path) -> None:
         Folder(tmp_path).build("quantize(stored8)", "size <= 8KiB", spec)
     (message,) = caught.value.messages
     assert message.code == "W1174"
-    assert "f32[batch, batch]" in (message.label() or "")
+    assert "f32[batch, batch]" in (message.text.label or "")
 
 
 def test_weights_from_elsewhere_need_no_data(tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, passes: str) ->
         Folder(tmp_path).build(passes, "error <= 2", LOADED)
     (message,) = caught.value.messages
     assert message.code == "W0916"
-    assert message.title() == f"2 numbers of `{path}` in `net.safetensors` are not finite"
+    assert message.text.title == f"2 numbers of `{path}` in `net.safetensors` are not finite"
     assert message.span is not None
 
 

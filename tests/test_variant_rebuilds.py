@@ -53,18 +53,18 @@ def test_quality_comes_back_with_channels_and_is_carried_over(folder: Folder) ->
     with pytest.raises(CompileError) as caught:
         folder.build(passes, f"test.doubt <= {bound} and test.accuracy >= 0%", spec)
     (message,) = caught.value.messages
-    assert "points" not in message.label()
-    assert "should hold it: test.doubt about" in (message.help() or "")
-    share = int((message.help() or "").partition("channels=")[2].partition("%")[0])
+    assert "points" not in message.text.label
+    assert "should hold it: test.doubt about" in (message.text.help or "")
+    share = int((message.text.help or "").partition("channels=")[2].partition("%")[0])
     assert share < 80
-    told = float((message.help() or "").partition("about ")[2].partition(" ")[0])
+    told = float((message.text.help or "").partition("about ")[2].partition(" ")[0])
     with suppress(CompileError):
         folder.build(f"prune(channels={share}%)", f"test.doubt <= {bound}", spec)
     found = folder.report()["contract"][0]["left"]
     assert told == pytest.approx(found, rel=0.15)
     with pytest.raises(CompileError) as caught:
         folder.build(passes, f"test.accuracy >= {entries[1]['left'] + 0.01}", spec)
-    assert " points below " in caught.value.messages[0].label()
+    assert " points below " in caught.value.messages[0].text.label
 
 
 def test_a_search_follows_from_the_form_of_the_file(folder: Folder) -> None:
@@ -98,4 +98,4 @@ def test_a_failed_contract_says_what_is_so(
     with pytest.raises(CompileError) as caught:
         folder.build(passes, require)
     (message,) = caught.value.messages
-    assert said in f"{message.label()} {message.help()}"
+    assert said in f"{message.text.label} {message.text.help}"

@@ -218,7 +218,7 @@ def test_a_pruned_group_norm_is_measured_where_both_nets_run(tmp_path: Path) -> 
     assert small.weights["norm.weight"].shape == (2,)
     assert [str(c.right) for c in small.graph.conditions] == ["h * w"]
     report, messages = check_net(small, tmp_path, net.graph)
-    assert report.passed, [(m.title(), m.label()) for m in messages]
+    assert report.passed, [(m.text.title, m.text.label) for m in messages]
     sizes = dict(settle_sizes([net.graph, small.graph], Target()).sizes)
     assert sizes == choose_sizes(small.graph, Target()) == {"batch": 1, "h": 32, "w": 32}
 

@@ -274,14 +274,14 @@ def test_figures_of_one_net_of_several(
     sink, source = Sink(), Source(str(tmp_path / "s.weft"), SEVERAL.replace("LIMIT", text))
     program = check_source(source, sink=sink)
     if code is None:
-        assert not sink.messages, [m.title() for m in sink.messages]
+        assert not sink.messages, [m.text.title for m in sink.messages]
         assert program is not None
         (requirement,) = program.variants["small"].requires
         assert ".enc" not in describe_requirement(requirement)
         return
     (message,) = sink.messages
     assert message.code == code
-    assert said in f"{message.label()} {message.help()}"
+    assert said in f"{message.text.label} {message.text.help}"
 
 
 def test_every_unit_of_size_and_time_can_be_required() -> None:

@@ -55,7 +55,7 @@ def make_small(name: str) -> WeightedNet:
     if name in ("vgg16", "alexnet"):
         text = text.replace("conv(64,", "conv(16,").replace("[64, 64]", "[16, 16]")
     nets, messages = elaborate(text, str(path))
-    assert not messages, [m.title() for m in messages]
+    assert not messages, [m.text.title for m in messages]
     graph = next(iter(nets.values())).graph
     return WeightedNet(graph, draw_weights(graph))
 
@@ -77,7 +77,7 @@ def test_published_networks_survive(name: str) -> None:
         made = scheme.quantize(net, World(), None, ())
         with TemporaryDirectory() as folder:
             report, messages = check_net(made, Path(folder), net.graph)
-        assert report.passed, (scheme, [(m.code, m.title(), m.label()) for m in messages])
+        assert report.passed, (scheme, [(m.code, m.text.title, m.text.label) for m in messages])
 
 
 def test_means_over_volumes_stay_in_f32(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_means_over_volumes_stay_in_f32(tmp_path: Path) -> None:
     world = World(samples=Drawn(net.graph, {}))
     made = Float16(compute="always").quantize(net, world, None, ())
     report, messages = check_net(made, tmp_path, net.graph)
-    assert report.passed, [(m.title(), m.label()) for m in messages]
+    assert report.passed, [(m.text.title, m.text.label) for m in messages]
     kinds = {n.op.name: str(n.outputs[0].type.dtype) for n in made.graph.nodes}
     assert (kinds["conv"], kinds["avg_pool"], kinds["relu"]) == ("f16", "f32", "f16")
 
@@ -100,4 +100,4 @@ def test_the_least_size_of_a_packed_layer_is_said() -> None:
     with pytest.raises(CompileError) as raised:
         Weights4().quantize(net, World(), None, ())
     (message,) = raised.value.messages
-    assert "with a weight of its own of 1,024 numbers or more" in message.label()
+    assert "with a weight of its own of 1,024 numbers or more" in message.text.label

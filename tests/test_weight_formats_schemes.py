@@ -29,7 +29,7 @@ from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.packed import DynamicDense
 from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Fault
-from compiler.report.messages.quantization import NoCalibrationSizes
+from compiler.report.messages.quantization import no_calibration_sizes
 from tests.quantizing import Drawn, check_net, make_net
 from tests.test_quantize_random import EXAMPLES, draw_images, draw_tokens
 from tests.weight_formats import DENSE, IMAGES, STORED, TOKENS, apply, check
@@ -49,12 +49,12 @@ def test_small_layers_that_are_not_packed_say_so() -> None:
 
 def test_auto_hides_no_fault_of_a_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> WeightedNet:
-        raise CompileError([NoCalibrationSizes(None, "M", ("h",))])
+        raise CompileError([no_calibration_sizes(None, "M", ("h",))])
 
     monkeypatch.setattr(Stored8, "quantize", fail)
     with pytest.raises(CompileError) as caught:
         apply(Auto(), make_net(IMAGES))
-    assert isinstance(caught.value.messages[0], NoCalibrationSizes)
+    assert caught.value.messages[0].kind is no_calibration_sizes
 
 
 def test_weights_beyond_f16_say_so() -> None:
@@ -90,7 +90,7 @@ def test_random_convnets_survive(text: str, scheme: Scheme) -> None:
     made = apply(scheme, net)
     with TemporaryDirectory() as folder:
         report, messages = check_net(made, Path(folder), net.graph)
-    assert report.passed, (text, [(m.code, m.title(), m.label()) for m in messages])
+    assert report.passed, (text, [(m.code, m.text.title, m.text.label) for m in messages])
 
 
 @EXAMPLES
@@ -100,7 +100,7 @@ def test_random_token_nets_survive(text: str, scheme: Scheme) -> None:
     made = apply(scheme, net)
     with TemporaryDirectory() as folder:
         report, messages = check_net(made, Path(folder), net.graph)
-    assert report.passed, (text, [(m.code, m.title(), m.label()) for m in messages])
+    assert report.passed, (text, [(m.code, m.text.title, m.text.label) for m in messages])
 
 
 # --- settings, notes and messages -------------------------------------------------------------

@@ -16,14 +16,14 @@ from compiler.ops.normalization import BatchNorm
 from compiler.passes.base import Context
 from compiler.passes.pipeline import ONNX_PASSES, run_passes
 from compiler.report.diagnostics import CompileError, Message
-from compiler.report.messages.verification import PassMadeNan
+from compiler.report.messages.verification import pass_made_nan
 from compiler.report.messages.weights import (
-    WeightKind,
-    WeightMissing,
-    WeightRange,
-    WeightShape,
-    WeightsNotFinite,
-    WeightsTooLarge,
+    weight_kind,
+    weight_missing,
+    weight_range,
+    weight_shape,
+    weights_not_finite,
+    weights_too_large,
 )
 
 SPEC = """model M {
@@ -54,7 +54,7 @@ def refuse(folder: Path, **changed: Any) -> Message:
         loading = f'{SPEC}net n = M() -> load("w.safetensors")\n'
         spec = weft.loads(loading, folder=folder)
         messages.append(_find(lambda: spec.model("n").weights()))
-        (layer,) = messages[-1].labels()
+        (layer,) = messages[-1].text.labels
         assert messages[-1].span is not None
         assert messages[-1].span.location.endswith(":6:16")
         assert messages[0].span is not None
@@ -75,15 +75,15 @@ def _find(action: Any) -> Message:
 @pytest.mark.parametrize("dtype", ["complex64", "int8", "int64", "uint8", "bool"])
 def test_other_kinds_of_numbers_are_refused(dtype: str, tmp_path: Path) -> None:
     message = refuse(tmp_path, d_weight=np.ones((4, 3), dtype))
-    assert isinstance(message, WeightKind)
-    assert message.path == "d.weight"
+    assert message.kind is weight_kind
+    assert message.text.title.startswith("`d.weight` is of dtype ")
     assert message.span is not None
     assert message.span.location.endswith(":3:14")
 
 
 def test_objects_and_ragged_lists_are_refused(tmp_path: Path) -> None:
-    assert isinstance(refuse(tmp_path, n_bias=[None, 1, 2, 3]), WeightKind)
-    assert isinstance(refuse(tmp_path, d_weight=[[1.0, 2.0], [3.0]]), WeightShape)
+    assert refuse(tmp_path, n_bias=[None, 1, 2, 3]).kind is weight_kind
+    assert refuse(tmp_path, d_weight=[[1.0, 2.0], [3.0]]).kind is weight_shape
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -95,26 +95,28 @@ def test_every_width_of_floating_point_is_taken(dtype: torch.dtype) -> None:
 
 def test_numbers_that_the_dtype_does_not_hold(tmp_path: Path) -> None:
     message = refuse(tmp_path, d_weight=np.full((4, 3), 1e300))
-    assert isinstance(message, WeightsTooLarge)
-    assert (message.count, message.found, message.expected) == (12, 1e300, "f32")
-    assert isinstance(refuse(tmp_path, d_weight=np.full((4, 3), np.inf)), WeightsNotFinite)
+    assert message.kind is weights_too_large
+    assert message.text.title.startswith("`d.weight` has 12 numbers in ")
+    assert message.text.title.endswith(" that f32 does not hold")
+    assert message.text.label == "one is 1e+300"
+    assert refuse(tmp_path, d_weight=np.full((4, 3), np.inf)).kind is weights_not_finite
 
 
 def test_a_variance_below_zero(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         message = refuse(tmp_path, n_running_var=np.array([1, -2.5, 0, -1], np.float32))
-    assert isinstance(message, WeightRange)
-    assert (message.path, message.count, message.found) == ("n.running_var", 2, -2.5)
-    assert message.label() == "one is -2.5, and they are 0 or above"
+    assert message.kind is weight_range
+    assert message.text.title.startswith("`n.running_var` has 2 numbers in ")
+    assert message.text.label == "one is -2.5, and they are 0 or above"
 
 
 def test_shapes_and_missing_weights_name_the_layer(tmp_path: Path) -> None:
     message = refuse(tmp_path, n_bias=np.zeros(3, np.float32))
-    assert isinstance(message, WeightShape)
+    assert message.kind is weight_shape
     assert message.span is not None
     assert message.span.location.endswith(":4:21")
-    assert isinstance(refuse(tmp_path, n_bias=None), WeightMissing)
+    assert refuse(tmp_path, n_bias=None).kind is weight_missing
 
 
 def test_no_pass_makes_nan_of_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +127,6 @@ def test_no_pass_makes_nan_of_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         message = _find(lambda: run_passes(graph, ONNX_PASSES, Context(weights)))
-    assert isinstance(message, PassMadeNan)
-    assert message.name == "fold_batch_norm"
+    assert message.kind is pass_made_nan
+    assert message.text.title.startswith("the pass `fold_batch_norm` ")
     assert message.span is not None

@@ -62,7 +62,7 @@ def test_integers_are_computed_alike_at_the_edges(name: str, dtype: str, tmp_pat
         device=Device.CPU,
         sink=sink,
     )
-    assert report.passed, [(m.title(), m.label()) for m in sink.messages]
+    assert report.passed, [(m.text.title, m.text.label) for m in sink.messages]
 
 
 @pytest.mark.parametrize(

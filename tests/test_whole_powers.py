@@ -48,4 +48,4 @@ def test_they_are_verified(output: str, dtype: str, tmp_path: Path) -> None:
     compile_onnx(graph, {}, tmp_path / "net.onnx")
     sink = Sink()
     report = verify(graph, {}, onnx_path=tmp_path / "net.onnx", device=Device.CPU, sink=sink)
-    assert report.passed, [(m.title(), m.help()) for m in sink.messages]
+    assert report.passed, [(m.text.title, m.text.help) for m in sink.messages]

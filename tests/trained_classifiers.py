@@ -112,7 +112,7 @@ def build(number: int, folder: Path) -> Sequence[str]:
         with patch.object(train_stages, "run_training", run_here):
             Build(program, folder / "out", Device.CPU, echo=lambda text: None).make()
     except CompileError as error:
-        return [f"{m.code} {m.title()}: {m.label()}; {m.help()}" for m in error.messages]
+        return [f"{m.code} {m.text.title}: {m.text.label}; {m.text.help}" for m in error.messages]
     assert (folder / "out" / "fit.onnx").is_file()
     return []
 

@@ -55,7 +55,7 @@ def open_train(text: str, folder: Path) -> Train:
     sink = Sink()
     program = check(path, sink=sink)
     assert program is not None
-    assert not sink.has_errors, [m.title() for m in sink.messages]
+    assert not sink.has_errors, [m.text.title for m in sink.messages]
     return program.trains["fit"]
 
 

@@ -75,7 +75,7 @@ def check(scheme: Scheme, net: WeightedNet, **options: Any) -> WeightedNet:
     made = apply(scheme, net, **options)
     with TemporaryDirectory() as folder:
         report, messages = check_net(made, Path(folder), net.graph)
-    assert report.passed, [(m.code, m.title(), m.label()) for m in messages]
+    assert report.passed, [(m.code, m.text.title, m.text.label) for m in messages]
     batches = list(Drawn(net.graph, {}, seed=1).batches(16))
     sqnr = min(measure_sqnr(net, made, batches).values())
     assert sqnr > LEAST.get(scheme.name, 20.0)

@@ -20,7 +20,7 @@ from compiler.loading import choose_weights, find_weights, read_all_weights
 from compiler.program.net import Net
 from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, Message, Severity, Sink, did_you_mean
-from compiler.report.messages.files import BadFile, NotText, UnknownItem
+from compiler.report.messages.files import bad_file, not_text, unknown_item
 from compiler.report.render import render
 from compiler.report.source import Source
 from compiler.rows.loading import LoadedData, load_data
@@ -98,7 +98,7 @@ def loads(
     """
     if not isinstance(text, str):
         found = type(text).__name__
-        raise WeftError([NotText(None, found)])
+        raise WeftError([not_text(None, found)])
     source = Source(str(Path(folder) / "<text>"), text)
     return _Origin(source, overrides or {}, data).load()
 
@@ -149,7 +149,7 @@ def _speaking_as_commands() -> Iterator[None]:
         if error.filename is None:
             raise
         reason = error.strerror or str(error)
-        raise WeftError([BadFile(None, str(error.filename), reason)]) from error
+        raise WeftError([bad_file(None, str(error.filename), reason)]) from error
 
 
 @contextmanager
@@ -169,7 +169,7 @@ def _choose(kind: str, name: str, known: Mapping[str, T]) -> T:
     """What has the name; an error that lists the names there are."""
     if name not in known:
         names = tuple(known)
-        raise WeftError([UnknownItem(None, kind, name, names, did_you_mean(name, names))])
+        raise WeftError([unknown_item(None, kind, name, names, did_you_mean(name, names))])
     return known[name]
 
 

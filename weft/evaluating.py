@@ -15,8 +15,8 @@ from compiler.loading import read_trained
 from compiler.program.deploy import Deploy
 from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, did_you_mean
-from compiler.report.messages.evaluating import BuiltOtherwise, OtherFile, WhichDeployment
-from compiler.report.messages.files import NothingToDo, UnknownItem
+from compiler.report.messages.evaluating import built_otherwise, other_file, which_deployment
+from compiler.report.messages.files import nothing_to_do, unknown_item
 from weft.building.finished import find_other_passes
 from weft.building.report import format_metrics
 from weft.deployed.exporting import hash_spec
@@ -67,12 +67,12 @@ def choose_deploys(program: Program, name: str | None) -> list[Deploy]:
     """
     known = {d.name: d for d in program.deploys if _has_data(d, program)}
     if not known:
-        raise CompileError([NothingToDo(None, "eval", "`deploy` of a `train`")])
+        raise CompileError([nothing_to_do(None, "eval", "`deploy` of a `train`")])
     if name is None:
         return list(known.values())
     if name not in known:
         names = tuple(known)
-        fault = UnknownItem(None, "deployment", name, names, did_you_mean(name, names))
+        fault = unknown_item(None, "deployment", name, names, did_you_mean(name, names))
         raise CompileError([fault])
     return [known[name]]
 
@@ -107,11 +107,11 @@ def measure_given(
     differences = {deploy.name: find_difference(file, deploy) for deploy in deploys}
     fitting = [deploy for deploy in deploys if not differences[deploy.name]]
     if not fitting:
-        raise CompileError([OtherFile(None, str(path), tuple(differences.items()))])
+        raise CompileError([other_file(None, str(path), tuple(differences.items()))])
     places = [find_place(deploy, program) for deploy in fitting]
     if any(not _are_alike(place, places[0]) for place in places):
         names = tuple(deploy.name for deploy in fitting)
-        raise CompileError([WhichDeployment(None, str(path), names)])
+        raise CompileError([which_deployment(None, str(path), names)])
     own = [d for d in fitting if d.name == path.stem or len(deploys) == 1]
     others = _find_other_settings(places[0], path)
     built = [text for name, text in others.items() if name not in OF_FIGURES]
@@ -119,7 +119,7 @@ def measure_given(
         variant = program.variants.get(deploy.variant or "")
         built += find_other_passes(variant, path.parent) if variant is not None else ()
     if built:
-        raise CompileError([BuiltOtherwise(None, str(path), tuple(built))])
+        raise CompileError([built_otherwise(None, str(path), tuple(built))])
     place = _place_beside(places[0], path)
     measured = split or place.train.data.split.names[-1]
     figures = measure_deployed(place, session, measured)

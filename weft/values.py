@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.data import ArrayRefused, NoColumns
+from compiler.report.messages.data import array_refused, no_columns
 
 Array = NDArray[Any]
 Columns = Mapping[str, Mapping[str, ArrayLike]]
@@ -30,11 +30,11 @@ def as_arrays(data: Columns | None) -> dict[str, dict[str, Array]]:
         CompileError: it is no columns by item, or a column is no array.
     """
     if data is not None and not isinstance(data, Mapping):
-        raise CompileError([NoColumns(None, type(data).__name__)])
+        raise CompileError([no_columns(None, type(data).__name__)])
     made: dict[str, dict[str, Array]] = {}
     for item, columns in (data or {}).items():
         if not hasattr(columns, "items") or isinstance(columns, type):
-            raise CompileError([NoColumns(None, type(columns).__name__, str(item))])
+            raise CompileError([no_columns(None, type(columns).__name__, str(item))])
         made[str(item)] = {str(n): _as_column(str(n), column) for n, column in columns.items()}
     return made
 
@@ -49,7 +49,7 @@ def _as_column(name: str, column: Any) -> Array:
         array = np.asanyarray(column) if isinstance(column, np.ma.MaskedArray) else as_array(column)
     except (ValueError, TypeError) as error:
         advice = "rows of one column have one shape"
-        raise CompileError([ArrayRefused(None, name, _describe_rows(column), advice)]) from error
+        raise CompileError([array_refused(None, name, _describe_rows(column), advice)]) from error
     if not np.ma.is_masked(array):
         return np.asarray(array)
     if array.dtype.kind in "iuf":

@@ -18,8 +18,8 @@ from compiler.passes.pipeline import ONNX_PASSES, run_passes
 from compiler.passes.set_sizes import SetSizes
 from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET
 from compiler.report.diagnostics import CompileError, Message
-from compiler.report.messages.deployments import DimensionWithoutSize, OpsetOutOfRange
-from compiler.report.messages.lowering import UnknownDimension, WeightDoesNotFit
+from compiler.report.messages.deployments import dimension_without_size, opset_out_of_range
+from compiler.report.messages.lowering import unknown_dimension, weight_does_not_fit
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def compile_onnx(
     options = options or OnnxOptions()
     needed = [p for p in graph.parameters if p.path not in graph.constants]
     misfits = [
-        WeightDoesNotFit(p.origin, p.path, str(p.value.type), shape)
+        weight_does_not_fit(p.origin, p.path, str(p.value.type), shape)
         for p, shape in find_misfits(needed, weights)
     ]
     if misfits:
@@ -97,13 +97,13 @@ def prepare_graph(graph: Graph, opset: int, options: OnnxOptions, context: Conte
 def _find_faults(graph: Graph, opset: int, options: OnnxOptions) -> Iterator[Message]:
     span = options.span or graph.frame.origin
     if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
-        yield OpsetOutOfRange(span, opset, OLDEST_OPSET, NEWEST_OPSET)
+        yield opset_out_of_range(span, opset, OLDEST_OPSET, NEWEST_OPSET)
     fixed = dict(options.fixed)
     for name in (*(options.dynamic or ()), *fixed):
         if name not in graph.symbols:
-            yield UnknownDimension(span, name, graph.symbols)
+            yield unknown_dimension(span, name, graph.symbols)
     if options.dynamic is not None:
         named = {*options.dynamic, *fixed}
         missing = tuple(name for name in graph.symbols if name not in named)
         if missing:
-            yield DimensionWithoutSize(span, missing)
+            yield dimension_without_size(span, missing)

@@ -35,12 +35,12 @@ from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import Scan
 from compiler.report.diagnostics import CompileError, Message
 from compiler.report.messages.lowering import (
-    DimensionFixed,
-    DimensionNotReadable,
-    KernelMissing,
-    OpsetTooOld,
+    dimension_fixed,
+    dimension_not_readable,
+    kernel_missing,
+    opset_too_old,
 )
-from compiler.report.messages.quantization import NoIntegerOperator
+from compiler.report.messages.quantization import no_integer_operator
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def lower_graph(
         live = find_live(build.nodes, [values[output.value.name] for output in graph.outputs])
         left = tuple(find_left(build, live))
         if left or not instead:
-            raise CompileError([NoIntegerOperator(asked[0].origin.span, graph.name, left)])
+            raise CompileError([no_integer_operator(asked[0].origin.span, graph.name, left)])
     outputs = _name_outputs(build, graph.outputs, values)
     nodes = find_live(build.nodes, outputs)
     read = {value for node in nodes for value in values_read(node)}
@@ -153,13 +153,13 @@ def _explain(
     span, layer = node.origin.span, node.op.name
     match error:
         case UnavailableOp():
-            return OpsetTooOld(span, layer, error.op_type, error.needed, opset)
+            return opset_too_old(span, layer, error.op_type, error.needed, opset)
         case MissingKernel():
-            return KernelMissing(span, layer, error.op_type, str(error.dtype))
+            return kernel_missing(span, layer, error.op_type, str(error.dtype))
         case FixedDimension():
-            return DimensionFixed(span, layer, str(error.dim))
+            return dimension_fixed(span, layer, str(error.dim))
         case UnboundSymbol():
-            return DimensionNotReadable(span, layer, error.name)
+            return dimension_not_readable(span, layer, error.name)
 
 
 def _name_outputs(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.files import LossyCast, NotNumbers
+from compiler.report.messages.files import lossy_cast, not_numbers
 from compiler.types.tensor import DType
 
 Array = NDArray[Any]
@@ -33,7 +33,7 @@ def cast_exactly(name: str, array: Array, kind: np.dtype[Any]) -> Array:
     dtype = DType.of_numpy(kind)
     assert dtype is not None, "inputs have the dtypes of Weft"
     if array.dtype.kind not in NUMBERS:
-        raise CompileError([NotNumbers(None, name, dtype, str(array.dtype))])
+        raise CompileError([not_numbers(None, name, dtype, str(array.dtype))])
     with np.errstate(all="ignore"):
         cast = array.astype(kind)
         held = np.asarray(_find_held(array, cast))
@@ -41,7 +41,7 @@ def cast_exactly(name: str, array: Array, kind: np.dtype[Any]) -> Array:
         return cast
     index = tuple(int(at) for at in np.argwhere(~held)[0])
     value = str(array[index].item())
-    raise CompileError([LossyCast(None, name, dtype, name_dtype(array.dtype), value, index)])
+    raise CompileError([lossy_cast(None, name, dtype, name_dtype(array.dtype), value, index)])
 
 
 def name_dtype(dtype: np.dtype[Any]) -> str:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_state
 
 from backends.onnx_runtime.casting import cast_exactly, name_dtype
-from compiler.report.diagnostics import CompileError
-from compiler.report.messages.files import BadInput
-from compiler.report.messages.verification import DeviceMissing, ModelRefused
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.files import bad_input
+from compiler.report.messages.verification import device_missing, model_refused
 from compiler.report.messages.wording import list_words
 from compiler.system.files import parse_json
 from compiler.types.tensor import DType
@@ -160,7 +160,7 @@ class Session:
             ):
                 given = Port(name_dtype(arrays[name].dtype), shape)
                 reason = f"the input `{name}` is {port} in the file, and the array is {given}"
-                raise CompileError([BadInput(None, reason)])
+                raise CompileError([bad_input(None, reason)])
             for dim, size in zip(port.shape, shape, strict=True):
                 if not isinstance(dim, str) or dim == UNNAMED:
                     continue
@@ -168,7 +168,7 @@ class Session:
                 if first != size:
                     reason = f"the dim `{dim}` is {first} in the array of `{where}`, and {size} in "
                     reason += f"that of `{name}`: the input is {port} in the file"
-                    raise CompileError([BadInput(None, reason)])
+                    raise CompileError([bad_input(None, reason)])
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name.
@@ -249,15 +249,15 @@ def open_session(
         raise CompileError([describe_refusal(name, error)]) from error
     if _PROVIDERS[wanted] not in runtime.get_providers():
         if device is Device.CUDA:
-            raise CompileError([DeviceMissing(None, "its libraries do not load")])
+            raise CompileError([device_missing(None, "its libraries do not load")])
         wanted = Device.CPU
     return Session(runtime, wanted)
 
 
-def describe_refusal(name: str, error: Exception) -> ModelRefused:
+def describe_refusal(name: str, error: Exception) -> Message:
     """What is said of a model that ONNX Runtime does not load."""
     status = _STATUS.match(str(error))
-    return ModelRefused(None, name, clean_reason(str(error)), status[1] if status else "")
+    return model_refused(None, name, clean_reason(str(error)), status[1] if status else "")
 
 
 def clean_reason(text: str) -> str:
@@ -307,11 +307,11 @@ def _choose_device(device: Device) -> Device:
         return Device.CPU
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         if device is Device.CUDA:
-            raise CompileError([DeviceMissing(None, "this ONNX Runtime is built for the CPU")])
+            raise CompileError([device_missing(None, "this ONNX Runtime is built for the CPU")])
         return Device.CPU
     if not _has_driver():
         if device is Device.CUDA:
-            raise CompileError([DeviceMissing(None, "there is no driver of an NVIDIA GPU")])
+            raise CompileError([device_missing(None, "there is no driver of an NVIDIA GPU")])
         return Device.CPU
     ort.preload_dlls()
     return Device.CUDA

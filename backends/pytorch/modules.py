@@ -13,7 +13,7 @@ from backends.pytorch.terms.expressions import Expressions, literal
 from backends.pytorch.terms.terms import Form, Tree
 from compiler.ir.graph import Graph
 from compiler.report.diagnostics import CompileError, Message
-from compiler.report.messages.lowering import PathIsAssigned, PathIsWeightAndModule
+from compiler.report.messages.lowering import path_is_assigned, path_is_weight_and_module
 from compiler.vocabulary.no_default import NO_DEFAULT
 
 
@@ -82,13 +82,13 @@ def check_paths(graphs: Sequence[Graph]) -> None:
         for inner in weights:
             for path in (inner, *_list_folders(inner)):
                 if path.rpartition(".")[2] in ASSIGNED:
-                    faults[path] = PathIsAssigned(weights[inner], path)
+                    faults[path] = path_is_assigned(weights[inner], path)
             folders = _list_folders(inner)
             for outer in folders:
                 if outer in weights:
-                    faults[outer] = PathIsWeightAndModule(weights[outer], outer, inner)
+                    faults[outer] = path_is_weight_and_module(weights[outer], outer, inner)
                 elif outer in layers and outer != folders[0]:
-                    faults[outer] = PathIsWeightAndModule(layers[outer], outer, inner, "layer")
+                    faults[outer] = path_is_weight_and_module(layers[outer], outer, inner, "layer")
     if faults:
         raise CompileError(list(faults.values()))
 

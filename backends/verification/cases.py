@@ -15,7 +15,7 @@ from compiler.ir.input_ranges import OutsideDomain, Range, check_inputs, draw_in
 from compiler.ir.memory import fits_values, need_values, need_weights, need_work
 from compiler.ir.sizes import SizeSearch
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.verification import NoAllowedInputs
+from compiler.report.messages.verification import no_allowed_inputs
 
 Array = NDArray[Any]
 
@@ -203,7 +203,7 @@ class _Inputs:
                 self.ranges[key] = find_ranges(self.graph, sizes, self.weights, self.finite)
             except OutsideDomain as found:
                 span, layer = found.node.origin.span, found.node.op.name
-                raise CompileError([NoAllowedInputs(span, self.graph.name, layer)]) from found
+                raise CompileError([no_allowed_inputs(span, self.graph.name, layer)]) from found
         return self.ranges[key]
 
     def stacked(self, kinds: tuple[str, ...], sizes: Mapping[str, int], batch: str) -> Case:

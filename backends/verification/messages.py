@@ -9,12 +9,7 @@ from backends.onnx_graph.metadata import node_path
 from backends.verification.narrow import Divergence
 from compiler.ir.graph import Graph
 from compiler.report.diagnostics import Message
-from compiler.report.messages.verification import (
-    BackendFailed,
-    BackendsDiffer,
-    InvalidOnnx,
-    ModelRefused,
-)
+from compiler.report.messages.verification import backends_differ
 from compiler.report.source import Span
 
 _NODE = re.compile(
@@ -22,9 +17,9 @@ _NODE = re.compile(
 )
 
 
-def locate(message: ModelRefused | BackendFailed | InvalidOnnx, graph: Graph) -> Message:
+def locate(message: Message, graph: Graph) -> Message:
     """A message about a whole file at the layer of the spec whose node its reason names."""
-    span = find_layer(message.reason, graph)
+    span = find_layer(f"{message.text.title}\n{message.text.label}", graph)
     return message if span is None else replace(message, span=span)
 
 
@@ -41,7 +36,7 @@ def find_layer(reason: str, graph: Graph) -> Span | None:
 def describe_divergence(backend: str, divergence: Divergence, case: str) -> Message:
     """The message about the first node that diverges."""
     node, difference = divergence.node, divergence.difference
-    return BackendsDiffer(
+    return backends_differ(
         node.origin.span,
         backend,
         node.op.name,

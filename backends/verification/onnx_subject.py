@@ -30,7 +30,7 @@ from compiler.ir.graph import Graph, Value
 from compiler.passes.base import Context
 from compiler.passes.pipeline import ONNX_PASSES
 from compiler.report.diagnostics import Message
-from compiler.report.messages.verification import OptimizerDiffers, PassChangedMeaning
+from compiler.report.messages.verification import optimizer_differs, pass_changed_meaning
 from compiler.report.messages.wording import list_words
 from compiler.types.tensor import TensorType
 
@@ -78,7 +78,7 @@ class OnnxSubject:
         name, rest = margin.judge(plain.run(case.inputs))
         if rest.share <= 1:
             origin = self.graph.frame.origin
-            return OptimizerDiffers(origin, output, place, found.found, found.expected)
+            return optimizer_differs(origin, output, place, found.found, found.expected)
         last = self.graph.producers[self._output_value(name).name]
         return describe_divergence(self.name, Divergence(last, rest), place)
 
@@ -92,7 +92,7 @@ class OnnxSubject:
                 output, worst = margin.judge(evaluate(made, weights, margin.case.inputs))
                 if worst.share > 1:
                     span, case = graph.frame.origin, margin.case.at(worst.index)
-                    return PassChangedMeaning(
+                    return pass_changed_meaning(
                         span, step.name, output, case, worst.found, worst.expected
                     )
             graph = made

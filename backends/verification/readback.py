@@ -19,7 +19,7 @@ from backends.onnx_graph.metadata import node_path
 from backends.onnx_runtime.session import QUIET, REFUSALS, describe_refusal
 from compiler.ir.graph import Graph
 from compiler.report.diagnostics import CompileError, Message
-from compiler.report.messages.quantization import IntegerRunsFloat
+from compiler.report.messages.quantization import integer_runs_float
 
 LAYERS = ("Conv", "Gemm", "MatMul")
 JOINS = ("Add", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "MaxPool")
@@ -31,12 +31,11 @@ FLOAT = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", *JOI
 
 @dataclass(frozen=True)
 class FloatNode:
-    """A node that was planned in integers and runs in floats: its name in the file, what it runs
-    as, and the line of the spec that asked for it."""
+    """A node that was planned in integers and runs in floats: its name in the file, and what it
+    runs as."""
 
     name: str
     operator: str
-    source: str
 
 
 def check_integers(graph: Graph, path: Path) -> list[Message]:
@@ -47,11 +46,10 @@ def check_integers(graph: Graph, path: Path) -> list[Message]:
     """
     places = {node_path(node): node.origin.span for node in graph.nodes}
     return [
-        IntegerRunsFloat(
+        integer_runs_float(
             places.get(found.name.partition("/")[0], graph.frame.origin),
             found.name,
             found.operator,
-            found.source,
         )
         for found in find_float_nodes(path)
     ]
@@ -60,14 +58,14 @@ def check_integers(graph: Graph, path: Path) -> list[Message]:
 def find_float_nodes(path: Path) -> list[FloatNode]:
     """The nodes of an ONNX file that read dequantized tensors alone, and whose results are
     rounded where their kernels need it, but that run in floats on the CPU."""
-    planned = {node.name: node for node in _find_planned(onnx.load(path, load_external_data=False))}
+    planned = {node.name for node in _find_planned(onnx.load(path, load_external_data=False))}
     if not planned:
         return []
     found = []
     for node in optimize(path).graph.node:
         name = _original_name(node.name)
         if name in planned and node.op_type in FLOAT and not _is_whole(node):
-            found.append(FloatNode(name, node.op_type, _read_source(planned[name])))
+            found.append(FloatNode(name, node.op_type))
     return found
 
 
@@ -133,7 +131,3 @@ def _is_whole(node: onnx.NodeProto) -> bool:
     return node.op_type in ("MaxPool", "Concat") and not any(
         name.endswith("DequantizeLinear") or "_dq" in name for name in node.input
     )
-
-
-def _read_source(node: onnx.NodeProto) -> str:
-    return next((p.value for p in node.metadata_props if p.key == "source"), "")

@@ -34,12 +34,12 @@ from compiler.ir.memory import need_values
 from compiler.ir.sizes import SizeSearch, pin_sizes
 from compiler.report.diagnostics import CompileError, Message, Sink
 from compiler.report.messages.verification import (
-    BackendFailed,
-    InvalidOnnx,
-    ModelRefused,
-    NoAllowedInputs,
-    NoPossibleSizes,
-    RowsOutsideDomain,
+    backend_failed,
+    invalid_onnx,
+    model_refused,
+    no_allowed_inputs,
+    no_possible_sizes,
+    rows_outside_domain,
 )
 
 Array = NDArray[Any]
@@ -87,6 +87,11 @@ class VerifyReport:
     def worst(self) -> CaseResult | None:
         """The result nearest to its limit, or farthest beyond it."""
         return max(self.results, key=lambda r: r.share, default=None)
+
+    @property
+    def failed(self) -> frozenset[str]:
+        """The backends that failed, or exceeded what was allowed."""
+        return frozenset(r.backend for r in self.results if r.share > 1)
 
 
 def verify(
@@ -149,7 +154,7 @@ def _open_onnx(
     try:
         model = check_onnx(path)
     except MalformedModel as error:
-        fault = InvalidOnnx(graph.frame.origin, str(path), str(error))
+        fault = invalid_onnx(graph.frame.origin, str(path), str(error))
         sink.report(locate(fault, graph))
         return None
     pinned = pin_sizes(graph, read_input_shapes(model))
@@ -170,7 +175,7 @@ def _open_session(graph: Graph, path: Path, device: Device) -> Session:
     try:
         return open_session(path, device=device)
     except CompileError as error:
-        messages = [locate(m, graph) if isinstance(m, ModelRefused) else m for m in error.messages]
+        messages = [locate(m, graph) if m.kind is model_refused else m for m in error.messages]
         raise CompileError(messages) from error
 
 
@@ -193,7 +198,7 @@ def compare_subjects(
     if samples is not None:
         cases.append(_take_real(graph, weights, samples))
     if not cases:
-        sink.report(NoPossibleSizes(graph.frame.origin, graph.name, graph.symbols))
+        sink.report(no_possible_sizes(graph.frame.origin, graph.name, graph.symbols))
         return VerifyReport((), passed=False)
     cases += make_strange(graph, cases[0], weights)
     results: list[CaseResult] = []
@@ -261,7 +266,7 @@ class _Drawing:
         """What is said where no case has a meaning."""
         graph = self.reference.graph
         node = graph.nodes[find_roundings(graph)[0]]
-        return NoAllowedInputs(node.origin.span, graph.name, node.op.name)
+        return no_allowed_inputs(node.origin.span, graph.name, node.op.name)
 
 
 def _take_real(graph: Graph, weights: Mapping[str, Array], samples: Mapping[str, Array]) -> Case:
@@ -277,7 +282,7 @@ def _take_real(graph: Graph, weights: Mapping[str, Array], samples: Mapping[str,
     except OutsideDomain as found:
         node = found.node
         raise CompileError(
-            [RowsOutsideDomain(node.origin.span, graph.name, node.op.name)]
+            [rows_outside_domain(node.origin.span, graph.name, node.op.name)]
         ) from found
     return Case("real", sizes, samples)
 
@@ -288,7 +293,7 @@ def _compare(subject: Subject, margin: Margin) -> tuple[CaseResult, Message | No
         found = subject.run(case.inputs)
     except RuntimeError as error:
         origin = margin.graph.frame.origin
-        fault = locate(BackendFailed(origin, name, str(case), str(error)), margin.graph)
+        fault = locate(backend_failed(origin, name, str(case), str(error)), margin.graph)
         return CaseResult(str(case), case.sizes, name, "", np.inf), fault
     output, worst = margin.judge(found)
     result = CaseResult(

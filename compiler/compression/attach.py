@@ -14,8 +14,9 @@ from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.train import Train, TrainedNet
 from compiler.records import dataclass
-from compiler.report.diagnostics import CompileError
-from compiler.report.messages.tuning import NetInsideLoop, NetLookedInto
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.tuning import net_inside_loop, net_looked_into
+from compiler.report.source import Span
 from compiler.types.dims import Dim
 
 
@@ -103,15 +104,15 @@ def find_same_calls(train: Train, name: str) -> tuple[CallOfNet, ...]:
 
 
 def find_obstacle(
-    train: Train, name: str, kept: Collection[str]
-) -> NetInsideLoop | NetLookedInto | None:
-    """Why no other graph can take the place of a net: the step applies it inside a loop, or takes
-    more from it than its outputs: a part of it, or a weight whose path in the net is not among
-    those `kept`. None where one can."""
+    train: Train, name: str, kept: Collection[str], passes: tuple[Span, ...] = ()
+) -> Message | None:
+    """Why no other graph can take the place of a net, as `passes` would have it: the step applies
+    it inside a loop, or takes more from it than its outputs: a part of it, or a weight whose path
+    in the net is not among those `kept`. None where one can."""
     net = find_net(train, name)
     calls = find_calls(train.step, net)
     if not calls:
-        return NetInsideLoop(train.span, name)
+        return net_inside_loop(train.span, name, passes)
     own = {net.prefix + path for path in net.net.graph.parameter}
     inside = {id(node) for call in calls for node in call.nodes}
     for node in train.step.nodes:
@@ -121,9 +122,9 @@ def find_obstacle(
         for path in (v.name for v in node.inputs if v is not None and v.name in own):
             part = next((f for f in frames if path.startswith(f"{f.path}.")), None)
             if part is not None:
-                return NetLookedInto(part.origin, name, part.path)
+                return net_looked_into(part.origin, name, part.path, passes)
             if path.removeprefix(net.prefix) not in kept:
-                return NetLookedInto(node.origin.span, name, path)
+                return net_looked_into(node.origin.span, name, path, passes)
     return None
 
 

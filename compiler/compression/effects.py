@@ -13,7 +13,7 @@ from compiler.compression.world import LayerNote
 from compiler.ir.evaluate import Array
 from compiler.ir.weighted_net import WeightedNet
 from compiler.report.diagnostics import Message
-from compiler.report.messages.effects import PassDoesNothing, PatternWithoutEffect
+from compiler.report.messages.effects import pass_does_nothing, pattern_without_effect
 from compiler.report.source import Span
 
 
@@ -38,11 +38,11 @@ def find_idleness(
     own = [note for note in notes if not note.trial and note.path]
     if _is_same(before, after):
         reasons = tuple(_explain(note for note in own if note.reason != KEPT_OUT))
-        return PassDoesNothing(span, describe_pass(step), reasons)
+        return pass_does_nothing(span, describe_pass(step), reasons)
     for pattern in step.patterns:
         named = [note for note in own if is_selected(note.path, (pattern,), ())]
         if named and not any(note.done for note in named):
-            return PatternWithoutEffect(span, step.name, pattern, tuple(_explain(named)))
+            return pattern_without_effect(span, step.name, pattern, tuple(_explain(named)))
     return None
 
 
@@ -67,7 +67,7 @@ def find_idle_pattern(
         named = [path for path in whole if is_selected(path, (pattern,), ())]
         if named and not any(is_selected(path, (pattern,), ()) for path in touched):
             reasons = tuple(f"`{path}`: {whole[path]}" for path in named)
-            return PatternWithoutEffect(span, name, pattern, reasons)
+            return pattern_without_effect(span, name, pattern, reasons)
     return None
 
 

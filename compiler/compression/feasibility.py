@@ -11,7 +11,7 @@ from compiler.program.program import Program
 from compiler.program.requirement import Bound, Computed, Figure, Quantity, Requirement
 from compiler.program.variant import Variant
 from compiler.report.diagnostics import Message
-from compiler.report.messages.contracts import CountImpossible, SizeImpossible
+from compiler.report.messages.contracts import count_impossible, size_impossible
 from compiler.types.units import format_size
 
 
@@ -31,7 +31,7 @@ def find_impossible(program: Program) -> Iterator[Message]:
             reason = f"{floor.numbers:,} numbers at {floor.bits:g} bits"
             reason += " where they are not zero" if floor.sparse else ""
             place = variant.steps[-1].span if variant.steps else None
-            yield SizeImpossible(
+            yield size_impossible(
                 requirement.span,
                 format_size(limit),
                 format_size(floor.bytes),
@@ -49,7 +49,7 @@ def _find_low_counts(variant: Variant) -> Iterator[Message]:
             least = find_floor(variant).numbers
             if limit < least:
                 needed = f"at least {least:,}"
-                yield CountImpossible(requirement.span, "params", f"{limit:,.0f}", needed)
+                yield count_impossible(requirement.span, "params", f"{limit:,.0f}", needed)
         for word in WORDS:
             limit = find_limit(requirement, word.word)
             strict = word.positive or requirement.relation in ("<", ">")
@@ -58,7 +58,7 @@ def _find_low_counts(variant: Variant) -> Iterator[Message]:
                 continue
             if limit < 0 or (limit == 0 and strict):
                 shown = format_value(limit, requirement.left)
-                yield CountImpossible(requirement.span, word.word, shown, "never so low")
+                yield count_impossible(requirement.span, word.word, shown, "never so low")
 
 
 def find_limit(requirement: Requirement, name: str) -> float | None:

@@ -6,7 +6,7 @@ from compiler.ir.graph import Graph
 from compiler.ir.sizes import SizeSearch
 from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.contracts import NoSizesForLatency
+from compiler.report.messages.contracts import no_sizes_for_latency
 
 
 def choose_sizes(graph: Graph, target: Target) -> dict[str, int]:
@@ -18,5 +18,5 @@ def choose_sizes(graph: Graph, target: Target) -> dict[str, int]:
     given = {name: size for name, size in target.sizes if name in graph.symbols}
     found = SizeSearch(graph, given).choose_typical()
     if found is None:
-        raise CompileError([NoSizesForLatency(target.span, given)])
+        raise CompileError([no_sizes_for_latency(target.span, given)])
     return found

@@ -52,6 +52,8 @@ class Column:
     """How many cells are missing, of a column that is not stored as numbers."""
     examples: tuple[str, ...] = ()
     """The first cells of a column of text."""
+    stored: str = ""
+    """What the entries are in the words of the file, if no tensor holds them."""
 
     @property
     def kind(self) -> str:

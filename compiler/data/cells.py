@@ -38,15 +38,15 @@ from compiler.data.numerals import (
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
 from compiler.report.messages.cells import (
-    CategoriesAlike,
-    DatesOutOfRange,
-    FreeText,
-    MissingCells,
-    NearlyDates,
-    NearlyNumbers,
-    NumberTooLarge,
-    TimesOfDay,
-    UnitsDiffer,
+    categories_alike,
+    dates_out_of_range,
+    free_text,
+    missing_cells,
+    nearly_dates,
+    nearly_numbers,
+    number_too_large,
+    times_of_day,
+    units_differ,
 )
 from compiler.types.tensor import DType, TensorType
 
@@ -190,7 +190,7 @@ class _Describing:
         if unread or unsure:
             samples = self.find_samples(unread or self.distinct)
             ways = tuple(forms) if unsure else ()
-            trouble = NearlyDates(None, self.name, samples, len(unread), ways)
+            trouble = nearly_dates(None, self.name, samples, len(unread), ways)
         elif far:
             rows = sum(self.counts[cell] for cell in far)
             trouble = report_far(self.name, self.find_samples(far), rows)
@@ -205,9 +205,8 @@ class _Describing:
         if trouble is not None:
             return self.make_categories(trouble)
         if self.is_free_text():
-            samples = self.find_samples(self.distinct)
             filled = sum(self.counts.values())
-            text = FreeText(None, self.name, len(self.distinct), filled, samples)
+            text = free_text(None, self.name, len(self.distinct), filled)
             return Column(self.name, WHOLE, words=True, trouble=text)
         return self.make_categories(self.report_alike())
 
@@ -239,13 +238,13 @@ class _Describing:
             if any(_DIGIT.search(text) for text in others):
                 meanings, strays = (), ()  # no option reads these beside the others
             read = sum(self.counts[c] for c in numbers)
-            return NearlyNumbers(None, self.name, samples, read, meanings, strays)
+            return nearly_numbers(None, self.name, samples, read, meanings, strays)
         disguised = find_disguised(self.counts)
         read = sum(self.counts[c] for c in disguised | known.read(self.distinct).keys())
         if disguised and 2 * read > sum(self.counts.values()):
-            return NearlyNumbers(None, self.name, self.find_samples(disguised), read)
+            return nearly_numbers(None, self.name, self.find_samples(disguised), read)
         if are_times(self.counts):
-            return TimesOfDay(None, self.name, self.find_samples(self.distinct))
+            return times_of_day(None, self.name, self.find_samples(self.distinct))
         return None
 
     def make_categories(self, trouble: Message | None = None) -> Column:
@@ -294,14 +293,14 @@ class _Describing:
         if not cells:
             return None
         row, text = self.find_samples(cells)[0]
-        return NumberTooLarge(None, self.name, text, row, str(dtype), text=True)
+        return number_too_large(None, self.name, text, row, str(dtype), text=True)
 
     def report_units(self, units: Mapping[str, Sequence[str]]) -> Message:
         """The message of numbers in different units, the most frequent first."""
         rows = {unit: sum(self.counts[cell] for cell in cells) for unit, cells in units.items()}
         order = sorted(units, key=lambda unit: -rows[unit])
         told = tuple((unit, rows[unit], self.find_samples(units[unit])[0]) for unit in order)
-        return UnitsDiffer(None, self.name, told)
+        return units_differ(None, self.name, told)
 
     def report_alike(self) -> Message | None:
         """The message of categories that one word is meant by: `yes` and `Yes`."""
@@ -313,12 +312,12 @@ class _Describing:
         if not alike:
             return None
         shown = min((self.find_samples(cells) for cells in alike), key=lambda found: found[0])
-        return CategoriesAlike(None, self.name, shown, len(alike))
+        return categories_alike(None, self.name, shown, len(alike))
 
     def report_missing(self, kind: str) -> Message:
         """The message of a column whose missing cells can mean nothing."""
         rows = [i for i, c in enumerate(self.cells) if c.strip() not in self.distinct]
-        return MissingCells(None, self.name, kind, len(rows), len(self.cells), tuple(rows[:SHOWN]))
+        return missing_cells(None, self.name, kind, len(rows), len(self.cells), tuple(rows[:SHOWN]))
 
 
 def describe_moments(name: str, moments: NDArray[Any], form: str) -> Column:
@@ -331,13 +330,13 @@ def describe_moments(name: str, moments: NDArray[Any], form: str) -> Column:
         trouble = report_far(name, samples, len(far))
     elif len(gaps):
         rows = tuple(int(row) for row in gaps[:SHOWN])
-        trouble = MissingCells(None, name, "dates", len(gaps), len(moments), rows)
+        trouble = missing_cells(None, name, "dates", len(gaps), len(moments), rows)
     return Column(name, WHOLE, written=Written(date=form), trouble=trouble, gaps=len(gaps))
 
 
-def report_far(name: str, samples: Samples, cells: int) -> DatesOutOfRange:
+def report_far(name: str, samples: Samples, cells: int) -> Message:
     """The message of dates that are too early or too late."""
-    return DatesOutOfRange(None, name, samples, cells, YEARS.start, YEARS.stop - 1)
+    return dates_out_of_range(None, name, samples, cells, YEARS.start, YEARS.stop - 1)
 
 
 def convert_cells(column: Column, cells: Sequence[str], dialect: Dialect = PLAIN) -> NDArray[Any]:

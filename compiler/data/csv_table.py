@@ -22,7 +22,7 @@ from compiler.data.files import find_file, read_text, refuse_file, refuse_settin
 from compiler.data.tables import TextTable, is_read_as_text, write_numbers
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.data import OtherSeparator, RaggedRow
+from compiler.report.messages.data import other_separator, ragged_row
 from compiler.writing.python import write_path, write_string
 
 LINES_LOOKED_AT = 20
@@ -221,7 +221,7 @@ def _refuse_separator(source: Csv, text: str) -> None:
     decimal = source.decimal != "," != found and re.search(r"\d,\d", row) is not None
     cells = len(next(csv.reader([header], delimiter=found)))
     raise Fault(
-        lambda where: OtherSeparator(
+        lambda where: other_separator(
             where.argument("path"), source.path, header, found, decimal, cells
         )
     )
@@ -235,7 +235,7 @@ def _separates(separator: str, lines: Sequence[str]) -> bool:
 
 def _refuse_row(source: Csv, line: int, found: int, expected: int) -> None:
     raise Fault(
-        lambda where: RaggedRow(
+        lambda where: ragged_row(
             where.argument("path"), source.path, line, found, expected, source.separator
         )
     )

@@ -10,11 +10,11 @@ from typing import NoReturn
 
 from compiler.report.diagnostics import Fault, did_you_mean
 from compiler.report.messages.data import (
-    BadSetting,
-    DataFileBroken,
-    DataFileMissing,
-    UnknownColumn,
-    WrongEncoding,
+    bad_setting,
+    data_file_broken,
+    data_file_missing,
+    unknown_column,
+    wrong_encoding,
 )
 from compiler.system.files import list_names, match_files, name_kind, need_file
 
@@ -60,7 +60,7 @@ def _refuse_encoding(shown: str, encoding: str, data: bytes, error: UnicodeError
     line = data.count(b"\n", 0, start) + 1
     byte = data[start] if start < len(data) else 0
     raise Fault(
-        lambda where: WrongEncoding(where.argument("path"), shown, encoding, start, byte, line)
+        lambda where: wrong_encoding(where.argument("path"), shown, encoding, start, byte, line)
     )
 
 
@@ -112,18 +112,20 @@ def _check(folder: Path, path: str, found: Path, option: str, *, is_folder: bool
 
 def refuse_file(path: str, reason: str, advice: str = "", option: str = "path") -> NoReturn:
     """Raises the `Fault` of a file that is not what its format promises."""
-    raise Fault(lambda where: DataFileBroken(where.argument(option), path, reason, advice))
+    raise Fault(lambda where: data_file_broken(where.argument(option), path, reason, advice))
 
 
 def refuse_setting(owner: str, name: str, value: object, expected: str) -> NoReturn:
     """Raises the `Fault` of a setting that means nothing."""
-    raise Fault(lambda where: BadSetting(where.argument(name), owner, name, str(value), expected))
+    raise Fault(lambda where: bad_setting(where.argument(name), owner, name, str(value), expected))
 
 
 def refuse_column(name: str, known: Sequence[str], option: str = "columns") -> NoReturn:
     """Raises the `Fault` of a column that a source does not have."""
     suggestion = did_you_mean(name, known)
-    raise Fault(lambda where: UnknownColumn(where.argument(option), name, tuple(known), suggestion))
+    raise Fault(
+        lambda where: unknown_column(where.argument(option), name, tuple(known), suggestion)
+    )
 
 
 def _refuse_missing(folder: Path, path: str, option: str, *, is_folder: bool) -> NoReturn:
@@ -140,7 +142,7 @@ def _refuse_missing(folder: Path, path: str, option: str, *, is_folder: bool) ->
     else:
         names = [name for name in names if Path(name).suffix == place.suffix]
     raise Fault(
-        lambda where: DataFileMissing(
+        lambda where: data_file_missing(
             where.argument(option), path, looked_in, suggestion, is_folder, tuple(names)
         )
     )

@@ -16,13 +16,13 @@ from compiler.data.pixels import GREY, SUFFIXES, Header, read_header, read_mask,
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.data import (
-    ImagesDiffer,
-    ImagesTurned,
-    ImageWithoutMask,
-    MaskDiffers,
-    NothingInFolder,
+    image_without_mask,
+    images_differ,
+    images_turned,
+    mask_differs,
+    nothing_in_folder,
 )
-from compiler.report.messages.memory import DataTooLarge
+from compiler.report.messages.memory import data_too_large
 from compiler.system.files import name_kind
 from compiler.system.memory import find_available
 from compiler.types.tensor import TensorType
@@ -71,7 +71,7 @@ class Images(DataSource):
         doubt = None
         if turned:
             shown = str(turned[0].relative_to(folder / self.folder))
-            doubt = ImagesTurned(None, shown, len(turned))
+            doubt = images_turned(None, shown, len(turned))
         image = TensorType.of("u8", (found.channels, *found.size))
         columns = [Column("image", image, doubt=doubt)]
         classes = self._classes(folder, found.paths)
@@ -170,7 +170,7 @@ class Images(DataSource):
         except OSError as error:  # a folder that went away meanwhile
             refuse_file(self.folder, error.strerror or str(error), option="folder")
         if not paths:
-            raise Fault(lambda w: NothingInFolder(w.argument("folder"), self.folder, KINDS))
+            raise Fault(lambda w: nothing_in_folder(w.argument("folder"), self.folder, KINDS))
         for path in paths:
             kind = name_kind(path)
             if kind is not None:
@@ -201,7 +201,7 @@ class Images(DataSource):
         without = [p for p in paths if p.relative_to(root).with_suffix("") not in files]
         if without:
             shown, masks = str(without[0].relative_to(root)), self.mask
-            raise Fault(lambda w: ImageWithoutMask(w.argument("mask"), shown, masks))
+            raise Fault(lambda w: image_without_mask(w.argument("mask"), shown, masks))
         return [files[p.relative_to(root).with_suffix("")] for p in paths]
 
     def _need_memory(self, found: _Survey) -> None:
@@ -218,7 +218,7 @@ class Images(DataSource):
             option = "size" if self.size else "folder"
             what, kind = f"the images of `{self.folder}`", str(TensorType.of("u8", (count, *row)))
             raise Fault(
-                lambda w: DataTooLarge(w.argument(option), what, needed, available, kind, largest)
+                lambda w: data_too_large(w.argument(option), what, needed, available, kind, largest)
             )
 
     def _survey(self, folder: Path) -> _Survey:
@@ -240,7 +240,7 @@ class Images(DataSource):
         return _Survey(paths, headers, masks, (height, width), channels)
 
     def _refuse_mask(self, image: str, size: tuple[int, int], found: tuple[int, int]) -> None:
-        raise Fault(lambda w: MaskDiffers(w.argument("mask"), image, size, found))
+        raise Fault(lambda w: mask_differs(w.argument("mask"), image, size, found))
 
 
 @dataclass(frozen=True)
@@ -258,4 +258,4 @@ class _Survey:
 def _refuse_sizes(
     first: str, first_size: tuple[int, int], other: str, other_size: tuple[int, int]
 ) -> None:
-    raise Fault(lambda w: ImagesDiffer(w.argument("folder"), first, first_size, other, other_size))
+    raise Fault(lambda w: images_differ(w.argument("folder"), first, first_size, other, other_size))

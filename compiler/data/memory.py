@@ -24,9 +24,9 @@ from compiler.data.cells import (
 from compiler.data.dates import GAP, ISO, seconds_of
 from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.records import dataclass
-from compiler.report.diagnostics import Fault
-from compiler.report.messages.cells import ColumnNotHeld
-from compiler.report.messages.data import ArrayRefused
+from compiler.report.diagnostics import Fault, Message
+from compiler.report.messages.cells import column_not_held
+from compiler.report.messages.data import array_refused
 from compiler.report.messages.wording import count
 from compiler.types.tensor import DType, TensorType
 from compiler.writing.python import write_string
@@ -40,7 +40,7 @@ _DTYPES = {"b": DType.BOOL, "i": DType.I64, "u": DType.I64, "f": DType.F32}
 
 def refuse_array(name: str, reason: str, advice: str = "") -> NoReturn:
     """Raises the `Fault` of an array that no column can be."""
-    raise Fault(lambda where: ArrayRefused(where.call, name, reason, advice))
+    raise Fault(lambda where: array_refused(where.call, name, reason, advice))
 
 
 @final
@@ -93,7 +93,7 @@ def _describe(name: str, array: NDArray[Any], dialect: Dialect) -> Column:
     """The column of an array; text is read as the cells of a csv file are."""
     trouble = _find_trouble(name, array)
     if trouble is not None:
-        return Column(name, WHOLE, trouble=trouble)
+        return Column(name, WHOLE, trouble=trouble, stored=str(array.dtype))
     if array.dtype.kind in "OUS" and array.ndim == 1:
         if len(array) and all(isinstance(cell, bool | np.bool_) for cell in array):
             return Column(name, TensorType.of(DType.BOOL, ()))
@@ -111,7 +111,7 @@ def _describe(name: str, array: NDArray[Any], dialect: Dialect) -> Column:
 def _convert(name: str, array: NDArray[Any], dialect: Dialect) -> NDArray[Any]:
     """The rows of the column of an array."""
     column = _describe(name, array, dialect)
-    if isinstance(column.trouble, ColumnNotHeld):
+    if column.stored:
         return np.full(len(array), GAP)
     if array.dtype.kind == "M":
         return seconds_of(array)
@@ -137,9 +137,8 @@ def _write_cells(array: NDArray[Any]) -> list[str]:
     return cells
 
 
-def _find_trouble(name: str, array: NDArray[Any]) -> ColumnNotHeld | None:
+def _find_trouble(name: str, array: NDArray[Any]) -> Message | None:
     """Why an array can be no column: it holds objects, durations, or text with several axes."""
-    stored = str(array.dtype)
     if array.dtype.kind in "OUS" and array.ndim == 1:
         for row, cell in enumerate(array.tolist()):
             if not isinstance(cell, _CELLS) and type(cell).__name__ not in _MISSING:
@@ -147,12 +146,12 @@ def _find_trouble(name: str, array: NDArray[Any]) -> ColumnNotHeld | None:
                 reason = (
                     f"row {row:,} holds a value of type `{kind}`, which is no number and no text"
                 )
-                return ColumnNotHeld(None, name, stored, reason, OBJECTS)
+                return column_not_held(None, name, reason, OBJECTS)
         return None
     if array.dtype.kind in _DTYPES or (array.dtype.kind == "M" and array.ndim == 1):
         return None
-    reason = f"it holds {stored}, and columns hold numbers, dates or text"
-    return ColumnNotHeld(None, name, stored, reason, NUMBERS)
+    reason = f"it holds {array.dtype}, and columns hold numbers, dates or text"
+    return column_not_held(None, name, reason, NUMBERS)
 
 
 def _dtype_of(array: NDArray[Any]) -> DType:

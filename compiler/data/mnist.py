@@ -19,7 +19,7 @@ from compiler.data.files import find_folder, refuse_file
 from compiler.data.sizes import check_expansion
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault, did_you_mean
-from compiler.report.messages.data import DataFileMissing
+from compiler.report.messages.data import data_file_missing
 from compiler.system.files import name_kind
 from compiler.types.tensor import TensorType
 from compiler.writing.python import write_path
@@ -112,7 +112,7 @@ class Mnist(DataSource):
         there = sorted(entry.name for entry in place.iterdir())
         suggestion = did_you_mean(name, there)
         raise Fault(
-            lambda where: DataFileMissing(
+            lambda where: data_file_missing(
                 where.argument("folder"), f"{name}.gz", str(place), suggestion
             )
         )

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.report.messages.cells import NumberTooLarge
+from compiler.report.diagnostics import Message
+from compiler.report.messages.cells import number_too_large
 from compiler.types.tensor import DType
 
 SHARE = 1e-3
@@ -19,7 +20,7 @@ MOST_ENTRIES = 2**24
 """Larger arrays are not looked through for what f32 loses: they are images, not measurements."""
 
 
-def find_large_entry(name: str, array: NDArray[Any], dtype: DType) -> NumberTooLarge | None:
+def find_large_entry(name: str, array: NDArray[Any], dtype: DType) -> Message | None:
     """The first entry of a column that its dtype does not hold."""
     if array.dtype.kind not in "uf" or array.dtype.itemsize < dtype.numpy.itemsize:
         return None
@@ -28,7 +29,7 @@ def find_large_entry(name: str, array: NDArray[Any], dtype: DType) -> NumberTooL
         return None
     row = int(np.argwhere(large)[0][0])
     number = f"{array[large][0]}"
-    return NumberTooLarge(None, name, number, row, str(dtype), text=False)
+    return number_too_large(None, name, number, row, str(dtype), text=False)
 
 
 def choose_float(array: NDArray[Any]) -> DType:

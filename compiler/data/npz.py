@@ -21,8 +21,8 @@ from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.data.sizes import check_expansion, find_excess
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.cells import ColumnNotHeld
-from compiler.report.messages.data import ArraysDiffer
+from compiler.report.messages.cells import column_not_held
+from compiler.report.messages.data import arrays_differ
 from compiler.types.tensor import DType, TensorType
 from compiler.writing.python import write_dtype, write_path, write_string
 
@@ -201,7 +201,7 @@ class Npz(DataSource):
         names = ", ".join(f'"{n}"' for n, length in lengths.items() if length == longest)
         advice = f"choose those that belong together: `columns=[{names}]`"
         raise Fault(
-            lambda where: ArraysDiffer(
+            lambda where: arrays_differ(
                 where.argument("path"), self.path, tuple(lengths.items()), advice
             )
         )
@@ -212,8 +212,8 @@ def _describe_other(header: Header) -> Column:
     reason = f"the array holds {header.stored}, and columns hold numbers"
     if header.column is not None:
         reason = "the array has no axes, and columns have rows"
-    trouble = ColumnNotHeld(None, header.name, header.stored, reason, NUMBERS)
-    return Column(header.name, TensorType.of(DType.I64, ()), trouble=trouble)
+    trouble = column_not_held(None, header.name, reason, NUMBERS)
+    return Column(header.name, TensorType.of(DType.I64, ()), trouble=trouble, stored=header.stored)
 
 
 def read_headers(path: Path) -> tuple[dict[str, Header], int]:

@@ -19,7 +19,8 @@ from compiler.data.narrowing import choose_float, find_large_entry
 from compiler.data.sizes import check_expansion
 from compiler.data.tables import TextTable, write_numbers
 from compiler.records import dataclass
-from compiler.report.messages.cells import ColumnNotHeld, NumberTooLarge
+from compiler.report.diagnostics import Message
+from compiler.report.messages.cells import column_not_held
 from compiler.types.tensor import DType, TensorType
 from compiler.writing.python import write_dtype, write_path, write_string
 
@@ -65,7 +66,7 @@ class Parquet(TextTable):
 
     def load(self, folder: Path) -> Mapping[str, NDArray[Any]]:
         schema = self.schema(folder)
-        held = [c.name for c in schema if not isinstance(c.trouble, ColumnNotHeld)]
+        held = [c.name for c in schema if not c.stored]
         table = self._read(self._open(folder), held)
         loaded = {}
         for column in schema:
@@ -183,7 +184,7 @@ class Parquet(TextTable):
             return self._describe_list(files, field)
         return _refuse(field, f"it holds {kind}, and columns hold numbers, dates or text")
 
-    def _find_large(self, files: Sequence[Any], field: Any, dtype: DType) -> NumberTooLarge | None:
+    def _find_large(self, files: Sequence[Any], field: Any, dtype: DType) -> Message | None:
         """The first number that the dtype of its column does not hold. Rows are read only where
         the footers do not rule it out."""
         from pyarrow import types
@@ -236,8 +237,8 @@ def _refuse(field: Any, reason: str) -> Column:
         advice = "store lists of numbers of one length, or each part as a column of its own"
     else:
         advice = "store numbers, or text"
-    trouble = ColumnNotHeld(None, field.name, str(field.type), reason, advice)
-    return Column(field.name, WHOLE, trouble=trouble)
+    trouble = column_not_held(None, field.name, reason, advice)
+    return Column(field.name, WHOLE, trouble=trouble, stored=str(field.type))
 
 
 def _count_nulls(files: Sequence[Any]) -> dict[str, bool]:

@@ -14,7 +14,7 @@ from compiler.data.base import Column, DataSource
 from compiler.data.codes import TrainedWords
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.training_runs import OtherWords
+from compiler.report.messages.training_runs import other_words
 
 
 @final
@@ -83,4 +83,4 @@ class Recoded(DataSource):
 
 def _refuse(train: str, column: Column, words: tuple[str, ...]) -> None:
     """Raises the `Fault` of words that a training has not seen."""
-    raise Fault(lambda where: OtherWords(where.call, train, column.name, words, column.categories))
+    raise Fault(lambda where: other_words(where.call, train, column.name, words, column.categories))

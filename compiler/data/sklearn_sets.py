@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from compiler.data.base import SOURCES, Column, DataSource
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault, did_you_mean
-from compiler.report.messages.data import UnknownSet
+from compiler.report.messages.data import unknown_set
 from compiler.types.tensor import TensorType
 from compiler.writing.python import write_string
 
@@ -123,7 +123,9 @@ class SklearnSet(DataSource):
         suggestion = word if word in SETS else did_you_mean(word, known)
         downloaded = word in DOWNLOADED
         raise Fault(
-            lambda where: UnknownSet(where.argument("set"), self.set, known, suggestion, downloaded)
+            lambda where: unknown_set(
+                where.argument("set"), self.set, known, suggestion, downloaded=downloaded
+            )
         )
 
     def schema(self, folder: Path) -> tuple[Column, ...]:

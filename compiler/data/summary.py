@@ -11,7 +11,7 @@ from compiler.data.base import Column, OpenedSource
 from compiler.data.dates import GAP
 from compiler.ir.operands import Array
 from compiler.records import dataclass
-from compiler.report.messages.cells import ColumnNotHeld, FreeText, MissingCells
+from compiler.report.messages.cells import free_text, missing_cells
 
 SHOWN = 3
 """Examples of a column."""
@@ -43,9 +43,9 @@ def summarize_source(opened: OpenedSource) -> Iterator[ColumnSummary]:
 
 
 def _summarize(column: Column, loaded: Mapping[str, Array]) -> ColumnSummary:
-    if isinstance(column.trouble, ColumnNotHeld):
-        why = column.trouble
-        return ColumnSummary(column.name, "other", why.stored, "", 0, (), why.title())
+    trouble = column.trouble.text.title if column.trouble is not None else ""
+    if column.stored:
+        return ColumnSummary(column.name, "other", column.stored, "", 0, (), trouble)
     array = loaded[column.name]
     missing = column.gaps
     if array.dtype.kind == "f":
@@ -68,8 +68,7 @@ def _summarize(column: Column, loaded: Mapping[str, Array]) -> ColumnSummary:
         if array.ndim == 1:
             first = dict.fromkeys(array[:1000].tolist())
             examples = tuple(show(value) for value, _ in zip(first, range(SHOWN), strict=False))
-    trouble = column.trouble.title() if column.trouble is not None else ""
-    unclear = column.trouble is not None and not isinstance(column.trouble, FreeText | MissingCells)
+    unclear = column.trouble is not None and column.trouble.kind not in (free_text, missing_cells)
     kind = "unclear" if unclear else column.kind
     return ColumnSummary(column.name, kind, str(column.type), extent, missing, examples, trouble)
 

@@ -9,7 +9,6 @@ from compiler.data.base import Column, DataSource
 from compiler.data.cells import WHOLE, Dialect
 from compiler.data.files import refuse_column, refuse_setting
 from compiler.records import dataclass
-from compiler.report.messages.cells import ColumnNotHeld
 from compiler.writing.python import write_dtype, write_string
 
 NOWHERE = "the {} of every cell of a column, and no column has this one"
@@ -91,8 +90,7 @@ class TextTable(DataSource):
         Raises:
             Fault: which one.
         """
-        troubles = [column.trouble for column in columns if column.trouble is not None]
-        if not all(isinstance(trouble, ColumnNotHeld) for trouble in troubles):
+        if any(column.trouble is not None and not column.stored for column in columns):
             return
         written = [column.written for column in columns]
         for unit in self.dialect.units:

@@ -9,10 +9,10 @@ from compiler.ir.graph import Graph, Node, Value
 from compiler.ir.liveness import find_peak
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.memory import (
-    DataTooLarge,
-    TooMuchWork,
-    ValuesTooLarge,
-    WeightsTooLarge,
+    data_too_large,
+    too_much_work,
+    values_too_large,
+    weights_too_large,
 )
 from compiler.report.source import Span
 from compiler.system.memory import find_available
@@ -40,7 +40,7 @@ def need_weights(graph: Graph, copies: int = 1) -> None:
         return
     worst = max(graph.parameters, key=lambda p: sizes[p.path])
     place, kind = worst.origin or graph.frame.origin, str(worst.value.type)
-    fault = WeightsTooLarge(
+    fault = weights_too_large(
         place, graph.name, needed, available, worst.path, kind, sizes[worst.path]
     )
     raise CompileError([fault])
@@ -58,7 +58,7 @@ def need_values(graph: Graph, sizes: Mapping[str, int], copies: int = 1) -> None
         return
     largest, what, span = _find_largest(graph, sizes)
     place, shown = span or graph.frame.origin, _show_sizes(sizes)
-    fault = ValuesTooLarge(place, graph.name, needed, available, shown, what, largest)
+    fault = values_too_large(place, graph.name, needed, available, shown, what, largest)
     raise CompileError([fault])
 
 
@@ -73,7 +73,9 @@ def need_columns(graph: Graph, sizes: Mapping[str, int], place: Span) -> None:
     if needed > available:
         largest, what, span = _find_largest(graph, sizes)
         columns = f"the columns of `{graph.name}`"
-        raise CompileError([DataTooLarge(span or place, columns, needed, available, what, largest)])
+        raise CompileError(
+            [data_too_large(span or place, columns, needed, available, what, largest)]
+        )
 
 
 def fits_values(graph: Graph, sizes: Mapping[str, int], copies: int = 1) -> bool:
@@ -104,7 +106,7 @@ def need_work(graph: Graph, sizes: Mapping[str, int]) -> None:
             _, span = max(found, key=lambda one: one[0])
             shown = _show_sizes(sizes)
             place = span or graph.frame.origin
-            raise CompileError([TooMuchWork(place, graph.name, shown, total, most, unit)])
+            raise CompileError([too_much_work(place, graph.name, shown, total, most, unit)])
 
 
 def _count_multiply_adds(node: Node, sizes: Mapping[str, int]) -> int:

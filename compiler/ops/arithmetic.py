@@ -17,7 +17,7 @@ from compiler.ops.broadcasting import Elementwise, cast, cast_operands, pair_ter
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import WrongDtype
+from compiler.report.messages.tensor_operands import wrong_dtype
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
@@ -66,7 +66,7 @@ def _is_never_negative(operands: Sequence[Limits]) -> bool:
 
 def _refuse_bool(op: str, types: Sequence[TensorType], index: int, hint: str) -> None:
     raise Fault(
-        lambda where: WrongDtype(
+        lambda where: wrong_dtype(
             where.call, op, "tensors of numbers", types[index], (where.operand(index),), hint
         )
     )

@@ -31,9 +31,9 @@ from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.attention_and_losses import (
-    AttentionDoesNotMatch,
-    MaskDoesNotFit,
-    TwoMasks,
+    attention_does_not_match,
+    mask_does_not_fit,
+    two_masks,
 )
 from compiler.types.dims import Dim, DimError, equal, product
 from compiler.types.tensor import DType, TensorType
@@ -101,7 +101,7 @@ class ScaledDotProductAttention(Op):
         if mask is not None:
             if self.causal:
                 raise Fault(
-                    lambda where: TwoMasks(where.argument("causal"), find_place(where, 3, mask))
+                    lambda where: two_masks(where.argument("causal"), find_place(where, 3, mask))
                 )
             _need_mask(mask, TensorType(query.dtype, scores), assume)
         return (TensorType(query.dtype, (*query.shape[:-1], value.shape[-1])),)
@@ -221,7 +221,7 @@ def _weigh(scores: Array) -> Array:
 
 def _refuse(reason: str, *operands: int) -> None:
     raise Fault(
-        lambda where: AttentionDoesNotMatch(
+        lambda where: attention_does_not_match(
             where.call, reason, tuple(where.operand(i) for i in operands)
         )
     )
@@ -246,7 +246,7 @@ def _match(
         if axis == -3 and operands == (0, 1):
             hint = "heads of the query that share a key: `grouped=true`"
         raise Fault(
-            lambda where: AttentionDoesNotMatch(
+            lambda where: attention_does_not_match(
                 where.call,
                 f"{what} is {a} in the {names[operands[0]]} and {b} in the {names[operands[1]]}",
                 tuple(where.operand(i) for i in operands),
@@ -263,7 +263,7 @@ def _match_groups(query: TensorType, key: TensorType) -> None:
         whole = False
     if not whole:
         reason = f"{groups} heads of the key do not divide {heads} of the query evenly"
-        raise Fault(lambda where: AttentionDoesNotMatch(where.call, reason, places(where, 2)))
+        raise Fault(lambda where: attention_does_not_match(where.call, reason, places(where, 2)))
 
 
 def _need_mask(mask: TensorType, scores: TensorType, assume: Assume) -> None:
@@ -285,7 +285,7 @@ def _need_mask(mask: TensorType, scores: TensorType, assume: Assume) -> None:
             fits = False
     if not fits:
         raise Fault(
-            lambda where: MaskDoesNotFit(
+            lambda where: mask_does_not_fit(
                 where.argument("mask"), str(scores), find_place(where, 3, mask), hint
             )
         )

@@ -10,8 +10,8 @@ import numpy as np
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Types
 from compiler.report.diagnostics import Fault, Label, Where
-from compiler.report.messages.tensor_operands import SizeUnknown, WrongDtype
-from compiler.report.messages.tensor_shapes import NoSuchAxis, RepeatedAxis, WrongRank
+from compiler.report.messages.tensor_operands import size_unknown, wrong_dtype
+from compiler.report.messages.tensor_shapes import no_such_axis, repeated_axis, wrong_rank
 from compiler.types.tensor import DType, TensorType
 
 
@@ -48,7 +48,7 @@ def resolve_axis(
     if -rank <= axis < rank:
         return axis % rank
     raise Fault(
-        lambda where: NoSuchAxis(
+        lambda where: no_such_axis(
             where.argument(option), op, axis, type, added, (where.operand(operand),)
         )
     )
@@ -65,7 +65,7 @@ def resolve_axes(op: str, axes: int | tuple[int, ...] | None, type: TensorType) 
     found = [resolve_axis(op, a, type) for a in ((axes,) if isinstance(axes, int) else axes)]
     twice = next((a for i, a in enumerate(found) if a in found[:i]), None)
     if twice is not None:
-        raise Fault(lambda where: RepeatedAxis(where.argument("axis"), op, twice, type))
+        raise Fault(lambda where: repeated_axis(where.argument("axis"), op, twice, type))
     return tuple(sorted(found))
 
 
@@ -91,7 +91,7 @@ def need_rank(op: str, type: TensorType, least: int, *, operand: int = 0) -> Non
     if type.rank < least:
         count = "one axis" if least == 1 else f"{least} axes"
         raise Fault(
-            lambda where: WrongRank(
+            lambda where: wrong_rank(
                 where.call, op, f"a tensor of at least {count}", type, (where.operand(operand),)
             )
         )
@@ -101,7 +101,7 @@ def need_float(op: str, type: TensorType, *, operand: int = 0) -> None:
     """Raises `Fault` if the elements are not fractions."""
     if not type.dtype.is_float:
         raise Fault(
-            lambda where: WrongDtype(
+            lambda where: wrong_dtype(
                 where.call,
                 op,
                 "a tensor of fractions",
@@ -117,7 +117,7 @@ def need_prediction(op: str, type: TensorType, target: TensorType) -> None:
     two were most likely given in the wrong order."""
     if not type.dtype.is_float and target.dtype.is_float:
         raise Fault(
-            lambda where: WrongDtype(
+            lambda where: wrong_dtype(
                 where.call,
                 op,
                 "a prediction of fractions first",
@@ -133,7 +133,7 @@ def need_bool(op: str, type: TensorType, *, operand: int = 0) -> None:
     """Raises `Fault` if the elements are not truth values."""
     if type.dtype is not DType.BOOL:
         raise Fault(
-            lambda where: WrongDtype(
+            lambda where: wrong_dtype(
                 where.call,
                 op,
                 "a tensor of truth values",
@@ -148,7 +148,7 @@ def need_number(op: str, type: TensorType, *, operand: int = 0) -> None:
     """Raises `Fault` if the elements are truth values."""
     if type.dtype is DType.BOOL:
         raise Fault(
-            lambda where: WrongDtype(
+            lambda where: wrong_dtype(
                 where.call,
                 op,
                 "a tensor of numbers",
@@ -167,7 +167,7 @@ def need_index(op: str, type: TensorType, *, operand: int) -> None:
     if type.dtype is DType.BOOL:
         hint = "how many entries a mask takes is not known: `where` keeps the shape"
     raise Fault(
-        lambda where: WrongDtype(
+        lambda where: wrong_dtype(
             where.call,
             op,
             "a tensor of positions (i64 or i32)",
@@ -188,7 +188,7 @@ def known_size(op: str, type: TensorType, axis: int) -> int:
     if size is not None:
         return size
     raise Fault(
-        lambda where: SizeUnknown(
+        lambda where: size_unknown(
             where.call, op, f"the size of axis {axis}", str(type.shape[axis]), places(where, 1)
         )
     )

@@ -12,7 +12,7 @@ from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types
 from compiler.ops.axes import operand_type
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_shapes import ShapesDoNotBroadcast
+from compiler.report.messages.tensor_shapes import shapes_do_not_broadcast
 from compiler.types.dims import Dim, equal
 from compiler.types.tensor import DType, TensorType, promote
 from compiler.vocabulary.spelling import In
@@ -93,7 +93,7 @@ def _refuse(types: Sequence[TensorType], position: int, axis: int) -> None:
         and equal(left.shape[axis], right.shape[axis]) is False
     )
     raise Fault(
-        lambda where: ShapesDoNotBroadcast(
+        lambda where: shapes_do_not_broadcast(
             where.call,
             types[index],
             right,

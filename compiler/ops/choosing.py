@@ -25,7 +25,7 @@ from compiler.ops.layers import need_held
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import BadOption
+from compiler.report.messages.tensor_operands import bad_option
 from compiler.types.tensor import DType, TensorType, shorten_integer
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import Call, In, Leaf, Method, Name, Spelling, Term
@@ -178,7 +178,7 @@ class Clip(Elementwise):
         need_number(self.name, types[0])
         if self.minimum is None and self.maximum is None:
             raise Fault(
-                lambda where: BadOption(
+                lambda where: bad_option(
                     where.call, "clip", "minimum", "there is neither a minimum nor a maximum"
                 )
             )

@@ -31,7 +31,10 @@ from compiler.ops.registry import OPS
 from compiler.ops.softmax import log_softmax
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.attention_and_losses import ClassWeightsDoNotFit, TargetDoesNotFit
+from compiler.report.messages.attention_and_losses import (
+    class_weights_do_not_fit,
+    target_does_not_fit,
+)
 from compiler.types.dims import Dim, equal
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
@@ -86,7 +89,7 @@ class ClassLoss(Op):
             assume(classes, "==", Dim.of(count))
         elif not same:
             raise Fault(
-                lambda where: ClassWeightsDoNotFit(
+                lambda where: class_weights_do_not_fit(
                     where.argument("weight"), "weight", count, str(classes), find_place(where, 0, x)
                 )
             )
@@ -105,7 +108,7 @@ class ClassLoss(Op):
         elif target.dtype.is_integer and target.shape == x.shape and self.takes_probabilities():
             hint = "probabilities are fractions: `cast(target, f32)`"
         raise Fault(
-            lambda where: TargetDoesNotFit(where.call, self.name, wanted, places(where, 2), hint)
+            lambda where: target_does_not_fit(where.call, self.name, wanted, places(where, 2), hint)
         )
 
     def target_range(self, inputs: Types) -> TargetRange | None:

@@ -20,7 +20,7 @@ from compiler.ops.layers import need_held, refuse_option
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import BadOption
+from compiler.report.messages.tensor_operands import bad_option
 from compiler.types.dims import Dim, at_most
 from compiler.types.tensor import DType, TensorType, shorten_integer
 from compiler.vocabulary.signature import Operand
@@ -41,7 +41,7 @@ def spell_number(value: Number) -> Term:
 
 
 def _refuse(op: str, option: str, reason: str) -> Fault:
-    return Fault(lambda where: BadOption(where.argument(option), op, option, reason))
+    return Fault(lambda where: bad_option(where.argument(option), op, option, reason))
 
 
 def check_sizes(op: str, shape: Sequence[int | Dim]) -> tuple[Dim, ...]:

@@ -21,12 +21,12 @@ from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import (
-    BadOption,
-    DtypesDiffer,
-    SizesDisagree,
-    WrongDtype,
+    bad_option,
+    dtypes_differ,
+    sizes_disagree,
+    wrong_dtype,
 )
-from compiler.report.messages.tensor_shapes import WrongRank
+from compiler.report.messages.tensor_shapes import wrong_rank
 from compiler.types.dims import Dim, at_most, equal
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
@@ -96,7 +96,7 @@ def _long(node: Node, index: int) -> Term:
 
 def _need_one_dtype(op: str, left: TensorType, right: TensorType) -> None:
     if left.dtype is not right.dtype:
-        raise Fault(lambda where: DtypesDiffer(where.call, op, left, right, places(where, 2)))
+        raise Fault(lambda where: dtypes_differ(where.call, op, left, right, places(where, 2)))
 
 
 @OPS.register
@@ -126,7 +126,7 @@ class Gather(Op):
         need_index(self.name, index, operand=1)
         if index.rank != x.rank:
             needed = f"an index with as many axes as {x}"
-            raise Fault(lambda where: WrongRank(where.call, "gather", needed, index))
+            raise Fault(lambda where: wrong_rank(where.call, "gather", needed, index))
         for i, (wanted, size) in enumerate(zip(index.shape, x.shape, strict=True)):
             fits = True if i == axis else at_most(wanted, size)
             if fits is None:
@@ -134,7 +134,7 @@ class Gather(Op):
             elif not fits:
                 reason = f"axis {i} is {wanted} in the index and only {size} in {x}"
                 raise Fault(
-                    lambda where, reason=reason: SizesDisagree(  # type: ignore[misc]
+                    lambda where, reason=reason: sizes_disagree(  # type: ignore[misc]
                         where.call, "gather", reason, places(where, 2)
                     )
                 )
@@ -191,7 +191,7 @@ class TakeAlong(Op):
         need_index(self.name, index, operand=1)
         if index.rank not in (axis, axis + 1):
             needed = f"an index of {axis} or {axis + 1} axes here"
-            raise Fault(lambda where: WrongRank(where.call, "take_along", needed, index))
+            raise Fault(lambda where: wrong_rank(where.call, "take_along", needed, index))
         for i, (found, size) in enumerate(zip(index.shape[:axis], x.shape, strict=False)):
             same = equal(found, size)
             if same is None:
@@ -199,7 +199,7 @@ class TakeAlong(Op):
             elif not same:
                 reason = f"axis {i} is {found} in the index and {size} in {x}"
                 raise Fault(
-                    lambda where, reason=reason: SizesDisagree(  # type: ignore[misc]
+                    lambda where, reason=reason: sizes_disagree(  # type: ignore[misc]
                         where.call, "take_along", reason, places(where, 2)
                     )
                 )
@@ -276,10 +276,10 @@ class Put(Op):
         need_index(self.name, at, operand=2)
         if at.rank:
             needed = "one position as `at`, a tensor without axes"
-            raise Fault(lambda where: WrongRank(where.argument("at"), "put", needed, at))
+            raise Fault(lambda where: wrong_rank(where.argument("at"), "put", needed, at))
         if update.rank != x.rank:
             needed = f"an update with as many axes as {x}"
-            raise Fault(lambda where: WrongRank(where.argument("update"), "put", needed, update))
+            raise Fault(lambda where: wrong_rank(where.argument("update"), "put", needed, update))
         for i, (found, size) in enumerate(zip(update.shape, x.shape, strict=True)):
             self._check_size(x, i, found, size, assume, inside=i == axis)
         return (x,)
@@ -293,7 +293,7 @@ class Put(Op):
         elif not fits:
             reason = f"axis {axis} is {found} in the update and {size} in {x}"
             raise Fault(
-                lambda where: SizesDisagree(
+                lambda where: sizes_disagree(
                     where.argument("update"), "put", reason, places(where, 2)
                 )
             )
@@ -372,14 +372,14 @@ class OneHot(Op):
         if not x.dtype.is_integer:
             hint = "convert it: `cast(…, i64)`"
             raise Fault(
-                lambda where: WrongDtype(
+                lambda where: wrong_dtype(
                     where.call, "one_hot", "a tensor of whole numbers", x, places(where, 1), hint
                 )
             )
         if self.classes < 1:
             reason = f"{self.classes} is no number of classes"
             raise Fault(
-                lambda where: BadOption(where.argument("classes"), "one_hot", "classes", reason)
+                lambda where: bad_option(where.argument("classes"), "one_hot", "classes", reason)
             )
         return (TensorType(self.dtype, (*x.shape, Dim.of(self.classes))),)
 

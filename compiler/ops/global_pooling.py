@@ -19,7 +19,7 @@ from compiler.ops.registry import OPS
 from compiler.ops.windows import Sizes, need_layout, spell_sizes, spread
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.windows import PoolSizeUnknown
+from compiler.report.messages.windows import pool_size_unknown
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
@@ -148,7 +148,7 @@ class AdaptiveAvgPool(Op):
 
     def _refuse(self, axis: int, size: Dim, x: TensorType) -> None:
         raise Fault(
-            lambda where: PoolSizeUnknown(
+            lambda where: pool_size_unknown(
                 where.call, self.name, axis, str(size), find_place(where, 0, x)
             )
         )

@@ -53,7 +53,7 @@ from compiler.ops.registry import OPS
 from compiler.ops.windows import need_layout
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.layers import NoVariance
+from compiler.report.messages.layers import no_variance
 from compiler.types.dims import Dim, equal, product
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
@@ -107,10 +107,9 @@ class GroupNorm(Op):
         channels = need_channels(self.name, x)
         need_divisor(self.groups, channels, x)
         if equal(self._count_entries(x), 1) is True:
+            what, hint = "entry in each group", "with fewer groups each has several channels"
             raise Fault(
-                lambda where: NoVariance(
-                    where.call, self.name, where.operand(0), "entry in each group"
-                )
+                lambda where: no_variance(where.call, self.name, where.operand(0), what, hint)
             )
         return make_affine(x, (channels,)) if self.affine else ()
 
@@ -229,7 +228,11 @@ class InstanceNorm(Op):
         x = operand_type(inputs, 0)
         entries = product(x.shape[2:])
         if equal(entries, 1) is True:
-            raise Fault(lambda where: NoVariance(where.call, self.name, where.operand(0)))
+            what = "entry of space"
+            hint = "`group_norm` and `layer_norm` take in the channels as well"
+            raise Fault(
+                lambda where: no_variance(where.call, self.name, where.operand(0), what, hint)
+            )
         if equal(entries, 1) is None:
             assume(Dim.of(2), "<=", entries)
         return (x,)

@@ -17,7 +17,7 @@ from compiler.ops.choosing import torch_dtype
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import BadOption, SizesDisagree
+from compiler.report.messages.tensor_operands import bad_option, sizes_disagree
 from compiler.types.dims import Dim, DimError, equal
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
@@ -39,7 +39,7 @@ from compiler.vocabulary.spelling import Sequence as Items
 def _need_factor(op: str, factor: int) -> None:
     if factor < 1:
         reason = f"{factor} is no factor"
-        raise Fault(lambda where: BadOption(where.argument("factor"), op, "factor", reason))
+        raise Fault(lambda where: bad_option(where.argument("factor"), op, "factor", reason))
 
 
 def _divide(op: str, x: TensorType, axis: int, divisor: int) -> Dim:
@@ -48,7 +48,9 @@ def _divide(op: str, x: TensorType, axis: int, divisor: int) -> Dim:
         return x.shape[axis] / divisor
     except DimError:
         reason = f"axis {axis} of {x} is not provably a multiple of {divisor}"
-        raise Fault(lambda where: SizesDisagree(where.call, op, reason, places(where, 1))) from None
+        raise Fault(
+            lambda where: sizes_disagree(where.call, op, reason, places(where, 1))
+        ) from None
 
 
 @OPS.register
@@ -215,7 +217,7 @@ class Normalize(Op):
         values = self.std if isinstance(self.std, tuple) else (self.std,)
         if 0 in values:
             reason = "a deviation of 0 divides by zero"
-            raise Fault(lambda where: BadOption(where.argument("std"), "normalize", "std", reason))
+            raise Fault(lambda where: bad_option(where.argument("std"), "normalize", "std", reason))
 
     def _check_length(
         self, option: str, count: int, x: TensorType, axis: int, assume: Assume
@@ -226,7 +228,7 @@ class Normalize(Op):
         elif not same:
             reason = f"`{option}` has {count} numbers, axis {axis} of {x} is {x.shape[axis]}"
             raise Fault(
-                lambda where: SizesDisagree(
+                lambda where: sizes_disagree(
                     where.argument(option), "normalize", reason, places(where, 1)
                 )
             )

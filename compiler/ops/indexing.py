@@ -21,11 +21,11 @@ from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
 from compiler.report.messages.tensor_operands import (
-    BadOption,
-    EmptySlice,
-    IndexOutside,
-    IndicesApart,
-    TooManyIndices,
+    bad_option,
+    empty_slice,
+    index_outside,
+    indices_apart,
+    too_many_indices,
 )
 from compiler.types.dims import Dim, at_most
 from compiler.types.tensor import DType, TensorType
@@ -54,9 +54,9 @@ def lay_out(items: Sequence[IndexItem], x: TensorType) -> tuple[Entry, ...]:
     taken = sum(not isinstance(i, NewAxis | Rest) for i in items)
     rests = sum(isinstance(i, Rest) for i in items)
     if taken > x.rank:
-        raise Fault(lambda where: TooManyIndices(where.call, taken, x, places(where, 1)))
+        raise Fault(lambda where: too_many_indices(where.call, taken, x, places(where, 1)))
     if rests > 1:
-        raise Fault(lambda where: BadOption(where.call, "index", "...", "it can stand only once"))
+        raise Fault(lambda where: bad_option(where.call, "index", "...", "it can stand only once"))
     whole = [FULL] * (x.rank - taken)
     written: list[int | Dim | SliceItem | NewAxis | TensorIndex] = []
     for item in (*items, *(() if rests else (Rest(),))):
@@ -83,13 +83,13 @@ def _slice_length(item: SliceItem, x: TensorType, axis: int, assume: Assume) -> 
     if item.step < 1:
         hint = "`flip` turns an axis round" if item.step < 0 else None
         reason = f"{item.step} is not above 0"
-        raise Fault(lambda where: BadOption(where.call, "index", "step", reason, hint))
+        raise Fault(lambda where: bad_option(where.call, "index", "step", reason, hint))
     size = x.shape[axis]
     start = Dim.of(0) if item.start is None else _bound(Dim.of(item.start), size, assume)
     stop = size if item.stop is None else _bound(Dim.of(item.stop), size, assume)
     some = at_most(start + 1, stop)
     if some is False:
-        raise Fault(lambda where: EmptySlice(where.call, str(item), axis, x, places(where, 1)))
+        raise Fault(lambda where: empty_slice(where.call, str(item), axis, x, places(where, 1)))
     if some is None:
         assume(start + 1, "<=", stop)
     return stop - start if item.step == 1 else (stop - start + item.step - 1) // item.step
@@ -122,7 +122,7 @@ def _check_index(item: int | Dim, x: TensorType, axis: int, assume: Assume) -> N
     if inside is None:
         assume(needed, "<=", size)
     elif not inside:
-        raise Fault(lambda where: IndexOutside(where.call, str(item), axis, x, places(where, 1)))
+        raise Fault(lambda where: index_outside(where.call, str(item), axis, x, places(where, 1)))
     if not negative and at_most(Dim.of(0), index) is None:
         assume(Dim.of(0), "<=", index)
 
@@ -181,7 +181,7 @@ class Index(Op):
             return ()
         between = [e for e in entries[at[0] : at[-1]] if not isinstance(e.item, int | Dim)]
         if any(not isinstance(e.item, TensorIndex) for e in between):
-            raise Fault(lambda where: IndicesApart(where.call, x, places(where, 1)))
+            raise Fault(lambda where: indices_apart(where.call, x, places(where, 1)))
         types = []
         for entry in entries:
             if isinstance(entry.item, TensorIndex):

@@ -27,8 +27,8 @@ from compiler.ops.broadcasting import cast_operands, promote_types, promoted
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import BadOption, UnevenSplit
-from compiler.report.messages.tensor_shapes import CannotJoin
+from compiler.report.messages.tensor_operands import bad_option, uneven_split
+from compiler.report.messages.tensor_shapes import cannot_join
 from compiler.types.dims import Dim, equal
 from compiler.types.tensor import TensorType
 from compiler.vocabulary import spelling
@@ -63,7 +63,7 @@ def _check_alike(
 
 def _cannot_join(op: str, types: Sequence[TensorType], index: int, axis: int | None) -> Fault:
     return Fault(
-        lambda where: CannotJoin(
+        lambda where: cannot_join(
             where.call,
             op,
             types[0],
@@ -204,7 +204,7 @@ class Stack(Op):
 
 def _uneven(op: str, axis: int, x: TensorType, option: str, reason: str) -> Fault:
     return Fault(
-        lambda where: UnevenSplit(where.argument(option), op, axis, x, reason, places(where, 1))
+        lambda where: uneven_split(where.argument(option), op, axis, x, reason, places(where, 1))
     )
 
 
@@ -339,7 +339,7 @@ class Chunk(Op):
         axis = resolve_axis(self.name, self.axis, x)
         if self.parts < 1:
             reason = f"{self.parts} is no number of pieces"
-            raise Fault(lambda where: BadOption(where.argument("parts"), "chunk", "parts", reason))
+            raise Fault(lambda where: bad_option(where.argument("parts"), "chunk", "parts", reason))
         whole = x.shape[axis]
         if whole.known is None:
             piece = whole // self.parts

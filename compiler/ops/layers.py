@@ -14,10 +14,10 @@ from compiler.ir.operands import Array, Types, Weight
 from compiler.ops.axes import operand_type
 from compiler.report.diagnostics import Fault, Label, Where
 from compiler.report.messages.layers import (
-    ChannelsDoNotMatch,
-    OptionOutOfRange,
-    WeightDoesNotFit,
-    WeightShapeUnknown,
+    channels_do_not_match,
+    option_out_of_range,
+    weight_does_not_fit,
+    weight_shape_unknown,
 )
 from compiler.types.dims import Dim, equal
 from compiler.types.tensor import DType, TensorType
@@ -85,7 +85,9 @@ def need_known(op: str, type: TensorType, axis: int, what: str) -> int:
     if size is None:
         text = str(type.shape[axis])
         raise Fault(
-            lambda where: WeightShapeUnknown(where.call, op, what, text, find_place(where, 0, type))
+            lambda where: weight_shape_unknown(
+                where.call, op, what, text, find_place(where, 0, type)
+            )
         )
     return size
 
@@ -99,7 +101,7 @@ def need_divisor(groups: int, channels: int, type: TensorType) -> None:
     """Raises `Fault` unless `groups` divides the input channels, of a tensor of that type."""
     if channels % groups:
         raise Fault(
-            lambda where: ChannelsDoNotMatch(
+            lambda where: channels_do_not_match(
                 where.call, groups, channels, find_place(where, 0, type)
             )
         )
@@ -108,7 +110,7 @@ def need_divisor(groups: int, channels: int, type: TensorType) -> None:
 def need_output_divisor(groups: int, out: int) -> None:
     """Raises `Fault` unless `groups` divides the output channels."""
     if out % groups:
-        raise Fault(lambda where: ChannelsDoNotMatch(where.call, groups, out))
+        raise Fault(lambda where: channels_do_not_match(where.call, groups, out))
 
 
 def refuse_option(
@@ -116,7 +118,7 @@ def refuse_option(
 ) -> NoReturn:
     """Raises `Fault` for a number that an option cannot have."""
     raise Fault(
-        lambda where: OptionOutOfRange(where.argument(option), op, option, value, needed, hint)
+        lambda where: option_out_of_range(where.argument(option), op, option, value, needed, hint)
     )
 
 
@@ -172,7 +174,7 @@ def need_weights(op: Op, inputs: Types) -> tuple[Weight, ...]:
 
 def _refuse_weight(op: Op, weight: Weight, found: TensorType, x: TensorType) -> None:
     raise Fault(
-        lambda where: WeightDoesNotFit(
+        lambda where: weight_does_not_fit(
             where.argument(weight.name),
             op.name,
             weight.name,

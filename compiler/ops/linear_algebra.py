@@ -20,7 +20,7 @@ from compiler.ops.reduction import write_whole_sum
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import BadEquation, DtypesDiffer, SizesDisagree
+from compiler.report.messages.tensor_operands import bad_equation, dtypes_differ, sizes_disagree
 from compiler.types.dims import Dim, equal, product
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
@@ -38,7 +38,7 @@ def _need_one_dtype(op: str, types: Sequence[TensorType]) -> None:
         need_number(op, found, operand=index)
         if found.dtype is not types[0].dtype:
             raise Fault(
-                lambda where, found=found, index=index: DtypesDiffer(  # type: ignore[misc]
+                lambda where, found=found, index=index: dtypes_differ(  # type: ignore[misc]
                     where.call, op, types[0], found, (where.operand(0), where.operand(index))
                 )
             )
@@ -156,7 +156,7 @@ def _refuse_inner(a: TensorType, b: TensorType, inner: Dim) -> Fault:
     if b.rank > 1 and b.shape[-1] == a.shape[-1]:
         hint = "`a @ transpose(b, -2, -1)` multiplies by the transposed matrix"
     reason = f"the last axis of {a} is {a.shape[-1]}, the rows of {b} are {inner}"
-    return Fault(lambda where: SizesDisagree(where.call, "@", reason, places(where, 2), hint))
+    return Fault(lambda where: sizes_disagree(where.call, "@", reason, places(where, 2), hint))
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class Einsum(Op):
 
     def _refuse(self, reason: str) -> Fault:
         equation = self.equation
-        return Fault(lambda where: BadEquation(where.argument("equation"), equation, reason))
+        return Fault(lambda where: bad_equation(where.argument("equation"), equation, reason))
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         types = [operand_type(inputs, i) for i in range(len(inputs))]
@@ -344,4 +344,6 @@ class Einsum(Op):
 
 def _refuse_letter(letter: str, known: Dim, dim: Dim, index: int) -> Fault:
     reason = f"`{letter}` is {known} and {dim}"
-    return Fault(lambda where: SizesDisagree(where.call, "einsum", reason, (where.operand(index),)))
+    return Fault(
+        lambda where: sizes_disagree(where.call, "einsum", reason, (where.operand(index),))
+    )

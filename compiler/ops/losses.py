@@ -17,7 +17,7 @@ from compiler.ops.layers import given, input_type, refuse_option, widen
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.attention_and_losses import TargetDoesNotFit
+from compiler.report.messages.attention_and_losses import target_does_not_fit
 from compiler.types.dims import Dim, equal
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Operand
@@ -92,7 +92,7 @@ class PairLoss(Op):
             elif target.shape == (*x.shape, Dim.of(1)):
                 hint = f"drop the target's axis of size 1: `squeeze({x.rank})`"
             raise Fault(
-                lambda where: TargetDoesNotFit(
+                lambda where: target_does_not_fit(
                     where.call, self.name, f"of the shape of {x}", places(where, 2), hint
                 )
             )

@@ -18,8 +18,8 @@ from compiler.ops.layers import known, need_held, refuse_option
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import BadOption
-from compiler.report.messages.tensor_shapes import WrongRank
+from compiler.report.messages.tensor_operands import bad_option
+from compiler.report.messages.tensor_shapes import wrong_rank
 from compiler.types.dims import Dim, at_most
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary import spelling
@@ -91,7 +91,7 @@ class Pad(Op):
         if x.rank - padded not in (1, 2) or not 1 <= padded <= 3:
             needed = f"{padded + 1} or {padded + 2} axes to pad {padded} of them"
             raise Fault(
-                lambda where: WrongRank(
+                lambda where: wrong_rank(
                     where.call, f'pad(mode="{self.mode}")', needed, x, places(where, 1)
                 )
             )
@@ -113,7 +113,7 @@ class Pad(Op):
             raise self._refuse(reason)
 
     def _refuse(self, reason: str) -> Fault:
-        return Fault(lambda where: BadOption(where.argument("widths"), "pad", "widths", reason))
+        return Fault(lambda where: bad_option(where.argument("widths"), "pad", "widths", reason))
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
         x = np.asarray(inputs[0])

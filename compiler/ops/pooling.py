@@ -35,7 +35,7 @@ from compiler.ops.windows import (
 )
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.windows import PaddingUndecided
+from compiler.report.messages.windows import padding_undecided
 from compiler.types.dims import Dim, at_most
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Operand
@@ -162,7 +162,7 @@ def _round_up(window: Window, size: Dim, axis: int) -> Window:
         inside = at_most(begins + 1, size + window.low)
         if inside is None:
             raise Fault(
-                lambda where: PaddingUndecided(
+                lambda where: padding_undecided(
                     where.argument("ceil_mode"),
                     "ceil_mode=true",
                     "a stride that with the padding exceeds the kernel",

@@ -19,7 +19,7 @@ from compiler.ops.losses import PairLoss, Reduction, spell_numbers, write_number
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.attention_and_losses import ClassWeightsDoNotFit
+from compiler.report.messages.attention_and_losses import class_weights_do_not_fit
 from compiler.types.dims import equal
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Operand
@@ -106,7 +106,7 @@ class BceWithLogits(PairLoss):
             need_rank(self.name, x, 1)
             if equal(x.shape[-1], count) is not True:
                 raise Fault(
-                    lambda where: ClassWeightsDoNotFit(
+                    lambda where: class_weights_do_not_fit(
                         where.argument("pos_weight"),
                         "pos_weight",
                         count,

@@ -18,14 +18,14 @@ from compiler.ops.layers import need_held
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import BadOption
+from compiler.report.messages.tensor_operands import bad_option
 from compiler.types.dims import Dim, at_most
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.spelling import Call, Device, Leaf, Spelling, Term
 
 
 def _refuse(op: str, option: str, reason: str) -> Fault:
-    return Fault(lambda where: BadOption(where.argument(option), op, option, reason))
+    return Fault(lambda where: bad_option(where.argument(option), op, option, reason))
 
 
 @OPS.register

@@ -28,7 +28,7 @@ from compiler.ops.magnitudes import measure_terms
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import BadOption
+from compiler.report.messages.tensor_operands import bad_option
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
@@ -60,7 +60,7 @@ class Reduction(Op):
         self.check(x)
         if self.axis == ():
             raise Fault(
-                lambda where: BadOption(
+                lambda where: bad_option(
                     where.argument("axis"), self.name, "axis", "the list names no axis"
                 )
             )

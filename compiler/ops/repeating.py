@@ -16,7 +16,7 @@ from compiler.ops.axes import operand_type, resolve_axis, shift_axis, unsqueeze
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import BadOption
+from compiler.report.messages.tensor_operands import bad_option
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Operand
@@ -28,7 +28,7 @@ def _need_times(op: str, times: Sequence[int | Dim]) -> None:
     bad = next((t for t in times if (Dim.of(t).known or 1) < 1 or t == 0), None)
     if bad is not None:
         raise Fault(
-            lambda where: BadOption(
+            lambda where: bad_option(
                 where.argument("times"), op, "times", f"{bad} is no number of copies"
             )
         )

@@ -19,8 +19,8 @@ from compiler.ops.items import Rest, ShapeItem
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import BadOption
-from compiler.report.messages.tensor_shapes import ElementsDiffer, NoWholeRest
+from compiler.report.messages.tensor_operands import bad_option
+from compiler.report.messages.tensor_shapes import elements_differ, no_whole_rest
 from compiler.types.dims import Dim, DimError, equal, product
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary import spelling
@@ -82,7 +82,7 @@ def _check_elements(x: TensorType, target: Shape, assume: Assume) -> Shape:
     elif not same:
         text = shape_text(target)
         raise Fault(
-            lambda where: ElementsDiffer(
+            lambda where: elements_differ(
                 where.argument("shape"), x, text, str(elements), places(where, 1)
             )
         )
@@ -112,7 +112,7 @@ def _resolve_rest(
 def _refusal(x: TensorType, shape: Sequence[ShapeItem], reason: str) -> Fault:
     text = shape_text(shape)
     return Fault(
-        lambda where: NoWholeRest(where.argument("shape"), x, text, reason, places(where, 1))
+        lambda where: no_whole_rest(where.argument("shape"), x, text, reason, places(where, 1))
     )
 
 
@@ -338,7 +338,7 @@ class Flatten(Op):
         end = resolve_axis(self.name, self.end, x, option="end")
         if end < start:
             reason = f"axis {self.end} stands before axis {self.start} in {x}"
-            raise Fault(lambda where: BadOption(where.argument("end"), "flatten", "end", reason))
+            raise Fault(lambda where: bad_option(where.argument("end"), "flatten", "end", reason))
         merged = product(x.shape[start : end + 1])
         return (TensorType(x.dtype, (*x.shape[:start], merged, *x.shape[end + 1 :])),)
 

@@ -18,8 +18,8 @@ from compiler.ops.interpolation import Axis, interpolate
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import BadOption, WrongDtype
-from compiler.report.messages.tensor_shapes import WrongRank
+from compiler.report.messages.tensor_operands import bad_option, wrong_dtype
+from compiler.report.messages.tensor_shapes import wrong_rank
 from compiler.types.dims import Dim, at_most
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary import spelling
@@ -88,7 +88,7 @@ class Resize(Op):
         if not 1 <= space <= 3 or space != wanted or x.rank not in (space + 1, space + 2):
             least = f"{wanted + 2} axes" if 1 <= wanted <= 3 else "three to five axes"
             needed = f'a tensor of {least} for mode "{self.mode}"'
-            raise Fault(lambda where: WrongRank(where.call, "resize", needed, x, places(where, 1)))
+            raise Fault(lambda where: wrong_rank(where.call, "resize", needed, x, places(where, 1)))
         self._check_options(x)
         sizes = self._sizes(x, space, assume)
         return (TensorType(x.dtype, (*x.shape[: x.rank - space], *sizes)),)
@@ -97,7 +97,7 @@ class Resize(Op):
         if not x.dtype.is_float:
             hint = "convert it: `cast(…, f32)`"
             raise Fault(
-                lambda where: WrongDtype(
+                lambda where: wrong_dtype(
                     where.call, "resize", "a tensor of fractions", x, places(where, 1), hint
                 )
             )
@@ -138,7 +138,7 @@ class Resize(Op):
         return dim * ratio.numerator // ratio.denominator
 
     def _refuse(self, option: str, reason: str) -> Fault:
-        return Fault(lambda where: BadOption(where.argument(option), "resize", option, reason))
+        return Fault(lambda where: bad_option(where.argument(option), "resize", option, reason))
 
     def magnitudes(
         self, operands: Sequence[Array | None], results: Sequence[Array]

@@ -28,8 +28,8 @@ from compiler.ops.registry import OPS
 from compiler.ops.reshaping import shape_text
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import BadOption
-from compiler.report.messages.tensor_shapes import CannotExpand, NotSizeOne
+from compiler.report.messages.tensor_operands import bad_option
+from compiler.report.messages.tensor_shapes import cannot_expand, not_size_one
 from compiler.types.dims import Dim, equal
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
@@ -117,7 +117,7 @@ class Permute(Op):
         x = operand_type(inputs, 0)
         if len(self.axes) != x.rank:
             reason = f"{len(self.axes)} axes are named, {x} has {x.rank}"
-            raise Fault(lambda where: BadOption(where.argument("axes"), "permute", "axes", reason))
+            raise Fault(lambda where: bad_option(where.argument("axes"), "permute", "axes", reason))
         resolve_axes(self.name, self.axes, x)
         return (TensorType(x.dtype, tuple(x.shape[i] for i in self.axes)),)
 
@@ -177,7 +177,7 @@ class Squeeze(Op):
                 assume(x.shape[axis], "==", Dim.of(1))
             elif not same:
                 raise Fault(
-                    lambda where, axis=axis: NotSizeOne(  # type: ignore[misc]
+                    lambda where, axis=axis: not_size_one(  # type: ignore[misc]
                         where.argument("axis"), axis, x, places(where, 1)
                     )
                 )
@@ -312,7 +312,7 @@ class Expand(Op):
     def _refuse(self, x: TensorType, reason: str) -> None:
         text = shape_text(self.shape)
         raise Fault(
-            lambda where: CannotExpand(where.argument("shape"), x, text, reason, places(where, 1))
+            lambda where: cannot_expand(where.argument("shape"), x, text, reason, places(where, 1))
         )
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:

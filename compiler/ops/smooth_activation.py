@@ -26,7 +26,7 @@ from compiler.ops.layers import (
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.layers import HalvesDiffer
+from compiler.report.messages.layers import halves_differ
 from compiler.types.dims import Dim, DimError
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.module_initializers import ModuleConstant
@@ -313,7 +313,7 @@ class Glu(Op):
 
     def _refuse(self, axis: int, x: TensorType) -> Fault:
         return Fault(
-            lambda where: HalvesDiffer(
+            lambda where: halves_differ(
                 where.call, axis, str(x.shape[axis]), find_place(where, 0, x)
             )
         )

@@ -29,7 +29,7 @@ from compiler.ops.reduction import Reduction, reduce_axes
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import BadOption
+from compiler.report.messages.tensor_operands import bad_option
 from compiler.types.dims import Dim, product
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
@@ -195,7 +195,7 @@ class Norm(Reduction):
         need_float(self.name, type)
         if not self.order > 0:
             raise Fault(
-                lambda where: BadOption(
+                lambda where: bad_option(
                     where.argument("order"), "norm", "order", f"{self.order} is not above 0"
                 )
             )

@@ -18,7 +18,7 @@ from compiler.ops.layers import given, need_least, refuse_option
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.tensor_operands import WrongDtype
+from compiler.report.messages.tensor_operands import wrong_dtype
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
 from compiler.vocabulary.spelling import In, Index, Infix, Method, Spelling
@@ -40,7 +40,7 @@ def need_codes(op: str, type: TensorType) -> None:
     """Raises `Fault` if the first operand holds no small whole numbers."""
     if type.dtype not in (DType.I8, DType.U8):
         raise Fault(
-            lambda where: WrongDtype(
+            lambda where: wrong_dtype(
                 where.call,
                 op,
                 "a tensor of small whole numbers, i8 or u8",

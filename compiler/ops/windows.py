@@ -13,11 +13,11 @@ from compiler.ops.layers import refuse_option
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault, Label
 from compiler.report.messages.windows import (
-    NothingLeft,
-    PaddingUndecided,
-    WindowTooLarge,
-    WrongCount,
-    WrongLayout,
+    nothing_left,
+    padding_undecided,
+    window_too_large,
+    wrong_count,
+    wrong_layout,
 )
 from compiler.types.dims import Dim, at_most, product
 from compiler.types.tensor import TensorType
@@ -72,7 +72,7 @@ def need_layout(op: str, type: TensorType) -> int:
     if 3 <= type.rank <= 5:
         return type.rank - 2
     hint = "`[:, none]` behind the input adds an axis for one channel" if type.rank == 2 else None
-    raise Fault(lambda where: WrongLayout(where.call, op, LAYOUTS, where.operand(0), hint))
+    raise Fault(lambda where: wrong_layout(where.call, op, LAYOUTS, where.operand(0), hint))
 
 
 def spread(option: str, value: Sizes, axes: int) -> tuple[int, ...]:
@@ -85,7 +85,7 @@ def spread(option: str, value: Sizes, axes: int) -> tuple[int, ...]:
         return (value,) * axes
     if len(value) != axes:
         raise Fault(
-            lambda where: WrongCount(where.argument(option), option, value, axes, where.operand(0))
+            lambda where: wrong_count(where.argument(option), option, value, axes, where.operand(0))
         )
     return value
 
@@ -148,7 +148,7 @@ def pad_same(size: Dim, span: int, stride: int, axis: int) -> tuple[Dim, Dim]:
         total = Dim.of(max(total.known, 0))
     elif span < stride:
         raise Fault(
-            lambda where: PaddingUndecided(
+            lambda where: padding_undecided(
                 where.argument("padding"),
                 'padding="same"',
                 "a kernel shorter than the stride",
@@ -206,7 +206,7 @@ def count_windows(
 
 def _refuse_window(window: Window, axis: int, type: TensorType) -> None:
     raise Fault(
-        lambda where: WindowTooLarge(
+        lambda where: window_too_large(
             where.argument("kernel"),
             window.span,
             window.kernel,
@@ -226,7 +226,7 @@ def need_positive(size: Dim, option: str, axis: int, type: TensorType, assume: A
         assume(Dim.of(1), "<=", size)
     elif not holds:
         raise Fault(
-            lambda where: NothingLeft(
+            lambda where: nothing_left(
                 where.argument(option),
                 option,
                 axis,

@@ -20,7 +20,7 @@ from compiler.passes.scaled import ScaledArray
 from compiler.passes.slice_pull_up import SlicePullUp
 from compiler.passes.split_projections import SplitProjections
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.verification import PassMadeNan
+from compiler.report.messages.verification import pass_made_nan
 
 CLEAN_PASSES: tuple[Pass, ...] = (
     # First, so that no other pass works on what is thrown away.
@@ -74,7 +74,7 @@ def _refuse_nan(step: Pass, before: Graph, after: Graph, context: Context) -> No
         return
     given = (context.numbers(before, parameter.path) for parameter in before.parameters)
     if not any(_has_nan(array) for array in given):
-        raise CompileError([PassMadeNan(after.parameter[path].origin, step.name, path)])
+        raise CompileError([pass_made_nan(after.parameter[path].origin, step.name, path)])
 
 
 def _is_new(array: object, path: str, before: Graph) -> bool:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import Concatenate, Generic, ParamSpec, Protocol
 
-from compiler import records
 from compiler.records import dataclass
 from compiler.report.habits import translate
 from compiler.report.source import Span
+
+P = ParamSpec("P")
 
 
 class Severity(StrEnum):
@@ -31,62 +31,100 @@ class Label:
     text: str
 
 
-@records.dataclass(frozen=True)
-class Message(ABC):
-    """One diagnostic. A subclass is one code; its fields are typed, its methods return the text.
+@dataclass(frozen=True)
+class Text:
+    """What a message says."""
 
-    The docstring of a subclass is the page that `weft explain CODE` prints, `bad` and `good` are
-    the examples on it (whole small specs; `bad` must produce this message when checked, `good`
-    must not). `span` is None only for faults that lie in no file (a command-line argument).
-    """
+    title: str
+    """One line, lower case, no full stop: what is wrong."""
+    label: str = ""
+    """Text next to the carets: what was found and what was expected."""
+    labels: Sequence[Label] = ()
+    """Secondary places, nearest first."""
+    help: str | None = None
+    """How to mend it."""
+    absent: str | None = None
+    """The name that nothing has, if that is what the message says."""
 
-    code: ClassVar[str]
-    severity: ClassVar[Severity] = Severity.ERROR
-    bad: ClassVar[str] = ""
-    good: ClassVar[str] = ""
-    absent: ClassVar[str | None] = None
-    """The field with the name that nothing has, if that is what the message says."""
 
+@dataclass(frozen=True)
+class Message:
+    """One diagnostic. `span` is None only for faults that lie in no file, such as those of a
+    command-line argument."""
+
+    kind: MessageKind[...]
     span: Span | None
-    calls: tuple[Label, ...] = field(default=(), kw_only=True, repr=False)
+    text: Text
+    calls: tuple[Label, ...] = ()
     """Calls that led to a place inside a block, nearest first."""
 
-    def __init_subclass__(cls, **kwargs: object) -> None:
-        super().__init_subclass__(**kwargs)
-        code = cls.__dict__.get("code")
-        if code is None:
-            return
-        if not re.fullmatch(r"W\d{4}", code):
-            raise ValueError(f"{cls.__name__}: a code is W and four digits, not {code!r}")
-        if code in MESSAGES:
-            raise ValueError(f"{cls.__name__}: {code} is taken by {MESSAGES[code].__name__}")
-        MESSAGES[code] = cls
+    @property
+    def code(self) -> str:
+        """W and four digits."""
+        return self.kind.code
 
-    @abstractmethod
-    def title(self) -> str:
-        """One line, lower case, no full stop: what is wrong."""
-
-    def label(self) -> str:
-        """Text beside the carets: what was found and what was expected."""
-        return ""
-
-    def labels(self) -> Sequence[Label]:
-        """Secondary places, nearest first."""
-        return ()
+    @property
+    def severity(self) -> Severity:
+        """Whether it is an error."""
+        return self.kind.severity
 
     def all_labels(self) -> Sequence[Label]:
         """Every secondary place: those that explain the message, then the calls around it."""
-        own = tuple(self.labels())
-        known = {label.span for label in own}
-        return (*own, *(call for call in self.calls if call.span not in known))
-
-    def help(self) -> str | None:
-        """How to mend it."""
-        return None
+        known = {label.span for label in self.text.labels}
+        return (*self.text.labels, *(call for call in self.calls if call.span not in known))
 
 
-MESSAGES: dict[str, type[Message]] = {}
-"""Every message class by code; filled as the modules of `compiler.report.messages` are imported."""
+class MessageKind(Generic[P]):
+    """What `@message` makes of a function: called with a place and arguments, it gives a message.
+
+    The function's docstring is the page that `weft explain CODE` prints, `bad` and `good` are
+    the examples on it (whole small specs; `bad` must produce this message when checked, `good`
+    must not).
+    """
+
+    def __init__(
+        self,
+        code: str,
+        write: Callable[Concatenate[Span | None, P], Text],
+        severity: Severity,
+        bad: str,
+        good: str,
+    ) -> None:
+        self.code = code
+        self.severity = severity
+        self.bad = bad
+        self.good = good
+        self.name = write.__name__
+        self.page = write.__doc__ or ""
+        self._write = write
+
+    def __call__(self, span: Span | None, /, *args: P.args, **kwargs: P.kwargs) -> Message:
+        """The message about a place."""
+        return Message(self, span, self._write(span, *args, **kwargs))
+
+    def __repr__(self) -> str:
+        return f"<{self.code} {self.name}>"
+
+
+MESSAGES: dict[str, MessageKind[...]] = {}
+"""Every kind of message by code; filled as the modules of `messages` are imported."""
+
+
+def message(
+    code: str, *, severity: Severity = Severity.ERROR, bad: str = "", good: str = ""
+) -> Callable[[Callable[Concatenate[Span | None, P], Text]], MessageKind[P]]:
+    """Makes a kind of message of the function that writes its text."""
+
+    def register(write: Callable[Concatenate[Span | None, P], Text]) -> MessageKind[P]:
+        if not re.fullmatch(r"W\d{4}", code):
+            raise ValueError(f"{write.__name__}: a code is W and four digits, not {code!r}")
+        if code in MESSAGES:
+            raise ValueError(f"{write.__name__}: {code} is taken by {MESSAGES[code].name}")
+        kind = MessageKind(code, write, severity, bad, good)
+        MESSAGES[code] = kind
+        return kind
+
+    return register
 
 
 class Where(Protocol):
@@ -116,7 +154,7 @@ class CompileError(Exception):
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self.messages = tuple(messages)
-        super().__init__("; ".join(f"{m.code}: {m.title()}" for m in self.messages))
+        super().__init__("; ".join(f"{m.code}: {m.text.title}" for m in self.messages))
 
 
 @dataclass

@@ -59,13 +59,13 @@ def render_message(message: Message, palette: Palette = PLAIN) -> str:
     """One diagnostic as text."""
     hue = palette.severity(message.severity)
     head = f"{hue}{message.severity}[{message.code}]{palette.end}"
-    lines = [f"{head}{palette.bold}: {printable_line(message.title())}{palette.end}"]
+    lines = [f"{head}{palette.bold}: {printable_line(message.text.title)}{palette.end}"]
     labels = list(message.all_labels())
     if message.span is None:
-        lines += [f"   {note}" for note in note_lines("=", message.label())]
+        lines += [f"   {note}" for note in note_lines("=", message.text.label)]
     else:
-        lines += render_places(message.span, message.label(), labels, hue, palette)
-    lines += [f"   {note}" for note in note_lines("= help:", message.help() or "")]
+        lines += render_places(message.span, message.text.label, labels, hue, palette)
+    lines += [f"   {note}" for note in note_lines("= help:", message.text.help or "")]
     return "\n".join(lines)
 
 
@@ -250,14 +250,14 @@ def encode_message(message: Message) -> dict[str, Any]:
     return {
         "code": message.code,
         "severity": str(message.severity),
-        "title": shorten(message.title()),
+        "title": shorten(message.text.title),
         **encode_span(message.span),
-        "label": shorten(message.label()),
+        "label": shorten(message.text.label),
         "labels": [
             {**encode_span(label.span), "text": shorten(label.text)}
             for label in message.all_labels()
         ],
-        "help": shorten(found) if (found := message.help()) is not None else None,
+        "help": shorten(found) if (found := message.text.help) is not None else None,
     }
 
 

@@ -8,7 +8,7 @@ from compiler.ir.graph import Node
 from compiler.ir.weights import match_paths
 from compiler.program.train import Train, TrainedNet
 from compiler.report.diagnostics import Message
-from compiler.report.messages.training import OneValuePerChannel
+from compiler.report.messages.training import one_value_per_channel
 
 
 def find_thin_norms(train: Train, rows: int) -> Iterator[Message]:
@@ -22,7 +22,7 @@ def find_thin_norms(train: Train, rows: int) -> Iterator[Message]:
         assert value is not None, "it has an operand"
         size, channels = value.type.size.substitute({"batch": rows}), value.type.shape[1]
         if size.known is not None and size == channels:
-            yield OneValuePerChannel(node.origin.span, node.op.name, str(value.type), rows)
+            yield one_value_per_channel(node.origin.span, node.op.name, str(value.type), rows)
 
 
 def _is_frozen(train: Train, net: TrainedNet) -> bool:

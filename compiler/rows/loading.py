@@ -11,7 +11,7 @@ from compiler.ir.operands import Array
 from compiler.program.data import DataSet
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Fault, Label
-from compiler.report.messages.columns import EmptySplit, TooFewRows
+from compiler.report.messages.columns import empty_split, too_few_rows
 from compiler.report.source import Span
 from compiler.rows.fitting import fit_statistics
 
@@ -86,9 +86,9 @@ def _divide(data: DataSet, count: int, labels: Array | None) -> dict[str, Array]
     split = data.split
     wanted, known = split.count_wanted(count)
     if wanted > known:
-        raise CompileError([TooFewRows(split.span, wanted, known)])
+        raise CompileError([too_few_rows(split.span, wanted, known)])
     rows = split.divide(count, labels)
-    empty = [EmptySplit(split.span, name, count) for name, part in rows.items() if not len(part)]
+    empty = [empty_split(split.span, name, count) for name, part in rows.items() if not len(part)]
     if empty:
         raise CompileError(empty)
     return rows

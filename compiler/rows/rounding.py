@@ -15,7 +15,7 @@ from compiler.ir.operands import Array
 from compiler.ir.subgraph import extract_subgraph
 from compiler.program.train import Train
 from compiler.report.diagnostics import Message
-from compiler.report.messages.columns import RoundedAway
+from compiler.report.messages.columns import rounded_away
 from compiler.rows.limits import takes_entries
 from compiler.rows.loading import LoadedData
 from compiler.rows.targets import compute_values, describe_source
@@ -85,7 +85,7 @@ def _report(
         if lost is None:
             continue
         distinct = len(np.unique(lost)), len(np.unique(lost.astype(dtype)))
-        yield RoundedAway(
+        yield rounded_away(
             node.origin.span,
             describe_source(graph, value),
             (lost.min().item(), lost.max().item()),

@@ -11,7 +11,7 @@ from compiler.ops.reshaping import Reshape
 from compiler.ops.shaping import Expand
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault, Message
-from compiler.report.messages.columns import NotPerRow
+from compiler.report.messages.columns import not_per_row
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 
@@ -23,7 +23,7 @@ class NotBatched(Exception):
     """An expression that cannot be computed for all rows at once; holds the diagnostic."""
 
     def __init__(self, message: Message) -> None:
-        super().__init__(message.title())
+        super().__init__(message.text.title)
         self.message = message
 
 
@@ -99,7 +99,7 @@ class _Stacking:
         operands = types[: len(types) - weights]
         op = node.op.over_rows(operands, self.rows)
         if op is None:
-            raise NotBatched(NotPerRow(node.origin.span, node.op.name))
+            raise NotBatched(not_per_row(node.origin.span, node.op.name))
         ranks = node.op.row_ranks(operands)
         values: list[Value | None] = []
         for place, rank in zip(inputs, ranks, strict=False):
@@ -139,7 +139,7 @@ class _Stacking:
         try:
             return self.builder.apply(op, inputs, scope, site, names)
         except Fault as fault:
-            raise NotBatched(NotPerRow(site.span, op.name)) from fault
+            raise NotBatched(not_per_row(site.span, op.name)) from fault
 
 
 def _count_weights(node: Node) -> int:

@@ -16,7 +16,7 @@ from compiler.ops.class_losses import ClassLoss
 from compiler.program.train import MetricUse, Train
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
-from compiler.report.messages.columns import LabelOutOfRange, NothingCounts
+from compiler.report.messages.columns import label_out_of_range, nothing_counts
 from compiler.report.source import Span
 from compiler.rows.limits import find_counts, find_target_range
 from compiler.rows.loading import LoadedData
@@ -67,7 +67,7 @@ def check_targets(train: Train, loaded: LoadedData) -> Iterator[Message]:
             seen |= {key} if faults else set()
             yield from faults
     if not seen:
-        found = {message.split: message for message in _find_uncounted(train, known, loaded)}
+        found = dict(_find_uncounted(train, known, loaded))
         yield from found.values()  # one for each split
 
 
@@ -165,12 +165,14 @@ def find_outside(reader: Reader, name: str, array: Array, rows: Array) -> Iterat
         first = int(np.flatnonzero(outside.any(1))[0])
         shown = float(found[first][outside[first]][0])
         own = reader.span, name, int(rows[first]), shown, str(reader.range), reader.name
-        yield LabelOutOfRange(*own, (least, largest), places=reader.places, sums=sums is not None)
+        yield label_out_of_range(
+            *own, (least, largest), places=reader.places, sums=sums is not None
+        )
 
 
 def _find_uncounted(
     train: Train, known: Mapping[str, Array], loaded: LoadedData
-) -> Iterator[NothingCounts]:
+) -> Iterator[tuple[str, Message]]:
     """Splits of which no label counts for a loss or a metric: its figure would be that of
     nothing."""
     for node in train.step.nodes:
@@ -202,7 +204,7 @@ def _find_empty(
     name: str,
     given: tuple[int | None, Array | None, Array],
     loaded: LoadedData,
-) -> Iterator[NothingCounts]:
+) -> Iterator[tuple[str, Message]]:
     """The splits in which all weights are 0; `given` is the label that is ignored, the targets
     and their weights."""
     ignored, target, weights = given
@@ -212,4 +214,4 @@ def _find_empty(
         start += len(rows)
         if not weights[own].any():
             alike = ignored is not None and target is not None and np.all(target[own] == ignored)
-            yield NothingCounts(span, name, split, ignored if alike else None)
+            yield split, nothing_counts(span, name, split, ignored if alike else None)

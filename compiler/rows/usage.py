@@ -8,7 +8,7 @@ from compiler.data.base import Column
 from compiler.ir.graph import Graph, Node
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
-from compiler.report.messages.cells import CategoryArithmetic, MissingVanish
+from compiler.report.messages.cells import category_arithmetic, missing_vanish
 from compiler.rows.limits import takes_entries
 
 Held = Mapping[str, Column]
@@ -61,7 +61,7 @@ def _use_categories(node: Node, column: Column) -> Column | Message | None:
         if len(column.categories) <= 2:
             return None
     span = node.origin.span
-    return CategoryArithmetic(span, node.op.name, column.name, column.categories)
+    return category_arithmetic(span, node.op.name, column.name, column.categories)
 
 
 def _use_numbers(node: Node, column: Column) -> Column | Message | None:
@@ -71,4 +71,4 @@ def _use_numbers(node: Node, column: Column) -> Column | Message | None:
         return None
     if all(output.type.dtype.is_float for output in node.outputs):
         return column
-    return MissingVanish(node.origin.span, node.op.name, column.name)
+    return missing_vanish(node.origin.span, node.op.name, column.name)

@@ -10,7 +10,7 @@ from compiler.ir.graph import Graph, Node
 from compiler.ir.operands import Array
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Message, Sink
-from compiler.report.messages.columns import FewOfAClass, NotANumber, NothingToFit
+from compiler.report.messages.columns import few_of_a_class, not_a_number, nothing_to_fit
 from compiler.rows.batches import find_thin_norms
 from compiler.rows.fitting import evaluate_fitted
 from compiler.rows.loading import LoadedData, load_data
@@ -67,7 +67,7 @@ def _check_strata(loaded: LoadedData) -> Iterator[Message]:
     value = int(values[few[0]])
     shown = names[value] if value < len(names) else str(value)
     rows, splits = int(counts[few[0]]), len(split.names)
-    yield FewOfAClass(split.span, split.stratify, shown, rows, splits, len(few) - 1)
+    yield few_of_a_class(split.span, split.stratify, shown, rows, splits, len(few) - 1)
 
 
 def _find_unfitted(loaded: LoadedData) -> dict[str, dict[str, Message]]:
@@ -82,7 +82,7 @@ def _find_unfitted(loaded: LoadedData) -> dict[str, dict[str, Message]]:
         values = evaluate_fitted(graph, statistic, loaded.statistics, loaded.raw, rows)
         if np.isnan(values).all(0).any():
             node = next(n for n in graph.nodes if statistic.path in _name_inputs(n))
-            message = NothingToFit(node.origin.span, node.op.name, len(rows))
+            message = nothing_to_fit(node.origin.span, node.op.name, len(rows))
             found.setdefault(node.outputs[0].name, {})[statistic.path] = message
     for node in graph.nodes:
         for name in _name_inputs(node) & found.keys():
@@ -95,7 +95,7 @@ def _name_inputs(node: Node) -> set[str]:
     return {value.name for value in node.inputs if value is not None}
 
 
-def _report_broken(loaded: LoadedData, name: str, column: Array, rows: Array) -> NotANumber:
+def _report_broken(loaded: LoadedData, name: str, column: Array, rows: Array) -> Message:
     """The message of a column that is not finite everywhere; of the column of the source where
     the fault is in that one."""
     broken, infinite = _find_broken(column)
@@ -108,8 +108,8 @@ def _report_broken(loaded: LoadedData, name: str, column: Array, rows: Array) ->
             continue
         broken, infinite = _find_broken(array[rows], bool(np.isinf(array[row]).any()))
         row = int(rows[broken].min())
-        return NotANumber(span, raw, int(broken.sum()), row, infinite, source=True)
-    return NotANumber(span, name, int(broken.sum()), row, infinite)
+        return not_a_number(span, raw, int(broken.sum()), row, infinite, source=True)
+    return not_a_number(span, name, int(broken.sum()), row, infinite)
 
 
 def _find_broken(column: Array, infinite: bool = False) -> tuple[Array, bool]:

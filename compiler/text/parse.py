@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from compiler.report.diagnostics import Message, Severity, Sink
-from compiler.report.messages.syntax import BareArithmetic, Mistake, NestedTooDeep, UnclosedBracket
-from compiler.report.messages.syntax_text import SourceTooLong
+from compiler.report.messages.syntax import nested_too_deep, unclosed_bracket
+from compiler.report.messages.syntax_text import source_too_long
 from compiler.report.source import Source, Span
 from compiler.text.errors.diagnose import diagnose
 from compiler.text.errors.mistakes import find_foreign_clause
@@ -61,11 +61,13 @@ class Reading:
         self.whole: Reading = around.whole if around is not None else self
         self.inside = 0
         self.tokens = tokenize(source, start, end, self.messages.append)
-        self.builder = TreeBuilder(self.tokens, self.report, self.read_string)
+        self.builder = TreeBuilder(
+            self.tokens, self.messages.append, self.report_mistake, self.read_string
+        )
 
     def run(self, start: str) -> Any:
         """The tree, or None where none could be made."""
-        if any(isinstance(message, NestedTooDeep | SourceTooLong) for message in self.messages):
+        if any(message.kind in (nested_too_deep, source_too_long) for message in self.messages):
             return None
         lexical = list(self.messages)
         try:
@@ -76,7 +78,7 @@ class Reading:
                 automaton = Automaton(load_table(), self.tokens, self.builder, start)
                 self.run_carefully(automaton, most=MAX_MISTAKES if start == "start" else 1)
         except DepthExceeded as error:
-            self.messages.append(NestedTooDeep(error.span, MAX_DEPTH))
+            self.messages.append(nested_too_deep(error.span, MAX_DEPTH))
             return None
         self.skipped = automaton.skipped
         if start == "start" and automaton.result is not None:
@@ -110,13 +112,6 @@ class Reading:
         ):
             self.report_mistake(message, index)
 
-    def report(self, message: Message) -> None:
-        """Note a message that is sure, or one that a mended token may have brought about."""
-        if isinstance(message, BareArithmetic | Mistake):
-            self.report_mistake(message)
-        else:
-            self.messages.append(message)
-
     def find_faulty(self) -> Iterator[Span]:
         """Where mistakes were found, and what was skipped because of them."""
         for message in (*self.messages, *(message for _, message in self.mistakes)):
@@ -136,7 +131,7 @@ class Reading:
         if self.whole.inside > MAX_INSIDE:
             if self.whole.inside == MAX_INSIDE + 1:
                 unit = "expressions in its strings"
-                self.messages.append(SourceTooLong(Span(source, start, start), MAX_INSIDE, unit))
+                self.messages.append(source_too_long(Span(source, start, start), MAX_INSIDE, unit))
             return None
         inside = Reading(source, start, end, self)
         value: Expr | None = inside.run("inside")
@@ -151,7 +146,7 @@ class Reading:
         lines = set() if index is None else {self.line_of(self.tokens.starts[index])}
         if message.span is not None:
             lines.add(self.line_of(message.span.start))
-        if not (isinstance(message, UnclosedBracket) and not message.opener.text):
+        if message.kind is not unclosed_bracket or message.text.labels[0].span.text:
             self.mistakes.append((lines, message))
 
     def line_of(self, offset: int) -> int:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from compiler.ops.axes import resolve_axis
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.items import MetricArguments
+from compiler.report.messages.items import metric_arguments
 from compiler.types.dims import Dim, equal
 from compiler.types.tensor import DType, TensorType
 
@@ -19,7 +19,7 @@ def refuse(metric: str, reason: str, advice: str = "", operand: int = 0) -> Faul
     """The fault of arguments that a metric cannot compare; of a mask or weights, `operand`."""
     places = (operand, 1) if operand else (0, 1)
     return Fault(
-        lambda where: MetricArguments(
+        lambda where: metric_arguments(
             where.call, metric, reason, advice, tuple(map(where.operand, places))
         )
     )

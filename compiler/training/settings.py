@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.items import SettingRange, SettingsDisagree
+from compiler.report.messages.items import setting_range, settings_disagree
 from compiler.training.duration import Duration
 
 
@@ -44,9 +44,9 @@ def require_duration(owner: str, name: str, value: Duration, *, least: float = 0
 def refuse(owner: str, name: str, value: object, expected: str) -> None:
     """Raises the `Fault` of a setting that is out of range."""
     found = f"{value:g}" if isinstance(value, float) else str(value)
-    raise Fault(lambda where: SettingRange(where.argument(name), owner, name, found, expected))
+    raise Fault(lambda where: setting_range(where.argument(name), owner, name, found, expected))
 
 
 def refuse_together(owner: str, name: str, reason: str, advice: str) -> None:
     """Raises the `Fault` of settings that do not go together, at the argument `name`."""
-    raise Fault(lambda where: SettingsDisagree(where.argument(name), owner, reason, advice))
+    raise Fault(lambda where: settings_disagree(where.argument(name), owner, reason, advice))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.layers import OptionOutOfRange
+from compiler.report.messages.layers import option_out_of_range
 from compiler.vocabulary.signature import Described, Registry
 from compiler.vocabulary.spelling import Attribute, Call, Leaf, Method, Term
 from compiler.vocabulary.spelling import Sequence as Items
@@ -46,7 +46,7 @@ class Initializer(Described):
         """Raises the fault of an option that is out of range."""
         name = self.name
         raise Fault(
-            lambda where: OptionOutOfRange(where.argument(option), name, option, value, needed)
+            lambda where: option_out_of_range(where.argument(option), name, option, value, needed)
         )
 
     def need_positive(self, option: str, value: float) -> None:

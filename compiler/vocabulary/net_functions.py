@@ -6,7 +6,7 @@ from typing import final
 
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.layers import OptionOutOfRange
+from compiler.report.messages.layers import option_out_of_range
 from compiler.vocabulary.signature import Described, Registry
 
 
@@ -59,7 +59,7 @@ class Lora(NetFunction):
 
     def _refuse(self, option: str, value: float, needed: str) -> None:
         raise Fault(
-            lambda where: OptionOutOfRange(
+            lambda where: option_out_of_range(
                 where.argument(option), self.name, option, value, needed, None
             )
         )

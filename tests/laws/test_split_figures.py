@@ -108,7 +108,7 @@ def test_a_figure_does_not_depend_on_batches(call: str, folder: Path) -> None:
     sink = Sink()
     program = check(folder / "s.weft", overrides={}, sink=sink)
     assert program is not None
-    assert not sink.has_errors, [m.title() for m in sink.messages]
+    assert not sink.has_errors, [m.text.title for m in sink.messages]
     train = program.trains["fit"]
     step, loss = measure_loss(train)
     weights = {

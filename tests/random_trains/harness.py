@@ -135,7 +135,7 @@ def try_spec(number: int, folder: Path, tally: Tally) -> None:
         tally.refused.update({m.code for m in messages})
         errors = [m for m in messages if m.severity is Severity.ERROR]
         if not slipped and errors[0].code not in RARE:
-            raise Fault(f"refused: {errors[0].code} {errors[0].title()}\n{render(errors)}")
+            raise Fault(f"refused: {errors[0].code} {errors[0].text.title}\n{render(errors)}")
         return
     out = folder / "out"
     faults = build(program, out)
@@ -143,7 +143,7 @@ def try_spec(number: int, folder: Path, tally: Tally) -> None:
         tally.refused.update({f"build {m.code}" for m in faults})
         strange = [m for m in faults if m.code not in UNKNOWN]
         if strange:
-            raise Fault(f"build: {strange[0].code} {strange[0].title()}\n{render(strange)}")
+            raise Fault(f"build: {strange[0].code} {strange[0].text.title}\n{render(strange)}")
         return
     tally.built += 1
     if not slipped:

@@ -11,8 +11,8 @@ from backends.onnx_runtime.session import Device
 from compiler.program.program import Program
 from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Message
-from compiler.report.messages.contracts import LargeOutputError, ThreadsBeyondCores
-from compiler.report.messages.verification import NotVerified
+from compiler.report.messages.contracts import large_output_error, threads_beyond_cores
+from compiler.report.messages.verification import not_verified
 from weft.building.deploy_stages import DeployStages
 from weft.building.describing import describe_outcome, describe_unfinished
 from weft.building.finished import open_context
@@ -105,12 +105,12 @@ class Build:
         """The report, which is written."""
         sections = [*sections, *map(describe_outcome, outcomes)]
         warnings: tuple[Message, ...] = tuple(
-            NotVerified(deploy.span, str(self.folder / f"{deploy.name}.onnx"))
+            not_verified(deploy.span, str(self.folder / f"{deploy.name}.onnx"))
             for deploy in plan.deploys
             if not deploy.verify
         )
         warnings += tuple(
-            LargeOutputError(
+            large_output_error(
                 outcome.variant.span, outcome.variant.name, outcome.own.plain[SPREAD_ERROR].value
             )
             for outcome in outcomes
@@ -130,4 +130,4 @@ def find_crowded(targets: Iterable[Target]) -> Iterator[Message]:
     cores = os.cpu_count() or 1
     for target in targets:
         if target.threads is not None and target.threads > cores:
-            yield ThreadsBeyondCores(target.span, target.threads, cores)
+            yield threads_beyond_cores(target.span, target.threads, cores)

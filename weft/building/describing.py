@@ -25,7 +25,7 @@ from weft.deployed.sizing import describe_sizes
 
 def describe_unfinished(items: Sequence[str], error: CompileError) -> Section:
     """The section of what a failed build did not finish: the item that failed, and the rest."""
-    reasons = [f"{m.code}: {m.title()}: {m.label()}" for m in error.messages]
+    reasons = [f"{m.code}: {m.text.title}: {m.text.label}" for m in error.messages]
     rows = [(items[0], "; ".join(reasons)), *((item, "not begun") for item in items[1:])]
     return Section("not finished", tuple(rows), {"unfinished": list(items)})
 

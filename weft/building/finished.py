@@ -14,7 +14,7 @@ from compiler.program.program import Program
 from compiler.program.train import Train
 from compiler.program.variant import Variant
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.contracts import VariantNotBuilt
+from compiler.report.messages.contracts import variant_not_built
 from compiler.vocabulary.signature import write_call
 from weft.building.stage import BuildContext, Echo, fingerprint
 from weft.building.variants import VariantBuild, name_stage
@@ -44,10 +44,10 @@ def recall_variant(
     build = VariantBuild(program, variant, context)
     trained = folder / str(variant.train) / BEST
     if variant.train is not None and not trained.is_file():
-        raise CompileError([VariantNotBuilt(variant.span, variant.name, str(folder))])
+        raise CompileError([variant_not_built(variant.span, variant.name, str(folder))])
     net = build.recall()
     if net is None:
-        raise CompileError([VariantNotBuilt(variant.span, variant.name, str(folder))])
+        raise CompileError([variant_not_built(variant.span, variant.name, str(folder))])
     return net, build
 
 

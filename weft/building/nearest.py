@@ -21,8 +21,8 @@ from compiler.compression.wording import (
 )
 from compiler.ir.weighted_net import WeightedNet
 from compiler.program.requirement import Figure, Quantity
-from compiler.report.diagnostics import CompileError
-from compiler.report.messages.contracts import ContractFailed
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.contracts import contract_failed
 from compiler.vocabulary.signature import Direction
 from weft.building.figures import COUNTED, count_figure
 
@@ -44,7 +44,7 @@ ON_VALIDATION = "tried without training, on validation rows"
 
 def explain_failure(
     build: VariantBuild, net: WeightedNet, outcome: Outcome, judgement: Judgement
-) -> ContractFailed:
+) -> Message:
     """The message about a requirement that does not hold."""
     requirement = judgement.requirement
     measured = f"{describe_bound(requirement.left)} is {_show(judgement, judgement.left)}"
@@ -57,7 +57,7 @@ def explain_failure(
     if len(failing) > 1:
         worst = max(failing, key=_miss)
         binding = f"the binding constraint is `{describe_requirement(worst.requirement)}`"
-    return ContractFailed(
+    return contract_failed(
         requirement.span,
         outcome.variant.name,
         measured,

@@ -53,8 +53,8 @@ def write_page(report: Report) -> str:
         f"<title>{escape_html(report.spec)}</title><style>{STYLE}</style></head><body>",
         f"<h1>{escape_html(report.spec)}</h1>",
         *(
-            f'<p class="fail"><strong>{escape_html(w.title())}</strong>: '
-            f"{escape_html(w.label())}</p>"
+            f'<p class="fail"><strong>{escape_html(w.text.title)}</strong>: '
+            f"{escape_html(w.text.label)}</p>"
             for w in report.warnings
         ),
         f'<p class="lead">{escape_html(_summarize(report.outcomes))}</p>',

@@ -13,7 +13,7 @@ from compiler.program.program import Program
 from compiler.program.train import Train
 from compiler.program.variant import Variant
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.files import NothingToDo
+from compiler.report.messages.files import nothing_to_do
 from weft.building.ordering import order_trains
 
 
@@ -35,7 +35,7 @@ def plan_build(program: Program) -> Plan:
         CompileError: the file has nothing to build.
     """
     if not program.deploys and not program.trains and not program.variants:
-        raise CompileError([NothingToDo(None, "build", "`deploy`, `variant` or `train`")])
+        raise CompileError([nothing_to_do(None, "build", "`deploy`, `variant` or `train`")])
     variants = tuple(order_variants(program))
     needed = {deploy.train for deploy in program.deploys}
     needed |= {variant.train for variant in variants}

@@ -36,7 +36,7 @@ class Report:
         """The report as a Markdown page."""
         lines = [f"# {escape_markdown(self.spec)}", ""]
         for warning in self.warnings:
-            title, label = map(escape_markdown, (warning.title(), warning.label()))
+            title, label = map(escape_markdown, (warning.text.title, warning.text.label))
             lines += [f"> **{title}**: {label}", ""]
         for section in self.sections:
             lines += [f"## {escape_markdown(section.title)}", "", "| | |", "|---|---|"]
@@ -54,7 +54,7 @@ class Report:
         """The report as JSON: facts by section."""
         data = {
             "spec": self.spec,
-            "warnings": [warning.title() for warning in self.warnings],
+            "warnings": [warning.text.title for warning in self.warnings],
             "sections": [_encode(s) for s in self.sections],
         }
         return json.dumps(without_nan(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -19,7 +19,7 @@ from compiler.program.requirement import Figure
 from compiler.program.train import Train
 from compiler.program.variant import Target, Variant
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.deployments import FigureOfDroppedOutput
+from compiler.report.messages.deployments import figure_of_dropped_output
 from weft.building.artifacts import compile_artifact, verify_artifact
 from weft.building.figures import (
     Candidate,
@@ -285,7 +285,7 @@ class VariantStages:
         owner = figure.owner or variant.name
         found = figures[owner].find(figure)
         if found is None:  # `outputs` of its deployment left out what the metric reads
-            raise CompileError([FigureOfDroppedOutput(figure.span, figure.name, owner)])
+            raise CompileError([figure_of_dropped_output(figure.span, figure.name, owner)])
         return found
 
 

@@ -11,7 +11,7 @@ import typer
 from compiler.data.base import OpenedSource
 from compiler.driver import STAGES, Print, check
 from compiler.report.diagnostics import CompileError, Fault, Sink, did_you_mean
-from compiler.report.messages.files import UnknownItem
+from compiler.report.messages.files import unknown_item
 from compiler.report.render import render_json
 from compiler.rows.loading import SourcePlace
 from compiler.rows.validation import validate_data
@@ -67,7 +67,7 @@ def add_to(app: typer.Typer) -> None:
         for stage in print_after or ():
             if stage not in STAGES:
                 suggestion = did_you_mean(stage, STAGES)
-                raise CompileError([UnknownItem(None, "stage", stage, STAGES, suggestion)])
+                raise CompileError([unknown_item(None, "stage", stage, STAGES, suggestion)])
         shown = dict.fromkeys(print_after or (), _print_stage)
         results = [_check(path, assignments, form, data, shown) for path in files]
         if not all(results):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from compiler.report.diagnostics import CompileError, did_you_mean
-from compiler.report.messages.files import UnknownItem
-from compiler.report.messages.verification import NotVerified
+from compiler.report.messages.files import unknown_item
+from compiler.report.messages.verification import not_verified
 from weft.cli.reporting import (
     Assignments,
     BuildFolder,
@@ -152,7 +152,7 @@ def _compile_target(
     say(f"wrote {report.files[0]} ({compiling.describe(report)})")
     print_explanations(report.explanations, written.explain)
     if target.deploy is not None and not target.deploy.verify:
-        print_messages([NotVerified(target.deploy.span, str(report.files[0]))])
+        print_messages([not_verified(target.deploy.span, str(report.files[0]))])
     elif place is not None:
         say_lines(compiling.verify_written(artifact, module, place))
 
@@ -187,4 +187,4 @@ def _check_pass(name: str) -> None:
 
     known = tuple(dict.fromkeys(made.name for made in ONNX_PASSES))
     if name not in known:
-        raise CompileError([UnknownItem(None, "pass", name, known, did_you_mean(name, known))])
+        raise CompileError([unknown_item(None, "pass", name, known, did_you_mean(name, known))])

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
-from compiler.report.messages.files import Crashed
+from compiler.report.diagnostics import Message
+from compiler.report.messages.files import crashed
 from compiler.system.files import write_text
 
 VARIABLE = "WEFT_TRACEBACK"
@@ -21,7 +22,7 @@ MODULES = ("weft", "numpy", "torch", "onnx", "onnxruntime", "safetensors")
 """The modules whose versions a report names, by the packages that brought them."""
 
 
-def describe_crash(error: Exception) -> Crashed:
+def describe_crash(error: Exception) -> Message:
     """The message about an exception that nothing caught; a report of it is written."""
     trace = traceback.TracebackException.from_exception(error, limit=-200)
     # The text of an exception may quote the user's data: the report has its type and the lines of
@@ -31,7 +32,7 @@ def describe_crash(error: Exception) -> Crashed:
         traceback.print_exception(error)
     last = trace.stack[-1] if trace.stack else None
     place = f"{Path(last.filename).name}:{last.lineno}" if last is not None else "an unknown place"
-    return Crashed(None, name, place, _write_report(name, trace), VARIABLE)
+    return crashed(None, name, place, _write_report(name, trace), VARIABLE)
 
 
 def _write_report(name: str, trace: traceback.TracebackException) -> str | None:

@@ -10,7 +10,7 @@ import typer
 from compiler.explain import explain
 from compiler.report.diagnostics import MESSAGES, CompileError, did_you_mean
 from compiler.report.messages import load_messages
-from compiler.report.messages.files import UnknownCode
+from compiler.report.messages.files import unknown_code
 from weft.cli.reporting import print_page, say, use_color
 
 
@@ -39,5 +39,5 @@ def add_to(app: typer.Typer) -> None:
         page = explain(code.upper(), color=use_color(sys.stdout.isatty()))
         if page is None:
             suggestion = did_you_mean(code.upper(), sorted(MESSAGES))
-            raise CompileError([UnknownCode(None, code, suggestion)])
+            raise CompileError([unknown_code(None, code, suggestion)])
         print_page(page)

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from compiler.report.diagnostics import CompileError, did_you_mean
-from compiler.report.messages.files import BadFile, FileUnreadable, OutOfMemory
+from compiler.report.messages.files import bad_file, file_unreadable, out_of_memory
 from weft.cli.interrupt import STATUS, say_interrupted
 from weft.cli.reporting import print_messages, say
 
@@ -124,7 +124,7 @@ def run_command() -> None:
     for word in sys.argv[1:]:
         # Python holds other bytes as surrogates, which protobuf and ONNX Runtime do not take.
         if any("\ud800" <= char <= "\udfff" for char in word):
-            print_messages([FileUnreadable(None, word, "its name is not text in UTF-8")])
+            print_messages([file_unreadable(None, word, "its name is not text in UTF-8")])
             sys.exit(1)
     try:
         app()
@@ -147,10 +147,10 @@ def run_command() -> None:
         if error.filename is None and error.errno not in _OF_THE_SYSTEM:
             _report_crash(error)
         reason = error.strerror or str(error)
-        print_messages([BadFile(None, str(error.filename or "the output"), reason)])
+        print_messages([bad_file(None, str(error.filename or "the output"), reason)])
         sys.exit(1)
     except MemoryError:
-        print_messages([OutOfMemory(None)])
+        print_messages([out_of_memory(None)])
         sys.exit(1)
     except Exception as error:  # whatever it is, it ends in one line
         _report_crash(error)

@@ -10,7 +10,7 @@ import typer
 
 import specs
 from compiler.report.diagnostics import CompileError, did_you_mean
-from compiler.report.messages.files import BadFile, UnknownItem
+from compiler.report.messages.files import bad_file, unknown_item
 from compiler.system.files import write_text
 from compiler.text.tree.strings import write_spec_string
 from weft.cli.reporting import say
@@ -40,15 +40,15 @@ def add_to(app: typer.Typer) -> None:
         known = tuple(sorted(p.name.removesuffix(".weft") for p in folder.iterdir()))
         if template not in known:
             suggestion = did_you_mean(template, known)
-            raise CompileError([UnknownItem(None, "template", template, known, suggestion)])
+            raise CompileError([unknown_item(None, "template", template, known, suggestion)])
         path = Path(name if name.endswith(".weft") else f"{name}.weft")
         if path.exists():
-            raise CompileError([BadFile(None, str(path), "it exists already")])
+            raise CompileError([bad_file(None, str(path), "it exists already")])
         own = f"{template}.weft"  # a template that reads a file reads itself
         text = (folder / own).read_text(encoding="utf-8")
         text = text.replace(f'"{own}"', write_spec_string(path.name))
         try:
             write_text(path, text)
         except OSError as error:
-            raise CompileError([BadFile(None, str(path), error.strerror or str(error))]) from error
+            raise CompileError([bad_file(None, str(path), error.strerror or str(error))]) from error
         say(f"wrote {path}; next: weft build {path}")

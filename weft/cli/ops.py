@@ -13,7 +13,7 @@ from compiler.data.registry import load_sources
 from compiler.manual import TITLES, find_clauses, write_entry, write_signature
 from compiler.ops.registry import OPS, load_ops
 from compiler.report.diagnostics import CompileError, did_you_mean
-from compiler.report.messages.files import UnknownItem
+from compiler.report.messages.files import unknown_item
 from compiler.training.registry import load_training
 from weft.cli.reporting import say_lines
 
@@ -56,7 +56,7 @@ def add_to(app: typer.Typer) -> None:
         found = [e for e in entries if word in e.names[0] or word in e.page.lower()]
         if not found:
             suggestion = did_you_mean(query, tuple(entry.names[0] for entry in entries))
-            raise CompileError([UnknownItem(None, "vocabulary entry", query, (), suggestion)])
+            raise CompileError([unknown_item(None, "vocabulary entry", query, (), suggestion)])
         _print_lines(found)
 
 

@@ -14,7 +14,7 @@ import typer
 from compiler.driver import FindWords, check
 from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, Message, Severity, Sink
-from compiler.report.messages.files import BadAssignment
+from compiler.report.messages.files import bad_assignment
 from compiler.report.render import render, render_json
 from compiler.writing.python import show
 
@@ -120,7 +120,7 @@ def split_assignments(assignments: Iterable[str] | None) -> Mapping[str, str]:
     for text in assignments or ():
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            faults.append(BadAssignment(None, text))
+            faults.append(bad_assignment(None, text))
         pairs[name.strip()] = value.strip()
     if faults:
         raise CompileError(faults)

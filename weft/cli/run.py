@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from compiler.report.diagnostics import CompileError, did_you_mean
-from compiler.report.messages.files import BadInput, NotAnArray, UnknownItem
+from compiler.report.messages.files import bad_input, not_an_array, unknown_item
 from weft.cli.reporting import Device, DeviceOption, OutputFormat, say, say_lines
 from weft.deployed.given import need_input
 
@@ -58,7 +58,7 @@ def add_to(app: typer.Typer) -> None:
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise CompileError(
-                [BadInput(None, f"the model refuses the inputs: {reason}")]
+                [bad_input(None, f"the model refuses the inputs: {reason}")]
             ) from error
         if output is not None:
             from compiler.system.files import replacing
@@ -80,13 +80,13 @@ def _read_inputs(pairs: Iterable[str], session: Session) -> Mapping[str, NDArray
         if not equals:  # the only input needs no name
             name, file = (known[0], pair) if len(known) == 1 else ("", pair)
         if name not in known:
-            fault = UnknownItem(None, "input", name, known, did_you_mean(name, known))
+            fault = unknown_item(None, "input", name, known, did_you_mean(name, known))
             raise CompileError([fault])
         arrays[name] = _read_array(Path(file), name)
     missing = [name for name in known if name not in arrays]
     if missing:
         raise CompileError(
-            [BadInput(None, f"input `{missing[0]}` is missing: give {missing[0]}=FILE")]
+            [bad_input(None, f"input `{missing[0]}` is missing: give {missing[0]}=FILE")]
         )
     session.check_shapes(arrays)
     return session.cast_inputs(arrays)
@@ -112,7 +112,7 @@ def _read_array(path: Path, name: str) -> NDArray[Any]:
                 return np.asarray(archive[key])
         return read_image(path)
     except UNREADABLE as error:
-        raise CompileError([NotAnArray(None, str(path), str(error))]) from error
+        raise CompileError([not_an_array(None, str(path), str(error))]) from error
 
 
 def _print(results: Mapping[str, NDArray[Any]], labels: tuple[str, ...]) -> None:

@@ -18,7 +18,7 @@ from compiler.ir.weights import match_paths
 from compiler.program.program import Program
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, did_you_mean
-from compiler.report.messages.files import BadAssignment, UnknownItem
+from compiler.report.messages.files import bad_assignment, unknown_item
 from compiler.system.files import write_text
 from compiler.vocabulary.signature import write_call
 from compiler.writing.python import show
@@ -144,7 +144,7 @@ def _choose(program: Program, item: str | None) -> Mapping[str, Graph]:
         return {t.name: t.net.graph for t in program.trains[item].nets}
     known = (*graphs, *program.trains, *program.variants)
     raise CompileError(
-        [UnknownItem(None, "model, net, train or variant", item, known, did_you_mean(item, known))]
+        [unknown_item(None, "model, net, train or variant", item, known, did_you_mean(item, known))]
     )
 
 
@@ -159,11 +159,11 @@ def _read_sizes(texts: list[str] | None, known: set[str]) -> dict[str, int]:
         for pair in text.split(","):
             name, _, number = pair.partition("=")
             if not re.fullmatch(r" *[0-9]{1,10} *", number) or not 0 < int(number) <= LARGEST:
-                raise CompileError([BadAssignment(None, text, "--size")])
+                raise CompileError([bad_assignment(None, text, "--size")])
             if name.strip() not in known:
                 names = tuple(sorted(known))
                 near = did_you_mean(name.strip(), names)
-                raise CompileError([UnknownItem(None, "open size", name.strip(), names, near)])
+                raise CompileError([unknown_item(None, "open size", name.strip(), names, near)])
             sizes[name.strip()] = int(number)
     return sizes
 

@@ -10,7 +10,7 @@ import typer
 from compiler.program.program import Program
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, did_you_mean
-from compiler.report.messages.files import NothingToDo, UnknownItem
+from compiler.report.messages.files import nothing_to_do, unknown_item
 from weft.building.ordering import order_trains
 from weft.cli.reporting import (
     Assignments,
@@ -127,9 +127,9 @@ def choose_trains(program: Program, name: str | None) -> list[Train]:
     """
     known = tuple(program.trains)
     if not known:
-        raise CompileError([NothingToDo(None, "train", "`train`")])
+        raise CompileError([nothing_to_do(None, "train", "`train`")])
     if name is None:
         return list(order_trains(program, program.trains))
     if name not in program.trains:
-        raise CompileError([UnknownItem(None, "train", name, known, did_you_mean(name, known))])
+        raise CompileError([unknown_item(None, "train", name, known, did_you_mean(name, known))])
     return [program.trains[name]]

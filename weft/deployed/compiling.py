@@ -23,9 +23,8 @@ from compiler.program.program import Program
 from compiler.program.train import Train
 from compiler.program.variant import Variant
 from compiler.report.diagnostics import CompileError, Message, Sink, did_you_mean
-from compiler.report.messages.files import NothingToDo, UnknownItem
-from compiler.report.messages.verification import BackendFailed, BackendsDiffer
-from compiler.report.messages.weights import FreshWeights, NotOurFile, WeightsNeeded
+from compiler.report.messages.files import nothing_to_do, unknown_item
+from compiler.report.messages.weights import fresh_weights, not_our_file, weights_needed
 from compiler.rows.validation import validate_data
 from compiler.types.units import format_size
 from weft.deployed.exporting import (
@@ -35,7 +34,7 @@ from weft.deployed.exporting import (
     make_export_spec,
 )
 from weft.deployed.trained_data import BEST, read_fitted
-from weft.deployed.verifying import keep_if_verified, verify_file
+from weft.deployed.verifying import BackendsDiffer, keep_if_verified, verify_file
 from weft.results.generated import GeneratedFiles
 from weft.results.progress import follow_steps
 
@@ -98,12 +97,14 @@ def _choose(program: Program, item: str | None) -> Sequence[Target]:
         known = models | trained | nets | variants | deploys
         if item not in known:
             names = tuple(known)
-            fault = UnknownItem(None, "item", item, names, did_you_mean(item, names))
+            fault = unknown_item(None, "item", item, names, did_you_mean(item, names))
             raise CompileError([fault])
         return [known[item]]
     chosen = deploys or variants or nets or models
     if not chosen:
-        raise CompileError([NothingToDo(None, "compile", "`deploy`, `variant`, `net` or `model`")])
+        raise CompileError(
+            [nothing_to_do(None, "compile", "`deploy`, `variant`, `net` or `model`")]
+        )
     return list(chosen.values())
 
 
@@ -134,7 +135,7 @@ def gather_weights(
     weights = find_weights(target.net, root) | fitted
     if target.net.loads or not target.graph.parameters:
         return weights, ()
-    return weights, (FreshWeights(target.net.span, target.name),)
+    return weights, (fresh_weights(target.net.span, target.name),)
 
 
 def _fit(deploy: Deploy, program: Program, file: Path | None) -> dict[str, Array]:
@@ -145,13 +146,13 @@ def _fit(deploy: Deploy, program: Program, file: Path | None) -> dict[str, Array
     return fit_preprocessing(deploy, program.source.folder, known)
 
 
-def _need_weights(target: Target, program: Program) -> WeightsNeeded:
+def _need_weights(target: Target, program: Program) -> Message:
     """What is said where the weights of a train are missing."""
     deploy, path = target.deploy, program.source.path
     name = target.name if deploy is None or deploy.train is None else deploy.train
     span = program.trains[name].span if deploy is None else deploy.span
     file = Path("output") / Path(path).stem / name / BEST
-    return WeightsNeeded(span, target.name, path, str(file))
+    return weights_needed(span, target.name, path, str(file))
 
 
 def find_paths(target: Target, program: Program) -> Iterator[str]:
@@ -184,7 +185,7 @@ def write_module_weights(
         if read is not None and path.samefile(read):
             return None
         if read_note(path).get(MADE_BY) != COMPILE:
-            raise CompileError([NotOurFile(None, str(path))])
+            raise CompileError([not_our_file(None, str(path))])
     own = {parameter.path: weights[parameter.path] for parameter in target.graph.parameters}
     with files.replacing(path):
         write_weights(path, own, {MADE_BY: COMPILE})
@@ -240,17 +241,11 @@ def verify_written(artifact: OnnxArtifact, module: Sequence[Path], device: Devic
     with keep_if_verified(list_onnx(artifact.path)):
         try:
             return verify_target(artifact, device)
-        except CompileError as error:
-            if any(map(_blames_module, error.messages)):
+        except BackendsDiffer as error:
+            if TorchSubject.name in error.backends:
                 for file in module:
                     file.unlink()
             raise
-
-
-def _blames_module(message: Message) -> bool:
-    if not isinstance(message, BackendsDiffer | BackendFailed):
-        return False
-    return message.backend == TorchSubject.name
 
 
 def verify_target(artifact: OnnxArtifact, device: Device) -> str:

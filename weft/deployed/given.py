@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.files import FileMissing, FileUnreadable
+from compiler.report.messages.files import file_missing, file_unreadable
 from compiler.system.files import need_file
 
 
@@ -19,7 +19,7 @@ def need_input(path: Path, *, build: bool = False) -> None:
     try:
         need_file(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise CompileError([FileMissing(None, str(path), build=build)]) from error
+        raise CompileError([file_missing(None, str(path), build=build)]) from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise CompileError([FileUnreadable(None, str(path), reason)]) from error
+        raise CompileError([file_unreadable(None, str(path), reason)]) from error

@@ -14,7 +14,7 @@ from backends.onnx_runtime.session import Port, Session
 from compiler.ir.graph import Graph, Value
 from compiler.program.deploy import Deploy
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.files import FileUnreadable
+from compiler.report.messages.files import file_unreadable
 from compiler.report.messages.wording import list_words
 from compiler.types.tensor import TensorType
 from compiler.types.units import format_size
@@ -74,7 +74,7 @@ def read_labels(path: Path, session: Session) -> tuple[str, ...]:
     try:
         return session.labels
     except ValueError as error:
-        raise CompileError([FileUnreadable(None, str(path), str(error))]) from error
+        raise CompileError([file_unreadable(None, str(path), str(error))]) from error
 
 
 def inspect(path: Path, session: Session) -> OnnxFile:

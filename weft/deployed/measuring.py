@@ -26,8 +26,8 @@ from compiler.program.deploy import Deploy
 from compiler.program.program import Program
 from compiler.program.train import MetricUse, Train
 from compiler.report.diagnostics import CompileError, did_you_mean
-from compiler.report.messages.contracts import InputNeedsWeights, RowsRelated
-from compiler.report.messages.files import UnknownItem
+from compiler.report.messages.contracts import input_needs_weights, rows_related
+from compiler.report.messages.files import unknown_item
 from compiler.rows.loading import LoadedData, load_data
 from compiler.rows.loss_parts import measure_loss
 from compiler.types.dims import Dim
@@ -146,7 +146,7 @@ def score_rows(
     loaded = place.data
     if split not in loaded.rows:
         known = tuple(loaded.rows)
-        raise CompileError([UnknownItem(None, "split", split, known, did_you_mean(split, known))])
+        raise CompileError([unknown_item(None, "split", split, known, did_you_mean(split, known))])
     chosen = loaded.rows[split] if rows is None else rows
     graph = find_net(train, place.name).net.graph
     _refuse_related_rows(place, graph)
@@ -167,7 +167,7 @@ def _refuse_related_rows(place: NetOfTrain, graph: Graph) -> None:
     for output in graph.outputs:
         first, *others = output.value.type.shape or (Dim.of(1),)
         if any(first.symbols & dim.symbols for dim in others):
-            fault = RowsRelated(
+            fault = rows_related(
                 output.origin or graph.frame.origin,
                 place.name,
                 output.name,
@@ -214,7 +214,7 @@ def _compute_inputs(place: NetOfTrain, part: Graph, rows: Array) -> dict[str, Ar
     weights = dict(place.weights or {})
     missing = [p for p in part.parameters if p.path not in weights]
     if missing:
-        fault = InputNeedsWeights(place.train.span, part.outputs[0].name, missing[0].path)
+        fault = input_needs_weights(place.train.span, part.outputs[0].name, missing[0].path)
         raise CompileError([fault])
 
     def run(inputs: Mapping[str, Array]) -> Mapping[str, Array]:

@@ -19,8 +19,8 @@ from compiler.ir.weights import WeightsError, read_weights
 from compiler.loading import read_progress
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.training_runs import OtherWords
-from compiler.report.messages.weights import WeightsUnreadable
+from compiler.report.messages.training_runs import other_words
+from compiler.report.messages.weights import weights_unreadable
 from compiler.system.files import parse_json, read_json
 from compiler.text.tree.syntax import File
 from compiler.text.tree.syntax import Train as TrainItem
@@ -110,7 +110,7 @@ def read_fitted(train: Train, weights: Path) -> dict[str, Array] | None:
         return None
     here = describe_codes(train.data.schema)
     faults = [
-        OtherWords(train.span, train.name, column, tuple(words), tuple(here[column]))
+        other_words(train.span, train.name, column, tuple(words), tuple(here[column]))
         for column, words in _read_listed(settings).items()
         if column in here and words != here[column]
     ]
@@ -122,10 +122,10 @@ def read_fitted(train: Train, weights: Path) -> dict[str, Array] | None:
     try:
         found = {name: np.asarray(array) for name, array in read_weights(path).items()}
     except WeightsError as error:
-        raise CompileError([WeightsUnreadable(train.span, str(error), trained=True)]) from error
+        raise CompileError([weights_unreadable(train.span, str(error), trained=True)]) from error
     for name, parameter in train.data.columns.parameter.items():
         size, wanted = found.get(name), parameter.value.type
         if size is not None and size.shape != wanted.known_shape:
             reason = f"{path} holds `{name}` as {list(size.shape)}, and the data item has {wanted}"
-            raise CompileError([WeightsUnreadable(train.span, reason, trained=True)])
+            raise CompileError([weights_unreadable(train.span, reason, trained=True)])
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,18 @@ from backends.pytorch.run.load import assign_weights, load_module
 from backends.verification.cases import need_memory
 from backends.verification.verify import Progress, verify
 from compiler.ir.graph import Graph
-from compiler.report.diagnostics import CompileError, Sink
+from compiler.report.diagnostics import CompileError, Message, Sink
 
 Array = NDArray[Any]
+
+
+class BackendsDiffer(CompileError):
+    """Raised where a file was not verified; `backends` are those that failed or computed something
+    else, none where the file cannot be judged."""
+
+    def __init__(self, messages: Sequence[Message], backends: Collection[str]) -> None:
+        self.backends = backends
+        super().__init__(messages)
 
 
 def verify_file(
@@ -32,8 +41,8 @@ def verify_file(
     NumPy; what was compared, as data.
 
     Raises:
-        CompileError: a backend differs, and the message names the line of the spec where the
-            first value diverges; the network does not fit into memory, or ONNX Runtime refuses
+        BackendsDiffer: the message names the line of the spec where the first value diverges.
+        CompileError: the network does not fit into memory, or ONNX Runtime refuses
             the file.
     """
     need_memory(graph, {})
@@ -51,7 +60,7 @@ def verify_file(
         samples=samples,
     )
     if not report.passed:
-        raise CompileError(sink.messages)
+        raise BackendsDiffer(sink.messages, report.failed)
     worst = report.worst
     return {
         "cases": len({r.case for r in report.results}),

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.item_names import LinkInFolder
+from compiler.report.messages.item_names import link_in_folder
 
 ENDINGS = ("", ".py", ".onnx", ".onnx.data", ".safetensors")
 """What is added to the name of an item in the names of what is made of it."""
@@ -39,7 +39,7 @@ def refuse_link_to(root: Path, path: Path) -> None:
     for part in path.relative_to(root).parts:
         place = place / part
         if place.is_symlink():
-            raise CompileError([LinkInFolder(None, str(place), str(place.readlink()))])
+            raise CompileError([link_in_folder(None, str(place), str(place.readlink()))])
 
 
 def name_outputs(items: Iterable[str]) -> list[str]:

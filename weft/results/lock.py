@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.item_names import FolderInUse
+from compiler.report.messages.item_names import folder_in_use
 from weft.results.generated import OWN
 from weft.results.links import refuse_links
 
@@ -55,7 +55,7 @@ def _open_locked(path: Path) -> IO[str]:
             with file:
                 file.seek(0)
                 holder, _, since = file.read().partition(" ")
-            raise CompileError([FolderInUse(None, str(path.parent), holder, since)])
+            raise CompileError([folder_in_use(None, str(path.parent), holder, since)])
         # Whoever held it before may have removed the file between our two steps.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):

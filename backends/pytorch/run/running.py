@@ -17,20 +17,20 @@ from compiler.ir.weights import WeightsError, read_weights
 from compiler.loading import read_progress
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Message
-from compiler.report.messages.files import FileUnreadable
+from compiler.report.messages.files import file_unreadable
 from compiler.report.messages.training_runs import (
-    LossNotFinite,
-    NoBestEpoch,
-    NothingToResume,
-    OtherSettings,
-    TrainingDeviceMissing,
-    TrainingFailed,
-    TrainingFileMissing,
-    TrainingKilled,
-    TrainingOutOfMemory,
-    TrainingWouldBeLost,
+    loss_not_finite,
+    no_best_epoch,
+    nothing_to_resume,
+    other_settings,
+    training_device_missing,
+    training_failed,
+    training_file_missing,
+    training_killed,
+    training_out_of_memory,
+    training_would_be_lost,
 )
-from compiler.report.messages.weights import WeightsUnreadable
+from compiler.report.messages.weights import weights_unreadable
 from compiler.report.source import Span
 from compiler.system.files import parse_json, read_json
 
@@ -121,7 +121,7 @@ def refuse_loss(train: Train, out: Path, *, resume: bool = False, overwrite: boo
     if overwrite or not found:
         return
     if not resume:
-        raise CompileError([TrainingWouldBeLost(train.span, str(out))])
+        raise CompileError([training_would_be_lost(train.span, str(out))])
     _refuse_damaged(out, train.span)
     wanted = read_settings(Facts(train))
     for name in found:
@@ -129,7 +129,7 @@ def refuse_loss(train: Train, out: Path, *, resume: bool = False, overwrite: boo
             continue
         others = tuple(_compare(_find_settings(out / name), wanted).values())
         if others:
-            raise CompileError([OtherSettings(train.span, str(out / name), others)])
+            raise CompileError([other_settings(train.span, str(out / name), others)])
 
 
 def find_other_settings(train: Train, weights: Path) -> dict[str, str]:
@@ -150,7 +150,7 @@ def _refuse_damaged(out: Path, span: Span | None) -> None:
             try:
                 read_weights(path)
             except WeightsError as error:
-                fault = WeightsUnreadable(span, str(error), trained=True)
+                fault = weights_unreadable(span, str(error), trained=True)
                 raise CompileError([fault]) from error
 
 
@@ -234,7 +234,7 @@ def read_results(out: Path) -> Results:
     if not isinstance(found, dict) or not all(
         type(found.get(name)) is int for name in ("epochs", "best_epoch")
     ):
-        raise CompileError([FileUnreadable(None, str(path), "no training has written it so")])
+        raise CompileError([file_unreadable(None, str(path), "no training has written it so")])
     figures = {name: value for name, value in found.items() if isinstance(value, dict)}
     seconds = sum(record["seconds"] for record in read_metrics(out / "metrics.jsonl"))
     weights = out / "best.safetensors"
@@ -244,23 +244,23 @@ def read_results(out: Path) -> Results:
 def _explain(status: int, said: str, log: Path, span: Span | None) -> Message:
     """The message for what the script said before it ended with an error."""
     if status < 0:
-        return TrainingKilled(span, signal.Signals(-status).name)
+        return training_killed(span, signal.Signals(-status).name)
     lines = [line for line in said.splitlines() if line.strip()]
     reason = lines[-1].strip() if lines else f"exit status {status}"
     if found := re.fullmatch(r"there is no file (.+?)(; --data .*)?", reason):
-        return TrainingFileMissing(span, found[1])
+        return training_file_missing(span, found[1])
     if found := re.fullmatch(r"(.+) holds a training: .*", reason):
-        return TrainingWouldBeLost(span, found[1])
+        return training_would_be_lost(span, found[1])
     if found := re.fullmatch(r"(.+) lacks what --resume needs: .*", reason):
-        return NothingToResume(span, found[1])
+        return nothing_to_resume(span, found[1])
     if found := re.fullmatch(r"(.+) was trained with other settings: (.+)", reason):
-        return OtherSettings(span, found[1], tuple(found[2].split("; ")))
+        return other_settings(span, found[1], tuple(found[2].split("; ")))
     if found := re.fullmatch(r"(.+) was not a number in any epoch", reason):
-        return NoBestEpoch(span, found[1])
+        return no_best_epoch(span, found[1])
     if found := re.fullmatch(r"the loss is (\S+) at epoch (\d+), step (\d+)", reason):
-        return LossNotFinite(span, found[1], int(found[2]), int(found[3]))
+        return loss_not_finite(span, found[1], int(found[2]), int(found[3]))
     if found := re.fullmatch(r"the GPU is out of memory; a BATCH below (\d+) .*", reason):
-        return TrainingOutOfMemory(span, found[1])
+        return training_out_of_memory(span, found[1])
     if reason == "there is no CUDA device":
-        return TrainingDeviceMissing(span)
-    return TrainingFailed(span, reason, str(log))
+        return training_device_missing(span)
+    return training_failed(span, reason, str(log))

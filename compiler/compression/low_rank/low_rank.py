@@ -34,10 +34,10 @@ from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Fault, Message
-from compiler.report.messages.effects import PassDoesNothing
-from compiler.report.messages.items import SettingsDisagree
-from compiler.report.messages.layers import OptionOutOfRange
-from compiler.report.messages.low_rank import BudgetOutOfReach, OneGoalOnly
+from compiler.report.messages.effects import pass_does_nothing
+from compiler.report.messages.items import settings_disagree
+from compiler.report.messages.layers import option_out_of_range
+from compiler.report.messages.low_rank import budget_out_of_reach, one_goal_only
 from compiler.report.source import Span
 
 ENERGY = 0.95
@@ -115,7 +115,7 @@ class LowRank(CompressionPass):
         open_ = [path for path, reason in reasons.items() if not reason]
         if not open_:
             listed = tuple(f"`{path}`: {reason}" for path, reason in reasons.items())
-            return PassDoesNothing(span, describe_pass(self), listed)
+            return pass_does_nothing(span, describe_pass(self), listed)
         if self.may_leave_whole:
             return None
         whole = {path: reason for path, reason in reasons.items() if reason}
@@ -131,7 +131,7 @@ class LowRank(CompressionPass):
         if any(forms):
             known = ", ".join(dict.fromkeys(f"`{way}`" for ways in forms for way in ways))
             reason = f"no convolution here has a `{self.method}` form, only {known}"
-        return SettingsDisagree(span, self.name, reason, "leave `method` out")
+        return settings_disagree(span, self.name, reason, "leave `method` out")
 
     def _find_obstacle(self, layer: Layer, rank: int | None) -> str:
         """Why factors of a rank do not pay, or there are none; empty where they may."""
@@ -148,7 +148,7 @@ class LowRank(CompressionPass):
     def check(self) -> None:
         goals = [n for n in ("rank", "energy", "budget") if getattr(self, n) is not None]
         if len(goals) > 1:
-            raise Fault(lambda where: OneGoalOnly(where.call, tuple(goals)))
+            raise Fault(lambda where: one_goal_only(where.call, tuple(goals)))
         if self.rank is not None and self.rank < 1:
             self._refuse("rank", self.rank, "at least 1")
         for option, share in (("energy", self.energy), ("budget", self.budget)):
@@ -161,7 +161,7 @@ class LowRank(CompressionPass):
         whole = option != "rank" and 1 < value <= 100 and float(value).is_integer()
         hint = f"write `{value:g}%`" if whole else None  # 95 was meant so, 120% was not
         raise Fault(
-            lambda where: OptionOutOfRange(
+            lambda where: option_out_of_range(
                 where.argument(option), self.name, option, value, needed, hint
             )
         )
@@ -228,7 +228,7 @@ class LowRank(CompressionPass):
             world.note(LayerNote(self.name, "", "ranks by multiply-adds", reason))
         if found is None:
             least = count_least(ladders, fixed)
-            raise CompileError([BudgetOutOfReach(world.span, self.budget, before, most, least)])
+            raise CompileError([budget_out_of_reach(world.span, self.budget, before, most, least)])
         return [_settle(layer, found.get(layer.path)) for layer in layers]
 
     def _make_ladders(

@@ -17,8 +17,8 @@ from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.normalization import BatchNorm
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.pruning import NoRowsToJudgeBy
-from compiler.report.messages.tuning import NothingToTrainOn
+from compiler.report.messages.pruning import no_rows_to_judge_by
+from compiler.report.messages.tuning import nothing_to_train_on
 from compiler.training.settings import refuse
 from compiler.vocabulary.signature import Described, Registry
 
@@ -169,7 +169,7 @@ class Taylor(Importance):
 
     def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
         if world.trainer is None:
-            raise CompileError([NothingToTrainOn(world.span, "prune(importance=taylor)")])
+            raise CompileError([nothing_to_train_on(world.span, "prune(importance=taylor)")])
         found = world.trainer.gradients(net, self.rows)
         return lambda path: _numbers(net, path) * found[path] if path in found else None
 
@@ -225,7 +225,7 @@ class Activation(Importance):
 
     def measure(self, net: WeightedNet, channels: Channels, world: World) -> Figures:
         if world.samples is None:
-            raise CompileError([NoRowsToJudgeBy(world.span, "importance=activation")])
+            raise CompileError([no_rows_to_judge_by(world.span, "importance=activation")])
         reads = [(a, b) for a, b in channels.readings if b is not None and b[1] in net.weights]
         squares = _mean_squares(net, {a for a, _ in reads if not a[0]}, world, self.rows)
         factors: dict[str, list[Array]] = {}

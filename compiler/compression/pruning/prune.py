@@ -49,8 +49,8 @@ from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Message
-from compiler.report.messages.effects import PassDoesNothing
-from compiler.report.messages.pruning import NoRowsToJudgeBy, NothingToCut
+from compiler.report.messages.effects import pass_does_nothing
+from compiler.report.messages.pruning import no_rows_to_judge_by, nothing_to_cut
 from compiler.report.messages.wording import count as count_of
 from compiler.report.source import Span
 from compiler.training.settings import (
@@ -179,7 +179,7 @@ class Prune(CompressionPass):
 
     def find_dataless(self, span: Span | None) -> Message | None:
         """Nothing to try groups of channels on."""
-        return NoRowsToJudgeBy(span, 'ranking="layer"') if self.ranking == "layer" else None
+        return no_rows_to_judge_by(span, 'ranking="layer"') if self.ranking == "layer" else None
 
     def find_fault(
         self, graph: Graph | None, bounded: Collection[str], span: Span | None
@@ -198,7 +198,7 @@ class Prune(CompressionPass):
         whole = self._explain_whole(graph, found)
         touched = [path for path in found if path not in whole]
         if not touched:
-            return NothingToCut(span, "weights", _list_reasons(whole))
+            return nothing_to_cut(span, "weights", _list_reasons(whole))
         named = {path: reason for path, reason in whole.items() if reason != KEPT_OUT}
         return find_idle_pattern(self.name, self.patterns, touched, named, span)
 
@@ -227,7 +227,7 @@ class Prune(CompressionPass):
         channels = find_channels(graph)
         groups = [group for group in channels.groups if all(map(self._allows, group.makers))]
         if not groups:
-            return NothingToCut(span, "channels", _list_reasons(channels.obstacles))
+            return nothing_to_cut(span, "channels", _list_reasons(channels.obstacles))
         makers = [path for group in groups for path in group.makers]
         tied = [path for group in channels.groups for path in group.makers if self._allows(path)]
         whole = {path: explain_group(path, channels, self._allows) for path in tied}
@@ -240,7 +240,7 @@ class Prune(CompressionPass):
             told = [g for g in groups if any(member.path in scored for member in g.members)]
             if not told:
                 unscored = {path: self._silence for group in groups for path in group.makers}
-                return NothingToCut(span, "channels", _list_reasons(unscored), unscored=True)
+                return nothing_to_cut(span, "channels", _list_reasons(unscored), unscored=True)
             groups = told
         gone = count_most_gone(groups, share, self._bound)
         if any(any(round_widths(groups, gone, multiple)) for multiple in self._multiples):
@@ -250,7 +250,7 @@ class Prune(CompressionPass):
             f"`{group.makers[0]}`: of its {count_of(group.size, 'channel')} none can go{multiple}"
             for group in groups
         )
-        return PassDoesNothing(span, describe_pass(self), tuple(reasons))
+        return pass_does_nothing(span, describe_pass(self), tuple(reasons))
 
     @property
     def _silence(self) -> str:
@@ -321,7 +321,9 @@ class Prune(CompressionPass):
         if not chosen:
             known = {**unscored, **find_quantized(net.graph), **channels.obstacles}
             reasons = _list_reasons(known)
-            raise CompileError([NothingToCut(world.span, "channels", reasons, bool(unscored))])
+            raise CompileError(
+                [nothing_to_cut(world.span, "channels", reasons, unscored=bool(unscored))]
+            )
         counts = self._count_gone(net, channels, chosen, share, world)
         groups = [channels.groups[i] for i in chosen]
 
@@ -358,7 +360,7 @@ class Prune(CompressionPass):
         if self.ranking == "global":
             return choose_global(list(scores.values()), share, self._limit)
         if world.judge is None:
-            raise CompileError([NoRowsToJudgeBy(world.span, 'ranking="layer"')])
+            raise CompileError([no_rows_to_judge_by(world.span, 'ranking="layer"')])
         judge, places = world.judge, list(scores)
 
         def lose(group: int, count: int) -> float:
@@ -387,7 +389,7 @@ class Prune(CompressionPass):
             reasons = quantized
         masks = {path: mask for path, mask in masks.items() if path not in reasons}
         if not masks:
-            raise CompileError([NothingToCut(world.span, "weights", _list_reasons(reasons))])
+            raise CompileError([nothing_to_cut(world.span, "weights", _list_reasons(reasons))])
         note_weights(figures, masks, reasons, world)
         return put_zeros(net, masks)
 

@@ -21,8 +21,8 @@ from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.linear import Dense
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.quantization import NothingToQuantize
-from compiler.report.messages.weight_formats import NoDenseLayer
+from compiler.report.messages.quantization import nothing_to_quantize
+from compiler.report.messages.weight_formats import no_dense_layer
 from compiler.types.dims import Dim
 
 STEP = "quantize(auto)"
@@ -94,7 +94,7 @@ class Auto(Scheme):
             try:
                 made = scheme.quantize(folded, quiet, only, (*excluded, *left))
             except CompileError as error:
-                if not all(isinstance(m, NothingToQuantize | NoDenseLayer) for m in error.messages):
+                if not all(m.kind in (nothing_to_quantize, no_dense_layer) for m in error.messages):
                     raise
                 return None  # no layer of its kind: it is no candidate
             return _Trial(label, made, journal, _measure(folded, made, batches))

@@ -18,7 +18,7 @@ from compiler.ir.weighted_net import WeightedNet
 from compiler.program.variant import Target
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
-from compiler.report.messages.effects import PassDoesNothing
+from compiler.report.messages.effects import pass_does_nothing
 from compiler.report.source import Span
 from compiler.vocabulary.signature import Described, Registry
 
@@ -159,7 +159,7 @@ class Quantize(CompressionPass):
         if not paths or any(is_selected(path, self.only, self.except_) for path in paths):
             return None
         reasons = tuple(f"`{path}`: {KEPT_OUT}" for path in sorted(paths))
-        return PassDoesNothing(span, describe_pass(self), reasons)
+        return pass_does_nothing(span, describe_pass(self), reasons)
 
     def _find_idle(self, graph: Graph, span: Span | None) -> Message | None:
         """Layers that stay as they are, where these are all, or all that a pattern names."""
@@ -168,7 +168,7 @@ class Quantize(CompressionPass):
         whole = {path: reason for path, reason in chosen.items() if reason}
         if chosen and len(whole) == len(chosen):
             reasons = tuple(f"`{path}`: {reason}" for path, reason in whole.items())
-            return PassDoesNothing(span, describe_pass(self), reasons)
+            return pass_does_nothing(span, describe_pass(self), reasons)
         touched = [path for path in chosen if path not in whole]
         return find_idle_pattern(self.name, self.patterns, touched, whole, span)
 

@@ -18,9 +18,9 @@ from compiler.ir.graph import Graph, Node
 from compiler.ir.input_ranges import OutsideDomain, Range, draw_input, find_ranges
 from compiler.ir.sizes import SizeSearch
 from compiler.ir.weighted_net import WeightedNet
-from compiler.report.diagnostics import CompileError
-from compiler.report.messages.quantization import NoCalibrationSizes, RangeNotFinite
-from compiler.report.messages.verification import NoAllowedInputs
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.quantization import no_calibration_sizes, range_not_finite
+from compiler.report.messages.verification import no_allowed_inputs
 
 Array = NDArray[Any]
 Batch = Mapping[str, Array]
@@ -41,7 +41,7 @@ def draw_batches(net: WeightedNet, world: World, rows: int) -> list[Batch]:
     given = {name: size for name, size in world.target.sizes if name in net.graph.symbols}
     sizes = SizeSearch(net.graph, given).choose_typical()
     if sizes is None:
-        raise CompileError([NoCalibrationSizes(world.span, net.graph.name, net.graph.symbols)])
+        raise CompileError([no_calibration_sizes(world.span, net.graph.name, net.graph.symbols)])
     batch = SizeSearch(net.graph, {}).batch
     if batch is None:
         return [_draw_inputs(net, sizes, world.seed + row) for row in range(rows)]
@@ -58,7 +58,7 @@ def _draw_inputs(net: WeightedNet, sizes: Mapping[str, int], seed: int) -> Batch
         ranges = find_ranges(net.graph, sizes, net.weights)
     except OutsideDomain as found:
         span, layer = found.node.origin.span, found.node.op.name
-        raise CompileError([NoAllowedInputs(span, net.graph.name, layer)]) from found
+        raise CompileError([no_allowed_inputs(span, net.graph.name, layer)]) from found
     made = {}
     for item in net.graph.inputs:
         bit = Range(0, 1) if item.value.type.dtype.is_integer else None
@@ -133,12 +133,12 @@ def observe(
     return {name: state.finish() for name, state in running.items()}
 
 
-def _refuse_range(graph: Graph, name: str) -> RangeNotFinite:
+def _refuse_range(graph: Graph, name: str) -> Message:
     """The message of a value that is not finite, at what makes it."""
     maker = graph.producers.get(name)
     if maker is not None:
-        return RangeNotFinite(maker.origin.span, layer_path(maker))
-    return RangeNotFinite({item.name: item.origin for item in graph.inputs}[name], name)
+        return range_not_finite(maker.origin.span, layer_path(maker))
+    return range_not_finite({item.name: item.origin for item in graph.inputs}[name], name)
 
 
 def measure_sqnr(

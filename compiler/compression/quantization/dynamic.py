@@ -39,8 +39,8 @@ from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.packed import DynamicDense
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Fault, Message
-from compiler.report.messages.layers import OptionOutOfRange
-from compiler.report.messages.weight_formats import NoDenseLayer
+from compiler.report.messages.layers import option_out_of_range
+from compiler.report.messages.weight_formats import no_dense_layer
 from compiler.report.source import Span
 from compiler.types.tensor import DType
 
@@ -93,7 +93,7 @@ class Dynamic(Scheme):
     ) -> Message | None:
         if has_dense(graph, only, excluded):
             return None
-        return NoDenseLayer(span, graph.name, self.name)
+        return no_dense_layer(span, graph.name, self.name)
 
     def explain_layers(self, graph: Graph) -> Mapping[str, str]:
         """What is no dense layer stays, or is stored."""
@@ -110,7 +110,7 @@ class Dynamic(Scheme):
         folded = pull_slices(fold_norms(net))
         layers = find_dense(folded, world, only, excluded, STEP, self.rest)
         if not layers:
-            raise CompileError([NoDenseLayer(world.span, net.graph.name, self.name)])
+            raise CompileError([no_dense_layer(world.span, net.graph.name, self.name)])
         if world.target.device == "cuda":
             reason = "ONNX Runtime fuses dynamic quantization on the CPU only: expect no speed"
             world.note(LayerNote(STEP, net.graph.name, "", reason, span=world.span))
@@ -159,4 +159,6 @@ def smooth_with_notes(net: WeightedNet, world: World, strength: float, step: str
 def refuse_setting(scheme: Scheme, option: str, value: object, needed: str) -> None:
     """Raises `Fault` for a number that an option of a scheme cannot have."""
     name = scheme.name
-    raise Fault(lambda where: OptionOutOfRange(where.argument(option), name, option, value, needed))
+    raise Fault(
+        lambda where: option_out_of_range(where.argument(option), name, option, value, needed)
+    )

@@ -31,7 +31,7 @@ from compiler.passes.half_precision import LARGEST, HalfRewriter
 from compiler.program.variant import Target
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Message
-from compiler.report.messages.weight_formats import NoHalfKernels
+from compiler.report.messages.weight_formats import no_half_kernels
 from compiler.report.source import Span
 from compiler.types.tensor import DType
 
@@ -68,7 +68,7 @@ class HalfScheme(Scheme):
     def find_target_fault(self, target: Target, span: Span | None) -> Message | None:
         """Products in bf16 on the CPU."""
         if self.compute == "always" and self.dtype is DType.BF16 and target.device != "cuda":
-            return NoHalfKernels(span, self.name)
+            return no_half_kernels(span, self.name)
         return None
 
     def explain_layers(self, graph: Graph) -> Mapping[str, str]:

@@ -39,7 +39,7 @@ from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.quantization import Form
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Message
-from compiler.report.messages.quantization import FloatLayersTooMany, NothingToQuantize
+from compiler.report.messages.quantization import float_layers_too_many, nothing_to_quantize
 from compiler.report.source import Span
 
 STEP = "quantize(int8)"
@@ -106,9 +106,9 @@ class Int8(Scheme):
         found, _ = find_layers(graph)
         chosen = [layer for layer in found if is_selected(layer.path, only, excluded)]
         if not chosen:
-            return NothingToQuantize(span, graph.name)
+            return nothing_to_quantize(span, graph.name)
         if (fixed := self._fix_placement(graph, chosen)) is not None and not fixed.layers:
-            return NothingToQuantize(span, graph.name, self.placement)
+            return nothing_to_quantize(span, graph.name, self.placement)
         return self._find_surplus(chosen, span)
 
     def explain_layers(self, graph: Graph) -> Mapping[str, str]:
@@ -126,7 +126,7 @@ class Int8(Scheme):
         """More layers that are to stay float than leave one in integers."""
         count = len({layer.weight for layer in layers})
         return (
-            FloatLayersTooMany(span, self.float_layers, count)
+            float_layers_too_many(span, self.float_layers, count)
             if self.float_layers >= count
             else None
         )
@@ -178,7 +178,7 @@ class Int8(Scheme):
                 reason = KEPT_OUT
                 world.note(LayerNote(STEP, layer.path, "", reason, span=layer.node.origin.span))
         if not layers:
-            raise CompileError([NothingToQuantize(world.span, net.graph.name)])
+            raise CompileError([nothing_to_quantize(world.span, net.graph.name)])
         return layers
 
     def _list_placements(
@@ -189,7 +189,7 @@ class Int8(Scheme):
         if fixed is not None:
             if not fixed.layers:
                 name = net.graph.name
-                raise CompileError([NothingToQuantize(world.span, name, self.placement)])
+                raise CompileError([nothing_to_quantize(world.span, name, self.placement)])
             return (fixed,)
         first = pick_by_rule(net.graph, layers)
         ordered = (first, *(c for c in CANDIDATES if c is not first))

@@ -37,7 +37,7 @@ from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.packed import PackedDense
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Message
-from compiler.report.messages.weight_formats import NoDenseLayer
+from compiler.report.messages.weight_formats import no_dense_layer
 from compiler.report.source import Span
 from compiler.types.tensor import DType
 
@@ -78,7 +78,7 @@ class Blocks:
         """A net without dense layers that are large enough."""
         if has_dense(graph, only, excluded, LEAST):
             return None
-        return NoDenseLayer(span, graph.name, f"weights{self.bits}", LEAST)
+        return no_dense_layer(span, graph.name, f"weights{self.bits}", LEAST)
 
     def pack(
         self, net: WeightedNet, world: World, only: Sequence[str] | None, excluded: Sequence[str]
@@ -89,7 +89,7 @@ class Blocks:
         layers = [one for one in found if folded.weights[one.weight].size >= LEAST]
         if not layers:
             scheme = f"weights{self.bits}"
-            raise CompileError([NoDenseLayer(world.span, net.graph.name, scheme, LEAST)])
+            raise CompileError([no_dense_layer(world.span, net.graph.name, scheme, LEAST)])
         for one in found:
             if one not in layers:
                 size = folded.weights[one.weight].size

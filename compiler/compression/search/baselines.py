@@ -173,7 +173,7 @@ def _keep(passes: Setting, trials: Trials) -> Tried | None:
     try:
         tried = trials.try_together(name, passes)
     except CompileError as error:
-        reason = "; ".join(message.title() for message in error.messages)
+        reason = "; ".join(message.text.title for message in error.messages)
         trials.note("", "", f"{name}: {reason}")
         return None
     return None if trials.find_missed(tried.figures) else tried

@@ -7,8 +7,8 @@ from math import inf, isnan
 
 from compiler.compression.search.trials import Trials, Tried
 from compiler.compression.world import Goal
-from compiler.report.diagnostics import CompileError
-from compiler.report.messages.search import SearchGoalMissed
+from compiler.report.diagnostics import CompileError, Message
+from compiler.report.messages.search import search_goal_missed
 
 MOST_CHOICES = 2
 """Choices of the knapsack that are tuned beside the baselines: those with the least loss."""
@@ -39,7 +39,7 @@ def decide(choices: Sequence[Tried], baselines: Sequence[Tried], trials: Trials)
     return finalists[losses.index(min(losses))]
 
 
-def explain_miss(trials: Trials) -> SearchGoalMissed:
+def explain_miss(trials: Trials) -> Message:
     """The message about the goal that the nearest net misses most."""
 
     def miss(figures: Mapping[str, float], goal: Goal) -> float:
@@ -51,7 +51,7 @@ def explain_miss(trials: Trials) -> SearchGoalMissed:
     measured = [trials.base, *(tried.figures for tried in trials.together)]
     nearest = min(measured, key=lambda figures: miss(figures, worst(figures)))
     goal = worst(nearest)
-    return SearchGoalMissed(
+    return search_goal_missed(
         goal.span or trials.world.span,
         goal.figure,
         goal.bound,

@@ -21,10 +21,10 @@ from compiler.ir.weighted_net import WeightedNet
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Fault, Message, Where
 from compiler.report.messages.search import (
-    NotToChoose,
-    SearchNeedsGoal,
-    SearchOfNothing,
-    TrialsTooFew,
+    not_to_choose,
+    search_needs_goal,
+    search_of_nothing,
+    trials_too_few,
 )
 from compiler.report.source import Span
 from compiler.training.settings import refuse
@@ -83,7 +83,7 @@ class Search(CompressionPass):
         if not 0 <= self.seed < 2**63:
             refuse(self.name, "seed", self.seed, "at least 0 and below 2 ** 63")
         if not self.passes:
-            raise Fault(lambda where: SearchOfNothing(where.argument("passes")))
+            raise Fault(lambda where: search_of_nothing(where.argument("passes")))
         for family in self.passes:
             options = family.options()
             bare = isinstance(family, type)
@@ -96,9 +96,9 @@ class Search(CompressionPass):
     ) -> Message | None:
         """A search needs a bound on latency, size, params or flops, and a trial for each layer."""
         if not set(FIGURES) & set(bounded):
-            return SearchNeedsGoal(span)
+            return search_needs_goal(span)
         least = len(find_sites(graph, self.passes) if graph is not None else ()) + self.reserved
-        return TrialsTooFew(span, self.trials, least) if self.trials < least else None
+        return trials_too_few(span, self.trials, least) if self.trials < least else None
 
     def run(self, net: WeightedNet, world: World) -> WeightedNet:
         """The net with the chosen settings.
@@ -142,7 +142,7 @@ class Search(CompressionPass):
 
 
 def _refuse(where: Where, name: str, needed: str) -> Message:
-    return NotToChoose(where.argument("passes"), name, needed)
+    return not_to_choose(where.argument("passes"), name, needed)
 
 
 def measure_sites(sites: Sequence[Site], trials: Trials) -> list[Choices]:

@@ -74,7 +74,7 @@ class Trials:
         try:
             figures = self.measure_alone(setting) if figures is None else figures
         except CompileError as error:
-            reason = "; ".join(message.title() for message in error.messages)
+            reason = "; ".join(message.text.title for message in error.messages)
             self.note(site.path, "", f"{describe_setting(setting)}: {reason}")
             return None
         if not figures:

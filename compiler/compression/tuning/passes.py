@@ -16,8 +16,8 @@ from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError, Message
-from compiler.report.messages.items import SettingsDisagree
-from compiler.report.messages.tuning import NoScalesToLearn, NoTeacher, NothingToTrainOn
+from compiler.report.messages.items import settings_disagree
+from compiler.report.messages.tuning import no_scales_to_learn, no_teacher, nothing_to_train_on
 from compiler.report.messages.wording import count as count_of
 from compiler.report.source import Span
 from compiler.training.settings import refuse, require_positive
@@ -73,7 +73,7 @@ class Finetune(CompressionPass):
         """Steps of rounding to learn."""
         if not self.learn_scales or any(step.may_round for step in before) or has_scales(graph):
             return None
-        return NoScalesToLearn(span)
+        return no_scales_to_learn(span)
 
     def run(self, net: WeightedNet, world: World) -> WeightedNet:
         tuning = Tuning(self.epochs, self.lr, masks=find_zero_masks(net), span=world.span)
@@ -81,7 +81,7 @@ class Finetune(CompressionPass):
             return _train(self.name, net, world, tuning)
         learning = let_scales_learn(net)
         if learning.graph is net.graph:
-            raise CompileError([NoScalesToLearn(world.span)])
+            raise CompileError([no_scales_to_learn(world.span)])
         trained = _train(self.name, learning, world, tuning)
         return stop_scales(trained, net.graph)
 
@@ -146,11 +146,11 @@ class Distill(CompressionPass):
         if self.temperature is None or divided:
             return None
         reason = "the objective has no cross-entropy, whose scores `temperature` would divide"
-        return SettingsDisagree(span, self.name, reason, "leave `temperature` out")
+        return settings_disagree(span, self.name, reason, "leave `temperature` out")
 
     def run(self, net: WeightedNet, world: World) -> WeightedNet:
         if world.original is None:
-            raise CompileError([NoTeacher(world.span)])
+            raise CompileError([no_teacher(world.span)])
         masks = find_zero_masks(net)
         divisor = TEMPERATURE if self.temperature is None else self.temperature
         teaching = world.original, self.alpha, divisor
@@ -172,7 +172,7 @@ def need_trainer(step: str, world: World) -> Trainer:
         CompileError: there is none, which a pass that trains cannot do without.
     """
     if world.trainer is None:
-        raise CompileError([NothingToTrainOn(world.span, step)])
+        raise CompileError([nothing_to_train_on(world.span, step)])
     return world.trainer
 
 

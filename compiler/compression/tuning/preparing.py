@@ -27,7 +27,7 @@ from compiler.ir.weights import match_paths
 from compiler.ops.quantization import FakeQuantize
 from compiler.program.train import ParameterGroup, Train, TrainedNet
 from compiler.report.diagnostics import CompileError
-from compiler.report.messages.tuning import NothingLeftToTrain
+from compiler.report.messages.tuning import nothing_left_to_train
 
 Array = NDArray[Any]
 SCALE_RATE = 0.01
@@ -98,7 +98,7 @@ def _drop_empty_groups(train: Train, tuning: Tuning) -> Train:
     groups = tuple(group for group in train.groups if train.find_held(group))
     if not groups:
         step = "finetune" if tuning.teacher is None else "distill"
-        raise CompileError([NothingLeftToTrain(tuning.span, step)])
+        raise CompileError([nothing_left_to_train(tuning.span, step)])
     return replace(train, groups=groups)
 
 

@@ -39,10 +39,10 @@ from compiler.elaborate.values.values import (
 )
 from compiler.ir.hint import Hint, hint_atoms
 from compiler.ir.operands import Weight
-from compiler.report.messages.deployments import SeveralNets
-from compiler.report.messages.names import TypeHasNoDims
-from compiler.report.messages.nets import BadLabel, ForeignTensor, NotALayer, TwoOfAName
-from compiler.report.messages.shapes import NotATensor, ShapeNotSettled, WeightNotTrainable
+from compiler.report.messages.deployments import several_nets
+from compiler.report.messages.names import type_has_no_dims
+from compiler.report.messages.nets import bad_label, foreign_tensor, not_a_layer, two_of_a_name
+from compiler.report.messages.shapes import not_a_tensor, shape_not_settled, weight_not_trainable
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause, Declare, Expr, Group, Name, Operand, Rest, Then
 from compiler.types.dims import Dim
@@ -81,12 +81,12 @@ def run_input(body: Body, clause: Clause) -> None:
             continue
         name = declare.name
         if name.text in ports.inputs:
-            body.report(TwoOfAName(name.span, "input", name.text, ports.inputs[name.text]))
+            body.report(two_of_a_name(name.span, "input", name.text, ports.inputs[name.text]))
             continue
         ports.inputs[name.text] = name.span
         pattern = read_type(body.report, declare.type)
         if isinstance(pattern, str):
-            body.report(TypeHasNoDims(declare.type.span, pattern, "is no type of tensors"))
+            body.report(type_has_no_dims(declare.type.span, pattern, "is no type of tensors"))
         value: Val = POISON
         if isinstance(pattern, TensorPattern):
             value = _take_input(body, declare, pattern, clause.doc)
@@ -122,7 +122,7 @@ def run_output(body: Body, clause: Clause) -> None:
         body.bind(name.text, value if tensor is None else tensor)
         first = next((o for o in ports.outputs if o.name == name.text), None)
         if first is not None:
-            body.report(TwoOfAName(name.span, "output", name.text, first.span))
+            body.report(two_of_a_name(name.span, "output", name.text, first.span))
         elif tensor is None:
             ports.refused.add(name.text)
         else:
@@ -152,7 +152,7 @@ def _need_tensor(body: Body, value: Val, expression: Expr, subject: str) -> Tens
                 hint = (
                     "what is known when compiling is no output; `full([…], value)` makes a tensor"
                 )
-            body.report(NotATensor(expression.span, subject, "a tensor", describe(value), hint))
+            body.report(not_a_tensor(expression.span, subject, "a tensor", describe(value), hint))
     return None
 
 
@@ -207,7 +207,7 @@ def _declare_weight(body: Body, clause: Clause, operand: Operand, *, trainable: 
         return
     body.bind(name.text, POISON)
     if not is_path(name.text):
-        body.report(BadLabel(name.span, name.text))
+        body.report(bad_label(name.span, name.text))
         return
     if expression is None:
         malformed(body, clause, declare.span, "it has no initial value")
@@ -217,7 +217,7 @@ def _declare_weight(body: Body, clause: Clause, operand: Operand, *, trainable: 
         return
     weight_type, hints = settled
     if trainable and not weight_type.dtype.is_float:
-        body.report(WeightNotTrainable(declare.type.span, str(weight_type.dtype)))
+        body.report(weight_not_trainable(declare.type.span, str(weight_type.dtype)))
         return
     start = read_initializer(body, expression, weight_type)
     if start is None:
@@ -225,7 +225,7 @@ def _declare_weight(body: Body, clause: Clause, operand: Operand, *, trainable: 
     initializer, numbers = start
     written = tuple((field, hint) for field, hint in numbers if any(hint_atoms(hint)))
     if body.home is None or body.frame is None:
-        body.report(ForeignTensor(name.span))
+        body.report(foreign_tensor(name.span))
         return
     path = join(body.prefix, name.text)
     body.paths.claim(path, name.span)
@@ -244,11 +244,11 @@ def _settle_type(
     if isinstance(pattern, Poison):
         return None
     if isinstance(pattern, str) or pattern.dims is None or pattern.dtype is None:
-        body.report(TypeHasNoDims(declare.type.span, declare.type.name.text, _NEEDS_DIMS))
+        body.report(type_has_no_dims(declare.type.span, declare.type.name.text, _NEEDS_DIMS))
         return None
     dims = [d for d in pattern.dims if not isinstance(d, Rest)]
     if len(dims) != len(pattern.dims):
-        body.report(ShapeNotSettled(declare.type.span, "a weight", "`...` leaves it open"))
+        body.report(shape_not_settled(declare.type.span, "a weight", "`...` leaves it open"))
         return None
     shape = evaluate_shape(body, dims)
     if shape is None:
@@ -258,7 +258,7 @@ def _settle_type(
             found = f"`{size}` is known only when the network runs"
             place = body.sizes.get(dim.text) if isinstance(dim, Name) else None
             body.report(
-                ShapeNotSettled(
+                shape_not_settled(
                     dim.span,
                     "a weight",
                     found,
@@ -315,7 +315,7 @@ def make_net(body: Body, name: Name, label: str, path: str, value: Val, span: Sp
     if path and not is_path(path):
         # an item whose name is none for a file either has been told of
         if body.home is not None or find_name_fault(name.text) is None:
-            body.report(BadLabel(name.span, path))
+            body.report(bad_label(name.span, path))
         return POISON
     if isinstance(value, ListValue):
         return ListValue(
@@ -326,12 +326,12 @@ def make_net(body: Body, name: Name, label: str, path: str, value: Val, span: Sp
         )
     if isinstance(value, Record) and all(isinstance(v, NetValue) for v in value.values):
         names = tuple(net for net, _ in value.items)
-        body.report(SeveralNets(span, span.text, names))
+        body.report(several_nets(span, span.text, names))
         return POISON
     if not is_layer(value):
         hint = "apply it with `->`; `net` declares a layer whose weights are shared"
         made = value.made if isinstance(value, Tensor) else None
-        body.report(NotALayer(span, describe(value), hint, made))
+        body.report(not_a_layer(span, describe(value), hint, made))
         return POISON
     layer, loads = split_loads(value)  # type: ignore[arg-type]
     if isinstance(layer, NetValue):

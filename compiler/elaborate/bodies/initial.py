@@ -8,8 +8,8 @@ from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, ListValue, Poison, Val
 from compiler.ir.hint import Hint
 from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.nets import NoInitializer
-from compiler.report.messages.shapes import ShapeNotSettled
+from compiler.report.messages.nets import no_initializer
+from compiler.report.messages.shapes import shape_not_settled
 from compiler.text.tree.syntax import Call, Expr, Group, Name
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.initializers import INITIALIZERS, Initializer
@@ -26,7 +26,7 @@ def read_initializer(body: Body, expression: Expr, type: TensorType) -> Hinted |
         if made is not None and type.rank < cls.least_axes:
             axes = "one axis" if type.rank == 1 else f"{type.rank} axes"
             found = f"`{cls.name}` counts inputs and outputs, and this has {axes}"
-            body.report(ShapeNotSettled(expression.span, "a weight drawn by its fan", found))
+            body.report(shape_not_settled(expression.span, "a weight drawn by its fan", found))
             return None
         return made
     if _is_unknown_word(body, expression):
@@ -69,7 +69,7 @@ def _is_unknown_word(body: Body, expression: Expr) -> bool:
 def _refuse(body: Body, expression: Expr, found: str, suggestion: str | None = None) -> None:
     hidden = ("module_", "values")
     names = tuple(n for n in INITIALIZERS.names() if not n.startswith(hidden))
-    body.report(NoInitializer(expression.span, found, names, suggestion))
+    body.report(no_initializer(expression.span, found, names, suggestion))
 
 
 def _numbers(value: Val) -> list[float] | None:

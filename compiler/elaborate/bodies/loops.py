@@ -11,8 +11,8 @@ from compiler.elaborate.scopes.lints import reads
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import POISON, Known, Poison
 from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.arguments import WrongArgument
-from compiler.report.messages.nets import TwoOfAName
+from compiler.report.messages.arguments import wrong_argument
+from compiler.report.messages.nets import two_of_a_name
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Binding, Clause, Declare, For, If, Scan, Statement, Unpack
 from compiler.vocabulary.clauses import BLOCK, SCAN, runs
@@ -106,7 +106,7 @@ def _run_emit(body: Body, clause: Clause) -> None:
             elif not isinstance(value, Poison):
                 found = describe(value)
                 span = operand.value.span
-                body.report(WrongArgument(span, "emit", "axis", "a whole number", found))
+                body.report(wrong_argument(span, "emit", "axis", "a whole number", found))
         else:
             value = body.evaluate(operand.value, Want((operand.name.text,)))
             if isinstance(value, Known) and did_you_mean(operand.name.text, ("axis",)):
@@ -116,7 +116,7 @@ def _run_emit(body: Body, clause: Clause) -> None:
     for name, value, span in items:
         if name.text in body.loop.emits:
             first = body.loop.emits[name.text][2]
-            body.report(TwoOfAName(name.span, "result", name.text, first))
+            body.report(two_of_a_name(name.span, "result", name.text, first))
         body.loop.emits[name.text] = (value, axis, span)
 
 

@@ -18,7 +18,7 @@ from compiler.ir.builder import Builder
 from compiler.ir.frame import Frame
 from compiler.ir.graph import Graph
 from compiler.program.net import AddAdapters, LoadWeights, Net
-from compiler.report.messages.nets import ModelHasNo
+from compiler.report.messages.nets import model_has_no
 from compiler.report.source import Span
 
 NetSteps = tuple[LoadWeights | AddAdapters, ...]
@@ -88,7 +88,7 @@ class ModelRun:
         ports, name = body.ports, self.item.name
         for word, found in (("input", ports.inputs), ("output", ports.outputs)):
             if not found:
-                body.report(ModelHasNo(name.span, name.text, word))
+                body.report(model_has_no(name.span, name.text, word))
                 return None
         for output in ports.outputs:
             tensor = output.tensor

@@ -13,7 +13,7 @@ from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.values.functions import CONSTANTS, FUNCTIONS
 from compiler.ops.registry import OPS
 from compiler.report.diagnostics import Message, did_you_mean
-from compiler.report.messages.names import UnknownName
+from compiler.report.messages.names import unknown_name
 from compiler.text.tree.syntax import (
     Binding,
     Call,
@@ -55,7 +55,7 @@ def find_unknown_names(scope: FileScope, item: Item) -> Iterator[Message]:
         kind = "layer" if id(name) in applied else "name"
         note = explain_unknown(word)
         suggestion = did_you_mean(word, known) if note is None else None
-        yield UnknownName(name.span, word, kind, suggestion, note)
+        yield unknown_name(name.span, word, kind, suggestion, note)
 
 
 def _is_built_in(word: str) -> bool:

@@ -34,16 +34,16 @@ from compiler.ops.scan import COUNTER
 from compiler.ops.scan import Scan as ScanOp
 from compiler.records import dataclass
 from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.arguments import UnknownArgument, WrongArgument
-from compiler.report.messages.nets import ForeignTensor
+from compiler.report.messages.arguments import unknown_argument, wrong_argument
+from compiler.report.messages.nets import foreign_tensor
 from compiler.report.messages.scans import (
-    CarriedNotATensor,
-    CarriedTypeChanges,
-    LengthsDiffer,
-    NothingFromScan,
-    ScanAxis,
-    ScanOver,
-    UntilNotBool,
+    carried_not_a_tensor,
+    carried_type_changes,
+    lengths_differ,
+    nothing_from_scan,
+    scan_axis,
+    scan_over,
+    until_not_bool,
 )
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Scan
@@ -54,7 +54,7 @@ from compiler.types.tensor import DType, TensorType
 def run_scan(body: Body, statement: Scan) -> None:
     """Elaborates a loop and binds what it carries and emits; where it is refused, to poison."""
     if body.home is None or body.frame is None:
-        body.report(ForeignTensor(statement.span))
+        body.report(foreign_tensor(statement.span))
         return
     names = list(dict.fromkeys(bound_names(statement.body)))
     if not _Scan(body, statement, names).run():
@@ -102,7 +102,7 @@ class _Scan:
         if ends is None or emits is None or until is False:
             return False
         if not ends and not emits:
-            self.body.report(NothingFromScan(self.head))
+            self.body.report(nothing_from_scan(self.head))
             return False
         self.add_node(inner, ends, emits, until if isinstance(until, Tensor) else None)
         return True
@@ -132,12 +132,12 @@ class _Scan:
                 case "axis" | "reverse", _:
                     expected = "a whole number" if name == "axis" else "true or false"
                     span, found = option.value.span, describe(value)
-                    self.body.report(WrongArgument(span, "scan", name, expected, found))
+                    self.body.report(wrong_argument(span, "scan", name, expected, found))
                     accepted = False
                 case _:
                     known = ("axis", "reverse")
                     near = did_you_mean(name, known)
-                    self.body.report(UnknownArgument(option.span, "scan", name, known, near))
+                    self.body.report(unknown_argument(option.span, "scan", name, known, near))
                     accepted = False
         return accepted
 
@@ -151,13 +151,13 @@ class _Scan:
                     return False
                 case Tensor():
                     if not -value.type.rank <= self.axis < value.type.rank:
-                        self.body.report(ScanAxis(span, self.axis, describe(value)))
+                        self.body.report(scan_axis(span, self.axis, describe(value)))
                         return False
                     self.over.append(_Over(item.name.text, span, value))
                 case Range():
                     self.over.append(_Over(item.name.text, span, None, value))
                 case _:
-                    self.body.report(ScanOver(span, describe(value)))
+                    self.body.report(scan_over(span, describe(value)))
                     return False
         return self.check_lengths()
 
@@ -168,7 +168,7 @@ class _Scan:
             same = equal(self.length(first), self.length(other))
             if same is False:
                 count, expected = str(self.length(other)), str(self.length(first))
-                self.body.report(LengthsDiffer(other.span, count, expected, first.span))
+                self.body.report(lengths_differ(other.span, count, expected, first.span))
                 return False
             if same is None:
                 left, right = self.length(first), self.length(other)
@@ -237,12 +237,12 @@ class _Scan:
                 accepted = False
             elif not isinstance(end, Tensor):
                 found, outside = describe(end), describe(start)
-                self.body.report(CarriedNotATensor(self.head, name, found, outside))
+                self.body.report(carried_not_a_tensor(self.head, name, found, outside))
                 accepted = False
             elif not _same_type(start.type, end.type):
                 before, after = str(start.type), str(end.type)
                 place = last_binding(self.statement.body, name) or end.made
-                self.body.report(CarriedTypeChanges(place, name, before, after, start.made))
+                self.body.report(carried_type_changes(place, name, before, after, start.made))
                 accepted = False
             else:
                 ends[name] = end
@@ -252,7 +252,7 @@ class _Scan:
                 if not isinstance(ending, Poison):
                     found, outside = describe(ending), describe(before_loop)
                     place = last_binding(self.statement.body, name) or self.head
-                    self.body.report(CarriedNotATensor(place, name, found, outside))
+                    self.body.report(carried_not_a_tensor(place, name, found, outside))
                 accepted = False
         return ends if accepted else None
 
@@ -265,11 +265,11 @@ class _Scan:
             if not isinstance(value, Tensor):
                 if not isinstance(value, Poison):
                     expected, found = "a tensor", describe(value)
-                    self.body.report(WrongArgument(span, "emit", name, expected, found))
+                    self.body.report(wrong_argument(span, "emit", name, expected, found))
                 return None
             rank = value.type.rank + 1
             if not -rank <= axis < rank:
-                self.body.report(ScanAxis(span, axis, f"{value.type}, stacked"))
+                self.body.report(scan_axis(span, axis, f"{value.type}, stacked"))
                 return None
             emits[name] = (value, axis)
         return emits
@@ -286,7 +286,7 @@ class _Scan:
         if isinstance(value, Tensor) and value.type == TensorType(DType.BOOL, ()):
             return value
         if not isinstance(value, Poison):
-            self.body.report(UntilNotBool(span, describe(value)))
+            self.body.report(until_not_bool(span, describe(value)))
         return False
 
     def add_node(

@@ -21,10 +21,10 @@ from compiler.ir.frame import Turn, TurnName
 from compiler.ir.hint import HintName, find_readable, outer_names
 from compiler.ops.registry import OPS
 from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.names import ClauseWordBound, NotAvailable, UnknownClause
-from compiler.report.messages.scans import InsideScan
-from compiler.report.messages.shapes import NotATensor
-from compiler.report.messages.values import SizeTooLarge
+from compiler.report.messages.names import clause_word_bound, not_available, unknown_clause
+from compiler.report.messages.scans import inside_scan
+from compiler.report.messages.shapes import not_a_tensor
+from compiler.report.messages.values import size_too_large
 from compiler.text.tree.syntax import (
     Binding,
     Choice,
@@ -68,7 +68,7 @@ def execute(body: Body, statements: Sequence[Statement]) -> None:
                 case Choice():
                     _run_choice(body, statement)
         except DimTooLarge as error:
-            body.report(SizeTooLarge(statement.span, str(error)))
+            body.report(size_too_large(statement.span, str(error)))
 
 
 # --- bindings ---------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def _refuse_clause_word(body: Body, name: Name, value: str) -> None:
     written = body.clauses.forms.get(name.text) or " ".join(f"{name.text} {value}".split())
     if len(written) > 60:
         written = f"{name.text} …"
-    body.report(ClauseWordBound(name.span, name.text, body.clauses.place, written))
+    body.report(clause_word_bound(name.span, name.text, body.clauses.place, written))
 
 
 def check_binding(body: Body, statement: Binding, value: Val) -> Val:
@@ -102,12 +102,12 @@ def check_binding(body: Body, statement: Binding, value: Val) -> Val:
     if not isinstance(kind, str):
         declare = Declare(statement.span, statement.name, statement.type, statement.value)
         if not isinstance(value, Tensor):
-            body.report(NotATensor(statement.value.span, subject, kind.text, describe(value)))
+            body.report(not_a_tensor(statement.value.span, subject, kind.text, describe(value)))
             return POISON
         return check_declared(body, declare, value, subject)
     converted = convert_known(value, kind)
     if converted is None:
-        body.report(NotATensor(statement.value.span, subject, kind, describe(value)))
+        body.report(not_a_tensor(statement.value.span, subject, kind, describe(value)))
         return POISON
     return converted
 
@@ -129,7 +129,7 @@ def _run_clause(body: Body, statement: Clause) -> None:
         return
     later = find_later(word.text)
     if later is not None:
-        body.report(NotAvailable(word.span, word.text, later))
+        body.report(not_available(word.span, word.text, later))
         return
     known = tuple(body.clauses.handlers)
     homes = tuple(home.place for home in find_homes(word.text))
@@ -137,7 +137,7 @@ def _run_clause(body: Body, statement: Clause) -> None:
     form = body.clauses.forms.get(suggestion) if suggestion is not None else None
     is_op = not homes and OPS.get(word.text) is not None
     place = body.clauses.place
-    body.report(UnknownClause(word.span, word.text, place, known, suggestion, form, is_op, homes))
+    body.report(unknown_clause(word.span, word.text, place, known, suggestion, form, is_op, homes))
     if suggestion is not None:
         body.bind(suggestion, POISON)  # that the clause is missing is said with this
     if word.text == "output" and place == "a block" and body.result is None:
@@ -151,7 +151,7 @@ def _run_clause(body: Body, statement: Clause) -> None:
 
 def _run_choice(body: Body, statement: Choice) -> None:
     span = statement.name.span
-    body.report(NotAvailable(span, statement.name.text, "be searched by a sweep"))
+    body.report(not_available(span, statement.name.text, "be searched by a sweep"))
 
 
 # --- control ----------------------------------------------------------------------------------
@@ -230,6 +230,6 @@ def _rename_bound(body: Body, name: str) -> TurnName | None:
 
 def _run_return(body: Body, statement: Return) -> None:
     if body.loop is not None:
-        body.report(InsideScan(statement.span, "return"))
+        body.report(inside_scan(statement.span, "return"))
         return
     body.result = take_return(body, statement)

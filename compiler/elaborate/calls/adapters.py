@@ -22,8 +22,12 @@ from compiler.ir.weights import match_paths
 from compiler.program.net import AddAdapters, LoadWeights, Net
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, Label, Message, did_you_mean
-from compiler.report.messages.low_rank import LayersNotAdapted, NothingToAdapt, PatternNotAdapted
-from compiler.report.messages.training import PatternMatchesNothing
+from compiler.report.messages.low_rank import (
+    layers_not_adapted,
+    nothing_to_adapt,
+    pattern_not_adapted,
+)
+from compiler.report.messages.training import pattern_matches_nothing
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Call
 from compiler.vocabulary.net_functions import NET_FUNCTIONS, Lora
@@ -67,7 +71,7 @@ def _adapt(graph: Graph, step: AddAdapters, report: Report) -> Graph | None:
     if made is graph:
         everything = find_adaptable(graph, Lora(), prefix)
         paths = dict.fromkeys(slot_of(node).removeprefix(prefix) for node in everything)
-        report(NothingToAdapt(step.span, tuple(paths)))
+        report(nothing_to_adapt(step.span, tuple(paths)))
         return None
     return made if _report_left_out(graph, step, report) else None
 
@@ -81,17 +85,17 @@ def _report_left_out(graph: Graph, step: AddAdapters, report: Report) -> bool:
     for pattern in unmet:
         named = _place(find_left_out(graph, replace(lora, only=(pattern,)), prefix))
         others = named or _place(find_left_out(graph, replace(lora, only=None), prefix))
-        report(PatternNotAdapted(step.span, pattern, bool(named), others))
+        report(pattern_not_adapted(step.span, pattern, bool(named), others))
     inside = [p.removeprefix(prefix) for p in graph.parameter if p.startswith(prefix)]
     for pattern in lora.train:
         if not match_paths(inside, (pattern,)):
             unmet.append(pattern)
             near = did_you_mean(pattern, inside)
-            report(PatternMatchesNothing(step.span, pattern, tuple(inside), near))
+            report(pattern_matches_nothing(step.span, pattern, tuple(inside), near))
     left = find_left_out(graph, lora, prefix)
     if left and not unmet:
         paths = tuple(layer_path(node).removeprefix(prefix) for node, _ in left)
-        report(LayersNotAdapted(step.span, tuple(dict.fromkeys(paths)), _place(left)))
+        report(layers_not_adapted(step.span, tuple(dict.fromkeys(paths)), _place(left)))
     return not unmet
 
 

@@ -10,11 +10,11 @@ from compiler.elaborate.values.values import Given, Poison, Record, Tensor, Val
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message, did_you_mean
 from compiler.report.messages.arguments import (
-    ArgumentTwice,
-    MissingArgument,
-    PositionAfterName,
-    TooManyArguments,
-    UnknownArgument,
+    argument_twice,
+    missing_argument,
+    position_after_name,
+    too_many_arguments,
+    unknown_argument,
 )
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Name
@@ -84,7 +84,7 @@ class Match:
         if self.faults or not self.missing:
             return self.faults
         names = tuple(f.name for f in self.missing)
-        return [MissingArgument(call, signature.callee, names, signature.definition)]
+        return [missing_argument(call, signature.callee, names, signature.definition)]
 
 
 def match_call(signature: Signature, actuals: Sequence[Actual], supplied: int) -> Match:
@@ -142,12 +142,12 @@ def _match(
             _take_named(signature, match, actual, by_name)
             continue
         if named:
-            match.faults.append(PositionAfterName(actual.span, signature.callee))
+            match.faults.append(position_after_name(actual.span))
             continue
         formal = next(places, None)
         if formal is None:
             match.faults.append(
-                TooManyArguments(
+                too_many_arguments(
                     actual.span, signature.callee, signature.names, signature.definition
                 )
             )
@@ -175,13 +175,13 @@ def _take_named(
     name, span = actual.name.text, actual.name.span
     before = match.given.get(name)
     if before is not None:
-        match.faults.append(ArgumentTwice(span, signature.callee, name, before.span))
+        match.faults.append(argument_twice(span, signature.callee, name, before.span))
     elif name in by_name or signature.admits(name, actual.value):
         match.given[name] = Given(actual.value, actual.span)
     else:
         known = signature.names
         match.faults.append(
-            UnknownArgument(
+            unknown_argument(
                 span,
                 signature.callee,
                 name,

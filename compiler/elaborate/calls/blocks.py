@@ -15,8 +15,8 @@ from compiler.elaborate.scopes.paths import Path, join
 from compiler.elaborate.scopes.ports import Ports
 from compiler.elaborate.values.parts import holds_tensor
 from compiler.elaborate.values.values import POISON, BlockLayer, Given, NetValue, Poison, Val
-from compiler.report.messages.nets import ModelHasNo, NothingReturned
-from compiler.report.messages.values import RecursionTooDeep
+from compiler.report.messages.nets import model_has_no, nothing_returned
+from compiler.report.messages.values import recursion_too_deep
 from compiler.text.tree.syntax import Model
 
 CALL_WORK = 60
@@ -38,7 +38,7 @@ def apply_block(
     session.spend(CALL_WORK, application.span)
     if session.depth >= MAX_DEPTH:
         name = layer.item.name
-        body.report(RecursionTooDeep(application.span, name.text, MAX_DEPTH, name.span))
+        body.report(recursion_too_deep(application.span, name.text, MAX_DEPTH, name.span))
         raise Abandoned
     session.depth += 1
     try:
@@ -133,9 +133,9 @@ class _Call:
         body, item = self.body, self.layer.item
         if body.ports is not None:
             if not body.ports.outputs and not body.ports.refused:
-                body.report(ModelHasNo(item.name.span, item.name.text, "output"))
+                body.report(model_has_no(item.name.span, item.name.text, "output"))
             return take_outputs(body.ports)
         if body.result is None:
-            body.report(NothingReturned(item.name.span, item.name.text))
+            body.report(nothing_returned(item.name.span, item.name.text))
             return POISON
         return body.result

@@ -17,8 +17,8 @@ from compiler.elaborate.values.values import POISON, Given, Poison, Val
 from compiler.ir.hint import Hint
 from compiler.ops.registry import OPS
 from compiler.report.diagnostics import Fault, did_you_mean
-from compiler.report.messages.arguments import WrongArgument
-from compiler.report.messages.training import UnknownWord
+from compiler.report.messages.arguments import wrong_argument
+from compiler.report.messages.training import unknown_word
 from compiler.text.tree.syntax import Argument, Call, Expr, Group, ListExpr, Name
 from compiler.vocabulary.signature import Described, Registry, find_registry
 
@@ -122,7 +122,7 @@ def _build_entry(body: Body, expression: Expr, annotation: Any) -> object:
     registry = _registry_of(annotation)
     assert registry is not None
     names = tuple(registry.names())
-    body.report(UnknownWord(expression.span, registry.kind, expression.span.text, names, None))
+    body.report(unknown_word(expression.span, registry.kind, expression.span.text, names, None))
     return None
 
 
@@ -145,7 +145,7 @@ def _refuse_unknown(body: Body, expression: Expr, registry: Registry[Any]) -> bo
                 return False
             names = tuple(registry.names())
             near = did_you_mean(text, names)
-            body.report(UnknownWord(name.span, registry.kind, text, names, near))
+            body.report(unknown_word(name.span, registry.kind, text, names, near))
             return True
     return False
 
@@ -176,7 +176,7 @@ def _make(
             refused = True
             suggestion, span = unfit.suggestion, unfit.place or item.span
             body.report(
-                WrongArgument(span, cls.name, option.name, unfit.expected, unfit.found, suggestion)
+                wrong_argument(span, cls.name, option.name, unfit.expected, unfit.found, suggestion)
             )
     if refused:
         return None

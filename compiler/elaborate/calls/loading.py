@@ -21,7 +21,7 @@ from compiler.elaborate.values.values import (
     Val,
 )
 from compiler.program.net import AddAdapters, LoadWeights
-from compiler.report.messages.arguments import WrongArgument
+from compiler.report.messages.arguments import wrong_argument
 from compiler.report.source import Span
 
 LOAD = "load"
@@ -86,7 +86,7 @@ def _renames(body: Body, item: Given | None) -> tuple[tuple[str, str], ...] | No
 
 def _refuse(body: Body, name: str, expected: str, item: Given) -> None:
     if not isinstance(item.value, Poison):
-        body.report(WrongArgument(item.span, LOAD, name, expected, describe(item.value)))
+        body.report(wrong_argument(item.span, LOAD, name, expected, describe(item.value)))
 
 
 def split_loads(layer: Layer) -> tuple[Layer, tuple[LoadWeights | AddAdapters, ...]]:

@@ -29,8 +29,8 @@ from compiler.elaborate.values.values import (
 )
 from compiler.ir.frame import Frame
 from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.names import UnknownAttribute
-from compiler.report.messages.nets import LabelNamesNothing, LayerIsNoNet, NetNotUsed
+from compiler.report.messages.names import unknown_attribute
+from compiler.report.messages.nets import label_names_nothing, layer_is_not_a_net, net_not_used
 from compiler.text.tree.syntax import Attribute
 
 NET_CLAUSES = ClauseTable("a net", {})
@@ -133,7 +133,7 @@ def _innermost(layer: Layer) -> Layer:
 def _refuse_label(body: Body, net: NetValue, application: Application) -> None:
     if application.label is not None:
         label = application.label
-        body.report(LabelNamesNothing(label.span, label.text, f"the net {net.name}"))
+        body.report(label_names_nothing(label.span, label.text, f"the net {net.name}"))
 
 
 def _find_slot(body: Body, net: NetValue) -> Slot:
@@ -202,7 +202,7 @@ def _report_missing(body: Body, net: NetValue, attribute: Attribute, layer: Laye
         parameters = read_signature(scope_of(layer), layer.item).parameters
         known = [p.name for p in parameters if not p.is_tensor] + known
     if not net.made and did_you_mean(name.text, known) is None:
-        body.report(NetNotUsed(name.span, net.name, name.text, net.span))
+        body.report(net_not_used(name.span, net.name, name.text, net.span))
         return
     if body.home is not None:
         builder, prefix = body.home.root.builder, f"{net.path}." if net.path else ""
@@ -212,11 +212,11 @@ def _report_missing(body: Body, net: NetValue, attribute: Attribute, layer: Laye
         if own:
             weight = builder.get_parameter(own[0])
             place = weight.origin if weight is not None else None
-            body.report(LayerIsNoNet(name.span, net.name, name.text, place))
+            body.report(layer_is_not_a_net(name.span, net.name, name.text, place))
             return
     shown = tuple(known[:8])
     body.report(
-        UnknownAttribute(
+        unknown_attribute(
             name.span, name.text, f"the net {net.name}", shown, did_you_mean(name.text, known)
         )
     )

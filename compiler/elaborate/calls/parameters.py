@@ -27,8 +27,8 @@ from compiler.elaborate.values.values import (
 from compiler.ir.hint import HintName, hint_names
 from compiler.ops.registry import OPS
 from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.arguments import WrongArgument
-from compiler.report.messages.shapes import NotATensor
+from compiler.report.messages.arguments import wrong_argument
+from compiler.report.messages.shapes import not_a_tensor
 from compiler.text.tree.syntax import Expr, Item, Name
 from compiler.types.tensor import DType, TensorType
 from compiler.types.units import NOT_PLAIN
@@ -105,7 +105,7 @@ class _Binder:
         else:
             subject = f"argument `{spec.name}` of `{self.item.name.text}`"
             declared = kind.text if isinstance(kind, TensorPattern) else "a tensor"
-            self.body.report(NotATensor(item.span, subject, declared, describe(value)))
+            self.body.report(not_a_tensor(item.span, subject, declared, describe(value)))
         return POISON
 
     def bind_values(self) -> None:
@@ -164,7 +164,7 @@ class _Binder:
             near = did_you_mean(value.value, OPS.names())
             suggestion = f"`{near}`, without quotes" if near is not None else None
         self.body.report(
-            WrongArgument(
+            wrong_argument(
                 item.span,
                 self.item.name.text,
                 spec.name,

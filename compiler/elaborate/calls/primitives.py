@@ -43,12 +43,12 @@ from compiler.ops.fitted import Fitted
 from compiler.ops.shaping import Expand
 from compiler.ops.sizes import Size
 from compiler.records import dataclass
-from compiler.report.diagnostics import Fault, did_you_mean
-from compiler.report.messages.arguments import UnknownArgument, WrongArgument
-from compiler.report.messages.columns import OnlyInData
-from compiler.report.messages.functions import NotALayerHere
-from compiler.report.messages.nets import ForeignTensor
-from compiler.report.messages.tensor_operands import NumberNotHeld, NumberOutside, ZeroDivisor
+from compiler.report.diagnostics import Fault, Message, did_you_mean
+from compiler.report.messages.arguments import unknown_argument, wrong_argument
+from compiler.report.messages.columns import only_in_data
+from compiler.report.messages.functions import not_a_layer_here
+from compiler.report.messages.nets import foreign_tensor
+from compiler.report.messages.tensor_operands import number_not_held, number_outside, zero_divisor
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType, shorten_integer
 
@@ -83,7 +83,7 @@ def apply_op(
                 return number
         body.session.spend(NODE_WORK, application.span)
         if body.home is None:
-            body.report(ForeignTensor(application.span))
+            body.report(foreign_tensor(application.span))
             return POISON
         op = _make_op(body, layer.op, given, application)
         operands = _make_constants(body, layer.op, operands, application)
@@ -141,7 +141,7 @@ def _collect_operands(
         if item is None or is_none(item.value):
             if not operand.optional:
                 span = item.span if item is not None else application.span
-                body.report(WrongArgument(span, op.name, operand.name, "a tensor", "none"))
+                body.report(wrong_argument(span, op.name, operand.name, "a tensor", "none"))
                 raise Refused
             operands.append(None)
         elif operand.variadic:
@@ -155,7 +155,7 @@ def _spread(body: Body, op: type[Op], name: str, item: Given) -> list[Given]:
     items = (item.value,) if isinstance(item.value, Tensor) else plain_items(item.value)
     if not items:
         found = describe(item.value) if items is None else "an empty list"
-        body.report(WrongArgument(item.span, op.name, name, "a list of tensors", found))
+        body.report(wrong_argument(item.span, op.name, name, "a list of tensors", found))
         raise Refused
     given = item.value
     return [
@@ -178,7 +178,7 @@ def _check_operand(body: Body, op: type[Op], name: str, item: Given) -> Given:
     if is_layer(value):
         body.report(layer_for_tensor(item))
         raise Refused
-    body.report(WrongArgument(item.span, op.name, name, "a tensor", describe(value)))
+    body.report(wrong_argument(item.span, op.name, name, "a tensor", describe(value)))
     raise Refused
 
 
@@ -187,7 +187,7 @@ def _is_scalar(value: Val) -> bool:
     return isinstance(value, Known) and (value.is_number or isinstance(value.value, bool))
 
 
-def layer_for_tensor(item: Given) -> NotALayerHere:
+def layer_for_tensor(item: Given) -> Message:
     """The message for a layer where a tensor is needed."""
     value, waits = item.value, ""
     signature = sign(value) if isinstance(value, OpLayer | BlockLayer) else None
@@ -195,7 +195,7 @@ def layer_for_tensor(item: Given) -> NotALayerHere:
         given = given_of(value)  # type: ignore[arg-type]
         open_tensors = (f for f in signature.formals if f.tensor and f.required)
         waits = " and ".join(f"`{f.name}`" for f in open_tensors if f.name not in given)
-    return NotALayerHere(item.span, describe(value), waits, None)
+    return not_a_layer_here(item.span, describe(value), waits, None)
 
 
 def _compute_number(op: type[Op], operands: Sequence[Given | None]) -> Known | None:
@@ -243,11 +243,11 @@ def _check_constants(body: Body, op: Op, operands: Sequence[Given | None]) -> No
         if known is None or item is None or table or domain.holds(known):
             continue
         if domain == Domain():
-            body.report(ZeroDivisor(item.span, op.name, str(types[0])))
+            body.report(zero_divisor(item.span, op.name, str(types[0])))
         else:
             outside = next(n for n in known.flat if not domain.holds(np.asarray(n))).item()
             expected = domain.describe()
-            body.report(NumberOutside(item.span, op.name, str(types[0]), outside, expected))
+            body.report(number_outside(item.span, op.name, str(types[0]), outside, expected))
         raise Refused
 
 
@@ -269,7 +269,7 @@ def make_constant(
     dtype = literal_dtype(1 if isinstance(value, Dim) else value, met)
     if not isinstance(value, Dim):
         if not dtype.holds(value):
-            body.report(NumberNotHeld(item.span, value, dtype.value, *dtype.range))
+            body.report(number_not_held(item.span, value, dtype.value, *dtype.range))
             return POISON
         value = shorten_integer(value)
     op = Size(value, dtype) if isinstance(value, Dim) else Constant(value, dtype)
@@ -298,7 +298,7 @@ def _make_op(body: Body, cls: type[Op], given: Mapping[str, Given], application:
             refused = True
             span = unfit.place or item.span
             body.report(
-                WrongArgument(
+                wrong_argument(
                     span, cls.name, option.name, unfit.expected, unfit.found, unfit.suggestion
                 )
             )
@@ -319,7 +319,7 @@ def _add_node(call: _Call, slot: Slot | None) -> Val:
     assert body.home is not None
     assert body.frame is not None
     if isinstance(op, Fitted) and not body.home.root.of_rows:
-        body.report(OnlyInData(application.span, op.name))
+        body.report(only_in_data(application.span, op.name))
         return POISON
     place = CallPlace(application.span, call.given, call.operands)
     inputs: list[Value | None] = [
@@ -370,7 +370,7 @@ def apply_built(
 ) -> Val:
     """The result of an op that the compiler itself made, on tensors."""
     if body.home is None or body.frame is None:
-        body.report(ForeignTensor(application.span))
+        body.report(foreign_tensor(application.span))
         return POISON
     values = [body.home.value_of(g.value) for g in operands if isinstance(g.value, Tensor)]
     picks = list_picks(body, operands)
@@ -402,7 +402,7 @@ def _check_extra(call: _Call, wanted: Sequence[Weight]) -> None:
     for name, item in call.given.items():
         if name not in names:
             call.body.report(
-                UnknownArgument(item.span, cls.name, name, tuple(names), did_you_mean(name, names))
+                unknown_argument(item.span, cls.name, name, tuple(names), did_you_mean(name, names))
             )
             raise Refused
 
@@ -414,7 +414,7 @@ def _get_weight(call: _Call, weight: Weight, slot: Slot | None, place: CallPlace
     if item is not None:
         if not isinstance(item.value, Tensor):
             name, found = call.op.name, describe(item.value)
-            body.report(WrongArgument(item.span, name, weight.name, "a tensor", found))
+            body.report(wrong_argument(item.span, name, weight.name, "a tensor", found))
             raise Refused
         return body.home.value_of(item.value)
     assert slot is not None

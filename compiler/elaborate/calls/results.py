@@ -19,8 +19,8 @@ from compiler.elaborate.values.values import (
     Val,
 )
 from compiler.ir.hint import Hint, hint_names, rename_hint
-from compiler.report.messages.names import MalformedClause
-from compiler.report.messages.nets import TwoOfAName
+from compiler.report.messages.names import malformed_clause
+from compiler.report.messages.nets import two_of_a_name
 from compiler.text.tree.syntax import Declare, Name, Operand, Return
 
 
@@ -40,7 +40,7 @@ def take_return(body: Body, statement: Return) -> Val:
         if name and name in items:
             first = next(o for o in operands if _result_name(o) == name)
             span = operand.name.span if operand.name is not None else operand.span
-            body.report(TwoOfAName(span, "result", name, first.span))
+            body.report(two_of_a_name(span, "result", name, first.span))
         items[name] = value
         results.append((name, value))
     if any(isinstance(value, Poison) for value in items.values()) and len(results) == 1:
@@ -51,7 +51,7 @@ def take_return(body: Body, statement: Return) -> Val:
 def _take_one(body: Body, operand: Operand, want: Want) -> Val:
     if isinstance(operand.value, Declare):
         expected = "a result has a name and a value"
-        body.report(MalformedClause(operand.span, "return", expected, "return name=value"))
+        body.report(malformed_clause(operand.span, "return", expected, "return name=value"))
         return POISON
     value = body.evaluate(operand.value, want)
     name = _result_name(operand)

@@ -26,7 +26,7 @@ from compiler.elaborate.values.values import (
 from compiler.ir.graph import Op
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
-from compiler.report.messages.names import DefinedTwice
+from compiler.report.messages.names import defined_twice
 from compiler.report.source import Span
 from compiler.text.tree.syntax import (
     Clause,
@@ -101,7 +101,7 @@ def read_signature(file: FileScope, item: Item) -> BlockSignature:
         name = parameter.name
         if name.text in seen:
             first = seen[name.text].name.span
-            report(DefinedTwice(name.span, name.text, "parameter", first))
+            report(defined_twice(name.span, name.text, "parameter", first))
             continue
         seen[name.text] = parameter
         kind = read_type(report, parameter.type) if parameter.type is not None else None

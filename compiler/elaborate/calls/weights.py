@@ -11,13 +11,13 @@ from compiler.ir.frame import Frame
 from compiler.ir.hint import Hint
 from compiler.ir.operands import Weight
 from compiler.records import dataclass
-from compiler.report.messages.columns import ColumnNamedAsWeight
+from compiler.report.messages.columns import column_named_as_weight
 from compiler.report.messages.nets import (
-    BadLabel,
-    PathTaken,
-    SharedWeightDiffers,
-    StagesMixed,
-    ValueNamedAsWeight,
+    bad_label,
+    path_taken,
+    shared_weight_differs,
+    stages_mixed,
+    value_named_as_weight,
 )
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause, Declare, Item
@@ -47,7 +47,7 @@ def claim_path(body: Body, label: Label | None, own: str, span: Span) -> Path | 
     be a path, which is reported."""
     if label is None:
         if not is_path(own):
-            body.report(BadLabel(span, own, "or give this call another path: `as NAME`"))
+            body.report(bad_label(span, own, "or give this call another path: `as NAME`"))
             return None
         return Path(body.paths.number(join(body.prefix, own), span))
     path = join(body.prefix, label.text)
@@ -56,7 +56,7 @@ def claim_path(body: Body, label: Label | None, own: str, span: Span) -> Path | 
         above = Path(body.prefix, body.prefix_hint)
         return Path(path, join_hints(above, Path(label.text, label.hint)))
     place = first if first is not label.span else None
-    body.report(PathTaken(label.span, _full(body, path), place))
+    body.report(path_taken(label.span, _full(body, path), place))
     return None
 
 
@@ -92,10 +92,10 @@ def make_weight(
     found = root.builder.get_parameter(path)
     column = root.builder.get_input(path) if found is None else None
     if column is not None:
-        body.report(ColumnNamedAsWeight(span, path, column.origin))
+        body.report(column_named_as_weight(span, path, column.origin))
         return None
     if found is None and root.builder.has_value(path):
-        body.report(ValueNamedAsWeight(span, path))
+        body.report(value_named_as_weight(span, path))
         return None
     if found is None:
         value = root.builder.parameter(
@@ -110,13 +110,13 @@ def make_weight(
         assert frame is not None
         overlap = root.territory.settle(path, frame, stage, span)
         if overlap is not None:
-            body.report(StagesMixed(overlap.span, overlap.path, overlap.first))
+            body.report(stages_mixed(overlap.span, overlap.path, overlap.first))
             return None
         return Tensor(value, root, span)
     if not reuse:
-        body.report(PathTaken(span, path, found.origin))
+        body.report(path_taken(span, path, found.origin))
         return None
     if found.value.type != weight.type:
-        body.report(SharedWeightDiffers(span, path, found.value.type, weight.type, found.origin))
+        body.report(shared_weight_differs(span, path, found.value.type, weight.type, found.origin))
         return None
     return Tensor(found.value, root, span)

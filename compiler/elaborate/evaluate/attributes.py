@@ -24,7 +24,7 @@ from compiler.elaborate.values.values import (
 )
 from compiler.ir.hint import HintSize
 from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.names import UnknownAttribute
+from compiler.report.messages.names import unknown_attribute
 from compiler.text.tree.syntax import Attribute
 
 
@@ -90,7 +90,7 @@ def _refuse(
     name = expression.name
     shown = known if hint is None else ()
     body.report(
-        UnknownAttribute(
+        unknown_attribute(
             name.span, name.text, describe(base), shown, did_you_mean(name.text, known), hint
         )
     )

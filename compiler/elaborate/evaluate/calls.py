@@ -43,10 +43,10 @@ from compiler.elaborate.values.values import (
     Poison,
     Val,
 )
-from compiler.report.messages.arguments import NotCallable, UnknownArgument
-from compiler.report.messages.functions import FunctionRefuses, WrongCount
-from compiler.report.messages.nets import OnlyOnNets
-from compiler.report.messages.values import NoResult
+from compiler.report.messages.arguments import not_callable, unknown_argument
+from compiler.report.messages.functions import function_refuses, wrong_count
+from compiler.report.messages.nets import only_on_nets
+from compiler.report.messages.values import no_result
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Call, Expr, Group, Name
 
@@ -75,7 +75,7 @@ def evaluate_call(body: Body, expression: Call, want: Want) -> Val:
     if isinstance(callee, Poison):
         return POISON
     if not is_layer(callee):
-        body.report(NotCallable(function.span, describe(callee)))
+        body.report(not_callable(function.span, describe(callee)))
         return POISON
     if word in FUNCTIONS:
         result = _call_numbers(body, word, callee, actuals, span, want)
@@ -113,7 +113,7 @@ def _call_numbers(
         if shared:
             return None
         body.report(
-            UnknownArgument(named.span, function.name, named.text, (), None, by_position=True)
+            unknown_argument(named.span, function.name, named.text, (), None, by_position=True)
         )
         return POISON
     if word == "sum" and len(positional) == 1:
@@ -144,7 +144,7 @@ def call_function(body: Body, function: Function, arguments: Sequence[Given], sp
         return POISON
     count = len(arguments)
     if count < function.least or (function.most is not None and count > function.most):
-        body.report(WrongCount(span, function.name, function.expects, count))
+        body.report(wrong_count(span, function.name, function.expects, count))
         return POISON
     body.session.spend(count + sum(_items_of(a.value) for a in arguments), span)
     try:
@@ -153,12 +153,12 @@ def call_function(body: Body, function: Function, arguments: Sequence[Given], sp
     except Refusal as refusal:
         place = arguments[refusal.index].span
         found = refused_value(arguments, refusal)
-        body.report(FunctionRefuses(place, function.name, refusal.takes, found))
+        body.report(function_refuses(place, function.name, refusal.takes, found))
     except ArithmeticFault as fault:
-        body.report(NoResult(span, str(fault)))
+        body.report(no_result(span, str(fault)))
     except WrongOperands:
         found = describe(arguments[0].value)
-        body.report(FunctionRefuses(arguments[0].span, function.name, "numbers", found))
+        body.report(function_refuses(arguments[0].span, function.name, "numbers", found))
     return POISON
 
 
@@ -226,7 +226,7 @@ def _with_given(body: Body, layer: Layer, given: Mapping[str, Given], span: Span
             waiting = [n for n in given if n not in given_of(layer)]
             if not waiting:
                 return layer
-    body.report(NotCallable(span, f"{describe_layer(layer)}, which waits for tensors"))
+    body.report(not_callable(span, f"{describe_layer(layer)}, which waits for tensors"))
     return POISON
 
 
@@ -239,11 +239,11 @@ def _call_sequence(
         assert named.name is not None
         callee = describe_layer(layer)
         body.report(
-            UnknownArgument(named.name.span, callee, named.name.text, (), None, by_position=True)
+            unknown_argument(named.name.span, callee, named.name.text, (), None, by_position=True)
         )
         return POISON
     if isinstance(layer, LoadFunction):
-        body.report(OnlyOnNets(application.span, layer.name))
+        body.report(only_on_nets(application.span, layer.name))
         return POISON
     if not actuals:
         return layer
@@ -262,6 +262,6 @@ def apply_given(
         case NetValue():
             return apply_net(body, layer, given, application)
         case Loaded():
-            body.report(OnlyOnNets(layer.span, LoadFunction(layer.loads[-1], layer.span).name))
+            body.report(only_on_nets(layer.span, LoadFunction(layer.loads[-1], layer.span).name))
             return POISON
     raise AssertionError(f"{describe_layer(layer)} takes no arguments by name")

@@ -9,8 +9,8 @@ from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import plain_items
 from compiler.elaborate.values.values import Known, Poison, Range, Tensor, Undecided, Val
 from compiler.ir.hint import HintConst
-from compiler.report.messages.functions import UnknownWhenCompiling
-from compiler.report.messages.values import ConditionNotBool, ConditionUndecided, NotAList
+from compiler.report.messages.functions import unknown_when_compiling
+from compiler.report.messages.values import condition_not_bool, condition_undecided, not_a_list
 from compiler.report.source import Span
 from compiler.types.dims import Dim
 
@@ -23,16 +23,16 @@ def decide(body: Body, condition: Val, span: Span) -> bool | None:
         case Known(bool() as value):
             return value
         case Undecided(_, text):
-            body.report(ConditionUndecided(span, text))
+            body.report(condition_undecided(span, text))
         case Tensor():
             hint = "a choice at run time is `where(condition, a, b)`"
-            body.report(UnknownWhenCompiling(span, "a condition", describe(condition), hint))
+            body.report(unknown_when_compiling(span, "a condition", describe(condition), hint))
         case Known(None):
-            body.report(ConditionNotBool(span, describe(condition), "compare it: `… != none`"))
+            body.report(condition_not_bool(span, describe(condition), "compare it: `… != none`"))
         case Known() if condition.is_number:
-            body.report(ConditionNotBool(span, describe(condition), "compare it: `… != 0`"))
+            body.report(condition_not_bool(span, describe(condition), "compare it: `… != 0`"))
         case _:
-            body.report(ConditionNotBool(span, describe(condition)))
+            body.report(condition_not_bool(span, describe(condition)))
     return None
 
 
@@ -46,7 +46,7 @@ def iterate(body: Body, value: Val, span: Span) -> Sequence[Val] | None:
             ends = [e for e in (value.start, value.stop) if isinstance(e, Dim)]
             hint = "a loop over a size that only a run knows is a `scan`"
             found = f"the size {ends[0]}"
-            body.report(UnknownWhenCompiling(span, "the number of turns", found, hint))
+            body.report(unknown_when_compiling(span, "the number of turns", found, hint))
             return None
         length = value.length
         assert isinstance(length, int)
@@ -59,7 +59,7 @@ def iterate(body: Body, value: Val, span: Span) -> Sequence[Val] | None:
             advice = f"to count, write `0..{value.value}`"
         elif isinstance(value, Tensor):
             advice = "a loop over a tensor at run time is a `scan`; `unbind` takes it apart"
-        body.report(NotAList(span, describe(value), advice))
+        body.report(not_a_list(span, describe(value), advice))
         return None
     body.session.spend(len(items), span)
     return items

@@ -30,7 +30,7 @@ from compiler.ir.hint import (
     hint_sizes,
     mark_names,
 )
-from compiler.report.messages.values import NotText, SizeTooLarge
+from compiler.report.messages.values import not_text, size_too_large
 from compiler.text.tree.syntax import (
     Attribute,
     Binary,
@@ -88,7 +88,7 @@ def evaluate(body: Body, expression: Expr, want: Want) -> Val:
                 return _choose(body, expression, want)
         return _evaluate_literal(body, expression, want)
     except DimTooLarge as error:
-        body.report(SizeTooLarge(expression.span, str(error)))
+        body.report(size_too_large(expression.span, str(error)))
         return POISON
 
 
@@ -153,7 +153,7 @@ def _join_string(body: Body, expression: String) -> Val:
         if isinstance(value, Poison):
             return POISON
         if not isinstance(value, Known):
-            body.report(NotText(part.span, describe(value)))
+            body.report(not_text(part.span, describe(value)))
             return POISON
         pieces.append(spell(value))
         body.session.spend(size_of(value), part.span)

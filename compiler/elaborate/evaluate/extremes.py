@@ -20,7 +20,7 @@ from compiler.elaborate.values.values import (
 )
 from compiler.ops.choosing import Extreme
 from compiler.ops.registry import load_ops
-from compiler.report.messages.functions import AxisOrNumber
+from compiler.report.messages.functions import axis_or_number
 from compiler.report.source import Span
 
 
@@ -49,7 +49,7 @@ def take_extreme(
     if len(terms) < 2 or not tensors or len(tensors) + len(numbers) < len(terms):
         return None
     if len(arguments) == 2 and terms[0] is tensors[0] and _is_whole(terms[1].value):
-        body.report(AxisOrNumber(terms[1].span, op.function, op.name, _spell(terms[1].value)))
+        body.report(axis_or_number(terms[1].span, op.function, op.name, _spell(terms[1].value)))
         return POISON
     total = terms[0]
     for index, term in enumerate(terms[1:], start=2):

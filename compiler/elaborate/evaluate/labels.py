@@ -9,8 +9,8 @@ from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import find_hint
 from compiler.elaborate.values.values import Known, Poison
 from compiler.ir.hint import Hint, HintConst, HintText, find_readable, hint_names, whole_hint
-from compiler.report.messages.functions import NotWhole
-from compiler.report.messages.nets import BadLabel
+from compiler.report.messages.functions import not_whole
+from compiler.report.messages.nets import bad_label
 from compiler.text.tree.syntax import Name, StageLabel
 
 
@@ -37,10 +37,10 @@ def read_label(body: Body, syntax: StageLabel) -> Label | None:
         elif isinstance(number, int) and number >= 0:
             text += f".{number}"
         else:
-            body.report(NotWhole(index.span, "the index of a stage", describe(value)))
+            body.report(not_whole(index.span, "the index of a stage", describe(value)))
             return None
     if not is_path(text):
-        body.report(BadLabel(syntax.span, text))
+        body.report(bad_label(syntax.span, text))
         return None
     known = tuple(read for part in parts if (read := find_readable(part)) is not None)
     named = len(known) == len(parts) and any(True for part in known for _ in hint_names(part))

@@ -29,8 +29,8 @@ from compiler.elaborate.values.values import (
 )
 from compiler.ir.frame import Turn, TurnName
 from compiler.ir.hint import HintCall, HintName
-from compiler.report.messages.arguments import MissingArgument, WrongInputs
-from compiler.report.messages.nets import OnlyOnNets
+from compiler.report.messages.arguments import missing_argument, wrong_inputs
+from compiler.report.messages.nets import only_on_nets
 from compiler.report.source import Span
 
 
@@ -48,10 +48,10 @@ def apply_layer(body: Body, layer: Layer, inputs: Sequence[Given], application: 
         case FunctionLayer(function):
             return call_function(body, function, inputs, application.span)
         case Loaded(loads=loads, span=span):
-            body.report(OnlyOnNets(span, LoadFunction(loads[-1], span).name))
+            body.report(only_on_nets(span, LoadFunction(loads[-1], span).name))
             return POISON
         case LoadFunction():
-            body.report(OnlyOnNets(application.span, layer.name))
+            body.report(only_on_nets(application.span, layer.name))
             return POISON
     if isinstance(layer, NetValue) and sign(layer) is None:
         return apply_sequence(body, layer, inputs, application)
@@ -148,7 +148,7 @@ def _apply_signed(
     if given is None:
         takes = tuple(f.name for f in signature.formals if f.tensor and f.name not in before)
         body.report(
-            WrongInputs(
+            wrong_inputs(
                 application.span, signature.callee, len(inputs), takes, signature.definition
             )
         )
@@ -156,7 +156,7 @@ def _apply_signed(
     missing = tuple(f.name for f in signature.formals if f.required and f.name not in given)
     if missing:
         body.report(
-            MissingArgument(application.span, signature.callee, missing, signature.definition)
+            missing_argument(application.span, signature.callee, missing, signature.definition)
         )
         return POISON
     return apply_given(body, layer, given, application)

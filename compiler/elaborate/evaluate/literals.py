@@ -25,7 +25,7 @@ from compiler.elaborate.values.values import (
 from compiler.ir.hint import Hint, hint_atoms, mark_names
 from compiler.ops.broadcasting import literal_dtype
 from compiler.ops.registry import OPS
-from compiler.report.messages.arguments import WrongArgument
+from compiler.report.messages.arguments import wrong_argument
 from compiler.report.source import Span
 
 _SIGNATURE = Signature(
@@ -56,7 +56,7 @@ def make_tensor(body: Body, actuals: Sequence[Actual], span: Span, names: tuple[
         found = describe(values.value)
         if isinstance(values.value, ListValue):
             found = "a list that holds something else, or rows of different lengths"
-        body.report(WrongArgument(values.span, "tensor", "values", "a list of numbers", found))
+        body.report(wrong_argument(values.span, "tensor", "values", "a list of numbers", found))
         return POISON
     numbers, shape = laid_out
     chosen = literal_dtype(sum(numbers, 0) if numbers else 0.0, ())
@@ -65,7 +65,7 @@ def make_tensor(body: Body, actuals: Sequence[Actual], span: Span, names: tuple[
     if dtype is not None and not is_none(dtype.value):
         if not isinstance(dtype.value, DTypeValue):
             expected, found = "a dtype such as f32", describe(dtype.value)
-            body.report(WrongArgument(dtype.span, "tensor", "dtype", expected, found))
+            body.report(wrong_argument(dtype.span, "tensor", "dtype", expected, found))
             return POISON
         chosen = dtype.value.dtype
     cls = OPS.get("constant")

@@ -53,9 +53,9 @@ from compiler.ir.hint import (
 )
 from compiler.ops.registry import OPS, load_ops
 from compiler.report.diagnostics import Label
-from compiler.report.messages.functions import NotWhole, UnknownWhenCompiling
-from compiler.report.messages.nets import CopiesNegative
-from compiler.report.messages.values import NoResult, WrongOperand
+from compiler.report.messages.functions import not_whole, unknown_when_compiling
+from compiler.report.messages.nets import copies_negative
+from compiler.report.messages.values import no_result, wrong_operand
 from compiler.report.source import Span
 from compiler.text.tree.syntax import (
     Binary,
@@ -224,7 +224,7 @@ def _apply_known(body: Body, symbol: str, left: Known, right: Known, place: _Pla
         return keep(body, calculate(symbol, left, right), place.operator)
     except ArithmeticFault as fault:
         rounding = symbol == "/" and "whole" in str(fault)
-        body.report(NoResult(place.whole, str(fault), rounding))
+        body.report(no_result(place.whole, str(fault), rounding=rounding))
     except WrongOperands:
         _refuse(body, symbol, left, right, place)
     return POISON
@@ -303,10 +303,10 @@ def _range(body: Body, left: Val, right: Val, place: _Place) -> Val:
         end = whole(value) if isinstance(value, Known) else None
         if end is None:
             if isinstance(value, Tensor):
-                what = UnknownWhenCompiling(span, "the end of a range", describe(value))
+                what = unknown_when_compiling(span, "the end of a range", describe(value))
                 body.report(what)
             else:
-                body.report(NotWhole(span, "the end of a range", describe(value)))
+                body.report(not_whole(span, "the end of a range", describe(value)))
             return POISON
         ends.append(end)
     hints = [find_hint(v) for v in (left, right)]
@@ -332,12 +332,12 @@ def _repeat(body: Body, expression: Binary, left: Val, right: Val) -> Val:
     if not isinstance(count, int):
         what = "the number of copies"
         if count is not None:
-            body.report(UnknownWhenCompiling(span, what, describe(left)))
+            body.report(unknown_when_compiling(span, what, describe(left)))
         else:
-            body.report(NotWhole(span, what, describe(left)))
+            body.report(not_whole(span, what, describe(left)))
         return POISON
     if count < 1:
-        body.report(CopiesNegative(span, count))
+        body.report(copies_negative(span, count))
         return POISON
     body.session.spend(count, span)
     copies = Repeat(count, right, expression.span, _whole_count(left))  # type: ignore[arg-type]
@@ -360,7 +360,7 @@ def evaluate_unary(body: Body, expression: Unary, want: Want) -> Val:
         body.report(layer_for_tensor(Given(value, expression.operand.span)))
         return POISON
     label = Label(expression.operand.span, f"this is {describe(value)}")
-    body.report(WrongOperand(expression.span, symbol, (label,)))
+    body.report(wrong_operand(expression.span, symbol, (label,)))
     return POISON
 
 
@@ -402,4 +402,4 @@ def _refuse(body: Body, symbol: str, left: Val, right: Val, place: _Place) -> No
         Label(place.left, f"this is {describe(left)}"),
         Label(place.right, f"this is {describe(right)}"),
     )
-    body.report(WrongOperand(place.operator, symbol, operands, _OPERATOR_HELP.get(symbol)))
+    body.report(wrong_operand(place.operator, symbol, operands, _OPERATOR_HELP.get(symbol)))

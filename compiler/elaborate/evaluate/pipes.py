@@ -28,7 +28,7 @@ from compiler.elaborate.values.values import (
 )
 from compiler.ir.hint import Hint, HintName
 from compiler.records import dataclass
-from compiler.report.messages.nets import LabelNamesNothing, NotALayer
+from compiler.report.messages.nets import label_names_nothing, not_a_layer
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Attribute, Call, Expr, Group, Name, Named, Subscript, Then
 
@@ -108,7 +108,7 @@ def _refuse_stage(body: Body, value: Val, stage: Stage) -> None:
             )
         else:
             hint = "a call with all its tensors is applied at once; leave the first one out"
-    body.report(NotALayer(stage.span, describe(stage.value), hint, made))
+    body.report(not_a_layer(stage.span, describe(stage.value), hint, made))
 
 
 def _compose(left: Layer, right: Layer, stage: Stage) -> Compose:
@@ -172,7 +172,7 @@ def evaluate_named(body: Body, expression: Named, want: Want) -> Val:
         return _label_group(body, expression, inner, label, want)
     if isinstance(value, Poison) or not is_layer(value):
         if not isinstance(value, Poison) and not isinstance(inner, Call):
-            body.report(LabelNamesNothing(label.span, label.text, describe(value)))
+            body.report(label_names_nothing(label.span, label.text, describe(value)))
             return POISON
         return value
     labelled = Labelled(value, label.text, label.span, label.hint)  # type: ignore[arg-type]
@@ -193,7 +193,7 @@ def _label_group(body: Body, expression: Named, inner: Expr, label: Label, want:
         if is_layer(value):
             body.paths.release(path.text, "")
         elif len(body.paths.taken) == before + 1 and not isinstance(value, Poison):
-            body.report(LabelNamesNothing(label.span, label.text, describe(value)))
+            body.report(label_names_nothing(label.span, label.text, describe(value)))
             return POISON
         else:
             check_label(body, expression)

@@ -23,8 +23,8 @@ from compiler.elaborate.values.values import (
 from compiler.ir.hint import Hint, HintCall, HintConst, HintItem, find_readable, whole_hint
 from compiler.ops.items import IndexItem, NewAxis, Rest, SliceItem, TensorIndex
 from compiler.ops.registry import OPS
-from compiler.report.messages.functions import NotWhole, UnknownWhenCompiling
-from compiler.report.messages.values import NotAList, OutsideList
+from compiler.report.messages.functions import not_whole, unknown_when_compiling
+from compiler.report.messages.values import not_a_list, outside_list
 from compiler.text.tree.syntax import Expr, Slice, Subscript
 from compiler.text.tree.syntax import Rest as RestSyntax
 from compiler.types.dims import Dim
@@ -44,7 +44,7 @@ def evaluate_subscript(body: Body, expression: Subscript, want: Want) -> Val:
     if isinstance(base, Known) and isinstance(base.value, str):
         items = tuple(Known(char) for char in base.value)
     if items is None:
-        body.report(NotAList(expression.base.span, describe(base)))
+        body.report(not_a_list(expression.base.span, describe(base)))
         return POISON
     picked = _index_list(body, expression, items, base, want)
     if isinstance(base, Known) and isinstance(picked, ListValue):
@@ -62,7 +62,7 @@ def _index_list(
     hint = find_readable(find_hint(base))
     source = base.source if isinstance(base, ListValue) else None
     if len(expression.indices) != 1 or isinstance(expression.indices[0], RestSyntax):
-        body.report(NotWhole(expression.indices[-1].span, "the index of a list", "several items"))
+        body.report(not_whole(expression.indices[-1].span, "the index of a list", "several items"))
         return POISON
     index = expression.indices[0]
     if isinstance(index, Slice):
@@ -83,7 +83,7 @@ def _index_list(
     if isinstance(number, Poison):
         return POISON
     if not -len(items) <= number < len(items):
-        body.report(OutsideList(index.span, number, len(items)))
+        body.report(outside_list(index.span, number, len(items)))
         return POISON
     own = find_hint(place)
     item = items[number]
@@ -127,9 +127,9 @@ def _whole_bound(body: Body, expression: Expr, value: Val) -> int | Poison:
     if isinstance(number, int):
         return number
     if isinstance(value, Tensor) or isinstance(number, Dim):
-        body.report(UnknownWhenCompiling(expression.span, "an index of a list", describe(value)))
+        body.report(unknown_when_compiling(expression.span, "an index of a list", describe(value)))
     else:
-        body.report(NotWhole(expression.span, "an index of a list", describe(value)))
+        body.report(not_whole(expression.span, "an index of a list", describe(value)))
     return POISON
 
 
@@ -176,7 +176,7 @@ class _Items:
         if isinstance(step, Dim):
             assert index.step is not None
             found = f"the size {step}"
-            self.body.report(UnknownWhenCompiling(index.step.span, "the step of a slice", found))
+            self.body.report(unknown_when_compiling(index.step.span, "the step of a slice", found))
             self.refused = True
             return
         self.items.append(SliceItem(start, stop, 1 if step is None else step))
@@ -199,9 +199,9 @@ class _Items:
             self.refused = True
             if isinstance(value, Tensor):
                 what, found = "a bound of a slice", describe(value)
-                self.body.report(UnknownWhenCompiling(expression.span, what, found))
+                self.body.report(unknown_when_compiling(expression.span, what, found))
             else:
-                self.body.report(NotWhole(expression.span, "an index", describe(value)))
+                self.body.report(not_whole(expression.span, "an index", describe(value)))
         elif isinstance(value, Known) and value.hint is not None:
             self.hints.append((field, value.hint))
         return number

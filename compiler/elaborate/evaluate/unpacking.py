@@ -8,7 +8,7 @@ from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import plain_items
 from compiler.elaborate.values.values import POISON, Poison, Tensor, Val
-from compiler.report.messages.values import NotAList, UnpackMismatch
+from compiler.report.messages.values import not_a_list, unpack_mismatch
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Name
 
@@ -18,7 +18,7 @@ def unpack(body: Body, names: Sequence[Name], value: Val, span: Span) -> None:
     items = None if isinstance(value, Poison) else _items(body, value, span)
     if items is not None and len(items) != len(names):
         whole = names[0].span.to(names[-1].span)
-        body.report(UnpackMismatch(whole, len(names), len(items), span))
+        body.report(unpack_mismatch(whole, len(names), len(items), span))
         items = None
     for index, name in enumerate(names):
         if name.text != "_":
@@ -39,7 +39,7 @@ def _items(body: Body, value: Val, span: Span) -> Sequence[Val] | None:
         hint = None
         if isinstance(value, Tensor):
             hint = "to take a tensor apart, use `unbind(x, axis=0)` or `split`"
-        body.report(NotAList(span, describe(value), hint))
+        body.report(not_a_list(span, describe(value), hint))
     return items
 
 

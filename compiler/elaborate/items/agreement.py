@@ -10,7 +10,7 @@ from compiler.ops.class_losses import ClassLoss
 from compiler.program.train import MetricUse
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
-from compiler.report.messages.metrics import AxesDisagree, ProbabilitiesForLogits, RowsDisagree
+from compiler.report.messages.metrics import axes_disagree, probabilities_for_logits, rows_disagree
 from compiler.report.source import Span
 from compiler.rows.loss_parts import find_first
 from compiler.training.weighting import MASK, LabelComparison, ScoreComparison
@@ -44,12 +44,12 @@ def find_disagreements(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Messa
         loss = chosen[name]
         names, places = _list_metrics(found)
         given = axis, loss.op.name, loss.op.axis % loss.rank, loss.node.origin.span
-        yield AxesDisagree(found[0].span, names, *given, places)
+        yield axes_disagree(found[0].span, names, *given, places)
     for (name, ignored), found in rows.items():
         loss = chosen[name]
         names, places = _list_metrics(found)
         given = ignored, loss.op.name, loss.op.ignore_index, loss.node.origin.span
-        yield RowsDisagree(found[0].span, names, *given, places)
+        yield rows_disagree(found[0].span, names, *given, places)
 
 
 SHARES = (0.0, 1.0)
@@ -66,7 +66,7 @@ def find_probabilities(step: Graph, uses: Sequence[MetricUse]) -> Iterator[Messa
         if maker is not None and maker.op.limits == SHARES:
             why, logits = use.metric.of_logits
             given = use.metric.name, maker.op.name, why, logits, maker.origin.span
-            yield ProbabilitiesForLogits(use.span, *given)
+            yield probabilities_for_logits(use.span, *given)
 
 
 @dataclass(frozen=True)

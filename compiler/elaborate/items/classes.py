@@ -9,7 +9,7 @@ from compiler.ir.graph import Graph, Node
 from compiler.ops.class_losses import ClassLoss
 from compiler.program.data import DataSet
 from compiler.report.diagnostics import Label, Message
-from compiler.report.messages.training import TooFewClasses
+from compiler.report.messages.training import too_few_classes
 from compiler.rows.limits import find_counts
 from compiler.rows.usage import needs_care, trace_columns
 
@@ -29,7 +29,7 @@ def find_missing_classes(step: Graph, data: DataSet) -> Iterator[Message]:
                 continue
             places = tuple(_find_scores(step, node))
             own = node.origin.span, column, counts[column], taken, node.op.name, places
-            yield TooFewClasses(*own)
+            yield too_few_classes(*own)
 
 
 def find_misuse(step: Graph, data: DataSet) -> Iterator[Message]:

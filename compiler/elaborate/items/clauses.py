@@ -11,7 +11,7 @@ from compiler.elaborate.api import GraphContext
 from compiler.elaborate.items.settings import read_setting
 from compiler.elaborate.scopes.context import Body, ClauseHandler, ClauseTable, FileScope
 from compiler.report.habits import translate
-from compiler.report.messages.clauses import ClauseMissing, ClauseTwice
+from compiler.report.messages.clauses import clause_missing, clause_twice
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause, Name, Statement
 from compiler.vocabulary.clauses import ClauseHome, ClauseWord, Setting
@@ -50,7 +50,7 @@ class ItemRun:
         if first is word.span:
             run(body, clause)
         else:
-            body.report(ClauseTwice(word.span, word.text, first))
+            body.report(clause_twice(word.span, word.text, first))
 
     def take_setting(self, field: str, setting: Setting, body: Body, clause: Clause) -> None:
         """A clause of one value."""
@@ -80,4 +80,4 @@ class ItemRun:
             forms = tuple(w.form for w in missing)
             item = f"the {self.home.place.removeprefix('a ')} `{name.text}`"
             bound = next((n for n in body.names[-1] if translate(n, found) is not None), None)
-            body.report(ClauseMissing(name.span, item, found, forms, bound))
+            body.report(clause_missing(name.span, item, found, forms, bound))

@@ -28,8 +28,8 @@ from compiler.ir.graph import Graph
 from compiler.ops.fitted import Fitted
 from compiler.program.data import DataSet
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.columns import NoiseInData, ParameterHidesColumn, WeightsInData
-from compiler.report.messages.settings import BadSettingValue
+from compiler.report.messages.columns import noise_in_data, parameter_hides_column, weights_in_data
+from compiler.report.messages.settings import bad_setting_value
 from compiler.report.source import Span
 from compiler.rows.fitting import find_statistics
 from compiler.rows.rows import NotBatched, stack_rows
@@ -181,7 +181,7 @@ class DataRun(ItemRun):
                 source = _replace(source, option.name, convert(value, option.annotation))
             except Unfit as unfit:
                 name = f"{self.item.name.text}.{option.name}"
-                self.body.report(BadSettingValue(given.span, name, unfit.expected, unfit.found))
+                self.body.report(bad_setting_value(given.span, name, unfit.expected, unfit.found))
                 return None
             except Fault as fault:
                 self.body.report(fault.make(ClausePlace(given.span, {})))
@@ -202,7 +202,7 @@ class DataRun(ItemRun):
         for column in schema:
             if column.name in parameters:
                 parameter = parameters[column.name]
-                body.report(ParameterHidesColumn(parameter, column.name, span))
+                body.report(parameter_hides_column(parameter, column.name, span))
                 return False
             if column.trouble is not None:
                 body.names[0][column.name] = Refused(column.trouble)
@@ -228,7 +228,7 @@ class DataRun(ItemRun):
             return None
         noisy = next((n for n in graph.nodes if n.op.noisy or n.op.random), None)
         if noisy is not None:
-            body.report(NoiseInData(noisy.origin.span, noisy.op.name))
+            body.report(noise_in_data(noisy.origin.span, noisy.op.name))
             return None
         try:
             return stack_rows(graph)
@@ -251,7 +251,7 @@ class DataRun(ItemRun):
         for node in graph.nodes:
             for value in node.inputs:
                 if value is not None and value.name in graph.parameter and value.name not in fitted:
-                    self.body.report(WeightsInData(node.origin.span, node.op.name))
+                    self.body.report(weights_in_data(node.origin.span, node.op.name))
                     return False
         return True
 

@@ -30,18 +30,18 @@ from compiler.program.deploy import NEWEST_OPSET, OLDEST_OPSET, Deploy
 from compiler.program.net import Net
 from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.deployments import (
-    DimBothWays,
-    DimensionWithoutSize,
-    FixedAgainstData,
-    FixedAgainstTarget,
-    InputOfAnotherNet,
-    LabelCount,
-    LabelOrder,
-    OpsetOutOfRange,
-    UnknownDim,
-    UnknownOutput,
+    dim_both_ways,
+    dimension_without_size,
+    fixed_against_data,
+    fixed_against_target,
+    input_of_another_net,
+    label_count,
+    label_order,
+    opset_out_of_range,
+    unknown_dim,
+    unknown_output,
 )
-from compiler.report.messages.items import SettingRange
+from compiler.report.messages.items import setting_range
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause, Declare, Name, Reference
 from compiler.text.tree.syntax import Data as DataItem
@@ -135,7 +135,7 @@ class DeployRun(ItemRun):
             return subject.columns
         if part.parameters:
             weight = part.parameters[0].path
-            self.body.report(InputOfAnotherNet(span, part.outputs[0].name, weight))
+            self.body.report(input_of_another_net(span, part.outputs[0].name, weight))
             return None
         data, names = add_computed(data, part)
         self.preprocess = (data, span)
@@ -177,7 +177,7 @@ class DeployRun(ItemRun):
             elif size < 1:
                 name = operand.name.text
                 span = operand.value.span
-                body.report(SettingRange(span, "fix", name, str(size), "1 or above"))
+                body.report(setting_range(span, "fix", name, str(size), "1 or above"))
             else:
                 self.fixed.append((operand.name, size))
 
@@ -186,7 +186,7 @@ class DeployRun(ItemRun):
         number = read_whole(body, clause, 1)
         if number is not None and not OLDEST_OPSET <= number <= NEWEST_OPSET:
             span = clause.operands[0].span
-            body.report(OpsetOutOfRange(span, number, OLDEST_OPSET, NEWEST_OPSET))
+            body.report(opset_out_of_range(span, number, OLDEST_OPSET, NEWEST_OPSET))
         if number is not None:
             self.settings["opset"] = number
 
@@ -234,7 +234,7 @@ class DeployRun(ItemRun):
             if name.text not in outputs:
                 known = tuple(outputs)
                 near = did_you_mean(name.text, known)
-                self.body.report(UnknownOutput(name.span, name.text, known, near))
+                self.body.report(unknown_output(name.span, name.text, known, near))
                 return None
         kept = tuple(outputs[n.text] for n in self.outputs)
         return DeadCode().run(replace(graph, outputs=kept), Context())
@@ -245,15 +245,15 @@ class DeployRun(ItemRun):
         for name in (*(self.dynamic or ()), *(n for n, _ in self.fixed)):
             if name.text not in graph.symbols:
                 near = did_you_mean(name.text, graph.symbols)
-                self.body.report(UnknownDim(name.span, name.text, graph.symbols, near))
+                self.body.report(unknown_dim(name.span, name.text, graph.symbols, near))
         for name in self.dynamic or ():
             if name.text in fixed:
-                self.body.report(DimBothWays(name.span, name.text))
+                self.body.report(dim_both_ways(name.span, name.text))
         refuse_twice([name for name, _ in self.fixed], self.body.report)
         named = {n.text for n in self.dynamic or ()} | fixed
         missing = tuple(name for name in graph.symbols if name not in named)
         if self.dynamic is not None and missing and named <= set(graph.symbols):
-            self.body.report(DimensionWithoutSize(self.dynamic_span, missing))
+            self.body.report(dimension_without_size(self.dynamic_span, missing))
 
     def check_fixed(self, subject: Subject, *, measured: bool) -> None:
         """Whether fixed sizes are those of the data, and of the target of the variant, where this
@@ -263,11 +263,11 @@ class DeployRun(ItemRun):
         for name, size in self.fixed:
             given = subject.sizes.get(name.text, size)
             if given != size:
-                message = FixedAgainstData(name.span, name.text, size, given, subject.source)
+                message = fixed_against_data(name.span, name.text, size, given, subject.source)
                 self.body.report(message)
             elif variant is not None and aimed.get(name.text, size) != size:
                 other = aimed[name.text]
-                fault = FixedAgainstTarget(name.span, name.text, size, other, variant.name)
+                fault = fixed_against_target(name.span, name.text, size, other, variant.name)
                 self.body.report(fault)
 
     def check_labels(self, graph: Graph, subject: Subject) -> None:
@@ -280,11 +280,11 @@ class DeployRun(ItemRun):
         classes = shape[-1].known if shape else None
         if classes is not None and classes != len(texts):
             type_ = str(output.value.type)
-            self.body.report(LabelCount(span, len(texts), output.name, type_, classes))
+            self.body.report(label_count(span, len(texts), output.name, type_, classes))
             return
         if not subject.source:
             return
         train = self.trains[subject.source].train
         known = find_class_words(train, subject.trained, output.name)
         if known is not None and texts != known.words and sorted(texts) == sorted(known.words):
-            self.body.report(LabelOrder(span, known.column, texts, known.words))
+            self.body.report(label_order(span, known.column, texts, known.words))

@@ -12,7 +12,7 @@ from compiler.program.requirement import Figure
 from compiler.program.train import Train
 from compiler.program.variant import Variant
 from compiler.report.diagnostics import Message
-from compiler.report.messages.deployments import FigureOfDroppedOutput
+from compiler.report.messages.deployments import figure_of_dropped_output
 
 
 def find_dropped(
@@ -31,7 +31,9 @@ def find_dropped(
                 continue
             train = trains.get(judged.train or "")
             if train is not None and _reads_dropped(train, judged.net, deploy.outputs, figure):
-                yield FigureOfDroppedOutput(figure.span, figure.name, figure.owner or variant.name)
+                yield figure_of_dropped_output(
+                    figure.span, figure.name, figure.owner or variant.name
+                )
 
 
 def _reads_dropped(train: Train, name: str, kept: Sequence[str], figure: Figure) -> bool:

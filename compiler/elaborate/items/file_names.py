@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.elaborate.scopes.context import FileNet, FileScope
-from compiler.report.messages.item_names import ItemNameNotFile, ItemNamesClash
+from compiler.report.messages.item_names import item_name_not_file, item_names_clash
 from compiler.text.tree.syntax import Model, Name, Sweep, Train, Variant
 from compiler.writing.files import file_key, find_name_fault
 
@@ -17,12 +17,12 @@ def check_item_names(scope: FileScope) -> None:
     for what, name in _list_names(scope):
         reason = find_name_fault(name.text)
         if reason is not None:
-            report(ItemNameNotFile(name.span, what, name.text, reason))
+            report(item_name_not_file(name.span, what, name.text, reason))
             continue
         # Models are compiled where there is nothing else, so never beside other items.
         first = known.setdefault((what == "model", file_key(name.text)), name)
         if first is not name:
-            report(ItemNamesClash(name.span, name.text, first.text, first.span))
+            report(item_names_clash(name.span, name.text, first.text, first.span))
 
 
 def _list_names(scope: FileScope) -> Iterator[tuple[str, Name]]:

@@ -28,13 +28,13 @@ from compiler.elaborate.values.values import (
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault, did_you_mean
-from compiler.report.messages.arguments import WrongArgument
+from compiler.report.messages.arguments import wrong_argument
 from compiler.report.messages.metrics import (
-    DirectionContradicts,
-    MetricInExpression,
-    MetricIsNoNumber,
+    direction_contradicts,
+    metric_in_expression,
+    metric_is_not_a_number,
 )
-from compiler.report.messages.training import ReservedFigure
+from compiler.report.messages.training import reserved_figure
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Call, Clause, Declare, Expr, Group, Name, Operand, String
 from compiler.training.base import METRICS, Direction, Metric
@@ -89,7 +89,7 @@ def _read_entry(
     first = next((m for m in before if m.name == name.text), None)
     if name.text == "loss" or first is not None:
         place = first.span if first is not None else None
-        body.report(ReservedFigure(name.span, name.text, place))
+        body.report(reserved_figure(name.span, name.text, place))
         return None
     return _read_metric(body, clause, name, operand)
 
@@ -101,7 +101,7 @@ def _declare_figure(body: Body, name: Name, entry: MetricEntry | None) -> None:
     known = any(word in layer for layer in body.names)
     known = known or find_built_in(body, word, name.span) is not None
     if not known and body.file.find(word, name.span) is None:
-        refusal = Refused(MetricInExpression(None, word, declared=True))
+        refusal = Refused(metric_in_expression(None, word, declared=True))
         body.names[0][word] = refusal if entry is not None else POISON
 
 
@@ -126,7 +126,7 @@ def _read_direction(body: Body, clause: Clause, operand: Operand) -> Direction |
 def _direct(body: Body, entry: MetricEntry, better: Direction, operand: Operand) -> MetricEntry:
     """A metric with the direction that the spec says; one that contradicts is reported."""
     if entry.better not in (None, better):
-        body.report(DirectionContradicts(operand.span, entry.name, entry.better or "", better))
+        body.report(direction_contradicts(operand.span, entry.name, entry.better or "", better))
         return entry
     return replace(entry, better=better)
 
@@ -225,7 +225,7 @@ def _match(body: Body, cls: type[Metric], expression: Call) -> dict[str, Given] 
             continue
         if not isinstance(item.value, Tensor):
             found = describe(item.value)
-            body.report(WrongArgument(item.span, cls.name, operand.name, "a tensor", found))
+            body.report(wrong_argument(item.span, cls.name, operand.name, "a tensor", found))
             return None
     return match.given
 
@@ -257,7 +257,7 @@ def _make(body: Body, cls: type[Metric], given: dict[str, Given], callee: Span) 
             fields[option.name] = convert(item.value, option.annotation)
         except Unfit as unfit:
             body.report(
-                WrongArgument(item.span, cls.name, option.name, unfit.expected, unfit.found)
+                wrong_argument(item.span, cls.name, option.name, unfit.expected, unfit.found)
             )
             return None
     return cls(**fields)
@@ -275,7 +275,7 @@ def _read_value(body: Body, clause: Clause, name: Name, expression: Expr) -> Met
     kind = value.type
     batch = Dim.of("batch")
     if kind.rank and (kind.shape[0] != batch or kind.size != batch):
-        body.report(MetricIsNoNumber(expression.span, name.text, str(kind), value.made))
+        body.report(metric_is_not_a_number(expression.span, name.text, str(kind), value.made))
         return None
     better = _find_direction(value)
     return MetricEntry(name.text, Mean().resolve([kind]), (value,), name.span, better)

@@ -16,15 +16,15 @@ from compiler.ir.weights import path_matches
 from compiler.program.train import ParameterGroup, TrainedNet
 from compiler.records import dataclass
 from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.names import NotAvailable
+from compiler.report.messages.names import not_available
 from compiler.report.messages.training import (
-    ClaimedTwice,
-    GroupIsEmpty,
-    LossIsNoNumber,
-    NoGroupHolds,
-    NoOptimizer,
-    NothingTrained,
-    PatternMatchesNothing,
+    claimed_twice,
+    group_is_empty,
+    loss_is_not_a_number,
+    no_group_holds,
+    no_optimizer,
+    nothing_trained,
+    pattern_matches_nothing,
 )
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause, Declare, Expr, Tail
@@ -69,7 +69,7 @@ def read_minimize(body: Body, clause: Clause) -> Objective | None:
         else:
             whole += patterns
     if not groups:
-        body.report(NoOptimizer(clause.word.span))
+        body.report(no_optimizer(clause.word.span))
     if loss is None or not groups or any(g.optimizer is None for g in groups):
         return None
     return Objective(loss, clause.operands[0].span, tuple(whole), tuple(groups))
@@ -91,14 +91,14 @@ def _read_loss(body: Body, clause: Clause) -> Tensor | None:
         return None
     span = operands[0].span
     if not isinstance(value, Tensor):
-        body.report(LossIsNoNumber(span, describe(value)))
+        body.report(loss_is_not_a_number(span, describe(value)))
         return None
     if value.type.rank:
         advice = "take its mean: `mean(…)`"
-        body.report(LossIsNoNumber(span, f"a tensor {value.type}", advice))
+        body.report(loss_is_not_a_number(span, f"a tensor {value.type}", advice))
         return None
     if not value.type.dtype.is_float:
-        body.report(LossIsNoNumber(span, f"a tensor {value.type}", "it has no gradient"))
+        body.report(loss_is_not_a_number(span, f"a tensor {value.type}", "it has no gradient"))
         return None
     return value
 
@@ -129,7 +129,7 @@ def _refuse_optimizer(body: Body, clause: Clause, expression: Expr) -> None:
     if word is None:
         malformed(body, clause, expression.span, "an optimizer belongs here")
     elif word.text in LATER:
-        body.report(NotAvailable(word.span, word.text, LATER[word.text]))
+        body.report(not_available(word.span, word.text, LATER[word.text]))
     else:
         refuse_word(body, word, "optimizer", OPTIMIZERS.names())
 
@@ -189,7 +189,7 @@ def check_patterns(body: Body, patterns: Sequence[Pattern], paths: Sequence[str]
             if near is not None and pattern.text.endswith(".*") and near not in paths:
                 near += ".*"
             shown = tuple(dict.fromkeys(paths))
-            body.report(PatternMatchesNothing(pattern.span, pattern.text, shown, near))
+            body.report(pattern_matches_nothing(pattern.span, pattern.text, shown, near))
     return accepted
 
 
@@ -227,7 +227,7 @@ def _check_reached(
     reason = "no net is applied" if not paths else "no weight of a net reaches it"
     if needed & set(paths):
         reason = "every weight that reaches it is frozen"
-    body.report(NothingTrained(objective.span, reason))
+    body.report(nothing_trained(objective.span, reason))
     return False
 
 
@@ -240,19 +240,19 @@ def _check_claims(body: Body, groups: Sequence[Group], trained: Sequence[str]) -
             for path in paths:
                 first = claimed.setdefault(path, group.span)
                 if first is not group.span:
-                    body.report(ClaimedTwice(pattern.span, path, first))
+                    body.report(claimed_twice(pattern.span, path, first))
                     return False
         if group.limited and not any(held):
-            body.report(GroupIsEmpty(group.span))
+            body.report(group_is_empty(group.span))
             return False
     rest = [g for g in groups if not g.limited]
     left = [p for p in trained if p not in claimed]
     for index, group in enumerate(rest):
         if index > 0 or not left:
-            body.report(GroupIsEmpty(group.span))
+            body.report(group_is_empty(group.span))
             return False
     if left and not rest:
-        body.report(NoGroupHolds(groups[-1].span, tuple(left)))
+        body.report(no_group_holds(groups[-1].span, tuple(left)))
         return False
     return True
 

@@ -11,8 +11,8 @@ from compiler.elaborate.values.parts import plain_items
 from compiler.elaborate.values.values import Known, Poison, Val
 from compiler.records import dataclass
 from compiler.report.diagnostics import Label, did_you_mean
-from compiler.report.messages.items import SettingRange
-from compiler.report.messages.training import UnknownWord
+from compiler.report.messages.items import setting_range
+from compiler.report.messages.training import unknown_word
 from compiler.report.source import Span
 from compiler.text.tree.syntax import (
     Argument,
@@ -77,7 +77,7 @@ def read_whole(body: Body, clause: Clause, least: int, units: Sequence[str] = ()
         return None
     if number < least:
         expected = f"{least} or above"
-        body.report(SettingRange(expression.span, word, "", str(number), expected))
+        body.report(setting_range(expression.span, word, "", str(number), expected))
         return None
     return number
 
@@ -111,7 +111,7 @@ def read_arguments(expression: Expr) -> tuple[Argument, ...]:
 def refuse_word(body: Body, name: Name, kind: str, known: Sequence[str]) -> None:
     """Reports a word of a fixed vocabulary that does not exist."""
     words = tuple(known)
-    body.report(UnknownWord(name.span, kind, name.text, words, did_you_mean(name.text, words)))
+    body.report(unknown_word(name.span, kind, name.text, words, did_you_mean(name.text, words)))
 
 
 def read_texts(value: Val) -> tuple[str, ...] | None:

@@ -9,8 +9,8 @@ from compiler.data.registry import load_sources
 from compiler.elaborate.calls.described import find_class
 from compiler.records import dataclass
 from compiler.report.diagnostics import Sink, did_you_mean
-from compiler.report.messages.files import UnknownItem
-from compiler.report.messages.settings import AmbiguousSetting, UnknownSetting
+from compiler.report.messages.files import unknown_item
+from compiler.report.messages.settings import ambiguous_setting, unknown_setting
 from compiler.report.source import Source, Span
 from compiler.text.parse import parse_expression
 from compiler.text.tree.syntax import Block, Clause, Data, Declare, Expr, File, Item, String
@@ -49,7 +49,7 @@ def refuse_strays(file: File, arrays: Collection[str], sink: Sink) -> None:
     for name in arrays:
         if name not in known:
             near = did_you_mean(name, known)
-            sink.report(UnknownItem(None, "data item", name, known, near))
+            sink.report(unknown_item(None, "data item", name, known, near))
 
 
 def _find_targets(file: File) -> Iterator[Target]:
@@ -90,12 +90,12 @@ def _choose(name: str, targets: list[Target], sink: Sink) -> Target | None:
     if len(short) == 1:
         return short[0]
     if short:
-        sink.report(AmbiguousSetting(None, name, tuple(f"{t.item}.{t.name}" for t in short)))
+        sink.report(ambiguous_setting(None, name, tuple(f"{t.item}.{t.name}" for t in short)))
         return None
     item = name.partition(".")[0]
     known = tuple(sorted(full, key=lambda other: not other.startswith(f"{item}.")))
     near = did_you_mean(name, known) or did_you_mean(name, [t.name for t in targets])
-    sink.report(UnknownSetting(None, name, known, near))
+    sink.report(unknown_setting(None, name, known, near))
     return None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from compiler.elaborate.scopes.context import Body
 from compiler.ir.graph import Graph
 from compiler.program.data import DataSet
-from compiler.report.messages.deployments import PreprocessDoesNotFit, PreprocessNameClash
+from compiler.report.messages.deployments import preprocess_does_not_fit, preprocess_name_clash
 from compiler.report.source import Span
 from compiler.rows.preprocess import PREFIX, cut_columns, find_rows, join_columns
 from compiler.types.tensor import TensorType
@@ -35,7 +35,7 @@ def put_before(
             accepted = False
             shown = str(found) if found is not None else ""
             # Straight to the sink: several inputs may not fit at the same place.
-            message = PreprocessDoesNotFit(span, item.name, str(expected), shown)
+            message = preprocess_does_not_fit(span, item.name, str(expected), shown)
             body.session.sink.report(message)
     if not accepted or not _check_names(body, data, graph, columns, span):
         return None
@@ -53,5 +53,5 @@ def _check_names(
     fitted = [PREFIX + p.path for p in before.parameters]
     clashes = [n for n in (*(i.name for i in before.inputs), *fitted) if n in taken]
     for name in clashes:
-        body.session.sink.report(PreprocessNameClash(span, name, taken[name]))
+        body.session.sink.report(preprocess_name_clash(span, name, taken[name]))
     return not clashes

@@ -23,7 +23,7 @@ from compiler.program.net import Net
 from compiler.program.program import Program
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
-from compiler.report.messages.names import CircularValue, NotAvailable
+from compiler.report.messages.names import circular_value, not_available
 from compiler.report.source import Span
 from compiler.text.tree.syntax import (
     Argument,
@@ -90,7 +90,7 @@ class _Assembly:
             if home is not None and home.later is not None:
                 start = entry.span.start
                 span = Span(entry.span.source, start, start + len(word))
-                self.scope.session.report(NotAvailable(span, word, home.later))
+                self.scope.session.report(not_available(span, word, home.later))
 
     # --- data -------------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class _Assembly:
         """What the source of a data item tells when compiling, as asked for at a span; None where
         it was refused."""
         if id(item) in self.reading:
-            scope.session.report(CircularValue(span, item.name.text))
+            scope.session.report(circular_value(span, item.name.text))
             return None
         if id(item) not in self.facts:
             self.reading.append(id(item))

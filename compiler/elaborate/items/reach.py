@@ -12,7 +12,7 @@ from compiler.program.requirement import Bound, Figure, Quantity, Requirement
 from compiler.program.train import Train
 from compiler.records import dataclass
 from compiler.report.diagnostics import Message
-from compiler.report.messages.variants import BeyondBest, HeldByAll, WorseRequired
+from compiler.report.messages.variants import beyond_best, held_by_all, worse_required
 from compiler.training.batch_mean import BatchMean
 from compiler.vocabulary.signature import Direction
 
@@ -47,14 +47,14 @@ def find_reach_fault(requirement: Requirement, train: Train | None) -> Message |
             at_best = reach.better is not None and (reach.better == "lower") == above
             told = f"is {nearest:g} at best" if at_best else f"is never {side} {nearest:g}"
             advice = advise_percent(name, relation, bound, reach)
-            return BeyondBest(requirement.span, name, told, advice)
+            return beyond_best(requirement.span, name, told, advice)
         if sign * (number - farthest) > 0 or (number == farthest and not strict):
             other = "above" if above else "below"
             told = f"is never {other} {farthest:g}"
             turned = advise_percent(name, _turn(relation), bound, reach)
-            return HeldByAll(requirement.span, name, told, turned)
+            return held_by_all(requirement.span, name, told, turned)
     if reach.better is not None and (reach.better == "higher") == above:
-        return WorseRequired(requirement.span, name, reach.better, _turn(relation))
+        return worse_required(requirement.span, name, reach.better, _turn(relation))
     return None
 
 

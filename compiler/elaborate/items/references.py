@@ -23,8 +23,8 @@ from compiler.elaborate.values.values import (
 )
 from compiler.program.data import DataSet
 from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.clauses import NoSuchItem
-from compiler.report.messages.training import InputWithoutColumn, NameClash
+from compiler.report.messages.clauses import no_such_item
+from compiler.report.messages.training import input_without_column, name_clash
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Item, Model, Reference, Train
 
@@ -70,7 +70,7 @@ def report_missing(
         kind = "net" if isinstance(entry, FileNet) else type(entry).__name__.lower()
         other = f"the {kind} `{name}`"
     near = did_you_mean(name, known)
-    scope.session.report(NoSuchItem(span, what, name, other, known, near))
+    scope.session.report(no_such_item(span, what, name, other, known, near))
 
 
 # --- train f of Model(…) on d -------------------------------------------------------------------
@@ -183,7 +183,7 @@ def _choose_columns(
             # Straight to the sink: a session reports a code once for a place, and two inputs may
             # lack their columns at the same one.
             context.body.session.sink.report(
-                InputWithoutColumn(reference.span, model, name, data.name, listed, near, declared)
+                input_without_column(reference.span, model, name, data.name, listed, near, declared)
             )
     return chosen if accepted else None
 
@@ -199,6 +199,6 @@ def _bind_outputs(
             accepted = False
             span = columns[name]
             model = layer.item.name.text
-            context.body.report(NameClash(span, name, model, data.name, tensor.made))
+            context.body.report(name_clash(span, name, model, data.name, tensor.made))
         context.bind(name, tensor)
     return accepted

@@ -13,7 +13,7 @@ from compiler.ir.graph import Parameter
 from compiler.ir.weights import path_matches
 from compiler.program.train import Regularization, TrainedNet
 from compiler.records import dataclass
-from compiler.report.messages.tuning import NothingToRegularize
+from compiler.report.messages.tuning import nothing_to_regularize
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause, Declare
 from compiler.training.base import REGULARIZERS, Regularizer
@@ -81,7 +81,7 @@ def settle_regularizers(
         if layers:
             settled.append(Regularization(item.regularizer, layers, item.span))
         else:
-            body.report(NothingToRegularize(item.span, item.regularizer.name))
+            body.report(nothing_to_regularize(item.span, item.regularizer.name))
     return tuple(settled)
 
 

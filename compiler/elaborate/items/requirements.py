@@ -14,14 +14,14 @@ from compiler.program.requirement import Bound, Computed, Figure, Quantity, Requ
 from compiler.program.train import Train
 from compiler.records import dataclass
 from compiler.report.diagnostics import Severity, did_you_mean
-from compiler.report.messages.clauses import NoSuchItem
-from compiler.report.messages.training import UnknownFigure
+from compiler.report.messages.clauses import no_such_item
+from compiler.report.messages.training import unknown_figure
 from compiler.report.messages.variants import (
-    BadRequire,
-    ContractAboutItself,
-    KindsDiffer,
-    NoMetricsHere,
-    NoSuchFigure,
+    bad_require,
+    contract_about_itself,
+    kinds_differ,
+    no_metrics_here,
+    no_such_figure,
 )
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Attribute, Binary, Expr, Group, Name, Unary
@@ -66,12 +66,12 @@ class RequireReader:
                 return [found] if found is not None else []
             case Binary(operator="==" | "!="):
                 advice = "measured figures are never exactly a number"
-                self.body.report(BadRequire(expression.operator_span, advice))
+                self.body.report(bad_require(expression.operator_span, advice))
             case Binary(operator="or"):
                 advice = "a contract holds or not: there is no `or`"
-                self.body.report(BadRequire(expression.operator_span, advice))
+                self.body.report(bad_require(expression.operator_span, advice))
             case _:
-                self.body.report(BadRequire(expression.span, "a comparison belongs here"))
+                self.body.report(bad_require(expression.span, "a comparison belongs here"))
         return []
 
     def read_comparison(self, expression: Binary) -> Requirement | None:
@@ -83,7 +83,7 @@ class RequireReader:
             return None
         figures = [*find_figures(left[0]), *find_figures(right[0])]
         if not any(figure.owner is None for figure in figures):
-            self.body.report(BadRequire(expression.span, "this names no figure of the variant"))
+            self.body.report(bad_require(expression.span, "this names no figure of the variant"))
             return None
         requirement = Requirement(left[0], expression.operator, right[0], expression.span)
         fault = find_reach_fault(requirement, self.owners.train)
@@ -133,12 +133,12 @@ class RequireReader:
             return None
         number = value.value if isinstance(value, Known) and value.is_number else None
         if not isinstance(value, Known) or not isinstance(number, int | float):
-            self.body.report(BadRequire(expression.span, f"this is {describe(value)}"))
+            self.body.report(bad_require(expression.span, f"this is {describe(value)}"))
             return None
         plain = isinstance(expression, Name | Attribute)
         kind = _kind_of_unit(value.unit, Kind.OPEN if plain else Kind.PLAIN)
         if kind is None:
-            self.body.report(BadRequire(expression.span, f"no figure counts {value.unit}"))
+            self.body.report(bad_require(expression.span, f"no figure counts {value.unit}"))
             return None
         text = f"{number:g}" if plain else expression.span.text
         return Quantity(float(number), text), kind
@@ -150,7 +150,7 @@ class RequireReader:
             return None
         operator = expression.operator
         if operator == "/" and isinstance(right[0], Quantity) and right[0].value == 0:
-            self.body.report(BadRequire(expression.right.span, "nothing is divided by 0"))
+            self.body.report(bad_require(expression.right.span, "nothing is divided by 0"))
             return None
         kind = left[1]
         if operator in "+-":
@@ -161,7 +161,7 @@ class RequireReader:
             found = _multiply(left[1], right[1], operator)
             if found is None:
                 text = f"{left[1]} {operator} {right[1]} is nothing that can be required"
-                self.body.report(BadRequire(expression.span, text))
+                self.body.report(bad_require(expression.span, text))
                 return None
             kind = found
         return Computed(operator, left[0], right[0]), kind
@@ -180,7 +180,7 @@ class RequireReader:
                 if unit and train is not None and other.text.endswith("%"):
                     advice = f"say of what: `{other.text} * {train.name}.{bound.name}`"
         said = f"`{first.span.text}` is {left[1]}", f"`{second.span.text}` is {right[1]}"
-        self.body.report(KindsDiffer(first.span.to(second.span), said[0], said[1], advice))
+        self.body.report(kinds_differ(first.span.to(second.span), said[0], said[1], advice))
         return False
 
     # --- figures ----------------------------------------------------------------------------
@@ -191,7 +191,7 @@ class RequireReader:
         if own.train is not None and first in own.train.data.split.names and len(names) == 2:
             return self.read_metric(None, own.train, names, span)
         if first == own.name:
-            self.body.report(ContractAboutItself(names[0].span, own.name))
+            self.body.report(contract_about_itself(names[0].span, own.name))
             return None
         if first not in own.others:
             if own.known and not self.is_item(first):
@@ -200,7 +200,7 @@ class RequireReader:
         train = own.others[first]
         if train is not None and len(train.nets) > 1 and first in _trains(own):
             said = f"`{first}` has several nets, and this could be any of them"
-            self.body.report(BadRequire(span, said))
+            self.body.report(bad_require(span, said))
             return None
         if train is not None and names[-1].text in FIGURES and len(names) > 2:
             return self.read_figure_of_net(train, names, span)
@@ -211,10 +211,12 @@ class RequireReader:
                 return None
             return Figure(first, None, word, span), FIGURES[word].kind
         if train is None:
-            self.body.report(NoMetricsHere(span, first))
+            self.body.report(no_metrics_here(span, first))
             return None
         if len(names) > 3:
-            self.body.report(BadRequire(span, "a figure has a train, a split and a metric at most"))
+            self.body.report(
+                bad_require(span, "a figure has a train, a split and a metric at most")
+            )
             return None
         return self.read_metric(first, train, names[1:], span)
 
@@ -227,12 +229,12 @@ class RequireReader:
             return Figure(first, None, word, span), FIGURES[word].kind
         if named in nets:
             said = f"only the net that `{own.name}` is made of is measured: `{first}.{word}`"
-            self.body.report(BadRequire(span, said))
+            self.body.report(bad_require(span, said))
             return None
         splits = train.data.split.names
         near = did_you_mean(named, (*nets, *splits))
         figure = f"{first}.{word}"
-        fault = UnknownFigure(names[1].span, "split", named, tuple(splits), near, figure)
+        fault = unknown_figure(names[1].span, "split", named, tuple(splits), near, figure)
         self.body.report(fault)
         return None
 
@@ -246,7 +248,7 @@ class RequireReader:
         for kind, name, known in (("split", split, splits), ("metric", metric, metrics)):
             if name.text not in known:
                 near = did_you_mean(name.text, known)
-                self.body.report(UnknownFigure(name.span, kind, name.text, tuple(known), near))
+                self.body.report(unknown_figure(name.span, kind, name.text, tuple(known), near))
                 return None
         return Figure(owner, split.text, metric.text, span), Kind.PLAIN
 
@@ -258,13 +260,13 @@ class RequireReader:
         """Reports what stands before a dot and is no split, train or variant."""
         own, first = self.owners, names[0]
         if own.train is None and len(names) == 2 and first.text in ("train", "val", "test"):
-            self.body.report(NoMetricsHere(span, own.name))
+            self.body.report(no_metrics_here(span, own.name))
             return
         splits = own.train.data.split.names if own.train is not None else ()
         known = (*splits, *own.others)
         near = did_you_mean(first.text, known)
         what = "split, train or variant"
-        self.body.report(NoSuchItem(first.span, what, first.text, "", known, near))
+        self.body.report(no_such_item(first.span, what, first.text, "", known, near))
 
     def report_unknown(self, word: str, span: Span, owner: str | None = None) -> None:
         """Reports a word that is no figure."""
@@ -277,7 +279,7 @@ class RequireReader:
         known = (*FIGURES, *metrics)
         near = next((m for m in reversed(metrics) if m.endswith(f".{word}")), None)
         near = near or did_you_mean(word, known)
-        self.body.report(NoSuchFigure(span, word, known, near))
+        self.body.report(no_such_figure(span, word, known, near))
 
 
 def _trains(owners: Owners) -> set[str]:

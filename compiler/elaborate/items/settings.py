@@ -20,10 +20,10 @@ from compiler.elaborate.values.values import DTypeValue, Known, NetValue, Poison
 from compiler.program.train import EarlyStop
 from compiler.records import dataclass
 from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.items import SettingRange
-from compiler.report.messages.metrics import DirectionNeeded
-from compiler.report.messages.names import NotAvailable
-from compiler.report.messages.training import BadUntil, UnknownFigure
+from compiler.report.messages.items import setting_range
+from compiler.report.messages.metrics import direction_needed
+from compiler.report.messages.names import not_available
+from compiler.report.messages.training import bad_until, unknown_figure
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Attribute, Call, Clause, Declare, Expr, Group, Name
 from compiler.vocabulary.clauses import Choice, DTypeChoice, Positive, Setting, Whole
@@ -63,7 +63,7 @@ def read_setting(body: Body, clause: Clause, setting: Setting) -> object | None:
             if 0 < number < float("inf"):
                 return float(number)
             word = clause.word.text
-            body.report(SettingRange(expression.span, word, "", f"{number:g}", "above 0"))
+            body.report(setting_range(expression.span, word, "", f"{number:g}", "above 0"))
             return None
     expected = f"{setting.text} belongs here, not {describe_given(value)}"
     malformed(body, clause, expression.span, expected)
@@ -75,7 +75,7 @@ def _read_whole(body: Body, clause: Clause, setting: Whole) -> int | None:
     if number is None or setting.most is None or number <= setting.most:
         return number
     word, expected = clause.word.text, f"below {setting.most + 1}"
-    body.report(SettingRange(clause.operands[0].span, word, "", str(number), expected))
+    body.report(setting_range(clause.operands[0].span, word, "", str(number), expected))
     return None
 
 
@@ -88,7 +88,7 @@ def read_freeze(body: Body, clause: Clause) -> list[Pattern]:
     for operand in read_operands(body, clause):
         if operand.name is not None and operand.name.text == "until":
             purpose = "end the freezing after some epochs"
-            body.report(NotAvailable(operand.name.span, "until", purpose))
+            body.report(not_available(operand.name.span, "until", purpose))
         elif operand.name is not None or isinstance(operand.value, Declare):
             malformed(body, clause, operand.span, "a pattern in quotes, or a net, belongs here")
         else:
@@ -136,7 +136,7 @@ def read_until(body: Body, clause: Clause) -> Stalled | None:
         expression = expression.inner
     if not isinstance(expression, Call) or expression.function.span.text != "stalled":
         expected = "it stops when a figure no longer improves: `stalled(…)`"
-        body.report(BadUntil(expression.span, expected))
+        body.report(bad_until(expression.span, expected))
         return None
     figure: Attribute | None = None
     patience: Expr | None = None
@@ -150,14 +150,14 @@ def read_until(body: Body, clause: Clause) -> Stalled | None:
             expected = "this is neither a figure nor `epochs`"
             if name != "" and did_you_mean(name, ("epochs",)):
                 expected = "did you mean `epochs`?"
-            body.report(BadUntil(argument.span, expected))
+            body.report(bad_until(argument.span, expected))
             return None
     epochs = _read_patience(body, patience) if patience is not None else None
     if figure is None or not isinstance(figure.base, Name):
         expected = "a figure is a split and a metric: `val.loss`"
-        body.report(BadUntil(expression.span, expected))
+        body.report(bad_until(expression.span, expected))
     elif patience is None:
-        body.report(BadUntil(expression.span, "for how many epochs? `epochs=8`"))
+        body.report(bad_until(expression.span, "for how many epochs? `epochs=8`"))
     elif epochs is not None:
         return Stalled(figure.base, figure.name, epochs, clause.span)
     return None
@@ -170,7 +170,7 @@ def _read_patience(body: Body, expression: Expr) -> int | None:
     if isinstance(number, int) and number >= 1:
         return number
     if not isinstance(value, Poison):
-        body.report(BadUntil(expression.span, f"a whole number from 1, not {describe(value)}"))
+        body.report(bad_until(expression.span, f"a whole number from 1, not {describe(value)}"))
     return None
 
 
@@ -190,10 +190,10 @@ def settle_until(
     for kind, name, known in (("split", split, tuple(splits)), ("metric", metric, figures)):
         if name.text not in known:
             near = did_you_mean(name.text, known)
-            body.report(UnknownFigure(name.span, kind, name.text, known, near))
+            body.report(unknown_figure(name.span, kind, name.text, known, near))
             return None
     entry = next((m for m in metrics if m.name == metric.text), None)
     if entry is not None and entry.better is None:
-        body.report(DirectionNeeded(metric.span, metric.text, "`until`", entry.span))
+        body.report(direction_needed(metric.span, metric.text, "`until`", entry.span))
         return None
     return EarlyStop(split.text, metric.text, until.epochs, until.span)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from compiler.report.diagnostics import Message
-from compiler.report.messages.sizes import SizeTwice
+from compiler.report.messages.sizes import size_twice
 from compiler.text.tree.syntax import Name
 
 
@@ -14,5 +14,5 @@ def refuse_twice(names: Sequence[Name], report: Callable[[Message], None]) -> No
     seen: dict[str, Name] = {}
     for name in names:
         if name.text in seen:
-            report(SizeTwice(name.span, name.text, seen[name.text].span))
+            report(size_twice(name.span, name.text, seen[name.text].span))
         seen.setdefault(name.text, name)

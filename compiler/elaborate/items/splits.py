@@ -12,11 +12,10 @@ from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, Poison
-from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.arguments import UnknownArgument, WrongArgument
-from compiler.report.messages.columns import BadShares, CannotStratify, SplitDoesNotFit
+from compiler.report.diagnostics import Message, did_you_mean
+from compiler.report.messages.arguments import unknown_argument, wrong_argument
+from compiler.report.messages.columns import bad_shares, cannot_stratify, split_does_not_fit
 from compiler.report.messages.wording import list_words
-from compiler.report.source import Span
 from compiler.text.tree.syntax import Argument, Clause, Declare, Expr, Name, Operand
 
 METHODS = ("random", "in_order", "given")
@@ -124,7 +123,7 @@ class _Reader:
             case _:
                 self.refuse()
                 suggestion = did_you_mean(name, options)
-                self.body.report(UnknownArgument(span, method, name, options, suggestion))
+                self.body.report(unknown_argument(span, method, name, options, suggestion))
 
     def read_seed(self, method: str, expression: Expr) -> None:
         """`seed=0`."""
@@ -137,7 +136,7 @@ class _Reader:
         if not isinstance(value, Poison):
             expected = "a whole number, 0 or above"
             found = describe(value)
-            self.body.report(WrongArgument(expression.span, method, "seed", expected, found))
+            self.body.report(wrong_argument(expression.span, method, "seed", expected, found))
 
     def read_stratify(self, expression: Expr) -> None:
         """`stratify=label`: a raw column."""
@@ -155,7 +154,7 @@ class _Reader:
         self.refuse()
         found = str(column.type) if column is not None else ""
         suggestion = did_you_mean(word, classes)
-        self.body.report(CannotStratify(expression.span, word, found, tuple(classes), suggestion))
+        self.body.report(cannot_stratify(expression.span, word, found, tuple(classes), suggestion))
 
     # --- the shares -------------------------------------------------------------------------
 
@@ -167,13 +166,13 @@ class _Reader:
         if not self.accepted:
             return None
         if method != "given" and "train" not in shares:
-            self.report(self.clause.word.span, "there is no share for `train`")
+            self.report(bad_shares(self.clause.word.span, "there is no share for `train`"))
             return None
         if method == "given" and not self.check_cut(shares):
             return None
         total = sum(share for share in shares.values() if isinstance(share, float))
         if total > 1 + 1e-9:
-            self.report(self.clause.span, f"the shares add up to {100 * total:g}%")
+            self.report(bad_shares(self.clause.span, f"the shares add up to {100 * total:g}%"))
             return None
         return tuple((name, shares[name]) for name in ORDER if name in shares)
 
@@ -181,15 +180,15 @@ class _Reader:
         """One `train=80%`."""
         name = operand.name
         if name is None or isinstance(operand.value, Declare):
-            self.report(operand.span, "a share has a name")
+            self.report(bad_shares(operand.span, "a share has a name"))
             return
         if name.text not in ORDER:
             near = did_you_mean(name.text, ORDER)
             meant = f"did you mean `{near}`?" if near else f"splits are {list_words(ORDER)}"
-            self.report(name.span, meant)
+            self.report(bad_shares(name.span, meant))
             return
         if name.text in shares:
-            self.report(name.span, f"`{name.text}` has two shares")
+            self.report(bad_shares(name.span, f"`{name.text}` has two shares"))
             return
         value = self.body.evaluate(operand.value)
         number = value.value if isinstance(value, Known) and value.is_number else None
@@ -197,16 +196,18 @@ class _Reader:
             self.refuse()
         elif isinstance(number, float) and number > 1:
             reason = f"{100 * number:g}% is more than all rows"
-            self.report(operand.value.span, reason, "a number of rows has no point: `train=500`")
+            self.report(
+                bad_shares(operand.value.span, reason, "a number of rows has no point: `train=500`")
+            )
         elif not isinstance(number, int | float) or not 0 < number < MOST_ROWS:
-            self.report(operand.value.span, f"this is {describe(value)}")
+            self.report(bad_shares(operand.value.span, f"this is {describe(value)}"))
         else:
             shares[name.text] = number
 
-    def report(self, span: Span, reason: str, advice: str = BadShares.advice) -> None:
+    def report(self, message: Message) -> None:
         """Reports shares that cannot be."""
         self.refuse()
-        self.body.report(BadShares(span, reason, advice))
+        self.body.report(message)
 
     def check_cut(self, shares: Mapping[str, int | float]) -> bool:
         """Whether shares can be cut from the source's own rows of `train`."""
@@ -215,7 +216,7 @@ class _Reader:
                 self.refuse()
                 reason = f"the source brings its own `{name}`"
                 advice = "a share that is new is cut from `train`: `split given, val=10%`"
-                self.body.report(BadShares(self.clause.span, reason, advice))
+                self.body.report(bad_shares(self.clause.span, reason, advice))
                 return False
         return True
 
@@ -232,4 +233,4 @@ class _Reader:
             advice = "write `split in_order, train=80%, val=10%, test=10%`"
         if reason:
             self.refuse()
-            self.body.report(SplitDoesNotFit(method.span, method.text, reason, advice))
+            self.body.report(split_does_not_fit(method.span, method.text, reason, advice))

@@ -19,10 +19,10 @@ from compiler.program.train import Train, TrainedNet
 from compiler.program.variant import Variant as MadeVariant
 from compiler.records import dataclass
 from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.clauses import NoSuchItem
-from compiler.report.messages.deployments import SeveralNets
-from compiler.report.messages.names import NotAvailable
-from compiler.report.messages.training import UnknownWord
+from compiler.report.messages.clauses import no_such_item
+from compiler.report.messages.deployments import several_nets
+from compiler.report.messages.names import not_available
+from compiler.report.messages.training import unknown_word
 from compiler.rows.preprocess import prefix_parameters
 from compiler.text.tree.syntax import Attribute, Call, Expr, Model, Reference, Sweep
 from compiler.text.tree.syntax import Deploy as DeployItem
@@ -170,7 +170,7 @@ def _check_target(scope: FileScope, target: Reference) -> bool:
     known = ("onnx",)
     near = did_you_mean(name.text, known)
     hint = PYTORCH if name.text in ("torch", "pytorch") else None
-    scope.session.report(UnknownWord(target.span, "target", name.text, known, near, hint))
+    scope.session.report(unknown_word(target.span, "target", name.text, known, near, hint))
     return False
 
 
@@ -181,12 +181,12 @@ def _find_trained(
     train, report = deployable.train, scope.session.report
     if reference.arguments is not None:
         purpose = "train with other parameters than its own"
-        report(NotAvailable(reference.span, f"{train.name}(…)", purpose))
+        report(not_available(reference.span, f"{train.name}(…)", purpose))
         return None
     names = tuple(n.name for n in train.nets)
     if len(reference.path) == 1:
         if len(train.nets) != 1:
-            report(SeveralNets(reference.span, train.name, names))
+            report(several_nets(reference.span, train.name, names))
             return None
         return train.nets[0]
     word = ".".join(part.text for part in reference.path[1:])
@@ -194,7 +194,7 @@ def _find_trained(
     if net is None:
         span = reference.path[-1].span
         near, owner = did_you_mean(word, names), f"the train `{train.name}`"
-        report(NoSuchItem(span, "net", word, "", names, near, owner))
+        report(no_such_item(span, "net", word, "", names, near, owner))
     return net
 
 

@@ -44,10 +44,11 @@ from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
 from compiler.program.data import DataSet
 from compiler.program.train import MetricUse, Train, TrainedNet
-from compiler.report.messages.clauses import ReferenceMissing
-from compiler.report.messages.names import NotAvailable
-from compiler.report.messages.nets import BadLabel
-from compiler.report.messages.training import BatchImpossible, NetIsNoModel, NothingRead
+from compiler.report.diagnostics import Message
+from compiler.report.messages.clauses import reference_missing
+from compiler.report.messages.names import not_available
+from compiler.report.messages.nets import bad_label
+from compiler.report.messages.training import batch_impossible, net_is_not_a_model, nothing_read
 from compiler.rows.batches import find_thin_norms
 from compiler.rows.loss_parts import count_targets
 from compiler.text.tree.syntax import Argument, Clause, Reference
@@ -105,10 +106,10 @@ class TrainRun(ItemRun):
         name = f"the train `{self.item.name.text}`"
         if not references:
             form = f"train {self.item.name.text} of Model on data {{ … }}"
-            body.report(ReferenceMissing(self.item.name.span, name, "has no data", form))
+            body.report(reference_missing(self.item.name.span, name, "has no data", form))
             return None
         if len(references) > 1:
-            body.report(NotAvailable(references[1].span, "on a, b", "train on several data sets"))
+            body.report(not_available(references[1].span, "on a, b", "train on several data sets"))
             return None
         found = find_item(self.scope, references[0], DataItem, "data set")
         if found is None:
@@ -177,7 +178,7 @@ class TrainRun(ItemRun):
         if reads_nothing(step, data):
             columns = tuple(column.name for column in data.schema)
             place = self.item.on[0].span
-            context.body.report(NothingRead(place, self.item.name.text, columns))
+            context.body.report(nothing_read(place, self.item.name.text, columns))
         found = (find_missing_classes(step, data), find_misuse(step, data))
         told = (find_disagreements(step, uses), find_probabilities(step, uses))
         for message in chain(*found, *told):
@@ -238,12 +239,12 @@ class TrainRun(ItemRun):
         for name, value in body.nets.items():
             if "." in name:  # each net is a module of the script, under its name
                 span = next(_flatten([value])).span
-                body.report(BadLabel(span, name, "the name of a net of a train has no dot"))
+                body.report(bad_label(span, name, "the name of a net of a train has no dot"))
                 accepted = False
         placed = [*_flatten(body.nets.values()), *context.home.nets.values()]
         for net in placed:
             if not isinstance(net.layer, BlockLayer) or net.layer.kind != "model":
-                body.report(NetIsNoModel(net.span, net.name, describe_layer(net.layer)))
+                body.report(net_is_not_a_model(net.span, net.name, describe_layer(net.layer)))
                 accepted = False
                 continue
             self.values[f"{net.path}." if net.path else ""] = net
@@ -280,7 +281,7 @@ def _count_targets(step: Graph, uses: Iterable[MetricUse]) -> tuple[Graph, tuple
     return step, tuple(made)
 
 
-def _find_impossible(train: Train) -> Iterator[BatchImpossible]:
+def _find_impossible(train: Train) -> Iterator[Message]:
     """What asks for another number of rows than the batches of a train have."""
     for condition in train.step.conditions:
         left, right = condition.left, condition.right
@@ -290,7 +291,7 @@ def _find_impossible(train: Train) -> Iterator[BatchImpossible]:
         found, limit = left.evaluate(sizes), right.evaluate(sizes)
         if not (found == limit if condition.relation == "==" else found <= limit):
             needed = f"{left} {condition.relation} {right}"
-            yield BatchImpossible(condition.origin or train.span, needed, train.batch)
+            yield batch_impossible(condition.origin or train.span, needed, train.batch)
 
 
 def _keep_used(graph: Graph) -> Graph:

@@ -13,8 +13,8 @@ from compiler.elaborate.values.values import POISON, ItemValue, NetValue, Record
 from compiler.program.net import AddAdapters, LoadWeights
 from compiler.program.train import Train
 from compiler.records import dataclass
-from compiler.report.messages.clauses import ParameterWithoutDefault
-from compiler.report.messages.names import CircularValue
+from compiler.report.messages.clauses import parameter_without_default
+from compiler.report.messages.names import circular_value
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Item
 from compiler.text.tree.syntax import Train as TrainItem
@@ -53,7 +53,7 @@ class TrainAssembly:
         if not isinstance(entry, TrainItem) or entry.name.span != item.span:
             return None
         if item.name in self.running:
-            self.scope.session.report(CircularValue(span, item.name))
+            self.scope.session.report(circular_value(span, item.name))
             return POISON
         work = self.scope.session.work
         made = self.find(item.name, entry)
@@ -66,7 +66,7 @@ class TrainAssembly:
         for parameter in item.parameters:
             if parameter.name.text in lacking:
                 owner, span = f"the train `{name}`", parameter.name.span
-                session.report(ParameterWithoutDefault(span, owner, parameter.name.text))
+                session.report(parameter_without_default(span, owner, parameter.name.text))
         if lacking:
             return None
         run = TrainRun(self.scope, item, self.open_data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from compiler.compression.attach import find_obstacle
 from compiler.compression.base import COMPRESSION, CompressionPass, pass_of
@@ -37,10 +36,10 @@ from compiler.program.requirement import Requirement
 from compiler.program.train import Train
 from compiler.program.variant import Step, Target, Variant
 from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.deployments import UnknownDim
-from compiler.report.messages.nets import OnlyOnNets
-from compiler.report.messages.tuning import NothingToTrainOn
-from compiler.report.messages.variants import NoSuchLayer, PassTooLate, TargetSize
+from compiler.report.messages.deployments import unknown_dim
+from compiler.report.messages.nets import only_on_nets
+from compiler.report.messages.tuning import nothing_to_train_on
+from compiler.report.messages.variants import no_such_layer, pass_too_late, target_size
 from compiler.report.source import Span
 from compiler.text.tree.syntax import (
     Argument,
@@ -153,7 +152,7 @@ class VariantRun(ItemRun):
             again = name == pass_of(first).name
             name = describe_pass(made) if again else name
             self.scope.session.report(
-                PassTooLate(step.span, name, quantized, first.span, again=again)
+                pass_too_late(step.span, name, quantized, first.span, again=again)
             )
 
     def check_goals(self, base: Base) -> None:
@@ -179,7 +178,7 @@ class VariantRun(ItemRun):
         steps = [step for step in self.steps if pass_of(step).attaches]
         if base.train is None:
             for step in steps:
-                self.scope.session.report(NothingToTrainOn(step.span, pass_of(step).name))
+                self.scope.session.report(nothing_to_train_on(step.span, pass_of(step).name))
             for step in self.steps:
                 if (message := pass_of(step).find_dataless(step.span)) is not None:
                     self.scope.session.report(message)
@@ -190,10 +189,11 @@ class VariantRun(ItemRun):
             idle = pass_of(step).find_idle_setting(base.train.step, step.span)
             if idle is not None:
                 self.scope.session.report(idle)
-        fault = find_obstacle(base.train, base.net.name, base.net.graph.parameter.keys())
+        places = tuple(step.span for step in steps if step.span is not None)
+        kept = base.net.graph.parameter.keys()
+        fault = find_obstacle(base.train, base.net.name, kept, places)
         if fault is not None:
-            places = tuple(step.span for step in steps if step.span is not None)
-            self.scope.session.report(replace(fault, passes=places))
+            self.scope.session.report(fault)
 
     # --- target -----------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class VariantRun(ItemRun):
         known = self.base.net.graph.symbols if self.base is not None else (name.text,)
         if name.text not in known:
             near = did_you_mean(name.text, known)
-            body.report(UnknownDim(name.span, name.text, tuple(known), near))
+            body.report(unknown_dim(name.span, name.text, tuple(known), near))
             return None
         value = body.evaluate(operand.value)
         size = whole(value) if isinstance(value, Known) and value.unit is None else None
@@ -239,7 +239,7 @@ class VariantRun(ItemRun):
         if not isinstance(size, int) or size < 1:
             number = value.value if isinstance(value, Known) and value.is_number else None
             found = str(number) if number is not None else describe(value)
-            body.report(TargetSize(operand.value.span, name.text, found))
+            body.report(target_size(operand.value.span, name.text, found))
             return None
         return name.text, size
 
@@ -272,7 +272,7 @@ def _refuse_stage(body: Body, clause: Clause, stage: Expr) -> None:
     if word is None:
         malformed(body, clause, stage.span, "a compression pass belongs here")
     elif word.text == "load" or is_net_function(word.text):
-        body.report(OnlyOnNets(word.span, word.text))
+        body.report(only_on_nets(word.span, word.text))
     else:
         refuse_word(body, word, COMPRESSION.kind, COMPRESSION.names())
 
@@ -291,7 +291,7 @@ def _check_patterns(body: Body, stage: Expr, graph: Graph) -> bool:
         accepted = False
         owned = {p.path.rpartition(".")[0] for p in graph.parameters}
         shown = tuple(path for path in paths if path in owned)
-        body.report(NoSuchLayer(span, text, shown, did_you_mean(text, paths)))
+        body.report(no_such_layer(span, text, shown, did_you_mean(text, paths)))
     return accepted
 
 

@@ -14,7 +14,7 @@ from compiler.program.net import Net
 from compiler.program.train import Train
 from compiler.program.variant import Variant
 from compiler.records import dataclass
-from compiler.report.messages.variants import ContractAboutItself
+from compiler.report.messages.variants import contract_about_itself
 from compiler.text.tree.syntax import Reference
 from compiler.text.tree.syntax import Variant as VariantItem
 
@@ -94,7 +94,7 @@ class VariantAssembly:
         for name, variant in self.made.items():
             for around in self.find_circles(name, (name,)):
                 span = variant.requires[0].span
-                self.scope.session.report(ContractAboutItself(span, name, around))
+                self.scope.session.report(contract_about_itself(span, name, around))
                 return
 
     def find_circles(self, name: str, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -31,10 +31,10 @@ from compiler.program.net import AddAdapters, LoadWeights
 from compiler.records import dataclass
 from compiler.report.diagnostics import Label as Place
 from compiler.report.diagnostics import Message, Severity, Sink
-from compiler.report.messages.files import MoreFaults
-from compiler.report.messages.names import CircularValue, MalformedClause
-from compiler.report.messages.uses import AmbiguousName
-from compiler.report.messages.values import TooMuchWork
+from compiler.report.messages.files import more_faults
+from compiler.report.messages.names import circular_value, malformed_clause
+from compiler.report.messages.uses import ambiguous_name
+from compiler.report.messages.values import too_much_work
 from compiler.report.source import Span
 from compiler.system.files import read_source_text
 from compiler.text.tree.expressions import Expr
@@ -212,7 +212,7 @@ class Session:
             self.sink.report(message)
             self.errors += message.severity is Severity.ERROR
         if self.errors >= MAX_FAULTS:
-            self.sink.report(MoreFaults(message.span, MAX_FAULTS))
+            self.sink.report(more_faults(message.span, MAX_FAULTS))
             raise Abandoned
 
     def select(self, messages: Sequence[Message]) -> Iterator[Message]:
@@ -245,7 +245,7 @@ class Session:
         if self.work <= self.limit and self.total <= MAX_TOTAL:
             return
         if self.limit == MAX_WORK:
-            self.report(TooMuchWork(span, MAX_WORK if self.work > MAX_WORK else MAX_TOTAL))
+            self.report(too_much_work(span, MAX_WORK if self.work > MAX_WORK else MAX_TOTAL))
             # What calls the item would do the same work again: it is given up early, in silence.
             self.limit = MAX_WORK // 20
         self.faults += 1
@@ -304,7 +304,7 @@ class FileScope:
             elif brought is not None and name in brought.entries:
                 found.append((brought, brought.entries[name], use.span))
         if len(found) > 1 and found[0][1] is not found[1][1]:
-            self.session.report(AmbiguousName(span, name, found[0][2], found[1][2]))
+            self.session.report(ambiguous_name(span, name, found[0][2], found[1][2]))
         return found[0][:2] if found else None
 
     def value(self, name: str, span: Span, home: GraphState | None) -> Val | None:
@@ -335,7 +335,7 @@ class FileScope:
         if known is not None:
             return known
         if name in self.computing:
-            self.session.report(CircularValue(span, name))
+            self.session.report(circular_value(span, name))
             return POISON
         self.computing.append(name)
         try:
@@ -491,7 +491,7 @@ def malformed(body: Body, clause: Clause, span: Span, expected: str) -> None:
     """Reports a clause that is not written in the form that its word asks for."""
     word = clause.word.text
     form = body.clauses.forms.get(word, f"{word} …")
-    body.report(MalformedClause(span, word, expected, form))
+    body.report(malformed_clause(span, word, expected, form))
 
 
 def _contains(outer: Span, inner: Span) -> bool:

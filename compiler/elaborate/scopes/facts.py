@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler.elaborate.scopes.context import Body, FileScope
 from compiler.elaborate.values.values import POISON, Known, Val
 from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.columns import UnknownFact
+from compiler.report.messages.columns import unknown_attribute_of_data
 from compiler.text.tree.syntax import Attribute, Data, Expr, Group, Name
 
 
@@ -31,5 +31,5 @@ def read_fact(body: Body, owner: FileScope, item: Data, attribute: Attribute) ->
         return Known(facts[name.text])
     known = tuple(facts)
     near = did_you_mean(name.text, known)
-    body.report(UnknownFact(name.span, item.name.text, name.text, known, near))
+    body.report(unknown_attribute_of_data(name.span, item.name.text, name.text, known, near))
     return POISON

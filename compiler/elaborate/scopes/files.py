@@ -9,14 +9,14 @@ from typing import TypeVar
 import specs
 from compiler.elaborate.scopes.context import Entry, FileNet, FileScope, Session
 from compiler.elaborate.scopes.sound import keep_sound
-from compiler.report.diagnostics import did_you_mean
+from compiler.report.diagnostics import Message, did_you_mean
 from compiler.report.messages.names import (
-    DefinedTwice,
-    MalformedClause,
-    NotAvailable,
-    UnknownClause,
+    defined_twice,
+    malformed_clause,
+    not_available,
+    unknown_clause,
 )
-from compiler.report.messages.uses import UseCycle, UseNotFound
+from compiler.report.messages.uses import use_cycle, use_not_found
 from compiler.report.source import Source, Span
 from compiler.system.files import list_names
 from compiler.text.errors.recover import FILE_WORDS
@@ -66,7 +66,7 @@ def _declare_clause(scope: FileScope, clause: Clause) -> None:
     word, report = clause.word, scope.session.report
     later = find_later(word.text)
     if later is not None:
-        report(NotAvailable(word.span, word.text, later))
+        report(not_available(word.span, word.text, later))
         return
     if word.text != "net":
         report(name_stray(word.span, word.text))
@@ -75,16 +75,16 @@ def _declare_clause(scope: FileScope, clause: Clause) -> None:
     for operand in clause.operands:
         if operand.name is None or isinstance(operand.value, Declare):
             expected = "a net has a name and a layer"
-            report(MalformedClause(operand.span, "net", expected, "net name = Model()"))
+            report(malformed_clause(operand.span, "net", expected, "net name = Model()"))
         else:
             _add(scope, operand.name, FileNet(operand.name, operand.value))
 
 
-def name_stray(span: Span, word: str) -> UnknownClause:
+def name_stray(span: Span, word: str) -> Message:
     """The message about a word that begins no statement at file level."""
     homes = tuple(home.place for home in find_homes(word))
     near = did_you_mean(word, FILE_WORDS) if not homes else None
-    return UnknownClause(span, word, "a file", FILE_WORDS, near, elsewhere=homes)
+    return unknown_clause(span, word, "a file", FILE_WORDS, near, elsewhere=homes)
 
 
 def _add(scope: FileScope, name: Name, entry: Entry) -> None:
@@ -93,7 +93,7 @@ def _add(scope: FileScope, name: Name, entry: Entry) -> None:
         scope.entries[name.text] = entry
         return
     place = first.binding.name if isinstance(first, Let) else first.name
-    scope.session.report(DefinedTwice(name.span, name.text, "name", place.span))
+    scope.session.report(defined_twice(name.span, name.text, "name", place.span))
 
 
 def _open_use(scope: FileScope, use: Use) -> FileScope | None:
@@ -104,7 +104,7 @@ def _open_use(scope: FileScope, use: Use) -> FileScope | None:
     if source.path in session.opening:
         start = session.opening.index(source.path)
         names = tuple(Path(p).name for p in (*session.opening[start:], source.path))
-        session.report(UseCycle(use.span, names))
+        session.report(use_cycle(use.span, names))
         return None
     known = session.files.get(source.path)
     return known or open_scope(session, parse(source, session.sink))
@@ -123,7 +123,7 @@ def _find_source(scope: FileScope, use: Use) -> Source | None:
     name = ".".join(words)
     span = use.path[0].span.to(use.path[-1].span)
     reason = f"the library has {', '.join(sorted(known))}"
-    scope.session.report(UseNotFound(span, name, did_you_mean(name, known), reason))
+    scope.session.report(use_not_found(span, name, did_you_mean(name, known), reason))
     return None
 
 
@@ -140,7 +140,7 @@ def _read_file(scope: FileScope, use: Use, written: String) -> Source | None:
         reason = f"it is no text in UTF-8 (byte {error.start})"
     except OSError as error:
         reason = error.strerror or str(error)
-    scope.session.report(UseNotFound(written.span, f'"{name}"', suggestion, reason))
+    scope.session.report(use_not_found(written.span, f'"{name}"', suggestion, reason))
     return None
 
 

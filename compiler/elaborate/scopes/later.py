@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from compiler.report.messages.names import NotAvailable
+from compiler.report.diagnostics import Message
+from compiler.report.messages.names import not_available
 from compiler.text.tree.syntax import Name
 
 LATER: dict[str, str] = {
@@ -41,9 +42,9 @@ OTHER_WORDS: dict[str, str] = {"linear": "for the layer, write `dense(n)`"}
 """What to write where another meaning of such a word was meant."""
 
 
-def refuse_later(name: Name) -> NotAvailable:
+def refuse_later(name: Name) -> Message:
     """The message about a word of `LATER`."""
     word, other = name.text, OTHER_WORDS.get(name.text)
     if other is not None:
-        return NotAvailable(name.span, word, LATER[word], other)
-    return NotAvailable(name.span, word, LATER[word])
+        return not_available(name.span, word, LATER[word], other)
+    return not_available(name.span, word, LATER[word])

@@ -13,13 +13,13 @@ from compiler.ir.graph import Op
 from compiler.ops.convolution import Conv
 from compiler.report.diagnostics import Message
 from compiler.report.messages.lints import (
-    ChannelsGivenTwice,
-    LabelNamesArithmetic,
-    NeverReached,
-    SoftmaxBeforeLoss,
-    UnusedBinding,
-    UnusedInput,
-    UnusedParameter,
+    channels_given_twice,
+    label_names_arithmetic,
+    never_reached,
+    softmax_before_loss,
+    unused_binding,
+    unused_input,
+    unused_parameter,
 )
 from compiler.report.source import Span
 from compiler.text.tree.syntax import (
@@ -72,7 +72,7 @@ def _check_loss_input(body: Body, op: Op, operands: Sequence[Given | None], span
         return
     maker = first.value.home.makers.get(first.value.value.name, "")
     if maker in op.applies:
-        body.report(SoftmaxBeforeLoss(span, op.name, maker, first.value.made))
+        body.report(softmax_before_loss(span, op.name, maker, first.value.made))
 
 
 def _check_channels(body: Body, op: Op, operands: Sequence[Given | None], span: Span) -> None:
@@ -84,7 +84,7 @@ def _check_channels(body: Body, op: Op, operands: Sequence[Given | None], span: 
     if not isinstance(kernel, int) or not isinstance(stride, int) or kernel < LONG:
         return
     if 1 < stride < kernel and stride % 2 and first.value.type.shape[1] == op.out:
-        body.report(ChannelsGivenTwice(span, op.out, kernel, stride))
+        body.report(channels_given_twice(span, op.out, kernel, stride))
 
 
 def check_label(body: Body, named: Named) -> None:
@@ -94,7 +94,7 @@ def check_label(body: Body, named: Named) -> None:
         case Binary(right=last) | Conditional(otherwise=last) | Unary(operand=last):
             if any(isinstance(node, Call | Then) for node in walk(last)):
                 span = named.label.span
-                body.report(LabelNamesArithmetic(span, span.text, whole.span, last.span))
+                body.report(label_names_arithmetic(span, span.text, whole.span, last.span))
 
 
 # --- names ------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ def _find_unused_parameters(item: Item, read: set[str]) -> Iterator[Message]:
         bound |= sizes
         shown = not used.isdisjoint(sizes)
         if name.text not in read and not shown and not name.text.startswith("_"):
-            yield UnusedParameter(name.span, name.text, item.name.text)
+            yield unused_parameter(name.span, name.text, item.name.text)
 
 
 def _read_head(item: Item) -> tuple[object, ...]:
@@ -200,7 +200,7 @@ def _find_unused_inputs(item: Model, read: set[str]) -> Iterator[Message]:
             for operand in node.operands:
                 declare = operand.value
                 if isinstance(declare, Declare) and declare.name.text not in read:
-                    yield UnusedInput(declare.name.span, declare.name.text)
+                    yield unused_input(declare.name.span, declare.name.text)
 
 
 def _find_unused_bindings(statements: Sequence[Statement], read: set[str]) -> Iterator[Message]:
@@ -211,12 +211,12 @@ def _find_unused_bindings(statements: Sequence[Statement], read: set[str]) -> It
         if all(name.text not in read for name in names):
             for name in names:
                 if not name.text.startswith("_"):
-                    yield UnusedBinding(name.span, name.text)
+                    yield unused_binding(name.span, name.text)
     for index, statement in enumerate(statements):
         names = _bound(statement)
         words = [name.text for name in names if name.text in read]
         if words and reads(tuple(statements[index + 1 :])).isdisjoint(n.text for n in names):
-            yield from (UnusedBinding(n.span, n.text) for n in names if n.text in words)
+            yield from (unused_binding(n.span, n.text) for n in names if n.text in words)
 
 
 def _bindings(statements: Sequence[Statement]) -> Iterator[tuple[Name, ...]]:
@@ -245,7 +245,7 @@ def _find_dead(statements: Sequence[Statement]) -> Iterator[Message]:
         match statement:
             case Return() if index + 1 < len(statements):
                 following = statements[index + 1]
-                yield NeverReached(following.span, statement.span)
+                yield never_reached(following.span, statement.span)
                 return
             case If(then=then, otherwise=otherwise):
                 yield from _find_dead(then)

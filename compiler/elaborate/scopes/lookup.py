@@ -25,8 +25,8 @@ from compiler.ir.hint import HintConst
 from compiler.ops.registry import OPS
 from compiler.report.diagnostics import Message, did_you_mean
 from compiler.report.habits import advise
-from compiler.report.messages.metrics import MetricInExpression
-from compiler.report.messages.names import NotAvailable, NoValue, UnboundSize, UnknownName
+from compiler.report.messages.metrics import metric_in_expression
+from compiler.report.messages.names import no_value, not_available, unbound_size, unknown_name
 from compiler.report.messages.wording import list_words
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Name
@@ -102,18 +102,18 @@ def refuse_item(body: Body, item: ItemValue, span: Span) -> None:
     """Reports an item that stands where a value is needed: a train stands for the net that it
     trained, which only other trains can use so far; the others are no values at all."""
     if item.kind in ("train", "variant"):
-        body.report(NotAvailable(span, item.name, "stand for its trained net in other items"))
+        body.report(not_available(span, item.name, "stand for its trained net in other items"))
     else:
-        body.report(NoValue(span, f"the {item.kind} {item.name}", item.span))
+        body.report(no_value(span, f"the {item.kind} {item.name}", item.span))
 
 
 def _report_unknown(body: Body, name: Name, *, applied: bool) -> None:
     word = name.text
-    if body.partial or body.session.has_seen(UnknownName.code, name.span):
+    if body.partial or body.session.has_seen(unknown_name.code, name.span):
         return
     unbound = body.unbound.get(word)
     if unbound is not None:
-        body.report(UnboundSize(name.span, word, unbound.text, unbound.span))
+        body.report(unbound_size(name.span, word, unbound.text, unbound.span))
         return
     refusal = refuse_meant(name)
     if refusal is not None:
@@ -124,7 +124,7 @@ def _report_unknown(body: Body, name: Name, *, applied: bool) -> None:
     note = explain_unknown(word)
     if note is None and suggestion is None and not applied:
         note = _list_names(body)
-    body.report(UnknownName(name.span, word, kind, None if note else suggestion, note))
+    body.report(unknown_name(name.span, word, kind, None if note else suggestion, note))
 
 
 def _list_names(body: Body) -> str | None:
@@ -142,7 +142,7 @@ def refuse_meant(name: Name) -> Message | None:
         return refuse_later(name)
     load_training()
     if METRICS.get(name.text) is not None:
-        return MetricInExpression(name.span, name.text)
+        return metric_in_expression(name.span, name.text)
     return None
 
 

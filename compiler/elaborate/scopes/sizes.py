@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.values import POISON, Known, Several, Val
-from compiler.report.messages.syntax import NestedTooDeep
+from compiler.report.messages.syntax import nested_too_deep
 from compiler.report.source import Span
 from compiler.types.dims import Dim
 
@@ -37,6 +37,6 @@ def keep(body: Body, value: Val, span: Span) -> Val:
     one another too deeply, which is reported."""
     body.session.spend(size_of(value), span)
     if isinstance(value, Several) and value.depth > MAX_NESTING:
-        body.report(NestedTooDeep(span, MAX_NESTING))
+        body.report(nested_too_deep(span, MAX_NESTING))
         return POISON
     return value

@@ -27,9 +27,8 @@ class Hidden:
 
     def explains(self, message: Message) -> bool:
         """Whether a message says that a name is not there which may be among these."""
-        if message.absent is None:
-            return False
-        return self.all_names or getattr(message, message.absent) in self.names
+        absent = message.text.absent
+        return absent is not None and (self.all_names or absent in self.names)
 
 
 def keep_sound(file: File) -> tuple[File, Hidden]:

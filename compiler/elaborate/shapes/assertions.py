@@ -8,7 +8,7 @@ from compiler.elaborate.shapes.types import assume
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import POISON, Known, Poison, Tensor, Undecided, Val
 from compiler.ir.hint import Hint, find_readable
-from compiler.report.messages.values import AssertionFails, ConditionNotBool, ConditionUndecided
+from compiler.report.messages.values import assertion_fails, condition_not_bool, condition_undecided
 from compiler.text.tree.syntax import Clause, Declare, Expr, Name
 
 
@@ -28,16 +28,16 @@ def run_assert(body: Body, clause: Clause) -> None:
             return
         case Known(False):
             text = _text(body, expressions)
-            body.report(AssertionFails(expressions[0].span, text, _show(body, expressions[0])))
+            body.report(assertion_fails(expressions[0].span, text, _show(body, expressions[0])))
             body.result = POISON  # what follows relies on it
         case Undecided(relations, text):
             if body.home is None or any(r not in ("==", "<=") for _, r, _ in relations):
-                body.report(ConditionUndecided(expressions[0].span, text))
+                body.report(condition_undecided(expressions[0].span, text))
                 return
             for left, relation, right in relations:
                 assume(body, left, relation, right, expressions[0].span)
         case _:
-            body.report(ConditionNotBool(expressions[0].span, describe(condition)))
+            body.report(condition_not_bool(expressions[0].span, describe(condition)))
 
 
 def _note(body: Body, clause: Clause, hint: Hint | None, expressions: list[Expr]) -> None:

@@ -11,8 +11,8 @@ from compiler.elaborate.shapes.types import TensorPattern, evaluate_size, file_n
 from compiler.elaborate.values.values import POISON, Known, Tensor, Val
 from compiler.ir.hint import Hint, HintName
 from compiler.report.diagnostics import Label
-from compiler.report.messages.names import TypeHasNoDims
-from compiler.report.messages.shapes import ShapeNotSettled, SizeNeverNamed
+from compiler.report.messages.names import type_has_no_dims
+from compiler.report.messages.shapes import shape_not_settled, size_never_named
 from compiler.text.tree.syntax import Declare, Expr, Name
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
@@ -22,12 +22,12 @@ def declare_input(body: Body, declare: Declare, pattern: TensorPattern, doc: str
     """Declares an input of the graph under construction; its value in the body."""
     if pattern.dims is None or pattern.dtype is None:
         expected = "needs a dtype and dims here, such as `f32[batch, 3]`"
-        body.report(TypeHasNoDims(declare.type.span, declare.type.name.text, expected))
+        body.report(type_has_no_dims(declare.type.span, declare.type.name.text, expected))
         return POISON
     if pattern.rest is not None:
         dim = pattern.dims[pattern.rest]
         reason = "`...` leaves the number of axes open"
-        body.report(ShapeNotSettled(dim.span, "an input", reason, "name every axis"))
+        body.report(shape_not_settled(dim.span, "an input", reason, "name every axis"))
         return POISON
     sizes: list[Dim] = []
     hints: list[tuple[str, Hint]] = []
@@ -61,7 +61,7 @@ def _declare_size(
         return Dim.of(symbol), None
     for name in _names_in(dim):
         if not _is_known(body, name):
-            body.report(SizeNeverNamed(name.span, name.text))
+            body.report(size_never_named(name.span, name.text))
             return None
     size = evaluate_size(body, dim)
     if size is None:

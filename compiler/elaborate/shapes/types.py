@@ -11,17 +11,17 @@ from compiler.elaborate.values.values import POISON, Known, Poison, Tensor, Val
 from compiler.ir.hint import HintName
 from compiler.records import dataclass
 from compiler.report.diagnostics import Label, Message, did_you_mean
-from compiler.report.messages.names import TypeHasNoDims, UnknownType
+from compiler.report.messages.names import type_has_no_dims, unknown_type
 from compiler.report.messages.shapes import (
-    NotASize,
-    NotATensor,
-    RestTwice,
-    SizeBoundElsewhere,
-    WrongDtypeDeclared,
-    WrongRankDeclared,
-    WrongSizeDeclared,
+    not_a_size,
+    not_a_tensor,
+    rest_twice,
+    size_bound_elsewhere,
+    wrong_dtype_declared,
+    wrong_rank_declared,
+    wrong_size_declared,
 )
-from compiler.report.messages.values import SizeTooLarge
+from compiler.report.messages.values import size_too_large
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Expr, Name, Rest, TypeExpr
 from compiler.types.dims import Dim, equal
@@ -84,23 +84,23 @@ def read_type(report: Callable[[Message], None], type: TypeExpr) -> TensorPatter
     word = type.name.text
     if word in KNOWN_TYPES and not (word == "bool" and type.dims is not None):
         if type.dims is not None:
-            report(TypeHasNoDims(type.span, word, "is no tensor and has no dims"))
+            report(type_has_no_dims(type.span, word, "is no tensor and has no dims"))
             return POISON
         return word
     dtype = next((d for d in DType if d.value == word), None)
     if dtype is None and word != ANY_TENSOR:
         known = [*(d.value for d in DType), ANY_TENSOR, *KNOWN_TYPES]
         suggestion = _FOREIGN.get(word.lower()) or did_you_mean(word, known)
-        report(UnknownType(type.name.span, word, suggestion))
+        report(unknown_type(type.name.span, word, suggestion))
         return POISON
     if len(type.dims or ()) > MAX_RANK:
         reason = f"a tensor has at most {MAX_RANK} axes, this one has {len(type.dims or ())}"
-        report(SizeTooLarge(type.name.span, reason))
+        report(size_too_large(type.name.span, reason))
         return POISON
     pattern = TensorPattern(dtype, type.dims, type.span)
     rests = [d for d in type.dims or () if isinstance(d, Rest)]
     if len(rests) > 1:
-        report(RestTwice(rests[1].span))
+        report(rest_twice(rests[1].span))
         return POISON
     return pattern
 
@@ -176,12 +176,12 @@ def check_tensor(body: Body, pattern: TensorPattern, value: Val, subject: Subjec
     if isinstance(value, Poison):
         return False
     if not isinstance(value, Tensor):
-        body.report(NotATensor(subject.span, subject.text, pattern.text, describe(value)))
+        body.report(not_a_tensor(subject.span, subject.text, pattern.text, describe(value)))
         return False
     places = _places(pattern, value, subject)
     if pattern.dtype is not None and value.type.dtype is not pattern.dtype:
         body.report(
-            WrongDtypeDeclared(
+            wrong_dtype_declared(
                 subject.span, subject.text, pattern.text, value.type, places, str(pattern.dtype)
             )
         )
@@ -190,14 +190,14 @@ def check_tensor(body: Body, pattern: TensorPattern, value: Val, subject: Subjec
         return True
     if not pattern.admits(value.type):
         body.report(
-            WrongRankDeclared(
+            wrong_rank_declared(
                 subject.span,
                 subject.text,
                 pattern.text,
                 value.type,
                 places,
                 pattern.least_rank or 0,
-                pattern.rest is not None,
+                at_least=pattern.rest is not None,
             )
         )
         return False
@@ -238,9 +238,7 @@ def _check_size(
         label = body.sizes[dim.text]
         if label.span != subject.span:
             places = (label, *places)
-    body.report(
-        WrongSizeDeclared(subject.span, subject.text, pattern.text, value.type, places, axis, shown)
-    )
+    body.report(wrong_size_declared(subject.span, subject.text, value.type, places, axis, shown))
     return False
 
 
@@ -258,9 +256,9 @@ def evaluate_size(body: Body, dim: Expr) -> int | Dim | None:
     size = whole(value) if isinstance(value, Known) else None
     if size is None or (isinstance(size, int) and size < 1):
         if isinstance(dim, Name):
-            body.report(SizeBoundElsewhere(dim.span, dim.text, describe(value)))
+            body.report(size_bound_elsewhere(dim.span, dim.text, describe(value)))
         else:
-            body.report(NotASize(dim.span, describe(value)))
+            body.report(not_a_size(dim.span, describe(value)))
         return None
     return size
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, final
-
-from compiler.records import dataclass
-from compiler.report.diagnostics import Message
+from compiler.report.diagnostics import Text, message
 from compiler.report.messages.wording import count, list_words
+from compiler.report.source import Span
 
 Samples = tuple[tuple[int, str], ...]
+Ways = tuple[tuple[str, str, float | None], ...]
+"""Options that read cells, each with a cell and its number."""
 """Rows, counted from 0, and what stands there."""
 
 
-@final
-@dataclass(frozen=True)
-class NearlyNumbers(Message):
+@message("W1220")
+def nearly_numbers(
+    span: Span | None,
+    column: str,
+    samples: Samples,
+    numbers: int,
+    ways: Ways = (),
+    # Cells that are no numbers in any way; empty where there are too many to name.
+    strays: tuple[str, ...] = (),
+) -> Text:
     """Most cells of a column seem to be numbers, and some cannot be read as such: they are written
     with a decimal comma, with marks between thousands or with a unit, or a word stands for what
     is missing.
@@ -25,105 +32,86 @@ class NearlyNumbers(Message):
     `categories=["floor"]` reads the column `floor` as categories all the same. Rows are counted
     from 0, without the line that names the columns.
     """
-
-    code: ClassVar[str] = "W1220"
-
-    column: str
-    samples: Samples
-    numbers: int
-    ways: tuple[tuple[str, str, float | None], ...] = ()
-    """Options that read the cells, with a cell and its number."""
-    strays: tuple[str, ...] = ()
-    """Cells that are no numbers in any way; empty where there are too many to name."""
-
-    def title(self) -> str:
-        return f"the column `{self.column}` is nearly numbers"
-
-    def label(self) -> str:
-        cells = show_samples(self.samples)
-        return f"{cells}; {count(self.numbers, 'cell')} can be read as numbers"
-
-    def help(self) -> str:
-        options = self._write_options()
-        own = f'`categories=["{self.column}"]` reads categories'
-        return f"{options}; {own}" if options else f"mend the cells; {own}"
-
-    def _write_options(self) -> str:
-        marks = ", ".join(f'"{text}"' for text in self.strays)
-        missing = f"missing=[{marks}]" if marks else ""
-        if not self.ways:
-            return f"`{missing}` reads these cells as missing" if missing else ""
-        told = []
-        for options, cell, number in self.ways[:3]:
-            meaning = f" (`{cell}` is {number:.15g})" if number is not None else ""
-            together = ", ".join(filter(None, (options, missing)))
-            told.append(f"`{together}` reads them{meaning}")
-        return " or ".join(told)
+    cells = show_samples(samples)
+    options = _write_options(ways, strays)
+    own = f'`categories=["{column}"]` reads categories'
+    return Text(
+        f"the column `{column}` is nearly numbers",
+        label=f"{cells}; {count(numbers, 'cell')} can be read as numbers",
+        help=f"{options}; {own}" if options else f"mend the cells; {own}",
+    )
 
 
-@final
-@dataclass(frozen=True)
-class UnitsDiffer(Message):
+def _write_options(ways: Ways, strays: tuple[str, ...]) -> str:
+    marks = ", ".join(f'"{text}"' for text in strays)
+    missing = f"missing=[{marks}]" if marks else ""
+    if not ways:
+        return f"`{missing}` reads these cells as missing" if missing else ""
+    told = []
+    for options, cell, number in ways[:3]:
+        meaning = f" (`{cell}` is {number:.15g})" if number is not None else ""
+        together = ", ".join(filter(None, (options, missing)))
+        told.append(f"`{together}` reads them{meaning}")
+    return " or ".join(told)
+
+
+@message("W1391")
+def units_differ(
+    span: Span | None,
+    column: str,
+    # Each unit with the number of its cells, and the first row with what stands there.
+    units: tuple[tuple[str, int, tuple[int, str]], ...],
+) -> Text:
     """The cells of a column are numbers in several units, kilograms here and grams there, or in
     several currencies. One of them read as the other would be wrong by a factor that nothing in
     the file tells, so the column cannot be used before the file has one unit."""
-
-    code: ClassVar[str] = "W1391"
-
-    column: str
-    units: tuple[tuple[str, int, tuple[int, str]], ...]
-    """Each unit with the number of its cells, and the first row with what stands there."""
-
-    def title(self) -> str:
-        names = list_words(tuple(unit or "none" for unit, _, _ in self.units))
-        return f"the column `{self.column}` has several units: {names}"
-
-    def label(self) -> str:
-        shown = (
-            f"{count(cells, 'cell')} in {unit or 'none'} ({show_samples((sample,))})"
-            for unit, cells, sample in self.units[:4]
-        )
-        more = f"; and {len(self.units) - 4} more units" if len(self.units) > 4 else ""
-        return f"{', '.join(shown)}{more}"
-
-    def help(self) -> str:
-        unit = next(unit for unit, _, _ in self.units if unit)
-        own = f'`categories=["{self.column}"]` reads categories'
-        return f'write one unit into the file, which `unit="{unit}"` then reads; {own}'
+    names = list_words(tuple(unit or "none" for unit, _, _ in units))
+    shown = (
+        f"{count(cells, 'cell')} in {unit or 'none'} ({show_samples((sample,))})"
+        for unit, cells, sample in units[:4]
+    )
+    more = f"; and {len(units) - 4} more units" if len(units) > 4 else ""
+    unit = next(unit for unit, _, _ in units if unit)
+    own = f'`categories=["{column}"]` reads categories'
+    return Text(
+        f"the column `{column}` has several units: {names}",
+        label=f"{', '.join(shown)}{more}",
+        help=f'write one unit into the file, which `unit="{unit}"` then reads; {own}',
+    )
 
 
-@final
-@dataclass(frozen=True)
-class CategoriesAlike(Message):
+@message("W1405")
+def categories_alike(
+    span: Span | None,
+    column: str,
+    # Cells that are alike, with their first rows.
+    samples: Samples,
+    groups: int,
+) -> Text:
     """Categories of a column differ in capitals, in the spaces between words or in the form of
     their characters only: `yes`, `Yes` and `YES`. Each would be a class of its own, and it was
     hardly meant so. Where it was (letters that are to be told apart), `categories=["letter"]` reads
     them as they are."""
-
-    code: ClassVar[str] = "W1405"
-
-    column: str
-    samples: Samples
-    """Cells that are alike, with their first rows."""
-    groups: int
-
-    def title(self) -> str:
-        return f"the column `{self.column}` writes one category in several ways"
-
-    def label(self) -> str:
-        more = f"; and {self.groups - 1:,} more" if self.groups > 1 else ""
-        return f"{show_samples(self.samples)}{more}"
-
-    def help(self) -> str:
-        return (
-            f'write one of them into the file; `categories=["{self.column}"]` reads each as a'
+    more = f"; and {groups - 1:,} more" if groups > 1 else ""
+    return Text(
+        f"the column `{column}` writes one category in several ways",
+        label=f"{show_samples(samples)}{more}",
+        help=(
+            f'write one of them into the file; `categories=["{column}"]` reads each as a'
             " category of its own"
-        )
+        ),
+    )
 
 
-@final
-@dataclass(frozen=True)
-class MissingCells(Message):
+@message("W1221")
+def missing_cells(
+    span: Span | None,
+    column: str,
+    kind: str,  # "categories", "dates"
+    missing: int,
+    cells: int,
+    rows: tuple[int, ...],
+) -> Text:
     """Cells of a column of categories or dates are empty, or hold a mark of what is missing
     (`NA`, `null`), and the column is used.
 
@@ -131,34 +119,25 @@ class MissingCells(Message):
     of the categories, so it becomes one only where that is asked for:
     `missing_category=["kind"]`.
     """
-
-    code: ClassVar[str] = "W1221"
-
-    column: str
-    kind: str  # "categories", "dates"
-    missing: int
-    cells: int
-    rows: tuple[int, ...]
-
-    def title(self) -> str:
-        return f"the column `{self.column}` has missing cells"
-
-    def label(self) -> str:
-        rows = ", ".join(f"{row:,}" for row in self.rows)
-        more = ", …" if self.missing > len(self.rows) else ""
-        word = "row" if self.missing == 1 else "rows"
-        return f"{self.missing:,} of {count(self.cells, 'cell')}: {word} {rows}{more}"
-
-    def help(self) -> str:
-        if self.kind == "dates":
-            return "leave these rows out of the file, or write what they should hold"
-        asked = f'`missing_category=["{self.column}"]` makes them a category of their own'
-        return f"leave these rows out of the file; {asked}"
+    numbers = ", ".join(f"{row:,}" for row in rows)
+    more = ", …" if missing > len(rows) else ""
+    word = "row" if missing == 1 else "rows"
+    if kind == "dates":
+        advice = "leave these rows out of the file, or write what they should hold"
+    else:
+        asked = f'`missing_category=["{column}"]` makes them a category of their own'
+        advice = f"leave these rows out of the file; {asked}"
+    return Text(
+        f"the column `{column}` has missing cells",
+        label=f"{missing:,} of {count(cells, 'cell')}: {word} {numbers}{more}",
+        help=advice,
+    )
 
 
-@final
-@dataclass(frozen=True)
-class NearlyDates(Message):
+@message("W1222")
+def nearly_dates(
+    span: Span | None, column: str, samples: Samples, others: int, ways: tuple[str, ...] = ()
+) -> Text:
     """Most cells of a column are dates, and some are not; or it cannot be told which number is
     the day and which the month, or which century is meant.
 
@@ -166,209 +145,119 @@ class NearlyDates(Message):
     one thing only are read as seconds since 1970. Others are read by `date="%d/%m/%Y"`, in the
     words of Python's `strptime`.
     """
-
-    code: ClassVar[str] = "W1222"
-
-    column: str
-    samples: Samples
-    others: int
-    ways: tuple[str, ...] = ()
-
-    def title(self) -> str:
-        what = "may be read in several ways" if not self.others else "is nearly dates"
-        return f"the column `{self.column}` {what}"
-
-    def label(self) -> str:
-        return show_samples(self.samples)
-
-    def help(self) -> str:
-        own = f'`categories=["{self.column}"]` reads categories'
-        if self.others:
-            marks = ", ".join(f'"{text}"' for _, text in self.samples)
-            return f"`missing=[{marks}]` reads these cells as missing; {own}"
-        forms = " or ".join(f'`date="{way}"`' for way in self.ways)
-        return f"{forms}; {own}"
+    what = "may be read in several ways" if not others else "is nearly dates"
+    own = f'`categories=["{column}"]` reads categories'
+    if others:
+        marks = ", ".join(f'"{text}"' for _, text in samples)
+        advice = f"`missing=[{marks}]` reads these cells as missing; {own}"
+    else:
+        forms = " or ".join(f'`date="{way}"`' for way in ways)
+        advice = f"{forms}; {own}"
+    return Text(f"the column `{column}` {what}", label=show_samples(samples), help=advice)
 
 
-@final
-@dataclass(frozen=True)
-class DatesOutOfRange(Message):
+@message("W1339")
+def dates_out_of_range(
+    span: Span | None, column: str, samples: Samples, far: int, first: int, last: int
+) -> Text:
     """A column of dates is used, and some of them are before the year 1700 or after 2249. Versions
     of pandas that count in nanoseconds hold no others; such dates often stand for what is missing
     (`9999-12-31`)."""
-
-    code: ClassVar[str] = "W1339"
-
-    column: str
-    samples: Samples
-    far: int
-    first: int
-    last: int
-
-    def title(self) -> str:
-        return f"the column `{self.column}` has dates outside of {self.first} to {self.last}"
-
-    def label(self) -> str:
-        return f"{count(self.far, 'cell')}: {show_samples(self.samples)}"
-
-    def help(self) -> str:
-        marks = ", ".join(f'"{text}"' for _, text in self.samples)
-        return (
+    marks = ", ".join(f'"{text}"' for _, text in samples)
+    return Text(
+        f"the column `{column}` has dates outside of {first} to {last}",
+        label=f"{count(far, 'cell')}: {show_samples(samples)}",
+        help=(
             f"`missing=[{marks}]` reads these cells of text as missing; "
-            f'`categories=["{self.column}"]` reads text as categories'
-        )
+            f'`categories=["{column}"]` reads text as categories'
+        ),
+    )
 
 
-@final
-@dataclass(frozen=True)
-class ColumnNotHeld(Message):
+@message("W1340")
+def column_not_held(span: Span | None, column: str, reason: str, advice: str) -> Text:
     """A column of a file or of a data frame is used, and holds what no tensor does: durations,
     times of day, bytes, records, or lists that differ in length. Columns hold numbers, booleans,
     dates, text, or lists of numbers of one length; any others may stand in a table as long as
     nothing reads them."""
-
-    code: ClassVar[str] = "W1340"
-
-    column: str
-    stored: str
-    """What the entries are, in the words of the file."""
-    reason: str
-    advice: str
-
-    def title(self) -> str:
-        return f"the column `{self.column}` holds what no tensor does"
-
-    def label(self) -> str:
-        return self.reason
-
-    def help(self) -> str:
-        return self.advice
+    return Text(f"the column `{column}` holds what no tensor does", label=reason, help=advice)
 
 
-@final
-@dataclass(frozen=True)
-class TimesOfDay(Message):
+@message("W1223")
+def times_of_day(span: Span | None, column: str, samples: Samples) -> Text:
     """The cells of a column are times without a date, and the column is used. As categories they
     would be the place of their text in sorted order."""
-
-    code: ClassVar[str] = "W1223"
-
-    column: str
-    samples: Samples
-
-    def title(self) -> str:
-        return f"the column `{self.column}` holds times of day"
-
-    def label(self) -> str:
-        return show_samples(self.samples)
-
-    def help(self) -> str:
-        own = f'`categories=["{self.column}"]` reads categories'
-        return f"write them as numbers, such as seconds since midnight; {own}"
+    own = f'`categories=["{column}"]` reads categories'
+    return Text(
+        f"the column `{column}` holds times of day",
+        label=show_samples(samples),
+        help=f"write them as numbers, such as seconds since midnight; {own}",
+    )
 
 
-@final
-@dataclass(frozen=True)
-class FreeText(Message):
+@message("W1224")
+def free_text(span: Span | None, column: str, different: int, cells: int) -> Text:
     """A column of text is used as if it held categories: it has more than 100 different cells, and
     most of its rows share theirs with no other row, as names, addresses and comments do."""
-
-    code: ClassVar[str] = "W1224"
-
-    column: str
-    different: int
-    cells: int
-    samples: Samples
-
-    def title(self) -> str:
-        return f"the column `{self.column}` is text, and a tensor holds numbers"
-
-    def label(self) -> str:
-        return f"{self.different:,} different texts in {count(self.cells, 'row')}"
-
-    def help(self) -> str:
-        return f'`categories=["{self.column}"]` reads each text as a category all the same'
+    return Text(
+        f"the column `{column}` is text, and a tensor holds numbers",
+        label=f"{different:,} different texts in {count(cells, 'row')}",
+        help=f'`categories=["{column}"]` reads each text as a category all the same',
+    )
 
 
-@final
-@dataclass(frozen=True)
-class CategoryArithmetic(Message):
+@message("W1225")
+def category_arithmetic(
+    span: Span | None, op: str, column: str, categories: tuple[str, ...]
+) -> Text:
     """Something is computed with the numbers of categories. These are the places of their words
     in sorted order, which say nothing about size: `large` comes before `small`.
 
     A category is spread by `one_hot`, looked up by `embedding`, compared by `==`, or the target of
     a loss over classes. Two categories may be cast: they are 0 and 1.
     """
-
-    code: ClassVar[str] = "W1225"
-
-    op: str
-    column: str
-    categories: tuple[str, ...]
-
-    def title(self) -> str:
-        return f"`{self.op}` computes with the categories of `{self.column}`"
-
-    def label(self) -> str:
-        return f"they are {list_words(self.categories)}"
-
-    def help(self) -> str:
-        spread = f"`one_hot({self.column}, dtype=f32)` spreads them, `embedding` looks them up"
-        if len(self.categories) == 2:
-            return f"{spread}; `cast({self.column}, f32)` is 0 and 1"
-        return spread
+    spread = f"`one_hot({column}, dtype=f32)` spreads them, `embedding` looks them up"
+    return Text(
+        f"`{op}` computes with the categories of `{column}`",
+        label=f"they are {list_words(categories)}",
+        help=f"{spread}; `cast({column}, f32)` is 0 and 1" if len(categories) == 2 else spread,
+    )
 
 
-@final
-@dataclass(frozen=True)
-class MissingVanish(Message):
+@message("W1226")
+def missing_vanish(span: Span | None, op: str, column: str) -> Text:
     """A column has missing cells, and an expression turns them into whole numbers or booleans,
     where nothing can be missing: NaN would become `false` or 0 without a word."""
-
-    code: ClassVar[str] = "W1226"
-
-    op: str
-    column: str
-
-    def title(self) -> str:
-        return f"`{self.op}` turns missing cells of `{self.column}` into something"
-
-    def label(self) -> str:
-        return "its result has no NaN"
-
-    def help(self) -> str:
-        return f'`{self.column} = fill({self.column}, "median")` before it replaces them'
+    return Text(
+        f"`{op}` turns missing cells of `{column}` into something",
+        label="its result has no NaN",
+        help=f'`{column} = fill({column}, "median")` before it replaces them',
+    )
 
 
-@final
-@dataclass(frozen=True)
-class NumberTooLarge(Message):
+@message("W1378")
+def number_too_large(
+    span: Span | None,
+    column: str,
+    number: str,
+    row: int,
+    dtype: str,
+    # Whether the source has the option `categories`, and this is a column of text.
+    text: bool,
+) -> Text:
     """A column holds a number that its type does not: a whole number outside of i64, or another
     number beyond 3.4e38, the largest of f32, and the column is used.
 
     Whole numbers of twenty digits are mostly names of something: `categories=["id"]` reads a column
     of text so. Others are divided by a power of ten before they are stored.
     """
-
-    code: ClassVar[str] = "W1378"
-
-    column: str
-    number: str
-    row: int
-    dtype: str
-    text: bool
-    """Whether the source has the option `categories`, and this is a column of text."""
-
-    def title(self) -> str:
-        return f"the column `{self.column}` holds a number that {self.dtype} does not"
-
-    def label(self) -> str:
-        return f"{self.number} is larger than {self.dtype} holds, row {self.row:,}"
-
-    def help(self) -> str:
-        scaled = "store the numbers divided by a power of ten"
-        own = f'`categories=["{self.column}"]` reads each number as a category'
-        return f"{own}, or {scaled}" if self.text and self.dtype == "i64" else scaled
+    scaled = "store the numbers divided by a power of ten"
+    own = f'`categories=["{column}"]` reads each number as a category'
+    return Text(
+        f"the column `{column}` holds a number that {dtype} does not",
+        label=f"{number} is larger than {dtype} holds, row {row:,}",
+        help=f"{own}, or {scaled}" if text and dtype == "i64" else scaled,
+    )
 
 
 def show_samples(samples: Samples) -> str:

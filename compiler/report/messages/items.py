@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, final
-
-from compiler.records import dataclass
-from compiler.report.diagnostics import Label, Message
+from compiler.report.diagnostics import Label, Text, message
+from compiler.report.source import Span
 
 SPEC = """\
 model Net() {{
@@ -35,83 +32,50 @@ def train_spec(
     return SPEC.format(body="\n".join(f"    {line}" for line in lines if line))
 
 
-@final
-@dataclass(frozen=True)
-class SettingRange(Message):
+@message(
+    "W0601",
+    bad=train_spec(minimize="cross_entropy(logits, label) with adamw(lr=-1e-3)"),
+    good=train_spec(),
+)
+def setting_range(
+    span: Span | None,
+    owner: str,  # "adamw", "batch"
+    name: str,  # "lr"; empty where the owner has one value only
+    found: str,
+    expected: str,  # "above 0"
+) -> Text:
     """A setting of an optimizer, schedule, metric or clause has a value that means nothing: a
     learning rate below zero, a batch of no rows, a share above 100%."""
-
-    code: ClassVar[str] = "W0601"
-    bad: ClassVar[str] = train_spec(minimize="cross_entropy(logits, label) with adamw(lr=-1e-3)")
-    good: ClassVar[str] = train_spec()
-
-    owner: str  # "adamw", "batch"
-    name: str  # "lr"; empty where the owner has one value only
-    found: str
-    expected: str  # "above 0"
-
-    def title(self) -> str:
-        what = f"`{self.name}` of `{self.owner}`" if self.name else f"`{self.owner}`"
-        return f"{what} must be {self.expected}"
-
-    def label(self) -> str:
-        return f"is {self.found}"
+    what = f"`{name}` of `{owner}`" if name else f"`{owner}`"
+    return Text(f"{what} must be {expected}", label=f"is {found}")
 
 
-@final
-@dataclass(frozen=True)
-class SettingsDisagree(Message):
-    """Two settings do not go together, such as Nesterov momentum without momentum."""
-
-    code: ClassVar[str] = "W0602"
-    bad: ClassVar[str] = train_spec(
-        minimize="cross_entropy(logits, label) with sgd(lr=0.1, nesterov=true)"
-    )
-    good: ClassVar[str] = train_spec(
+@message(
+    "W0602",
+    bad=train_spec(minimize="cross_entropy(logits, label) with sgd(lr=0.1, nesterov=true)"),
+    good=train_spec(
         minimize="cross_entropy(logits, label) with sgd(lr=0.1, momentum=0.9, nesterov=true)"
-    )
-
-    owner: str
-    reason: str
-    advice: str
-
-    def title(self) -> str:
-        return f"these settings of `{self.owner}` do not go together"
-
-    def label(self) -> str:
-        return self.reason
-
-    def help(self) -> str:
-        return self.advice
+    ),
+)
+def settings_disagree(span: Span | None, owner: str, reason: str, advice: str) -> Text:
+    """Two settings do not go together, such as Nesterov momentum without momentum."""
+    return Text(f"these settings of `{owner}` do not go together", label=reason, help=advice)
 
 
-@final
-@dataclass(frozen=True)
-class MetricArguments(Message):
+@message(
+    "W0604",
+    bad=train_spec("metric error = mse(logits, label)"),
+    good=train_spec("metric accuracy = accuracy(logits, label)"),
+)
+def metric_arguments(
+    span: Span | None, metric: str, reason: str, advice: str = "", places: tuple[Label, ...] = ()
+) -> Text:
     """A metric compares what the net says with what is true, and the two do not fit: their
     shapes differ, or one is of a kind that the metric cannot read.
 
     `accuracy` and `top_k` take scores `[n, classes]` and class numbers `[n]`; `mse`, `rmse` and
     `mae` take two tensors of one shape; `r2` one number per row.
     """
-
-    code: ClassVar[str] = "W0604"
-    bad: ClassVar[str] = train_spec("metric error = mse(logits, label)")
-    good: ClassVar[str] = train_spec("metric accuracy = accuracy(logits, label)")
-
-    metric: str
-    reason: str
-    advice: str = ""
-    places: tuple[Label, ...] = ()
-
-    def title(self) -> str:
-        return f"`{self.metric}` cannot compare these"
-
-    def label(self) -> str:
-        return self.reason
-
-    def labels(self) -> Sequence[Label]:
-        return self.places
-
-    def help(self) -> str | None:
-        return self.advice or None
+    return Text(
+        f"`{metric}` cannot compare these", label=reason, labels=places, help=advice or None
+    )

@@ -2,77 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, final
-
-from compiler.records import dataclass
-from compiler.report.diagnostics import Label, Message, Severity
+from compiler.report.diagnostics import Label, Severity, Text, message
 from compiler.report.messages.items import train_spec
 from compiler.report.messages.wording import list_words
 from compiler.report.source import Span
 
 
-@final
-@dataclass(frozen=True)
-class DirectionNeeded(Message):
+@message(
+    "W1202",
+    bad=train_spec(
+        "metric margin = logits[:, 1] - logits[:, 0]", "until stalled(val.margin, epochs=8)"
+    ),
+    good=train_spec(
+        'metric margin = logits[:, 1] - logits[:, 0], better="higher"',
+        "until stalled(val.margin, epochs=8)",
+    ),
+)
+def direction_needed(
+    span: Span | None,
+    name: str,
+    decides: str,  # "`until`"
+    declared: Span | None,
+) -> Text:
     """A figure decides something, and it is not known whether a higher or a lower one is better.
     Metrics of the vocabulary know it, and of a loss the lower one is better; an expression says
     nothing about it, so the spec does: `metric elbo = -a - b, better="higher"`."""
-
-    code: ClassVar[str] = "W1202"
-    bad: ClassVar[str] = train_spec(
-        "metric margin = logits[:, 1] - logits[:, 0]", "until stalled(val.margin, epochs=8)"
-    )
-    good: ClassVar[str] = train_spec(
-        'metric margin = logits[:, 1] - logits[:, 0], better="higher"',
-        "until stalled(val.margin, epochs=8)",
+    said = "an expression does not say which is better"
+    return Text(
+        f"it is not known whether a higher or a lower `{name}` is better",
+        label=f"{decides} has to know it",
+        labels=(Label(declared, said),) if declared is not None else (),
+        help=f'write `metric {name} = …, better="higher"`, or `better="lower"`',
     )
 
-    name: str
-    decides: str  # "`until`"
-    declared: Span | None
 
-    def title(self) -> str:
-        return f"it is not known whether a higher or a lower `{self.name}` is better"
-
-    def label(self) -> str:
-        return f"{self.decides} has to know it"
-
-    def labels(self) -> Sequence[Label]:
-        said = "an expression does not say which is better"
-        return (Label(self.declared, said),) if self.declared is not None else ()
-
-    def help(self) -> str:
-        return f'write `metric {self.name} = …, better="higher"`, or `better="lower"`'
-
-
-@final
-@dataclass(frozen=True)
-class DirectionContradicts(Message):
+@message(
+    "W1203",
+    bad=train_spec('metric top = accuracy(logits, label), better="lower"'),
+    good=train_spec("metric top = accuracy(logits, label)"),
+)
+def direction_contradicts(
+    span: Span | None,
+    name: str,
+    known: str,  # "higher"
+    said: str,  # "lower"
+) -> Text:
     """`better=` says the reverse of what the metric is: a higher accuracy is better, and of a
     loss the lower one. It is for expressions, of which it is not known."""
-
-    code: ClassVar[str] = "W1203"
-    bad: ClassVar[str] = train_spec('metric top = accuracy(logits, label), better="lower"')
-    good: ClassVar[str] = train_spec("metric top = accuracy(logits, label)")
-
-    name: str
-    known: str  # "higher"
-    said: str  # "lower"
-
-    def title(self) -> str:
-        return f"of `{self.name}` the {self.known} figure is better"
-
-    def label(self) -> str:
-        return f"and not the {self.said} one"
-
-    def help(self) -> str:
-        return "leave `better` out: a metric of the vocabulary, or a loss, knows it"
+    return Text(
+        f"of `{name}` the {known} figure is better",
+        label=f"and not the {said} one",
+        help="leave `better` out: a metric of the vocabulary, or a loss, knows it",
+    )
 
 
-@final
-@dataclass(frozen=True)
-class MetricInExpression(Message):
+@message(
+    "W1387",
+    bad=train_spec("metric wrong = 1 - accuracy(logits, label)"),
+    good=train_spec('metric wrong = cast(argmax(logits, axis=1) != label, f32), better="lower"'),
+)
+def metric_in_expression(
+    span: Span | None,
+    name: str,
+    *,
+    declared: bool = False,  # whether it is a metric of the train, not a word of the vocabulary
+) -> Text:
     """A metric is a figure of a whole split: it adds up over the batches and is combined at the
     end, so there is no value of it for a batch that an expression, an objective or a model could
     compute with. It stands alone behind `metric NAME =`, and what computes with figures is
@@ -82,70 +76,57 @@ class MetricInExpression(Message):
     share of wrong answers is `metric wrong = cast(argmax(logits, axis=1) != label, f32),
     better="lower"`.
     """
-
-    code: ClassVar[str] = "W1387"
-    bad: ClassVar[str] = train_spec("metric wrong = 1 - accuracy(logits, label)")
-    good: ClassVar[str] = train_spec(
-        'metric wrong = cast(argmax(logits, axis=1) != label, f32), better="lower"'
-    )
-
-    name: str
-    declared: bool = False  # whether it is a metric of the train, not a word of the vocabulary
-
-    def title(self) -> str:
-        return "a metric is no part of an expression"
-
-    def label(self) -> str:
-        return f"`{self.name}` is a figure of a whole split, not a tensor"
-
-    def help(self) -> str:
-        if self.declared:
-            return f"`require` computes with figures: `test.{self.name}`"
-        return (
-            f"in a train write `metric NAME = {self.name}(…)`, and nothing around it; `require` "
+    if declared:
+        advice = f"`require` computes with figures: `test.{name}`"
+    else:
+        advice = (
+            f"in a train write `metric NAME = {name}(…)`, and nothing around it; `require` "
             "computes with figures: `1 - test.NAME`"
         )
+    return Text(
+        "a metric is no part of an expression",
+        label=f"`{name}` is a figure of a whole split, not a tensor",
+        help=advice,
+    )
 
 
-@final
-@dataclass(frozen=True)
-class ProbabilitiesForLogits(Message):
+@message(
+    "W1416",
+    severity=Severity.WARNING,
+    bad=train_spec("metric right = accuracy(sigmoid(logits[:, 0]), cast(label > 4, f32))"),
+    good=train_spec("metric right = accuracy(logits[:, 0], cast(label > 4, f32))"),
+)
+def probabilities_for_logits(
+    span: Span | None,
+    metric: str,
+    function: str,
+    why: str,  # "applies a softmax itself"
+    logits: str,  # "p - 0.5"
+    place: Span | None,
+) -> Text:
     """A metric that reads logits is given probabilities. `accuracy` of two classes in one score, as
     `binary_accuracy` is, takes every number above 0 for the class 1: what `sigmoid` puts out always
     is, so that the figure is the share of ones among the labels. `perplexity` applies a softmax
     itself. Give them the logits, or what probabilities are turned into logits by."""
-
-    code: ClassVar[str] = "W1416"
-    severity: ClassVar[Severity] = Severity.WARNING
-    bad: ClassVar[str] = train_spec(
-        "metric right = accuracy(sigmoid(logits[:, 0]), cast(label > 4, f32))"
+    return Text(
+        f"the metric `{metric}` gets the result of `{function}`",
+        label=f"`{metric}` {why}",
+        labels=(Label(place, f"`{function}` is applied here"),) if place else (),
+        help=f"give it the logits, before `{function}`, or `{logits}` of probabilities `p`",
     )
-    good: ClassVar[str] = train_spec("metric right = accuracy(logits[:, 0], cast(label > 4, f32))")
-
-    metric: str
-    function: str
-    why: str  # "applies a softmax itself"
-    logits: str  # "p - 0.5"
-    place: Span | None
-
-    def title(self) -> str:
-        return f"the metric `{self.metric}` gets the result of `{self.function}`"
-
-    def label(self) -> str:
-        return f"`{self.metric}` {self.why}"
-
-    def labels(self) -> Sequence[Label]:
-        return (Label(self.place, f"`{self.function}` is applied here"),) if self.place else ()
-
-    def help(self) -> str:
-        return (
-            f"give it the logits, before `{self.function}`, or `{self.logits}` of probabilities `p`"
-        )
 
 
-@final
-@dataclass(frozen=True)
-class MetricIsNoNumber(Message):
+@message(
+    "W1204",
+    bad=train_spec("metric errors = (logits - 1) ** 2"),
+    good=train_spec('metric errors = mean((logits - 1) ** 2, axis=1), better="lower"'),
+)
+def metric_is_not_a_number(
+    span: Span | None,
+    name: str,
+    found: str,  # "f32[3, 3]"
+    made: Span,
+) -> Text:
     """A metric that is an expression is one number for the batch, or one for each row, whose mean
     over the split is the figure. A vector for each row, or a matrix for the batch, would be
     averaged to one number that says nothing of the kind: which mean is meant, `mean(…)` says.
@@ -153,34 +134,20 @@ class MetricIsNoNumber(Message):
     There are no figures that are matrices. What a confusion matrix tells can be had cell by cell,
     as shares of rows: `metric missed = mean(cast((label == 1) and (guess == 0), f32))`.
     """
-
-    code: ClassVar[str] = "W1204"
-    bad: ClassVar[str] = train_spec("metric errors = (logits - 1) ** 2")
-    good: ClassVar[str] = train_spec(
-        'metric errors = mean((logits - 1) ** 2, axis=1), better="lower"'
-    )
-
-    name: str
-    found: str  # "f32[3, 3]"
-    made: Span
-
-    def title(self) -> str:
-        return f"the metric `{self.name}` is not one number"
-
-    def label(self) -> str:
-        return f"this is {self.found}"
-
-    def labels(self) -> Sequence[Label]:
-        elsewhere = self.span is not None and self.made.start < self.span.start
-        return (Label(self.made, "made here"),) if elsewhere else ()
-
-    def help(self) -> str:
-        if "batch" in self.found:
-            return "say what is averaged: `mean(…)` over everything, or `mean(…, axis=1)` by row"
-        return (
+    elsewhere = span is not None and made.start < span.start
+    if "batch" in found:
+        advice = "say what is averaged: `mean(…)` over everything, or `mean(…, axis=1)` by row"
+    else:
+        advice = (
             "choose one entry (`x[0, 1]`) or `mean(…)`; a cell of a confusion matrix is a share of "
             "rows, `mean(cast((label == 1) and (guess == 0), f32))`"
         )
+    return Text(
+        f"the metric `{name}` is not one number",
+        label=f"this is {found}",
+        labels=(Label(made, "made here"),) if elsewhere else (),
+        help=advice,
+    )
 
 
 TAGGER = """\
@@ -203,80 +170,68 @@ train fit of Net on digits {{
 """A spec that tells one of eight classes for each of eight entries."""
 
 
-@final
-@dataclass(frozen=True)
-class RowsDisagree(Message):
-    """The loss leaves labels out that a metric of the same labels counts, or the other way round:
-    padding that the loss ignores would be counted as wrong, and could choose the best epoch."""
-
-    code: ClassVar[str] = "W1205"
-    severity: ClassVar[Severity] = Severity.WARNING
-    bad: ClassVar[str] = train_spec(
+@message(
+    "W1205",
+    severity=Severity.WARNING,
+    bad=train_spec(
         "metric accuracy = accuracy(logits, label)",
         minimize="cross_entropy(logits, label, ignore_index=0) with adamw(lr=1e-3)",
-    )
-    good: ClassVar[str] = train_spec(
+    ),
+    good=train_spec(
         "metric accuracy = accuracy(logits, label, ignore_index=0)",
         minimize="cross_entropy(logits, label, ignore_index=0) with adamw(lr=1e-3)",
+    ),
+)
+def rows_disagree(
+    span: Span | None,
+    metrics: tuple[str, ...],
+    ignored: int,
+    loss: str,
+    left_out: int,
+    minimized: Span | None,
+    others: tuple[Span, ...] = (),  # where more such metrics stand
+) -> Text:
+    """The loss leaves labels out that a metric of the same labels counts, or the other way round:
+    padding that the loss ignores would be counted as wrong, and could choose the best epoch."""
+    told = [Label(span, "and here") for span in others]
+    if minimized is not None:
+        told.append(Label(minimized, f"labels of {left_out} are left out here"))
+    calls = [f"{metric}(…, ignore_index={left_out})" for metric in metrics]
+    return Text(
+        f"{list_words((*metrics, loss))} do not count the same labels",
+        label=f"labels of {ignored} are left out here",
+        labels=tuple(told),
+        help=f"write {list_words(calls)}, or `{loss}(…, ignore_index={ignored})`",
     )
 
-    metrics: tuple[str, ...]
-    ignored: int
-    loss: str
-    left_out: int
-    minimized: Span | None
-    others: tuple[Span, ...] = ()  # where more such metrics stand
 
-    def title(self) -> str:
-        return f"{list_words((*self.metrics, self.loss))} do not count the same labels"
-
-    def label(self) -> str:
-        return f"labels of {self.ignored} are left out here"
-
-    def labels(self) -> Sequence[Label]:
-        told = [Label(span, "and here") for span in self.others]
-        if self.minimized is not None:
-            told.append(Label(self.minimized, f"labels of {self.left_out} are left out here"))
-        return tuple(told)
-
-    def help(self) -> str:
-        calls = [f"{metric}(…, ignore_index={self.left_out})" for metric in self.metrics]
-        return f"write {list_words(calls)}, or `{self.loss}(…, ignore_index={self.ignored})`"
-
-
-@final
-@dataclass(frozen=True)
-class AxesDisagree(Message):
+@message(
+    "W1360",
+    severity=Severity.WARNING,
+    bad=TAGGER.format(options=""),
+    good=TAGGER.format(options=", axis=-1"),
+)
+def axes_disagree(
+    span: Span | None,
+    metrics: tuple[str, ...],
+    axis: int,
+    loss: str,
+    trained: int,
+    minimized: Span | None,
+    others: tuple[Span, ...] = (),  # where more such metrics stand
+) -> Text:
     """The loss finds the classes of its scores along one axis, and a metric of the same labels
     along another one. That is possible where two axes of the scores have one size, as many steps
     as classes: without `axis=` a metric takes axis 1, as PyTorch does, and its figure would be of
     something else than what is trained."""
-
-    code: ClassVar[str] = "W1360"
-    severity: ClassVar[Severity] = Severity.WARNING
-    bad: ClassVar[str] = TAGGER.format(options="")
-    good: ClassVar[str] = TAGGER.format(options=", axis=-1")
-
-    metrics: tuple[str, ...]
-    axis: int
-    loss: str
-    trained: int
-    minimized: Span | None
-    others: tuple[Span, ...] = ()  # where more such metrics stand
-
-    def title(self) -> str:
-        names = list_words((*self.metrics, self.loss))
-        return f"{names} look for the classes along different axes"
-
-    def label(self) -> str:
-        return f"the classes are axis {self.axis} here"
-
-    def labels(self) -> Sequence[Label]:
-        told = [Label(span, "and here") for span in self.others]
-        if self.minimized is not None:
-            told.append(Label(self.minimized, f"and axis {self.trained} here"))
-        return tuple(told)
-
-    def help(self) -> str:
-        calls = [f"{metric}(…, axis={self.trained})" for metric in self.metrics]
-        return f"give both the same: {list_words(calls)}"
+    names = list_words((*metrics, loss))
+    told = [Label(span, "and here") for span in others]
+    if minimized is not None:
+        told.append(Label(minimized, f"and axis {trained} here"))
+    calls = [f"{metric}(…, axis={trained})" for metric in metrics]
+    return Text(
+        f"{names} look for the classes along different axes",
+        label=f"the classes are axis {axis} here",
+        labels=tuple(told),
+        help=f"give both the same: {list_words(calls)}",
+    )

@@ -2,55 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, final
-
-from compiler.records import dataclass
-from compiler.report.diagnostics import Label, Message
+from compiler.report.diagnostics import Label, Text, message
 from compiler.report.source import Span
 from compiler.types.tensor import TensorType
 
 
-@final
-@dataclass(frozen=True)
-class PathTaken(Message):
+@message(
+    "W0501",
+    bad=(
+        "model M() {\n    input x: f32[batch, 8]\n"
+        "    output y = x -> dense(8) as fc -> relu -> dense(8) as fc\n}\n"
+    ),
+    good=(
+        "model M() {\n    input x: f32[batch, 8]\n"
+        "    output y = x -> dense(8) as fc1 -> relu -> dense(8) as fc2\n}\n"
+    ),
+)
+def path_taken(span: Span | None, path: str, first: Span | None) -> Text:
     """Two stages of a block have the same path, so their weights would be one.
 
     The path of a weight is made of the names of the blocks around it and of its stage: the `as`
     name, else the layer's own name. To use one set of weights twice, declare it with `net`.
     """
-
-    code: ClassVar[str] = "W0501"
-    bad: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n"
-        "    output y = x -> dense(8) as fc -> relu -> dense(8) as fc\n}\n"
+    if first is None:
+        advice = f"each turn of a loop needs its own path, such as `as {path}[i]`"
+    else:
+        advice = (
+            "name the stages apart with `as`; to share weights, declare a `net` and use it twice"
+        )
+    return Text(
+        f"the path `{path}` is used twice",
+        label="taken again here",
+        labels=(Label(first, "first taken here"),) if first is not None else (),
+        help=advice,
     )
-    good: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n"
-        "    output y = x -> dense(8) as fc1 -> relu -> dense(8) as fc2\n}\n"
-    )
-
-    path: str
-    first: Span | None
-
-    def title(self) -> str:
-        return f"the path `{self.path}` is used twice"
-
-    def label(self) -> str:
-        return "taken again here"
-
-    def labels(self) -> Sequence[Label]:
-        return (Label(self.first, "first taken here"),) if self.first is not None else ()
-
-    def help(self) -> str | None:
-        if self.first is None:
-            return f"each turn of a loop needs its own path, such as `as {self.path}[i]`"
-        return "name the stages apart with `as`; to share weights, declare a `net` and use it twice"
 
 
-@final
-@dataclass(frozen=True)
-class StagesMixed(Message):
+_STAGES_MIXED_BAD = (
+    "block inner(x: f32[n, d]) { return x -> dense(d) as fc }\n"
+    "model M() {\n    input x: f32[batch, 8]\n"
+    "    y = x -> inner as block[0]\n"
+    '    output z = y -> dense(8) as "block.0.extra"\n}\n'
+)
+
+
+@message("W1283", bad=_STAGES_MIXED_BAD, good=_STAGES_MIXED_BAD.replace("block.0.extra", "extra.0"))
+def stages_mixed(span: Span | None, path: str, first: Span | None) -> Text:
     """Two stages have weights under one path: the path of one lies inside the other's, so that
     generated code could not tell which module holds what.
 
@@ -58,425 +55,276 @@ class StagesMixed(Message):
     `as "block.0.extra"` outside of that stage would put weights into it; a `param` and a layer of
     one name mix in the same way.
     """
-
-    code: ClassVar[str] = "W1283"
-    bad: ClassVar[str] = (
-        "block inner(x: f32[n, d]) { return x -> dense(d) as fc }\n"
-        "model M() {\n    input x: f32[batch, 8]\n"
-        "    y = x -> inner as block[0]\n"
-        '    output z = y -> dense(8) as "block.0.extra"\n}\n'
+    return Text(
+        f"two stages have weights under `{path}`",
+        label="this one",
+        labels=(Label(first, "and this one"),) if first is not None else (),
+        help="give one of them another name with `as`",
     )
-    good: ClassVar[str] = bad.replace("block.0.extra", "extra.0")
-
-    path: str
-    first: Span | None
-
-    def title(self) -> str:
-        return f"two stages have weights under `{self.path}`"
-
-    def label(self) -> str:
-        return "this one"
-
-    def labels(self) -> Sequence[Label]:
-        return (Label(self.first, "and this one"),) if self.first is not None else ()
-
-    def help(self) -> str:
-        return "give one of them another name with `as`"
 
 
-@final
-@dataclass(frozen=True)
-class NotALayer(Message):
+@message(
+    "W0502",
+    bad="model M() {\n    input x: f32[batch, 8]\n    output y = x -> 3\n}\n",
+    good="model M() {\n    input x: f32[batch, 8]\n    output y = x * 3\n}\n",
+)
+def not_a_layer(
+    span: Span | None, found: str, hint: str | None = None, made: Span | None = None
+) -> Text:
     """What stands behind `->`, or where a layer is asked for, is no layer.
 
     A layer is a function on tensors: an op, a block, a model, a net, or a sequence of them.
     """
-
-    code: ClassVar[str] = "W0502"
-    bad: ClassVar[str] = "model M() {\n    input x: f32[batch, 8]\n    output y = x -> 3\n}\n"
-    good: ClassVar[str] = "model M() {\n    input x: f32[batch, 8]\n    output y = x * 3\n}\n"
-
-    found: str
-    hint: str | None = None
-    made: Span | None = None
-
-    def title(self) -> str:
-        return "this is no layer"
-
-    def label(self) -> str:
-        return f"this is {self.found}"
-
-    def labels(self) -> Sequence[Label]:
-        return (Label(self.made, "made here"),) if self.made is not None else ()
-
-    def help(self) -> str | None:
-        return self.hint
+    return Text(
+        "this is no layer",
+        label=f"this is {found}",
+        labels=(Label(made, "made here"),) if made is not None else (),
+        help=hint,
+    )
 
 
-@final
-@dataclass(frozen=True)
-class SharedWeightDiffers(Message):
+@message(
+    "W0503",
+    bad=(
+        "model M() {\n    input x: f32[batch, 8]\n    net e = dense(4)\n    output y = e(e(x))\n}\n"
+    ),
+    good=(
+        "model M() {\n    input x: f32[batch, 8]\n    net e = dense(8)\n    output y = e(e(x))\n}\n"
+    ),
+)
+def shared_weight_differs(
+    span: Span | None,
+    path: str,
+    made: TensorType,
+    needed: TensorType,
+    first: Span | None,
+    places: tuple[Label, ...] = (),
+) -> Text:
     """A net is used on tensors that would need weights of another shape.
 
     A net's weights are made at its first use; every other use shares them.
     """
-
-    code: ClassVar[str] = "W0503"
-    bad: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    net e = dense(4)\n    output y = e(e(x))\n}\n"
-    )
-    good: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    net e = dense(8)\n    output y = e(e(x))\n}\n"
+    before = (Label(first, "made here"),) if first is not None else ()
+    return Text(
+        f"the shared weight `{path}` has another shape",
+        label=f"{needed} is needed here, it is {made}",
+        labels=(*before, *places),
     )
 
-    path: str
-    made: TensorType
-    needed: TensorType
-    first: Span | None
-    places: tuple[Label, ...] = ()
 
-    def title(self) -> str:
-        return f"the shared weight `{self.path}` has another shape"
-
-    def label(self) -> str:
-        return f"{self.needed} is needed here, it is {self.made}"
-
-    def labels(self) -> Sequence[Label]:
-        made = (Label(self.first, "made here"),) if self.first is not None else ()
-        return (*made, *self.places)
-
-
-@final
-@dataclass(frozen=True)
-class ValueNamedAsWeight(Message):
-    """A value has the name of a weight's path, and both are names of one graph. A name with a dot
-    in it, which only backquotes make, can be the path of a weight (`dense.weight`)."""
-
-    code: ClassVar[str] = "W1354"
-    bad: ClassVar[str] = (
+@message(
+    "W1354",
+    bad=(
         "model M() {\n    input x: f32[batch, 8]\n    `dense.weight` = x -> relu\n"
         "    output y = `dense.weight` -> dense(8)\n}\n"
-    )
-    good: ClassVar[str] = (
+    ),
+    good=(
         "model M() {\n    input x: f32[batch, 8]\n    h = x -> relu\n"
         "    output y = h -> dense(8)\n}\n"
+    ),
+)
+def value_named_as_weight(span: Span | None, path: str) -> Text:
+    """A value has the name of a weight's path, and both are names of one graph. A name with a dot
+    in it, which only backquotes make, can be the path of a weight (`dense.weight`)."""
+    return Text(
+        f"`{path}` is a weight and a value",
+        label=f"makes the weight `{path}`, a name that a value has",
+        help="give the value another name, or the stage with `as`",
     )
 
-    path: str
 
-    def title(self) -> str:
-        return f"`{self.path}` is a weight and a value"
-
-    def label(self) -> str:
-        return f"makes the weight `{self.path}`, a name that a value has"
-
-    def help(self) -> str:
-        return "give the value another name, or the stage with `as`"
-
-
-@final
-@dataclass(frozen=True)
-class LayerIsNoNet(Message):
-    """What stands behind the dot of a net is a layer that the model applies where it stands. Only
-    what is declared with `net` can be referred to, because its weights may be read in several
-    places; `as head` names the path of a layer's weights, and no value.
-    """
-
-    code: ClassVar[str] = "W1355"
-    bad: ClassVar[str] = (
+@message(
+    "W1355",
+    bad=(
         "model N() {\n    input x: f32[batch, 8]\n    output y = x -> dense(8) as head\n}\n"
         "model M() {\n    input x: f32[batch, 8]\n    net n = N()\n    y = n(x)\n"
         "    output z = y + n.head.bias\n}\n"
-    )
-    good: ClassVar[str] = (
+    ),
+    good=(
         "model N() {\n    input x: f32[batch, 8]\n    net head = dense(8)\n"
         "    output y = x -> head\n}\n"
         "model M() {\n    input x: f32[batch, 8]\n    net n = N()\n    y = n(x)\n"
         "    output z = y + n.head.bias\n}\n"
+    ),
+)
+def layer_is_not_a_net(span: Span | None, net: str, name: str, place: Span | None) -> Text:
+    """What stands behind the dot of a net is a layer that the model applies where it stands. Only
+    what is declared with `net` can be referred to, because its weights may be read in several
+    places; `as head` names the path of a layer's weights, and no value.
+    """
+    return Text(
+        f"`{name}` of the net `{net}` cannot be read: it is a layer, and no `net`",
+        label="the path of a layer's weights, not the name of a value",
+        labels=(Label(place, "applied here"),) if place is not None else (),
+        help=f"declare it in the model, `net {name} = …`, and apply it: `-> {name}`",
     )
 
-    net: str
-    name: str
-    place: Span | None
 
-    def title(self) -> str:
-        return f"`{self.name}` of the net `{self.net}` cannot be read: it is a layer, and no `net`"
-
-    def label(self) -> str:
-        return "the path of a layer's weights, not the name of a value"
-
-    def labels(self) -> Sequence[Label]:
-        return (Label(self.place, "applied here"),) if self.place is not None else ()
-
-    def help(self) -> str:
-        return f"declare it in the model, `net {self.name} = …`, and apply it: `-> {self.name}`"
-
-
-@final
-@dataclass(frozen=True)
-class NetNotUsed(Message):
+@message(
+    "W0504",
+    bad=(
+        "model M() {\n    input t: i64[batch, 4]\n    net e = embedding(100, 8)\n"
+        "    w = e.weight\n    output y = e(t) @ transpose(w, 0, 1)\n}\n"
+    ),
+    good=(
+        "model M() {\n    input t: i64[batch, 4]\n    net e = embedding(100, 8)\n"
+        "    x = e(t)\n    output y = x @ transpose(e.weight, 0, 1)\n}\n"
+    ),
+)
+def net_not_used(span: Span | None, net: str, name: str, declared: Span) -> Text:
     """Something inside a net is read before the net is used.
 
     The weights and inner nets of a net exist after its first use, which tells their shapes.
     """
-
-    code: ClassVar[str] = "W0504"
-    bad: ClassVar[str] = (
-        "model M() {\n    input t: i64[batch, 4]\n    net e = embedding(100, 8)\n"
-        "    w = e.weight\n    output y = e(t) @ transpose(w, 0, 1)\n}\n"
-    )
-    good: ClassVar[str] = (
-        "model M() {\n    input t: i64[batch, 4]\n    net e = embedding(100, 8)\n"
-        "    x = e(t)\n    output y = x @ transpose(e.weight, 0, 1)\n}\n"
+    return Text(
+        f"`{net}.{name}` is read before `{net}` is used",
+        label="not made yet",
+        labels=(Label(declared, "declared here"),),
+        help=f"apply `{net}` first: its weights are made at its first use",
     )
 
-    net: str
-    name: str
-    declared: Span
 
-    def title(self) -> str:
-        return f"`{self.net}.{self.name}` is read before `{self.net}` is used"
-
-    def label(self) -> str:
-        return "not made yet"
-
-    def labels(self) -> Sequence[Label]:
-        return (Label(self.declared, "declared here"),)
-
-    def help(self) -> str | None:
-        return f"apply `{self.net}` first: its weights are made at its first use"
-
-
-@final
-@dataclass(frozen=True)
-class NoInitializer(Message):
+@message(
+    "W0505",
+    bad=(
+        "model M() {\n    input x: f32[batch, 8]\n    param p: f32[8] = nromal(0.02)\n"
+        "    output y = x + p\n}\n"
+    ),
+    good=(
+        "model M() {\n    input x: f32[batch, 8]\n    param p: f32[8] = normal(0.02)\n"
+        "    output y = x + p\n}\n"
+    ),
+)
+def no_initializer(
+    span: Span | None, found: str, known: tuple[str, ...], suggestion: str | None
+) -> Text:
     """A weight is declared with a value that is no initialiser.
 
     A weight starts as a number, a list of numbers, or drawn: `zeros`, `ones`, `normal(0.02)` …
     """
-
-    code: ClassVar[str] = "W0505"
-    bad: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    param p: f32[8] = nromal(0.02)\n"
-        "    output y = x + p\n}\n"
-    )
-    good: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    param p: f32[8] = normal(0.02)\n"
-        "    output y = x + p\n}\n"
+    return Text(
+        "this is no initialiser",
+        label=f"did you mean `{suggestion}`?" if suggestion else f"this is {found}",
+        help=f"a number, a list of numbers, or one of {', '.join(f'`{k}`' for k in known)}",
     )
 
-    found: str
-    known: tuple[str, ...]
-    suggestion: str | None
 
-    def title(self) -> str:
-        return "this is no initialiser"
-
-    def label(self) -> str:
-        return f"did you mean `{self.suggestion}`?" if self.suggestion else f"this is {self.found}"
-
-    def help(self) -> str | None:
-        return f"a number, a list of numbers, or one of {', '.join(f'`{k}`' for k in self.known)}"
-
-
-@final
-@dataclass(frozen=True)
-class LabelNamesNothing(Message):
+@message(
+    "W0506",
+    bad="model M() {\n    input x: f32[batch, 8]\n    output y = (x + 1) as sum\n}\n",
+    good="model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(4) as head\n}\n",
+)
+def label_names_nothing(span: Span | None, label_text: str, found: str) -> Text:
     """`as` stands behind something that has no stage of its own to name.
 
     `as` names a stage of a pipe and its weights. A tensor is named by a binding, `y = …`.
     """
-
-    code: ClassVar[str] = "W0506"
-    bad: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    output y = (x + 1) as sum\n}\n"
-    )
-    good: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(4) as head\n}\n"
+    return Text(
+        "`as` has nothing to name here",
+        label=f"this is {found}",
+        help=f"to name a tensor, bind it: `{label_text} = …`",
     )
 
-    label_text: str
-    found: str
 
-    def title(self) -> str:
-        return "`as` has nothing to name here"
-
-    def label(self) -> str:
-        return f"this is {self.found}"
-
-    def help(self) -> str | None:
-        return f"to name a tensor, bind it: `{self.label_text} = …`"
-
-
-@final
-@dataclass(frozen=True)
-class BadLabel(Message):
+@message(
+    "W0507",
+    bad='model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(4) as "my head"\n}\n',
+    good='model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(4) as "my_head"\n}\n',
+)
+def bad_label(span: Span | None, text: str, way: str = "") -> Text:
     """The name of a stage, net or weight is not made of letters, digits, `_` and dots. Paths become
     attributes of PyTorch modules and names in files of weights."""
-
-    code: ClassVar[str] = "W0507"
-    bad: ClassVar[str] = (
-        'model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(4) as "my head"\n}\n'
-    )
-    good: ClassVar[str] = (
-        'model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(4) as "my_head"\n}\n'
+    said = "paths have letters, digits and `_`, with dots between their parts"
+    return Text(
+        "this cannot be part of a path",
+        label=f'the path would be "{text}"',
+        help=f"{said}; {way}" if way else said,
     )
 
-    text: str
-    way: str = ""
 
-    def title(self) -> str:
-        return "this cannot be part of a path"
-
-    def label(self) -> str:
-        return f'the path would be "{self.text}"'
-
-    def help(self) -> str | None:
-        said = "paths have letters, digits and `_`, with dots between their parts"
-        return f"{said}; {self.way}" if self.way else said
-
-
-@final
-@dataclass(frozen=True)
-class CopiesNegative(Message):
+@message(
+    "W0508",
+    bad="model M() {\n    input x: f32[batch, 8]\n    output y = x -> 0 * dense(8)\n}\n",
+    good="model M() {\n    input x: f32[batch, 8]\n    output y = x -> 2 * dense(8)\n}\n",
+)
+def copies_negative(span: Span | None, count: int) -> Text:
     """`n * layer` needs a number of copies of at least one."""
-
-    code: ClassVar[str] = "W0508"
-    bad: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> 0 * dense(8)\n}\n"
-    )
-    good: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    output y = x -> 2 * dense(8)\n}\n"
-    )
-
-    count: int
-
-    def title(self) -> str:
-        return f"{self.count} copies of a layer"
-
-    def label(self) -> str:
-        return "the number of copies is at least 1"
+    return Text(f"{count} copies of a layer", label="the number of copies is at least 1")
 
 
-@final
-@dataclass(frozen=True)
-class NothingReturned(Message):
-    """A block ends without `return`, so its call has no value."""
-
-    code: ClassVar[str] = "W0509"
-    bad: ClassVar[str] = (
+@message(
+    "W0509",
+    bad=(
         "block f(x) { y = x -> relu }\n"
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> f\n}\n"
-    )
-    good: ClassVar[str] = (
+    ),
+    good=(
         "block f(x) { return x -> relu }\n"
         "model M() {\n    input x: f32[batch, 8]\n    output y = x -> f\n}\n"
-    )
-
-    name: str
-
-    def title(self) -> str:
-        return f"`{self.name}` returns nothing"
-
-    def label(self) -> str:
-        return "its body ends without `return`"
+    ),
+)
+def nothing_returned(span: Span | None, name: str) -> Text:
+    """A block ends without `return`, so its call has no value."""
+    return Text(f"`{name}` returns nothing", label="its body ends without `return`")
 
 
-@final
-@dataclass(frozen=True)
-class ModelHasNo(Message):
+@message(
+    "W0510",
+    bad="model M() {\n    input x: f32[batch, 8]\n    y = x -> relu\n}\n",
+    good="model M() {\n    input x: f32[batch, 8]\n    output y = x -> relu\n}\n",
+)
+def model_has_no(span: Span | None, name: str, word: str) -> Text:
     """A model has no `input`, or no `output`."""
-
-    code: ClassVar[str] = "W0510"
-    bad: ClassVar[str] = "model M() {\n    input x: f32[batch, 8]\n    y = x -> relu\n}\n"
-    good: ClassVar[str] = "model M() {\n    input x: f32[batch, 8]\n    output y = x -> relu\n}\n"
-
-    name: str
-    word: str
-
-    def title(self) -> str:
-        return f"model `{self.name}` has no `{self.word}`"
-
-    def help(self) -> str | None:
-        if self.word == "input":
-            return "declare one: `input x: f32[batch, 3]`"
-        return "declare one: `output y = x -> …`"
+    if word == "input":
+        advice = "declare one: `input x: f32[batch, 3]`"
+    else:
+        advice = "declare one: `output y = x -> …`"
+    return Text(f"model `{name}` has no `{word}`", help=advice)
 
 
-@final
-@dataclass(frozen=True)
-class TwoOfAName(Message):
+@message(
+    "W0511",
+    bad="model M() {\n    input x: f32[batch, 8]\n    output y = x\n    output y = x -> relu\n}\n",
+    good="model M() {\n    input x: f32[batch, 8]\n    output y = x\n    output z = x -> relu\n}\n",
+)
+def two_of_a_name(span: Span | None, what: str, name: str, first: Span) -> Text:
     """Two inputs, outputs, results or weights have the same name."""
-
-    code: ClassVar[str] = "W0511"
-    bad: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    output y = x\n    output y = x -> relu\n}\n"
-    )
-    good: ClassVar[str] = (
-        "model M() {\n    input x: f32[batch, 8]\n    output y = x\n    output z = x -> relu\n}\n"
-    )
-
-    what: str
-    name: str
-    first: Span
-
-    def title(self) -> str:
-        return f"two {self.what}s are called `{self.name}`"
-
-    def labels(self) -> Sequence[Label]:
-        return (Label(self.first, "the first one"),)
+    return Text(f"two {what}s are called `{name}`", labels=(Label(first, "the first one"),))
 
 
-@final
-@dataclass(frozen=True)
-class OnlyOnNets(Message):
+@message(
+    "W0512",
+    bad='model M() {\n    input x: f32[batch, 8]\n    output y = x -> load("m.safetensors")\n}\n',
+    good=(
+        'model M() {\n    input x: f32[batch, 8]\n    net f = dense(4) -> load("m.safetensors")\n'
+        "    output y = f(x)\n}\n"
+    ),
+)
+def only_on_nets(span: Span | None, word: str) -> Text:
     """A function on nets stands where no net is declared.
 
     `load` says where a net's weights come from: `net m = Model() -> load("m.safetensors")`.
     `lora` puts adapters beside its layers, which a train of that net then learns. Neither is a
     pass of a variant.
     """
-
-    code: ClassVar[str] = "W0512"
-    bad: ClassVar[str] = (
-        'model M() {\n    input x: f32[batch, 8]\n    output y = x -> load("m.safetensors")\n}\n'
-    )
-    good: ClassVar[str] = (
-        'model M() {\n    input x: f32[batch, 8]\n    net f = dense(4) -> load("m.safetensors")\n'
-        "    output y = f(x)\n}\n"
+    return Text(
+        f"`{word}` acts on nets",
+        label="no net is declared here",
+        help=f"write `net m = Model() -> {word}(…)`",
     )
 
-    word: str
 
-    def title(self) -> str:
-        return f"`{self.word}` acts on nets"
-
-    def label(self) -> str:
-        return "no net is declared here"
-
-    def help(self) -> str | None:
-        return f"write `net m = Model() -> {self.word}(…)`"
-
-
-@final
-@dataclass(frozen=True)
-class ForeignTensor(Message):
+@message(
+    "W0513",
+    bad=(
+        "model M(scale: float = mean(zeros([3]))) {\n    input x: f32[batch, 8]\n"
+        "    output y = x * scale\n}\n"
+    ),
+    good="model M(scale: float = 0.5) {\n    input x: f32[batch, 8]\n    output y = x * scale\n}\n",
+)
+def foreign_tensor(span: Span | None) -> Text:
     """A tensor of one model is used in another, or outside of any.
 
     What is computed at file level is known when compiling; tensors live inside models.
     """
-
-    code: ClassVar[str] = "W0513"
-    bad: ClassVar[str] = (
-        "model M(scale: float = mean(zeros([3]))) {\n    input x: f32[batch, 8]\n"
-        "    output y = x * scale\n}\n"
-    )
-    good: ClassVar[str] = (
-        "model M(scale: float = 0.5) {\n    input x: f32[batch, 8]\n    output y = x * scale\n}\n"
-    )
-
-    def title(self) -> str:
-        return "tensors are computed inside models"
-
-    def label(self) -> str:
-        return "no model is being built here"
+    return Text("tensors are computed inside models", label="no model is being built here")

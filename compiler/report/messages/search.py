@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, final
-
-from compiler.records import dataclass
-from compiler.report.diagnostics import Message
+from compiler.report.diagnostics import Text, message
+from compiler.report.source import Span
 
 _GOOD = """\
 model M { input x: f32[batch, 64]  output y = x -> dense(32) as a -> relu -> dense(2) as head }
@@ -16,30 +14,26 @@ variant small of M {
 """
 
 
-@final
-@dataclass(frozen=True)
-class SearchOfNothing(Message):
+@message("W1195", good=_GOOD)
+def search_of_nothing(span: Span | None) -> Text:
     """A search whose list of passes is empty.
 
     Name what the search may do: `search([prune, low_rank, quantize(int8)])`.
     """
-
-    code: ClassVar[str] = "W1195"
-    good: ClassVar[str] = _GOOD
-
-    def title(self) -> str:
-        return "a search needs passes to choose from"
-
-    def label(self) -> str:
-        return "this list is empty"
-
-    def help(self) -> str:
-        return "write `search([prune, quantize(int8)])`"
+    return Text(
+        "a search needs passes to choose from",
+        label="this list is empty",
+        help="write `search([prune, quantize(int8)])`",
+    )
 
 
-@final
-@dataclass(frozen=True)
-class NotToChoose(Message):
+@message("W1199", bad=_GOOD.replace("quantize(int8)", "finetune"), good=_GOOD)
+def not_to_choose(
+    span: Span | None,
+    name: str,
+    # The option without which it is no pass; empty where it takes no `only=`.
+    needed: str = "",
+) -> Text:
     """A search whose list has a pass that it cannot try on one layer after the other.
 
     A search restricts each pass to a single layer, so it chooses among those that take `only=`:
@@ -47,107 +41,62 @@ class NotToChoose(Message):
     behind the search. `prune` and `low_rank` may stand without settings, which the search then
     finds; `quantize` needs to be told how: `quantize(int8)`.
     """
-
-    code: ClassVar[str] = "W1199"
-    bad: ClassVar[str] = _GOOD.replace("quantize(int8)", "finetune")
-    good: ClassVar[str] = _GOOD
-    name: str
-    needed: str = ""
-    """The option without which it is no pass; empty where it takes no `only=`."""
-
-    def title(self) -> str:
-        return f"a search cannot choose `{self.name}`"
-
-    def label(self) -> str:
-        if self.needed:
-            return f"`{self.name}` needs `{self.needed}`"
-        return f"`{self.name}` acts on the whole net, not on single layers"
-
-    def help(self) -> str:
-        if self.needed:
-            return f"write `{self.name}({self.needed}=…)`"
-        return f"put it behind: `search(…) -> {self.name}`"
+    if needed:
+        label = f"`{name}` needs `{needed}`"
+    else:
+        label = f"`{name}` acts on the whole net, not on single layers"
+    return Text(
+        f"a search cannot choose `{name}`",
+        label=label,
+        help=f"write `{name}({needed}=…)`" if needed else f"put it behind: `search(…) -> {name}`",
+    )
 
 
-@final
-@dataclass(frozen=True)
-class SearchNeedsGoal(Message):
+@message("W1196", good=_GOOD)
+def search_needs_goal(span: Span | None) -> Text:
     """A search in a variant that requires nothing of latency, size, params or flops.
 
     A search finds the least loss within bounds. Without a bound, the net as it is has the least
     loss. Requirements on metrics are held at the end of the build; they are no bound that makes a
     net smaller.
     """
-
-    code: ClassVar[str] = "W1196"
-    good: ClassVar[str] = _GOOD
-
-    def title(self) -> str:
-        return "a search needs a bound to search for"
-
-    def label(self) -> str:
-        return "nothing is required of latency, size, params or flops"
-
-    def help(self) -> str:
-        return "add `require latency <= 0.5 * fit.latency` or `require size <= 64KiB`"
+    return Text(
+        "a search needs a bound to search for",
+        label="nothing is required of latency, size, params or flops",
+        help="add `require latency <= 0.5 * fit.latency` or `require size <= 64KiB`",
+    )
 
 
-@final
-@dataclass(frozen=True)
-class TrialsTooFew(Message):
+@message("W1197", good=_GOOD)
+def trials_too_few(span: Span | None, given: int, needed: int) -> Text:
     """A search with fewer trials than it needs at least.
 
     Every layer is tried alone with every family of passes; each family is tried with one strength
     for all layers, as a plain baseline; the choice is measured and mended a few times, and the
     best are tuned. Give more trials, or restrict the passes with `only=` or `except=`.
     """
-
-    code: ClassVar[str] = "W1197"
-    good: ClassVar[str] = _GOOD
-    given: int
-    needed: int
-
-    def title(self) -> str:
-        return f"{self.given} trials are too few"
-
-    def label(self) -> str:
-        return f"a setting for each layer and pass, baselines and choices take {self.needed}"
-
-    def help(self) -> str:
-        return f"write `trials={self.needed}` or more, or restrict the passes with `only=`"
+    return Text(
+        f"{given} trials are too few",
+        label=f"a setting for each layer and pass, baselines and choices take {needed}",
+        help=f"write `trials={needed}` or more, or restrict the passes with `only=`",
+    )
 
 
-@final
-@dataclass(frozen=True)
-class SearchGoalMissed(Message):
+@message("W1198", good=_GOOD)
+def search_goal_missed(
+    span: Span | None, figure: str, bound: float, reached: float, before: float
+) -> Text:
     """No choice of settings reached a bound.
 
     The figures are those of the nearest choice that was measured. What else would help: further
     passes in the list, stronger ones, or a looser bound.
     """
-
-    code: ClassVar[str] = "W1198"
-    good: ClassVar[str] = _GOOD
-    figure: str
-    bound: float
-    reached: float
-    before: float
-
-    def title(self) -> str:
-        return f"the search found no net with {self.figure} within its bound"
-
-    def label(self) -> str:
-        bound, reached = write_figure(self.figure, self.bound), self.describe_reached()
-        return f"the bound is {bound}; the nearest choice has {reached}"
-
-    def describe_reached(self) -> str:
-        """The nearest figure, and where it started."""
-        reached = write_figure(self.figure, self.reached)
-        return f"{reached}, from {write_figure(self.figure, self.before)}"
-
-    def help(self) -> str:
-        reached = write_figure(self.figure, self.reached)
-        return f"a bound of {reached} was reached; or let the search use more passes"
+    asked, found, start = (write_figure(figure, value) for value in (bound, reached, before))
+    return Text(
+        f"the search found no net with {figure} within its bound",
+        label=f"the bound is {asked}; the nearest choice has {found}, from {start}",
+        help=f"a bound of {found} was reached; or let the search use more passes",
+    )
 
 
 def write_figure(figure: str, value: float) -> str:

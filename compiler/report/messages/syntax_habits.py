@@ -2,214 +2,139 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, final
-
-from compiler.records import dataclass
-from compiler.report.diagnostics import Message
-from compiler.report.messages.syntax import Mistake
+from compiler.report.diagnostics import Text, message
+from compiler.report.source import Span
 
 
-@final
-@dataclass(frozen=True)
-class ForeignLiteral(Message):
+@message(
+    "W0159",
+    bad="block f(x) {\n    return x -> conv(8, kernel=3, bias=False)\n}\n",
+    good="block f(x) {\n    return x -> conv(8, kernel=3, bias=false)\n}\n",
+)
+def foreign_literal(span: Span | None, found: str, meant: str) -> Text:
     """`True`, `False`, `None` and the like are written `true`, `false` and `none`."""
-
-    code: ClassVar[str] = "W0159"
-    bad: ClassVar[str] = "block f(x) {\n    return x -> conv(8, kernel=3, bias=False)\n}\n"
-    good: ClassVar[str] = "block f(x) {\n    return x -> conv(8, kernel=3, bias=false)\n}\n"
-
-    found: str
-    meant: str
-
-    def title(self) -> str:
-        return f"`{self.found}` is written `{self.meant}`"
-
-    def label(self) -> str:
-        return f"write `{self.meant}`"
+    return Text(f"`{found}` is written `{meant}`", label=f"write `{meant}`")
 
 
-@final
-@dataclass(frozen=True)
-class ColonBlock(Mistake):
+@message(
+    "W0160",
+    bad="block f(x, n: int) {\n    for i in 0..n:\n        x = x -> relu\n}\n",
+    good="block f(x, n: int) {\n    for i in 0..n { x = x -> relu }\n}\n",
+)
+def colon_block(span: Span | None, found: str, head: str) -> Text:
     """A colon opens a body, as in Python. In Weft a body stands in braces; indentation is free."""
-
-    code: ClassVar[str] = "W0160"
-    bad: ClassVar[str] = "block f(x, n: int) {\n    for i in 0..n:\n        x = x -> relu\n}\n"
-    good: ClassVar[str] = "block f(x, n: int) {\n    for i in 0..n { x = x -> relu }\n}\n"
-
-    def title(self) -> str:
-        return "a body stands in braces"
-
-    def label(self) -> str:
-        return "write `{` here, and `}` after the last statement of the body"
+    return Text(
+        "a body stands in braces",
+        label="write `{` here, and `}` after the last statement of the body",
+    )
 
 
-@final
-@dataclass(frozen=True)
-class Definition(Mistake):
+@message("W0161", bad="def f(x):\n    return x\n", good="block f(x) {\n    return x\n}\n")
+def foreign_definition(span: Span | None, found: str, head: str) -> Text:
     """`def`, `class` and the like. A part of a network is a `block`, a whole one a `model`."""
-
-    code: ClassVar[str] = "W0161"
-    bad: ClassVar[str] = "def f(x):\n    return x\n"
-    good: ClassVar[str] = "block f(x) {\n    return x\n}\n"
-
-    def title(self) -> str:
-        return f"there is no `{self.head}`"
-
-    def label(self) -> str:
-        if self.head == "class":
-            return "a network is a `model`, a part of one a `block`"
-        return "a part of a network is a `block`"
-
-    def help(self) -> str | None:
-        if self.head == "class":
-            return "write `model Name(width: int = 64) { input x: f32[n, 8] … output y = … }`"
-        return "write `block name(x, width: int) { … return y }`"
+    if head == "class":
+        label = "a network is a `model`, a part of one a `block`"
+    else:
+        label = "a part of a network is a `block`"
+    if head == "class":
+        advice = "write `model Name(width: int = 64) { input x: f32[n, 8] … output y = … }`"
+    else:
+        advice = "write `block name(x, width: int) { … return y }`"
+    return Text(f"there is no `{head}`", label=label, help=advice)
 
 
-@final
-@dataclass(frozen=True)
-class Import(Mistake):
+@message("W0162", bad="import std.vision\n", good="use std.vision\n")
+def import_statement(span: Span | None, found: str, head: str) -> Text:
     """`import` and `from`. Other specs are brought in by `use`; built-in words need nothing."""
-
-    code: ClassVar[str] = "W0162"
-    bad: ClassVar[str] = "import std.vision\n"
-    good: ClassVar[str] = "use std.vision\n"
-
-    def title(self) -> str:
-        return f"there is no `{self.head}`"
-
-    def label(self) -> str:
-        return "write `use`"
-
-    def help(self) -> str | None:
-        return '`use std.vision as v` brings in a library, `use "parts.weft"` a file'
+    return Text(
+        f"there is no `{head}`",
+        label="write `use`",
+        help='`use std.vision as v` brings in a library, `use "parts.weft"` a file',
+    )
 
 
-@final
-@dataclass(frozen=True)
-class ElseIf(Mistake):
+@message(
+    "W0163",
+    bad="block f(x, n: int) {\n    if n == 1 { return x }\n    elif n == 2 { return -x }\n}\n",
+    good="block f(x, n: int) {\n    if n == 1 { return x }\n    else if n == 2 { return -x }\n}\n",
+)
+def else_if(span: Span | None, found: str, head: str) -> Text:
     """`elif` and `elseif` are written `else if`."""
-
-    code: ClassVar[str] = "W0163"
-    bad: ClassVar[str] = (
-        "block f(x, n: int) {\n    if n == 1 { return x }\n    elif n == 2 { return -x }\n}\n"
-    )
-    good: ClassVar[str] = (
-        "block f(x, n: int) {\n    if n == 1 { return x }\n    else if n == 2 { return -x }\n}\n"
-    )
-
-    def title(self) -> str:
-        return f"there is no `{self.head}`"
-
-    def label(self) -> str:
-        return "write `else if`"
+    return Text(f"there is no `{head}`", label="write `else if`")
 
 
-@final
-@dataclass(frozen=True)
-class While(Mistake):
+@message(
+    "W0164",
+    bad="block f(x) {\n    while x > 0 { x = x - 1 }\n    return x\n}\n",
+    good="block f(x) {\n    scan i in 0..10 { x = x - 1  until all(x <= 0) }\n    return x\n}\n",
+)
+def while_loop(span: Span | None, found: str, head: str) -> Text:
     """`while` and its kin. `for` repeats when compiling, `scan` at run time until a condition."""
-
-    code: ClassVar[str] = "W0164"
-    bad: ClassVar[str] = "block f(x) {\n    while x > 0 { x = x - 1 }\n    return x\n}\n"
-    good: ClassVar[str] = (
-        "block f(x) {\n    scan i in 0..10 { x = x - 1  until all(x <= 0) }\n    return x\n}\n"
+    return Text(
+        f"there is no `{head}`",
+        label="a loop is a `for` or a `scan`",
+        help="`for i in 0..n { … }` acts when compiling, "
+        "`scan i in 0..n { … until … }` at run time",
     )
 
-    def title(self) -> str:
-        return f"there is no `{self.head}`"
 
-    def label(self) -> str:
-        return "a loop is a `for` or a `scan`"
-
-    def help(self) -> str | None:
-        return (
-            "`for i in 0..n { … }` acts when compiling, `scan i in 0..n { … until … }` at run time"
-        )
-
-
-@final
-@dataclass(frozen=True)
-class Lambda(Mistake):
+@message(
+    "W0165",
+    bad="block f(x) {\n    act = lambda y: relu(y)\n    return x -> act\n}\n",
+    good="block f(x) {\n    act = relu -> dropout(10%)\n    return x -> act\n}\n",
+)
+def lambda_function(span: Span | None, found: str, head: str) -> Text:
     """`lambda`. A layer made of others is a pipe without a beginning, or a `block`."""
-
-    code: ClassVar[str] = "W0165"
-    bad: ClassVar[str] = "block f(x) {\n    act = lambda y: relu(y)\n    return x -> act\n}\n"
-    good: ClassVar[str] = "block f(x) {\n    act = relu -> dropout(10%)\n    return x -> act\n}\n"
-
-    def title(self) -> str:
-        return "there is no `lambda`"
-
-    def label(self) -> str:
-        return "layers compose with `->`; anything else is a `block`"
+    return Text(
+        "there is no `lambda`", label="layers compose with `->`; anything else is a `block`"
+    )
 
 
-@final
-@dataclass(frozen=True)
-class SelfHabit(Mistake):
+@message(
+    "W0166",
+    bad="block f(x) {\n    self.fc = dense(8)\n    return x -> fc\n}\n",
+    good="block f(x) {\n    net fc = dense(8)\n    return x -> fc\n}\n",
+)
+def self_habit(span: Span | None, found: str, head: str) -> Text:
     """`self`. A layer needs no field: it owns its weights where it stands, `net` shares them."""
-
-    code: ClassVar[str] = "W0166"
-    bad: ClassVar[str] = "block f(x) {\n    self.fc = dense(8)\n    return x -> fc\n}\n"
-    good: ClassVar[str] = "block f(x) {\n    net fc = dense(8)\n    return x -> fc\n}\n"
-
-    def title(self) -> str:
-        return "there is no `self`"
-
-    def label(self) -> str:
-        return "write the layer where it is applied, or `net name = …` to share its weights"
+    return Text(
+        "there is no `self`",
+        label="write the layer where it is applied, or `net name = …` to share its weights",
+    )
 
 
-@final
-@dataclass(frozen=True)
-class ForeignStatement(Mistake):
+@message(
+    "W0167",
+    bad="block f(x) {\n    var y = x -> relu\n    return y\n}\n",
+    good="block f(x) {\n    y = x -> relu\n    return y\n}\n",
+)
+def foreign_statement(span: Span | None, found: str, head: str) -> Text:
     """A statement of another language that Weft has no use for, or says in another way."""
-
-    code: ClassVar[str] = "W0167"
-    bad: ClassVar[str] = "block f(x) {\n    var y = x -> relu\n    return y\n}\n"
-    good: ClassVar[str] = "block f(x) {\n    y = x -> relu\n    return y\n}\n"
-
-    def title(self) -> str:
-        return f"there is no `{self.head}`"
-
-    def label(self) -> str:
-        return INSTEAD.get(self.head, "Weft has no such statement")
+    return Text(f"there is no `{head}`", label=INSTEAD.get(head, "Weft has no such statement"))
 
 
-@final
-@dataclass(frozen=True)
-class PythonTernary(Mistake):
+@message(
+    "W0169",
+    bad="block f(x, n: int) {\n    y = x if n > 2 else -x\n    return y\n}\n",
+    good="block f(x, n: int) {\n    y = if n > 2 then x else -x\n    return y\n}\n",
+)
+def python_ternary(span: Span | None, found: str, head: str) -> Text:
     """`a if c else b`, as Python has it. The condition comes first: `if c then a else b`."""
-
-    code: ClassVar[str] = "W0169"
-    bad: ClassVar[str] = "block f(x, n: int) {\n    y = x if n > 2 else -x\n    return y\n}\n"
-    good: ClassVar[str] = "block f(x, n: int) {\n    y = if n > 2 then x else -x\n    return y\n}\n"
-
-    def title(self) -> str:
-        return "the condition comes first"
-
-    def label(self) -> str:
-        return "write `if condition then value else other`"
+    return Text("the condition comes first", label="write `if condition then value else other`")
 
 
-@final
-@dataclass(frozen=True)
-class ResultType(Mistake):
+@message(
+    "W0174",
+    bad="block f(x) -> f32[n, 8] {\n    return x\n}\n",
+    good="block f(x) {\n    y: f32[n, 8] = x\n    return y\n}\n",
+)
+def result_type(span: Span | None, found: str, head: str) -> Text:
     """A block states the type of its result, which is inferred. A binding may check a shape."""
-
-    code: ClassVar[str] = "W0174"
-    bad: ClassVar[str] = "block f(x) -> f32[n, 8] {\n    return x\n}\n"
-    good: ClassVar[str] = "block f(x) {\n    y: f32[n, 8] = x\n    return y\n}\n"
-
-    def title(self) -> str:
-        return "a block states no type of its result"
-
-    def label(self) -> str:
-        return "expected `{`"
-
-    def help(self) -> str | None:
-        return "write `y: f32[n, 8] = …` before `return y` to have a shape checked"
+    return Text(
+        "a block states no type of its result",
+        label="expected `{`",
+        help="write `y: f32[n, 8] = …` before `return y` to have a shape checked",
+    )
 
 
 INSTEAD = {

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from compiler.report.diagnostics import Message, did_you_mean
-from compiler.report.messages.names import UnknownClause
+from compiler.report.messages.names import unknown_clause
 from compiler.report.messages.syntax import (
-    LoneWord,
-    MismatchedBracket,
-    MissingComma,
-    MissingName,
-    MissingSymbol,
-    MissingValue,
-    NestedItem,
-    ReservedWord,
-    UnclosedBracket,
-    UnexpectedToken,
-    UnmatchedClose,
+    lone_word,
+    mismatched_bracket,
+    missing_comma,
+    missing_name,
+    missing_symbol,
+    missing_value,
+    nested_item,
+    reserved_word,
+    unclosed_bracket,
+    unexpected_token,
+    unmatched_close,
 )
-from compiler.report.messages.syntax_symbols import LoneCall
-from compiler.report.messages.syntax_text import HalfNumber, SpacedUnit
+from compiler.report.messages.syntax_symbols import lone_call
+from compiler.report.messages.syntax_text import half_number, spaced_unit
 from compiler.report.source import Span
 from compiler.text.errors.mistakes import find_example, find_foreign_word
 from compiler.text.errors.recover import FILE_WORDS, ITEM_WORDS, NAMES, Edit, Trouble
@@ -53,7 +53,7 @@ def find_wrong_closer(trouble: Trouble) -> Diagnosis | None:
     place = trouble.tokens.span(trouble.index)
     openers = trouble.openers
     if not openers or (trouble.in_braces and not trouble.is_kind(trouble.index, "RBRACE")):
-        return UnmatchedClose(place), keep_if_read(trouble, drop=1)
+        return unmatched_close(place), keep_if_read(trouble, drop=1)
     wanted = trouble.closer(openers[-1])
     if trouble.kind == wanted:
         return None
@@ -66,7 +66,7 @@ def find_wrong_closer(trouble: Trouble) -> Diagnosis | None:
     if closes_outer:
         return report_unclosed(trouble, openers[-1], trouble.closers)
     opener, bracket = trouble.tokens.span(openers[-1]), trouble.name(openers[-1])
-    return MismatchedBracket(place, opener, bracket), keep_if_read(trouble, wanted, drop=1)
+    return mismatched_bracket(place, opener, bracket), keep_if_read(trouble, wanted, drop=1)
 
 
 def find_open_bracket(trouble: Trouble) -> Diagnosis | None:
@@ -102,7 +102,7 @@ def find_next_statement(trouble: Trouble) -> Diagnosis | None:
     if not trouble.is_kind(word - 1, *NEEDS_VALUE):
         return None
     place, head = tokens.place(word), tokens.text(trouble.head)
-    message = MissingValue(place, tokens.text(word), head, tokens.text(word - 1))
+    message = missing_value(place, tokens.text(word), head, tokens.text(word - 1))
     return message, Edit(0, (), word)
 
 
@@ -113,7 +113,7 @@ def find_lone_call(trouble: Trouble) -> Diagnosis | None:
         return None
     if not trouble.is_kind(head, "NAME") or tokens.ends[head] != tokens.starts[head + 1]:
         return None
-    return LoneCall(tokens.span(head), trouble.found, tokens.text(head)), None
+    return lone_call(tokens.span(head), trouble.found, tokens.text(head)), None
 
 
 def find_open_list(trouble: Trouble) -> Diagnosis | None:
@@ -145,7 +145,7 @@ def report_unclosed(trouble: Trouble, opener: int, closers: tuple[int, ...]) -> 
 
 def name_unclosed(trouble: Trouble, place: Span, opener: int) -> Message:
     """The message about an open bracket."""
-    return UnclosedBracket(place, trouble.tokens.span(opener), trouble.name(opener))
+    return unclosed_bracket(place, trouble.tokens.span(opener), trouble.name(opener))
 
 
 def blame_brace(trouble: Trouble) -> int:
@@ -179,7 +179,7 @@ def find_item_in_body(trouble: Trouble) -> Diagnosis | None:
     if word != trouble.head:
         return None
     drops_let = Edit(1, (), word) if trouble.is_kind(word, "LET") else None
-    return NestedItem(tokens.span(word), trouble.found, tokens.text(word)), drops_let
+    return nested_item(tokens.span(word), trouble.found, tokens.text(word)), drops_let
 
 
 # --- values -------------------------------------------------------------------------------------
@@ -191,18 +191,18 @@ def find_broken_number(trouble: Trouble) -> Diagnosis | None:
     found, head = trouble.found, tokens.text(trouble.head)
     if found == "." and trouble.is_kind(index + 1, "NUMBER"):
         place = tokens.span(index).to(tokens.span(index + 1))
-        return HalfNumber(place, found, head), keep_if_read(trouble, drop=1)
+        return half_number(place, found, head), keep_if_read(trouble, drop=1)
     if index < 2:
         return None
     before = tokens.text(index - 1)
     if trouble.is_kind(index - 2, "NUMBER"):
         if before == ".":
-            return HalfNumber(tokens.span(index - 2).to(tokens.span(index - 1)), found, head), None
+            return half_number(tokens.span(index - 2).to(tokens.span(index - 1)), found, head), None
         if before == "%" or (trouble.head == index - 1 and before in UNITS):
             drop = Edit(1, (), index - 1) if trouble.head == index - 1 else None
-            return SpacedUnit(tokens.span(index - 1), found, head, before), drop
+            return spaced_unit(tokens.span(index - 1), found, head, before), drop
     if found in UNITS and trouble.is_kind(index - 1, "NUMBER"):
-        message = SpacedUnit(tokens.span(index), found, head, found)
+        message = spaced_unit(tokens.span(index), found, head, found)
         return message, keep_if_read(trouble, drop=1)
     return None
 
@@ -217,7 +217,7 @@ def find_item_word(trouble: Trouble) -> Diagnosis | None:
     near = did_you_mean(word, FILE_WORDS)
     if near is None or near.upper() not in ITEM_WORDS:
         return None
-    message = UnknownClause(tokens.span(head), word, "a file", FILE_WORDS, near)
+    message = unknown_clause(tokens.span(head), word, "a file", FILE_WORDS, near)
     return message, Edit(1, (trouble.table.words[near],), head)
 
 
@@ -227,7 +227,7 @@ def find_lone_word(trouble: Trouble) -> Diagnosis | None:
     ends = trouble.at_end or tokens.fresh[trouble.index] or trouble.found == "}"
     if head != trouble.index - 1 or not trouble.is_kind(head, "NAME") or not ends:
         return None
-    message = LoneWord(tokens.span(head), trouble.found, tokens.text(head))
+    message = lone_word(tokens.span(head), trouble.found, tokens.text(head))
     return message, Edit(1, (), head)
 
 
@@ -242,7 +242,7 @@ def find_missing_value(trouble: Trouble) -> Diagnosis | None:
         return None
     if is_reserved(trouble) and not tokens.fresh[index] and find_reserved_word(trouble):
         return None
-    message = MissingValue(trouble.place, trouble.found, head, tokens.text(index - 1))
+    message = missing_value(trouble.place, trouble.found, head, tokens.text(index - 1))
     return message, keep_if_read(trouble, trouble.kinds["NAME"])
 
 
@@ -260,13 +260,13 @@ def find_missing_comma(trouble: Trouble) -> Diagnosis | None:
     tokens, index, head = trouble.tokens, trouble.index, trouble.head
     is_keyword = not tokens.fresh[head] and trouble.is_kind(head + 1, "EQUAL")
     if is_keyword and trouble.found in (",", "{"):
-        return MissingComma(tokens.span(head), tokens.text(head), tokens.text(head)), None
+        return missing_comma(tokens.span(head), tokens.text(head), tokens.text(head)), None
     if not trouble.in_bracket or not trouble.is_kind(index, *STARTS_VALUE):
         return None
     comma = trouble.kinds["COMMA"]
     if not trouble.is_kind(index - 1, *ENDS_VALUE) or not trouble.accepts(comma):
         return None
-    message = MissingComma(trouble.place, trouble.found, tokens.text(trouble.head))
+    message = missing_comma(trouble.place, trouble.found, tokens.text(trouble.head))
     return message, keep_if_read(trouble, comma)
 
 
@@ -279,7 +279,7 @@ def find_reserved_word(trouble: Trouble) -> Diagnosis | None:
     begins = trouble.head == index and not trouble.is_kind(index + 1, "EQUAL")
     if begins or (trouble.is_kind(index - 1, *ENDS_VALUE) and not tokens.fresh[index]):
         return None
-    message = ReservedWord(tokens.span(index), trouble.found, tokens.text(trouble.head))
+    message = reserved_word(tokens.span(index), trouble.found, tokens.text(trouble.head))
     return message, Edit(1, (name,))
 
 
@@ -301,7 +301,7 @@ def find_missing_link(trouble: Trouble) -> Diagnosis | None:
         ):
             continue
         head, missing = trouble.tokens.text(trouble.head), trouble.table.texts[kind]
-        message = MissingSymbol(trouble.place, trouble.found, head, missing)
+        message = missing_symbol(trouble.place, trouble.found, head, missing)
         belongs = name == "LBRACE" or not trouble.tokens.fresh[trouble.index]
         return message, keep_if_read(trouble, kind) if belongs else None
     return None
@@ -314,7 +314,7 @@ def find_missing_name(trouble: Trouble) -> Diagnosis | None:
         return None
     if trouble.accepts(trouble.kinds["IF"]) or trouble.accepts(trouble.kinds["$END"]):
         return None
-    message = MissingName(trouble.place, trouble.found, trouble.tokens.text(trouble.head))
+    message = missing_name(trouble.place, trouble.found, trouble.tokens.text(trouble.head))
     return message, keep_if_read(trouble, name)
 
 
@@ -324,7 +324,7 @@ def find_missing_name(trouble: Trouble) -> Diagnosis | None:
 def report_unexpected(trouble: Trouble) -> Diagnosis:
     """Nothing fits: say what was found and what could have stood there."""
     head = trouble.tokens.text(trouble.head)
-    message = UnexpectedToken(trouble.place, trouble.found, head, describe_expected(trouble))
+    message = unexpected_token(trouble.place, trouble.found, head, describe_expected(trouble))
     return message, keep_if_read(trouble, drop=1)
 
 

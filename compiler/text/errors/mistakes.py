@@ -7,7 +7,6 @@ from typing import Any
 
 from compiler.records import dataclass
 from compiler.report.diagnostics import MESSAGES, Message
-from compiler.report.messages.syntax import Mistake
 from compiler.report.source import Source, Span
 from compiler.text.errors.recover import Edit, Trouble
 from compiler.text.tree.automaton import Automaton
@@ -71,10 +70,9 @@ def find_example(trouble: Trouble) -> tuple[Message, Edit | None] | None:
 
 
 def make(code: str, trouble: Trouble, place: Span, found: str) -> Message:
-    """A message of mistakes.toml; all of them have the fields of `Mistake`."""
-    message: Any = MESSAGES[code]
-    made: Mistake = message(place, found, trouble.tokens.text(trouble.head))
-    return made
+    """A message of mistakes.toml. All of them take the text found, which is empty at the end of
+    the file, and the first word of the statement or item that it belongs to."""
+    return MESSAGES[code](place, found, trouble.tokens.text(trouble.head))
 
 
 def mend(example: Example, trouble: Trouble, first: int, last: int) -> Edit | None:
@@ -142,7 +140,7 @@ def find_place(example: str) -> tuple[int, str]:
     text = f"block f(x) {{ {example[1:]} }}" if example.startswith("~") else example
     source = Source("mistakes.toml", text)
     tokens = tokenize(source, 0, len(text), ignore)
-    builder = TreeBuilder(tokens, ignore, lambda span: ("",))
+    builder = TreeBuilder(tokens, ignore, ignore, lambda span: ("",))
     automaton = Automaton(load_table(), tokens, builder, "start")
     if automaton.advance(careful=True):
         raise ValueError(f"mistakes.toml: no mistake in {example!r}")
@@ -183,6 +181,4 @@ def find_foreign_clause(clause: Clause) -> Message | None:
     code = load_table().foreign.get(word.span.text)
     if code is None:
         return None
-    message: Any = MESSAGES[code]
-    made: Mistake = message(word.span, word.text, word.text)
-    return made
+    return MESSAGES[code](word.span, word.text, word.text)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from compiler.report.diagnostics import Message
-from compiler.report.messages.syntax import BrokenLine, LoneWord, MissingName, MissingValue
-from compiler.report.messages.syntax_text import HalfNumber, SpacedUnit
-from compiler.report.messages.training import DetachedGroup
+from compiler.report.messages.syntax import broken_line, lone_word, missing_name, missing_value
+from compiler.report.messages.syntax_text import half_number, spaced_unit
+from compiler.report.messages.training import detached_group
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Clause
 from compiler.text.tree.tokens import Tokens
@@ -72,14 +72,14 @@ def describe(tokens: Tokens, index: int, starts: list[int]) -> Message:
     if tokens.column(index) <= margin:
         if first == index - 1 and tokens.kinds[first] == kinds["NAME"]:
             if head in UNITS and first and tokens.kinds[first - 1] == kinds["NUMBER"]:
-                return SpacedUnit(tokens.span(first), found, head, head)
-            return LoneWord(tokens.span(first), found, head)
+                return spaced_unit(tokens.span(first), found, head, head)
+            return lone_word(tokens.span(first), found, head)
         if tokens.kinds[index - 1] in [kinds[name] for name in (*NEEDS_VALUE, "COMMA", "AS")]:
             return describe_missing(tokens, index, head)
     statement = Span(tokens.source, tokens.starts[first], tokens.ends[index - 1])
     last = index - 1
     can_move = tokens.kinds[last] in [kinds[name] for name in MOVABLE]
-    return BrokenLine(
+    return broken_line(
         tokens.span(index), first_line(statement), tokens.text(last) if can_move else ""
     )
 
@@ -89,12 +89,12 @@ def describe_missing(tokens: Tokens, index: int, head: str) -> Message:
     found, last = tokens.text(index), tokens.text(index - 1)
     if index > 1 and tokens.kinds[index - 2] == load_table().kinds["NUMBER"]:
         if last == "%":
-            return SpacedUnit(tokens.span(index - 1), found, head, last)
+            return spaced_unit(tokens.span(index - 1), found, head, last)
         if last == ".":
-            return HalfNumber(tokens.span(index - 2).to(tokens.span(index - 1)), found, head)
+            return half_number(tokens.span(index - 2).to(tokens.span(index - 1)), found, head)
     if last in (".", "as"):
-        return MissingName(tokens.place(index), found, head)
-    return MissingValue(tokens.place(index), found, head, last)
+        return missing_name(tokens.place(index), found, head)
+    return missing_value(tokens.place(index), found, head, last)
 
 
 def first_line(span: Span) -> Span:
@@ -111,4 +111,4 @@ def find_detached_groups(clause: Clause) -> Iterator[Message]:
     and looks as if it began the group of the next one."""
     for before, tail in pairwise(clause.tails):
         if (before.word, tail.word) == ("with", "over") and tail.span.starts_line:
-            yield DetachedGroup(tail.span, first_line(before.span).text, tail.span.text)
+            yield detached_group(tail.span, first_line(before.span).text, tail.span.text)

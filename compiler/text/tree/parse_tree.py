@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from compiler.report.diagnostics import Message
-from compiler.report.messages.syntax import BareArithmetic
-from compiler.report.messages.syntax_habits import ForeignLiteral, Lambda, SelfHabit
-from compiler.report.messages.syntax_text import UnknownUnit, UnreadableNumber
+from compiler.report.messages.syntax import bare_arithmetic
+from compiler.report.messages.syntax_habits import foreign_literal, lambda_function, self_habit
+from compiler.report.messages.syntax_text import unknown_unit, unreadable_number
 from compiler.report.source import Source, Span
 from compiler.text.tree import syntax
 from compiler.text.tree.syntax import Argument, Expr, Name, Operand, Reference, Statement, TypeExpr
@@ -39,11 +39,13 @@ class TreeBuilder:
         self,
         tokens: Tokens,
         report: Callable[[Message], None],
+        report_mistake: Callable[[Message], None],
         read_string: Callable[[Span], tuple[str | Expr, ...]],
     ) -> None:
         self.tokens = tokens
         self.source: Source = tokens.source
         self.report = report
+        self.report_mistake = report_mistake
         self.read_string = read_string
         self.clauses: list[syntax.Clause] = []
 
@@ -137,7 +139,7 @@ class TreeBuilder:
         self, span: Span, name: Name, type: TypeExpr | None, default: Expr | None
     ) -> syntax.Parameter:
         if name.text == "self":
-            self.report(SelfHabit(name.span, "self", "self"))
+            self.report_mistake(self_habit(name.span, "self", "self"))
         return syntax.Parameter(span, name, type, default, self.doc(span))
 
     def plain_type(self, span: Span, name: Name) -> TypeExpr:
@@ -238,13 +240,13 @@ class TreeBuilder:
             ):
                 return
             case syntax.Binary():
-                self.report(BareArithmetic(inner.operator_span, inner.operator, 2, place))
+                self.report_mistake(bare_arithmetic(inner.operator_span, inner.operator, 2, place))
             case syntax.Unary():
                 at = Span(self.source, inner.span.start, inner.span.start + len(inner.operator))
-                self.report(BareArithmetic(at, inner.operator, 1, place))
+                self.report_mistake(bare_arithmetic(at, inner.operator, 1, place))
             case syntax.Conditional() if not is_last:
                 at = Span(self.source, inner.span.start, inner.span.start + 2)
-                self.report(BareArithmetic(at, "if", 3, place))
+                self.report_mistake(bare_arithmetic(at, "if", 3, place))
 
     def named(self, span: Span, expression: Expr, label: syntax.StageLabel) -> syntax.Named:
         return syntax.Named(span, expression, label)
@@ -320,14 +322,14 @@ class TreeBuilder:
     def variable(self, span: Span, name: Name) -> Expr:
         if span.text in FOREIGN_LITERALS:
             meant = FOREIGN_LITERALS[span.text]
-            self.report(ForeignLiteral(span, span.text, meant))
+            self.report(foreign_literal(span, span.text, meant))
             return (
                 syntax.NoneLiteral(span) if meant == "none" else syntax.Bool(span, meant == "true")
             )
         if span.text == "lambda" and LAMBDA.match(self.source.text, span.start):
-            self.report(Lambda(span, "lambda", "lambda"))
+            self.report_mistake(lambda_function(span, "lambda", "lambda"))
         elif span.text == "self":
-            self.report(SelfHabit(span, "self", "self"))
+            self.report_mistake(self_habit(span, "self", "self"))
         return name
 
     def number(self, span: Span, token: int) -> syntax.Number:
@@ -335,13 +337,13 @@ class TreeBuilder:
         if unit is not None and unit not in UNITS:
             at = Span(self.source, span.end - len(unit), span.end)
             is_code = digits == "0" and unit[0] in "xXbBoO"
-            decimal = UnreadableNumber(span, "numbers are decimal: write `255`, not `0xFF`")
-            self.report(decimal if is_code else UnknownUnit(at, unit))
+            decimal = unreadable_number(span, "numbers are decimal: write `255`, not `0xFF`")
+            self.report(decimal if is_code else unknown_unit(at, unit))
             return syntax.Number(span, 0, unit)
         try:
             value = read_quantity(digits, UNITS[unit] if unit else None)
         except OverflowError:
-            self.report(UnreadableNumber(span, "this is more than a 64-bit float can hold"))
+            self.report(unreadable_number(span, "this is more than a 64-bit float can hold"))
             value = 0
         return syntax.Number(span, value, unit)
 

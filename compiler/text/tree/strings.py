@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from compiler.report.diagnostics import Message
-from compiler.report.messages.syntax_text import EmptyInterpolation, LoneBrace, UnknownEscape
+from compiler.report.messages.syntax_text import empty_interpolation, lone_brace, unknown_escape
 from compiler.report.source import Source, Span
 from compiler.text.tree.syntax import Expr
 
@@ -50,7 +50,7 @@ def read_string(
                     words = []
                 parts.append(expression)
         elif match["brace"] == "}":
-            report(LoneBrace(Span(source, at, stop), "}"))
+            report(lone_brace(Span(source, at, stop), "}"))
         else:
             words.append(read_text(match, Span(source, at, stop), report))
         at = stop
@@ -82,7 +82,7 @@ def read_text(match: re.Match[str], span: Span, report: Callable[[Message], None
             return chr(code)
     if match["escape"] in ESCAPES:
         return ESCAPES[match["escape"]]
-    report(UnknownEscape(span))
+    report(unknown_escape(span))
     return ""
 
 
@@ -103,9 +103,9 @@ def read_braces(
 ) -> Expr | None:
     """The expression between two braces; None with a report where there is none."""
     if span.end - span.start == 1:
-        report(LoneBrace(span, "{"))
+        report(lone_brace(span, "{"))
         return None
     if not span.text[1:-1].strip():
-        report(EmptyInterpolation(span))
+        report(empty_interpolation(span))
         return None
     return read_expression(span.source, span.start + 1, span.end - 1)

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import field
 
 from compiler.records import dataclass
-from compiler.report.diagnostics import Message
-from compiler.report.messages.syntax import NestedTooDeep
-from compiler.report.messages.syntax_symbols import Backslash, ForeignOperator, Semicolon
+from compiler.report.diagnostics import Message, MessageKind
+from compiler.report.messages.syntax import nested_too_deep
+from compiler.report.messages.syntax_symbols import backslash, foreign_operator, semicolon
 from compiler.report.messages.syntax_text import (
-    SingleQuotes,
-    SourceTooLong,
-    StrayCharacter,
-    TripleQuotes,
-    UnterminatedName,
-    UnterminatedString,
+    single_quotes,
+    source_too_long,
+    stray_character,
+    triple_quotes,
+    unterminated_name,
+    unterminated_string,
 )
 from compiler.report.source import Source, Span
 from grammar.sources import END
@@ -159,7 +159,7 @@ class Lexer:
         if char in ("(", "[", "{"):
             self.depth += 1
             if self.depth > MAX_BRACKETS:
-                self.report(NestedTooDeep(self.span(stop), MAX_BRACKETS))
+                self.report(nested_too_deep(self.span(stop), MAX_BRACKETS))
                 return False
         elif char in (")", "]", "}"):
             self.depth -= 1
@@ -170,7 +170,7 @@ class Lexer:
     def check_length(self, length: int, limit: int, unit: str) -> None:
         """Leaves out the rest of a text that is too long."""
         if length > limit and self.end > self.at:
-            self.report(SourceTooLong(self.span(self.at), limit, unit))
+            self.report(source_too_long(self.span(self.at), limit, unit))
             self.end = self.at
 
     def span(self, stop: int) -> Span:
@@ -191,16 +191,16 @@ class Lexer:
         """Report what stands here, add the token that was meant if there is one, and pass on."""
         char = self.text[self.at]
         if char == '"':
-            self.mend_string(self.line_end(), UnterminatedString)
+            self.mend_string(self.line_end(), unterminated_string)
         elif char in QUOTES:
             self.mend_quotes(QUOTES[char])
         elif char == "`":
             self.mend_name()
         elif char == ";":
-            self.report(Semicolon(self.span(self.at + 1)))
+            self.report(semicolon(self.span(self.at + 1)))
             self.at += 1
         elif char == "\\":
-            self.report(Backslash(self.span(self.at + 1)))
+            self.report(backslash(self.span(self.at + 1)))
             self.at += 1
         else:
             self.mend_symbol()
@@ -211,13 +211,13 @@ class Lexer:
             found = self.text[self.at : min(self.at + length, self.end)]
             meant = FOREIGN_SYMBOLS.get(found)
             if meant is not None:
-                self.report(ForeignOperator(self.span(self.at + len(found)), found, meant))
+                self.report(foreign_operator(self.span(self.at + len(found)), found, meant))
                 self.add(self.kind_of(meant), self.at + len(found))
                 return
         stop = self.at + 1
         while stop < self.end and self.text[stop] == self.text[self.at]:
             stop += 1
-        self.report(StrayCharacter(self.span(stop), self.text[self.at]))
+        self.report(stray_character(self.span(stop), self.text[self.at]))
         self.at = stop
 
     def kind_of(self, text: str) -> int:
@@ -233,7 +233,7 @@ class Lexer:
         stop = self.end if found < 0 else found
         return stop - 1 if self.text[stop - 1 : stop] == "\r" else stop
 
-    def mend_string(self, stop: int, message: type[UnterminatedString | SingleQuotes]) -> None:
+    def mend_string(self, stop: int, message: MessageKind[...]) -> None:
         """Report a string with the wrong quotation marks and go on as if it were one."""
         self.report(message(self.span(stop)))
         self.add(self.table.kinds["STRING"], stop)
@@ -243,22 +243,22 @@ class Lexer:
         stop = self.line_end()
         closed = self.text.find(closing, self.at + 1, stop)
         if closed >= 0:
-            self.mend_string(closed + 1, SingleQuotes)
+            self.mend_string(closed + 1, single_quotes)
             return
-        self.report(StrayCharacter(self.span(self.at + 1), self.text[self.at]))
+        self.report(stray_character(self.span(self.at + 1), self.text[self.at]))
         self.at += 1
 
     def mend_triple_quotes(self) -> None:
         """A string over several lines, as Python has it."""
         closed = self.text.find('"""', self.at + 3, self.end)
         stop = closed + 3 if closed >= 0 else self.line_end()
-        self.report(TripleQuotes(self.span(min(self.at + 3, self.end))))
+        self.report(triple_quotes(self.span(min(self.at + 3, self.end))))
         self.add(self.table.kinds["STRING"], stop)
 
     def mend_name(self) -> None:
         """A backquote without its second on the line, or with nothing between the two."""
         stop = self.at + 2 if self.text.startswith("``", self.at) else self.line_end()
-        self.report(UnterminatedName(self.span(stop)))
+        self.report(unterminated_name(self.span(stop)))
         self.add(self.table.kinds["NAME"], stop)
 
 
