@@ -144,7 +144,7 @@ def read_source(path: Path, sink: Sink, read: Read = read_source_text) -> Source
         suggestion = str(path.with_name(close)) if close is not None else None
         sink.report(file_missing(None, str(path), suggestion))
     except UnicodeDecodeError as error:
-        reason = f"it is no text in UTF-8 (byte {error.start})"
+        reason = f"it is not text in UTF-8 (byte {error.start})"
         sink.report(file_unreadable(None, str(path), reason))
     except OSError as error:
         sink.report(file_unreadable(None, str(path), error.strerror or str(error)))

@@ -100,7 +100,7 @@ def test_numbers_that_are_no_classes_are_not_shifted(found: float) -> None:
         None, "y", 3, found, "0 to 9", "cross_entropy", (found, 5.0), places=True
     )
     assert "ignore_index" not in str(fault.text.help)
-    assert "no class numbers" in str(fault.text.help)
+    assert "not class numbers" in str(fault.text.help)
     near = label_out_of_range(
         None, "y", 3, -1.0, "0 to 9", "cross_entropy", (-1.0, 5.0), places=True
     )

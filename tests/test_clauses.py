@@ -67,7 +67,7 @@ def test_a_misspelt_clause_is_told_by_its_word(home: ClauseHome, word: ClauseWor
     wrong = misspell(word.word)
     text = BODIES[home.kind].replace("STATEMENT", word.form.replace(word.word, wrong, 1))
     told = next(m for m in find_messages(text) if m.code == "W0205")
-    assert told.text.title == f"`{wrong}` is no clause of {home.place}"
+    assert told.text.title == f"`{wrong}` is not a clause of {home.place}"
     assert told.text.label == f"did you mean `{word.word}`?"
     assert told.text.help == f"write `{word.form}`"
 
@@ -134,7 +134,7 @@ def test_passes_outside_of_apply_are_told_where_they_belong() -> None:
         ("clip 5ms", "a number above 0 belongs here, not 5ms"),
         ("clip true", "a number above 0 belongs here, not true"),
         ("clip 0", "is 0"),
-        ("layout channels_last", 'a choice stands in quotes: "channels_last"'),
+        ("layout channels_last", 'a choice is written in quotes: "channels_last"'),
         ('layout "x"', '"channels_last" or "contiguous" belongs here, not the string "x"'),
         ("precision f64", "bf16, f16 or f32 belongs here, not the dtype f64"),
         ("seed 9223372036854775808", "is 9223372036854775808"),
@@ -304,10 +304,10 @@ assert "  limit 100" in describe_program(limited)
 assert any(word.word == "limit" for _, word in find_clauses())
 assert "`limit 100`" in op_reference()
 assert check("limt 100")[1] == [
-    ("`limt` is no clause of a train", "did you mean `limit`?", "write `limit 100`")
+    ("`limt` is not a clause of a train", "did you mean `limit`?", "write `limit 100`")
 ]
 assert check("limit 0")[1] == [("`limit` must be 1 or above", "is 0", None)]
-assert check("limit 1  limit 2")[1][0][0] == "`limit` stands twice"
+assert check("limit 1  limit 2")[1][0][0] == "`limit` is given twice"
 elsewhere = check_source(Source("s.weft", "model M {\\n    limit 3\\n}\\n"), sink=(sink := Sink()))
 assert sink.messages[0].text.label == "this is a clause of a train"
 print("known everywhere")

@@ -143,7 +143,7 @@ def test_run_refuses_labels_that_are_no_names(text: str, tmp_path: Path) -> None
     np.save(tmp_path / "x.npy", np.zeros((2, 3), np.float32))
     done = weft("run", "M.onnx", "x=x.npy", cwd=tmp_path)
     assert done.returncode == 1
-    assert "error[W0902]: `M.onnx` cannot be read: its labels are no list" in done.stderr
+    assert "error[W0902]: `M.onnx` cannot be read: its labels are not a list" in done.stderr
 
 
 def test_compile_run_and_verify(tmp_path: Path) -> None:

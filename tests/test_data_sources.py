@@ -119,7 +119,7 @@ def test_npz_refusals(tmp_path: Path) -> None:
     check_source(Npz("data.npz", ("x", "y")), tmp_path)
     assert "`x`" in (fault_of(lambda: Npz("data.npz", ("xs",)).schema(tmp_path)).text.help or "")
     (tmp_path / "data.npz").write_bytes(b"PK\x03\x04 not really")
-    assert "no npz file" in fault_of(lambda: source.schema(tmp_path)).text.label
+    assert "not an npz file" in fault_of(lambda: source.schema(tmp_path)).text.label
     write_npz(tmp_path, x_train=np.zeros((5, 2)), x_test=np.zeros((5, 3)))
     assert "differ in shape" in fault_of(lambda: source.schema(tmp_path)).text.label
     write_npz(tmp_path, words=np.array(["a", "b"]))
@@ -259,10 +259,10 @@ def test_images_refusals(tmp_path: Path) -> None:
     message = fault_of(lambda: Images("pets").schema(tmp_path))
     assert "size=[6, 4]" in (message.text.help or "")
     write_image(tmp_path / "pets" / "dogs" / "c.png", 6, 4)
-    assert "beside" in fault_of(lambda: Images("pets", (4, 4)).schema(tmp_path)).text.label
+    assert "next to" in fault_of(lambda: Images("pets", (4, 4)).schema(tmp_path)).text.label
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.jpg").write_bytes(b"no image")
-    assert "no image" in fault_of(lambda: Images("bad").schema(tmp_path)).text.label
+    assert "not an image" in fault_of(lambda: Images("bad").schema(tmp_path)).text.label
     assert fault_of(lambda: Images("pets", size=(4,))).text.title
 
 

@@ -75,7 +75,7 @@ def test_csv_ragged_row_is_named_by_its_line(tmp_path: Path) -> None:
     assert message.text.title == "line 5 of `table.csv` has 1 cell"
     (tmp_path / "table.csv").write_bytes(b"a\n\xff\n")
     message = fault_of(lambda: Csv("table.csv").schema(tmp_path))
-    assert (message.code, message.text.title) == ("W1227", "`table.csv` is no text in UTF-8")
+    assert (message.code, message.text.title) == ("W1227", "`table.csv` is not text in UTF-8")
     assert message.text.label == "byte 2, in line 2, is 0xff"
     assert check_source(Csv("table.csv", encoding="latin-1"), tmp_path)["a"].tolist() == [0]
 
@@ -151,7 +151,9 @@ def test_parquet_columns(tmp_path: Path) -> None:
 
 def test_parquet_refusals(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"PAR1 nothing PAR1")
-    assert "no parquet" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).text.label
+    assert (
+        "not a parquet file" in fault_of(lambda: Parquet("t.parquet").schema(tmp_path)).text.label
+    )
 
 
 def test_parquet_files_of_a_pattern(tmp_path: Path) -> None:
@@ -186,7 +188,7 @@ def test_parquet_files_whose_statistics_name_no_column(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table({"x": [[1.0, 2.0]] * 3}), path)
     first, second, rest = path.read_bytes().split(b"element", 2)
     path.write_bytes(first + b"element" + second + b"eleme\xd6t" + rest)
-    assert "no parquet file" in fault_of(lambda: source.schema(tmp_path)).text.label
+    assert "not a parquet file" in fault_of(lambda: source.schema(tmp_path)).text.label
 
 
 def test_parquet_files_that_promise_gigabytes(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_weights_given_by_keyword_are_checked() -> None:
 
 def test_hints_say_what_was_meant() -> None:
     last = fault_of(lambda: infer(CrossEntropy(), "f32[n, t, 10]", "i64[n, t]"))
-    assert last.text.help == "classes stand along the last axis here: `axis=-1`"
+    assert last.text.help == "classes are along the last axis here: `axis=-1`"
     extra = fault_of(lambda: infer(Mse(), "f32[n, 1]", "f32[n]"))
     assert extra.text.help == "drop the prediction's axis of size 1: `squeeze(1)`"
     rate = fault_of(lambda: infer(Dropout(50), "f32[n]"))

@@ -15,6 +15,7 @@ from compiler.explain import explain
 from compiler.report.diagnostics import MESSAGES, MessageKind, Sink
 from compiler.report.messages import load_messages
 from compiler.report.source import Source
+from tests.extending import extend
 
 TESTS = Path(__file__).parent
 TWO_FILES = ("W0210", "W0211")
@@ -105,3 +106,28 @@ def test_unknown_code_has_no_page() -> None:
 
 def test_there_are_enough_messages() -> None:
     assert len(SHOWN) >= 190
+
+
+# --- adding one -----------------------------------------------------------------------------------
+
+ODD = """
+from compiler.explain import explain
+from compiler.report.diagnostics import Severity
+from compiler.report.messages.sizes import odd_size
+from compiler.report.render import render
+
+made = odd_size(None, "height", 7)
+assert made.kind is odd_size and made.severity is Severity.ERROR
+assert made == odd_size(None, "height", 7) != odd_size(None, "height", 9)
+assert "odd size" in explain("W1999") and "even ones only" in explain("W1999")
+print(render([made]))
+"""
+
+
+def test_a_message_takes_one_file(tmp_path: Path) -> None:
+    extended = extend("A message", tmp_path)
+    assert extended.touched == {"compiler/report/messages/sizes.py"}
+    done = extended.run(ODD)
+    assert done.stdout == (
+        "error[W1999]: `height` is odd\n   = is 7\n   = help: write `fix height=8`\n\n1 error\n"
+    ), done.stderr

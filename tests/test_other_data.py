@@ -189,7 +189,7 @@ def test_a_file_without_its_training_says_what_was_fitted_anew(folder: Path) -> 
     (folder / "alone" / "fit.onnx").write_bytes((folder / "out" / "fit.onnx").read_bytes())
     asked = ["eval", str(folder / "s.weft"), "fit", "--onnx", str(folder / "alone" / "fit.onnx")]
     done = CliRunner().invoke(app, asked)
-    assert "fitted on: the data at hand: no training lies beside the file" in done.output
+    assert "fitted on: the data at hand: no training is next to the file" in done.output
 
 
 def test_fitted_figures_of_other_columns_are_refused(folder: Path) -> None:

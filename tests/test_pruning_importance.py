@@ -109,11 +109,11 @@ def test_a_pattern_that_fits_nowhere_says_why() -> None:
     with pytest.raises(CompileError) as caught:
         Prune(pattern="2:4", only=("a",)).run(net, World())
     (message,) = caught.value.messages
-    assert "`a.weight`: the number of its inputs, 3, is no multiple of 4" in message.text.label
+    assert "`a.weight`: the number of its inputs, 3, is not a multiple of 4" in message.text.label
     world = World()
     Prune(pattern="2:4", except_=("c",)).run(net, world)
     reasons = {n.path: n.reason for n in world.journal}
-    assert reasons["a.weight"] == "the number of its inputs, 3, is no multiple of 4"
+    assert reasons["a.weight"] == "the number of its inputs, 3, is not a multiple of 4"
     assert reasons["c.weight"] == "`only` or `except` says so"
 
 

@@ -80,7 +80,7 @@ def test_two_of_four() -> None:
         assert np.abs(blocks).sum() == pytest.approx(np.sort(old, axis=1)[:, 2:].sum(), rel=1e-5)
     np.testing.assert_array_equal(made.weights["a.weight"], net.weights["a.weight"])
     reasons = {n.path: n.reason for n in world.journal}
-    assert reasons["a.weight"] == "the number of its inputs, 3, is no multiple of 4"
+    assert reasons["a.weight"] == "the number of its inputs, 3, is not a multiple of 4"
     assert keep_pattern(np.ones((2, 6)), 1, 2, 4) is None
 
 

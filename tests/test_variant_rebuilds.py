@@ -88,7 +88,7 @@ def test_a_search_follows_from_the_form_of_the_file(folder: Folder) -> None:
     [
         ("prune(channels=50%)", "params < 1210", "params is 1,210: not below 1,210"),
         ("prune(channels=50%)", "params > 1210", "params is 1,210: not above 1,210"),
-        ("prune(channels=50%)", "size / 2 <= 1KiB", "because the figure does not stand alone"),
+        ("prune(channels=50%)", "size / 2 <= 1KiB", "because the figure is not alone"),
         ("prune(channels=50%) -> finetune(epochs=1)", "error <= 1%", "because training moves"),
     ],
 )

@@ -56,9 +56,9 @@ def test_reads_what_torch_writes_bf16_included(tmp_path: Path) -> None:
     [
         (b"", "0 bytes"),
         (b"PK\x03\x04 a zip file, as torch.save writes", "cut short"),
-        (struct.pack("<Q", 4) + b"nope", "no JSON"),
-        (struct.pack("<Q", 2) + b"[]", "no object"),
-        (struct.pack("<Q", 20) + b'{"a":{"dtype":"F32"}', "no JSON"),
+        (struct.pack("<Q", 4) + b"nope", "not JSON"),
+        (struct.pack("<Q", 2) + b"[]", "not an object"),
+        (struct.pack("<Q", 20) + b'{"a":{"dtype":"F32"}', "not JSON"),
     ],
 )
 def test_refuses_what_is_no_safetensors_file(tmp_path: Path, content: bytes, reason: str) -> None:
@@ -151,8 +151,8 @@ def entry(dtype: object = "F32", shape: object = (4,), offsets: object = (0, 16)
         (f'{{"a": {entry(shape=(2,), offsets=(0, 8))}}}', "its last 8 bytes are of no tensor"),
         (f'{{"a": {entry(shape=(2,), offsets=(8, 16))}}}', "8 bytes before a are of no tensor"),
         (f'{{"a": {entry("BOOL", (16,))}}}', "bytes that are no booleans"),
-        (f'{{"a": {entry()}, "__metadata__": {{"a": 1}}}}', "metadata is no text"),
-        (f'{{"a": {entry()}, "__metadata__": [1]}}', "metadata is no text"),
+        (f'{{"a": {entry()}, "__metadata__": {{"a": 1}}}}', "metadata is not text"),
+        (f'{{"a": {entry()}, "__metadata__": [1]}}', "metadata is not text"),
         (
             f'{{"a": {entry()}, "__metadata__": {{"progress": "{{}}"}}}}',
             "header is not as a training",

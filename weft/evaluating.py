@@ -49,7 +49,7 @@ class Evaluated:
         """What the file is."""
         yield from self.file.rows(self.spec_hash)
         if self.alone:
-            yield "fitted on", "the data at hand: no training lies beside the file"
+            yield "fitted on", "the data at hand: no training is next to the file"
         if self.measured:
             yield "measured otherwise", "; ".join(self.measured)
 

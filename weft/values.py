@@ -69,11 +69,11 @@ def _describe_rows(column: Any) -> str:
         try:
             shape = np.shape(row)
         except (ValueError, TypeError):
-            return f"row {number:,} is no array: its parts have different shapes"
+            return f"row {number:,} is not an array: its parts have different shapes"
         first = shape if first is None else first
         if shape != first:
             return f"row {number:,} has the shape {list(shape)}, and row 0 has {list(first)}"
-    return f"a value of type `{type(column).__name__}` is no array"
+    return f"a value of type `{type(column).__name__}` is not an array"
 
 
 def as_weights(given: Mapping[str, Any]) -> dict[str, Array]:

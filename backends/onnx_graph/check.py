@@ -103,7 +103,7 @@ def read_structure(path: Path) -> onnx.ModelProto:
     try:
         return _read_model(np.memmap(path, dtype=np.uint8, mode="r").data)
     except (ValueError, IndexError, DecodeError) as error:
-        raise MalformedModel(f"{path} is no ONNX model: {error}") from error
+        raise MalformedModel(f"{path} is not an ONNX model: {error}") from error
 
 
 def _read_model(data: memoryview) -> onnx.ModelProto:

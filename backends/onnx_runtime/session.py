@@ -128,7 +128,7 @@ class Session:
         text = self.metadata.get("labels", "[]")
         found = parse_json(text)
         if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
-            raise ValueError("its labels are no list of names")
+            raise ValueError("its labels are not a list of names")
         return tuple(found)
 
     def cast_inputs(self, arrays: Mapping[str, Array]) -> dict[str, Array]:

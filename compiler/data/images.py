@@ -184,7 +184,7 @@ class Images(DataSource):
         if not outside:
             return tuple(sorted({p[0] for p in parts}))
         if len(outside) < len(parts):
-            reason = f"`{outside[0][0]}` lies beside the subfolders of the classes"
+            reason = f"`{outside[0][0]}` is next to the subfolders of the classes"
             refuse_file(self.folder, reason, option="folder")
         return ()
 

@@ -143,9 +143,7 @@ def _find_trouble(name: str, array: NDArray[Any]) -> Message | None:
         for row, cell in enumerate(array.tolist()):
             if not isinstance(cell, _CELLS) and type(cell).__name__ not in _MISSING:
                 kind = type(cell).__name__
-                reason = (
-                    f"row {row:,} holds a value of type `{kind}`, which is no number and no text"
-                )
+                reason = f"row {row:,} holds a value of type `{kind}`, neither a number nor text"
                 return column_not_held(None, name, reason, OBJECTS)
         return None
     if array.dtype.kind in _DTYPES or (array.dtype.kind == "M" and array.ndim == 1):

@@ -125,7 +125,7 @@ class Mnist(DataSource):
                 with _open(path) as file:
                     shapes[kind] = _read_header(file, AXES[kind])
             except UNREADABLE as error:
-                refuse_file(path.name, f"it is no idx file: {error}", option="folder")
+                refuse_file(path.name, f"it is not an idx file: {error}", option="folder")
             packed = path.stat().st_size
             check_expansion(path.name, math.prod(shapes[kind]), packed, "folder")
         if shapes["image"][0] != shapes["label"][0]:

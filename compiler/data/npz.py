@@ -162,7 +162,7 @@ class Npz(DataSource):
         try:
             headers, unpacked = read_headers(path)
         except UNREADABLE as error:
-            refuse_file(self.path, f"it is no npz file: {error}")
+            refuse_file(self.path, f"it is not an npz file: {error}")
         check_expansion(self.path, unpacked, path.stat().st_size)
         return headers
 

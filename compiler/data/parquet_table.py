@@ -59,7 +59,7 @@ class Parquet(TextTable):
         try:
             nulls = _count_nulls(files)
         except UnicodeDecodeError as error:
-            refuse_file(self.path, f"it is no parquet file: {error.reason} in a column's name")
+            refuse_file(self.path, f"it is not a parquet file: {error.reason} in a column's name")
         columns = tuple(self._describe(files, field, nulls) for field in files[0].schema_arrow)
         self.check_use(columns)
         return columns
@@ -130,7 +130,7 @@ class Parquet(TextTable):
                 )  # names of a damaged file are no text
             except (pyarrow.ArrowException, OSError, ValueError) as error:
                 reason = str(error).split(". ")[0]
-                refuse_file(name, f"it is no parquet file: {reason}")
+                refuse_file(name, f"it is not a parquet file: {reason}")
             if not files[-1].schema_arrow.equals(files[0].schema_arrow):
                 refuse_file(name, "its columns differ from those of the first file")
             metadata = files[-1].metadata

@@ -62,7 +62,7 @@ def read_header(path: Path, option: str) -> Header:
             deep = image.mode.startswith(DEEP) or _has_deep_channels(image)
             frames = image.format != "MPO" and getattr(image, "is_animated", False)
     except UNREADABLE as error:
-        refuse_file(path.name, f"it is no image: {error}", option=option)
+        refuse_file(path.name, f"it is not an image: {error}", option=option)
     height, width = header.size
     if not height * width:
         refuse_file(path.name, f"it has {width} x {height} pixels", option=option)

@@ -45,11 +45,13 @@ class TextTable(DataSource):
         if self.decimal not in (".", ","):
             refuse_setting(self.name, "decimal", f'"{self.decimal}"', '"." or ","')
         if len(self.thousands) > 1 or self.thousands == self.decimal or self.thousands.isalnum():
-            expected = "one character that is neither a digit nor what stands before the fraction"
+            expected = (
+                "one character that is neither a digit nor what is written before the fraction"
+            )
             refuse_setting(self.name, "thousands", f'"{self.thousands}"', expected)
         for unit in self.dialect.units:
             if not unit or any(c.isdigit() for c in unit[:-1]) or unit[-1:] in ("0", "1"):
-                expected = 'what stands beside a number, such as "kg"'
+                expected = 'what is written next to a number, such as "kg"'
                 refuse_setting(self.name, "unit", f'"{unit}"', expected)
         if self.date and "%" not in self.date:
             expected = 'a form of Python\'s strptime, such as "%d/%m/%Y"'

@@ -49,7 +49,7 @@ def _find_faults(graph: Graph, known: Set[int]) -> Iterator[str]:
     for path, array in graph.constants.items():
         parameter = graph.parameter.get(path)
         if parameter is None:
-            yield f"there are numbers for {path}, which is no parameter"
+            yield f"there are numbers for {path}, which is not a parameter"
         elif parameter.value.type.known_shape != getattr(array, "shape", None):
             yield f"the numbers of {path} do not have the shape {parameter.value.type}"
 

@@ -129,7 +129,7 @@ def _check_training(
     """
     note = header.get("__metadata__") or {}
     if not isinstance(note, dict) or not all(isinstance(text, str) for text in note.values()):
-        raise WeightsError(f"{path} is no safetensors file: its metadata is no text by name")
+        raise WeightsError(f"{path} is not a safetensors file: its metadata is not text by name")
     if not note.get("progress", "").startswith("{"):  # the file is of somebody else
         return
     progress = parse_json(note["progress"])
@@ -182,20 +182,20 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
     size = os.fstat(file.fileno()).st_size
     prefix = file.read(8)
     if len(prefix) < 8:
-        raise WeightsError(f"{path} is no safetensors file: it has {size} bytes")
+        raise WeightsError(f"{path} is not a safetensors file: it has {size} bytes")
     (length,) = struct.unpack("<Q", prefix)
     if length > size - 8:
-        raise WeightsError(f"{path} is no safetensors file, or it is cut short")
+        raise WeightsError(f"{path} is not a safetensors file, or it is cut short")
     if length > LONGEST_HEADER:
-        raise WeightsError(f"{path} is no safetensors file: its header has {length:,} bytes")
+        raise WeightsError(f"{path} is not a safetensors file: its header has {length:,} bytes")
     try:
         header = json.loads(file.read(length), object_pairs_hook=_read_object)
     except _NamedTwice as error:
         raise WeightsError(f"{path} names {error} twice in its header") from error
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} is no safetensors file: its header is no JSON") from error
+        raise WeightsError(f"{path} is not a safetensors file: its header is not JSON") from error
     if not isinstance(header, dict):
-        raise WeightsError(f"{path} is no safetensors file: its header is no object")
+        raise WeightsError(f"{path} is not a safetensors file: its header is not an object")
     return header, 8 + length
 
 

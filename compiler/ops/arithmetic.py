@@ -38,7 +38,7 @@ class Arithmetic(Elementwise):
     def check(self, types: Sequence[TensorType]) -> None:
         """Raises `Fault` where both operands are truth values."""
         if all(t.dtype is DType.BOOL for t in types):
-            hint = "join truth values with `and` or `or`, or convert them: `cast(…, f32)`"
+            hint = "join booleans with `and` or `or`, or convert them: `cast(…, f32)`"
             _refuse_bool(self.name, types, 0, hint)
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:

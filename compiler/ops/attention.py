@@ -272,7 +272,7 @@ def _need_mask(mask: TensorType, scores: TensorType, assume: Assume) -> None:
     if mask.rank == 1:
         hint = "a mask of keys is `mask[none, :]`"
     elif mask.dtype.is_integer:
-        hint = "make truth values of it: `mask != 0`"
+        hint = "make a boolean tensor of it: `mask != 0`"
     elif _masks_keys(mask, scores):
         fits, hint = False, f"a mask of keys is `mask[:, {'none, ' * (scores.rank - 2)}:]`"
     for axis in range(-min(mask.rank, scores.rank), 0):

@@ -104,7 +104,7 @@ def need_float(op: str, type: TensorType, *, operand: int = 0) -> None:
             lambda where: wrong_dtype(
                 where.call,
                 op,
-                "a tensor of fractions",
+                "a floating-point tensor",
                 type,
                 (where.operand(operand),),
                 "convert it: `cast(…, f32)`",
@@ -120,7 +120,7 @@ def need_prediction(op: str, type: TensorType, target: TensorType) -> None:
             lambda where: wrong_dtype(
                 where.call,
                 op,
-                "a prediction of fractions first",
+                "a floating-point prediction first",
                 type,
                 (where.operand(0), where.operand(1)),
                 "the prediction comes first, then the target: exchange the two",
@@ -136,7 +136,7 @@ def need_bool(op: str, type: TensorType, *, operand: int = 0) -> None:
             lambda where: wrong_dtype(
                 where.call,
                 op,
-                "a tensor of truth values",
+                "a boolean tensor",
                 type,
                 (where.operand(operand),),
                 "compare it with something: `… != 0`",

@@ -100,13 +100,13 @@ class ClassLoss(Op):
             wanted += f", or {x} of probabilities"
         hint = None
         if x.rank > 2 and target.shape == x.shape[:-1]:
-            hint = "classes stand along the last axis here: `axis=-1`"
+            hint = "classes are along the last axis here: `axis=-1`"
         elif target.dtype.is_integer and target.shape == (*rest, Dim.of(1)):
             hint = f"drop the axis of size 1: `squeeze({len(rest)})`"
         elif target.dtype.is_float and target.shape == rest:
             hint = "class numbers are whole: `cast(target, i64)`"
         elif target.dtype.is_integer and target.shape == x.shape and self.takes_probabilities():
-            hint = "probabilities are fractions: `cast(target, f32)`"
+            hint = "probabilities are floating-point numbers: `cast(target, f32)`"
         raise Fault(
             lambda where: target_does_not_fit(where.call, self.name, wanted, places(where, 2), hint)
         )

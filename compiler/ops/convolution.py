@@ -338,7 +338,7 @@ class ConvTranspose(LinearLayer):
         extra = self.added(axes)
         need_least(self.name, "output_padding", extra, 0)
         if self.padding == "same" and self.output_padding != 0:
-            refuse_option(self.name, "output_padding", max(extra), '0 beside `padding="same"`')
+            refuse_option(self.name, "output_padding", max(extra), '0 with `padding="same"`')
         for window, added in zip(self.windows(axes), extra, strict=True):
             most = max(window.stride, window.dilation) - 1  # PyTorch and ONNX ask for this
             if added > most:

@@ -52,7 +52,7 @@ def check_sizes(op: str, shape: Sequence[int | Dim]) -> tuple[Dim, ...]:
     """
     bad = next((d for d in shape if at_most(1, d) is False), None)
     if bad is not None:
-        raise _refuse(op, "shape", f"{bad} is no size")
+        raise _refuse(op, "shape", f"{bad} is not a size")
     return tuple(Dim.of(d) for d in shape)
 
 

@@ -377,7 +377,7 @@ class OneHot(Op):
                 )
             )
         if self.classes < 1:
-            reason = f"{self.classes} is no number of classes"
+            reason = f"{self.classes} is not a number of classes"
             raise Fault(
                 lambda where: bad_option(where.argument("classes"), "one_hot", "classes", reason)
             )

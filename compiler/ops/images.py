@@ -38,7 +38,7 @@ from compiler.vocabulary.spelling import Sequence as Items
 
 def _need_factor(op: str, factor: int) -> None:
     if factor < 1:
-        reason = f"{factor} is no factor"
+        reason = f"{factor} is not a factor"
         raise Fault(lambda where: bad_option(where.argument("factor"), op, "factor", reason))
 
 

@@ -56,7 +56,7 @@ def lay_out(items: Sequence[IndexItem], x: TensorType) -> tuple[Entry, ...]:
     if taken > x.rank:
         raise Fault(lambda where: too_many_indices(where.call, taken, x, places(where, 1)))
     if rests > 1:
-        raise Fault(lambda where: bad_option(where.call, "index", "...", "it can stand only once"))
+        raise Fault(lambda where: bad_option(where.call, "index", "...", "it can appear only once"))
     whole = [FULL] * (x.rank - taken)
     written: list[int | Dim | SliceItem | NewAxis | TensorIndex] = []
     for item in (*items, *(() if rests else (Rest(),))):
@@ -318,7 +318,7 @@ def _numpy_item(item: object) -> Any:
             return slice(None)
         case int() | Dim():
             return _number(item)
-    raise TypeError(f"{item!r} is no index")
+    raise TypeError(f"{item!r} is not an index")
 
 
 def _number(bound: int | Dim | None) -> int | None:

@@ -247,7 +247,7 @@ class Split(Op):
         sizes = [Dim.of(s) for s in self.sizes]
         bad = next((s for s in sizes if s.known is not None and s.known < 1), None)
         if bad is not None or not sizes:
-            raise _uneven(self.name, axis, x, "sizes", f"{bad} is no size of a piece")
+            raise _uneven(self.name, axis, x, "sizes", f"{bad} is not a size of a piece")
         total = sum(sizes, start=Dim.of(0))
         same = equal(total, x.shape[axis])
         if same is None:
@@ -260,7 +260,7 @@ class Split(Op):
     def _equal_pieces(self, x: TensorType, axis: int, size: int | Dim) -> list[Dim]:
         whole, piece = known_size(self.name, x, axis), Dim.of(size).known
         if piece is None or piece < 1:
-            raise _uneven(self.name, axis, x, "sizes", f"{size} is no size of a piece")
+            raise _uneven(self.name, axis, x, "sizes", f"{size} is not a size of a piece")
         return [Dim.of(min(piece, whole - at)) for at in range(0, whole, piece)]
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
@@ -338,7 +338,7 @@ class Chunk(Op):
         x = operand_type(inputs, 0)
         axis = resolve_axis(self.name, self.axis, x)
         if self.parts < 1:
-            reason = f"{self.parts} is no number of pieces"
+            reason = f"{self.parts} is not a number of pieces"
             raise Fault(lambda where: bad_option(where.argument("parts"), "chunk", "parts", reason))
         whole = x.shape[axis]
         if whole.known is None:

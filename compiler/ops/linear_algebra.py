@@ -207,19 +207,19 @@ class Einsum(Op):
             output = ("." if "." in letters else "") + "".join(single)
         unknown = next((c for c in output if c not in letters), None)
         if unknown is not None:
-            raise self._refuse(f"`{unknown}` of the result stands in no operand")
+            raise self._refuse(f"`{unknown}` of the result appears in no operand")
         twice = next((c for c in output if output.count(c) > 1), None)
         if twice is not None:
-            raise self._refuse(f"`{twice}` stands twice in the result")
+            raise self._refuse(f"`{twice}` appears twice in the result")
         return Equation(groups, output)
 
     def _check_group(self, group: str, found: TensorType) -> None:
         named = group.replace(".", "")
         if (named and not (named.isalpha() and named.isascii())) or group.count(".") > 1:
-            raise self._refuse(f'"{group.replace(".", "...")}" is no group of letters')
+            raise self._refuse(f'"{group.replace(".", "...")}" is not a group of letters')
         twice = next((c for c in named if named.count(c) > 1), None)
         if twice is not None:
-            raise self._refuse(f"`{twice}` stands twice in one group: there are no diagonals")
+            raise self._refuse(f"`{twice}` appears twice in one group: there are no diagonals")
         if len(named) > found.rank or (len(named) < found.rank and "." not in group):
             raise self._refuse(f"`{group}` names {len(named)} axes of {found}")
 

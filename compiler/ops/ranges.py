@@ -148,7 +148,7 @@ class Linspace(Op):
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         if self.steps < 1:
-            raise _refuse(self.name, "steps", f"{self.steps} is no number of steps")
+            raise _refuse(self.name, "steps", f"{self.steps} is not a number of steps")
         return (TensorType.of(DType.F32, [self.steps]),)
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:

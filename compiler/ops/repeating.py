@@ -29,7 +29,7 @@ def _need_times(op: str, times: Sequence[int | Dim]) -> None:
     if bad is not None:
         raise Fault(
             lambda where: bad_option(
-                where.argument("times"), op, "times", f"{bad} is no number of copies"
+                where.argument("times"), op, "times", f"{bad} is not a number of copies"
             )
         )
 

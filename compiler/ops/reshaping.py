@@ -48,7 +48,7 @@ def resolve_shape(x: TensorType, shape: Sequence[ShapeItem], assume: Assume) -> 
         (d for d in shape if not isinstance(d, Rest) and (Dim.of(d).known or 1) < -1), None
     )
     if small is not None or 0 in shape:
-        raise _refusal(x, shape, f"{0 if small is None else small} is no size")
+        raise _refusal(x, shape, f"{0 if small is None else small} is not a size")
     if not open_items:
         return _check_elements(x, tuple(_size(d) for d in shape), assume)
     place = open_items[0]
@@ -95,13 +95,13 @@ def _resolve_rest(
     """`...` stands for as many axes of `x`, following those named before it, as leave the
     elements that the sizes after it hold."""
     if len(before) > x.rank:
-        raise _refusal(x, shape, f"{len(before)} sizes stand before `...`")
+        raise _refusal(x, shape, f"{len(before)} sizes are before `...`")
     for wanted, found in zip(before, x.shape, strict=False):
         same = equal(wanted, found)
         if same is None:
             assume(wanted, "==", found)
         elif not same:
-            raise _refusal(x, shape, f"{wanted} stands before `...`, where {x} has {found}")
+            raise _refusal(x, shape, f"{wanted} is before `...`, where {x} has {found}")
     wanted = product(after)
     for end in range(x.rank, len(before) - 1, -1):
         if product(x.shape[end:]) == wanted:
@@ -337,7 +337,7 @@ class Flatten(Op):
         start = resolve_axis(self.name, self.start, x, option="start")
         end = resolve_axis(self.name, self.end, x, option="end")
         if end < start:
-            reason = f"axis {self.end} stands before axis {self.start} in {x}"
+            reason = f"axis {self.end} is before axis {self.start} in {x}"
             raise Fault(lambda where: bad_option(where.argument("end"), "flatten", "end", reason))
         merged = product(x.shape[start : end + 1])
         return (TensorType(x.dtype, (*x.shape[:start], merged, *x.shape[end + 1 :])),)

@@ -98,7 +98,7 @@ class Resize(Op):
             hint = "convert it: `cast(…, f32)`"
             raise Fault(
                 lambda where: wrong_dtype(
-                    where.call, "resize", "a tensor of fractions", x, places(where, 1), hint
+                    where.call, "resize", "a floating-point tensor", x, places(where, 1), hint
                 )
             )
         if self.align_corners and self.kind in ("nearest", "nearest-exact"):
@@ -129,7 +129,7 @@ class Resize(Op):
     def _scaled(self, dim: Dim, scale: float) -> Dim:
         """The size rounded down, as PyTorch computes it."""
         if not (math.isfinite(scale) and scale > 0):
-            raise self._refuse("scale", f"{scale} is no factor")
+            raise self._refuse("scale", f"{scale} is not a factor")
         if dim.known is not None:
             return Dim.of(math.floor(dim.known * scale))
         ratio = Fraction(scale)

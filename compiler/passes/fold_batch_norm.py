@@ -59,7 +59,7 @@ def _find_obstacle(graph: Graph, norm: Node, context: Context) -> str:
     """Why a batch norm cannot be folded; empty if it can."""
     value = norm.inputs[0]
     if value is None or value.name not in graph.producers:
-        return "it stands at an input of the network"
+        return "it is at an input of the network"
     layer = graph.producers[value.name]
     if not isinstance(layer.op, LinearLayer):
         return f"it follows `{layer.op.name}`, which has no weights"

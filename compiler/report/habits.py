@@ -136,7 +136,7 @@ _RENAMED: Mapping[str, tuple[str, ...]] = {
 
 _SCAN = "a recurrent layer is a loop over time, with any cell: `scan x_t in x, axis=1 { … }`"
 _FOUND = "the sizes of inputs are found: leave it out"
-_MODULE = "layers and functions stand without a module: `dense(10)`, `relu`, `sigmoid(x)`"
+_MODULE = "layers and functions are written without a module: `dense(10)`, `relu`, `sigmoid(x)`"
 _NOTES: Mapping[str, str] = {
     "sequential": "stages follow one another with `->`: `conv(8, kernel=3) -> relu -> flatten`",
     "activation": "an activation is a stage of its own: `-> relu`",
@@ -160,7 +160,7 @@ _NOTES: Mapping[str, str] = {
     "layers": _MODULE,
     "np": _MODULE,
     "numpy": _MODULE,
-    "optimizer": "the optimizer stands behind the objective: `minimize … with adamw(lr=1e-3)`",
+    "optimizer": "the optimizer comes after the objective: `minimize … with adamw(lr=1e-3)`",
     "scheduler": "the schedule belongs to the optimizer: `adamw(lr=1e-3, schedule=cosine)`",
     "learningrate": "the rate belongs to the optimizer: `minimize … with adamw(lr=1e-3)`",
     "lr": "the rate belongs to the optimizer: `minimize … with adamw(lr=1e-3)`",

@@ -112,7 +112,7 @@ class BinaryAccuracy(LabelComparison):
     def check(self, types: Sequence[TensorType]) -> None:
         logits, labels = types[:2]
         if not logits.dtype.is_float:
-            raise refuse(self.name, f"{logits} are no logits", "the net's output comes first")
+            raise refuse(self.name, f"{logits} are not logits", "the net's output comes first")
         require_same_shape(self.name, (logits, replace(labels, dtype=logits.dtype)))
 
     def target_range(self, types: Sequence[TensorType]) -> TargetRange | None:

@@ -44,12 +44,12 @@ def find_class_axis(metric: str, types: Sequence[TensorType], axis: int | None) 
     """
     scores, labels = types
     if not scores.dtype.is_float:
-        raise refuse(metric, f"{scores} are no scores", "the first argument is what the net says")
+        raise refuse(metric, f"{scores} are not scores", "the first argument is what the net says")
     if not labels.dtype.is_integer:
         raise refuse(
             metric,
-            f"{labels} are no class numbers",
-            "class numbers are whole: a column of words or ints, or `cast(label, i64)`",
+            f"{labels} are not class numbers",
+            "class numbers are integers: a categorical column, integers, or `cast(label, i64)`",
         )
     if scores.rank != labels.rank + 1:
         raise refuse(

@@ -114,7 +114,7 @@ def find_nearest(build: VariantBuild, net: WeightedNet, judgement: Judgement) ->
     have made: latencies are taken in turns with it, so that they compare with the judged one."""
     isolated = isolate(judgement.requirement)
     if isolated is None:
-        return "no setting was tried, because the figure does not stand alone on its side"
+        return "no setting was tried, because the figure is not alone on its side"
     figure, relation, _ = isolated
     if figure.name == "error" and any(pass_of(s).trains for s in build.variant.steps):
         return "no setting was tried, because training moves the outputs as well"

@@ -213,7 +213,7 @@ class Prune(CompressionPass):
             for path, shape in allowed.items():
                 if shape[axes[path]] % of:
                     reasons[path] = (
-                        f"the number of its inputs, {shape[axes[path]]}, is no multiple of {of}"
+                        f"the number of its inputs, {shape[axes[path]]}, is not a multiple of {of}"
                     )
         elif self.weights is not None:
             sizes = {path: prod(shape) for path, shape in allowed.items()}

@@ -86,7 +86,7 @@ def run_input(body: Body, clause: Clause) -> None:
         ports.inputs[name.text] = name.span
         pattern = read_type(body.report, declare.type)
         if isinstance(pattern, str):
-            body.report(type_has_no_dims(declare.type.span, pattern, "is no type of tensors"))
+            body.report(type_has_no_dims(declare.type.span, pattern, "is not a type of tensors"))
         value: Val = POISON
         if isinstance(pattern, TensorPattern):
             value = _take_input(body, declare, pattern, clause.doc)
@@ -149,9 +149,7 @@ def _need_tensor(body: Body, value: Val, expression: Expr, subject: str) -> Tens
             if isinstance(value, Record):
                 hint = "take one of its results: `result.name`"
             elif isinstance(value, Known):
-                hint = (
-                    "what is known when compiling is no output; `full([…], value)` makes a tensor"
-                )
+                hint = "an output is not known when compiling; `full([…], value)` makes a tensor"
             body.report(not_a_tensor(expression.span, subject, "a tensor", describe(value), hint))
     return None
 

@@ -391,8 +391,8 @@ def _apply_one(body: Body, name: str, value: Tensor, expression: Unary, want: Wa
 
 _OPERATOR_HELP = {
     "@": "`@` is the matrix product of tensors",
-    "and": "`and` joins truth values",
-    "or": "`or` joins truth values",
+    "and": "`and` joins booleans",
+    "or": "`or` joins booleans",
     "..": "a range has whole numbers at its ends",
 }
 

@@ -98,7 +98,7 @@ def _pair_strings(value: Val, stage: Stage) -> Val | None:
 
 
 def _refuse_stage(body: Body, value: Val, stage: Stage) -> None:
-    hint = "a layer, block, model or net stands behind `->`"
+    hint = "a layer, block, model or net comes after `->`"
     made = None
     if isinstance(stage.value, Tensor):
         made = stage.value.made

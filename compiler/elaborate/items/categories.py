@@ -34,7 +34,7 @@ def bind_one_hot(body: Body, schema: Sequence[Column]) -> None:
         """Whole numbers as vectors with a single 1."""
         x, *rest = arguments
         if not isinstance(x, Tensor):
-            raise Refusal(0, "a column of words or classes")
+            raise Refusal(0, "a categorical column or classes")
         given: dict[str, Given] = {}
         for index, value in enumerate(rest, 1):
             number = whole(value) if isinstance(value, Known) else None
@@ -43,7 +43,9 @@ def bind_one_hot(body: Body, schema: Sequence[Column]) -> None:
             elif isinstance(number, int):
                 least = counts.get(x.value.name, 0)
                 if number < least:
-                    raise Refusal(index, f"at least {least}, the number of words of the column")
+                    raise Refusal(
+                        index, f"at least {least}, the number of categories of the column"
+                    )
                 given["classes"] = Given(value, x.made)
             else:
                 raise Refusal(index, "the number of classes")

@@ -173,7 +173,9 @@ class DeployRun(ItemRun):
             if not isinstance(size, int):
                 if not isinstance(value, Poison):
                     found = describe(value)
-                    malformed(body, clause, operand.value.span, f"a size is no {found}")
+                    malformed(
+                        body, clause, operand.value.span, f"a size is a whole number, not {found}"
+                    )
             elif size < 1:
                 name = operand.name.text
                 span = operand.value.span

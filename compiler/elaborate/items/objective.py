@@ -81,7 +81,7 @@ def _read_loss(body: Body, clause: Clause) -> Tensor | None:
         malformed(body, clause, clause.word.span, "it has no body")
     if not operands or operands[0].name is not None or isinstance(operands[0].value, Declare):
         span = operands[0].span if operands else clause.word.span
-        malformed(body, clause, span, "the objective stands behind it, without a name")
+        malformed(body, clause, span, "the objective comes after it, without a name")
         return None
     if len(operands) > 1:
         malformed(body, clause, operands[1].span, "one objective; add several: `a + 0.5 * b`")
@@ -115,7 +115,7 @@ def _read_group(body: Body, clause: Clause, tail: Tail) -> Group:
     named = any(operand.name is not None for operand in tail.operands)
     expression = tail.operands[0].value if len(tail.operands) == 1 else None
     if named or expression is None or isinstance(expression, Declare):
-        malformed(body, clause, tail.span, "one optimizer stands behind `with`")
+        malformed(body, clause, tail.span, "one optimizer comes after `with`")
         return refused
     cls = find_class(expression, OPTIMIZERS)
     if cls is None:

@@ -40,7 +40,7 @@ def read_regularize(body: Body, clause: Clause) -> Regularizing | None:
         else:
             malformed(body, clause, tail.span, f"`{tail.word}` has no meaning here")
     if len(clause.operands) != 1 or clause.operands[0].name is not None or clause.body is not None:
-        malformed(body, clause, clause.word.span, "one regularizer stands behind it")
+        malformed(body, clause, clause.word.span, "one regularizer comes after it")
         return None
     expression = clause.operands[0].value
     if isinstance(expression, Declare):

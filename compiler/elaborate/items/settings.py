@@ -49,7 +49,7 @@ def read_setting(body: Body, clause: Clause, setting: Setting) -> object | None:
         return None
     bare = expression.text if isinstance(expression, Name) else ""
     if isinstance(setting, Choice) and bare in setting.words:
-        malformed(body, clause, expression.span, f'a choice stands in quotes: "{bare}"')
+        malformed(body, clause, expression.span, f'a choice is written in quotes: "{bare}"')
         return None
     value = body.evaluate(expression)
     match setting, value:

@@ -204,7 +204,7 @@ class VariantRun(ItemRun):
             return
         first = operands[0]
         if first.name is not None or isinstance(first.value, Declare):
-            malformed(body, clause, first.span, "a device stands first: `cpu` or `cuda`")
+            malformed(body, clause, first.span, "a device comes first: `cpu` or `cuda`")
             return
         cls = find_class(first.value, DEVICES)
         word = read_word(first.value)

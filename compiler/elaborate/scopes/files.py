@@ -137,7 +137,7 @@ def _read_file(scope: FileScope, use: Use, written: String) -> Source | None:
         reason = "no such file"
         suggestion = did_you_mean(path.name, list_names(path.parent, "*.weft"))
     except UnicodeDecodeError as error:
-        reason = f"it is no text in UTF-8 (byte {error.start})"
+        reason = f"it is not text in UTF-8 (byte {error.start})"
     except OSError as error:
         reason = error.strerror or str(error)
     scope.session.report(use_not_found(written.span, f'"{name}"', suggestion, reason))

@@ -13,7 +13,7 @@ LATER: dict[str, str] = {
     "normal": "draw normal random numbers, one draw per call",
     "uniform": "draw uniform random numbers, one draw per call",
     "randint": "draw random whole numbers, one draw per call",
-    "bernoulli": "draw random truth values, one draw per call",
+    "bernoulli": "draw random booleans, one draw per call",
     "normal_like": "draw normal random numbers in the shape of a tensor",
     "uniform_like": "draw uniform random numbers in the shape of a tensor",
     "sample_categorical": "draw from a categorical distribution",

@@ -84,7 +84,7 @@ def read_type(report: Callable[[Message], None], type: TypeExpr) -> TensorPatter
     word = type.name.text
     if word in KNOWN_TYPES and not (word == "bool" and type.dims is not None):
         if type.dims is not None:
-            report(type_has_no_dims(type.span, word, "is no tensor and has no dims"))
+            report(type_has_no_dims(type.span, word, "is not a tensor and has no dims"))
             return POISON
         return word
     dtype = next((d for d in DType if d.value == word), None)

@@ -86,7 +86,7 @@ def _calculate_numbers(symbol: str, a: int | float, b: int | float) -> int | flo
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise ArithmeticFault(f"the result has more than {MAX_BITS} bits")
     if isinstance(value, complex):
-        raise ArithmeticFault(f"{a} {symbol} {b} is no real number")
+        raise ArithmeticFault(f"{a} {symbol} {b} is not a real number")
     assert isinstance(value, int | float)
     return value
 

@@ -13,7 +13,7 @@ from compiler.report.source import Span
     good="model M() {\n    input x: f32[batch, 8]\n    n = 3\n    output y = x * n\n}\n",
 )
 def not_callable(span: Span | None, found: str) -> Text:
-    """Something is called that is no layer, block, model or function."""
+    """Something is called that is not a layer, block, model or function."""
     return Text("this cannot be called", label=f"this is {found}")
 
 

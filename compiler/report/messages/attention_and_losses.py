@@ -43,10 +43,10 @@ def attention_does_not_match(
 )
 def mask_does_not_fit(span: Span | None, scores: str, made: Label, hint: str | None = None) -> Text:
     """The mask of an attention does not broadcast to its scores, `[..., heads, t, s]`, or is
-    neither of truth values nor of the query's dtype.
+    neither boolean nor of the query's dtype.
 
-    In a mask of truth values, `true` marks the keys that a query may see; a mask of fractions
-    is added to the scores.
+    In a boolean mask, `true` marks the keys that a query may see; a floating-point mask is added to
+    the scores.
     """
     return Text(
         "the mask does not fit the scores",
@@ -100,10 +100,10 @@ def target_does_not_fit(
 ) -> Text:
     """The target of a loss does not have the shape that its prediction asks for.
 
-    `cross_entropy` and `nll` compare `[n, classes, d…]` with whole numbers `[n, d…]`
-    (`axis` says where the classes stand), `cross_entropy` also with probabilities of the
-    prediction's own shape. All other losses compare two tensors of one shape: nothing is
-    broadcast, because a loss over a broadcast pair is nearly always a mistake.
+    `cross_entropy` and `nll` compare `[n, classes, d…]` with whole numbers `[n, d…]` (`axis` says
+    where the classes are), `cross_entropy` also with probabilities of the prediction's own shape.
+    All other losses compare two tensors of one shape: nothing is broadcast, because a loss over a
+    broadcast pair is nearly always a mistake.
     """
     return Text(
         f"the target does not fit the prediction of `{op}`",

@@ -9,7 +9,7 @@ from compiler.report.source import Span
 Samples = tuple[tuple[int, str], ...]
 Ways = tuple[tuple[str, str, float | None], ...]
 """Options that read cells, each with a cell and its number."""
-"""Rows, counted from 0, and what stands there."""
+"""Rows, counted from 0, and what is there."""
 
 
 @message("W1220")
@@ -26,9 +26,9 @@ def nearly_numbers(
     with a decimal comma, with marks between thousands or with a unit, or a word stands for what
     is missing.
 
-    A column of which one cell is no number would be a column of categories: each cell the place
-    of its text in sorted order, which says nothing about its size. Tables have options that read
-    such cells: `decimal=","`, `thousands="."`, `unit="kg"` and `missing=["?", "-"]`;
+    A column of which one cell is not a number would be a categorical column: each cell the place of
+    its text in sorted order, which says nothing about its size. Tables have options that read such
+    cells: `decimal=","`, `thousands="."`, `unit="kg"` and `missing=["?", "-"]`;
     `categories=["floor"]` reads the column `floor` as categories all the same. Rows are counted
     from 0, without the line that names the columns.
     """
@@ -178,8 +178,8 @@ def dates_out_of_range(
 def column_not_held(span: Span | None, column: str, reason: str, advice: str) -> Text:
     """A column of a file or of a data frame is used, and holds what no tensor does: durations,
     times of day, bytes, records, or lists that differ in length. Columns hold numbers, booleans,
-    dates, text, or lists of numbers of one length; any others may stand in a table as long as
-    nothing reads them."""
+    dates, text, or lists of numbers of one length; any others may be in a table as long as nothing
+    reads them."""
     return Text(f"the column `{column}` holds what no tensor does", label=reason, help=advice)
 
 

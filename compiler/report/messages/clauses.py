@@ -10,9 +10,11 @@ from compiler.report.source import Span
 
 @message("W0605", bad=train_spec("seed 0", "seed 1"), good=train_spec("seed 0"))
 def clause_twice(span: Span | None, word: str, first: Span) -> Text:
-    """A clause that says one thing stands twice in an item."""
+    """A clause that says one thing appears twice in an item."""
     return Text(
-        f"`{word}` stands twice", label="said again here", labels=(Label(first, "first said here"),)
+        f"`{word}` is given twice",
+        label="said again here",
+        labels=(Label(first, "first said here"),),
     )
 
 
@@ -48,7 +50,7 @@ def no_such_item(
     """An item refers to another that does not exist, or is of another kind: `train f of MODEL on
     DATA`, `deploy TRAIN as onnx`."""
     return Text(
-        f"{found} is no {kind}" if found else f"there is no {kind} `{name}`",
+        f"{found} is not a {kind}" if found else f"there is no {kind} `{name}`",
         label=f"did you mean `{suggestion}`?" if suggestion else "",
         help=f"{owner} has {list_words(known)}" if known else f"{owner} has no {kind}",
         absent=name,

@@ -122,7 +122,7 @@ def label_out_of_range(
         advice = f"number the classes from 0: {shifted}{ignored}"
     elif places:
         if largest >= _MOST_SHIFTED or found < 0:
-            advice = f"they lie between {least:g} and {largest:g}: these are no class numbers"
+            advice = f"they lie between {least:g} and {largest:g}: these are not class numbers"
         else:
             advice = f"`{reader}` would have to take {largest + 1:g} numbers"
     else:
@@ -162,8 +162,8 @@ def nothing_counts(
     good=digits_spec("image = (image / 16) -> flatten"),
 )
 def weights_in_data(span: Span | None, op: str) -> Text:
-    """A layer with weights stands in a column expression. Columns are computed before training
-    and are not trained: only `standardize` and `fill` hold figures there, fitted on the training
+    """A layer with weights is used in a column expression. Columns are computed before training and
+    are not trained: only `standardize` and `fill` hold figures there, fitted on the training
     rows."""
     return Text(f"`{op}` has weights, and columns are not trained", help="move it into the model")
 
@@ -174,7 +174,7 @@ def weights_in_data(span: Span | None, op: str) -> Text:
     good=digits_spec("image = image / 16"),
 )
 def noise_in_data(span: Span | None, op: str) -> Text:
-    """A layer that acts in training only stands in a column expression. Columns are computed once,
+    """A layer that acts in training only is used in a column expression. Columns are computed once,
     before training, the same for every epoch and for the deployed file: `dropout` would do nothing
     there."""
     return Text(
@@ -304,14 +304,14 @@ def _write_exactly(number: float) -> str:
 def unknown_attribute_of_data(
     span: Span | None, data: str, name: str, known: tuple[str, ...], suggestion: str | None
 ) -> Text:
-    """`NAME.x` reads a number that the data tell when compiling: `vocab` of a text, `classes` of
-    data with labelled classes."""
+    """`NAME.x` reads a number of the data that is known when compiling: `vocab` of a text,
+    `classes` of data with labelled classes."""
     if not known:
-        advice = "this source tells nothing when compiling"
+        advice = "this source has no numbers that are known when compiling"
     else:
-        advice = f"it tells {list_words(known)}"
+        advice = f"it has {list_words(known)}"
     return Text(
-        f"the data item `{data}` tells no `{name}`",
+        f"the data item `{data}` has no `{name}`",
         label=f"did you mean `{suggestion}`?" if suggestion else "",
         help=advice,
     )
@@ -357,7 +357,7 @@ def only_in_data(span: Span | None, op: str) -> Text:
     good=digits_spec(),
 )
 def column_named_as_weight(span: Span | None, name: str, column: Span | None) -> Text:
-    """A column has the name of a weight beside it. In `train f of M on d` the columns of `d` and
+    """A column has the name of a weight next to it. In `train f of M on d` the columns of `d` and
     the weights of `M` are names of the same graph, and each means one thing there."""
     return Text(
         f"`{name}` is a weight and a column",

@@ -130,8 +130,8 @@ def variant_not_built(span: Span | None, name: str, folder: str) -> Text:
 @message("W1174")
 def rows_related(span: Span | None, net: str, output: str, type: str) -> Text:
     """A net compares the rows of a batch with each other, so that its outputs depend on which rows
-    stand together: scores of `[batch, batch]`. Passes that judge, contracts and reports need
-    figures of single rows.
+    are together: scores of `[batch, batch]`. Passes that judge, contracts and reports need figures
+    of single rows.
 
     Let the net put out what belongs to a row (the vectors of both towers) and compare rows in the
     train, where the objective of a batch may.
@@ -148,7 +148,7 @@ def input_needs_weights(span: Span | None, input: str, weight: str) -> Text:
     """A file is measured on the rows of a train's data, and the train gives its net what other
     nets compute of them; their weights are not there.
 
-    `weft build` keeps the weights of every net of a train in its folder, beside the files.
+    `weft build` keeps the weights of every net of a train in its folder, next to the files.
     """
     return Text(
         f"the input `{input}` cannot be computed",

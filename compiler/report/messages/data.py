@@ -47,7 +47,7 @@ def data_file_broken(span: Span | None, path: str, reason: str, advice: str = ""
 
 @message("W1379")
 def array_refused(span: Span | None, column: str, reason: str, advice: str = "") -> Text:
-    """A column that a Python program gives in `data=` cannot be a tensor: its entries are no
+    """A column that a Python program gives in `data=` cannot be a tensor: its entries are not
     numbers, booleans, dates or text, or it has another number of rows than the other columns."""
     return Text(f"the column `{column}` cannot be taken", label=reason, help=advice or None)
 
@@ -107,11 +107,11 @@ def wrong_encoding(
     byte: int,
     line: int,
 ) -> Text:
-    """A file of text is no text in the encoding that it is read in, which is UTF-8 unless
-    another is named: `csv("people.csv", encoding="latin-1")`. Programs on Windows often write
-    `cp1252`, or `utf-16`."""
+    """A file of text is not text in the encoding that it is read in, which is UTF-8 unless another
+    is named: `csv("people.csv", encoding="latin-1")`. Programs on Windows often write `cp1252`, or
+    `utf-16`."""
     return Text(
-        f"`{path}` is no text in {encoding.upper()}",
+        f"`{path}` is not text in {encoding.upper()}",
         label=f"byte {start:,}, in line {line:,}, is 0x{byte:02x}",
         help='tables take `encoding="cp1252"`, `"latin-1"`, `"utf-16"`; or save it as UTF-8',
     )
@@ -172,7 +172,7 @@ def bad_setting(span: Span | None, owner: str, name: str, found: str, expected: 
 def arrays_differ(
     span: Span | None, path: str, lengths: tuple[tuple[str, int], ...], advice: str
 ) -> Text:
-    """The arrays of a source do not have one number of rows: they are no columns of one table.
+    """The arrays of a source do not have one number of rows: they are not columns of one table.
 
     In an npz file, arrays called `x_train`, `x_test`, `y_train` and `y_test` are read as columns
     `x` and `y` with the file's own splits; other arrays must have as many rows as each other, or

@@ -191,7 +191,7 @@ def figure_of_dropped_output(span: Span | None, metric: str, owner: str) -> Text
 
 @message("W0644")
 def several_nets(span: Span | None, train: str, nets: tuple[str, ...]) -> Text:
-    """A train with several nets is no net by itself: name the one that is meant."""
+    """A train with several nets is not a net by itself: name the one that is meant."""
     return Text(
         f"the train `{train}` has {len(nets)} nets",
         label="which of them?",
@@ -210,7 +210,7 @@ def preprocess_name_clash(
     thing."""
     return Text(
         f"the raw column `{column}` is called as {other} of the net",
-        label="both would stand in the file",
+        label="both would be in the file",
         help="give the output or weight another name in the model",
     )
 
@@ -247,7 +247,7 @@ def input_of_another_net(span: Span | None, input: str, weight: str) -> Text:
     """
     return Text(
         f"the input `{input}` comes from another net",
-        label=f"what stands before it needs `{weight}`, which is not part of this net",
+        label=f"what comes before it needs `{weight}`, which is not part of this net",
         help="put both nets into one model, or leave `preprocess` out",
     )
 

@@ -14,7 +14,7 @@ def other_file(
     reasons: tuple[tuple[str, str], ...],  # (deployment, why not)
 ) -> Text:
     """An ONNX file is not that of a deployment: it holds another net, takes or gives something
-    else, or has other labels. Figures of it would be no figures of what the spec deploys.
+    else, or has other labels. Figures of it would not be figures of what the spec deploys.
 
     A file that Weft did not write is held against the inputs, outputs and labels alone.
     """

@@ -43,7 +43,7 @@ def bad_assignment(span: Span | None, text: str, option: str = "--set") -> Text:
         advice = "write `--size NAME=NUMBER`, e.g. `--size t=64`, with a number from 1 to 2**31 - 1"
     else:
         advice = "write `--set NAME=VALUE`, e.g. `--set fit.lr=1e-3`"
-    return Text(f"`{option} {text}` is no assignment", help=advice)
+    return Text(f"`{option} {text}` is not an assignment", help=advice)
 
 
 @message("W0904")
@@ -167,9 +167,11 @@ def not_numbers(span: Span | None, name: str, dtype: DType, given: str) -> Text:
 
 @message("W0913")
 def not_an_array(span: Span | None, path: str, reason: str) -> Text:
-    """A file given as input of a model is no array and no image: `weft run` reads .npy and .npz
-    files (without pickled objects) and images."""
-    return Text(f"`{path}` is no array: {reason}", help="save one with `numpy.save(path, array)`")
+    """A file given as input of a model is neither an array nor an image: `weft run` reads .npy and
+    .npz files (without pickled objects) and images."""
+    return Text(
+        f"`{path}` is not an array: {reason}", help="save one with `numpy.save(path, array)`"
+    )
 
 
 @message("W1322")

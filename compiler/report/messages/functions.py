@@ -80,14 +80,14 @@ def not_whole(span: Span | None, what: str, found: str) -> Text:
     ),
 )
 def not_a_layer_here(span: Span | None, found: str, waits_for: str, made: Span | None) -> Text:
-    """A tensor is needed, and a layer stands there that nothing was applied to.
+    """A tensor is needed, and a layer is given that nothing was applied to.
 
     A call that leaves out its leading tensor arguments waits for them: `conv(64, kernel=3)` is a
     layer until a tensor comes to it, by `x -> conv(64, kernel=3)`.
     """
     waits = f", which still waits for {waits_for}" if waits_for else ""
     return Text(
-        "a layer stands where a tensor is needed",
+        "a layer is given where a tensor is needed",
         label=f"this is {found}{waits}",
         labels=(Label(made, "made here"),) if made is not None else (),
         help="apply it: `x -> layer`",

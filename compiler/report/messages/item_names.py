@@ -66,7 +66,7 @@ def folder_in_use(span: Span | None, folder: str, process: str, since: str) -> T
 
 @message("W1382")
 def link_in_folder(span: Span | None, path: str, leads_to: str) -> Text:
-    """A symbolic link stands in a folder of results where Weft would write or delete.
+    """A symbolic link is in a folder of results where Weft would write or delete.
 
     What it leads to may be anyone's, and a folder that came from somebody else may hold links to
     any place. So Weft follows none below the folder that it was given; that folder itself may be

@@ -106,7 +106,7 @@ def channels_given_twice(span: Span | None, out: int, kernel: int, stride: int) 
     ),
 )
 def never_reached(span: Span | None, after: Span) -> Text:
-    """Statements stand behind a `return` and are never reached."""
+    """Statements come after a `return` and are never reached."""
     return Text("this is never reached", labels=(Label(after, "the body ends here"),))
 
 
@@ -140,7 +140,7 @@ def unused_input(span: Span | None, name: str) -> Text:
     ),
 )
 def label_names_arithmetic(span: Span | None, name: str, whole: Span, last: Span) -> Text:
-    """`as` names all that stands before it: in `x + f(x) as attn` the sum, not the call of `f`.
+    """`as` names all that comes before it: in `x + f(x) as attn` the sum, not the call of `f`.
 
     The weights of `f` then lie at `attn.f.…`. Brackets say which of the two is meant.
     """

@@ -61,8 +61,8 @@ def budget_out_of_reach(
 def nothing_to_adapt(span: Span | None, layers: tuple[str, ...]) -> Text:
     """`lora` adapts no layer of the net.
 
-    Adapters stand beside dense layers that have weights of their own and do not run in the body
-    of a `scan`; the patterns of `only` and `except` are paths of such layers.
+    Adapters go next to dense layers that have weights of their own and do not run in the body of a
+    `scan`; the patterns of `only` and `except` are paths of such layers.
     """
     if not layers:
         label = "it has no dense layer that could be adapted"

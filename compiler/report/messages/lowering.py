@@ -52,9 +52,9 @@ def dimension_fixed(span: Span | None, layer: str, dim: str) -> Text:
 
 @message("W0804")
 def unknown_dimension(span: Span | None, name: str, known: tuple[str, ...]) -> Text:
-    """A name given as a dynamic or fixed dimension is no dimension of the model's inputs."""
+    """A name given as a dynamic or fixed dimension is not a dimension of the model's inputs."""
     return Text(
-        f"`{name}` is no dimension of the inputs",
+        f"`{name}` is not a dimension of the inputs",
         label=f"the free ones are {', '.join(known)}" if known else "none of them is free",
     )
 

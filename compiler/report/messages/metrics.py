@@ -69,8 +69,8 @@ def metric_in_expression(
 ) -> Text:
     """A metric is a figure of a whole split: it adds up over the batches and is combined at the
     end, so there is no value of it for a batch that an expression, an objective or a model could
-    compute with. It stands alone behind `metric NAME =`, and what computes with figures is
-    `require`: `require 1 - test.top <= 5%`.
+    compute with. It is alone behind `metric NAME =`, and what computes with figures is `require`:
+    `require 1 - test.top <= 5%`.
 
     A figure of another kind is an expression of tensors, whose mean over the rows is taken: the
     share of wrong answers is `metric wrong = cast(argmax(logits, axis=1) != label, f32),
@@ -84,7 +84,7 @@ def metric_in_expression(
             "computes with figures: `1 - test.NAME`"
         )
     return Text(
-        "a metric is no part of an expression",
+        "a metric cannot be part of an expression",
         label=f"`{name}` is a figure of a whole split, not a tensor",
         help=advice,
     )

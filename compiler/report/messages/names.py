@@ -129,7 +129,7 @@ def unknown_clause(
     if place == "a file":
         title = f"no item begins with `{word}`"
     else:
-        title = f"`{word}` is no clause of {place}"
+        title = f"`{word}` is not a clause of {place}"
     if elsewhere:
         label = f"this is a clause of {' and of '.join(elsewhere)}"
     elif suggestion and not layer:
@@ -191,7 +191,7 @@ def clause_word_bound(span: Span | None, word: str, place: str, written: str) ->
     """The item has a clause of this name, so `word = value` is most likely meant as the clause."""
     return Text(
         f"`{word}` is a clause of {place}",
-        label="a clause stands without `=`",
+        label="a clause is written without `=`",
         help=f"write `{written}`, or choose another name",
     )
 
@@ -219,12 +219,12 @@ def malformed_clause(span: Span | None, word: str, expected: str, form: str) -> 
     good="model M() {\n    input x: f32[batch, 8]\n    output y = x + 1\n}\n",
 )
 def no_value(span: Span | None, found: str, definition: Span) -> Text:
-    """An item stands where a value is needed.
+    """An item is named where a value is needed.
 
     Data sets, trains, variants and sweeps are named by the items that build on them (`on digits`,
-    `of fit`); inside expressions stand values, layers, models and nets.
+    `of fit`); expressions hold values, layers, models and nets.
     """
-    return Text(f"{found} is no value", labels=(Label(definition, "defined here"),))
+    return Text(f"{found} is not a value", labels=(Label(definition, "defined here"),))
 
 
 @message(

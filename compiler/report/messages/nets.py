@@ -71,12 +71,12 @@ def stages_mixed(span: Span | None, path: str, first: Span | None) -> Text:
 def not_a_layer(
     span: Span | None, found: str, hint: str | None = None, made: Span | None = None
 ) -> Text:
-    """What stands behind `->`, or where a layer is asked for, is no layer.
+    """What is behind `->`, or where a layer is asked for, is not a layer.
 
     A layer is a function on tensors: an op, a block, a model, a net, or a sequence of them.
     """
     return Text(
-        "this is no layer",
+        "this is not a layer",
         label=f"this is {found}",
         labels=(Label(made, "made here"),) if made is not None else (),
         help=hint,
@@ -148,7 +148,7 @@ def value_named_as_weight(span: Span | None, path: str) -> Text:
     ),
 )
 def layer_is_not_a_net(span: Span | None, net: str, name: str, place: Span | None) -> Text:
-    """What stands behind the dot of a net is a layer that the model applies where it stands. Only
+    """What is behind the dot of a net is a layer that the model applies where it is written. Only
     what is declared with `net` can be referred to, because its weights may be read in several
     places; `as head` names the path of a layer's weights, and no value.
     """
@@ -198,12 +198,12 @@ def net_not_used(span: Span | None, net: str, name: str, declared: Span) -> Text
 def no_initializer(
     span: Span | None, found: str, known: tuple[str, ...], suggestion: str | None
 ) -> Text:
-    """A weight is declared with a value that is no initialiser.
+    """A weight is declared with a value that is not an initialiser.
 
     A weight starts as a number, a list of numbers, or drawn: `zeros`, `ones`, `normal(0.02)` …
     """
     return Text(
-        "this is no initialiser",
+        "this is not an initialiser",
         label=f"did you mean `{suggestion}`?" if suggestion else f"this is {found}",
         help=f"a number, a list of numbers, or one of {', '.join(f'`{k}`' for k in known)}",
     )
@@ -215,7 +215,7 @@ def no_initializer(
     good="model M() {\n    input x: f32[batch, 8]\n    output y = x -> dense(4) as head\n}\n",
 )
 def label_names_nothing(span: Span | None, label_text: str, found: str) -> Text:
-    """`as` stands behind something that has no stage of its own to name.
+    """`as` is written behind something that has no stage of its own to name.
 
     `as` names a stage of a pipe and its weights. A tensor is named by a binding, `y = …`.
     """
@@ -301,11 +301,11 @@ def two_of_a_name(span: Span | None, what: str, name: str, first: Span) -> Text:
     ),
 )
 def only_on_nets(span: Span | None, word: str) -> Text:
-    """A function on nets stands where no net is declared.
+    """A function on nets is called where no net is declared.
 
-    `load` says where a net's weights come from: `net m = Model() -> load("m.safetensors")`.
-    `lora` puts adapters beside its layers, which a train of that net then learns. Neither is a
-    pass of a variant.
+    `load` says where a net's weights come from: `net m = Model() -> load("m.safetensors")`. `lora`
+    puts adapters next to its layers, which a train of that net then learns. Neither is a pass of a
+    variant.
     """
     return Text(
         f"`{word}` acts on nets",

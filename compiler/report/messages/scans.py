@@ -40,14 +40,14 @@ def carried_type_changes(
     good=_HEAD + "    scan k in 0..2 {\n        h = h + x[:, 0] * k\n    }\n    output y = h\n}\n",
 )
 def scan_over(span: Span | None, found: str) -> Text:
-    """`scan` goes over something that is no tensor and no range.
+    """`scan` iterates over something that is neither a tensor nor a range.
 
-    A list is known when compiling: go through it with `for`, or make a tensor of it.
+    A list is known when compiling: iterate over it with `for`, or make a tensor of it.
     """
     return Text(
         "`scan` goes over tensors and ranges",
         label=f"this is {found}",
-        help="what is known when compiling is gone through with `for`",
+        help="what is known when compiling is iterated over with `for`",
     )
 
 
@@ -142,9 +142,9 @@ def carried_not_a_tensor(span: Span | None, name: str, found: str, outside: str)
     ),
 )
 def inside_scan(span: Span | None, word: str) -> Text:
-    """`return`, and declarations of nets and inputs, do not stand inside a `scan`."""
+    """`return`, and declarations of nets and inputs, cannot be inside a `scan`."""
     return Text(
-        f"`{word}` cannot stand inside a `scan`",
+        f"`{word}` cannot be inside a `scan`",
         help="the body of a `scan` runs many times; put it before or after the loop",
     )
 

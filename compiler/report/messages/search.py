@@ -38,7 +38,7 @@ def not_to_choose(
 
     A search restricts each pass to a single layer, so it chooses among those that take `only=`:
     `prune`, `low_rank` and `quantize`. `finetune` and `distill` train the whole net; put them
-    behind the search. `prune` and `low_rank` may stand without settings, which the search then
+    behind the search. `prune` and `low_rank` may be written without settings, which the search then
     finds; `quantize` needs to be told how: `quantize(int8)`.
     """
     if needed:
@@ -57,8 +57,8 @@ def search_needs_goal(span: Span | None) -> Text:
     """A search in a variant that requires nothing of latency, size, params or flops.
 
     A search finds the least loss within bounds. Without a bound, the net as it is has the least
-    loss. Requirements on metrics are held at the end of the build; they are no bound that makes a
-    net smaller.
+    loss. Requirements on metrics are held at the end of the build; they are not a bound that makes
+    a net smaller.
     """
     return Text(
         "a search needs a bound to search for",

@@ -121,9 +121,9 @@ def not_a_tensor(
     good="model M() {\n    input x: f32[batch, 2]\n    output y = x -> relu\n}\n",
 )
 def not_a_size(span: Span | None, found: str) -> Text:
-    """A dimension in a type is no size: sizes are whole numbers of at least one, names of sizes,
+    """A dimension in a type is not a size: sizes are whole numbers of at least one, names of sizes,
     and arithmetic on them."""
-    return Text("this is no size", label=f"this is {found}")
+    return Text("this is not a size", label=f"this is {found}")
 
 
 @message(
@@ -132,13 +132,13 @@ def not_a_size(span: Span | None, found: str) -> Text:
     good="model M() {\n    input x: f32[batch, t]\n    output y = x -> relu\n}\n",
 )
 def size_never_named(span: Span | None, name: str) -> Text:
-    """A size stands only inside arithmetic, so it cannot be read off the shape of an input.
+    """A size is only inside arithmetic, so it cannot be read off the shape of an input.
 
     A type may say `2 * t` when `t` itself is the size of an axis of some input, or a parameter.
     """
     return Text(
         f"the size `{name}` is never the size of an axis",
-        label="it stands only inside arithmetic",
+        label="it is only inside arithmetic",
         help=f"name the axis itself, or make `{name}` a parameter of the item",
     )
 
@@ -150,7 +150,7 @@ def size_never_named(span: Span | None, name: str) -> Text:
 )
 def rest_twice(span: Span | None) -> Text:
     """`...` stands for all axes that are not named, so a type has room for one."""
-    return Text("`...` stands twice in one type")
+    return Text("`...` appears twice in one type")
 
 
 @message(
@@ -193,9 +193,9 @@ def shape_not_settled(
 def size_bound_elsewhere(
     span: Span | None, name: str, found: str, definition: Span | None = None
 ) -> Text:
-    """A name in a type clashes with something that is no size."""
+    """A name in a type clashes with something that is not a size."""
     return Text(
-        f"`{name}` is no size",
+        f"`{name}` is not a size",
         label=f"`{name}` is {found}",
         labels=(Label(definition, "declared here"),) if definition is not None else (),
     )
@@ -213,12 +213,12 @@ def size_bound_elsewhere(
     ),
 )
 def weight_not_trainable(span: Span | None, dtype: str) -> Text:
-    """A `param` holds whole numbers or truth values, which no optimizer can change in small steps.
+    """A `param` holds integers or booleans, which no optimizer can change in small steps.
 
     Numbers that are stored with the weights and not trained are a `buffer`.
     """
     return Text(
-        "a weight that is trained must hold fractions",
+        "a trained weight must be a floating-point tensor",
         label=f"{dtype} holds none",
         help="use f32; numbers that are not trained are a `buffer`",
     )

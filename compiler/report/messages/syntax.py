@@ -14,7 +14,7 @@ from compiler.report.source import Span
 def unexpected_token(span: Span | None, found: str, head: str, expected: str) -> Text:
     """The text cannot go on like this, and none of the more precise messages fits.
 
-    Look at what stands before the mark too: something may be missing there.
+    Look at what is before the mark too: something may be missing there.
     """
     return Text(f"unexpected {show(found)}", label=f"expected {expected}" if expected else "")
 
@@ -71,14 +71,14 @@ def mismatched_bracket(span: Span | None, opener: Span, bracket: str) -> Text:
     good="block f(x) {\n    return x -> conv(64, kernel=3)\n}\n",
 )
 def missing_comma(span: Span | None, found: str, head: str) -> Text:
-    """Two arguments, elements or parameters stand side by side without a comma between them.
+    """Two arguments, elements or parameters are side by side without a comma between them.
 
     Where the second is a layer to be applied to the first, it is `->` that is missing.
     """
     return Text(
         f"a comma is missing before {show(found)}",
         label="expected `,`",
-        help="separate elements with `,`; `->` applies a layer to what stands before it",
+        help="separate elements with `,`; `->` applies a layer to what is before it",
     )
 
 
@@ -91,9 +91,9 @@ def broken_line(span: Span | None, statement: Span, after: str) -> Text:
     """A line goes on with the statement above, and looks as if it began a new one.
 
     Newlines carry no meaning, so a statement ends where the next one begins. To keep that from
-    joining what was meant to be apart, a line inside a statement may begin with an operator such
-    as `->` or `+`, with `with`, `over`, `else`, or stand inside brackets, but it may not begin with
-    a word, a number, a string, `(` or `[`.
+    joining what was meant to be apart, a line inside a statement may begin with an operator such as
+    `->` or `+`, with `with`, `over`, `else`, or be inside brackets, but it may not begin with a
+    word, a number, a string, `(` or `[`.
     """
     first = show(span.text) if span else ""
     if after:
@@ -117,10 +117,10 @@ def broken_line(span: Span | None, statement: Span, after: str) -> Text:
     good="block f(x) {\n    return x + (x -> relu)\n}\n",
 )
 def bare_arithmetic(span: Span | None, operator: str, operands: int, arrow: Span) -> Text:
-    """Arithmetic stands beside `->` without parentheses, and could be read in two ways.
+    """Arithmetic is next to `->` without parentheses, and could be read in two ways.
 
     `x + x -> attn` may mean `(x + x) -> attn` or `x + (x -> attn)`; write the one you mean. Only
-    repetition may stand bare: `x -> 3 * block`.
+    repetition may be bare: `x -> 3 * block`.
     """
     word = operator
     if word == "if":
@@ -134,7 +134,7 @@ def bare_arithmetic(span: Span | None, operator: str, operands: int, arrow: Span
     else:
         advice = f"write `a {word} (b -> f)` or `(a {word} b) -> f`"
     return Text(
-        f"`{operator}` beside `->` needs parentheses",
+        f"`{operator}` next to `->` needs parentheses",
         label="this can be read in two ways",
         labels=(Label(arrow, "next to this"),),
         help=advice,
@@ -147,7 +147,7 @@ def bare_arithmetic(span: Span | None, operator: str, operands: int, arrow: Span
     good="block f(x, n: int) {\n    y = if n > 2 then x else relu(x)\n    return y\n}\n",
 )
 def missing_symbol(span: Span | None, found: str, head: str, missing: str) -> Text:
-    """A word or symbol that has to stand here is missing: `of`, `then`, `in`, `{` and their kin."""
+    """A word or symbol that has to be here is missing: `of`, `then`, `in`, `{` and their kin."""
     return Text(f"`{missing}` is missing before {show(found)}", label=f"expected `{missing}`")
 
 
@@ -181,7 +181,7 @@ def missing_value(span: Span | None, found: str, head: str, after: str) -> Text:
 
 @message("W0111", bad="width = 64\n", good="let width = 64\n")
 def statement_at_file_level(span: Span | None, found: str, head: str) -> Text:
-    """A statement stands outside every item.
+    """A statement is outside every item.
 
     A file holds items (`model`, `block`, `data`, `train`, `variant`, `sweep`, `deploy`), `use`,
     clauses such as `net`, and constants, which begin with `let`.
@@ -203,19 +203,17 @@ def statement_at_file_level(span: Span | None, found: str, head: str) -> Text:
     good="block g(y) { return y }\nblock f(x) { return x -> g }\n",
 )
 def nested_item(span: Span | None, found: str, head: str) -> Text:
-    """An item stands inside the body of another. Items stand side by side, at file level."""
+    """An item is inside the body of another. Items are side by side, at file level."""
     if head == "let":
         advice = "a body needs no `let`: write `name = value`"
     else:
-        advice = "move it out of the braces: an item may be used before the line it stands on"
-    return Text(
-        f"`{head}` cannot stand inside a body", label="items stand at file level", help=advice
-    )
+        advice = "move it out of the braces: an item may be used before the line it is on"
+    return Text(f"`{head}` cannot be inside a body", label="items are at file level", help=advice)
 
 
 @message("W0113", bad=f"let x = {'(' * 120}1{')' * 120}\n", good="let x = ((1))\n")
 def nested_too_deep(span: Span | None, limit: int) -> Text:
-    """Brackets, operators, bodies or lists stand inside one another more deeply than is read.
+    """Brackets, operators, bodies or lists are nested more deeply than is read.
 
     A chain of `->` may be of any length. What is meant to repeat is written with `for`, `n * layer`
     or a block that calls itself.
@@ -233,13 +231,13 @@ def nested_too_deep(span: Span | None, limit: int) -> Text:
     good="block f(x) {\n    return x -> relu\n}\n",
 )
 def lone_word(span: Span | None, found: str, head: str) -> Text:
-    """A word stands alone where a statement is due.
+    """A word is written alone where a statement is due.
 
     There are no expression statements: a statement is `name = value`, or a clause with what it
     needs (`batch 64`).
     """
     return Text(
-        f"`{head}` stands alone",
+        f"`{head}` alone is not a statement",
         label="a statement is `name = value` or a clause such as `batch 64`",
         help=f"write `-> {head}` to apply it, or `y = {head}` to name it",
     )

@@ -22,9 +22,9 @@ def foreign_literal(span: Span | None, found: str, meant: str) -> Text:
     good="block f(x, n: int) {\n    for i in 0..n { x = x -> relu }\n}\n",
 )
 def colon_block(span: Span | None, found: str, head: str) -> Text:
-    """A colon opens a body, as in Python. In Weft a body stands in braces; indentation is free."""
+    """A colon opens a body, as in Python. In Weft a body is in braces; indentation is free."""
     return Text(
-        "a body stands in braces",
+        "a body is in braces",
         label="write `{` here, and `}` after the last statement of the body",
     )
 
@@ -96,7 +96,8 @@ def lambda_function(span: Span | None, found: str, head: str) -> Text:
     good="block f(x) {\n    net fc = dense(8)\n    return x -> fc\n}\n",
 )
 def self_habit(span: Span | None, found: str, head: str) -> Text:
-    """`self`. A layer needs no field: it owns its weights where it stands, `net` shares them."""
+    """`self`. A layer needs no field: it owns its weights where it is applied, `net` shares
+    them."""
     return Text(
         "there is no `self`",
         label="write the layer where it is applied, or `net name = …` to share its weights",

@@ -12,7 +12,8 @@ from compiler.report.source import Span
     good="block f(x) {\n    y = x -> conv(8, kernel=3) -> relu\n    return y\n}\n",
 )
 def equals_for_arrow(span: Span | None, found: str, head: str) -> Text:
-    """`=` stands where a layer is applied. `=` names a value, once, at the left; `->` applies."""
+    """`=` is written where a layer is applied. `=` names a value, once, at the left; `->`
+    applies."""
     return Text(
         "`=` cannot follow a value",
         label="write `->` to apply a layer",
@@ -26,7 +27,7 @@ def equals_for_arrow(span: Span | None, found: str, head: str) -> Text:
     good="block f(x, n: int) {\n    if n == 2 { x = x -> relu }\n    return x\n}\n",
 )
 def equals_for_comparison(span: Span | None, found: str, head: str) -> Text:
-    """`=` stands where two values are compared. `=` names a value; `==` compares."""
+    """`=` is written where two values are compared. `=` names a value; `==` compares."""
     return Text("`=` does not compare", label="write `==`")
 
 
@@ -36,7 +37,7 @@ def equals_for_comparison(span: Span | None, found: str, head: str) -> Text:
     good="block f(x) {\n    y = x -> relu\n    return y\n}\n",
 )
 def comparison_for_equals(span: Span | None, found: str, head: str) -> Text:
-    """`==` stands where a value is named. `==` compares; `name = value` names."""
+    """`==` is written where a value is named. `==` compares; `name = value` names."""
     return Text(f"`{found}` does not name a value", label=f"write `{head} = …`")
 
 
@@ -46,7 +47,7 @@ def comparison_for_equals(span: Span | None, found: str, head: str) -> Text:
     good="block f(x) {\n    return where(0 < x and x < 1, x, 0.0)\n}\n",
 )
 def chained_comparison(span: Span | None, found: str, head: str) -> Text:
-    """Comparisons stand in a chain, as in `0 < x < 1`. Each takes two values: join them."""
+    """Comparisons are chained, as in `0 < x < 1`. Each takes two values: join them."""
     return Text(
         "comparisons do not chain", label="a second comparison", help="write `a < b and b < c`"
     )
@@ -55,7 +56,7 @@ def chained_comparison(span: Span | None, found: str, head: str) -> Text:
 @message("W0154", bad="let both = true && false\n", good="let both = true and false\n")
 def foreign_operator(span: Span | None, found: str, meant: str) -> Text:
     """An operator of another language. Weft says `and`, `or`, `not`, `**` and `->`."""
-    return Text(f"`{found}` is no operator", label=f"write `{meant}`")
+    return Text(f"`{found}` is not an operator", label=f"write `{meant}`")
 
 
 @message(
@@ -65,7 +66,7 @@ def foreign_operator(span: Span | None, found: str, meant: str) -> Text:
 )
 def foreign_arrow(span: Span | None, found: str, head: str) -> Text:
     """An arrow of another language. A layer is applied by `->`."""
-    return Text("this is no arrow", label="write `->`")
+    return Text("this is not an arrow", label="write `->`")
 
 
 @message("W0156", bad="// the width\nlet width = 64\n", good="# the width\nlet width = 64\n")
@@ -130,13 +131,14 @@ def star_arguments(span: Span | None, found: str, head: str) -> Text:
     good="block f(x) {\n    return x -> conv(8, kernel=3)\n}\n",
 )
 def colon_for_equals(span: Span | None, found: str, head: str) -> Text:
-    """`:` stands between an argument and its value. `name=value` gives an argument."""
+    """`:` is written between an argument and its value. `name=value` gives an argument."""
     return Text("an argument is given by `=`", label="write `=`")
 
 
 @message("W0173", bad="let widths = {16, 32}\n", good="let widths = [16, 32]\n")
 def braces_for_value(span: Span | None, found: str, head: str) -> Text:
-    """Braces stand where a value is due. There are lists, `[1, 2]`, but no sets or dictionaries."""
+    """Braces are written where a value is due. There are lists, `[1, 2]`, but no sets or
+    dictionaries."""
     return Text(
         "braces make no value", label="a list is written `[…]`; there are no sets or dictionaries"
     )
@@ -148,13 +150,13 @@ def braces_for_value(span: Span | None, found: str, head: str) -> Text:
     good="block f(x) {\n    y = x -> conv(64, kernel=3)\n    return y\n}\n",
 )
 def lone_call(span: Span | None, found: str, head: str) -> Text:
-    """A call stands where a statement is due.
+    """A call is written where a statement is due.
 
     There are no expression statements. Most often the `->` before it is missing, which applies the
-    layer to what stands before; else its result needs a name.
+    layer to what is before it; else its result needs a name.
     """
     return Text(
-        f"`{head}(…)` stands alone",
+        f"`{head}(…)` alone is not a statement",
         label="is `->` missing before this?",
         help=f"write `-> {head}(…)` to apply it, or `y = {head}(…)` to name its result",
     )

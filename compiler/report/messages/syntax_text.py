@@ -72,10 +72,8 @@ def unterminated_string(span: Span | None) -> Text:
     good='block f(x) {\n    return x -> conv(8, kernel=3, padding="same")\n}\n',
 )
 def single_quotes(span: Span | None) -> Text:
-    """A string stands in other quotation marks than `"`."""
-    return Text(
-        "a string stands in double quotes", label=f'write "{span.text[1:-1]}"' if span else ""
-    )
+    """A string is in other quotation marks than `"`."""
+    return Text("a string is in double quotes", label=f'write "{span.text[1:-1]}"' if span else "")
 
 
 @message(
@@ -122,7 +120,7 @@ def lone_brace(span: Span | None, brace: str) -> Text:
 def empty_interpolation(span: Span | None) -> Text:
     """The braces of a string hold nothing."""
     return Text(
-        "nothing stands between the braces of this string",
+        "nothing is between the braces of this string",
         label="expected an expression",
         help="write `{{}}` for the characters themselves",
     )

@@ -15,14 +15,14 @@ from compiler.types.tensor import DType, TensorType
 def wrong_dtype(
     span: Span | None,
     op: str,
-    needed: str,  # "a tensor of fractions"
+    needed: str,  # "a floating-point tensor"
     type: TensorType,
     places: tuple[Label, ...] = (),
     hint: str | None = None,
 ) -> Text:
     """An operation is applied to elements of a kind that it has no meaning for.
 
-    `cast(x, f32)` makes fractions of whole numbers, `x != 0` makes truth values.
+    `cast(x, f32)` makes a floating-point tensor of integers, `x != 0` a boolean tensor.
     """
     return Text(f"`{op}` needs {needed}", label=f"this is {type}", labels=places, help=hint)
 
@@ -196,7 +196,7 @@ def bad_option(
     ),
 )
 def indices_apart(span: Span | None, type: TensorType, places: tuple[Label, ...] = ()) -> Text:
-    """Two tensors index a third, and a slice stands between them.
+    """Two tensors index a third, and a slice is between them.
 
     Tensors that index neighbouring axes pick entries together. With a slice between them the
     field's libraries move axes to the front, which few people mean: transpose first, or index
@@ -204,7 +204,7 @@ def indices_apart(span: Span | None, type: TensorType, places: tuple[Label, ...]
     """
     return Text(
         "tensors index axes that are not neighbours",
-        label=f"between them stands another axis of {type}",
+        label=f"between them is another axis of {type}",
         labels=places,
     )
 
@@ -239,7 +239,7 @@ def dtypes_differ(
 def number_not_held(span: Span | None, value: float, dtype: str, low: float, high: float) -> Text:
     """A number meets a tensor whose type cannot hold it.
 
-    Beside a tensor a number takes the tensor's type: `i + 300` of `i: u8[n]` would add 44. Convert
+    Next to a tensor a number takes the tensor's type: `i + 300` of `i: u8[n]` would add 44. Convert
     the tensor to a type that holds both.
     """
     held = f"{_shorten(low)} to {_shorten(high)}"
@@ -267,7 +267,7 @@ def _shorten(number: float) -> str:
 def zero_divisor(span: Span | None, op: str, type: str) -> Text:
     """Whole numbers are divided by 0, which has no result in any runtime.
 
-    Fractions may be divided by 0: `x / 0` is infinite or NaN.
+    Floating-point numbers may be divided by 0: `x / 0` is infinite or NaN.
     """
     return Text("whole numbers are divided by 0", label=f"`{op}` of {type} has no result here")
 

@@ -237,7 +237,7 @@ def net_is_not_a_model(span: Span | None, name: str, found: str) -> Text:
     """A net that is trained is a model: it has named inputs, so that it can be stored, deployed
     and shown by itself."""
     return Text(
-        f"the net `{name}` is no model",
+        f"the net `{name}` is not a model",
         label=f"this is {found}",
         help="put it into a model: `model Head() { input x: f32[batch, 64]  output y = … }`",
     )
@@ -329,8 +329,8 @@ def detached_group(
     patterns: str,  # 'over "*.bias"'
 ) -> Text:
     """`over` limits the optimizer of the `with` before it. At the beginning of a line it looks as
-    if it began a group of its own with the `with` behind it, which would be the reverse: so a
-    group stands on one line, `with OPTIMIZER over PATTERNS`."""
+    if it began a group of its own with the `with` behind it, which would be the reverse: so a group
+    is on one line, `with OPTIMIZER over PATTERNS`."""
     return Text(
         "`over` begins a line behind a `with`",
         label=f"this would limit `{optimizer}`, the line above",

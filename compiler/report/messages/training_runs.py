@@ -43,7 +43,7 @@ def loss_not_finite(span: Span | None, value: str, epoch: int, step: int) -> Tex
 def training_out_of_memory(span: Span | None, batch: str) -> Text:
     """The training did not fit into the memory of the GPU.
 
-    The whole data set is held on the device beside the network, its gradients, the state of the
+    The whole data set is held on the device along with the network, its gradients, the state of the
     optimizer and the activations of one batch, which grow with `batch`.
     """
     return Text(
@@ -82,8 +82,8 @@ def training_killed(span: Span | None, signal: str) -> Text:
 def training_failed(span: Span | None, reason: str, log: str) -> Text:
     """The training script ended with an error of its own.
 
-    The script that Weft writes runs alone (`python train.py`), and the whole of what it said
-    stands in the log that the message names.
+    The script that Weft writes runs alone (`python train.py`), and the whole of what it said is in
+    the log that the message names.
     """
     return Text(
         f"the training failed: {reason}",
@@ -122,7 +122,7 @@ def other_settings(span: Span | None, file: str, others: tuple[str, ...]) -> Tex
 
 @message("W1208")
 def nothing_to_resume(span: Span | None, folder: str) -> Text:
-    """A training cannot go on: its `last.safetensors` or its `best.safetensors` is missing beside
+    """A training cannot go on: its `last.safetensors` or its `best.safetensors` is missing next to
     the other files that it left. Nothing has been touched."""
     return Text(
         f"{folder} lacks what `--resume` needs",
@@ -150,9 +150,9 @@ def no_best_epoch(span: Span | None, figure: str) -> Text:
 def other_words(
     span: Span | None, train: str, column: str, trained: tuple[str, ...], found: tuple[str, ...]
 ) -> Text:
-    """A column of words, or a text, holds words now that the training has not seen. A word stands
-    for its place among those of the training, and these have none: the net was trained on no row
-    of theirs. A file with only some of the training's words is fine.
+    """A categorical column, or a text, holds words now that the training has not seen. A word
+    stands for its place among those of the training, and these have none: the net was trained on no
+    row of theirs. A file with only some of the training's words is fine.
 
     Of weights whose training is not known by its folder, the words must be the same ones.
     """

@@ -34,7 +34,7 @@ TUNED = "variant tiny of fit { apply finetune(epochs=2) }\n"
 
 
 def list_passes(places: Sequence[Span]) -> Sequence[Label]:
-    """Where the passes of a variant stand that put a net back into its train."""
+    """Where the passes of a variant are that put a net back into its train."""
     return tuple(Label(place, "puts the compressed net into its train") for place in places)
 
 
@@ -123,8 +123,8 @@ def train_not_run(span: Span | None, train: str) -> Text:
     good=train_spec('regularize group_lasso(1e-3) over "dense"'),
 )
 def nothing_to_regularize(span: Span | None, name: str) -> Text:
-    """A regularizer acts on the weights of layers, and what stands behind `over` has none that
-    are trained: biases alone, weights of one axis where `groups="inputs"`, or frozen ones."""
+    """A regularizer acts on the weights of layers, and what is behind `over` has none that are
+    trained: biases alone, weights of one axis where `groups="inputs"`, or frozen ones."""
     return Text(
         f"`{name}` has no weights to act on",
         label="no weight that is trained is named here",
@@ -144,7 +144,7 @@ def no_scales_to_learn(span: Span | None) -> Text:
     return Text(
         "`learn_scales` finds no scales",
         label="the net rounds nothing here",
-        help="`quantize(int8)` stands before it",
+        help="`quantize(int8)` comes before it",
     )
 
 
@@ -153,8 +153,8 @@ def nothing_left_to_train(span: Span | None, step: str) -> Text:
     """A pass trains the net on, and none of the weights that its train changes is left in floats: a
     quantization before it has stored them in few bits, or the train freezes all others.
 
-    `quantize(int8)` keeps floats beside the rounding while a net is trained on; behind the other
-    schemes biases and norms may be left, if the train changes these.
+    `quantize(int8)` keeps floats along with the rounding while a net is trained on; behind the
+    other schemes biases and norms may be left, if the train changes these.
     """
     return Text(
         f"`{step}` has nothing left to train",

@@ -54,7 +54,7 @@ def recursion_too_deep(span: Span | None, name: str, depth: int, definition: Spa
     """
     return Text(
         f"`{name}` calls itself without end",
-        label=f"{depth:,} calls stand inside one another here",
+        label=f"{depth:,} calls are nested here",
         labels=(Label(definition, f"`{name}` is defined here"),),
         help="end the recursion with `if` and `return`, on a parameter that changes",
     )
@@ -104,7 +104,7 @@ def size_too_large(span: Span | None, reason: str) -> Text:
 def wrong_operand(
     span: Span | None, operator: str, operands: tuple[Label, ...], hint: str | None = None
 ) -> Text:
-    """An operator has no meaning for what stands beside it."""
+    """An operator has no meaning for its operands."""
     return Text(f"`{operator}` has no meaning here", label="", labels=operands, help=hint)
 
 
@@ -126,7 +126,7 @@ def wrong_operand(
 def assertion_fails(span: Span | None, text: str, values: str) -> Text:
     """An `assert` of the spec does not hold.
 
-    The text after the condition says why; below stand the values that were compared.
+    The text after the condition says why; the values that were compared are below.
     """
     return Text(
         text or "assertion does not hold",
@@ -189,8 +189,8 @@ def condition_undecided(span: Span | None, text: str) -> Text:
     ),
 )
 def not_a_list(span: Span | None, found: str, hint: str | None = None) -> Text:
-    """Something that is gone through item by item is no list."""
-    return Text("this is no list", label=f"this is {found}", help=hint)
+    """Something that is iterated over is not a list."""
+    return Text("this is not a list", label=f"this is {found}", help=hint)
 
 
 @message(
@@ -242,5 +242,5 @@ def outside_list(span: Span | None, index: int, length: int) -> Text:
     ),
 )
 def not_text(span: Span | None, found: str) -> Text:
-    """Only numbers, strings, bools and `none` can stand between the braces of a string."""
-    return Text("this cannot stand in a string", label=f"this is {found}")
+    """Only numbers, strings, bools and `none` can be between the braces of a string."""
+    return Text("this cannot be in a string", label=f"this is {found}")

@@ -117,7 +117,7 @@ def no_metrics_here(span: Span | None, owner: str) -> Text:
     good=variant_spec("target cpu(threads=1), batch=1"),
 )
 def target_size(span: Span | None, dim: str, found: str) -> Text:
-    """A size at which latency is measured is no whole number above 0. Sizes that `target` leaves
+    """A size at which latency is measured is not a whole number above 0. Sizes that `target` leaves
     out are the first that verification tries: 1 for the batch."""
     return Text(f"`{dim}` must be a whole number above 0", label=f"is {found}")
 
@@ -135,7 +135,7 @@ def pass_too_late(
     *,
     again: bool = False,  # whether it is a second quantization
 ) -> Text:
-    """A pass that works on weights in floats stands behind one that leaves none.
+    """A pass that works on weights in floats comes after one that leaves none.
 
     Pruning, factoring and searching measure and cut weights as they were trained. Once `quantize`
     has put them into few bits there is nothing for them to work on. Quantize last; `finetune` and
@@ -147,7 +147,7 @@ def pass_too_late(
     else:
         advice = f"quantize last: `{name}(…) -> {quantized}`"
     return Text(
-        f"`{name}` stands behind `{quantized}`",
+        f"`{name}` comes after `{quantized}`",
         label="finds no weight left to quantize" if again else "works on weights in floats",
         labels=(Label(behind, "leaves none of them"),) if behind is not None else (),
         help=advice,

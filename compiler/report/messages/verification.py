@@ -30,8 +30,8 @@ def model_refused(
 ) -> Text:
     """ONNX Runtime does not load the model.
 
-    The file is no ONNX, it is damaged, it needs a newer ONNX Runtime, or one of its operators has
-    no implementation for these element types on this device.
+    The file is not an ONNX file, it is damaged, it needs a newer ONNX Runtime, or one of its
+    operators has no implementation for these element types on this device.
     """
     match status:
         case "INVALID_PROTOBUF" | "NO_MODEL" | "NO_SUCHFILE":
@@ -66,8 +66,8 @@ def backends_differ(
 
     Verification runs the network's meaning in NumPy, the generated PyTorch and the ONNX file on
     random and edge inputs. This is the first layer whose result differs although what goes in
-    agrees, so the fault is in how this layer is written for the backend, or in the backend
-    itself. It is no fault of the spec: please report it with the spec.
+    agrees, so the fault is in how this layer is written for the backend, or in the backend itself.
+    It is not a fault of the spec: please report it with the spec.
     """
     if reason:
         label = reason
@@ -92,7 +92,7 @@ def pass_changed_meaning(
     """A pass of the compiler changed what the network computes.
 
     Passes rewrite the network before it becomes an ONNX file, and none of them may change the
-    outputs by more than rounding. It is no fault of the spec: please report it with the spec.
+    outputs by more than rounding. It is not a fault of the spec: please report it with the spec.
     """
     return Text(
         f"the pass `{name}` changed the output `{output}` on {case}",
@@ -102,10 +102,10 @@ def pass_changed_meaning(
 
 @message("W1364")
 def pass_made_nan(span: Span | None, name: str, path: str) -> Text:
-    """A pass of the compiler made something that is no number out of weights that are numbers.
+    """A pass of the compiler made something that is not a number out of weights that are numbers.
 
     A batch norm is folded into the layer before it, for example, by dividing by the root of its
-    variance. Every output behind it would be no number, whatever the inputs are: some weight is
+    variance. Every output behind it would not be a number, whatever the inputs are: some weight is
     outside of what its layer takes.
     """
     return Text(
@@ -203,12 +203,12 @@ def rows_outside_domain(span: Span | None, model: str, layer: str) -> Text:
 def invalid_onnx(span: Span | None, file: str, reason: str) -> Text:
     """An ONNX file breaks a rule of ONNX.
 
-    Verification runs ONNX's own checker on the file, and its strict shape inference, which must
-    not find a number where the spec left a dimension free. For a file that Weft wrote it is no
-    fault of the spec: please report it with the spec.
+    Verification runs ONNX's own checker on the file, and its strict shape inference, which must not
+    find a number where the spec left a dimension free. For a file that Weft wrote it is not a fault
+    of the spec: please report it with the spec.
     """
     return Text(
-        f"`{file}` is no valid ONNX model",
+        f"`{file}` is not a valid ONNX model",
         label=reason,
         help="compile it again; where Weft has just written it, please report this with the spec",
     )

@@ -16,10 +16,10 @@ def no_dense_layer(span: Span | None, net: str, scheme: str, least: int = 1) -> 
     """A scheme that quantizes dense layers finds none that it may touch.
 
     `dynamic`, `weights8` and `weights4` compute dense layers (`dense`) with weights of few bits.
-    Convolutions and everything else they leave in fractions, and `weights8` and `weights4` also
-    weights with fewer than 1,024 numbers. A net without such dense layers, or one of which `only`
-    and `except` leave none, gains nothing by them: `stored8` and `stored4` keep every weight in
-    few bits, and `int8` computes convolutions in integers.
+    Convolutions and everything else they leave in floating point, and `weights8` and `weights4`
+    also weights with fewer than 1,024 numbers. A net without such dense layers, or one of which
+    `only` and `except` leave none, gains nothing by them: `stored8` and `stored4` keep every weight
+    in few bits, and `int8` computes convolutions in integers.
     """
     size = f" of {least:,} numbers or more" if least > 1 else ""
     return Text(

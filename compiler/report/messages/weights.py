@@ -58,8 +58,8 @@ def weights_surplus(span: Span | None, file: str, paths: tuple[str, ...]) -> Tex
     """A weights file holds tensors that the net does not have.
 
     A file of another net, or a layer that was forgotten in the spec, would pass without a word.
-    Name what is left out: `load("r.safetensors", except=["fc.*"])`; or what is taken: `only=`.
-    The counters `num_batches_tracked` of PyTorch's batch norms are no weights and may be there.
+    Name what is left out: `load("r.safetensors", except=["fc.*"])`; or what is taken: `only=`. The
+    counters `num_batches_tracked` of PyTorch's batch norms are not weights and may be there.
     """
     patterns = ", ".join(f'"{path}"' for path in paths[:SHOWN])
     if span is None:
@@ -125,9 +125,9 @@ def weight_kind(
     """A weight is given as numbers of another kind than the parameter holds.
 
     Floating-point numbers of any width are taken for floating-point weights, signed whole numbers
-    for signed ones, unsigned ones for unsigned ones and booleans for booleans. Anything else
-    would lose something: the imaginary part of complex numbers, the fraction of others; and i8
-    codes are no weights without the scale that belongs to them.
+    for signed ones, unsigned ones for unsigned ones and booleans for booleans. Anything else would
+    lose something: the imaginary part of complex numbers, the fraction of others; and i8 codes are
+    not weights without the scale that belongs to them.
     """
     return Text(
         f"`{path}` is of dtype {found} in `{file}`",
@@ -185,11 +185,11 @@ def weights_too_large(
 def weights_not_finite(
     span: Span | None, path: str, wrong: int, file: str = "", layer: Span | None = None
 ) -> Text:
-    """Weights of a net are infinite or no numbers.
+    """Weights of a net are infinite or not numbers.
 
-    Outputs of such a net are no numbers whatever is done to it, and passes measure, cut and round
-    weights by their size. Mostly they come from a file of a training that diverged, or of one
-    that was saved in a precision in which its numbers have no room. Load another file.
+    Outputs of such a net are not numbers whatever is done to it, and passes measure, cut and round
+    weights by their size. Mostly they come from a file of a training that diverged, or of one that
+    was saved in a precision in which its numbers have no room. Load another file.
     """
     numbers = count(wrong, "number")
     place = f" in `{file}`" if file else ""
