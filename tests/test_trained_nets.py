@@ -14,8 +14,7 @@ from compiler.ir.weights import read_weights
 from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, Message, Sink
 from tests.train_scripts import lint
-from weft.building.ordering import order_trains
-from weft.building.plan import plan_build
+from weft.building.plan import order_trains, plan_build
 
 HEAD = """
 model Net(width: int = 8) {

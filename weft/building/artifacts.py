@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from numpy.typing import NDArray
+from collections.abc import Callable
 
 from weft.building.stage import BuildContext, Facts, Stage
 from weft.deployed.exporting import OnnxArtifact, list_onnx
+from weft.deployed.measuring import NetOfTrain, sample_inputs
 from weft.deployed.verifying import keep_if_verified, verify_file
-
-Array = NDArray[Any]
 
 
 def compile_artifact(context: BuildContext, artifact: OnnxArtifact) -> Facts:
@@ -34,10 +30,10 @@ def compile_artifact(context: BuildContext, artifact: OnnxArtifact) -> Facts:
 def verify_artifact(
     context: BuildContext,
     artifact: OnnxArtifact,
-    find_samples: Callable[[], Mapping[str, Array] | None] = lambda: None,
+    find_place: Callable[[], NetOfTrain | None] = lambda: None,
 ) -> Facts:
-    """Holds a file against the meaning of the graph and the generated PyTorch, and takes it away
-    where it differs. With `verify off`, says that this is not done.
+    """Holds a file against the meaning of the graph and the generated PyTorch, on some rows of its
+    train too, and takes it away where it differs. With `verify off`, says that this is not done.
 
     Raises:
         CompileError: a backend differs; the message names the first line that diverges.
@@ -48,7 +44,7 @@ def verify_artifact(
         return {"off": True}
 
     def compare() -> Facts:
-        samples = find_samples()
+        samples = sample_inputs(find_place(), net.graph, dict(artifact.spec.options.fixed))
         with keep_if_verified(list_onnx(path)):
             return verify_file(net.graph, net.weights, path, context.device, samples=samples)
 

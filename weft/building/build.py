@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.onnx_runtime.session import Device
+from backends.verification.cases import need_memory
+from compiler.ir.memory import need_weights
 from compiler.program.program import Program
 from compiler.program.variant import Target
 from compiler.report.diagnostics import CompileError, Message
@@ -18,7 +20,7 @@ from weft.building.describing import describe_outcome, describe_unfinished
 from weft.building.finished import open_context
 from weft.building.outcomes import SPREAD_ERROR, Outcome
 from weft.building.page import write_page
-from weft.building.plan import Plan, plan_build, refuse_large
+from weft.building.plan import Plan, plan_build
 from weft.building.report import Report, Section
 from weft.building.stage import BuildContext, Echo
 from weft.building.train_stages import TrainStages
@@ -123,6 +125,22 @@ class Build:
         for file, text in zip(REPORTS, texts, strict=True):
             files.write(self.folder / file, text)
         return report
+
+
+def refuse_large(plan: Plan) -> None:
+    """Refuses a build of nets that are too large to be trained, verified or measured here.
+
+    Raises:
+        CompileError: weights, or tensors at the sizes of `fix` and `target`, do not fit.
+    """
+    for train in plan.trains:
+        need_weights(train.step)
+    deployed = {deploy.variant for deploy in plan.deploys}
+    for variant in plan.variants:
+        need_memory(variant.graph, {}, verified=variant.name not in deployed)
+        need_memory(variant.graph, dict(variant.target.sizes), verified=False)
+    for deploy in plan.deploys:
+        need_memory(deploy.graph, dict(deploy.fixed), verified=deploy.verify)
 
 
 def find_crowded(targets: Iterable[Target]) -> Iterator[Message]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from weft.deployed.measuring import (
     find_place,
     measure_deployed,
     measure_latency,
-    sample_inputs,
 )
 from weft.deployed.sizing import KnownSizes, find_known
 from weft.deployed.trained_data import BEST, find_data
@@ -59,15 +57,8 @@ class DeployStages:
         weights, _ = gather_weights(target, self.trained, self.program)
         artifact = make_artifact(target, weights, self.program, self.folder)
         compiled = compile_artifact(self.context, artifact)
-        verified = verify_artifact(self.context, artifact, self.take_samples)
+        verified = verify_artifact(self.context, artifact, self.find_place)
         return self.describe(artifact.path, compiled, verified, self.measure(artifact.path))
-
-    def take_samples(self) -> Mapping[str, Array] | None:
-        """Some real rows; None for a net without a train, or that its train does not apply."""
-        place, deploy = self.find_place(), self.deploy
-        if place is None or not place.calls:
-            return None
-        return sample_inputs(place, deploy.graph, dict(deploy.fixed))
 
     def find_place(self) -> NetOfTrain | None:
         """The place of the net in its train, with the trained weights of the other nets."""

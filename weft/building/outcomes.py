@@ -111,17 +111,9 @@ def write_figures(
     path: Path, figures: Mapping[str, Figures], conditions: Mapping[str, Any]
 ) -> None:
     """Writes figures with their samples, so that another contract needs no new measurement."""
-    data = {
-        name: {
-            "plain": {n: _encode(m) for n, m in found.plain.items()},
-            "splits": {
-                split: {n: _encode(m) for n, m in metrics.items()}
-                for split, metrics in found.splits.items()
-            },
-        }
-        for name, found in figures.items()
-    }
-    write_text(path, json.dumps({"figures": data, "conditions": conditions}) + "\n")
+    data = {name: asdict(found) for name, found in figures.items()}
+    text = json.dumps({"figures": data, "conditions": conditions}, default=np.ndarray.tolist)
+    write_text(path, text + "\n")
 
 
 def read_figures(path: Path) -> tuple[dict[str, Figures], Mapping[str, Any]] | None:
@@ -130,11 +122,8 @@ def read_figures(path: Path) -> tuple[dict[str, Figures], Mapping[str, Any]] | N
     try:
         figures = {
             name: Figures(
-                {n: _decode(m) for n, m in found["plain"].items()},
-                {
-                    split: {n: _decode(m) for n, m in metrics.items()}
-                    for split, metrics in found["splits"].items()
-                },
+                _decode(found["plain"]),
+                {split: _decode(metrics) for split, metrics in found["splits"].items()},
             )
             for name, found in data["figures"].items()
         }
@@ -157,22 +146,13 @@ def read_layers(path: Path) -> list[LayerRow] | None:
         return None
 
 
-def _encode(measured: Measured) -> dict[str, Any]:
-    samples = measured.samples.tolist() if measured.samples is not None else None
-    return {
-        "value": measured.value,
-        "spread": measured.spread.value,
-        "samples": samples,
-        "rows": measured.rows,
-    }
-
-
-def _decode(entry: Mapping[str, Any]) -> Measured:
-    value, samples = entry["value"], None
-    if entry["samples"] is not None:
-        samples = np.array(entry["samples"])
-    if not isinstance(value, int | float) or (
-        samples is not None and samples.dtype.kind not in "biuf"
-    ):
-        raise TypeError("figures are numbers")
-    return Measured(value, Spread(entry["spread"]), samples, entry["rows"])
+def _decode(entries: Mapping[str, Any]) -> dict[str, Measured]:
+    found = {}
+    for name, entry in entries.items():
+        samples = None if entry["samples"] is None else np.array(entry["samples"])
+        numeric = samples is None or samples.dtype.kind in "biuf"
+        if not numeric or not isinstance(entry["value"], int | float):
+            raise TypeError("figures are numbers")
+        spread = Spread(entry["spread"])
+        found[name] = Measured(entry["value"], spread, samples, entry["rows"])
+    return found

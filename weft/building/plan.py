@@ -1,20 +1,17 @@
-"""What a build makes and in which order: which trains, which variants, which deployments;
-and whether that fits into memory, which is asked before any work."""
+"""What a build makes and in which order: which trains, which variants, which deployments."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from backends.verification.cases import need_memory
 from compiler.compression.requirements import find_all
-from compiler.ir.memory import need_weights
 from compiler.program.deploy import Deploy
 from compiler.program.program import Program
 from compiler.program.train import Train
 from compiler.program.variant import Variant
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.files import nothing_to_do
-from weft.building.ordering import order_trains
 
 
 @dataclass(frozen=True)
@@ -73,17 +70,22 @@ def order_variants(program: Program) -> list[Variant]:
     return list(ordered.values())
 
 
-def refuse_large(plan: Plan) -> None:
-    """Refuses a build of nets that are too large to be trained, verified or measured here.
+def order_trains(program: Program, names: Collection[str | None]) -> tuple[Train, ...]:
+    """Trains by name, in the file's order, each after those that it starts from (`net teacher =
+    fit`), which are added. Names of no train are passed over."""
+    ordered: dict[str, Train] = {}
 
-    Raises:
-        CompileError: weights, or tensors at the sizes of `fix` and `target`, do not fit.
-    """
-    for train in plan.trains:
-        need_weights(train.step)
-    deployed = {deploy.variant for deploy in plan.deploys}
-    for variant in plan.variants:
-        need_memory(variant.graph, {}, verified=variant.name not in deployed)
-        need_memory(variant.graph, dict(variant.target.sizes), verified=False)
-    for deploy in plan.deploys:
-        need_memory(deploy.graph, dict(deploy.fixed), verified=deploy.verify)
+    def add(name: str) -> None:
+        if name in ordered:
+            return
+        train = program.trains[name]
+        for net in train.nets:
+            for load in net.net.loads:
+                if load.train is not None:
+                    add(load.train)
+        ordered[name] = train
+
+    for name in program.trains:
+        if name in names:
+            add(name)
+    return tuple(ordered.values())

@@ -11,7 +11,7 @@ from compiler.program.program import Program
 from compiler.program.train import Train
 from compiler.report.diagnostics import CompileError, did_you_mean
 from compiler.report.messages.files import nothing_to_do, unknown_item
-from weft.building.ordering import order_trains
+from weft.building.plan import order_trains
 from weft.cli.reporting import (
     Assignments,
     Device,

@@ -183,10 +183,13 @@ def _has_rows(value: Value, graph: Graph) -> bool:
 
 
 def sample_inputs(
-    place: NetOfTrain, graph: Graph, fixed: Mapping[str, int], rows: int = 8
-) -> dict[str, Array]:
+    place: NetOfTrain | None, graph: Graph, fixed: Mapping[str, int], rows: int = 8
+) -> dict[str, Array] | None:
     """Inputs of a graph that stands in a net's place, from the first training rows: as many as a
-    file of `fixed` sizes takes, where the number of rows is among these."""
+    file of `fixed` sizes takes, where the number of rows is among these. None for a net without a
+    train, or that its train does not apply."""
+    if place is None or not place.calls:
+        return None
     known = place.data.rows["train"]
     leading = graph.inputs[0].value.type.shape[0]
     rows = min(rows, len(known)) if leading.symbols.isdisjoint(fixed) else leading.evaluate(fixed)
