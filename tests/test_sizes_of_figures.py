@@ -154,7 +154,7 @@ train fit of Reader on rows {
     minimize cross_entropy(score, label) with sgd(lr=0.1)
     batch 8  epochs 1
 }
-variant tiny of fit { apply quantize(stored8) }
+variant tiny of fit { apply prune(weights=50%) }
 variant other of free { target cpu, u=6 }
 deploy tiny as onnx { fix batch=2 }
 """
