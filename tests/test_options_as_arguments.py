@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from backends.pytorch.modules import emit_module
 from tests.elaborating import build
@@ -118,6 +119,35 @@ BODIES = {
         "param p: f32[16] = constant(value)\n    output y = (x * p) -> dense(3)",
         {"value": 3},
     ),
+    # equal by chance, one after the other
+    "an item of each list": (
+        "outs: list = [4, 4, 4], kernels: list = [5, 3, 3]",
+        "for i in 0..len(outs) {\n"
+        '        x = x -> stage(outs[i], kernels[i], if i == 0 then "first" else "rest") as s[i]\n'
+        "    }\n    output y = x -> global_avg_pool -> dense(3)",
+        {"kernels": [5, 3, 5]},
+    ),
+    "the last item": (
+        "ks: list = [3, 3, 3, 3], others: list = [3, 3]",
+        "for i, k in enumerate(reversed(ks[1:])) { x = x -> stage(4, k) as a[i] }\n"
+        "    x = x -> stage(4, ks[-1]) as b[0] -> stage(4, others[-1]) as b[1]\n"
+        "    output y = x -> global_avg_pool -> dense(3)",
+        {"others": [3, 5]},
+    ),
+    "two numbers": (
+        "a: int = 3, b: int = 3",
+        "h = x -> stage(4, a) as s[0] -> stage(4, a) as s[1] -> stage(4, b) as s[2]\n"
+        "    output y = h -> global_avg_pool -> dense(3)",
+        {"b": 5},
+    ),
+    "a size of a tensor outside": (
+        "depth: int = 3",
+        "h = x -> global_avg_pool\n    seen = []\n"
+        "    for i in 0..depth {\n"
+        "        h = h -> dense(4 * (i + 1)) as down[i]\n        seen = seen + [h]\n    }\n"
+        "    output y = h -> dense(5) as back -> widen(seen) as last",
+        {"depth": 2},
+    ),
     "a branch": (
         "first: bool = true, second: bool = false",
         "output y = (x -> halve(first) as a) + (x -> halve(second) as b)",
@@ -142,6 +172,12 @@ block pick(x: f32[n, t, d], k: int) {
     return gather(x, place, axis=1)
 }
 block sq(x) { return x -> permute([0, 2, 1]) -> reshape([x.shape[0], 7, -1]) }
+block stage(x: f32[n, c, t], out: int, kernel: int, place: str = "rest") {
+    x = x -> conv(out, kernel=kernel, padding=kernel // 2) as conv
+    if place == "first" { x = x -> group_norm(1) as norm }
+    return x -> relu
+}
+block widen(x: f32[n, d], seen: list) { return x -> dense(seen[-1].shape[1] + d) as out }
 block halve(x: f32[n, c, t], down: bool) {
     x = x -> conv(4, kernel=1) as c
     if down { x = x -> resize(scale=0.5) }
@@ -186,6 +222,9 @@ OFFERED: list[tuple[str, Values]] = [
     ("a square", {"d": 5}),
     ("a new axis", {"m": 2}),
     ("a layer in a branch", {"deep": False}),
+    ("an item of each list", {"kernels": [5, 3, 5]}),
+    ("the last item", {"others": [3, 5]}),
+    ("two numbers", {"b": 5}),
 ]
 
 
@@ -194,6 +233,17 @@ def test_what_a_class_follows_it_offers(name: str, values: Values) -> None:
     parameters, body, _ = BODIES[name]
     spec = f"{BLOCKS}model M({parameters}) {{\n    input x: f32[batch, 3, 16]\n    {body}\n}}\n"
     assert values.keys() <= _find_offered(make_class(spec))
+
+
+def test_a_fraction_that_is_given_as_a_whole_number_is_a_fraction() -> None:
+    spec = (
+        "model M(gain: float = 0.5) {\n    input x: f32[batch, 4]\n"
+        "    param w: f32[4] = constant(gain)\n    buffer b: f32[] = constant(2 * gain)\n"
+        "    output y = x * w + b\n    output z = full([3], gain)\n}\n"
+    )
+    module = make_class(spec)(gain=2)
+    assert (module.w.dtype, module.b.dtype) == (torch.float32, torch.float32)
+    assert module(torch.ones(1, 4))[1].dtype == torch.float32
 
 
 CHOICE = """

@@ -363,7 +363,7 @@ def test_initial_values_are_written_as_the_author_wrote_them() -> None:
     text = emit(DRAWN)
     assert "nn.init.normal_(self.scale, std=gain / math.sqrt(width))" in text
     assert "nn.init.uniform_(self.bias, -1 / out, 1 / out)" in text
-    assert "self.slope = nn.Parameter(torch.full((out,), gain))" in text
+    assert "self.slope = nn.Parameter(torch.full((out,), gain, dtype=torch.float32))" in text
 
 
 # --- what classes inside are made for -----------------------------------------------------------

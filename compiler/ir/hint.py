@@ -317,6 +317,25 @@ _WHOLE = frozenset({"+", "-", "*", "//", "%", "**"})
 """Operators that give a whole number of whole numbers."""
 
 
+def may_be_whole(written: Hint | None) -> bool:
+    """Whether what an author wrote for a fraction may come to a whole number, as an argument does
+    that somebody gives 2: PyTorch would fill a tensor of whole numbers."""
+    match written:
+        case None:
+            return False
+        case HintConst(value):
+            return isinstance(value, int)
+        case HintUnary(_, operand):
+            return may_be_whole(operand)
+        case HintChoose(_, then, otherwise):
+            return may_be_whole(then) or may_be_whole(otherwise)
+        case HintBinary("/", _, _):
+            return False
+        case HintBinary("+" | "-" | "*", left, right):
+            return may_be_whole(left) and may_be_whole(right)
+    return True
+
+
 def whole_hint(hint: Hint) -> Hint:
     """Arithmetic whose result is a whole number as code that gives an int: its quotients leave no
     remainder, so they are written `//`, behind what they are multiplied with."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, CutTensor, cut_shape, result, tie_same
 from compiler.ir.graph import Node, Op
+from compiler.ir.hint import may_be_whole
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import UNLIMITED, Array, Assume, Limits, Types
 from compiler.ops.axes import operand_type
@@ -319,7 +320,10 @@ class Full(Op):
         return replace(self, shape=cut_shape(self.shape, outputs[0]))
 
     def torch(self, node: Node) -> Spelling:
-        dtype = () if self.dtype is None else _dtype_term(self.dtype, literal_dtype(self.value, ()))
+        natural = literal_dtype(self.value, ())
+        dtype = _dtype_term(self.dtype or natural, natural)
+        if natural is DType.F32 and may_be_whole(node.origin.hint.get("value")):
+            dtype = (("dtype", torch_dtype(self.dtype or natural)),)
         named = (*dtype, ("device", Device()))
         args = (Items(size_terms(node)), spell_number(shorten_integer(self.value)))
         return Spelling(Call("torch.full", args, named))

@@ -39,13 +39,12 @@ from compiler.ir.frame import Argument, Frame
 from compiler.ir.graph import Node, Parameter
 from compiler.ir.hint import (
     Hint,
-    HintError,
     HintList,
     HintName,
     HintSize,
-    evaluate_hint,
     hint_atoms,
     mark_outer,
+    may_be_whole,
     name_sizes,
     rename_hint,
 )
@@ -297,13 +296,13 @@ class BodyMaker:
             )
             for axis, size in enumerate(shape)
         ]
-        filled, starts = self._fill(frame, parameter, sizes, hints)
+        filled, starts = self._fill(parameter, sizes, hints)
         head = "nn.Parameter" if parameter.trainable else "register_buffer"
         starts = [s for one in starts if (s := _localize(one, slot, lambda hint: hint)) is not None]
         return Item(slot, call(head, filled), None, starts=tuple(starts), op="declare")
 
     def _fill(
-        self, frame: Frame, parameter: Parameter, sizes: list[Hole], hints: Mapping[str, Hint]
+        self, parameter: Parameter, sizes: list[Hole], hints: Mapping[str, Hint]
     ) -> tuple[Tree, list[Part]]:
         """`torch.zeros(8, 16)`, and the statements that fill what zeros and ones do not."""
         starts: list[Part] = []
@@ -319,7 +318,7 @@ class BodyMaker:
             made = "torch.empty"
             starts = [read_term(initializer.spell(Own()), hints)]
         dtype = parameter.value.type.dtype
-        whole = isinstance(initializer, Constant) and _is_whole(hints.get("value"), frame)
+        whole = isinstance(initializer, Constant) and may_be_whole(hints.get("value"))
         plain = dtype is DType.F32 and not whole
         keys = {} if plain else {"dtype": name(torch_dtype(dtype).text)}
         if given is not None:
@@ -327,18 +326,6 @@ class BodyMaker:
         if not sizes:  # a scalar: `torch.zeros(())`
             return call(made, Tree(Form.TUPLE), keys=keys), starts
         return call(made, *sizes, keys=keys), starts
-
-
-def _is_whole(written: Hint | None, frame: Frame) -> bool:
-    """Whether what an author wrote for a fraction is a whole number here, so that PyTorch would
-    fill a tensor of whole numbers."""
-    if written is None:
-        return False
-    try:
-        value = evaluate_hint(written, {a.name: a.value for a in frame.arguments})
-    except HintError:
-        return False
-    return isinstance(value, int)
 
 
 def _write_numbers(

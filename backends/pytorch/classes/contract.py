@@ -28,7 +28,7 @@ from backends.pytorch.terms.terms import (
     skeleton,
 )
 from compiler.ir.graph import Node
-from compiler.ir.hint import HintName
+from compiler.ir.hint import Hint, HintName, hint_atoms
 from compiler.types.tensor import TensorType
 from compiler.writing.names import is_key
 from compiler.writing.python import write_string
@@ -342,7 +342,8 @@ def _fill_numbers(
 
 
 def _join_runs(stages: list[_Stage], trees: list[Part]) -> tuple[Part, ...]:
-    """Equal calls of one class in a row become a `REPEAT`, so that their number is a leaf."""
+    """Equal calls of one class in a row become a `REPEAT`, so that their number is a leaf: those
+    that are equal for all arguments, not `kernels[1]` and `kernels[2]` that are both 3."""
     parts: list[Part] = []
     for stage, tree in zip(stages, trees, strict=True):
         if stage.item is None or not isinstance(tree, Tree) or tree.form is not Form.BUILD:
@@ -364,7 +365,14 @@ def _equal(left: Part, right: Part) -> bool:
     if skeleton(left) != skeleton(right):
         return False
     pairs = zip(holes(left), holes(right), strict=True)
-    return all(same_value(a.value, b.value) for a, b in pairs)
+    return all(
+        same_value(a.value, b.value) and _written(a.hint) == _written(b.hint) for a, b in pairs
+    )
+
+
+def _written(hint: Hint | None) -> Hint | None:
+    """What an author wrote for a number that may change."""
+    return hint if hint is not None and any(True for _ in hint_atoms(hint)) else None
 
 
 def _is_stage(item: Item | None) -> bool:

@@ -26,6 +26,10 @@ class HintedSizes:
         """A hint with such sizes in the names of the class, as far as it has names for them."""
         return change_hint(hint, self._write_size) if any(hint_sizes(hint)) else hint
 
+    def knows(self, size: HintSize) -> bool:
+        """Whether it is a size of a tensor of the class."""
+        return size.value in self._refs
+
     def names(self, hint: Hint) -> Iterator[str]:
         """All arguments that a hint with such sizes may follow."""
         yield from hint_names(hint)

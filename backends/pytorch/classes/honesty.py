@@ -21,6 +21,7 @@ from backends.pytorch.terms.terms import UNREAD, Form, Many, Part, Tree, subtree
 from compiler.ir.hint import (
     Hint,
     HintName,
+    HintSize,
     find_readable,
     hint_names,
     hint_sizes,
@@ -39,9 +40,12 @@ def find_lying(target: Class, widths: Widths, hinted: HintedSizes) -> set[str]:
     outer = {name for item in target.items for name in _find_outer(item)}
     outer |= {name for hint in _find_unsaid(target) for name in outer_names(hint)}
     target.outer |= outer
+    outside = {size for item in target.items for size in _find_outside(item)}
+    target.outside = {size for size in outside if not hinted.knows(size)}
     target.sizing = {name for item in target.items for name in _find_sizing(item)}
     written = (
         outer
+        | {name for size in outside for name in hinted.names(size)}
         | set(_find_undecided(widths, hinted))
         | {name for item in target.items for name in _find_dropped(widths, hinted, item)}
     )
@@ -91,6 +95,16 @@ def _find_outer(item: Merged) -> Iterator[str]:
         for tree in subtrees(part):
             if isinstance(tree.target, Class):
                 yield from tree.target.outer
+
+
+def _find_outside(item: Merged) -> Iterator[HintSize]:
+    """Sizes of tensors that a class is not given which it calls, or its own numbers."""
+    for leaf in item.leaves():
+        if leaf.solution is None:
+            yield from (size for hint in leaf.hints for size in hint_sizes(hint))
+    for part in (*(variant.constructor for variant in item.variants), item.expression):
+        for _, inner in _find_calls(part):
+            yield from inner.outside
 
 
 def _find_sizing(item: Merged) -> Iterator[str]:

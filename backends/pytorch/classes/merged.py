@@ -12,7 +12,7 @@ from backends.pytorch.fold.items import Body, FromOwn, Item
 from backends.pytorch.fold.turns import TurnFrame
 from backends.pytorch.terms.setting import Instances, Setting
 from backends.pytorch.terms.terms import Form, Many, Part, subtrees, variables
-from compiler.ir.hint import Hint
+from compiler.ir.hint import Hint, HintSize
 from compiler.report.source import Span
 from compiler.types.tensor import TensorType
 from compiler.writing.names import safe_name
@@ -226,6 +226,8 @@ class Class:
     """Settings that sizes in the class may follow."""
     outer: set[str] = field(default_factory=set)
     """Names of the blocks around its calls that something in the class would have to follow."""
+    outside: set[HintSize] = field(default_factory=set)
+    """Sizes that numbers in the class follow of tensors that it is not given."""
     widths: dict[tuple[int, int], Hint] = field(default_factory=dict)
     """(output, axis) -> its size, in terms of the settings."""
     growth: dict[tuple[int, int | None], tuple[Hint, ...]] = field(default_factory=dict)
