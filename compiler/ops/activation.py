@@ -21,7 +21,7 @@ from compiler.vocabulary.spelling import Call, In, Leaf, Spelling, Term
 
 
 class Activation(Function):
-    """Base of activations: fractions in, fractions of the same dtype out."""
+    """Base of activations: floating-point numbers in, and out in the same dtype."""
 
     function: ClassVar[str]  # "F.relu"
     module: ClassVar[str]  # "nn.ReLU"

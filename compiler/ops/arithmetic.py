@@ -36,7 +36,7 @@ class Arithmetic(Elementwise):
     onnx_type: ClassVar[str]
 
     def check(self, types: Sequence[TensorType]) -> None:
-        """Raises `Fault` where both operands are truth values."""
+        """Raises `Fault` where both operands are boolean."""
         if all(t.dtype is DType.BOOL for t in types):
             hint = "join booleans with `and` or `or`, or convert them: `cast(…, f32)`"
             _refuse_bool(self.name, types, 0, hint)
@@ -108,7 +108,7 @@ class Add(Arithmetic):
 class Sub(Arithmetic):
     """The difference `a - b`, element by element.
 
-    Shapes broadcast, dtypes promote as in PyTorch; truth values cannot be subtracted.
+    Shapes broadcast, dtypes promote as in PyTorch; booleans cannot be subtracted.
 
     Shapes: a `f32[...]`, b `f32[...]` -> their broadcast shape.
     Example: `y = x - mean(x, axis=0)`

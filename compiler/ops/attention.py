@@ -53,7 +53,7 @@ class ScaledDotProductAttention(Op):
     v]`; the leading axes (batch and heads) are the same in all three. The mask broadcasts to
     the scores `[..., t, s]`.
 
-    - `mask`: truth values, `true` where a query may see a key; or fractions, added to the
+    - `mask`: booleans, `true` where a query may see a key; or floating-point numbers, added to the
       scores. A query that sees nothing gets zeros.
     - `causal`: whether query i sees keys 0 to i only.
     - `scale`: what the products are multiplied by; 1 / √d if left out.

@@ -98,7 +98,7 @@ def need_rank(op: str, type: TensorType, least: int, *, operand: int = 0) -> Non
 
 
 def need_float(op: str, type: TensorType, *, operand: int = 0) -> None:
-    """Raises `Fault` if the elements are not fractions."""
+    """Raises `Fault` if the elements are not floating-point."""
     if not type.dtype.is_float:
         raise Fault(
             lambda where: wrong_dtype(
@@ -113,7 +113,7 @@ def need_float(op: str, type: TensorType, *, operand: int = 0) -> None:
 
 
 def need_prediction(op: str, type: TensorType, target: TensorType) -> None:
-    """Raises `Fault` if a prediction's elements are not fractions: where the target's are, the
+    """Raises `Fault` if a prediction's elements are not floating-point: where the target's are, the
     two were most likely given in the wrong order."""
     if not type.dtype.is_float and target.dtype.is_float:
         raise Fault(
@@ -130,7 +130,7 @@ def need_prediction(op: str, type: TensorType, target: TensorType) -> None:
 
 
 def need_bool(op: str, type: TensorType, *, operand: int = 0) -> None:
-    """Raises `Fault` if the elements are not truth values."""
+    """Raises `Fault` if the elements are not booleans."""
     if type.dtype is not DType.BOOL:
         raise Fault(
             lambda where: wrong_dtype(
@@ -145,7 +145,7 @@ def need_bool(op: str, type: TensorType, *, operand: int = 0) -> None:
 
 
 def need_number(op: str, type: TensorType, *, operand: int = 0) -> None:
-    """Raises `Fault` if the elements are truth values."""
+    """Raises `Fault` if the elements are booleans."""
     if type.dtype is DType.BOOL:
         raise Fault(
             lambda where: wrong_dtype(

@@ -105,7 +105,7 @@ def _refuse(types: Sequence[TensorType], position: int, axis: int) -> None:
 
 def promote_types(types: Iterable[TensorType]) -> DType:
     """The dtype of arithmetic between tensors. A tensor without axes only lifts the others to
-    another kind (whole numbers to fractions), not to a wider dtype of the same kind.
+    another kind (integers to floating-point), not to a wider dtype of the same kind.
 
     Source: https://docs.pytorch.org/docs/stable/tensor_attributes.html, `c10::promoteTypes` and
     `at::native::result_type`.

@@ -86,7 +86,7 @@ class Extreme(Elementwise):
     """The function of numbers that stands for it beside a tensor."""
 
     def check(self, types: Sequence[TensorType]) -> None:
-        """Raises `Fault` where both operands are truth values."""
+        """Raises `Fault` where both operands are boolean."""
         if all(t.dtype is DType.BOOL for t in types):
             need_number(self.name, types[0])
 

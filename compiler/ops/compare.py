@@ -27,7 +27,7 @@ from compiler.vocabulary.spelling import In, Infix, Prefix, Spelling
 
 
 class Comparison(Elementwise):
-    """Base of comparisons: two tensors in, truth values out."""
+    """Base of comparisons: two tensors in, booleans out."""
 
     operands = (Operand("a"), Operand("b"))
     scalar = True
@@ -201,7 +201,7 @@ class GreaterEqual(Comparison):
 
 
 class Logic(Elementwise):
-    """Base of `and` and `or`: truth values in, truth values out."""
+    """Base of `and` and `or`: booleans in, booleans out."""
 
     operands = (Operand("a"), Operand("b"))
     sign: ClassVar[str]

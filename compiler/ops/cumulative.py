@@ -28,7 +28,7 @@ from compiler.vocabulary.spelling import In, Leaf, Method, Spelling
 
 @dataclass(frozen=True)
 class Running(Op):
-    """Base of running totals; the shape stays, whole numbers and truth values become i64."""
+    """Base of running totals; the shape stays, integers and booleans become i64."""
 
     keeps_f32 = True
     operands = (Operand("x"),)
@@ -78,7 +78,7 @@ class Running(Op):
 class CumSum(Running):
     """The sum of all entries up to each one, along an axis.
 
-    The shape stays; whole numbers and truth values become i64. The axis is the last one unless
+    The shape stays; integers and booleans become i64. The axis is the last one unless
     it is given.
 
     Shapes: x `f32[...]` -> the same.
@@ -107,7 +107,7 @@ class CumSum(Running):
 class CumProd(Running):
     """The product of all entries up to each one, along an axis.
 
-    The shape stays; whole numbers and truth values become i64. The axis is the last one unless
+    The shape stays; integers and booleans become i64. The axis is the last one unless
     it is given.
 
     Shapes: x `f32[...]` -> the same.

@@ -55,7 +55,7 @@ class Function(Elementwise):
 
 
 class FloatFunction(Function):
-    """Base of functions whose results are fractions: whole numbers become f32 first."""
+    """Base of functions whose results are floating-point: integers become f32 first."""
 
     def check(self, types: Sequence[TensorType]) -> None:
         """Every number has a result."""

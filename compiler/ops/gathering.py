@@ -357,7 +357,7 @@ class OneHot(Op):
 
     Shapes: x `i64[...]` -> `i64[..., classes]`.
     Example: `kind = one_hot(ocean_proximity, 5, dtype=f32)`
-    Errors: W0382 where x holds no whole numbers, W0392 where there is no class.
+    Errors: W0382 where x is not an integer tensor, W0392 where there is no class.
     """
 
     name = "one_hot"

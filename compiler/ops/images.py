@@ -187,7 +187,7 @@ class Normalize(Op):
 
     Shapes: x `f32[...]` -> the same.
     Example: `image = image -> normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])`
-    Errors: W0376 where there is no such axis, W0382 where x holds no fractions, W0387 where the
+    Errors: W0376 where there is no such axis, W0382 where x is not floating-point, W0387 where the
     lists have another length than the axis, W0392 where a `std` is 0.
     """
 

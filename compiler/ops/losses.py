@@ -57,7 +57,7 @@ def write_number(build: OnnxBuilder, value: float, type: TensorType) -> Any:
 
 class PairLoss(Op):
     """Base of losses of a prediction and a target of the same shape. A target of whole numbers
-    or truth values is converted to the prediction's dtype."""
+    or booleans is converted to the prediction's dtype."""
 
     keeps_f32 = True
     operands = (Operand("prediction"), Operand("target"))

@@ -1,4 +1,4 @@
-"""Quantization as arithmetic on fractions: rounds to the levels that an integer type can hold."""
+"""Quantization as floating-point arithmetic: rounds to the levels that an integer type can hold."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class FakeQuantize(Op):
       https://arxiv.org/abs/1902.08153): set by `finetune(learn_scales=true)`.
 
     Example: `y = x -> fake_quantize("u8")`
-    Errors: W0382 where x does not hold fractions, W0354 where the size along `axis` is not known.
+    Errors: W0382 where x is not floating-point, W0354 where the size along `axis` is not known.
     Source: https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html,
     https://docs.pytorch.org/docs/stable/generated/torch.fake_quantize_per_tensor_affine.html
     """

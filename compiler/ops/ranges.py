@@ -35,7 +35,7 @@ class Arange(Op):
     """Numbers in equal steps: `arange(t)` is 0, 1 … t - 1; `arange(start, stop, step)` goes
     from `start` up to and without `stop`.
 
-    Whole numbers make i64, fractions f32, unless `dtype` is given.
+    Integers make i64, floating-point numbers f32, unless `dtype` is given.
 
     Shapes: -> `i64[n]` with `n = ceil((stop - start) / step)`.
     Example: `position = arange(t)`

@@ -219,7 +219,7 @@ class Total(Reduction):
 @final
 @dataclass(frozen=True)
 class Sum(Total):
-    """The sum along axes; of whole numbers and truth values it is i64.
+    """The sum along axes; of integers and booleans it is i64.
 
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1:
     `f32[n, c, h, w]` and `axis=[2, 3]` give `f32[n, c]`, or `f32[n, c, 1, 1]`.
@@ -263,14 +263,14 @@ class Sum(Total):
 @final
 @dataclass(frozen=True)
 class Mean(Reduction):
-    """The mean along axes, of fractions.
+    """The mean along axes, of a floating-point tensor.
 
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1:
     `f32[n, c, h, w]` and `axis=[2, 3]` give `f32[n, c]`, or `f32[n, c, 1, 1]`.
 
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `y = x - mean(x, axis=-1, keep=true)`
-    Errors: W0376, W0377 for the axes, W0382 where x holds no fractions.
+    Errors: W0376, W0377 for the axes, W0382 where x is not floating-point.
     """
 
     name = "mean"
@@ -361,7 +361,7 @@ class Min(Extremum):
 @final
 @dataclass(frozen=True)
 class Prod(Total):
-    """The product along axes; of whole numbers and truth values it is i64.
+    """The product along axes; of integers and booleans it is i64.
 
     `axis` is one axis, a list of them, or none for all; with `keep` they stay with size 1.
 

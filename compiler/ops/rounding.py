@@ -33,7 +33,7 @@ class Rounding(Function):
 class Square(Function):
     """The square of each element: `x * x`.
 
-    The shape and dtype stay; truth values have none.
+    The shape and dtype stay; booleans have none.
 
     Shapes: x `f32[...]` -> the same.
     Example: `loss = mean(square(a - b))`
@@ -55,7 +55,7 @@ class Square(Function):
 class Abs(Function):
     """The absolute value of each element.
 
-    The shape and dtype stay; truth values have none.
+    The shape and dtype stay; booleans have none.
 
     Shapes: x `f32[...]` -> the same.
     Example: `distance = abs(a - b)`
@@ -76,7 +76,7 @@ class Abs(Function):
 class Sign(Function):
     """The sign of each element: -1, 0 or 1.
 
-    The shape and dtype stay; truth values have none.
+    The shape and dtype stay; booleans have none.
 
     Shapes: x `f32[...]` -> the same.
     Example: `direction = sign(x)`
@@ -160,7 +160,7 @@ class IsNan(Function):
 
     Shapes: x `f32[...]` -> `bool[...]`.
     Example: `filled = where(isnan(x), 0, x)`
-    Errors: W0382 where x holds no fractions.
+    Errors: W0382 where x is not floating-point.
     """
 
     name = "isnan"

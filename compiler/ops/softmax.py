@@ -75,7 +75,7 @@ class Softmax(AxisShares):
     - `axis`: the axis, -1 for the last.
 
     Example: `probability = softmax(logits, axis=-1)`
-    Errors: W0376 where there is no such axis, W0382 where x does not hold fractions.
+    Errors: W0376 where there is no such axis, W0382 where x is not floating-point.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html
     """
 
@@ -103,7 +103,7 @@ class LogSoftmax(AxisShares):
     - `axis`: the axis, -1 for the last.
 
     Example: `score = log_softmax(logits, axis=-1)`
-    Errors: W0376 where there is no such axis, W0382 where x does not hold fractions.
+    Errors: W0376 where there is no such axis, W0382 where x is not floating-point.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html
     """
 

@@ -103,7 +103,7 @@ class Var(Spread):
 
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `v = var(x, axis=-1, unbiased=false)`
-    Errors: W0376, W0377 for the axes, W0382 where x holds no fractions.
+    Errors: W0376, W0377 for the axes, W0382 where x is not floating-point.
     """
 
     name = "var"
@@ -121,7 +121,7 @@ class Std(Spread):
 
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `disagreement = p -> std(axis=0)`
-    Errors: W0376, W0377 for the axes, W0382 where x holds no fractions.
+    Errors: W0376, W0377 for the axes, W0382 where x is not floating-point.
     """
 
     name = "std"
@@ -144,7 +144,7 @@ class LogSumExp(Reduction):
 
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `energy = -logsumexp(logits, axis=-1)`
-    Errors: W0376, W0377 for the axes, W0382 where x holds no fractions.
+    Errors: W0376, W0377 for the axes, W0382 where x is not floating-point.
     """
 
     name = "logsumexp"
@@ -181,7 +181,7 @@ class Norm(Reduction):
 
     Shapes: x `f32[...]` -> `f32[...]` without the axes, or with size 1 there.
     Example: `slope = norm(gradient -> flatten, axis=1)`
-    Errors: W0376, W0377 for the axes, W0382 where x holds no fractions, W0392 for an order
+    Errors: W0376, W0377 for the axes, W0382 where x is not floating-point, W0392 for an order
     that is not above 0.
     """
 
@@ -342,7 +342,7 @@ class L2Normalize(Op):
 
     Shapes: x `f32[...]` -> the same.
     Example: `direction = x -> l2_normalize(axis=-1)`
-    Errors: W0376 where there is no such axis, W0382 where x holds no fractions.
+    Errors: W0376 where there is no such axis, W0382 where x is not floating-point.
     """
 
     name = "l2_normalize"

@@ -120,7 +120,7 @@ class Stored(Op):
     """A weight that is kept in few bits: `y = codes * scale`, or the codes in another dtype.
 
     In ONNX it is a `Cast` and a `Mul` on initializers, which ONNX Runtime computes when it loads
-    the file: the file is as small as the codes, the network as fast as with fractions.
+    the file: the file is as small as the codes, the network as fast as in floating point.
 
     Shapes: codes `i8[...]` and scale `f32[...]`, of one number or of as many axes with 1 for all
     but some -> `f32[...]` of the codes' shape. Without a scale, codes are fractions of half
