@@ -58,14 +58,14 @@ def window_too_large(
     A kernel of size k with dilation d spans d * (k - 1) + 1 entries; along each axis the input
     with its padding must have as many.
     """
-    text = f"`kernel={kernel}`"
+    label = f"`kernel={kernel}` needs {span_size} along axis {axis}"
     if dilation != 1:
-        text += f" with `dilation={dilation}` spans {span_size} entries and"
-    text += f" needs {span_size} along axis {axis}"
+        spans = f"`kernel={kernel}` with `dilation={dilation}` spans {span_size} entries"
+        label = f"{spans} and needs them along axis {axis}"
     padded = "" if padding == "0" else f", with {padding} of padding"
     return Text(
         "the window is larger than its input",
-        label=text if dilation == 1 else text.replace(f" needs {span_size}", " needs them"),
+        label=label,
         labels=(Label(made.span, f"which is {size}{padded}: {made.text}"),),
         help="pad the input (`padding=`), or take a smaller kernel or fewer strides before it",
     )
