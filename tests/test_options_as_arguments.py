@@ -235,6 +235,22 @@ def test_what_a_class_follows_it_offers(name: str, values: Values) -> None:
     assert values.keys() <= _find_offered(make_class(spec))
 
 
+LENGTHS = {
+    "h = x -> reshape([batch, t // p, 3 * p]) -> dense(4) as e": False,
+    "param e: f32[p, 3] = normal(0.1)\n    h = x + e": False,
+    "h = x -> dense(p) as e": True,
+}
+
+
+@pytest.mark.parametrize("body", LENGTHS)
+def test_what_a_check_of_a_run_is_made_for_is_no_argument(body: str) -> None:
+    spec = (
+        f"model M(p: int = 4) {{\n    input x: f32[batch, t, 3]\n    {body}\n"
+        "    output y = h -> mean(axis=1)\n}\n"
+    )
+    assert ("p" in _find_offered(make_class(spec))) == LENGTHS[body]
+
+
 def test_a_fraction_that_is_given_as_a_whole_number_is_a_fraction() -> None:
     spec = (
         "model M(gain: float = 0.5) {\n    input x: f32[batch, 4]\n"

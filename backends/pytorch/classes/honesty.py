@@ -15,6 +15,7 @@ from backends.pytorch.classes.hinted_sizes import HintedSizes
 from backends.pytorch.classes.merged import Class, Merged
 from backends.pytorch.classes.options import find_counted, find_reforming, find_unspelled, option_of
 from backends.pytorch.classes.passing import find_stages
+from backends.pytorch.classes.promises import note_promises
 from backends.pytorch.classes.said import find_decisions
 from backends.pytorch.classes.widths import Widths, is_left_open
 from backends.pytorch.terms.terms import UNREAD, Form, Many, Part, Tree, subtrees, variables
@@ -45,6 +46,7 @@ def find_lying(target: Class, widths: Widths, hinted: HintedSizes) -> set[str]:
     target.sizing = {name for item in target.items for name in _find_sizing(item)}
     written = (
         outer
+        | note_promises(target, widths)
         | {name for size in outside for name in hinted.names(size)}
         | set(_find_undecided(widths, hinted))
         | {name for item in target.items for name in _find_dropped(widths, hinted, item)}

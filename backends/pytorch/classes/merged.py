@@ -14,11 +14,16 @@ from backends.pytorch.terms.setting import Instances, Setting
 from backends.pytorch.terms.terms import Form, Many, Part, subtrees, variables
 from compiler.ir.hint import Hint, HintSize
 from compiler.report.source import Span
+from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 from compiler.writing.names import safe_name
 
 CHAIN = "*"
 """The slot of the only item of a class that is an `nn.Sequential` itself."""
+
+
+Promise = Dim
+"""A difference of sizes that is 0 in every run."""
 
 
 class Diverge(Exception):
@@ -228,6 +233,9 @@ class Class:
     """Names of the blocks around its calls that something in the class would have to follow."""
     outside: set[HintSize] = field(default_factory=set)
     """Sizes that numbers in the class follow of tensors that it is not given."""
+    promised: dict[Promise, set[str | tuple[int, int]]] = field(default_factory=dict)
+    """What each promise about sizes, that a run must keep, follows: settings, and sizes of what
+    it is given by (formal, axis)."""
     widths: dict[tuple[int, int], Hint] = field(default_factory=dict)
     """(output, axis) -> its size, in terms of the settings."""
     growth: dict[tuple[int, int | None], tuple[Hint, ...]] = field(default_factory=dict)

@@ -6,11 +6,12 @@ are asked what they would be with others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import get_args, get_type_hints
 
-from backends.pytorch.classes.merged import Merged
+from backends.pytorch.classes.merged import Merged, Promise
 from backends.pytorch.classes.sizes import SIZE, infer_dim, take_promise
 from backends.pytorch.terms.terms import Hole, Many, Part, Tree, holes, read_term, same_value
 from compiler.ir.graph import Node, Op, Value
@@ -101,6 +102,43 @@ def _renew(node: Node, op: Op, assume: Assume = take_promise) -> Node | None:
     known = {place: value.name for place, value in enumerate(node.outputs)}
     outputs = tuple(Value(known.get(place, first), made_of) for place, made_of in enumerate(types))
     return replace(node, op=op, inputs=inputs, outputs=outputs)
+
+
+def find_promises(node: Node) -> set[Promise]:
+    """The equal sizes that an operation needs where only a run knows them."""
+    found: set[Promise] = set()
+
+    def note(left: Dim, relation: str, right: Dim) -> None:
+        if relation == "==":
+            found.add(_reduce(left - right))
+
+    _renew(node, node.op, note)
+    return found
+
+
+def _reduce(difference: Dim) -> Promise:
+    """A difference that is 0, without factors that all its terms have."""
+    shared = math.gcd(*(count for _, count in difference.terms)) or 1
+    return Dim({term: count // shared for term, count in difference.terms})
+
+
+def keeps_promise(node: Node, promise: Promise, size: int) -> bool:
+    """Whether an operation holds the same where a size is another in all its operands and
+    options."""
+    inputs = tuple(None if v is None else Value(v.name, _grow(v.type, size)) for v in node.inputs)
+    changes: dict[str, object] = {}
+    for option in fields(node.op):  # type: ignore[arg-type]
+        value = getattr(node.op, option.name)
+        if value == size and type(value) is int:
+            changes[option.name] = size + 1
+        elif isinstance(value, tuple):
+            changes[option.name] = tuple(size + 1 if n == size else n for n in value)
+    op = replace(node.op, **changes)  # type: ignore[type-var]
+    return promise in find_promises(replace(node, op=op, inputs=inputs))
+
+
+def _grow(type: TensorType, size: int) -> TensorType:
+    return TensorType(type.dtype, tuple(d + 1 if d.known == size else d for d in type.shape))
 
 
 # --- what changes -------------------------------------------------------------------------------

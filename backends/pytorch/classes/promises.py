@@ -1,0 +1,84 @@
+"""Run-time checks of a class: which of its arguments the sizes in them follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from backends.pytorch.classes.dependence import names_in
+from backends.pytorch.classes.merged import Class, Merged, Promise
+from backends.pytorch.classes.options import find_promises, keeps_promise, option_of, vary
+from backends.pytorch.classes.widths import Widths
+from backends.pytorch.terms.terms import Form, Part, Tree, subtrees
+from compiler.ir.graph import Node
+from compiler.ir.hint import hint_names, read_size_name
+
+
+def note_promises(target: Class, widths: Widths) -> set[str]:
+    """Notes what each promise of equal sizes that the operations of a class make follows of what
+    it is given. Of a model: the arguments that its checks, in which they are numbers, do not
+    follow."""
+    target.promised = {}
+    for item in target.items:
+        for promise, name in _find_followed(widths, item):
+            followed = target.promised.setdefault(promise, set())
+            followed.add(read_size_name(name) or name)
+    if not target.is_root:
+        return set()
+    return {one for names in target.promised.values() for one in names if isinstance(one, str)}
+
+
+def _find_followed(widths: Widths, item: Merged) -> Iterator[tuple[Promise, str]]:
+    for member in item.members.values():
+        for node in member.nodes if item.sample.op != "call" else ():
+            for promise in find_promises(node):
+                for name in _find_moving(widths, item, node, promise):
+                    yield promise, name
+    for part in (*(variant.constructor for variant in item.variants), item.expression):
+        yield from _find_in_calls(widths, item, part)
+
+
+def _find_moving(widths: Widths, item: Merged, node: Node, promise: Promise) -> Iterator[str]:
+    """What a promise of an operation follows: options and sizes with which it is another."""
+    single = len(item.sample.nodes) == 1
+    written = [(field.partition(".")[0], hint) for field, hint in node.origin.hints]
+    for leaf in item.leaves():
+        kept = single and type(leaf.literal) is int and keeps_promise(node, promise, leaf.literal)
+        if option_of(leaf) and not kept and _decides(node, promise, option_of(leaf)):
+            yield from names_in(leaf)
+            yield from (n for of, h in written if of == option_of(leaf) for n in hint_names(h))
+    for ref in item.refs:
+        instance = min(item.instances)
+        for axis in range(widths.target.type_of(ref, instance).rank):
+            size = widths.target.axis(ref, axis, instance)
+            if not (single and isinstance(size, int) and keeps_promise(node, promise, size)):
+                yield from widths.dependence.of(ref, axis)
+
+
+def _decides(node: Node, promise: Promise, option: str) -> bool:
+    return any(promise not in find_promises(other) for other in vary(node, option))
+
+
+def _find_in_calls(
+    widths: Widths, item: Merged, part: Part | None
+) -> Iterator[tuple[Promise, str]]:
+    """What the promises inside of a class or loop follow of what is around it."""
+    for tree in subtrees(part):
+        inner = tree.target
+        if not isinstance(inner, Class) or tree.form not in (Form.BUILD, Form.FOR):
+            continue
+        given = dict(zip(tree.keys, tree.parts[len(tree.parts) - len(tree.keys) :], strict=True))
+        for promise, followed in inner.promised.items():
+            for one in followed:
+                for name in _find_given(widths, item, tree, given.get(str(one)), one):
+                    yield promise, name
+
+
+def _find_given(
+    widths: Widths, item: Merged, tree: Tree, part: Part | None, one: str | tuple[int, int]
+) -> Iterator[str]:
+    if isinstance(one, tuple):
+        yield from widths.dependence.of(item.refs[one[0]], one[1])
+    elif part is not None:
+        yield from names_in(part)
+    if tree.form is Form.FOR:
+        yield from names_in(tree.parts[0])
