@@ -32,11 +32,8 @@ def draw(data: st.DataObject, name: str) -> Applied:
 
 
 def run(applied: Applied, change: Callable[[Array], Array] | None = None) -> list[Array]:
-    """The results, of operands whose numbers are changed so."""
-    arrays = [
-        change(a) if change is not None and a is not None and a.dtype.kind != "b" else a
-        for a in applied.case.arrays
-    ]
+    """The results, of operands that are changed so."""
+    arrays = [change(a) if change is not None and a is not None else a for a in applied.case.arrays]
     return evaluate(applied.case.op, [*arrays, *applied.weights.values()])
 
 
@@ -135,7 +132,7 @@ def test_operands_are_added_up(name: str, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_entries_do_not_matter(name: str, data: st.DataObject) -> None:
     applied = draw(data, name)
-    for one, other in zip(run(applied), run(applied, lambda a: a + 1), strict=True):
+    for one, other in zip(run(applied), run(applied, np.ones_like), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
