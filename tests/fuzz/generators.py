@@ -46,7 +46,7 @@ def corpus() -> tuple[str, ...]:
     folders = ["specs", "tests/good", "tests/bad"]
     files = sorted(path for folder in folders for path in ROOT.glob(f"{folder}/**/*.weft"))
     texts = [path.read_bytes().decode("utf-8") for path in files]
-    pages = [text for _, cls in sorted(MESSAGES.items()) for text in (cls.bad, cls.good)]
+    pages = [text for _, kind in sorted(MESSAGES.items()) for text in (kind.bad, kind.good)]
     return tuple(text for text in (*texts, *pages) if text)
 
 
@@ -56,7 +56,7 @@ def sound_corpus() -> tuple[str, ...]:
     load_messages()
     files = sorted(path for f in ("specs", "tests/good") for path in ROOT.glob(f"{f}/**/*.weft"))
     texts = [path.read_text(encoding="utf-8") for path in files]
-    return (*texts, *(cls.good for _, cls in sorted(MESSAGES.items()) if cls.good))
+    return (*texts, *(kind.good for _, kind in sorted(MESSAGES.items()) if kind.good))
 
 
 @cache
