@@ -129,4 +129,3 @@ def test_all_weights_of_a_file_belong_to_the_net(tmp_path: Path) -> None:
         read_all_weights(graph, path)
     assert caught.value.messages[0].kind is weights_surplus
     assert read_all_weights(graph, path, whole=["gate.weight"]).keys() == OWN.keys()
-    assert read_all_weights(graph, path, whole=None).keys() == OWN.keys()
