@@ -113,14 +113,17 @@ def measure_given(
         names = tuple(deploy.name for deploy in fitting)
         raise CompileError([which_deployment(None, str(path), names)])
     own = [d for d in fitting if d.name == path.stem or len(deploys) == 1]
-    others = _find_other_settings(places[0], path)
+    trained = path.parent / places[0].train.name / BEST
+    place = _place_beside(places[0], trained)
+    others = find_other_settings(place.train, trained) if trained.is_file() else {}
     built = [text for name, text in others.items() if name not in OF_FIGURES]
     for deploy in own:
         variant = program.variants.get(deploy.variant or "")
         built += find_other_passes(variant, path.parent) if variant is not None else ()
     if built:
         raise CompileError([built_otherwise(None, str(path), tuple(built))])
-    place = _place_beside(places[0], path)
+    if trained.is_file():
+        place = replace(place, fitted=read_fitted(place.train, trained))
     measured = split or place.train.data.split.names[-1]
     figures = measure_deployed(place, session, measured)
     spec_hash = hash_spec(program.source)
@@ -133,22 +136,15 @@ def measure_given(
     return Evaluated(name, file, measured, figures, spec_hash, alone, changed)
 
 
-def _find_other_settings(place: NetOfTrain, path: Path) -> dict[str, str]:
-    """How the settings of the training beside a file differ from those of its train, by name."""
-    trained = path.parent / place.train.name / BEST
-    return find_other_settings(place.train, trained) if trained.is_file() else {}
-
-
 def _are_alike(place: NetOfTrain, other: NetOfTrain) -> bool:
     """Whether a file has the same figures in both places."""
     same_net = place.train is other.train and place.name == other.name
     return same_net and place.preprocess == other.preprocess
 
 
-def _place_beside(place: NetOfTrain, path: Path) -> NetOfTrain:
-    """The place with what the training beside a file has learned and fitted, if one is there."""
-    trained = path.parent / place.train.name / BEST
+def _place_beside(place: NetOfTrain, trained: Path) -> NetOfTrain:
+    """The place with what the training beside a file has learned, if one is there. Whatever else
+    its weights say of it is read after this: that they are whole is then known."""
     if not trained.is_file():
         return place
-    weights = read_trained(place.train, trained)
-    return replace(place, weights=weights, fitted=read_fitted(place.train, trained))
+    return replace(place, weights=read_trained(place.train, trained))
