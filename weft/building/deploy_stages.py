@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from backends.onnx_runtime.session import open_session
 from compiler.compression.wording import format_seconds
 from compiler.loading import read_trained
@@ -28,8 +26,6 @@ from weft.deployed.measuring import (
 )
 from weft.deployed.sizing import KnownSizes, find_known
 from weft.deployed.trained_data import BEST, find_data
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
