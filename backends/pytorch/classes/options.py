@@ -13,6 +13,7 @@ from typing import get_args, get_type_hints
 
 from backends.pytorch.classes.merged import Merged, Promise
 from backends.pytorch.classes.sizes import SIZE, infer_dim, take_promise
+from backends.pytorch.fold.printed import Printed
 from backends.pytorch.terms.terms import Hole, Many, Part, Tree, holes, read_term, same_value
 from compiler.ir.graph import Node, Op, Value
 from compiler.ir.hint import Hint, hint_names
@@ -85,7 +86,10 @@ def _find_words(kind: object) -> Iterator[str]:
 
 
 def _renew(node: Node, op: Op, assume: Assume = take_promise) -> Node | None:
-    """An operation in the place of another; None where it does not take what that one reads."""
+    """An operation in the place of another; None where it does not take what that one reads, or
+    is only printed."""
+    if isinstance(op, Printed):
+        return None
     count = len(op.operands)
     try:
         made = op.weights([None if v is None else v.type for v in node.inputs[:count]])
