@@ -83,3 +83,71 @@ def test_asserts_outlive_the_text_of_a_graph() -> None:
     assert len(graph.assertions) == 3
     assert print_graph(again) == text
     assert "heads must divide d" in emit_module([graph], title="M")
+
+
+BRANCHES = """
+block layer(x: f32[n, d], depth: int, norm: str) {
+    x = x -> dense(d) as fc
+    if norm == "layer" { x = x -> layer_norm as norm }
+    else if norm == "batch" { x = x -> batch_norm as norm }
+    if depth > 3 { x = x -> dense(d) as extra }
+    for i in 0..depth { x = x -> dense(d) as more[i] }
+    return x -> relu
+}
+model M() {
+    input x: f32[batch, 8]
+    output y = x -> layer(1, "batch") as one -> layer(2, "none") as two
+}
+"""
+"""No call has a layer norm, nor the dense layer of a great depth."""
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((8, 1, "layer"), 'no call of the network has norm == "layer"'),
+        ((8, 4, "none"), "no call of the network has depth > 3"),
+    ],
+)
+def test_a_class_refuses_branches_that_it_does_not_have(values: Any, said: str) -> None:
+    made: Any = run_source(emit(BRANCHES), "M").Layer
+    with pytest.raises(ValueError, match=r".") as caught:
+        made(*values)
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("values", [(8, 3, "batch"), (8, 1, "none")])
+def test_a_class_takes_branches_that_it_has(values: Any) -> None:
+    made: Any = run_source(emit(BRANCHES), "M").Layer
+    weights = made(*values).state_dict()
+    assert len([path for path in weights if path.startswith("more.")]) == 2 * values[1]
+    assert any(path.startswith("norm.") for path in weights) == (values[2] == "batch")
+
+
+WIDE = """
+block layer(x: f32[n, d], norm: bool, wide: bool) {
+    x = x -> dense(d) as fc
+    if norm { x = x -> batch_norm as norm }
+    if wide { x = x -> dense(2 * d) as up -> dense(d) as down }
+    return x -> relu
+}
+model M() {
+    input x: f32[batch, 8]
+    output y = x -> CALLS
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        # there is a norm exactly where it is wide
+        "layer(true, true) as one -> layer(false, false) as two",
+        # no call has a norm and is not wide
+        "layer(true, true) as one -> layer(false, false) as two -> layer(false, true) as three",
+    ],
+)
+def test_conditions_that_came_out_alike_are_kept_apart(calls: str) -> None:
+    source = emit(WIDE.replace("CALLS", calls))
+    assert "class Layer2" in source
+    assert "wide" not in source

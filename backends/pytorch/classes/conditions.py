@@ -10,14 +10,25 @@ from backends.pytorch.classes.merged import (
     Class,
     Condition,
     Diverge,
+    Made,
     Merged,
+    MergedRef,
     Variant,
 )
 from backends.pytorch.classes.repeats import is_loop
 from backends.pytorch.classes.settings import Settings
 from backends.pytorch.terms.setting import Instances, Setting
 from backends.pytorch.terms.terms import IDENTITY, variables
-from compiler.ir.hint import Hint, HintBinary, HintChoose, HintConst, HintName, HintUnary, opposite
+from compiler.ir.hint import (
+    Hint,
+    HintBinary,
+    HintChoose,
+    HintConst,
+    HintName,
+    HintUnary,
+    hint_names,
+    opposite,
+)
 
 MOST_CONDITIONS = 4
 """A class with more of them is harder to read than two classes."""
@@ -95,10 +106,24 @@ class Conditions:
 
     def _find_choice(self, choice: Choice) -> None:
         inside = [m for m in self.target.items if m.instances == choice.instances]
-        guards = [g for m in inside for g in _guards(m, choice.instances)]
+        guards = list(dict.fromkeys(g for m in inside for g in _guards(m, choice.instances)))
+        if len(guards) > 1 and self._differ(guards):
+            raise Diverge("branches of several conditions that came out alike")
+        if guards and any(_is_strange(m, guards) for m in self._only_inside(choice)):
+            raise Diverge("an optional part that stands in the branch of another by chance")
         slot = inside[-1].slot if inside else ""
         known = self._find_test(choice.instances, guards, None)
         choice.condition = known or self._add_flag(choice.instances, slot or "extra")
+
+    def _differ(self, guards: list[Hint]) -> bool:
+        """Whether conditions of one branch, as its author wrote them, are not one condition: that
+        they came out alike in every call is chance."""
+        names = [frozenset(hint_names(guard)) for guard in guards]
+        return len(set(names)) > 1
+
+    def _only_inside(self, choice: Choice) -> set[Merged]:
+        """What nothing but a branch reads."""
+        return _reach([choice.other]) - _reach([choice.base])
 
     def _cover_branches(self) -> None:
         """Modules inside a branch are made under the branch's condition."""
@@ -186,6 +211,33 @@ class Conditions:
                 changed = _substitute(guard, old, HintName(new))
                 if changed != guard:
                     yield changed
+
+
+def _is_strange(item: Merged, guards: list[Hint]) -> bool:
+    """Whether an optional part in a branch has a condition of its own, without the branch's."""
+    return any(not _parts(guard) & set(guards) for guard in _guards(item, item.instances))
+
+
+def _reach(refs: list[MergedRef]) -> set[Merged]:
+    """The items that some references are made from."""
+    found: set[Merged] = set()
+    waiting = [*refs]
+    while waiting:
+        match waiting.pop():
+            case Choice(base, other):
+                waiting += [base, other]
+            case Made(item, _) if item not in found:
+                found.add(item)
+                waiting += item.refs
+    return found
+
+
+def _parts(guard: Hint) -> set[Hint]:
+    """A condition, and those that it joins."""
+    match guard:
+        case HintBinary("and", left, right):
+            return {guard} | _parts(left) | _parts(right)
+    return {guard}
 
 
 def _guards(item: Merged, instances: Instances) -> list[Hint]:
