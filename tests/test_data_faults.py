@@ -74,8 +74,7 @@ def test_images_that_memory_does_not_hold_are_refused_before_they_are_read(
 ) -> None:
     write_sizes(tmp_path)
     (tmp_path / "pets" / "b.png").unlink()
-    if not size:
-        monkeypatch.setattr(images, "find_available", lambda: 40)
+    monkeypatch.setattr(images, "find_available", lambda: 2**30 if size else 40)
     source = f'images("pets", size=[{size}, {size}])' if size else 'images("pets")'
     found = check_data(SPEC.format(source), tmp_path)
     assert "error[W1341]: the images of `pets` need " in found
