@@ -68,13 +68,13 @@ def check_data(text: str, folder: Path) -> str:
     return CliRunner().invoke(app, ["check", "--data", str(folder / "s.weft")]).stderr
 
 
-@pytest.mark.parametrize("size", [0, 100_000])
+@pytest.mark.parametrize(("size", "available"), [(0, 40), (100, 40_000), (100_000, 2**30)])
 def test_images_that_memory_does_not_hold_are_refused_before_they_are_read(
-    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    size: int, available: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_sizes(tmp_path)
     (tmp_path / "pets" / "b.png").unlink()
-    monkeypatch.setattr(images, "find_available", lambda: 2**30 if size else 40)
+    monkeypatch.setattr(images, "find_available", lambda: available)
     source = f'images("pets", size=[{size}, {size}])' if size else 'images("pets")'
     found = check_data(SPEC.format(source), tmp_path)
     assert "error[W1341]: the images of `pets` need " in found

@@ -30,7 +30,7 @@ from compiler.writing.python import write_path, write_string
 
 KINDS = f"images ({', '.join(SUFFIXES)})"
 DECODED = 8
-"""Bytes that reading one image takes for each of its pixels."""
+"""Bytes that reading one image takes for each of its pixels, and for each that it is resized to."""
 
 
 @SOURCES.register
@@ -211,7 +211,8 @@ class Images(DataSource):
             Fault: they need more; nothing has been allocated for them.
         """
         count, row = len(found.paths), (found.channels, *found.size)
-        decoded = DECODED * max(math.prod(header.size) for header in found.headers)
+        one = max(math.prod(header.size) for header in found.headers)
+        decoded = DECODED * (max(one, math.prod(found.size)) if self.size else one)
         largest, masks = count * math.prod(row), len(found.masks) * math.prod(found.size)
         needed, available = largest + masks + decoded, find_available()
         if needed > available:
