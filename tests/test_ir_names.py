@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,10 +107,23 @@ def find_names(graph: Graph) -> list[str]:
     return list(found)
 
 
+WORDS = sorted(set(re.findall(r'"([a-z]+)"', (files(grammar) / "ir.lark").read_text())))
+"""Words that the textual form gives a meaning."""
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("graph_name", sorted(GRAPHS))
+def test_reads_its_own_words_as_names(graph_name: str, seed: int) -> None:
+    assert_reads_names(GRAPHS[graph_name], WORDS, Random(seed))
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.sampled_from(sorted(GRAPHS)), st.lists(NAMES, min_size=20, max_size=60), st.randoms())
 def test_reads_hostile_names_as_they_are(graph_name: str, names: list[str], random: Random) -> None:
-    graph = GRAPHS[graph_name]
+    assert_reads_names(GRAPHS[graph_name], names, random)
+
+
+def assert_reads_names(graph: Graph, names: list[str], random: Random) -> None:
     own = find_names(graph)
     fresh = [name for name in dict.fromkeys(names) if name not in own]
     random.shuffle(own)

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backends.onnx_graph.check import check_onnx
@@ -122,6 +122,7 @@ def test_pruned_factored_and_quantized(text: str) -> None:
 
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**6))
+@example(seed=999_999)  # two results of one branch share a part
 def test_random_networks(*, seed: int) -> None:
     rng = random.Random(seed)
     graph = make_network(seed)

@@ -9,7 +9,6 @@ from backends.pytorch.classes.merged import (
     Made,
     Merged,
     MergedRef,
-    share_branches,
 )
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.print.flow import Pending
@@ -45,7 +44,6 @@ class Forward:
         self.out = Statements(target, reading, expressions, indent)
         self.flow = self.out.flow
         self.done: set[Choice] = set()
-        self.inside = share_branches(target)
         self.written: set[Merged] = set()
         self.scans = ScanWriter(self.out, target.items)
 
@@ -75,12 +73,25 @@ class Forward:
             self._need(choice.base)
         self._write_choices(together)
 
+    def _branch(self, choice: Choice) -> list[Merged]:
+        """The items that a result of a branch is made from and that nothing has written yet: what
+        two results need, the first one has."""
+        inside: set[Merged] = set()
+        waiting = [choice.other]
+        while waiting:
+            match waiting.pop():
+                case Made(item, _) if item not in inside | self.written:
+                    if item.instances == choice.instances:
+                        inside.add(item)
+                        waiting += item.refs
+        return [item for item in self.target.items if item in inside]
+
     def _joins(self, choice: Choice, first: Choice) -> bool:
         """Whether a further result of a branch can be computed where the first one is."""
         if choice in self.done or choice.instances != first.instances:
             return False
-        own = {*self.inside[choice], *self.inside[first]}
-        needed = [choice.base, *(r for m in self.inside[choice] for r in m.refs)]
+        own = {*self._branch(choice), *self._branch(first)}
+        needed = [choice.base, *(r for m in self._branch(choice) for r in m.refs)]
         return all(self._is_made(ref, own) for ref in needed)
 
     def _is_made(self, ref: MergedRef, own: set[Merged]) -> bool:
@@ -233,7 +244,7 @@ class Forward:
         """`if cond:` around the items that only some instances have."""
         out, condition = self.out, choices[0].condition
         assert condition is not None
-        wanted = {item for choice in choices for item in self.inside[choice]}
+        wanted = {item for choice in choices for item in self._branch(choice)}
         inside = [item for item in self.target.items if item in wanted]
         for ref in (r for item in inside for r in item.refs):
             self._need(ref)
