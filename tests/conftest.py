@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+NEW_CASES = "LAWS_NEW_CASES"
+"""The variable of the environment with which `make laws` asks for cases of a seed of its own."""
+
+settings.register_profile("weft", derandomize=NEW_CASES not in os.environ)
+settings.load_profile("weft")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from tests.conftest import NEW_CASES
 from tests.fuzz.generators import make_text
 from tests.fuzz.harness import fuzz, make_folder, try_text
-from tests.laws.harness import NEW_CASES
 from tests.random_trains.harness import try_specs
 
 ROOT = Path(__file__).resolve().parents[1]

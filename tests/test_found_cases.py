@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from tests import new_cases
+from tests.conftest import NEW_CASES
 from tests.fuzz.harness import Tally
-from tests.laws.harness import NEW_CASES
 from tests.new_cases import FOUND, ROOT, Case, try_again
 
 CASES: list[Case] = json.loads(FOUND.read_text(encoding="utf-8"))
@@ -39,7 +39,7 @@ def test_a_law_that_does_not_hold_is_found(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_only_the_long_run_draws_new_cases(wanted: bool) -> None:
-    code = "from tests.laws.harness import LAWS; print(LAWS.derandomize)"
+    code = "import tests.conftest\nfrom tests.laws.harness import LAWS\nprint(LAWS.derandomize)"
     others = {k: v for k, v in os.environ.items() if k != NEW_CASES}
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -22,13 +22,9 @@ from compiler.ir.operands import Array
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 
-NEW_CASES = "LAWS_NEW_CASES"
-"""The variable of the environment with which `make laws` asks for cases of a seed of its own."""
-
 LAWS = settings(
     max_examples=int(os.environ.get("LAWS_EXAMPLES", "20")),
     deadline=None,
-    derandomize=NEW_CASES not in os.environ,
     suppress_health_check=list(HealthCheck),
 )
 """Set LAWS_EXAMPLES to search longer."""
