@@ -19,15 +19,14 @@ from compiler.elaborate.calls.nets import call_whole_net
 from compiler.elaborate.calls.parameters import bind_parameters
 from compiler.elaborate.calls.signatures import read_signature, sign
 from compiler.elaborate.engine import Elaboration
+from compiler.elaborate.scopes.application import Application, Want
 from compiler.elaborate.scopes.context import (
     Abandoned,
-    Application,
     Body,
     ClauseTable,
     FileNet,
     FileScope,
     Session,
-    Want,
 )
 from compiler.elaborate.scopes.files import open_scope
 from compiler.elaborate.scopes.lints import find_unused

@@ -7,14 +7,8 @@ from collections.abc import Sequence
 from compiler.elaborate.bodies import statements
 from compiler.elaborate.bodies.clauses import BLOCK_CLAUSES, MODEL_CLAUSES, make_net
 from compiler.elaborate.evaluate import expressions, layers
-from compiler.elaborate.scopes.context import (
-    Application,
-    Body,
-    ClauseTable,
-    FileNet,
-    FileScope,
-    Want,
-)
+from compiler.elaborate.scopes.application import Application, Want
+from compiler.elaborate.scopes.context import Body, ClauseTable, FileNet, FileScope
 from compiler.elaborate.values.values import Given, GraphState, Layer, Val
 from compiler.text.tree.syntax import Expr, Item, Let, Model, Statement
 

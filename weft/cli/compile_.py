@@ -103,8 +103,7 @@ def compile_command(
     folder = build or default_folder(file)
     targets = compiling.choose_targets(program, item, partial(open_target, program, folder))
     refuse_links(output, [*OWN, *name_outputs(target.name for target in targets)])
-    both = only_onnx == only_pytorch
-    place = Place(device.value) if verify else None
+    both, place = only_onnx == only_pytorch, Place(device.value) if verify else None
     files = GeneratedFiles(output, say)
     written = _Written(only_onnx or both, only_pytorch or both, files, weights, opset, explain)
     for target in targets:

@@ -24,6 +24,7 @@ from weft.cli.reporting import (
 from weft.deployed.given import need_input
 
 if TYPE_CHECKING:
+    from compiler.program.program import Program
     from weft.evaluating import Evaluated
 
 
@@ -68,23 +69,32 @@ def eval_command(
 
     folder = default_folder(file) if onnx is None else onnx.parent
     program = check_file(file, assignments, words=partial(find_words, folder=folder))
-    from weft.evaluating import choose_deploys, measure_default, measure_given
-
-    found: Sequence[Evaluated]
-    deploys = choose_deploys(program, name)
-    if onnx is None:
-        for deploy in deploys:
-            need_input(folder / f"{deploy.name}.onnx", build=True)
-        found = [measure_default(d, program, folder, device.value, split) for d in deploys]
-    else:
-        need_input(onnx)
-        found = [measure_given(deploys, program, onnx, device.value, split)]
+    found = _measure(program, name, onnx, folder, device, split)
     if form is OutputFormat.JSON:
         from weft.building.report import without_nan
 
         say_lines(json.dumps(without_nan({one.deploy: one.encode() for one in found}), indent=2))
     else:
         _print(found)
+
+
+def _measure(
+    program: Program,
+    name: str | None,
+    onnx: Path | None,
+    folder: Path,
+    device: Device,
+    split: str | None,
+) -> Sequence[Evaluated]:
+    from weft.evaluating import choose_deploys, measure_default, measure_given
+
+    deploys = choose_deploys(program, name)
+    if onnx is not None:
+        need_input(onnx)
+        return [measure_given(deploys, program, onnx, device.value, split)]
+    for deploy in deploys:
+        need_input(folder / f"{deploy.name}.onnx", build=True)
+    return [measure_default(d, program, folder, device.value, split) for d in deploys]
 
 
 def _print(found: Sequence[Evaluated]) -> None:

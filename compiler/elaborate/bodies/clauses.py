@@ -10,7 +10,8 @@ from compiler.elaborate.calls.loading import split_loads
 from compiler.elaborate.calls.primitives import layer_for_tensor
 from compiler.elaborate.calls.weights import make_weight
 from compiler.elaborate.evaluate.pipes import callee_span
-from compiler.elaborate.scopes.context import Body, ClauseHandler, ClauseTable, Want, malformed
+from compiler.elaborate.scopes.application import Want
+from compiler.elaborate.scopes.context import Body, ClauseHandler, ClauseTable, malformed
 from compiler.elaborate.scopes.paths import is_path, join
 from compiler.elaborate.scopes.ports import OutputEntry
 from compiler.elaborate.shapes.assertions import run_assert
@@ -51,14 +52,14 @@ from compiler.vocabulary.clauses import BLOCK, MODEL, SCAN, TRAIN, ClauseWord, r
 from compiler.writing.files import find_name_fault
 
 
-def _operands(body: Body, clause: Clause) -> tuple[Operand, ...]:
+def read_operands(body: Body, clause: Clause) -> tuple[Operand, ...]:
     """The operands of a clause that has neither `with`, `over` nor a body."""
     for tail in clause.tails:
         malformed(body, clause, tail.span, f"`{tail.word}` has no meaning here")
     if clause.body is not None:
         malformed(body, clause, clause.word.span, "it has no body")
     if not clause.operands:
-        malformed(body, clause, clause.word.span, "something is missing here")
+        malformed(body, clause, clause.word.span, "something is missing behind it")
     return clause.operands
 
 
@@ -70,7 +71,7 @@ def run_input(body: Body, clause: Clause) -> None:
     """`input name: type`: a tensor that comes in from outside."""
     ports = body.ports
     assert ports is not None
-    for operand in _operands(body, clause):
+    for operand in read_operands(body, clause):
         declare = operand.value
         if not isinstance(declare, Declare):
             malformed(body, clause, operand.span, "an input has a name and a type")
@@ -111,7 +112,7 @@ def run_output(body: Body, clause: Clause) -> None:
     """`output name[: type] = value`: a tensor that goes out."""
     ports = body.ports
     assert ports is not None
-    for operand in _operands(body, clause):
+    for operand in read_operands(body, clause):
         name, expression = _named_value(operand)
         if name is None or expression is None:
             malformed(body, clause, operand.span, "an output has a name and a value")
@@ -184,14 +185,14 @@ def _last_stage(expression: Expr) -> Span:
 @runs("param name: f32[d] = zeros", "a weight of the block itself", BLOCK, MODEL, SCAN)
 def run_param(body: Body, clause: Clause) -> None:
     """`param name: type = initialiser`: a weight of the block itself."""
-    for operand in _operands(body, clause):
+    for operand in read_operands(body, clause):
         _declare_weight(body, clause, operand, trainable=True)
 
 
 @runs("buffer name: f32[d] = zeros", "numbers that no optimizer touches", BLOCK, MODEL, SCAN)
 def run_buffer(body: Body, clause: Clause) -> None:
     """`buffer name: type = initialiser`: numbers that no optimizer touches."""
-    for operand in _operands(body, clause):
+    for operand in read_operands(body, clause):
         _declare_weight(body, clause, operand, trainable=False)
 
 
@@ -288,7 +289,7 @@ def size_hints(body: Body, dims: Sequence[Expr]) -> tuple[tuple[str, Hint], ...]
 @runs("net name = layer", "one set of weights for every use", BLOCK, MODEL, SCAN)
 def run_net(body: Body, clause: Clause) -> None:
     """`net name = layer`: one set of weights for every use."""
-    for operand in _operands(body, clause):
+    for operand in read_operands(body, clause):
         name = operand.name
         if name is None or isinstance(operand.value, Declare):
             malformed(body, clause, operand.span, "a net has a name and a layer")

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from compiler.elaborate.bodies.clauses import find_runner
-from compiler.elaborate.scopes.context import Body, ClauseTable, Want, malformed
+from compiler.elaborate.scopes.application import Want
+from compiler.elaborate.scopes.context import Body, ClauseTable, malformed
 from compiler.elaborate.scopes.lints import reads
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import POISON, Known, Poison

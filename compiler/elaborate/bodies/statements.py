@@ -11,7 +11,8 @@ from compiler.elaborate.calls.parameters import convert_known
 from compiler.elaborate.calls.results import take_return
 from compiler.elaborate.evaluate.conditions import decide, iterate
 from compiler.elaborate.evaluate.unpacking import bind_items, note_name, unpack
-from compiler.elaborate.scopes.context import Body, Want, find_guard, join_guards
+from compiler.elaborate.scopes.application import Want
+from compiler.elaborate.scopes.context import Body, find_guard, join_guards
 from compiler.elaborate.shapes.types import read_type
 from compiler.elaborate.values.arithmetic import replace_hint
 from compiler.elaborate.values.describing import describe

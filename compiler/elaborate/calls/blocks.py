@@ -10,7 +10,8 @@ from compiler.elaborate.calls.parameters import bind_parameters
 from compiler.elaborate.calls.results import take_outputs, translate_result
 from compiler.elaborate.calls.signatures import read_signature
 from compiler.elaborate.calls.weights import claim_path, reserve_weights
-from compiler.elaborate.scopes.context import MAX_DEPTH, Abandoned, Application, Body, scope_of
+from compiler.elaborate.scopes.application import Application
+from compiler.elaborate.scopes.context import MAX_DEPTH, Abandoned, Body, scope_of
 from compiler.elaborate.scopes.paths import Path, join
 from compiler.elaborate.scopes.ports import Ports
 from compiler.elaborate.values.parts import holds_tensor

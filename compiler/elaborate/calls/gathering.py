@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from compiler.elaborate.scopes.context import Body, Want
+from compiler.elaborate.scopes.application import Want
+from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.values import Given, ListValue, Tensor, Val
 from compiler.ir.frame import Listed, Listing, Pick, Reading, Site
 from compiler.ir.hint import Hint, find_readable, hint_names

@@ -10,7 +10,8 @@ from compiler.elaborate.calls.closures import close_over
 from compiler.elaborate.calls.primitives import apply_op
 from compiler.elaborate.calls.signatures import given_of, read_signature
 from compiler.elaborate.calls.weights import Slot
-from compiler.elaborate.scopes.context import Application, Body, ClauseTable, scope_of
+from compiler.elaborate.scopes.application import Application
+from compiler.elaborate.scopes.context import Body, ClauseTable, scope_of
 from compiler.elaborate.scopes.paths import join
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import strip_hints

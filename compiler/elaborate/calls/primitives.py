@@ -12,7 +12,8 @@ from compiler.elaborate.calls.gathering import find_list, list_picks
 from compiler.elaborate.calls.places import CallPlace
 from compiler.elaborate.calls.signatures import given_of, sign
 from compiler.elaborate.calls.weights import Slot, claim_slot, make_weight
-from compiler.elaborate.scopes.context import Application, Body
+from compiler.elaborate.scopes.application import Application
+from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.lints import check_call
 from compiler.elaborate.scopes.paths import join
 from compiler.elaborate.values.describing import describe

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from compiler.elaborate.calls.signatures import BlockSignature
-from compiler.elaborate.scopes.context import Body, Want
+from compiler.elaborate.scopes.application import Want
+from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.ports import Ports
 from compiler.elaborate.values.values import (
     POISON,

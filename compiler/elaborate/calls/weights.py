@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from compiler.elaborate.scopes.context import Body, Label
+from compiler.elaborate.scopes.application import Label
+from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.paths import Path, is_path, join, join_hints
 from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.values.values import Tensor

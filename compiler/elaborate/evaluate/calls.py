@@ -16,7 +16,8 @@ from compiler.elaborate.evaluate.extremes import find_extreme, take_extreme
 from compiler.elaborate.evaluate.lengths import measure_list
 from compiler.elaborate.evaluate.literals import make_tensor, sum_tensors
 from compiler.elaborate.evaluate.pipes import callee_span
-from compiler.elaborate.scopes.context import Application, Body, Want
+from compiler.elaborate.scopes.application import Application, Want
+from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.lookup import look_up
 from compiler.elaborate.scopes.sizes import keep, size_of
 from compiler.elaborate.values.arithmetic import (

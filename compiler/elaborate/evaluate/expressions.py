@@ -13,7 +13,8 @@ from compiler.elaborate.evaluate.operators import evaluate_binary, evaluate_unar
 from compiler.elaborate.evaluate.pipes import evaluate_named, evaluate_pipe
 from compiler.elaborate.evaluate.subscripts import evaluate_subscript
 from compiler.elaborate.evaluate.unpacking import bind_items
-from compiler.elaborate.scopes.context import Body, Want, find_guard
+from compiler.elaborate.scopes.application import Want
+from compiler.elaborate.scopes.context import Body, find_guard
 from compiler.elaborate.scopes.lookup import look_up
 from compiler.elaborate.scopes.sizes import keep, size_of
 from compiler.elaborate.values.arithmetic import MAX_TERMS

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import cache
 
 from compiler.elaborate.calls.primitives import apply_op
-from compiler.elaborate.scopes.context import Application, Body
+from compiler.elaborate.scopes.application import Application
+from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.parts import plain_items
 from compiler.elaborate.values.values import (
     POISON,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from compiler.elaborate.scopes.context import Body, Label
+from compiler.elaborate.scopes.application import Label
+from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.paths import is_path
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe

@@ -10,7 +10,8 @@ from compiler.elaborate.calls.nets import apply_sequence
 from compiler.elaborate.calls.signatures import given_of, sign
 from compiler.elaborate.calls.weights import claim_path
 from compiler.elaborate.evaluate.calls import apply_given, call_function
-from compiler.elaborate.scopes.context import Application, Body, Label
+from compiler.elaborate.scopes.application import Application, Label
+from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.paths import Path, join_hints
 from compiler.elaborate.values.values import (
     POISON,

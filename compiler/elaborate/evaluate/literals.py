@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from compiler.elaborate.calls.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.calls.gathering import note_sum
 from compiler.elaborate.calls.primitives import apply_built, apply_op
-from compiler.elaborate.scopes.context import Application, Body
+from compiler.elaborate.scopes.application import Application
+from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import find_hint, is_none, plain_items
 from compiler.elaborate.values.values import (

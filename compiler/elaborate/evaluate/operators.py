@@ -9,7 +9,8 @@ from compiler.elaborate.calls.gathering import note_joined
 from compiler.elaborate.calls.primitives import apply_op, layer_for_tensor
 from compiler.elaborate.evaluate.conditions import decide
 from compiler.elaborate.evaluate.lengths import measure_list
-from compiler.elaborate.scopes.context import Application, Body, Want
+from compiler.elaborate.scopes.application import Application, Want
+from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.sizes import keep, size_of
 from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.values.arithmetic import (

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from compiler.elaborate.calls.weights import claim_path
 from compiler.elaborate.evaluate.labels import read_label
-from compiler.elaborate.scopes.context import Application, Body, Label, Want
+from compiler.elaborate.scopes.application import Application, Label, Want
+from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.lints import check_label
 from compiler.elaborate.scopes.sizes import keep
 from compiler.elaborate.values.describing import describe

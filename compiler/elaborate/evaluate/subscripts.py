@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from compiler.elaborate.calls.gathering import lose, pick
 from compiler.elaborate.calls.primitives import apply_built
-from compiler.elaborate.scopes.context import Application, Body, Want
+from compiler.elaborate.scopes.application import Application, Want
+from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.arithmetic import replace_hint, whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import find_hint, is_none, plain_items

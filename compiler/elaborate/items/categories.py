@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compiler.data.base import Column
-from compiler.elaborate.scopes.context import Application, Body
+from compiler.elaborate.scopes.application import Application
+from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.functions import Refusal
 from compiler.elaborate.values.values import (

@@ -6,14 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from compiler.compression.given import add_computed
+from compiler.elaborate.bodies.clauses import read_operands
 from compiler.elaborate.items.class_words import find_class_words
 from compiler.elaborate.items.clauses import ItemRun
-from compiler.elaborate.items.operands import (
-    read_operands,
-    read_single,
-    read_texts,
-    read_whole,
-)
+from compiler.elaborate.items.operands import read_single, read_texts, read_whole
 from compiler.elaborate.items.preprocess import put_before
 from compiler.elaborate.items.references import find_item
 from compiler.elaborate.items.sizes import refuse_twice

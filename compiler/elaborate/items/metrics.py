@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
+from compiler.elaborate.bodies.clauses import read_operands
 from compiler.elaborate.calls.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.calls.places import CallPlace
-from compiler.elaborate.items.operands import read_operands, refuse_word
+from compiler.elaborate.items.operands import refuse_word
 from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.scopes.later import LATER
 from compiler.elaborate.scopes.lookup import find_built_in

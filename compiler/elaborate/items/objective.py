@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from compiler.elaborate.calls.described import build_described, find_class
 from compiler.elaborate.items.operands import read_word, refuse_word
 from compiler.elaborate.items.settings import Pattern, read_patterns
-from compiler.elaborate.scopes.context import Body, Want, malformed
+from compiler.elaborate.scopes.application import Want
+from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.scopes.later import LATER
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Poison, Record, Tensor, Val

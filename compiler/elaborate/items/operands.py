@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from compiler.elaborate.bodies.clauses import read_operands
 from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
@@ -22,20 +23,8 @@ from compiler.text.tree.syntax import (
     Expr,
     Group,
     Name,
-    Operand,
 )
 from compiler.types.units import spell_quantity
-
-
-def read_operands(body: Body, clause: Clause) -> tuple[Operand, ...]:
-    """The operands of a clause without tails and body; what else there is, is reported."""
-    for tail in clause.tails:
-        malformed(body, clause, tail.span, f"`{tail.word}` has no meaning here")
-    if clause.body is not None:
-        malformed(body, clause, clause.word.span, "it has no body")
-    if not clause.operands:
-        malformed(body, clause, clause.word.span, "something is missing behind it")
-    return clause.operands
 
 
 def read_single(body: Body, clause: Clause) -> Expr | None:

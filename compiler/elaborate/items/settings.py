@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from compiler.elaborate.bodies.clauses import read_operands
 from compiler.elaborate.calls.nets import place_net
 from compiler.elaborate.items.metrics import MetricEntry
-from compiler.elaborate.items.operands import (
-    describe_given,
-    read_operands,
-    read_single,
-    read_texts,
-    read_whole,
-)
+from compiler.elaborate.items.operands import describe_given, read_single, read_texts, read_whole
 from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe

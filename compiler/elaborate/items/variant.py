@@ -13,16 +13,11 @@ from compiler.compression.requirements import isolate
 from compiler.compression.selecting import is_adapter, layer_path
 from compiler.compression.wording import describe_pass
 from compiler.elaborate.api import open_graph
+from compiler.elaborate.bodies.clauses import read_operands
 from compiler.elaborate.calls.adapters import is_net_function
 from compiler.elaborate.calls.described import build_described, find_class
 from compiler.elaborate.items.clauses import ItemRun
-from compiler.elaborate.items.operands import (
-    read_operands,
-    read_single,
-    read_texts,
-    read_word,
-    refuse_word,
-)
+from compiler.elaborate.items.operands import read_single, read_texts, read_word, refuse_word
 from compiler.elaborate.items.requirements import Owners, RequireReader
 from compiler.elaborate.items.sizes import refuse_twice
 from compiler.elaborate.items.subjects import Base

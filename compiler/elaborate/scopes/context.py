@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from compiler.elaborate.scopes.application import NOTHING, Application, Want
 from compiler.elaborate.scopes.paths import Path, Paths
 from compiler.elaborate.scopes.ports import Loop, Ports
 from compiler.elaborate.scopes.sound import Hidden
@@ -79,43 +80,6 @@ SHOWN_CALLS = 3
 class Abandoned(Exception):
     """Ends the elaboration of an item after its one diagnostic was reported: going on would
     repeat the fault without end."""
-
-
-@dataclass(frozen=True)
-class Label:
-    """`as label`: the name of a stage and its parameters; `hint` is how it was written, where
-    it has names in it."""
-
-    text: str
-    span: Span
-    hint: Hint | None = None
-
-
-@dataclass(frozen=True)
-class Want:
-    """What the place of an expression wishes of its value: names of the tensors it makes, a
-    label for the layer that makes them, and how many tensors `->` brings to it."""
-
-    names: tuple[str, ...] = ()
-    label: Label | None = None
-    supplied: int = 0
-
-
-NOTHING = Want()
-
-
-@dataclass(frozen=True)
-class Application:
-    """One use of a layer: where it stands, and what its place wishes.
-
-    `hint` is the parameter of the enclosing block that the layer came from (`act`); `inputs`
-    are the places of the tensors supplied.
-    """
-
-    span: Span
-    label: Label | None = None
-    names: tuple[str, ...] = ()
-    hint: Hint | None = None
 
 
 ClauseHandler = Callable[["Body", Clause], None]
