@@ -20,9 +20,9 @@ from compiler.ir.frame import Frame, Pick, Site
 from compiler.ir.hint import Hint
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Limits, Substitutable, Types, Weight
+from compiler.ir.spelled import Spelled
 from compiler.ir.target_range import TargetRange
 from compiler.ir.tracing import Trace, align_axis
-from compiler.ir.traits import Traits
 from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.types.dims import Dim
@@ -58,7 +58,7 @@ class Parameter:
         return self.value.name
 
 
-class Op(Traits):
+class Op(Spelled):
     """A primitive operation. Subclasses are `@final @dataclass(frozen=True)`, live in
     `compiler/ops/<family>.py` and register with `@OPS.register`."""
 
@@ -227,9 +227,9 @@ class Op(Traits):
         the last thing that it does."""
         return False
 
-    @abstractmethod
     def torch(self, node: Node) -> Spelling:
         """The PyTorch spelling of a node of this op."""
+        return self.spell_call([value is not None for value in node.inputs])
 
     @abstractmethod
     def onnx(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import NOT_NEGATIVE, Array
 from compiler.ops.axes import need_float
@@ -17,14 +16,10 @@ from compiler.ops.layers import given, refuse_option, widen
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.spelling import Call, In, Leaf, Spelling, Term
 
 
 class Activation(Function):
     """Base of activations: floating-point numbers in, and out in the same dtype."""
-
-    function: ClassVar[str]  # "F.relu"
-    module: ClassVar[str]  # "nn.ReLU"
 
     def check(self, types: Sequence[TensorType]) -> None:
         need_float(self.name, types[0])
@@ -36,16 +31,6 @@ class Activation(Function):
 
     def compute(self, *numbers: float) -> float:
         return super().compute(*map(float, numbers))
-
-    def settings(self) -> tuple[tuple[str, Term], ...]:
-        """Keyword arguments of the function and the module alike."""
-        return ()
-
-    def torch(self, node: Node) -> Spelling:
-        settings = self.settings()
-        return Spelling(
-            Call(self.function, (In(0),), settings), module=Call(self.module, (), settings)
-        )
 
 
 def sigmoid(x: Array) -> Array:
@@ -82,8 +67,8 @@ class Relu(Activation):
     scales_with_operand = True
     onnx_bfloat = True
     limits = NOT_NEGATIVE
-    function = "F.relu"
-    module = "nn.ReLU"
+    torch_function = "F.relu"
+    torch_module = "nn.ReLU"
     onnx_type = "Relu"
 
     def calculate(self, x: Array) -> Array:
@@ -105,8 +90,8 @@ class Relu6(Activation):
     name = "relu6"
     clips = True
     limits = (0.0, 6.0)
-    function = "F.relu6"
-    module = "nn.ReLU6"
+    torch_function = "F.relu6"
+    torch_module = "nn.ReLU6"
 
     def calculate(self, x: Array) -> Array:
         return np.clip(x, 0, 6)
@@ -131,16 +116,12 @@ class LeakyRelu(Activation):
 
     name = "leaky_relu"
     in_integers = "computes"
-    function = "F.leaky_relu"
-    module = "nn.LeakyReLU"
+    torch_function = "F.leaky_relu"
+    torch_module = "nn.LeakyReLU"
     negative_slope: float = 0.01
 
     def calculate(self, x: Array) -> Array:
         return np.where(x > 0, x, x * x.dtype.type(self.negative_slope))
-
-    def settings(self) -> tuple[tuple[str, Term], ...]:
-        leaf = Leaf(self.negative_slope, "negative_slope", 0.01, "negative_slope")
-        return (("negative_slope", leaf),)
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return build.op("LeakyRelu", [x], {"alpha": float(self.negative_slope)})
@@ -161,8 +142,8 @@ class Elu(Activation):
     """
 
     name = "elu"
-    function = "F.elu"
-    module = "nn.ELU"
+    torch_function = "F.elu"
+    torch_module = "nn.ELU"
     alpha: float = 1.0
 
     def magnitudes(
@@ -172,9 +153,6 @@ class Elu(Activation):
 
     def calculate(self, x: Array) -> Array:
         return np.where(x > 0, x, x.dtype.type(self.alpha) * np.expm1(x))
-
-    def settings(self) -> tuple[tuple[str, Term], ...]:
-        return (("alpha", Leaf(self.alpha, "alpha", 1.0, "alpha")),)
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return build.op("Elu", [x], {"alpha": float(self.alpha)})
@@ -194,8 +172,8 @@ class Selu(Activation):
     """
 
     name = "selu"
-    function = "F.selu"
-    module = "nn.SELU"
+    torch_function = "F.selu"
+    torch_module = "nn.SELU"
     onnx_type = "Selu"
 
     def magnitudes(
@@ -230,8 +208,8 @@ class Gelu(Activation):
 
     name = "gelu"
     onnx_bfloat = True
-    function = "F.gelu"
-    module = "nn.GELU"
+    torch_function = "F.gelu"
+    torch_module = "nn.GELU"
     approximate: Literal["none", "tanh"] = "none"
 
     def magnitudes(
@@ -247,9 +225,6 @@ class Gelu(Activation):
             bell = erf(x / kind(math.sqrt(2)))
         y: Array = kind(0.5) * x * (1 + bell)
         return y
-
-    def settings(self) -> tuple[tuple[str, Term], ...]:
-        return (("approximate", Leaf(self.approximate, "approximate", "none", "approximate")),)
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         attributes = {} if self.approximate == "none" else {"approximate": self.approximate}
@@ -270,8 +245,8 @@ class Silu(Activation):
 
     name = "silu"
     aliases = ("swish",)
-    function = "F.silu"
-    module = "nn.SiLU"
+    torch_function = "F.silu"
+    torch_module = "nn.SiLU"
 
     def magnitudes(
         self, operands: Sequence[Array | None], results: Sequence[Array]
@@ -301,8 +276,7 @@ class Sigmoid(Activation):
     onnx_bfloat = True
     in_integers = "computes"
     limits = (0.0, 1.0)
-    function = "torch.sigmoid"
-    module = "nn.Sigmoid"
+    torch_module = "nn.Sigmoid"
     onnx_type = "Sigmoid"
 
     def magnitudes(
@@ -328,8 +302,7 @@ class Tanh(Activation):
 
     name = "tanh"
     onnx_bfloat = True
-    function = "torch.tanh"
-    module = "nn.Tanh"
+    torch_module = "nn.Tanh"
     onnx_type = "Tanh"
 
     def calculate(self, x: Array) -> Array:
@@ -350,8 +323,8 @@ class HardSigmoid(Activation):
 
     name = "hard_sigmoid"
     limits = (0.0, 1.0)
-    function = "F.hardsigmoid"
-    module = "nn.Hardsigmoid"
+    torch_function = "F.hardsigmoid"
+    torch_module = "nn.Hardsigmoid"
 
     def magnitudes(
         self, operands: Sequence[Array | None], results: Sequence[Array]
@@ -379,8 +352,8 @@ class HardSwish(Activation):
     """
 
     name = "hard_swish"
-    function = "F.hardswish"
-    module = "nn.Hardswish"
+    torch_function = "F.hardswish"
+    torch_module = "nn.Hardswish"
     onnx_type = "HardSwish"
 
     def magnitudes(
@@ -409,8 +382,9 @@ class HardTanh(Activation):
     """
 
     name = "hard_tanh"
-    function = "F.hardtanh"
-    module = "nn.Hardtanh"
+    torch_function = "F.hardtanh"
+    torch_module = "nn.Hardtanh"
+    torch_keywords: ClassVar[Mapping[str, str]] = {"low": "min_val", "high": "max_val"}
     low: float = -1.0
     high: float = 1.0
 
@@ -421,10 +395,6 @@ class HardTanh(Activation):
 
     def calculate(self, x: Array) -> Array:
         return np.clip(x, x.dtype.type(self.low), x.dtype.type(self.high))
-
-    def settings(self) -> tuple[tuple[str, Term], ...]:
-        low = ("min_val", Leaf(self.low, "low", -1.0, "low"))
-        return (low, ("max_val", Leaf(self.high, "high", 1.0, "high")))
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         bounds = [write_number(build, value, type) for value in (self.low, self.high)]

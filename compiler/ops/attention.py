@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from compiler.ir.coupling import (
     source,
     tie_broadcast,
 )
-from compiler.ir.graph import Node, Op
+from compiler.ir.graph import Op
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types
 from compiler.ir.tracing import Trace, align_axis
@@ -38,7 +38,6 @@ from compiler.report.messages.attention_and_losses import (
 from compiler.types.dims import Dim, DimError, equal, product
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Leaf, Spelling, Term
 
 
 @OPS.register
@@ -68,6 +67,12 @@ class ScaledDotProductAttention(Op):
     """
 
     name = "scaled_dot_product_attention"
+    torch_function = "F.scaled_dot_product_attention"
+    torch_keywords: ClassVar[Mapping[str, str]] = {
+        "mask": "attn_mask",
+        "causal": "is_causal",
+        "grouped": "enable_gqa",
+    }
     zeroed_by = (2,)
     operands = (
         Operand("query"),
@@ -172,19 +177,6 @@ class ScaledDotProductAttention(Op):
         if self.scale is not None or not query.is_cut(query.old.rank - 1):
             return self
         return replace(self, scale=1 / math.sqrt(known(query.old.shape[-1])))
-
-    def torch(self, node: Node) -> Spelling:
-        masked: tuple[tuple[str, Term], ...] = ()
-        if node.inputs[3] is not None:
-            masked = (("attn_mask", In(3)),)
-        options = (
-            *masked,
-            ("is_causal", Leaf(self.causal, "causal", False, "causal")),
-            ("scale", Leaf(self.scale, "scale", None, "scale")),
-            ("enable_gqa", Leaf(self.grouped, "grouped", False, "grouped")),
-        )
-        operands = (In(0), In(1), In(2))
-        return Spelling(Call("F.scaled_dot_product_attention", operands, options))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]

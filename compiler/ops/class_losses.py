@@ -162,17 +162,15 @@ class ClassLoss(Op):
             target = Method(target, "movedim", moved)
         return Method(In(0), "movedim", moved), target
 
-    def spell_options(self) -> list[tuple[str, Term]]:
-        """Keyword arguments that both losses have."""
-        options: list[tuple[str, Term]] = []
-        if self.weight is not None:
-            options.append(("weight", spell_numbers(self.weight, "weight")))
-        ignore = Leaf(self.ignore_index, "ignore_index", -100, "ignore_index")
-        return [
-            *options,
-            ("ignore_index", ignore),
-            ("reduction", Leaf(self.reduction, "reduction", "mean", "reduction")),
-        ]
+    def torch(self, node: Node) -> Spelling:
+        return Spelling(Call(self.torch_function, self.spell_operands(node), self.spell_options()))
+
+    def spell_option(self, field: str) -> Term | None:
+        if field == "axis":  # PyTorch has the classes along axis 1
+            return None
+        if field == "weight" and self.weight is not None:
+            return spell_numbers(self.weight, "weight")
+        return super().spell_option(field)
 
     def write_pick(
         self, build: OnnxBuilder, scores: Any, target: Any, types: Types
@@ -229,6 +227,7 @@ class Nll(ClassLoss):
     """
 
     name = "nll"
+    torch_function = "F.nll_loss"
     operands = (Operand("log_probability"), Operand("target"))
     weight: tuple[float, ...] | None = None
     ignore_index: int = -100
@@ -242,9 +241,6 @@ class Nll(ClassLoss):
         x, target = given(inputs[0]), given(inputs[1])
         picked, weights, _ = self.pick(np.moveaxis(widen(x), self.axis, -1), target)
         return (np.asarray(self.reduce(-picked * weights, weights)).astype(x.dtype),)
-
-    def torch(self, node: Node) -> Spelling:
-        return Spelling(Call("F.nll_loss", self.spell_operands(node), tuple(self.spell_options())))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -278,6 +274,7 @@ class CrossEntropy(ClassLoss):
     """
 
     name = "cross_entropy"
+    torch_function = "F.cross_entropy"
     applies = ("softmax", "log_softmax")
     operands = (Operand("logits"), Operand("target"))
     weight: tuple[float, ...] | None = None
@@ -315,11 +312,6 @@ class CrossEntropy(ClassLoss):
         even = -(scores * kinds).sum(-1) * (target != self.ignore_index) / scores.shape[-1]
         losses = -picked * weights * (1 - share) + even * share
         return (np.asarray(self.reduce(losses, weights)).astype(x.dtype),)
-
-    def torch(self, node: Node) -> Spelling:
-        smoothing = Leaf(self.label_smoothing, "label_smoothing", 0.0, "label_smoothing")
-        options = (*self.spell_options(), ("label_smoothing", smoothing))
-        return Spelling(Call("F.cross_entropy", self.spell_operands(node), options))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]

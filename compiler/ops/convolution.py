@@ -183,19 +183,17 @@ class Conv(LinearLayer):
             ("stride", spell_sizes("stride", self.stride, 1)),
             ("padding", padding),
             ("dilation", spell_sizes("dilation", self.dilation, 1)),
-            ("groups", Leaf(self.groups, "groups", 1, "groups")),
+            self.named("groups"),
         )
         if not owns_weights(node):
             bias: tuple[Term, ...] = (In(2),) if self.bias else ()
             return Spelling(Call(f"F.conv{axes}d", (source, In(1), *bias), options))
         sizes = (
             Leaf(known(x.shape[1]), "in_channels", dim=("in", 0, 1)),
-            Leaf(self.out, "channels", field="out", dim=("out", 0, 1)),
+            self.leaf("out", "channels", dim=("out", 0, 1)),
             spell_sizes("kernel", self.kernel, role="kernel_size"),
         )
-        made = Call(
-            f"nn.Conv{axes}d", sizes, (*options, ("bias", Leaf(self.bias, "bias", True, "bias")))
-        )
+        made = Call(f"nn.Conv{axes}d", sizes, (*options, self.named("bias")))
         return Spelling(Call(Own(), (source,)), made)
 
     def _spell_padding(self, x: TensorType) -> tuple[Term, Term]:
@@ -415,7 +413,7 @@ class ConvTranspose(LinearLayer):
         cut = tuple(known(window.low) for window in self.windows(axes))
         padding = ("padding", spell_sizes("padding", cut, 0))
         extra = ("output_padding", spell_sizes("output_padding", self.added(axes), 0))
-        groups = ("groups", Leaf(self.groups, "groups", 1, "groups"))
+        groups = self.named("groups")
         dilation = ("dilation", spell_sizes("dilation", self.dilation, 1))
         if not owns_weights(node):
             bias: tuple[Term, ...] = (In(2),) if self.bias else ()
@@ -423,10 +421,10 @@ class ConvTranspose(LinearLayer):
             return Spelling(Call(f"F.conv_transpose{axes}d", (In(0), In(1), *bias), called))
         sizes = (
             Leaf(known(weight.shape[0]), "in_channels", dim=("in", 0, 1)),
-            Leaf(self.out, "channels", field="out", dim=("out", 0, 1)),
+            self.leaf("out", "channels", dim=("out", 0, 1)),
             spell_sizes("kernel", self.kernel, role="kernel_size"),
         )
-        bias_leaf = ("bias", Leaf(self.bias, "bias", True, "bias"))
+        bias_leaf = self.named("bias")
         options = (stride, padding, extra, groups, bias_leaf, dilation)
         return Spelling(Call(Own(), (In(0),)), Call(f"nn.ConvTranspose{axes}d", sizes, options))
 

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from compiler.ir.graph import Node
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import NOT_NEGATIVE, Array, Types
 from compiler.ops.axes import need_number, operand_type
@@ -19,7 +18,6 @@ from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Spelling
 
 
 class Function(Elementwise):
@@ -39,9 +37,6 @@ class Function(Elementwise):
     @abstractmethod
     def calculate(self, x: Array) -> Array:
         """The meaning for an array."""
-
-    def torch(self, node: Node) -> Spelling:
-        return Spelling(Call(f"torch.{self.name}", (In(0),)))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]

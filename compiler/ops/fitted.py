@@ -20,7 +20,7 @@ from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.initializers import Ones, Zeros
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Infix, Leaf, Method, Spelling, Term
+from compiler.vocabulary.spelling import Call, In, Infix, Method, Spelling, Term
 
 _WIDE = (DType.F64, DType.I64, DType.I32)
 """What f32 cannot hold."""
@@ -149,7 +149,7 @@ class Fill(Fitted):
         return (np.where(np.isnan(x), value, x).astype(x.dtype),)
 
     def torch(self, node: Node) -> Spelling:
-        value = In(1) if isinstance(self.value, str) else Leaf(self.value, "value", field="value")
+        value = In(1) if isinstance(self.value, str) else self.leaf("value")
         x = _as_float(node)
         return Spelling(Call("torch.where", (Method(In(0), "isnan"), value, x)))
 

@@ -149,7 +149,7 @@ class Gather(Op):
         return (np.take_along_axis(x[tuple(cut)], index, axis=self.axis),)
 
     def torch(self, node: Node) -> Spelling:
-        axis = Leaf(self.axis, "axis", field="axis")
+        axis = self.leaf("axis")
         return Spelling(Method(In(0), "gather", (axis, _long(node, 1))))
 
     def onnx(
@@ -233,7 +233,7 @@ class TakeAlong(Op):
             items: list[Term | SliceTerm] = [SliceTerm()] * index.rank
             items += [Name("None")] * (x.rank - index.rank)
             wide = Index(wide, tuple(items))
-        dim = (("dim", Leaf(self.axis, "axis", field="axis")),)
+        dim = (("dim", self.leaf("axis")),)
         made = Method(In(0), "take_along_dim", (wide,), dim)
         return Spelling(made if index.rank > axis else Method(made, "squeeze", (Leaf(axis),)))
 
@@ -322,9 +322,7 @@ class Put(Op):
         count = Leaf(update.type.shape[axis], "count", dim=("in", 1, axis))
         steps = Call("torch.arange", (count,), (("device", Device()),))
         rows = Infix("+", In(2, number=True), steps)
-        return Spelling(
-            Method(In(0), "index_copy", (Leaf(self.axis, "axis", field="axis"), rows, In(1)))
-        )
+        return Spelling(Method(In(0), "index_copy", (self.leaf("axis"), rows, In(1))))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -391,7 +389,7 @@ class OneHot(Op):
         return ((x == np.arange(self.classes)).astype(self.dtype.numpy),)
 
     def torch(self, node: Node) -> Spelling:
-        classes = Leaf(self.classes, "classes", field="classes")
+        classes = self.leaf("classes")
         made = Call("F.one_hot", (_long(node, 0), classes))
         return Spelling(made if self.dtype is DType.I64 else spell_cast(made, self.dtype))
 

@@ -31,7 +31,7 @@ class GlobalPool(Op):
 
     keeps_channels = True
     operands = (Operand("x"),)
-    method: ClassVar[str]
+    torch_method: ClassVar[str]
     onnx_type: ClassVar[str]
     reduction: ClassVar[str]
 
@@ -46,7 +46,7 @@ class GlobalPool(Op):
 
     def torch(self, node: Node) -> Spelling:
         axes = Leaf(tuple(range(2, input_type(node).rank)), "axes")
-        return Spelling(Method(In(0), self.method, (axes,)))
+        return Spelling(Method(In(0), self.torch_method, (axes,)))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -73,7 +73,7 @@ class GlobalAvgPool(GlobalPool):
 
     name = "global_avg_pool"
     in_integers = "computes"
-    method = "mean"
+    torch_method = "mean"
     onnx_type = "GlobalAveragePool"
     reduction = "ReduceMean"
 
@@ -103,7 +103,7 @@ class GlobalMaxPool(GlobalPool):
     """
 
     name = "global_max_pool"
-    method = "amax"
+    torch_method = "amax"
     onnx_type = "GlobalMaxPool"
     reduction = "ReduceMax"
 

@@ -152,12 +152,12 @@ class GroupNorm(Op):
 
     def torch(self, node: Node) -> Spelling:
         x = input_type(node)
-        groups = Leaf(self.groups, "groups", field="groups")
-        eps = ("eps", Leaf(self.eps, "eps", 1e-5, "eps"))
+        groups = self.leaf("groups")
+        eps = self.named("eps")
         made = Call(
             "nn.GroupNorm",
             (groups, channels_leaf(x)),
-            (eps, ("affine", Leaf(self.affine, "affine", True, "affine"))),
+            (eps, self.named("affine")),
         )
         if self.affine and owns_weights(node):
             return Spelling(Call(Own(), (In(0),)), made)
@@ -255,11 +255,11 @@ class InstanceNorm(Op):
 
     def torch(self, node: Node) -> Spelling:
         x = input_type(node)
-        eps = ("eps", Leaf(self.eps, "eps", 1e-5, "eps"))
+        eps = self.named("eps")
         made = Call(
             f"nn.InstanceNorm{x.rank - 2}d",
             (channels_leaf(x),),
-            (eps, ("affine", Leaf(self.affine, "affine", False, "affine"))),
+            (eps, self.named("affine")),
         )
         if self.affine and owns_weights(node):
             return Spelling(Call(Own(), (In(0),)), made)
@@ -364,7 +364,7 @@ class RmsNorm(Op):
 
     def torch(self, node: Node) -> Spelling:
         size = spell_last(input_type(node), 1)
-        eps = ("eps", Leaf(self.eps, "eps", None, "eps"))
+        eps = self.named("eps")
         if self.affine and owns_weights(node):
             return Spelling(Call(Own(), (In(0),)), Call("nn.RMSNorm", (size,), (eps,)))
         rest = tuple(In(i) for i in range(1, len(node.inputs)))

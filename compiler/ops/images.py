@@ -68,6 +68,8 @@ class PixelShuffle(Op):
     """
 
     name = "pixel_shuffle"
+    torch_function = "F.pixel_shuffle"
+    torch_module = "nn.PixelShuffle"
     keeps_channels = True
     operands = (Operand("x"),)
 
@@ -92,11 +94,6 @@ class PixelShuffle(Op):
         block = inner(0, self.factor**2)
         factors = Factors(source(0, channels), (result(channels), block), kept=0)
         return Coupling(tie_same(channels), factors=(factors,))
-
-    def torch(self, node: Node) -> Spelling:
-        factor = Leaf(self.factor, "factor", field="factor")
-        module = Call("nn.PixelShuffle", (factor,))
-        return Spelling(Call("F.pixel_shuffle", (In(0), factor)), module=module)
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -130,6 +127,8 @@ class PixelUnshuffle(Op):
     """
 
     name = "pixel_unshuffle"
+    torch_function = "F.pixel_unshuffle"
+    torch_module = "nn.PixelUnshuffle"
     keeps_channels = True
     operands = (Operand("x"),)
 
@@ -153,11 +152,6 @@ class PixelUnshuffle(Op):
         block = inner(0, self.factor**2)
         factors = Factors(result(channels), (source(0, channels), block), kept=0)
         return Coupling(tie_same(channels), factors=(factors,))
-
-    def torch(self, node: Node) -> Spelling:
-        factor = Leaf(self.factor, "factor", field="factor")
-        module = Call("nn.PixelUnshuffle", (factor,))
-        return Spelling(Call("F.pixel_unshuffle", (In(0), factor)), module=module)
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]

@@ -124,7 +124,7 @@ class Concat(Op):
         return Coupling(tuple(ties), coupling.lay_parts(result(axis), ports, sizes))
 
     def torch(self, node: Node) -> Spelling:
-        axis = Leaf(self.axis, "axis", 0, "axis")
+        axis = self.leaf("axis")
         return Spelling(Call("torch.cat", (_list_terms(node),), (("dim", axis),)))
 
     def onnx(
@@ -184,7 +184,7 @@ class Stack(Op):
         return Coupling(coupling.tie_stack(outputs[0].rank, self.axis, len(inputs), joins=True))
 
     def torch(self, node: Node) -> Spelling:
-        axis = Leaf(self.axis, "axis", 0, "axis")
+        axis = self.leaf("axis")
         return Spelling(Call("torch.stack", (_list_terms(node),), (("dim", axis),)))
 
     def onnx(
@@ -280,11 +280,11 @@ class Split(Op):
         return self if sizes is None else replace(self, sizes=sizes)
 
     def torch(self, node: Node) -> Spelling:
-        sizes: Term = Leaf(self.sizes, "size", field="sizes")
+        sizes: Term = self.leaf("sizes", "size")
         if isinstance(self.sizes, tuple):
             leaves = (Leaf(s, f"size{i}", field=f"sizes.{i}") for i, s in enumerate(self.sizes))
             sizes = spelling.Sequence(tuple(leaves), "[]")
-        axis = (("dim", Leaf(self.axis, "axis", 0, "axis")),)
+        axis = (("dim", self.leaf("axis")),)
         return _spell_parts(node, Method(In(0), "split", (sizes,), axis))
 
     def onnx(
@@ -367,8 +367,8 @@ class Chunk(Op):
         return self if sizes is None or len({*sizes}) == 1 else Split(sizes, self.axis)
 
     def torch(self, node: Node) -> Spelling:
-        parts = Leaf(self.parts, "parts", field="parts")
-        axis = (("dim", Leaf(self.axis, "axis", 0, "axis")),)
+        parts = self.leaf("parts")
+        axis = (("dim", self.leaf("axis")),)
         return _spell_parts(node, Method(In(0), "chunk", (parts,), axis))
 
     def onnx(

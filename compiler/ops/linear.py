@@ -116,9 +116,9 @@ class Dense(LinearLayer):
         last = x.rank - 1
         sizes = (
             Leaf(known(x.shape[last]), "in_features", dim=("in", 0, last)),
-            Leaf(self.out, "features", field="out", dim=("out", 0, last)),
+            self.leaf("out", "features", dim=("out", 0, last)),
         )
-        made = Call("nn.Linear", sizes, (("bias", Leaf(self.bias, "bias", True, "bias")),))
+        made = Call("nn.Linear", sizes, (self.named("bias"),))
         return Spelling(Call(Own(), (In(0),)), made)
 
     def onnx(
@@ -199,12 +199,12 @@ class Embedding(Layer):
 
     def torch(self, node: Node) -> Spelling:
         last = input_type(node).rank
-        padding = ("padding_idx", Leaf(self.padding_idx, "padding_idx", None, "padding_idx"))
+        padding = self.named("padding_idx")
         if not owns_weights(node):
             return Spelling(Call("F.embedding", (In(0), In(1)), (padding,)))
         sizes = (
-            Leaf(self.count, "count", field="count"),
-            Leaf(self.size, "dim", field="size", dim=("out", 0, last)),
+            self.leaf("count"),
+            self.leaf("size", "dim", dim=("out", 0, last)),
         )
         return Spelling(Call(Own(), (In(0),)), Call("nn.Embedding", sizes, (padding,)))
 

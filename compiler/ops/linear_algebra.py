@@ -24,7 +24,7 @@ from compiler.report.messages.tensor_operands import bad_equation, dtypes_differ
 from compiler.types.dims import Dim, equal, product
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Infix, Leaf, Spelling, Term
+from compiler.vocabulary.spelling import Call, In, Infix, Spelling, Term
 
 
 def whole_kernel_dtype(dtype: DType) -> DType:
@@ -293,7 +293,7 @@ class Einsum(Op):
         return Coupling(tuple(map(tuple, ports.values())), made=tuple(made), read=tuple(read))
 
     def torch(self, node: Node) -> Spelling:
-        equation = Leaf(self.equation, "equation", field="equation")
+        equation = self.leaf("equation")
         made: Term = Call("torch.einsum", (equation, *map(In, range(len(node.inputs)))))
         kept = node.output.type.dtype
         if kept.is_integer and kept is not DType.I64:  # PyTorch adds whole numbers up in i64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 
@@ -63,7 +63,6 @@ class PairLoss(Op):
     operands = (Operand("prediction"), Operand("target"))
     better = "lower"
     sizing = frozenset({"reduction"})
-    function: ClassVar[str]
     reduction: str
 
     @property
@@ -77,10 +76,6 @@ class PairLoss(Op):
     @abstractmethod
     def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
         """The ONNX nodes for the loss of each entry; `type` is the prediction's."""
-
-    def settings(self, node: Node) -> tuple[tuple[str, Term], ...]:
-        """Keyword arguments of the function beside the reduction."""
-        return ()
 
     def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
         x, target = operand_type(inputs, 0), operand_type(inputs, 1)
@@ -116,9 +111,7 @@ class PairLoss(Op):
         target: Term = In(1)
         if input_type(node, 1).dtype is not input_type(node).dtype:
             target = Method(target, "to", (Attribute(In(0), "dtype"),))
-        reduction = ("reduction", Leaf(self.reduction, "reduction", "mean", "reduction"))
-        options = (*self.settings(node), reduction)
-        return Spelling(Call(self.function, (In(0), target), options))
+        return Spelling(Call(self.torch_function, (In(0), target), self.spell_options()))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -157,7 +150,7 @@ class Mse(PairLoss):
 
     name = "mse"
     limits = NOT_NEGATIVE
-    function = "F.mse_loss"
+    torch_function = "F.mse_loss"
     reduction: Reduction = "mean"
 
     def calculate(self, x: Array, target: Array) -> Array:
@@ -187,7 +180,7 @@ class L1(PairLoss):
 
     name = "l1"
     limits = NOT_NEGATIVE
-    function = "F.l1_loss"
+    torch_function = "F.l1_loss"
     reduction: Reduction = "mean"
 
     def calculate(self, x: Array, target: Array) -> Array:
@@ -218,7 +211,7 @@ class SmoothL1(PairLoss):
 
     name = "smooth_l1"
     limits = NOT_NEGATIVE
-    function = "F.smooth_l1_loss"
+    torch_function = "F.smooth_l1_loss"
     beta: float = 1.0
     reduction: Reduction = "mean"
 
@@ -234,9 +227,6 @@ class SmoothL1(PairLoss):
             return size
         loss: Array = np.where(size < beta, size * size / (2 * beta), size - beta / 2)
         return loss
-
-    def settings(self, node: Node) -> tuple[tuple[str, Term], ...]:
-        return (("beta", Leaf(self.beta, "beta", 1.0, "beta")),)
 
     def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
         size = build.op("Abs", [build.op("Sub", [x, target])])
@@ -269,7 +259,7 @@ class Huber(PairLoss):
 
     name = "huber"
     limits = NOT_NEGATIVE
-    function = "F.huber_loss"
+    torch_function = "F.huber_loss"
     delta: float = 1.0
     reduction: Reduction = "mean"
 
@@ -282,9 +272,6 @@ class Huber(PairLoss):
         size: Array = np.abs(x - target)
         delta = x.dtype.type(self.delta)
         return np.where(size <= delta, size * size / 2, delta * (size - delta / 2))
-
-    def settings(self, node: Node) -> tuple[tuple[str, Term], ...]:
-        return (("delta", Leaf(self.delta, "delta", 1.0, "delta")),)
 
     def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
         size = build.op("Abs", [build.op("Sub", [x, target])])

@@ -181,8 +181,8 @@ class BatchNorm(Op):
 
     def torch(self, node: Node) -> Spelling:
         x = input_type(node)
-        eps = ("eps", Leaf(self.eps, "eps", 1e-5, "eps"))
-        momentum = ("momentum", Leaf(self.momentum, "momentum", 0.1, "momentum"))
+        eps = self.named("eps")
+        momentum = self.named("momentum")
         if not owns_weights(node):
             last = len(node.inputs) - 1
             affine: tuple[Term, ...] = (In(1), In(2)) if self.affine else ()
@@ -193,7 +193,7 @@ class BatchNorm(Op):
                 (training, momentum, eps),
             )
             return Spelling(called)
-        options = (eps, momentum, ("affine", Leaf(self.affine, "affine", True, "affine")))
+        options = (eps, momentum, self.named("affine"))
         module = f"nn.BatchNorm{max(x.rank - 2, 1)}d"
         return Spelling(Call(Own(), (In(0),)), Call(module, (channels_leaf(x),), options))
 
@@ -309,7 +309,7 @@ class LayerNorm(Op):
 
     def torch(self, node: Node) -> Spelling:
         x = input_type(node)
-        eps = ("eps", Leaf(self.eps, "eps", 1e-5, "eps"))
+        eps = self.named("eps")
         shape = spell_last(x, self.axes)
         if not (self.affine and owns_weights(node)):
             size = Items((shape,)) if self.axes == 1 else shape
@@ -318,9 +318,7 @@ class LayerNorm(Op):
             if not self.affine:
                 module = Call("nn.LayerNorm", (shape,), (eps, ("elementwise_affine", Leaf(False))))
             return Spelling(Call("F.layer_norm", (In(0), size, *rest), (eps,)), module=module)
-        made = Call(
-            "nn.LayerNorm", (shape,), (eps, ("bias", Leaf(self.bias, "bias", True, "bias")))
-        )
+        made = Call("nn.LayerNorm", (shape,), (eps, self.named("bias")))
         return Spelling(Call(Own(), (In(0),)), made)
 
     def onnx(

@@ -121,7 +121,7 @@ class DynamicDense(Op):
     def torch(self, node: Node) -> Spelling:
         if owns_weights(node):
             sizes = _size_terms(self, node)
-            bias = ("bias", Leaf(self.bias, "bias", True, "bias"))
+            bias = self.named("bias")
             return Spelling(Call(Own(), (In(0),)), Call("DynamicLinear", sizes, (bias,)))
         x = Call("round_to_bytes", (In(0),))
         weight = Infix("*", In(1), Index(In(2), (_ALL, Name("None"))))
@@ -241,7 +241,7 @@ class PackedDense(Op):
         if owns_weights(node):
             options = (
                 ("middle", Leaf(self.middle if self.symmetric else None, "middle", None)),
-                ("bias", Leaf(self.bias, "bias", True, "bias")),
+                self.named("bias"),
             )
             sizes = (*_size_terms(self, node), Leaf(self.block, "block", field="block"))
             return Spelling(Call(Own(), (In(0),)), Call("PackedLinear", sizes, options))

@@ -152,8 +152,8 @@ class Pad(Op):
 
     def torch(self, node: Node) -> Spelling:
         widths = (Leaf(w, f"pad{i}", field=f"widths.{i}") for i, w in enumerate(self.widths))
-        mode = Leaf(self.mode, "mode", "constant", "mode")
-        value = Leaf(self.value, "value", 0, "value")
+        mode = self.leaf("mode")
+        value = self.leaf("value")
         named = (("mode", mode), ("value", value))
         return Spelling(Call("F.pad", (In(0), spelling.Sequence(tuple(widths))), named))
 

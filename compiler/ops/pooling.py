@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, final
@@ -39,7 +38,7 @@ from compiler.report.messages.windows import padding_undecided
 from compiler.types.dims import Dim, at_most
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Leaf, Spelling, Term
+from compiler.vocabulary.spelling import Call, In, Leaf, Spelling
 
 
 class WindowPool(Op):
@@ -118,22 +117,26 @@ class WindowPool(Op):
     def torch(self, node: Node) -> Spelling:
         axes = input_type(node).rank - 2
         kernel = spell_sizes("kernel", self.kernel, role="kernel_size")
-        options = self.spell_options(self._spell_stride(axes))
+        options = self.spell_options()
         return Spelling(
             Call(f"F.{self.torch_name}{axes}d", (In(0), kernel), options),
             module=Call(f"nn.{self.module_name}{axes}d", (kernel,), options),
         )
 
-    def _spell_stride(self, axes: int) -> Leaf:
+    def spell_option(self, field: str) -> Leaf:
+        match field:
+            case "stride":
+                return self._spell_stride()
+            case "padding" | "dilation":
+                return spell_sizes(field, getattr(self, field), getattr(type(self), field))
+        return self.leaf(field)
+
+    def _spell_stride(self) -> Leaf:
         """The stride; it is PyTorch's default where it equals the kernel."""
         kernel = spell_sizes("kernel", self.kernel).value
         if self.stride is None:
             return Leaf(kernel, "stride", kernel)
         return spell_sizes("stride", self.stride, kernel)
-
-    @abstractmethod
-    def spell_options(self, stride: Leaf) -> tuple[tuple[str, Term], ...]:
-        """Keyword arguments of the function and the module alike."""
 
 
 def reduce_windows(function: np.ufunc, x: Array, windows: Sequence[Window]) -> Array:
@@ -218,14 +221,6 @@ class MaxPool(WindowPool):
         x = given(inputs[0])
         windows = self.windows(array_sizes(x))
         return (reduce_windows(np.maximum, pad_space(x, windows, -np.inf), windows),)
-
-    def spell_options(self, stride: Leaf) -> tuple[tuple[str, Term], ...]:
-        return (
-            ("stride", stride),
-            ("padding", spell_sizes("padding", self.padding, 0)),
-            ("dilation", spell_sizes("dilation", self.dilation, 1)),
-            ("ceil_mode", Leaf(self.ceil_mode, "ceil_mode", False, "ceil_mode")),
-        )
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -313,15 +308,6 @@ class AvgPool(WindowPool):
             shape[axis] = -1
             count = count * along.reshape(shape).astype(count.dtype)
         return count
-
-    def spell_options(self, stride: Leaf) -> tuple[tuple[str, Term], ...]:
-        padded = Leaf(self.count_include_pad, "count_include_pad", True, "count_include_pad")
-        return (
-            ("stride", stride),
-            ("padding", spell_sizes("padding", self.padding, 0)),
-            ("ceil_mode", Leaf(self.ceil_mode, "ceil_mode", False, "ceil_mode")),
-            ("count_include_pad", padded),
-        )
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]

@@ -8,7 +8,6 @@ from typing import Any, Literal, final
 import numpy as np
 
 from compiler.ir.domain import Domain
-from compiler.ir.graph import Node
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Assume, Limits, Types
 from compiler.ir.target_range import PROBABILITY, TargetRange
@@ -48,7 +47,7 @@ class Bce(PairLoss):
     name = "bce"
     limits = NOT_NEGATIVE
     operands = (Operand("probability"), Operand("target"))
-    function = "F.binary_cross_entropy"
+    torch_function = "F.binary_cross_entropy"
     reduction: Reduction = "mean"
 
     def target_range(self, inputs: Types) -> TargetRange | None:
@@ -93,7 +92,7 @@ class BceWithLogits(PairLoss):
     name = "bce_with_logits"
     applies = ("sigmoid",)
     operands = (Operand("logits"), Operand("target"))
-    function = "F.binary_cross_entropy_with_logits"
+    torch_function = "F.binary_cross_entropy_with_logits"
     pos_weight: float | tuple[float, ...] | None = None
     reduction: Reduction = "mean"
 
@@ -124,14 +123,13 @@ class BceWithLogits(PairLoss):
         loss: Array = (1 - target) * x + (1 + (weight - 1) * target) * softplus(-x)
         return loss
 
-    def settings(self, node: Node) -> tuple[tuple[str, Term], ...]:
-        match self.pos_weight:
-            case None:
-                return ()
-            case tuple():
-                return (("pos_weight", spell_numbers(self.pos_weight, "pos_weight")),)
+    def spell_option(self, field: str) -> Term | None:
+        if field != "pos_weight" or self.pos_weight is None:
+            return super().spell_option(field)
+        if isinstance(self.pos_weight, tuple):
+            return spell_numbers(self.pos_weight, "pos_weight")
         number = Leaf(self.pos_weight, "pos_weight", field="pos_weight")
-        return (("pos_weight", Method(In(0), "new_tensor", (number,))),)
+        return Method(In(0), "new_tensor", (number,))
 
     def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
         one = write_number(build, 1, type)
@@ -165,7 +163,7 @@ class Kl(PairLoss):
 
     name = "kl"
     operands = (Operand("log_probability"), Operand("target"))
-    function = "F.kl_div"
+    torch_function = "F.kl_div"
     log_target: bool = False
     reduction: Literal["mean", "batchmean", "sum", "none"] = "mean"
 
@@ -186,9 +184,6 @@ class Kl(PairLoss):
             return loss
         entropy = np.where(target > 0, target * np.log(np.where(target > 0, target, 1)), 0)
         return (entropy - target * x).astype(x.dtype)  # type: ignore[no-any-return]
-
-    def settings(self, node: Node) -> tuple[tuple[str, Term], ...]:
-        return (("log_target", Leaf(self.log_target, "log_target", False, "log_target")),)
 
     def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
         if self.log_target:

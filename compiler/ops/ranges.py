@@ -99,7 +99,7 @@ class Arange(Op):
         return ((start + np.arange(count) * self.step).astype((self.dtype or self.natural).numpy),)
 
     def torch(self, node: Node) -> Spelling:
-        first = Leaf(self.start, "start", field="start")
+        first = self.leaf("start")
         args: tuple[Term, ...] = (first,)
         if self.stop is not None:
             args = (first, Leaf(self.stop, "stop", field="stop"))

@@ -41,7 +41,7 @@ class Reduction(Op):
 
     operands = (Operand("x"),)
     onnx_type: ClassVar[str]
-    method: ClassVar[str]
+    torch_method: ClassVar[str]
     adds_zeros: ClassVar[bool] = False
     """Whether an entry that is 0 adds nothing to the result."""
 
@@ -94,7 +94,7 @@ class Reduction(Op):
         return Coupling((*ties, *((port,) for port in free)), mixed=free)
 
     def torch(self, node: Node) -> Spelling:
-        return Spelling(Method(In(0), self.method, self.axis_terms(node), self.keep_terms()))
+        return Spelling(Method(In(0), self.torch_method, self.axis_terms(node), self.keep_terms()))
 
     def axis_terms(self, node: Node) -> tuple[Term, ...]:
         """The axis as PyTorch's first argument; left out where all axes go."""
@@ -107,7 +107,7 @@ class Reduction(Op):
 
     def keep_terms(self) -> tuple[tuple[str, Term], ...]:
         """`keepdim=True` where the axes stay."""
-        return (("keepdim", Leaf(self.keep, "keep", False, "keep")),)
+        return (("keepdim", self.leaf("keep")),)
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -231,7 +231,7 @@ class Sum(Total):
 
     name = "sum"
     keeps_channels = True
-    method = "sum"
+    torch_method = "sum"
     onnx_type = "ReduceSum"
     adds_zeros = True
 
@@ -276,7 +276,7 @@ class Mean(Reduction):
     name = "mean"
     keeps_channels = True
     keeps_f32 = True
-    method = "mean"
+    torch_method = "mean"
     onnx_type = "ReduceMean"
 
     def find_limits(self, operands: Sequence[Limits]) -> Limits:
@@ -311,7 +311,7 @@ class Extremum(Reduction):
 
     def torch(self, node: Node) -> Spelling:
         axes = self.axis_terms(node)
-        method = f"a{self.method}" if axes else self.method
+        method = f"a{self.torch_method}" if axes else self.torch_method
         return Spelling(Method(In(0), method, axes, self.keep_terms()))
 
 
@@ -329,7 +329,7 @@ class Max(Extremum):
     """
 
     name = "max"
-    method = "max"
+    torch_method = "max"
     onnx_type = "ReduceMax"
 
     def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
@@ -350,7 +350,7 @@ class Min(Extremum):
     """
 
     name = "min"
-    method = "min"
+    torch_method = "min"
     onnx_type = "ReduceMin"
 
     def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
@@ -371,7 +371,7 @@ class Prod(Total):
     """
 
     name = "prod"
-    method = "prod"
+    torch_method = "prod"
     onnx_type = "ReduceProd"
 
     def is_small(self, x: TensorType) -> bool:
@@ -387,12 +387,12 @@ class Prod(Total):
     def torch(self, node: Node) -> Spelling:
         rank = _rank(node)
         if not rank:
-            return Spelling(Method(In(0), self.method))
+            return Spelling(Method(In(0), self.torch_method))
         if not isinstance(self.axis, tuple) and not (self.axis is None and self.keep):
             return super().torch(node)
         made: Term = In(0)  # PyTorch multiplies along one axis at a time
         for axis in reversed(count_axes(self.axis, rank)):
-            made = Method(made, self.method, (Leaf(axis),), self.keep_terms())
+            made = Method(made, self.torch_method, (Leaf(axis),), self.keep_terms())
         return Spelling(made)
 
 
@@ -421,7 +421,7 @@ class AnyTrue(Quantifier):
     """
 
     name = "any"
-    method = "any"
+    torch_method = "any"
     onnx_type = "ReduceMax"
 
     def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:
@@ -443,7 +443,7 @@ class AllTrue(Quantifier):
     """
 
     name = "all"
-    method = "all"
+    torch_method = "all"
     onnx_type = "ReduceMin"
 
     def calculate(self, x: Array, axes: tuple[int, ...]) -> Array:

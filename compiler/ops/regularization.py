@@ -16,7 +16,7 @@ from compiler.records import dataclass
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Leaf, Name, Spelling
+from compiler.vocabulary.spelling import Call, In, Name, Spelling
 
 
 @OPS.register
@@ -59,7 +59,7 @@ class Dropout(Op):
         return Coupling(tie_same(outputs[0].rank))
 
     def torch(self, node: Node) -> Spelling:
-        p = Leaf(self.p, "drop", 0.5, "p")
+        p = self.leaf("p", "drop")
         called = Call("F.dropout", (In(0),), (("p", p), ("training", Name("self.training"))))
         return Spelling(called, module=Call("nn.Dropout", (p,)))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self, final
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
@@ -112,6 +112,8 @@ class RepeatInterleave(Op):
     """
 
     name = "repeat_interleave"
+    torch_method = "repeat_interleave"
+    torch_keywords: ClassVar[Mapping[str, str]] = {"axis": "dim"}
     operands = (Operand("x"),)
 
     times: int
@@ -132,11 +134,6 @@ class RepeatInterleave(Op):
         copies = inner(0, self.times)
         factors = Factors(result(axis), (source(0, axis), copies), kept=0)
         return Coupling(tie_same(outputs[0].rank, without=(axis,)), factors=(factors,))
-
-    def torch(self, node: Node) -> Spelling:
-        times = Leaf(self.times, "times", field="times")
-        axis = Leaf(self.axis, "axis", field="axis")
-        return Spelling(Method(In(0), "repeat_interleave", (times,), (("dim", axis),)))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]

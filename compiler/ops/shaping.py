@@ -48,6 +48,7 @@ class Transpose(Op):
     """
 
     name = "transpose"
+    torch_method = "transpose"
     keeps_channels = True
     onnx_bfloat = True
     in_integers = "moves"
@@ -72,10 +73,6 @@ class Transpose(Op):
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         return Coupling(tie_moved((a, i) for i, a in enumerate(self._order(outputs[0].rank))))
-
-    def torch(self, node: Node) -> Spelling:
-        axes = (Leaf(self.a, "a", field="a"), Leaf(self.b, "b", field="b"))
-        return Spelling(Method(In(0), "transpose", axes))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -224,6 +221,7 @@ class Unsqueeze(Op):
     """
 
     name = "unsqueeze"
+    torch_method = "unsqueeze"
     keeps_channels = True
     onnx_bfloat = True
     in_integers = "moves"
@@ -244,9 +242,6 @@ class Unsqueeze(Op):
         rank = outputs[0].rank
         kept = [a for a in range(rank) if a != self.axis % rank]
         return Coupling(tie_moved(enumerate(kept)))
-
-    def torch(self, node: Node) -> Spelling:
-        return Spelling(Method(In(0), "unsqueeze", (Leaf(self.axis, "axis", field="axis"),)))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -375,6 +370,7 @@ class Flip(Op):
     """
 
     name = "flip"
+    torch_method = "flip"
     moves = True
     operands = (Operand("x"),)
 
@@ -391,9 +387,6 @@ class Flip(Op):
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         turned = count_axes(self.axis, outputs[0].rank)
         return Coupling(tie_same(outputs[0].rank, without=turned))
-
-    def torch(self, node: Node) -> Spelling:
-        return Spelling(Method(In(0), "flip", (Leaf(self.axis, "axis", field="axis"),)))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]

@@ -17,7 +17,7 @@ from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.dims import Dim
 from compiler.types.tensor import DType, TensorType
-from compiler.vocabulary.spelling import Call, Device, Leaf, Spelling
+from compiler.vocabulary.spelling import Call, Device, Spelling
 
 
 @OPS.register
@@ -45,7 +45,7 @@ class Size(Op):
         return (np.asarray(self.value.evaluate({}), self.dtype.numpy),)
 
     def torch(self, node: Node) -> Spelling:
-        value = Leaf(self.value, "value", field="value")
+        value = self.leaf("value")
         named = (("dtype", torch_dtype(self.dtype)), ("device", Device()))
         return Spelling(Call("torch.tensor", (value,), named), number=value)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, final
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, final
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from compiler.types.dims import Dim, DimError
 from compiler.types.tensor import DType, TensorType
 from compiler.vocabulary.module_initializers import ModuleConstant
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling, Term
+from compiler.vocabulary.spelling import Call, In, Leaf, Own, Spelling
 
 
 @OPS.register
@@ -53,8 +53,8 @@ class Softplus(Activation):
 
     name = "softplus"
     limits = NOT_NEGATIVE
-    function = "F.softplus"
-    module = "nn.Softplus"
+    torch_function = "F.softplus"
+    torch_module = "nn.Softplus"
     beta: float = 1.0
     threshold: float = 20.0
 
@@ -72,10 +72,6 @@ class Softplus(Activation):
         scaled = x * x.dtype.type(self.beta)
         smooth = softplus(scaled) / x.dtype.type(self.beta)
         return np.where(scaled > self.threshold, x, smooth)
-
-    def settings(self) -> tuple[tuple[str, Term], ...]:
-        beta = ("beta", Leaf(self.beta, "beta", 1.0, "beta"))
-        return (beta, ("threshold", Leaf(self.threshold, "threshold", 20.0, "threshold")))
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         scaled, beta = x, write_number(build, self.beta, type)
@@ -103,8 +99,8 @@ class Softsign(Activation):
     """
 
     name = "softsign"
-    function = "F.softsign"
-    module = "nn.Softsign"
+    torch_function = "F.softsign"
+    torch_module = "nn.Softsign"
     onnx_type = "Softsign"
 
     def calculate(self, x: Array) -> Array:
@@ -125,8 +121,8 @@ class Mish(Activation):
     """
 
     name = "mish"
-    function = "F.mish"
-    module = "nn.Mish"
+    torch_function = "F.mish"
+    torch_module = "nn.Mish"
     onnx_type = "Mish"
 
     def magnitudes(
@@ -154,8 +150,8 @@ class LogSigmoid(Activation):
 
     name = "log_sigmoid"
     keeps_f32 = True
-    function = "F.logsigmoid"
-    module = "nn.LogSigmoid"
+    torch_function = "F.logsigmoid"
+    torch_module = "nn.LogSigmoid"
 
     def magnitudes(
         self, operands: Sequence[Array | None], results: Sequence[Array]
@@ -186,8 +182,8 @@ class Celu(Activation):
     """
 
     name = "celu"
-    function = "F.celu"
-    module = "nn.CELU"
+    torch_function = "F.celu"
+    torch_module = "nn.CELU"
     alpha: float = 1.0
 
     def check(self, types: Sequence[TensorType]) -> None:
@@ -203,9 +199,6 @@ class Celu(Activation):
     def calculate(self, x: Array) -> Array:
         alpha = x.dtype.type(self.alpha)
         return np.where(x > 0, x, alpha * np.expm1(x / alpha))
-
-    def settings(self) -> tuple[tuple[str, Term], ...]:
-        return (("alpha", Leaf(self.alpha, "alpha", 1.0, "alpha")),)
 
     def write(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         alpha = write_number(build, self.alpha, type)
@@ -267,7 +260,7 @@ class Prelu(Op):
         if self.per_channel:
             channels = input_type(node).shape[1].known
             count = Leaf(channels, "channels", 1, dim=("in", 0, 1))
-        init = ("init", Leaf(self.init, "init", 0.25, "init"))
+        init = self.named("init")
         return Spelling(Call(Own(), (In(0),)), Call("nn.PReLU", (count,), (init,)))
 
     def onnx(
@@ -298,6 +291,9 @@ class Glu(Op):
     """
 
     name = "glu"
+    torch_function = "F.glu"
+    torch_module = "nn.GLU"
+    torch_keywords: ClassVar[Mapping[str, str]] = {"axis": "dim"}
     operands = (Operand("x"),)
     axis: int = -1
 
@@ -341,9 +337,8 @@ class Glu(Op):
         parts = tuple(Part(source(0, axis), result(axis), start) for start in (0, half))
         return Coupling(ties, parts)
 
-    def torch(self, node: Node) -> Spelling:
-        axis = ("dim", Leaf(self.axis, "dim", -1, "axis"))
-        return Spelling(Call("F.glu", (In(0),), (axis,)), module=Call("nn.GLU", (), (axis,)))
+    def spell_option(self, field: str) -> Leaf:
+        return self.leaf(field, "dim")
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]

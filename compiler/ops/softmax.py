@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, final
 
 import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
-from compiler.ir.graph import Node, Op
+from compiler.ir.graph import Op
 from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import Array, Assume, Types
 from compiler.ir.tracing import Trace, trace_around
@@ -20,7 +20,7 @@ from compiler.records import dataclass
 from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Leaf, Spelling
+from compiler.vocabulary.spelling import Leaf
 
 
 class AxisShares(Op):
@@ -28,8 +28,7 @@ class AxisShares(Op):
 
     keeps_f32 = True
     operands = (Operand("x"),)
-    function: ClassVar[str]
-    module: ClassVar[str]
+    torch_keywords: ClassVar[Mapping[str, str]] = {"axis": "dim"}
     onnx_type: ClassVar[str]
     axis: int
 
@@ -46,11 +45,8 @@ class AxisShares(Op):
         axis = self.axis % max(outputs[0].rank, 1)
         return Coupling(tie_same(outputs[0].rank, without=(axis,)))
 
-    def torch(self, node: Node) -> Spelling:
-        axis = ("dim", Leaf(self.axis, "dim", field="axis"))
-        return Spelling(
-            Call(self.function, (In(0),), (axis,)), module=Call(self.module, (), (axis,))
-        )
+    def spell_option(self, field: str) -> Leaf:
+        return self.leaf(field, "dim")
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -81,8 +77,8 @@ class Softmax(AxisShares):
 
     name = "softmax"
     limits = (0.0, 1.0)
-    function = "F.softmax"
-    module = "nn.Softmax"
+    torch_function = "F.softmax"
+    torch_module = "nn.Softmax"
     onnx_type = "Softmax"
     axis: int
 
@@ -108,8 +104,8 @@ class LogSoftmax(AxisShares):
     """
 
     name = "log_softmax"
-    function = "F.log_softmax"
-    module = "nn.LogSoftmax"
+    torch_function = "F.log_softmax"
+    torch_module = "nn.LogSoftmax"
     onnx_type = "LogSoftmax"
     axis: int
 

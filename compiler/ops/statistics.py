@@ -58,9 +58,9 @@ class Spread(Reduction):
         return variance
 
     def torch(self, node: Node) -> Spelling:
-        terms = (("unbiased", Leaf(self.unbiased, "unbiased", True, "unbiased")),)
+        terms = (self.named("unbiased"),)
         axes = self.axis_terms(node)
-        return Spelling(Method(In(0), self.method, axes, (*terms, *self.keep_terms())))
+        return Spelling(Method(In(0), self.torch_method, axes, (*terms, *self.keep_terms())))
 
     def onnx(
         self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
@@ -107,7 +107,7 @@ class Var(Spread):
     """
 
     name = "var"
-    method = "var"
+    torch_method = "var"
 
 
 @OPS.register
@@ -125,7 +125,7 @@ class Std(Spread):
     """
 
     name = "std"
-    method = "std"
+    torch_method = "std"
 
     def finish_array(self, variance: Array) -> Array:
         return np.sqrt(variance)
@@ -149,7 +149,7 @@ class LogSumExp(Reduction):
 
     name = "logsumexp"
     keeps_f32 = True
-    method = "logsumexp"
+    torch_method = "logsumexp"
     onnx_type = "ReduceLogSumExp"
 
     def check(self, type: TensorType) -> None:
@@ -187,7 +187,7 @@ class Norm(Reduction):
 
     name = "norm"
     keeps_f32 = True
-    method = "norm"
+    torch_method = "norm"
 
     order: int | float = 2
 
@@ -208,7 +208,7 @@ class Norm(Reduction):
         return np.asarray(total ** (1 / self.order), dtype=x.dtype)
 
     def torch(self, node: Node) -> Spelling:
-        order: Term = Leaf(self.order, "order", 2, "order")
+        order: Term = self.leaf("order")
         if math.isinf(self.order):
             order = Name("torch.inf")
         axes = tuple(("dim", term) for term in self.axis_terms(node))
@@ -268,7 +268,7 @@ class Position(Op):
 
     def torch(self, node: Node) -> Spelling:
         axis = () if self.axis is None else (Leaf(self.axis, "axis", field="axis"),)
-        keep = (("keepdim", Leaf(self.keep, "keep", False, "keep")),)
+        keep = (("keepdim", self.leaf("keep")),)
         return Spelling(Method(In(0), self.name, axis, keep))
 
     def onnx(
@@ -373,7 +373,7 @@ class L2Normalize(Op):
     def torch(self, node: Node) -> Spelling:
         named = (
             ("dim", Leaf(self.axis, "axis", 1, "axis")),
-            ("eps", Leaf(self.eps, "eps", 1e-12, "eps")),
+            self.named("eps"),
         )
         return Spelling(Call("F.normalize", (In(0),), named))
 

@@ -48,7 +48,7 @@ class Causal(Op):
         return (np.tri(size, dtype=bool),)
 
     def torch(self, node: Node) -> Spelling:
-        size = Leaf(self.size, "size", field="size")
+        size = self.leaf("size")
         named = (("dtype", Name("torch.bool")), ("device", Device()))
         return Spelling(Method(Call("torch.ones", (size, size), named), "tril"))
 

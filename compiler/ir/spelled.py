@@ -1,0 +1,72 @@
+"""How an op is written in PyTorch, as far as that follows from its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import ClassVar
+
+from compiler.ir.traits import Traits
+from compiler.vocabulary.no_default import NO_DEFAULT
+from compiler.vocabulary.spelling import Call, In, Leaf, Method, Spelling, Term
+
+
+class Spelled(Traits):
+    """A call of PyTorch with the operands first. Options without a default follow by place, others
+    by keyword, and not at all where they have the default, which is PyTorch's."""
+
+    torch_function: ClassVar[str] = ""
+    """PyTorch's function, `F.elu`; where it is empty, that of the op's name in `torch`."""
+    torch_method: ClassVar[str] = ""
+    """The method of the first operand that takes the place of a function."""
+    torch_module: ClassVar[str] = ""
+    """The module that does the same with the same options: `nn.ELU`."""
+    torch_keywords: ClassVar[Mapping[str, str]] = {}
+    """PyTorch's keywords by fields or optional operands, where it calls them otherwise; an option
+    that is named here stands by keyword."""
+
+    def leaf(self, field: str, role: str = "", dim: tuple[str, int, int] | None = None) -> Leaf:
+        """A field as an argument, which PyTorch can do without where it has its default."""
+        default = getattr(type(self), field, NO_DEFAULT)
+        return Leaf(getattr(self, field), role or field, default, field, dim)
+
+    def named(self, field: str) -> tuple[str, Leaf]:
+        """A field as an argument by keyword."""
+        return self.torch_keywords.get(field, field), self.leaf(field)
+
+    def spell_option(self, field: str) -> Term | None:
+        """The argument that a field stands for; None where the call has none."""
+        return self.leaf(field)
+
+    def spell_options(self) -> tuple[tuple[str, Term], ...]:
+        """The arguments by keyword."""
+        names = (name for name in _list_fields(type(self)) if not self._stands_by_place(name))
+        found = ((self.torch_keywords.get(n, n), self.spell_option(n)) for n in names)
+        return tuple((keyword, term) for keyword, term in found if term is not None)
+
+    def spell_call(self, given: Sequence[bool]) -> Spelling:
+        """The call, for operands of which some may be left out."""
+        operands: list[Term] = []
+        optional: list[tuple[str, Term]] = []
+        for index, (operand, here) in enumerate(zip(self.operands, given, strict=True)):
+            if not operand.optional:
+                operands.append(In(index))
+            elif here:
+                optional.append((self.torch_keywords.get(operand.name, operand.name), In(index)))
+        places = filter(self._stands_by_place, _list_fields(type(self)))
+        arguments = tuple(term for term in map(self.spell_option, places) if term is not None)
+        options = self.spell_options()
+        named = (*optional, *options)
+        if self.torch_method:
+            first, *others = operands
+            return Spelling(Method(first, self.torch_method, (*others, *arguments), named))
+        function = self.torch_function or f"torch.{self.name}"
+        module = Call(self.torch_module, arguments, options) if self.torch_module else None
+        return Spelling(Call(function, (*operands, *arguments), named), module=module)
+
+    def _stands_by_place(self, field: str) -> bool:
+        return not (field in self.torch_keywords or hasattr(type(self), field))
+
+
+def _list_fields(op: type[Spelled]) -> list[str]:
+    return [item.name for item in fields(op)]  # type: ignore[arg-type]

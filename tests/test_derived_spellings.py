@@ -1,0 +1,85 @@
+"""Spellings in PyTorch that follow from an op's fields: each name and each default stands once."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+import compiler.ops as package
+from compiler.ir.graph import Op
+from compiler.ops.registry import load_ops
+
+HEADS = {"F": functional, "nn": nn, "torch": torch}
+FOLDER = Path(package.__file__).parent
+
+
+def _find(path: str) -> Any:
+    """`F.elu`, `nn.ELU`."""
+    head, name = path.split(".", 1)
+    return getattr(HEADS[head], name)
+
+
+def _read_defaults(path: str) -> dict[str, object]:
+    """Defaults of a function or module of PyTorch; none where it is a built-in one."""
+    try:
+        parameters = inspect.signature(_find(path)).parameters
+    except ValueError:
+        return {}
+    return {name: parameter.default for name, parameter in parameters.items()}
+
+
+def _list_calls() -> Iterator[tuple[type[Op], str]]:
+    for op in load_ops().classes():
+        yield from ((op, path) for path in (op.torch_function, op.torch_module) if path)
+
+
+@pytest.mark.parametrize(
+    ("op", "path"), [pytest.param(op, path, id=path) for op, path in _list_calls()]
+)
+def test_defaults_are_those_of_pytorch(op: type[Op], path: str) -> None:
+    """What a call leaves out has the value that PyTorch puts there."""
+    known = _read_defaults(path)
+    for option in dataclasses.fields(op):  # type: ignore[arg-type]
+        keyword = op.torch_keywords.get(option.name, option.name)
+        if option.default is dataclasses.MISSING or not known:
+            continue
+        if keyword not in known:
+            assert (op.name, option.name) in {("nll", "axis"), ("cross_entropy", "axis")}
+            continue
+        assert known[keyword] == option.default
+
+
+def _find_repeated(path: Path) -> Iterator[str]:
+    """Leaves of a field that say again what the field says: its name, and its default."""
+    module = import_module(f"{package.__name__}.{path.stem}")
+    for body in ast.parse(path.read_text(encoding="utf-8")).body:
+        if not isinstance(body, ast.ClassDef):
+            continue
+        made = [op for op in load_ops().classes() if issubclass(op, getattr(module, body.name))]
+        for call in ast.walk(body):
+            match call:
+                case ast.Call(
+                    ast.Name("Leaf"),
+                    [
+                        ast.Attribute(ast.Name("self"), field),
+                        _,
+                        ast.Constant(default),
+                        ast.Constant(key),
+                    ],
+                ) if field == key and all(getattr(op, field, None) == default for op in made):
+                    yield f"{path.name}: {ast.unparse(call)} is self.leaf({field!r})"
+
+
+def test_a_default_stands_once() -> None:
+    repeated = [line for path in sorted(FOLDER.glob("*.py")) for line in _find_repeated(path)]
+    assert not repeated
