@@ -19,8 +19,8 @@ from compiler.compression.quantization.placement import find_layers, place
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.limits import find_limits
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Results, Types
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.activation import Activation
 from compiler.ops.axes import operand_type
@@ -242,9 +242,7 @@ class PeakPool(Op):
     def torch(self, node: Node) -> Spelling:
         return Spelling(Call("F.max_pool1d", (In(0), Leaf(self.size, "size", field="size"))))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [build.op("MaxPool", [inputs[0]], {"kernel_shape": [self.size]})]
 
 

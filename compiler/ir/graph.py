@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -18,8 +18,17 @@ from compiler.ir.coupling import Coupling, CutTensor, tie_broadcast
 from compiler.ir.domain import Domain
 from compiler.ir.frame import Frame, Pick, Site
 from compiler.ir.hint import Hint
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Limits, Substitutable, Types, Weight
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import (
+    Array,
+    Arrays,
+    Assume,
+    Limits,
+    Results,
+    Substitutable,
+    Types,
+    Weight,
+)
 from compiler.ir.spelled import Spelled
 from compiler.ir.target_range import TargetRange
 from compiler.ir.tracing import Trace, align_axis
@@ -96,9 +105,7 @@ class Op(Spelled):
         """The meaning, in NumPy, in evaluation mode. Symbolic dims in fields are numbers here
         (`substitute`)."""
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         """For each result, and broadcast to it, the size of the numbers that it is computed
         through: a backend that computes it right may be off by some rounding steps of these.
         They are the results' own unless an op goes through larger numbers to smaller ones: a
@@ -232,9 +239,7 @@ class Op(Spelled):
         return self.spell_call([value is not None for value in node.inputs])
 
     @abstractmethod
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         """Writes the node with `build` and returns one ONNX value per output."""
 
     def substitute(self, sizes: Mapping[str, int | Dim]) -> Self:

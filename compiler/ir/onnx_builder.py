@@ -17,6 +17,10 @@ class OnnxValue(Protocol):
     """A tensor of the ONNX graph under construction; opaque to ops."""
 
 
+Values = Sequence[Any]
+"""Values of that graph; None where an optional operand is left out."""
+
+
 class OnnxBuilder(Protocol):
     """What an op needs to write itself as ONNX nodes."""
 

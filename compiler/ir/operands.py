@@ -14,8 +14,12 @@ from compiler.types.tensor import TensorType
 from compiler.vocabulary.initializers import Initializer
 
 Array = NDArray[Any]
+Arrays = Sequence[Array | None]
+"""A node's inputs as arrays: operands (None where an optional one is left out), then weights."""
 Types = Sequence[TensorType | None]
 """Types of a node's inputs: operands (None where an optional one is left out), then weights."""
+Results = Sequence[TensorType]
+"""Types of a node's outputs."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 
 from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import NOT_NEGATIVE, Array
+from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays
 from compiler.ops.axes import need_float
 from compiler.ops.elementwise import Function, erf
 from compiler.ops.layers import given, refuse_option, widen
@@ -146,9 +146,7 @@ class Elu(Activation):
     torch_module = "nn.ELU"
     alpha: float = 1.0
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.maximum(np.abs(results[0]), abs(self.alpha))]  # exp(x) - 1
 
     def calculate(self, x: Array) -> Array:
@@ -176,9 +174,7 @@ class Selu(Activation):
     torch_module = "nn.SELU"
     onnx_type = "Selu"
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.maximum(np.abs(results[0]), 1.76)]  # exp(x) - 1, times scale * alpha
 
     def calculate(self, x: Array) -> Array:
@@ -212,9 +208,7 @@ class Gelu(Activation):
     torch_module = "nn.GELU"
     approximate: Literal["none", "tanh"] = "none"
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.abs(given(operands[0]))]  # a share of x, which is exact beside 1
 
     def calculate(self, x: Array) -> Array:
@@ -248,9 +242,7 @@ class Silu(Activation):
     torch_function = "F.silu"
     torch_module = "nn.SiLU"
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.abs(given(operands[0]))]  # a share of x, which is exact beside 1
 
     def calculate(self, x: Array) -> Array:
@@ -279,9 +271,7 @@ class Sigmoid(Activation):
     torch_module = "nn.Sigmoid"
     onnx_type = "Sigmoid"
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [1.0]  # 1 / (1 + exp(-x)): kernels promise it beside 1
 
     def calculate(self, x: Array) -> Array:
@@ -326,9 +316,7 @@ class HardSigmoid(Activation):
     torch_function = "F.hardsigmoid"
     torch_module = "nn.Hardsigmoid"
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.abs(given(operands[0])) / 6 + 0.5]
 
     def calculate(self, x: Array) -> Array:
@@ -356,9 +344,7 @@ class HardSwish(Activation):
     torch_module = "nn.Hardswish"
     onnx_type = "HardSwish"
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.abs(given(operands[0]))]  # a share of x, which is exact beside 1
 
     def calculate(self, x: Array) -> Array:

@@ -10,8 +10,8 @@ import numpy as np
 
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Limits, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Limits, Results, Types
 from compiler.ops.axes import need_number, operand_type
 from compiler.ops.broadcasting import Elementwise, cast, cast_operands, pair_terms, promoted
 from compiler.ops.registry import OPS
@@ -54,9 +54,7 @@ class Arithmetic(Elementwise):
         left, right = pair_terms(node)
         return Spelling(Infix(self.sign, left, right))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [build.op(self.onnx_type, cast_operands(build, inputs, types, outputs[0].dtype))]
 
 
@@ -233,9 +231,7 @@ class FloorDivide(Arithmetic):
     def calculate(self, left: Array, right: Array) -> Array:
         return np.floor_divide(left, right)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         dtype = outputs[0].dtype
         left, right = cast_operands(build, inputs, types, dtype)
         if dtype.is_integer:
@@ -326,9 +322,7 @@ class Remainder(Arithmetic):
     def calculate(self, left: Array, right: Array) -> Array:
         return np.remainder(left, right)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         dtype = outputs[0].dtype
         left, right = cast_operands(build, inputs, types, dtype)
         return [_write_remainder(build, left, right, dtype)]
@@ -379,9 +373,7 @@ class Pow(Arithmetic):
     def calculate(self, left: Array, right: Array) -> Array:
         return np.power(left, right)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         dtype = outputs[0].dtype
         if dtype.is_integer:
             # ONNX's Mul is for these, and wraps around as the narrower ones do.
@@ -449,9 +441,7 @@ class Neg(Elementwise):
     def torch(self, node: Node) -> Spelling:
         return Spelling(Prefix("-", In(0)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         dtype = operand_type(types, 0).dtype
         if dtype is DType.U8:  # Neg is for signed numbers
             return [build.op("Sub", [build.constant(np.zeros((), np.uint8)), inputs[0]])]

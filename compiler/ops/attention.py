@@ -20,8 +20,8 @@ from compiler.ir.coupling import (
     tie_broadcast,
 )
 from compiler.ir.graph import Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ir.tracing import Trace, align_axis
 from compiler.ops.axes import need_float, need_rank, operand_type, places
 from compiler.ops.creation import LARGEST, write_full
@@ -111,9 +111,7 @@ class ScaledDotProductAttention(Op):
             _need_mask(mask, TensorType(query.dtype, scores), assume)
         return (TensorType(query.dtype, (*query.shape[:-1], value.shape[-1])),)
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         # A weighted mean of values, which may cancel.
         query, value = given(operands[0]), np.abs(given(operands[2]))
         largest = value.max(axis=-2, keepdims=True, initial=0.0)
@@ -178,9 +176,7 @@ class ScaledDotProductAttention(Op):
             return self
         return replace(self, scale=1 / math.sqrt(known(query.old.shape[-1])))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         single = outputs[0].dtype is not DType.F64  # whose scale the attribute would round
         if build.opset >= 23 and types[3] is None and outputs[0].rank == 4 and single:
             attributes: dict[str, object] = {"is_causal": 1} if self.causal else {}

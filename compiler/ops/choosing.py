@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 
 from compiler.ir.graph import Node
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import UNLIMITED, Array, Limits, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import UNLIMITED, Array, Limits, Results, Types
 from compiler.ops.axes import need_bool, need_number, operand_type
 from compiler.ops.broadcasting import (
     Elementwise,
@@ -66,9 +66,7 @@ class Where(Elementwise):
     def torch(self, node: Node) -> Spelling:
         return Spelling(Call("torch.where", (In(0), *pair_terms(node, first=1))))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         dtype = outputs[0].dtype
         wide = _NO_KERNEL.get(dtype, dtype)
         chosen = cast_operands(build, inputs[1:], types[1:], wide)
@@ -98,9 +96,7 @@ class Extreme(Elementwise):
         )
         return Spelling(made, with_number=tuple(others))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         dtype = outputs[0].dtype
         wide = DType.I32 if dtype is DType.I16 else dtype  # runtime_faults: max_of_i16
         made = build.op(self.onnx_type, cast_operands(build, inputs, types, wide))
@@ -216,9 +212,7 @@ class Clip(Elementwise):
             return Spelling(Method(In(0), "clamp", (low, high)))
         return Spelling(Method(In(0), "clamp", (), (("min", low), ("max", high))))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         dtype = outputs[0].dtype
         wide = DType.I32 if dtype is DType.I16 else dtype  # ONNX has no Clip for i16
         bounds = [
@@ -296,7 +290,5 @@ class Cast(Elementwise):
     def torch(self, node: Node) -> Spelling:
         return Spelling(spell_cast(In(0), self.dtype))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [cast(build, inputs[0], operand_type(types, 0).dtype, self.dtype)]

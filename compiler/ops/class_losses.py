@@ -11,8 +11,8 @@ import numpy as np
 
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Assume, Limits, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Assume, Limits, Results, Types
 from compiler.ir.target_range import PROBABILITY, TargetRange
 from compiler.ops.axes import (
     axes_constant,
@@ -242,9 +242,7 @@ class Nll(ClassLoss):
         picked, weights, _ = self.pick(np.moveaxis(widen(x), self.axis, -1), target)
         return (np.asarray(self.reduce(-picked * weights, weights)).astype(x.dtype),)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         loss, weight = self.write_pick(build, inputs[0], inputs[1], types)
         return [self.write_reduced(build, build.op("Mul", [loss, weight]), weight)]
 
@@ -313,9 +311,7 @@ class CrossEntropy(ClassLoss):
         losses = -picked * weights * (1 - share) + even * share
         return (np.asarray(self.reduce(losses, weights)).astype(x.dtype),)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x, target = operand_type(types, 0), operand_type(types, 1)
         scores = build.op("LogSoftmax", [inputs[0]], {"axis": self.axis})
         if target.dtype.is_float:

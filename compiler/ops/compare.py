@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 
 from compiler.ir.graph import Node
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Results, Types
 from compiler.ops.axes import need_bool, operand_type
 from compiler.ops.broadcasting import (
     Elementwise,
@@ -52,9 +52,7 @@ class Comparison(Elementwise):
         left, right = pair_terms(node)
         return Spelling(Infix(self.sign, left, right))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         common = self.inner_dtype([operand_type(types, i) for i in (0, 1)])
         if common is DType.BOOL and self.onnx_type != "Equal":
             common = DType.U8  # ONNX orders numbers only
@@ -106,9 +104,7 @@ class NotEqual(Comparison):
     def calculate(self, left: Array, right: Array) -> Array:
         return np.not_equal(left, right)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [build.op("Not", super().onnx(build, inputs, types, outputs))]
 
 
@@ -215,9 +211,7 @@ class Logic(Elementwise):
         left, right = pair_terms(node)
         return Spelling(Infix(self.sign, left, right))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [build.op(self.onnx_type, list(inputs))]
 
 
@@ -290,7 +284,5 @@ class LogicalNot(Elementwise):
     def torch(self, node: Node) -> Spelling:
         return Spelling(Prefix("~", In(0)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [build.op("Not", [inputs[0]])]

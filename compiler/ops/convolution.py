@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
 from compiler.ir.channels import Numbers, ZeroChannels
 from compiler.ir.coupling import Coupling, CutTensor, counts_groups, couple_convolution, cut_groups
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types, Weight
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.layers import (
     LinearLayer,
@@ -146,9 +146,7 @@ class Conv(LinearLayer):
         span = dilation * (pick("kernel", self.kernel, axis, options) - 1) + 1
         return count_along(size + padding * 2, span, stride)
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return measure_terms(self, operands, results, math.prod(given(operands[1]).shape[1:]))
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
@@ -215,9 +213,7 @@ class Conv(LinearLayer):
         )
         return Call("F.pad", (In(0), Items(amounts))), Leaf(0, "padding", 0)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         value, windows = inputs[0], self.windows(x.shape[2:])
         if any(w.pads is None for w in windows) and any(w.dilation != 1 for w in windows):
@@ -365,9 +361,7 @@ class ConvTranspose(LinearLayer):
         stride = pick("stride", self.stride, axis, options)
         return (size - 1) * stride - padding * 2 + span + added
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         weight = given(operands[1])
         count = weight.size // (weight.shape[1] * self.groups)
         return measure_terms(self, operands, results, count)
@@ -428,9 +422,7 @@ class ConvTranspose(LinearLayer):
         options = (stride, padding, extra, groups, bias_leaf, dilation)
         return Spelling(Call(Own(), (In(0),)), Call(f"nn.ConvTranspose{axes}d", sizes, options))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         axes = operand_type(types, 0).rank - 2
         windows, extra = self.windows(axes), self.added(axes)
         behind = [0] * axes

@@ -12,8 +12,8 @@ import numpy as np
 from compiler.ir.coupling import Coupling, CutTensor, cut_shape, result, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.hint import may_be_whole
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import UNLIMITED, Array, Assume, Limits, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import UNLIMITED, Array, Arrays, Assume, Limits, Results, Types
 from compiler.ops.axes import operand_type
 from compiler.ops.broadcasting import cast, literal_dtype
 from compiler.ops.choosing import torch_dtype
@@ -100,9 +100,7 @@ class Constant(Op):
             return numbers.reshape(self.shape)
         return np.broadcast_to(numbers, self.shape)
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         # What the dtype holds is not rounded: 3 stays whole, as a power of negative numbers.
         if isinstance(self.value, Dim) or self.dtype is DType.BF16:
             return super().magnitudes(operands, results)
@@ -151,9 +149,7 @@ class Constant(Op):
             return Spelling(Call("torch.full", (sizes, number), named))
         return Spelling(Call("torch.tensor", (number,), named), number=number)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         if not isinstance(self.value, Dim) or self.value.known is not None:
             return [build.constant(self.array, self.dtype)]
         size = build.op("Squeeze", [build.shape([self.value])])
@@ -215,9 +211,7 @@ class Filled(Op):
             sizes = (Items(()),)
         return Spelling(Call(f"torch.{self.name}", sizes, named))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [write_full(build, self.fill, outputs[0])]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
@@ -328,9 +322,7 @@ class Full(Op):
         args = (Items(size_terms(node)), spell_number(shorten_integer(self.value)))
         return Spelling(Call("torch.full", args, named))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [write_full(build, self.value, outputs[0])]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
@@ -362,9 +354,7 @@ class FilledLike(Op):
         named = () if self.dtype is None else (("dtype", torch_dtype(self.dtype)),)
         return Spelling(Call(f"torch.{self.name}", (In(0),), named))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [write_full(build, self.fill, outputs[0])]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:

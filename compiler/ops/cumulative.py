@@ -11,8 +11,8 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import axes_constant, operand_type, resolve_axis, shift_axis, unsqueeze
 from compiler.ops.broadcasting import cast
 from compiler.ops.creation import LARGEST, write_full
@@ -58,9 +58,7 @@ class Running(Op):
     def torch(self, node: Node) -> Spelling:
         return Spelling(Method(In(0), self.name, (Leaf(self.axis, "axis", field="axis"),)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         return [self.write(build, cast(build, inputs[0], x.dtype, outputs[0].dtype), outputs[0])]
 
@@ -88,9 +86,7 @@ class CumSum(Running):
 
     name = "cumsum"
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return measure_terms(self, operands, results, np.asarray(operands[0]).shape[self.axis])
 
     def calculate(self, x: Array) -> Array:

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import NOT_NEGATIVE, Array, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Results, Types
 from compiler.ops.axes import need_number, operand_type
 from compiler.ops.broadcasting import Elementwise, cast
 from compiler.ops.registry import OPS
@@ -38,9 +38,7 @@ class Function(Elementwise):
     def calculate(self, x: Array) -> Array:
         """The meaning for an array."""
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         source = operand_type(types, 0).dtype
         return [self.write(build, cast(build, inputs[0], source, outputs[0].dtype), outputs[0])]
 
@@ -131,9 +129,7 @@ class Expm1(FloatFunction):
     name = "expm1"
     keeps_f32 = True
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.maximum(np.abs(results[0]), 1)]  # exp(x) - 1
 
     def calculate(self, x: Array) -> Array:
@@ -178,9 +174,7 @@ class Log1p(FloatFunction):
     name = "log1p"
     keeps_f32 = True
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.maximum(np.abs(results[0]), 1)]  # log(1 + x)
 
     def calculate(self, x: Array) -> Array:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, final
+from collections.abc import Mapping
+from typing import ClassVar, Literal, final
 
 import numpy as np
 
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types, Weight
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types, Weight
 from compiler.ops.axes import need_number, operand_type
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import given, input_type, need_known
@@ -100,9 +100,7 @@ class Standardize(Fitted):
             return Spelling(Method(Infix("/", Infix("-", In(0), In(1)), In(2)), "float"))
         return Spelling(Infix("/", Infix("-", _as_float(node), In(1)), In(2)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         source = operand_type(types, 0).dtype
         precision = self.precision(source)
         x = cast(build, inputs[0], source, precision)
@@ -153,9 +151,7 @@ class Fill(Fitted):
         x = _as_float(node)
         return Spelling(Call("torch.where", (Method(In(0), "isnan"), value, x)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         source, kept = operand_type(types, 0).dtype, outputs[0].dtype
         x = cast(build, inputs[0], source, kept)
         value = (

@@ -11,8 +11,8 @@ import numpy as np
 from compiler.ir.coupling import Coupling, result, source
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import need_index, operand_type, places, resolve_axis, shift_axis, unsqueeze
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import spell_cast
@@ -152,9 +152,7 @@ class Gather(Op):
         axis = self.leaf("axis")
         return Spelling(Method(In(0), "gather", (axis, _long(node, 1))))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         attributes = {"axis": self.axis % outputs[0].rank}
         return [build.op("GatherElements", list(inputs), attributes)]
 
@@ -237,9 +235,7 @@ class TakeAlong(Op):
         made = Method(In(0), "take_along_dim", (wide,), dim)
         return Spelling(made if index.rank > axis else Method(made, "squeeze", (Leaf(axis),)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x, index = operand_type(types, 0), operand_type(types, 1)
         places = unsqueeze(build, cast(build, inputs[1], index.dtype, DType.I64), [index.rank])
         return [build.op("GatherND", [inputs[0], places], {"batch_dims": self.axis % x.rank})]
@@ -324,9 +320,7 @@ class Put(Op):
         rows = Infix("+", In(2, number=True), steps)
         return Spelling(Method(In(0), "index_copy", (self.leaf("axis"), rows, In(1))))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         update, at = operand_type(types, 1), operand_type(types, 2)
         axis = self.axis % update.rank
         rows = build.op(
@@ -393,9 +387,7 @@ class OneHot(Op):
         made = Call("F.one_hot", (_long(node, 0), classes))
         return Spelling(made if self.dtype is DType.I64 else spell_cast(made, self.dtype))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         index = cast(build, inputs[0], x.dtype, DType.I64)
         if not x.rank:  # OneHot wants an axis

@@ -10,8 +10,8 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import axes_constant, need_float, operand_type
 from compiler.ops.layers import find_place, given, input_type, known, need_least, widen
 from compiler.ops.magnitudes import measure_terms
@@ -48,9 +48,7 @@ class GlobalPool(Op):
         axes = Leaf(tuple(range(2, input_type(node).rank)), "axes")
         return Spelling(Method(In(0), self.torch_method, (axes,)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         if x.dtype is DType.F64:  # of which ONNX Runtime has no kernel
             axes = axes_constant(build, range(2, x.rank))
@@ -77,9 +75,7 @@ class GlobalAvgPool(GlobalPool):
     onnx_type = "GlobalAveragePool"
     reduction = "ReduceMean"
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         count = np.asarray(operands[0]).size // max(results[0].size, 1)
         return measure_terms(self, operands, results, count)
 
@@ -153,9 +149,7 @@ class AdaptiveAvgPool(Op):
             )
         )
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         count = np.asarray(operands[0]).size // max(results[0].size, 1)
         return measure_terms(self, operands, results, count)
 
@@ -176,9 +170,7 @@ class AdaptiveAvgPool(Op):
         called = Call(f"F.adaptive_avg_pool{axes}d", (In(0), size))
         return Spelling(called, module=Call(f"nn.AdaptiveAvgPool{axes}d", (size,)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         parts = spread("size", self.size, x.rank - 2)
         if x.dtype is DType.F64:  # of which ONNX Runtime has no kernels

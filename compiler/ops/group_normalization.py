@@ -19,8 +19,8 @@ from compiler.ir.coupling import (
     tie_same,
 )
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types, Weight
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
 from compiler.ir.tracing import Trace, trace_leading
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
 from compiler.ops.layers import (
@@ -126,9 +126,7 @@ class GroupNorm(Op):
         each = known(x.shape[1]) // self.groups
         return product(x.shape[2:]) if each == 1 else Dim.of(each)
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         x = given(operands[0])
         grouped = x.reshape(x.shape[0], self.groups, -1)
         return measure_norm(
@@ -165,9 +163,7 @@ class GroupNorm(Op):
         called = Call("F.group_norm", (In(0), groups, *rest), (eps,))
         return Spelling(called, module=None if self.affine else made)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         channels = known(x.shape[1])
         # runtime_faults: group_normalization
@@ -237,9 +233,7 @@ class InstanceNorm(Op):
             assume(Dim.of(2), "<=", entries)
         return (x,)
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         x = given(operands[0])
         return measure_norm(
             x, results[0], operands[1] if self.affine else None, tuple(range(2, x.ndim)), self.eps
@@ -267,9 +261,7 @@ class InstanceNorm(Op):
         called = Call("F.instance_norm", (In(0),), (*affine, eps))
         return Spelling(called, module=None if self.affine else made)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         return [_write_instances(build, inputs[0], x, self.eps, inputs[1:])]
 
@@ -342,9 +334,7 @@ class RmsNorm(Op):
         dtype = x.dtype.numpy if isinstance(x, TensorType) else x.dtype
         return float(np.finfo(np.float64 if dtype == np.float64 else np.float32).eps)
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         x = given(operands[0])
         return [np.abs(results[0]) * grow(x.shape[-1], x.dtype)]
 
@@ -372,9 +362,7 @@ class RmsNorm(Op):
         plain = Call("nn.RMSNorm", (size,), (eps, ("elementwise_affine", Leaf(False))))
         return Spelling(called, module=None if self.affine else plain)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         eps = self.epsilon(x)
         # In f64 it would be rounded: ONNX holds `epsilon` in f32.

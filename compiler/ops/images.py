@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self, final
+from typing import Self, final
 
 import numpy as np
 
 from compiler.ir.coupling import Coupling, Factors, inner, result, source, tie_same
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import need_float, need_rank, operand_type, places, resolve_axis, shift_axis
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.registry import OPS
@@ -95,9 +95,7 @@ class PixelShuffle(Op):
         factors = Factors(source(0, channels), (result(channels), block), kept=0)
         return Coupling(tie_same(channels), factors=(factors,))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         source, target = operand_type(types, 0).shape, outputs[0].shape
         if len(source) == 4 and operand_type(types, 0).dtype is DType.F32:
             attributes = {"blocksize": self.factor, "mode": "CRD"}
@@ -153,9 +151,7 @@ class PixelUnshuffle(Op):
         factors = Factors(result(channels), (source(0, channels), block), kept=0)
         return Coupling(tie_same(channels), factors=(factors,))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         # SpaceToDepth puts the block before the channels, PyTorch behind them.
         source, target = operand_type(types, 0).shape, outputs[0].shape
         r, n = Dim.of(self.factor), len(source) - 3
@@ -250,9 +246,7 @@ class Normalize(Op):
         centred = Infix("-", In(0), _spell(self.mean, "mean", behind, x.dtype))
         return Spelling(Infix("/", centred, _spell(self.std, "std", behind, x.dtype)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = outputs[0]
         mean, std = (build.constant(self._array(v, x), x.dtype) for v in (self.mean, self.std))
         return [build.op("Div", [build.op("Sub", [inputs[0], mean]), std])]

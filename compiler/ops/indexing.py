@@ -11,8 +11,8 @@ import numpy as np
 from compiler.ir.coupling import Coupling, CutTensor, Part, Port, result, source
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import need_index, operand_type, places, squeeze, unsqueeze
 from compiler.ops.broadcasting import broadcast_shapes
 from compiler.ops.gathering import TakeAlong, gather_together
@@ -261,9 +261,7 @@ class Index(Op):
             return Spelling(In(0))
         return Spelling(IndexTerm(In(0), tuple(_torch_item(i, item) for i, item in items)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         entries = lay_out(self.items, x)
         value = _write_slices(build, inputs[0], entries)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self, final
+from typing import Self, final
 
 import numpy as np
 
 from compiler.ir import coupling
 from compiler.ir.coupling import Coupling, CutTensor, result, source
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ir.tracing import Trace, trace_around
 from compiler.ops.axes import (
     known_size,
@@ -127,9 +127,7 @@ class Concat(Op):
         axis = self.leaf("axis")
         return Spelling(Call("torch.cat", (_list_terms(node),), (("dim", axis),)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         values = cast_operands(build, inputs, types, outputs[0].dtype)
         if len(values) == 1:
             return values
@@ -187,9 +185,7 @@ class Stack(Op):
         axis = self.leaf("axis")
         return Spelling(Call("torch.stack", (_list_terms(node),), (("dim", axis),)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         axis = self.axis % outputs[0].rank
         values = cast_operands(build, inputs, types, outputs[0].dtype)
         layers = [unsqueeze(build, value, [axis]) for value in values]
@@ -287,9 +283,7 @@ class Split(Op):
         axis = (("dim", self.leaf("axis")),)
         return _spell_parts(node, Method(In(0), "split", (sizes,), axis))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         axis = self.axis % outputs[0].rank
         if len(outputs) == 1:
             return [inputs[0]]
@@ -371,9 +365,7 @@ class Chunk(Op):
         axis = (("dim", self.leaf("axis")),)
         return _spell_parts(node, Method(In(0), "chunk", (parts,), axis))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         if self.parts == 1:
             return [inputs[0]]
         attributes = {"axis": self.axis % outputs[0].rank, "num_outputs": self.parts}
@@ -427,9 +419,7 @@ class Unbind(Op):
     def torch(self, node: Node) -> Spelling:
         return _spell_parts(node, Method(In(0), "unbind", (Leaf(self.axis, "axis", field="axis"),)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         attributes = {"axis": self.axis % (outputs[0].rank + 1)}
         places = [build.constant(np.array(i, np.int64)) for i in range(len(outputs))]
         return [build.op("Gather", [inputs[0], place], attributes) for place in places]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
 from compiler.ir.coupling import Coupling, CutTensor, Reading, result, source, tie_same
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types, Weight
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
 from compiler.ir.tracing import Trace, trace_leading
 from compiler.ops.axes import need_float, need_index, need_rank, operand_type
 from compiler.ops.layers import (
@@ -83,9 +83,7 @@ class Dense(LinearLayer):
         x = operand_type(inputs, 0)
         return (TensorType(x.dtype, (*x.shape[:-1], Dim.of(self.out))),)
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return measure_terms(self, operands, results, given(operands[1]).shape[1])
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
@@ -121,9 +119,7 @@ class Dense(LinearLayer):
         made = Call("nn.Linear", sizes, (self.named("bias"),))
         return Spelling(Call(Own(), (In(0),)), made)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         # MatMul would need the checkpoint's weight transposed, so rows are brought to rank 2.
         x, y = operand_type(types, 0).shape, outputs[0].shape
         rows = product(x[:-1])
@@ -208,9 +204,7 @@ class Embedding(Layer):
         )
         return Spelling(Call(Own(), (In(0),)), Call("nn.Embedding", sizes, (padding,)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [build.op("Gather", [inputs[1], inputs[0]])]
 
     def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, Port, Reading, result, source, tie_broadcast
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ir.tracing import Trace, align_axis
 from compiler.ops.axes import need_number, need_rank, operand_type, places
 from compiler.ops.broadcasting import broadcast_shapes, cast, cast_operands
@@ -82,9 +82,7 @@ class MatMul(Op):
         heads = [TensorType(t.dtype, t.shape[:-2]) for t in (a, b)]
         return (TensorType(a.dtype, (*broadcast_shapes(heads, assume), *rows, *columns)),)
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return measure_terms(self, operands, results, np.asarray(operands[0]).shape[-1])
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
@@ -113,9 +111,7 @@ class MatMul(Op):
     def torch(self, node: Node) -> Spelling:
         return Spelling(Infix("@", In(0), In(1)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         kept = outputs[0].dtype
         wide = whole_kernel_dtype(kept)
         operands = cast_operands(build, inputs, types, wide)
@@ -258,9 +254,7 @@ class Einsum(Op):
                     raise _refuse_letter(letter, known, dim, index)
         return sizes, broadcast_shapes(rests, assume) if rests else ()
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         terms = int(np.prod([max(np.asarray(a).shape, default=1) for a in operands]))
         return measure_terms(self, operands, results, terms)
 
@@ -300,9 +294,7 @@ class Einsum(Op):
             made = spell_cast(made, kept)
         return Spelling(made)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         kept = outputs[0].dtype
         wide = whole_kernel_dtype(kept)
         operands = cast_operands(build, inputs, types, wide)

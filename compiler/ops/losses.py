@@ -9,8 +9,8 @@ from typing import Any, Literal, final
 import numpy as np
 
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Results, Types
 from compiler.ops.axes import need_prediction, operand_type, places
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import given, input_type, refuse_option, widen
@@ -113,9 +113,7 @@ class PairLoss(Op):
             target = Method(target, "to", (Attribute(In(0), "dtype"),))
         return Spelling(Call(self.torch_function, (In(0), target), self.spell_options()))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         target = cast(build, inputs[1], operand_type(types, 1).dtype, x.dtype)
         losses = self.write(build, inputs[0], target, x)

@@ -10,8 +10,8 @@ import numpy as np
 from compiler.ir.channels import Numbers, ZeroChannels
 from compiler.ir.coupling import Coupling, result, source, tie_channels, tie_same
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Limits, Types, Weight
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Assume, Limits, Results, Types, Weight
 from compiler.ir.tracing import Trace, trace_leading
 from compiler.ops.axes import axes_constant, need_float, need_rank, operand_type
 from compiler.ops.layers import (
@@ -160,9 +160,7 @@ class BatchNorm(Op):
         need_weights(self, inputs)
         return (operand_type(inputs, 0),)
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         # Folded into a layer before it, or into one product and one sum.
         x, *scales, mean, variance = operands
         sizes = [np.abs(given(a)) for a in (x, *scales)]
@@ -197,9 +195,7 @@ class BatchNorm(Op):
         module = f"nn.BatchNorm{max(x.rank - 2, 1)}d"
         return Spelling(Call(Own(), (In(0),)), Call(module, (channels_leaf(x),), options))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         if x.dtype is DType.F64:  # ONNX holds `epsilon` in f32
             return [self._write_double(build, inputs, x)]
@@ -282,9 +278,7 @@ class LayerNorm(Op):
         need_weights(self, inputs)
         return (operand_type(inputs, 0),)
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         axes = tuple(range(-self.axes, 0))
         return measure_norm(
             given(operands[0]), results[0], operands[1] if self.affine else None, axes, self.eps
@@ -321,9 +315,7 @@ class LayerNorm(Op):
         made = Call("nn.LayerNorm", (shape,), (eps, self.named("bias")))
         return Spelling(Call(Own(), (In(0),)), made)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         axes = range(-self.axes, 0)
         if x.dtype is DType.F64:  # ONNX holds `epsilon` in f32

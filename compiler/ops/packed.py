@@ -8,8 +8,8 @@ from typing import Any, Literal, final
 import numpy as np
 
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types, Weight
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Arrays, Assume, Results, Types, Weight
 from compiler.ops.axes import need_float, need_rank, operand_type
 from compiler.ops.layers import (
     given,
@@ -102,9 +102,7 @@ class DynamicDense(Op):
         need_weights(self, inputs)
         return (_widen_last(operand_type(inputs, 0), self.out),)
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         x, codes, scale = (given(a) for a in operands[:3])
         size = grow(x.shape[-1], x.dtype) * np.matmul(np.abs(x), np.abs(codes).T.astype(x.dtype))
         return [np.maximum(np.abs(results[0]), size * np.abs(scale))]
@@ -127,9 +125,7 @@ class DynamicDense(Op):
         weight = Infix("*", In(1), Index(In(2), (_ALL, Name("None"))))
         return Spelling(Call("F.linear", (x, weight, *_bias_terms(self.bias, 3))))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x, codes, scale, *bias = inputs
         levels, step, zero_point = build.op("DynamicQuantizeLinear", [x], outputs=3)
         numbers = build.numbers(codes)
@@ -219,9 +215,7 @@ class PackedDense(Op):
         zero = np.repeat(zero_point, self.block, axis=1)[:, :size]
         return np.asarray((codes.astype(np.float32) - zero) * spread)
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         x, codes, scale, *rest = (given(a) for a in operands)
         weight = self.unpack(codes, scale, None if self.symmetric else rest[0])
         size = np.matmul(np.abs(x), np.abs(weight).T) * grow(x.shape[-1], x.dtype)
@@ -258,9 +252,7 @@ class PackedDense(Op):
             return made
         return Index(made, (_ALL, SliceTerm(stop=Leaf(size, dim=("in", 1, 1)))))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x, codes, scale, *rest = inputs
         zero = None if self.symmetric else rest.pop(0)
         numbers = build.numbers(codes)

@@ -10,8 +10,8 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, CutTensor, Part, result, source, tie_same
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import axes_constant, need_float, operand_type, places
 from compiler.ops.broadcasting import cast
 from compiler.ops.layers import known, need_held, refuse_option
@@ -157,9 +157,7 @@ class Pad(Op):
         named = (("mode", mode), ("value", value))
         return Spelling(Call("F.pad", (In(0), spelling.Sequence(tuple(widths))), named))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x, dtype = operand_type(types, 0), outputs[0].dtype
         if self.mode == "circular":
             return [self._write_circular(build, inputs[0], x)]

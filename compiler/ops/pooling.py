@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.layers import given, input_type, need_least, refuse_option, widen
 from compiler.ops.magnitudes import measure_terms
@@ -222,9 +222,7 @@ class MaxPool(WindowPool):
         windows = self.windows(array_sizes(x))
         return (reduce_windows(np.maximum, pad_space(x, windows, -np.inf), windows),)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         sizes, value = x.shape[2:], inputs[0]
         windows = self.windows(sizes)
@@ -283,9 +281,7 @@ class AvgPool(WindowPool):
     ceil_mode: bool = False
     count_include_pad: bool = True
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return measure_terms(self, operands, results, 1)
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
@@ -309,9 +305,7 @@ class AvgPool(WindowPool):
             count = count * along.reshape(shape).astype(count.dtype)
         return count
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         sizes = operand_type(types, 0).shape[2:]
         plain = replace(self, ceil_mode=False).windows(sizes)
         attributes = write_windows(plain)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import numpy as np
 
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types, Weight
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types, Weight
 from compiler.ir.tracing import Trace
 from compiler.ops.axes import need_float, operand_type, resolve_axis
 from compiler.ops.layers import given, input_type, need_known, need_weights, owns_weights
@@ -188,9 +188,7 @@ class FakeQuantize(Op):
             Call("torch.fake_quantize_per_channel_affine", (In(0), In(1), In(2), along, low, high))
         )
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         kind = operand_type(types, 0)
         shape = () if self.axis is None else _spread_axis(self.axis, kind.rank)
         attributes = {} if self.axis is None else {"axis": self.axis}

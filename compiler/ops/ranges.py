@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
 
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.broadcasting import cast
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.creation import LARGEST
@@ -109,9 +108,7 @@ class Arange(Op):
         named = () if dtype is self.natural else (("dtype", torch_dtype(dtype)),)
         return Spelling(Call("torch.arange", args, (*named, ("device", Device()))))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         known = outputs[0].size.known
         dtype = outputs[0].dtype
         if known is not None and known <= LARGEST:
@@ -158,7 +155,5 @@ class Linspace(Op):
         args = tuple(Leaf(getattr(self, f), f, field=f) for f in ("start", "stop", "steps"))
         return Spelling(Call("torch.linspace", args, (("device", Device()),)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [build.constant(self.evaluate()[0])]

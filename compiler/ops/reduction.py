@@ -11,8 +11,17 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, Reading, result, source
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Assume, Limits, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import (
+    NOT_NEGATIVE,
+    UNLIMITED,
+    Array,
+    Arrays,
+    Assume,
+    Limits,
+    Results,
+    Types,
+)
 from compiler.ops.axes import (
     axes_constant,
     count_axes,
@@ -109,9 +118,7 @@ class Reduction(Op):
         """`keepdim=True` where the axes stay."""
         return (("keepdim", self.leaf("keep")),)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         inner = self.onnx_dtype(build, x.dtype)
         value = cast(build, inputs[0], x.dtype, inner)
@@ -197,9 +204,7 @@ class Total(Reduction):
     def result_dtype(self, dtype: DType) -> DType:
         return dtype if dtype.is_float else DType.I64
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         if x.dtype.is_float or self.is_small(x):
             return super().onnx(build, inputs, types, outputs)
@@ -248,9 +253,7 @@ class Sum(Total):
     def write_whole(self, build: OnnxBuilder, x: Any, type: TensorType) -> Any:
         return write_whole_sum(build, x, type.rank + 1, [type.rank])
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         count = np.asarray(operands[0]).size // max(results[0].size, 1)
         return measure_terms(self, operands, results, count)
 
@@ -285,9 +288,7 @@ class Mean(Reduction):
     def check(self, type: TensorType) -> None:
         need_float(self.name, type)
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         count = np.asarray(operands[0]).size // max(results[0].size, 1)
         return measure_terms(self, operands, results, count)
 

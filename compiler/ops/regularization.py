@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import final
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import need_float, operand_type
 from compiler.ops.layers import given, need_rate
 from compiler.ops.registry import OPS
@@ -63,7 +63,5 @@ class Dropout(Op):
         called = Call("F.dropout", (In(0),), (("p", p), ("training", Name("self.training"))))
         return Spelling(called, module=Call("nn.Dropout", (p,)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [inputs[0]]

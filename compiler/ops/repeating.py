@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Self, final
+from typing import ClassVar, Self, final
 
 import numpy as np
 
 from compiler.ir.coupling import Coupling, Factors, inner, result, source, tie_moved, tie_same
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import operand_type, resolve_axis, shift_axis, unsqueeze
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
@@ -81,9 +81,7 @@ class Repeat(Op):
         leaves += [Leaf(t, f"times{i}", field=f"times.{i}") for i, t in enumerate(self.times)]
         return Spelling(Method(In(0), "repeat", tuple(leaves)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         times = self._padded(x.rank)
         if not times:
@@ -135,9 +133,7 @@ class RepeatInterleave(Op):
         factors = Factors(result(axis), (source(0, axis), copies), kept=0)
         return Coupling(tie_same(outputs[0].rank, without=(axis,)), factors=(factors,))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         if self.times == 1:
             return [inputs[0]]

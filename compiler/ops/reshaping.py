@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self, final
+from typing import Self, final
 
 import numpy as np
 
 from compiler.ir.coupling import Coupling, CutTensor, cut_shape, factor_shapes
 from compiler.ir.graph import Node, Op
 from compiler.ir.hint import hint_names
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ir.tracing import Trace
 from compiler.ops.axes import operand_type, places, resolve_axis, shift_axis
 from compiler.ops.items import Rest, ShapeItem
@@ -231,9 +231,7 @@ class Reshape(Op):
             leaves.append(Leaf(dim, f"dim{axis}", field=field, dim=("out", 0, axis)))
         return tuple(leaves)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [build.reshape(inputs[0], operand_type(types, 0).shape, outputs[0].shape)]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
@@ -357,9 +355,7 @@ class Flatten(Op):
         rank = value.type.rank
         return _spell_flatten(self.start % rank, self.end % rank, rank)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         if x.rank > 2 and self.start % x.rank == 1 and self.end % x.rank == x.rank - 1:
             return [build.op("Flatten", [inputs[0]])]

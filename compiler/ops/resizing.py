@@ -11,8 +11,8 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import operand_type, places, squeeze, unsqueeze
 from compiler.ops.interpolation import Axis, interpolate
 from compiler.ops.registry import OPS
@@ -140,9 +140,7 @@ class Resize(Op):
     def _refuse(self, option: str, reason: str) -> Fault:
         return Fault(lambda where: bad_option(where.argument(option), "resize", option, reason))
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         # Between neighbours, at places that are rounded as far as an axis is long.
         x = np.asarray(operands[0])
         axes = tuple(range(x.ndim - self.space(x.ndim), x.ndim))
@@ -183,9 +181,7 @@ class Resize(Op):
         batched = Index(In(0), (Name("None"),))
         return Spelling(Index(Call("F.interpolate", (batched,), named), (Leaf(0),)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x, made = operand_type(types, 0), outputs[0]
         if x.shape == made.shape and self.size is not None:
             return [inputs[0]]

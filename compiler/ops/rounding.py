@@ -7,8 +7,8 @@ from typing import Any, final
 
 import numpy as np
 
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import NOT_NEGATIVE, Array, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import NOT_NEGATIVE, Array, Results, Types
 from compiler.ops.axes import need_float
 from compiler.ops.elementwise import Function
 from compiler.ops.registry import OPS
@@ -176,7 +176,5 @@ class IsNan(Function):
     def calculate(self, x: Array) -> Array:
         return np.isnan(x)
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [build.op(self.onnx_type, [inputs[0]])]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self, final
+from typing import Self, final
 
 import numpy as np
 
 from compiler.ir.evaluate import evaluate
 from compiler.ir.graph import Graph, Input, Node, Op, Output, Value
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.dims import Dim
@@ -171,9 +171,7 @@ class Scan(Op):
     def torch(self, node: Node) -> Spelling:
         raise AssertionError("a scan is a statement, which the writer of modules spells")
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         raise AssertionError("a scan holds a graph, which the writer of graphs spells")
 
     def substitute(self, sizes: Mapping[str, int | Dim]) -> Self:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self, final
+from typing import Self, final
 
 import numpy as np
 
 from compiler.ir.coupling import Coupling, CutTensor, cut_shape, tie_moved, tie_same
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ir.tracing import Trace
 from compiler.ops.axes import (
     axes_constant,
@@ -74,9 +74,7 @@ class Transpose(Op):
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         return Coupling(tie_moved((a, i) for i, a in enumerate(self._order(outputs[0].rank))))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         order = self._order(outputs[0].rank)
         return [build.op("Transpose", [inputs[0]], {"perm": order})]
 
@@ -129,9 +127,7 @@ class Permute(Op):
         axes = tuple(Leaf(a, field=f"axes.{i}") for i, a in enumerate(self.axes))
         return Spelling(Method(In(0), "permute", axes))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         rank = len(self.axes)
         return [build.op("Transpose", [inputs[0]], {"perm": tuple(a % rank for a in self.axes)})]
 
@@ -196,9 +192,7 @@ class Squeeze(Op):
             axes = axes[0]
         return Spelling(Method(In(0), "squeeze", (Leaf(axes, "axis", field="axis"),)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [squeeze(build, inputs[0], count_axes(self.axis, operand_type(types, 0).rank))]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
@@ -243,9 +237,7 @@ class Unsqueeze(Op):
         kept = [a for a in range(rank) if a != self.axis % rank]
         return Coupling(tie_moved(enumerate(kept)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [unsqueeze(build, inputs[0], [self.axis % outputs[0].rank])]
 
     def over_rows(self, operands: Types, rows: Dim) -> Self:
@@ -338,9 +330,7 @@ class Expand(Op):
             sizes.append(Leaf(-1) if kept else leaf)
         return Spelling(Method(In(0), "expand", tuple(sizes)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         source, target = operand_type(types, 0).shape, outputs[0].shape
         if source == target:
             return [inputs[0]]
@@ -388,9 +378,7 @@ class Flip(Op):
         turned = count_axes(self.axis, outputs[0].rank)
         return Coupling(tie_same(outputs[0].rank, without=turned))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         axes = count_axes(self.axis, outputs[0].rank)
         starts = axes_constant(build, [-1] * len(axes))
         ends = axes_constant(build, [np.iinfo(np.int64).min] * len(axes))

@@ -9,8 +9,8 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, Part, result, source, tie_channels, tie_same
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Types, Weight
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import NOT_NEGATIVE, Array, Arrays, Assume, Results, Types, Weight
 from compiler.ops.activation import Activation, sigmoid, softplus, write_number
 from compiler.ops.axes import need_float, need_rank, operand_type, resolve_axis, shift_axis
 from compiler.ops.layers import (
@@ -63,9 +63,7 @@ class Softplus(Activation):
         if self.beta <= 0:
             refuse_option(self.name, "beta", self.beta, "above 0")
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.maximum(np.abs(results[0]), 1 / abs(self.beta))]  # log(1 + exp(x))
 
     def calculate(self, x: Array) -> Array:
@@ -125,9 +123,7 @@ class Mish(Activation):
     torch_module = "nn.Mish"
     onnx_type = "Mish"
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.abs(given(operands[0]))]  # a share of x, which is exact beside 1
 
     def calculate(self, x: Array) -> Array:
@@ -153,9 +149,7 @@ class LogSigmoid(Activation):
     torch_function = "F.logsigmoid"
     torch_module = "nn.LogSigmoid"
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.maximum(np.abs(results[0]), 1)]  # log(1 + exp(x))
 
     def calculate(self, x: Array) -> Array:
@@ -191,9 +185,7 @@ class Celu(Activation):
         if self.alpha <= 0:
             refuse_option(self.name, "alpha", self.alpha, "above 0")
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.maximum(np.abs(results[0]), abs(self.alpha))]  # exp(x) - 1
 
     def calculate(self, x: Array) -> Array:
@@ -263,9 +255,7 @@ class Prelu(Op):
         init = self.named("init")
         return Spelling(Call(Own(), (In(0),)), Call("nn.PReLU", (count,), (init,)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x, weight = operand_type(types, 0), operand_type(types, 1).shape
         slope = inputs[1]
         if self.per_channel:
@@ -317,9 +307,7 @@ class Glu(Op):
     def over_rows(self, operands: Types, rows: Dim) -> Op | None:
         return Glu(shift_axis(self.axis))
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.abs(np.split(given(operands[0]), 2, axis=self.axis)[0])]
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
@@ -340,9 +328,7 @@ class Glu(Op):
     def spell_option(self, field: str) -> Leaf:
         return self.leaf(field, "dim")
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         attributes = {"axis": self.axis, "num_outputs": 2}
         value, gate = build.op("Split", [inputs[0]], attributes, outputs=2)
         return [build.op("Mul", [value, build.op("Sigmoid", [gate])])]

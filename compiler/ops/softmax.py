@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ir.tracing import Trace, trace_around
 from compiler.ops.axes import need_float, operand_type, resolve_axis, shift_axis
 from compiler.ops.layers import given, widen
@@ -48,9 +48,7 @@ class AxisShares(Op):
     def spell_option(self, field: str) -> Leaf:
         return self.leaf(field, "dim")
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         return [build.op(self.onnx_type, [inputs[0]], {"axis": self.axis})]
 
     def trace_axis(self, axis: int, inputs: Types, outputs: Sequence[TensorType]) -> Trace | None:
@@ -109,9 +107,7 @@ class LogSoftmax(AxisShares):
     onnx_type = "LogSoftmax"
     axis: int
 
-    def magnitudes(
-        self, operands: Sequence[Array | None], results: Sequence[Array]
-    ) -> Sequence[Array | float]:
+    def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.abs(results[0]) + 1]  # the logarithm of a sum that is 1 or above
 
     def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:

@@ -12,8 +12,8 @@ import numpy as np
 
 from compiler.ir.coupling import Coupling, Reading, source, tie_moved, tie_same
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import (
     axes_constant,
     count_axes,
@@ -62,9 +62,7 @@ class Spread(Reduction):
         axes = self.axis_terms(node)
         return Spelling(Method(In(0), self.torch_method, axes, (*terms, *self.keep_terms())))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         axes = count_axes(self.axis, x.rank)
         away = subtract_mean(build, subtract_mean(build, inputs[0], axes), axes)
@@ -271,9 +269,7 @@ class Position(Op):
         keep = (("keepdim", self.leaf("keep")),)
         return Spelling(Method(In(0), self.name, axis, keep))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = operand_type(types, 0)
         wide = DType.I32 if x.dtype is DType.I16 else x.dtype  # runtime_faults: argmax_of_i16
         value = cast(build, inputs[0], x.dtype, wide)
@@ -377,9 +373,7 @@ class L2Normalize(Op):
         )
         return Spelling(Call("F.normalize", (In(0),), named))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         x = outputs[0]
         axes = axes_constant(build, [self.axis % x.rank])
         length = build.op("ReduceL2", [inputs[0], axes])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
 
 from compiler.ir.domain import Domain
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import need_float, need_rank, operand_type
 from compiler.ops.broadcasting import broadcast_shapes
 from compiler.ops.choosing import spell_cast
@@ -162,9 +162,7 @@ class Stored(Op):
             return Spelling(spell_cast(In(0), DType.F32))
         return Spelling(Infix("*", In(0), In(1)))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         codes, scale = inputs
         if scale is None:
             return [build.op("Cast", [codes], {"to": DType.F32})]
@@ -213,9 +211,7 @@ class Codebook(Op):
     def torch(self, node: Node) -> Spelling:
         return Spelling(Index(In(1), (Method(In(0), "int"),)))  # u8 would be a mask
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         codes, book = inputs
         kind = operand_type(types, 0).dtype
         places = write_codes(build, codes, kind, self.bits, DType.I32)

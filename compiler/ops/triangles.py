@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self, final
+from typing import ClassVar, Self, final
 
 import numpy as np
 
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
-from compiler.ir.onnx_builder import OnnxBuilder
-from compiler.ir.operands import Array, Assume, Types
+from compiler.ir.onnx_builder import OnnxBuilder, Values
+from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import need_rank, operand_type
 from compiler.ops.broadcasting import cast
 from compiler.ops.creation import LARGEST, check_sizes, write_full
@@ -52,9 +52,7 @@ class Causal(Op):
         named = (("dtype", Name("torch.bool")), ("device", Device()))
         return Spelling(Method(Call("torch.ones", (size, size), named), "tril"))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         known = outputs[0].size.known
         if known is not None and known <= LARGEST:
             return [build.constant(self.evaluate()[0])]
@@ -83,9 +81,7 @@ class Triangle(Op):
         diagonal = Leaf(self.diagonal, "diagonal", field="diagonal")
         return Spelling(Method(In(0), self.name, (diagonal,) if self.diagonal else ()))
 
-    def onnx(
-        self, build: OnnxBuilder, inputs: Sequence[Any], types: Types, outputs: Sequence[TensorType]
-    ) -> Sequence[Any]:
+    def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         dtype = outputs[0].dtype
         # runtime_faults: trilu_of_i16, trilu_of_i8, trilu_of_u8
         wide = DType.I32 if dtype in (DType.I16, DType.I8, DType.U8) else dtype
