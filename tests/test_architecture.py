@@ -68,7 +68,7 @@ ARROWS = {
     "compiler.elaborate.scopes": (
         "compiler.records compiler.system compiler.types compiler.report compiler.text "
         "compiler.vocabulary compiler.ir compiler.ops compiler.training compiler.data "
-        "compiler.program compiler.elaborate.values"
+        "compiler.program compiler.compression compiler.elaborate.values"
     ),
     "compiler.elaborate.shapes": (
         "compiler.records compiler.types compiler.report compiler.text compiler.ir "

@@ -16,7 +16,6 @@ from compiler.compression.registry import load_compression
 from compiler.describe import describe_program
 from compiler.driver import check_source
 from compiler.elaborate.items.clauses import load_clauses
-from compiler.elaborate.scopes.later import LATER
 from compiler.manual import find_clauses
 from compiler.program.identity import identify
 from compiler.program.train import Train
@@ -124,7 +123,10 @@ def test_a_misspelt_option_is_told_by_its_name(body: str, statement: str, said: 
 
 def test_passes_outside_of_apply_are_told_where_they_belong() -> None:
     load_compression()
-    assert {*COMPRESSION.names()} <= {*LATER}
+    for name in COMPRESSION.names():
+        found = find_messages(f"model M {{\n    input x: f32[n, 4]\n    output y = {name}(x)\n}}\n")
+        assert [m.code for m in found] == ["W0206"], name
+        assert "outside of the `apply` of a variant" in str(found[0].text), name
 
 
 @pytest.mark.parametrize(

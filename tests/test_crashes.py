@@ -147,7 +147,7 @@ def test_an_interrupted_command_says_so(
     def interrupt(*given: object, **named: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("weft.cli.check.check", interrupt)
+    monkeypatch.setattr("weft.cli.commands.check.check", interrupt)
     monkeypatch.setattr(sys, "argv", ["weft", "check", "net.weft"])
     with pytest.raises(SystemExit) as end:
         main.run_command()

@@ -16,6 +16,8 @@ from compiler.compression.pruning.dead import remove_dead_neurons
 from compiler.compression.quantization.equalize import equalize_layers
 from compiler.compression.quantization.half import Float16
 from compiler.compression.quantization.placement import find_layers, place
+from compiler.compression.registry import load_compression
+from compiler.data.registry import load_sources
 from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.limits import find_limits
@@ -64,6 +66,7 @@ SUBJECTS = {
     "compiler.compression.quantization.storing": ("FakeQuantize", "what is rounded already"),
     "compiler.compression.tuning.preparing": ("FakeQuantize", "its scales have a rate"),
     "compiler.compression.tuning.scales": ("FakeQuantize", "its scales learn"),
+    "compiler.elaborate.calls.adapters": ("Lora", "the function on nets that adds adapters"),
     "compiler.elaborate.calls.primitives": (
         "Constant Full",
         "numbers that are written in the spec; `full` of a tensor is another op",
@@ -86,9 +89,10 @@ SUBJECTS = {
     ),
     "weft.building.figures": ("FakeQuantize", "what it rounds is held in a byte"),
 }
-"""The ops that a file may ask for by class, and why they are its subject."""
+"""The words of the vocabulary that a file may ask for by class, and why they are its subject."""
 
 STRINGS = {
+    "compiler.compression.quantization.automatic": "the schemes that `auto` tries",
     "compiler.report.habits": "what other tools call things",
     "compiler.vocabulary.initializers": "PyTorch's names of gains",
 }
@@ -97,22 +101,17 @@ STRINGS = {
 
 @cache
 def vocabulary() -> Mapping[str, type[Described]]:
-    """Every registered class of an op, metric, optimizer, schedule, … by module and name."""
+    """Every registered class of an op, metric, initializer, source, … by module and name."""
     load_ops()
     load_training()
-    registries: Sequence[Registry[Any]] = [
-        r for r in Registry.every if any(_is_listed(cls) for cls in r.classes())
-    ]
-    classes = [cls for registry in registries for cls in registry.classes()]
+    load_sources()
+    load_compression()
+    classes = [cls for registry in Registry.every for cls in registry.classes()]
     return {f"{cls.__module__}.{cls.__name__}": cls for cls in classes}
 
 
-def _is_listed(cls: type) -> bool:
-    return cls.__module__.startswith(("compiler.ops.", "compiler.training."))
-
-
 def modules() -> Iterator[tuple[str, ast.Module]]:
-    """The files outside the rooms that hold these classes."""
+    """The files outside the rooms that hold nothing but such classes."""
     for top in ("grammar", "compiler", "backends", "weft"):
         for path in sorted((ROOT / top).rglob("*.py")):
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
@@ -47,6 +47,8 @@ class CompressionPass(Described):
     """Whether it trains the net on, which takes the time of a training."""
     needs_floats: ClassVar[bool] = False
     """Whether it works on weights in floats, and has nothing to do where none are left."""
+    changes: ClassVar[Literal["widths", "layers", "bits"]] = "layers"
+    """What it changes of a net; a search applies passes in this order."""
 
     def __post_init__(self) -> None:
         self.check()
@@ -82,6 +84,17 @@ class CompressionPass(Described):
     def shorten(self, share: float) -> CompressionPass:
         """The same pass with a share of its training, where it trains: for judging candidates."""
         return self
+
+    @classmethod
+    def list_settings(cls) -> tuple[CompressionPass, ...]:
+        """What a search tries of the bare word on single layers, weakest first."""
+        return (cls(),)
+
+    @classmethod
+    def list_scales(cls) -> tuple[tuple[CompressionPass, ...], ...]:
+        """What a search tries of the bare word with one strength for all layers, weakest first,
+        by each of the options that say how far it goes."""
+        return (cls.list_settings(),)
 
     @property
     def patterns(self) -> tuple[str, ...]:

@@ -12,8 +12,6 @@ from compiler.vocabulary.signature import Described, write_value
 
 LEAST_PLAIN = 1e-3
 """Numbers below it would be nothing but zeros with four decimals."""
-SHARES = ("channels", "weights", "energy", "budget", "most")
-"""Options that people write as percentages."""
 
 
 def find_kind(bound: Bound) -> Kind:
@@ -72,20 +70,20 @@ def describe_pass(step: Described, hidden: Collection[str] = ()) -> str:
         value = getattr(step, option.field)
         if option.name not in hidden and value != option.default:
             bare = position == 0 and isinstance(value, Described | tuple)
-            text = _write_option(option.name, value)
+            text = _write_option(value, share=option.name in step.shares)
             parts.append(text if bare else f"{option.name}={text}")
     return f"{step.name}({', '.join(parts)})" if parts else step.name
 
 
-def _write_option(name: str, value: object) -> str:
+def _write_option(value: object, *, share: bool) -> str:
     match value:
         case Described():
             return describe_pass(value)
         case type():
             return f"{getattr(value, 'name', value)}"
         case tuple():
-            return f"[{', '.join(_write_option(name, item) for item in value)}]"
-        case float() if name in SHARES:
+            return f"[{', '.join(_write_option(item, share=share) for item in value)}]"
+        case float() if share:
             return f"{100 * value:g}%"
     return write_value(value)
 

@@ -67,6 +67,12 @@ class Initializer(Described):
         """The statement that initialises `target` in place (`nn.init.normal_(target, std=…)`),
         whoever owns it."""
 
+    @property
+    def given(self) -> float | tuple[float, ...] | None:
+        """The number everywhere, or the numbers row by row, that the spec gives; None where they
+        are drawn."""
+        return None
+
     def torch(self, target: Term) -> Term | None:
         """The statement that initialises `target` in place; None where the module that owns the
         weight draws from this distribution by itself."""
@@ -118,6 +124,11 @@ class Constant(Initializer):
     name = "constant"
     value: float
 
+    @property
+    def given(self) -> float:
+        """The number."""
+        return self.value
+
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
         return np.full(shape, self.value, np.float32)
 
@@ -136,6 +147,11 @@ class Values(Initializer):
 
     name = "values"
     numbers: tuple[float, ...]
+
+    @property
+    def given(self) -> tuple[float, ...]:
+        """The numbers."""
+        return self.numbers
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
         return np.array(self.numbers, np.float32).reshape(shape)

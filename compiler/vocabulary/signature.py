@@ -57,6 +57,8 @@ class Described:
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     operands: ClassVar[tuple[Operand, ...]] = ()
+    shares: ClassVar[tuple[str, ...]] = ()
+    """Options that are written as percentages: `channels=50%`."""
 
     @classmethod
     def options(cls) -> tuple[Option, ...]:

@@ -1,1 +1,1 @@
-"""The command line: one file per command."""
+"""The command line: finds the command that was asked for, and what commands share."""

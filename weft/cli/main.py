@@ -7,8 +7,12 @@ import gc
 import io
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Annotated, NoReturn
 
 import click
@@ -20,21 +24,13 @@ from compiler.report.messages.files import bad_file, file_unreadable, out_of_mem
 from weft.cli.interrupt import STATUS, say_interrupted
 from weft.cli.reporting import print_messages, say
 
-MODULES = {
-    "new": "new",
-    "check": "check",
-    "fmt": "fmt",
-    "show": "show",
-    "compile": "compile_",
-    "train": "train",
-    "eval": "eval_",
-    "run": "run",
-    "verify": "verify",
-    "build": "build",
-    "explain": "explain",
-    "ops": "ops",
-}
-"""The module of `weft.cli` of each command, in the order of the help text."""
+
+@cache
+def find_commands() -> Mapping[str, str]:
+    """The module of each command by the name of the command; there is no list of them."""
+    folder = Path(__file__).with_name("commands")
+    names = sorted(info.name for info in iter_modules([str(folder)]))
+    return {name.removesuffix("_"): f"weft.cli.commands.{name}" for name in names}
 
 
 class Commands(TyperGroup):
@@ -42,24 +38,26 @@ class Commands(TyperGroup):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names."""
-        return list(MODULES)
+        return list(find_commands())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a name; None where there is none."""
-        if cmd_name not in MODULES:
+        module = find_commands().get(cmd_name)
+        if module is None:
             return None
         one = typer.Typer(
             add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
         )
-        import_module(f"weft.cli.{MODULES[cmd_name]}").add_to(one)
+        import_module(module).add_to(one)
         return typer.main.get_command(one)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the arguments begin with, with a suggestion where there is none."""
-        if args and args[0] not in MODULES and not args[0].startswith("-"):
-            close = did_you_mean(args[0], list(MODULES))
+        known = find_commands()
+        if args and args[0] not in known and not args[0].startswith("-"):
+            close = did_you_mean(args[0], list(known))
             hint = f" Did you mean {close!r}?" if close is not None else ""
             ctx.fail(f"No such command {args[0]!r}.{hint}")
         return super().resolve_command(ctx, args)

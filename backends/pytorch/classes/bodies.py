@@ -50,7 +50,7 @@ from compiler.ir.hint import (
 )
 from compiler.ops.choosing import torch_dtype
 from compiler.types.tensor import DType
-from compiler.vocabulary.initializers import Constant, Initializer, Values
+from compiler.vocabulary.initializers import Initializer
 from compiler.vocabulary.spelling import Own
 
 
@@ -318,7 +318,8 @@ class BodyMaker:
             made = "torch.empty"
             starts = [read_term(initializer.spell(Own()), hints)]
         dtype = parameter.value.type.dtype
-        whole = isinstance(initializer, Constant) and may_be_whole(hints.get("value"))
+        fills = isinstance(initializer.given, int | float)
+        whole = fills and may_be_whole(hints.get("value"))
         plain = dtype is DType.F32 and not whole
         keys = {} if plain else {"dtype": name(torch_dtype(dtype).text)}
         if given is not None:
@@ -332,17 +333,18 @@ def _write_numbers(
     initializer: Initializer, sizes: list[Hole], written: Hint | None
 ) -> Tree | None:
     """`torch.tensor([0.1, 0.2])` or `torch.full((8,), 0.1)` for numbers that the spec gives."""
-    match initializer:
-        case Values(numbers) if len(sizes) <= 1:
+    match initializer.given:
+        case tuple() as numbers if len(sizes) <= 1:
             items = tuple(Hole(number, "value") for number in numbers)
             return call("torch.tensor", Tree(Form.LIST, "", items) if sizes else items[0])
-        case Constant(value) if sizes:
+        case None | tuple():
+            return None
+        case value if sizes:
             return call(
                 "torch.full", Tree(Form.TUPLE, "", tuple(sizes)), Hole(value, "value", hint=written)
             )
-        case Constant(value):
+        case value:
             return call("torch.tensor", Hole(value, "value", hint=written))
-    return None
 
 
 def _rename(hint: Hint, values: Mapping[str, Hint], sizes: Mapping[str, int]) -> Hint:

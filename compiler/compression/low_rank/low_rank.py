@@ -40,6 +40,14 @@ from compiler.report.messages.layers import option_out_of_range
 from compiler.report.messages.low_rank import budget_out_of_reach, one_goal_only
 from compiler.report.source import Span
 
+ENERGIES = (0.98, 0.95, 0.9)
+"""Shares of energy that a search tries on single layers."""
+RETAINED = (*(n / 1000 for n in range(999, 950, -1)), *(n / 200 for n in range(190, 99, -1)))
+"""Shares of energy from which a search takes the most for all layers that keeps its goals."""
+RANKS = tuple(range(1023, 0, -1))
+"""Ranks from which it takes the largest."""
+BUDGETS = tuple(n / 100 for n in range(99, 0, -1))
+"""Shares of the parameters from which it takes the largest."""
 ENERGY = 0.95
 """What is kept where neither a rank nor a budget is asked for."""
 
@@ -82,6 +90,7 @@ class LowRank(CompressionPass):
     """
 
     name = "low_rank"
+    shares = ("energy", "budget")
     needs_floats = True
     rank: int | None = None
     energy: float | None = None
@@ -90,6 +99,20 @@ class LowRank(CompressionPass):
     unless_slower: bool = False
     only: tuple[str, ...] | None = None
     except_: tuple[str, ...] = ()
+
+    @classmethod
+    def list_settings(cls) -> tuple[CompressionPass, ...]:
+        """A few shares of the energy."""
+        return tuple(cls(energy=share) for share in ENERGIES)
+
+    @classmethod
+    def list_scales(cls) -> tuple[tuple[CompressionPass, ...], ...]:
+        """Shares of the energy, ranks, and budgets."""
+        return (
+            tuple(cls(energy=share) for share in RETAINED),
+            tuple(cls(rank=rank) for rank in RANKS),
+            tuple(cls(budget=share) for share in BUDGETS),
+        )
 
     @property
     def may_leave_whole(self) -> bool:

@@ -60,6 +60,10 @@ from compiler.training.settings import (
     require_part,
 )
 
+SHARES = (0.25, 0.5, 0.75)
+"""Shares of channels that a search tries on single layers."""
+SCALE = tuple(n / 100 for n in range(1, 96))
+"""Shares of channels from which a search takes the least for all layers that keeps its goals."""
 MOST = 0.9
 """The share of a group that a ranking takes at most, where nothing else is said."""
 
@@ -84,7 +88,7 @@ class Prune(CompressionPass):
     - `zeros`: removes the channels that add nothing because they, or all weights that read them,
       are zero; outputs stay as they are.
     - `tolerance`: for `zeros`, numbers up to this size count as zero.
-    - `importance`: what is taken first: `l2`, `l1`, `taylor`, `batch_norm`, `activation`.
+    - `importance`: what is taken first, by a measure such as `taylor`.
     - `ranking`: "uniform" takes the same share of every group of channels (or of every weight),
       "global" the least important anywhere, "layer" tries each group by itself and takes where
       the loss suffers least.
@@ -101,7 +105,9 @@ class Prune(CompressionPass):
     """
 
     name = "prune"
+    shares = ("channels", "weights", "most")
     needs_floats = True
+    changes = "widths"
     channels: float | None = None
     weights: float | None = None
     pattern: str | None = None
@@ -113,6 +119,16 @@ class Prune(CompressionPass):
     round_to: int | Literal["fastest"] = 1
     only: tuple[str, ...] | None = None
     except_: tuple[str, ...] = ()
+
+    @classmethod
+    def list_settings(cls) -> tuple[CompressionPass, ...]:
+        """A few shares of the channels."""
+        return tuple(cls(channels=share) for share in SHARES)
+
+    @classmethod
+    def list_scales(cls) -> tuple[tuple[CompressionPass, ...], ...]:
+        """All shares of the channels."""
+        return (tuple(cls(channels=share) for share in SCALE),)
 
     def count_least(self, shape: tuple[int, ...]) -> int:
         """The share that stays of both sides of a weight, as widths are rounded; all of it where

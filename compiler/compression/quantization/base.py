@@ -94,14 +94,14 @@ SCHEMES: Registry[Scheme] = Registry("quantization scheme")
 class Quantize(CompressionPass):
     """Stores or computes the net in fewer bits.
 
-    - `scheme`: `int8`, `dynamic`, `weights8`, `weights4`, `stored8`, `stored4`, `float16`,
-      `bfloat16`, or `auto`, which chooses; each with options of its own.
+    - `scheme`: a quantization scheme, such as `int8`, with options of its own; `auto` chooses.
     - `only`, `except`: path patterns of layers that may, or may not, be touched.
 
     Example: `apply quantize(int8, except=["head"])`
     """
 
     name = "quantize"
+    changes = "bits"
     scheme: Scheme
     only: tuple[str, ...] | None = None
     except_: tuple[str, ...] = ()

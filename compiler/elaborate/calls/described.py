@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from compiler.elaborate.calls.binding import Actual, Formal, Signature, match_call
 from compiler.elaborate.calls.places import CallPlace
 from compiler.elaborate.scopes.context import Body
-from compiler.elaborate.scopes.later import LATER
+from compiler.elaborate.scopes.later import find_purpose
 from compiler.elaborate.values.functions import FUNCTIONS
 from compiler.elaborate.values.options import Unfit, convert, field_hints
 from compiler.elaborate.values.values import POISON, Given, Poison, Val
@@ -139,9 +139,11 @@ def _refuse_unknown(body: Body, expression: Expr, registry: Registry[Any]) -> bo
     match expression:
         case (Name() as name) | Call(function=(Name() as name)):
             text = name.text
-            known = text in OPS.names() or text in FUNCTIONS or text in LATER
+            known = text in OPS.names() or text in FUNCTIONS
             bound = any(text in layer for layer in body.names)
             if known or bound or body.file.find(text, name.span) is not None:
+                return False
+            if find_purpose(text) is not None:
                 return False
             names = tuple(registry.names())
             near = did_you_mean(text, names)

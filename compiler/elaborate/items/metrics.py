@@ -11,7 +11,7 @@ from compiler.elaborate.calls.binding import Actual, Formal, Signature, match_ca
 from compiler.elaborate.calls.places import CallPlace
 from compiler.elaborate.items.operands import refuse_word
 from compiler.elaborate.scopes.context import Body, malformed
-from compiler.elaborate.scopes.later import LATER
+from compiler.elaborate.scopes.later import find_purpose
 from compiler.elaborate.scopes.lookup import find_built_in
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.options import Unfit, convert
@@ -195,9 +195,10 @@ def _find_unknown(body: Body, expression: Expr) -> Name | None:
         return None
     name = expression.function
     word = name.text
-    known = any(word in layer for layer in body.names) or word in LATER
+    known = any(word in layer for layer in body.names)
     known = known or find_built_in(body, word, name.span) is not None
-    return None if known or body.file.find(word, name.span) is not None else name
+    known = known or body.file.find(word, name.span) is not None
+    return None if known or find_purpose(word) is not None else name
 
 
 def _match(body: Body, cls: type[Metric], expression: Call) -> dict[str, Given] | None:

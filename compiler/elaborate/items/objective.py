@@ -9,7 +9,7 @@ from compiler.elaborate.items.operands import read_word, refuse_word
 from compiler.elaborate.items.settings import Pattern, read_patterns
 from compiler.elaborate.scopes.application import Want
 from compiler.elaborate.scopes.context import Body, malformed
-from compiler.elaborate.scopes.later import LATER
+from compiler.elaborate.scopes.later import refuse_later
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Poison, Record, Tensor, Val
 from compiler.ir.graph import Graph
@@ -17,7 +17,6 @@ from compiler.ir.weights import path_matches
 from compiler.program.train import ParameterGroup, TrainedNet
 from compiler.records import dataclass
 from compiler.report.diagnostics import did_you_mean
-from compiler.report.messages.names import not_available
 from compiler.report.messages.training import (
     claimed_twice,
     group_is_empty,
@@ -129,8 +128,8 @@ def _refuse_optimizer(body: Body, clause: Clause, expression: Expr) -> None:
     word = read_word(expression)
     if word is None:
         malformed(body, clause, expression.span, "an optimizer belongs here")
-    elif word.text in LATER:
-        body.report(not_available(word.span, word.text, LATER[word.text]))
+    elif (message := refuse_later(word)) is not None:
+        body.report(message)
     else:
         refuse_word(body, word, "optimizer", OPTIMIZERS.names())
 

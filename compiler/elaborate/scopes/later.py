@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from compiler.compression.base import COMPRESSION
+from compiler.compression.registry import load_compression
 from compiler.report.diagnostics import Message
 from compiler.report.messages.names import not_available
 from compiler.text.tree.syntax import Name
@@ -21,12 +23,6 @@ LATER: dict[str, str] = {
     "grad": "differentiate one tensor by another",
     "ema": "keep a moving average of a net's weights",
     "linear": "change a number over the course of a training",
-    "prune": "change a net outside of the `apply` of a variant",
-    "quantize": "change a net outside of the `apply` of a variant",
-    "low_rank": "change a net outside of the `apply` of a variant",
-    "finetune": "change a net outside of the `apply` of a variant",
-    "distill": "change a net outside of the `apply` of a variant",
-    "search": "change a net outside of the `apply` of a variant",
     "random_flip": "flip images at random while training",
     "random_crop": "crop images at random while training",
     "random_resized_crop": "crop and resize images at random while training",
@@ -36,15 +32,28 @@ LATER: dict[str, str] = {
     "elastic": "deform images at random while training",
     "lookahead": "wrap an optimizer that looks ahead",
 }
-"""Names in expressions, and what each will do."""
+"""Names in expressions, and what each will do; compression passes are such names too."""
+
+OUTSIDE = "change a net outside of the `apply` of a variant"
+"""What a compression pass will do where an expression calls it."""
 
 OTHER_WORDS: dict[str, str] = {"linear": "for the layer, write `dense(n)`"}
 """What to write where another meaning of such a word was meant."""
 
 
-def refuse_later(name: Name) -> Message:
-    """The message about a word of `LATER`."""
-    word, other = name.text, OTHER_WORDS.get(name.text)
+def find_purpose(word: str) -> str | None:
+    """What a name will do in a later version; None where it is no such name."""
+    if word in LATER:
+        return LATER[word]
+    load_compression()
+    return OUTSIDE if COMPRESSION.get(word) is not None else None
+
+
+def refuse_later(name: Name) -> Message | None:
+    """The message about a name that a later version gives a meaning; None for any other."""
+    purpose, other = find_purpose(name.text), OTHER_WORDS.get(name.text)
+    if purpose is None:
+        return None
     if other is not None:
-        return not_available(name.span, word, LATER[word], other)
-    return not_available(name.span, word, LATER[word])
+        return not_available(name.span, name.text, purpose, other)
+    return not_available(name.span, name.text, purpose)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from compiler.elaborate.scopes.context import Body
-from compiler.elaborate.scopes.later import LATER, refuse_later
+from compiler.elaborate.scopes.later import refuse_later
 from compiler.elaborate.values.functions import CONSTANTS, FUNCTIONS
 from compiler.elaborate.values.parts import is_layer
 from compiler.elaborate.values.values import (
@@ -138,8 +138,9 @@ def _list_names(body: Body) -> str | None:
 
 def refuse_meant(name: Name) -> Message | None:
     """Why a name that means something, and nothing here, cannot be used."""
-    if name.text in LATER:
-        return refuse_later(name)
+    later = refuse_later(name)
+    if later is not None:
+        return later
     load_training()
     if METRICS.get(name.text) is not None:
         return metric_in_expression(name.span, name.text)

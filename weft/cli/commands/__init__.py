@@ -1,0 +1,1 @@
+"""Commands: one file each, and the folder is the list."""
