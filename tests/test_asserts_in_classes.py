@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from backends.pytorch.modules import emit_module
 from backends.pytorch.run.load import run_source
@@ -151,3 +152,135 @@ def test_conditions_that_came_out_alike_are_kept_apart(calls: str) -> None:
     source = emit(WIDE.replace("CALLS", calls))
     assert "class Layer2" in source
     assert "wide" not in source
+
+
+INSIDE = """
+block layer(x: f32[n, d], depth: int, norm: str) {
+    x = x -> dense(d) as fc
+    if norm == "batch" {
+        x = x -> batch_norm as norm
+        if depth > 3 { x = x -> dense(d) as extra }
+    }
+    else if norm == "layer" { x = x -> layer_norm as ln }
+    else if depth > 9 { x = x -> dense(d) as more }
+    for i in 0..depth { x = x -> dense(d) as layers[i] }
+    if norm == "none" { return x }
+    if depth > 2 { x = x -> dense(d) as last }
+    return x -> relu
+}
+model M() {
+    input x: f32[batch, 8]
+    h = x -> layer(1, "batch") as one -> layer(2, "none") as two
+    output y = h -> layer(5, "none") as three
+}
+"""
+"""Great depths there are, but not with a norm."""
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((8, 4, "batch"), 'no call of the network has norm == "batch" and depth > 3'),
+        ((8, 1, "layer"), 'no call of the network has norm == "layer"'),
+        ((8, 10, "none"), 'no call of the network has norm != "batch" and depth > 9'),
+        ((8, 3, "batch"), 'no call of the network has norm != "none" and depth > 2'),
+    ],
+)
+def test_a_class_refuses_branches_inside_others_that_it_does_not_have(
+    values: Any, said: str
+) -> None:
+    text = emit(INSIDE)
+    made: Any = run_source(text, "M").Layer
+    with pytest.raises(ValueError, match=r".") as caught:
+        made(*values)
+    assert str(caught.value) == said
+    for there in ((8, 2, "batch"), (8, 9, "none"), (8, 0, "batch")):
+        made(*there)
+
+
+TURNS = """
+block turns(x: f32[n, d], depth: int, wide: bool) {
+    for i in 0..depth {
+        x = x -> dense(d) as layers[i]
+        if i > 2 { x = x -> dense(d) as late[i] }
+        if wide {
+            x = x -> layer_norm as norms[i]
+            if i > 1 { x = x -> dense(d) as more[i] }
+        }
+    }
+    for i in 0..depth { if i > 3 { x = x -> dense(d) as only[i] } }
+    return x
+}
+block table(x: f32[n, d], widths: list) {
+    for i, w in enumerate(widths) {
+        x = x -> dense(w) as layers[i]
+        for k in 0..w { if i + k > 20 { x = x -> dense(w) as last[k] } }
+        if w > 15 { x = x -> dense(w) as big[i] }
+    }
+    return x
+}
+block act(x: f32[n, d], kind: str, depth: int) {
+    assert depth < 9, "too deep"
+    if kind == "relu" { x = relu(x) }
+    else if kind == "silu" { x = silu(x) }
+    for i in 0..depth {
+        x = x * 2
+        if i > 3 { x = x + i }
+    }
+    return x
+}
+model M() {
+    input x: f32[batch, 8]
+    h = x -> turns(2, true) as a -> turns(3, false) as b -> table([3, 5]) as c -> table([4]) as d
+    output y = h -> act("relu", 1) -> act("none", 2) -> act("none", 3)
+}
+"""
+"""No turn of a loop is the fourth, or the third of a wide one."""
+
+
+@pytest.mark.parametrize(
+    ("made", "values", "said"),
+    [
+        ("Turns", (8, 4, False), "no turn of a loop of the network has i > 2"),
+        ("Turns", (8, 3, True), "no turn of a loop of the network has wide and i > 1"),
+        ("Turns", (8, 3, False), ""),
+        ("Turns", (8, 2, True), ""),
+        ("Table", (8, (3, 16)), "no turn of a loop of the network has w > 15"),
+        ("Table", (8, (2,) * 21), "no turn of a loop of the network has i + k > 20"),
+        ("Table", (8, (15,)), ""),
+    ],
+)
+def test_a_class_refuses_turns_that_it_does_not_have(made: str, values: Any, said: str) -> None:
+    assert_refused(getattr(run_source(emit(TURNS), "M"), made), values, said)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (("silu", 1), 'no call of the network has kind == "silu"'),
+        (("none", 5), "no turn of a loop of the network has i > 3"),
+        (("none", 9), "too deep"),
+        (("none", 4), ""),
+    ],
+)
+def test_a_function_refuses_what_it_does_not_have(values: Any, said: str) -> None:
+    made: Any = run_source(emit(TURNS), "M").act
+    assert_refused(made, (torch.ones(2, 4), *values), said)
+
+
+def assert_refused(made: Any, values: Any, said: str) -> None:
+    if not said:
+        made(*values)
+        return
+    with pytest.raises(ValueError, match=r".") as caught:
+        made(*values)
+    assert str(caught.value) == said
+
+
+def test_what_turns_lack_outlives_the_text_of_a_graph() -> None:
+    graph = build(TURNS).graph
+    text = print_graph(graph)
+    again = read_graph(text, load_ops(), Source("spec.weft", TURNS))
+    assert print_graph(again) == text
+    assert emit_module([again], title="M") == emit_module([graph], title="M")
+    assert "if any(wide and i > 1 for i in range(depth)):" in emit(TURNS)

@@ -305,3 +305,29 @@ model M(width: int = 8) {{
 """
     values = {"width": width} if "width" in offered(spec) else {}
     assert_arguments_mean_the_same(spec, "M", values, {"batch": 2})
+
+
+PERCEPTRONS = """
+block mlp(x: f32[n, k], widths: list) {
+    for i, width in enumerate(widths) { x = x -> dense(width) as layers[i] -> relu }
+    return x
+}
+model M(ARGUMENTS) {
+    input x: f32[batch, 6]
+    output y = x -> CALLS -> dense(2) as out
+}
+"""
+"""Each of them may be given no widths: behind it, the size is what it was."""
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_sizes_behind_loops_in_a_row_are_followed_or_not_offered(count: int) -> None:
+    names = "abcd"[:count]
+    calls = " -> ".join(f"mlp({name}) as p_{name}" for name in names)
+    arguments = ", ".join(f"{name}: list = [16, 8]" for name in names)
+    spec = PERCEPTRONS.replace("CALLS", calls).replace("ARGUMENTS", arguments)
+    there = offered(spec)
+    assert there == set(names) or count > 2
+    for name in there:
+        for value in ("[7]", "[7, 9, 11]", "[]"):
+            assert_arguments_mean_the_same(spec, "M", {name: value}, {"batch": 2})

@@ -199,10 +199,9 @@ class Builder:
             assertions=tuple(self._assertions),
         )
 
-    def note_decision(self, frame: Frame, place: Span, hint: Hint | None, *, outcome: bool) -> None:
-        """Notes how a compile-time `if` came out in a call, or that a loop runs there; `hint` is
-        the condition, or what the loop goes through."""
-        self._decisions[Decision(frame, place, outcome, hint)] = None
+    def note_decision(self, decision: Decision) -> None:
+        """Notes how a compile-time `if` came out in a call, or that a loop runs there."""
+        self._decisions[decision] = None
 
     def note_assertion(self, frame: Frame, place: Span, hint: Hint, text: str) -> None:
         """Notes an `assert` that held in a call."""

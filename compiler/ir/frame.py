@@ -53,6 +53,15 @@ class Turn:
     over: Hint | None = None
 
 
+@dataclass(frozen=True)
+class ForLoop:
+    """A compile-time loop in all its turns: the names that it binds, and what it goes through;
+    None where nobody can read that."""
+
+    names: tuple[str, ...]
+    over: Hint | None
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One call of a block, model or net. Nodes point at it; nothing else holds it.

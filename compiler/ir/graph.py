@@ -16,7 +16,7 @@ import numpy as np
 from compiler.ir.channels import Numbers, ZeroChannels
 from compiler.ir.coupling import Coupling, CutTensor, tie_broadcast
 from compiler.ir.domain import Domain
-from compiler.ir.frame import Frame, Pick, Site
+from compiler.ir.frame import ForLoop, Frame, Pick, Site
 from compiler.ir.hint import Hint
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import (
@@ -334,12 +334,15 @@ class Alias:
 @dataclass(frozen=True)
 class Decision:
     """How a compile-time `if` came out in a call of a block, and how its condition was written;
-    of a loop, how what it goes through was written, where code cannot say that."""
+    of a loop, how what it goes through was written, where code cannot say that. `guard` is the
+    compile-time `if` around it in the same block, `loops` are the loops, outermost first."""
 
     frame: Frame
     place: Span
     outcome: bool
     hint: Hint | None = None
+    guard: Hint | None = None
+    loops: tuple[ForLoop, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from compiler.ir.frame import Argument, Frame, Listed, Listing, Pick, Site, Turn
+from compiler.ir.frame import Argument, ForLoop, Frame, Listed, Listing, Pick, Site, Turn
 from compiler.ir.graph import Graph, Node, Parameter
 from compiler.ir.hint import (
     Hint,
@@ -80,7 +80,9 @@ class _Printer:
                 outcome = str(decision.outcome).lower()
                 place = f"@{self.frames[decision.frame]}{self.span(decision.place)}"
                 read = f" hint {_hint(decision.hint)}" if decision.hint is not None else ""
-                yield f"{inner}decided {outcome} in {place}{read}"
+                guard = f" guard {_hint(decision.guard)}" if decision.guard is not None else ""
+                loops = "".join(map(_loop, decision.loops))
+                yield f"{inner}decided {outcome} in {place}{read}{guard}{loops}"
         for one in graph.assertions:
             if one.frame in self.frames:
                 place = f"@{self.frames[one.frame]}{self.span(one.place)}"
@@ -241,6 +243,11 @@ def find_nested_graphs(node: Node) -> Iterator[Graph]:
 
 def _hinted(hints: tuple[tuple[str, Hint], ...]) -> str:
     return "".join(f" hint {_text(name)}={_hint(hint)}" for name, hint in hints)
+
+
+def _loop(loop: ForLoop) -> str:
+    over = f" over {_hint(loop.over)}" if loop.over is not None else ""
+    return f" turn of ({' '.join(map(_name, loop.names))}){over}"
 
 
 def _hint(hint: Hint) -> str:

@@ -12,7 +12,18 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedInput
 
 import grammar
-from compiler.ir.frame import Argument, Frame, Listed, Listing, Pick, Reading, Site, Turn, TurnName
+from compiler.ir.frame import (
+    Argument,
+    ForLoop,
+    Frame,
+    Listed,
+    Listing,
+    Pick,
+    Reading,
+    Site,
+    Turn,
+    TurnName,
+)
 from compiler.ir.graph import (
     Alias,
     Assertion,
@@ -109,6 +120,8 @@ class _Reader:
                     place,
                     self.value(line.children[0]) is True,
                     self.written(line),
+                    self.guard(line),
+                    tuple(self.loop(part) for part in _children(line, "loop")),
                 )
                 for line in _children(tree, "decision")
                 if (place := self.span(line)) is not None
@@ -235,6 +248,11 @@ class _Reader:
 
     def guard(self, tree: Branch) -> Hint | None:
         return next((read_hint(t.children[0]) for t in _children(tree, "guard")), None)
+
+    def loop(self, tree: Branch) -> ForLoop:
+        """A loop around a decision."""
+        over = next((read_hint(t.children[0]) for t in _children(tree, "over")), None)
+        return ForLoop(tuple(map(_word, _children(tree, "named"))), over)
 
     def turns(self, tree: Branch) -> tuple[Hint | None, tuple[Turn, ...]]:
         """How a path was written, and the turns of loops around."""

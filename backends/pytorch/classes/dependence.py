@@ -123,7 +123,7 @@ class Dependence:
                 yield from names_in(given[label])
             elif size is not None and size[0] < len(item.refs):
                 yield from self.of(item.refs[size[0]], size[1])
-            elif label in inner.locals:
+            elif label in inner.explained.widths.locals:
                 yield from self._all(item, made.output, axis, self._rank(made))
         if len(item.variants) > 1:
             yield from self._of_form(item)

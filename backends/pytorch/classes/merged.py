@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -176,6 +176,10 @@ class Names(Protocol):
     def found(self) -> Mapping[str, Setting]:
         """What each name stands for."""
 
+    @property
+    def envs(self) -> Sequence[Mapping[str, object]]:
+        """The values of names, in each instance."""
+
     def find_size(self, place: int, axis: int) -> Setting | None:
         """The setting that stands for a size of a formal."""
 
@@ -185,6 +189,10 @@ class Names(Protocol):
 
 class SizeNames(Protocol):
     """What sizes are called, as `Widths` finds it."""
+
+    @property
+    def locals(self) -> Mapping[str, Local]:
+        """Sizes that the constructor keeps in variables while it makes what follows them."""
 
     def of(self, ref: MergedRef, axis: int, depth: int = 0) -> Width | None:
         """What one size of a tensor is called; None where nobody says."""

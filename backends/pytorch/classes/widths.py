@@ -56,6 +56,8 @@ DEEPEST = 50
 """Tensors joined in tensors that are still written as a sum."""
 LONGEST = 20
 """Terms of a size that a reader still follows."""
+MOST_CHOICES = 2
+"""Choices in a size that a reader still follows: either of two loops in a row may have no turns."""
 
 
 class Widths:
@@ -313,8 +315,8 @@ class Widths:
     def accept(self, hint: Hint, wanted: Mapping[int, object]) -> Width | None:
         """A derived expression in its shortest form, if it holds."""
         found = self.settings.holds(shorten(whole_hint(hint)), wanted)
-        if found is None or self.settings.is_runtime(found) or count_choices(found) > 1:
-            return None  # nobody reads a choice inside a choice
+        if found is None or self.settings.is_runtime(found) or count_choices(found) > MOST_CHOICES:
+            return None
         return Width(found if any(True for _ in hint_names(found)) else None)
 
     def _computed(self, item: Merged, ref: Made, axis: int, depth: int) -> Width | None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from backends.pytorch.classes.asserting import find_asserts, find_guards
 from backends.pytorch.classes.merged import Class, Condition, Kind, Merged, Variant, share_branches
 from backends.pytorch.classes.paths import Table, find_kind, find_members, is_buffer, read_member
 from backends.pytorch.classes.repeats import LOOP, find_loop, loop_slots
+from backends.pytorch.print.asserting import write_asserts
 from backends.pytorch.print.making import LoopMaker
 from backends.pytorch.print.polish import polish
 from backends.pytorch.terms.document import STEP, Doc, Group, lay_out, write_test
 from backends.pytorch.terms.expressions import Expressions, hint_tree, resolve
 from backends.pytorch.terms.terms import IDENTITY, Form, Part, Tree, call, name
-from compiler.ir.hint import Hint, opposite
 from compiler.writing.names import is_attribute, is_plain
 from compiler.writing.python import write_string
 
@@ -87,23 +86,7 @@ class Constructor:
         return lines
 
     def _asserts(self) -> list[str]:
-        """`if size % patch != 0: raise ValueError("…")` for every `assert` of the block, and for
-        every branch that the class does not have."""
-        tests = [
-            (test, text or f"{self._say(test)} must hold")
-            for test, text in find_asserts(self.target)
-        ]
-        for test in find_guards(self.target):
-            tests.append((test, f"no call of the network has {self._say(opposite(test))}"))
-        lines: list[str] = []
-        for test, said in tests:
-            lines += write_test(self._say(opposite(test)), INDENT)
-            error = ("raise ValueError", Group("(", (write_string(said),), ")"))
-            lines += lay_out("", error, INDENT + STEP)
-        return lines
-
-    def _say(self, test: Hint) -> str:
-        return self.expressions.text(hint_tree(test, self.maker.read))
+        return write_asserts(self.target, self.expressions, self.maker.read, INDENT)
 
     def chain(self) -> list[str]:
         """What a class that is an `nn.Sequential` begins with: `super().__init__(…)`."""

@@ -8,6 +8,7 @@ from backends.pytorch.classes.conditions import find_checked
 from backends.pytorch.classes.merged import Class, Formal
 from backends.pytorch.classes.paths import read_path
 from backends.pytorch.fold.holders import is_mode
+from backends.pytorch.print.asserting import write_asserts
 from backends.pytorch.print.checks import write_checks
 from backends.pytorch.print.constructor import INDENT, Constructor
 from backends.pytorch.print.forward import Forward
@@ -61,7 +62,8 @@ def _write_function(target: Class, reading: Reading, expressions: Expressions) -
     if len(lines[-1]) + len(names) <= WIDTH:
         lines[-1] += names
     doc = write_docstring(target.doc, STEP)
-    return lines + doc + _shape_line(target, STEP) + reading.unpack(STEP) + body
+    top = write_asserts(target, expressions, reading.argument, STEP)
+    return lines + doc + _shape_line(target, STEP) + top + reading.unpack(STEP) + body
 
 
 def _kind(target: Class, place: int) -> str:

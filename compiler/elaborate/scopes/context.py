@@ -25,8 +25,8 @@ from compiler.elaborate.values.values import (
     Poison,
     Val,
 )
-from compiler.ir.frame import Frame, Turn
-from compiler.ir.graph import Graph
+from compiler.ir.frame import ForLoop, Frame, Turn
+from compiler.ir.graph import Decision, Graph
 from compiler.ir.hint import Hint, HintBinary, find_readable, opposite
 from compiler.program.net import AddAdapters, LoadWeights
 from compiler.records import dataclass
@@ -381,7 +381,9 @@ class Body:
     def note_decision(self, place: Span, hint: Hint | None, *, outcome: bool) -> None:
         """Notes for generated code how a condition came out; see `Decision`."""
         if self.home is not None and self.frame is not None:
-            self.home.root.builder.note_decision(self.frame, place, hint, outcome=outcome)
+            loops = (ForLoop(tuple(n.name for n in t.names), t.over) for t in self.turns)
+            decision = Decision(self.frame, place, outcome, hint, self.guard, tuple(loops))
+            self.home.root.builder.note_decision(decision)
 
     def report(self, message: Message) -> None:
         """Add a diagnostic; inside a block, with the calls that led there."""
