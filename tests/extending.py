@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = ("grammar", "compiler", "backends", "weft", "specs")
+LAWS = ("tests/laws", "tests/__init__.py", "tests/conftest.py")
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,24 @@ def read_hunks(title: str) -> Iterator[Hunk]:
 
 @dataclass(frozen=True)
 class Extended:
-    """A copy of the product that has the change, and the files that it touches."""
+    """A copy of the product and of its laws that has the change, and the files of the product that
+    it touches."""
 
     folder: Path
     touched: frozenset[str]
 
     def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """What a script prints that imports the copy."""
+        return self._call("-c", script, *arguments)
+
+    def hold_laws(self, name: str) -> subprocess.CompletedProcess[str]:
+        """The laws of an op, which the copy has a strategy for."""
+        laws = "tests/laws/test_laws.py"
+        return self._call("-m", "pytest", "-q", "-p", "no:cacheprovider", laws, "-k", f"[{name}]")
+
+    def _call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYTHONPATH": str(self.folder)}
-        command = [sys.executable, "-P", "-c", script, *arguments]
+        command = [sys.executable, "-P", *arguments]
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True
         )
@@ -56,12 +66,18 @@ class Extended:
 
 def extend(title: str, folder: Path) -> Extended:
     """The product with the change that is shown under a heading."""
-    for name in PRODUCT:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (*PRODUCT, *LAWS):
+        if (ROOT / name).is_dir():
+            leave = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=leave)
+        else:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
     hunks = list(read_hunks(title))
     for hunk in hunks:
         path = folder / hunk.path
         text = path.read_text(encoding="utf-8")
         assert text.count(hunk.before) == 1, f"docs/extending.md: {hunk.path} has changed"
         path.write_text(text.replace(hunk.before, hunk.after), encoding="utf-8")
-    return Extended(folder, frozenset(hunk.path for hunk in hunks))
+    touched = (hunk.path for hunk in hunks if not hunk.path.startswith("tests/"))
+    return Extended(folder, frozenset(touched))

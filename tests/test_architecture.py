@@ -135,8 +135,8 @@ ARROWS = {
     ),
     "backends.pytorch.train": (
         "compiler.system compiler.types compiler.writing compiler.vocabulary compiler.ir "
-        "compiler.ops compiler.passes compiler.data compiler.program compiler.loading "
-        "compiler.rows backends.pytorch.fold backends.pytorch"
+        "compiler.ops compiler.passes compiler.training compiler.data compiler.program "
+        "compiler.loading compiler.rows backends.pytorch.fold backends.pytorch"
     ),
     "backends.pytorch.run": (
         "compiler.system compiler.report compiler.writing compiler.ir compiler.data "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from numpy.typing import NDArray
 
 from compiler.ir.target_range import TargetRange
 from compiler.records import dataclass
 from compiler.training.duration import Duration
+from compiler.training.settings import require_positive
 from compiler.types.tensor import TensorType
 from compiler.vocabulary.signature import Described, Direction, Registry
 
@@ -78,13 +79,24 @@ class Optimizer(Described):
 
 
 class Regularizer(Described):
-    """What happens to groups of weights after every step of the optimizer. None is made with
-    settings that mean nothing."""
+    """What happens to weights after every step of the optimizer. None is made with settings that
+    mean nothing."""
 
+    function: ClassVar[str]
+    """The function of a training script that it is."""
+    constant: ClassVar[str]
+    """What its strength is called there."""
+    title: ClassVar[str]
+    """What its strength is the strength of."""
     strength: float
 
     def __post_init__(self) -> None:
         self.check()
+
+    @property
+    def axis(self) -> int | None:
+        """The axis of a weight whose entries are groups; None where each number is for itself."""
+        return None
 
     def check(self) -> None:
         """Refuses settings that mean nothing.
@@ -92,16 +104,22 @@ class Regularizer(Described):
         Raises:
             Fault: which setting, and why.
         """
-
-    @property
-    @abstractmethod
-    def axis(self) -> int:
-        """The axis of a weight whose entries are groups."""
+        require_positive(self.name, "strength", self.strength)
 
     @abstractmethod
     def shrink(self, parts: Sequence[NDArray[Any]], rate: float) -> Sequence[NDArray[Any]]:
         """The arrays of one layer after a step at a learning rate, in NumPy: the meaning of the
         generated code."""
+
+    @classmethod
+    @abstractmethod
+    def code(cls, used: Sequence[Self]) -> Sequence[str]:
+        """Lines of the function, for those that a script uses. Its parameters are the tensors of
+        one layer, `parts`; strength times learning rate, `amount`; and `arguments`."""
+
+    def arguments(self, used: Sequence[Self]) -> Sequence[str]:
+        """What else the function is called with, in Python."""
+        return ()
 
 
 @dataclass(frozen=True)

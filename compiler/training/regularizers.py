@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.records import dataclass
 from compiler.training.base import REGULARIZERS, Regularizer
-from compiler.training.settings import require_positive
 
 Array = NDArray[Any]
 
@@ -39,15 +38,14 @@ class GroupLasso(Regularizer):
     """
 
     name: ClassVar[str] = "group_lasso"
+    function: ClassVar[str] = "shrink_groups"
+    constant: ClassVar[str] = "LASSO"
+    title: ClassVar[str] = "group lasso"
     strength: float = 1e-3
     groups: Literal["outputs", "inputs"] = "outputs"
 
-    def check(self) -> None:
-        require_positive(self.name, "strength", self.strength)
-
     @property
     def axis(self) -> int:
-        """The axis of a weight whose entries are groups."""
         return 0 if self.groups == "outputs" else 1
 
     def shrink(self, parts: Sequence[Array], rate: float) -> list[Array]:
@@ -59,6 +57,33 @@ class GroupLasso(Regularizer):
         amount = rate * self.strength * rows.shape[1] ** 0.5
         factor = np.maximum(0, 1 - amount / np.maximum(length, 1e-12))
         return [_scale(part, factor, self.axis) for part in parts]
+
+    @classmethod
+    def code(cls, used: Sequence[Self]) -> Sequence[str]:
+        axes = {item.axis for item in used}
+        what = "entries along an axis of weights"
+        if axes == {0}:
+            what = "rows of weights, each with its bias,"
+        elif axes == {1}:
+            what = "columns of weights"
+        several = len(axes) > 1
+        axis = "axis" if several else str(min(axes))
+        moved = "part" if axis == "0" else f"part.movedim({axis}, 0)"
+        parameters = "parts: list[Tensor], amount: float" + (", axis: int" if several else "")
+        return [
+            f"def {cls.function}({parameters}) -> None:",
+            f'    """The proximal step of a group lasso: {what}',
+            "    become shorter by the amount times the root of their size, or zero.",
+            '    """',
+            *([] if axis == "0" else [f"    parts = [{moved} for part in parts]"]),
+            "    rows = torch.cat([part.reshape(len(part), -1) for part in parts], 1)",
+            "    factor = 1 - amount * rows.shape[1] ** 0.5 / rows.norm(dim=1).clamp(min=1e-12)",
+            "    for part in parts:",
+            "        part.mul_(factor.clamp(min=0).view(-1, *[1] * (part.ndim - 1)))",
+        ]
+
+    def arguments(self, used: Sequence[Self]) -> Sequence[str]:
+        return (str(self.axis),) if len({item.axis for item in used}) > 1 else ()
 
 
 def _scale(part: Array, factor: Array, axis: int) -> Array:

@@ -40,9 +40,9 @@ from backends.pytorch.train.ranges import (
     emit_range_function,
 )
 from backends.pytorch.train.regularizing import (
-    emit_lasso_constants,
     emit_shrink_calls,
     emit_shrinking,
+    emit_strengths,
 )
 from backends.pytorch.train.settings import RESULTS, emit_settings
 from compiler.writing.imports import sort_names, write_imports
@@ -129,7 +129,7 @@ def _constant_slots(facts: Facts) -> Slots:
     train, monitor = facts.train, facts.monitor
     return {
         **{word: write_literal(value) for word, value in facts.settings.items()},
-        "rate_constants": [*emit_rates(facts), *break_lines(emit_lasso_constants(facts))],
+        "rate_constants": [*emit_rates(facts), *break_lines(emit_strengths(facts))],
         "patience": str(train.until.epochs if train.until else 0),
         "monitor": show(monitor.name),
         "model_type": _model_type(facts),

@@ -1,4 +1,4 @@
-"""Regularizers of a training script: the proximal step of a group lasso after the optimizer's."""
+"""Regularizers of a training script: what they do to weights after the optimizer's step."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from backends.pytorch.train.facts import Facts
 from backends.pytorch.train.optimizing import optimizer_of
 from compiler.ir.weights import path_matches
 from compiler.program.train import Regularization
+from compiler.training.base import Regularizer
 from compiler.writing.python import write_literal
 
 Lines = list[str]
@@ -25,9 +26,9 @@ class Shrinking:
     suffix: str
 
     @property
-    def axis(self) -> int:
-        """The axis of the groups."""
-        return self.regularization.regularizer.axis
+    def regularizer(self) -> Regularizer:
+        """What shrinks them."""
+        return self.regularization.regularizer
 
 
 def find_shrinkings(facts: Facts) -> list[Shrinking]:
@@ -52,59 +53,47 @@ def _find_group(facts: Facts, path: str) -> int:
     return next(claimed, rest)
 
 
-def emit_lasso_constants(facts: Facts) -> Lines:
+def emit_strengths(facts: Facts) -> Lines:
     """Constants: the strength of each regularizer, and the layers it acts on."""
     lines: Lines = []
     for item in find_shrinkings(facts):
-        strength = write_literal(item.regularization.regularizer.strength)
-        lines.append(f"LASSO{item.suffix} = {strength}  # strength of the group lasso")
+        rule = item.regularizer
+        strength = write_literal(rule.strength)
+        lines.append(f"{rule.constant}{item.suffix} = {strength}  # strength of the {rule.title}")
         layers = ", ".join(write_literal(list(layer)) for layer in item.layers)
         lines.append(f"SHRUNK{item.suffix} = [{layers}]")
     return lines
 
 
+def _list_used(facts: Facts) -> dict[type[Regularizer], list[Regularizer]]:
+    """The regularizers that shrink something, by their classes."""
+    used: dict[type[Regularizer], list[Regularizer]] = {}
+    for item in find_shrinkings(facts):
+        used.setdefault(type(item.regularizer), []).append(item.regularizer)
+    return used
+
+
 def emit_shrinking(facts: Facts) -> Iterator[Lines]:
-    """The function that shrinks the groups of a layer; none where nothing is shrunk."""
-    axes = {item.axis for item in find_shrinkings(facts)}
-    if not axes:
-        return
-    what = "entries along an axis of weights"
-    if axes == {0}:
-        what = "rows of weights, each with its bias,"
-    elif axes == {1}:
-        what = "columns of weights"
-    several = len(axes) > 1
-    axis = "axis" if several else str(min(axes))
-    moved = "part" if axis == "0" else f"part.movedim({axis}, 0)"
-    yield [
-        "@torch.no_grad()",
-        "def shrink_groups("
-        + ("parts: list[Tensor], amount: float" + (", axis: int" if several else ""))
-        + ") -> None:",
-        f'    """The proximal step of a group lasso: {what}',
-        "    become shorter by the amount times the root of their size, or zero.",
-        '    """',
-        *([] if axis == "0" else [f"    parts = [{moved} for part in parts]"]),
-        "    rows = torch.cat([part.reshape(len(part), -1) for part in parts], 1)",
-        "    factor = 1 - amount * rows.shape[1] ** 0.5 / rows.norm(dim=1).clamp(min=1e-12)",
-        "    for part in parts:",
-        "        part.mul_(factor.clamp(min=0).view(-1, *[1] * (part.ndim - 1)))",
-    ]
+    """The functions that shrink the weights of a layer; none where nothing is shrunk."""
+    for cls, used in _list_used(facts).items():
+        yield ["@torch.no_grad()", *cls.code(used)]
 
 
 def emit_shrink_calls(facts: Facts) -> Lines:
-    """Lines of a training step that shrink groups, after the optimizer's."""
+    """Lines of a training step that shrink weights, after the optimizer's."""
     lines: Lines = []
     items = find_shrinkings(facts)
-    several = len({item.axis for item in items}) > 1
+    used = _list_used(facts)
     if items:
         lines.append("parameters = dict(training.model.named_parameters())")
     for item in items:
+        rule = item.regularizer
         rate = f'{optimizer_of(facts, item.optimizer)}.param_groups[0]["lr"]'
-        axis = f", {item.axis}" if several else ""
+        given = ("parts", f"{rule.constant}{item.suffix} * {rate}")
+        arguments = ", ".join((*given, *rule.arguments(used[type(rule)])))
         lines += [
             f"for names in SHRUNK{item.suffix}:",
             "    parts = [parameters[name] for name in names]",
-            f"    shrink_groups(parts, LASSO{item.suffix} * {rate}{axis})",
+            f"    {rule.function}({arguments})",
         ]
     return lines

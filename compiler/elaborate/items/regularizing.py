@@ -91,9 +91,10 @@ def _find_layers(
     """The weights that were chosen, each with its bias where groups are its first axis. The scale
     of a norm is a weight of one axis, and only acted on where a pattern names it."""
     axis = item.regularizer.axis
+    least = 1 if axis is None else axis + 1
     for path, parameter in chosen.items():
         slot, _, name = path.rpartition(".")
-        if name == "bias" or parameter.value.type.rank <= axis:
+        if name == "bias" or parameter.value.type.rank < least:
             continue
         if parameter.value.type.rank == 1 and not item.patterns:
             continue
