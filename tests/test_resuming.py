@@ -204,7 +204,7 @@ def test_other_numbers_are_other_settings(folder: Path, tmp_path: Path) -> None:
         (("features -> standardize", "features / 2"), "columns"),
         (("train=96, val=27", "train=95, val=28"), "split"),
         (("seed 0\n}", 'seed 0  freeze "hidden.bias"\n}'), "freeze"),
-        (("seed 0\n}", "seed 0  clip 1.0\n}"), "clip"),
+        (("seed 0\n}", "seed 0  clip 1.0\n}"), "clip norm"),
         (("seed 0\n}", "seed 0  until stalled(val.loss, epochs=2)\n}"), "patience"),
         (("seed 0\n}", "seed 0  precision bf16\n}"), "precision"),
     ],

@@ -130,6 +130,7 @@ def test_early_stopping_survives_a_kill(tmp_path: Path) -> None:
 
 OPTIONS = {
     "clip": "clip 0.5",
+    "clip_value": "clip value=0.5",
     "bf16": "precision bf16",
     "f16": "precision f16  clip 0.5",
     "layout": 'layout "channels_last"',
@@ -139,7 +140,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize(
-    "options", [("f16", "layout"), ("bf16", "clip", "freeze", "until_loss")], ids="-".join
+    "options", [("f16", "layout"), ("bf16", "clip_value", "freeze", "until_loss")], ids="-".join
 )
 def test_options_run_resume_and_are_clean(options: tuple[str, ...], tmp_path: Path) -> None:
     clauses = "  ".join(OPTIONS[option] for option in options)
@@ -156,6 +157,7 @@ def test_options_run_resume_and_are_clean(options: tuple[str, ...], tmp_path: Pa
 def test_only_what_is_asked_for_is_written(tmp_path: Path) -> None:
     words = {
         "clip": "clip_grad_norm_",
+        "clip_value": "clip_grad_value_",
         "bf16": "torch.bfloat16",
         "f16": "GradScaler",
         "layout": "channels_last",
@@ -202,6 +204,11 @@ def test_frozen_parameters_stay(tmp_path: Path) -> None:
         "sgd(lr=0.1, momentum=0.9, nesterov=true, schedule=step(every=2epochs))",
         "adam(lr=0.02, schedule=exponential(0.9))",
         'adamw(lr=0.02) over "hidden.*" with sgd(lr=0.1, momentum=0.9, schedule=cosine)',
+        'muon(lr=0.02, schedule=one_cycle) over "*.weight" with lion(lr=0.01)',
+        'lamb over "hidden.*" with sgd(lr=0.1, momentum=0.9, velocity="steps") over "head.bias" '
+        "with rmsprop(momentum=0.9, schedule=multi_step([2epochs, 80%]))",
+        'nadam(schedule=cosine_restarts(1epoch, growth=2)) over "hidden.weight" '
+        'with radam over "hidden.bias" with adamax over "head.bias" with adagrad',
     ],
 )
 def test_optimizers_run_and_resume(optimizer: str, tmp_path: Path) -> None:

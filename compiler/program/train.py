@@ -12,7 +12,7 @@ from compiler.records import dataclass
 from compiler.report.source import Span
 from compiler.training.base import Metric, Optimizer, Regularizer
 from compiler.types.tensor import DType
-from compiler.vocabulary.clauses import TRAIN, Choice, DTypeChoice, Positive, Whole, clause
+from compiler.vocabulary.clauses import TRAIN, Choice, DTypeChoice, Whole, clause
 from compiler.vocabulary.signature import Direction
 
 LARGEST_SEED = 2**63 - 1
@@ -76,6 +76,14 @@ class EarlyStop:
     span: Span | None = None
 
 
+@dataclass(frozen=True)
+class Clip:
+    """`clip norm=1.0` or `clip value=0.5`: what is bounded, and by what."""
+
+    by: str
+    limit: float
+
+
 @TRAIN.fills
 @dataclass(frozen=True)
 class Train:
@@ -117,10 +125,9 @@ class Train:
         DTypeChoice((DType.BF16, DType.F16, DType.F32)),
         default="f32",
     )
-    clip: float | None = clause(
-        "clip 1.0",
-        "the longest gradient, as the norm over all parameters",
-        Positive(),
+    clip: Clip | None = clause(
+        "clip norm=1.0",
+        "the longest gradient, as the norm over all parameters, or `value=`, its largest entry",
         default=None,
     )
     layout: str = clause(

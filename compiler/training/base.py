@@ -48,9 +48,12 @@ class Optimizer(Described):
     defaults. None is made with settings that mean nothing."""
 
     torch_name: ClassVar[str]
-    """Its class under `torch.optim`."""
+    """Its class under `torch.optim`; of an optimizer that PyTorch lacks, the class that
+    `definition` defines."""
     fused: ClassVar[bool] = False
     """Whether that class has a fused step, on the CPU too."""
+    rank: ClassVar[int | None] = None
+    """The axes that a parameter must have; None where it may have any number."""
     lr: float
     schedule: Schedule
 
@@ -66,16 +69,28 @@ class Optimizer(Described):
 
     @classmethod
     def order(cls) -> Sequence[str]:
-        """The keyword arguments of PyTorch's class behind `lr`, in order."""
+        """The keyword arguments of its class behind `lr`, in order."""
         return [o.field for o in cls.options() if o.name not in ("lr", "schedule")]
 
     @property
+    def definition(self) -> str:
+        """The Python text of its class, a `torch.optim.Optimizer`, where PyTorch has none; it may
+        use `torch` and `Tensor`. What its state holds by parameter are tensors."""
+        return ""
+
+    @property
+    def constructor(self) -> str:
+        """The class in the generated script."""
+        return self.torch_name if self.definition else f"torch.optim.{self.torch_name}"
+
+    @property
     def arguments(self) -> tuple[tuple[str, object], ...]:
-        """The keyword arguments of PyTorch's class: `lr`, and those that are no defaults."""
+        """The keyword arguments of its class: `lr`, those that are no defaults, and `fused`."""
         defaults = {option.field: option.default for option in self.options()}
         given = ((name, getattr(self, name)) for name in self.order())
         kept = ((name, value) for name, value in given if value != defaults[name])
-        return (("lr", self.lr), *kept)
+        fused = (("fused", True),) if self.fused and not self.definition else ()
+        return (("lr", self.lr), *kept, *fused)
 
 
 class Regularizer(Described):

@@ -1,4 +1,4 @@
-"""Learning rate schedules: constant, step, exponential and cosine, each with a warm-up.
+"""Learning rate schedules that fall once or in steps, each with a warm-up.
 
 The warm-up is linear and never starts at zero: its factor at step s of w is (s + 1) / (w + 1),
 which is `torch.optim.lr_scheduler.LinearLR(start_factor=1 / (w + 1), total_iters=w)`.
@@ -13,10 +13,15 @@ from typing import ClassVar, final
 from compiler.records import dataclass
 from compiler.training.base import SCHEDULES, Schedule
 from compiler.training.duration import NO_TIME, ONE_EPOCH, Duration
-from compiler.training.settings import require_duration, require_positive, require_share
+from compiler.training.settings import (
+    refuse,
+    require_duration,
+    require_positive,
+    require_share,
+)
 
 
-def _warmup_code(warmup: Duration, steps: str, steps_per_epoch: str) -> list[str]:
+def warmup_code(warmup: Duration, steps: str, steps_per_epoch: str) -> list[str]:
     """Lines that set `warmup` and return during it; none where there is no warm-up."""
     if warmup.value == 0:
         return []
@@ -27,7 +32,8 @@ def _warmup_code(warmup: Duration, steps: str, steps_per_epoch: str) -> list[str
     ]
 
 
-def _since(warmup: Duration) -> str:
+def since(warmup: Duration) -> str:
+    """The steps since the warm-up, as an expression."""
     return "step" if warmup.value == 0 else "(step - warmup)"
 
 
@@ -51,7 +57,7 @@ class Constant(Schedule):
         return (step + 1) / (warmup + 1) if step < warmup else 1.0
 
     def code(self, steps: str, steps_per_epoch: str) -> Sequence[str]:
-        return [*_warmup_code(self.warmup, steps, steps_per_epoch), "return 1.0"]
+        return [*warmup_code(self.warmup, steps, steps_per_epoch), "return 1.0"]
 
 
 @SCHEDULES.register
@@ -94,9 +100,158 @@ class Step(Schedule):
         if self.warmup.value == 0:
             lines[-1] = lines[-1].replace("factor =", "return", 1)
             return lines
-        ramp = _warmup_code(self.warmup, steps, steps_per_epoch)
+        ramp = warmup_code(self.warmup, steps, steps_per_epoch)
         ramp[-1] += " * factor"
         return [*lines, *ramp, "return factor"]
+
+
+@SCHEDULES.register
+@final
+@dataclass(frozen=True)
+class MultiStep(Schedule):
+    """Multiplies the learning rate by `factor` at each of the times `at`, counted from the first
+    step of the training; during the warm-up both factors are multiplied. Without warm-up it is
+    `torch.optim.lr_scheduler.MultiStepLR`.
+
+    - `at`: when: `[30epochs, 60epochs]`, `[50%, 75%]` or `[20_000steps]`.
+    - `factor`: what is left of the learning rate at each cut; PyTorch's gamma.
+    - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
+    """
+
+    name: ClassVar[str] = "multi_step"
+    at: tuple[Duration, ...]
+    factor: float = 0.1
+    warmup: Duration = NO_TIME
+
+    def check(self) -> None:
+        if not self.at:
+            refuse(self.name, "at", "an empty list", "the times of the cuts")
+        for time in self.at:
+            require_duration(self.name, "at", time)
+        require_positive(self.name, "factor", self.factor)
+        require_duration(self.name, "warmup", self.warmup)
+
+    def multiplier(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        warmup = self.warmup.steps(steps, steps_per_epoch)
+        ramp = (step + 1) / (warmup + 1) if step < warmup else 1.0
+        cuts = sum(step >= time.steps(steps, steps_per_epoch) for time in self.at)
+        return float(ramp * self.factor**cuts)
+
+    def code(self, steps: str, steps_per_epoch: str) -> Sequence[str]:
+        times = ", ".join(time.code(steps, steps_per_epoch) for time in self.at)
+        lines = [f"cuts = sum(step >= time for time in [{times}])"]
+        if self.warmup.value == 0:
+            return [*lines, f"return {self.factor!r}**cuts"]
+        ramp = warmup_code(self.warmup, steps, steps_per_epoch)
+        ramp[-1] += f" * {self.factor!r}**cuts"
+        return [*lines, *ramp, f"return {self.factor!r}**cuts"]
+
+
+@SCHEDULES.register
+@final
+@dataclass(frozen=True)
+class InverseTime(Schedule):
+    """The learning rate falls as `1 / (1 + rate * t)`, t the stretches of `every` since the warm-up
+    (Robbins and Monro 1951; Keras' InverseTimeDecay).
+
+    - `rate`: how fast; 1 halves the learning rate in the first stretch.
+    - `every`: `1epoch`, `1000steps`, or a share of all steps.
+    - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
+    """
+
+    name: ClassVar[str] = "inverse_time"
+    rate: float = 1.0
+    every: Duration = ONE_EPOCH
+    warmup: Duration = NO_TIME
+
+    def check(self) -> None:
+        require_positive(self.name, "rate", self.rate)
+        require_duration(self.name, "every", self.every, least=1e-9)
+        require_duration(self.name, "warmup", self.warmup)
+
+    def multiplier(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        warmup = self.warmup.steps(steps, steps_per_epoch)
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        every = max(1, self.every.steps(steps, steps_per_epoch))
+        return 1 / (1 + self.rate * (step - warmup) / every)
+
+    def code(self, steps: str, steps_per_epoch: str) -> Sequence[str]:
+        every = self.every.code(steps, steps_per_epoch)
+        lines = warmup_code(self.warmup, steps, steps_per_epoch)
+        if self.every.unit != "steps":
+            lines.append(f"every = max(1, {every})")
+            every = "every"
+        return [*lines, f"return 1 / (1 + {self.rate!r} * {since(self.warmup)} / {every})"]
+
+
+@SCHEDULES.register
+@final
+@dataclass(frozen=True)
+class InverseSquareRoot(Schedule):
+    """The learning rate rises during the warm-up, and then falls as the inverse square root of the
+    step: `sqrt(warmup / step)` (Vaswani et al. 2017; fairseq's inverse_sqrt).
+
+    - `warmup`: a share of all steps (`5%`), `2epochs` or `4000steps`; from its end the fall is
+      counted.
+    """
+
+    name: ClassVar[str] = "inverse_square_root"
+    warmup: Duration
+
+    def check(self) -> None:
+        require_duration(self.name, "warmup", self.warmup, least=1e-9)
+
+    def multiplier(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        warmup = max(1, self.warmup.steps(steps, steps_per_epoch))
+        return min((step + 1) / (warmup + 1), math.sqrt((warmup + 1) / (step + 1)))
+
+    def code(self, steps: str, steps_per_epoch: str) -> Sequence[str]:
+        return [
+            f"warmup = max(1, {self.warmup.code(steps, steps_per_epoch)})",
+            "return min((step + 1) / (warmup + 1), math.sqrt((warmup + 1) / (step + 1)))",
+        ]
+
+
+@SCHEDULES.register
+@final
+@dataclass(frozen=True)
+class Polynomial(Schedule):
+    """The learning rate falls from its full value down to `minimum` of it, as a power of what is
+    left of the training, after a warm-up.
+
+    After the warm-up it is `torch.optim.lr_scheduler.PolynomialLR(total_iters=remaining steps)`
+    where `minimum` is 0, and Keras' PolynomialDecay; `power=1` is a straight line.
+
+    - `power`: the exponent.
+    - `minimum`: share of the learning rate at the end.
+    - `warmup`: a share of all steps (`5%`), `2epochs` or `500steps`.
+    """
+
+    name: ClassVar[str] = "polynomial"
+    power: float = 1.0
+    minimum: float = 0.0
+    warmup: Duration = NO_TIME
+
+    def check(self) -> None:
+        require_positive(self.name, "power", self.power)
+        require_share(self.name, "minimum", self.minimum)
+        require_duration(self.name, "warmup", self.warmup)
+
+    def multiplier(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        warmup = self.warmup.steps(steps, steps_per_epoch)
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        left = 1 - (step - warmup) / max(1, steps - warmup)
+        return float(self.minimum + (1 - self.minimum) * left**self.power)
+
+    def code(self, steps: str, steps_per_epoch: str) -> Sequence[str]:
+        lines = warmup_code(self.warmup, steps, steps_per_epoch)
+        rest = steps if self.warmup.value == 0 else f"max(1, {steps} - warmup)"
+        fall = "left" if self.power == 1 else f"left**{self.power!r}"
+        if self.minimum:
+            fall = f"{self.minimum!r} + {1 - self.minimum!r} * {fall}"
+        return [*lines, f"left = 1 - {since(self.warmup)} / {rest}", f"return {fall}"]
 
 
 @SCHEDULES.register
@@ -132,11 +287,11 @@ class Exponential(Schedule):
 
     def code(self, steps: str, steps_per_epoch: str) -> Sequence[str]:
         every = self.every.code(steps, steps_per_epoch)
-        lines = _warmup_code(self.warmup, steps, steps_per_epoch)
+        lines = warmup_code(self.warmup, steps, steps_per_epoch)
         if self.every.unit != "steps":
             lines.append(f"every = max(1, {every})")
             every = "every"
-        return [*lines, f"return {self.factor!r} ** ({_since(self.warmup)} / {every})"]
+        return [*lines, f"return {self.factor!r} ** ({since(self.warmup)} / {every})"]
 
 
 @SCHEDULES.register
@@ -168,9 +323,9 @@ class Cosine(Schedule):
         return self.minimum + (1 - self.minimum) * 0.5 * (1 + math.cos(math.pi * progress))
 
     def code(self, steps: str, steps_per_epoch: str) -> Sequence[str]:
-        lines = _warmup_code(self.warmup, steps, steps_per_epoch)
+        lines = warmup_code(self.warmup, steps, steps_per_epoch)
         rest = steps if self.warmup.value == 0 else f"max(1, {steps} - warmup)"
-        lines.append(f"progress = {_since(self.warmup)} / {rest}")
+        lines.append(f"progress = {since(self.warmup)} / {rest}")
         wave = "0.5 * (1 + math.cos(math.pi * progress))"
         if self.minimum:
             wave = f"{self.minimum!r} + {1 - self.minimum!r} * {wave}"

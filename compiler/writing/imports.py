@@ -10,6 +10,7 @@ from collections.abc import Iterable
 IMPORTS = {
     "Any": "from typing import Any",
     "Callable": "from collections.abc import Callable",
+    "Iterable": "from collections.abc import Iterable",
     "DistributedDataParallel": "from torch.nn.parallel import DistributedDataParallel",
     "F": "import torch.nn.functional as F",
     "BadZipFile": "from zipfile import BadZipFile",

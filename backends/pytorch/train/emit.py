@@ -29,6 +29,7 @@ from backends.pytorch.train.models import (
     model_argument,
 )
 from backends.pytorch.train.optimizing import (
+    emit_definitions,
     emit_optimizers,
     emit_rates,
     emit_schedules,
@@ -45,6 +46,7 @@ from backends.pytorch.train.regularizing import (
     emit_strengths,
 )
 from backends.pytorch.train.settings import RESULTS, emit_settings
+from compiler.program.train import Clip
 from compiler.writing.imports import sort_names, write_imports
 from compiler.writing.python import (
     quote_docstring,
@@ -82,6 +84,7 @@ def emit_script(facts: Facts) -> str:
         emit_range_function(facts),
         fill(template.LOAD_SPLITS, _data_slots(facts)),
         emit_objective(facts),
+        *emit_definitions(facts),
         *map(break_lines, emit_schedules(facts)),
         break_lines(emit_split_parameters(facts)),
         *map(break_lines, emit_shrinking(facts)),
@@ -129,6 +132,7 @@ def _constant_slots(facts: Facts) -> Slots:
     train, monitor = facts.train, facts.monitor
     return {
         **{word: write_literal(value) for word, value in facts.settings.items()},
+        "clip": _bound(train.clip),
         "rate_constants": [*emit_rates(facts), *break_lines(emit_strengths(facts))],
         "patience": str(train.until.epochs if train.until else 0),
         "monitor": show(monitor.name),
@@ -136,6 +140,14 @@ def _constant_slots(facts: Facts) -> Slots:
         "settings_lines": emit_settings(facts),
         "results": write_literal(RESULTS),
     }
+
+
+def _bound(clip: Clip | None) -> str:
+    """The bound of gradients, and what it bounds."""
+    if clip is None:
+        return ""
+    bounded = {"norm": "norm of all gradients together", "value": "of every entry of a gradient"}
+    return f"{write_literal(clip.limit)}  # {bounded[clip.by]}"
 
 
 def _data_slots(facts: Facts) -> Slots:

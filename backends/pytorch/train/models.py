@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from backends.pytorch.modules import constructor_call, root_class
 from backends.pytorch.train.facts import Facts
-from backends.pytorch.train.optimizing import spell_match
+from backends.pytorch.train.matching import spell_match
 from compiler.ir.weights import match_paths
 from compiler.writing.names import is_key
 from compiler.writing.python import write_literal

@@ -6,8 +6,11 @@ import re
 from collections.abc import Sequence
 
 from backends.pytorch.train.facts import Facts
-from compiler.ir.weights import match_paths
+from backends.pytorch.train.matching import spell_match
+from backends.pytorch.train.models import find_classes
 from compiler.program.train import ParameterGroup
+from compiler.training.base import Optimizer
+from compiler.writing.names import free_name
 from compiler.writing.python import write_literal
 
 Lines = list[str]
@@ -96,10 +99,11 @@ def emit_step(facts: Facts) -> Lines:
     lines = ["training.scaler.scale(loss).backward()" if "scaler" in on else "loss.backward()"]
     if not facts.replicated:
         lines += ["if WORLD > 1:", "    average_gradients(model)"]
-    if "clip" in on and "scaler" in on:
+    clip = facts.train.clip
+    if clip is not None and "scaler" in on:
         lines += _nest(loop, unscale) if many else unscale
-    if "clip" in on:
-        lines.append("nn.utils.clip_grad_norm_(training.model.parameters(), CLIP)")
+    if clip is not None:
+        lines.append(f"nn.utils.clip_grad_{clip.by}_(training.model.parameters(), CLIP)")
     lines += emit_rate_updates(facts)
     lines += _nest(loop, step) if many else step
     if "scaler" in on:
@@ -131,9 +135,24 @@ def _construct(facts: Facts, number: int, parameters: str) -> str:
     texts = [parameters]
     for key, value in optimizer.arguments:
         texts.append(f"{key}={rate_of(facts, number) if key == 'lr' else write_literal(value)}")
-    if optimizer.fused:
-        texts.append("fused=True")
-    return f"torch.optim.{optimizer.torch_name}({', '.join(texts)})"
+    return f"{_class_of(facts, optimizer)}({', '.join(texts)})"
+
+
+def emit_definitions(facts: Facts) -> list[Lines]:
+    """The classes of optimizers that PyTorch lacks, each once."""
+    found = {o.definition: o for o in (group.optimizer for group in facts.train.groups)}
+    return [
+        text.replace(o.constructor, _class_of(facts, o)).splitlines()
+        for text, o in found.items()
+        if text
+    ]
+
+
+def _class_of(facts: Facts, optimizer: Optimizer) -> str:
+    """Its class in the script, whatever the classes of the nets are called."""
+    if not optimizer.definition:
+        return optimizer.constructor
+    return free_name(optimizer.constructor, find_classes(facts))
 
 
 def emit_split_parameters(facts: Facts) -> Lines:
@@ -158,24 +177,3 @@ def emit_split_parameters(facts: Facts) -> Lines:
     if rest is not None:
         lines += ["        else:", f"            groups[{rest}].append(parameter)"]
     return [*lines, "    return groups"]
-
-
-def spell_match(patterns: Sequence[str], paths: Sequence[str]) -> str:
-    """A condition on `name` that holds for the paths that match the patterns."""
-    prefixes = [p[:-1] for p in patterns if p.endswith(".*") and not set(p[:-1]) & set("*?[")]
-    tests = []
-    if len(prefixes) == 1:
-        tests.append(f"name.startswith({write_literal(prefixes[0])})")
-    elif prefixes:
-        tests.append(f"name.startswith({write_literal(tuple(prefixes))})")
-    for pattern in patterns:
-        if pattern[:-1] in prefixes:
-            continue
-        matched = match_paths(paths, [pattern])
-        if pattern in matched and len(matched) == 1:
-            tests.append(f"name == {write_literal(pattern)}")
-        elif set(pattern) & set("*?["):
-            tests.append(f"fnmatchcase(name, {write_literal(pattern)})")
-        else:
-            tests.append(f"name.startswith({write_literal(pattern + '.')})")
-    return " or ".join(tests)

@@ -53,6 +53,8 @@ def find_settings(facts: Facts) -> Iterator[Setting]:
     for name, value in said.items():
         if not isinstance(value, str):
             yield name, value, name.upper()
+    if train.clip is not None:
+        yield f"clip {train.clip.by}", train.clip.limit, "CLIP"
     if train.until is not None:
         yield "patience", train.until.epochs, "PATIENCE"
     for name, text in _find_texts(facts):

@@ -10,7 +10,7 @@ SEED = $seed
 BATCH = $batch  # rows a step, of all processes together
 EPOCHS = $epochs
 $rate_constants
-CLIP = $clip  # norm of all gradients together  #? clip
+CLIP = $clip  #? clip
 PATIENCE = $patience  # epochs without a better $monitor  #? until
 $settings_lines
 RESULTS = $results
@@ -182,7 +182,7 @@ def load_checkpoint(path: Path, training: Training) -> None:
         else:
             parameter = parameters[name]
             value = value.to(parameter.device)
-            if value.ndim:  # the fused step needs the layout of the parameter  #? layout
+            if value.shape == parameter.shape:  # a fused step needs its layout  #? layout
                 value = torch.empty_like(parameter).copy_(value)  #? layout
             training.optimizer.state[parameter][key] = value  #? not groups
             owners[parameter].state[parameter][key] = value  #? groups

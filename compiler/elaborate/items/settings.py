@@ -12,7 +12,7 @@ from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.values.arithmetic import whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import DTypeValue, Known, NetValue, Poison
-from compiler.program.train import EarlyStop
+from compiler.program.train import Clip, EarlyStop
 from compiler.records import dataclass
 from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.items import setting_range
@@ -72,6 +72,41 @@ def _read_whole(body: Body, clause: Clause, setting: Whole) -> int | None:
     word, expected = clause.word.text, f"below {setting.most + 1}"
     body.report(setting_range(clause.operands[0].span, word, "", str(number), expected))
     return None
+
+
+def read_clip(body: Body, clause: Clause) -> Clip | None:
+    """`clip norm=1.0`, `clip value=0.5`; a number without a name is the norm."""
+    operands = read_operands(body, clause)
+    if len(operands) > 1:
+        malformed(body, clause, operands[1].span, "one bound is enough")
+        return None
+    if not operands:
+        return None
+    (operand,) = operands
+    expression = operand.value
+    if isinstance(expression, Declare):
+        malformed(body, clause, operand.span, "it takes a value, no type")
+        return None
+    by = operand.name.text if operand.name is not None else CLIP_BOUNDS[0]
+    if by not in CLIP_BOUNDS:
+        malformed(body, clause, operand.span, "it takes `norm=` or `value=`")
+        return None
+    value = body.evaluate(expression)
+    match value:
+        case Poison():
+            return None
+        case Known(int() | float() as number, unit=None) if value.is_number:
+            if 0 < number < float("inf"):
+                return Clip(by, float(number))
+            body.report(setting_range(expression.span, "clip", "", f"{number:g}", "above 0"))
+            return None
+    expected = f"{Positive.text} belongs here, not {describe_given(value)}"
+    malformed(body, clause, expression.span, expected)
+    return None
+
+
+CLIP_BOUNDS = ("norm", "value")
+"""What `clip` may bound: the norm of all gradients together, or each entry."""
 
 
 # --- freeze -------------------------------------------------------------------------------------

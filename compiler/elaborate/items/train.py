@@ -22,6 +22,7 @@ from compiler.elaborate.items.regularizing import (
 from compiler.elaborate.items.settings import (
     Pattern,
     Stalled,
+    read_clip,
     read_freeze,
     read_until,
     settle_until,
@@ -48,7 +49,12 @@ from compiler.report.diagnostics import Message
 from compiler.report.messages.clauses import reference_missing
 from compiler.report.messages.names import not_available
 from compiler.report.messages.nets import bad_label
-from compiler.report.messages.training import batch_impossible, net_is_not_a_model, nothing_read
+from compiler.report.messages.training import (
+    batch_impossible,
+    net_is_not_a_model,
+    nothing_read,
+    parameters_of_other_rank,
+)
 from compiler.rows.batches import find_thin_norms
 from compiler.rows.loss_parts import count_targets
 from compiler.text.tree.syntax import Argument, Clause, Reference
@@ -154,6 +160,10 @@ class TrainRun(ItemRun):
         if found is not None:
             self.regularizers.append(found)
 
+    def take_clip(self, body: Body, clause: Clause) -> None:
+        """`clip norm=1.0`."""
+        self.settings["clip"] = read_clip(body, clause)
+
     def take_until(self, body: Body, clause: Clause) -> None:
         """`until stalled(val.accuracy, epochs=8)`."""
         self.until = read_until(body, clause)
@@ -201,7 +211,9 @@ class TrainRun(ItemRun):
             freeze=frozen,
             **self.settings,
         )
-        for message in chain(_find_impossible(made), find_thin_norms(made, made.batch)):
+        for message in chain(
+            _find_impossible(made), _find_unfit(made), find_thin_norms(made, made.batch)
+        ):
             context.body.report(message)
         return adapt_train(made, context.body.report)
 
@@ -292,6 +304,15 @@ def _find_impossible(train: Train) -> Iterator[Message]:
         if not (found == limit if condition.relation == "==" else found <= limit):
             needed = f"{left} {condition.relation} {right}"
             yield batch_impossible(condition.origin or train.span, needed, train.batch)
+
+
+def _find_unfit(train: Train) -> Iterator[Message]:
+    """Parameters that their optimizer cannot take."""
+    for group in train.groups:
+        rank, held = group.optimizer.rank, train.find_held(group)
+        others = tuple(path for path, p in held.items() if p.value.type.rank != rank)
+        if rank is not None and others:
+            yield parameters_of_other_rank(group.span, group.optimizer.name, rank, others)
 
 
 def _keep_used(graph: Graph) -> Graph:

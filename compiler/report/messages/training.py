@@ -354,3 +354,24 @@ def batch_impossible(span: Span | None, needed: str, batch: int) -> Text:
         label=f"holds where {needed} only",
         help="keep the axis of the rows first: `stack([a, b], axis=1)`, `x[:, 0]`",
     )
+
+
+@message(
+    "W1423",
+    bad=train_spec(minimize="cross_entropy(logits, label) with muon(lr=0.02)"),
+    good=train_spec(
+        minimize='cross_entropy(logits, label) with muon(lr=0.02) over "*.weight" with adamw'
+    ),
+)
+def parameters_of_other_rank(
+    span: Span | None, optimizer: str, rank: int, paths: tuple[str, ...]
+) -> Text:
+    """An optimizer takes parameters with a certain number of axes only: `muon` makes matrices
+    orthogonal, and a bias, the scale of a norm or the kernel of a convolution is none. Give it its
+    weights by `over`, and the rest to another optimizer."""
+    groups = f'with {optimizer}(…) over "head.weight" with adamw'
+    return Text(
+        f"`{optimizer}` takes parameters of {rank} axes only",
+        label=f"{list_words(paths)} {'has' if len(paths) == 1 else 'have'} others",
+        help=f"name the weights that it takes: `{groups}`",
+    )

@@ -1,0 +1,58 @@
+"""Muon: momentum whose matrices are made orthogonal."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, final
+
+from compiler.records import dataclass
+from compiler.training.base import OPTIMIZERS, Optimizer, Schedule
+from compiler.training.schedules import CONSTANT
+from compiler.training.settings import (
+    refuse,
+    require_at_least_zero,
+    require_positive,
+    require_share,
+)
+
+
+@OPTIMIZERS.register
+@final
+@dataclass(frozen=True)
+class Muon(Optimizer):
+    """Momentum whose matrices are made orthogonal by a Newton-Schulz iteration, with decoupled
+    weight decay (Jordan et al. 2024): `torch.optim.Muon`.
+
+    It takes matrices only: `minimize … with muon(lr=0.02) over "blocks.*.weight" with
+    adamw(lr=3e-4)` gives embeddings, biases, norms and kernels of convolutions to AdamW.
+
+    - `lr`: learning rate; the schedule multiplies it.
+    - `weight_decay`: each step shrinks parameters by `lr * weight_decay`.
+    - `momentum`: share of the last step that is taken again.
+    - `nesterov`: looks ahead along the momentum.
+    - `eps`: keeps the iteration finite where gradients vanish.
+    - `ns_steps`: Newton-Schulz iterations.
+    - `adjust_lr_fn`: how the rate follows the shape `[rows, columns]`: "original" multiplies it by
+      `sqrt(max(1, rows / columns))`, "match_rms_adamw" by `0.2 * sqrt(max(rows, columns))`, so
+      that a rate of AdamW's fits; none is "original".
+    - `schedule`: how the learning rate changes, e.g. `cosine(warmup=5%)`.
+    """
+
+    name: ClassVar[str] = "muon"
+    torch_name: ClassVar[str] = "Muon"
+    rank: ClassVar[int | None] = 2
+    lr: float = 1e-3
+    weight_decay: float = 0.1
+    momentum: float = 0.95
+    nesterov: bool = True
+    eps: float = 1e-7
+    ns_steps: int = 5
+    adjust_lr_fn: Literal["original", "match_rms_adamw"] | None = None
+    schedule: Schedule = CONSTANT
+
+    def check(self) -> None:
+        require_positive(self.name, "lr", self.lr)
+        require_at_least_zero(self.name, "weight_decay", self.weight_decay)
+        require_share(self.name, "momentum", self.momentum)
+        require_at_least_zero(self.name, "eps", self.eps)
+        if not 1 <= self.ns_steps < 100:
+            refuse(self.name, "ns_steps", self.ns_steps, "from 1 to 99")
