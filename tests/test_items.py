@@ -11,6 +11,7 @@ import pytest
 from compiler.driver import check_source
 from compiler.ir.evaluate import evaluate
 from compiler.ir.weights import draw_weights
+from compiler.program.train import Clip
 from compiler.report.diagnostics import Message, Severity, Sink
 from compiler.report.source import Source
 from compiler.rows.loading import load_data
@@ -62,7 +63,11 @@ def test_train_of_a_model() -> None:
     )
     train = program.trains["fit"]
     assert (train.batch, train.epochs, train.seed) == (64, 5, 7)
-    assert (train.precision, train.clip, train.layout) == ("bf16", 1.0, "channels_last")
+    assert (train.precision, train.clip, train.layout) == (
+        "bf16",
+        Clip("norm", 1.0),
+        "channels_last",
+    )
     (group,) = train.groups
     assert group.optimizer == AdamW(lr=3e-3, schedule=Cosine(Duration(0.05, "share")))
     assert group.patterns == ()
