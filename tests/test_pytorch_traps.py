@@ -12,7 +12,7 @@ import pytest
 
 from backends.pytorch.classes.conditions import find_checked
 from backends.pytorch.classes.fold import fold_graphs
-from backends.pytorch.classes.paths import read_path
+from backends.pytorch.classes.paths import Paths
 from backends.pytorch.modules import (
     constructor_arguments,
     constructor_call,
@@ -412,7 +412,7 @@ def test_a_block_whose_reshape_acts_in_one_call_only() -> None:
 def test_parts_of_a_long_expression_overwrite_nothing_that_the_rest_reads() -> None:
     source = "model M { input x: f32[batch, 4]\n output y = x -> dense(4) as fc -> relu }"
     target = fold_graphs([build(source).graph]).classes[-1]
-    expressions = Expressions(lambda path: read_path(target, path))
+    expressions = Expressions(Paths(target).read)
     out = Statements(target, Reading(target, find_checked(target)), expressions, 0)
     longer = {f"{letter * 30}": 3.0 + number for number, letter in enumerate("abcdef")}
     values = {"x": 2.0, "y": 5.0, "z": 7.0, **longer}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 
@@ -44,10 +45,10 @@ def emit_function(
     holders = Holders(nets, trained)
     folded = fold_graphs([graph], nets=calls, as_function=True, taken=names, holders=holders)
     root = folded.root(graph).target
-    root.name = name
-    root.modules_given = tuple(dict.fromkeys(nets.values()))
-    root.doc = ""
-    return "\n\n\n".join("\n".join(write_class(target)) for target in folded.classes) + "\n"
+    given = tuple(dict.fromkeys(nets.values()))
+    named = replace(root, name=name, doc="", modules_given=given)
+    written = [named if target is root else target for target in folded.classes]
+    return "\n\n\n".join("\n".join(write_class(target)) for target in written) + "\n"
 
 
 def function_arguments(graph: Graph, nets: Mapping[str, str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from functools import partial, reduce
 from itertools import chain
 from typing import NamedTuple
 
-from backends.pytorch.classes.merged import Class
+from backends.pytorch.classes.explained import ExplainedClass
 from backends.pytorch.classes.said import find_decisions
 from backends.pytorch.fold.turns import find_owner
 from compiler.ir.frame import Argument, ForLoop
@@ -35,7 +35,7 @@ class Lack(NamedTuple):
     loops: tuple[tuple[tuple[str, ...], Hint], ...] = ()
 
 
-def find_asserts(target: Class) -> Iterator[tuple[Hint, str]]:
+def find_asserts(target: ExplainedClass) -> Iterator[tuple[Hint, str]]:
     """The condition of each assertion in names of the class, and what its author says of it. An
     argument that the class does not offer has one value in it, which stands for it."""
     fixed = _find_fixed(target, _find_offered(target))
@@ -46,7 +46,7 @@ def find_asserts(target: Class) -> Iterator[tuple[Hint, str]]:
             yield test, assertion.text
 
 
-def find_lacks(target: Class) -> Iterator[Lack]:
+def find_lacks(target: ExplainedClass) -> Iterator[Lack]:
     """The conditions whose branch no call takes: of `if norm == "layer"` the class has nothing
     where all calls have other norms, and must not be given that one."""
     fixed = _find_fixed(target, _find_offered(target))
@@ -70,7 +70,7 @@ def find_lacks(target: Class) -> Iterator[Lack]:
 
 
 def _find_lack(
-    target: Class, decision: Decision, around: list[Hint], known: Mapping[str, Hint]
+    target: ExplainedClass, decision: Decision, around: list[Hint], known: Mapping[str, Hint]
 ) -> Lack | None:
     """What no call has, of a condition that came out alike wherever it was asked."""
     assert decision.hint is not None
@@ -87,7 +87,7 @@ def _find_lack(
 
 
 def _find_in_turns(
-    target: Class, loops: tuple[ForLoop, ...], test: Hint, known: Mapping[str, Hint]
+    target: ExplainedClass, loops: tuple[ForLoop, ...], test: Hint, known: Mapping[str, Hint]
 ) -> Lack | None:
     """A condition that holds in no turn of the loops around it, if these say what they go
     through in arguments that the class offers."""
@@ -107,8 +107,7 @@ def _find_in_turns(
     hard = find_readable(test) is None or any(True for part in parts for _ in hint_sizes(part))
     if not read or hard or not needed or not needed <= _find_offered(target):
         return None
-    assert target.explained is not None
-    envs = target.explained.settings.envs
+    envs = target.names.envs
     try:
         taken = any(_is_taken(test, read, envs[i]) for i in sorted(target.everyone))
     except HintError:
@@ -149,14 +148,13 @@ def _split(guard: Hint | None) -> list[Hint]:
     return [guard]
 
 
-def _join(target: Class, around: list[Hint], missing: Hint) -> Hint:
+def _join(target: ExplainedClass, around: list[Hint], missing: Hint) -> Hint:
     """A condition with those around it, but for what holds in all calls or follows from it."""
-    assert target.explained is not None
     always = dict.fromkeys(sorted(target.everyone), True)
     kept = [
         guard
         for guard in around
-        if target.explained.settings.decides(guard, always) is None
+        if target.names.decides(guard, always) is None
         if not _follows(guard, missing)
     ]
     return reduce(partial(HintBinary, "and"), [*kept, missing])
@@ -170,28 +168,27 @@ def _follows(guard: Hint, condition: Hint) -> bool:
     return guard == condition
 
 
-def _find_offered(target: Class) -> set[str]:
+def _find_offered(target: ExplainedClass) -> set[str]:
     return {s.name for s in target.settings if not s.runtime}
 
 
-def _keep(target: Class, hint: Hint) -> Hint | None:
+def _keep(target: ExplainedClass, hint: Hint) -> Hint | None:
     """A condition that holds in all calls, if it is one on arguments that the class offers."""
-    assert target.explained is not None
     if any(True for _ in hint_sizes(hint)):
         return None
-    test = target.explained.settings.decides(hint, dict.fromkeys(sorted(target.everyone), True))
+    test = target.names.decides(hint, dict.fromkeys(sorted(target.everyone), True))
     names = set() if test is None else set(hint_names(test))
     return test if names and names <= _find_offered(target) else None
 
 
-def _list_assertions(target: Class) -> Iterator[Assertion]:
+def _list_assertions(target: ExplainedClass) -> Iterator[Assertion]:
     """The assertions of the calls of a class."""
     frames = {find_owner(body.frame) for body in target.bodies}
     for graph in {id(b.index.graph): b.index.graph for b in target.bodies}.values():
         yield from (one for one in graph.assertions if one.frame in frames)
 
 
-def _find_fixed(target: Class, offered: Collection[str]) -> dict[str, Hint]:
+def _find_fixed(target: ExplainedClass, offered: Collection[str]) -> dict[str, Hint]:
     """The arguments that are not offered and have the same value in all calls."""
     rows: dict[str, list[Argument]] = {}
     for body in target.bodies:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from backends.pytorch.classes.calls import Call, NetCall
+from backends.pytorch.classes.calls import Call, NetCall, TurnCall
 from backends.pytorch.classes.contract import contract, contract_whole
-from backends.pytorch.classes.merged import Class
+from backends.pytorch.classes.explained import Class
 from backends.pytorch.classes.repeats import find_loop_slots, join_container, make_loop_item
 from backends.pytorch.fold.holders import HELD
 from backends.pytorch.fold.index import Index, needs_device, owns, relative_path
@@ -58,10 +58,15 @@ class BodyMaker:
     """Makes the bodies of one graph's frames."""
 
     def __init__(
-        self, index: Index, calls: Mapping[Frame, Call], nets: Mapping[Frame, NetCall]
+        self,
+        index: Index,
+        calls: Mapping[Frame, Call],
+        turns: Mapping[Frame, TurnCall],
+        nets: Mapping[Frame, NetCall],
     ) -> None:
         self.index = index
         self.calls = calls
+        self.turns = turns
         self.nets = nets
 
     def make(self, frame: Frame) -> Body:
@@ -77,7 +82,7 @@ class BodyMaker:
             if isinstance(child, Spelled):
                 items.append(self._node_item(frame, child, taken, formals))
             elif isinstance(child, LoopFrame):
-                items.append(make_loop_item(index, frame, child, self.calls))
+                items.append(make_loop_item(index, frame, child, self.turns))
             elif child in self.nets:
                 items.append(self._net_item(self.nets[child]))
             else:
@@ -179,8 +184,7 @@ class BodyMaker:
         place = self.calls[inner]
         target, number = place.target, place.instance
         written = self._find_written(frame, inner, target)
-        assert target.explained is not None
-        hidden = {s.name for s in target.explained.settings.found.values() if s.hidden}
+        hidden = {s.name for s in target.names.found.values() if s.hidden}
         ignored = tuple(h for n, h in written.items() if n in hidden and h is not None)
         nodes = self.index.nodes_under(inner)
         settings = [s for s in target.settings if not s.runtime]

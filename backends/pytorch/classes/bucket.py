@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 from backends.pytorch.classes.anti_unify import AntiUnifier
 from backends.pytorch.classes.callables import find_function, find_given, open_modules
 from backends.pytorch.classes.merged import (
     Choice,
-    Class,
     Diverge,
     Formal,
     Made,
     Merged,
+    MergedClass,
     MergedRef,
     Variant,
 )
@@ -40,7 +41,7 @@ from compiler.ir.frame import Frame
 Groups = list[list[int]]
 
 
-def merge_bodies(bodies: list[Body], *, by_place: bool = False) -> Class:
+def merge_bodies(bodies: list[Body], *, by_place: bool = False) -> MergedClass:
     """One class for all bodies, its leaves not yet explained. `by_place`: only operations from
     one place in the spec are the same in two bodies of different structure.
 
@@ -50,16 +51,16 @@ def merge_bodies(bodies: list[Body], *, by_place: bool = False) -> Class:
     groups = group_by_structure(bodies)
     differ = _functions_differ(bodies)
     merged = _copy(bodies) if len(groups) == 1 else _anti_unify(bodies, groups, by_place)
+    merged = _order_formals(_add_formals(merged))
     _check_formals(merged, groups)
     for item in merged.items:
         _merge_trees(item, len(bodies), functions_differ=differ)
     _share_modules(merged)
     if not merged.is_turn:
-        _absorb_optional_modules(merged)
+        merged = _absorb_optional_modules(merged)
     _check_branches(merged)
-    merged.items = _order_items(merged, [group[0] for group in groups])
-    _order_outputs(merged)
-    return merged
+    items = _order_items(merged, [group[0] for group in groups])
+    return replace(merged, items=items, outputs=_order_outputs(merged))
 
 
 def group_by_structure(bodies: list[Body]) -> Groups:
@@ -73,7 +74,7 @@ def group_by_structure(bodies: list[Body]) -> Groups:
 # --- making ---------------------------------------------------------------------------------
 
 
-def _copy(bodies: list[Body]) -> Class:
+def _copy(bodies: list[Body]) -> MergedClass:
     """The class of bodies that all have one structure."""
     everyone = frozenset(range(len(bodies)))
     model = bodies[0]
@@ -94,10 +95,10 @@ def _copy(bodies: list[Body]) -> Class:
         item.refs = [read(ref) for ref in source.refs]
     places = [dict.fromkeys(everyone, place) for place in range(len(model.formals))]
     outputs = [read(ref) for ref in model.outputs]
-    return Class(model.frame.block, model.frame.doc, bodies, items, [], outputs, places)
+    return MergedClass(model.frame.block, model.frame.doc, bodies, items, [], outputs, places)
 
 
-def _anti_unify(bodies: list[Body], groups: Groups, by_place: bool) -> Class:
+def _anti_unify(bodies: list[Body], groups: Groups, by_place: bool) -> MergedClass:
     differ = _functions_differ(bodies)
     models = [bodies[g[0]] for g in groups]
     found = AntiUnifier(models, functions_differ=differ, by_place=by_place)
@@ -118,7 +119,9 @@ def _anti_unify(bodies: list[Body], groups: Groups, by_place: bool) -> Class:
         choice.instances = spread(choice.instances)
     places = [{i: p for n, p in formal.items() for i in groups[n]} for formal in found.formals]
     model = bodies[0].frame
-    return Class(model.block, model.doc, bodies, found.items, found.choices, found.outputs, places)
+    return MergedClass(
+        model.block, model.doc, bodies, found.items, found.choices, found.outputs, places
+    )
 
 
 def _functions_differ(bodies: list[Body]) -> bool:
@@ -161,12 +164,8 @@ def _stays(body: Body, names: set[str], *, first: bool) -> bool:
     return name in index.entering[loop] and bool(known - again) and not (first and again)
 
 
-def _check_formals(merged: Class, groups: Groups) -> None:
-    """Every input of every body must be a formal, and formals follow the first signature."""
-    if merged.is_root:
-        _add_unused_inputs(merged)
-    else:
-        _add_shown_inputs(merged)
+def _check_formals(merged: MergedClass, groups: Groups) -> None:
+    """Every input of every body must be a formal."""
     for group in groups:
         body = merged.bodies[group[0]]
         if len({places[group[0]] for places in merged.places}) != len(body.formals):
@@ -175,25 +174,35 @@ def _check_formals(merged: Class, groups: Groups) -> None:
             raise Diverge("conditions that only a whole graph checks")
     if merged.is_root and len({_conditions(body) for body in merged.bodies}) > 1:
         raise Diverge("conditions differ")
-    order = sorted(range(len(merged.places)), key=lambda place: merged.places[place][0])
-    new = {old: place for place, old in enumerate(order)}
-    merged.places = [merged.places[old] for old in order]
-    _replace_refs(merged, lambda r: Formal(new[r.place]) if isinstance(r, Formal) else r)
 
 
 def _conditions(body: Body) -> tuple[object, ...]:
     return tuple((c.left, c.relation, c.right) for c in body.index.graph.conditions)
 
 
-def _add_unused_inputs(merged: Class) -> None:
+def _add_formals(merged: MergedClass) -> MergedClass:
+    """The class with formals that no item reads."""
+    added = _find_unused_inputs(merged) if merged.is_root else _find_shown_inputs(merged)
+    return replace(merged, places=[*merged.places, *added])
+
+
+def _order_formals(merged: MergedClass) -> MergedClass:
+    """The class with its formals in the order of the first signature."""
+    order = sorted(range(len(merged.places)), key=lambda place: merged.places[place][0])
+    new = {old: place for place, old in enumerate(order)}
+    ordered = replace(merged, places=[merged.places[old] for old in order])
+    return _replace_refs(ordered, lambda r: Formal(new[r.place]) if isinstance(r, Formal) else r)
+
+
+def _find_unused_inputs(merged: MergedClass) -> Iterator[dict[int, int]]:
     """The inputs of a whole graph are arguments of `forward` whether they are read or not."""
     used = {places[0] for places in merged.places}
     for place in range(len(merged.bodies[0].formals)):
         if place not in used:
-            merged.places.append(dict.fromkeys(range(len(merged.bodies)), place))
+            yield dict.fromkeys(range(len(merged.bodies)), place)
 
 
-def _add_shown_inputs(merged: Class) -> None:
+def _find_shown_inputs(merged: MergedClass) -> Iterator[dict[int, int]]:
     """Tensors of which only the size is read: the same formal in every instance."""
     unread: list[dict[str, int]] = []
     for number, body in enumerate(merged.bodies):
@@ -203,15 +212,15 @@ def _add_shown_inputs(merged: Class) -> None:
         unread.append({names.get(unmark(body.formals[p]), ""): p for p in left})
     for formal in unread[0]:
         if formal and all(formal in row for row in unread):
-            merged.places.append({number: row[formal] for number, row in enumerate(unread)})
+            yield {number: row[formal] for number, row in enumerate(unread)}
 
 
-def _replace_refs(merged: Class, change: Callable[[MergedRef], MergedRef]) -> None:
+def _replace_refs(merged: MergedClass, change: Callable[[MergedRef], MergedRef]) -> MergedClass:
     for item in merged.items:
         item.refs = [change(ref) for ref in item.refs]
     for choice in merged.choices:
         choice.base, choice.other = change(choice.base), change(choice.other)
-    merged.outputs = [change(ref) for ref in merged.outputs]
+    return replace(merged, outputs=[change(ref) for ref in merged.outputs])
 
 
 # --- trees over all instances ---------------------------------------------------------------
@@ -271,7 +280,7 @@ def zip_trees(trees: Mapping[int, Part], slot: str) -> Part:
     return rebuild(next(iter(trees.values())), open_hole)
 
 
-def _share_modules(merged: Class) -> None:
+def _share_modules(merged: MergedClass) -> None:
     """A module that is called twice is made once."""
     first: dict[str, Merged] = {}
     for item in merged.items:
@@ -285,7 +294,7 @@ def _share_modules(merged: Class) -> None:
 # --- branches -------------------------------------------------------------------------------
 
 
-def _absorb_optional_modules(merged: Class) -> None:
+def _absorb_optional_modules(merged: MergedClass) -> MergedClass:
     """An optional branch that is one module is `nn.Identity` where it is absent."""
     uses: dict[MergedRef, int] = {}
     for ref in _all_refs(merged):
@@ -304,11 +313,11 @@ def _absorb_optional_modules(merged: Class) -> None:
                 item.variants.append(Variant(rest, IDENTITY))
                 item.instances = merged.everyone
                 gone[choice] = Made(item, 0)
-    merged.choices = [choice for choice in merged.choices if choice not in gone]
-    _replace_refs(merged, lambda ref: gone.get(ref, ref))
+    left = replace(merged, choices=[choice for choice in merged.choices if choice not in gone])
+    return _replace_refs(left, lambda ref: gone.get(ref, ref))
 
 
-def _all_refs(merged: Class) -> Iterator[MergedRef]:
+def _all_refs(merged: MergedClass) -> Iterator[MergedRef]:
     for item in merged.items:
         yield from item.refs
     for choice in merged.choices:
@@ -317,7 +326,7 @@ def _all_refs(merged: Class) -> Iterator[MergedRef]:
     yield from merged.outputs
 
 
-def _check_branches(merged: Class) -> None:
+def _check_branches(merged: MergedClass) -> None:
     """What only some instances do must sit in one branch with one result."""
 
     def reach(ref: MergedRef) -> Instances:
@@ -339,7 +348,7 @@ def _check_branches(merged: Class) -> None:
 # --- order ----------------------------------------------------------------------------------
 
 
-def _order_items(merged: Class, models: list[int]) -> list[Merged]:
+def _order_items(merged: MergedClass, models: list[int]) -> list[Merged]:
     """Data dependences first; then the order on which one body of each structure agrees."""
     owner = {id(m): item for item in merged.items for m in item.members.values()}
     rows = [[owner[id(i)] for i in merged.bodies[n].items if id(i) in owner] for n in models]
@@ -360,12 +369,13 @@ def _order_items(merged: Class, models: list[int]) -> list[Merged]:
     return [items[number] for number in order]
 
 
-def _order_outputs(merged: Class) -> None:
+def _order_outputs(merged: MergedClass) -> list[MergedRef]:
     """Several outputs in the order in which the first caller uses them."""
     body = merged.bodies[0]
-    if not body.is_root:
-        order = {name: place for place, name in enumerate(body.index.leaving[body.frame])}
-        merged.outputs.sort(key=lambda ref: order.get(merged.value(ref, 0), len(order)))
+    if body.is_root:
+        return merged.outputs
+    order = {name: place for place, name in enumerate(body.index.leaving[body.frame])}
+    return sorted(merged.outputs, key=lambda ref: order.get(merged.value(ref, 0), len(order)))
 
 
 def _makers(ref: MergedRef) -> Iterator[Merged]:

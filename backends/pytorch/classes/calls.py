@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backends.pytorch.classes.merged import Class
+from backends.pytorch.classes.explained import Class, TurnClass
 
 
 @dataclass(frozen=True)
@@ -12,6 +12,14 @@ class Call:
     """Where a frame's code is: its class, and which instance of it."""
 
     target: Class
+    instance: int
+
+
+@dataclass(frozen=True)
+class TurnCall:
+    """The same of one turn of a loop."""
+
+    target: TurnClass
     instance: int
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from backends.pytorch.classes.algebra import to_dim, write_symbols
-from backends.pytorch.classes.merged import Repeat
+from backends.pytorch.classes.explained import Repeat
 from compiler.ir.hint import (
     Hint,
     HintBinary,

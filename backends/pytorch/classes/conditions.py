@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
+from backends.pytorch.classes.explained import Condition, is_loop
 from backends.pytorch.classes.merged import (
     CHAIN,
     Choice,
-    Class,
-    Condition,
     Diverge,
     Made,
     Merged,
+    MergedClass,
     MergedRef,
     Variant,
 )
-from backends.pytorch.classes.repeats import is_loop
 from backends.pytorch.classes.settings import Settings
 from backends.pytorch.terms.setting import Instances, Setting
 from backends.pytorch.terms.terms import IDENTITY, variables
@@ -34,7 +33,7 @@ MOST_CONDITIONS = 4
 """A class with more of them is harder to read than two classes."""
 
 
-def find_checked(target: Class) -> set[str]:
+def find_checked(target: MergedClass) -> set[str]:
     """Symbols that the run-time checks of a class read."""
     if not target.is_root:
         return set()
@@ -44,15 +43,17 @@ def find_checked(target: Class) -> set[str]:
     return {s for c in conditions for s in c.left.symbols | c.right.symbols}
 
 
-class Conditions:
+class ConditionFinder:
     """Finds the tests of a class."""
 
-    def __init__(self, target: Class, settings: Settings) -> None:
+    def __init__(self, target: MergedClass, settings: Settings) -> None:
         self.target = target
         self.settings = settings
+        self.found: dict[Choice | Variant, Condition] = {}
 
-    def find(self) -> None:
-        """Sets the condition of every variant and choice.
+    def find(self) -> dict[Choice | Variant, Condition]:
+        """The condition of every choice, and of the variants that have one; the first of two
+        variants is the one under the condition.
 
         Raises:
             Diverge: one class would need too many of them, or more forms of one module than two.
@@ -67,13 +68,11 @@ class Conditions:
         for choice in target.choices:
             self._find_choice(choice)
         self._cover_branches()
-        for condition in self._all_conditions():
-            self.settings.use(condition.test)
-
-    def _all_conditions(self) -> Iterator[Condition]:
-        for item in self.target.items:
-            yield from (v.condition for v in item.variants if v.condition is not None)
-        yield from (c.condition for c in self.target.choices if c.condition is not None)
+        variants = (variant for item in target.items for variant in item.variants)
+        for one in (*variants, *target.choices):
+            if one in self.found:
+                self.settings.use(self.found[one].test)
+        return self.found
 
     def _find_variants(self, item: Merged) -> None:
         variants, target = item.variants, self.target
@@ -95,7 +94,7 @@ class Conditions:
                     else (first, second)
                 )
             known = self._find_known(item, first)
-            first.condition = known or self._add_flag(first.instances, item.slot)
+            self.found[first] = known or self._add_flag(first.instances, item.slot)
             item.variants = [first, second]
 
     def _find_known(self, item: Merged, variant: Variant) -> Condition | None:
@@ -113,7 +112,7 @@ class Conditions:
             raise Diverge("an optional part that stands in the branch of another by chance")
         slot = inside[-1].slot if inside else ""
         known = self._find_test(choice.instances, guards, None)
-        choice.condition = known or self._add_flag(choice.instances, slot or "extra")
+        self.found[choice] = known or self._add_flag(choice.instances, slot or "extra")
 
     def _differ(self, guards: list[Hint]) -> bool:
         """Whether conditions of one branch, as its author wrote them, are not one condition: that
@@ -134,7 +133,7 @@ class Conditions:
             if item.instances not in branches:
                 raise Diverge("an item outside every branch")
             for variant in item.variants:
-                variant.condition = branches[item.instances].condition
+                self.found[variant] = self.found[branches[item.instances]]
 
     def _find_test(
         self, instances: Instances, guards: Iterable[Hint], variant: Variant | None

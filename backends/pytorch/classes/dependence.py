@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from backends.pytorch.classes.merged import Choice, Class, Formal, Made, Merged, MergedRef, Width
+from backends.pytorch.classes.explained import (
+    Class,
+    Condition,
+    Width,
+)
+from backends.pytorch.classes.merged import (
+    Choice,
+    Formal,
+    Made,
+    Merged,
+    MergedClass,
+    MergedRef,
+    Variant,
+)
 from backends.pytorch.classes.passing import keeps_axes, pass_on
 from backends.pytorch.classes.sizes import may_follow
 from backends.pytorch.fold.items import FromOwn
@@ -23,7 +36,7 @@ class Dependence:
 
     def __init__(
         self,
-        target: Class,
+        target: MergedClass,
         width: Callable[[MergedRef, int], Width | None],
         count: Callable[[MergedRef], Hint | None],
     ) -> None:
@@ -33,6 +46,7 @@ class Dependence:
         self.known: dict[tuple[MergedRef, int], Names] = {}
         self.place = {item: place for place, item in enumerate(target.items)}
         self.noted = 0
+        self.conditions: Mapping[Choice | Variant, Condition] = {}
 
     def of(self, ref: MergedRef, axis: int) -> Names:
         """Arguments that a size of a tensor may depend on, or the `LENGTH` of a list. All that it
@@ -62,12 +76,13 @@ class Dependence:
         """What says whether a branch is taken."""
         inside = [item for item in self.target.items if item.instances == choice.instances]
         tests = [guard for item in inside for guard in find_guards(item)]
-        if choice.condition is not None:
-            tests.append(choice.condition.test)
+        if choice in self.conditions:
+            tests.append(self.conditions[choice].test)
         return frozenset(name for test in tests for name in hint_names(test))
 
-    def forget(self) -> None:
+    def start_anew(self, conditions: Mapping[Choice | Variant, Condition]) -> None:
         """Asks anew for everything: conditions and arguments are known now."""
+        self.conditions = conditions
         self.known.clear()
         self.noted = 0
 
@@ -106,31 +121,30 @@ class Dependence:
             return self.of(*sources[0])
         calls = find_calls(item)
         if calls:
-            return frozenset(n for tree in calls for n in self._of_call(item, tree, ref, axis))
+            return frozenset(n for call in calls for n in self._of_call(item, *call, ref, axis))
         return frozenset(self._all(item, ref.output, axis, self._rank(ref)))
 
-    def _of_call(self, item: Merged, tree: Tree, made: Made, axis: int) -> Iterator[str]:
+    def _of_call(
+        self, item: Merged, tree: Tree, inner: Class, made: Made, axis: int
+    ) -> Iterator[str]:
         """What a size of a result of a class or function follows of all that this is given."""
-        inner = tree.target
-        assert isinstance(inner, Class)
-        assert inner.explained is not None
         given = dict(zip(tree.keys, tree.parts[len(tree.parts) - len(tree.keys) :], strict=True))
-        found = inner.explained.widths.follows(inner.outputs[made.output], axis)
-        settings = inner.explained.settings.found
+        found = inner.tensors.follows(inner.outputs[made.output], axis)
+        settings = inner.names.found
         for label in found:
             size = settings[label].dim if label in settings else read_size_name(label)
             if label in given:
                 yield from names_in(given[label])
             elif size is not None and size[0] < len(item.refs):
                 yield from self.of(item.refs[size[0]], size[1])
-            elif label in inner.explained.widths.locals:
+            elif label in inner.tensors.locals:
                 yield from self._all(item, made.output, axis, self._rank(made))
         if len(item.variants) > 1:
             yield from self._of_form(item)
 
     def _of_form(self, item: Merged) -> Iterator[str]:
         """What says which of two forms an item has."""
-        tests = [v.condition.test for v in item.variants if v.condition is not None]
+        tests = [self.conditions[v].test for v in item.variants if v in self.conditions]
         yield from (name for test in (*tests, *find_guards(item)) for name in hint_names(test))
 
     def _all(self, item: Merged, output: int, axis: int, rank: int) -> Iterator[str]:
@@ -162,14 +176,13 @@ class Dependence:
         return self.target.type_of(ref, min(instances)).rank
 
 
-def find_calls(item: Merged) -> list[Tree]:
+def find_calls(item: Merged) -> list[tuple[Tree, Class]]:
     """The calls of a class or function, where an item is nothing but that; turns of loops say
     themselves how sizes change."""
     trees: list[Part | None] = [variant.constructor for variant in item.variants]
-    calls = [tree for tree in trees or [item.expression] if isinstance(tree, Tree)]
-    targets = [tree.target for tree in calls]
-    whole = all(isinstance(one, Class) and not one.is_turn for one in targets)
-    return calls if whole and len(calls) == max(len(trees), 1) else []
+    made = [tree for tree in trees or [item.expression] if isinstance(tree, Tree)]
+    calls = [(tree, tree.target) for tree in made if isinstance(tree.target, Class)]
+    return calls if len(calls) == max(len(trees), 1) else []
 
 
 def _is_windowed(item: Merged) -> bool:

@@ -6,25 +6,28 @@ only some instances have, a plain literal, a known argument or a multiple of one
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
-from backends.pytorch.classes.conditions import Conditions
+from backends.pytorch.classes.conditions import ConditionFinder
+from backends.pytorch.classes.explained import ExplainedClass, Limits, Local, find_loop
 from backends.pytorch.classes.hinted_sizes import HintedSizes
 from backends.pytorch.classes.honesty import find_lying
 from backends.pytorch.classes.merged import (
-    Class,
     Diverge,
-    Explained,
     Formal,
     Made,
     Merged,
+    MergedClass,
     MergedRef,
     Variant,
+    copy_class,
+    spread,
 )
 from backends.pytorch.classes.options import write_moving_defaults
 from backends.pytorch.classes.passing import LEAST_TELLING, find_stages
-from backends.pytorch.classes.repeats import check_order, find_carried, find_loop
+from backends.pytorch.classes.repeats import check_order, find_carried
 from backends.pytorch.classes.said import find_said, find_silent
 from backends.pytorch.classes.settings import Settings, annotate
 from backends.pytorch.classes.sizes import Sizes
@@ -46,8 +49,8 @@ GENERAL_ROLES = frozenset(
 """Roles that many leaves of a class have: an argument made from one is named after its slot."""
 
 
-def explain_class(target: Class) -> None:
-    """Solves every variable and condition of a class and chooses its arguments.
+def explain_class(merged: MergedClass) -> ExplainedClass:
+    """The class with every variable and condition solved, and its arguments.
 
     Raises:
         Diverge: one class cannot serve all its instances.
@@ -55,29 +58,39 @@ def explain_class(target: Class) -> None:
     """
     hidden: set[str] = set()
     silent: set[Span] = set()
+    limits = Limits()
     while True:
-        for item in target.items:
-            for leaf in item.leaves():
-                leaf.solution = None
-        target.said = frozenset(find_said(target) - silent)
-        target.locals = {}
-        explainer = _Explainer(target, hidden)
-        explainer.run()
+        target = copy_class(merged)
+        said = frozenset(find_said(target) - silent)
+        explainer = _Explainer(target, hidden, said)
+        explainer.solve()
+        arguments = explainer.choose_arguments()
         lost = find_silent(target) - silent
-        lying = find_lying(target, explainer.widths, explainer.hinted)
+        lying, limits = find_lying(explainer.widths, explainer.hinted, said, limits)
         if not lying and not lost:
-            check_order(target)
+            explained = explainer.finish(arguments, limits)
+            check_order(explained)
             for item in target.items:
                 write_moving_defaults(item)
-            return
+            return explained
         hidden |= lying
         silent |= lost
 
 
+class _Arguments(NamedTuple):
+    """What a class is given, and the sizes of what it makes in terms of that."""
+
+    settings: list[Setting]
+    locals: dict[str, Local]
+    widths: dict[tuple[int, int], Hint]
+    growth: dict[tuple[int, int | None], tuple[Hint, ...]]
+
+
 class _Explainer:
-    def __init__(self, target: Class, hidden: Collection[str]) -> None:
+    def __init__(self, target: MergedClass, hidden: Collection[str], said: frozenset[Span]) -> None:
         self.target = target
-        self.settings = Settings(target, hidden, target.said)
+        self.said = said
+        self.settings = Settings(target, hidden, said)
         self.widths = Widths(target, self.settings)
         self.sizes = Sizes(target, self.settings)
         self.hinted = HintedSizes(target, self.settings, self.widths)
@@ -85,7 +98,8 @@ class _Explainer:
         self.optional: dict[str, str] = {}
         """The slot of each argument that is None where its leaves are absent."""
 
-    def run(self) -> None:
+    def solve(self) -> None:
+        """Solves all variables and conditions."""
         target = self.target
         for item in target.items:
             self._widen(item)
@@ -96,15 +110,41 @@ class _Explainer:
                 self._explain_leaf(item, leaf, in_constructor=False)
             self.hinted.explained.add(item)
         self.widths.pins = False
-        Conditions(target, self.settings).find()
-        self.widths.dependence.forget()
-        turns = self._turn_widths() if target.is_turn else {}
-        order = list(self.settings.found)
-        used = sorted(self.settings.used, key=order.index)
-        target.settings = [s for n in used if not (s := self.settings.found[n]).local]
-        target.locals = {n: self.widths.locals[n] for n in used if n in self.widths.locals}
-        target.widths = turns if target.is_turn else self._output_widths()
-        target.explained = Explained(self.settings, self.widths)
+        conditions = ConditionFinder(target, self.settings).find()
+        self.widths.dependence.start_anew(conditions)
+
+    def choose_arguments(self) -> _Arguments:
+        """What the class is given, and how the sizes of its outputs follow from that."""
+        settings, growth = self.settings, {}
+        widths: dict[tuple[int, int], Hint] = {}
+        if self.target.is_turn:
+            carried = self._find_carried()
+            growth = dict(self.widths.lists.find_growth())
+            widths = self._turn_widths(carried)
+        order = list(settings.found)
+        used = sorted(settings.used, key=order.index)
+        return _Arguments(
+            [s for n in used if not (s := settings.found[n]).local],
+            {n: self.widths.locals[n] for n in used if n in self.widths.locals},
+            widths if self.target.is_turn else self._output_widths(),
+            growth,
+        )
+
+    def finish(self, arguments: _Arguments, limits: Limits) -> ExplainedClass:
+        """The explained class."""
+        return ExplainedClass(
+            **spread(self.target),
+            formals=self.settings.formals,
+            settings=arguments.settings,
+            names=self.settings,
+            tensors=self.widths,
+            conditions=self.widths.dependence.conditions,
+            locals=arguments.locals,
+            widths=arguments.widths,
+            growth=arguments.growth,
+            said=self.said,
+            limits=limits,
+        )
 
     def _order(self) -> Iterator[Merged]:
         """The items, a weight whose sizes are those of a tensor (`u.shape[1]`) where it is read."""
@@ -180,7 +220,7 @@ class _Explainer:
             inner = find_loop(item)
             if self.target.is_turn:
                 raise Diverge("a number that changes from turn to turn, and nobody said how")
-            if inner is not None and inner.repeat is not None:
+            if inner is not None:
                 raise Unfoldable({inner.repeat.loop})
             hint = self._relate(leaf) or self._make_fresh(leaf)
         if hint is not None:
@@ -191,7 +231,7 @@ class _Explainer:
         not take them as numbers."""
         self.widths.lists.need(ref, axis)
         inner = find_loop(item)
-        if inner is not None and inner.repeat is not None and self.target.is_list(ref):
+        if inner is not None and self.target.is_list(ref):
             raise Unfoldable({inner.repeat.loop})
 
     def _follow_hints(self, leaf: Many, *, in_constructor: bool) -> bool:
@@ -397,14 +437,17 @@ class _Explainer:
                     found.update(other.values)
         return found
 
-    def _turn_widths(self) -> dict[tuple[int, int], Hint]:
-        """What the sizes that a turn is made with are after it."""
-        target, found = self.target, dict[tuple[int, int], Hint]()
-        carried = find_carried(target)
+    def _find_carried(self) -> dict[int, int]:
+        """What goes round, of which the sizes are noted that somebody needs after the loop."""
+        carried = find_carried(self.target)
         if carried is None:
             raise Diverge("a value that some turns carry on and others do not")
         self._keep_wanted(carried)
-        target.growth = dict(self.widths.lists.find_growth())
+        return carried
+
+    def _turn_widths(self, carried: Mapping[int, int]) -> dict[tuple[int, int], Hint]:
+        """What the sizes that a turn is made with are after it."""
+        target, found = self.target, dict[tuple[int, int], Hint]()
         waiting = [self.settings.found[name] for name in self.settings.used]
         while waiting:
             dim = waiting.pop().dim
@@ -434,10 +477,9 @@ class _Explainer:
 
     def _output_widths(self) -> dict[tuple[int, int], Hint]:
         found = {}
-        known = [*self.target.settings, *self.settings.found.values()]
         chosen = {
             s.name
-            for s in known
+            for s in self.settings.found.values()
             if not (s.runtime or s.hidden or s.local) and (s.dim or s.name in self.settings.used)
         }
         for output, ref in enumerate(self.target.outputs):

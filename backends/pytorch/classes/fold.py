@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from backends.pytorch.classes.bodies import BodyMaker
 from backends.pytorch.classes.bucket import group_by_structure, merge_bodies
-from backends.pytorch.classes.calls import Call, NetCall
+from backends.pytorch.classes.calls import Call, NetCall, TurnCall
 from backends.pytorch.classes.explain import explain_class
+from backends.pytorch.classes.explained import Class, ExplainedClass
 from backends.pytorch.classes.list_sizes import Wanted
-from backends.pytorch.classes.merged import Class, Diverge
+from backends.pytorch.classes.merged import Diverge, spread
+from backends.pytorch.classes.repeats import make_turns
 from backends.pytorch.classes.sizes import Inexpressible
 from backends.pytorch.fold.holders import Holders
 from backends.pytorch.fold.index import Index, sort_topologically
@@ -114,31 +116,26 @@ class _Folding:
         ]
         self.classes: list[Class] = []
         self.calls: dict[Frame, Call] = {}
+        self.turns: dict[Frame, TurnCall] = {}
         self.names = set(taken)
         self.owner = {f: index for index in self.indexes for f in index.children}
         self.height = self._measure()
 
     def run(self) -> None:
-        makers = {id(i): BodyMaker(i, self.calls, self.nets) for i in self.indexes}
+        makers = {id(i): BodyMaker(i, self.calls, self.turns, self.nets) for i in self.indexes}
         for group in self._order_groups():
             bodies = [makers[id(self.owner[frame])].make(frame) for frame in group]
             for target in _partition(bodies):
                 self._add(target)
 
-    def _add_turns(self, target: Class) -> None:
-        """The class of the turns of a loop: it prints in the class around it."""
-        for number, body in enumerate(target.bodies):
-            self.calls[body.frame] = Call(target, number)
-
-    def _add(self, target: Class) -> None:
-        frame = target.bodies[0].frame
-        index = target.bodies[0].index
-        if target.is_turn:
-            self._add_turns(target)
+    def _add(self, explained: ExplainedClass) -> None:
+        if explained.is_turn:
+            turns = make_turns(explained)
+            for number, body in enumerate(turns.bodies):
+                self.turns[body.frame] = TurnCall(turns, number)
             return
-        target.is_function = frame in index.stateless
-        make = function_name if target.is_function else class_name
-        target.name = free_name(make(target.block), self.names)
+        make = function_name if explained.is_function else class_name
+        target = Class(**spread(explained), name=free_name(make(explained.block), self.names))
         self.names.add(target.name)
         self.classes.append(target)
         for number, body in enumerate(target.bodies):
@@ -208,7 +205,7 @@ class _Folding:
         return frame.block, frame in self.owner[frame].stateless, level
 
 
-def _partition(bodies: list[Body]) -> list[Class]:
+def _partition(bodies: list[Body]) -> list[ExplainedClass]:
     """One class if one can serve all bodies; otherwise as few as joining them one structure at a
     time finds."""
     whole = _attempt(bodies)
@@ -221,7 +218,7 @@ def _partition(bodies: list[Body]) -> list[Class]:
     if isinstance(bodies[0].frame, TurnFrame):
         raise Unfoldable(find_loops(b.frame for b in bodies))
     clusters: list[list[Body]] = []
-    made: list[Class] = []
+    made: list[ExplainedClass] = []
     for group in group_by_structure(bodies):
         members = [bodies[number] for number in group]
         together = _attempt(members)
@@ -231,7 +228,7 @@ def _partition(bodies: list[Body]) -> list[Class]:
     return made
 
 
-def _join(piece: list[Body], clusters: list[list[Body]], made: list[Class]) -> None:
+def _join(piece: list[Body], clusters: list[list[Body]], made: list[ExplainedClass]) -> None:
     """Adds bodies to the first class that can serve them too, or makes one for them."""
     for place, cluster in enumerate(clusters):
         joined = _attempt(cluster + piece)
@@ -244,14 +241,12 @@ def _join(piece: list[Body], clusters: list[list[Body]], made: list[Class]) -> N
     made.append(alone)
 
 
-def _attempt(bodies: list[Body]) -> Class | None:
+def _attempt(bodies: list[Body]) -> ExplainedClass | None:
     """The class of all bodies; None where one cannot serve them."""
     differ = len(group_by_structure(bodies)) > 1
     for by_place in (False, True) if differ else (False,):
         try:
-            target = merge_bodies(bodies, by_place=by_place)
-            explain_class(target)
+            return explain_class(merge_bodies(bodies, by_place=by_place))
         except Diverge:
             continue
-        return target
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
-from backends.pytorch.classes.merged import Class, Formal, Made, Merged
+from backends.pytorch.classes.merged import Formal, Made, Merged, MergedClass
 from backends.pytorch.classes.settings import Settings
 from backends.pytorch.classes.widths import Widths
 from backends.pytorch.fold.spelled import unmark
@@ -15,7 +15,7 @@ from compiler.ir.hint import Hint, HintConst, HintSize, change_hint, hint_names,
 class HintedSizes:
     """Writes such sizes as what the class calls them, and says which arguments they follow."""
 
-    def __init__(self, target: Class, settings: Settings, widths: Widths) -> None:
+    def __init__(self, target: MergedClass, settings: Settings, widths: Widths) -> None:
         self.target = target
         self.settings = settings
         self.widths = widths

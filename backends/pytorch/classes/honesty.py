@@ -7,15 +7,16 @@ The same holds of what the class is given: a class around it must not change tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from backends.pytorch.classes.bodies import lift_hint
 from backends.pytorch.classes.dependence import find_guards, names_in
+from backends.pytorch.classes.explained import ExplainedClass, Limits, Promise, find_called
 from backends.pytorch.classes.hinted_sizes import HintedSizes
-from backends.pytorch.classes.merged import Class, Merged
+from backends.pytorch.classes.merged import Merged, MergedClass
 from backends.pytorch.classes.options import find_counted, find_reforming, find_unspelled, option_of
 from backends.pytorch.classes.passing import find_stages
-from backends.pytorch.classes.promises import note_promises
+from backends.pytorch.classes.promises import find_promised
 from backends.pytorch.classes.said import find_decisions
 from backends.pytorch.classes.widths import Widths, is_left_open
 from backends.pytorch.terms.terms import UNREAD, Form, Many, Part, Tree, subtrees, variables
@@ -29,48 +30,66 @@ from compiler.ir.hint import (
     outer_names,
     read_size_name,
 )
+from compiler.report.source import Span
 from compiler.writing.python import CodeName
 
 RATES = ("float", "float | None", "str", "str | None")
 """Arguments that mostly make no sizes, though the layers that take them may stand before one."""
 
 
-def find_lying(target: Class, widths: Widths, hinted: HintedSizes) -> set[str]:
+def find_lying(
+    widths: Widths, hinted: HintedSizes, said: frozenset[Span], known: Limits
+) -> tuple[set[str], Limits]:
     """Arguments that are the same in all instances and reach only some of the widths that
-    depend on them: they must not be offered. All that is fixed by them, `target.fixed` notes."""
+    depend on them: they must not be offered. The limits hold, beside those that were known with
+    more arguments, all that is fixed by them."""
+    target = widths.target
     outer = {name for item in target.items for name in _find_outer(item)}
-    outer |= {name for hint in _find_unsaid(target) for name in outer_names(hint)}
-    target.outer |= outer
+    outer |= {name for hint in _find_unsaid(target, said) for name in outer_names(hint)}
     outside = {size for item in target.items for size in _find_outside(item)}
-    target.outside = {size for size in outside if not hinted.knows(size)}
-    target.sizing = {name for item in target.items for name in _find_sizing(item)}
+    sizing = {name for item in target.items for name in _find_sizing(widths, item)}
+    promised = find_promised(widths)
     written = (
         outer
-        | note_promises(target, widths)
+        | (_list_names(promised) if target.is_root else set())
         | {name for size in outside for name in hinted.names(size)}
-        | set(_find_undecided(widths, hinted))
+        | set(_find_undecided(widths, hinted, said))
         | {name for item in target.items for name in _find_dropped(widths, hinted, item)}
     )
     sized = widths.pinned | {name for item in target.items for name in _find_fixed(widths, item)}
-    lying = _note_fixed(target, widths, written, sized)
-    # with fewer arguments a literal behind a variable may be written in terms of it
-    return lying or _note_fixed(
-        target, widths, *(_open_locals(widths, n) for n in (written, sized))
+    lying, fixed = _find_unfollowing(widths, written, sized, sizing)
+    if not lying:  # with fewer arguments a literal behind a variable may be written in terms of it
+        written, sized = (_open_locals(widths, names) for names in (written, sized))
+        lying, more = _find_unfollowing(widths, written, sized, sizing)
+        fixed |= more
+    limits = Limits(
+        known.fixed | fixed,
+        frozenset(sizing),
+        known.outer | outer,
+        frozenset(size for size in outside if not hinted.knows(size)),
+        promised,
     )
+    return lying, limits
 
 
-def _note_fixed(target: Class, widths: Widths, written: set[str], sized: set[str]) -> set[str]:
-    """Notes what is fixed by what the class does not follow; the arguments that it offers."""
-    found = widths.settings.found
+def _list_names(promised: Mapping[Promise, set[str | tuple[int, int]]]) -> set[str]:
+    """The arguments that the checks of a model, in which they are numbers, do not follow."""
+    return {one for names in promised.values() for one in names if isinstance(one, str)}
+
+
+def _find_unfollowing(
+    widths: Widths, written: set[str], sized: set[str], sizing: set[str]
+) -> tuple[set[str], set[str | tuple[int, int]]]:
+    """The arguments that the class offers and does not follow, and all that is fixed by such."""
+    target, found = widths.target, widths.settings.found
     settings = [found[name] for name in written | sized if name in found]
-    sizing = written | target.sizing
-    settings = [s for s in settings if s.name in sizing or s.annotation not in RATES]
+    settings = [s for s in settings if s.name in written | sizing or s.annotation not in RATES]
     settings = [s for s in settings if not (s.runtime or s.local)]
-    target.fixed |= {setting.dim or setting.name for setting in settings}
-    target.fixed |= {size for name in written | sized if (size := read_size_name(name)) is not None}
+    fixed = {setting.dim or setting.name for setting in settings}
+    fixed |= {size for name in written | sized if (size := read_size_name(name)) is not None}
     own = not (target.is_root or target.is_turn)
     offered = (s for s in settings if s.constant and not (s.hidden or s.fresh))
-    return {s.name for s in offered if own or s.dim is None}
+    return {s.name for s in offered if own or s.dim is None}, fixed
 
 
 def _open_locals(widths: Widths, names: set[str]) -> set[str]:
@@ -95,8 +114,8 @@ def _find_outer(item: Merged) -> Iterator[str]:
             yield from outer_names(hint)
     for part in (*(variant.constructor for variant in item.variants), item.expression):
         for tree in subtrees(part):
-            if isinstance(tree.target, Class):
-                yield from tree.target.outer
+            if isinstance(tree.target, ExplainedClass):
+                yield from tree.target.limits.outer
 
 
 def _find_outside(item: Merged) -> Iterator[HintSize]:
@@ -105,55 +124,56 @@ def _find_outside(item: Merged) -> Iterator[HintSize]:
         if leaf.solution is None:
             yield from (size for hint in leaf.hints for size in hint_sizes(hint))
     for part in (*(variant.constructor for variant in item.variants), item.expression):
-        for _, inner in _find_calls(part):
-            yield from inner.outside
+        for _, inner in find_called(part):
+            yield from inner.limits.outside
 
 
-def _find_sizing(item: Merged) -> Iterator[str]:
+def _find_sizing(widths: Widths, item: Merged) -> Iterator[str]:
     """Arguments that sizes may follow: those in conditions and in all numbers of the item but
     fractions and words that its operations make no size from."""
     sizing = {option for node in item.sample.nodes for option in node.op.sizing}
-    tests = (v.condition.test for v in item.variants if v.condition is not None)
+    conditions = widths.dependence.conditions
+    tests = (conditions[v].test for v in item.variants if v in conditions)
     yield from (name for test in (*tests, *find_guards(item)) for name in hint_names(test))
     for part in (*(variant.constructor for variant in item.variants), item.expression):
         for leaf in variables(part):
             plain = all(isinstance(value, float | str) for value in leaf.values.values())
             if not plain or option_of(leaf) in sizing:
                 yield from names_in(leaf)
-        for tree, inner in _find_calls(part):
+        for tree, inner in find_called(part):
             given = _find_arguments(tree)
-            for name in inner.sizing:
+            for name in inner.limits.sizing:
                 if name in given:
                     yield from names_in(given[name])
                 elif tree.form is Form.FOR:
                     yield from names_in(tree.parts[0])
 
 
-def _find_undecided(widths: Widths, hinted: HintedSizes) -> Iterator[str]:
+def _find_undecided(widths: Widths, hinted: HintedSizes, said: frozenset[Span]) -> Iterator[str]:
     """Arguments that a condition or a loop of the spec reads where the class does not say it."""
     target, settings = widths.target, widths.settings
     for body in target.bodies if not target.is_turn else ():
         for argument in body.frame.arguments:
-            if any(place not in target.said for place in argument.untraced):
+            if any(place not in said for place in argument.untraced):
                 yield argument.name
-    for hint in _find_unsaid(target) if not target.is_turn else ():
+    for hint in _find_unsaid(target, said) if not target.is_turn else ():
         yield from hinted.names(hint)
     for item in target.items:
         if any(isinstance(v.literal, CodeName) and v.solution is None for v in item.leaves()):
             yield from (name for guard in find_guards(item) for name in hinted.names(guard))
         guards = dict.fromkeys(m.guard for m in item.members.values() if m.guard is not None)
-        printed = any(variant.condition is not None for variant in item.variants)
+        printed = any(variant in widths.dependence.conditions for variant in item.variants)
         for guard in guards if printed else ():
             if not settings.knows(hinted.write(guard), target.everyone):
                 yield from hinted.names(guard)
 
 
-def _find_unsaid(target: Class) -> Iterator[Hint]:
+def _find_unsaid(target: MergedClass, said: frozenset[Span]) -> Iterator[Hint]:
     """Conditions that the class does not say and that no `untraced` tells of: on sizes that are
     written by their tensors, and those of calls that stand in it without a class of their own."""
     owners = {body.frame: body.index for body in target.bodies}
     for decision in find_decisions(target):
-        hint = None if decision.place in target.said else decision.hint
+        hint = None if decision.place in said else decision.hint
         if hint is not None and _is_told_here(hint):
             yield hint
     for index in dict.fromkeys(owners.values()):
@@ -267,9 +287,9 @@ def _find_inside(widths: Widths, constructor: Part) -> Iterator[str]:
 
 def _find_given(part: Part | None) -> Iterator[str]:
     """Arguments that a class or loop inside is given for one that it is made for one value of."""
-    for tree, inner in _find_calls(part):
+    for tree, inner in find_called(part):
         given = _find_arguments(tree)
-        for fixed in inner.fixed:
+        for fixed in inner.limits.fixed:
             if isinstance(fixed, tuple):
                 continue
             if fixed in given:
@@ -284,21 +304,14 @@ def _find_in_call(
 ) -> Iterator[str]:
     """Arguments that the sizes of tensors depend on where a class or loop inside is made for one
     value of them only; a loop hands its turns what the turns before make of them, too."""
-    for tree, inner in _find_calls(part):
-        for place, axis in (fixed for fixed in inner.fixed if isinstance(fixed, tuple)):
+    for tree, inner in find_called(part):
+        for place, axis in (fixed for fixed in inner.limits.fixed if isinstance(fixed, tuple)):
             yield from widths.dependence.of(item.refs[place], axis)
             yield from (n for stage in before for n in names_in(stage))
             if tree.form is Form.FOR:
                 given = _find_arguments(tree)
                 for name in (n for width in inner.widths.values() for n in hint_names(width)):
                     yield from names_in(given[name]) if name in given else (name,)
-
-
-def _find_calls(part: Part | None) -> Iterator[tuple[Tree, Class]]:
-    """The classes, and the turns of loops, that a part makes."""
-    for tree in subtrees(part):
-        if isinstance(tree.target, Class) and tree.form in (Form.BUILD, Form.FOR):
-            yield tree, tree.target
 
 
 def _find_arguments(tree: Tree) -> dict[str, Part]:

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from backends.pytorch.classes.merged import (
-    Class,
-    Formal,
-    Made,
-    Merged,
-    MergedRef,
-    Names,
-    SizeNames,
-    Width,
-)
-from backends.pytorch.classes.repeats import find_carried, is_loop
+from backends.pytorch.classes.explained import Names, SizeNames, TurnClass, Width, is_loop
+from backends.pytorch.classes.merged import Formal, Made, Merged, MergedClass, MergedRef
+from backends.pytorch.classes.repeats import find_carried
 from backends.pytorch.fold.turns import Unfoldable, own_names
 from backends.pytorch.terms.terms import Form, Many, Part, Tree
 from compiler.ir.hint import (
@@ -61,7 +53,7 @@ class Sizing(SizeNames, Protocol):
     """What finds the names of all sizes, of which those of lists are a part."""
 
     @property
-    def target(self) -> Class:
+    def target(self) -> MergedClass:
         """The class."""
 
     @property
@@ -215,8 +207,7 @@ class ListSizes:
         self, item: Merged, tree: Tree, output: int, axis: int | None, depth: int
     ) -> Growth | None:
         turns = tree.target
-        assert isinstance(turns, Class)
-        assert turns.repeat is not None
+        assert isinstance(turns, TurnClass)
         place = next((p for p, q in turns.repeat.carried.items() if q == output), None)
         added = turns.growth.get((output, axis))
         before = self.grow(item.refs[place], axis, depth) if place is not None else None

@@ -1,29 +1,21 @@
-"""Classes of generated code: what all instances of a block share, and where they differ."""
+"""Merged bodies of a block: what all instances share, and where they differ."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from backends.pytorch.fold.items import Body, FromOwn, Item
 from backends.pytorch.fold.turns import TurnFrame
-from backends.pytorch.terms.setting import Instances, Setting
-from backends.pytorch.terms.terms import Form, Many, Part, subtrees, variables
-from compiler.ir.hint import Hint, HintSize
+from backends.pytorch.terms.setting import Callee, Instances
+from backends.pytorch.terms.terms import Form, Many, Part, rebuild, subtrees, variables
 from compiler.report.source import Span
-from compiler.types.dims import Dim
 from compiler.types.tensor import TensorType
-from compiler.writing.names import safe_name
 
 CHAIN = "*"
 """The slot of the only item of a class that is an `nn.Sequential` itself."""
-
-
-Promise = Dim
-"""A difference of sizes that is 0 in every run."""
 
 
 class Diverge(Exception):
@@ -50,28 +42,18 @@ class Choice:
     base: MergedRef
     other: MergedRef
     instances: Instances  # those that take `other`
-    condition: Condition | None = None
 
 
 MergedRef = Formal | Made | FromOwn | Choice
 
 
-@dataclass(frozen=True)
-class Condition:
-    """A test on the arguments of a class; `is_set` asks whether it is not None."""
-
-    test: Hint
-    is_set: bool = False
-
-
 @dataclass(eq=False)
 class Variant:
-    """One way in which a module is made: by these instances, under this condition."""
+    """One way in which a module is made, by these instances."""
 
     instances: Instances
     constructor: Part
     starts: tuple[Part, ...] = ()
-    condition: Condition | None = None
 
 
 @dataclass(eq=False)
@@ -106,118 +88,10 @@ class Merged:
         yield from variables(self.expression)
 
 
-@dataclass(frozen=True)
-class Repeat:
-    """What the turns of a loop of the spec have in common.
-
-    `names` are bound by the loop, `counter` is the one that counts turns from 0; `arguments` come
-    from around it and stay; `sizes` are those of formals, by (formal, axis), before the turn, and
-    `updates` what they are after it, where they change. `carried` says which output a formal
-    takes in the next turn; the others stay.
-    """
-
-    loop: Span
-    names: tuple[str, ...]
-    arguments: tuple[str, ...]
-    sizes: dict[str, tuple[int, int]]
-    carried: dict[int, int]
-    counter: str
-    updates: dict[str, Hint]
-
-    @property
-    def spelled(self) -> frozenset[str]:
-        """The names of the loop as code says them."""
-        return frozenset(map(safe_name, self.names))
-
-    @property
-    def numbered(self) -> str:
-        """The last part of a path that the counter stands for: `{i}`."""
-        return f"{{{safe_name(self.counter)}}}"
-
-
-@dataclass(frozen=True)
-class Local:
-    """A size that the constructor keeps up to date: `before` is its name up to here, `after` what
-    it is then, in a branch; after a loop, which says both itself, there is neither, and `closed`
-    is the size in terms of what is around the loop, where that can be said."""
-
-    source: Choice | Merged
-    before: str
-    after: Hint | None = None
-    closed: Hint | None = None
-
-
-class Kind(Enum):
-    """How members of a module are read."""
-
-    ATTRIBUTE = "attribute"  # self.block.conv
-    LIST = "list"  # self.blocks[0]
-    DICT = "dict"  # self.blocks["left"]
-
-
-class Width(NamedTuple):
-    """What a size is called; None: a literal where it is made, so a literal here too."""
-
-    hint: Hint | None
-
-
-class Origin(NamedTuple):
-    """The tensor and axis that a size comes from, and what it is called there."""
-
-    ref: MergedRef
-    axis: int
-    width: Width | None
-
-
-class Names(Protocol):
-    """The names that a class knows, as `Settings` finds them."""
-
-    @property
-    def found(self) -> Mapping[str, Setting]:
-        """What each name stands for."""
-
-    @property
-    def envs(self) -> Sequence[Mapping[str, object]]:
-        """The values of names, in each instance."""
-
-    def find_size(self, place: int, axis: int) -> Setting | None:
-        """The setting that stands for a size of a formal."""
-
-    def decides(self, hint: Hint, wanted: Mapping[int, bool]) -> Hint | None:
-        """The hint, if it is true exactly where wanted."""
-
-
-class SizeNames(Protocol):
-    """What sizes are called, as `Widths` finds it."""
-
-    @property
-    def locals(self) -> Mapping[str, Local]:
-        """Sizes that the constructor keeps in variables while it makes what follows them."""
-
-    def of(self, ref: MergedRef, axis: int, depth: int = 0) -> Width | None:
-        """What one size of a tensor is called; None where nobody says."""
-
-    def trace(self, ref: MergedRef, axis: int, depth: int = 0) -> Origin:
-        """Where a size comes from, as far as it is passed on, and what it is called there."""
-
-    def may_change(self, ref: MergedRef, axis: int) -> bool:
-        """Whether a size may change with an argument of the class or a size of what it is given."""
-
-    def follows(self, ref: MergedRef, axis: int) -> frozenset[str]:
-        """What a size may change with: names of arguments, and of sizes of what is given."""
-
-
-@dataclass(frozen=True)
-class Explained:
-    """What is known about a class's names once it is solved."""
-
-    settings: Names
-    widths: SizeNames
-
-
-@dataclass(eq=False)
-class Class:
-    """The class (or function, where nothing has state) of a block's calls."""
+@dataclass(frozen=True, eq=False)
+class MergedClass:
+    """The class (or function, where nothing has state) of a block's calls, before anybody has
+    said why its numbers have their values."""
 
     block: str
     doc: str
@@ -226,37 +100,6 @@ class Class:
     choices: list[Choice]
     outputs: list[MergedRef]
     places: list[dict[int, int]]  # per formal: where it stands in each body
-    is_function: bool = False
-    modules_given: tuple[str, ...] = ()
-    """Arguments of a function that are modules."""
-    name: str = ""
-    formals: list[str] = field(default_factory=list)
-    settings: list[Setting] = field(default_factory=list)
-    fixed: set[str | tuple[int, int]] = field(default_factory=set)
-    """Settings, sizes by (formal, axis), that something in the class does not follow: it is made
-    for their values, or for what else it is given."""
-    sizing: set[str] = field(default_factory=set)
-    """Settings that sizes in the class may follow."""
-    outer: set[str] = field(default_factory=set)
-    """Names of the blocks around its calls that something in the class would have to follow."""
-    outside: set[HintSize] = field(default_factory=set)
-    """Sizes that numbers in the class follow of tensors that it is not given."""
-    promised: dict[Promise, set[str | tuple[int, int]]] = field(default_factory=dict)
-    """What each promise about sizes, that a run must keep, follows: settings, and sizes of what
-    it is given by (formal, axis)."""
-    widths: dict[tuple[int, int], Hint] = field(default_factory=dict)
-    """(output, axis) -> its size, in terms of the settings."""
-    growth: dict[tuple[int, int | None], tuple[Hint, ...]] = field(default_factory=dict)
-    """Of a turn: the sizes of the items that it adds to a list, by (output, axis); without an
-    axis, one for each item."""
-    explained: Explained | None = None
-    said: frozenset[Span] = frozenset()
-    """Loops and conditions of the spec that it says as the spec says them."""
-    locals: dict[str, Local] = field(default_factory=dict)
-    repeat: Repeat | None = None
-    """Set where the instances are turns of a loop: it prints inside the class around it."""
-    kinds: dict[str, Kind] = field(default_factory=dict)
-    """How members of the modules below it are read, as far as somebody has asked."""
 
     @property
     def everyone(self) -> Instances:
@@ -277,12 +120,18 @@ class Class:
                     waiting += item.refs
         return frozenset(found)
 
-    @cached_property
-    def sizes(self) -> dict[str, tuple[int, int]]:
-        """Where the sizes of its formals stand that have names, by these names."""
-        assert self.explained is not None
-        found = self.explained.settings.found
-        return {s.name: s.dim for s in found.values() if s.dim is not None and not s.runtime}
+    def find_branch(self, choice: Choice, taken: Collection[Merged]) -> list[Merged]:
+        """The items that a result of a branch is made from, but for those that are taken: what
+        two results need, the first one has."""
+        inside: set[Merged] = set()
+        waiting = [choice.other]
+        while waiting:
+            match waiting.pop():
+                case Made(item, _) if item not in inside and item not in taken:
+                    if item.instances == choice.instances:
+                        inside.add(item)
+                        waiting += item.refs
+        return [item for item in self.items if item in inside]
 
     @cached_property
     def modules(self) -> dict[str, Part]:
@@ -293,18 +142,13 @@ class Class:
             if item.slot and item.variants and item.sample.op != "declare"
         }
 
-    def spell(self, name: str) -> str:
-        """The name of an argument in Python."""
-        assert self.explained is not None
-        return self.explained.settings.found[name].label
-
     @cached_property
     def functions(self) -> frozenset[str]:
         """Names of the generated functions and the modules that it calls: no variable may have
         them."""
         trees = (t for item in self.items for t in subtrees(item.expression))
         targets = (t.target for t in trees if t.form is Form.BUILD)
-        called = {t.name for t in targets if isinstance(t, Class)}
+        called = {t.name for t in targets if isinstance(t, Callee)}
         return self.bodies[0].index.taken.union(called)
 
     @cached_property
@@ -325,6 +169,12 @@ class Class:
     def is_turn(self) -> bool:
         """Whether its instances are turns of a loop."""
         return isinstance(self.bodies[0].frame, TurnFrame)
+
+    @property
+    def is_function(self) -> bool:
+        """Whether it prints as a function: nothing in it has state."""
+        body = self.bodies[0]
+        return not self.is_turn and body.frame in body.index.stateless
 
     @property
     def is_root(self) -> bool:
@@ -376,27 +226,56 @@ class Class:
         return self.bodies[instance].index.list_keys.get(self.value(ref, instance))
 
 
+def spread(target: MergedClass) -> dict[str, Any]:
+    """The fields of a class by name, for what it becomes in the next stage."""
+    return {one.name: getattr(target, one.name) for one in fields(target)}
+
+
+def copy_class(merged: MergedClass) -> MergedClass:
+    """The same class with variables of its own, for what solves them."""
+    variants: dict[Variant, Variant] = {}
+    items: dict[Merged, Merged] = {}
+    choices: dict[Choice, Choice] = {}
+    for item in merged.items:
+        for variant in item.variants:  # a shared module has the same ones in each of its calls
+            if variant not in variants:
+                starts = tuple(map(_copy_tree, variant.starts))
+                constructor = _copy_tree(variant.constructor)
+                variants[variant] = Variant(variant.instances, constructor, starts)
+        expression = None if item.expression is None else _copy_tree(item.expression)
+        made = [variants[variant] for variant in item.variants]
+        items[item] = replace(item, variants=made, expression=expression)
+
+    def move(ref: MergedRef) -> MergedRef:
+        match ref:
+            case Made(item, output):
+                return Made(items[item], output)
+            case Choice():
+                return move_choice(ref)
+        return ref
+
+    def move_choice(choice: Choice) -> Choice:
+        if choice not in choices:
+            moved = Choice(move(choice.base), move(choice.other), choice.instances)
+            choices[choice] = moved
+        return choices[choice]
+
+    for item in items.values():
+        item.refs = [move(ref) for ref in item.refs]
+    return replace(
+        merged,
+        items=[*items.values()],
+        choices=[move_choice(choice) for choice in merged.choices],
+        outputs=[move(ref) for ref in merged.outputs],
+    )
+
+
+def _copy_tree(tree: Part) -> Part:
+    return rebuild(tree, lambda part: replace(part) if isinstance(part, Many) else part)
+
+
 def _find_size(type: TensorType, axis: int) -> object:
     if not -type.rank <= axis < type.rank:
         return None
     known = type.shape[axis].known
     return type.shape[axis] if known is None else known
-
-
-def share_branches(target: Class) -> dict[Choice, list[Merged]]:
-    """The items that each result of a branch is made from; what two need, the first has."""
-    taken: set[Merged] = set()
-    found: dict[Choice, list[Merged]] = {}
-    for choice in target.choices:
-        inside: set[Merged] = set()
-        waiting = [choice.other]
-        while waiting:
-            ref = waiting.pop()
-            if not isinstance(ref, Made) or ref.item in inside | taken:
-                continue
-            if ref.item.instances == choice.instances:
-                inside.add(ref.item)
-                waiting += ref.item.refs
-        taken |= inside
-        found[choice] = [item for item in target.items if item in inside]
-    return found

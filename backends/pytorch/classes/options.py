@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from typing import get_args, get_type_hints
 
-from backends.pytorch.classes.merged import Merged, Promise
+from backends.pytorch.classes.explained import Promise
+from backends.pytorch.classes.merged import Merged
 from backends.pytorch.classes.sizes import SIZE, infer_dim, take_promise
 from backends.pytorch.fold.printed import Printed
 from backends.pytorch.terms.terms import Hole, Many, Part, Tree, holes, read_term, same_value

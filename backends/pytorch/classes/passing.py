@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from backends.pytorch.classes.merged import Choice, Class, Formal, Made, Merged, MergedRef, Width
+from backends.pytorch.classes.explained import Class, Width
+from backends.pytorch.classes.merged import Choice, Formal, Made, Merged, MergedClass, MergedRef
 from backends.pytorch.classes.options import decides_size, find_options, keeps_size
 from backends.pytorch.classes.sizes import may_follow_all
 from backends.pytorch.terms.terms import Form, Part, Tree
@@ -17,7 +18,7 @@ LEAST_TELLING = 8
 """Smaller sizes are equal by chance."""
 
 
-def pass_on(target: Class, ref: MergedRef, axis: int) -> list[tuple[MergedRef, int]]:
+def pass_on(target: MergedClass, ref: MergedRef, axis: int) -> list[tuple[MergedRef, int]]:
     """Tensors and axes whose size this one may have from them: they agree in every instance."""
     match ref:
         case Choice(base, _, _):
@@ -61,7 +62,7 @@ def _find_class(item: Merged) -> Class | None:
     """The class or function that an item calls; turns say themselves how sizes change."""
     trees: list[Part | None] = [v.constructor for v in item.variants]
     found = [tree.target for tree in trees or [item.expression] if isinstance(tree, Tree)]
-    return next((one for one in found if isinstance(one, Class) and not one.is_turn), None)
+    return next((one for one in found if isinstance(one, Class)), None)
 
 
 def _pass_through(
@@ -69,21 +70,20 @@ def _pass_through(
 ) -> list[tuple[MergedRef, int]]:
     """What is given to a class, where the class hands a size of it on: that both are equal here
     may be chance."""
-    assert inner.explained is not None
-    origin = inner.explained.widths.trace(inner.outputs[output], axis)
+    origin = inner.tensors.trace(inner.outputs[output], axis)
     dim = None
     match origin.ref, origin.width:
         case Formal(place), _:
             dim = (place, origin.axis)
         case _, Width(HintName(label)):
-            known = inner.explained.settings.found.get(label)
+            known = inner.names.found.get(label)
             dim = None if known is None else known.dim
     if dim is None or dim[0] >= len(item.refs):
         return []
     return [(item.refs[dim[0]], dim[1])]
 
 
-def _is_reshaped(target: Class, item: Merged, made: Made, axis: int) -> bool:
+def _is_reshaped(target: MergedClass, item: Merged, made: Made, axis: int) -> bool:
     """Whether a number is a product of sizes, or what is left of one: that it equals one of them
     where the others are 1 is chance."""
     if not item.sample.traits.reshapes or len(item.refs) != 1:
@@ -97,7 +97,7 @@ def _is_reshaped(target: Class, item: Merged, made: Made, axis: int) -> bool:
     return any(axis in find_split_axes(target, source, made, old) for old in range(rank))
 
 
-def find_merged_axes(target: Class, source: MergedRef, made: Made, axis: int) -> range:
+def find_merged_axes(target: MergedClass, source: MergedRef, made: Made, axis: int) -> range:
     """The axes that one axis of a reshaped tensor is the product of, where all others stay."""
     instance = min(made.item.instances)
     old, new = target.type_of(source, instance).shape, target.type_of(made, instance).shape
@@ -110,7 +110,7 @@ def find_merged_axes(target: Class, source: MergedRef, made: Made, axis: int) ->
     return range(axis, axis + count)
 
 
-def find_split_axes(target: Class, source: MergedRef, made: Made, axis: int) -> range:
+def find_split_axes(target: MergedClass, source: MergedRef, made: Made, axis: int) -> range:
     """The axes that one axis of a tensor is reshaped into, where all others stay."""
     instance = min(made.item.instances)
     old, new = target.type_of(source, instance).shape, target.type_of(made, instance).shape
@@ -121,7 +121,7 @@ def find_split_axes(target: Class, source: MergedRef, made: Made, axis: int) -> 
 
 
 def _alike(
-    target: Class, source: MergedRef, made: Made, axis: int, sizes: dict[int, object]
+    target: MergedClass, source: MergedRef, made: Made, axis: int, sizes: dict[int, object]
 ) -> list[tuple[MergedRef, int]]:
     """The same axis of a source, counted from the front or from the end: where all axes before
     or behind it are the same, if there is such an axis."""
@@ -152,7 +152,7 @@ def keeps_axes(node: Node) -> bool:
     return same and not node.op.moves and not hasattr(node.op, "out")
 
 
-def _is_sure(target: Class, made: Made, axis: int, source: MergedRef, k: int) -> bool:
+def _is_sure(target: MergedClass, made: Made, axis: int, source: MergedRef, k: int) -> bool:
     """Whether operations make an axis from that one: it is not as long by chance."""
     item = made.item
     if not item.sample.nodes or not _is_number(target.axis(made, axis, min(item.instances))):
@@ -174,7 +174,11 @@ def _may_be(made: Made, axis: int, places: list[tuple[MergedRef, int]]) -> bool:
 
 
 def _follow(
-    target: Class, made: Made, axis: int, sizes: dict[int, object], options: Collection[str] = ()
+    target: MergedClass,
+    made: Made,
+    axis: int,
+    sizes: dict[int, object],
+    options: Collection[str] = (),
 ) -> Iterator[tuple[MergedRef, int]]:
     """The axes that an operation makes this one from, whatever their size and its options are."""
     instance, member = next(iter(made.item.members.items()))
@@ -187,7 +191,7 @@ def _follow(
 
 
 def _pass_loop(
-    target: Class, item: Merged, scan: Scan, output: int, axis: int
+    target: MergedClass, item: Merged, scan: Scan, output: int, axis: int
 ) -> list[tuple[MergedRef, int]]:
     """Slices have the sizes of their sequence, states those of the first, stacks those of what
     is emitted."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ast import literal_eval
 from enum import Enum
 
-from backends.pytorch.classes.merged import CHAIN, Class, Kind
-from backends.pytorch.classes.repeats import find_loop, loop_slots
+from backends.pytorch.classes.explained import Class, ExplainedClass, TurnClass, find_loop
+from backends.pytorch.classes.merged import CHAIN
+from backends.pytorch.classes.repeats import loop_slots
 from backends.pytorch.terms.terms import Form, Hole, Many, Part, Tree
 from compiler.writing.names import is_attribute, is_key, is_plain
 from compiler.writing.python import write_string
@@ -20,23 +21,74 @@ class Table(Enum):
     BUFFERS = "_buffers"
 
 
-def read_path(target: Class, path: str) -> str:
-    """The expression for a module or parameter below self."""
-    text = "self"
-    here = ""
-    for part in path.split("."):
-        kind = find_kind(target, here)
-        here = f"{here}.{part}" if here else part
-        table = find_table(target, here)
-        if kind is Kind.LIST and (part.isdecimal() or part.startswith("{")):
-            text += f"[{part.strip('{}')}]"
-        elif kind is Kind.DICT:
-            text += f"[{write_key(part)}]"
-        elif "{" in part:
-            text = f"getattr({text}, {write_key(part)})"
-        else:
-            text = read_member(text, part, table)
-    return text
+class Kind(Enum):
+    """How members of a module are read."""
+
+    ATTRIBUTE = "attribute"  # self.block.conv
+    LIST = "list"  # self.blocks[0]
+    DICT = "dict"  # self.blocks["left"]
+
+
+class Paths:
+    """Writes the paths below one class."""
+
+    def __init__(self, target: ExplainedClass) -> None:
+        self.target = target
+        self._kinds: dict[str, Kind] = {}
+
+    def read(self, path: str) -> str:
+        """The expression for a module or parameter below self."""
+        text = "self"
+        here = ""
+        for part in path.split("."):
+            kind = self.find_kind(here)
+            here = f"{here}.{part}" if here else part
+            if kind is Kind.LIST and (part.isdecimal() or part.startswith("{")):
+                text += f"[{part.strip('{}')}]"
+            elif kind is Kind.DICT:
+                text += f"[{write_key(part)}]"
+            elif "{" in part:
+                text = f"getattr({text}, {write_key(part)})"
+            else:
+                text = read_member(text, part, self._find_table(here))
+        return text
+
+    def find_kind(self, path: str) -> Kind:
+        """How members of the module at a path are read."""
+        if path not in self._kinds:
+            self._kinds[path] = self._find_kind(path)
+        return self._kinds[path]
+
+    def _find_table(self, path: str) -> Table:
+        """Whether a path is a module, a parameter or a buffer."""
+        declared = self.target.declared.get(path)
+        if declared is None:
+            return Table.MODULES
+        return Table.BUFFERS if is_buffer(declared) else Table.PARAMETERS
+
+    def _find_kind(self, path: str) -> Kind:
+        target, items = self.target, self.target.modules
+        if target.is_chain:
+            return _kind_of_tree(items[CHAIN], path)
+        if not path:
+            return Kind.ATTRIBUTE
+        if path in items:
+            return _kind_of_tree(items[path], "")
+        for item in target.items:
+            inner = find_loop(item)
+            if inner is not None and any(s == path for s in loop_slots(inner, joined=True)):
+                return Paths(inner).find_kind(path)
+        above = path
+        while "." in above:
+            above = above.rpartition(".")[0]
+            if above in items:
+                return _kind_of_tree(items[above], path[len(above) + 1 :])
+        labels, is_module = find_members(target, path)
+        if not is_module:
+            return Kind.ATTRIBUTE
+        if len(labels) == 1 and "{" in labels[0]:
+            return Kind.LIST if _counts(target, f"{path}.{labels[0]}") else Kind.DICT
+        return Kind.LIST if labels == [str(k) for k in range(len(labels))] else Kind.DICT
 
 
 def write_key(label: str) -> str:
@@ -55,14 +107,6 @@ def read_member(owner: str, label: str, table: Table) -> str:
     return f"{owner}.{label}" if is_plain(label) else f"getattr({owner}, {write_string(label)})"
 
 
-def find_table(target: Class, path: str) -> Table:
-    """Whether a path below a class is a module, a parameter or a buffer."""
-    declared = target.declared.get(path)
-    if declared is None:
-        return Table.MODULES
-    return Table.BUFFERS if is_buffer(declared) else Table.PARAMETERS
-
-
 def is_buffer(declaration: Part) -> bool:
     """Whether a declaration is of a buffer."""
     match declaration:
@@ -71,43 +115,11 @@ def is_buffer(declaration: Part) -> bool:
     return False
 
 
-def find_kind(target: Class, path: str) -> Kind:
-    """How members of the module at a path below a class are read."""
-    if path not in target.kinds:
-        target.kinds[path] = _find_kind(target, path)
-    return target.kinds[path]
-
-
-def _find_kind(target: Class, path: str) -> Kind:
-    items = target.modules
-    if target.is_chain:
-        return _kind_of_tree(items[CHAIN], path)
-    if not path:
-        return Kind.ATTRIBUTE
-    if path in items:
-        return _kind_of_tree(items[path], "")
-    for item in target.items:
-        inner = find_loop(item)
-        if inner is not None and any(s == path for s in loop_slots(inner, joined=True)):
-            return _find_kind(inner, path)
-    above = path
-    while "." in above:
-        above = above.rpartition(".")[0]
-        if above in items:
-            return _kind_of_tree(items[above], path[len(above) + 1 :])
-    labels, is_module = find_members(target, path)
-    if not is_module:
-        return Kind.ATTRIBUTE
-    if len(labels) == 1 and "{" in labels[0]:
-        return Kind.LIST if _counts(target, f"{path}.{labels[0]}") else Kind.DICT
-    return Kind.LIST if labels == [str(k) for k in range(len(labels))] else Kind.DICT
-
-
-def _counts(target: Class, path: str) -> bool:
+def _counts(target: ExplainedClass, path: str) -> bool:
     """Whether a loop makes the module of a path in each turn, under the number of the turn."""
     for item in target.items:
         inner = find_loop(item)
-        if inner is None or inner.repeat is None:
+        if inner is None:
             continue
         last = path.rpartition(".")[2]
         for member in inner.items:
@@ -120,7 +132,7 @@ def _counts(target: Class, path: str) -> bool:
     return False
 
 
-def find_members(target: Class, prefix: str) -> tuple[list[str], bool]:
+def find_members(target: ExplainedClass, prefix: str) -> tuple[list[str], bool]:
     """Labels right below a path that no module stands at, in order; whether all members are
     modules, so that a ModuleList or ModuleDict can hold them."""
     labels: dict[str, None] = {}
@@ -144,14 +156,13 @@ def _kind_of_tree(tree: Part, path: str) -> Kind:
     """How members of what a tree makes are read, at a path below it."""
     match tree:
         case Tree(Form.BUILD, target=Class() as inner):
-            return find_kind(inner, path)
-        case Tree(Form.FOR, target=Class() as turns):
+            return Paths(inner).find_kind(path)
+        case Tree(Form.FOR, target=TurnClass() as turns):
             (member,) = (m for m in turns.items if m.variants)
             label, _, rest = path.partition(".")
             last = member.slot.rpartition(".")[2]
             if label:
                 return _kind_of_tree(member.variants[0].constructor, rest)
-            assert turns.repeat is not None
             return Kind.LIST if last == turns.repeat.numbered else Kind.DICT
         case Tree(Form.CALL, "", (Tree(Form.NAME, "nn.Sequential" | "nn.ModuleList"), *parts)):
             label, _, rest = path.partition(".")

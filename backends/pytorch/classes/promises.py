@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backends.pytorch.classes.dependence import names_in
-from backends.pytorch.classes.merged import Class, Merged, Promise
+from backends.pytorch.classes.explained import Promise, find_called
+from backends.pytorch.classes.merged import Merged
 from backends.pytorch.classes.options import find_promises, keeps_promise, option_of, vary
 from backends.pytorch.classes.widths import Widths
-from backends.pytorch.terms.terms import Form, Part, Tree, subtrees
+from backends.pytorch.terms.terms import Form, Part, Tree
 from compiler.ir.graph import Node
 from compiler.ir.hint import hint_names, read_size_name
 
 
-def note_promises(target: Class, widths: Widths) -> set[str]:
-    """Notes what each promise of equal sizes that the operations of a class make follows of what
-    it is given. Of a model: the arguments that its checks, in which they are numbers, do not
-    follow."""
-    target.promised = {}
-    for item in target.items:
+def find_promised(widths: Widths) -> dict[Promise, set[str | tuple[int, int]]]:
+    """What each promise of equal sizes that the operations of a class make follows of what it is
+    given."""
+    found: dict[Promise, set[str | tuple[int, int]]] = {}
+    for item in widths.target.items:
         for promise, name in _find_followed(widths, item):
-            followed = target.promised.setdefault(promise, set())
-            followed.add(read_size_name(name) or name)
-    if not target.is_root:
-        return set()
-    return {one for names in target.promised.values() for one in names if isinstance(one, str)}
+            found.setdefault(promise, set()).add(read_size_name(name) or name)
+    return found
 
 
 def _find_followed(widths: Widths, item: Merged) -> Iterator[tuple[Promise, str]]:
@@ -62,12 +59,9 @@ def _find_in_calls(
     widths: Widths, item: Merged, part: Part | None
 ) -> Iterator[tuple[Promise, str]]:
     """What the promises inside of a class or loop follow of what is around it."""
-    for tree in subtrees(part):
-        inner = tree.target
-        if not isinstance(inner, Class) or tree.form not in (Form.BUILD, Form.FOR):
-            continue
+    for tree, inner in find_called(part):
         given = dict(zip(tree.keys, tree.parts[len(tree.parts) - len(tree.keys) :], strict=True))
-        for promise, followed in inner.promised.items():
+        for promise, followed in inner.limits.promised.items():
             for one in followed:
                 for name in _find_given(widths, item, tree, given.get(str(one)), one):
                     yield promise, name

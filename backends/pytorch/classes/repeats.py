@@ -7,32 +7,33 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from backends.pytorch.classes.calls import Call
+from backends.pytorch.classes.calls import TurnCall
+from backends.pytorch.classes.explained import ExplainedClass, Repeat, TurnClass, find_loop
 from backends.pytorch.classes.merged import (
     Choice,
-    Class,
     Diverge,
     Formal,
     Made,
     Merged,
+    MergedClass,
     MergedRef,
-    Repeat,
+    spread,
 )
 from backends.pytorch.fold.index import Index
 from backends.pytorch.fold.items import Item
-from backends.pytorch.fold.turns import LoopFrame, TurnFrame, Unfoldable, find_owner
+from backends.pytorch.fold.turns import LoopFrame, TurnFrame, Unfoldable, find_loops, find_owner
 from backends.pytorch.terms.naming import MARK
 from backends.pytorch.terms.setting import Setting
 from backends.pytorch.terms.terms import Form, Hole, Many, Operand, Tree, same_value
-from compiler.ir.frame import Frame
+from compiler.ir.frame import Frame, Turn
 from compiler.ir.hint import Hint, HintName, hint_names
+from compiler.report.source import Span
 
 
-def _reads_better_written_out(target: Class, turn: TurnFrame) -> bool:
+def _reads_better_written_out(target: TurnClass, turn: TurnFrame) -> bool:
     """Whether a loop goes through numbers that are written out and makes attributes: nobody
     gains by `getattr`."""
-    assert turn.turn is not None
-    over = turn.turn.over
+    over = _turn(turn).over
     fixed = over is None or not any(True for _ in hint_names(over))
     return fixed and any("{" in slot.partition(".")[0] for slot in loop_slots(target))
 
@@ -42,14 +43,13 @@ LOOP = f"{MARK}loop "
 
 
 def make_loop_item(
-    index: Index, frame: Frame, loop: LoopFrame, calls: Mapping[Frame, Call]
+    index: Index, frame: Frame, loop: LoopFrame, calls: Mapping[Frame, TurnCall]
 ) -> Item:
     """The item of a loop in the body that it stands in.
 
     Raises:
         Unfoldable: one loop cannot say what its turns do.
     """
-    assert loop.loop is not None
     turns = [child for child in index.children[loop] if isinstance(child, TurnFrame)]
     turns.sort(key=_number)
     targets = {id(calls[turn].target) for turn in turns}
@@ -58,8 +58,6 @@ def make_loop_item(
     if [_number(turn) for turn in turns] != list(range(len(turns))):
         raise Unfoldable({loop.loop})
     target = calls[turns[0]].target
-    if target.repeat is None:
-        target.repeat = _find_repeat(target, loop)
     repeat = target.repeat
     instances = [calls[turn].instance for turn in turns]
     last = [target.value(ref, instances[-1]) for ref in target.outputs]
@@ -84,11 +82,11 @@ def make_loop_item(
 def find_loop_slots(item: Item) -> Iterator[str]:
     """Paths of the modules that a loop makes, in the names of its turns."""
     match item.constructor:
-        case Tree(Form.FOR, target=Class() as target):
+        case Tree(Form.FOR, target=TurnClass() as target):
             yield from loop_slots(target)
 
 
-def loop_slots(target: Class, *, joined: bool = False) -> Iterator[str]:
+def loop_slots(target: TurnClass, *, joined: bool = False) -> Iterator[str]:
     """Paths of the modules that the turns of a loop make, those of inner loops too; `joined`:
     and of the containers that inner loops fill."""
     for item in target.items:
@@ -118,18 +116,15 @@ def join_container(items: list[Item]) -> list[Item]:
 
 def _chain(item: Item) -> Item:
     """A loop that only hands a tensor from one module to the next is an `nn.Sequential`."""
-    assert isinstance(item.constructor, Tree)
-    target = item.constructor.target
-    assert isinstance(target, Class)
-    if not is_chain_loop(target, item.slot):
-        return item
-    expression = Tree(Form.CALL, "", (Tree(Form.OWN, item.slot), Operand(0)))
-    return replace(item, expression=expression)
+    match item.constructor:
+        case Tree(target=TurnClass() as target) if is_chain_loop(target, item.slot):
+            expression = Tree(Form.CALL, "", (Tree(Form.OWN, item.slot), Operand(0)))
+            return replace(item, expression=expression)
+    return item
 
 
-def is_chain_loop(target: Class, prefix: str) -> bool:
+def is_chain_loop(target: TurnClass, prefix: str) -> bool:
     """Whether the turns of a loop are the stages of an `nn.Sequential`."""
-    assert target.repeat is not None
     single = len(target.items) == 1 and len(target.places) == len(target.outputs) == 1
     if not single or target.repeat.carried != {0: 0} or target.choices:
         return False
@@ -141,8 +136,7 @@ def is_chain_loop(target: Class, prefix: str) -> bool:
 def _find_container(item: Item) -> str | None:
     """The path of the container that a loop fills: all its modules are members right below."""
     match item.constructor:
-        case Tree(Form.FOR, target=Class() as target):
-            assert target.repeat is not None
+        case Tree(Form.FOR, target=TurnClass() as target):
             slots = list(_list_members(target))
             if len(set(slots)) != 1:
                 return None
@@ -152,7 +146,7 @@ def _find_container(item: Item) -> str | None:
     return None
 
 
-def _list_members(target: Class) -> Iterator[str]:
+def _list_members(target: TurnClass) -> Iterator[str]:
     """Paths of the modules that the turns of a loop make, containers of inner loops as one."""
     for item in target.items:
         inner = find_loop(item)
@@ -162,9 +156,8 @@ def _list_members(target: Class) -> Iterator[str]:
             yield item.slot
 
 
-def _is_own(target: Class, last: str) -> bool:
+def _is_own(target: TurnClass, last: str) -> bool:
     """Whether the name of a member changes with each turn."""
-    assert target.repeat is not None
     inner = " ".join(part.partition("}")[0] for part in last.split("{")[1:])
     return not set(re.findall(r"\w+", inner)).isdisjoint(target.repeat.spelled)
 
@@ -172,16 +165,22 @@ def _is_own(target: Class, last: str) -> bool:
 # --- what goes round ----------------------------------------------------------------------------
 
 
-def _find_repeat(target: Class, loop: LoopFrame) -> Repeat:
-    assert loop.loop is not None
+def make_turns(target: ExplainedClass) -> TurnClass:
+    """The class of the turns of a loop.
+
+    Raises:
+        Unfoldable: one loop cannot say what its turns do.
+    """
+    (loop,) = find_loops([target.bodies[0].frame])
+    return TurnClass(**spread(target), repeat=_find_repeat(target, loop))
+
+
+def _find_repeat(target: ExplainedClass, loop: Span) -> Repeat:
     runs = _runs(target)
     carried = find_carried(target)
     if carried is None:
-        raise Unfoldable({loop.loop})
-    first = target.bodies[0].frame
-    assert isinstance(first, TurnFrame)
-    assert first.turn is not None
-    names = tuple(n.name for n in first.turn.names)
+        raise Unfoldable({loop})
+    names = tuple(bound.name for bound in _turn(target.bodies[0].frame).names)
     sizes: dict[str, tuple[int, int]] = {}
     arguments: list[str] = []
     for setting in target.settings:
@@ -190,11 +189,11 @@ def _find_repeat(target: Class, loop: LoopFrame) -> Repeat:
         if setting.dim is not None:
             sizes[setting.name] = setting.dim
         elif setting.fresh or not _is_constant(setting, runs):
-            raise Unfoldable({loop.loop})
+            raise Unfoldable({loop})
         else:
             arguments.append(setting.name)
     return Repeat(
-        loop.loop,
+        loop,
         names,
         tuple(arguments),
         sizes,
@@ -204,29 +203,14 @@ def _find_repeat(target: Class, loop: LoopFrame) -> Repeat:
     )
 
 
-def is_loop(item: Merged) -> bool:
-    """Whether an item makes the modules of a loop of the spec."""
-    return find_loop(item) is not None
-
-
-def find_loop(item: Merged) -> Class | None:
-    """The class of the turns, where an item is a loop of the spec."""
-    match item.variants:
-        case [first, *_]:
-            match first.constructor:
-                case Tree(Form.FOR, target=Class() as target):
-                    return target
-    return None
-
-
-def check_order(target: Class) -> None:
+def check_order(target: ExplainedClass) -> None:
     """Sizes that change are kept in variables: each must be read before it changes.
 
     Raises:
         Unfoldable: one is needed later.
         Diverge: the same, inside a turn.
     """
-    loops = {i.repeat.loop for m in target.items if (i := find_loop(m)) and i.repeat}
+    loops = {i.repeat.loop for m in target.items if (i := find_loop(m))}
     if not loops and not target.is_turn:
         return
     try:
@@ -237,7 +221,7 @@ def check_order(target: Class) -> None:
         raise Unfoldable(loops) from None
 
 
-def _check_order(target: Class) -> None:
+def _check_order(target: ExplainedClass) -> None:
     variables_of = {s.name: s.name for s in target.settings if s.dim is not None}
     current = dict(variables_of)
     waiting = dict(target.locals)
@@ -249,7 +233,7 @@ def _check_order(target: Class) -> None:
         if inner is not None:
             _step_loop(item, inner, target, variables_of, current)
         for name, local in list(waiting.items()):
-            if isinstance(local.source, Choice) and _is_last(target, local.source, item):
+            if isinstance(local.source, Choice) and is_last(target, local.source, item):
                 del waiting[name]
                 if local.after is not None:
                     _check_names([local.before, *hint_names(local.after)], variables_of, current)
@@ -259,7 +243,7 @@ def _check_order(target: Class) -> None:
         _check_names(hint_names(hint), variables_of, current)
 
 
-def _is_last(target: Class, choice: Choice, item: Merged) -> bool:
+def is_last(target: ExplainedClass, choice: Choice, item: Merged) -> bool:
     """Whether an item is the last of a branch."""
     inside = [m for m in target.items if m.instances == choice.instances]
     return bool(inside) and inside[-1] is item
@@ -267,14 +251,13 @@ def _is_last(target: Class, choice: Choice, item: Merged) -> bool:
 
 def _step_loop(
     item: Merged,
-    inner: Class,
-    target: Class,
+    inner: TurnClass,
+    target: ExplainedClass,
     variables_of: dict[str, str],
     current: dict[str, str],
 ) -> None:
     tree = item.variants[0].constructor
     assert isinstance(tree, Tree)
-    assert inner.repeat is not None
     given = dict(zip(tree.keys, tree.parts[1:], strict=True))
     for size in inner.repeat.updates:
         name = f"{tree.label}:{size}"
@@ -288,7 +271,7 @@ def _step_loop(
         current[variables_of[name]] = name
 
 
-def _is_variable(target: Class, name: str) -> bool:
+def _is_variable(target: ExplainedClass, name: str) -> bool:
     """Whether a size is kept in a variable of the constructor: not where it is an argument."""
     return target.is_turn or name in target.locals
 
@@ -301,7 +284,7 @@ def _check_names(
             raise Diverge("a size that is needed after it has changed")
 
 
-def find_carried(target: Class) -> dict[int, int] | None:
+def find_carried(target: MergedClass) -> dict[int, int] | None:
     """Which output each formal takes in the next turn; None where one neither does nor stays."""
     runs = _runs(target)
     carried: dict[int, int] = {}
@@ -315,7 +298,7 @@ def find_carried(target: Class) -> dict[int, int] | None:
     return carried if sure and len(set(carried.values())) == len(carried) else None
 
 
-def _is_sure(target: Class, place: int, output: int, runs: Sequence[Sequence[int]]) -> bool:
+def _is_sure(target: MergedClass, place: int, output: int, runs: Sequence[Sequence[int]]) -> bool:
     """Whether what first turns alone read is what goes round: not where the value that they begin
     with has a name that no turn binds again."""
     first = {run[0] for run in runs}
@@ -330,22 +313,24 @@ def _is_sure(target: Class, place: int, output: int, runs: Sequence[Sequence[int
 
 
 def _find_updates(
-    target: Class, loop: LoopFrame, carried: Mapping[int, int], sizes: Mapping[str, tuple[int, int]]
+    target: ExplainedClass,
+    loop: Span,
+    carried: Mapping[int, int],
+    sizes: Mapping[str, tuple[int, int]],
 ) -> dict[str, Hint]:
-    assert loop.loop is not None
     updates: dict[str, Hint] = {}
     for name, (place, axis) in sizes.items():
         if place not in carried:
             continue
         after = target.widths.get((carried[place], axis))
         if after is None:
-            raise Unfoldable({loop.loop})
+            raise Unfoldable({loop})
         if after != HintName(name):
             updates[name] = after
     return updates
 
 
-def _runs(target: Class) -> list[list[int]]:
+def _runs(target: MergedClass) -> list[list[int]]:
     """The instances of a class of turns, those of one loop together and in order."""
     runs: dict[Frame | None, list[int]] = {}
     for number, body in enumerate(target.bodies):
@@ -355,7 +340,7 @@ def _runs(target: Class) -> list[list[int]]:
     return list(runs.values())
 
 
-def _find_source(target: Class, place: int, runs: Sequence[Sequence[int]]) -> int | None:
+def _find_source(target: MergedClass, place: int, runs: Sequence[Sequence[int]]) -> int | None:
     """The output that a formal takes in the next turn; -1 where it stays what it is; None where
     it does neither."""
     pairs = [pair for run in runs for pair in pairwise(run)]
@@ -368,7 +353,7 @@ def _find_source(target: Class, place: int, runs: Sequence[Sequence[int]]) -> in
     return -1 if stays else None
 
 
-def _guess_source(target: Class, place: int) -> int | None:
+def _guess_source(target: MergedClass, place: int) -> int | None:
     """The same where no loop has a second turn: the list that goes on from it, else by the
     author's names."""
     if target.is_list(Formal(place)):
@@ -395,7 +380,7 @@ def _bases(ref: MergedRef) -> Iterator[MergedRef]:
             yield from _bases(other)
         case Made(item, _) if item.sample.op == "append":
             yield from _bases(item.refs[0])
-        case Made(item, output) if (inner := find_loop(item)) and inner.repeat is not None:
+        case Made(item, output) if inner := find_loop(item):
             places = (p for p, q in inner.repeat.carried.items() if q == output)
             for place in places:
                 yield from _bases(item.refs[place])
@@ -407,12 +392,9 @@ def _is_constant(setting: Setting, runs: Sequence[Sequence[int]]) -> bool:
     return all(same_value(setting.values[n], setting.values[r[0]]) for r in runs for n in r)
 
 
-def _find_counter(target: Class, runs: Sequence[Sequence[int]]) -> str:
+def _find_counter(target: MergedClass, runs: Sequence[Sequence[int]]) -> str:
     """The name that counts the turns from 0; "" where none does."""
-    first = target.bodies[0].frame
-    assert isinstance(first, TurnFrame)
-    assert first.turn is not None
-    for bound in first.turn.names:
+    for bound in _turn(target.bodies[0].frame).names:
         rows = [[_bound(target.bodies[n].frame, bound.name) for n in run] for run in runs]
         if all(row == list(range(len(row))) for row in rows):
             return bound.name
@@ -427,17 +409,14 @@ def _over(turns: Sequence[TurnFrame]) -> Hole:
     """What a loop goes through."""
     rows = []
     for turn in turns:
-        assert turn.turn is not None
-        row = tuple(n.value for n in turn.turn.names)
+        row = tuple(n.value for n in _turn(turn).names)
         rows.append(row[0] if len(row) == 1 else row)
-    assert turns[0].turn is not None
-    return Hole(tuple(rows), "over", hint=turns[0].turn.over)
+    return Hole(tuple(rows), "over", hint=_turn(turns[0]).over)
 
 
-def _holes(target: Class, instances: Sequence[int]) -> Iterator[Hole]:
+def _holes(target: TurnClass, instances: Sequence[int]) -> Iterator[Hole]:
     """What the turns of a loop take from around it: arguments, and sizes of tensors before the
     first turn."""
-    assert target.repeat is not None
     settings = {s.name: s for s in target.settings}
     for name in target.repeat.arguments:
         yield Hole(settings[name].values[instances[0]], name, hint=HintName(name))
@@ -446,6 +425,10 @@ def _holes(target: Class, instances: Sequence[int]) -> Iterator[Hole]:
 
 
 def _number(frame: Frame) -> int:
+    return _turn(frame).number
+
+
+def _turn(frame: Frame) -> Turn:
+    """Which turn of its loop a frame is."""
     assert isinstance(frame, TurnFrame)
-    assert frame.turn is not None
-    return frame.turn.number
+    return frame.turn

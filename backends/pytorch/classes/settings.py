@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from backends.pytorch.classes.algebra import simplify
-from backends.pytorch.classes.merged import Class, Formal, Made, Merged, MergedRef
+from backends.pytorch.classes.merged import Formal, Made, Merged, MergedClass, MergedRef
 from backends.pytorch.fold.holders import is_mode, name_held
 from backends.pytorch.fold.spelled import unmark
 from backends.pytorch.terms.naming import AXIS_NAMES, singular, user_name
@@ -38,12 +38,13 @@ class Settings:
     """Names that expressions of a class may use, with their values in each instance."""
 
     def __init__(
-        self, target: Class, hidden: Collection[str] = (), said: Collection[Span] = ()
+        self, target: MergedClass, hidden: Collection[str] = (), said: Collection[Span] = ()
     ) -> None:
         self.target = target
         self.hidden = hidden
         self.said = said
         self.count = len(target.bodies)
+        self.formals = _name_formals(target)
         self.found: dict[str, Setting] = {}
         self.used: dict[str, None] = {}
         self.envs: list[dict[str, object]] = [{} for _ in target.bodies]
@@ -51,7 +52,6 @@ class Settings:
         """Hints that most leaves no longer follow, and the setting that has replaced them."""
         self.same: dict[tuple[int, int], str] = {}
         """Further sizes of formals, by (formal, axis), that the signature gives the same name."""
-        self._name_formals()
         self._add_sizes()
         self._add_arguments()
         self._rebind()
@@ -132,7 +132,7 @@ class Settings:
         rank = self.target.type_of(Formal(place), 0).rank
         if self.target.is_list(Formal(place)):
             what = "channels" if axis == 1 and rank > 2 else "widths"
-            return self.free(f"{singular(self.target.formals[place])}_{what}")
+            return self.free(f"{singular(self.formals[place])}_{what}")
         if self.target.is_turn:
             return self.free("side" if rank > 3 else "length" if rank > 2 else "size")
         return self.free(AXIS_NAMES.get(rank, "")[axis : axis + 1] or "size")
@@ -166,31 +166,9 @@ class Settings:
     def free(self, wish: str) -> str:
         """A name that no setting, tensor or function has."""
         taken = {*self.found, *(s.label for s in self.found.values())}
-        return free_name(safe_name(wish), taken.union(self.target.formals, self.target.functions))
+        return free_name(safe_name(wish), taken.union(self.formals, self.target.functions))
 
     # --- candidates ---------------------------------------------------------------------------
-
-    def _name_formals(self) -> None:
-        target, names = self.target, list[str]()
-        functions = target.functions
-        for place, rows in enumerate(target.places):
-            wish = ""
-            for body, column in zip(target.bodies, range(self.count), strict=True):
-                value = body.formals[rows[column]]
-                formals = (f for f, v in body.frame.tensors if v == unmark(value))
-                wish = next((f for f in formals if safe_name(f) not in names), "")
-                if wish:
-                    break
-            first = target.formal_value(place, 0)
-            spoken = (
-                () if wish else (safe_name(f) for b in target.bodies for f, _ in b.frame.tensors)
-            )
-            parameters = target.bodies[0].index.graph.parameter
-            if not wish and (is_mode(first) or first in parameters):
-                wish = name_held(first)
-            taken = functions.union(names, spoken)
-            names.append(free_name(safe_name(wish or user_name(first) or "x"), taken))
-        target.formals = names
 
     def _add_sizes(self) -> None:
         """Sizes that the signature names, then known input widths that modules need."""
@@ -213,11 +191,11 @@ class Settings:
         """A free name for a width of what comes in, after its tensor where there are several."""
         rank = self.target.type_of(Formal(place), 0).rank
         what = "channels" if axis == 1 and rank > 2 else "features"
-        return self.free(f"{self.target.formals[place] if several else 'in'}_{what}")
+        return self.free(f"{self.formals[place] if several else 'in'}_{what}")
 
     def _add_named_size(self, name: str, places: Sequence[tuple[str, int]]) -> None:
         """A size that the signature names, of all formals that it gives this name to."""
-        formals = self.target.formals
+        formals = self.formals
         for formal, axis in places:
             if safe_name(formal) not in formals:
                 continue
@@ -354,7 +332,7 @@ class Settings:
         """Whether a name of the signature is a size of tensors that the block does not read, so
         that nothing that it is given has it."""
         formals = {safe_name(formal) for formal, _ in argument.dims}
-        return not self.target.is_root and formals.isdisjoint(self.target.formals)
+        return not self.target.is_root and formals.isdisjoint(self.formals)
 
     def _find_hidden(self, arguments: Sequence[Argument]) -> set[str]:
         """Arguments that must not be offered, with those that their defaults follow: a class
@@ -416,6 +394,28 @@ class Settings:
         for ref in target.outputs:
             for axis in range(target.type_of(ref, 0).rank):
                 yield [target.axis(ref, axis, i) for i in range(self.count)]
+
+
+def _name_formals(target: MergedClass) -> list[str]:
+    """Names of the arguments of `forward`: those of the signature where they are free."""
+    names: list[str] = []
+    functions = target.functions
+    for place, rows in enumerate(target.places):
+        wish = ""
+        for body, column in zip(target.bodies, range(len(target.bodies)), strict=True):
+            value = body.formals[rows[column]]
+            formals = (f for f, v in body.frame.tensors if v == unmark(value))
+            wish = next((f for f in formals if safe_name(f) not in names), "")
+            if wish:
+                break
+        first = target.formal_value(place, 0)
+        spoken = () if wish else (safe_name(f) for b in target.bodies for f, _ in b.frame.tensors)
+        parameters = target.bodies[0].index.graph.parameter
+        if not wish and (is_mode(first) or first in parameters):
+            wish = name_held(first)
+        taken = functions.union(names, spoken)
+        names.append(free_name(safe_name(wish or user_name(first) or "x"), taken))
+    return names
 
 
 def _reads_sizes(hint: Hint) -> bool:

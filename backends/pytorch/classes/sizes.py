@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from backends.pytorch.classes.algebra import write_dim, write_symbols
-from backends.pytorch.classes.merged import Class, Formal, Merged
+from backends.pytorch.classes.merged import Formal, Merged, MergedClass
 from backends.pytorch.classes.settings import Settings
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.fold.printed import Printed
@@ -27,7 +27,7 @@ from compiler.types.tensor import TensorType
 class Inexpressible(Exception):
     """A symbolic size that no tensor of a class shows: its frames must print inline."""
 
-    def __init__(self, target: Class) -> None:
+    def __init__(self, target: MergedClass) -> None:
         super().__init__(target.block)
         self.target = target
 
@@ -35,7 +35,7 @@ class Inexpressible(Exception):
 class Sizes:
     """Expressions for symbolic sizes in the body of `forward`."""
 
-    def __init__(self, target: Class, settings: Settings) -> None:
+    def __init__(self, target: MergedClass, settings: Settings) -> None:
         self.target = target
         self.settings = settings
 

@@ -15,22 +15,26 @@ from backends.pytorch.classes.algebra import (
 )
 from backends.pytorch.classes.closing import close_size
 from backends.pytorch.classes.dependence import Dependence
+from backends.pytorch.classes.explained import (
+    Class,
+    Local,
+    Origin,
+    Repeat,
+    TurnClass,
+    Width,
+    is_loop,
+)
 from backends.pytorch.classes.list_sizes import ListSizes
 from backends.pytorch.classes.merged import (
     Choice,
-    Class,
     Formal,
-    Local,
     Made,
     Merged,
+    MergedClass,
     MergedRef,
-    Origin,
-    Repeat,
-    Width,
 )
 from backends.pytorch.classes.options import decides_size, option_of
 from backends.pytorch.classes.passing import find_merged_axes, find_split_axes, find_stages, pass_on
-from backends.pytorch.classes.repeats import is_loop
 from backends.pytorch.classes.settings import Settings, is_size
 from backends.pytorch.classes.sizes import SIZE, infer_size
 from backends.pytorch.fold.items import FromOwn
@@ -63,7 +67,7 @@ MOST_CHOICES = 2
 class Widths:
     """Finds what the sizes of a class's tensors are called."""
 
-    def __init__(self, target: Class, settings: Settings) -> None:
+    def __init__(self, target: MergedClass, settings: Settings) -> None:
         self.target = target
         self.settings = settings
         self.known: dict[tuple[MergedRef, int], Origin] = {}
@@ -178,12 +182,15 @@ class Widths:
         return Width(HintName(name))
 
     def _after_loop(
-        self, item: Merged, tree: Tree, output: int, axis: int, wanted: Mapping[int, object]
+        self,
+        item: Merged,
+        tree: Tree,
+        repeat: Repeat,
+        ends: tuple[int, int],
+        wanted: Mapping[int, object],
     ) -> Width | None:
         """A size after a loop: what it was before, or a variable that the turns change."""
-        assert isinstance(tree.target, Class)
-        repeat = tree.target.repeat
-        assert repeat is not None
+        output, axis = ends
         place = next((p for p, q in repeat.carried.items() if q == output), None)
         size = next((s for s, dim in repeat.sizes.items() if dim == (place, axis)), None)
         if size is None:
@@ -253,8 +260,9 @@ class Widths:
     def _made(self, item: Merged, output: int, axis: int) -> Width | None:
         wanted = self.sizes(Made(item, output), axis)
         trees: list[Part | None] = [v.constructor for v in item.variants]
-        if trees and isinstance(trees[0], Tree) and trees[0].form is Form.FOR:
-            return self._after_loop(item, trees[0], output, axis, wanted)
+        match trees:
+            case [Tree(Form.FOR, target=TurnClass(repeat=repeat)) as tree, *_]:
+                return self._after_loop(item, tree, repeat, (output, axis), wanted)
         refs = item.refs
         found = (self._of_tree(t, output, axis, wanted, refs) for t in trees or [item.expression])
         return next((width for width in found if width is not None), None)
@@ -268,8 +276,8 @@ class Widths:
         refs: Sequence[MergedRef] = (),
     ) -> Width | None:
         match tree:
-            case Tree(Form.BUILD):
-                return self._of_class(tree, output, axis, wanted, refs)
+            case Tree(Form.BUILD, target=Class() as inner):
+                return self._of_class(tree, inner, (output, axis), wanted, refs)
             case Tree(Form.CALL, "", (Tree(Form.NAME, "nn.Sequential"), *_)):
                 return self.of_stages(find_stages(tree), axis, wanted)
         for leaf in variables(tree):
@@ -289,20 +297,19 @@ class Widths:
     def _of_class(
         self,
         tree: Tree,
-        output: int,
-        axis: int,
+        inner: Class,
+        ends: tuple[int, int],
         wanted: Mapping[int, object],
         refs: Sequence[MergedRef],
     ) -> Width | None:
         """A width of a generated class in terms of what it is given: arguments and tensors."""
-        assert isinstance(tree.target, Class)
-        hint = tree.target.widths.get((output, axis))
+        hint = inner.widths.get(ends)
         if hint is None:
             return None
         given = dict(zip(tree.keys, tree.parts[len(tree.parts) - len(tree.keys) :], strict=True))
         names: dict[str, Hint] = {}
         for label in hint_names(hint):
-            part, size = given.get(label), tree.target.sizes.get(label)
+            part, size = given.get(label), inner.sizes.get(label)
             known = None if part is None else _solved(part)
             if part is None and size is not None and size[0] < len(refs):
                 width = self.of(refs[size[0]], size[1])

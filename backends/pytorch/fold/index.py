@@ -317,7 +317,7 @@ class Index:
             chain = self.chain_of(self.makers[name])
             for place, frame in enumerate(chain):
                 own = isinstance(frame, TurnFrame) and find_owner(frame) is owner
-                if own and isinstance(frame, TurnFrame) and frame.turn and frame.turn.loop == loop:
+                if own and isinstance(frame, TurnFrame) and frame.turn.loop == loop:
                     for inner in chain[place:]:
                         self.leaving[inner][name] = None
 
@@ -410,7 +410,7 @@ class Index:
             stuck = set(range(len(children))) - set(order)
             frames = [c for i in sorted(stuck) if isinstance(c := children[i], Frame)]
             stuck_loops = (f for f in (frame, *frames) if isinstance(f, LoopFrame))
-            loops = {f.loop for f in stuck_loops if f.loop is not None}
+            loops = {f.loop for f in stuck_loops}
             if loops:
                 raise Unfoldable(loops)
             raise _Cycle(frames[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import field
 
 from compiler.ir.frame import Argument, Frame, Turn
 from compiler.ir.hint import (
@@ -42,7 +43,7 @@ class Unfoldable(Exception):
 class LoopFrame(Frame):
     """All turns of one loop in one call of a block."""
 
-    loop: Span | None = None
+    loop: Span = field(kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,22 +51,19 @@ class TurnFrame(Frame):
     """One turn of a loop: its paths are those of the call around, its arguments the names of the
     call and of its loops."""
 
-    turn: Turn | None = None
-    owner: Frame | None = None
+    turn: Turn = field(kw_only=True)
+    owner: Frame = field(kw_only=True)
 
 
 def find_owner(frame: Frame) -> Frame:
     """The call whose body a frame stands in: itself, but for turns of loops."""
-    if isinstance(frame, TurnFrame):
-        assert frame.owner is not None
-        return frame.owner
-    return frame
+    return frame.owner if isinstance(frame, TurnFrame) else frame
 
 
 def find_loops(frames: Iterable[Frame]) -> set[Span]:
     """The loops that some turns are of."""
     turns = (frame.turn for frame in frames if isinstance(frame, TurnFrame))
-    return {turn.loop for turn in turns if turn is not None and turn.loop is not None}
+    return {turn.loop for turn in turns if turn.loop is not None}
 
 
 def turn_names(frame: Frame) -> frozenset[str]:
@@ -73,7 +71,7 @@ def turn_names(frame: Frame) -> frozenset[str]:
     names: set[str] = set()
     here: Frame | None = frame
     while here is not None and isinstance(here, TurnFrame | LoopFrame):
-        if isinstance(here, TurnFrame) and here.turn is not None:
+        if isinstance(here, TurnFrame):
             names.update(n.name for n in here.turn.names)
         here = here.parent
     return frozenset(names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from backends.pytorch.classes.asserting import Lack, find_asserts, find_lacks
-from backends.pytorch.classes.merged import Class
+from backends.pytorch.classes.explained import ExplainedClass
 from backends.pytorch.print.making import Read, write_header
 from backends.pytorch.terms.document import STEP, Group, lay_out, write_test
 from backends.pytorch.terms.expressions import Expressions, hint_tree
@@ -15,7 +15,9 @@ from compiler.writing.names import safe_name
 from compiler.writing.python import write_string
 
 
-def write_asserts(target: Class, expressions: Expressions, read: Read, indent: int) -> list[str]:
+def write_asserts(
+    target: ExplainedClass, expressions: Expressions, read: Read, indent: int
+) -> list[str]:
     """`if size % patch != 0: raise ValueError("…")` for every `assert` of the block, and for every
     branch that the class does not have."""
     writer = _Asserts(expressions, read, indent)

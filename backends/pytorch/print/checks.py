@@ -8,8 +8,7 @@ from math import lcm
 import numpy as np
 
 from backends.pytorch.classes.algebra import write_dim
-from backends.pytorch.classes.merged import Class
-from backends.pytorch.classes.repeats import is_loop
+from backends.pytorch.classes.explained import ExplainedClass, is_loop
 from backends.pytorch.print.reading import Reading
 from backends.pytorch.terms.document import STEP, Group, lay_out
 from backends.pytorch.terms.expressions import Expressions, hint_tree
@@ -23,7 +22,7 @@ LARGEST_TRIED = 4096
 
 
 def write_checks(
-    target: Class, reading: Reading, expressions: Expressions, indent: int
+    target: ExplainedClass, reading: Reading, expressions: Expressions, indent: int
 ) -> list[str]:
     """`if h % 32 != 0: raise ValueError(…)` for every condition of a graph."""
     if not target.is_root:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from backends.pytorch.classes.merged import Class, Condition, Kind, Merged, Variant, share_branches
-from backends.pytorch.classes.paths import Table, find_kind, find_members, is_buffer, read_member
-from backends.pytorch.classes.repeats import LOOP, find_loop, loop_slots
+from backends.pytorch.classes.explained import Condition, ExplainedClass, find_loop
+from backends.pytorch.classes.merged import Merged, Variant
+from backends.pytorch.classes.paths import (
+    Kind,
+    Paths,
+    Table,
+    find_members,
+    is_buffer,
+    read_member,
+)
+from backends.pytorch.classes.repeats import LOOP, loop_slots
 from backends.pytorch.print.asserting import write_asserts
 from backends.pytorch.print.making import LoopMaker
 from backends.pytorch.print.polish import polish
@@ -52,18 +61,16 @@ def _join(blocks: list[_Block]) -> list[_Block]:
 class Constructor:
     """Writes one `__init__`."""
 
-    def __init__(self, target: Class, expressions: Expressions) -> None:
-        self.target = target
+    def __init__(self, paths: Paths, expressions: Expressions) -> None:
+        self.paths = paths
+        self.target = paths.target
         self.expressions = expressions
-        self.maker = LoopMaker(target, expressions)
+        self.maker = LoopMaker(paths, expressions)
         self.written: set[str] = set()
         """Slots of modules that a container is made with."""
-        self.late = _find_late(target)
-        self.absent: set[str] = set()
+        self.late = _find_late(self.target)
+        self.absent = set(_find_absent(self.target))
         """Modules of a branch that `forward` asks for: None where the branch is not taken."""
-        for inside in share_branches(target).values():
-            slots = [m.slot for m in inside if m.slot and m.variants]
-            self.absent.update(slots[:1])
 
     def write(self, stored: dict[str, str]) -> list[str]:
         """All statements after `super().__init__()`."""
@@ -142,9 +149,9 @@ class Constructor:
 
     def _assign_variants(self, item: Merged) -> _Block:
         first, *others = item.variants
-        if first.condition is None:
+        if first not in self.target.conditions:
             return _Block(self._assign(item, first, INDENT))
-        test = self._test(first.condition)
+        test = self._test(self.target.conditions[first])
         inner = self._assign(item, first, INDENT + STEP)
         if not others:
             absent = [f"{' ' * INDENT}self.{item.slot} = None"]
@@ -186,7 +193,7 @@ class Constructor:
 
     def _container(self, head: str) -> list[str]:
         """Members with dotted slots that are called one by one."""
-        if find_kind(self.target, head) is Kind.ATTRIBUTE:
+        if self.paths.find_kind(head) is Kind.ATTRIBUTE:
             return self._namespace(head, read_member("self", head, Table.MODULES))
         return self._hold(head, self.expressions.write(polish(self._container_tree(head))))
 
@@ -206,9 +213,9 @@ class Constructor:
         trees = {label: tree for label, tree in found.items() if tree is not None}
         labels, parts = tuple(trees), tuple(trees.values())
         if not parts:
-            is_list = find_kind(self.target, prefix) is Kind.LIST
+            is_list = self.paths.find_kind(prefix) is Kind.LIST
             return call("nn.ModuleList" if is_list else "nn.ModuleDict")
-        if find_kind(self.target, prefix) is Kind.LIST:
+        if self.paths.find_kind(prefix) is Kind.LIST:
             return call("nn.ModuleList", Tree(Form.LIST, "", parts))
         return call("nn.ModuleDict", Tree(Form.DICT, "", parts, labels))
 
@@ -238,7 +245,7 @@ class Constructor:
             self.written.add(inner)
             if tree is not None:
                 lines += self._assign_member(owner, label, self._tree(tree), INDENT)
-            elif find_kind(self.target, inner) is Kind.ATTRIBUTE:
+            elif self.paths.find_kind(inner) is Kind.ATTRIBUTE:
                 made = call("nn.Module")
                 lines += self._assign_member(owner, label, made, INDENT)
                 lines += self._namespace(inner, read_member(owner, label, Table.MODULES))
@@ -263,8 +270,8 @@ class Constructor:
                 for start in variant.starts:
                     tree = resolve(start, self.maker.read)
                     assert isinstance(tree, Tree)
-                    if variant.condition is not None:
-                        lines += self._test(variant.condition)
+                    if variant in self.target.conditions:
+                        lines += self._test(self.target.conditions[variant])
                         lines += lay_out("", self.expressions.write(tree), INDENT + STEP)
                         continue
                     open_, weight = _open_start(tree)
@@ -283,7 +290,16 @@ def _find_slots(item: Merged) -> list[str]:
     return [*loop_slots(inner), *([] if item.slot.startswith(LOOP) else [item.slot])]
 
 
-def _find_late(target: Class) -> set[str]:
+def _find_absent(target: ExplainedClass) -> Iterator[str]:
+    """The first module of each result of a branch."""
+    taken: set[Merged] = set()
+    for choice in target.choices:
+        inside = target.find_branch(choice, taken)
+        taken.update(inside)
+        yield from [item.slot for item in inside if item.slot and item.variants][:1]
+
+
+def _find_late(target: ExplainedClass) -> set[str]:
     """Modules in containers that loops fill too: they are put there one by one."""
     filled: set[str] = set()
     for item in target.items:

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import chain, count
 
-from backends.pytorch.classes.merged import Class, Formal, Made, Merged, MergedRef
+from backends.pytorch.classes.explained import ExplainedClass
+from backends.pytorch.classes.merged import Formal, Made, Merged, MergedRef
 from backends.pytorch.fold.holders import HELD, name_held
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.terms.naming import user_name
@@ -29,7 +30,7 @@ class Pending:
 class Flow:
     """Tracks values and variables of one `forward`."""
 
-    def __init__(self, target: Class, extra: dict[Merged, list[MergedRef]]) -> None:
+    def __init__(self, target: ExplainedClass, extra: dict[Merged, list[MergedRef]]) -> None:
         self.target = target
         self.extra = extra
         self.uses: Counter[MergedRef] = Counter()

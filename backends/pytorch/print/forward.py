@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from backends.pytorch.classes.merged import (
-    Choice,
-    Class,
-    Condition,
-    Made,
-    Merged,
-    MergedRef,
-)
+from backends.pytorch.classes.explained import Condition, ExplainedClass
+from backends.pytorch.classes.merged import Choice, Made, Merged, MergedRef
+from backends.pytorch.classes.paths import Paths
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.print.flow import Pending
 from backends.pytorch.print.loops import ScanWriter, arrange_loops, write_append, write_repeat
@@ -32,14 +27,14 @@ class Forward:
 
     def __init__(
         self,
-        target: Class,
+        target: ExplainedClass,
         reading: Reading,
         expressions: Expressions,
         indent: int,
-        owner: Class | None = None,
+        paths: Paths,
     ) -> None:
         self.target = target
-        self.owner = owner or target
+        self.paths = paths
         self.reading = reading
         self.out = Statements(target, reading, expressions, indent)
         self.flow = self.out.flow
@@ -74,17 +69,8 @@ class Forward:
         self._write_choices(together)
 
     def _branch(self, choice: Choice) -> list[Merged]:
-        """The items that a result of a branch is made from and that nothing has written yet: what
-        two results need, the first one has."""
-        inside: set[Merged] = set()
-        waiting = [choice.other]
-        while waiting:
-            match waiting.pop():
-                case Made(item, _) if item not in inside | self.written:
-                    if item.instances == choice.instances:
-                        inside.add(item)
-                        waiting += item.refs
-        return [item for item in self.target.items if item in inside]
+        """The items that a result of a branch is made from and that nothing has written yet."""
+        return self.target.find_branch(choice, self.written)
 
     def _joins(self, choice: Choice, first: Choice) -> bool:
         """Whether a further result of a branch can be computed where the first one is."""
@@ -114,7 +100,7 @@ class Forward:
             return
         match tree.form:
             case Form.RUN:
-                write_turns(self.out, item, tree, self._make_inner, self.owner)
+                write_turns(self.out, item, tree, self._make_inner, self.paths)
             case Form.LOOP:
                 write_repeat(self.out, item, tree)
             case Form.APPEND:
@@ -127,9 +113,9 @@ class Forward:
                 self._write_expression(item, tree)
 
     def _make_inner(
-        self, target: Class, reading: Reading, expressions: Expressions, indent: int
+        self, target: ExplainedClass, reading: Reading, expressions: Expressions, indent: int
     ) -> Forward:
-        return Forward(target, reading, expressions, indent, self.owner)
+        return Forward(target, reading, expressions, indent, self.paths)
 
     def _write_expression(self, item: Merged, tree: Tree) -> None:
         self._settle_operands(item, tree)
@@ -242,8 +228,7 @@ class Forward:
 
     def _write_choices(self, choices: list[Choice]) -> None:
         """`if cond:` around the items that only some instances have."""
-        out, condition = self.out, choices[0].condition
-        assert condition is not None
+        out, condition = self.out, self.target.conditions[choices[0]]
         wanted = {item for choice in choices for item in self._branch(choice)}
         inside = [item for item in self.target.items if item in wanted]
         for ref in (r for item in inside for r in item.refs):

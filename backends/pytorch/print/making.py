@@ -6,9 +6,10 @@ import re
 from ast import literal_eval
 from collections.abc import Callable, Iterator
 
-from backends.pytorch.classes.merged import Choice, Class, Condition, Formal, Kind, Merged, Variant
-from backends.pytorch.classes.paths import find_kind, read_path, write_key
-from backends.pytorch.classes.repeats import find_loop, is_chain_loop
+from backends.pytorch.classes.explained import Condition, ExplainedClass, TurnClass, find_loop
+from backends.pytorch.classes.merged import Choice, Formal, Merged, Variant
+from backends.pytorch.classes.paths import Kind, Paths, write_key
+from backends.pytorch.classes.repeats import is_chain_loop, is_last
 from backends.pytorch.print.polish import polish
 from backends.pytorch.terms.document import STEP, Doc, Group, lay_out, write_test
 from backends.pytorch.terms.expressions import Expressions, hint_tree, resolve
@@ -33,14 +34,15 @@ Read = Callable[[str], Part]
 class LoopMaker:
     """Writes the loops of one class."""
 
-    def __init__(self, owner: Class, expressions: Expressions) -> None:
-        self.owner = owner
+    def __init__(self, paths: Paths, expressions: Expressions) -> None:
+        self.paths = paths
+        self.owner = paths.target
         self.expressions = expressions
         self.variables: dict[str, str] = {}
         """Sizes that change, and the variables that hold them."""
         self.settled: dict[str, Part] = {}
         """Sizes that are after a loop what they were before it, and what that is."""
-        self.taken = {"self", *(s.label for s in owner.settings), *_loop_names(owner)}
+        self.taken = {"self", *(s.label for s in self.owner.settings), *_loop_names(self.owner)}
 
     def read(self, label: str) -> Part:
         """An argument of the class, or a size that a loop has changed."""
@@ -67,7 +69,7 @@ class LoopMaker:
         if body is None:
             return None
         last = inside.slot.rpartition(".")[2]
-        keyed = find_kind(self.owner, item.slot) is Kind.DICT
+        keyed = self.paths.find_kind(item.slot) is Kind.DICT
         names, over = self._header(target, tree, read, body, last if keyed else "")
         if keyed:
             return call("nn.ModuleDict", Tree(Form.EACH, names, (body, over), (write_key(last),)))
@@ -76,9 +78,8 @@ class LoopMaker:
             return call("nn.Sequential", each)
         return call("nn.ModuleList", Tree(Form.LIST, "", (each,)))
 
-    def _is_plain(self, item: Merged, target: Class, tree: Tree, read: Read) -> bool:
+    def _is_plain(self, item: Merged, target: TurnClass, tree: Tree, read: Read) -> bool:
         """Whether all turns make one module, in the same way but for numbers."""
-        assert target.repeat is not None
         inside = [m for m in target.items if m.variants]
         return (
             item.slot != _open(item)[1].label
@@ -92,10 +93,9 @@ class LoopMaker:
         )
 
     def _header(
-        self, target: Class, tree: Tree, read: Read, body: Part | None, text: str
+        self, target: TurnClass, tree: Tree, read: Read, body: Part | None, text: str
     ) -> tuple[str, Part]:
         """The names of a loop and what it goes through; names that nothing reads are `_`."""
-        assert target.repeat is not None
         over = resolve(tree.parts[0], read)
         used = {t.label for t in subtrees(body) if t.form is Form.NAME}
         used |= set(re.findall(r"\w+", text))
@@ -120,7 +120,6 @@ class LoopMaker:
         if not body:
             return lines  # it has no modules of its own, and no sizes that change
         used = set(re.findall(r"\w+", "\n".join(body)))
-        assert target.repeat is not None
         names, over = write_header(target.repeat.names, resolve(tree.parts[0], read), used)
         lines += lay_out(f"for {names} in ", self.expressions.write(over), indent, ":")
         lines += body
@@ -128,7 +127,7 @@ class LoopMaker:
             lines += self.place(item.slot, container, indent)
         return lines
 
-    def _hoist(self, target: Class, tree: Tree, read: Read, indent: int) -> list[str]:
+    def _hoist(self, target: TurnClass, tree: Tree, read: Read, indent: int) -> list[str]:
         """Modules that all turns share are made before the loop."""
         within = self._inner(target, tree, read, {})
         lines = []
@@ -145,7 +144,6 @@ class LoopMaker:
     ) -> list[str]:
         """`channels = 64`: a variable for each size that the turns change."""
         target, tree = _open(item)
-        assert target.repeat is not None
         lines = []
         for size in target.repeat.updates:
             start = resolve(tree.parts[1 + tree.keys.index(size)], read)
@@ -168,9 +166,8 @@ class LoopMaker:
         free = (wish for wish in map(safe_name, wishes) if wish not in self.taken)
         return next(free, None) or free_name(safe_name(wishes[0]), self.taken)
 
-    def _settle(self, target: Class, tree: Tree, size: str, read: Read) -> bool:
+    def _settle(self, target: TurnClass, tree: Tree, size: str, read: Read) -> bool:
         """Whether a size begins as what each turn sets it to: then it needs no variable."""
-        assert target.repeat is not None
         after = target.repeat.updates[size]
         if not set(target.repeat.arguments).issuperset(hint_names(after)):
             return False
@@ -181,9 +178,8 @@ class LoopMaker:
         self.settled[f"{tree.label}:{size}"] = start
         return True
 
-    def _inner(self, target: Class, tree: Tree, read: Read, sizes: dict[str, str]) -> Read:
+    def _inner(self, target: TurnClass, tree: Tree, read: Read, sizes: dict[str, str]) -> Read:
         """What the names of a turn are inside the loop."""
-        assert target.repeat is not None
         given = {
             key: resolve(part, read) for key, part in zip(tree.keys, tree.parts[1:], strict=True)
         }
@@ -203,17 +199,17 @@ class LoopMaker:
     def _open_container(self, item: Merged, indent: int) -> tuple[str, list[str]]:
         """The container that a loop fills: the attribute itself, or a variable in a loop."""
         target, _ = _open(item)
-        kind = _CONTAINERS[find_kind(self.owner, item.slot)]
+        kind = _CONTAINERS[self.paths.find_kind(item.slot)]
         if is_chain_loop(target, item.slot):
             kind = "nn.Sequential()"
         if "{" not in item.slot:
-            return read_path(self.owner, item.slot), self.place(item.slot, kind, indent)
+            return self.paths.read(item.slot), self.place(item.slot, kind, indent)
         words = re.findall(r"[^\W\d_]+", re.sub(r"{.*?}", "", item.slot.rpartition(".")[2]))
         variable = free_name(safe_name(words[0] if words else "stage"), self.taken)
         return variable, [f"{' ' * indent}{variable} = {kind}"]
 
     def _body(
-        self, loop: Merged, target: Class, read: Read, indent: int, container: str
+        self, loop: Merged, target: TurnClass, read: Read, indent: int, container: str
     ) -> list[str]:
         lines = self._inner_containers(loop, target, indent)
         blocks: list[tuple[list[str], list[str]]] = []
@@ -223,7 +219,9 @@ class LoopMaker:
             for label, local in target.locals.items():
                 if isinstance(local.source, Choice) and is_last(target, local.source, item):
                     blocks.append(
-                        self._change(local.source.condition, label, local.after, read, indent)
+                        self._change(
+                            target.conditions.get(local.source), label, local.after, read, indent
+                        )
                     )
         last: list[str] = []
         for test, inner in blocks:
@@ -233,9 +231,8 @@ class LoopMaker:
             last = test
         return lines
 
-    def _inner_containers(self, loop: Merged, target: Class, indent: int) -> list[str]:
+    def _inner_containers(self, loop: Merged, target: TurnClass, indent: int) -> list[str]:
         """Containers that each turn makes anew for several modules."""
-        assert target.repeat is not None
         slots = {item.slot for item in target.items}
         prefixes: dict[str, None] = {}
         for slot in _slots_inside(target):
@@ -248,7 +245,7 @@ class LoopMaker:
                     prefixes[prefix] = None
         lines = []
         for prefix in prefixes:
-            lines += self.place(prefix, _CONTAINERS[find_kind(self.owner, prefix)], indent)
+            lines += self.place(prefix, _CONTAINERS[self.paths.find_kind(prefix)], indent)
         return lines
 
     def _item(
@@ -262,7 +259,7 @@ class LoopMaker:
                 yield [], self.place(item.slot, self.expressions.write(tree), indent)
             return
         first, *others = item.variants
-        test = self._test(first.condition, read, indent)
+        test = self._test(_open(loop)[0].conditions.get(first), read, indent)
         yield test, self._assign(loop, item, first, read, indent + STEP * bool(test), container)
         for other in others:
             if other.constructor is not IDENTITY:
@@ -280,7 +277,7 @@ class LoopMaker:
     ) -> list[str]:
         doc = self.expressions.write(polish(resolve(variant.constructor, read)))
         if container and item.slot.rpartition(".")[0] == loop.slot:
-            lines = self._put(container, find_kind(self.owner, loop.slot), item.slot, doc, indent)
+            lines = self._put(container, self.paths.find_kind(loop.slot), item.slot, doc, indent)
         else:
             lines = self.place(item.slot, doc, indent)
         for start in variant.starts:
@@ -302,9 +299,10 @@ class LoopMaker:
         change = self._rebind(variable.label, value, indent + STEP)
         return self._test(condition, read, indent), change
 
-    def _updates(self, target: Class, sizes: dict[str, str], read: Read, indent: int) -> list[str]:
+    def _updates(
+        self, target: TurnClass, sizes: dict[str, str], read: Read, indent: int
+    ) -> list[str]:
         """Sizes as they are for the next turn."""
-        assert target.repeat is not None
         pairs = [
             (sizes[size], hint_tree(after, read))
             for size, after in target.repeat.updates.items()
@@ -346,8 +344,8 @@ class LoopMaker:
         """`self.blocks[…] = module`, however a member of that container is set."""
         head = slot.rpartition(".")[0]
         if head:
-            owner = read_path(self.owner, head)
-            return self._put(owner, find_kind(self.owner, head), slot, doc, indent)
+            owner = self.paths.read(head)
+            return self._put(owner, self.paths.find_kind(head), slot, doc, indent)
         return self._put("self", Kind.ATTRIBUTE, slot, doc, indent)
 
     def _put(self, owner: str, kind: Kind, slot: str, doc: Doc, indent: int) -> list[str]:
@@ -362,9 +360,8 @@ class LoopMaker:
         return lay_out("", (f"{owner}.add_module", Group("(", (key, doc), ")")), indent)
 
 
-def _is_list(target: Class, size: str) -> bool:
+def _is_list(target: TurnClass, size: str) -> bool:
     """Whether a size of turns is those of the tensors in a list."""
-    assert target.repeat is not None
     return target.is_list(Formal(target.repeat.sizes[size][0]))
 
 
@@ -399,30 +396,24 @@ def _is_longer(variable: str, value: Part) -> bool:
     return False
 
 
-def is_last(target: Class, choice: Choice, item: Merged) -> bool:
-    """Whether an item is the last of a branch."""
-    inside = [m for m in target.items if m.instances == choice.instances]
-    return bool(inside) and inside[-1] is item
-
-
-def _open(item: Merged) -> tuple[Class, Tree]:
+def _open(item: Merged) -> tuple[TurnClass, Tree]:
     tree = item.variants[0].constructor
     assert isinstance(tree, Tree)
-    assert isinstance(tree.target, Class)
+    assert isinstance(tree.target, TurnClass)
     return tree.target, tree
 
 
-def _loop_names(target: Class) -> set[str]:
+def _loop_names(target: ExplainedClass) -> set[str]:
     """Every name that loops inside a class bind."""
     names: set[str] = set()
     for item in target.items:
         inner = find_loop(item)
-        if inner is not None and inner.repeat is not None:
+        if inner is not None:
             names |= {safe_name(n) for n in inner.repeat.names} | _loop_names(inner)
     return names
 
 
-def _slots_inside(target: Class) -> Iterator[str]:
+def _slots_inside(target: TurnClass) -> Iterator[str]:
     for item in target.items:
         inner = find_loop(item)
         if inner is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from backends.pytorch.classes.merged import Class, Formal, Merged, MergedRef
-from backends.pytorch.classes.repeats import find_loop, loop_slots
+from backends.pytorch.classes.explained import ExplainedClass, find_loop
+from backends.pytorch.classes.merged import Formal, Merged, MergedRef
+from backends.pytorch.classes.repeats import loop_slots
 from backends.pytorch.classes.sizes import size_of
 from backends.pytorch.terms.document import lay_out
 from backends.pytorch.terms.terms import Many, Operand, Part, Tree, name, variables
@@ -19,10 +20,9 @@ class Reading:
     Sizes that are read once stand where they are needed; others get a variable at the top.
     """
 
-    def __init__(self, target: Class, checked: set[str]) -> None:
+    def __init__(self, target: ExplainedClass, checked: set[str]) -> None:
         self.target = target
-        assert target.explained is not None
-        self.settings = target.explained.settings.found
+        self.settings = target.names.found
         self.stored: dict[str, str] = {}
         """Settings that `forward` needs, and the attribute that keeps each."""
         self.bound: dict[str, str] = {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from backends.pytorch.classes.merged import Class, Formal, MergedRef
+from backends.pytorch.classes.explained import ExplainedClass
+from backends.pytorch.classes.merged import Formal, MergedRef
 from backends.pytorch.fold.turns import own_names
 from backends.pytorch.terms.naming import AXIS_NAMES
 from compiler.ir.hint import Hint, HintName, hint_names, hint_text, rename_hint
@@ -17,11 +18,10 @@ FACTORS = (2, 3, 4, 5, 6, 7, 8, 16, 32)
 class Shapes:
     """Writes the shapes of a class's tensors in the names that its reader knows."""
 
-    def __init__(self, target: Class) -> None:
-        assert target.explained is not None
+    def __init__(self, target: ExplainedClass) -> None:
         self.target = target
-        self.settings = target.explained.settings
-        self.widths = target.explained.widths
+        self.settings = target.names
+        self.widths = target.tensors
         self.shown = {s.name for s in target.settings}
         if target.is_turn:  # what changes from turn to turn has no name that a reader sees
             self.shown -= own_names(target.bodies[0].frame)

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from backends.pytorch.classes.merged import Class, Made, Merged, MergedRef
+from backends.pytorch.classes.explained import ExplainedClass
+from backends.pytorch.classes.merged import Made, Merged, MergedRef
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.print.flow import SPARE_NAMES, Flow
 from backends.pytorch.print.reading import Reading
@@ -24,7 +25,7 @@ class Statements:
     """Collects the lines of one function body."""
 
     def __init__(
-        self, target: Class, reading: Reading, expressions: Expressions, indent: int
+        self, target: ExplainedClass, reading: Reading, expressions: Expressions, indent: int
     ) -> None:
         self.target = target
         self.reading = reading

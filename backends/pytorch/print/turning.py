@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
-from backends.pytorch.classes.merged import Class, Formal, Kind, Made, Merged, MergedRef
-from backends.pytorch.classes.paths import find_kind, read_path
+from backends.pytorch.classes.explained import ExplainedClass, TurnClass
+from backends.pytorch.classes.merged import Formal, Made, Merged, MergedRef
+from backends.pytorch.classes.paths import Kind, Paths
 from backends.pytorch.classes.repeats import LOOP
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.print.making import write_header
@@ -33,7 +35,9 @@ class TurnBody(Protocol):
 class TurnReading(Reading):
     """Names of a turn as the `forward` around it says them."""
 
-    def __init__(self, target: Class, given: dict[str, Hint | Part], outer: Reading) -> None:
+    def __init__(
+        self, target: ExplainedClass, given: dict[str, Hint | Part], outer: Reading
+    ) -> None:
         self.given = given
         self.outer = outer
         super().__init__(target, set())
@@ -47,35 +51,33 @@ class TurnReading(Reading):
 
 
 def write_turns(
-    out: Statements, item: Merged, tree: Tree, make: Callable[..., TurnBody], owner: Class
+    out: Statements, item: Merged, tree: Tree, make: Callable[..., TurnBody], paths: Paths
 ) -> None:
     """A loop whose body is written by a `forward` of its own."""
-    _Turns(out, item, make, owner).write()
+    _Turns(out, item, make, paths).write()
 
 
 class _Turns:
     def __init__(
-        self, out: Statements, item: Merged, make: Callable[..., TurnBody], owner: Class
+        self, out: Statements, item: Merged, make: Callable[..., TurnBody], paths: Paths
     ) -> None:
         self.out = out
         self.item = item
         self.make = make
-        self.owner = owner
+        self.paths = paths
         assert isinstance(item.expression, Tree)
-        assert isinstance(item.expression.target, Class)
-        self.target = item.expression.target
-        assert self.target.repeat is not None
-        self.repeat = self.target.repeat
+        assert isinstance(item.expression.target, TurnClass)
+        self.turns = item.expression.target
+        self.repeat = self.turns.repeat
 
     def write(self) -> None:
         """The line of the `for`, its body, and what is left after the last turn."""
-        out, target = self.out, self.target
-        names = self._enter()
-        target.formals = names
+        out, names = self.out, self._enter()
+        target = replace(self.turns, formals=names)
         given: dict[str, Hint | Part] = {n: name(safe_name(n)) for n in self.repeat.names}
         given.update(self._arguments())
         reading = TurnReading(target, given, out.reading)
-        member = self._member()
+        member = self._member(names)
         inner = self.make(target, reading, self._expressions(member), out.indent + STEP)
         inner.out.flow.reserved |= self._reserved(names) | ({member} if member else set())
         inner.write_items()
@@ -105,12 +107,12 @@ class _Turns:
                 names.append(text)
                 continue
             result = Made(self.item, self.repeat.carried[place])
-            given = len(text) > 1 and text in self.owner.formals
+            given = len(text) > 1 and text in self.paths.target.formals
             plain = text in reads and not given
             plain = plain and not out.flow.is_live(text) and text not in names
             fallback = next(iter(reads)) if len(reads) == 1 else ""
             variable = text if plain else out.flow.choose(result, fallback, avoid=names)
-            if variable != text and self.target.is_list(Formal(place)):
+            if variable != text and self.turns.is_list(Formal(place)):
                 part = Tree(Form.LIST, "", (Tree(Form.STAR, "", (part,)),))
             out.put(variable, part)
             names.append(variable)
@@ -136,7 +138,7 @@ class _Turns:
 
     # --- the line of the loop ---------------------------------------------------------------------
 
-    def _member(self) -> str:
+    def _member(self, formals: list[str]) -> str:
         """What one member is called where the loop goes over the modules; "" where it goes over
         numbers."""
         if self.item.slot.startswith(LOOP):
@@ -144,7 +146,7 @@ class _Turns:
         last = self.item.slot.rpartition(".")[2]
         one = singular(last) if "{" not in last else "layer"
         taken = self.out.live_names() | {safe_name(n) for n in self.repeat.names}
-        return free_name(one, taken | set(self.target.formals))
+        return free_name(one, taken | set(formals))
 
     def _expressions(self, member: str) -> Expressions:
         def attribute(path: str) -> str:
@@ -152,7 +154,7 @@ class _Turns:
             if member and path.startswith(inside):
                 _, _, rest = path[len(inside) :].partition(".")
                 return f"{member}.{rest}" if rest else member
-            return read_path(self.owner, path)
+            return self.paths.read(path)
 
         return Expressions(attribute)
 
@@ -165,7 +167,7 @@ class _Turns:
             over = resolve(made.parts[0], self.out.reading.argument)
             return write_header(self.repeat.names, over, used)
         modules: Part = Tree(Form.OWN, self.item.slot)
-        if find_kind(self.owner, self.item.slot) is Kind.DICT:
+        if self.paths.find_kind(self.item.slot) is Kind.DICT:
             modules = Tree(Form.METHOD, "values", (modules,))
         if not read:
             return member, modules
@@ -185,7 +187,7 @@ class _Turns:
         flow = self.out.flow
         by_output = {q: names[p] for p, q in self.repeat.carried.items()}
         pairs: list[tuple[str, MergedRef]] = []
-        for output, ref in enumerate(self.target.outputs):
+        for output, ref in enumerate(self.turns.outputs):
             result = Made(self.item, output)
             if output not in by_output and not flow.uses[result]:
                 continue
@@ -199,5 +201,5 @@ class _Turns:
 
     def _outputs(self, by_output: dict[int, str]) -> list[int]:
         uses = self.out.flow.uses
-        outputs = range(len(self.target.outputs))
+        outputs = range(len(self.turns.outputs))
         return [q for q in outputs if q in by_output or uses[Made(self.item, q)]]

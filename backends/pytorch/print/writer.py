@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from backends.pytorch.classes.conditions import find_checked
-from backends.pytorch.classes.merged import Class, Formal
-from backends.pytorch.classes.paths import read_path
+from backends.pytorch.classes.explained import Class
+from backends.pytorch.classes.merged import Formal
+from backends.pytorch.classes.paths import Paths
 from backends.pytorch.fold.holders import is_mode
 from backends.pytorch.print.asserting import write_asserts
 from backends.pytorch.print.checks import write_checks
@@ -29,15 +30,16 @@ MOST_NAMED = 8
 
 def write_class(target: Class) -> list[str]:
     """The lines of a class, or of the function of a block without state."""
-    expressions = Expressions(lambda path: read_path(target, path))
+    paths = Paths(target)
+    expressions = Expressions(paths.read)
     reading = Reading(target, find_checked(target))
     if target.is_function:
-        return _write_function(target, reading, expressions)
+        return _write_function(target, reading, expressions, paths)
     if target.is_chain:
-        return _write_chain(target, expressions)
+        return _write_chain(target, expressions, paths)
     # a call whose results nobody reads leaves its weights, and no forward
-    body = _write_forward(target, reading, expressions) if target.outputs else []
-    made = Constructor(target, expressions).write(reading.stored)
+    body = _write_forward(target, reading, expressions, paths) if target.outputs else []
+    made = Constructor(paths, expressions).write(reading.stored)
     lines = [f"class {target.name}(nn.Module):", *_docstring(target, STEP)]
     if made:
         lines += [*_signature(target), f"{' ' * INDENT}super().__init__()", *made]
@@ -45,19 +47,21 @@ def write_class(target: Class) -> list[str]:
     return lines + body
 
 
-def _write_chain(target: Class, expressions: Expressions) -> list[str]:
-    made = Constructor(target, expressions).chain()
+def _write_chain(target: Class, expressions: Expressions, paths: Paths) -> list[str]:
+    made = Constructor(paths, expressions).chain()
     head = [f"class {target.name}(nn.Sequential):", *_docstring(target, STEP)]
     return [*head, *_signature(target), *made]
 
 
-def _write_function(target: Class, reading: Reading, expressions: Expressions) -> list[str]:
+def _write_function(
+    target: Class, reading: Reading, expressions: Expressions, paths: Paths
+) -> list[str]:
     given = [f"{label}: nn.Module" for label in target.modules_given]
     given += [f"{label}: {_kind(target, place)}" for place, label in enumerate(target.formals)]
     given += [_argument(s) for s in sort_settings(target)]
     head: Doc = (f"def {target.name}", Group("(", tuple(given), ")"))
     lines = lay_out("", head, 0, f" -> {_result(target)}:")
-    body = Forward(target, reading, expressions, STEP).write()
+    body = Forward(target, reading, expressions, STEP, paths).write()
     names = "" if _names_results(body[-1]) else _result_names(target)
     if len(lines[-1]) + len(names) <= WIDTH:
         lines[-1] += names
@@ -73,10 +77,12 @@ def _kind(target: Class, place: int) -> str:
     return "bool" if is_mode(target.formal_value(place, 0)) else "Tensor"
 
 
-def _write_forward(target: Class, reading: Reading, expressions: Expressions) -> list[str]:
+def _write_forward(
+    target: Class, reading: Reading, expressions: Expressions, paths: Paths
+) -> list[str]:
     formals = [f"{label}: {_kind(target, place)}" for place, label in enumerate(target.formals)]
     head: Doc = ("def forward", Group("(", ("self", *formals), ")"))
-    body = Forward(target, reading, expressions, INDENT).write()
+    body = Forward(target, reading, expressions, INDENT, paths).write()
     lines = lay_out("", head, STEP, f" -> {_result(target)}:")
     names = _result_names(target)
     if len(lines[-1]) + len(names) <= WIDTH:

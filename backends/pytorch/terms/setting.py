@@ -54,5 +54,10 @@ class Setting:
 class Callee(Protocol):
     """A generated class or function, as far as a call of it is written."""
 
-    name: str
-    settings: list[Setting]
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def settings(self) -> list[Setting]:
+        """Its arguments."""
