@@ -349,10 +349,14 @@ def test_a_thousand_blocks_are_one_class() -> None:
 
 def test_the_text_is_the_same_every_time() -> None:
     script = (
+        "from pathlib import Path\n"
+        "from tests.elaborating import elaborate_file\n"
         "from tests.pytorch_random import make_network\n"
         "from backends.pytorch.modules import emit_module\n"
         "import sys\n"
-        "print(''.join(emit_module([make_network(s)], title='x.') for s in range(8)))\n"
+        "nets, _ = elaborate_file(Path('tests/good/elaborate/loop.weft'))\n"
+        "graphs = [nets['Tagger'].graph, *map(make_network, range(8))]\n"
+        "print(''.join(emit_module([graph], title='x.') for graph in graphs))\n"
         "assert 'torch' not in sys.modules, 'printing needs no torch'\n"
     )
     texts = {
@@ -364,7 +368,7 @@ def test_the_text_is_the_same_every_time() -> None:
             text=True,
             check=True,
         ).stdout
-        for seed in ("1", "2")
+        for seed in ("0", "1", "2")
     }
     assert len(texts) == 1
 

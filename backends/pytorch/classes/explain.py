@@ -68,10 +68,10 @@ def explain_class(merged: MergedClass) -> ExplainedClass:
         lost = find_silent(target) - silent
         lying, limits = find_lying(explainer.widths, explainer.hinted, said, limits)
         if not lying and not lost:
-            explained = explainer.finish(arguments, limits)
-            check_order(explained)
             for item in target.items:
                 write_moving_defaults(item)
+            explained = explainer.finish(arguments, limits)
+            check_order(explained)
             return explained
         hidden |= lying
         silent |= lost

@@ -413,8 +413,8 @@ class Widths:
         if sizes or not isinstance(size, int):
             return None
         names = self.dependence.of(ref, axis) if width is None else frozenset()
-        own = (self.settings.found[n] for n in names if read_size_name(n) is None)
-        if any(setting.dim is None for setting in own):
+        own = (self.settings.found.get(n) for n in names if read_size_name(n) is None)
+        if any(setting is None or setting.dim is None for setting in own):
             return None
         if names and not self.pins:
             return None
