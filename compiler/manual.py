@@ -7,6 +7,7 @@ import sys
 import types
 import typing
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from textwrap import fill
 
 from compiler.compression.base import COMPRESSION
@@ -17,6 +18,7 @@ from compiler.compression.registry import load_compression
 from compiler.data.base import SOURCES
 from compiler.data.registry import load_sources
 from compiler.elaborate.items.clauses import load_clauses
+from compiler.elaborate.scopes.library import LibraryBlock, find_blocks
 from compiler.ir.graph import Op
 from compiler.ops.registry import OPS, load_ops
 from compiler.training.base import METRICS, OPTIMIZERS, REGULARIZERS, SCHEDULES
@@ -95,6 +97,8 @@ def op_reference() -> str:
         found: Sequence[type[Described]] = registry.classes()
         shown = [cls for cls in found if not getattr(cls, "by_module", False)]
         parts += [f"## {title}", *map(_write_section, shown)]
+    for name, blocks in groupby(find_blocks(), lambda block: block.file):
+        parts += [f"## Blocks of `{name}`", *map(_write_block, blocks)]
     parts += ["## Clauses", *map(_write_table, ClauseHome.every.values())]
     return "\n\n".join(parts) + "\n"
 
@@ -119,9 +123,17 @@ def _group_ops() -> Iterator[tuple[str, list[type[Op]]]]:
         yield summary.replace("\n", " ").rstrip("."), classes
 
 
+def _write_block(block: LibraryBlock) -> str:
+    return "\n".join([*_write_heading(block.name, block.signature), block.manual])
+
+
+def _write_heading(name: str, signature: str) -> list[str]:
+    shown = fill(signature, 96, subsequent_indent="    ", break_on_hyphens=False)
+    return [f"### `{name}`", "", "```", shown, "```", ""]
+
+
 def _write_section(cls: type[Described]) -> str:
-    signature = fill(write_signature(cls), 96, subsequent_indent="    ", break_on_hyphens=False)
-    lines = [f"### `{cls.name}`", "", "```", signature, "```", ""]
+    lines = _write_heading(cls.name, write_signature(cls))
     if cls.aliases:
         lines += [f"Also called {', '.join(f'`{a}`' for a in cls.aliases)}.", ""]
     for line in cls.manual().split("\n"):

@@ -18,7 +18,7 @@ LAWS = ("tests/laws", "tests/__init__.py", "tests/conftest.py")
 
 @dataclass(frozen=True)
 class Hunk:
-    """Lines of a file, as they are and as they become."""
+    """Lines of a file, as they are and as they become; a new file has none before."""
 
     path: str
     before: str
@@ -30,7 +30,7 @@ def read_hunks(title: str) -> Iterator[Hunk]:
     page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
     section = re.split(r"^## ", page.split(f"## {title}\n", 1)[1], flags=re.MULTILINE)[0]
     for diff in re.findall(r"```diff\n(.*?)```", section, re.DOTALL):
-        for part in re.split(r"^--- a/", diff, flags=re.MULTILINE)[1:]:
+        for part in re.split(r"^--- .*\n\+\+\+ b/", diff, flags=re.MULTILINE)[1:]:
             path, _, body = part.partition("\n")
             for hunk in re.split(r"^@@.*\n", body, flags=re.MULTILINE)[1:]:
                 lines = hunk.splitlines(keepends=True)
@@ -64,8 +64,8 @@ class Extended:
         )
 
 
-def extend(title: str, folder: Path) -> Extended:
-    """The product with the change that is shown under a heading."""
+def extend(title: str, folder: Path, *others: str) -> Extended:
+    """The product with the changes that are shown under these headings."""
     for name in (*PRODUCT, *LAWS):
         if (ROOT / name).is_dir():
             leave = shutil.ignore_patterns("__pycache__")
@@ -73,9 +73,13 @@ def extend(title: str, folder: Path) -> Extended:
         else:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
-    hunks = list(read_hunks(title))
+    hunks = [hunk for heading in (title, *others) for hunk in read_hunks(heading)]
     for hunk in hunks:
         path = folder / hunk.path
+        if not hunk.before:
+            assert not path.exists(), f"docs/extending.md: {hunk.path} is there already"
+            path.write_text(hunk.after, encoding="utf-8")
+            continue
         text = path.read_text(encoding="utf-8")
         assert text.count(hunk.before) == 1, f"docs/extending.md: {hunk.path} has changed"
         path.write_text(text.replace(hunk.before, hunk.after), encoding="utf-8")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import specs
 from compiler.elaborate.scopes.context import Entry, FileNet, FileScope, Session
+from compiler.elaborate.scopes.library import list_library, open_library
 from compiler.elaborate.scopes.sound import keep_sound
 from compiler.report.diagnostics import Message, did_you_mean
 from compiler.report.messages.names import (
@@ -33,9 +33,6 @@ from compiler.text.tree.syntax import (
     Use,
 )
 from compiler.vocabulary.clauses import find_homes, find_later
-
-STD = "std"
-"""The first word of `use std.vision`: the library that comes with Weft."""
 
 
 def open_scope(session: Session, file: File) -> FileScope:
@@ -114,15 +111,13 @@ def _find_source(scope: FileScope, use: Use) -> Source | None:
     if use.file is not None:
         return _read_file(scope, use, use.file)
     words = [part.text for part in use.path]
-    library = Path(specs.__path__[0]) / STD
-    if words[0] == STD and len(words) > 1:
-        entry = library.joinpath(*words[1:-1], f"{words[-1]}.weft")
-        if entry.is_file():
-            return Source("/".join([STD, *words[1:]]) + ".weft", entry.read_text(encoding="utf-8"))
-    known = [f"{STD}.{e.name[:-5]}" for e in library.iterdir() if e.name.endswith(".weft")]
     name = ".".join(words)
+    source = open_library(name)
+    if source is not None:
+        return source
+    known = list_library()
     span = use.path[0].span.to(use.path[-1].span)
-    reason = f"the library has {', '.join(sorted(known))}"
+    reason = f"the library has {', '.join(known)}"
     scope.session.report(use_not_found(span, name, did_you_mean(name, known), reason))
     return None
 

@@ -10,6 +10,7 @@ import typer
 
 from compiler.compression.registry import load_compression
 from compiler.data.registry import load_sources
+from compiler.elaborate.scopes.library import find_blocks
 from compiler.manual import TITLES, find_clauses, write_entry, write_signature
 from compiler.ops.registry import OPS, load_ops
 from compiler.report.diagnostics import CompileError, did_you_mean
@@ -28,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
         ] = None,
     ) -> None:
         """List ops, losses, optimizers, schedules, metrics, initializers, data sources, what
-        compresses, and clauses.
+        compresses, blocks of the library, and clauses.
 
         With the name of one, its manual; with another word, those whose description has it.
 
@@ -75,6 +76,11 @@ def _find_entries() -> Iterator[_Entry]:
         for cls in registry.classes():
             names, line = (cls.name, *cls.aliases), f"{write_signature(cls)}\n      {cls.summary()}"
             yield _Entry(f"{registry.kind}s", names, line, write_entry(cls))
+    for block in find_blocks():
+        summary = block.manual.split("\n\n")[0].replace("\n", " ")
+        page = f"{block.signature}\n\nA block of `{block.file}`. {block.manual}"
+        line = f"{block.signature}\n      {summary}"
+        yield _Entry(f"blocks of {block.file}", (block.name,), line, page)
     for place, word in find_clauses():
         form = word.form or word.word
         page = f"{form}\n\nA clause of {place}. {word.manual}"

@@ -1,0 +1,59 @@
+"""The library that comes with Weft: its files, and the blocks in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import specs
+from compiler.records import dataclass
+from compiler.report.diagnostics import Sink
+from compiler.report.source import Source
+from compiler.text.parse import parse
+from compiler.text.tree.syntax import Block
+
+STD = "std"
+"""The first word of `use std.vision`: the library that comes with Weft."""
+
+
+@dataclass(frozen=True)
+class LibraryBlock:
+    """A block of the library: the file that has it, as `use` names it, how it is called, and what
+    its `##` lines say."""
+
+    file: str
+    name: str
+    signature: str
+    manual: str
+
+
+def list_library() -> list[str]:
+    """The files of the library, as `use` names them."""
+    found = (Path(specs.__path__[0]) / STD).glob("*.weft")
+    return sorted(f"{STD}.{path.stem}" for path in found)
+
+
+def open_library(name: str) -> Source | None:
+    """A file of the library, as `use` names it; None where there is none."""
+    first, *words = name.split(".")
+    entry = Path(specs.__path__[0]).joinpath(STD, *words).with_suffix(".weft")
+    if first != STD or not words or not entry.is_file():
+        return None
+    return Source("/".join([STD, *words]) + ".weft", entry.read_text(encoding="utf-8"))
+
+
+def find_blocks() -> Iterator[LibraryBlock]:
+    """Every block of the library, file by file."""
+    for name in list_library():
+        source = open_library(name)
+        assert source is not None, "it was listed"
+        for item in parse(source, Sink()).items:
+            if isinstance(item, Block):
+                yield LibraryBlock(name, item.name.text, _write_signature(item), item.doc)
+
+
+def _write_signature(block: Block) -> str:
+    """`mlp(x: f32[..., d], hidden: int)`, on one line."""
+    parts = [" ".join(re.split(r"\s+", parameter.span.text)) for parameter in block.parameters]
+    return f"{block.name.text}({', '.join(parts)})"
