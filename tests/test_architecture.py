@@ -104,7 +104,7 @@ ARROWS = {
     ),
     "compiler.manual": (
         "compiler.types compiler.vocabulary compiler.ir compiler.ops compiler.training "
-        "compiler.data compiler.compression compiler.elaborate.items"
+        "compiler.data compiler.compression compiler.elaborate.scopes compiler.elaborate.items"
     ),
     "compiler.describe": (
         "compiler.report compiler.text compiler.vocabulary compiler.ir compiler.data "
@@ -180,7 +180,8 @@ ARROWS = {
     "weft.cli": (
         "compiler.system compiler.report compiler.writing compiler.text compiler.vocabulary "
         "compiler.ir compiler.ops compiler.passes compiler.training compiler.data "
-        "compiler.program compiler.loading compiler.rows compiler.compression compiler.manual "
+        "compiler.program compiler.loading compiler.rows compiler.compression "
+        "compiler.elaborate.scopes compiler.manual "
         "compiler.driver compiler.explain backends.pytorch.train backends.pytorch.run "
         "backends.onnx_runtime backends.verification weft.results weft.deployed weft.building "
         "weft"
