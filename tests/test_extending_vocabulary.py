@@ -19,8 +19,8 @@ FILES = {
     "A pass": {"compiler/passes/double_negation.py", "compiler/passes/pipeline.py"},
     "A compression pass": {"compiler/compression/coarsen.py"},
     "A metric": {"compiler/training/logarithmic.py"},
-    "An optimizer": {"compiler/training/optimizers.py"},
-    "A schedule of the learning rate": {"compiler/training/schedules.py"},
+    "An optimizer": {"compiler/training/rprop.py"},
+    "A schedule of the learning rate": {"compiler/training/circular.py"},
     "An initializer": {"compiler/vocabulary/initializers.py"},
     "A data source": {"compiler/data/jsonl.py"},
     "A command": {"weft/cli/commands/count.py"},
@@ -49,7 +49,7 @@ data lines {
     split random(seed=0), train=60%, val=20%, test=20%
 }
 train fit of Net on lines {
-    minimize mse(y, price) with adadelta(rho=0.8, schedule=polynomial(power=2))
+    minimize mse(y, price) with rprop(etas=[0.4, 1.3], schedule=circular(minimum=0.25))
     metric ratio = msle(relu(y), price)
     batch 20  epochs 2
 }
@@ -100,20 +100,20 @@ json.dump({
     "pass": weft("compile", "spec.weft", "-o", "made", "--onnx", "--explain", "double_negaton"),
 }, sys.stdout)
 """
-WORDS = ("orthogonal", "jsonl", "adadelta", "polynomial", "msle", "coarsen", "gated_mlp")
+WORDS = ("orthogonal", "jsonl", "rprop", "circular", "msle", "coarsen", "gated_mlp")
 MISSPELT = [
     ("orthogonal", "orthogonl"),
     ("jsonl(", "jsnl("),
-    ("adadelta(", "adadlta("),
-    ("polynomial(", "polynomal("),
+    ("rprop(", "rporp("),
+    ("circular(", "circlar("),
     ("msle(", "mslee("),
     ("coarsen(", "coarsn("),
     ("gated_mlp(", "gated_mpl("),
 ]
 REFUSED = [
     ("step=0.125", "step=-1", "`step` of `coarsen` must be above 0"),
-    ("power=2", "power=0", "`power` of `polynomial` must be above 0"),
-    ("rho=0.8", "rho=2", "`rho` of `adadelta` must be at least 0 and below 1"),
+    ("=0.25", "=2", "`minimum` of `circular` must be at least 0 and below 1"),
+    ("[0.4,", "[4,", "`etas` of `rprop` must be one number below 1 and one above"),
     ('"head"', '"haed"', 'no layer matches "haed"'),
 ]
 
@@ -141,8 +141,8 @@ def check_what_is_built(out: Path, said: dict[str, Any]) -> None:
     assert (out / "coarse.onnx").exists(), said["build"]
     script = (out / "fit" / "train.py").read_text()
     assert "rows = [json.loads(line) for line in lines]" in script
-    assert "torch.optim.Adadelta(model.parameters(), lr=LEARNING_RATE, rho=0.8)" in script
-    assert "return (1 - step / steps) ** 2" in script
+    assert "torch.optim.Rprop(model.parameters(), lr=LEARNING_RATE, etas=(0.4, 1.3))" in script
+    assert "return 0.25 + 0.75 * math.sqrt(1 - (step / steps) ** 2)" in script
     assert "log1p()" in script
     model = (out / "fit" / "model.py").read_text()
     assert "nn.init.orthogonal_(self.mix)" in model
