@@ -10,6 +10,7 @@ import pytest
 from compiler.driver import check_source
 from compiler.elaborate.api import open_file
 from compiler.elaborate.evaluate import expressions
+from compiler.elaborate.scopes.resolve import resolve_name
 from compiler.elaborate.values.parts import strip_hints
 from compiler.elaborate.values.values import Val
 from compiler.report.diagnostics import Sink
@@ -166,7 +167,7 @@ def find_let(text: str, name: str) -> Val | None:
     """The value of a `let`."""
     sink = Sink()
     scope = open_file(parse(Source("spec.weft", text), sink), sink)
-    found = scope.value(name, scope.entries[name].span, None)
+    found = resolve_name(scope, name, scope.entries[name].span, None)
     assert not sink.messages
     return found
 

@@ -30,6 +30,7 @@ from compiler.elaborate.scopes.context import (
 )
 from compiler.elaborate.scopes.files import open_scope
 from compiler.elaborate.scopes.lints import find_unused
+from compiler.elaborate.scopes.resolve import resolve_entry
 from compiler.elaborate.values.values import (
     POISON,
     BlockLayer,
@@ -131,7 +132,7 @@ def _check_lets(scope: FileScope) -> None:
     scratch = GraphState(Builder("let", frame))
     for entry in scope.entries.values():
         if isinstance(entry, Let):
-            scope.entry_value(entry, entry.binding.name.span, scratch)
+            resolve_entry(scope, entry, entry.binding.name.span, scratch)
 
 
 def _contains(outer: Span, inner: Span | None) -> bool:
@@ -168,7 +169,7 @@ def elaborate_nets(scope: FileScope) -> dict[str, Net]:
     for name, entry in scope.entries.items():
         if isinstance(entry, FileNet):
             place = entry.name.span
-            value = scope.session.attempt(partial(scope.entry_value, entry, place, None))
+            value = scope.session.attempt(partial(resolve_entry, scope, entry, place, None))
             net = elaborate_net(scope, value) if value is not None else None
             if net is not None:
                 nets[name] = net

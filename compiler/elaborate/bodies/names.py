@@ -9,6 +9,7 @@ from compiler.elaborate.calls.loading import LOAD
 from compiler.elaborate.scopes.context import FileScope
 from compiler.elaborate.scopes.lints import read_parts
 from compiler.elaborate.scopes.lookup import explain_unknown, refuse_meant
+from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.values.functions import CONSTANTS, FUNCTIONS
 from compiler.ops.registry import OPS
@@ -45,7 +46,7 @@ def find_unknown_names(scope: FileScope, item: Item) -> Iterator[Message]:
     applied = {id(name) for name in _applied_names(item)}
     for name in _read_names(item):
         word = name.text
-        if word in bound or _is_built_in(word) or scope.find(word, name.span) is not None:
+        if word in bound or _is_built_in(word) or find_entry(scope, word, name.span) is not None:
             continue
         refusal = refuse_meant(name)
         if refusal is not None:

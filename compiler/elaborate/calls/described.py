@@ -11,6 +11,7 @@ from compiler.elaborate.calls.binding import Actual, Formal, Signature, match_ca
 from compiler.elaborate.calls.places import CallPlace
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.later import find_purpose
+from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.values.functions import FUNCTIONS
 from compiler.elaborate.values.options import Unfit, convert, field_hints
 from compiler.elaborate.values.values import POISON, Given, Poison, Val
@@ -141,7 +142,7 @@ def _refuse_unknown(body: Body, expression: Expr, registry: Registry[Any]) -> bo
             text = name.text
             known = text in OPS.names() or text in FUNCTIONS
             bound = any(text in layer for layer in body.names)
-            if known or bound or body.file.find(text, name.span) is not None:
+            if known or bound or find_entry(body.file, text, name.span) is not None:
                 return False
             if find_purpose(text) is not None:
                 return False

@@ -90,11 +90,12 @@ class BlockSignature:
 
 def read_signature(file: FileScope, item: Item) -> BlockSignature:
     """The signature of an item; its faults are reported once."""
-    known = file.signatures.get(item.name.text)
-    if known is not None and known[0] is item:
+    session = file.session
+    known = session.signatures.get(id(item))
+    if known is not None:
         signature: BlockSignature = known[1]
         return signature
-    report = file.session.report
+    report = session.report
     seen: dict[str, Parameter] = {}
     parameters = []
     for parameter in item.parameters:
@@ -108,7 +109,7 @@ def read_signature(file: FileScope, item: Item) -> BlockSignature:
         parameters.append(ParameterSpec(parameter, kind))
     inputs = tuple(_read_inputs(report, item.body)) if isinstance(item, Model) else ()
     signature = BlockSignature(inputs, tuple(parameters), find_untraced(item, file.has))
-    file.signatures[item.name.text] = (item, signature)
+    session.signatures[id(item)] = (item, signature)
     return signature
 
 

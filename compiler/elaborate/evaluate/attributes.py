@@ -6,6 +6,7 @@ from compiler.elaborate.calls.nets import read_net
 from compiler.elaborate.scopes.context import Body, scope_of
 from compiler.elaborate.scopes.facts import find_data, read_fact
 from compiler.elaborate.scopes.lookup import refuse_item
+from compiler.elaborate.scopes.resolve import resolve_name
 from compiler.elaborate.values.arithmetic import simplify
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.parts import is_layer
@@ -74,7 +75,7 @@ def _read_tensor(body: Body, expression: Attribute, base: Tensor) -> Val:
 
 def _read_namespace(body: Body, base: Namespace, expression: Attribute) -> Val:
     name = expression.name
-    value = scope_of(base).value(name.text, name.span, body.home)
+    value = resolve_name(scope_of(base), name.text, name.span, body.home)
     if value is None:
         known = tuple(scope_of(base).entries)
         return _refuse(body, expression, base, known)

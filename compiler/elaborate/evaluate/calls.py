@@ -19,6 +19,7 @@ from compiler.elaborate.evaluate.pipes import callee_span
 from compiler.elaborate.scopes.application import Application, Want
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.lookup import look_up
+from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.scopes.sizes import keep, size_of
 from compiler.elaborate.values.arithmetic import (
     ArithmeticFault,
@@ -98,7 +99,7 @@ def _built_in_word(body: Body, function: Expr) -> str:
     word = function.text
     if any(word in layer and is_layer(layer[word]) for layer in body.names):
         return ""
-    return word if body.file.find(word, function.span) is None else ""
+    return word if find_entry(body.file, word, function.span) is None else ""
 
 
 def _call_numbers(

@@ -11,6 +11,7 @@ from compiler.elaborate.evaluate.conditions import decide
 from compiler.elaborate.evaluate.lengths import measure_list
 from compiler.elaborate.scopes.application import Application, Want
 from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.resolve import find_entry, resolve_name
 from compiler.elaborate.scopes.sizes import keep, size_of
 from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.values.arithmetic import (
@@ -160,9 +161,9 @@ def _is_function(body: Body, word: str) -> bool:
 
 def _read_let(body: Body, name: Name) -> Hint | None:
     """The hint of a number at file level."""
-    match body.file.find(name.text, name.span):
+    match find_entry(body.file, name.text, name.span):
         case _, Let():
-            value = body.file.value(name.text, name.span, body.home)
+            value = resolve_name(body.file, name.text, name.span, body.home)
             return value.hint if isinstance(value, Known) else None
     return None
 

@@ -13,6 +13,7 @@ from compiler.elaborate.items.operands import refuse_word
 from compiler.elaborate.scopes.context import Body, malformed
 from compiler.elaborate.scopes.later import find_purpose
 from compiler.elaborate.scopes.lookup import find_built_in
+from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.options import Unfit, convert
 from compiler.elaborate.values.parts import is_layer
@@ -101,7 +102,7 @@ def _declare_figure(body: Body, name: Name, entry: MetricEntry | None) -> None:
     word = name.text
     known = any(word in layer for layer in body.names)
     known = known or find_built_in(body, word, name.span) is not None
-    if not known and body.file.find(word, name.span) is None:
+    if not known and find_entry(body.file, word, name.span) is None:
         refusal = Refused(metric_in_expression(None, word, declared=True))
         body.names[0][word] = refusal if entry is not None else POISON
 
@@ -184,7 +185,7 @@ def _find_call(body: Body, expression: Expr) -> tuple[type[Metric], Call] | None
     word = expression.function.text
     cls = METRICS.get(word)
     own = any(word in layer and is_layer(layer[word]) for layer in body.names)
-    if cls is None or own or body.file.find(word, expression.function.span) is not None:
+    if cls is None or own or find_entry(body.file, word, expression.function.span) is not None:
         return None
     return cls, expression
 
@@ -197,7 +198,7 @@ def _find_unknown(body: Body, expression: Expr) -> Name | None:
     word = name.text
     known = any(word in layer for layer in body.names)
     known = known or find_built_in(body, word, name.span) is not None
-    known = known or body.file.find(word, name.span) is not None
+    known = known or find_entry(body.file, word, name.span) is not None
     return None if known or find_purpose(word) is not None else name
 
 

@@ -11,6 +11,7 @@ from compiler.elaborate.calls.binding import Actual, match_call
 from compiler.elaborate.calls.signatures import read_signature, sign
 from compiler.elaborate.scopes.context import FileNet, FileScope, scope_of
 from compiler.elaborate.scopes.files import items_by_kind
+from compiler.elaborate.scopes.resolve import find_entry, resolve_entry
 from compiler.elaborate.values.values import (
     BlockLayer,
     Given,
@@ -46,11 +47,11 @@ def resolve(scope: FileScope, reference: Reference) -> tuple[FileScope, object] 
     """What a path of names means: an entry of this file, or of a file that it uses."""
     *spaces, last = reference.path
     for name in spaces:
-        found = scope.find(name.text, name.span)
+        found = find_entry(scope, name.text, name.span)
         if not isinstance(found, Namespace):
             return None
         scope = scope_of(found)
-    found = scope.find(last.text, last.span)
+    found = find_entry(scope, last.text, last.span)
     return found if isinstance(found, tuple) else None
 
 
@@ -110,7 +111,7 @@ def _find_net(scope: FileScope, reference: Reference) -> NetValue | None:
             layer = BlockLayer(entry, owner, {}, entry.name.span)
             return NetValue(name, layer, "", None, None, span)
         if isinstance(entry, FileNet):
-            value = owner.entry_value(entry, span, None)
+            value = resolve_entry(owner, entry, span, None)
             if isinstance(value, Poison):
                 return None
             if isinstance(value, NetValue) and is_model(value.layer):

@@ -8,6 +8,7 @@ from compiler.compression.figures import FIGURES, Kind
 from compiler.compression.requirements import find_figures
 from compiler.elaborate.items.reach import find_reach_fault
 from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import Known, Poison
 from compiler.program.requirement import Bound, Computed, Figure, Quantity, Requirement
@@ -124,7 +125,7 @@ class RequireReader:
         known = (*self.owners.others, self.owners.name)
         if name.text in known or self.is_item(name.text):
             return False
-        return self.body.file.find(name.text, name.span) is not None
+        return find_entry(self.body.file, name.text, name.span) is not None
 
     def read_number(self, expression: Expr) -> Typed | None:
         """A number that is known when compiling."""

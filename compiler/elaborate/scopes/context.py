@@ -12,9 +12,7 @@ from compiler.elaborate.scopes.application import NOTHING, Application, Want
 from compiler.elaborate.scopes.paths import Path, Paths
 from compiler.elaborate.scopes.ports import Loop, Ports
 from compiler.elaborate.scopes.sound import Hidden
-from compiler.elaborate.values.parts import holds_tensor
 from compiler.elaborate.values.values import (
-    POISON,
     BlockLayer,
     Given,
     GraphState,
@@ -22,7 +20,6 @@ from compiler.elaborate.values.values import (
     Known,
     Layer,
     Namespace,
-    Poison,
     Val,
 )
 from compiler.ir.frame import ForLoop, Frame, Turn
@@ -33,20 +30,17 @@ from compiler.records import dataclass
 from compiler.report.diagnostics import Label as Place
 from compiler.report.diagnostics import Message, Severity, Sink
 from compiler.report.messages.files import more_faults
-from compiler.report.messages.names import circular_value, malformed_clause
-from compiler.report.messages.uses import ambiguous_name
+from compiler.report.messages.names import malformed_clause
 from compiler.report.messages.values import too_much_work
 from compiler.report.source import Span
 from compiler.system.files import read_source_text
 from compiler.text.tree.expressions import Expr
 from compiler.text.tree.syntax import (
-    Block,
     Clause,
     Data,
     File,
     Item,
     Let,
-    Model,
     Name,
     Statement,
     Use,
@@ -134,7 +128,8 @@ class Session:
     name; None where it is a train of another file. `read` brings the text of a file that `use`
     names, `observe` is told every expression with its value. `models` are the graphs of
     models with their default arguments, by the id of their syntax, which is alive as long as its
-    file.
+    file. `values` and `signatures` are those of entries of files, `computing` the entries whose
+    values are being computed.
     """
 
     sink: Sink
@@ -149,6 +144,9 @@ class Session:
     models: dict[int, tuple[Graph, tuple[LoadWeights | AddAdapters, ...]]] = field(
         default_factory=dict
     )
+    values: dict[tuple[FileScope, str], Val] = field(default_factory=dict)
+    computing: list[tuple[FileScope, str]] = field(default_factory=list)
+    signatures: dict[int, tuple[Item, Any]] = field(default_factory=dict)
     seen: set[tuple[str, Span | None]] = field(default_factory=set)
     faults: int = 0
     errors: int = 0
@@ -227,18 +225,16 @@ class FileNet:
 Entry = Item | Let | FileNet
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class FileScope:
-    """A parsed file: its items by name (values are made when they are first asked for)."""
+    """The names of a parsed file: its items, and the files that it uses. What they mean is
+    computed when they are first asked for, by `compiler.elaborate.scopes.resolve`."""
 
     session: Session
     file: File
     hidden: Hidden
-    entries: dict[str, Entry] = field(default_factory=dict)
-    uses: list[tuple[Use, FileScope | None]] = field(default_factory=list)
-    values: dict[str, Val] = field(default_factory=dict)
-    computing: list[str] = field(default_factory=list)
-    signatures: dict[str, tuple[Item, Any]] = field(default_factory=dict)
+    entries: Mapping[str, Entry]
+    uses: tuple[tuple[Use, FileScope | None], ...]
 
     def names(self) -> Iterator[str]:
         """Every name that can be used here, for suggestions."""
@@ -254,63 +250,6 @@ class FileScope:
         used = (use.alias.text if use.alias is not None else None for use, _ in self.uses)
         brought = (b.entries for use, b in self.uses if use.alias is None and b is not None)
         return name in self.entries or name in used or any(name in other for other in brought)
-
-    def find(self, name: str, span: Span) -> tuple[FileScope, Entry] | Namespace | None:
-        """What a name means in this file: an item of its own or of a file that it uses."""
-        own = self.entries.get(name)
-        if own is not None:
-            return self, own
-        found: list[tuple[FileScope, Entry, Span]] = []
-        for use, brought in self.uses:
-            if use.alias is not None:
-                if use.alias.text == name and brought is not None:
-                    return Namespace(brought, name)
-            elif brought is not None and name in brought.entries:
-                found.append((brought, brought.entries[name], use.span))
-        if len(found) > 1 and found[0][1] is not found[1][1]:
-            self.session.report(ambiguous_name(span, name, found[0][2], found[1][2]))
-        return found[0][:2] if found else None
-
-    def value(self, name: str, span: Span, home: GraphState | None) -> Val | None:
-        """The value of a name in this file; None where it has none. `home` is the graph under
-        construction, in which a `let` of tensors is computed."""
-        found = self.find(name, span)
-        match found:
-            case None | Namespace():
-                return found
-            case owner, entry:
-                return owner.entry_value(entry, span, home)
-
-    def entry_value(self, entry: Entry, span: Span, home: GraphState | None) -> Val:
-        """The value of an item of this file."""
-        match entry:
-            case Block() | Model():
-                return BlockLayer(entry, self, {}, entry.name.span)
-            case Let(binding=binding):
-                return self._compute(binding.name.text, entry, span, home)
-            case FileNet(name=name):
-                return self._compute(name.text, entry, span, home)
-        return ItemValue(type(entry).__name__.lower(), entry.name.text, entry.name.span)
-
-    def _compute(self, name: str, entry: Let | FileNet, span: Span, home: GraphState | None) -> Val:
-        known = self.values.get(name)
-        if known is None and home is not None:
-            known = home.root.lets.get((self, name))
-        if known is not None:
-            return known
-        if name in self.computing:
-            self.session.report(circular_value(span, name))
-            return POISON
-        self.computing.append(name)
-        try:
-            value = self.session.engine.evaluate_entry(self, entry, home)
-        finally:
-            self.computing.pop()
-        if home is not None and holds_tensor(value):
-            home.root.lets[self, name] = value
-        elif home is not None or not isinstance(value, Poison):
-            self.values[name] = value
-        return value
 
 
 def scope_of(layer: BlockLayer | Namespace) -> FileScope:

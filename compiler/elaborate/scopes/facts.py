@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compiler.elaborate.scopes.context import Body, FileScope
+from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.values.values import POISON, Known, Val
 from compiler.report.diagnostics import did_you_mean
 from compiler.report.messages.columns import unknown_attribute_of_data
@@ -15,7 +16,7 @@ def find_data(body: Body, expression: Expr) -> tuple[FileScope, Data] | None:
         expression = expression.inner
     if not isinstance(expression, Name) or any(expression.text in n for n in body.names):
         return None
-    found = body.file.find(expression.text, expression.span)
+    found = find_entry(body.file, expression.text, expression.span)
     if isinstance(found, tuple) and isinstance(found[1], Data):
         return found[0], found[1]
     return None

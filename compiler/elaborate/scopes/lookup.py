@@ -8,6 +8,7 @@ from dataclasses import replace
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.later import refuse_later
 from compiler.elaborate.scopes.library import find_blocks
+from compiler.elaborate.scopes.resolve import resolve_name
 from compiler.elaborate.values.functions import CONSTANTS, FUNCTIONS
 from compiler.elaborate.values.parts import is_layer
 from compiler.elaborate.values.values import (
@@ -64,7 +65,7 @@ def _meanings(body: Body, name: Name) -> Iterator[Val]:
     for layer in reversed(body.names):
         if word in layer:
             yield layer[word]
-    found = body.file.value(word, name.span, body.home)
+    found = resolve_name(body.file, word, name.span, body.home)
     if found is not None:
         yield found
     built_in = find_built_in(body, word, name.span)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from compiler.elaborate.scopes.context import Body
 from compiler.elaborate.scopes.lookup import find_built_in
+from compiler.elaborate.scopes.resolve import find_entry
 from compiler.elaborate.scopes.tracing import walk
 from compiler.elaborate.shapes.types import TensorPattern, evaluate_size, file_number
 from compiler.elaborate.values.values import POISON, Known, Tensor, Val
@@ -89,6 +90,6 @@ def _is_known(body: Body, name: Name) -> bool:
     """Whether a name inside arithmetic means something already."""
     if any(name.text in layer for layer in body.names):
         return True
-    if body.file.find(name.text, name.span) is not None:
+    if find_entry(body.file, name.text, name.span) is not None:
         return True
     return find_built_in(body, name.text, name.span) is not None

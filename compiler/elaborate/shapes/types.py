@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 
 from compiler.elaborate.scopes.context import Body
+from compiler.elaborate.scopes.resolve import resolve_name
 from compiler.elaborate.values.arithmetic import simplify, whole
 from compiler.elaborate.values.describing import describe
 from compiler.elaborate.values.values import POISON, Known, Poison, Tensor, Val
@@ -166,7 +167,7 @@ def file_number(body: Body, name: Name) -> Known | None:
     """A number of that name at file level, which a type then means."""
     if name.text not in body.file.entries:
         return None
-    value = body.file.value(name.text, name.span, body.home)
+    value = resolve_name(body.file, name.text, name.span, body.home)
     return value if isinstance(value, Known) and value.is_number else None
 
 
