@@ -341,7 +341,7 @@ class Hunt:
         if mutant.field is not None:
             name, value = mutant.field
             op = replace(self.net.applied.case.op, **{name: value})  # type: ignore[type-var]
-            made = op.infer(self.net.applied.types, lambda *_: None)
+            made = op.infer(lambda *_: None, *self.net.applied.types)
             assert made == self.net.applied.outputs, "the type rule tells them apart"
             with self._patched(mutant):
                 return evaluate(self.net.graph, self.net.weights, inputs), meaning

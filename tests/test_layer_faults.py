@@ -38,7 +38,7 @@ def infer(op: Op, *texts: str | None) -> tuple[list[str], list[str]]:
     operands = [None if t is None else read(t) for t in texts]
     made = [w.type for w in op.weights(operands)]
     promises: list[str] = []
-    types = op.infer((*operands, *made), lambda a, r, b: promises.append(f"{a} {r} {b}"))
+    types = op.infer(lambda a, r, b: promises.append(f"{a} {r} {b}"), *operands, *made)
     return [str(t) for t in types], promises
 
 
@@ -151,10 +151,10 @@ def test_channels_message_names_the_divisors() -> None:
 def test_weights_given_by_keyword_are_checked() -> None:
     x, weight = read("f32[n, 8]"), read("f32[8, 4]")
     op = Dense(4, bias=False)
-    message = fault_of(lambda: op.infer([x, weight], lambda *_: None))
+    message = fault_of(lambda: op.infer(lambda *_: None, x, weight))
     assert message.kind is layers.weight_does_not_fit
     assert message.text.label == "is f32[8, 4], and f32[4, 8] is needed"
-    (found,) = op.infer([x, read("f32[4, 8]")], lambda *_: None)
+    (found,) = op.infer(lambda *_: None, x, read("f32[4, 8]"))
     assert str(found) == "f32[n, 4]"
 
 

@@ -25,9 +25,8 @@ from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Results, Types
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.activation import Activation
-from compiler.ops.axes import operand_type
 from compiler.ops.convolution import ConvTranspose
-from compiler.ops.layers import LinearLayer, given
+from compiler.ops.layers import LinearLayer
 from compiler.ops.losses import PairLoss
 from compiler.ops.registry import OPS, load_ops
 from compiler.records import dataclass
@@ -225,12 +224,10 @@ class PeakPool(Op):
     operands = (Operand("x"),)
     size: int
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         return (TensorType(x.dtype, (*x.shape[:-1], x.shape[-1] // self.size)),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         count = x.shape[-1] // self.size
         pieces = x[..., : count * self.size].reshape(*x.shape[:-1], count, self.size)
         return (np.asarray(pieces.max(axis=-1)),)

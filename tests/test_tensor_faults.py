@@ -45,7 +45,7 @@ def read(text: str) -> TensorType:
 def infer(op: Op, *texts: str) -> tuple[list[str], list[str]]:
     """Types of the outputs, and the promises made."""
     promises: list[str] = []
-    types = op.infer([read(t) for t in texts], lambda a, r, b: promises.append(f"{a} {r} {b}"))
+    types = op.infer(lambda a, r, b: promises.append(f"{a} {r} {b}"), *map(read, texts))
     return [str(t) for t in types], promises
 
 

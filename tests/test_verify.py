@@ -67,11 +67,11 @@ class Doubled(Op):
     name = "doubled"
     written: str = "Identity"
 
-    def infer(self, inputs: Any, assume: Any) -> tuple[TensorType, ...]:
-        return (inputs[0],)
+    def infer(self, assume: Any, x: Any) -> tuple[TensorType, ...]:
+        return (x,)
 
-    def evaluate(self, *inputs: Any) -> tuple[Any, ...]:
-        return (inputs[0] * np.float32(2),)
+    def evaluate(self, x: Any) -> tuple[Any, ...]:
+        return (x * np.float32(2),)
 
     def torch(self, node: Any) -> Any:
         raise AssertionError("not compared with PyTorch")
@@ -126,11 +126,11 @@ class ClippedBelow(Op):
 
     name = "clipped_below"
 
-    def infer(self, inputs: Any, assume: Any) -> tuple[TensorType, ...]:
-        return (inputs[0],)
+    def infer(self, assume: Any, x: Any) -> tuple[TensorType, ...]:
+        return (x,)
 
-    def evaluate(self, *inputs: Any) -> tuple[Any, ...]:
-        return (np.maximum(inputs[0], np.float32(-20)),)
+    def evaluate(self, x: Any) -> tuple[Any, ...]:
+        return (np.maximum(x, np.float32(-20)),)
 
     def torch(self, node: Any) -> Any:
         raise AssertionError("not compared with PyTorch")

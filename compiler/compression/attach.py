@@ -308,6 +308,6 @@ def _renew(node: Node, current: Mapping[str, Value]) -> Node:
     types = [v.type if v is not None else None for v in inputs]
     if types == [v.type if v is not None else None for v in node.inputs]:
         return replace(node, inputs=inputs)
-    made = node.op.infer(types, lambda left, relation, right: None)
+    made = node.op.infer(lambda left, relation, right: None, *types)
     outputs = tuple(Value(v.name, t) for v, t in zip(node.outputs, made, strict=True))
     return replace(node, inputs=inputs, outputs=outputs)

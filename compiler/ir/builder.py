@@ -163,7 +163,7 @@ class Builder:
         def assume(left: Dim, relation: str, right: Dim) -> None:
             self.assume(left, relation, right, origin.span)
 
-        made = op.infer(types, assume)
+        made = op.infer(assume, *types)
         wished = names if len(names) == len(made) else [""] * len(made)
         outputs = tuple(map(self._new_value, wished, made))
         if not inputs:

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -93,17 +93,18 @@ class Op(Spelled):
         return ()
 
     @abstractmethod
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        """Types of the outputs.
+    def infer(self, assume: Assume, /, *inputs: Any, **_: Any) -> tuple[TensorType, ...]:
+        """Types of the outputs. Every op has its operands and weights as parameters of their own:
+        types, and None for an optional operand that is left out.
 
         Raises:
             Fault: the inputs do not fit.
         """
 
     @abstractmethod
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        """The meaning, in NumPy, in evaluation mode. Symbolic dims in fields are numbers here
-        (`substitute`)."""
+    def evaluate(self, *inputs: Any, **_: Any) -> tuple[Array, ...]:
+        """The meaning, in NumPy, in evaluation mode, with the parameters of `infer` as arrays.
+        Symbolic dims in fields are numbers here (`substitute`)."""
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         """For each result, and broadcast to it, the size of the numbers that it is computed

@@ -67,9 +67,8 @@ def _find_node_faults(
     if inferred:
         return
     try:
-        types = node.op.infer(
-            [v.type if v is not None else None for v in node.inputs], _ignore_promise
-        )
+        inputs = (v.type if v is not None else None for v in node.inputs)
+        types = node.op.infer(_ignore_promise, *inputs)
     except Fault:
         yield f"{label} refuses its inputs"
         return

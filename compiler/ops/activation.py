@@ -24,8 +24,7 @@ class Activation(Function):
     def check(self, types: Sequence[TensorType]) -> None:
         need_float(self.name, types[0])
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         with np.errstate(all="ignore"):
             return (np.asarray(self.calculate(widen(x))).astype(x.dtype, copy=False),)
 

@@ -41,8 +41,8 @@ class Arithmetic(Elementwise):
             hint = "join booleans with `and` or `or`, or convert them: `cast(…, f32)`"
             _refuse_bool(self.name, types, 0, hint)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        left, right = promoted(*inputs)
+    def evaluate(self, a: Array, b: Array) -> tuple[Array, ...]:
+        left, right = promoted(a, b)
         with np.errstate(all="ignore"):
             return (np.asarray(self.calculate(left, right)),)
 
@@ -192,8 +192,7 @@ class Div(Arithmetic):
         common = super().result_dtype(types)
         return common if common.is_float else DType.F32
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        a, b = (np.asarray(i) for i in inputs)
+    def evaluate(self, a: Array, b: Array) -> tuple[Array, ...]:
         if a.dtype.kind != "f" and b.dtype.kind != "f":
             a, b = a.astype(np.float32), b.astype(np.float32)
         return super().evaluate(a, b)
@@ -435,8 +434,8 @@ class Neg(Elementwise):
     def check(self, types: Sequence[TensorType]) -> None:
         need_number(self.name, types[0])
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.negative(np.asarray(inputs[0])),)
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        return (np.negative(x),)
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Prefix("-", In(0)))

@@ -85,8 +85,14 @@ class ScaledDotProductAttention(Op):
     scale: float | None = None
     grouped: bool = False
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        query, key, value = (operand_type(inputs, i) for i in range(3))
+    def infer(
+        self,
+        assume: Assume,
+        query: TensorType,
+        key: TensorType,
+        value: TensorType,
+        mask: TensorType | None,
+    ) -> tuple[TensorType, ...]:
         need_float(self.name, query)
         need_rank(self.name, query, 3 if self.grouped else 2)
         for index, other in ((1, key), (2, value)):
@@ -102,7 +108,6 @@ class ScaledDotProductAttention(Op):
             else:
                 _match(query, key, axis, what, (0, 1), assume)
         scores = (*query.shape[:-1], key.shape[-2])
-        mask = inputs[3]
         if mask is not None:
             if self.causal:
                 raise Fault(
@@ -119,20 +124,22 @@ class ScaledDotProductAttention(Op):
             largest = np.repeat(largest, query.shape[-3] // value.shape[-3], -3)
         return [largest * grow(value.shape[-2], query.dtype)]
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        query, key, value = (widen(given(a)) for a in inputs[:3])
+    def evaluate(
+        self, query: Array, key: Array, value: Array, mask: Array | None
+    ) -> tuple[Array, ...]:
+        dtype = query.dtype
+        query, key, value = widen(query), widen(key), widen(value)
         if self.grouped:
             times = query.shape[-3] // key.shape[-3]
             key, value = np.repeat(key, times, -3), np.repeat(value, times, -3)
         scale = self.scale if self.scale is not None else 1 / math.sqrt(query.shape[-1])
         scores = np.matmul(query, key.swapaxes(-1, -2)) * query.dtype.type(scale)
-        mask = inputs[3]
         if self.causal:
             mask = np.tri(*scores.shape[-2:], dtype=bool)
         if mask is not None:
             scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
         y = np.matmul(_weigh(scores), value)
-        return (y.astype(given(inputs[0]).dtype, copy=False),)
+        return (y.astype(dtype, copy=False),)
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         query, key = operand_type(inputs, 0), operand_type(inputs, 1)

@@ -34,8 +34,7 @@ class Elementwise(Op):
     def check(self, types: Sequence[TensorType]) -> None:
         """Raises `Fault` if the dtypes have no meaning here."""
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        types = [operand_type(inputs, i) for i in range(len(inputs))]
+    def infer(self, assume: Assume, *types: TensorType) -> tuple[TensorType, ...]:
         self.check(types)
         return (TensorType(self.result_dtype(types), broadcast_shapes(types, assume)),)
 

@@ -59,9 +59,8 @@ class Where(Elementwise):
     def result_dtype(self, types: Sequence[TensorType]) -> DType:
         return promote_types(types[1:])
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        left, right = promoted(*inputs[1:])
-        return (np.where(np.asarray(inputs[0]), left, right),)
+    def evaluate(self, condition: Array, a: Array, b: Array) -> tuple[Array, ...]:
+        return (np.where(condition, *promoted(a, b)),)
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Call("torch.where", (In(0), *pair_terms(node, first=1))))
@@ -121,8 +120,8 @@ class Maximum(Extreme):
     bound = "min"
     function = "max"
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.asarray(np.maximum(*promoted(*inputs))),)
+    def evaluate(self, a: Array, b: Array) -> tuple[Array, ...]:
+        return (np.asarray(np.maximum(*promoted(a, b))),)
 
 
 @OPS.register
@@ -143,8 +142,8 @@ class Minimum(Extreme):
     bound = "max"
     function = "min"
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.asarray(np.minimum(*promoted(*inputs))),)
+    def evaluate(self, a: Array, b: Array) -> tuple[Array, ...]:
+        return (np.asarray(np.minimum(*promoted(a, b))),)
 
 
 @OPS.register
@@ -189,8 +188,7 @@ class Clip(Elementwise):
                 dtype = literal_dtype(bound, [TensorType(dtype, types[0].shape)])
         return dtype
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         x = x.astype(self.result_dtype([array_type(x)]).numpy, copy=False)
         if self.minimum is not None:
             x = np.maximum(x, x.dtype.type(self.minimum))
@@ -283,9 +281,9 @@ class Cast(Elementwise):
     def find_limits(self, operands: Sequence[Limits]) -> Limits:
         return operands[0] if self.dtype.is_float else UNLIMITED
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         with np.errstate(all="ignore"):
-            return (np.asarray(inputs[0]).astype(self.dtype.numpy),)
+            return (x.astype(self.dtype.numpy),)
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(spell_cast(In(0), self.dtype))

@@ -25,7 +25,7 @@ from compiler.ops.axes import (
     unsqueeze,
 )
 from compiler.ops.broadcasting import cast
-from compiler.ops.layers import find_place, given, input_type, need_rate, refuse_option, widen
+from compiler.ops.layers import find_place, input_type, need_rate, refuse_option, widen
 from compiler.ops.losses import Reduction, match_shapes, spell_numbers, write_number, write_sum
 from compiler.ops.registry import OPS
 from compiler.ops.softmax import log_softmax
@@ -65,8 +65,7 @@ class ClassLoss(Op):
         there is none, or the scores are no logits."""
         return None
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x, target = operand_type(inputs, 0), operand_type(inputs, 1)
+    def infer(self, assume: Assume, x: TensorType, target: TensorType) -> tuple[TensorType, ...]:
         need_prediction(self.name, x, target)
         need_rank(self.name, x, 2)
         axis = resolve_axis(self.name, self.axis, x)
@@ -237,8 +236,7 @@ class Nll(ClassLoss):
     def takes_probabilities(self) -> bool:
         return False
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, target = given(inputs[0]), given(inputs[1])
+    def evaluate(self, x: Array, target: Array) -> tuple[Array, ...]:
         picked, weights, _ = self.pick(np.moveaxis(widen(x), self.axis, -1), target)
         return (np.asarray(self.reduce(-picked * weights, weights)).astype(x.dtype),)
 
@@ -290,15 +288,16 @@ class CrossEntropy(ClassLoss):
     def find_limits(self, operands: Sequence[Limits]) -> Limits:
         return NOT_NEGATIVE if min(self.weight or (0,)) >= 0 else UNLIMITED
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(
+        self, assume: Assume, logits: TensorType, target: TensorType
+    ) -> tuple[TensorType, ...]:
         need_rate(self.name, "label_smoothing", self.label_smoothing)
-        if operand_type(inputs, 1).dtype.is_float and self.ignore_index != -100:
+        if target.dtype.is_float and self.ignore_index != -100:
             needed = "left out where the target is probabilities"
             refuse_option(self.name, "ignore_index", self.ignore_index, needed)
-        return super().infer(inputs, assume)
+        return super().infer(assume, logits, target)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, target = given(inputs[0]), given(inputs[1])
+    def evaluate(self, x: Array, target: Array) -> tuple[Array, ...]:
         scores = log_softmax(np.moveaxis(widen(x), self.axis, -1), -1)
         share = scores.dtype.type(self.label_smoothing)
         if target.dtype.kind == "f":

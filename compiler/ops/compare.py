@@ -40,8 +40,8 @@ class Comparison(Elementwise):
     def inner_dtype(self, types: Sequence[TensorType]) -> DType:
         return promote_types(types)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        left, right = promoted(*inputs)
+    def evaluate(self, a: Array, b: Array) -> tuple[Array, ...]:
+        left, right = promoted(a, b)
         return (np.asarray(self.calculate(left, right)),)
 
     @abstractmethod
@@ -233,8 +233,8 @@ class LogicalAnd(Logic):
     sign = "&"
     onnx_type = "And"
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.logical_and(inputs[0], inputs[1]),)  # type: ignore[arg-type]
+    def evaluate(self, a: Array, b: Array) -> tuple[Array, ...]:
+        return (np.logical_and(a, b),)
 
 
 @OPS.register
@@ -255,8 +255,8 @@ class LogicalOr(Logic):
     sign = "|"
     onnx_type = "Or"
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.logical_or(inputs[0], inputs[1]),)  # type: ignore[arg-type]
+    def evaluate(self, a: Array, b: Array) -> tuple[Array, ...]:
+        return (np.logical_or(a, b),)
 
 
 @OPS.register
@@ -278,8 +278,8 @@ class LogicalNot(Elementwise):
     def check(self, types: Sequence[TensorType]) -> None:
         need_bool(self.name, types[0])
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.logical_not(np.asarray(inputs[0])),)
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        return (np.logical_not(x),)
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Prefix("~", In(0)))

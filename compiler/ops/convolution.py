@@ -129,9 +129,8 @@ class Conv(LinearLayer):
             return (weight,)
         return weight, Weight("bias", TensorType.of(x.dtype, (self.out,)), draw)
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        need_weights(self, inputs)
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
+        need_weights(self, (x, *weights))
         space = count_windows(self.windows(x.shape[2:]), x.shape[2:], x, assume)
         return (TensorType(x.dtype, (x.shape[0], Dim.of(self.out), *space)),)
 
@@ -149,14 +148,13 @@ class Conv(LinearLayer):
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return measure_terms(self, operands, results, math.prod(given(operands[1]).shape[1:]))
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, weight = widen(given(inputs[0])), widen(given(inputs[1]))
+    def evaluate(self, x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, ...]:
         windows = self.windows(array_sizes(x))
-        view = view_windows(pad_space(x, windows), windows)
-        y = convolve(view, weight, self.groups)
-        if self.bias:
-            y = y + widen(given(inputs[2])).reshape(-1, *[1] * (x.ndim - 2))
-        return (y.astype(given(inputs[0]).dtype, copy=False),)
+        view = view_windows(pad_space(widen(x), windows), windows)
+        y = convolve(view, widen(weight), self.groups)
+        if bias is not None:
+            y = y + widen(bias).reshape(-1, *[1] * (x.ndim - 2))
+        return (y.astype(x.dtype, copy=False),)
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return outputs[0].size * product(operand_type(inputs, 1).shape[1:])
@@ -338,9 +336,8 @@ class ConvTranspose(LinearLayer):
             if added > most:
                 refuse_option(self.name, "output_padding", added, f"at most {most}")
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        need_weights(self, inputs)
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
+        need_weights(self, (x, *weights))
         axes = x.rank - 2
         extra = self.added(axes)
         space = []
@@ -366,8 +363,9 @@ class ConvTranspose(LinearLayer):
         count = weight.size // (weight.shape[1] * self.groups)
         return measure_terms(self, operands, results, count)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, weight = widen(given(inputs[0])), widen(given(inputs[1]))
+    def evaluate(self, x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, ...]:
+        dtype = x.dtype
+        x, weight = widen(x), widen(weight)
         axes = x.ndim - 2
         windows = self.windows(axes)
         extra = self.added(axes)
@@ -385,9 +383,9 @@ class ConvTranspose(LinearLayer):
             y[:, :, *place] += pieces[:, :, *offset]
         cut = [slice(known(w.low), s - known(w.high)) for w, s in zip(windows, sizes, strict=True)]
         y = y[:, :, *cut]
-        if self.bias:
-            y = y + widen(given(inputs[2])).reshape(-1, *[1] * axes)
-        return (y.astype(given(inputs[0]).dtype, copy=False),)
+        if bias is not None:
+            y = y + widen(bias).reshape(-1, *[1] * axes)
+        return (y.astype(dtype, copy=False),)
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return operand_type(inputs, 0).size * product(operand_type(inputs, 1).shape[1:])

@@ -14,7 +14,6 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.hint import may_be_whole
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import UNLIMITED, Array, Arrays, Assume, Limits, Results, Types
-from compiler.ops.axes import operand_type
 from compiler.ops.broadcasting import cast, literal_dtype
 from compiler.ops.choosing import torch_dtype
 from compiler.ops.layers import need_held, refuse_option
@@ -114,7 +113,7 @@ class Constant(Op):
             return UNLIMITED
         return float(self.array.min()), float(self.array.max())
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(self, assume: Assume) -> tuple[TensorType, ...]:
         if isinstance(self.value, tuple) and len(self.value) != math.prod(self.shape):
             reason = f"{len(self.value)} numbers do not fill {list(self.shape)}"
             raise _refuse(self.name, "value", reason)
@@ -123,7 +122,7 @@ class Constant(Op):
                 need_held(self.name, "value", number, self.dtype)
         return (TensorType.of(self.dtype, self.shape),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+    def evaluate(self) -> tuple[Array, ...]:
         return (self.array,)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
@@ -191,10 +190,10 @@ class Filled(Op):
 
     fill: ClassVar[int]
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(self, assume: Assume) -> tuple[TensorType, ...]:
         return (TensorType(self.dtype, check_sizes(self.name, self.shape)),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+    def evaluate(self) -> tuple[Array, ...]:
         sizes = [Dim.of(d).evaluate({}) for d in self.shape]
         return (np.full(sizes, self.fill, self.dtype.numpy),)
 
@@ -295,14 +294,14 @@ class Full(Op):
     value: Number
     dtype: DType | None = None
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(self, assume: Assume) -> tuple[TensorType, ...]:
         dtype = self.dtype or literal_dtype(self.value, ())
         need_held(self.name, "value", self.value, dtype)
         if dtype.is_integer and not float(self.value).is_integer():
             refuse_option(self.name, "value", self.value, f"a whole number in {dtype}")
         return (TensorType(dtype, check_sizes(self.name, self.shape)),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+    def evaluate(self) -> tuple[Array, ...]:
         sizes = [Dim.of(d).evaluate({}) for d in self.shape]
         dtype = self.dtype or literal_dtype(self.value, ())
         return (np.full(sizes, self.value, dtype.numpy),)
@@ -339,12 +338,10 @@ class FilledLike(Op):
 
     dtype: DType | None = None
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         return (TensorType(self.dtype or x.dtype, x.shape),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.full(x.shape, self.fill, self.dtype.numpy if self.dtype else x.dtype),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:

@@ -35,13 +35,11 @@ class Running(Op):
 
     axis: int = -1
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         resolve_axis(self.name, self.axis, x)
         return (TensorType(x.dtype if x.dtype.is_float else DType.I64, x.shape),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         wide = {"f": np.promote_types(x.dtype, np.float32)}.get(x.dtype.kind, np.dtype(np.int64))
         with np.errstate(all="ignore"):
             made = self.calculate(x.astype(wide))

@@ -30,9 +30,9 @@ class Function(Elementwise):
     def check(self, types: Sequence[TensorType]) -> None:
         need_number(self.name, types[0])
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         with np.errstate(all="ignore"):
-            return (np.asarray(self.calculate(np.asarray(inputs[0]))),)
+            return (np.asarray(self.calculate(x)),)
 
     @abstractmethod
     def calculate(self, x: Array) -> Array:
@@ -56,8 +56,7 @@ class FloatFunction(Function):
     def result_dtype(self, types: Sequence[TensorType]) -> DType:
         return types[0].dtype if types[0].dtype.is_float else DType.F32
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         return super().evaluate(x if x.dtype.kind == "f" else x.astype(np.float32))
 
     def compute(self, *numbers: float) -> float:

@@ -13,7 +13,7 @@ from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types, Weight
 from compiler.ops.axes import need_number, operand_type
 from compiler.ops.broadcasting import cast
-from compiler.ops.layers import given, input_type, need_known
+from compiler.ops.layers import input_type, need_known
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.dims import Dim
@@ -51,8 +51,7 @@ class Fitted(Op):
             for name, figure in self.statistics.items()
         )
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
         need_number(self.name, x)
         return (TensorType(DType.F32, x.shape),)
 
@@ -91,8 +90,7 @@ class Standardize(Fitted):
     def precision(self, x: DType) -> DType:
         return DType.F64 if x in _WIDE else DType.F32
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, mean, scale = map(given, inputs)
+    def evaluate(self, x: Array, mean: Array, scale: Array) -> tuple[Array, ...]:
         return (np.asarray((x.astype(mean.dtype) - mean) / scale, np.float32),)
 
     def torch(self, node: Node) -> Spelling:
@@ -132,18 +130,17 @@ class Fill(Fitted):
     def precision(self, x: DType) -> DType:
         return DType.F64 if x is DType.F64 else DType.F32
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        (filled,) = super().infer(inputs, assume)
-        return (TensorType(self.precision(operand_type(inputs, 0).dtype), filled.shape),)
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
+        (filled,) = super().infer(assume, x, *weights)
+        return (TensorType(self.precision(x.dtype), filled.shape),)
 
     @property
     def statistics(self) -> Mapping[str, str]:
         return {self.value: self.value} if isinstance(self.value, str) else {}
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array, *fitted: Array) -> tuple[Array, ...]:
         x = x if x.dtype == np.float64 else x.astype(np.float32)
-        value = given(inputs[1]) if isinstance(self.value, str) else self.value
+        value = fitted[0] if isinstance(self.value, str) else self.value
         return (np.where(np.isnan(x), value, x).astype(x.dtype),)
 
     def torch(self, node: Node) -> Spelling:

@@ -120,8 +120,7 @@ class Gather(Op):
 
     axis: int
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x, index = operand_type(inputs, 0), operand_type(inputs, 1)
+    def infer(self, assume: Assume, x: TensorType, index: TensorType) -> tuple[TensorType, ...]:
         axis = resolve_axis(self.name, self.axis, x)
         need_index(self.name, index, operand=1)
         if index.rank != x.rank:
@@ -143,8 +142,7 @@ class Gather(Op):
     def domains(self, inputs: Types) -> Mapping[int, Domain]:
         return {1: Domain(operand_type(inputs, 0).shape[self.axis])}
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, index = np.asarray(inputs[0]), np.asarray(inputs[1])
+    def evaluate(self, x: Array, index: Array) -> tuple[Array, ...]:
         cut = [slice(None if i == self.axis % x.ndim else n) for i, n in enumerate(index.shape)]
         return (np.take_along_axis(x[tuple(cut)], index, axis=self.axis),)
 
@@ -183,8 +181,7 @@ class TakeAlong(Op):
 
     axis: int
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x, index = operand_type(inputs, 0), operand_type(inputs, 1)
+    def infer(self, assume: Assume, x: TensorType, index: TensorType) -> tuple[TensorType, ...]:
         axis = resolve_axis(self.name, self.axis, x)
         need_index(self.name, index, operand=1)
         if index.rank not in (axis, axis + 1):
@@ -206,8 +203,7 @@ class TakeAlong(Op):
     def domains(self, inputs: Types) -> Mapping[int, Domain]:
         return {1: Domain(operand_type(inputs, 0).shape[self.axis])}
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, index = np.asarray(inputs[0]), np.asarray(inputs[1])
+    def evaluate(self, x: Array, index: Array) -> tuple[Array, ...]:
         axis = self.axis % x.ndim
         single = index.ndim == axis
         wide = index.reshape(*index.shape, *[1] * (x.ndim - index.ndim))
@@ -265,8 +261,9 @@ class Put(Op):
 
     axis: int
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x, update, at = (operand_type(inputs, i) for i in range(3))
+    def infer(
+        self, assume: Assume, x: TensorType, update: TensorType, at: TensorType
+    ) -> tuple[TensorType, ...]:
         axis = resolve_axis(self.name, self.axis, x)
         _need_one_dtype(self.name, x, update)
         need_index(self.name, at, operand=2)
@@ -298,8 +295,7 @@ class Put(Op):
         x, update = operand_type(inputs, 0), operand_type(inputs, 1)
         return {2: Domain(x.shape[self.axis] - update.shape[self.axis] + 1)}
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, update, at = (np.asarray(i) for i in inputs)
+    def evaluate(self, x: Array, update: Array, at: Array) -> tuple[Array, ...]:
         axis = self.axis % x.ndim
         made = x.copy()
         place = slice(int(at), int(at) + update.shape[axis])
@@ -359,8 +355,7 @@ class OneHot(Op):
     classes: int
     dtype: DType = DType.I64
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         if not x.dtype.is_integer:
             hint = "convert it: `cast(…, i64)`"
             raise Fault(
@@ -378,8 +373,8 @@ class OneHot(Op):
     def domains(self, inputs: Types) -> Mapping[int, Domain]:
         return {0: Domain(Dim.of(self.classes))}
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])[..., None]
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        x = x[..., None]
         return ((x == np.arange(self.classes)).astype(self.dtype.numpy),)
 
     def torch(self, node: Node) -> Spelling:

@@ -13,7 +13,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import axes_constant, need_float, operand_type
-from compiler.ops.layers import find_place, given, input_type, known, need_least, widen
+from compiler.ops.layers import find_place, input_type, known, need_least, widen
 from compiler.ops.magnitudes import measure_terms
 from compiler.ops.registry import OPS
 from compiler.ops.windows import Sizes, need_layout, spell_sizes, spread
@@ -35,8 +35,7 @@ class GlobalPool(Op):
     onnx_type: ClassVar[str]
     reduction: ClassVar[str]
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         need_float(self.name, x)
         need_layout(self.name, x)
         return (TensorType(x.dtype, x.shape[:2]),)
@@ -79,8 +78,7 @@ class GlobalAvgPool(GlobalPool):
         count = np.asarray(operands[0]).size // max(results[0].size, 1)
         return measure_terms(self, operands, results, count)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         y = widen(x).mean(axis=tuple(range(2, x.ndim)))
         return (y.astype(x.dtype, copy=False),)
 
@@ -103,8 +101,7 @@ class GlobalMaxPool(GlobalPool):
     onnx_type = "GlobalMaxPool"
     reduction = "ReduceMax"
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (x.max(axis=tuple(range(2, x.ndim))),)
 
 
@@ -132,8 +129,7 @@ class AdaptiveAvgPool(Op):
     operands = (Operand("x"),)
     size: Sizes
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         need_float(self.name, x)
         parts = spread("size", self.size, need_layout(self.name, x))
         need_least(self.name, "size", parts, 1)
@@ -153,8 +149,7 @@ class AdaptiveAvgPool(Op):
         count = np.asarray(operands[0]).size // max(results[0].size, 1)
         return measure_terms(self, operands, results, count)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         y = widen(x)
         for axis, parts in enumerate(spread("size", self.size, x.ndim - 2), start=2):
             shares = divide_axis(x.shape[axis], parts).astype(y.dtype)

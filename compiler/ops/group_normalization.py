@@ -113,9 +113,8 @@ class GroupNorm(Op):
             )
         return make_affine(x, (channels,)) if self.affine else ()
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        need_weights(self, inputs)
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
+        need_weights(self, (x, *weights))
         entries = self._count_entries(x)
         if equal(entries, 1) is None:
             assume(Dim.of(2), "<=", entries)
@@ -133,11 +132,10 @@ class GroupNorm(Op):
             grouped, results[0], operands[1] if self.affine else None, (2,), self.eps
         )
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array, *affine: Array) -> tuple[Array, ...]:
         grouped = widen(x).reshape(x.shape[0], self.groups, -1)
         y = normalize(grouped, (2,), self.eps).reshape(x.shape)
-        return (scale_channels(y, inputs[1:]).astype(x.dtype, copy=False),)
+        return (scale_channels(y, affine).astype(x.dtype, copy=False),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         ties = (*tie_same(outputs[0].rank, without=(1,)), tie_channels(inputs, 1))
@@ -219,9 +217,8 @@ class InstanceNorm(Op):
         channels = need_channels(self.name, x)
         return make_affine(x, (channels,)) if self.affine else ()
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        need_weights(self, inputs)
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
+        need_weights(self, (x, *weights))
         entries = product(x.shape[2:])
         if equal(entries, 1) is True:
             what = "entry of space"
@@ -239,10 +236,9 @@ class InstanceNorm(Op):
             x, results[0], operands[1] if self.affine else None, tuple(range(2, x.ndim)), self.eps
         )
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array, *affine: Array) -> tuple[Array, ...]:
         y = normalize(widen(x), tuple(range(2, x.ndim)), self.eps)
-        return (scale_channels(y, inputs[1:]).astype(x.dtype, copy=False),)
+        return (scale_channels(y, affine).astype(x.dtype, copy=False),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         return Coupling((*tie_same(1), tie_channels(inputs, 1)))
@@ -323,9 +319,9 @@ class RmsNorm(Op):
         size = need_known(self.name, x, -1, "the last axis")
         return make_affine(x, (size,), bias=False)
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        need_weights(self, inputs)
-        return (operand_type(inputs, 0),)
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
+        need_weights(self, (x, *weights))
+        return (x,)
 
     def epsilon(self, x: TensorType | Array) -> float:
         """The number added to the mean square."""
@@ -338,13 +334,12 @@ class RmsNorm(Op):
         x = given(operands[0])
         return [np.abs(results[0]) * grow(x.shape[-1], x.dtype)]
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array, weight: Array | None = None) -> tuple[Array, ...]:
         wide = widen(x)
         square = np.square(wide).mean(axis=-1, keepdims=True)
         y = wide / np.sqrt(square + np.asarray(self.epsilon(x), wide.dtype))
-        if self.affine:
-            y = y * widen(given(inputs[1]))
+        if weight is not None:
+            y = y * widen(weight)
         return (y.astype(x.dtype, copy=False),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:

@@ -75,16 +75,15 @@ class PixelShuffle(Op):
 
     factor: int
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         need_rank(self.name, x, 3)
         _need_factor(self.name, self.factor)
         channels = _divide(self.name, x, -3, self.factor**2)
         space = (x.shape[-2] * self.factor, x.shape[-1] * self.factor)
         return (TensorType(x.dtype, (*x.shape[:-3], channels, *space)),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, r = np.asarray(inputs[0]), self.factor
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        r = self.factor
         *front, c, h, w = x.shape
         split = x.reshape(-1, c // r**2, r, r, h, w).transpose(0, 1, 4, 2, 5, 3)
         return (split.reshape(*front, c // r**2, h * r, w * r),)
@@ -132,15 +131,14 @@ class PixelUnshuffle(Op):
 
     factor: int
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         need_rank(self.name, x, 3)
         _need_factor(self.name, self.factor)
         space = tuple(_divide(self.name, x, axis, self.factor) for axis in (-2, -1))
         return (TensorType(x.dtype, (*x.shape[:-3], x.shape[-3] * self.factor**2, *space)),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, r = np.asarray(inputs[0]), self.factor
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        r = self.factor
         *front, c, h, w = x.shape
         split = x.reshape(-1, c, h // r, r, w // r, r).transpose(0, 1, 3, 5, 2, 4)
         return (split.reshape(*front, c * r**2, h // r, w // r),)
@@ -189,8 +187,7 @@ class Normalize(Op):
     std: float | tuple[float, ...]
     axis: int = -3
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         need_float(self.name, x)
         lists = {"mean": self.mean, "std": self.std}
         if not any(isinstance(v, tuple) for v in lists.values()):
@@ -229,8 +226,7 @@ class Normalize(Op):
         behind = x.rank - 1 - self.axis % x.rank if isinstance(values, tuple) else 0
         return numbers.reshape(numbers.shape + (1,) * behind)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         found = TensorType.of("f32", x.shape)
         mean, std = (self._array(v, found).astype(x.dtype) for v in (self.mean, self.std))
         return ((x - mean) / std,)

@@ -152,10 +152,9 @@ class Index(Op):
 
     items: tuple[IndexItem, ...]
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType, *indices: TensorType) -> tuple[TensorType, ...]:
         entries = lay_out(self.items, x)
-        picked = self._picked(entries, x, inputs, assume)
+        picked = self._picked(entries, x, indices, assume)
         shape: list[Dim] = []
         for entry in entries:
             match entry.item:
@@ -173,7 +172,7 @@ class Index(Op):
         return (TensorType(x.dtype, tuple(shape)),)
 
     def _picked(
-        self, entries: Sequence[Entry], x: TensorType, inputs: Types, assume: Assume
+        self, entries: Sequence[Entry], x: TensorType, indices: Types, assume: Assume
     ) -> tuple[Dim, ...]:
         """The common shape of the tensors that index."""
         at = [i for i, e in enumerate(entries) if isinstance(e.item, TensorIndex)]
@@ -185,7 +184,7 @@ class Index(Op):
         types = []
         for entry in entries:
             if isinstance(entry.item, TensorIndex):
-                found = operand_type(inputs, entry.item.operand)
+                found = operand_type(indices, entry.item.operand - 1)
                 need_index(self.name, found, operand=entry.item.operand)
                 types.append(found)
         return broadcast_shapes(types, assume)
@@ -198,17 +197,14 @@ class Index(Op):
             if isinstance(entry.item, TensorIndex) and entry.axis is not None
         }
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array, *indices: Array) -> tuple[Array, ...]:
         entries = lay_out(self.items, TensorType.of(DType.F32, x.shape))
         basic = x[tuple(_numpy_item(e.item) for e in entries)]
         kept = [e for e in entries if not isinstance(e.item, int | Dim)]
         at = [i for i, e in enumerate(kept) if isinstance(e.item, TensorIndex)]
         if not at:
             return (basic,)
-        tensors = [
-            np.asarray(inputs[e.item.operand]) for e in kept if isinstance(e.item, TensorIndex)
-        ]
+        tensors = [indices[e.item.operand - 1] for e in kept if isinstance(e.item, TensorIndex)]
         return (basic[(*[slice(None)] * at[0], *tensors)],)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:

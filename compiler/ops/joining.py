@@ -103,8 +103,7 @@ class Concat(Op):
 
     axis: int = 0
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        types = [operand_type(inputs, i) for i in range(len(inputs))]
+    def infer(self, assume: Assume, *types: TensorType) -> tuple[TensorType, ...]:
         for index, found in enumerate(types):
             need_rank(self.name, found, 1, operand=index)
         axis = resolve_axis(self.name, self.axis, types[0])
@@ -113,8 +112,8 @@ class Concat(Op):
             shape[axis] = shape[axis] + other.shape[axis]
         return (TensorType(promote_types(types), tuple(shape)),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.concatenate(promoted(*inputs), axis=self.axis),)
+    def evaluate(self, *tensors: Array) -> tuple[Array, ...]:
+        return (np.concatenate(promoted(*tensors), axis=self.axis),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         axis = self.axis % outputs[0].rank
@@ -168,15 +167,14 @@ class Stack(Op):
 
     axis: int = 0
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        types = [operand_type(inputs, i) for i in range(len(inputs))]
+    def infer(self, assume: Assume, *types: TensorType) -> tuple[TensorType, ...]:
         axis = resolve_axis(self.name, self.axis, types[0], added=1)
         shape = _check_alike(self.name, types, None, assume)
         made = (*shape[:axis], Dim.of(len(types)), *shape[axis:])
         return (TensorType(promote_types(types), made),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.stack(promoted(*inputs), axis=self.axis),)
+    def evaluate(self, *tensors: Array) -> tuple[Array, ...]:
+        return (np.stack(promoted(*tensors), axis=self.axis),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         return Coupling(coupling.tie_stack(outputs[0].rank, self.axis, len(inputs), joins=True))
@@ -235,8 +233,7 @@ class Split(Op):
     sizes: int | Dim | tuple[int | Dim, ...]
     axis: int = 0
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         axis = resolve_axis(self.name, self.axis, x)
         if not isinstance(self.sizes, tuple):
             return _cut(x, axis, self._equal_pieces(x, axis, self.sizes))
@@ -259,8 +256,7 @@ class Split(Op):
             raise _uneven(self.name, axis, x, "sizes", f"{size} is not a size of a piece")
         return [Dim.of(min(piece, whole - at)) for at in range(0, whole, piece)]
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         if isinstance(self.sizes, tuple):
             bounds = np.cumsum([Dim.of(s).evaluate({}) for s in self.sizes])[:-1]
         else:
@@ -328,8 +324,7 @@ class Chunk(Op):
     parts: int
     axis: int = 0
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         axis = resolve_axis(self.name, self.axis, x)
         if self.parts < 1:
             reason = f"{self.parts} is not a number of pieces"
@@ -348,8 +343,7 @@ class Chunk(Op):
             raise _uneven(self.name, axis, x, "parts", reason)
         return _cut(x, axis, sizes)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         size = -(-x.shape[self.axis] // self.parts)
         return tuple(np.split(x, np.arange(size, x.shape[self.axis], size), axis=self.axis))
 
@@ -403,14 +397,13 @@ class Unbind(Op):
 
     axis: int = 0
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         axis = resolve_axis(self.name, self.axis, x)
         entry = TensorType(x.dtype, (*x.shape[:axis], *x.shape[axis + 1 :]))
         return (entry,) * known_size(self.name, x, axis)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return tuple(np.moveaxis(np.asarray(inputs[0]), self.axis, 0))
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        return tuple(np.moveaxis(x, self.axis, 0))
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         rank = operand_type(inputs, 0).rank

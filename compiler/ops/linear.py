@@ -78,19 +78,17 @@ class Dense(LinearLayer):
             return (weight,)
         return weight, Weight("bias", TensorType.of(x.dtype, (self.out,)), draw)
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        need_weights(self, inputs)
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
+        need_weights(self, (x, *weights))
         return (TensorType(x.dtype, (*x.shape[:-1], Dim.of(self.out))),)
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return measure_terms(self, operands, results, given(operands[1]).shape[1])
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
-        y = np.matmul(widen(x), widen(given(inputs[1])).T)
-        if self.bias:
-            y = y + widen(given(inputs[2]))
+    def evaluate(self, x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, ...]:
+        y = np.matmul(widen(x), widen(weight).T)
+        if bias is not None:
+            y = y + widen(bias)
         return (y.astype(x.dtype, copy=False),)
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
@@ -174,16 +172,15 @@ class Embedding(Layer):
         shape = TensorType.of(DType.F32, (self.count, self.size))
         return (Weight("weight", shape, ModuleEmbedding(self.padding_idx)),)
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        need_weights(self, inputs)
-        x = operand_type(inputs, 0)
-        return (TensorType(operand_type(inputs, 1).dtype, (*x.shape, Dim.of(self.size))),)
+    def infer(self, assume: Assume, x: TensorType, weight: TensorType) -> tuple[TensorType, ...]:
+        need_weights(self, (x, weight))
+        return (TensorType(weight.dtype, (*x.shape, Dim.of(self.size))),)
 
     def domains(self, inputs: Types) -> Mapping[int, Domain]:
         return {0: Domain(Dim.of(self.count))}
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (given(inputs[1])[given(inputs[0])],)
+    def evaluate(self, x: Array, weight: Array) -> tuple[Array, ...]:
+        return (weight[x],)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         last = outputs[0].rank - 1

@@ -66,8 +66,7 @@ class MatMul(Op):
     onnx_bfloat = True
     operands = (Operand("a"), Operand("b"))
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        a, b = operand_type(inputs, 0), operand_type(inputs, 1)
+    def infer(self, assume: Assume, a: TensorType, b: TensorType) -> tuple[TensorType, ...]:
         need_rank(self.name, a, 1)
         need_rank(self.name, b, 1, operand=1)
         _need_one_dtype(self.name, (a, b))
@@ -85,8 +84,7 @@ class MatMul(Op):
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return measure_terms(self, operands, results, np.asarray(operands[0]).shape[-1])
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        a, b = (np.asarray(i) for i in inputs)
+    def evaluate(self, a: Array, b: Array) -> tuple[Array, ...]:
         if a.dtype == np.float16:  # sums of products are kept in f32, as on every device
             wide = np.matmul(a.astype(np.float32), b.astype(np.float32))
             return (np.asarray(wide, dtype=a.dtype),)
@@ -223,8 +221,7 @@ class Einsum(Op):
         equation = self.equation
         return Fault(lambda where: bad_equation(where.argument("equation"), equation, reason))
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        types = [operand_type(inputs, i) for i in range(len(inputs))]
+    def infer(self, assume: Assume, *types: TensorType) -> tuple[TensorType, ...]:
         _need_one_dtype(self.name, types)
         parsed = self._parse(types)
         sizes, rest = self._sizes(parsed, types, assume)
@@ -258,8 +255,7 @@ class Einsum(Op):
         terms = int(np.prod([max(np.asarray(a).shape, default=1) for a in operands]))
         return measure_terms(self, operands, results, terms)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        arrays = [np.asarray(i) for i in inputs]
+    def evaluate(self, *arrays: Array) -> tuple[Array, ...]:
         made = np.einsum(self.equation, *arrays, optimize=len(arrays) > 1)
         return (np.asarray(made, dtype=arrays[0].dtype),)
 

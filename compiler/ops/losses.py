@@ -13,7 +13,7 @@ from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import NOT_NEGATIVE, Array, Assume, Results, Types
 from compiler.ops.axes import need_prediction, operand_type, places
 from compiler.ops.broadcasting import cast
-from compiler.ops.layers import given, input_type, refuse_option, widen
+from compiler.ops.layers import input_type, refuse_option, widen
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
@@ -77,8 +77,7 @@ class PairLoss(Op):
     def write(self, build: OnnxBuilder, x: Any, target: Any, type: TensorType) -> Any:
         """The ONNX nodes for the loss of each entry; `type` is the prediction's."""
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x, target = operand_type(inputs, 0), operand_type(inputs, 1)
+    def infer(self, assume: Assume, x: TensorType, target: TensorType) -> tuple[TensorType, ...]:
         need_prediction(self.name, x, target)
         if not match_shapes(x.shape, target.shape, assume):
             hint = None
@@ -93,11 +92,10 @@ class PairLoss(Op):
             )
         return (TensorType(x.dtype, x.shape if self.reduction == "none" else ()),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array, target: Array) -> tuple[Array, ...]:
         wide = widen(x)
         with np.errstate(all="ignore"):
-            losses = self.calculate(wide, given(inputs[1]).astype(wide.dtype))
+            losses = self.calculate(wide, target.astype(wide.dtype))
         match self.reduction:
             case "mean":
                 losses = np.asarray(losses.mean())
@@ -213,10 +211,12 @@ class SmoothL1(PairLoss):
     beta: float = 1.0
     reduction: Reduction = "mean"
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(
+        self, assume: Assume, prediction: TensorType, target: TensorType
+    ) -> tuple[TensorType, ...]:
         if self.beta < 0:
             refuse_option(self.name, "beta", self.beta, "at least 0")
-        return super().infer(inputs, assume)
+        return super().infer(assume, prediction, target)
 
     def calculate(self, x: Array, target: Array) -> Array:
         size: Array = np.abs(x - target)
@@ -261,10 +261,12 @@ class Huber(PairLoss):
     delta: float = 1.0
     reduction: Reduction = "mean"
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(
+        self, assume: Assume, prediction: TensorType, target: TensorType
+    ) -> tuple[TensorType, ...]:
         if self.delta <= 0:
             refuse_option(self.name, "delta", self.delta, "above 0")
-        return super().infer(inputs, assume)
+        return super().infer(assume, prediction, target)
 
     def calculate(self, x: Array, target: Array) -> Array:
         size: Array = np.abs(x - target)

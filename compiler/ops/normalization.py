@@ -156,22 +156,22 @@ class BatchNorm(Op):
             Weight("running_var", kind, ModuleConstant(1.0), trainable=False),
         )
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        need_weights(self, inputs)
-        return (operand_type(inputs, 0),)
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
+        need_weights(self, (x, *weights))
+        return (x,)
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         # Folded into a layer before it, or into one product and one sum.
         x, *scales, mean, variance = operands
         sizes = [np.abs(given(a)) for a in (x, *scales)]
-        return self.evaluate(*sizes, -np.abs(given(mean)), variance)
+        return self.evaluate(*sizes, -np.abs(given(mean)), given(variance))
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array, *weights: Array) -> tuple[Array, ...]:
         shape = (-1, *[1] * (x.ndim - 2))
-        mean, variance = (widen(given(a)).reshape(shape) for a in inputs[-2:])
+        *affine, mean, variance = weights
+        mean, variance = (widen(a).reshape(shape) for a in (mean, variance))
         y = (widen(x) - mean) / np.sqrt(variance + np.asarray(self.eps, variance.dtype))
-        return (scale_channels(y, inputs[1:-2]).astype(x.dtype, copy=False),)
+        return (scale_channels(y, affine).astype(x.dtype, copy=False),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         channels = tie_channels(inputs, 1)
@@ -274,9 +274,9 @@ class LayerNorm(Op):
         shape = [need_known(self.name, x, a, f"axis {x.rank + a}") for a in axes]
         return make_affine(x, shape, bias=self.bias)
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        need_weights(self, inputs)
-        return (operand_type(inputs, 0),)
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
+        need_weights(self, (x, *weights))
+        return (x,)
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         axes = tuple(range(-self.axes, 0))
@@ -284,13 +284,14 @@ class LayerNorm(Op):
             given(operands[0]), results[0], operands[1] if self.affine else None, axes, self.eps
         )
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(
+        self, x: Array, weight: Array | None = None, bias: Array | None = None
+    ) -> tuple[Array, ...]:
         y = normalize(widen(x), tuple(range(-self.axes, 0)), self.eps)
-        if self.affine:
-            y = y * widen(given(inputs[1]))
-        if self.affine and self.bias:
-            y = y + widen(given(inputs[2]))
+        if weight is not None:
+            y = y * widen(weight)
+        if bias is not None:
+            y = y + widen(bias)
         return (y.astype(x.dtype, copy=False),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:

@@ -98,17 +98,16 @@ class DynamicDense(Op):
         )
         return (*made, Weight("bias", scale, ModuleConstant(0.0))) if self.bias else made
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        need_weights(self, inputs)
-        return (_widen_last(operand_type(inputs, 0), self.out),)
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
+        need_weights(self, (x, *weights))
+        return (_widen_last(x, self.out),)
 
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         x, codes, scale = (given(a) for a in operands[:3])
         size = grow(x.shape[-1], x.dtype) * np.matmul(np.abs(x), np.abs(codes).T.astype(x.dtype))
         return [np.maximum(np.abs(results[0]), size * np.abs(scale))]
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, codes, scale, *bias = (given(a) for a in inputs)
+    def evaluate(self, x: Array, codes: Array, scale: Array, *bias: Array) -> tuple[Array, ...]:
         levels, step, zero_point = quantize_dynamically(x)
         y = np.matmul(levels - zero_point, codes.astype(np.float32).T) * (step * scale)
         return ((y + bias[0] if bias else y).astype(np.float32, copy=False),)
@@ -202,9 +201,9 @@ class PackedDense(Op):
             made.append(Weight("bias", TensorType.of(DType.F32, (self.out,)), empty))
         return tuple(made)
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        need_weights(self, inputs)
-        return (_widen_last(operand_type(inputs, 0), self.out),)
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
+        need_weights(self, (x, *weights))
+        return (_widen_last(x, self.out),)
 
     def unpack(self, codes: Array, scale: Array, zero_point: Array | None) -> Array:
         """The weight that codes stand for, `[out, d]`."""
@@ -221,11 +220,10 @@ class PackedDense(Op):
         size = np.matmul(np.abs(x), np.abs(weight).T) * grow(x.shape[-1], x.dtype)
         return [np.maximum(np.abs(results[0]), size)]
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, codes, scale, *rest = (given(a) for a in inputs)
-        zero = None if self.symmetric else rest.pop(0)
+    def evaluate(self, x: Array, codes: Array, scale: Array, *rest: Array) -> tuple[Array, ...]:
+        zero, *bias = (None, *rest) if self.symmetric else rest
         y = np.matmul(x, self.unpack(codes, scale, zero).T)
-        return ((y + rest[0] if rest else y).astype(np.float32, copy=False),)
+        return ((y + bias[0] if bias else y).astype(np.float32, copy=False),)
 
     def multiply_adds(self, inputs: Types, outputs: Sequence[TensorType]) -> Dim:
         return operand_type(inputs, 0).size * self.out

@@ -62,8 +62,7 @@ class Pad(Op):
         sizes = [Dim.of(w) for w in self.widths]
         return list(zip(sizes[::2], sizes[1::2], strict=True))
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         if len(self.widths) % 2 or len(self.widths) > 2 * x.rank:
             reason = f"{len(self.widths)} widths for {x}: two for each axis, from the last"
             raise self._refuse(reason)
@@ -115,8 +114,7 @@ class Pad(Op):
     def _refuse(self, reason: str) -> Fault:
         return Fault(lambda where: bad_option(where.argument("widths"), "pad", "widths", reason))
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         widths = [(a.evaluate({}), b.evaluate({})) for a, b in reversed(self._pairs)]
         full = [(0, 0)] * (x.ndim - len(widths)) + widths
         cut = tuple(

@@ -13,7 +13,7 @@ from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ops.axes import need_float, operand_type
-from compiler.ops.layers import given, input_type, need_least, refuse_option, widen
+from compiler.ops.layers import input_type, need_least, refuse_option, widen
 from compiler.ops.magnitudes import measure_terms
 from compiler.ops.registry import OPS
 from compiler.ops.windows import (
@@ -88,8 +88,7 @@ class WindowPool(Op):
                 hint = "a window must not lie in the padding alone"
                 refuse_option(self.name, "padding", pad, "at most half of the kernel", hint)
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         self.check(x)
         plain = replace(self, ceil_mode=False).windows(x.shape[2:])  # type: ignore[type-var]
         space = count_windows(plain, x.shape[2:], x, assume)
@@ -217,8 +216,7 @@ class MaxPool(WindowPool):
         super().check(x)
         need_least(self.name, "dilation", self.dilations(x.rank - 2), 1)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         windows = self.windows(array_sizes(x))
         return (reduce_windows(np.maximum, pad_space(x, windows, -np.inf), windows),)
 
@@ -284,8 +282,7 @@ class AvgPool(WindowPool):
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return measure_terms(self, operands, results, 1)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         windows = self.windows(array_sizes(x))
         total = reduce_windows(np.add, pad_space(widen(x), windows), windows)
         return ((total / self._count(x, windows)).astype(x.dtype, copy=False),)

@@ -12,7 +12,7 @@ from compiler.ir.onnx_builder import OnnxBuilder
 from compiler.ir.operands import NOT_NEGATIVE, UNLIMITED, Array, Assume, Limits, Types
 from compiler.ir.target_range import PROBABILITY, TargetRange
 from compiler.ops.activation import softplus
-from compiler.ops.axes import need_rank, operand_type
+from compiler.ops.axes import need_rank
 from compiler.ops.layers import find_place
 from compiler.ops.losses import PairLoss, Reduction, spell_numbers, write_number
 from compiler.ops.registry import OPS
@@ -99,9 +99,11 @@ class BceWithLogits(PairLoss):
     def find_limits(self, operands: Sequence[Limits]) -> Limits:
         return NOT_NEGATIVE if np.min(self.pos_weight or 0) >= 0 else UNLIMITED
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(
+        self, assume: Assume, logits: TensorType, target: TensorType
+    ) -> tuple[TensorType, ...]:
         if isinstance(self.pos_weight, tuple):
-            x, count = operand_type(inputs, 0), len(self.pos_weight)
+            x, count = logits, len(self.pos_weight)
             need_rank(self.name, x, 1)
             if equal(x.shape[-1], count) is not True:
                 raise Fault(
@@ -113,7 +115,7 @@ class BceWithLogits(PairLoss):
                         find_place(where, 0, x),
                     )
                 )
-        return super().infer(inputs, assume)
+        return super().infer(assume, logits, target)
 
     def target_range(self, inputs: Types) -> TargetRange | None:
         return PROBABILITY
@@ -167,10 +169,12 @@ class Kl(PairLoss):
     log_target: bool = False
     reduction: Literal["mean", "batchmean", "sum", "none"] = "mean"
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(
+        self, assume: Assume, log_probability: TensorType, target: TensorType
+    ) -> tuple[TensorType, ...]:
         if self.reduction == "batchmean":
-            need_rank(self.name, operand_type(inputs, 0), 1)
-        return super().infer(inputs, assume)
+            need_rank(self.name, log_probability, 1)
+        return super().infer(assume, log_probability, target)
 
     def target_range(self, inputs: Types) -> TargetRange | None:
         return TargetRange(high=0) if self.log_target else PROBABILITY

@@ -12,7 +12,7 @@ from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types, Weight
 from compiler.ir.tracing import Trace
 from compiler.ops.axes import need_float, operand_type, resolve_axis
-from compiler.ops.layers import given, input_type, need_known, need_weights, owns_weights
+from compiler.ops.layers import input_type, need_known, need_weights, owns_weights
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.tensor import DType, TensorType
@@ -158,12 +158,11 @@ class FakeQuantize(Op):
             Weight("zero_point", TensorType.of(DType.I32, shape), Zeros(), trainable=False),
         )
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        need_weights(self, inputs)
-        return (operand_type(inputs, 0),)
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
+        need_weights(self, (x, *weights))
+        return (x,)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, scale, zero_point = (given(a) for a in inputs)
+    def evaluate(self, x: Array, scale: Array, zero_point: Array) -> tuple[Array, ...]:
         scale, zero_point = self.spread(scale, x.ndim), self.spread(zero_point, x.ndim)
         return (round_array(x, scale, zero_point, self.dtype),)
 

@@ -73,7 +73,7 @@ class Arange(Op):
             return way if size == 1 else (way + size - 1) // size
         return Dim.of(max(math.ceil((stop - start) / self.step), 0))
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(self, assume: Assume) -> tuple[TensorType, ...]:
         length = self._length()
         some = at_most(1, length)
         if some is False:
@@ -92,7 +92,7 @@ class Arange(Op):
             need_held(self.name, "start" if self.stop is None else "stop", last, dtype)
         return (TensorType(dtype, (length,)),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+    def evaluate(self) -> tuple[Array, ...]:
         start, stop = (n.evaluate({}) if isinstance(n, Dim) else n for n in self.bounds)
         count = max(math.ceil((stop - start) / self.step), 0)
         return ((start + np.arange(count) * self.step).astype((self.dtype or self.natural).numpy),)
@@ -143,12 +143,12 @@ class Linspace(Op):
     stop: float
     steps: int
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(self, assume: Assume) -> tuple[TensorType, ...]:
         if self.steps < 1:
             raise _refuse(self.name, "steps", f"{self.steps} is not a number of steps")
         return (TensorType.of(DType.F32, [self.steps]),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+    def evaluate(self) -> tuple[Array, ...]:
         return (np.linspace(self.start, self.stop, self.steps).astype(np.float32),)
 
     def torch(self, node: Node) -> Spelling:

@@ -64,8 +64,7 @@ class Reduction(Op):
         """The dtype of the result."""
         return dtype
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         self.check(x)
         if self.axis == ():
             raise Fault(
@@ -80,8 +79,7 @@ class Reduction(Op):
             shape = tuple(d for i, d in enumerate(x.shape) if i not in axes)
         return (TensorType(self.result_dtype(x.dtype), shape),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         with np.errstate(all="ignore"):
             made = np.asarray(self.calculate(_widen(x), count_axes(self.axis, x.ndim)))
         return (made.astype(x.dtype) if x.dtype == np.float16 else made,)

@@ -9,8 +9,8 @@ from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
-from compiler.ops.axes import need_float, operand_type
-from compiler.ops.layers import given, need_rate
+from compiler.ops.axes import need_float
+from compiler.ops.layers import need_rate
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.dims import Dim
@@ -43,8 +43,7 @@ class Dropout(Op):
     operands = (Operand("x"),)
     p: float = 0.5
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         need_float(self.name, x)
         need_rate(self.name, "p", self.p)
         return (x,)
@@ -52,8 +51,8 @@ class Dropout(Op):
     def over_rows(self, operands: Types, rows: Dim) -> Op | None:
         return self
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (given(inputs[0]),)
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        return (x,)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         return Coupling(tie_same(outputs[0].rank))

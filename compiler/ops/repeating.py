@@ -58,15 +58,14 @@ class Repeat(Op):
         ones = (1,) * max(rank - len(self.times), 0)
         return tuple(Dim.of(t) for t in (*ones, *self.times))
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         _need_times(self.name, self.times)
         times = self._padded(x.rank)
         shape = (*(Dim.of(1),) * (len(times) - x.rank), *x.shape)
         return (TensorType(x.dtype, tuple(t * d for t, d in zip(times, shape, strict=True))),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.tile(np.asarray(inputs[0]), [Dim.of(t).evaluate({}) for t in self.times]),)
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        return (np.tile(x, [Dim.of(t).evaluate({}) for t in self.times]),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         x, y = operand_type(inputs, 0), outputs[0]
@@ -117,15 +116,14 @@ class RepeatInterleave(Op):
     times: int
     axis: int
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         _need_times(self.name, [self.times])
         axis = resolve_axis(self.name, self.axis, x)
         size = x.shape[axis] * self.times
         return (TensorType(x.dtype, (*x.shape[:axis], size, *x.shape[axis + 1 :])),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.repeat(np.asarray(inputs[0]), self.times, axis=self.axis),)
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        return (np.repeat(x, self.times, axis=self.axis),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         axis = self.axis % outputs[0].rank

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self, final
 
-import numpy as np
-
 from compiler.ir.coupling import Coupling, CutTensor, cut_shape, factor_shapes
 from compiler.ir.graph import Node, Op
 from compiler.ir.hint import hint_names
@@ -172,12 +170,10 @@ class Reshape(Op):
 
     shape: tuple[ShapeItem, ...]
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         return (TensorType(x.dtype, resolve_shape(x, self.shape, assume)),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         type_ = TensorType.of(DType.F32, x.shape)
         target = resolve_shape(type_, self.shape, lambda *_: None)
         return (x.reshape([d.evaluate({}) for d in target]),)
@@ -330,8 +326,7 @@ class Flatten(Op):
     start: int = 1
     end: int = -1
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         start = resolve_axis(self.name, self.start, x, option="start")
         end = resolve_axis(self.name, self.end, x, option="end")
         if end < start:
@@ -340,8 +335,7 @@ class Flatten(Op):
         merged = product(x.shape[start : end + 1])
         return (TensorType(x.dtype, (*x.shape[:start], merged, *x.shape[end + 1 :])),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         start, end = self.start % x.ndim, self.end % x.ndim
         return (x.reshape(*x.shape[:start], -1, *x.shape[end + 1 :]),)
 

@@ -79,8 +79,7 @@ class Resize(Op):
         given = self.size if self.size is not None else self.scale
         return len(given) if isinstance(given, tuple) else rank - 2
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         if (self.size is None) == (self.scale is None):
             raise self._refuse("size", "give either `size` or `scale`")
         space = self.space(x.rank)
@@ -147,9 +146,8 @@ class Resize(Op):
         longest = max(results[0].shape[a] for a in axes)
         return [np.abs(x).max(axis=axes, keepdims=True) * max(1.0, longest / 16)]
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
-        (made,) = self.infer([TensorType.of(DType.F32, x.shape)], lambda *_: None)
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        (made,) = self.infer(lambda *_: None, TensorType.of(DType.F32, x.shape))
         space = self.space(x.ndim)
         scales = (None,) * space if self.scale is None else self._scales(space)
         axes = [

@@ -104,7 +104,7 @@ class Scan(Op):
     def turns(self, inputs: Types) -> Dim:
         return Dim.of(1) if self.until else self.length(inputs)
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(self, assume: Assume, *inputs: TensorType | None) -> tuple[TensorType, ...]:
         length = self.length(inputs)
         states = [output.value.type for output in self.body.outputs[: self.states]]
         stacked = []
@@ -115,10 +115,9 @@ class Scan(Op):
             stacked.append(TensorType(made.dtype, (*made.shape[:at], steps, *made.shape[at:])))
         return (*states, *stacked)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        arrays = [np.asarray(a) for a in inputs]
+    def evaluate(self, *arrays: Array) -> tuple[Array, ...]:
         sequences = arrays[: self.sequences]
-        states = arrays[self.sequences : self.sequences + self.states]
+        states: Sequence[Array] = arrays[self.sequences : self.sequences + self.states]
         captured = {
             item.name: array
             for item, array in zip(

@@ -58,8 +58,7 @@ class Transpose(Op):
     a: int
     b: int
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         resolve_axis(self.name, self.a, x, option="a")
         resolve_axis(self.name, self.b, x, option="b")
         return (TensorType(x.dtype, tuple(x.shape[i] for i in self._order(x.rank))),)
@@ -68,8 +67,8 @@ class Transpose(Op):
         a, b = self.a % rank, self.b % rank
         return tuple(b if i == a else a if i == b else i for i in range(rank))
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.swapaxes(np.asarray(inputs[0]), self.a, self.b),)
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        return (np.swapaxes(x, self.a, self.b),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         return Coupling(tie_moved((a, i) for i, a in enumerate(self._order(outputs[0].rank))))
@@ -108,16 +107,15 @@ class Permute(Op):
 
     axes: tuple[int, ...]
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         if len(self.axes) != x.rank:
             reason = f"{len(self.axes)} axes are named, {x} has {x.rank}"
             raise Fault(lambda where: bad_option(where.argument("axes"), "permute", "axes", reason))
         resolve_axes(self.name, self.axes, x)
         return (TensorType(x.dtype, tuple(x.shape[i] for i in self.axes)),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.transpose(np.asarray(inputs[0]), self.axes),)
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        return (np.transpose(x, self.axes),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         rank = len(self.axes)
@@ -161,8 +159,7 @@ class Squeeze(Op):
 
     axis: int | tuple[int, ...]
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         axes = resolve_axes(self.name, self.axis, x)
         for axis in axes:
             same = equal(x.shape[axis], 1)
@@ -176,8 +173,7 @@ class Squeeze(Op):
                 )
         return (TensorType(x.dtype, tuple(d for i, d in enumerate(x.shape) if i not in axes)),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.squeeze(x, self.axis),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
@@ -224,13 +220,12 @@ class Unsqueeze(Op):
 
     axis: int
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         axis = resolve_axis(self.name, self.axis, x, added=1)
         return (TensorType(x.dtype, (*x.shape[:axis], Dim.of(1), *x.shape[axis:])),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.expand_dims(np.asarray(inputs[0]), self.axis),)
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        return (np.expand_dims(x, self.axis),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         rank = outputs[0].rank
@@ -265,8 +260,7 @@ class Expand(Op):
 
     shape: tuple[int | Dim, ...]
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         target = self._target(x)
         shape = list(target)
         for axis in range(-x.rank, 0):
@@ -302,9 +296,8 @@ class Expand(Op):
             lambda where: cannot_expand(where.argument("shape"), x, text, reason, places(where, 1))
         )
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
-        (made,) = self.infer([TensorType.of(DType.F32, x.shape)], lambda *_: None)
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        (made,) = self.infer(lambda *_: None, TensorType.of(DType.F32, x.shape))
         return (np.broadcast_to(x, [d.evaluate({}) for d in made.shape]),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
@@ -366,13 +359,12 @@ class Flip(Op):
 
     axis: int | tuple[int, ...]
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         resolve_axes(self.name, self.axis, x)
         return (x,)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.flip(np.asarray(inputs[0]), self.axis),)
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        return (np.flip(x, self.axis),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         turned = count_axes(self.axis, outputs[0].rank)

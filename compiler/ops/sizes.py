@@ -37,10 +37,10 @@ class Size(Op):
     value: Dim
     dtype: DType = DType.I64
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(self, assume: Assume) -> tuple[TensorType, ...]:
         return (TensorType(self.dtype, ()),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+    def evaluate(self) -> tuple[Array, ...]:
         return (np.asarray(self.value.evaluate({}), self.dtype.numpy),)
 
     def torch(self, node: Node) -> Spelling:

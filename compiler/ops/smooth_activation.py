@@ -229,14 +229,13 @@ class Prelu(Op):
         shape = TensorType.of(x.dtype, (count,))
         return (Weight("weight", shape, ModuleConstant(self.init)),)
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        need_weights(self, inputs)
-        return (operand_type(inputs, 0),)
+    def infer(self, assume: Assume, x: TensorType, *weights: TensorType) -> tuple[TensorType, ...]:
+        need_weights(self, (x, *weights))
+        return (x,)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x, weight = given(inputs[0]), widen(given(inputs[1]))
+    def evaluate(self, x: Array, weight: Array) -> tuple[Array, ...]:
         wide = widen(x)
-        weight = weight.reshape((-1, *[1] * (x.ndim - 2)) if self.per_channel else ())
+        weight = widen(weight).reshape((-1, *[1] * (x.ndim - 2)) if self.per_channel else ())
         return (np.where(wide > 0, wide, wide * weight).astype(x.dtype, copy=False),)
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
@@ -287,8 +286,7 @@ class Glu(Op):
     operands = (Operand("x"),)
     axis: int = -1
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         need_float(self.name, x)
         axis = resolve_axis(self.name, self.axis, x)
         try:
@@ -310,8 +308,7 @@ class Glu(Op):
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.abs(np.split(given(operands[0]), 2, axis=self.axis)[0])]
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         value, gate = np.split(widen(x), 2, axis=self.axis)
         return ((value * sigmoid(gate)).astype(x.dtype, copy=False),)
 

@@ -13,8 +13,8 @@ from compiler.ir.graph import Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Arrays, Assume, Results, Types
 from compiler.ir.tracing import Trace, trace_around
-from compiler.ops.axes import need_float, operand_type, resolve_axis, shift_axis
-from compiler.ops.layers import given, widen
+from compiler.ops.axes import need_float, resolve_axis, shift_axis
+from compiler.ops.layers import widen
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.types.dims import Dim
@@ -32,8 +32,7 @@ class AxisShares(Op):
     onnx_type: ClassVar[str]
     axis: int
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         need_float(self.name, x)
         resolve_axis(self.name, self.axis, x)
         return (x,)
@@ -80,8 +79,7 @@ class Softmax(AxisShares):
     onnx_type = "Softmax"
     axis: int
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (softmax(widen(x), self.axis).astype(x.dtype, copy=False),)
 
 
@@ -110,8 +108,7 @@ class LogSoftmax(AxisShares):
     def magnitudes(self, operands: Arrays, results: Sequence[Array]) -> Sequence[Array | float]:
         return [np.abs(results[0]) + 1]  # the logarithm of a sum that is 1 or above
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = given(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (log_softmax(widen(x), self.axis).astype(x.dtype, copy=False),)
 
 

@@ -238,8 +238,7 @@ class Position(Op):
     axis: int | None = None
     keep: bool = False
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         need_number(self.name, x)
         if self.axis is None:
             return (TensorType(DType.I64, (Dim.of(1),) * (x.rank if self.keep else 0)),)
@@ -247,8 +246,7 @@ class Position(Op):
         kept = (Dim.of(1),) if self.keep else ()
         return (TensorType(DType.I64, (*x.shape[:axis], *kept, *x.shape[axis + 1 :])),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         return (np.asarray(self.calculate(x), dtype=np.int64),)
 
     @abstractmethod
@@ -348,14 +346,12 @@ class L2Normalize(Op):
     axis: int = -1
     eps: float = 1e-12
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         need_float(self.name, x)
         resolve_axis(self.name, self.axis, x)
         return (x,)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        x = np.asarray(inputs[0])
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
         wide = x.astype(np.float64)
         length = np.sqrt(np.sum(wide * wide, axis=self.axis, keepdims=True))
         least = float(x.dtype.type(self.eps))  # half precision makes nothing of 1e-12

@@ -14,7 +14,7 @@ from compiler.ir.operands import Array, Assume, Results, Types
 from compiler.ops.axes import need_float, need_rank, operand_type
 from compiler.ops.broadcasting import broadcast_shapes
 from compiler.ops.choosing import spell_cast
-from compiler.ops.layers import given, need_least, refuse_option
+from compiler.ops.layers import need_least, refuse_option
 from compiler.ops.registry import OPS
 from compiler.records import dataclass
 from compiler.report.diagnostics import Fault
@@ -139,20 +139,19 @@ class Stored(Op):
     operands = (Operand("codes"), Operand("scale", optional=True))
     bits: int = 8
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(
+        self, assume: Assume, codes: TensorType, scale: TensorType | None
+    ) -> tuple[TensorType, ...]:
         need_bits(self.name, self.bits)
-        codes = operand_type(inputs, 0)
-        if inputs[1] is None:
+        if scale is None:
             need_float(self.name, codes)
             return (TensorType(DType.F32, codes.shape),)
-        scale = operand_type(inputs, 1)
         need_codes(self.name, codes)
         need_float(self.name, scale, operand=1)
         broadcast_shapes([codes, scale], assume)
         return (TensorType(scale.dtype, codes.shape),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        codes, scale = given(inputs[0]), inputs[1]
+    def evaluate(self, codes: Array, scale: Array | None) -> tuple[Array, ...]:
         if scale is None:
             return (codes.astype(np.float32),)
         return (codes.astype(scale.dtype) * scale,)
@@ -194,9 +193,8 @@ class Codebook(Op):
     operands = (Operand("codes"), Operand("book"))
     bits: int = 4
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(self, assume: Assume, codes: TensorType, book: TensorType) -> tuple[TensorType, ...]:
         need_bits(self.name, self.bits)
-        codes, book = operand_type(inputs, 0), operand_type(inputs, 1)
         need_codes(self.name, codes)
         need_rank(self.name, book, 1)
         need_least(self.name, "book", book.shape[0].known or 1, 1)
@@ -205,8 +203,8 @@ class Codebook(Op):
     def domains(self, inputs: Types) -> Mapping[int, Domain]:
         return {0: Domain(operand_type(inputs, 1).shape[0])}
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (given(inputs[1])[given(inputs[0])],)
+    def evaluate(self, codes: Array, book: Array) -> tuple[Array, ...]:
+        return (book[codes],)
 
     def torch(self, node: Node) -> Spelling:
         return Spelling(Index(In(1), (Method(In(0), "int"),)))  # u8 would be a mask

@@ -11,7 +11,7 @@ from compiler.ir.coupling import Coupling, tie_same
 from compiler.ir.graph import Node, Op
 from compiler.ir.onnx_builder import OnnxBuilder, Values
 from compiler.ir.operands import Array, Assume, Results, Types
-from compiler.ops.axes import need_rank, operand_type
+from compiler.ops.axes import need_rank
 from compiler.ops.broadcasting import cast
 from compiler.ops.creation import LARGEST, check_sizes, write_full
 from compiler.ops.layers import need_held
@@ -40,10 +40,10 @@ class Causal(Op):
 
     size: int | Dim
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
+    def infer(self, assume: Assume) -> tuple[TensorType, ...]:
         return (TensorType(DType.BOOL, check_sizes(self.name, [self.size]) * 2),)
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
+    def evaluate(self) -> tuple[Array, ...]:
         size = Dim.of(self.size).evaluate({})
         return (np.tri(size, dtype=bool),)
 
@@ -68,8 +68,7 @@ class Triangle(Op):
 
     diagonal: int = 0
 
-    def infer(self, inputs: Types, assume: Assume) -> tuple[TensorType, ...]:
-        x = operand_type(inputs, 0)
+    def infer(self, assume: Assume, x: TensorType) -> tuple[TensorType, ...]:
         need_rank(self.name, x, 2)
         need_held(self.name, "diagonal", self.diagonal, DType.I64)
         return (x,)
@@ -111,8 +110,8 @@ class Triu(Triangle):
     name = "triu"
     upper = 1
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.triu(np.asarray(inputs[0]), self.diagonal),)
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        return (np.triu(x, self.diagonal),)
 
 
 @OPS.register
@@ -131,5 +130,5 @@ class Tril(Triangle):
     name = "tril"
     upper = 0
 
-    def evaluate(self, *inputs: Array | None) -> tuple[Array, ...]:
-        return (np.tril(np.asarray(inputs[0]), self.diagonal),)
+    def evaluate(self, x: Array) -> tuple[Array, ...]:
+        return (np.tril(x, self.diagonal),)

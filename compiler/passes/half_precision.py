@@ -81,7 +81,7 @@ class HalfRewriter:
         inputs = tuple(self._read(v, node, half=half) for v in node.inputs)
         types = [v.type if v is not None else None for v in inputs]
         try:
-            made = node.op.infer(types, lambda left, relation, right: None)
+            made = node.op.infer(lambda left, relation, right: None, *types)
         except Fault:
             assert half, "in f32 a node has the types that it had"
             self._add(node, half=False)

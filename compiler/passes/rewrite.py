@@ -122,7 +122,7 @@ class Rewriter:
             key = (left, relation, right)
             self._conditions.setdefault(key, Condition(left, relation, right, like.origin.span))
 
-        return op.infer([v.type if v is not None else None for v in inputs], assume)
+        return op.infer(assume, *(v.type if v is not None else None for v in inputs))
 
     def _append(
         self,

@@ -170,8 +170,9 @@ def apply_op(case: Case) -> Applied:
     promises: list[tuple[Dim, str, Dim]] = []
     types = tuple(w.type for w in made)
     outputs = case.op.infer(
-        (*case.types, *types),
         lambda left, relation, right: promises.append((left, relation, right)),
+        *case.types,
+        *types,
     )
     return Applied(case, weights, types, outputs, tuple(promises))
 

@@ -100,7 +100,7 @@ def _renew(node: Node, op: Op, assume: Assume = take_promise) -> Node | None:
         pairs = zip(old, made, strict=True)
         weights = (None if v is None else Value(v.name, weight.type) for v, weight in pairs)
         inputs = (*node.inputs[:count], *weights) if made else node.inputs
-        types = op.infer([None if v is None else v.type for v in inputs], assume)
+        types = op.infer(assume, *(None if v is None else v.type for v in inputs))
     except (Fault, DimError):
         return None
     first = node.outputs[0].name

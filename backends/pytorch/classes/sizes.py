@@ -177,7 +177,7 @@ def infer_dim(
             if isinstance(node.op, Printed):
                 return None  # its type is that of what it stands for
             given = [None if v is None else type_of(v) for v in node.inputs]
-            made = node.op.infer(given, assume)
+            made = node.op.infer(assume, *given)
             types.update((v.name, t) for v, t in zip(node.outputs, made, strict=True))
     except (Fault, DimError):
         return None

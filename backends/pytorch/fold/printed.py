@@ -20,7 +20,7 @@ class Printed(Op):
     def torch(self, node: Node) -> Spelling:
         """The PyTorch spelling: all that such an op has."""
 
-    def infer(self, inputs: Types, assume: Assume) -> NoReturn:
+    def infer(self, assume: Assume, *inputs: TensorType | None) -> NoReturn:
         """It has the type of what it stands for."""
         raise AssertionError(f"{self.name} is printed only")
 

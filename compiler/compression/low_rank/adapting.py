@@ -143,7 +143,7 @@ class _Adapting:
         return self.made[weight.name]
 
     def _apply(self, op: Op, inputs: Sequence[Value], node: Node, name: str) -> Node:
-        (made,) = op.infer([v.type for v in inputs], _ignore_promise)
+        (made,) = op.infer(_ignore_promise, *(v.type for v in inputs))
         hints = tuple(h for h in node.origin.hints if h[0] == "out")
         if not name.endswith(".1"):
             hints = (("out", HintName("rank")),) if name else ()

@@ -37,7 +37,7 @@ def count_work(ops: Sequence[Op], source: TensorType) -> float:
     work, current = 0, source
     for op in ops:
         types = [current, *(w.type for w in op.weights([current]))]
-        (made,) = op.infer(types, _ignore_promise)
+        (made,) = op.infer(_ignore_promise, *types)
         work += op.multiply_adds(types, [made]).known or 0
         current = made
     return float(work)

@@ -150,7 +150,7 @@ class _Replacing:
 
 
 def _infer(op: Any, types: list[TensorType]) -> TensorType:
-    (made,) = op.infer(types, _ignore_promise)
+    (made,) = op.infer(_ignore_promise, *types)
     assert isinstance(made, TensorType), "ops infer types"
     return made
 

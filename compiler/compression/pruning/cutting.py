@@ -109,7 +109,7 @@ def _gather_conditions(old: Graph, new: Graph) -> tuple[Condition, ...]:
                 condition = Condition(left, relation, right, node.origin.span)
                 found.setdefault((left, relation, right), condition)
 
-            node.op.infer([v.type if v is not None else None for v in node.inputs], assume)
+            node.op.infer(assume, *(v.type if v is not None else None for v in node.inputs))
     return tuple(found.values())
 
 

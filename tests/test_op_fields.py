@@ -1,4 +1,4 @@
-"""Spellings in PyTorch that follow from an op's fields: each name and each default stands once."""
+"""What follows from the fields and operands of an op: each name and each default stands once."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from torch import nn
 import compiler.ops as package
 from compiler.ir.graph import Op
 from compiler.ops.registry import load_ops
+from compiler.ops.scan import Scan
 
 HEADS = {"F": functional, "nn": nn, "torch": torch}
 FOLDER = Path(package.__file__).parent
@@ -83,3 +84,22 @@ def _find_repeated(path: Path) -> Iterator[str]:
 def test_a_default_stands_once() -> None:
     repeated = [line for path in sorted(FOLDER.glob("*.py")) for line in _find_repeated(path)]
     assert not repeated
+
+
+@pytest.mark.parametrize("method", ["infer", "evaluate"])
+def test_operands_are_parameters(method: str) -> None:
+    """Types and meanings take each operand by a name of its own; where it may be left out, the
+    parameter says so."""
+    for op in load_ops().classes():
+        _, *parameters = inspect.signature(getattr(op, method)).parameters.values()
+        named = parameters[1:] if method == "infer" else parameters
+        if any(operand.variadic for operand in op.operands) or op is Scan:
+            assert named[-1].kind is inspect.Parameter.VAR_POSITIONAL
+            continue
+        if [p.kind for p in named] == [inspect.Parameter.VAR_POSITIONAL]:
+            assert op.broadcasts, f"{op.name}.{method} does not name its operands"
+            continue
+        assert len(named) >= len(op.operands), op.name
+        for operand, parameter in zip(op.operands, named, strict=False):
+            assert parameter.default is inspect.Parameter.empty
+            assert ("None" in str(parameter.annotation)) == operand.optional, op.name
