@@ -26,18 +26,24 @@ def run_metric(metric: Metric, arrays: Sequence[Any], batch: int) -> float:
 def run_batches(code: MetricCode, batches: Sequence[tuple[int, Mapping[str, Any]]]) -> float:
     """The figure of batches, each with its rows and its values."""
     sums = {name: 0.0 for name, _ in code.sums}
-    kept: dict[str, list[Any]] = {name: [] for name, _ in code.kept}
+    kept: dict[str, list[Any]] = {item.name: [] for item in code.kept}
+    tables = {t.name: torch.zeros(t.shape, dtype=torch.float64) for t in code.tables}
+    functions: dict[str, Any] = {"torch": torch, "Tensor": torch.Tensor, "F": torch.nn.functional}
+    for text in code.functions:
+        exec(text, functions)
     for rows, given in batches:
         scope: dict[str, Any] = {name: torch.tensor(value) for name, value in given.items()}
-        scope |= {"rows": rows, "math": math, "torch": torch}
+        scope |= {"rows": rows, "math": math, **functions}
         for name, expression in code.steps:
             scope[name] = eval(expression, scope)
         for name, expression in code.sums:
             sums[name] += float(eval(expression, scope))
-        for name, expression in code.kept:
-            kept[name].append(eval(expression, scope).double())
+        for table in code.tables:
+            tables[table.name] += eval(table.expression, scope)
+        for item in code.kept:
+            kept[item.name].append(eval(item.expression, scope).double())
     scope = {**sums, **{name: torch.cat(values) for name, values in kept.items()}}
-    scope |= {"rows": sum(rows for rows, _ in batches), "math": math, "torch": torch}
+    scope |= {"rows": sum(rows for rows, _ in batches), "math": math, **tables, **functions}
     for name, expression in code.finals:
         scope[name] = eval(expression, scope)
     return float(eval(code.result, scope))

@@ -138,6 +138,26 @@ class Regularizer(Described):
 
 
 @dataclass(frozen=True)
+class Table:
+    """An array of sums of a split, by its name: its shape, and what a batch adds to it, as a Python
+    expression."""
+
+    name: str
+    shape: tuple[int, ...]
+    expression: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Numbers of every row of a split, by their name: as a Python expression over a batch, one
+    number for each row, or `width` of them."""
+
+    name: str
+    expression: str
+    width: int | None = None
+
+
+@dataclass(frozen=True)
 class MetricCode:
     """Generated lines of a metric.
 
@@ -147,16 +167,19 @@ class MetricCode:
     sums, as Python floats by name, and `rows`, which is now the number of rows of the split; it
     may use `math`. `steps` are values of a batch that sums read, in order, as (name, expression).
 
-    What no sums over batches give exactly reads the rows of the whole split: `kept` are numbers of
-    a batch, one for each row, and `finals` values of what was kept, now of all rows, in order; the
-    last of these, a float, is read by `result`.
+    `tables` are sums that are arrays. What no sums over batches give exactly reads the rows of the
+    whole split: `kept` are numbers of every row. `finals` are values of tables and of what was
+    kept, now of the whole split, in order; the last of these, a float, is read by `result`.
+    `functions` are the texts of functions that finals and sums call.
     """
 
     sums: tuple[tuple[str, str], ...]
     result: str
     steps: tuple[tuple[str, str], ...] = ()
-    kept: tuple[tuple[str, str], ...] = ()
+    tables: tuple[Table, ...] = ()
+    kept: tuple[Kept, ...] = ()
     finals: tuple[tuple[str, str], ...] = ()
+    functions: tuple[str, ...] = ()
 
 
 class Metric(Described):
@@ -223,9 +246,11 @@ __all__ = [
     "SCHEDULES",
     "Direction",
     "Duration",
+    "Kept",
     "Metric",
     "MetricCode",
     "Optimizer",
     "Regularizer",
     "Schedule",
+    "Table",
 ]

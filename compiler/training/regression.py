@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.records import dataclass
-from compiler.training.base import METRICS, Direction, Metric, MetricCode
+from compiler.training.base import METRICS, Direction, Kept, Metric, MetricCode
 from compiler.training.batch_mean import BatchMean
 from compiler.training.comparing import average, refuse, require_same_shape
 from compiler.training.weighting import Comparison, Names, compare
@@ -99,6 +99,34 @@ class MeanAbsoluteError(Comparison):
 @METRICS.register
 @final
 @dataclass(frozen=True)
+class MeanAbsolutePercentageError(Comparison):
+    """Mean of the absolute differences as parts of the target: `|prediction - target| /
+    max(|target|, 1.17e-6)`; 0.1 is 10 %.
+
+    - `mask`: a bool for each entry of the target: whether it counts.
+    - `weight`: a number for each entry: how much it counts.
+    """
+
+    name: ClassVar[str] = "mape"
+    better: ClassVar[Direction | None] = "lower"
+    best: ClassVar[float | None] = 0.0
+    operands: ClassVar[tuple[Operand, ...]] = COMPARED
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        require_same_shape(self.name, types[:2])
+
+    def evaluate(self, *arrays: Array | None) -> float:
+        whole = np.maximum(np.abs(np.asarray(arrays[1], np.float64)), 1.17e-6)
+        return average(np.abs(_difference(arrays)) / whole, self.weigh(arrays))
+
+    def code(self, arguments: Names) -> MetricCode:
+        whole = f"{arguments[1]}.double().abs().clamp(min=1.17e-6)"
+        return _average(self, "total", f"div({whole}).abs()", "total / count", arguments)
+
+
+@METRICS.register
+@final
+@dataclass(frozen=True)
 class R2(Comparison):
     """Share of the target's variance that is explained: 1 is perfect, 0 is as good as the
     target's mean, below 0 worse. Takes one number per row: `[n]` or `[n, 1]`. Where the target
@@ -135,7 +163,7 @@ class R2(Comparison):
         prediction, target = arguments[:2]
         difference = f"({prediction}.double() - {target})"
         sums = (("residual", self.spell_total(f"{difference}.square()", arguments)),)
-        kept = (("targets", f"{target}.flatten()"),)
+        kept = (Kept("targets", f"{target}.flatten()"),)
         text = "1 - residual / (spread or residual or 1)"
         if not self.spell_factors(arguments):
             # Measured from one of them, targets that do not vary have a spread of exactly 0.
@@ -154,7 +182,7 @@ class R2(Comparison):
             (*sums, ("count", self.spell_count(arguments))),
             self.spell_result(text, arguments),
             self.spell_steps(arguments),
-            kept=(*kept, ("counts", f"{weight}.flatten()")),
+            kept=(*kept, Kept("counts", f"{weight}.flatten()")),
             finals=finals,
         )
 

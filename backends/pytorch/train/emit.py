@@ -90,6 +90,7 @@ def emit_script(facts: Facts) -> str:
         *map(break_lines, emit_shrinking(facts)),
         fill(template.TRAIN_EPOCH, _epoch_slots(facts), facts.switches),
         _emit_average(facts),
+        *(text.splitlines() for text in facts.functions.values()),
         fill(template.EVALUATE, _evaluation_slots(facts), facts.switches),
         fill(template.CHECKPOINTS, {}, facts.switches),
         fill(template.TRAIN, _train_slots(facts), facts.switches),

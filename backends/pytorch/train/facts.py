@@ -93,7 +93,14 @@ class Facts:
     def argument_names(self) -> Mapping[str, str]:
         """Python names of the outputs that figures read, by the outputs' names."""
         read = (name for use in self.uses for name in use.reads if name != "loss")
-        return {"loss": "loss"} | name_all(read, EVALUATION_NAMES)
+        return {"loss": "loss"} | name_all(read, EVALUATION_NAMES | self.functions.keys())
+
+    @cached_property
+    def functions(self) -> Mapping[str, str]:
+        """The functions that figures call, by their names."""
+        codes = (use.metric.code(use.arguments) for use in self.uses)
+        texts = dict.fromkeys(text.strip() for code in codes for text in code.functions)
+        return {text.removeprefix("def ").partition("(")[0]: text for text in texts}
 
     @cached_property
     def column_of(self) -> Mapping[str, int]:

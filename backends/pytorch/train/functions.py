@@ -40,6 +40,6 @@ def _emit(
     trained: str = "",
 ) -> list[str]:
     schedules = {f"schedule_{number + 1}" for number in range(len(facts.train.groups))}
-    taken = {*find_classes(facts), *schedules}
+    taken = {*find_classes(facts), *schedules, *facts.functions}
     text = emit_function(graph, name=name, nets=nets, graphs=graphs, taken=taken, trained=trained)
     return text.strip().split("\n")

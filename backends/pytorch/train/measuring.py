@@ -21,11 +21,12 @@ LONGEST = 80
 
 @dataclass(frozen=True)
 class Measured:
-    """Lines of `evaluate`: names of the sums and of what is kept of every row, what is computed of
-    a batch, what it adds to the sums, what is computed of the split, the figures."""
+    """Lines of `evaluate`: names of the sums, shapes of tables and of what is kept of every row,
+    what is computed of a batch, what it adds to the sums, what is computed of the split, the
+    figures."""
 
     names: tuple[str, ...]
-    kept: tuple[str, ...]
+    shapes: Mapping[str, str]
     steps: Lines
     additions: Lines
     finals: Lines
@@ -34,10 +35,13 @@ class Measured:
 
 def measure(facts: Facts) -> Measured:
     """The sums and figures of the loss and of every metric; equal sums and steps are shared."""
-    namer = _Namer({*EVALUATION_NAMES, *facts.argument_names.values()})
+    taken = {*EVALUATION_NAMES, *facts.functions, *facts.argument_names.values()}
+    namer = _Namer(taken)
     sums: dict[str, str] = {}
     steps: dict[str, str] = {}
+    tables: dict[str, str] = {}
     kept: dict[str, str] = {}
+    shapes: dict[str, str] = {}
     finals: dict[str, str] = {}
     figures = []
     for use in facts.uses:
@@ -49,28 +53,33 @@ def measure(facts: Facts) -> Measured:
         for name, expression in code.sums:
             written = rename(expression, renamed)  # a step may be what is added up
             results[name] = namer.share(sums, steps.get(written, written), name, use.name)
-        for name, expression in code.kept:
-            written = rename(expression, renamed)
-            results[name] = namer.share(kept, written, name, use.name)
+        for table in code.tables:
+            written = rename(table.expression, renamed)
+            name = results[table.name] = namer.share(tables, written, table.name, use.name)
+            shapes[name] = ", ".join(map(str, table.shape))
+        for item in code.kept:
+            written = rename(item.expression, renamed)
+            name = results[item.name] = namer.share(kept, written, item.name, use.name)
+            shapes[name] = "rows" if item.width is None else f"rows, {item.width}"
         for name, expression in code.finals:
             results[name] = namer.share(finals, rename(expression, results), name, use.name)
         figures.append((use.name, rename(code.result, results)))
     lines = [f"{name} = {expression}" for expression, name in steps.items()]
-    additions = [f"{name} += {expression}" for expression, name in sums.items()]
+    additions = [f"{name} += {expression}" for expression, name in {**sums, **tables}.items()]
     additions += [
         f"{name}[RANK::WORLD][start : start + BATCH] = {expression}"
         for expression, name in kept.items()
     ]
-    gathered = [f"{name} = all_sum({name})" for name in kept.values()]
+    gathered = [f"{name} = all_sum({name})" for name in shapes]
     gathered += [f"{name} = {expression}" for expression, name in finals.items()]
-    names = tuple(sums.values()), tuple(kept.values())
-    return Measured(*names, lines, additions, gathered, tuple(figures))
+    names = tuple(sums.values())
+    return Measured(names, shapes, lines, additions, gathered, tuple(figures))
 
 
 def start_sums(measured: Measured) -> Iterator[str]:
     """Lines that start all sums at 0, as many to a line as fit, and what is kept of every row."""
-    for name in measured.kept:
-        yield f"{name} = torch.zeros(rows, dtype=torch.float64, device=device)"
+    for name, shape in measured.shapes.items():
+        yield f"{name} = torch.zeros({shape}, dtype=torch.float64, device=device)"
     line = ""
     for name in measured.names:
         if len(line) + len(name) > LONGEST:
@@ -146,7 +155,7 @@ def emit_sizes(facts: Facts) -> Lines:
     """Lines that name the rows of the split, where a figure reads them, and the device."""
     measured = measure(facts)
     text = " ".join(figure for _, figure in measured.figures)
-    if measured.kept or re.search(r"\brows\b", text):
+    if re.search(r"\brows\b", " ".join([text, *measured.shapes.values()])):
         return ["rows, device = len(columns[0]), columns[0].device"]
     return ["device = columns[0].device"]
 

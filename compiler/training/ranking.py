@@ -1,0 +1,187 @@
+"""Metrics of how scores order rows: the area under the ROC curve, and average precision."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.ir.target_range import TargetRange
+from compiler.records import dataclass
+from compiler.training.base import METRICS, Direction, Kept, Metric, MetricCode
+from compiler.training.comparing import find_class_axis, refuse, require_same_shape
+from compiler.training.weighting import LabelComparison, Names, compare
+from compiler.types.tensor import TensorType
+from compiler.vocabulary.signature import Operand
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Ranking(LabelComparison):
+    """Base of metrics of the order of all rows of a split by their scores, exact also where scores
+    are equal. Of several classes, the mean over those that are labels, each against the rest."""
+
+    better: ClassVar[Direction | None] = "higher"
+    best: ClassVar[float | None] = 1.0
+    hides_nan: ClassVar[bool] = True
+    operands: ClassVar[tuple[Operand, ...]] = compare("scores", "labels")
+    ignore_index: int | None = None
+    num_classes: int | None = None
+
+    function: ClassVar[str]
+    """The Python text of what measures one class: from the scores of the rows, whether each is of
+    the class, and its weight."""
+
+    @abstractmethod
+    def measure(self, scores: Array, positive: Array, weights: Array) -> float:
+        """The same in NumPy; not a number where all rows are of the class, or none is."""
+
+    def check(self, types: Sequence[TensorType]) -> None:
+        self.resolve(types)
+
+    def resolve(self, types: Sequence[TensorType]) -> Metric:
+        scores, labels = types[:2]
+        if scores.rank == labels.rank:
+            require_same_shape(self.name, (scores, replace(labels, dtype=scores.dtype)))
+            per_row = labels.rank == 1 or (labels.rank == 2 and labels.shape[1] == 1)
+            if not per_row or not scores.dtype.is_float:
+                advice = "give each a metric of its own: `auroc(scores[:, 0], labels[:, 0])`"
+                raise refuse(self.name, f"{scores} is not one score for each row", advice)
+            return self
+        if find_class_axis(self.name, types[:2], None) != 1 or labels.rank != 1:
+            advice = "scores are `[n, classes]` for labels `[n]`"
+            raise refuse(self.name, f"{labels} is not one label for each row", advice)
+        size = scores.shape[1].known
+        if size is None:
+            advice = "give the axis of the classes a known size"
+            raise refuse(self.name, f"the number of classes of {scores} is open", advice)
+        return replace(self, num_classes=size)
+
+    def target_range(self, types: Sequence[TensorType]) -> TargetRange | None:
+        if types[0].rank == types[1].rank:
+            return TargetRange(0, 1, self.ignore_index, whole=True)
+        size = types[0].shape[1].known
+        return None if size is None else TargetRange(0, size - 1, self.ignore_index)
+
+    def evaluate(self, *arrays: Array | None) -> float:
+        scores, labels = arrays[0], arrays[1]
+        assert scores is not None, "only masks and weights may be left out"
+        assert labels is not None, "only masks and weights may be left out"
+        weights = self.weigh(arrays).ravel()
+        rows = scores.reshape(len(weights), -1)[weights > 0].astype(np.float64)
+        known, weights = labels.ravel()[weights > 0], weights[weights > 0]
+        if np.isnan(rows).any():
+            return math.nan
+        if self.num_classes is None:
+            return self.measure(rows[:, 0], known > 0, weights)
+        found = [self.measure(rows[:, c], known == c, weights) for c in np.unique(known)]
+        return float(np.mean(found)) if found else math.nan
+
+    def code(self, arguments: Names) -> MetricCode:
+        scores, labels = arguments[:2]
+        weight, size = self.spell_weight(arguments), self.num_classes
+        name = self.function.strip().removeprefix("def ").partition("(")[0]
+        per_row = f"{scores}.flatten()" if size is None else f"{scores}"
+        nan = f"{scores}.isnan()" if size is None else f"{scores}.isnan().any(1)"
+        finals = {"counts": "torch.ones_like(targets)"}
+        kept = [Kept("scores", per_row, size), Kept("targets", f"{labels}.flatten()")]
+        if weight:
+            kept.append(Kept("counts", f"{weight}.flatten()"))
+            finals = {}
+        if size is None:
+            finals["figure"] = f"{name}(scores, targets > 0, counts)"
+        else:
+            each = f"{name}(scores[:, c], targets == c, counts) for c in range({size})"
+            finals["areas"] = f"torch.tensor([{each} if counts[targets == c].any()])"
+            finals["figure"] = "areas.mean().item()"
+        return MetricCode(
+            (("count", self.spell_count(arguments)), self.spell_undefined(nan, arguments)),
+            self.spell_result("figure", arguments),
+            self.spell_steps(arguments),
+            kept=tuple(kept),
+            finals=tuple(finals.items()),
+            functions=(self.function,),
+        )
+
+
+@METRICS.register
+@final
+@dataclass(frozen=True)
+class Auroc(Ranking):
+    """Area under the receiver operating characteristic: the share of pairs of a row of the class
+    and one of another that their scores put in order, ties counted half. Exact over the split.
+
+    Scores and labels (0 and 1, or bool) are one number for each row, logits or probabilities; or
+    scores are `[n, classes]`, and the figure is the mean over the classes that are labels, each
+    against the rest. Where no row is of a class, or all are, the figure is not a number.
+
+    - `mask`: a bool for each label: whether it counts.
+    - `weight`: a number for each label: how much it counts.
+    - `ignore_index`: a label that does not count.
+    - `num_classes`: how many there are; found from the scores.
+    """
+
+    name: ClassVar[str] = "auroc"
+    function: ClassVar[str] = '''
+def roc_area(scores: Tensor, positive: Tensor, counts: Tensor) -> float:
+    """The share of pairs of a positive and another row that scores put in order."""
+    low, order = scores[~positive].sort()
+    below = F.pad(counts[~positive][order].cumsum(0), (1, 0))
+    high, weights = scores[positive], counts[positive]
+    won = below[torch.searchsorted(low, high)]
+    won += below[torch.searchsorted(low, high, right=True)]
+    return ((weights * won).sum() / (2 * weights.sum() * below[-1])).item()
+'''
+
+    def measure(self, scores: Array, positive: Array, weights: Array) -> float:
+        order = np.argsort(scores[~positive], kind="stable")
+        low = scores[~positive][order]
+        below = np.concatenate([[0.0], weights[~positive][order].cumsum()])
+        high = scores[positive]
+        won = below[np.searchsorted(low, high)] + below[np.searchsorted(low, high, side="right")]
+        pairs = 2 * weights[positive].sum() * below[-1]
+        return float((weights[positive] * won).sum() / pairs) if pairs else math.nan
+
+
+@METRICS.register
+@final
+@dataclass(frozen=True)
+class AveragePrecision(Ranking):
+    """Area under the curve of precision over recall, as a sum of steps: `Σ (R_k - R_{k-1}) P_k`
+    over the scores from the highest down, equal ones in one step. Exact over the split.
+
+    Scores and labels (0 and 1, or bool) are one number for each row, logits or probabilities; or
+    scores are `[n, classes]`, and the figure is the mean over the classes that are labels, each
+    against the rest. Where no row is of a class, the figure is not a number.
+
+    - `mask`: a bool for each label: whether it counts.
+    - `weight`: a number for each label: how much it counts.
+    - `ignore_index`: a label that does not count.
+    - `num_classes`: how many there are; found from the scores.
+    """
+
+    name: ClassVar[str] = "average_precision"
+    function: ClassVar[str] = '''
+def precision_area(scores: Tensor, positive: Tensor, counts: Tensor) -> float:
+    """The area under precision over recall; equal scores are one step."""
+    scores, order = scores.sort(descending=True)
+    hits = (positive * counts)[order].cumsum(0)
+    precision = (hits / counts[order].cumsum(0)).nan_to_num()
+    last = F.pad(scores.diff() != 0, (0, 1), value=True)
+    steps = F.pad(hits[last], (1, 0)).diff()
+    return ((steps * precision[last]).sum() / steps.sum()).item()
+'''
+
+    def measure(self, scores: Array, positive: Array, weights: Array) -> float:
+        order = np.argsort(-scores, kind="stable")
+        hits = (positive * weights)[order].cumsum()
+        precision = hits / weights[order].cumsum()
+        last = np.append(np.diff(scores[order]) != 0, True)
+        steps = np.diff(hits[last], prepend=0)
+        return float((steps * precision[last]).sum() / steps.sum()) if steps.sum() else math.nan
