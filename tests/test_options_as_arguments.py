@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -305,3 +306,47 @@ model M(width: int = 4) {
 
 def test_a_loop_that_one_call_does_not_enter_is_written() -> None:
     assert_same(DOWN, make_class(DOWN), {})
+
+
+WHOLE = {
+    "a product": "output y = ids * gain",
+    "products": "output y = ids * gain * half + gain",
+    "a power": "output y = ids ** gain",
+    "a quotient": "output y = ids // gain",
+    "a bound": "output y = maximum(ids, gain)",
+    "a choice": "output y = where(ids > 1, gain, half)",
+    "a choice of a tensor": "output y = where(ids > 1, ids, gain)",
+    "a default": "output y = where(ids > 1, twice, gain)",
+    "in a function": "output y = scaled(ids, gain, [gain, half]) + scaled(ids, half, [gain])",
+    "in a loop": "output y = held(ids, gain, 3) + held(ids, half, 2)",
+}
+FRACTIONS = """
+block scaled(x: i64[n, d], gain: float, gains: list) {
+    y = x * gain
+    for i, g in enumerate(gains) { y = y + x * g + x * gains[i] }
+    return y
+}
+block held(x: i64[n, d], gain: float, times: int) {
+    y = x * gain
+    for i in 0..times { y = (y + where(x > i, gain, 0.5)) -> dense(d) as layers[i] }
+    return y
+}
+model M(gain: float = 2.5, half: float = 0.5, twice: float = 2 * gain) {
+    input ids: i64[batch, 4]
+    BODY
+}
+"""
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_numbers_for_fractions_make_tensors_of_fractions(name: str) -> None:
+    made = make_class(FRACTIONS.replace("BODY", WHOLE[name]))
+    offered = set(inspect.signature(made).parameters)
+    wholes = {"gain": 3, "half": 2}
+    given = {label: value for label, value in wholes.items() if label in offered}
+    assert "gain" in given
+    whole, fraction = made(**given), made(**{k: float(v) for k, v in given.items()})
+    fraction.load_state_dict(whole.state_dict())
+    ids = torch.arange(-4, 4).view(2, 4)
+    torch.testing.assert_close(whole(ids), fraction(ids))
+    assert whole(ids).dtype == torch.float32

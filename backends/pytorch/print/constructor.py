@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from backends.pytorch.classes.explained import Condition, ExplainedClass, find_loop
@@ -72,12 +72,14 @@ class Constructor:
         self.absent = set(_find_absent(self.target))
         """Modules of a branch that `forward` asks for: None where the branch is not taken."""
 
-    def write(self, stored: dict[str, str]) -> list[str]:
-        """All statements after `super().__init__()`."""
-        lines = [
-            f"{' ' * INDENT}self.{attribute} = {self.target.spell(label)}"
-            for label, attribute in stored.items()
-        ]
+    def write(self, stored: Mapping[str, str], floats: Collection[str]) -> list[str]:
+        """All statements after `super().__init__()`; `stored` are the attributes that keep
+        arguments, of which `floats` are kept as floats."""
+        lines = []
+        for label, attribute in stored.items():
+            value = self.target.spell(label)
+            value = f"float({value})" if label in floats else value
+            lines.append(f"{' ' * INDENT}self.{attribute} = {value}")
         return self._defaults() + self._asserts() + lines + self._modules() + self._starts()
 
     def _defaults(self) -> list[str]:

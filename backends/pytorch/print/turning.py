@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from backends.pytorch.classes.explained import ExplainedClass, TurnClass
@@ -13,7 +14,7 @@ from backends.pytorch.classes.paths import Kind, Paths
 from backends.pytorch.classes.repeats import LOOP
 from backends.pytorch.fold.items import FromOwn
 from backends.pytorch.print.making import write_header
-from backends.pytorch.print.reading import Reading
+from backends.pytorch.print.reading import Reading, make_float
 from backends.pytorch.print.statements import Statements
 from backends.pytorch.terms.document import STEP, lay_out
 from backends.pytorch.terms.expressions import Expressions, hint_tree, resolve
@@ -42,12 +43,14 @@ class TurnReading(Reading):
         self.outer = outer
         super().__init__(target, set())
 
-    def argument(self, label: str) -> Part:
+    def argument(self, label: str, *, as_float: bool = False) -> Part:
         """A name of the loop, or what it takes from around it."""
         known = self.given.get(label)
         if known is None:
-            return self.outer.argument(label)
-        return known if isinstance(known, Tree) else hint_tree(known, self.outer.argument)  # type: ignore[arg-type]
+            return self.outer.argument(label, as_float=as_float)
+        if isinstance(known, Tree):
+            return make_float(self.settings.get(label), known, as_float=as_float)
+        return hint_tree(known, partial(self.outer.argument, as_float=as_float))  # type: ignore[arg-type]
 
 
 def write_turns(

@@ -39,7 +39,7 @@ def write_class(target: Class) -> list[str]:
         return _write_chain(target, expressions, paths)
     # a call whose results nobody reads leaves its weights, and no forward
     body = _write_forward(target, reading, expressions, paths) if target.outputs else []
-    made = Constructor(paths, expressions).write(reading.stored)
+    made = Constructor(paths, expressions).write(reading.stored, reading.floats)
     lines = [f"class {target.name}(nn.Module):", *_docstring(target, STEP)]
     if made:
         lines += [*_signature(target), f"{' ' * INDENT}super().__init__()", *made]
