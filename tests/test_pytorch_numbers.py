@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +46,70 @@ model M {
     with pytest.raises(ValueError, match="h must be at least 10, not 9"):
         module(torch.zeros(1, 1, 9, 30))
     assert module(torch.zeros(1, 1, 10, 30)).shape == (1, 2)
+
+
+BOUNDED = {
+    "a weight": (
+        "longest: int = 32",
+        "param p: f32[longest, 8] = normal(0.02)\n    output y = x + p[:t]",
+        ({}, 32, "t must be at most 32; t is 33"),
+        ({"longest": 64}, 64, "t must be at most 64; t is 65"),
+        ({"longest": 5}, 5, "t must be at most 5; t is 6"),
+    ),
+    "a multiple": (
+        "reach: int = 4",
+        "param p: f32[2 * reach + 1, 8] = normal(0.02)\n    output y = x + p[:t]",
+        ({"reach": 6}, 13, "t must be at most 13; t is 14"),
+    ),
+    "a bound": (
+        "first: int = 3",
+        "output y = x[:, first:]",
+        ({"first": 5}, -6, "t must be at least 6; t is 5"),
+    ),
+    "a place": (
+        "place: int = 3",
+        "output y = x[:, place]",
+        ({"place": 5}, -6, "t must be at least 6; t is 5"),
+    ),
+    "two": (
+        "first: int = 3, longest: int = 9",
+        "param p: f32[longest, 8] = normal(0.02)\n    output y = x[:, first:t] + p[first:t]",
+        ({"first": 1, "longest": 20}, 20, "t must be at most 20; t is 21"),
+        ({"first": 4, "longest": 20}, -5, "t must be at least 5; t is 4"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_bounds_of_sizes_follow_the_arguments(name: str) -> None:
+    parameters, body, *rows = BOUNDED[name]
+    text = f"model M({parameters}) {{\n    input x: f32[batch, t, 8]\n    {body}\n}}\n"
+    made: Any = run_source(emit_module([build(text).graph], title="M"), "M").M
+    for values, bound, said in rows:
+        enough, other = (bound, bound + 1) if bound > 0 else (-bound, -bound - 1)
+        module = made(**values)
+        module(torch.zeros(1, enough, 8))
+        with pytest.raises(ValueError, match=r".") as caught:
+            module(torch.zeros(1, other, 8))
+        assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(("kernel", "least"), [(3, 8), (5, 10), (7, 12)])
+def test_a_bound_that_no_person_would_write_is_left_to_the_operation(
+    kernel: int, least: int
+) -> None:
+    spec = """
+model M(k: int = 5) {
+    input image: f32[batch, 1, h, w]
+    x = image -> conv(2, kernel=k) as a -> max_pool(2) -> conv(2, kernel=3) as b
+    output y = x -> global_avg_pool
+}
+"""
+    made: Any = run_source(emit_module([build(spec).graph], title="M"), "M").M
+    module = made(k=kernel)
+    assert module(torch.zeros(1, 1, least, 30)).shape == (1, 2)
+    with pytest.raises(RuntimeError):
+        module(torch.zeros(1, 1, least - 1, 30))
 
 
 def test_symbolic_sizes_are_read_off_tensors() -> None:

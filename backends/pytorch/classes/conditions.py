@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from backends.pytorch.classes.explained import Condition, is_loop
+from backends.pytorch.classes.explained import Condition
 from backends.pytorch.classes.merged import (
     CHAIN,
     Choice,
@@ -31,16 +31,6 @@ from compiler.ir.hint import (
 
 MOST_CONDITIONS = 4
 """A class with more of them is harder to read than two classes."""
-
-
-def find_checked(target: MergedClass) -> set[str]:
-    """Symbols that the run-time checks of a class read."""
-    if not target.is_root:
-        return set()
-    conditions = target.bodies[0].index.graph.conditions
-    if any(map(is_loop, target.items)):
-        conditions = tuple(c for c in conditions if c.relation != "<=")
-    return {s for c in conditions for s in c.left.symbols | c.right.symbols}
 
 
 class ConditionFinder:

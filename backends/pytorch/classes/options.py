@@ -57,7 +57,7 @@ def vary(node: Node, field: str, assume: Assume = take_promise) -> Iterator[Node
         others = ((*value[:at], item, *value[at + 1 :]) for item in items)
     for other in others:
         op = replace(node.op, **{option: other})  # type: ignore[type-var]
-        made = _renew(node, op, assume)
+        made = renew(node, op, assume)
         if made is not None:
             yield made
 
@@ -86,7 +86,7 @@ def _find_words(kind: object) -> Iterator[str]:
             yield from _find_words(part)
 
 
-def _renew(node: Node, op: Op, assume: Assume = take_promise) -> Node | None:
+def renew(node: Node, op: Op, assume: Assume = take_promise) -> Node | None:
     """An operation in the place of another; None where it does not take what that one reads, or
     is only printed."""
     if isinstance(op, Printed):
@@ -117,7 +117,7 @@ def find_promises(node: Node) -> set[Promise]:
         if relation == "==":
             found.add(_reduce(left - right))
 
-    _renew(node, node.op, note)
+    renew(node, node.op, note)
     return found
 
 
@@ -258,7 +258,7 @@ def _counts(node: Node, place: int, axis: int) -> bool:
     shape[axis] *= 2
     longer = Value(value.name, TensorType(value.type.dtype, tuple(shape)))
     inputs = (*node.inputs[:place], longer, *node.inputs[place + 1 :])
-    made = _renew(replace(node, inputs=inputs), node.op)
+    made = renew(replace(node, inputs=inputs), node.op)
     return made is not None and len(made.outputs) != len(node.outputs)
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import lcm
 
 import numpy as np
 
 from backends.pytorch.classes.algebra import write_dim
-from backends.pytorch.classes.explained import ExplainedClass, is_loop
+from backends.pytorch.classes.bounds import Bound, find_bounds
+from backends.pytorch.classes.explained import ExplainedClass
 from backends.pytorch.print.reading import Reading
 from backends.pytorch.terms.document import STEP, Group, lay_out
 from backends.pytorch.terms.expressions import Expressions, hint_tree
-from backends.pytorch.terms.terms import name
+from backends.pytorch.terms.terms import Part, name
 from compiler.ir.graph import Condition
+from compiler.ir.hint import Hint
 from compiler.types.dims import Dim, Quotient, Symbol
 from compiler.writing.python import WIDTH, show, write_formatted
 
@@ -27,17 +29,16 @@ def write_checks(
     """`if h % 32 != 0: raise ValueError(…)` for every condition of a graph."""
     if not target.is_root:
         return []
-    conditions = target.bodies[0].index.graph.conditions
-    if any(map(is_loop, target.items)):
-        # how small a size may be depends on how often the loops go round
-        conditions = tuple(c for c in conditions if c.relation != "<=")
     writer = _Checks(reading, expressions, indent)
+    bounds = find_bounds(target)
     lines = []
-    for symbol, least, rest in _join_bounds(conditions):
+    for symbol, least, rest in _join_bounds([b.condition for b in bounds if not b.names]):
         if symbol is not None:
             lines += writer.bound(symbol, least)
         for condition in rest:
-            lines += writer.condition(condition)
+            lines += writer.condition(Bound(condition))
+    for bound in bounds:
+        lines += writer.condition(bound) if bound.names else []
     return lines
 
 
@@ -110,6 +111,7 @@ class _Checks:
         self.reading = reading
         self.expressions = expressions
         self.indent = indent
+        self.names: Mapping[str, Hint] = {}
 
     def bound(self, symbol: str, least: int) -> list[str]:
         """`if h < 32:`."""
@@ -121,8 +123,9 @@ class _Checks:
             f"{_write_shown(symbol)} must be at least {least}, not {{{size}}}",
         )
 
-    def condition(self, condition: Condition) -> list[str]:
+    def condition(self, bound: Bound) -> list[str]:
         """The test of one condition, as a person would say it."""
+        condition, self.names = bound.condition, bound.names
         whole = find_divisor(condition)
         if whole is not None:
             size, divisor = whole
@@ -133,14 +136,14 @@ class _Checks:
         left, right = condition.left, condition.right
         if condition.relation == "==":
             test, relation = f"{self._text(left)} != {self._text(right)}", "equal"
-        elif left.known is not None:
+        elif left.symbols <= bound.names.keys():
             left, right = right, left
             test, relation = f"{self._text(left)} < {self._text(right)}", "be at least"
         else:
             test, relation = f"{self._text(left)} > {self._text(right)}", "be at most"
-        symbols = sorted(left.symbols | right.symbols)
+        symbols = sorted((left.symbols | right.symbols) - bound.names.keys())
         shown = ", ".join(f"{_write_shown(s)} is {{{self.reading.bound[s]}}}" for s in symbols)
-        sides = [_write_shown(str(side)) for side in (left, right)]
+        sides = [self._show(side) for side in (left, right)]
         return self._raise(test, f"{sides[0]} must {relation} {sides[1]}; {shown}")
 
     def _raise(self, test: str, message: str) -> list[str]:
@@ -153,12 +156,22 @@ class _Checks:
         inner = " " * (self.indent + 2 * STEP)
         return [*lines, made[0], f'{inner}f"{first}; "', f'{inner}f"{rest}"', made[-1]]
 
+    def _show(self, dim: Dim) -> str:
+        """A side of a condition in a message: its number, where arguments make that."""
+        if dim.symbols & self.names.keys():
+            return f"{{{self._text(dim)}}}"
+        return _write_shown(str(dim))
+
+    def _read(self, label: str) -> Part:
+        if label in self.names:
+            return hint_tree(self.names[label], self.reading.argument)
+        return name(self.reading.bound[label])
+
     def _text(self, dim: Dim) -> str:
         places: dict[Symbol | Quotient, tuple[int, int]] = {Symbol(s): (0, 0) for s in dim.symbols}
         hint = write_dim(dim, places, {})
         assert hint is not None
-        tree = hint_tree(hint, lambda label: name(self.reading.bound[label]))
-        return self.expressions.text(tree)
+        return self.expressions.text(hint_tree(hint, self._read))
 
 
 def _write_shown(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from backends.pytorch.classes.conditions import find_checked
+from backends.pytorch.classes.bounds import find_checked
 from backends.pytorch.classes.explained import Class
 from backends.pytorch.classes.merged import Formal
 from backends.pytorch.classes.paths import Paths
