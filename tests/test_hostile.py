@@ -33,7 +33,8 @@ from compiler.writing.python import (
 from tests.hostile.harness import plain_files, try_specs
 from tests.hostile.specs import write_hostile
 from tests.hostile.texts import CODE, WORDS
-from weft.api import WeftError, load, loads
+from weft.api import load, loads
+from weft.errors import WeftError
 
 
 def test_hostile_specs_give_the_statements_of_plain_ones() -> None:

@@ -24,9 +24,10 @@ from compiler.report.diagnostics import CompileError
 from compiler.rows.loading import load_data
 from tests.elaborating import build as build_net
 from tests.variant_folder import SHARES, SPEC, TRAINED, Folder
-from weft.api import WeftError, load
+from weft.api import load
 from weft.building.nearest import Measurement, take_figure
 from weft.cli.main import app
+from weft.errors import WeftError
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from weft.api import Spec, WeftError, check, load, loads
+    from weft.api import Spec, check, load, loads
+    from weft.errors import WeftError
 
 __all__ = ["Spec", "WeftError", "check", "load", "loads"]
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,13 +18,13 @@ from compiler.loading import choose_weights, find_weights, read_all_weights
 from compiler.program.net import Net
 from compiler.program.program import Program
 from compiler.report.diagnostics import CompileError, Message, Severity, Sink, did_you_mean
-from compiler.report.messages.files import bad_file, not_text, unknown_item
-from compiler.report.render import render
+from compiler.report.messages.files import not_text, unknown_item
 from compiler.report.source import Source
 from compiler.rows.loading import LoadedData, load_data
 from compiler.rows.validation import validate_data
 from compiler.writing.markup import escape_html
 from compiler.writing.python import show
+from weft.errors import WeftError, speaking_as_commands, warning
 from weft.values import Columns, as_arrays, as_text, as_weights
 
 if TYPE_CHECKING:
@@ -37,13 +35,6 @@ Weights = Mapping[str, Any] | Path | str | None
 """Weights of a net: an array or tensor per path, a safetensors file, or None for those that the
 spec loads and fresh ones for the rest."""
 T = TypeVar("T")
-
-
-class WeftError(CompileError):
-    """What a command would have said: its text is the command's, `messages` holds the parts."""
-
-    def __str__(self) -> str:
-        return f"\n{render(self.messages)}"
 
 
 def check(
@@ -136,35 +127,6 @@ class _Origin:
         return Spec(program, tuple(sink.messages), self)
 
 
-@contextmanager
-def _speaking_as_commands() -> Iterator[None]:
-    """Turns faults, those of files too, into the error that a command would print."""
-    try:
-        yield
-    except WeftError:
-        raise
-    except CompileError as error:
-        raise WeftError(error.messages) from error
-    except OSError as error:
-        if error.filename is None:
-            raise
-        reason = error.strerror or str(error)
-        raise WeftError([bad_file(None, str(error.filename), reason)]) from error
-
-
-@contextmanager
-def _warning() -> Iterator[Callable[[str], None]]:
-    """Collects what a user of Python has to know beside the result, and warns of it at the line
-    that called, also where an error ends the call."""
-    told: list[str] = []
-    try:
-        yield told.append
-    finally:
-        for text in told:
-            # From here over the context manager's `__exit__` and the method to its caller.
-            warnings.warn(text, stacklevel=4)
-
-
 def _choose(kind: str, name: str, known: Mapping[str, T]) -> T:
     """What has the name; an error that lists the names there are."""
     if name not in known:
@@ -211,7 +173,7 @@ class Model:
         Raises:
             WeftError: a file cannot be read, lacks a weight, or has one of another shape.
         """
-        with _speaking_as_commands():
+        with speaking_as_commands():
             if given is None:
                 return find_weights(self.net, self.folder, seed)
             if isinstance(given, Path | str):
@@ -224,7 +186,7 @@ class Model:
         from backends.pytorch.run.load import assign_weights, load_module
 
         numbers = self.weights(weights, seed=seed)
-        with _speaking_as_commands():
+        with speaking_as_commands():
             module = load_module(emit_module([self.graph], title=self.net.name), self.graph)
         assign_weights(module, numbers)
         return module
@@ -233,7 +195,7 @@ class Model:
         """The generated PyTorch code."""
         from backends.pytorch.modules import emit_module
 
-        with _speaking_as_commands():
+        with speaking_as_commands():
             return emit_module([self.graph], title=self.net.name)
 
     def onnx(self, path: Path | str, weights: Weights = None, *, opset: int = 21) -> Path:
@@ -244,7 +206,7 @@ class Model:
         """
         from weft.deployed.exporting import ExportSpec
 
-        with _speaking_as_commands():
+        with speaking_as_commands():
             net = WeightedNet(self.graph, self.weights(weights))
             ExportSpec(opset).write(net, Path(path))
         return Path(path)
@@ -390,7 +352,7 @@ class Spec:
         from weft.building.finished import recall_variant
 
         found = _choose("variant", name, self.program.variants)
-        with _speaking_as_commands():
+        with speaking_as_commands():
             net, _ = recall_variant(self.program, found, Path(folder))
         return CompressedModel(Net(name, found.net, net.graph), self.folder, net.weights)
 
@@ -419,7 +381,7 @@ class Spec:
             WeftError: there is none of that name, or it cannot be loaded.
         """
         found = _choose("data item", name, self.program.data)
-        with _speaking_as_commands():
+        with speaking_as_commands():
             return load_data(found)
 
     def check(self) -> Sequence[Message]:
@@ -443,7 +405,7 @@ class Spec:
         faults = [m for m in self.check() if m.severity is Severity.ERROR]
         if faults:
             raise WeftError(faults)
-        with _speaking_as_commands(), _warning() as warn:
+        with speaking_as_commands(), warning() as warn:
             build = Build(self.program, Path(folder), Device(device), echo=_be_silent, warn=warn)
             return build.run()
 
@@ -464,7 +426,7 @@ class Spec:
 
         found = _choose("train", name, self.program.trains)
         place = Path(folder) / name
-        with _speaking_as_commands(), hold_folder(Path(folder), [name]), _warning() as warn:
+        with speaking_as_commands(), hold_folder(Path(folder), [name]), warning() as warn:
             need_weights(found.step)
             check_data(found)
             write_training(found, place, files=GeneratedFiles(Path(folder), warn))
@@ -498,7 +460,7 @@ class Spec:
         from weft.deployed.trained_data import find_words
         from weft.evaluating import choose_deploys, measure_given
 
-        with _speaking_as_commands(), _warning() as warn:
+        with speaking_as_commands(), warning() as warn:
             at = Path(folder) if onnx is None else Path(onnx).parent
             program = self.origin.load(partial(find_words, folder=at)).program
             deploys = choose_deploys(program, name)

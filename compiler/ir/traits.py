@@ -77,6 +77,8 @@ class Traits(Described):
     """Whether it puts its operands beside each other along an axis of its result."""
     multiplies_rows: ClassVar[bool] = False
     """Whether it multiplies every row along the last axis of its first operand with one matrix."""
+    chooses_channels: ClassVar[bool] = False
+    """Whether an option says how many channels its result has, whatever its operand has."""
     reshapes: ClassVar[bool] = False
     """Whether it merges or splits axes, and keeps all entries in their order."""
     cuts: ClassVar[bool] = False

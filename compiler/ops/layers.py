@@ -50,6 +50,7 @@ class LinearLayer(Layer):
     """Base of layers that sum their operand's channels times a weight; where `bias` is set, they
     add a number to each channel."""
 
+    chooses_channels = True
     out: int
     bias: bool
 

@@ -82,6 +82,7 @@ class DynamicDense(Op):
     """
 
     name = "dynamic_dense"
+    chooses_channels = True
     multiplies_rows = True
     quantized = True
     operands = (Operand("x"),)
@@ -167,6 +168,7 @@ class PackedDense(Op):
     """
 
     name = "packed_dense"
+    chooses_channels = True
     multiplies_rows = True
     quantized = True
     operands = (Operand("x"),)

@@ -66,6 +66,9 @@ class Sizing(SizeNames, Protocol):
     def accept(self, hint: Hint, wanted: Mapping[int, object]) -> Width | None:
         """A derived expression in its shortest form, if it holds."""
 
+    def describe(self, ref: MergedRef, axis: int, depth: int) -> Hint | None:
+        """What a size is called, or its number where no argument changes that."""
+
 
 class ListSizes:
     """Writes the sizes of lists of one class, and of what is read off them."""

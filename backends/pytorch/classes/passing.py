@@ -149,7 +149,7 @@ def keeps_axes(node: Node) -> bool:
     """Whether an operation leaves the shape of what it reads as it is."""
     first = node.inputs[0] if node.inputs else None
     same = first is not None and first.type.shape == node.outputs[0].type.shape
-    return same and not node.op.moves and not hasattr(node.op, "out")
+    return same and not (node.op.moves or node.op.chooses_channels)
 
 
 def _is_sure(target: MergedClass, made: Made, axis: int, source: MergedRef, k: int) -> bool:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial, reduce
 
 from backends.pytorch.classes.algebra import (
     agree_outside,
     count_choices,
-    join_powers,
     read_symbols,
     shorten,
     write_symbols,
@@ -24,6 +22,7 @@ from backends.pytorch.classes.explained import (
     Width,
     is_loop,
 )
+from backends.pytorch.classes.joined_sizes import JoinedSizes
 from backends.pytorch.classes.list_sizes import ListSizes
 from backends.pytorch.classes.merged import (
     Choice,
@@ -34,7 +33,7 @@ from backends.pytorch.classes.merged import (
     MergedRef,
 )
 from backends.pytorch.classes.options import decides_size, option_of
-from backends.pytorch.classes.passing import find_merged_axes, find_split_axes, find_stages, pass_on
+from backends.pytorch.classes.passing import find_merged_axes, find_stages, pass_on
 from backends.pytorch.classes.settings import Settings, is_size
 from backends.pytorch.classes.sizes import SIZE, infer_size
 from backends.pytorch.fold.items import FromOwn
@@ -42,7 +41,6 @@ from backends.pytorch.terms.setting import Setting
 from backends.pytorch.terms.terms import Form, Many, Part, Tree, variables
 from compiler.ir.hint import (
     Hint,
-    HintBinary,
     HintChoose,
     HintConst,
     HintName,
@@ -73,6 +71,7 @@ class Widths:
         self.known: dict[tuple[MergedRef, int], Origin] = {}
         self.locals: dict[str, Local] = {}
         self.lists = ListSizes(self)
+        self.joined = JoinedSizes(self)
         self.dependence = Dependence(target, self.of, self.lists.count)
         self.pinned: set[str] = set()
         """Sizes of what the class is given that a number in it was counted from."""
@@ -336,18 +335,19 @@ class Widths:
         primitive, rank = item.sample.primitive, self._rank(ref)
         along = primitive.join_axis(rank) if primitive is not None else None
         if along is not None and all(self.sizes(r, axis) != wanted for r in item.refs):
-            return self._combine("+", [(r, axis) for r in item.refs], wanted, depth)
+            return self.joined.combine("+", [(r, axis) for r in item.refs], wanted, depth)
         if item.sample.traits.reshapes and len(item.refs) == 1:
             axes = find_merged_axes(self.target, item.refs[0], ref, axis)
             if len(axes) > 1:
                 places = [(item.refs[0], k) for k in axes]
-                return self._rejoined(places, depth) or self._combine("*", places, wanted, depth)
-            part = self._split(item.refs[0], ref, axis, depth)
+                rejoined = self.joined.rejoin(places, depth)
+                return rejoined or self.joined.combine("*", places, wanted, depth)
+            part = self.joined.split(item.refs[0], ref, axis, depth)
             if part is not None:
                 return self.accept(part, wanted)
         ops = [node.op for node in item.sample.nodes]
         if len(ops) == 1 and isinstance(ops[0], Chunk) and axis == ops[0].axis % rank:
-            return self._of_piece(item, ops[0], ref, axis, depth)
+            return self.joined.cut(ref, ops[0].parts, axis, depth)
         followed = self._follow_options(item, axis, depth, wanted)
         if followed is not None or not self.loops:
             return followed
@@ -355,21 +355,6 @@ class Widths:
 
     def _rank(self, made: Made) -> int:
         return self.target.type_of(made, min(made.item.instances)).rank
-
-    def _of_piece(self, item: Merged, op: Chunk, made: Made, axis: int, depth: int) -> Width | None:
-        """The size of one of the pieces that an axis is cut into: all but the last are rounded
-        up. The second half is `c // 2`."""
-        width = self.of(item.refs[0], axis, depth + 1)
-        if width is None or width.hint is None:
-            return width
-        parts = HintConst(op.parts)
-        rounded = HintBinary("+", width.hint, HintConst(op.parts - 1))
-        piece: Hint = HintBinary("//", rounded, parts)
-        if made.output == op.parts - 1:
-            others = HintBinary("*", HintConst(op.parts - 1), shorten(piece))
-            half = HintBinary("//", width.hint, parts)
-            piece = half if op.parts == 2 else HintBinary("-", width.hint, others)
-        return self.accept(piece, self.sizes(made, axis))
 
     def _follow_options(
         self, item: Merged, axis: int, depth: int, wanted: Mapping[int, object]
@@ -390,7 +375,7 @@ class Widths:
                     words.add(option_of(leaf))
         if decides_size(nodes, (item.sample.outputs[0], axis), words):
             return None
-        size = self._describe(item.refs[0], axis, depth)
+        size = self.describe(item.refs[0], axis, depth)
         if size is None or not (options or any(True for _ in hint_names(size))):
             return None
         made = nodes[0].op.follow_size(axis, read_symbols(size, symbols), options)
@@ -401,7 +386,7 @@ class Widths:
             return None
         return self.accept(rename_hint(short, symbols), wanted)
 
-    def _describe(self, ref: MergedRef, axis: int, depth: int) -> Hint | None:
+    def describe(self, ref: MergedRef, axis: int, depth: int) -> Hint | None:
         """What a size is called, or its number where no argument changes that."""
         if axis >= self.target.type_of(ref, 0).rank:
             return None
@@ -440,56 +425,6 @@ class Widths:
                 found = size and self.accept(rename_hint(size, {SIZE: width.hint}), wanted)
                 if found:
                     return found
-        return None
-
-    def _combine(
-        self,
-        sign: str,
-        places: list[tuple[MergedRef, int]],
-        wanted: Mapping[int, object],
-        depth: int,
-    ) -> Width | None:
-        parts = [self._describe(ref, axis, depth) for ref, axis in places]
-        known = [part for part in parts if part is not None]
-        if len(known) < len(parts):
-            return None
-        if sign == "*":
-            known = list(join_powers(known))
-        return self.accept(reduce(partial(HintBinary, sign), known), wanted)
-
-    def _split(self, source: MergedRef, made: Made, axis: int, depth: int) -> Hint | None:
-        """One of the axes that an axis is split into: what the others leave of it."""
-        for old in range(self.target.type_of(source, min(made.item.instances)).rank):
-            axes = find_split_axes(self.target, source, made, old)
-            if axis not in axes:
-                continue
-            others = [self._describe(made, k, depth) for k in axes if k != axis]
-            whole = self._describe(source, old, depth)
-            known = [other for other in others if other is not None]
-            if whole is None or len(known) < len(others):
-                return None
-            return HintBinary("/", whole, reduce(partial(HintBinary, "*"), known))
-        return None
-
-    def _rejoined(self, places: list[tuple[MergedRef, int]], depth: int) -> Width | None:
-        """The size of an axis that was split before, and is put together again: heads, or groups
-        of channels in another order."""
-        origins = [self.trace(ref, axis, depth + 1) for ref, axis in places]
-        *before, last = origins
-        match last.ref:
-            case Made(Merged(refs=[source]) as item) if item.sample.traits.reshapes:
-                for axis in range(self.target.type_of(source, min(item.instances)).rank):
-                    split = find_split_axes(self.target, source, last.ref, axis)
-                    pieces = {(last.ref, k) for k in split}
-                    if len(split) != len(origins) or last.axis not in split:
-                        continue
-                    shuffled = {(one.ref, one.axis) for one in origins} == pieces
-                    alike = split[-1] == last.axis and all(
-                        one.width is not None and one.width == self.of(last.ref, k)
-                        for k, one in zip(split, before, strict=False)
-                    )
-                    if shuffled or alike:
-                        return self.of(source, axis, depth + 1)
         return None
 
     def may_change(self, ref: MergedRef, axis: int) -> bool:
