@@ -306,8 +306,10 @@ class CrossEntropy(ClassLoss):
             losses = -(aims * scores * kinds).sum(-1)
             return (np.asarray(self.reduce(losses, np.ones_like(losses))).astype(x.dtype),)
         picked, weights, kinds = self.pick(scores, target)
-        even = -(scores * kinds).sum(-1) * (target != self.ignore_index) / scores.shape[-1]
-        losses = -picked * weights * (1 - share) + even * share
+        losses = -picked * weights
+        if self.label_smoothing:  # without it, a score of -inf is no 0 * inf
+            even = -(scores * kinds).sum(-1) * (target != self.ignore_index) / scores.shape[-1]
+            losses = losses * (1 - share) + even * share
         return (np.asarray(self.reduce(losses, weights)).astype(x.dtype),)
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
