@@ -284,3 +284,45 @@ def test_what_turns_lack_outlives_the_text_of_a_graph() -> None:
     assert print_graph(again) == text
     assert emit_module([again], title="M") == emit_module([graph], title="M")
     assert "if any(wide and i > 1 for i in range(depth)):" in emit(TURNS)
+
+
+CHOSEN = """
+block unit(x: f32[n, d], kind: str, depth: int) {
+    x = x -> (if kind == "relu" then relu else if kind == "silu" then silu else gelu)
+    y = if depth > 6 then x -> dense(d) as big else x
+    for i in 0..depth {
+        y = y -> dense(d) as layers[i]
+        y = if i > 2 then y -> dense(d) as late[i] else y
+        y = y -> (if i > 4 then relu else gelu)
+    }
+    return y
+}
+block wide(x: f32[n, d], kind: str, depth: int) {
+    h = if kind == "two" then x -> dense(2 * d) as two -> dense(d) as back else x
+    if kind == "three" { h = if depth == 3 then h -> dense(d) as three else relu(h) }
+    for i in 0..depth { h = h -> dense(d) as layers[i] }
+    return h
+}
+model M() {
+    input x: f32[batch, 6]
+    h = x -> unit("relu", 1) as a -> unit("gelu", 2) as b -> unit("gelu", 3) as c
+    output y = h -> wide("three", 2) as d -> wide("one", 3) as e
+}
+"""
+"""Conditions in expressions: no call is given one of their values."""
+
+
+@pytest.mark.parametrize(
+    ("made", "values", "said"),
+    [
+        ("Unit", (6, torch.relu, 4), "no turn of a loop of the network has i > 2"),
+        ("Unit", (6, torch.relu, 7), "no call of the network has depth > 6"),
+        ("Unit", (6, torch.relu, 3), ""),
+        ("Wide", (6, "two", 1), 'no call of the network has kind == "two"'),
+        ("Wide", (6, "three", 3), 'no call of the network has kind == "three" and depth == 3'),
+        ("Wide", (6, "one", 3), ""),
+        ("Wide", (6, "three", 1), ""),
+    ],
+)
+def test_a_class_refuses_what_no_expression_chose(made: str, values: Any, said: str) -> None:
+    assert_refused(getattr(run_source(emit(CHOSEN), "M"), made), values, said)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from backends.pytorch.classes.explained import ExplainedClass
 from backends.pytorch.classes.said import find_decisions
+from backends.pytorch.classes.settings import FUNCTION, MODULE
 from backends.pytorch.fold.turns import find_owner
 from compiler.ir.frame import Argument, ForLoop
 from compiler.ir.graph import Assertion, Decision
@@ -52,7 +53,7 @@ def find_lacks(target: ExplainedClass) -> Iterator[Lack]:
     fixed = _find_fixed(target, _find_offered(target))
     rows: dict[Span, list[Decision]] = {}
     for decision in find_decisions(target):
-        if decision.place not in target.said and decision.hint is not None:
+        if decision.place not in target.said and find_readable(decision.hint) is not None:
             rows.setdefault(decision.place, []).append(decision)
     found: dict[Lack, None] = {}
     for _, decisions in sorted(rows.items(), key=lambda row: row[0].start):
@@ -169,7 +170,9 @@ def _follows(guard: Hint, condition: Hint) -> bool:
 
 
 def _find_offered(target: ExplainedClass) -> set[str]:
-    return {s.name for s in target.settings if not s.runtime}
+    """The arguments of a class that are what they are in the block: not a function for a word."""
+    functions = (FUNCTION, MODULE)
+    return {s.name for s in target.settings if not (s.runtime or s.annotation in functions)}
 
 
 def _keep(target: ExplainedClass, hint: Hint) -> Hint | None:

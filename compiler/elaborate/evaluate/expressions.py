@@ -188,7 +188,8 @@ def _choose(body: Body, expression: Conditional, want: Want) -> Val:
     if isinstance(value, Known):
         return Known(value.value, _choice_hint(body, expression, condition, value), value.unit)
     if condition.hint is not None:  # no hint of a tensor says which one it is
-        body.note_decision(expression.span, mark_names(condition.hint), outcome=decided)
+        for hint in dict.fromkeys((mark_names(condition.hint), condition.hint)):
+            body.note_decision(expression.span, hint, outcome=decided)
     return value
 
 
