@@ -95,7 +95,7 @@ def op_reference() -> str:
         parts += [f"## {title}", *map(_write_section, classes)]
     for registry, title in TITLES:
         found: Sequence[type[Described]] = registry.classes()
-        shown = [cls for cls in found if not getattr(cls, "by_module", False)]
+        shown = [cls for cls in found if cls.written]
         parts += [f"## {title}", *map(_write_section, shown)]
     for name, blocks in groupby(find_blocks(), lambda block: block.file):
         parts += [f"## Blocks of `{name}`", *map(_write_block, blocks)]

@@ -146,6 +146,7 @@ class Values(Initializer):
     """
 
     name = "values"
+    written = False
     numbers: tuple[float, ...]
 
     @property

@@ -12,15 +12,21 @@ from compiler.vocabulary.initializers import INITIALIZERS, Initializer, Numbers
 from compiler.vocabulary.spelling import Call, Leaf, Term
 
 
+class ModuleInitializer(Initializer):
+    """Base of what a module draws by itself."""
+
+    by_module = True
+    written = False
+
+
 @INITIALIZERS.register
 @final
 @dataclass(frozen=True)
-class ModuleUniform(Initializer):
+class ModuleUniform(ModuleInitializer):
     """PyTorch's own default of `nn.Linear`, `nn.Conv2d` and their like, weight and bias alike:
     uniform within ±1 / √inputs. (PyTorch writes it as `kaiming_uniform_` with a = √5.)"""
 
     name = "module_uniform"
-    by_module = True
     inputs: int
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
@@ -35,12 +41,11 @@ class ModuleUniform(Initializer):
 @INITIALIZERS.register
 @final
 @dataclass(frozen=True)
-class ModuleConstant(Initializer):
+class ModuleConstant(ModuleInitializer):
     """PyTorch's own default of the weights of normalisations, `nn.PReLU` and their like: one
     number everywhere."""
 
     name = "module_constant"
-    by_module = True
     value: float
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:
@@ -53,12 +58,11 @@ class ModuleConstant(Initializer):
 @INITIALIZERS.register
 @final
 @dataclass(frozen=True)
-class ModuleEmbedding(Initializer):
+class ModuleEmbedding(ModuleInitializer):
     """PyTorch's own default of `nn.Embedding`: normal with standard deviation 1, and zeros in
     the row that stands for padding."""
 
     name = "module_embedding"
-    by_module = True
     padding_idx: int | None = None
 
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Numbers:

@@ -9,6 +9,9 @@ from compiler.report.diagnostics import Fault
 from compiler.report.messages.layers import option_out_of_range
 from compiler.vocabulary.signature import Described, Registry
 
+LOAD = "load"
+"""The name of the function on nets that reads weights; its arguments are patterns."""
+
 
 class NetFunction(Described):
     """Base of functions that specs apply to nets, besides `load`."""

@@ -57,6 +57,8 @@ class Described:
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     operands: ClassVar[tuple[Operand, ...]] = ()
+    written: ClassVar[bool] = True
+    """Whether specs write its name; a thing that other words stand for has none to write."""
     shares: ClassVar[tuple[str, ...]] = ()
     """Options that are written as percentages: `channels=50%`."""
 
@@ -115,8 +117,8 @@ class Registry(Generic[T]):
         return self._classes.get(name)
 
     def names(self) -> list[str]:
-        """Every name, sorted."""
-        return sorted(self._classes)
+        """Every name that specs write, sorted."""
+        return sorted(name for name, cls in self._classes.items() if cls.written)
 
     def classes(self) -> list[type[T]]:
         """Every class once, by name."""

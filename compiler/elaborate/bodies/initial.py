@@ -67,8 +67,7 @@ def _is_unknown_word(body: Body, expression: Expr) -> bool:
 
 
 def _refuse(body: Body, expression: Expr, found: str, suggestion: str | None = None) -> None:
-    hidden = ("module_", "values")
-    names = tuple(n for n in INITIALIZERS.names() if not n.startswith(hidden))
+    names = tuple(INITIALIZERS.names())
     body.report(no_initializer(expression.span, found, names, suggestion))
 
 

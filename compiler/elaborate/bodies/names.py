@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.elaborate.calls.adapters import is_net_function
-from compiler.elaborate.calls.loading import LOAD
 from compiler.elaborate.scopes.context import FileScope
 from compiler.elaborate.scopes.lints import read_parts
 from compiler.elaborate.scopes.lookup import explain_unknown, refuse_meant
@@ -35,6 +34,7 @@ from compiler.text.tree.syntax import (
 from compiler.types.tensor import DType
 from compiler.vocabulary.clauses import MODEL, SCAN
 from compiler.vocabulary.initializers import INITIALIZERS
+from compiler.vocabulary.net_functions import LOAD, NET_FUNCTIONS
 
 TENSOR = "tensor"
 """The word that makes a tensor of a list."""
@@ -52,7 +52,7 @@ def find_unknown_names(scope: FileScope, item: Item) -> Iterator[Message]:
         if refusal is not None:
             yield refusal
             continue
-        known = [*bound, *scope.names(), *OPS.names(), *FUNCTIONS]
+        known = [*bound, *scope.names(), *OPS.names(), *FUNCTIONS, *NET_FUNCTIONS.names()]
         kind = "layer" if id(name) in applied else "name"
         note = explain_unknown(word)
         suggestion = did_you_mean(word, known) if note is None else None

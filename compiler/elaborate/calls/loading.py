@@ -23,9 +23,7 @@ from compiler.elaborate.values.values import (
 from compiler.program.net import AddAdapters, LoadWeights
 from compiler.report.messages.arguments import wrong_argument
 from compiler.report.source import Span
-
-LOAD = "load"
-"""The name of the function on nets."""
+from compiler.vocabulary.net_functions import LOAD
 
 _SIGNATURE = Signature(
     LOAD,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from compiler.elaborate.calls.adapters import call_net_function, is_net_function
 from compiler.elaborate.calls.binding import Actual, Match, match_call
 from compiler.elaborate.calls.blocks import apply_block
-from compiler.elaborate.calls.loading import LOAD, call_load
+from compiler.elaborate.calls.loading import call_load
 from compiler.elaborate.calls.nets import apply_net
 from compiler.elaborate.calls.primitives import apply_op
 from compiler.elaborate.calls.signatures import given_of, sign
@@ -51,6 +51,7 @@ from compiler.report.messages.nets import only_on_nets
 from compiler.report.messages.values import no_result
 from compiler.report.source import Span
 from compiler.text.tree.syntax import Call, Expr, Group, Name
+from compiler.vocabulary.net_functions import LOAD
 
 
 def evaluate_call(body: Body, expression: Call, want: Want) -> Val:

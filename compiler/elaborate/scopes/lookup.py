@@ -37,6 +37,7 @@ from compiler.training.registry import load_training
 from compiler.types.tensor import DType
 from compiler.vocabulary.clauses import DATA, TRAIN
 from compiler.vocabulary.initializers import INITIALIZERS
+from compiler.vocabulary.net_functions import LOAD, NET_FUNCTIONS
 
 
 def look_up(body: Body, name: Name, *, applied: bool) -> Val:
@@ -156,6 +157,8 @@ def explain_unknown(word: str) -> str | None:
     load_training()
     if OPTIMIZERS.get(word) is not None:
         return f"`{word}` is an optimizer: `minimize … with {word}(lr=1e-3)`"
+    if NET_FUNCTIONS.get(word) is not None:
+        return f"`{word}` is a function on nets: `net tuned = Model() -> {word}()`"
     home = next((block.file for block in find_blocks() if block.name == word), None)
     if home is not None:
         return f"`{word}` is a block of the library: write `use {home}` at the top of the file"
@@ -172,6 +175,7 @@ def known_names(body: Body, *, applied: bool) -> list[str]:
     names.update(dict.fromkeys(body.file.names()))
     names.update(dict.fromkeys(OPS.names()))
     names.update(dict.fromkeys(FUNCTIONS))
+    names.update(dict.fromkeys((LOAD, *NET_FUNCTIONS.names())))
     if not applied:
         names.update(dict.fromkeys((*CONSTANTS, *(d.value for d in DType))))
     return list(names)

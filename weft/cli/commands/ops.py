@@ -45,7 +45,7 @@ def add_to(app: typer.Typer) -> None:
         load_training()
         load_sources()
         load_compression()
-        entries = list(_find_entries())
+        entries = list(find_entries())
         if query is None:
             _print_lines(entries)
             return
@@ -62,7 +62,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
     """A word of the vocabulary: its heading in a list, its names, its line there, its manual."""
 
     heading: str
@@ -71,24 +71,25 @@ class _Entry:
     page: str
 
 
-def _find_entries() -> Iterator[_Entry]:
+def find_entries() -> Iterator[Entry]:
+    """Every word of the vocabulary, registry by registry."""
     for registry in (OPS, *(registry for registry, _ in TITLES)):
-        for cls in registry.classes():
+        for cls in filter(lambda cls: cls.written, registry.classes()):
             names, line = (cls.name, *cls.aliases), f"{write_signature(cls)}\n      {cls.summary()}"
-            yield _Entry(f"{registry.kind}s", names, line, write_entry(cls))
+            yield Entry(f"{registry.kind}s", names, line, write_entry(cls))
     for block in find_blocks():
         summary = block.manual.split("\n\n")[0].replace("\n", " ")
         page = f"{block.signature}\n\nA block of `{block.file}`. {block.manual}"
         line = f"{block.signature}\n      {summary}"
-        yield _Entry(f"blocks of {block.file}", (block.name,), line, page)
+        yield Entry(f"blocks of {block.file}", (block.name,), line, page)
     for place, word in find_clauses():
         form = word.form or word.word
         page = f"{form}\n\nA clause of {place}. {word.manual}"
         line = f"{form}\n      {word.manual}"
-        yield _Entry(f"clauses of {place}", (word.word,), line, page)
+        yield Entry(f"clauses of {place}", (word.word,), line, page)
 
 
-def _print_lines(entries: list[_Entry]) -> None:
+def _print_lines(entries: list[Entry]) -> None:
     heading = ""
     for entry in entries:
         if entry.heading != heading:
