@@ -80,8 +80,8 @@ ARROWS = {
         "compiler.elaborate.values compiler.elaborate.scopes compiler.elaborate.shapes"
     ),
     "compiler.elaborate.evaluate": (
-        "compiler.records compiler.types compiler.report compiler.text compiler.ir "
-        "compiler.ops compiler.elaborate.values compiler.elaborate.scopes "
+        "compiler.records compiler.types compiler.report compiler.text compiler.vocabulary "
+        "compiler.ir compiler.ops compiler.elaborate.values compiler.elaborate.scopes "
         "compiler.elaborate.calls"
     ),
     "compiler.elaborate.bodies": (
