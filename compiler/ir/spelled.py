@@ -9,11 +9,12 @@ from typing import ClassVar
 from compiler.ir.traits import Traits
 from compiler.vocabulary.no_default import NO_DEFAULT
 from compiler.vocabulary.spelling import Call, In, Leaf, Method, Spelling, Term
+from compiler.vocabulary.spelling import Sequence as Items
 
 
 class Spelled(Traits):
-    """A call of PyTorch with the operands first. Options without a default follow by place, others
-    by keyword, and not at all where they have the default, which is PyTorch's."""
+    """A call of PyTorch with operands and weights first. Options without a default follow by place,
+    others by keyword, and not at all where they have the default, which is PyTorch's."""
 
     torch_function: ClassVar[str] = ""
     """PyTorch's function, `F.elu`; where it is empty, that of the op's name in `torch`."""
@@ -45,24 +46,31 @@ class Spelled(Traits):
         return tuple((keyword, term) for keyword, term in found if term is not None)
 
     def spell_call(self, given: Sequence[bool]) -> Spelling:
-        """The call, for operands of which some may be left out."""
-        operands: list[Term] = []
-        optional: list[tuple[str, Term]] = []
-        for index, (operand, here) in enumerate(zip(self.operands, given, strict=True)):
-            if not operand.optional:
-                operands.append(In(index))
-            elif here:
-                optional.append((self.torch_keywords.get(operand.name, operand.name), In(index)))
+        """The call, for inputs of which some may be left out."""
+        inputs, optional = self._spell_inputs(given)
         places = filter(self._stands_by_place, _list_fields(type(self)))
         arguments = tuple(term for term in map(self.spell_option, places) if term is not None)
         options = self.spell_options()
         named = (*optional, *options)
         if self.torch_method:
-            first, *others = operands
+            first, *others = inputs
             return Spelling(Method(first, self.torch_method, (*others, *arguments), named))
         function = self.torch_function or f"torch.{self.name}"
         module = Call(self.torch_module, arguments, options) if self.torch_module else None
-        return Spelling(Call(function, (*operands, *arguments), named), module=module)
+        return Spelling(Call(function, (*inputs, *arguments), named), module=module)
+
+    def _spell_inputs(self, given: Sequence[bool]) -> tuple[list[Term], list[tuple[str, Term]]]:
+        """Operands and weights by place, a list of tensors as one argument; and optional operands
+        by keyword, where they are there."""
+        places = range(len(given))
+        if any(operand.variadic for operand in self.operands):
+            return [Items(tuple(map(In, places)), "[]")], []
+        optional = {i: operand.name for i, operand in enumerate(self.operands) if operand.optional}
+        named = ((name, In(i)) for i, name in optional.items() if given[i])
+        return (
+            [In(i) for i in places if i not in optional],
+            [(self.torch_keywords.get(name, name), term) for name, term in named],
+        )
 
     def _stands_by_place(self, field: str) -> bool:
         return not (field in self.torch_keywords or hasattr(type(self), field))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Self, final
+from typing import ClassVar, Self, final
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from compiler.types.dims import Dim, equal
 from compiler.types.tensor import TensorType
 from compiler.vocabulary import spelling
 from compiler.vocabulary.signature import Operand
-from compiler.vocabulary.spelling import Call, In, Index, Leaf, Method, Spelling, Term
+from compiler.vocabulary.spelling import In, Index, Leaf, Method, Spelling, Term
 
 
 def _check_alike(
@@ -74,10 +74,6 @@ def _cannot_join(op: str, types: Sequence[TensorType], index: int, axis: int | N
     )
 
 
-def _list_terms(node: Node) -> Term:
-    return spelling.Sequence(tuple(In(i) for i in range(len(node.inputs))), "[]")
-
-
 @OPS.register
 @final
 @dataclass(frozen=True)
@@ -93,6 +89,8 @@ class Concat(Op):
     """
 
     name = "concat"
+    torch_function = "torch.cat"
+    torch_keywords: ClassVar[Mapping[str, str]] = {"axis": "dim"}
     joins = True
     keeps_channels = True
     onnx_bfloat = True
@@ -121,10 +119,6 @@ class Concat(Op):
         sizes = [operand_type(inputs, i).shape[axis] for i in range(len(inputs))]
         ports = [source(i, axis) for i in range(len(inputs))]
         return Coupling(tuple(ties), coupling.lay_parts(result(axis), ports, sizes))
-
-    def torch(self, node: Node) -> Spelling:
-        axis = self.leaf("axis")
-        return Spelling(Call("torch.cat", (_list_terms(node),), (("dim", axis),)))
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         values = cast_operands(build, inputs, types, outputs[0].dtype)
@@ -160,6 +154,7 @@ class Stack(Op):
     """
 
     name = "stack"
+    torch_keywords: ClassVar[Mapping[str, str]] = {"axis": "dim"}
     joins = True
     keeps_channels = True
     moves = True
@@ -178,10 +173,6 @@ class Stack(Op):
 
     def couple(self, inputs: Types, outputs: Sequence[TensorType]) -> Coupling:
         return Coupling(coupling.tie_stack(outputs[0].rank, self.axis, len(inputs), joins=True))
-
-    def torch(self, node: Node) -> Spelling:
-        axis = self.leaf("axis")
-        return Spelling(Call("torch.stack", (_list_terms(node),), (("dim", axis),)))
 
     def onnx(self, build: OnnxBuilder, inputs: Values, types: Types, outputs: Results) -> Values:
         axis = self.axis % outputs[0].rank
