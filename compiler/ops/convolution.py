@@ -176,9 +176,9 @@ class Conv(LinearLayer):
         axes = x.rank - 2
         source, padding = self._spell_padding(x)
         options = (
-            ("stride", spell_sizes("stride", self.stride, 1)),
+            ("stride", spell_sizes(self.leaf("stride"))),
             ("padding", padding),
-            ("dilation", spell_sizes("dilation", self.dilation, 1)),
+            ("dilation", spell_sizes(self.leaf("dilation"))),
             self.named("groups"),
         )
         if not owns_weights(node):
@@ -187,7 +187,7 @@ class Conv(LinearLayer):
         sizes = (
             Leaf(known(x.shape[1]), "in_channels", dim=("in", 0, 1)),
             self.leaf("out", "channels", dim=("out", 0, 1)),
-            spell_sizes("kernel", self.kernel, role="kernel_size"),
+            spell_sizes(self.leaf("kernel", "kernel_size")),
         )
         made = Call(f"nn.Conv{axes}d", sizes, (*options, self.named("bias")))
         return Spelling(Call(Own(), (source,)), made)
@@ -197,7 +197,7 @@ class Conv(LinearLayer):
         if self.padding == "valid":
             return In(0), Leaf(0, "padding", 0)
         if self.padding != "same":
-            return In(0), spell_sizes("padding", self.padding, 0)
+            return In(0), spell_sizes(self.leaf("padding"))
         windows = self.windows(x.shape[2:])
         if all(w.stride == 1 for w in windows):
             return In(0), Leaf("same", "padding", 0, "padding")
@@ -401,12 +401,13 @@ class ConvTranspose(LinearLayer):
     def torch(self, node: Node) -> Spelling:
         x, weight = input_type(node), input_type(node, 1)
         axes = x.rank - 2
-        stride = ("stride", spell_sizes("stride", self.stride, 1))
+        stride = ("stride", spell_sizes(self.leaf("stride")))
         cut = tuple(known(window.low) for window in self.windows(axes))
-        padding = ("padding", spell_sizes("padding", cut, 0))
-        extra = ("output_padding", spell_sizes("output_padding", self.added(axes), 0))
+        padding = ("padding", spell_sizes(replace(self.leaf("padding"), value=cut)))
+        added = replace(self.leaf("output_padding"), value=self.added(axes))
+        extra = ("output_padding", spell_sizes(added))
         groups = self.named("groups")
-        dilation = ("dilation", spell_sizes("dilation", self.dilation, 1))
+        dilation = ("dilation", spell_sizes(self.leaf("dilation")))
         if not owns_weights(node):
             bias: tuple[Term, ...] = (In(2),) if self.bias else ()
             called = (stride, padding, extra, groups, dilation)
@@ -414,7 +415,7 @@ class ConvTranspose(LinearLayer):
         sizes = (
             Leaf(known(weight.shape[0]), "in_channels", dim=("in", 0, 1)),
             self.leaf("out", "channels", dim=("out", 0, 1)),
-            spell_sizes("kernel", self.kernel, role="kernel_size"),
+            spell_sizes(self.leaf("kernel", "kernel_size")),
         )
         bias_leaf = self.named("bias")
         options = (stride, padding, extra, groups, bias_leaf, dilation)

@@ -161,7 +161,7 @@ class AdaptiveAvgPool(Op):
 
     def torch(self, node: Node) -> Spelling:
         axes = input_type(node).rank - 2
-        size = spell_sizes("size", self.size)
+        size = spell_sizes(self.leaf("size"))
         called = Call(f"F.adaptive_avg_pool{axes}d", (In(0), size))
         return Spelling(called, module=Call(f"nn.AdaptiveAvgPool{axes}d", (size,)))
 

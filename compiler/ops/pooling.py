@@ -115,7 +115,7 @@ class WindowPool(Op):
 
     def torch(self, node: Node) -> Spelling:
         axes = input_type(node).rank - 2
-        kernel = spell_sizes("kernel", self.kernel, role="kernel_size")
+        kernel = spell_sizes(self.leaf("kernel", "kernel_size"))
         options = self.spell_options()
         return Spelling(
             Call(f"F.{self.torch_name}{axes}d", (In(0), kernel), options),
@@ -127,15 +127,15 @@ class WindowPool(Op):
             case "stride":
                 return self._spell_stride()
             case "padding" | "dilation":
-                return spell_sizes(field, getattr(self, field), getattr(type(self), field))
+                return spell_sizes(self.leaf(field))
         return self.leaf(field)
 
     def _spell_stride(self) -> Leaf:
         """The stride; it is PyTorch's default where it equals the kernel."""
-        kernel = spell_sizes("kernel", self.kernel).value
+        kernel = spell_sizes(self.leaf("kernel")).value
         if self.stride is None:
             return Leaf(kernel, "stride", kernel)
-        return spell_sizes("stride", self.stride, kernel)
+        return replace(spell_sizes(self.leaf("stride")), default=kernel)
 
 
 def reduce_windows(function: np.ufunc, x: Array, windows: Sequence[Window]) -> Array:

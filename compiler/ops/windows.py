@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,6 @@ from compiler.report.messages.windows import (
 )
 from compiler.types.dims import Dim, at_most, product
 from compiler.types.tensor import TensorType
-from compiler.vocabulary.no_default import NO_DEFAULT
 from compiler.vocabulary.spelling import Leaf
 
 Sizes = int | tuple[int, ...]
@@ -253,10 +253,10 @@ def write_windows(windows: Sequence[Window]) -> dict[str, object]:
     return attributes
 
 
-def spell_sizes(field: str, value: Padding, default: object = NO_DEFAULT, role: str = "") -> Leaf:
-    """The leaf of an option with one number for each axis of space."""
-    plain = collapse(value) if isinstance(value, tuple) else value
-    return Leaf(plain, role or field, default, field)
+def spell_sizes(leaf: Leaf) -> Leaf:
+    """The leaf of an option with one number for each axis of space, as one number where all are
+    the same."""
+    return replace(leaf, value=collapse(leaf.value)) if isinstance(leaf.value, tuple) else leaf
 
 
 def array_sizes(x: Array) -> tuple[Dim, ...]:
