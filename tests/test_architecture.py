@@ -166,7 +166,7 @@ ARROWS = {
     ),
     "weft.building": (
         "compiler.system compiler.types compiler.report compiler.writing compiler.vocabulary "
-        "compiler.ir compiler.ops compiler.program compiler.loading "
+        "compiler.ir compiler.program compiler.loading "
         "compiler.compression backends.pytorch backends.pytorch.train "
         "backends.pytorch.run backends.onnx_graph backends.onnx_runtime backends.verification "
         "weft.results weft.deployed"

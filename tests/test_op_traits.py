@@ -51,18 +51,13 @@ SUBJECTS = {
         "each has a factoring of its own; other layers are left as they are, and named",
     ),
     "compiler.compression.pruning.importance": ("BatchNorm", "the importance that is its scale"),
-    "compiler.compression.quantization.automatic": ("Dense", "schemes of dense layers"),
     "compiler.compression.quantization.dense_layers": ("Dense", "schemes of dense layers"),
-    "compiler.compression.quantization.input_channels": (
-        "Conv FakeQuantize",
-        "pads the channels of the first convolution",
-    ),
+    "compiler.compression.quantization.input_channels": ("Conv", "pads the channels of the first"),
     "compiler.compression.quantization.placement": (
         "Conv",
         "its integer kernel rounds the result, that of a dense layer does not",
     ),
     "compiler.compression.quantization.smooth": ("Dense", "moves scales of norms into them"),
-    "compiler.compression.quantization.storing": ("FakeQuantize", "what is rounded already"),
     "compiler.compression.tuning.preparing": ("FakeQuantize", "its scales have a rate"),
     "compiler.compression.tuning.scales": ("FakeQuantize", "its scales learn"),
     "compiler.elaborate.calls.adapters": ("Lora", "the function on nets that adds adapters"),
@@ -86,7 +81,6 @@ SUBJECTS = {
         "DynamicDense FakeQuantize PackedDense",
         "how far the numbers that each rounds may be moved",
     ),
-    "weft.building.figures": ("FakeQuantize", "what it rounds is held in a byte"),
 }
 """The words of the vocabulary that a file may ask for by class, and why they are its subject."""
 

@@ -123,5 +123,8 @@ class Traits(Described):
     net is verified; None where that is any."""
     in_integers: ClassVar[InIntegers | None] = None
     """How it runs on integers; None where ONNX Runtime has no kernel, or none that pays."""
+    rounds: ClassVar[bool] = False
+    """Whether every entry of its result is that of its operand, rounded to one of the levels of an
+    integer type: what is stored of it takes no more than a byte."""
     quantized: ClassVar[bool] = False
     """Whether quantization passes write it: it says how numbers are rounded or stored."""

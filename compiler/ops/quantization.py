@@ -133,6 +133,7 @@ class FakeQuantize(Op):
     """
 
     name = "fake_quantize"
+    rounds = True
     quantized = True
     foldable = False
     operands = (Operand("x"),)

@@ -16,7 +16,6 @@ from compiler.ir.cost import is_weight, summarize
 from compiler.ir.graph import Graph, Value
 from compiler.ir.liveness import find_last_uses, find_peak
 from compiler.ir.weighted_net import WeightedNet
-from compiler.ops.quantization import FakeQuantize
 from compiler.program.variant import Target
 from weft.building.timing import count_threads, draw_inputs, open_on_target, time_undisturbed
 from weft.deployed.exporting import OnnxArtifact, list_onnx
@@ -122,7 +121,7 @@ def _find_fixed(graph: Graph) -> set[str]:
 def _count_bytes(graph: Graph, value: Value, sizes: Mapping[str, int]) -> int:
     """Bytes of a value: what is rounded to levels is held in these."""
     maker = graph.producers.get(value.name)
-    rounded = maker is not None and isinstance(maker.op, FakeQuantize)
+    rounded = maker is not None and maker.op.rounds
     return value.type.size.evaluate(sizes) * (1 if rounded else value.type.dtype.bytes)
 
 

@@ -18,7 +18,6 @@ from compiler.compression.quantization.stored import Stored8
 from compiler.compression.world import LayerNote
 from compiler.ir.graph import Graph
 from compiler.ir.weighted_net import WeightedNet
-from compiler.ops.linear import Dense
 from compiler.records import dataclass
 from compiler.report.diagnostics import CompileError
 from compiler.report.messages.quantization import nothing_to_quantize
@@ -187,7 +186,7 @@ def _count_dense(graph: Graph) -> int:
     """Multiply-adds of dense layers for inputs of one row, symbolic dims being 1."""
     total = Dim.of(0)
     for node in graph.nodes:
-        if isinstance(node.op, Dense):
+        if node.op.multiplies_rows:
             types = [v.type if v is not None else None for v in node.inputs]
             total += node.op.multiply_adds(types, [v.type for v in node.outputs])
     return total.evaluate(dict.fromkeys(total.symbols, 1))

@@ -18,7 +18,6 @@ from compiler.ir.graph import Graph, Node
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.convolution import Conv
 from compiler.ops.padding import Pad
-from compiler.ops.quantization import FakeQuantize
 from compiler.passes.rewrite import Rewriter
 
 MULTIPLE = 4
@@ -63,7 +62,7 @@ def _find_first(graph: Graph) -> Iterator[tuple[Node, Node]]:
     outputs = {item.value.name for item in graph.outputs}
     for item in graph.inputs:
         users = graph.users.get(item.name, ())
-        if len(users) != 1 or not isinstance(users[0].op, FakeQuantize) or item.name in outputs:
+        if len(users) != 1 or not users[0].op.rounds or item.name in outputs:
             continue
         rounded = users[0].outputs[0]
         readers = graph.users.get(rounded.name, ())

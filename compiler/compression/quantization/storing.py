@@ -17,7 +17,6 @@ from compiler.ir.frame import Site
 from compiler.ir.graph import Graph, Node, Op, Value
 from compiler.ir.weighted_net import WeightedNet
 from compiler.ops.layers import LinearLayer
-from compiler.ops.quantization import FakeQuantize
 from compiler.ops.scan import Scan
 from compiler.passes.base import Context
 from compiler.passes.dead_code import DeadCode
@@ -124,7 +123,7 @@ def _find_obstacle(
 ) -> str:
     if not is_selected(weight.layer, only, excluded):
         return KEPT_OUT
-    if any(isinstance(user.op, FakeQuantize) for user in graph.users[weight.path]):
+    if any(user.op.rounds for user in graph.users[weight.path]):
         return "it is rounded already"
     kind = graph.parameter[weight.path].value.type
     if kind.dtype is not DType.F32:
