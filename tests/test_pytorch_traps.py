@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backends.pytorch.classes.conditions import find_checked
+from backends.pytorch.classes.bounds import find_checked
 from backends.pytorch.classes.fold import fold_graphs
 from backends.pytorch.classes.paths import Paths
 from backends.pytorch.modules import (
